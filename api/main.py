@@ -12,15 +12,15 @@ from api.accounts import key_routes as keys
 from api.accounts import session_routes as sessions
 from api.accounts import tenant_routes as tenants
 from api.accounts import user_routes as users
-from api.admission.access import account_of
-from api.admission.admission import Authentication, Identify, TenantTurns
-from api.admission.anonymous import AnonymousBounds, AnonymousLimits
+from api.admission.access import get_account
+from api.admission.admission import Authentication, Identify, TenantLimiter
+from api.admission.anonymous import AnonymousLimiter, AnonymousLimits
 from api.admission.cookies import SessionCookie
 from api.admission.disk_gate import DiskGate
 from api.admission.idempotency import Idempotency
 from api.admission.quota_headers import RequestQuotas
 from api.admission.services import Services
-from api.admission.turns import Turns
+from api.admission.turns import TenantSlots
 from api.answers import conversation_routes as conversations
 from api.answers import routes as answers
 from api.audit import routes as audit
@@ -31,8 +31,8 @@ from api.documents import listing_routes as listing
 from api.documents import routes as documents
 from api.documents import upload_routes as uploads
 from api.feedback import routes as feedback
-from api.http.bounds import BodyBounds, HeadBounds
-from api.http.middleware import Refusals, RequestContext
+from api.http.bounds import BodyLimits, HeadLimits
+from api.http.middleware import ProblemResponses, RequestContext
 from api.http.problem_schemas import PROBLEMS
 from api.http.problems import ProblemHandlers, StreamsFullError, TooManyRequestsError
 from api.http.threads import AnswerThreads, Threads
@@ -40,7 +40,7 @@ from api.http.unknown import refuse_unknown_parameters
 from api.mcp import endpoint
 from api.openai import chat_routes as openai_chat
 from api.openai import responses_routes as openai_responses
-from api.openai.elsewhere import offered_instead, speaks_openai
+from api.openai.elsewhere import get_alternative, is_openai_path
 from api.openai.stores import files_routes as openai_files
 from api.openai.stores import store_files_routes as openai_store_files
 from api.openai.stores import vector_stores_routes as openai_vector_stores
@@ -52,11 +52,11 @@ from api.shares import routes as shares
 from api.status import docs_routes as docs
 from api.status import metrics
 from api.status import routes as health
-from api.status.metrics import Measured
+from api.status.metrics import RequestMetrics
 from api.usage import routes as usage
 from api.webhooks import routes as webhooks
 from ingest.storage.accounts.records import Principal
-from ingest.storage.quotas.records import Standing
+from ingest.storage.quotas.records import QuotaStatus
 
 if TYPE_CHECKING:
     from api.slack.app import SlackApp
@@ -74,14 +74,14 @@ _IDEMPOTENCY_THREADS = 4
 # Threads that write uploads to the disk.
 _UPLOAD_THREADS = 16
 # Requests of a tenant that wait for its turn.
-_WAITING = 256
+_MAX_WAITING = 256
 # One address may have this part of all requests open without a key.
-_SHARE_OF_ANONYMOUS = 8
+_ANONYMOUS_DIVISOR = 8
 
 
 def create_app(services: Services) -> FastAPI:
     """Make the application over one set of services, which the caller opens and closes."""
-    slack = _slack(services)
+    slack = _open_slack(services)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -107,11 +107,11 @@ def create_app(services: Services) -> FastAPI:
     app.state.health_threads = Threads(_HEALTH_THREADS)
     app.state.upload_threads = Threads(_UPLOAD_THREADS)
     settings = services.settings
-    app.state.streams = Turns(
+    app.state.streams = TenantSlots(
         settings.streams_at_once, share=settings.streams_of_tenant, refuse=StreamsFullError, waiting=0
     )
-    problems = ProblemHandlers(offered_instead, speaks_openai)
-    identify = _admit(app, services, problems)
+    problems = ProblemHandlers(get_alternative, is_openai_path)
+    identify = _add_middleware(app, services, problems)
     problems.install(app)
     for route in (listing, documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
@@ -124,12 +124,12 @@ def create_app(services: Services) -> FastAPI:
     if slack is not None:
         app.include_router(slack.router)
     endpoint.install(app, services, identify)
-    pages.install(app)
-    docs.describe(app)
+    pages.install_pages(app)
+    docs.add_docs(app)
     return app
 
 
-def _slack(services: Services) -> "SlackApp | None":
+def _open_slack(services: Services) -> "SlackApp | None":
     """Return the bot, if it is set up; its libraries are an extra."""
     if not services.settings.slack_is_set:
         return None
@@ -138,7 +138,7 @@ def _slack(services: Services) -> "SlackApp | None":
     return SlackApp(services)
 
 
-def _admit(app: FastAPI, services: Services, problems: ProblemHandlers) -> Identify:
+def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers) -> Identify:
     """Wrap the application: the last wrapper is the outermost one, so they are passed from the last to the first."""
     settings, key_threads = services.settings, Threads(_KEY_THREADS)
     app.state.key_threads = key_threads
@@ -146,52 +146,58 @@ def _admit(app: FastAPI, services: Services, problems: ProblemHandlers) -> Ident
     async def identify(presented: str) -> Principal | None:
         return await key_threads.run(services.identify, presented)
 
-    async def in_session(secret: str) -> Principal | None:
+    async def identify_session(secret: str) -> Principal | None:
         return await key_threads.run(services.accounts.sessions.check, secret)
 
-    async def count(caller: Principal) -> Sequence[Standing]:
-        account = account_of(caller)
-        if not services.admission.meter.counts_requests(account):
+    async def count_request(caller: Principal) -> Sequence[QuotaStatus]:
+        account = get_account(caller)
+        if not services.admission.meter.may_have_request_quota(account):
             return ()  # most requests: going to a thread and back takes as long as all that is done there
         return await key_threads.run(services.admission.meter.count_request, account)
 
-    waits: dict[str, Any] = {"refuse": TooManyRequestsError, "waiting": _WAITING, "wait_seconds": settings.turn_seconds}
+    waits: dict[str, Any] = {
+        "refuse": TooManyRequestsError,
+        "waiting": _MAX_WAITING,
+        "wait_seconds": settings.turn_seconds,
+    }
     app.add_middleware(Idempotency, keys=services.admission.idempotency, threads=Threads(_IDEMPOTENCY_THREADS))
     app.add_middleware(
-        TenantTurns,
-        work=Turns(settings.work_at_once or _work_at_once(), **waits),
-        uploads=Turns(settings.uploads_at_once, **waits),
+        TenantLimiter,
+        work=TenantSlots(settings.work_at_once or _compute_work_at_once(), **waits),
+        uploads=TenantSlots(settings.uploads_at_once, **waits),
     )
     app.add_middleware(
-        BodyBounds,
+        BodyLimits,
         max_bytes=settings.max_body_bytes,
         idle_seconds=settings.body_idle_seconds,
         bytes_per_second=settings.body_bytes_per_second,
     )
-    app.add_middleware(RequestQuotas, count=count)
+    app.add_middleware(RequestQuotas, count=count_request)
     if services.admission.ballast is not None:
         app.add_middleware(
-            DiskGate, ballast=services.admission.ballast, has_room=services.contents.blobs.has_room_to_work
+            DiskGate, ballast=services.admission.ballast, has_room=services.contents.blobs.has_space_to_work
         )
-    app.add_middleware(AnonymousBounds, limits=_anonymous_limits(settings))
-    app.add_middleware(Authentication, identify=identify, in_session=in_session, cookie=SessionCookie.of(settings))
-    app.add_middleware(HeadBounds, requests_at_once=settings.open_requests)
-    app.add_middleware(Refusals, problems=problems)
-    app.add_middleware(Measured)
+    app.add_middleware(AnonymousLimiter, limits=_build_anonymous_limits(settings))
+    app.add_middleware(
+        Authentication, identify=identify, in_session=identify_session, cookie=SessionCookie.from_settings(settings)
+    )
+    app.add_middleware(HeadLimits, requests_at_once=settings.open_requests)
+    app.add_middleware(ProblemResponses, problems=problems)
+    app.add_middleware(RequestMetrics)
     app.add_middleware(RequestContext, problems=problems, leaving=lambda: not services.accepting)
     return identify
 
 
-def _anonymous_limits(settings: Settings) -> AnonymousLimits:
+def _build_anonymous_limits(settings: Settings) -> AnonymousLimits:
     return AnonymousLimits(
         body_bytes=settings.max_body_bytes,
         all_bytes=settings.anonymous_bytes,
-        at_once=max(1, settings.open_requests // _SHARE_OF_ANONYMOUS),
+        at_once=max(1, settings.open_requests // _ANONYMOUS_DIVISOR),
         per_minute=settings.anonymous_per_minute,
         sign_ins_per_minute=settings.sign_ins_per_minute,
     )
 
 
-def _work_at_once() -> int:
+def _compute_work_at_once() -> int:
     """More than the processors can do would only make each slower, and a tenant's own wait behind another's."""
     return max(4, min(32, 2 * (os.cpu_count() or 1)))

@@ -20,16 +20,16 @@ async def main() -> None:
         httpx2.AsyncClient(headers=headers, timeout=600) as http,
         Client(streamable_http_client(f"{url}/mcp", http_client=http)) as leadline,
     ):
-        uploaded = await call(leadline, "upload", name=NOVEL.name, text=NOVEL.read_text())
-        while (await call(leadline, "list", named=NOVEL.name))["documents"][0]["state"] != "ready":
+        uploaded = await call_tool(leadline, "upload", name=NOVEL.name, text=NOVEL.read_text())
+        while (await call_tool(leadline, "list", named=NOVEL.name))["documents"][0]["state"] != "ready":
             await asyncio.sleep(0.5)
-        asked = await call(leadline, "ask", question=QUESTION, documents=[uploaded["document"]])
+        asked = await call_tool(leadline, "ask", question=QUESTION, documents=[uploaded["document"]])
     print(asked["answer"]["text"])
     for cited in asked["answer"]["citations"]:
         print(f"[{cited['number']}] {cited['title']}, {cited['heading_path'][-1]}: “{cited['quote']}”")
 
 
-async def call(client: Client, tool: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
+async def call_tool(client: Client, tool: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
     """Return what a tool gives, as its structured content."""
     result = await client.call_tool(tool, arguments)
     if result.is_error:

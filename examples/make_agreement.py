@@ -36,10 +36,10 @@ RULES = TableStyle(
 def draw_agreement(path: Path) -> None:
     """Write the agreement to `path`; the same bytes each time."""
     document = SimpleDocTemplate(str(path), pagesize=A4, invariant=1, title=TITLE, author="")
-    document.build([*cover(), *contents(TEXT.read_text())], onLaterPages=number_page)
+    document.build([*build_cover(), *build_contents(TEXT.read_text())], onLaterPages=number_page)
 
 
-def cover() -> list[Flowable]:
+def build_cover() -> list[Flowable]:
     parties = ("Brackwater Foods Limited", "and", "Northlight Refrigeration Services Limited", "12 February 2026")
     return [
         Spacer(0, 70 * mm),
@@ -50,7 +50,7 @@ def cover() -> list[Flowable]:
     ]
 
 
-def contents(text: str) -> list[Flowable]:
+def build_contents(text: str) -> list[Flowable]:
     made: list[Flowable] = []
     rows: list[list[Paragraph]] = []
     for line in [*text.splitlines(), ""]:

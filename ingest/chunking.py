@@ -20,7 +20,7 @@ from ingest.storage.texts.positions import Positions
 
 # Of a document's tables, together. With lines as long as this one they are embedded in minutes on two cores.
 INDEXED_ROWS = 100_000
-_BETWEEN_LOOKS = 1_000  # chunks: a fraction of a second
+_CHUNKS_PER_CHECK = 1_000  # chunks: a fraction of a second
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ _CUTS = (
 )
 
 
-def chunker_fingerprint(max_chars: int = DEFAULT_MAX_CHARS) -> str:
+def get_chunker_fingerprint(max_chars: int = DEFAULT_MAX_CHARS) -> str:
     """Name every choice that changes spans; the name is part of each version's id."""
     return f"structure-3/{max_chars}"
 
@@ -59,21 +59,21 @@ def chunk_text(
     """
     if max_chars < 16:
         raise ValueError("max_chars must be at least 16")
-    rows = _Rows(text, layout.tables, positions or Positions())
-    left_out = [(start, end) for start, end, _ in unindexed(text, layout, positions, table_rows=table_rows)]
+    rows = _TableRows(text, layout.tables, positions or Positions())
+    left_out = [(start, end) for start, end, _ in list_unindexed_rows(text, layout, positions, table_rows=table_rows)]
     chunks: list[Chunk] = []
-    for section in _sections(text, layout):
+    for section in _split_sections(text, layout):
         # guard: long-table-rows
-        for begin, stop in _without(section.start, section.end, left_out):
-            for start, end in _split(text, begin, stop, max_chars, rows):
-                if look is not None and len(chunks) % _BETWEEN_LOOKS == 0:
+        for begin, stop in _iter_outside(section.start, section.end, left_out):
+            for start, end in _iter_spans(text, begin, stop, max_chars, rows):
+                if look is not None and len(chunks) % _CHUNKS_PER_CHECK == 0:
                     look()
-                place = layout.place_at(start)
+                place = layout.find_place(start)
                 chunks.append(Chunk(len(chunks), start, end, section.heading_path, place.number if place else None))
     return chunks
 
 
-def unindexed(
+def list_unindexed_rows(
     text: str, layout: Layout, positions: Positions | None = None, *, table_rows: int = INDEXED_ROWS
 ) -> list[tuple[int, int, int]]:
     """Return start, end and number of the last rows of tables that are too long to be indexed whole.
@@ -81,21 +81,21 @@ def unindexed(
     The longest tables of a document are cut to one number of rows, so that together they have no more than
     `table_rows`.
     """
-    rows = _Rows(text, layout.tables, positions or Positions())
-    counts = [rows.count(table) for table in layout.tables]
-    most = _common_length(counts, table_rows)
+    rows = _TableRows(text, layout.tables, positions or Positions())
+    counts = [rows.count_rows(table) for table in layout.tables]
+    most = _compute_common_length(counts, table_rows)
     longer = ((table, count) for table, count in zip(layout.tables, counts, strict=True) if count > most)
-    return [(rows.end_of(table, most), table.end, count - most) for table, count in longer]
+    return [(rows.get_row_end(table, most), table.end, count - most) for table, count in longer]
 
 
-def left_out_rows(text: str, layout: Layout, positions: Positions | None = None) -> tuple[Omission, ...]:
+def list_omitted_rows(text: str, layout: Layout, positions: Positions | None = None) -> tuple[Omission, ...]:
     """Say how many rows are in no chunk, if there are any."""
-    count = sum(rows for _, _, rows in unindexed(text, layout, positions))
+    count = sum(rows for _, _, rows in list_unindexed_rows(text, layout, positions))
     detail = "rows of very long tables: searching finds the rows before them, questions about the table find all"
     return (Omission(OmissionKind.ROW, count, detail),) if count else ()
 
 
-def _common_length(lengths: Sequence[int], total: int) -> int:
+def _compute_common_length(lengths: Sequence[int], total: int) -> int:
     """Return the greatest length to which all can be cut so that together they have no more than `total`."""
     left = total
     for longer, length in enumerate(sorted(lengths)):
@@ -105,7 +105,7 @@ def _common_length(lengths: Sequence[int], total: int) -> int:
     return max(lengths, default=0)
 
 
-def _without(start: int, end: int, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _iter_outside(start: int, end: int, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Yield what of `[start, end)` is outside of some spans, which are in order."""
     for begin, stop in spans:
         if begin < end and stop > start:
@@ -114,13 +114,13 @@ def _without(start: int, end: int, spans: Sequence[tuple[int, int]]) -> Iterator
     yield start, end
 
 
-class _Rows:
+class _TableRows:
     """Where the rows of a text's tables end."""
 
     def __init__(self, text: str, tables: Sequence[TableSpan], positions: Positions) -> None:
         self._text, self._tables, self._positions = text, tables, positions
 
-    def best_end(self, start: int, target: int, limit: int, cut: int) -> int | None:
+    def find_best_end(self, start: int, target: int, limit: int, cut: int) -> int | None:
         """Return a better place to cut than `cut` if it is in a table, after `start` and no later than `limit`.
 
         It is the end of a row, the nearest to `target`; or else the table's start.
@@ -129,34 +129,34 @@ class _Rows:
         if at < 0 or cut >= self._tables[at].end:
             return None
         table = self._tables[at]
-        ends = self._ends(table, start, limit)
+        ends = self._list_row_ends(table, start, limit)
         if not ends and start < table.start:
             ends = [table.start]
         return min(ends, key=lambda end: abs(end - target), default=None)
 
-    def count(self, table: TableSpan) -> int:
+    def count_rows(self, table: TableSpan) -> int:
         """Return the number of a table's rows."""
-        begin = self._body(table)
-        return len(self._positions.row_ends(begin, table.end)) or self._text.count("\n", begin, table.end) + 1
+        begin = self._get_body_start(table)
+        return len(self._positions.list_row_ends(begin, table.end)) or self._text.count("\n", begin, table.end) + 1
 
-    def end_of(self, table: TableSpan, row: int) -> int:
+    def get_row_end(self, table: TableSpan, row: int) -> int:
         """Return where a row of a table ends, by its number; 0 is the header."""
-        end = begin = self._body(table)
-        cells = self._positions.row_ends(begin, table.end)
+        end = begin = self._get_body_start(table)
+        cells = self._positions.list_row_ends(begin, table.end)
         if len(cells):
             return self._text.find("\n", int(cells[row - 1])) + 1 if row else begin
         for _ in range(row):
             end = self._text.find("\n", end) + 1
         return end
 
-    def _body(self, table: TableSpan) -> int:
+    def _get_body_start(self, table: TableSpan) -> int:
         return table.header_end + (table.header_end > table.start)
 
-    def _ends(self, table: TableSpan, start: int, limit: int) -> list[int]:
+    def _list_row_ends(self, table: TableSpan, start: int, limit: int) -> list[int]:
         """Return where rows end, each after its line end, between `start` and `limit`."""
-        start = max(start, self._body(table))
+        start = max(start, self._get_body_start(table))
         limit = min(limit, table.end)
-        cells = self._positions.row_ends(start, limit)
+        cells = self._positions.list_row_ends(start, limit)
         if len(cells):  # a row ends with the line on which its last cell does
             ends = [self._text.find("\n", cell) + 1 or table.end for cell in cells.tolist()]
         else:
@@ -167,7 +167,7 @@ class _Rows:
 _line_end = re.compile(r"\n")
 
 
-def _sections(text: str, layout: Layout) -> list[_Section]:
+def _split_sections(text: str, layout: Layout) -> list[_Section]:
     """Cut the text before every heading; a heading without text below it joins the next section."""
     sections: list[_Section] = []
     path: list[tuple[int, str]] = []
@@ -184,10 +184,10 @@ def _sections(text: str, layout: Layout) -> list[_Section]:
     return sections
 
 
-def _split(text: str, start: int, end: int, max_chars: int, rows: _Rows) -> Iterator[tuple[int, int]]:
+def _iter_spans(text: str, start: int, end: int, max_chars: int, rows: _TableRows) -> Iterator[tuple[int, int]]:
     """Yield spans of about equal length, at most `max_chars`, that leave out only white space between them."""
     while True:
-        start, end = _trim(text, start, end, max_chars)
+        start, end = _trim_span(text, start, end, max_chars)
         length = end - start
         if length <= 0:
             return
@@ -195,8 +195,8 @@ def _split(text: str, start: int, end: int, max_chars: int, rows: _Rows) -> Iter
             yield start, end
             return
         target = length // -(-length // max_chars)
-        cut = _best_cut(text, start, start + target, start + max_chars)
-        cut = rows.best_end(start, start + target, start + max_chars, cut) or cut
+        cut = _find_best_cut(text, start, start + target, start + max_chars)
+        cut = rows.find_best_end(start, start + target, start + max_chars, cut) or cut
         piece_start, piece_end = start, cut
         while text[piece_end - 1].isspace():
             piece_end -= 1
@@ -204,7 +204,7 @@ def _split(text: str, start: int, end: int, max_chars: int, rows: _Rows) -> Iter
         start = cut
 
 
-def _trim(text: str, start: int, end: int, window: int) -> tuple[int, int]:
+def _trim_span(text: str, start: int, end: int, window: int) -> tuple[int, int]:
     while start < end and text[start].isspace():
         start += 1
     # Only an end inside the next chunk matters; a later end is trimmed when the last chunk is cut.
@@ -214,7 +214,7 @@ def _trim(text: str, start: int, end: int, window: int) -> tuple[int, int]:
     return start, end
 
 
-def _best_cut(text: str, start: int, target: int, limit: int) -> int:
+def _find_best_cut(text: str, start: int, target: int, limit: int) -> int:
     """Find the best kind of cut in the window's second half, nearest to `target`; `limit` where there is none."""
     earliest = start + (target - start) // 2
     for pattern in _CUTS:

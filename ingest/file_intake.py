@@ -4,14 +4,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ingest.intake import Upload, UploadRequest, display_name, nearest_quota, original_key
-from ingest.storage.blobs.store import BlobStore, Incoming
+from ingest.intake import Upload, UploadRequest, build_original_key, clean_display_name, find_nearest_quota
+from ingest.storage.blobs.store import BlobStore, IncomingUpload
 from ingest.storage.errors import UploadError
 from ingest.storage.inbound import check_text
 from ingest.storage.quotas.records import Quota, QuotaExceededError
 from ingest.storage.quotas.store import Quotas
 from ingest.storage.uploads.files import Files
-from ingest.storage.uploads.records import StoredFile, new_file_id
+from ingest.storage.uploads.records import StoredFile, generate_file_id
 
 
 class FileIntake:
@@ -27,20 +27,20 @@ class FileIntake:
     def receive(self, request: UploadRequest) -> Iterator[Upload[StoredFile]]:
         """Open an upload, as `Intake.receive` does; the request's collection and metadata are not looked at."""
         check_text(request.name, "name")
-        full = nearest_quota(self._quotas, request, [Quota.BYTES])
-        room = self._max_bytes if full is None else min(self._max_bytes, full.left)
+        full = find_nearest_quota(self._quotas, request, [Quota.BYTES])
+        room = self._max_bytes if full is None else min(self._max_bytes, full.remaining)
         with self._blobs.receive(max_bytes=room) as incoming:
             yield Upload(self, request, incoming, full if room < self._max_bytes else None)
 
-    def accept(self, request: UploadRequest, incoming: Incoming, media_type: str) -> StoredFile:
+    def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> StoredFile:
         """Commit a finished upload."""
         sha256 = incoming.finish()
-        key, size = original_key(), incoming.size
-        self._blobs.keep(incoming, key)
+        key, size = build_original_key(), incoming.size
+        self._blobs.commit_upload(incoming, key)
         file = StoredFile(
-            id=new_file_id(),
+            id=generate_file_id(),
             tenant_id=request.tenant_id,
-            name=display_name(request.name),
+            name=clean_display_name(request.name),
             purpose=request.purpose,
             media_type=media_type,
             content_sha256=sha256,
@@ -57,5 +57,5 @@ class FileIntake:
             raise
         return file
 
-    def refused(self, request: UploadRequest, error: UploadError) -> None:
+    def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
         """Record nothing: no batch waits for the file."""

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from ingest.intake import Intake, Upload, UploadRequest
-from ingest.storage.blobs.store import Incoming
-from ingest.storage.documents.catalog import Accepted
+from ingest.storage.blobs.store import IncomingUpload
+from ingest.storage.documents.catalog import AcceptedUpload
 from ingest.storage.errors import UploadError
 
-Outcome = tuple[str, Accepted | UploadError]
+Outcome = tuple[str, AcceptedUpload | UploadError]
 
 
 @dataclass
@@ -22,7 +22,7 @@ class _HeldFile:
     name: str
     declared_type: str | None
     stack: ExitStack
-    upload: Upload[Accepted] | None = None
+    upload: Upload[AcceptedUpload] | None = None
     refusal: UploadError | None = None
 
     def refuse(self, error: UploadError) -> None:
@@ -46,7 +46,7 @@ class HeldUploads:
     def __len__(self) -> int:
         return len(self._files)
 
-    def begin(self, name: str, declared_type: str | None) -> None:
+    def start_file(self, name: str, declared_type: str | None) -> None:
         """Begin the next file."""
         file = _HeldFile(name, declared_type, ExitStack())
         self._files.append(file)
@@ -66,12 +66,12 @@ class HeldUploads:
             except UploadError as error:
                 file.refuse(error)
 
-    def end(self) -> None:
+    def finish_file(self) -> None:
         """End the file that was begun last. It holds no open file while it waits."""
         file = self._files[-1]
         if file.upload is not None:
             try:
-                self._bytes += file.upload.end()
+                self._bytes += file.upload.finish()
             except UploadError as error:
                 file.refuse(error)
 
@@ -82,30 +82,30 @@ class HeldUploads:
         accepted, what `Intake.check` raises.
         """
         # guard: held-upload-checked
-        self._intake.check(description)
+        self._intake.check_description(description)
         for file in self._files:
             request = replace(description, name=file.name, declared_type=file.declared_type)
-            yield file.name, self._accept(file, request)
+            yield file.name, self._accept_file(file, request)
             file.stack.close()
 
-    def _accept(self, file: _HeldFile, request: UploadRequest) -> Accepted | UploadError:
+    def _accept_file(self, file: _HeldFile, request: UploadRequest) -> AcceptedUpload | UploadError:
         if file.refusal is None and file.upload is not None:
             try:
                 return file.upload.accept(request)
             except UploadError as error:
                 file.refusal = error
         assert file.refusal is not None
-        self._intake.refused(request, file.refusal)
+        self._intake.record_refusal(request, file.refusal)
         return file.refusal
 
     def close(self) -> None:
         for file in self._files:
             file.stack.close()
 
-    def accept(self, request: UploadRequest, incoming: Incoming, media_type: str) -> Accepted:
+    def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> AcceptedUpload:
         """Receive a whole file from its `Upload`. Those accepted before it wait to be indexed by now."""
         self._intake.require_backlog_room(request.tenant_id)
         return self._intake.accept(request, incoming, media_type)
 
-    def refused(self, request: UploadRequest, error: UploadError) -> None:
+    def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
         """Record nothing yet: a field after the file may name its batch."""

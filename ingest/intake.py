@@ -6,16 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from ingest.chunking import chunker_fingerprint
+from ingest.chunking import get_chunker_fingerprint
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.containers import OLE, ZIP
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.sniff import sniff, sniff_container
 from ingest.storage.accounts.access import Readers
-from ingest.storage.accounts.records import OPEN, CollectionAccess
-from ingest.storage.blobs.store import BlobStore, Incoming
+from ingest.storage.accounts.records import OPEN_ACCESS, CollectionAccess
+from ingest.storage.blobs.store import BlobStore, IncomingUpload
 from ingest.storage.documents.batches import Batches
-from ingest.storage.documents.catalog import Accepted, Arrival, Catalog
+from ingest.storage.documents.catalog import AcceptedUpload, Arrival, Catalog
 from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import (
     BacklogFullError,
@@ -33,13 +33,13 @@ from ingest.storage.errors import (
     UploadTooLargeError,
 )
 from ingest.storage.inbound import check_metadata, check_text
-from ingest.storage.instrumentation import reach
-from ingest.storage.queue.records import Failure, Priority
-from ingest.storage.quotas.records import Account, Quota, QuotaExceededError, Standing, StorageQuotaExceededError
-from ingest.storage.quotas.store import Quotas, storage_exceeded
+from ingest.storage.instrumentation import reach_point
+from ingest.storage.queue.records import Failure, JobPriority
+from ingest.storage.quotas.records import Account, Quota, QuotaExceededError, QuotaStatus, StorageQuotaExceededError
+from ingest.storage.quotas.store import Quotas, build_storage_error
 from ingest.storage.uploads.records import StoredFile
 
-_NAME_CHARS = 255
+_MAX_NAME_CHARS = 255
 Kept = TypeVar("Kept", covariant=True)  # what became of an upload
 # After these errors it is certain that no row names the bytes.
 _NOT_RECORDED = (
@@ -52,11 +52,11 @@ _NOT_RECORDED = (
     QuotaExceededError,
 )
 # These errors have nothing to do with the file, which may be sent again as it is.
-TEMPORARY = (BacklogFullError, StorageFullError, StorageReadOnlyError, StorageQuotaExceededError)
+TEMPORARY_ERRORS = (BacklogFullError, StorageFullError, StorageReadOnlyError, StorageQuotaExceededError)
 
 
 @dataclass(frozen=True)
-class Replaces:
+class Replacement:
     """The document that an upload replaces, if its latest version is one of `if_match`; None allows any."""
 
     document_id: str
@@ -78,13 +78,13 @@ class UploadRequest:
     name: str
     declared_type: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    priority: Priority = Priority.INTERACTIVE
-    replaces: Replaces | None = None
+    priority: JobPriority = JobPriority.INTERACTIVE
+    replaces: Replacement | None = None
     batch_id: str | None = None
     key_id: str = ""
     readers: frozenset[str] | None = None
     sender: Readers = None
-    collections: CollectionAccess = OPEN
+    collections: CollectionAccess = OPEN_ACCESS
     # The name is an entry's path in its container, and kept whole.
     is_entry: bool = False
     purpose: str = ""
@@ -94,9 +94,9 @@ class UploadRequest:
 class Receiver(Protocol[Kept]):
     """What an upload is handed to when all of it is there."""
 
-    def accept(self, request: UploadRequest, incoming: Incoming, media_type: str) -> Kept: ...
+    def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> Kept: ...
 
-    def refused(self, request: UploadRequest, error: UploadError) -> None: ...
+    def record_refusal(self, request: UploadRequest, error: UploadError) -> None: ...
 
 
 class Intake:
@@ -126,54 +126,56 @@ class Intake:
         self._quotas = quotas
 
     @contextmanager
-    def receive(self, request: UploadRequest) -> Iterator["Upload[Accepted]"]:
+    def receive(self, request: UploadRequest) -> Iterator["Upload[AcceptedUpload]"]:
         """Open an upload to write blocks to and then `accept`; leaving the block without that keeps nothing.
 
         Raises the `UploadError`s, `BatchNotFoundError`, `BatchStateError`, `InputError` for a description that cannot
         be kept, and `CollectionNotFoundError` and `RoleMissingError` for a collection that is not the sender's to fill.
         """
-        self.check(request)
+        self.check_description(request)
         with self.open(request, self) as upload:
             yield upload
 
     @contextmanager
     def open(
-        self, request: UploadRequest, receiver: Receiver[Accepted], *, held_bytes: int = 0
-    ) -> Iterator["Upload[Accepted]"]:
+        self, request: UploadRequest, receiver: Receiver[AcceptedUpload], *, held_bytes: int = 0
+    ) -> Iterator["Upload[AcceptedUpload]"]:
         """Open an upload that `receiver` is handed when it is accepted; its description is not checked here.
 
         `held_bytes` are those of other files that wait to be accepted: they take room of the quotas. Raises the
         `UploadError`s.
         """
         self.require_backlog_room(request.tenant_id)
-        full = nearest_quota(self._quotas, request)
+        full = find_nearest_quota(self._quotas, request)
         # guard: held-bytes-quota
-        room = self._max_bytes if full is None else min(self._max_bytes, max(0, full.left - held_bytes))
+        room = self._max_bytes if full is None else min(self._max_bytes, max(0, full.remaining - held_bytes))
         with self._blobs.receive(max_bytes=room) as incoming:
             yield Upload(receiver, request, incoming, full if room < self._max_bytes else None)
 
-    def admit(self, request: UploadRequest, length: int) -> None:
+    def require_admissible(self, request: UploadRequest, length: int) -> None:
         """Raise what `receive` would raise for an upload of this length, before anything of it arrives."""
         if not length:
             raise EmptyUploadError("The file is empty.")
         if length > self._max_bytes:
             raise UploadTooLargeError(f"The file is larger than the limit of {self._max_bytes:,} bytes.")
-        self.check(request)
+        self.check_description(request)
         self.require_backlog_room(request.tenant_id)
-        full = nearest_quota(self._quotas, request)
-        if full is not None and full.left < length:
-            raise storage_exceeded(full)
-        self._blobs.require_room(length)
+        full = find_nearest_quota(self._quotas, request)
+        if full is not None and full.remaining < length:
+            raise build_storage_error(full)
+        self._blobs.require_free_space(length)
 
     @contextmanager
-    def go_on(self, request: UploadRequest, incoming: Incoming, head: bytes) -> Iterator["Upload[Accepted]"]:
+    def resume(
+        self, request: UploadRequest, incoming: IncomingUpload, head: bytes
+    ) -> Iterator["Upload[AcceptedUpload]"]:
         """Open an upload whose beginning has arrived, of which `head` are the first bytes, as `receive` does."""
-        self.check(request)
+        self.check_description(request)
         self.require_backlog_room(request.tenant_id)
-        nearest_quota(self._quotas, request)
+        find_nearest_quota(self._quotas, request)
         yield Upload(self, request, incoming, None, head)
 
-    def check(self, request: UploadRequest) -> None:
+    def check_description(self, request: UploadRequest) -> None:
         """Check an upload's description: its texts, and whether its collection and batch may be filled.
 
         Raises as `receive`, but for what depends on the file and on the room for it.
@@ -197,15 +199,15 @@ class Intake:
         document_id: str,
         *,
         sender: Readers,
-        collections: CollectionAccess = OPEN,
+        collections: CollectionAccess = OPEN_ACCESS,
         key_id: str = "",
-        priority: Priority = Priority.INTERACTIVE,
-    ) -> Accepted:
+        priority: JobPriority = JobPriority.INTERACTIVE,
+    ) -> AcceptedUpload:
         """Take the bytes of a document that failed once more, as if they had been sent again.
 
         Raises what `receive` does, `DocumentNotFoundError`, and `DocumentStateError` for a document that did not fail.
         """
-        document = self._catalog.document(tenant_id, document_id, readers=sender)
+        document = self._catalog.load_document(tenant_id, document_id, readers=sender)
         version = document.version
         if version.state is not VersionState.FAILED:
             raise DocumentStateError(
@@ -217,7 +219,7 @@ class Intake:
             document.collection,
             version.name,
             priority=priority,
-            replaces=Replaces(document.id, frozenset({document.tag})),
+            replaces=Replacement(document.id, frozenset({document.tag})),
             key_id=key_id,
             sender=sender,
             collections=collections,
@@ -225,7 +227,7 @@ class Intake:
         )
         with self.receive(request) as upload:
             try:
-                for block in self._blobs.blocks(version.blob_key):
+                for block in self._blobs.iter_blocks(version.blob_key):
                     upload.write(block)
             except KeyError as error:
                 raise DocumentStateError(
@@ -233,44 +235,44 @@ class Intake:
                 ) from error
             return upload.accept()
 
-    def take(self, request: UploadRequest, file: StoredFile) -> Accepted:
+    def accept_stored_file(self, request: UploadRequest, file: StoredFile) -> AcceptedUpload:
         """Make a document of a kept file, as if its bytes had been sent again; its collection must be there.
 
         Raises as `receive` does, and `StoredFileNotFoundError`.
         """
-        self.check(request)
+        self.check_description(request)
         self.require_backlog_room(request.tenant_id)
-        self._blobs.require_room()
-        key = original_key()
+        self._blobs.require_free_space()
+        key = build_original_key()
         try:
             self._blobs.copy(file.blob_key, key)
         except KeyError as error:
             raise StoredFileNotFoundError(f"There is no file {file.id!r}.") from error
         return self._commit(
-            self._arrival(request, file.media_type, file.content_sha256, file.size_bytes, key, file.id), request
+            self._build_arrival(request, file.media_type, file.content_sha256, file.size_bytes, key, file.id), request
         )
 
-    def accept(self, request: UploadRequest, incoming: Incoming, media_type: str) -> Accepted:
+    def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> AcceptedUpload:
         """Commit a finished upload. Each has a blob of its own, so deleting a document needs no reference counts."""
         content_sha256 = incoming.finish()
-        reach("upload.synced")
-        key, size = original_key(), incoming.size
-        self._blobs.keep(incoming, key)
-        reach("upload.kept")
-        return self._commit(self._arrival(request, media_type, content_sha256, size, key), request)
+        reach_point("upload.synced")
+        key, size = build_original_key(), incoming.size
+        self._blobs.commit_upload(incoming, key)
+        reach_point("upload.kept")
+        return self._commit(self._build_arrival(request, media_type, content_sha256, size, key), request)
 
-    def _arrival(
+    def _build_arrival(
         self, request: UploadRequest, media_type: str, sha256: str, size: int, key: str, file_id: str | None = None
     ) -> Arrival:
         return Arrival(
             tenant_id=request.tenant_id,
             collection=request.collection,
-            name=request.name if request.is_entry else display_name(request.name),
+            name=request.name if request.is_entry else clean_display_name(request.name),
             media_type=media_type,
             content_sha256=sha256,
             size_bytes=size,
             blob_key=key,
-            fingerprint=fingerprint_of(media_type),
+            fingerprint=get_fingerprint(media_type),
             attributes=request.attributes,
             priority=request.priority,
             batch_id=request.batch_id,
@@ -281,25 +283,27 @@ class Intake:
             file_id=file_id,
         )
 
-    def _commit(self, arrival: Arrival, request: UploadRequest) -> Accepted:
+    def _commit(self, arrival: Arrival, request: UploadRequest) -> AcceptedUpload:
         try:
-            accepted = self._record(arrival, request.replaces)
+            accepted = self._record_arrival(arrival, request.replaces)
         except _NOT_RECORDED:
             self._blobs.delete(arrival.blob_key)
             raise
-        reach("upload.accepted")
+        reach_point("upload.accepted")
         if not accepted.created:
             self._blobs.delete(arrival.blob_key)
         return accepted
 
-    def refused(self, request: UploadRequest, error: UploadError) -> None:
+    def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
         """Record a refused file as a failure of its batch, unless it may be sent again as it is."""
-        if request.batch_id is None or isinstance(error, TEMPORARY):
+        if request.batch_id is None or isinstance(error, TEMPORARY_ERRORS):
             return
-        failure = Failure(error.code, *error.told)
-        self._batches.refuse(request.tenant_id, request.batch_id, display_name(request.name), failure)
+        failure = Failure(error.code, *error.public_message)
+        self._batches.record_refused_file(
+            request.tenant_id, request.batch_id, clean_display_name(request.name), failure
+        )
 
-    def _record(self, arrival: Arrival, replaces: Replaces | None) -> Accepted:
+    def _record_arrival(self, arrival: Arrival, replaces: Replacement | None) -> AcceptedUpload:
         if replaces is None:
             return self._catalog.accept(arrival)
         return self._catalog.replace(arrival, replaces.document_id, replaces.if_match)
@@ -312,8 +316,8 @@ class Upload(Generic[Kept]):
         self,
         intake: Receiver[Kept],
         request: UploadRequest,
-        incoming: Incoming,
-        full: Standing | None = None,
+        incoming: IncomingUpload,
+        full: QuotaStatus | None = None,
         head: bytes = b"",
     ) -> None:
         self._full = full
@@ -325,23 +329,23 @@ class Upload(Generic[Kept]):
 
     def write(self, block: bytes) -> None:
         """Add a block; an unknown type is refused as soon as the head has arrived, not after a long upload."""
-        with self._telling():
+        with self._record_refusals():
             self._incoming.write(block)
             if self._media_type is None and len(self._head) < HEAD_BYTES:
                 self._head += block[: HEAD_BYTES - len(self._head)]
                 if len(self._head) == HEAD_BYTES:
                     self._sniff()
 
-    def end(self) -> int:
+    def finish(self) -> int:
         """End an upload that waits to be accepted with others: it holds no open file. Return its size in bytes."""
-        with self._telling():
+        with self._record_refusals():
             self._identify()
             self._incoming.close()
             return self._incoming.size
 
     def accept(self, request: UploadRequest | None = None) -> Kept:
         """Commit the upload, as `request` describes it by now; it is durable when this returns."""
-        with self._telling():
+        with self._record_refusals():
             self._identify()
             return self._intake.accept(request or self._request, self._incoming, self._media_type or "")
 
@@ -350,55 +354,55 @@ class Upload(Generic[Kept]):
         if self._media_type is None and self._head:
             self._sniff()
         if self._media_type in (ZIP, OLE):
-            with self._incoming.reading() as file:
+            with self._incoming.open_reader() as file:
                 self._media_type = sniff_container(file)
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _record_refusals(self) -> Iterator[None]:
         try:
             yield
         except UploadTooLargeError as error:
             if self._full is not None:
-                raise storage_exceeded(self._full) from error
-            self._intake.refused(self._request, error)
+                raise build_storage_error(self._full) from error
+            self._intake.record_refusal(self._request, error)
             raise
         except UploadError as error:
-            self._intake.refused(self._request, error)
+            self._intake.record_refusal(self._request, error)
             raise
 
     def _sniff(self) -> None:
         self._media_type = sniff(self._head, self._request.name, self._request.declared_type)
 
 
-def nearest_quota(
+def find_nearest_quota(
     quotas: Quotas | None, request: UploadRequest, of: Sequence[Quota] = (Quota.DOCUMENTS, Quota.BYTES)
-) -> Standing | None:
+) -> QuotaStatus | None:
     """Return the quota of bytes that has least left. Raises `StorageQuotaExceededError` if one is used up.
 
     This saves receiving what cannot be kept; what decides is the commit.
     """
     if quotas is None:
         return None
-    standings = quotas.standings(Account(request.tenant_id, request.key_id), of)
+    standings = quotas.load_statuses(Account(request.tenant_id, request.key_id), of)
     for standing in standings:
-        if not standing.left and not (standing.quota is Quota.DOCUMENTS and request.replaces):
-            raise storage_exceeded(standing)
+        if not standing.remaining and not (standing.quota is Quota.DOCUMENTS and request.replaces):
+            raise build_storage_error(standing)
     of_bytes = (standing for standing in standings if standing.quota is Quota.BYTES)
-    return min(of_bytes, key=lambda each: each.left, default=None)
+    return min(of_bytes, key=lambda each: each.remaining, default=None)
 
 
-def original_key() -> str:
+def build_original_key() -> str:
     """Return a new key for the bytes of an upload; the first part spreads them over folders."""
     token = secrets.token_hex(16)
     return f"original/{token[:2]}/{token}"
 
 
-def fingerprint_of(media_type: str) -> str:
+def get_fingerprint(media_type: str) -> str:
     """Return what names the parser and the chunker of a media type."""
-    return f"{FORMATS[media_type].fingerprint}+{chunker_fingerprint()}"
+    return f"{FORMATS[media_type].fingerprint}+{get_chunker_fingerprint()}"
 
 
-def display_name(name: str) -> str:
+def clean_display_name(name: str) -> str:
     """Reduce a name to its last path component without control characters, at most 255 characters, never empty."""
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    return "".join(character for character in last if character.isprintable())[:_NAME_CHARS].strip() or "unnamed"
+    return "".join(character for character in last if character.isprintable())[:_MAX_NAME_CHARS].strip() or "unnamed"

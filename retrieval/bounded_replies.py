@@ -21,42 +21,42 @@ class ReplyTooLargeError(Exception):
     """A reply has more bytes than it may, or is compressed, which hides how many it has. The text names the server."""
 
 
-def bound_replies(most_bytes: int = MODEL_REPLY_BYTES) -> dict[str, list[Callable[[Any], Any]]]:
+def build_reply_hooks(most_bytes: int = MODEL_REPLY_BYTES) -> dict[str, list[Callable[[Any], Any]]]:
     """Return the hooks of a synchronous client, httpx's or httpx2's, whose replies raise `ReplyTooLargeError`."""
 
-    def bound(response: httpx.Response | httpx2.Response) -> None:
-        count = _counter(response, most_bytes)
+    def limit_reply(response: httpx.Response | httpx2.Response) -> None:
+        count = _build_byte_counter(response, most_bytes)
         kind = _HttpxStream if isinstance(response, httpx.Response) else _Httpx2Stream
         response.stream = kind(response.stream, count)
 
-    return {"request": [_ask_uncompressed], "response": [bound]}
+    return {"request": [_disable_compression], "response": [limit_reply]}
 
 
-def bound_async_replies(most_bytes: int = MODEL_REPLY_BYTES) -> dict[str, list[Callable[[Any], Any]]]:
+def build_async_reply_hooks(most_bytes: int = MODEL_REPLY_BYTES) -> dict[str, list[Callable[[Any], Any]]]:
     """Return the same hooks for an asynchronous client of httpx2."""
 
-    async def ask(request: httpx2.Request) -> None:
-        _ask_uncompressed(request)
+    async def disable_compression(request: httpx2.Request) -> None:
+        _disable_compression(request)
 
-    async def bound(response: httpx2.Response) -> None:
-        response.stream = _AsyncStream(response.stream, _counter(response, most_bytes))
+    async def limit_reply(response: httpx2.Response) -> None:
+        response.stream = _AsyncStream(response.stream, _build_byte_counter(response, most_bytes))
 
-    return {"request": [ask], "response": [bound]}
+    return {"request": [disable_compression], "response": [limit_reply]}
 
 
-def get_short(url: str, *, timeout: float, headers: dict[str, str] | None = None) -> httpx.Response:
+def fetch_short_document(url: str, *, timeout: float, headers: dict[str, str] | None = None) -> httpx.Response:
     """Get a short document. Raises httpx's errors, and `ReplyTooLargeError`."""
-    with httpx.Client(timeout=timeout, event_hooks=bound_replies(SHORT_REPLY_BYTES)) as client:
+    with httpx.Client(timeout=timeout, event_hooks=build_reply_hooks(SHORT_REPLY_BYTES)) as client:
         return client.get(url, headers=headers)
 
 
-def post_short(url: str, form: dict[str, str], *, timeout: float) -> httpx.Response:
+def post_form(url: str, form: dict[str, str], *, timeout: float) -> httpx.Response:
     """Post a form whose answer is short. Raises httpx's errors, and `ReplyTooLargeError`."""
-    with httpx.Client(timeout=timeout, event_hooks=bound_replies(SHORT_REPLY_BYTES)) as client:
+    with httpx.Client(timeout=timeout, event_hooks=build_reply_hooks(SHORT_REPLY_BYTES)) as client:
         return client.post(url, data=form)
 
 
-def too_large(error: BaseException | None) -> ReplyTooLargeError | None:
+def find_reply_too_large(error: BaseException | None) -> ReplyTooLargeError | None:
     """Return the `ReplyTooLargeError` among an error and its causes, or None."""
     while error is not None:
         if isinstance(error, ReplyTooLargeError):
@@ -65,11 +65,11 @@ def too_large(error: BaseException | None) -> ReplyTooLargeError | None:
     return None
 
 
-def _ask_uncompressed(request: httpx.Request | httpx2.Request) -> None:
+def _disable_compression(request: httpx.Request | httpx2.Request) -> None:
     request.headers["Accept-Encoding"] = "identity"
 
 
-def _counter(response: httpx.Response | httpx2.Response, most_bytes: int) -> Callable[[int], None]:
+def _build_byte_counter(response: httpx.Response | httpx2.Response, most_bytes: int) -> Callable[[int], None]:
     """Return a function that counts bytes of the reply; refuse the reply if its head shows that it is too large."""
     url = response.request.url
     server = f"{url.scheme}://{url.netloc.decode('ascii').rpartition('@')[2]}"
@@ -83,14 +83,14 @@ def _counter(response: httpx.Response | httpx2.Response, most_bytes: int) -> Cal
         raise ReplyTooLargeError(refusal)
     came = 0
 
-    def count(size: int) -> None:
+    def count_bytes(size: int) -> None:
         nonlocal came
         came += size
         # guard: reply-bytes
         if came > most_bytes:
             raise ReplyTooLargeError(refusal)
 
-    return count
+    return count_bytes
 
 
 class _CountedStream:

@@ -9,11 +9,11 @@ from retrieval.encoders.openvino_embedder import (
     MAX_TOKENS,
     OpenVinoEmbedder,
     OpenVinoTokenEncoder,
-    fingerprint,
+    compute_fingerprint,
 )
 from retrieval.encoders.port import Embedder
 from retrieval.encoders.registry import EncoderChoice, Encoders
-from retrieval.encoders.sentence_transformers_model import LocatedModel, locate
+from retrieval.encoders.sentence_transformers_model import LocatedModel, locate_model
 from retrieval.encoders.specs import EncoderSettings, is_described, parse_spec
 from retrieval.errors import RerankerError
 from retrieval.index.bm25 import Bm25Encoder, SparseEncoder
@@ -21,7 +21,7 @@ from retrieval.index.edge.shard_room import AllocatedRoom
 from retrieval.index.generations import IndexStore
 from retrieval.index.server.settings import QdrantServerSettings
 from retrieval.index.stores import FolderStore, ServerStore
-from retrieval.models.manifest import model_file
+from retrieval.models.manifest import load_model_file
 from retrieval.models.store import ModelStore
 from retrieval.rerank.http_reranker import HttpReranker
 from retrieval.rerank.late_interaction import LateInteractionReranker
@@ -29,12 +29,12 @@ from retrieval.rerank.port import Reranker, RerankerChoice, RerankerKind
 from retrieval.rerank.token_cache import DEFAULT_MAX_BYTES, TokenCache
 
 _SHORT_TOKENS = 128
-_ENCODER = "all-MiniLM-L6-v2-int8.onnx"
-_TOKENIZER = "all-MiniLM-L6-v2-tokenizer.json"
+_ENCODER_FILE = "all-MiniLM-L6-v2-int8.onnx"
+_TOKENIZER_FILE = "all-MiniLM-L6-v2-tokenizer.json"
 _SERVER_SETTINGS = QdrantServerSettings()
 
 
-def embedded_indexes(home: Path, installation: Installation, *, min_free_bytes: int | None = None) -> IndexStore:
+def build_embedded_store(home: Path, installation: Installation, *, min_free_bytes: int | None = None) -> IndexStore:
     """Return a store that keeps an installation's indexes as shards in the data folder.
 
     With `min_free_bytes`, the files of the shards are allocated in advance, so that a full disk cannot end the process.
@@ -43,7 +43,7 @@ def embedded_indexes(home: Path, installation: Installation, *, min_free_bytes: 
     return FolderStore(home, installation, room)
 
 
-def server_indexes(
+def build_server_store(
     url: str,
     installation: Installation,
     *,
@@ -60,17 +60,17 @@ def server_indexes(
 def describe_server(url: str, *, api_key: str | None, settings: QdrantServerSettings) -> str:
     """Return in words which vector server answers. Raises `IndexUnavailableError` for one that cannot be used."""
     nobody = Installation("", lambda _: False)
-    return ServerStore(url, nobody, api_key=api_key, settings=settings).describe()
+    return ServerStore(url, nobody, api_key=api_key, settings=settings).describe_server()
 
 
-def embedded_encoder(models: ModelStore, *, max_tokens: int = MAX_TOKENS) -> Embedder:
+def open_embedded_encoder(models: ModelStore, *, max_tokens: int = MAX_TOKENS) -> Embedder:
     """Open the built-in encoder. Raises `ModelMissingError` when a file has not been fetched."""
-    return OpenVinoEmbedder(*encoder_files(models), max_tokens=max_tokens)
+    return OpenVinoEmbedder(*require_encoder_files(models), max_tokens=max_tokens)
 
 
-def encoder_files(models: ModelStore) -> tuple[Path, Path]:
+def require_encoder_files(models: ModelStore) -> tuple[Path, Path]:
     """Return the built-in encoder and its tokenizer. Raises `ModelMissingError` when one has not been fetched."""
-    return models.path(model_file(_ENCODER)), models.path(model_file(_TOKENIZER))
+    return models.require_path(load_model_file(_ENCODER_FILE)), models.require_path(load_model_file(_TOKENIZER_FILE))
 
 
 def open_reranker(
@@ -84,7 +84,9 @@ def open_reranker(
     if choice.kind is RerankerKind.HTTP:
         return HttpReranker(choice.url, choice.model, api_key=api_key)
     if choice.kind is RerankerKind.LATE_INTERACTION:
-        return LateInteractionReranker(OpenVinoTokenEncoder(*encoder_files(models)), TokenCache(token_cache_bytes))
+        return LateInteractionReranker(
+            OpenVinoTokenEncoder(*require_encoder_files(models)), TokenCache(token_cache_bytes)
+        )
     try:
         from retrieval.rerank.cross_encoder import CrossEncoderReranker
     except ImportError as error:
@@ -95,7 +97,7 @@ def open_reranker(
     return CrossEncoderReranker(choice.model)
 
 
-def encoders(models: ModelStore, settings: EncoderSettings, *more: str) -> Encoders:
+def build_encoders(models: ModelStore, settings: EncoderSettings, *more: str) -> Encoders:
     """Return the built-in encoders and those that the settings or `more` describe.
 
     Models are located and servers are asked now, so an encoder that does not fit an index is refused at startup.
@@ -103,33 +105,33 @@ def encoders(models: ModelStore, settings: EncoderSettings, *more: str) -> Encod
     """
     described = dict.fromkeys(text.strip() for text in (settings.encoder, settings.encoder_beside, *more) if text)
     key = settings.encoder_api_key.get_secret_value() if settings.encoder_api_key else None
-    external = [_described(text, key) for text in described if is_described(text)]
-    return Encoders([*_own(models), *external])
+    external = [_build_external_choice(text, key) for text in described if is_described(text)]
+    return Encoders([*_build_builtin_choices(models), *external])
 
 
-def _own(models: ModelStore) -> list[EncoderChoice]:
+def _build_builtin_choices(models: ModelStore) -> list[EncoderChoice]:
     about = {tokens: f"reads the first {tokens} tokens of a chunk" for tokens in (MAX_TOKENS, _SHORT_TOKENS)}
     return [
         EncoderChoice(
             "minilm" if tokens == MAX_TOKENS else f"minilm-{tokens}",
-            fingerprint(tokens),
+            compute_fingerprint(tokens),
             DIMENSION,
-            partial(embedded_encoder, models, max_tokens=tokens),
+            partial(open_embedded_encoder, models, max_tokens=tokens),
             f"all-MiniLM-L6-v2, int8; {what}",
         )
         for tokens, what in about.items()
     ]
 
 
-def _described(text: str, api_key: str | None) -> EncoderChoice:
+def _build_external_choice(text: str, api_key: str | None) -> EncoderChoice:
     spec = parse_spec(text)
     if spec.url is None:
-        model = locate(spec)
+        model = locate_model(spec)
         return EncoderChoice(
             spec.text,
             model.fingerprint,
             model.dimension,
-            partial(_sentence_transformers, model),
+            partial(_open_sentence_transformers, model),
             f"vectors of {model.dimension} numbers by {spec.backend}; revision {model.revision}",
         )
     from retrieval.encoders import openai_embedder
@@ -141,15 +143,15 @@ def _described(text: str, api_key: str | None) -> EncoderChoice:
         asking.close()
         dimension = asking.dimension
     about = f"vectors of {dimension} numbers from {spec.url}"
-    return EncoderChoice(spec.text, openai_embedder.fingerprint(spec, dimension), dimension, open_server, about)
+    return EncoderChoice(spec.text, openai_embedder.compute_fingerprint(spec, dimension), dimension, open_server, about)
 
 
-def _sentence_transformers(model: LocatedModel) -> Embedder:
+def _open_sentence_transformers(model: LocatedModel) -> Embedder:
     # The library belongs to an optional extra and takes seconds to load.
     from retrieval.encoders.sentence_transformers_embedder import SentenceTransformersEmbedder
 
     return SentenceTransformersEmbedder(model)
 
 
-def sparse_encoder() -> SparseEncoder:
+def build_sparse_encoder() -> SparseEncoder:
     return Bm25Encoder()

@@ -203,7 +203,7 @@ class RetryPolicy:
         if self.attempts < 1 or not 0 < self.first_wait_seconds <= self.longest_wait_seconds:
             raise ValueError("one attempt at least, and waits that grow")
 
-    def waits(self, uniform: Callable[[], float] = random.random) -> Iterator[float]:
+    def iter_waits(self, uniform: Callable[[], float] = random.random) -> Iterator[float]:
         """Yield the waits, one fewer than attempts: half of each is fixed and half is random (`uniform`, 0 to 1).
 
         Randomness keeps clients that failed together from coming back together; the fixed half keeps the total from

@@ -10,10 +10,10 @@ Templates of plain words ("USER:", "### Response:") have no tokens that could be
 
 import regex
 
-from ingest.storage.texts.normalize import visible
+from ingest.storage.texts.normalize import remove_invisible
 
 # How long the name of a token may be that is recognised by its form alone.
-_NAME = "{1,80}"
+_NAME_LENGTH = "{1,80}"
 # Names in angle brackets, with or without a slash, a namespace or attributes.
 _NAMES = (
     # ends and starts of texts and turns, and tokens without a meaning of their own
@@ -32,15 +32,15 @@ _NAMES = (
     "(?:jupyter|issue|commit|pr)_(?:start|text|code|output|closed|comment|before|msg|after|\\w+_id)",
     "(?:image|audio|video|img)(?:_\\w+)?",
 )
-_TOKENS = regex.compile(
-    rf"<(?=/?\|[^\s<>＜＞]{_NAME}>)"  # <|im_start|>, <|turn>
+_TEMPLATE_TOKENS = regex.compile(
+    rf"<(?=/?\|[^\s<>＜＞]{_NAME_LENGTH}>)"  # <|im_start|>, <|turn>
     r"|<(?=/?｜)"  # <｜User｜>
-    rf"|<(?=[^\s<>|＜＞]{_NAME}\|>)"  # <turn|>
-    rf"|<(?=\[[^\s\[\]<>＜＞［］]{_NAME}\]>)"  # <[end▁of▁sentence]>
-    rf"|<(?=/?(?:[\w.-]{_NAME}:)?(?:{'|'.join(_NAMES)})[\s=>/])"
+    rf"|<(?=[^\s<>|＜＞]{_NAME_LENGTH}\|>)"  # <turn|>
+    rf"|<(?=\[[^\s\[\]<>＜＞［］]{_NAME_LENGTH}\]>)"  # <[end▁of▁sentence]>
+    rf"|<(?=/?(?:[\w.-]{_NAME_LENGTH}:)?(?:{'|'.join(_NAMES)})[\s=>/])"
     r"|<(?=/?SYS>)|<(?=</?SYS>>)"
     r"|\[(?=/?INST\])"
-    rf"|\[(?=\|[^\s\[\]［］]{_NAME}\|\])"  # [|assistant|]
+    rf"|\[(?=\|[^\s\[\]［］]{_NAME_LENGTH}\|\])"  # [|assistant|]
     r"|\[(?=(?-i:/?(?:SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_\w+|ARGS|CALL_ID|THINK|IMG\w*|PREFIX|MIDDLE|SUFFIX|AUDIO"
     r"|BEGIN_AUDIO|TRANSCRIBE|MODEL_SETTINGS|STREAMING_\w+|control_\d+|[gs]?MASK|CLS|SEP|PAD|UNK|BOS|EOS|EO[TDM]"
     r"|@BOS@|start_header_id|end_header_id|extra_id_\d+|UNUSED_TOKEN_\d+|SPECIAL_\d+))\])"
@@ -48,14 +48,14 @@ _TOKENS = regex.compile(
     r"|>(?=>[A-Z_]{2,20}<<)",
     regex.IGNORECASE,
 )
-_WIDE = {"<": "＜", ">": "＞", "[": "［", "]": "］"}
+_FULL_WIDTH = {"<": "＜", ">": "＞", "[": "［", "]": "］"}
 
 
-def neutral(text: str) -> str:
+def neutralize(text: str) -> str:
     """Return `text` as every model gets it: without invisible characters, and without tokens of chat templates.
 
     Idempotent. Nothing is put together by it, because no visible character is removed.
     """
     # guard: prompts-without-hidden-characters
-    left: str = _TOKENS.sub(lambda match: _WIDE[match[0]], visible(text))
+    left: str = _TEMPLATE_TOKENS.sub(lambda match: _FULL_WIDTH[match[0]], remove_invisible(text))
     return left

@@ -8,21 +8,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from retrieval.search.search import Searches
+from retrieval.search.search import SearchPort
 from rlm.answers import Answer, Draft
-from rlm.build import Helpers, OpenRequest, Parts
-from rlm.checking.checker import CheckMode, judged, located
+from rlm.build import Helpers, OpenRequest, PipelineParts
+from rlm.checking.checker import CheckMode, apply_judgement, locate_citations
 from rlm.checking.judging import Judge, is_judged
 from rlm.conversation import condense
 from rlm.errors import not_cancelled
 from rlm.events import Checking, Completed, Condensed, Drafted, Event, Routed
 from rlm.extractive import ExtractiveStrategy
 from rlm.llm.port import LanguageModel
-from rlm.metrics import note_answer
-from rlm.passages import fits, searching
+from rlm.metrics import record_answer
+from rlm.passages import build_search, can_fit
 from rlm.requests import AnswerRequest, StrategyName, check_question
-from rlm.routing import Route, route
-from rlm.runs.port import ONCE, Durability
+from rlm.routing import Route, choose_route
+from rlm.runs.port import NOT_DURABLE, Durability
 from rlm.strategy import StageClock
 
 SMALL_MODEL = (
@@ -32,14 +32,14 @@ SMALL_MODEL = (
 )
 
 
-class Answering:
+class AnswerPipeline:
     """Answers for every tenant; passages come only through a search bound to the caller's scope."""
 
     def __init__(
         self,
-        searcher: Searches,
+        searcher: SearchPort,
         language_model: LanguageModel,
-        parts: Parts,
+        parts: PipelineParts,
         *,
         check: CheckMode = CheckMode.JUDGE,
         helpers: Helpers | None = None,
@@ -51,16 +51,16 @@ class Answering:
         self._check = check
         self._helpers = helpers or Helpers()
 
-    def state(self) -> Mapping[str, Any]:
+    def get_state(self) -> Mapping[str, Any]:
         """Return the language model's state, for people."""
-        return self._language_model.state()
+        return self._language_model.get_state()
 
     def stream(
         self,
         request: AnswerRequest,
         *,
         cancelled: Callable[[], bool] = not_cancelled,
-        durability: Durability = ONCE,
+        durability: Durability = NOT_DURABLE,
     ) -> Iterator[Event]:
         """Yield the answer's events as they happen, `Completed` last. `durability` lets a run be resumed.
 
@@ -70,12 +70,12 @@ class Answering:
         request = replace(request, question=check_question(request.question))
         model = self._language_model.acquire()
         if model is None:
-            return self._extracts(request, durability)
-        return self._stages(
+            return self._answer_extractively(request, durability)
+        return self._run_stages(
             OpenRequest(self._parts, self._searcher, model, request, durability, cancelled, self._helpers)
         )
 
-    def _stages(self, opened: OpenRequest) -> Iterator[Event]:
+    def _run_stages(self, opened: OpenRequest) -> Iterator[Event]:
         """Run every stage, in order."""
         request, question, clock = opened.request, opened.request.question, StageClock()
         if request.history:
@@ -90,96 +90,98 @@ class Answering:
             clock.lap("condense")
             yield Condensed(question)
         with request.used.routing():
-            routed = _route(opened, question)
+            routed = _choose_route(opened, question)
         clock.lap("route")
         if routed.strategy is not StrategyName.DIRECT and not opened.corpus.documents:
             routed = Route(StrategyName.DIRECT, "Direct: there is no searchable document.")
-        yield Routed(routed.strategy.value, routed.reason, opened.spendable(routed.strategy))
-        context = opened.context(question, routed.queries)
-        for event in opened.strategy(routed.strategy).stream(context):
+        yield Routed(routed.strategy.value, routed.reason, opened.format_spending_limits(routed.strategy))
+        context = opened.build_context(question, routed.queries)
+        for event in opened.build_strategy(routed.strategy).stream(context):
             if isinstance(event, Drafted):
                 clock.lap(routed.strategy.value)
-                yield from self._checked(opened, event.draft, question, routed, clock)
+                yield from self._check_draft(opened, event.draft, question, routed, clock)
                 return
             if isinstance(event, Routed):  # a strategy that cannot answer hands over to another
                 routed = Route(StrategyName(event.strategy), event.reason)
             yield event
 
-    def _checked(
+    def _check_draft(
         self, opened: OpenRequest, draft: Draft, question: str, routed: Route, clock: StageClock
     ) -> Iterator[Event]:
         """Check the draft and yield the answer with every sentence marked."""
         profile, budget = opened.profile, opened.budget
-        sentences, citations = located(draft, self._searcher.locate, self._check)
+        sentences, citations = locate_citations(draft, self._searcher.locate, self._check)
         marked, notes = tuple(sentences), draft.notes
         cited = sum(map(is_judged, sentences))
-        judge = self._judge_of(opened) if self._check is CheckMode.JUDGE and cited else None
+        judge = self._find_judge(opened) if self._check is CheckMode.JUDGE and cited else None
         if judge is not None:
             yield Checking(cited)
             judgement = judge.judge(question, draft.text, sentences, draft.evidence)
-            marked = judged(sentences, judgement)
+            marked = apply_judgement(sentences, judgement)
             notes = (*notes, judgement.note) if judgement.note else notes
-        notes = (*notes, *_unread(opened.request))
+        notes = (*notes, *_iter_unread_notes(opened.request))
         if profile.small:
             notes = (*notes, SMALL_MODEL)
         clock.lap("check")
         answer = replace(
-            _answer(draft, question, routed.strategy.value, profile.name),
+            _build_answer(draft, question, routed.strategy.value, profile.name),
             sentences=marked,
             citations=tuple(citations),
             reasons=(routed.reason, *draft.reasons),
             notes=notes,
             usage=budget.spent.usage,
             dollars=float(budget.spent.dollars) if opened.prices_known else None,
-            timings_ms=clock.laps(),
+            timings_ms=clock.get_laps(),
         )
-        note_answer(answer)
+        record_answer(answer)
         yield Completed(answer)
 
-    def _judge_of(self, opened: OpenRequest) -> Judge | None:
+    def _find_judge(self, opened: OpenRequest) -> Judge | None:
         """Return the judge of a request, or None if its model cannot judge or is unavailable."""
-        model = opened.helper(self._helpers.judge)
+        model = opened.select_helper_model(self._helpers.judge)
         if not model.profile.judges:
             return None
         calls = opened.calls if model is opened.model else opened.bind(opened.budget, model)
         return Judge(calls, model.profile, opened.nonce(), opened.today, cancelled=opened.cancelled)
 
-    def _extracts(self, request: AnswerRequest, durability: Durability) -> Iterator[Event]:
+    def _answer_extractively(self, request: AnswerRequest, durability: Durability) -> Iterator[Event]:
         clock = StageClock()
-        search = durability.search(searching(self._searcher, request.scope, request.used))
+        search = durability.wrap_search(build_search(self._searcher, request.scope, request.used))
         yield Routed("extractive", "Extractive: there is no language model.")
         for event in ExtractiveStrategy().stream(request.question, search):
             if not isinstance(event, Drafted):
                 yield event
                 continue
-            sentences, citations = located(event.draft, self._searcher.locate)
+            sentences, citations = locate_citations(event.draft, self._searcher.locate)
             clock.lap("extractive")
             answer = replace(
-                _answer(event.draft, request.question, "extractive", None),
+                _build_answer(event.draft, request.question, "extractive", None),
                 sentences=tuple(sentences),
                 citations=tuple(citations),
-                notes=(*event.draft.notes, *_unread(request)),
-                timings_ms=clock.laps(),
+                notes=(*event.draft.notes, *_iter_unread_notes(request)),
+                timings_ms=clock.get_laps(),
             )
-            note_answer(answer)
+            record_answer(answer)
             yield Completed(answer)
 
 
-def _route(opened: OpenRequest, question: str) -> Route:
+def _choose_route(opened: OpenRequest, question: str) -> Route:
     wanted, profile, router = opened.request.wanted, opened.profile, opened.router
     if wanted.strategy is not StrategyName.AUTO:
         return Route(wanted.strategy, f"{wanted.strategy.capitalize()}, as asked.")
     if not router.profile.routes:
         return Route(StrategyName.DIRECT, "Direct: the model is too small to choose.")
-    corpus, tables = opened.corpus, opened.tables(question)
-    if not tables.has_records and fits(corpus, profile.reading_tokens):
+    corpus, tables = opened.corpus, opened.load_tables(question)
+    if not tables.has_records and can_fit(corpus, profile.reading_tokens):
         return Route(StrategyName.DIRECT, "Direct: all of these documents can be read at once.")
-    choices, nonce = opened.strategies(), opened.nonce()
-    described = tables.description()  # the nearest tables tell enough, and every question pays for it
-    return route(question, opened.today, corpus, choices, described, router.calls, nonce, cancelled=opened.cancelled)
+    choices, nonce = opened.list_strategies(), opened.nonce()
+    described = tables.render_description()  # the nearest tables tell enough, and every question pays for it
+    return choose_route(
+        question, opened.today, corpus, choices, described, router.calls, nonce, cancelled=opened.cancelled
+    )
 
 
-def _unread(request: AnswerRequest) -> Iterator[str]:
+def _iter_unread_notes(request: AnswerRequest) -> Iterator[str]:
     """Yield a note for each document whose stored text could not be read."""
     for identifier, title in request.used.unreadable.items():
         yield (
@@ -188,7 +190,7 @@ def _unread(request: AnswerRequest) -> Iterator[str]:
         )
 
 
-def _answer(draft: Draft, question: str, strategy: str, model: str | None) -> Answer:
+def _build_answer(draft: Draft, question: str, strategy: str, model: str | None) -> Answer:
     return Answer(
         status=draft.status,
         text=draft.text,

@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from ingest.storage.answers.records import CellRanges, KeptAnswer, RowRanges, ranges_of
+from ingest.storage.answers.records import CellRanges, RowRanges, StoredAnswer, group_into_ranges
 from retrieval.search.requests import Passage
 from rlm.llm.budgets import Usage
 
@@ -116,7 +116,7 @@ class ReadPassage:
 
 
 @dataclass(frozen=True)
-class Searched:
+class SearchSummary:
     """How many passages or records were found, how many of them a model read, and their documents, best first.
 
     `read_passages` are those that were read for an answer from passages, in the order of their numbers in the prompt.
@@ -153,13 +153,13 @@ class Coverage:
         return max(0, self.tokens_in_scope - self.tokens_read - self.tokens_searched)
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """True if every unit was read, searched or inferred, and none failed."""
         return not self.units_failed and self.units_read + self.units_searched + self.units_inferred >= self.units
 
-    def sentence(self) -> str:
+    def to_sentence(self) -> str:
         """For people: "Of 11.0 million tokens a model read 0.2, code searched 10.8, 0 were not opened"."""
-        divisor, unit = _scale(self.tokens_in_scope)
+        divisor, unit = _select_scale(self.tokens_in_scope)
         read, searched, unopened = (
             f"{tokens / divisor:.1f}" if divisor > 1 else str(tokens)
             for tokens in (self.tokens_read, self.tokens_searched, self.tokens_unopened)
@@ -167,9 +167,11 @@ class Coverage:
         whole = f"{self.tokens_in_scope / divisor:.1f}" if divisor > 1 else str(self.tokens_in_scope)
         said = f"Of {whole}{unit} tokens a model read {read}, code searched {searched}, {unopened} were not opened"
         if self.units_inferred:
-            said += f"; {_counted(self.units_inferred, self.unit)} labelled by a classifier trained on what was read"
+            said += (
+                f"; {_format_count(self.units_inferred, self.unit)} labelled by a classifier trained on what was read"
+            )
         if self.units_failed:
-            said += f"; {_counted(self.units_failed, self.unit)} failed"
+            said += f"; {_format_count(self.units_failed, self.unit)} failed"
         return said
 
 
@@ -211,7 +213,7 @@ class ResultTable:
 
 
 @dataclass(frozen=True)
-class TableRows:
+class SourceRows:
     """Rows, numbered from 1 in the order of the file, of table `table` (from 0) of one version.
 
     `table` is `WHOLE_DOCUMENT` or `ITS_SECTIONS` of `ingest.storage.answers.records` for rows of no table of the file.
@@ -229,7 +231,7 @@ class CellRecords:
 
     row: int
     column: int | None
-    parts: tuple[TableRows, ...]
+    parts: tuple[SourceRows, ...]
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,7 @@ class Answer:
     citations: tuple[Citation, ...]
     strategy: str
     model: str | None
-    searched: Searched
+    searched: SearchSummary
     question: str = ""
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -259,7 +261,7 @@ class Answer:
     coverage: Coverage | None = None
     result: Result | None = None
     table: ResultTable | None = None
-    rows_behind: tuple[TableRows, ...] = ()
+    rows_behind: tuple[SourceRows, ...] = ()
     cells_behind: tuple[CellRecords, ...] = ()
     finished: bool = True
     dollars: float | None = None
@@ -284,7 +286,7 @@ class Draft:
     status: AnswerStatus
     text: str
     evidence: Mapping[int, Passage]
-    searched: Searched
+    searched: SearchSummary
     quotes: tuple[OfferedQuote, ...] = ()
     computed: bool = False
     stated: frozenset[str] = frozenset()
@@ -294,11 +296,13 @@ class Draft:
     coverage: Coverage | None = None
     result: Result | None = None
     table: ResultTable | None = None
-    rows_behind: tuple[TableRows, ...] = ()
+    rows_behind: tuple[SourceRows, ...] = ()
     cells_behind: tuple[CellRecords, ...] = ()
 
 
-def searched(passages: Sequence[Passage], read: Sequence[Passage] = (), queries: Sequence[str] = ()) -> Searched:
+def summarize_search(
+    passages: Sequence[Passage], read: Sequence[Passage] = (), queries: Sequence[str] = ()
+) -> SearchSummary:
     """Sum up what was found and how much of it was read; documents are ordered by their best passage.
 
     Without queries everything in scope was read.
@@ -326,43 +330,45 @@ def searched(passages: Sequence[Passage], read: Sequence[Passage] = (), queries:
         )
         for each in read
     )
-    return Searched(len(passages), len(read), documents, tuple(queries), shown)
+    return SearchSummary(len(passages), len(read), documents, tuple(queries), shown)
 
 
-def answer_json(answer: Answer) -> dict[str, Any]:
+def build_answer_json(answer: Answer) -> dict[str, Any]:
     """Return an answer as JSON with the members of `Answer`; the rows behind it are only counted."""
-    body: dict[str, Any] = as_json(asdict(replace(answer, rows_behind=(), cells_behind=())))
+    body: dict[str, Any] = convert_to_json(asdict(replace(answer, rows_behind=(), cells_behind=())))
     del body["rows_behind"], body["cells_behind"]
     if answer.table is not None:
         body["table"]["records"] = [
-            {"row": each.row, "column": each.column, "count": _count(each.parts)} for each in answer.cells_behind
+            {"row": each.row, "column": each.column, "count": _count_rows(each.parts)} for each in answer.cells_behind
         ]
-    return body | {"rows_behind_total": _count(answer.rows_behind)}
+    return body | {"rows_behind_total": _count_rows(answer.rows_behind)}
 
 
-def _count(parts: Iterable[TableRows]) -> int:
+def _count_rows(parts: Iterable[SourceRows]) -> int:
     return sum(len(each.rows) for each in parts)
 
 
-def kept_answer(
+def build_kept_answer(
     answer: Answer,
     identifier: str,
     tenant_id: str,
     question: str,
     conversation_id: str | None,
     owner: str | None = None,
-) -> KeptAnswer:
+) -> StoredAnswer:
     """Return an answer as the catalog stores it; `question` is what the caller, its `owner`, asked."""
-    body, rows = answer_json(answer), _ranges(answer.rows_behind)
-    cells = tuple(CellRanges(each.row, each.column, _ranges(each.parts)) for each in answer.cells_behind)
-    return KeptAnswer(identifier, tenant_id, conversation_id, None, question, body, rows, time.time(), owner, cells)
+    body, rows = build_answer_json(answer), _build_row_ranges(answer.rows_behind)
+    cells = tuple(CellRanges(each.row, each.column, _build_row_ranges(each.parts)) for each in answer.cells_behind)
+    return StoredAnswer(identifier, tenant_id, conversation_id, None, question, body, rows, time.time(), owner, cells)
 
 
-def _ranges(parts: Iterable[TableRows]) -> tuple[RowRanges, ...]:
-    return tuple(RowRanges(each.document_id, each.version_id, each.table, ranges_of(each.rows)) for each in parts)
+def _build_row_ranges(parts: Iterable[SourceRows]) -> tuple[RowRanges, ...]:
+    return tuple(
+        RowRanges(each.document_id, each.version_id, each.table, group_into_ranges(each.rows)) for each in parts
+    )
 
 
-def as_json(value: object) -> Any:  # noqa: ANN401 - any JSON
+def convert_to_json(value: object) -> Any:  # noqa: ANN401 - any JSON
     """Return a value as JSON that every reader and database accepts.
 
     A set becomes a sorted list, a dict key its text, a decimal a number, a date or time its ISO text, a number without
@@ -375,35 +381,35 @@ def as_json(value: object) -> Any:  # noqa: ANN401 - any JSON
             return value if math.isfinite(value) else None
         case Decimal():
             whole = value == value.to_integral_value() and int(value.as_tuple().exponent) >= 0
-            return int(value) if whole else as_json(float(value))
+            return int(value) if whole else convert_to_json(float(value))
         case date():
             return value.isoformat()
         case Mapping():
-            return {_key(key): as_json(each) for key, each in value.items()}
+            return {_format_key(key): convert_to_json(each) for key, each in value.items()}
         case list() | tuple():
-            return [as_json(each) for each in value]
+            return [convert_to_json(each) for each in value]
         case set() | frozenset():
-            return sorted(map(as_json, value), key=json.dumps)
+            return sorted(map(convert_to_json, value), key=json.dumps)
         case _:
-            return _encodable(str(value))
+            return _replace_surrogates(str(value))
 
 
-def _key(key: object) -> str:
+def _format_key(key: object) -> str:
     if isinstance(key, tuple):
-        return f"({', '.join(map(_key, key))})"
-    return _encodable(str(key))
+        return f"({', '.join(map(_format_key, key))})"
+    return _replace_surrogates(str(key))
 
 
-def _encodable(text: str) -> str:
+def _replace_surrogates(text: str) -> str:
     """Replace half surrogate pairs, which a model's code may produce and no encoding can express."""
     return text.encode("utf-8", "replace").decode()
 
 
-def _scale(tokens: int) -> tuple[int, str]:
+def _select_scale(tokens: int) -> tuple[int, str]:
     if tokens >= 1_000_000:
         return 1_000_000, " million"
     return (1_000, " thousand") if tokens >= 1_000 else (1, "")
 
 
-def _counted(number: int, noun: str) -> str:
+def _format_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

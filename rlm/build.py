@@ -8,19 +8,19 @@ from functools import cached_property
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
 from retrieval.encoders.port import Embedder
-from retrieval.search.search import Searches
-from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus, scope_of
-from rlm.corpus.withheld import DocumentAccess, Withheld, nothing
+from retrieval.search.search import SearchPort
+from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus, restrict_scope
+from rlm.corpus.withheld import DocumentAccess, WithheldDocuments, withhold_nothing
 from rlm.direct import DirectStrategy
 from rlm.errors import SandboxUnavailableError
-from rlm.estimates import at_most, unasked
+from rlm.estimates import build_unconfirmed_limits, format_limits
 from rlm.llm.budgets import FREE, Budget, Limits
 from rlm.llm.port import BatchedSubCalls, ChatModel, LanguageModel, SubCalls
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.loop.environment import Environment
 from rlm.loop.strategy import RecursiveStrategy
 from rlm.operators.operators import Operators
-from rlm.passages import searching
+from rlm.passages import build_search
 from rlm.requests import AnswerRequest, StrategyName
 from rlm.runs.port import Durability
 from rlm.sandbox.port import Sandbox
@@ -31,7 +31,7 @@ from rlm.tables.strategy import TableStrategy
 
 
 @dataclass(frozen=True)
-class Parts:
+class PipelineParts:
     """The parts of a process that answers are made of. No classifier judges records without an encoder, and no
     programs answer without a sandbox. `access` tells what was closed while a question is answered."""
 
@@ -59,7 +59,7 @@ class Helpers:
     sub_calls: LanguageModel | None = None
 
 
-_ALONE = Helpers()
+_NO_HELPERS = Helpers()
 
 
 class OpenRequest:
@@ -67,13 +67,13 @@ class OpenRequest:
 
     def __init__(
         self,
-        parts: Parts,
-        searcher: Searches,
+        parts: PipelineParts,
+        searcher: SearchPort,
         model: ChatModel,
         request: AnswerRequest,
         durability: Durability,
         cancelled: Callable[[], bool],
-        helpers: Helpers = _ALONE,
+        helpers: Helpers = _NO_HELPERS,
     ) -> None:
         self._parts = parts
         self._helpers = helpers
@@ -83,10 +83,10 @@ class OpenRequest:
         self.profile = model.profile
         self.request = request
         self.cancelled = cancelled
-        self.nonce = durability.nonce
-        self.today = durability.today()
-        limits = (request.wanted.limits or Limits()).within(Limits(depth=self.profile.max_depth))
-        self.budget = durability.budget(limits, self.profile.price)
+        self.nonce = durability.create_nonce
+        self.today = durability.get_today()
+        limits = (request.wanted.limits or Limits()).narrow_to(Limits(depth=self.profile.max_depth))
+        self.budget = durability.build_budget(limits, self.profile.price)
         self.prices_known = True
         self.calls = self.bind(self.budget)
 
@@ -105,7 +105,7 @@ class OpenRequest:
             affinity=self._affinity,
             used=self.request.used,
         )
-        return self._durability.sub_calls(bound, budget, model.profile.price)
+        return self._durability.wrap_sub_calls(bound, budget, model.profile.price)
 
     @cached_property
     def _affinity(self) -> str:
@@ -115,16 +115,16 @@ class OpenRequest:
         parts = (request.scope.tenant_id, request.scope.audience, first)
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
-    def helper(self, helper: LanguageModel | None) -> ChatModel:
+    def select_helper_model(self, helper: LanguageModel | None) -> ChatModel:
         """Return the model that does a part of the work: the answering one in place of a helper that is away."""
-        if helper is None or helper.state()["state"] == "away":
+        if helper is None or helper.get_state()["state"] == "away":
             return self.model
         return helper.acquire() or self.model
 
     @cached_property
     def router(self) -> BoundModel:
         """The model that chooses the strategy and puts questions in other words."""
-        return self._bound(self.helper(self._helpers.router))
+        return self._bind_model(self.select_helper_model(self._helpers.router))
 
     @cached_property
     def sub_model(self) -> ChatModel:
@@ -138,27 +138,31 @@ class OpenRequest:
     @cached_property
     def reader(self) -> BoundModel:
         """Calls of that model for the request's own budget."""
-        return self._bound(self.sub_model)
+        return self._bind_model(self.sub_model)
 
-    def _bound(self, model: ChatModel) -> BoundModel:
+    def _bind_model(self, model: ChatModel) -> BoundModel:
         return BoundModel(self.calls if model is self.model else self.bind(self.budget, model), model.profile)
 
     @cached_property
     def corpus(self) -> Corpus:
         """The documents in scope as they are now, or as they were when a run began; opened once."""
         parts, scope = self._parts, self.request.scope
-        withheld = Withheld(parts.access, scope) if parts.access is not None and scope.readers is not None else nothing
-        documents = self._durability.documents(parts.catalog)
+        withheld = (
+            WithheldDocuments(parts.access, scope)
+            if parts.access is not None and scope.readers is not None
+            else withhold_nothing
+        )
+        documents = self._durability.wrap_documents(parts.catalog)
         return open_corpus(documents, parts.texts, scope, parts.tables, self.request.used, withheld=withheld)
 
-    def tables(self, question: str) -> TablesInScope:
+    def load_tables(self, question: str) -> TablesInScope:
         """Return the tables in scope, with some of their rows; of many, those first that the question is about."""
-        return self._parts.table_catalog.in_scope(self.corpus, question, self.context(question, ()).search)
+        return self._parts.table_catalog.list_tables(self.corpus, question, self.build_context(question, ()).search)
 
-    def context(self, question: str, queries: tuple[str, ...]) -> Context:
+    def build_context(self, question: str, queries: tuple[str, ...]) -> Context:
         """Return the parts that any strategy works with."""
         request = self.request
-        search = searching(self._searcher, request.scope, request.used, widened_chars=None)
+        search = build_search(self._searcher, request.scope, request.used, widened_chars=None)
         return Context(
             question=question,
             queries=queries,
@@ -167,19 +171,19 @@ class OpenRequest:
             profile=self.profile,
             calls=self.calls,
             reader=lambda: self.reader,
-            search=self._durability.search(search),
+            search=self._durability.wrap_search(search),
             corpus=lambda: self.corpus,
             nonce=self.nonce,
             today=self.today,
             cancelled=self.cancelled,
         )
 
-    def strategies(self) -> list[StrategyName]:
+    def list_strategies(self) -> list[StrategyName]:
         """Return the strategies that the model can carry out here."""
         programs = self.profile.writes_code and self._parts.sandbox is not None
         return [StrategyName.DIRECT, StrategyName.TABLE, *([StrategyName.RECURSIVE] if programs else [])]
 
-    def strategy(self, name: StrategyName) -> Strategy:
+    def build_strategy(self, name: StrategyName) -> Strategy:
         """Make a strategy. Raises `SandboxUnavailableError` for programs without a sandbox."""
         match name:
             case StrategyName.TABLE:
@@ -187,34 +191,36 @@ class OpenRequest:
                 parts = self._parts
                 return TableStrategy(parts.table_catalog, parts.sql, parts.embedder, otherwise=otherwise)
             case StrategyName.RECURSIVE:
-                return self._recursive()
+                return self._build_recursive_strategy()
             case _:
                 return DirectStrategy()
 
-    def spendable(self, name: StrategyName) -> str:
+    def format_spending_limits(self, name: StrategyName) -> str:
         """Return the most a recursive run may spend, for people; empty for other strategies."""
-        return at_most(self.request.wanted.limits or self._unasked) if name is StrategyName.RECURSIVE else ""
+        return (
+            format_limits(self.request.wanted.limits or self._default_limits) if name is StrategyName.RECURSIVE else ""
+        )
 
     @property
-    def _unasked(self) -> Limits:
+    def _default_limits(self) -> Limits:
         model_costs = self.profile.price not in (None, FREE)
-        return unasked(is_confirmed=self.request.wanted.confirm, model_costs=model_costs)
+        return build_unconfirmed_limits(is_confirmed=self.request.wanted.confirm, model_costs=model_costs)
 
-    def _recursive(self) -> Strategy:
+    def _build_recursive_strategy(self) -> Strategy:
         if self._parts.sandbox is None:
             raise SandboxUnavailableError("This process has no sandbox.")
         request, durability = self.request, self._durability
         if request.wanted.limits is None:
-            self.budget.narrow(self._unasked)
+            self.budget.lower_limits(self._default_limits)
 
-        def search(part: Corpus) -> Search:
-            scope = scope_of(part, self.corpus, request.scope)
-            return durability.search(searching(self._searcher, scope, request.used))
+        def build_part_search(part: Corpus) -> Search:
+            scope = restrict_scope(part, self.corpus, request.scope)
+            return durability.wrap_search(build_search(self._searcher, scope, request.used))
 
         reader = self.sub_model
 
-        def operators(corpus: Corpus, calls: BatchedSubCalls) -> Operators:
-            return Operators.of(
+        def build_operators(corpus: Corpus, calls: BatchedSubCalls) -> Operators:
+            return Operators.from_request(
                 corpus, calls, reader.profile, self._parts.embedder, request.wanted, cancelled=self.cancelled
             )
 
@@ -226,13 +232,13 @@ class OpenRequest:
                 sub_profile=reader.profile,
                 sandbox=self._parts.sandbox,
                 today=self.today,
-                operators=operators,
-                search=search,
+                operators=build_operators,
+                search=build_part_search,
                 budget=self.budget,
                 bind=self.bind,
                 bind_sub=lambda budget: self.bind(budget, reader),
                 cancelled=self.cancelled,
-                told=durability.turn,
+                told=durability.record_turn,
                 tells_time=not durability.background,
             )
         )

@@ -4,15 +4,15 @@ import json
 from collections.abc import Callable, Sequence
 
 from rlm.errors import ContextTooLongError, LanguageModelOutputError, not_cancelled
-from rlm.llm.port import SubCall, SubCalls, reply_to
+from rlm.llm.port import SubCall, SubCalls, request_reply
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.structured_output import closed_object
-from rlm.requests import MAX_QUESTION_CHARS, Message
-from rlm.untrusted import plain
+from rlm.llm.structured_output import build_closed_object
+from rlm.requests import MAX_QUESTION_CHARS, EarlierMessage
+from rlm.untrusted import sanitize
 
 # Earlier messages shown to the model: the last ones within this share of its prompt, each cut to this length.
 _SHARE_OF_PROMPT = 0.25
-_MOST_CHARS = 24_000
+_MAX_CHARS = 24_000
 _MESSAGE_CHARS = 4_000
 _TOKENS = 400
 
@@ -28,7 +28,7 @@ Reply in JSON, with the rewritten message as "question"."""
 
 def condense(
     question: str,
-    history: Sequence[Message],
+    history: Sequence[EarlierMessage],
     calls: SubCalls,
     profile: ModelProfile,
     nonce: str,
@@ -39,33 +39,38 @@ def condense(
 
     Raises the errors that keep a model from replying at all.
     """
-    recent = _recent(history, int(min(_MOST_CHARS, 4 * _SHARE_OF_PROMPT * profile.max_prompt_tokens)))
+    recent = _select_recent(history, int(min(_MAX_CHARS, 4 * _SHARE_OF_PROMPT * profile.max_prompt_tokens)))
     if not recent:
         return question
-    lines = [f"{'User' if each.role == 'user' else 'Assistant'}: {plain(each.text, nonce)}" for each in recent]
+    lines = [f"{'User' if each.role == 'user' else 'Assistant'}: {sanitize(each.text, nonce)}" for each in recent]
     prompt = "\n\n".join(
-        [f"BEGIN conversation {nonce}", *lines, f"END conversation {nonce}", f"Last message: {plain(question, nonce)}"]
+        [
+            f"BEGIN conversation {nonce}",
+            *lines,
+            f"END conversation {nonce}",
+            f"Last message: {sanitize(question, nonce)}",
+        ]
     )
-    call = SubCall(SYSTEM, prompt, _TOKENS, condensed_schema(), "condense")
+    call = SubCall(SYSTEM, prompt, _TOKENS, build_condensed_schema(), "condense")
     try:
-        written = json.loads(reply_to(calls, call, cancelled=cancelled).text)["question"].strip()
+        written = json.loads(request_reply(calls, call, cancelled=cancelled).text)["question"].strip()
     except (LanguageModelOutputError, ContextTooLongError):
         return question
     return str(written)[:MAX_QUESTION_CHARS] if any(map(str.isalnum, written)) else question
 
 
-def condensed_schema() -> dict[str, object]:
+def build_condensed_schema() -> dict[str, object]:
     """Return the JSON schema of a rewritten question."""
-    return closed_object({"question": {"type": "string"}})
+    return build_closed_object({"question": {"type": "string"}})
 
 
-def _recent(history: Sequence[Message], characters: int) -> list[Message]:
+def _select_recent(history: Sequence[EarlierMessage], characters: int) -> list[EarlierMessage]:
     """Return the last messages that fit, in their order; a long one is cut to its beginning."""
-    chosen: list[Message] = []
+    chosen: list[EarlierMessage] = []
     for message in reversed(history):
         text = message.text[:_MESSAGE_CHARS]
         characters -= len(text)
         if characters < 0:
             break
-        chosen.append(Message(message.role, text))
+        chosen.append(EarlierMessage(message.role, text))
     return chosen[::-1]

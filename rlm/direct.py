@@ -10,16 +10,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from retrieval.search.requests import Passage
-from rlm.answers import AnswerStatus, Draft, OfferedQuote, searched
-from rlm.checking.checker import offered_quotes, quoted_evidence
-from rlm.checking.markers import MarkedText, without_markers
+from rlm.answers import AnswerStatus, Draft, OfferedQuote, summarize_search
+from rlm.checking.checker import correct_evidence, parse_offered_quotes
+from rlm.checking.markers import MarkedText, remove_markers
 from rlm.errors import LanguageModelOutputError
 from rlm.events import Delta, Drafted, Event, Reading, Retrieved
-from rlm.llm.port import SubCall, SubFailure, SubReply, raised, reply_to
-from rlm.llm.structured_output import closed_object
-from rlm.passages import PassageReader, fits
+from rlm.llm.port import SubCall, SubFailure, SubReply, rebuild_error, request_reply
+from rlm.llm.structured_output import build_closed_object
+from rlm.passages import PassageReader, can_fit
 from rlm.strategy import Context
-from rlm.untrusted import DATA_ONLY, asked, delimited, one_line, plain
+from rlm.untrusted import DATA_ONLY, format_passage, format_question, sanitize, to_one_line
 
 # A chain of three facts takes three rounds; each round costs a call and reads more.
 MAX_SEARCHES = 3
@@ -74,7 +74,7 @@ words to look for something else
 You then get what else is found, and can search {left}. A fact that leads to the next one may need a search of its \
 own. If the passages suffice, or another search will hardly help, write the answer."""
 _NO_MORE_SEARCHES = "No more searches can be made. Answer from the passages above."
-_AGAIN = ("no more after that", "once more after that")
+_SEARCHES_LEFT = ("no more after that", "once more after that")
 
 # Small models omit markers, but they do name a passage in JSON, and answer better after quoting it.
 SMALL_SYSTEM = f"""Answer the question from the numbered passages. Reply in JSON: "passage" is the number of the \
@@ -82,11 +82,11 @@ passage that answers it, "quote" the sentence copied from it, and "answer" one c
 question. If no passage answers it, give passage 0 with an empty quote and an empty answer.
 
 {DATA_ONLY}"""
-_SMALL_SCHEMA = closed_object(
+_SMALL_SCHEMA = build_closed_object(
     {"passage": {"type": "integer"}, "quote": {"type": "string"}, "answer": {"type": "string"}}
 )
-NOT_SAID = "The passages that were read do not say."
-_RESTS_ON_NOTHING = "The model named no passage that it read for this answer."
+NO_ANSWER_FOUND = "The passages that were read do not say."
+_NO_PASSAGE_NAMED = "The model named no passage that it read for this answer."
 
 
 class DirectStrategy:
@@ -95,10 +95,10 @@ class DirectStrategy:
     def stream(self, context: Context) -> Iterator[Event]:
         """As `Strategy.stream`. Raises the errors of searching and of the model, and `LanguageModelOutputError` for a
         reply without text."""
-        yield from _Reading(context).events()
+        yield from _AnswerRounds(context).iter_events()
 
 
-class _Reading:
+class _AnswerRounds:
     """The rounds of one answer: each reads, and then either writes or searches again."""
 
     def __init__(self, context: Context) -> None:
@@ -107,10 +107,10 @@ class _Reading:
         self._reader = PassageReader(context.corpus(), context.profile.reading_tokens)
         self._queries: list[str] = []
 
-    def events(self) -> Iterator[Event]:
+    def iter_events(self) -> Iterator[Event]:
         context, profile = self._context, self._context.profile
         searches = 0
-        if fits(context.corpus(), profile.reading_tokens):
+        if can_fit(context.corpus(), profile.reading_tokens):
             self._reader.read_whole()
         else:
             searches = 0 if profile.small else MAX_SEARCHES
@@ -119,18 +119,18 @@ class _Reading:
             yield self._search([context.question, *context.queries], first)
         if not self._reader.passages:
             yield Delta(NOTHING_FOUND)
-            yield Drafted(Draft(AnswerStatus.NOT_FOUND, NOTHING_FOUND, {}, searched((), (), self._queries)))
+            yield Drafted(Draft(AnswerStatus.NOT_FOUND, NOTHING_FOUND, {}, summarize_search((), (), self._queries)))
             return
         if profile.small:
-            yield from self._quoted()
+            yield from self._answer_with_quote()
             return
         for left in range(searches, -1, -1):
             passages = tuple(self._reader.passages)
             yield Reading(searches - left + 1, passages)
             reply = _Reply(passages)
-            yield from self._reply(reply, searches=left)
+            yield from self._stream_reply(reply, searches=left)
             if reply.text:
-                yield Drafted(reply.draft(self._queries))
+                yield Drafted(reply.build_draft(self._queries))
                 return
             if not (left and reply.queries):
                 break
@@ -140,20 +140,20 @@ class _Reading:
             yield self._search(reply.queries, max(share, self._reader.room // left))
         raise LanguageModelOutputError("The language model gave no answer.", hint="Ask again, or in other words.")
 
-    def _quoted(self) -> Iterator[Event]:
+    def _answer_with_quote(self) -> Iterator[Event]:
         """Yield a small model's answer, with the passage it rests on and its quotation from there."""
         passages, context = tuple(self._reader.passages), self._context
         yield Reading(1, passages)
-        call = SubCall(SMALL_SYSTEM, self._asked(), _SMALL_TOKENS, _SMALL_SCHEMA, "answer")
-        reply = json.loads(reply_to(context.calls, call, cancelled=context.cancelled).text)
-        number, answer = int(reply["passage"]), one_line(without_markers(reply["answer"]))
-        read = searched(passages, passages, self._queries)
-        draft = Draft(AnswerStatus.NOT_FOUND, NOT_SAID, {}, read)
+        call = SubCall(SMALL_SYSTEM, self._render_prompt(), _SMALL_TOKENS, _SMALL_SCHEMA, "answer")
+        reply = json.loads(request_reply(context.calls, call, cancelled=context.cancelled).text)
+        number, answer = int(reply["passage"]), to_one_line(remove_markers(reply["answer"]))
+        read = summarize_search(passages, passages, self._queries)
+        draft = Draft(AnswerStatus.NOT_FOUND, NO_ANSWER_FOUND, {}, read)
         if answer and number:
-            draft = replace(draft, status=AnswerStatus.ANSWERED, text=answer, notes=(_RESTS_ON_NOTHING,))
+            draft = replace(draft, status=AnswerStatus.ANSWERED, text=answer, notes=(_NO_PASSAGE_NAMED,))
         if answer and 1 <= number <= len(passages):
             quotes = (OfferedQuote(1, reply["quote"]),) if reply["quote"].strip() else ()
-            evidence = quoted_evidence({1: passages[number - 1]}, quotes, passages)
+            evidence = correct_evidence({1: passages[number - 1]}, quotes, passages)
             draft = replace(draft, text=f"{answer} [1]", evidence=evidence, quotes=quotes, notes=())
         yield Delta(draft.text)
         yield Drafted(draft)
@@ -166,9 +166,9 @@ class _Reading:
         new = self._reader.read_hits(rankings, tokens, widened=not small)
         return Retrieved(tuple(new), "; ".join(queries))
 
-    def _reply(self, reply: "_Reply", *, searches: int) -> Iterator[Delta]:
+    def _stream_reply(self, reply: "_Reply", *, searches: int) -> Iterator[Delta]:
         context = self._context
-        for item in context.calls.stream(self._call(searches), cancelled=context.cancelled):
+        for item in context.calls.stream(self._build_call(searches), cancelled=context.cancelled):
             match item:
                 case str():
                     if shown := reply.feed(item):
@@ -176,36 +176,44 @@ class _Reading:
                 case SubReply():
                     reply.cut_off = item.cut_off
                 case SubFailure():
-                    raise raised(item)
+                    raise rebuild_error(item)
         if shown := reply.close():
             yield Delta(shown)
 
-    def _call(self, searches: int) -> SubCall:
+    def _build_call(self, searches: int) -> SubCall:
         profile, nonce = self._context.profile, self._nonce
-        lines = [self._asked()]
+        lines = [self._render_prompt()]
         if searches:
-            made = "; ".join(plain(each, nonce) for each in self._queries)
-            left = _AGAIN[searches - 1] if searches <= len(_AGAIN) else f"{searches - 1} times more after that"
+            made = "; ".join(sanitize(each, nonce) for each in self._queries)
+            left = (
+                _SEARCHES_LEFT[searches - 1]
+                if searches <= len(_SEARCHES_LEFT)
+                else f"{searches - 1} times more after that"
+            )
             lines += ["", _MAY_SEARCH.format(made=made, left=left)]
         elif self._queries:
             lines += ["", _NO_MORE_SEARCHES]
         return SubCall(SYSTEM, "\n".join(lines), min(profile.max_output_tokens, _ANSWER_TOKENS), purpose="answer")
 
-    def _asked(self) -> str:
+    def _render_prompt(self) -> str:
         """Return the prompt, passages first: prefix caches know the beginning of a later round's prompt."""
         context, nonce = self._context, self._nonce
-        blocks = [delimited(f"passage {number}", each, nonce) for number, each in enumerate(self._reader.passages, 1)]
+        blocks = [
+            format_passage(f"passage {number}", each, nonce) for number, each in enumerate(self._reader.passages, 1)
+        ]
         if context.profile.small:  # it takes the day for a date of the passages, and titles for answers
-            return "\n".join([*blocks, "", asked(context.question, None, nonce)])
-        return "\n".join([*blocks, "", *self._scope(), "", asked(context.question, context.today, nonce)])
+            return "\n".join([*blocks, "", format_question(context.question, None, nonce)])
+        return "\n".join(
+            [*blocks, "", *self._render_scope(), "", format_question(context.question, context.today, nonce)]
+        )
 
-    def _scope(self) -> Iterator[str]:
+    def _render_scope(self) -> Iterator[str]:
         """Yield how much of which documents the passages show; others are not named, for nothing is given of them."""
         extent = self._reader.extent
         for label, documents in (("Shown whole", extent.whole), ("Shown in part", extent.part)):
             if documents:
                 titles = "; ".join(
-                    one_line(plain(each.title, self._nonce), _TITLE_CHARS) for each in documents[:_TITLES]
+                    to_one_line(sanitize(each.title, self._nonce), _TITLE_CHARS) for each in documents[:_TITLES]
                 )
                 more = len(documents) - _TITLES
                 yield f"{label}: {titles}{f'; and {more:,} more' if more > 0 else ''}."
@@ -218,7 +226,7 @@ class _Reply:
     def __init__(self, passages: Sequence[Passage]) -> None:
         self._passages = passages
         self._order: dict[int, int] = {}
-        self._marked = MarkedText(self._number)
+        self._marked = MarkedText(self._get_number)
         self._raw = ""
         self._is_search: bool | None = None
         self.text = ""
@@ -233,14 +241,14 @@ class _Reply:
                 return ""
             self._is_search = begun.startswith(_SEARCH)
             piece = self._raw.lstrip()
-        return "" if self._is_search else self._shown(self._marked.feed(piece))
+        return "" if self._is_search else self._append_text(self._marked.feed(piece))
 
     def close(self) -> str:
         """Return the rest to show."""
         if self._is_search:
             return ""
         pending = self._marked.feed(self._raw.lstrip()) if self._is_search is None else ""
-        return self._shown(pending + self._marked.close())
+        return self._append_text(pending + self._marked.close())
 
     @property
     def queries(self) -> list[str]:
@@ -248,7 +256,7 @@ class _Reply:
         lines = [line.strip(" -*•\t\"'") for block in _QUERIES.findall(self._raw) for line in block.splitlines()]
         return [line for line in dict.fromkeys(lines) if line][:_MAX_QUERIES]
 
-    def draft(self, queries: Sequence[str]) -> Draft:
+    def build_draft(self, queries: Sequence[str]) -> Draft:
         """Return the reply as a draft; its status is the one in the model's block."""
         said = _ANSWERED.search(self._marked.rest)
         status = _STATUS[said[1].lower()] if said else AnswerStatus.ANSWERED
@@ -258,24 +266,24 @@ class _Reply:
         if self._marked.strangers:
             notes.append("The model cited passages that it was not given; those markers were left out.")
         elif not self._order and status is not AnswerStatus.NOT_FOUND:
-            notes.append(_RESTS_ON_NOTHING)
-        quotes = offered_quotes(self._marked.rest, self._order)
+            notes.append(_NO_PASSAGE_NAMED)
+        quotes = parse_offered_quotes(self._marked.rest, self._order)
         named = {number: self._passages[original - 1] for original, number in self._order.items()}
         return Draft(
             status=status,
             text=self.text,
-            evidence=quoted_evidence(named, quotes, self._passages),
-            searched=searched(self._passages, self._passages, queries),
+            evidence=correct_evidence(named, quotes, self._passages),
+            searched=summarize_search(self._passages, self._passages, queries),
             quotes=quotes,
             finished=not self.cut_off,
             notes=tuple(notes),
         )
 
-    def _shown(self, text: str) -> str:
+    def _append_text(self, text: str) -> str:
         self.text += text
         return text
 
-    def _number(self, passage: int) -> int | None:
+    def _get_number(self, passage: int) -> int | None:
         """Return the answer's number for a passage of the prompt, counted in order of use."""
         if not 1 <= passage <= len(self._passages):
             return None

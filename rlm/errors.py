@@ -260,13 +260,13 @@ def not_cancelled() -> bool:
     return False
 
 
-def require_wanted(cancelled: Callable[[], bool]) -> None:
+def require_not_cancelled(cancelled: Callable[[], bool]) -> None:
     """Raise `RunCancelledError` if the run was cancelled."""
     if cancelled():
         raise RunCancelledError("The run was cancelled.")
 
 
-def unless_cancelled(
+def iter_unless_cancelled(
     items: Iterable[Item], cancelled: Callable[[], bool], *, seconds: float = _SECONDS
 ) -> Iterator[Item]:
     """Yield the items; `cancelled` is asked before the first one and then every `seconds`.
@@ -277,6 +277,6 @@ def unless_cancelled(
     for item in items:
         now = time.monotonic()
         if now >= due:
-            require_wanted(cancelled)
+            require_not_cancelled(cancelled)
             due = now + seconds
         yield item

@@ -114,7 +114,7 @@ class Completed:
 Event = Condensed | Routed | Retrieved | Reading | Planned | Working | Cell | Delta | Drafted | Checking | Completed
 
 
-def complete(events: Iterable[Event]) -> Answer:
+def collect_answer(events: Iterable[Event]) -> Answer:
     """Return the answer at the end of a stream of events that was not cancelled."""
     for event in events:
         if isinstance(event, Completed):

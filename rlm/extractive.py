@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 
-from rlm.answers import AnswerStatus, Draft, OfferedQuote, searched
-from rlm.checking.nearest import is_of_rows, quotable_spans, stems
+from rlm.answers import AnswerStatus, Draft, OfferedQuote, summarize_search
+from rlm.checking.nearest import extract_stems, is_rows_only, list_quotable_spans
 from rlm.events import Delta, Drafted, Event, Retrieved
 from rlm.strategy import Search
 
 HEADING = "No language model took part. These sentences of the documents are nearest the question:"
-NOTHING = "No language model took part, and the search found nothing in these documents."
+NO_PASSAGES = "No language model took part, and the search found nothing in these documents."
 _PASSAGES = 5
 _SENTENCES = 3
-_FEWEST_WORDS = 4
+_MIN_WORDS = 4
 
 
 class ExtractiveStrategy:
@@ -21,24 +21,24 @@ class ExtractiveStrategy:
         """As `Strategy.stream`, without a model."""
         passages = tuple(search(question, _PASSAGES))
         yield Retrieved(passages, question)
-        wanted = stems(question)
+        wanted = extract_stems(question)
         candidates = [
-            (len(wanted & stems(passage.text[start:end])), -place, passage, start, end)
+            (len(wanted & extract_stems(passage.text[start:end])), -place, passage, start, end)
             for place, passage in enumerate(passages)
-            for start, end in quotable_spans(passage)
-            if is_of_rows(passage) or _says_something(passage.text[start:end])
+            for start, end in list_quotable_spans(passage)
+            if is_rows_only(passage) or _has_content(passage.text[start:end])
         ]
         best = sorted(candidates, key=lambda each: (-each[0], -each[1], each[3]))[:_SENTENCES]
         quotes = [" ".join(passage.text[start:end].split()) for _, _, passage, start, end in best]
         lines = [f"- “{quote}” [{number}]" for number, quote in enumerate(quotes, 1)]
-        text = "\n".join([HEADING, "", *lines]) if lines else NOTHING
+        text = "\n".join([HEADING, "", *lines]) if lines else NO_PASSAGES
         yield Delta(text)
         yield Drafted(
             Draft(
                 status=AnswerStatus.EXTRACTIVE if lines else AnswerStatus.NOT_FOUND,
                 text=text,
                 evidence={number: each[2] for number, each in enumerate(best, 1)},
-                searched=searched(passages, (), (question,)),
+                searched=summarize_search(passages, (), (question,)),
                 quotes=tuple(
                     OfferedQuote(number, each[2].text[each[3] : each[4]]) for number, each in enumerate(best, 1)
                 ),
@@ -46,11 +46,11 @@ class ExtractiveStrategy:
         )
 
 
-def _says_something(sentence: str) -> bool:
+def _has_content(sentence: str) -> bool:
     """True for a sentence that is neither a heading, a rule nor a scrap, which has few words and no figure.
 
     Scripts without spaces have no words to count.
     """
     if sentence.startswith("#") or not any(map(str.isalpha, sentence)):
         return False
-    return len(sentence.split()) >= _FEWEST_WORDS or not sentence.isascii() or any(map(str.isdigit, sentence))
+    return len(sentence.split()) >= _MIN_WORDS or not sentence.isascii() or any(map(str.isdigit, sentence))

@@ -6,19 +6,21 @@ No label names a tenant.
 from prometheus_client import Counter, Histogram
 
 from rlm.answers import Answer
-from rlm.llm.metrics import LONG
+from rlm.llm.metrics import LONG_BUCKETS
 
 ANSWERS = Counter("leadline_answers", "Answers made, by strategy and status.", ["strategy", "status"])
 ANSWER_SECONDS = Histogram(
-    "leadline_answer_stage_seconds", "Seconds of each stage of an answer, and `total`.", ["stage"], buckets=LONG
+    "leadline_answer_stage_seconds", "Seconds of each stage of an answer, and `total`.", ["stage"], buckets=LONG_BUCKETS
 )
 SENTENCES = Counter("leadline_answer_sentences", "Sentences of answers, by how they were checked.", ["check"])
 DOLLARS = Counter("leadline_answer_dollars", "What answers cost, where the model has a price.")
 CELLS = Counter("leadline_sandbox_cells", "Cells of model-written code, by how they ended.", ["outcome"])
-CELL_SECONDS = Histogram("leadline_sandbox_cell_seconds", "Seconds of a cell, its tools included.", buckets=LONG)
+CELL_SECONDS = Histogram(
+    "leadline_sandbox_cell_seconds", "Seconds of a cell, its tools included.", buckets=LONG_BUCKETS
+)
 
 
-def note_answer(answer: Answer) -> None:
+def record_answer(answer: Answer) -> None:
     """Count a finished answer with its marks, stages and cost."""
     ANSWERS.labels(answer.strategy, answer.status.value).inc()
     for sentence in answer.sentences:

@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from ingest.storage.documents.records import UsedVersions
 from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS, Chunk
-from retrieval.search.expansion import widen
+from retrieval.search.expansion import widen_chunk
 from retrieval.search.requests import MAX_QUERY_CHARS, MAX_TOP_K, Passage, SearchRequest
-from retrieval.search.search import Searches
+from retrieval.search.search import SearchPort
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.errors import DocumentUnreadableError, UnknownHandleError
-from rlm.llm.profiles import estimated_tokens
+from rlm.llm.profiles import estimate_tokens
 from rlm.requests import AnswerScope
 from rlm.strategy import Search
 
@@ -26,8 +26,8 @@ _TOKENS_AROUND = 40
 _Found = TypeVar("_Found")
 
 
-def searching(
-    searcher: Searches, scope: AnswerScope, used: UsedVersions, *, widened_chars: int | None = WIDENED_CHARS
+def build_search(
+    searcher: SearchPort, scope: AnswerScope, used: UsedVersions, *, widened_chars: int | None = WIDENED_CHARS
 ) -> Search:
     """Return the service's search within a scope; hits are widened to their neighbours, and those that meet are merged.
 
@@ -49,7 +49,7 @@ def searching(
         )
         result = searcher.search(request)
         for each in result.unreadable:
-            used.note_unreadable(each.document_id, each.title)
+            used.record_unreadable(each.document_id, each.title)
         found = [hit.passage for hit in result.hits]
         used.add(passage.version_id for passage in found)
         return found
@@ -57,19 +57,19 @@ def searching(
     return search
 
 
-def tokens_of(passage: Passage) -> int:
+def estimate_passage_tokens(passage: Passage) -> int:
     """Estimate how many tokens a passage takes in a prompt."""
-    return estimated_tokens(passage.table_header + passage.text) + _TOKENS_AROUND
+    return estimate_tokens(passage.table_header + passage.text) + _TOKENS_AROUND
 
 
-def fits(corpus: Corpus, tokens: int) -> bool:
+def can_fit(corpus: Corpus, tokens: int) -> bool:
     """True if all documents of the corpus fit in `tokens`."""
     size = corpus.size
     pieces = sum(1 + document.characters // WIDENED_CHARS for document in corpus.documents)
     return size.tokens + pieces * _TOKENS_AROUND <= tokens
 
 
-def whole(corpus: Corpus) -> list[Passage]:
+def list_whole_passages(corpus: Corpus) -> list[Passage]:
     """Return all text of a corpus in reading order, as passages of neighbouring chunks.
 
     A document that cannot be read is left out, and the corpus notes it.
@@ -77,7 +77,7 @@ def whole(corpus: Corpus) -> list[Passage]:
     found: list[Passage] = []
     for document in corpus.documents:
         with suppress(DocumentUnreadableError):
-            found += list(_pieces(corpus, document, corpus.map(document).chunks))
+            found += list(_build_passages(corpus, document, corpus.load_text_map(document).chunks))
     return found
 
 
@@ -112,7 +112,7 @@ class PassageReader:
     @property
     def room(self) -> int:
         """Return the number of tokens that may still be read."""
-        return max(0, self._tokens - sum(map(tokens_of, self.passages)))
+        return max(0, self._tokens - sum(map(estimate_passage_tokens, self.passages)))
 
     @property
     def extent(self) -> Extent:
@@ -123,13 +123,13 @@ class PassageReader:
             whole = [each for each in documents if each.handle.document_id not in lost]
             return Extent(whole, (), len(documents) - len(whole))
         read = Counter(place.document for place in self._read)
-        whole = [each for each, chunks in read.items() if chunks == len(self._corpus.map(each).chunks)]
+        whole = [each for each, chunks in read.items() if chunks == len(self._corpus.load_text_map(each).chunks)]
         return Extent(whole, [each for each in read if each not in whole], len(documents) - len(read))
 
     def read_whole(self) -> None:
         """Read all of the corpus."""
         self._is_whole = True
-        self.passages += whole(self._corpus)
+        self.passages += list_whole_passages(self._corpus)
 
     def read_hits(self, rankings: Sequence[Sequence[Passage]], tokens: int, *, widened: bool) -> list[Passage]:
         """Read about `tokens` of what searches found, and return the new passages in reading order.
@@ -148,38 +148,40 @@ class PassageReader:
                 rankings = [[hit for hit in ranking if hit.document_id != lost] for ranking in rankings]
 
     def _read_hits(self, rankings: Sequence[Sequence[Passage]], tokens: int, *, widened: bool) -> list[Passage]:
-        found = [[(place, hit) for hit in ranking if (place := self._place(hit))] for ranking in rankings]
-        before, hits, room = len(self._read), list(in_turn(found)), max(tokens, self.room)
+        found = [[(place, hit) for hit in ranking if (place := self._find_place(hit))] for ranking in rankings]
+        before, hits, room = len(self._read), list(interleave(found)), max(tokens, self.room)
         # guard: hits-before-context
-        spent = self._take(hits, tokens // 2 if widened else tokens)
+        spent = self._read_places(hits, tokens // 2 if widened else tokens)
         tokens, room = tokens - spent, room - spent
         if widened:
-            for rest in self._asked_for(found):
-                size = sum(self._tokens_at(*each) for each in rest)
+            for rest in self._iter_requested_sections(found):
+                size = sum(self._estimate_tokens_at(*each) for each in rest)
                 if size <= room:
-                    room -= self._take(rest, size)
+                    room -= self._read_places(rest, size)
             tokens = min(tokens, room)
             read = [(place, hit) for place, hit in hits if place in self._read]
             sizes = range(2 * DEFAULT_MAX_CHARS, WIDENED_CHARS + 1, DEFAULT_MAX_CHARS)
-            around = ((each, hit) for chars in sizes for place, hit in read for each in self._near(place, chars))
-            tokens -= self._take(around, tokens)
-        self._take(hits, tokens)
-        new = list(self._numbered(list(self._read)[before:]))
+            around = ((each, hit) for chars in sizes for place, hit in read for each in self._list_near(place, chars))
+            tokens -= self._read_places(around, tokens)
+        self._read_places(hits, tokens)
+        new = list(self._number_passages(list(self._read)[before:]))
         self.passages += new
         return new
 
-    def _take(self, places: Iterable[tuple[_Place, Passage]], tokens: int) -> int:
+    def _read_places(self, places: Iterable[tuple[_Place, Passage]], tokens: int) -> int:
         """Read the places that still fit `tokens`, each with the hit that led there; return the tokens spent."""
         spent = 0
         for place, hit in places:
             if place not in self._read:
-                size = self._tokens_at(place, hit)
+                size = self._estimate_tokens_at(place, hit)
                 if size <= tokens - spent or not self._read:
                     self._read[place] = hit
                     spent += size
         return spent
 
-    def _asked_for(self, found: Sequence[Sequence[tuple[_Place, Passage]]]) -> Iterator[list[tuple[_Place, Passage]]]:
+    def _iter_requested_sections(
+        self, found: Sequence[Sequence[tuple[_Place, Passage]]]
+    ) -> Iterator[list[tuple[_Place, Passage]]]:
         """Yield the unread places of each section that a search asks for.
 
         Their R-precision is over one half: of the R best hits, R being the number of the section's chunks, more than
@@ -190,62 +192,64 @@ class PassageReader:
             for place, hit in ranking:
                 if place not in seen:
                     # A token has less than four characters: there is no room for a longer section.
-                    section = self._around(place, 4 * self._tokens)
+                    section = self._list_around(place, 4 * self._tokens)
                     seen.update(section)
                     best = {each for each, _ in ranking[: len(section)]}
                     # guard: requested-section-whole
                     if 2 * len(best.intersection(section)) > len(section):
                         yield [(each, hit) for each in section if each not in self._read]
 
-    def _place(self, hit: Passage) -> _Place | None:
+    def _find_place(self, hit: Passage) -> _Place | None:
         """Return the chunk that a hit is; None if its version is not in the corpus, or was closed meanwhile."""
-        document = self._corpus.with_id(hit.document_id)
+        document = self._corpus.find_by_id(hit.document_id)
         # guard: hits-outside-corpus
         if document is None or document.handle.version_id != hit.version_id:
             return None
         try:
-            chunks = self._corpus.map(document).chunks
+            chunks = self._corpus.load_text_map(document).chunks
         except UnknownHandleError:
             return None
         return _Place(document, bisect_right(chunks, hit.start, key=lambda chunk: chunk.start) - 1)
 
-    def _near(self, place: _Place, chars: int) -> list[_Place]:
+    def _list_near(self, place: _Place, chars: int) -> list[_Place]:
         """Return a place with its neighbours in its section, `chars` together; all of a document that is no longer."""
         document = place.document
         if document.characters > chars:
-            return self._around(place, chars)
-        return [_Place(document, ordinal) for ordinal in range(len(self._corpus.map(document).chunks))]
+            return self._list_around(place, chars)
+        return [_Place(document, ordinal) for ordinal in range(len(self._corpus.load_text_map(document).chunks))]
 
-    def _around(self, place: _Place, chars: int) -> list[_Place]:
+    def _list_around(self, place: _Place, chars: int) -> list[_Place]:
         """Return a place with its neighbours in its section, `chars` together."""
         document = place.document
-        stretch = widen(self._corpus.map(document).chunks, document.handle.version_id, place.ordinal, max_chars=chars)
+        stretch = widen_chunk(
+            self._corpus.load_text_map(document).chunks, document.handle.version_id, place.ordinal, max_chars=chars
+        )
         return [_Place(document, ordinal) for ordinal in range(stretch.first, stretch.last + 1)]
 
-    def _tokens_at(self, place: _Place, hit: Passage) -> int:
-        chunk = self._corpus.map(place.document).chunks[place.ordinal]
+    def _estimate_tokens_at(self, place: _Place, hit: Passage) -> int:
+        chunk = self._corpus.load_text_map(place.document).chunks[place.ordinal]
         if chunk.start == hit.start:
-            return tokens_of(hit)
-        return estimated_tokens(self._corpus.text(place.document.handle[chunk.start : chunk.end]))
+            return estimate_passage_tokens(hit)
+        return estimate_tokens(self._corpus.load_text(place.document.handle[chunk.start : chunk.end]))
 
-    def _numbered(self, places: Sequence[_Place]) -> Iterator[Passage]:
+    def _number_passages(self, places: Sequence[_Place]) -> Iterator[Passage]:
         """Yield passages of the places, in document order; the document of the best hit comes first."""
         for document in dict.fromkeys(place.document for place in places):
-            chunks = self._corpus.map(document).chunks
+            chunks = self._corpus.load_text_map(document).chunks
             ordinals = sorted(place.ordinal for place in places if place.document == document)
-            for piece in _pieces(self._corpus, document, [chunks[ordinal] for ordinal in ordinals]):
+            for piece in _build_passages(self._corpus, document, [chunks[ordinal] for ordinal in ordinals]):
                 inside = (each for each in ordinals if piece.start <= chunks[each].start < piece.end)
                 best = min((self._read[_Place(document, each)] for each in inside), key=lambda hit: hit.rank)
                 yield replace(piece, rank=best.rank, score=best.score, cosine=best.cosine)
 
 
-def in_turn(rankings: Sequence[Sequence[_Found]]) -> Iterator[_Found]:
+def interleave(rankings: Sequence[Sequence[_Found]]) -> Iterator[_Found]:
     """Yield the best of each ranking, then the second of each, and so on: no query crowds out another."""
     for rank in range(max(map(len, rankings), default=0)):
         yield from (ranking[rank] for ranking in rankings if rank < len(ranking))
 
 
-def _pieces(corpus: Corpus, document: CorpusDocument, chunks: Iterable[Chunk]) -> Iterator[Passage]:
+def _build_passages(corpus: Corpus, document: CorpusDocument, chunks: Iterable[Chunk]) -> Iterator[Passage]:
     """Yield passages of neighbouring chunks below one heading."""
     group: list[Chunk] = []
     for chunk in chunks:
@@ -254,8 +258,8 @@ def _pieces(corpus: Corpus, document: CorpusDocument, chunks: Iterable[Chunk]) -
             and chunk.end - group[0].start <= WIDENED_CHARS
             and chunk.heading_path == group[0].heading_path
         ):
-            yield corpus.passage(document.handle[group[0].start : group[-1].end])
+            yield corpus.load_passage(document.handle[group[0].start : group[-1].end])
             group = []
         group.append(chunk)
     if group:
-        yield corpus.passage(document.handle[group[0].start : group[-1].end])
+        yield corpus.load_passage(document.handle[group[0].start : group[-1].end])

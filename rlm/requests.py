@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
-from ingest.storage.documents.records import UsedVersions, new_work_id
+from ingest.storage.documents.records import UsedVersions, generate_work_id
 from rlm.errors import AnswerError
 from rlm.llm.budgets import Limits
 
@@ -47,7 +47,7 @@ class AnswerScope:
 
 
 @dataclass(frozen=True)
-class Message:
+class EarlierMessage:
     """An earlier message of the conversation."""
 
     role: Literal["user", "assistant"]
@@ -55,7 +55,7 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AnswerOptions:
     """How a caller wants an answer made.
 
     `confirm` accepts the cost, and `budget` bounds it. With `every_record` the model reads all records of a large
@@ -73,7 +73,7 @@ class Wanted:
         return None if self.budget == Limits() else self.budget
 
 
-ANYHOW = Wanted()
+DEFAULT_OPTIONS = AnswerOptions()
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ class AnswerRequest:
 
     question: str
     scope: AnswerScope
-    history: tuple[Message, ...] = ()
-    wanted: Wanted = ANYHOW
-    used: UsedVersions = field(default_factory=lambda: UsedVersions(new_work_id()), compare=False)
+    history: tuple[EarlierMessage, ...] = ()
+    wanted: AnswerOptions = DEFAULT_OPTIONS
+    used: UsedVersions = field(default_factory=lambda: UsedVersions(generate_work_id()), compare=False)
 
 
 class QuestionError(AnswerError):

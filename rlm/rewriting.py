@@ -20,9 +20,9 @@ from rlm.errors import (
 from rlm.llm.budgets import Limits
 from rlm.llm.port import ChatModel, LanguageModel, SubCall, SubFailure
 from rlm.llm.scheduler import SubCallScheduler
-from rlm.llm.structured_output import closed_object
-from rlm.runs.port import ONCE, Durability
-from rlm.untrusted import one_line
+from rlm.llm.structured_output import build_closed_object
+from rlm.runs.port import NOT_DURABLE, Durability
+from rlm.untrusted import to_one_line
 
 DEADLINE_SECONDS = 10.0
 _QUERY_CHARS = 1_000
@@ -36,7 +36,7 @@ _SYSTEM = (
 
 
 @dataclass(frozen=True)
-class _Form:
+class _RewriteForm:
     """A model's task: its text, the name of the list to fill in, and how many entries and tokens it may have."""
 
     task: str
@@ -45,20 +45,20 @@ class _Form:
     max_tokens: int
 
 
-_FORMS: Mapping[Rewrite, _Form] = {
-    Rewrite.MULTI_QUERY: _Form(
+_FORMS: Mapping[Rewrite, _RewriteForm] = {
+    Rewrite.MULTI_QUERY: _RewriteForm(
         "Write the query in three other ways, with other words for the same thing.", "queries", 3, 120
     ),
-    Rewrite.DECOMPOSITION: _Form(
+    Rewrite.DECOMPOSITION: _RewriteForm(
         "Which simpler questions must be answered to answer the query? Write two to four, each complete in itself.",
         "questions",
         MAX_QUERIES,
         160,
     ),
-    Rewrite.STEP_BACK: _Form(
+    Rewrite.STEP_BACK: _RewriteForm(
         "Write one more general question, whose answer is the background that the query needs.", "questions", 1, 60
     ),
-    Rewrite.HYDE: _Form(
+    Rewrite.HYDE: _RewriteForm(
         "Write the passage of two or three sentences that a document which answers the query would have.",
         "passages",
         1,
@@ -77,44 +77,44 @@ class ModelRewriter:
         self._sub_calls = sub_calls
         self._deadline_seconds = deadline_seconds
 
-    def most(self) -> Limits:
+    def compute_limits(self) -> Limits:
         """Return the most that a rewrite may spend: two calls with the longest query. Raises as `rewrite`."""
-        profile = self._acquired().profile
+        profile = self._acquire_model().profile
         prompt = _TASK_TOKENS + _QUERY_CHARS
         reply = max(form.max_tokens for form in _FORMS.values()) + profile.thinking_tokens
-        dollars = None if profile.price is None else _CALLS * profile.price.of(prompt, reply)
+        dollars = None if profile.price is None else _CALLS * profile.price.compute_cost(prompt, reply)
         return Limits(calls=_CALLS, tokens=_CALLS * (prompt + reply), dollars=dollars)
 
-    def rewrite(self, tenant_id: str, query: str, how: Rewrite, durability: Durability = ONCE) -> Sequence[str]:
+    def rewrite(self, tenant_id: str, query: str, how: Rewrite, durability: Durability = NOT_DURABLE) -> Sequence[str]:
         """Return further queries. `durability` makes the budget, so that it may bound and count what is spent.
 
         Raises `LanguageModelError`s: no model, away, late, refused, or a bad reply."""
-        model, form = self._acquired(), _FORMS[how]
-        budget = durability.budget(Limits(calls=_CALLS, seconds=self._deadline_seconds), model.profile.price)
+        model, form = self._acquire_model(), _FORMS[how]
+        budget = durability.build_budget(Limits(calls=_CALLS, seconds=self._deadline_seconds), model.profile.price)
         bound = self._sub_calls.bind(model.chat, model.profile, tenant_id=tenant_id, budget=budget)
-        (reply,) = bound.run([_call(query, form)])
+        (reply,) = bound.run([_build_call(query, form)])
         if isinstance(reply, SubFailure):
             if reply.code == BudgetExhaustedError.code:
                 raise LanguageModelTimeoutError(
                     f"The language model was not done in {self._deadline_seconds:g} seconds."
                 )
             raise LanguageModelUnavailableError(reply.detail)
-        return _entries(reply.text, form)
+        return _parse_entries(reply.text, form)
 
-    def _acquired(self) -> ChatModel:
+    def _acquire_model(self) -> ChatModel:
         model = self._language_model.acquire()
         if model is None:
             raise LanguageModelRefusedError("There is no language model to rewrite with.", hint="Set LEADLINE_LLM.")
         return model
 
 
-def _call(query: str, form: _Form) -> SubCall:
+def _build_call(query: str, form: _RewriteForm) -> SubCall:
     entries = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": form.entries}
-    prompt = f'{form.task} Reply as JSON: "{form.member}".\n\nQuery: {one_line(query, _QUERY_CHARS)}'
-    return SubCall(_SYSTEM, prompt, form.max_tokens, closed_object({form.member: entries}), "rewrite")
+    prompt = f'{form.task} Reply as JSON: "{form.member}".\n\nQuery: {to_one_line(query, _QUERY_CHARS)}'
+    return SubCall(_SYSTEM, prompt, form.max_tokens, build_closed_object({form.member: entries}), "rewrite")
 
 
-def _entries(text: str, form: _Form) -> list[str]:
+def _parse_entries(text: str, form: _RewriteForm) -> list[str]:
     try:
         return [str(entry) for entry in json.loads(text)[form.member]][: form.entries]
     except (ValueError, KeyError, TypeError) as error:

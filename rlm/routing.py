@@ -13,16 +13,16 @@ from rlm.errors import (
     LanguageModelRefusedError,
     not_cancelled,
 )
-from rlm.llm.port import SubCall, SubCalls, reply_to
-from rlm.llm.structured_output import closed_object
+from rlm.llm.port import SubCall, SubCalls, request_reply
+from rlm.llm.structured_output import build_closed_object
 from rlm.requests import StrategyName
-from rlm.untrusted import DATA_ONLY, asked, one_line, plain
+from rlm.untrusted import DATA_ONLY, format_question, sanitize, to_one_line
 
 _MAX_QUERIES = 4
 _QUERY_CHARS = 300
 _TOKENS = 600
 # Failures after which the default serves; the caller must hear of a model that is away or out of time.
-_GO_ON_AFTER = (LanguageModelOutputError, LanguageModelRefusedError, ContextTooLongError, BudgetExhaustedError)
+_RECOVERABLE_ERRORS = (LanguageModelOutputError, LanguageModelRefusedError, ContextTooLongError, BudgetExhaustedError)
 
 SYSTEM = f"""You choose how a question about a body of documents is answered.
 
@@ -54,7 +54,7 @@ class Route:
     queries: tuple[str, ...] = ()
 
 
-def route(
+def choose_route(
     question: str,
     today: date,
     corpus: Corpus,
@@ -69,20 +69,20 @@ def route(
 
     An unusable reply leads to the direct strategy. Raises the other errors that keep a model from replying.
     """
-    prompt = _prompt(question, today, corpus, choices, tables, nonce)
-    call = SubCall(SYSTEM, prompt, _TOKENS, route_schema(choices), "route")
+    prompt = _build_prompt(question, today, corpus, choices, tables, nonce)
+    call = SubCall(SYSTEM, prompt, _TOKENS, build_route_schema(choices), "route")
     try:
-        read = json.loads(reply_to(calls, call, cancelled=cancelled).text)
-    except _GO_ON_AFTER as error:
+        read = json.loads(request_reply(calls, call, cancelled=cancelled).text)
+    except _RECOVERABLE_ERRORS as error:
         return Route(StrategyName.DIRECT, f"Direct: the model could not choose a strategy ({error.detail})")
-    queries = tuple(one_line(each)[:_QUERY_CHARS] for each in read["queries"] if each.strip())[:_MAX_QUERIES]
+    queries = tuple(to_one_line(each)[:_QUERY_CHARS] for each in read["queries"] if each.strip())[:_MAX_QUERIES]
     strategy = StrategyName(read["strategy"])
-    return Route(strategy, f"{strategy.capitalize()}: {one_line(read['why'])[:300]}", queries)
+    return Route(strategy, f"{strategy.capitalize()}: {to_one_line(read['why'])[:300]}", queries)
 
 
-def route_schema(choices: Sequence[StrategyName]) -> dict[str, object]:
+def build_route_schema(choices: Sequence[StrategyName]) -> dict[str, object]:
     """Return the JSON schema of a router's reply."""
-    return closed_object(
+    return build_closed_object(
         {
             "why": {"type": "string"},
             "strategy": {"type": "string", "enum": [each.value for each in choices]},
@@ -91,7 +91,7 @@ def route_schema(choices: Sequence[StrategyName]) -> dict[str, object]:
     )
 
 
-def _prompt(
+def _build_prompt(
     question: str, today: date, corpus: Corpus, choices: Sequence[StrategyName], tables: str, nonce: str
 ) -> str:
     size = corpus.size
@@ -99,10 +99,10 @@ def _prompt(
         [
             f"BEGIN scope {nonce}",
             f"{size.documents:,} documents, about {size.tokens:,} tokens.",
-            plain(tables, nonce),
+            sanitize(tables, nonce),
             f"END scope {nonce}",
             "",
-            asked(question, today, nonce),
+            format_question(question, today, nonce),
             "",
             f"Strategies that can be had here: {', '.join(choices)}.",
         ]

@@ -12,7 +12,7 @@ from rlm.errors import not_cancelled
 from rlm.events import Event
 from rlm.llm.port import SubCalls
 from rlm.llm.profiles import ModelProfile
-from rlm.requests import AnswerScope, Wanted
+from rlm.requests import AnswerOptions, AnswerScope
 
 
 class Search(Protocol):
@@ -40,7 +40,7 @@ class Context:
 
     question: str
     scope: AnswerScope
-    wanted: Wanted
+    wanted: AnswerOptions
     profile: ModelProfile
     calls: SubCalls
     search: Search
@@ -51,7 +51,7 @@ class Context:
     queries: tuple[str, ...] = ()
     reader: Callable[[], BoundModel] | None = None
 
-    def reading(self) -> BoundModel:
+    def get_reader(self) -> BoundModel:
         """Return the model that reads records: a `reader` of its own, or the one that answers."""
         return BoundModel(self.calls, self.profile) if self.reader is None else self.reader()
 
@@ -80,7 +80,7 @@ class StageClock:
         self._laps[stage] = self._laps.get(stage, 0.0) + (now - self._last) * 1000
         self._last = now
 
-    def laps(self) -> dict[str, float]:
+    def get_laps(self) -> dict[str, float]:
         """Return every stage so far, and `total`."""
         laps = {**self._laps, "total": (self._last - self._begun) * 1000}
         return {stage: round(milliseconds, 1) for stage, milliseconds in laps.items()}

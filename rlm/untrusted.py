@@ -10,8 +10,8 @@ import re
 import secrets
 from datetime import date
 
-from ingest.storage.texts.chunks import context_line
-from retrieval.model_text import neutral
+from ingest.storage.texts.chunks import build_context_line
+from retrieval.model_text import neutralize
 from retrieval.search.requests import Passage
 
 _WHITE = re.compile(r"\s+")
@@ -20,35 +20,35 @@ DATA_ONLY = (
 )
 
 
-def new_nonce() -> str:
+def create_nonce() -> str:
     """Return sixteen hexadecimal digits that no document can know."""
     return secrets.token_hex(8)
 
 
-def plain(text: str, nonce: str) -> str:
+def sanitize(text: str, nonce: str) -> str:
     """Return `text` as a model may get it, without the nonce."""
-    return neutral(text).replace(nonce, " ").strip()
+    return neutralize(text).replace(nonce, " ").strip()
 
 
-def one_line(text: str, max_chars: int | None = None) -> str:
+def to_one_line(text: str, max_chars: int | None = None) -> str:
     """Return `text` as a model may get it, on one line, cut after `max_chars`."""
     # guard: one-line-records
-    return _WHITE.sub(" ", neutral(text)).strip()[:max_chars]
+    return _WHITE.sub(" ", neutralize(text)).strip()[:max_chars]
 
 
-def asked(question: str, today: date | None, nonce: str) -> str:
+def format_question(question: str, today: date | None, nonce: str) -> str:
     """Return the lines of a prompt that say what is asked, and on which day if `today` is given."""
     day = "" if today is None else f"Today is {today:%A}, {today.isoformat()}.\n"
-    return f"{day}Question: {plain(question, nonce)}"
+    return f"{day}Question: {sanitize(question, nonce)}"
 
 
-def delimited(label: str, passage: Passage, nonce: str) -> str:
+def format_passage(label: str, passage: Passage, nonce: str) -> str:
     """Return a passage between marks, with title, headings and place on the first line.
 
     Rows of a table have its header above them.
     """
-    line = one_line(context_line(passage.title, passage.heading_path))
+    line = to_one_line(build_context_line(passage.title, passage.heading_path))
     if passage.place:
-        line = f"{line} ({one_line(passage.place)})"
-    body = plain("\n".join(filter(None, (line, passage.table_header, passage.text))), nonce)
+        line = f"{line} ({to_one_line(passage.place)})"
+    body = sanitize("\n".join(filter(None, (line, passage.table_header, passage.text))), nonce)
     return f"BEGIN {label} {nonce}\n{body}\nEND {label} {nonce}"

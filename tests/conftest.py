@@ -121,7 +121,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _require(files: list[ModelFile], store: ModelStore) -> Path:
-    missing = [file.name for file in store.missing() if file in files]
+    missing = [file.name for file in store.list_missing() if file in files]
     if missing:
         pytest.fail(f"{', '.join(missing)} not in {store.directory}: run `leadline models fetch`, or `make test`.")
     return store.directory
@@ -151,13 +151,13 @@ def logging_of_the_suite() -> Iterator[None]:
 @pytest.fixture
 def no_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Log no text of an answer before it is whole, which else depends on how busy the machine is."""
-    monkeypatch.setattr("rlm.runs.durable._SECONDS_APART", math.inf)
+    monkeypatch.setattr("rlm.runs.durable._PIECE_SECONDS", math.inf)
 
 
 @pytest.fixture
 def one_day(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is spent on one day of UTC, also where midnight comes in the middle of the test."""
-    today = quota_rows.day_of(time.time())
+    today = quota_rows.format_day(time.time())
     for module in (
         "ingest.storage.quotas.rows",
         "ingest.storage.quotas.store",
@@ -184,7 +184,7 @@ def local_model(model_store: ModelStore, tmp_path_factory: pytest.TempPathFactor
     folder = _require(list(model_store.files), model_store)
     log = tmp_path_factory.mktemp("llm") / "log"
     process = LocalModelProcess(folder / LANGUAGE_GGUF, log)
-    state = process.wait_ready(500)
+    state = process.wait_until_ready(500)
     assert state.state == "ready", f"{state} {log.read_text()[-2000:]}"
     yield process
     process.close()

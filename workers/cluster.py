@@ -16,7 +16,7 @@ from ingest.parsing.isolation.settings import ParserSettings
 from ingest.parsing.types import DEFAULT_ROOM, EntryRoom
 from ingest.resumable import expire_uploads
 from ingest.storage.blobs.opening import open_blobs
-from ingest.storage.instrumentation import reach
+from ingest.storage.instrumentation import reach_point
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.operations.retention import Retention
 from ingest.storage.queue.records import JobKind, Lane
@@ -26,13 +26,13 @@ from retrieval import build
 from retrieval.encoders.registry import Encoders
 from retrieval.models.store import ModelStore
 from workers.job_runner import JobRunner
-from workers.parts import Parts, parts_over
+from workers.parts import ServiceParts, open_service_parts
 from workers.settings import ClusterSettings
-from workers.tasks.access import ReadersWriter
+from workers.tasks.access import ReaderSync
 from workers.tasks.deletion import CollectTask
 from workers.tasks.embed import EmbedTask
 from workers.tasks.ingest import IngestTask
-from workers.tasks.run import Answers, RunTask
+from workers.tasks.run import RunAnswerer, RunTask
 from workers.tasks.turns import FIRST_TRY_SECONDS
 from workers.upkeep.digests import DigestFiller
 from workers.upkeep.webhooks import WebhookSender
@@ -44,33 +44,33 @@ OpenParser = Callable[[Path, ParserSettings], ParserSandbox]
 
 # A task works for this share of its time limit and then rings for the next, so that no step comes near the limit; and
 # for no more seconds than these, so that other kinds of work get their turn in this process.
-_SLICE = 0.25
-_SLICE_SECONDS = 15.0
+_SLICE_SHARE = 0.25
+_MAX_SLICE_SECONDS = 15.0
 # Spent on missing digests at each sweep, which comes every few seconds.
-_FILLING_SECONDS = 0.5
+_DIGEST_SECONDS = 0.5
 
 
-OpenAnswers = Callable[[Parts], AbstractContextManager[Answers]]
+OpenAnswers = Callable[[ServiceParts], AbstractContextManager[RunAnswerer]]
 
 
-def configured_encoders(settings: ClusterSettings) -> Encoders:
+def open_configured_encoders(settings: ClusterSettings) -> Encoders:
     """Open the encoders that the settings name, and Leadline's own."""
-    return build.encoders(ModelStore(settings.models), settings)
+    return build.build_encoders(ModelStore(settings.models), settings)
 
 
-def sandboxed_parser(scratch: Path, settings: ParserSettings) -> ParserSandbox:
+def open_sandboxed_parser(scratch: Path, settings: ParserSettings) -> ParserSandbox:
     return ParserSandbox(settings.parser_limits, scratch=scratch, isolation=settings.parser_isolation)
 
 
 @contextmanager
-def open_parts(
+def open_cluster_parts(
     settings: ClusterSettings,
     *,
-    open_encoders: OpenEncoders = configured_encoders,
+    open_encoders: OpenEncoders = open_configured_encoders,
     serving: bool = True,
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
-) -> Iterator[Parts]:
+) -> Iterator[ServiceParts]:
     """Open the parts. Raises what keeps a process from `serving`: a server that is away, an index of another encoder.
 
     Without `serving`, as for repairs, indexes are opened on demand and may come from any encoder.
@@ -85,12 +85,12 @@ def open_parts(
         feed = RedisFeed(settings.redis_url.get_secret_value())
         stack.callback(feed.close)
         parts = stack.enter_context(
-            parts_over(
+            open_service_parts(
                 settings.database_url.get_secret_value(),
                 feed,
                 partial(open_blobs, settings, settings.home, min_free_bytes=settings.min_free_bytes),
                 lambda: open_encoders(settings),
-                partial(build.server_indexes, settings.qdrant_url, api_key=key, settings=settings.vector_server),
+                partial(build.build_server_store, settings.qdrant_url, api_key=key, settings=settings.vector_server),
                 encoder=settings.encoder,
                 upkeep_limits=settings.upkeep_limits,
                 serving=serving,
@@ -100,9 +100,9 @@ def open_parts(
             )
         )
         if serving:
-            parts.index.generations.open()
-            parts.index_checks.at_open()
-        parts.rounds.put_back()
+            parts.index.generations.open_active()
+            parts.index_checks.check_opened()
+        parts.rounds.restore_claimed_files()
         yield parts
 
 
@@ -111,7 +111,7 @@ class WorkerProcess:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: ServiceParts,
         parser: ParserSandbox,
         *,
         stopping: Callable[[], bool],
@@ -119,7 +119,7 @@ class WorkerProcess:
         slice_seconds: float,
         retention: Retention,
         webhooks: WebhookSettings,
-        answers: Answers | None = None,
+        answers: RunAnswerer | None = None,
         room: EntryRoom = DEFAULT_ROOM,
         first_try_seconds: float = FIRST_TRY_SECONDS,
         embeds: bool = False,
@@ -135,7 +135,7 @@ class WorkerProcess:
         self._webhooks = WebhookSender(stores.events.outbox, webhooks)
         self._slice_end = 0.0
         self._filler = DigestFiller(stores.contents.digests, stores.contents.blobs)
-        deps = parts.worker_deps()
+        deps = parts.build_worker_deps()
         self._runner = JobRunner(
             stores.jobs,
             IngestTask(deps, parser, room=room, first_try_seconds=first_try_seconds),
@@ -153,19 +153,19 @@ class WorkerProcess:
     def jobs(self) -> Jobs:
         return self._parts.stores.jobs
 
-    def look(self, kind: JobKind) -> int:
+    def run_jobs(self, kind: JobKind) -> int:
         """Run jobs of a kind until none waits, the slice is over or the worker stops; returns how many."""
         self._slice_end = time.monotonic() + self._slice_seconds
-        reach("look.began")
+        reach_point("look.began")
         finished = 0
         while not self._stopping():
-            if kind is not JobKind.COLLECT and not self._parts.stores.contents.blobs.has_room_to_work():
+            if kind is not JobKind.COLLECT and not self._parts.stores.contents.blobs.has_space_to_work():
                 log.warning("the disk is nearly full; jobs wait", kind=kind)
                 break
             if kind is JobKind.INGEST and self._embeds and not self.jobs.has_quick_job(kind):
                 # The next document may keep this process for minutes, and small ones would wait for their vectors.
-                self._runner.once(JobKind.EMBED, {Lane.QUICK})
-            if not (count := self._runner.once(kind)):
+                self._runner.run_once(JobKind.EMBED, {Lane.QUICK})
+            if not (count := self._runner.run_once(kind)):
                 break
             finished += count
             if kind is JobKind.INGEST:
@@ -177,26 +177,26 @@ class WorkerProcess:
 
     def remove_tenants(self) -> None:
         """Take a step with each deleted tenant."""
-        self._parts.stores.operations.tenant_removal.step()
+        self._parts.stores.operations.tenant_removal.run_step()
 
     def add_digests(self) -> None:
         """Add digests to texts of earlier releases, for a moment."""
-        self._filler.step(_FILLING_SECONDS)
+        self._filler.run_step(_DIGEST_SECONDS)
 
-    def tidy(self) -> None:
+    def clean_up(self) -> None:
         """Remove what was kept for its time. If the index is there, repair it and remove what no document uses."""
         parts, stores = self._parts, self._parts.stores
-        ReadersWriter(stores.documents.catalog, parts.index.generations).settle_all()
-        stores.operations.expiry.forget(self._retention)
+        ReaderSync(stores.documents.catalog, parts.index.generations).sync_all()
+        stores.operations.expiry.delete_expired(self._retention)
         expire_uploads(stores.documents.partial_uploads, stores.contents.blobs)
         parts.index_checks.check_copies()
         if not parts.index_checks.run().lost:
             parts.rounds.run()
 
-    def tell_webhooks(self) -> None:
+    def send_webhooks(self) -> None:
         """Send what is due to webhooks, for a slice of time at most."""
         end = time.monotonic() + self._slice_seconds
-        while self._webhooks.step() and not self._stopping() and time.monotonic() < end:
+        while self._webhooks.send_due() and not self._stopping() and time.monotonic() < end:
             pass
 
     def close(self) -> None:
@@ -218,14 +218,14 @@ def open_worker_process(
     *,
     stopping: Callable[[], bool],
     ring: Callable[[JobKind], None],
-    open_encoders: OpenEncoders = configured_encoders,
-    open_parser: OpenParser = sandboxed_parser,
+    open_encoders: OpenEncoders = open_configured_encoders,
+    open_parser: OpenParser = open_sandboxed_parser,
     open_answers: OpenAnswers | None = None,
     embeds: bool = False,
 ) -> Iterator[WorkerProcess]:
     """Open a worker process; without `open_answers` it takes no runs."""
     with ExitStack() as stack:
-        parts = stack.enter_context(open_parts(settings, open_encoders=open_encoders))
+        parts = stack.enter_context(open_cluster_parts(settings, open_encoders=open_encoders))
         scratch = Path(tempfile.mkdtemp(prefix="leadline-worker-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         parser = open_parser(scratch, settings)
@@ -236,7 +236,7 @@ def open_worker_process(
             parser,
             stopping=stopping,
             ring=ring,
-            slice_seconds=min(_SLICE_SECONDS, _SLICE * settings.task_seconds),
+            slice_seconds=min(_MAX_SLICE_SECONDS, _SLICE_SHARE * settings.task_seconds),
             retention=settings.retention,
             webhooks=settings,
             answers=answers,

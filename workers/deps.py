@@ -11,7 +11,7 @@ from ingest.storage.texts.texts import Texts
 from retrieval.index.generations import Generations
 
 
-class Stopping(Exception):
+class WorkerStopping(Exception):
     """The worker is shutting down; the job goes back to the queue unharmed."""
 
 

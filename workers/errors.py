@@ -45,7 +45,7 @@ from rlm.errors import (
 from rlm.requests import QuestionError
 
 
-class Outcome(Enum):
+class JobOutcome(Enum):
     """The consequence for a job whose task raised."""
 
     FAIL = "the document, or the question, is at fault: the same again would fail again"
@@ -54,55 +54,55 @@ class Outcome(Enum):
     ABANDON = "the job is no longer this worker's, or its document is gone"
 
 
-OUTCOMES: dict[type[LeadlineError], Outcome] = {
-    LeaseLostError: Outcome.ABANDON,
-    RunNotFoundError: Outcome.ABANDON,
-    DocumentNotFoundError: Outcome.ABANDON,
-    KeyRevokedError: Outcome.FAIL,
-    VersionInUseError: Outcome.WAIT,  # until the run has ended
-    SourceGoneError: Outcome.WAIT,  # until what was made of it is redacted; then the run goes on without it
-    LogEntryTooLargeError: Outcome.FAIL,
-    ParseError: Outcome.FAIL,
-    GenerationChangedError: Outcome.WAIT,
-    CatalogUnavailableError: Outcome.WAIT,
-    BlobStoreError: Outcome.WAIT,
-    StorageFullError: Outcome.WAIT,  # while artifacts are written
-    StorageReadOnlyError: Outcome.WAIT,
-    UploadError: Outcome.RETRY,
-    IngestError: Outcome.RETRY,
-    IndexUnavailableError: Outcome.WAIT,
-    IndexLostError: Outcome.WAIT,  # until it is made again
-    IndexRefusedError: Outcome.RETRY,
-    EncoderUnavailableError: Outcome.WAIT,
-    RetrievalError: Outcome.RETRY,
-    QuestionError: Outcome.FAIL,
-    LanguageModelUnavailableError: Outcome.WAIT,
-    LanguageModelRefusedError: Outcome.FAIL,
-    ContextTooLongError: Outcome.FAIL,
-    BudgetExhaustedError: Outcome.FAIL,
-    UnpricedModelError: Outcome.FAIL,
-    RunPausedError: Outcome.ABANDON,  # the run task has noted it
-    RunCancelledError: Outcome.ABANDON,
-    SqlError: Outcome.FAIL,
-    SqlRefusedError: Outcome.FAIL,
-    SqlLimitError: Outcome.FAIL,
-    SandboxUnavailableError: Outcome.FAIL,
-    AnswerError: Outcome.RETRY,
+OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
+    LeaseLostError: JobOutcome.ABANDON,
+    RunNotFoundError: JobOutcome.ABANDON,
+    DocumentNotFoundError: JobOutcome.ABANDON,
+    KeyRevokedError: JobOutcome.FAIL,
+    VersionInUseError: JobOutcome.WAIT,  # until the run has ended
+    SourceGoneError: JobOutcome.WAIT,  # until what was made of it is redacted; then the run goes on without it
+    LogEntryTooLargeError: JobOutcome.FAIL,
+    ParseError: JobOutcome.FAIL,
+    GenerationChangedError: JobOutcome.WAIT,
+    CatalogUnavailableError: JobOutcome.WAIT,
+    BlobStoreError: JobOutcome.WAIT,
+    StorageFullError: JobOutcome.WAIT,  # while artifacts are written
+    StorageReadOnlyError: JobOutcome.WAIT,
+    UploadError: JobOutcome.RETRY,
+    IngestError: JobOutcome.RETRY,
+    IndexUnavailableError: JobOutcome.WAIT,
+    IndexLostError: JobOutcome.WAIT,  # until it is made again
+    IndexRefusedError: JobOutcome.RETRY,
+    EncoderUnavailableError: JobOutcome.WAIT,
+    RetrievalError: JobOutcome.RETRY,
+    QuestionError: JobOutcome.FAIL,
+    LanguageModelUnavailableError: JobOutcome.WAIT,
+    LanguageModelRefusedError: JobOutcome.FAIL,
+    ContextTooLongError: JobOutcome.FAIL,
+    BudgetExhaustedError: JobOutcome.FAIL,
+    UnpricedModelError: JobOutcome.FAIL,
+    RunPausedError: JobOutcome.ABANDON,  # the run task has noted it
+    RunCancelledError: JobOutcome.ABANDON,
+    SqlError: JobOutcome.FAIL,
+    SqlRefusedError: JobOutcome.FAIL,
+    SqlLimitError: JobOutcome.FAIL,
+    SandboxUnavailableError: JobOutcome.FAIL,
+    AnswerError: JobOutcome.RETRY,
 }
 
 
-def outcome(error: Exception) -> Outcome:
+def get_outcome(error: Exception) -> JobOutcome:
     """Look up the nearest listed class. An unlisted error is a defect of ours, and a retry may still get past it."""
     for kind in type(error).__mro__:
         if kind in OUTCOMES:
             return OUTCOMES[kind]
-    return Outcome.RETRY
+    return JobOutcome.RETRY
 
 
-def failure(error: Exception, kind: JobKind = JobKind.INGEST) -> Failure:
+def build_failure(error: Exception, kind: JobKind = JobKind.INGEST) -> Failure:
     """Word the reason for users. The text of an unexpected error may name internals, so it stays in the log."""
     if isinstance(error, LeadlineError):
-        return Failure(error.code, *error.told)
+        return Failure(error.code, *error.public_message)
     subject, again = ("question", "Ask") if kind is JobKind.RUN else ("document", "Upload it")
     return Failure(
         "internal_error",

@@ -11,32 +11,32 @@ import structlog
 from opentelemetry.trace import Span, SpanKind
 
 from ingest.storage.errors import CatalogUnavailableError, LeadlineError, LeaseLostError, StorageFullError
-from ingest.storage.instrumentation import reach, span
+from ingest.storage.instrumentation import reach_point, span
 from ingest.storage.jobs.jobs import Jobs
-from ingest.storage.queue.records import ALL_LANES, FIRST_TRIES, Job, JobKind, Lane
-from workers.deps import Stopping
-from workers.errors import Outcome, failure, outcome
-from workers.metrics import JOB_SECONDS, note_job
-from workers.steps import Steps
+from ingest.storage.queue.records import ALL_LANES, FIRST_TRY_LANES, Job, JobKind, Lane
+from workers.deps import WorkerStopping
+from workers.errors import JobOutcome, build_failure, get_outcome
+from workers.metrics import JOB_SECONDS, count_jobs
+from workers.steps import RunningSteps
 from workers.tasks.deletion import CollectTask
 from workers.tasks.embed import EmbedTask
-from workers.tasks.ingest import TOGETHER_BYTES, TOGETHER_DOCUMENTS, IngestTask
+from workers.tasks.ingest import BATCH_BYTES, BATCH_DOCUMENTS, IngestTask
 from workers.tasks.reembed import ReembedTask
 from workers.tasks.run import RunTask
-from workers.tasks.turns import PutBack
+from workers.tasks.turns import RequeueInLane
 
 # Small documents are made searchable together and embedded together, and collections are short.
 _CLAIM_LIMITS = {
-    JobKind.INGEST: TOGETHER_DOCUMENTS,
+    JobKind.INGEST: BATCH_DOCUMENTS,
     JobKind.EMBED: 64,
     JobKind.COLLECT: 16,
     JobKind.REEMBED: 16,
     JobKind.RUN: 1,
 }
 # Of runs the budgets are the bounds.
-_STEPS = frozenset(_CLAIM_LIMITS) - {JobKind.RUN}
-_CLAIM_BYTES = {JobKind.INGEST: TOGETHER_BYTES}
-_BETWEEN_TRIES_SECONDS = 1.0
+_STEP_KINDS = frozenset(_CLAIM_LIMITS) - {JobKind.RUN}
+_CLAIM_BYTES = {JobKind.INGEST: BATCH_BYTES}
+_RETRY_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -67,48 +67,48 @@ class JobRunner:
         self._together = {JobKind.EMBED: embed, JobKind.REEMBED: reembed}
         self._collect = collect
         self._answer = answer
-        self.steps = Steps()
-        self._stopping = stopping = self.steps.marking(stopping)
+        self.steps = RunningSteps()
+        self._stopping = stopping = self.steps.wrap_stopping(stopping)
         self._pausing = lambda: stopping() or slice_over()
         self._gave_way = False
         self._held: dict[int, tuple[Job, int]] = {}
         self._lock = threading.Lock()
 
-    def once(self, kind: JobKind, lanes: Collection[Lane] = ALL_LANES) -> int:
+    def run_once(self, kind: JobKind, lanes: Collection[Lane] = ALL_LANES) -> int:
         """Claim the next waiting jobs of a kind and run them; returns how many. Without an `answer` task, no runs."""
         if kind is JobKind.RUN and self._answer is None:
             return 0
-        claimed = self._claim(kind, lanes)
+        claimed = self._claim_jobs(kind, lanes)
         if not claimed:
             return 0
         with self._lock:
             self._held.update({job.id: (job, threading.get_ident()) for job in claimed})
-        if kind in _STEPS:
-            self.steps.begin()
+        if kind in _STEP_KINDS:
+            self.steps.start_step()
         try:
-            reach(f"{kind}.claimed")
+            reach_point(f"{kind}.claimed")
             begun = time.monotonic()
             if kind in self._together or kind is JobKind.INGEST:
                 with _job_span(claimed):
-                    self._run_and_settle(claimed, partial(self._run_together, claimed))
+                    self._run_and_record(claimed, partial(self._run_together, claimed))
             else:
                 for job in claimed:
                     with _job_span([job]):
-                        self._run_and_settle([job], partial(self._run_one, job))
+                        self._run_and_record([job], partial(self._run_one, job))
             JOB_SECONDS.labels(kind.value).observe(time.monotonic() - begun)
         finally:
-            self.steps.end()
+            self.steps.end_step()
             with self._lock:
                 for job in claimed:
                     self._held.pop(job.id, None)
         return len(claimed)
 
-    def _claim(self, kind: JobKind, lanes: Collection[Lane]) -> list[Job]:
+    def _claim_jobs(self, kind: JobKind, lanes: Collection[Lane]) -> list[Job]:
         claim = partial(self._jobs.claim, kind, limit=_CLAIM_LIMITS[kind], total_bytes=_CLAIM_BYTES.get(kind))
         if kind is JobKind.INGEST and self._gave_way:
             self._gave_way = False
             # Those that a document was put back for go first; otherwise the same one could be claimed again.
-            if claimed := claim(lanes=FIRST_TRIES):
+            if claimed := claim(lanes=FIRST_TRY_LANES):
                 return claimed
         return claim(lanes=lanes)
 
@@ -117,9 +117,9 @@ class JobRunner:
         with self._lock:
             held = [job for job, _ in self._held.values()]
         if held:
-            self._jobs.extend_all(held)
+            self._jobs.extend_leases(held)
 
-    def abandon(self, thread: int) -> None:
+    def abandon_jobs(self, thread: int) -> None:
         """Let the leases of a hung thread's jobs lapse: others get them then, and its own commits will be refused."""
         with self._lock:
             for identifier in [each for each, (_, holder) in self._held.items() if holder == thread]:
@@ -139,74 +139,74 @@ class JobRunner:
             assert self._ingest is not None
             failures = self._ingest.run_together(held, self._stopping)
             for failed in failures:
-                self._run_and_settle([failed.job], partial(_raise, failed.error))
+                self._run_and_record([failed.job], partial(_raise_error, failed.error))
             return len(held) - len(failures)
         task = self._together[held[0].kind]
         assert task is not None
         task.run(held, self._pausing)
         return len(held)
 
-    def _run_and_settle(self, held: Sequence[Job], work: Callable[[], int]) -> None:
+    def _run_and_record(self, held: Sequence[Job], work: Callable[[], int]) -> None:
         """Run `work`, which returns how many jobs it has done, and settle the jobs if it fails."""
-        with structlog.contextvars.bound_contextvars(**_named(held)):
-            self._run_and_settle_named(held, work)
+        with structlog.contextvars.bound_contextvars(**_build_log_context(held)):
+            self._run_and_record_end(held, work)
 
-    def _run_and_settle_named(self, held: Sequence[Job], work: Callable[[], int]) -> None:
+    def _run_and_record_end(self, held: Sequence[Job], work: Callable[[], int]) -> None:
         try:
-            note_job(held[0].kind, "done", work())
-        except Stopping:
-            self._each(held, self._jobs.hand_back)
-            note_job(held[0].kind, "handed_back", len(held))
-        except PutBack as ended:
+            count_jobs(held[0].kind, "done", work())
+        except WorkerStopping:
+            self._record_each(held, self._jobs.hand_back)
+            count_jobs(held[0].kind, "handed_back", len(held))
+        except RequeueInLane as ended:
             self._gave_way = True
-            self._each(held, partial(self._jobs.put_back, lane=ended.lane))
-            note_job(held[0].kind, "put_back", len(held))
+            self._record_each(held, partial(self._jobs.requeue_in_lane, lane=ended.lane))
+            count_jobs(held[0].kind, "put_back", len(held))
         except LeaseLostError:
             log.info("job was withdrawn or taken over")
         # The last boundary of a worker: whatever a task raises must end in the job's row, and not end the worker.
         except Exception as error:
             log.warning("job failed", error=repr(error), exc_info=_is_defect(error))
-            self._settle_failed(held, error)
+            self._record_failure(held, error)
 
-    def _settle_failed(self, held: Sequence[Job], error: Exception) -> None:
+    def _record_failure(self, held: Sequence[Job], error: Exception) -> None:
         if self._stopping():  # the shutdown may have caused the failure
-            self._each(held, self._jobs.hand_back)
-        elif outcome(error) is Outcome.WAIT:  # no document is at fault
-            self._each(held, partial(self._try_again_or_fail, error))
+            self._record_each(held, self._jobs.hand_back)
+        elif get_outcome(error) is JobOutcome.WAIT:  # no document is at fault
+            self._record_each(held, partial(self._retry_or_fail, error))
         elif len(held) > 1:  # one bad document must not fail its batch
             for job in held:
-                self._run_and_settle([job], partial(self._run_together, [job]))
-        elif outcome(error) is not Outcome.ABANDON:
-            self._each(held, partial(self._try_again_or_fail, error))
+                self._run_and_record([job], partial(self._run_together, [job]))
+        elif get_outcome(error) is not JobOutcome.ABANDON:
+            self._record_each(held, partial(self._retry_or_fail, error))
 
-    def _try_again_or_fail(self, error: Exception, job: Job) -> None:
-        reason = failure(error, job.kind)
-        if outcome(error) is Outcome.WAIT:
+    def _retry_or_fail(self, error: Exception, job: Job) -> None:
+        reason = build_failure(error, job.kind)
+        if get_outcome(error) is JobOutcome.WAIT:
             self._jobs.postpone(job, reason)
-            note_job(job.kind, "postponed", 1)
-        elif outcome(error) is Outcome.FAIL or not self._jobs.retry(job, reason):
+            count_jobs(job.kind, "postponed", 1)
+        elif get_outcome(error) is JobOutcome.FAIL or not self._jobs.retry(job, reason):
             self._jobs.fail(job, reason)
-            note_job(job.kind, "failed", 1)
+            count_jobs(job.kind, "failed", 1)
         else:
-            note_job(job.kind, "retried", 1)
+            count_jobs(job.kind, "retried", 1)
 
-    def _each(self, held: Sequence[Job], settle: Callable[[Job], object]) -> None:
+    def _record_each(self, held: Sequence[Job], settle: Callable[[Job], object]) -> None:
         """Settle each job. If the catalog refuses, the job is queued again when its lease has run out."""
         until = time.monotonic() + self._jobs.lease_seconds
         for job in held:
             try:
-                self._settle(job, settle, until)
+                self._record_end(job, settle, until)
             except LeaseLostError:
                 log.info("job was taken over", job=job.id)
             except LeadlineError as error:
                 log.warning("job was not settled", job=job.id, error=repr(error))
 
-    def _settle(self, job: Job, settle: Callable[[Job], object], until: float) -> None:
+    def _record_end(self, job: Job, settle: Callable[[Job], object], until: float) -> None:
         """Settle one job, trying again for as long as the leases may last while the catalog is away or full.
 
         Without that, an attempt that should not count would be counted when the lease runs out.
         """
-        pause_seconds = min(_BETWEEN_TRIES_SECONDS, self._jobs.lease_seconds / 3)
+        pause_seconds = min(_RETRY_SECONDS, self._jobs.lease_seconds / 3)
         while True:
             try:
                 settle(job)
@@ -217,7 +217,7 @@ class JobRunner:
             time.sleep(pause_seconds)
 
 
-def _named(held: Sequence[Job]) -> dict[str, object]:
+def _build_log_context(held: Sequence[Job]) -> dict[str, object]:
     """Return what log lines are named by: the job and its tenant, and the run or the version; of several, the jobs."""
     if len(held) != 1:
         return {"jobs": [job.id for job in held]}
@@ -235,7 +235,7 @@ def _job_span(held: Sequence[Job]) -> AbstractContextManager[Span]:
     )
 
 
-def _raise(error: Exception) -> NoReturn:
+def _raise_error(error: Exception) -> NoReturn:
     raise error
 
 

@@ -26,14 +26,23 @@ from workers.cluster import (
     OpenEncoders,
     OpenParser,
     WorkerProcess,
-    configured_encoders,
+    open_configured_encoders,
+    open_sandboxed_parser,
     open_worker_process,
-    sandboxed_parser,
 )
-from workers.enqueue.celery_app import LOOK, QUEUES, SWEEP, TELL, TIDY, make_app, ring, waiting_messages
-from workers.metrics import forget
+from workers.enqueue.celery_app import (
+    LOOK_TASK,
+    QUEUES,
+    SWEEP_TASK,
+    UPKEEP_TASK,
+    WEBHOOKS_TASK,
+    count_waiting_messages,
+    make_app,
+    ring,
+)
+from workers.metrics import remove_child_files
 from workers.settings import ClusterSettings
-from workers.upkeep.upkeep import sweep
+from workers.upkeep.upkeep import sweep_jobs
 from workers.watchdog import Watchdog
 
 # Longer than a consumer needs to connect again, and a message to reach it.
@@ -49,8 +58,8 @@ def run_worker(
     queues: Sequence[str],
     concurrency: int,
     name: str,
-    open_encoders: OpenEncoders = configured_encoders,
-    open_parser: OpenParser = sandboxed_parser,
+    open_encoders: OpenEncoders = open_configured_encoders,
+    open_parser: OpenParser = open_sandboxed_parser,
     open_answers: OpenAnswers | None = None,
     at_child_start: Callable[[], None] = lambda: None,
     serve_metrics: Callable[[], object] = lambda: None,
@@ -63,7 +72,7 @@ def run_worker(
     if QUEUES[JobKind.RUN] not in queues:
         open_answers = None
     if QUEUES[JobKind.INGEST] in queues:
-        languages.load()  # once, and not in each process that is forked
+        languages.preload_model()  # once, and not in each process that is forked
     open_one = partial(
         open_worker_process,
         open_encoders=open_encoders,
@@ -71,7 +80,7 @@ def run_worker(
         open_answers=open_answers,
         embeds=QUEUES[JobKind.EMBED] in queues,
     )
-    _add_tasks(app, _Worker(app, settings, open_one, at_child_start, queues, serve_metrics))
+    _register_tasks(app, _Worker(app, settings, open_one, at_child_start, queues, serve_metrics))
     app.worker_main(
         [
             "worker",
@@ -88,7 +97,11 @@ def run_worker(
 def run_beat(settings: ClusterSettings) -> None:
     """Ring for a sweep every few seconds until a signal. Keeps nothing on disk, and two of them do no harm."""
     app = make_app(settings.redis_url.get_secret_value())
-    every = {SWEEP: settings.sweep_seconds, TELL: settings.sweep_seconds, TIDY: settings.upkeep_seconds}
+    every = {
+        SWEEP_TASK: settings.sweep_seconds,
+        WEBHOOKS_TASK: settings.sweep_seconds,
+        UPKEEP_TASK: settings.upkeep_seconds,
+    }
     # A ring that nobody had time for is superseded by the next one.
     app.conf.beat_schedule = {
         task: {"task": task, "schedule": seconds, "options": {"expires": 3 * seconds}}
@@ -96,11 +109,11 @@ def run_beat(settings: ClusterSettings) -> None:
     }
     beat = app.Beat(scheduler="celery.beat:Scheduler", loglevel="WARNING", quiet=True, max_interval=min(every.values()))
     # guard: beat-ends-on-signal
-    beat.install_sync_handler = lambda _service: _end_on_signals()
+    beat.install_sync_handler = lambda _service: _exit_on_signals()
     beat.run()
 
 
-def _end_on_signals() -> None:
+def _exit_on_signals() -> None:
     """Exit at once on SIGTERM and SIGINT; beat has nothing to save.
 
     Celery's own handler raises `SystemExit`, which is lost where the signal comes while the broker is read: clean-up of
@@ -131,30 +144,30 @@ class _Worker:
         self._at_child_start = at_child_start
         self._queues = tuple(queues)
         self._serve_metrics = serve_metrics
-        signals.worker_ready.connect(self._watch, weak=False)
-        signals.worker_shutting_down.connect(self._stop, weak=False)
+        signals.worker_ready.connect(self._start_watchdog, weak=False)
+        signals.worker_shutting_down.connect(self._set_stopping, weak=False)
         signals.worker_process_init.connect(self._start_child, weak=False)
-        signals.worker_process_shutdown.connect(self._close, weak=False)
+        signals.worker_process_shutdown.connect(self._close_process, weak=False)
 
-    def look(self, kind: str, job: int | None = None) -> None:
-        finished = self._open().look(JobKind(kind))
+    def run_jobs(self, kind: str, job: int | None = None) -> None:
+        finished = self._open_process().run_jobs(JobKind(kind))
         log.debug("looked", kind=kind, rung_for=job, finished=finished)
 
     def sweep(self) -> None:
-        process = self._open()
+        process = self._open_process()
         process.remove_tenants()
         process.add_digests()
-        lengths = waiting_messages(self._app)
+        lengths = count_waiting_messages(self._app)
         unanswered = {kind: lengths[queue] for kind, queue in QUEUES.items()}
-        sweep(process.jobs, unanswered=unanswered, ring=lambda kind, job: ring(self._app, kind, job))
+        sweep_jobs(process.jobs, unanswered=unanswered, ring=lambda kind, job: ring(self._app, kind, job))
 
-    def tidy(self) -> None:
-        self._open().tidy()
+    def clean_up(self) -> None:
+        self._open_process().clean_up()
 
-    def tell_webhooks(self) -> None:
-        self._open().tell_webhooks()
+    def send_webhooks(self) -> None:
+        self._open_process().send_webhooks()
 
-    def _open(self) -> WorkerProcess:
+    def _open_process(self) -> WorkerProcess:
         """Open this process's parts when they are first needed; if a server is away, the next ring tries again."""
         if self._process is None:
             try:
@@ -172,41 +185,41 @@ class _Worker:
         except (OperationalError, OSError) as error:
             log.warning("the broker is away; the next sweep will ring", error=repr(error))
 
-    def _watch(self, **_: object) -> None:
+    def _start_watchdog(self, **_: object) -> None:
         """Start the watchdog and the metrics in the main process, once it consumes messages."""
         self._serve_metrics()
         Watchdog(
-            waiting=lambda: sum(waiting_messages(self._app)[queue] for queue in self._queues),
+            waiting=lambda: sum(count_waiting_messages(self._app)[queue] for queue in self._queues),
             taken=lambda: sum(state.total_count.values()),
             busy=lambda: bool(state.active_requests) or self._stopping.is_set(),
-            give_up=_end_at_once,
+            give_up=_exit_at_once,
             seconds=_DEAF_SECONDS,
         ).start()
 
     def _start_child(self, **_: object) -> None:
         self._at_child_start()
 
-    def _stop(self, **_: object) -> None:
+    def _set_stopping(self, **_: object) -> None:
         self._stopping.set()
 
-    def _close(self, pid: int = 0, **_: object) -> None:
-        forget(pid)
+    def _close_process(self, pid: int = 0, **_: object) -> None:
+        remove_child_files(pid)
         self._process = None
         self._stack.close()
 
 
-def _end_at_once() -> None:
+def _exit_at_once() -> None:
     """Exit without cleaning up, which would wait for the broken connection; the processes hold no job."""
     for child in active_children():
         child.terminate()
     os._exit(_DEAF_EXIT_CODE)
 
 
-def _add_tasks(app: Celery, worker: _Worker) -> None:
+def _register_tasks(app: Celery, worker: _Worker) -> None:
     def look(kind: str, job: int | None = None) -> None:
-        worker.look(kind, job)
+        worker.run_jobs(kind, job)
 
-    app.task(look, name=LOOK)
-    app.task(worker.sweep, name=SWEEP)
-    app.task(worker.tidy, name=TIDY)
-    app.task(worker.tell_webhooks, name=TELL)
+    app.task(look, name=LOOK_TASK)
+    app.task(worker.sweep, name=SWEEP_TASK)
+    app.task(worker.clean_up, name=UPKEEP_TASK)
+    app.task(worker.send_webhooks, name=WEBHOOKS_TASK)

@@ -8,7 +8,7 @@ from ingest.storage.blobs.quarantine import UpkeepLimits
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.build import LEASE_SECONDS, Stores, open_stores
 from ingest.storage.feed.feed import Feed
-from ingest.storage.operations.installation import Installation, tie
+from ingest.storage.operations.installation import Installation, bind_installation
 from ingest.storage.quotas.records import Quota
 from ingest.storage.sealing import SealRecord
 from retrieval import build
@@ -17,19 +17,19 @@ from retrieval.index.generations import IndexStore
 from retrieval.index.opening import IndexParts, open_index
 from workers.deps import WorkerDeps
 from workers.upkeep.index_checks import IndexChecks
-from workers.upkeep.leftovers import LeftoverRounds
+from workers.upkeep.leftovers import LeftoverCleaner
 
 
 @dataclass(frozen=True)
-class Parts:
+class ServiceParts:
     """The stores and the index that the API and the workers of a deployment share, and what compares them."""
 
     stores: Stores
     index: IndexParts
     index_checks: IndexChecks
-    rounds: LeftoverRounds
+    rounds: LeftoverCleaner
 
-    def worker_deps(self) -> WorkerDeps:
+    def build_worker_deps(self) -> WorkerDeps:
         """Return the parts that tasks of workers need."""
         stores, contents = self.stores, self.stores.contents
         return WorkerDeps(
@@ -43,7 +43,7 @@ class Parts:
 
 
 @contextmanager
-def parts_over(
+def open_service_parts(
     database_url: str,
     feed: Feed,
     open_files: Callable[[SealRecord], BlobStore],
@@ -56,7 +56,7 @@ def parts_over(
     lease_seconds: float = LEASE_SECONDS,
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
-) -> Iterator[Parts]:
+) -> Iterator[ServiceParts]:
     """Open the parts, but no index yet; a new installation begins with the named `encoder`.
 
     Raises `InstallationMismatchError` for blobs of another installation, and what keeps a process from `serving`: an
@@ -73,21 +73,23 @@ def parts_over(
                 key_quotas=key_quotas,
             )
         )
-        installation = tie(stores.operations.installation, stores.contents.blobs)
+        installation = bind_installation(stores.operations.installation, stores.contents.blobs)
         index = stack.enter_context(
             open_index(
                 stores.generations.records,
                 open_encoders(),
-                build.sparse_encoder(),
+                build.build_sparse_encoder(),
                 lambda: open_store(installation),
                 encoder=encoder,
                 serving=serving,
             )
         )
-        yield Parts(stores, index, _index_checks(stores, index), _rounds(stores, index, upkeep_limits))
+        yield ServiceParts(
+            stores, index, _build_index_checks(stores, index), _build_leftover_cleaner(stores, index, upkeep_limits)
+        )
 
 
-def _index_checks(stores: Stores, index: IndexParts) -> IndexChecks:
+def _build_index_checks(stores: Stores, index: IndexParts) -> IndexChecks:
     return IndexChecks(
         stores.documents.catalog,
         stores.generations.states,
@@ -98,8 +100,8 @@ def _index_checks(stores: Stores, index: IndexParts) -> IndexChecks:
     )
 
 
-def _rounds(stores: Stores, index: IndexParts, limits: UpkeepLimits) -> LeftoverRounds:
+def _build_leftover_cleaner(stores: Stores, index: IndexParts, limits: UpkeepLimits) -> LeftoverCleaner:
     operations, contents = stores.operations, stores.contents
-    return LeftoverRounds(
+    return LeftoverCleaner(
         operations.installation, operations.leftovers, index.generations, contents.blobs, contents.texts, limits
     )

@@ -22,37 +22,37 @@ class StepTimeoutError(IngestError):
         super().__init__("A step of its processing took longer than LEADLINE_TASK_SECONDS, and was ended.")
 
 
-class Steps:
+class RunningSteps:
     """The threads that are at a step, and since when. Each look at whether to stop begins another step."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._since: dict[int, float] = {}
 
-    def begin(self) -> None:
+    def start_step(self) -> None:
         """Begin a step in this thread."""
         self._since[threading.get_ident()] = self._clock()
 
-    def end(self) -> None:
+    def end_step(self) -> None:
         """This thread is at no step any more."""
         self._since.pop(threading.get_ident(), None)
 
-    def marking(self, stopping: Callable[[], bool]) -> Callable[[], bool]:
+    def wrap_stopping(self, stopping: Callable[[], bool]) -> Callable[[], bool]:
         """Return `stopping` so that each call of it by a thread at a step begins the next one."""
 
-        def marked() -> bool:
+        def is_stopping() -> bool:
             if threading.get_ident() in self._since:
-                self.begin()
+                self.start_step()
             return stopping()
 
-        return marked
+        return is_stopping
 
-    def overdue(self, seconds: float) -> set[int]:
+    def find_overdue_threads(self, seconds: float) -> set[int]:
         """Return the threads whose step began longer ago than that."""
         before = self._clock() - seconds
         return {thread for thread, since in list(self._since.items()) if since < before}
 
 
-def interrupt(thread: int) -> None:
+def interrupt_thread(thread: int) -> None:
     """Raise `StepTimeoutError` in a thread, as soon as it runs Python again."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(StepTimeoutError))

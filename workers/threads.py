@@ -12,7 +12,7 @@ from ingest.storage.queue.records import JobKind, Lane
 from workers.enqueue import ThreadDoorbell
 from workers.generations.builder import GenerationBuilder
 from workers.job_runner import JobRunner
-from workers.steps import interrupt
+from workers.steps import interrupt_thread
 from workers.tasks.deletion import CollectTask
 from workers.tasks.embed import EmbedTask
 from workers.tasks.ingest import IngestTask
@@ -31,10 +31,10 @@ _LONGEST_PAUSE_SECONDS = 30.0
 # up with the uploads, and standing back would idle the encoder during a long stream of small documents.
 _KEEPING_UP_SECONDS = 2.0
 # Embedding never stands back for longer than this.
-_EMBED_PATIENCE_SECONDS = 60.0
+_MAX_EMBED_DELAY_SECONDS = 60.0
 # While it stands back, small documents are still embedded this often: it takes a moment, and they wait for no book.
-_QUICK_EVERY_SECONDS = 5.0
-_TIDY_SECONDS = 3600.0
+_QUICK_EMBED_SECONDS = 5.0
+_CLEAN_UP_SECONDS = 3600.0
 
 
 class WorkerThreads:
@@ -84,11 +84,11 @@ class WorkerThreads:
         self._stop = threading.Event()
         self._runners = [JobRunner(jobs, task, embed, collect, stopping=self._stop.is_set) for task in ingest]
 
-        def another_runner() -> JobRunner:
+        def build_runner() -> JobRunner:
             task = another_ingest() if another_ingest else ingest[0]
             return JobRunner(jobs, task, embed, collect, stopping=self._stop.is_set)
 
-        self._another_runner = another_runner
+        self._another_runner = build_runner
         self._step_seconds = step_seconds
         self._interrupted: dict[int, float] = {}
         self._abandoned: set[int] = set()
@@ -99,7 +99,7 @@ class WorkerThreads:
             for _ in range(runs_at_once if answer is not None else 0)
         ]
         self._builds_first = builds_first
-        self._builder = open_builder and open_builder(self._stop.is_set, self._documents_wait)
+        self._builder = open_builder and open_builder(self._stop.is_set, self._should_delay_building)
         self._last_embed = self._last_build = self._last_quick = time.monotonic()
         self._spared_batches = 0
         self._tidy = tidy
@@ -118,7 +118,7 @@ class WorkerThreads:
             self._spawn(f"run-{number}", JobKind.RUN, partial(self._run_once, answerer))
         if self._builder is not None:
             self._spawn("build", JobKind.REEMBED, partial(self._build_once, self._builder))
-        for name, loop in (("leases", self._heartbeat), ("webhooks", self._tell)):
+        for name, loop in (("leases", self._run_heartbeat), ("webhooks", self._send_webhooks)):
             thread = threading.Thread(target=loop, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -132,25 +132,25 @@ class WorkerThreads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _spawn_ingest(self, name: str, runner: JobRunner) -> None:
-        def again() -> None:
+        def respawn() -> None:
             another = self._another_runner()
             self._runners.append(another)
             self._spawn_ingest(name, another)
 
-        self._spawn(name, JobKind.INGEST, partial(self._ingest_once, runner), again)
+        self._spawn(name, JobKind.INGEST, partial(self._ingest_once, runner), respawn)
 
     def _spawn(
         self, name: str, kind: JobKind, once: Callable[[], bool], again: Callable[[], None] | None = None
     ) -> None:
         """Start a thread; `again` starts the one that takes its place if it hangs."""
-        bell = self._doorbell.bell(kind)
+        bell = self._doorbell.create_bell(kind)
 
-        def loop() -> None:
+        def run_loop() -> None:
             mine = threading.get_ident()
             self._successors[mine] = again or partial(self._spawn, name, kind, once)
             pause_seconds = _FIRST_PAUSE_SECONDS
             while not self._stop.is_set() and mine not in self._abandoned:
-                found = self._guarded(once)
+                found = self._run_guarded(once)
                 if found is None:
                     self._stop.wait(pause_seconds)
                     pause_seconds = min(_LONGEST_PAUSE_SECONDS, 2 * pause_seconds)
@@ -160,11 +160,11 @@ class WorkerThreads:
                     bell.wait(_POLL_SECONDS)
                     bell.clear()
 
-        thread = threading.Thread(target=loop, name=name, daemon=True)
+        thread = threading.Thread(target=run_loop, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
 
-    def _guarded(self, work: Callable[[], bool]) -> bool | None:
+    def _run_guarded(self, work: Callable[[], bool]) -> bool | None:
         """Return the result, or None after an error; errors of tasks are in their jobs' rows already."""
         try:
             return work()
@@ -173,7 +173,7 @@ class WorkerThreads:
             return None
 
     def _ingest_once(self, runner: JobRunner) -> bool:
-        if not self._has_room() or not runner.once(JobKind.INGEST):
+        if not self._has_room() or not runner.run_once(JobKind.INGEST):
             return False
         # Jobs that were handed back go to whichever thread is free, and failed versions have something to collect.
         for kind in (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT):
@@ -181,23 +181,23 @@ class WorkerThreads:
         return True
 
     def _collect_once(self) -> bool:
-        if self._jobs.unfinished().get(JobKind.COLLECT):
+        if self._jobs.count_unfinished().get(JobKind.COLLECT):
             # guard: collection-gets-room
             self._make_room()
-        return bool(self._runners[0].once(JobKind.COLLECT))
+        return bool(self._runners[0].run_once(JobKind.COLLECT))
 
     def _run_once(self, runner: JobRunner) -> bool:
-        return self._has_room() and bool(runner.once(JobKind.RUN))
+        return self._has_room() and bool(runner.run_once(JobKind.RUN))
 
     def _embed_once(self) -> bool:
         if not self._has_room():
             return False
-        if self._embedding_stands_back():
-            if time.monotonic() - self._last_quick < _QUICK_EVERY_SECONDS:
+        if self._should_delay_embedding():
+            if time.monotonic() - self._last_quick < _QUICK_EMBED_SECONDS:
                 return False
             self._last_quick, self._spared_batches = time.monotonic(), 1
-            return bool(self._embedder.once(JobKind.EMBED, {Lane.QUICK}))
-        embedded = self._embedder.once(JobKind.EMBED)
+            return bool(self._embedder.run_once(JobKind.EMBED, {Lane.QUICK}))
+        embedded = self._embedder.run_once(JobKind.EMBED)
         self._last_embed = self._last_quick = time.monotonic()
         return bool(embedded)
 
@@ -205,19 +205,19 @@ class WorkerThreads:
         if self._spared_batches:
             self._spared_batches -= 1
             return False
-        return self._embedding_stands_back()
+        return self._should_delay_embedding()
 
-    def _embedding_stands_back(self) -> bool:
-        if time.monotonic() - self._last_embed > _EMBED_PATIENCE_SECONDS:
+    def _should_delay_embedding(self) -> bool:
+        if time.monotonic() - self._last_embed > _MAX_EMBED_DELAY_SECONDS:
             return False
-        since = self._jobs.unfinished_since(JobKind.INGEST)
+        since = self._jobs.find_oldest_unfinished_time(JobKind.INGEST)
         return since is not None and time.time() - since > _KEEPING_UP_SECONDS
 
     def _build_once(self, builder: GenerationBuilder) -> bool:
-        if self._documents_wait() or not self._has_room():
+        if self._should_delay_building() or not self._has_room():
             return False
         try:
-            return builder.once()
+            return builder.run_once()
         # Building must go on when what it needs is back; errors of single versions are in their rows.
         except Exception as error:  # noqa: BLE001 - a thread of the service must not end for any reason
             log.warning("building the generation is interrupted", error=repr(error))
@@ -225,26 +225,26 @@ class WorkerThreads:
         finally:
             self._last_build = time.monotonic()
 
-    def _documents_wait(self) -> bool:
+    def _should_delay_building(self) -> bool:
         """True while building another generation stands back for documents, never for longer than embedding does."""
-        if time.monotonic() - self._last_build > _EMBED_PATIENCE_SECONDS or self._builds_first():
+        if time.monotonic() - self._last_build > _MAX_EMBED_DELAY_SECONDS or self._builds_first():
             return False
-        waiting = self._jobs.unfinished()
+        waiting = self._jobs.count_unfinished()
         return bool(waiting.get(JobKind.INGEST) or waiting.get(JobKind.EMBED))
 
-    def _heartbeat(self) -> None:
+    def _run_heartbeat(self) -> None:
         """Keep the leases of long stages alive, and queue jobs again that another worker let lapse."""
         while not self._stop.wait(min(self._jobs.lease_seconds, self._step_seconds) / 3):
-            self._guarded(self._beat)
+            self._run_guarded(self._beat)
 
     def _beat(self) -> bool:
         # guard: hung-steps-ended
         self._end_hung_steps()
         if time.monotonic() >= self._next_tidy:
-            self._next_tidy = time.monotonic() + _TIDY_SECONDS
-            self._guarded(lambda: bool(self._tidy()))
-        self._guarded(lambda: bool(self._settle()))
-        if self._guarded(self._remove_tenants):
+            self._next_tidy = time.monotonic() + _CLEAN_UP_SECONDS
+            self._run_guarded(lambda: bool(self._tidy()))
+        self._run_guarded(lambda: bool(self._settle()))
+        if self._run_guarded(self._remove_tenants):
             self._doorbell.ring(JobKind.COLLECT)
         for runner in (*self._runners, self._embedder, *self._answerers):
             runner.keep_leases()
@@ -255,9 +255,9 @@ class WorkerThreads:
             self._doorbell.ring_all()
         return recovered
 
-    def _tell(self) -> None:
+    def _send_webhooks(self) -> None:
         while not self._stop.is_set():
-            if not self._guarded(self._tell_webhooks):
+            if not self._run_guarded(self._tell_webhooks):
                 self._stop.wait(_POLL_SECONDS)
 
     def _end_hung_steps(self) -> None:
@@ -266,16 +266,16 @@ class WorkerThreads:
         hung = {
             thread: runner
             for runner in (*self._runners, self._embedder)
-            for thread in runner.steps.overdue(self._step_seconds) - self._abandoned
+            for thread in runner.steps.find_overdue_threads(self._step_seconds) - self._abandoned
         }
         self._interrupted = {thread: at for thread, at in self._interrupted.items() if thread in hung}
         for thread, runner in hung.items():
             if thread not in self._interrupted:
                 log.error("a step takes too long and is interrupted", seconds=self._step_seconds)
                 self._interrupted[thread] = now
-                interrupt(thread)
+                interrupt_thread(thread)
             elif now - self._interrupted[thread] > self._jobs.lease_seconds:
                 log.error("a step does not end; another thread takes its place")
                 self._abandoned.add(thread)
-                runner.abandon(thread)
+                runner.abandon_jobs(thread)
                 self._successors[thread]()

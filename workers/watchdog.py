@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
-_EVERY_SECONDS = 2.0
+_CHECK_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,7 @@ class Watchdog:
     def start(self) -> None:
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
-    def look(self, now: float) -> bool:
+    def is_deaf(self, now: float) -> bool:
         """True if the worker is deaf at this instant."""
         taken = self._taken()
         try:
@@ -62,7 +62,7 @@ class Watchdog:
         return now - self._quiet_since >= self._seconds
 
     def _run(self) -> None:
-        while not self.look(time.monotonic()):
-            time.sleep(_EVERY_SECONDS)
+        while not self.is_deaf(time.monotonic()):
+            time.sleep(_CHECK_SECONDS)
         log.error("messages wait and this worker takes none; it ends, to be started again")
         self._give_up()

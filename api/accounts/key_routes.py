@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from api.accounts.schemas import KeyChange, KeyIn, KeyOut, KeyPage, NewKeyOut, PrincipalOut, RotationIn
-from api.admission.access import Admin, Anybody, Served, missing_scope
+from api.admission.access import Admin, Anybody, Served, build_missing_scope_error
 from api.http.cursors import decode_text_cursor, encode_text_cursor
 from api.http.problems import ApiError
 from ingest.storage.accounts.records import Principal, Scope
@@ -22,7 +22,7 @@ class KeyNeedsUserError(ApiError):
 
 router = APIRouter(prefix="/v1", tags=["keys"])
 
-_NO_ROTATION = RotationIn()
+_DEFAULT_ROTATION = RotationIn()
 
 
 @router.get("/me")
@@ -38,13 +38,13 @@ def create(body: KeyIn, caller: Admin, served: Served, response: Response) -> Ne
     A key with a `user` sees what that user may see. Only an operator can give the scope `operator`, and an admin who is
     a user gives the scope `admin` only to keys with a `user`.
     """
-    require_right(caller, body.scopes)
-    _require_user(caller, body.user, body.scopes)
+    require_grantable_scopes(caller, body.scopes)
+    _require_key_user(caller, body.user, body.scopes)
     made = served.keys.issue(
-        caller.tenant_id, body.name, scopes=body.scopes, user=body.user, expires_at=_seconds(body.expires_at)
+        caller.tenant_id, body.name, scopes=body.scopes, user=body.user, expires_at=_to_timestamp(body.expires_at)
     )
     response.headers["Location"] = f"/v1/keys/{made[0].id}"
-    return NewKeyOut.issued(made)
+    return NewKeyOut.from_new_key(made)
 
 
 @router.get("/keys")
@@ -52,16 +52,16 @@ def listing(
     caller: Admin, served: Served, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str | None = None
 ) -> KeyPage:
     """List the tenant's keys without their secrets, oldest first, revoked ones too, a page at a time."""
-    found = served.keys.keys(caller.tenant_id, after=decode_text_cursor(cursor), limit=limit + 1)
+    found = served.keys.list_keys(caller.tenant_id, after=decode_text_cursor(cursor), limit=limit + 1)
     page = found[:limit]
     more = encode_text_cursor(page[-1].id) if len(found) > limit else None
-    return KeyPage(keys=[KeyOut.of(key) for key in page], next_cursor=more)
+    return KeyPage(keys=[KeyOut.from_key(key) for key in page], next_cursor=more)
 
 
 @router.get("/keys/{key_id}")
 def one(key_id: str, caller: Admin, served: Served) -> KeyOut:
     """Show a key without its secret."""
-    return KeyOut.of(served.keys.key(caller.tenant_id, key_id))
+    return KeyOut.from_key(served.keys.load_key(caller.tenant_id, key_id))
 
 
 @router.patch("/keys/{key_id}")
@@ -73,49 +73,49 @@ def change(key_id: str, body: KeyChange, caller: Admin, served: Served) -> KeyOu
         if name == "expires_at" or getattr(body, name) is not None
     }
     if "scopes" in changes:
-        require_right(caller, changes["scopes"])
-        _require_user(caller, served.keys.key(caller.tenant_id, key_id).user, changes["scopes"])
+        require_grantable_scopes(caller, changes["scopes"])
+        _require_key_user(caller, served.keys.load_key(caller.tenant_id, key_id).user, changes["scopes"])
     if "expires_at" in changes:
-        changes["expires_at"] = _seconds(body.expires_at)
-    return KeyOut.of(served.keys.change(caller.tenant_id, key_id, changes))
+        changes["expires_at"] = _to_timestamp(body.expires_at)
+    return KeyOut.from_key(served.keys.change(caller.tenant_id, key_id, changes))
 
 
 @router.post("/keys/{key_id}/rotate", status_code=201)
 def rotate(
-    key_id: str, caller: Admin, served: Served, response: Response, body: RotationIn = _NO_ROTATION
+    key_id: str, caller: Admin, served: Served, response: Response, body: RotationIn = _DEFAULT_ROTATION
 ) -> NewKeyOut:
     """Make a key that takes this one's place: same name, scopes, user and lifetime.
 
     Both are valid for `grace_seconds`, a day if not said otherwise; then the old one ends.
     """
-    key = served.keys.key(caller.tenant_id, key_id)
-    require_right(caller, key.scopes)
-    _require_user(caller, key.user, key.scopes)
+    key = served.keys.load_key(caller.tenant_id, key_id)
+    require_grantable_scopes(caller, key.scopes)
+    _require_key_user(caller, key.user, key.scopes)
     made = served.keys.rotate(caller.tenant_id, key_id, grace_seconds=body.grace_seconds)
     response.headers["Location"] = f"/v1/keys/{made[0].id}"
-    return NewKeyOut.issued(made)
+    return NewKeyOut.from_new_key(made)
 
 
 @router.delete("/keys/{key_id}")
 def revoke(key_id: str, caller: Admin, served: Served) -> KeyOut:
     """Make a key worthless, at once and for good. It stays in listings; revoking it again changes nothing."""
     served.keys.revoke(caller.tenant_id, key_id)
-    return KeyOut.of(served.keys.key(caller.tenant_id, key_id))
+    return KeyOut.from_key(served.keys.load_key(caller.tenant_id, key_id))
 
 
-def require_right(caller: Principal, scopes: set[Scope] | frozenset[Scope]) -> None:
+def require_grantable_scopes(caller: Principal, scopes: set[Scope] | frozenset[Scope]) -> None:
     """Let nobody but an operator make operators."""
     # guard: operator-keys
     if Scope.OPERATOR in scopes and Scope.OPERATOR not in caller.scopes:
-        raise missing_scope(Scope.OPERATOR)
+        raise build_missing_scope_error(Scope.OPERATOR)
 
 
-def _require_user(caller: Principal, user: str | None, scopes: set[Scope] | frozenset[Scope]) -> None:
+def _require_key_user(caller: Principal, user: str | None, scopes: set[Scope] | frozenset[Scope]) -> None:
     """Let no admin who is a user have a key that reads every document. Raises `KeyNeedsUserError`."""
     # guard: admin-key-needs-user
     if caller.user is not None and user is None and Scope.ADMIN in scopes:
         raise KeyNeedsUserError("A key with the scope `admin` and without a user sees every document of the tenant.")
 
 
-def _seconds(instant: datetime | None) -> float | None:
+def _to_timestamp(instant: datetime | None) -> float | None:
     return None if instant is None else instant.timestamp()

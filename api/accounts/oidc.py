@@ -23,16 +23,16 @@ from api.settings.oidc import OidcSettings
 from ingest.storage.accounts.records import MAX_NAME_CHARS, Principal, Scope
 from ingest.storage.build import Identities
 from ingest.storage.errors import LeadlineError, TenantNotFoundError
-from retrieval.bounded_replies import ReplyTooLargeError, get_short
+from retrieval.bounded_replies import ReplyTooLargeError, fetch_short_document
 
 log = structlog.get_logger(__name__)
 
 _TIMEOUT_SECONDS = 5.0
 # A provider that did not answer is asked again after this long; until then requests are refused at once.
-_AWAY_SECONDS = 5.0
+_RETRY_AFTER_SECONDS = 5.0
 # Whoever checks keys has few threads; they are not all to wait for a provider that does not answer.
-_WAIT_SECONDS = 1.0
-_MOST_GROUPS = 1_000
+_LOCK_TIMEOUT_SECONDS = 1.0
+_MAX_GROUPS = 1_000
 
 
 class OidcTokens:
@@ -48,18 +48,18 @@ class OidcTokens:
 
         Raises `IdentityProviderUnavailableError` when the provider's keys are needed and cannot be had.
         """
-        return self._checked(token, self._settings.oidc_audience, None)
+        return self._check_token(token, self._settings.oidc_audience, None)
 
     def check_identity(self, token: str, nonce: str) -> Principal | None:
         """As `check`, for the identity token of somebody who signs in to the portal: it must carry this nonce."""
-        return self._checked(token, self._settings.oidc_client_id, nonce)
+        return self._check_token(token, self._settings.oidc_client_id, nonce)
 
-    def _checked(self, token: str, audience: str | None, nonce: str | None) -> Principal | None:
+    def _check_token(self, token: str, audience: str | None, nonce: str | None) -> Principal | None:
         settings = self._settings
         try:
             claims = jwt.decode(
                 token,
-                self._keys.key(token),
+                self._keys.get_key(token),
                 algorithms=list(settings.algorithms),
                 # guard: token-issuer
                 issuer=settings.oidc_issuer,
@@ -71,20 +71,20 @@ class OidcTokens:
             # guard: oidc-nonce
             if nonce is not None and claims.get("nonce") != nonce:
                 raise ValueError("the token belongs to another sign-in")
-            principal = self._principal(claims)
+            principal = self._build_principal(claims)
         except (jwt.PyJWTError, ValueError, TypeError, TenantNotFoundError) as error:
             log.info("a token was refused", reason=type(error).__name__)
             return None
-        return self._identities.grants.granted(principal)
+        return self._identities.grants.resolve_access(principal)
 
-    def _principal(self, claims: Mapping[str, Any]) -> Principal:
+    def _build_principal(self, claims: Mapping[str, Any]) -> Principal:
         """Raises `ValueError` for claims that name no user or no scope, and `TenantNotFoundError`."""
         settings = self._settings
         user = claims[settings.oidc_user_claim]
-        if not isinstance(user, str) or not _is_name(user):
+        if not isinstance(user, str) or not _is_valid_name(user):
             raise ValueError("the claim names no user")
         wanted = settings.oidc_tenant if settings.oidc_tenant_claim is None else claims.get(settings.oidc_tenant_claim)
-        tenant = self._identities.tenants.tenant(wanted if isinstance(wanted, str) else "")
+        tenant = self._identities.tenants.load_tenant(wanted if isinstance(wanted, str) else "")
         if tenant.suspended_at is not None:
             raise TenantNotFoundError("The tenant is suspended.")
         principal = Principal(
@@ -92,24 +92,26 @@ class OidcTokens:
             None,
             user,
             user=user,
-            groups=frozenset(names(claims.get(settings.oidc_groups_claim))),
+            groups=frozenset(parse_names(claims.get(settings.oidc_groups_claim))),
             expires_at=float(claims["exp"]),
         )
-        return replace(principal, scopes=scopes_of(settings.oidc_scopes, names(claims.get(settings.oidc_scopes_claim))))
+        return replace(
+            principal, scopes=map_scopes(settings.oidc_scopes, parse_names(claims.get(settings.oidc_scopes_claim)))
+        )
 
 
-def names(claim: object) -> list[str]:
+def parse_names(claim: object) -> list[str]:
     """Return the names in a claim: a list of texts, or one text with spaces between, as `scope` has them."""
     found: Collection[object] = claim.split() if isinstance(claim, str) else claim if isinstance(claim, list) else ()
-    return [each for each in list(found)[:_MOST_GROUPS] if isinstance(each, str) and _is_name(each)]
+    return [each for each in list(found)[:_MAX_GROUPS] if isinstance(each, str) and _is_valid_name(each)]
 
 
-def scopes_of(mapping: Mapping[str, Sequence[Scope]], given: Collection[str]) -> frozenset[Scope]:
+def map_scopes(mapping: Mapping[str, Sequence[Scope]], given: Collection[str]) -> frozenset[Scope]:
     """Return what these names give, and what `*` gives everybody."""
     return frozenset(scope for name in ("*", *given) for scope in mapping.get(name, ()))
 
 
-def _is_name(text: str) -> bool:
+def _is_valid_name(text: str) -> bool:
     return text == text.strip() and 1 <= len(text) <= MAX_NAME_CHARS and text.isprintable()
 
 
@@ -127,7 +129,7 @@ class _ProviderKeys:
         self._client: PyJWKClient | None = None
         self._away_until = float("-inf")
 
-    def key(self, token: str) -> Any:  # noqa: ANN401 - a key of the cryptography library
+    def get_key(self, token: str) -> Any:  # noqa: ANN401 - a key of the cryptography library
         """Return the key that a token names. Raises `PyJWTError`, and `IdentityProviderUnavailableError`."""
         header = jwt.get_unverified_header(token)
         # guard: token-algorithm
@@ -136,25 +138,25 @@ class _ProviderKeys:
         kid = header.get("kid")
         if not isinstance(kid, str):
             raise jwt.InvalidTokenError("no key id")
-        if (kept := self._kept(kid)) is not None:
+        if (kept := self._find_cached_key(kid)) is not None:
             return kept
-        if not self._lock.acquire(timeout=_WAIT_SECONDS):
-            raise _away()
+        if not self._lock.acquire(timeout=_LOCK_TIMEOUT_SECONDS):
+            raise _build_unavailable_error()
         try:  # one request fetches, and the others wait a moment for what it gets
-            if (kept := self._kept(kid)) is not None:
+            if (kept := self._find_cached_key(kid)) is not None:
                 return kept
             if self._clock() < self._away_until:
-                raise _away()
+                raise _build_unavailable_error()
             try:
-                return self._opened().get_signing_key(kid).key
+                return self._get_client().get_signing_key(kid).key
             except (jwt.PyJWKClientConnectionError, jwt.PyJWKSetError, OSError, json.JSONDecodeError) as error:
-                self._away_until = self._clock() + _AWAY_SECONDS
+                self._away_until = self._clock() + _RETRY_AFTER_SECONDS
                 log.warning("the identity provider's keys cannot be had", error=repr(error))
-                raise _away() from error
+                raise _build_unavailable_error() from error
         finally:
             self._lock.release()
 
-    def _kept(self, kid: str) -> Any:  # noqa: ANN401 - as above
+    def _find_cached_key(self, kid: str) -> Any:  # noqa: ANN401 - as above
         """Return a key that is known, which nobody waits for: also while others fetch, or the provider is away."""
         cache = None if self._client is None else self._client.jwk_set_cache
         kept = None if cache is None else cache.get()
@@ -163,11 +165,11 @@ class _ProviderKeys:
                 return each.key
         return None
 
-    def _opened(self) -> PyJWKClient:
+    def _get_client(self) -> PyJWKClient:
         if self._client is None:
             settings = self._settings
-            self._client = _BoundedKeys(
-                settings.oidc_jwks_url or _discovered(settings.oidc_issuer or ""),
+            self._client = _BoundedJWKClient(
+                settings.oidc_jwks_url or _fetch_jwks_url(settings.oidc_issuer or ""),
                 lifespan=settings.oidc_keys_seconds,
                 timeout=_TIMEOUT_SECONDS,
                 cooldown_duration=settings.oidc_refetch_seconds,
@@ -175,13 +177,13 @@ class _ProviderKeys:
         return self._client
 
 
-class _BoundedKeys(PyJWKClient):
+class _BoundedJWKClient(PyJWKClient):
     """PyJWT's client, which reads a reply of any size, with a limit of bytes."""
 
     def fetch_data(self) -> Any:  # noqa: ANN401 - of PyJWT
         try:
             # guard: provider-keys-size
-            found = get_short(self.uri, timeout=self.timeout).raise_for_status().json()
+            found = fetch_short_document(self.uri, timeout=self.timeout).raise_for_status().json()
         except (httpx.HTTPError, ReplyTooLargeError, ValueError) as error:
             raise jwt.PyJWKClientConnectionError(f"The keys cannot be fetched: {error}") from error
         if not isinstance(found, dict):
@@ -192,7 +194,7 @@ class _BoundedKeys(PyJWKClient):
         return found
 
 
-def _discovered(issuer: str) -> str:
+def _fetch_jwks_url(issuer: str) -> str:
     """Return the address of an issuer's keys. Raises `OSError` for what cannot be used."""
     place = issuer.rstrip("/") + "/.well-known/openid-configuration"
     try:
@@ -208,5 +210,5 @@ def _discovered(issuer: str) -> str:
     return address
 
 
-def _away() -> LeadlineError:
+def _build_unavailable_error() -> LeadlineError:
     return IdentityProviderUnavailableError("The identity provider's keys cannot be had now.")

@@ -73,7 +73,7 @@ class UserOut(Wire):
     created_at: Instant
 
     @classmethod
-    def of(cls, user: "User", access: "UserAccess") -> Self:
+    def from_user(cls, user: "User", access: "UserAccess") -> Self:
         return cls.from_records(user, access)
 
 
@@ -163,8 +163,8 @@ class KeyOut(Wire):
     successor: str | None = Field(validation_alias="successor_id")
 
     @classmethod
-    def of(cls, record: "ApiKey", /, **more: str) -> Self:
-        return cls.from_records(record, state=record.state(time.time()), **more)
+    def from_key(cls, record: "ApiKey", /, **more: str) -> Self:
+        return cls.from_records(record, state=record.get_state(time.time()), **more)
 
 
 class NewKeyOut(KeyOut):
@@ -173,8 +173,8 @@ class NewKeyOut(KeyOut):
     key: str
 
     @classmethod
-    def issued(cls, made: "tuple[ApiKey, str]") -> Self:
-        return cls.of(made[0], key=made[1])
+    def from_new_key(cls, made: "tuple[ApiKey, str]") -> Self:
+        return cls.from_key(made[0], key=made[1])
 
 
 class KeyPage(Wire):

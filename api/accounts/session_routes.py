@@ -11,11 +11,11 @@ from starlette.responses import Response
 from api.accounts.schemas import PrincipalOut
 from api.admission.access import Anybody, KeyThreads, Served
 from api.admission.admission import SESSION
-from api.admission.cookies import SessionCookie, csrf_token, require_same_origin
+from api.admission.cookies import SessionCookie, compute_csrf_token, require_same_origin
 from api.admission.services import Services
 from api.http.problems import UnauthorizedError
 from api.http.wire import Wire
-from api.portal.sessions import begin_session
+from api.portal.sessions import start_session
 from ingest.storage.accounts.records import Principal
 
 router = APIRouter(prefix="/v1", tags=["sessions"])
@@ -28,7 +28,7 @@ class SignInIn(Wire):
     ticket: str | None = Field(None, min_length=1, max_length=200)
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _require_one_credential(self) -> Self:
         if (self.key is None) == (self.ticket is None):
             raise ValueError("send either `key` or `ticket`")
         return self
@@ -52,9 +52,9 @@ class SessionOut(Wire):
     ends_at: datetime | None
 
     @classmethod
-    def of(cls, caller: Principal, secret: str | None) -> "SessionOut":
+    def from_caller(cls, caller: Principal, secret: str | None) -> "SessionOut":
         principal = PrincipalOut.from_records(caller)
-        return cls(principal=principal, csrf=secret and csrf_token(secret), ends_at=principal.expires_at)
+        return cls(principal=principal, csrf=secret and compute_csrf_token(secret), ends_at=principal.expires_at)
 
 
 @router.post("/sign-in", response_model=SessionOut)
@@ -65,13 +65,13 @@ async def sign_in(body: SignInIn, request: Request, served: Served, threads: Key
     (`LEADLINE_SESSION_IDLE_HOURS`, `LEADLINE_SESSION_HOURS`). A ticket is good once, for an hour. Without https it
     begins on addresses of this machine alone.
     """
-    cookie = SessionCookie.of(served.settings)
+    cookie = SessionCookie.from_settings(served.settings)
     # guard: sign-in-cross-origin
     require_same_origin(request.scope)
     # guard: sign-in-over-http
-    cookie.require_safe(request.scope)
-    caller, secret = await threads.run(_begin, served, body)
-    response = JSONResponse(SessionOut.of(caller, secret).model_dump(mode="json"))
+    cookie.require_secure_host(request.scope)
+    caller, secret = await threads.run(_start_session, served, body)
+    response = JSONResponse(SessionOut.from_caller(caller, secret).model_dump(mode="json"))
     cookie.write(response, secret)
     return response
 
@@ -85,19 +85,19 @@ def sign_out(body: SignOutIn, request: Request, caller: Anybody, served: Served)
     elif secret is not None:
         served.accounts.sessions.end(secret)
     response = Response(status_code=204)
-    SessionCookie.of(served.settings).clear(response)
+    SessionCookie.from_settings(served.settings).clear(response)
     return response
 
 
 @router.get("/session")
 async def session(request: Request, caller: Anybody) -> SessionOut:
     """Show who is in the session."""
-    return SessionOut.of(caller, request.scope.get(SESSION))
+    return SessionOut.from_caller(caller, request.scope.get(SESSION))
 
 
-def _begin(served: Services, body: SignInIn) -> tuple[Principal, str]:
+def _start_session(served: Services, body: SignInIn) -> tuple[Principal, str]:
     if body.ticket is not None:
-        caller = served.accounts.sessions.redeem(body.ticket)
+        caller = served.accounts.sessions.redeem_ticket(body.ticket)
         if caller is None:
             raise UnauthorizedError(
                 "This link was used before, or is too old.",
@@ -110,4 +110,4 @@ def _begin(served: Services, body: SignInIn) -> tuple[Principal, str]:
                 "The API key or token is not valid.",
                 hint="Copy it whole; `leadline keys list` shows which are live, and `leadline keys create` makes one.",
             )
-    return caller, begin_session(served, caller)
+    return caller, start_session(served, caller)

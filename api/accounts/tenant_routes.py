@@ -24,7 +24,7 @@ def listing(
     caller: Operator, served: Served, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str | None = None
 ) -> TenantPage:
     """List the tenants of the installation in the order of their names, a page at a time."""
-    found = served.accounts.tenants.tenants(after=decode_text_cursor(cursor), limit=limit + 1)
+    found = served.accounts.tenants.list_tenants(after=decode_text_cursor(cursor), limit=limit + 1)
     more = encode_text_cursor(found[limit - 1].name) if len(found) > limit else None
     return TenantPage(tenants=[TenantOut.from_records(tenant) for tenant in found[:limit]], next_cursor=more)
 
@@ -32,14 +32,14 @@ def listing(
 @router.get("/{tenant_id}")
 def one(tenant_id: str, caller: Operator, served: Served) -> TenantOut:
     """Show a tenant, by id or name."""
-    return TenantOut.from_records(served.accounts.tenants.tenant(tenant_id))
+    return TenantOut.from_records(served.accounts.tenants.load_tenant(tenant_id))
 
 
 @router.patch("/{tenant_id}")
 def change(tenant_id: str, body: TenantChange, caller: Operator, served: Served) -> TenantOut:
     """Rename a tenant, suspend it, or resume it. The keys and tokens of a suspended tenant are refused at once."""
     tenants = served.accounts.tenants
-    tenant = tenants.tenant(tenant_id)
+    tenant = tenants.load_tenant(tenant_id)
     if body.name is not None:
         tenant = tenants.rename(tenant.id, body.name)
     if body.suspended is not None:
@@ -50,7 +50,7 @@ def change(tenant_id: str, body: TenantChange, caller: Operator, served: Served)
 @router.post("/{tenant_id}/keys", status_code=201)
 def create_key(tenant_id: str, body: KeyIn, caller: Operator, served: Served) -> NewKeyOut:
     """Make a key of a tenant; its text is in this answer and is never shown again."""
-    tenant = served.accounts.tenants.tenant(tenant_id)
+    tenant = served.accounts.tenants.load_tenant(tenant_id)
     expires_at = None if body.expires_at is None else body.expires_at.timestamp()
     made = served.keys.issue(tenant.id, body.name, scopes=body.scopes, user=body.user, expires_at=expires_at)
-    return NewKeyOut.issued(made)
+    return NewKeyOut.from_new_key(made)

@@ -11,7 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.admission.admission import PLACE
 from api.admission.services import Services
-from api.admission.turns import Place, Turns
+from api.admission.turns import Slot, TenantSlots
 from api.http.middleware import CALLER
 from api.http.problems import ScopeMissingError, UnauthorizedError
 from api.http.threads import AnswerThreads, Threads
@@ -24,75 +24,75 @@ _bearer = HTTPBearer(
 )
 
 
-async def services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     """Return the one set of services of this process."""
     found: Services = request.app.state.services
     return found
 
 
-Served = Annotated[Services, Depends(services)]
+Served = Annotated[Services, Depends(get_services)]
 
 
-async def answer_threads(request: Request) -> AnswerThreads:
+async def get_answer_threads(request: Request) -> AnswerThreads:
     """Return the answer threads of this process."""
     found: AnswerThreads = request.app.state.answer_threads
     return found
 
 
-AnswersAtOnce = Annotated[AnswerThreads, Depends(answer_threads)]
+AnswersAtOnce = Annotated[AnswerThreads, Depends(get_answer_threads)]
 
 
-def account_of(principal: Principal) -> Account:
+def get_account(principal: Principal) -> Account:
     """Return whose quotas a principal's requests count on."""
     return Account(principal.tenant_id, principal.key_id or "")
 
 
-async def held_place(request: Request) -> Place:
+async def get_held_slot(request: Request) -> Slot:
     """Return the place among its tenant's requests that this one has until its end."""
-    found: Place = request.scope[PLACE]
+    found: Slot = request.scope[PLACE]
     return found
 
 
-HeldPlace = Annotated[Place, Depends(held_place)]
+HeldPlace = Annotated[Slot, Depends(get_held_slot)]
 
 
-async def streams(request: Request) -> Turns:
+async def get_stream_slots(request: Request) -> TenantSlots:
     """Return the places of event streams, which stay open for long."""
-    found: Turns = request.app.state.streams
+    found: TenantSlots = request.app.state.streams
     return found
 
 
-Streams = Annotated[Turns, Depends(streams)]
+Streams = Annotated[TenantSlots, Depends(get_stream_slots)]
 
 
-async def upload_threads(request: Request) -> Threads:
+async def get_upload_threads(request: Request) -> Threads:
     """Return the threads that write uploads."""
     found: Threads = request.app.state.upload_threads
     return found
 
 
-UploadThreads = Annotated[Threads, Depends(upload_threads)]
+UploadThreads = Annotated[Threads, Depends(get_upload_threads)]
 
 
-async def key_threads(request: Request) -> Threads:
+async def get_key_threads(request: Request) -> Threads:
     """Return the threads that look keys up, which must never wait behind work."""
     found: Threads = request.app.state.key_threads
     return found
 
 
-KeyThreads = Annotated[Threads, Depends(key_threads)]
+KeyThreads = Annotated[Threads, Depends(get_key_threads)]
 
 
-async def health_threads(request: Request) -> Threads:
+async def get_health_threads(request: Request) -> Threads:
     """Return the threads that look at the parts for health, which must never wait behind work."""
     found: Threads = request.app.state.health_threads
     return found
 
 
-HealthThreads = Annotated[Threads, Depends(health_threads)]
+HealthThreads = Annotated[Threads, Depends(get_health_threads)]
 
 
-async def principal(
+async def get_principal(
     request: Request, _described: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
     """Return who asks, as `api.admission.admission.Authentication` found before the body was read."""
@@ -102,29 +102,29 @@ async def principal(
     return found
 
 
-class Requires:
+class ScopeRequirement:
     """A dependency that admits principals with one of the scopes; without any, it admits every valid key."""
 
     def __init__(self, *scopes: Scope) -> None:
         self.scopes = scopes
 
-    async def __call__(self, found: Annotated[Principal, Depends(principal)]) -> Principal:
+    async def __call__(self, found: Annotated[Principal, Depends(get_principal)]) -> Principal:
         """Return who asks. Raises `ScopeMissingError`, which names the scope."""
         # guard: route-scopes
         if self.scopes and found.scopes.isdisjoint(self.scopes):
-            raise missing_scope(self.scopes[0])
+            raise build_missing_scope_error(self.scopes[0])
         return found
 
 
-Anybody = Annotated[Principal, Depends(Requires())]
-Caller = Annotated[Principal, Depends(Requires(Scope.READ))]
-Writer = Annotated[Principal, Depends(Requires(Scope.WRITE))]
-Asker = Annotated[Principal, Depends(Requires(Scope.ASK))]
-Admin = Annotated[Principal, Depends(Requires(Scope.ADMIN))]
-Operator = Annotated[Principal, Depends(Requires(Scope.OPERATOR))]
+Anybody = Annotated[Principal, Depends(ScopeRequirement())]
+Caller = Annotated[Principal, Depends(ScopeRequirement(Scope.READ))]
+Writer = Annotated[Principal, Depends(ScopeRequirement(Scope.WRITE))]
+Asker = Annotated[Principal, Depends(ScopeRequirement(Scope.ASK))]
+Admin = Annotated[Principal, Depends(ScopeRequirement(Scope.ADMIN))]
+Operator = Annotated[Principal, Depends(ScopeRequirement(Scope.OPERATOR))]
 # Whoever may write a collection may have been made its admin, which the route looks at.
-Granter = Annotated[Principal, Depends(Requires(Scope.ADMIN, Scope.WRITE))]
+Granter = Annotated[Principal, Depends(ScopeRequirement(Scope.ADMIN, Scope.WRITE))]
 
 
-def missing_scope(scope: Scope) -> ScopeMissingError:
+def build_missing_scope_error(scope: Scope) -> ScopeMissingError:
     return ScopeMissingError(f"This needs the scope `{scope}`, which the key or token does not have.")

@@ -11,13 +11,13 @@ from functools import partial
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.admission.cookies import SessionCookie, require_own
-from api.admission.turns import Turns
-from api.http.bounds import brings_files
+from api.admission.cookies import SessionCookie, require_csrf_token
+from api.admission.turns import TenantSlots
+from api.http.bounds import has_file_body
 from api.http.middleware import CALLER
 from api.http.problems import UnauthorizedError
 from ingest.storage.accounts.records import Principal
-from ingest.storage.audit.records import Actor, ActorKind, identify
+from ingest.storage.audit.records import Actor, ActorKind, set_current_actor
 
 PLACE, SESSION = "leadline.place", "leadline.session"
 # Finds the caller again, by the credential of the request, for what stays open: `api.admission.current_caller`.
@@ -53,17 +53,17 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         # guard: key-before-body
-        caller = await self._caller(scope)
+        caller = await self._find_caller(scope)
         if caller is None:  # a page for nobody in particular
             await self._app(scope, receive, send)
             return
         scope[CALLER] = caller
-        identify(Actor(ActorKind.CALLER, caller.key_id, caller.user))
+        set_current_actor(Actor(ActorKind.CALLER, caller.key_id, caller.user))
         with structlog.contextvars.bound_contextvars(tenant=caller.tenant_id, key=caller.key_id):
             await self._app(scope, receive, send)
 
-    async def _caller(self, scope: Scope) -> Principal | None:
-        presented, is_page = _presented(scope), _PAGES.fullmatch(scope["path"]) is not None
+    async def _find_caller(self, scope: Scope) -> Principal | None:
+        presented, is_page = _read_bearer_token(scope), _PAGES.fullmatch(scope["path"]) is not None
         if presented is not None:
             if (caller := await self._identify(presented)) is None:
                 raise UnauthorizedError("The API key or token is not valid.")
@@ -76,20 +76,20 @@ class Authentication:
                 return None
             raise UnauthorizedError("This needs an API key." if secret is None else "The session has ended.")
         # guard: csrf-every-route
-        require_own(scope, secret)
+        require_csrf_token(scope, secret)
         scope[SESSION] = secret
         scope[FIND_CALLER] = partial(self._in_session, secret)
         return caller
 
 
-class TenantTurns:
+class TenantLimiter:
     """Has requests with a caller wait for a place: of those that bring files, or of all others.
 
     A route that does something long trades its place for another, such as one of streams:
     `api.admission.access.HeldPlace`.
     """
 
-    def __init__(self, app: ASGIApp, *, work: Turns, uploads: Turns) -> None:
+    def __init__(self, app: ASGIApp, *, work: TenantSlots, uploads: TenantSlots) -> None:
         self._app = app
         self._work = work
         self._uploads = uploads
@@ -99,20 +99,20 @@ class TenantTurns:
         if caller is None:
             await self._app(scope, receive, send)
             return
-        turns = self._uploads if brings_files(scope) else self._work
-        place = scope[PLACE] = await turns.take(caller.tenant_id)
+        turns = self._uploads if has_file_body(scope) else self._work
+        place = scope[PLACE] = await turns.acquire(caller.tenant_id)
         try:
             await self._app(scope, receive, send)
         finally:
-            place.leave()
+            place.release()
 
 
-def credential(scope: Scope) -> str | None:
+def get_credential(scope: Scope) -> str | None:
     """Return the secret by which the caller of a request was found: a key, a token, or that of a session."""
-    return _presented(scope) or scope.get(SESSION)
+    return _read_bearer_token(scope) or scope.get(SESSION)
 
 
-def _presented(scope: Scope) -> str | None:
+def _read_bearer_token(scope: Scope) -> str | None:
     """Return the key or token of a request; None where no `Authorization` is sent, which leaves the cookie."""
     for name, value in scope["headers"]:
         if name == b"authorization":

@@ -17,17 +17,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.http.bounds import is_health
 from api.http.middleware import CALLER
 from api.http.problems import AddressLimitError, BodyTooLargeError, ServiceBusyError
-from api.settings.addresses import client_key
+from api.settings.addresses import get_client_key
 
 # A sign-in carries a key or token of up to 16,384 characters in JSON; nothing else without a key has a body.
 PUBLIC_BODY_BYTES = 32 * 1024
 # Slack's requests carry messages of 40,000 characters and views, come from few addresses, and are signed.
-_SLACK = re.compile(r"/slack/events")
+_SLACK_PATHS = re.compile(r"/slack/events")
 # Files of the portal come in dozens with each page, and are read from memory; Prometheus sends a token.
-_UNCOUNTED = re.compile(r"/portal/assets/.*|/metrics|/slack/events")
-_SIGN_IN = re.compile(r"/v1/sign-in|/sign-in/provider")
+_UNCOUNTED_PATHS = re.compile(r"/portal/assets/.*|/metrics|/slack/events")
+_SIGN_IN_PATHS = re.compile(r"/v1/sign-in|/sign-in/provider")
 # So that one address leaves room for others.
-_SHARE_OF_BYTES = 4
+_ADDRESS_BYTES_DIVISOR = 4
 
 
 @dataclass(frozen=True)
@@ -41,35 +41,35 @@ class AnonymousLimits:
     sign_ins_per_minute: int
 
 
-class AnonymousBounds:
+class AnonymousLimiter:
     """Refuses requests without a key that are too large, or of which an address or all clients send too many."""
 
     def __init__(self, app: ASGIApp, *, limits: AnonymousLimits) -> None:
         self._app = app
         self._limits = limits
         self._rates = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._bodies = _Bodies(limits.all_bytes)
+        self._bodies = _BodyBytes(limits.all_bytes)
         self._at_once: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or CALLER in scope or is_health(scope):
             await self._app(scope, receive, send)
             return
-        address = client_key(scope)
-        self._count(scope["path"], address)
-        most = self._limits.body_bytes if _SLACK.fullmatch(scope["path"]) else PUBLIC_BODY_BYTES
+        address = get_client_key(scope)
+        self._count_request(scope["path"], address)
+        most = self._limits.body_bytes if _SLACK_PATHS.fullmatch(scope["path"]) else PUBLIC_BODY_BYTES
         most = min(most, self._limits.body_bytes)
         # guard: public-body-size
-        _require_small(scope, most)
-        with self._place(address), self._bodies.counted(address, receive, most) as counted:
+        _require_announced_size(scope, most)
+        with self._hold_slot(address), self._bodies.count_bytes(address, receive, most) as counted:
             await self._app(scope, counted, send)
 
-    def _count(self, path: str, address: str | None) -> None:
+    def _count_request(self, path: str, address: str | None) -> None:
         """Count a request of the last minute. Raises `AddressLimitError`."""
-        if address is None or _UNCOUNTED.fullmatch(path):
+        if address is None or _UNCOUNTED_PATHS.fullmatch(path):
             return
         kind, limit = "all", self._limits.per_minute
-        if _SIGN_IN.fullmatch(path):
+        if _SIGN_IN_PATHS.fullmatch(path):
             kind, limit = "sign-in", self._limits.sign_ins_per_minute
         item: RateLimitItem = RateLimitItemPerMinute(limit)
         # guard: anonymous-rate
@@ -77,7 +77,7 @@ class AnonymousBounds:
             raise AddressLimitError(f"Your address has sent {limit:,} such requests without a key in a minute.")
 
     @contextmanager
-    def _place(self, address: str | None) -> Iterator[None]:
+    def _hold_slot(self, address: str | None) -> Iterator[None]:
         """Hold one of the address's places. Raises `AddressLimitError`."""
         if address is None:
             yield
@@ -94,7 +94,7 @@ class AnonymousBounds:
                 del self._at_once[address]
 
 
-class _Bodies:
+class _BodyBytes:
     """Counts the bytes of bodies that are in memory: those of one address, and all together."""
 
     def __init__(self, most: int) -> None:
@@ -103,11 +103,11 @@ class _Bodies:
         self._of_address: Counter[str] = Counter()
 
     @contextmanager
-    def counted(self, address: str | None, receive: Receive, most: int) -> Iterator[Receive]:
+    def count_bytes(self, address: str | None, receive: Receive, most: int) -> Iterator[Receive]:
         """Return a `receive` that raises `BodyTooLargeError` above `most` bytes, and errors where there is no room."""
         came = 0
 
-        async def counted() -> Message:
+        async def receive_counted() -> Message:
             nonlocal came
             message = await receive()
             size = len(message.get("body", b""))
@@ -116,13 +116,13 @@ class _Bodies:
             if address is not None:
                 self._of_address[address] += size
             if came > most:
-                raise _too_large(most)
+                raise _build_too_large_error(most)
             # guard: anonymous-body-bytes
             self._require_room(address)
             return message
 
         try:
-            yield counted
+            yield receive_counted
         finally:
             self._all -= came
             if address is not None:
@@ -133,17 +133,17 @@ class _Bodies:
     def _require_room(self, address: str | None) -> None:
         if self._all > self._most:
             raise ServiceBusyError("Bodies of requests without a key take all the memory that they may.")
-        share = self._most // _SHARE_OF_BYTES
+        share = self._most // _ADDRESS_BYTES_DIVISOR
         if address is not None and self._of_address[address] > share:
             raise AddressLimitError(f"Bodies of your address, without a key, have {share:,} bytes together.")
 
 
-def _require_small(scope: Scope, most: int) -> None:
+def _require_announced_size(scope: Scope, most: int) -> None:
     """Refuse a body by its announced length, before any of it is read. Raises `BodyTooLargeError`."""
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and (len(value) > 18 or int(value) > most):
-            raise _too_large(most)
+            raise _build_too_large_error(most)
 
 
-def _too_large(most: int) -> BodyTooLargeError:
+def _build_too_large_error(most: int) -> BodyTooLargeError:
     return BodyTooLargeError(f"Without a key, the body of this request may have {most:,} bytes.")

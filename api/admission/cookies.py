@@ -18,8 +18,8 @@ from api.settings.settings import Settings
 
 CSRF_HEADER = "X-CSRF-Token"
 _CSRF = CSRF_HEADER.lower().encode()
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 # A cookie with this prefix is refused by browsers unless it is Secure, for the whole host, and set by the host itself.
 _HOST_PREFIX = "__Host-"
 _NAME = "leadline"
@@ -37,7 +37,7 @@ class SessionCookie:
     lifetime_seconds: float
 
     @classmethod
-    def of(cls, settings: Settings) -> "SessionCookie":
+    def from_settings(cls, settings: Settings) -> "SessionCookie":
         return cls((settings.public_url or "").startswith("https://"), settings.session_hours * 3600)
 
     @property
@@ -81,35 +81,35 @@ class SessionCookie:
     def clear_flow(self, response: Response) -> None:
         response.delete_cookie(self.flow_name, path="/", secure=self.secure, httponly=True, samesite="lax")
 
-    def require_safe(self, scope: Scope) -> None:
+    def require_secure_host(self, scope: Scope) -> None:
         """Refuse to begin a session whose cookie others on the network could read. Raises `InsecureSignInError`."""
-        host = urlsplit(f"//{header(scope, b'host')}").hostname
-        if not self.secure and host not in _LOOPBACK:
+        host = urlsplit(f"//{get_header(scope, b'host')}").hostname
+        if not self.secure and host not in _LOOPBACK_HOSTS:
             raise InsecureSignInError(f"Nobody signs in to {host} without https.")
 
 
-def csrf_token(secret: str) -> str:
+def compute_csrf_token(secret: str) -> str:
     """Return the token of a session: it follows from the secret, and the secret does not follow from it."""
     return hmac.new(secret.encode(), b"csrf", hashlib.sha256).hexdigest()
 
 
-def require_own(scope: Scope, secret: str) -> None:
+def require_csrf_token(scope: Scope, secret: str) -> None:
     """Refuse a change that no page of this session has asked for. Raises `ForeignRequestError`."""
-    if scope["method"] in _SAFE:
+    if scope["method"] in _SAFE_METHODS:
         return
     require_same_origin(scope)
     # guard: csrf-token
-    if not hmac.compare_digest(header(scope, _CSRF).encode(), csrf_token(secret).encode()):
+    if not hmac.compare_digest(get_header(scope, _CSRF).encode(), compute_csrf_token(secret).encode()):
         raise ForeignRequestError("The request does not carry the token of this session.")
 
 
 def require_same_origin(scope: Scope) -> None:
     """Refuse what a browser says that a page of another origin has sent. Raises `ForeignRequestError`."""
-    site, origin = header(scope, b"sec-fetch-site"), header(scope, b"origin")
-    if site not in ("", "same-origin", "none") or (origin and urlsplit(origin).netloc != header(scope, b"host")):
+    site, origin = get_header(scope, b"sec-fetch-site"), get_header(scope, b"origin")
+    if site not in ("", "same-origin", "none") or (origin and urlsplit(origin).netloc != get_header(scope, b"host")):
         raise ForeignRequestError("The request comes from a page of another site.")
 
 
-def header(scope: Scope, wanted: bytes) -> str:
+def get_header(scope: Scope, wanted: bytes) -> str:
     """Return the first header of this name, in lower case, or an empty text."""
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")

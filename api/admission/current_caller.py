@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
-from api.admission.access import Caller, missing_scope
+from api.admission.access import Caller, build_missing_scope_error
 from api.admission.admission import FIND_CALLER
 from api.http.problems import UnauthorizedError
 from ingest.storage.accounts.records import Principal, Scope
@@ -30,11 +30,11 @@ class CurrentCaller:
         self._found_at = clock()
 
     @classmethod
-    def of(cls, request: Request, caller: Principal, scope: Scope) -> "CurrentCaller":
+    def from_request(cls, request: Request, caller: Principal, scope: Scope) -> "CurrentCaller":
         """Return the caller of a request whose route needs `scope`."""
         return cls(caller, request.scope[FIND_CALLER], scope)
 
-    async def find(self) -> Principal:
+    async def refresh(self) -> Principal:
         """Return the principal with the rights that it has now.
 
         Raises `UnauthorizedError` once its key, user, tenant or session is gone or has ended, and `ScopeMissingError`
@@ -42,27 +42,27 @@ class CurrentCaller:
         """
         if self._clock() - self._found_at >= LOOKUP_SECONDS:
             # guard: streams-end-with-key
-            self._caller = self._require(await self._find())
+            self._caller = self._require_scope(await self._find())
             self._found_at = self._clock()
         return self._caller
 
-    def _require(self, found: Principal | None) -> Principal:
+    def _require_scope(self, found: Principal | None) -> Principal:
         if found is None:
             raise UnauthorizedError("The key, token or session of this stream is no longer valid.")
         if self._scope not in found.scopes:
-            raise missing_scope(self._scope)
+            raise build_missing_scope_error(self._scope)
         return found
 
 
-async def follower(request: Request, caller: Caller) -> CurrentCaller:
+async def get_follower(request: Request, caller: Caller) -> CurrentCaller:
     """Return the reader of an event stream."""
-    return CurrentCaller.of(request, caller, Scope.READ)
+    return CurrentCaller.from_request(request, caller, Scope.READ)
 
 
-Follower = Annotated[CurrentCaller, Depends(follower)]
+Follower = Annotated[CurrentCaller, Depends(get_follower)]
 
 
-class AnswersCaller:
+class AnswerCaller:
     """The caller of an answer that is being made.
 
     An answer is finished after its caller's key or token has expired, as a run is; and it is not finished once the
@@ -74,16 +74,16 @@ class AnswersCaller:
         self._began_as = caller
         self._clock = clock
 
-    async def require(self) -> None:
+    async def require_access(self) -> None:
         """Raise `UnauthorizedError` or `ScopeMissingError` if the answer may no longer be given."""
         ends_at = self._began_as.expires_at
         if ends_at is not None and self._clock() >= ends_at:
             return
-        if _has_lost(self._began_as, await self._current.find()):
+        if _has_lost_access(self._began_as, await self._current.refresh()):
             raise UnauthorizedError("What you may read has changed while the answer was made.", hint="Ask again.")
 
 
-def _has_lost(before: Principal, now: Principal) -> bool:
+def _has_lost_access(before: Principal, now: Principal) -> bool:
     """True if a principal may read less than before: a group, the scope `admin`, or a collection."""
     if now.readers is not None and (before.readers is None or before.readers - now.readers):
         return True

@@ -12,11 +12,11 @@ from api.http.middleware import CALLER
 from ingest.storage.ballast import Ballast
 from ingest.storage.errors import StorageFullError
 
-_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Requests that end something or take it away, besides those of the method DELETE.
-_ENDS = re.compile(r"/v1/sign-out|/v1/users/[^/]+/sign-out|/v1/.+/(cancel|finish)")
+_FREEING_PATHS = re.compile(r"/v1/sign-out|/v1/users/[^/]+/sign-out|/v1/.+/(cancel|finish)")
 # Questions are POST requests, too. They store a little: what was asked, answered and used.
-_ASKS = re.compile(
+_QUESTION_PATHS = re.compile(
     r"/v1/(search|answers|answers/estimate|chat/completions|responses|documents/bulk/plan)"
     r"|/v1/vector_stores/[^/]+/search|/v1/answers/[^/]+/feedback|/mcp"
 )
@@ -40,13 +40,13 @@ class DiskGate:
 
     def _admit(self, method: str, path: str) -> None:
         """Make room for a request, or raise `StorageFullError`. It looks at the file system, which takes 2 µs."""
-        if method == "DELETE" or (method == "POST" and _ENDS.fullmatch(path)):
+        if method == "DELETE" or (method == "POST" and _FREEING_PATHS.fullmatch(path)):
             # guard: deletion-gets-room
-            self._ballast.give_way()
-        elif method == "POST" and _ASKS.fullmatch(path):
+            self._ballast.shrink()
+        elif method == "POST" and _QUESTION_PATHS.fullmatch(path):
             # Half of the ballast is for deletions alone.
-            self._ballast.give_way(_QUESTION_BYTES, keep_half=True)
-        elif method not in _READS and not self._has_room():
+            self._ballast.shrink(_QUESTION_BYTES, keep_half=True)
+        elif method not in _SAFE_METHODS and not self._has_room():
             # guard: full-disk-refuses-changes
             raise StorageFullError(
                 "The disk of the data folder is nearly full, so nothing new is stored.",

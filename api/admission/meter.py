@@ -12,23 +12,23 @@ import structlog
 from api.admission.request_rates import RequestRates
 from ingest.storage.answers import run_records as runs
 from ingest.storage.errors import LeadlineError
-from ingest.storage.quotas.records import NANODOLLARS, Account, Quota, Spending, Standing, nanodollars
+from ingest.storage.quotas.records import NANODOLLARS, Account, Quota, QuotaStatus, Spending, to_nanodollars
 from ingest.storage.quotas.rows import Kind
-from ingest.storage.quotas.store import Granted, Quotas, exceeded
+from ingest.storage.quotas.store import Quotas, SpendingGrant, build_exceeded_error
 from retrieval.search.requests import Rewrite
 from rlm.errors import BudgetExhaustedError
-from rlm.estimates import UNASKED_DOLLARS
+from rlm.estimates import MAX_UNCONFIRMED_DOLLARS
 from rlm.events import Event
 from rlm.llm.budgets import Budget, Limits, Price
-from rlm.requests import Wanted
+from rlm.requests import AnswerOptions
 from rlm.rewriting import ModelRewriter
 from rlm.runs.port import Durability
 
 log = structlog.get_logger(__name__)
 
 # A limit that was set takes effect on requests after so long; on spending it does at once.
-_LIMITS_KEPT_SECONDS = 2.0
-_MOST_KEPT = 10_000
+_LIMITS_CACHE_SECONDS = 2.0
+_MAX_CACHED_LIMITS = 10_000
 
 _Limits = dict[Literal["tenant", "key"], Mapping[Quota, int]]
 
@@ -46,27 +46,27 @@ class Meter:
         self._answer_tokens = answer_tokens
         self._model_is_free = model_is_free
         self._limits: dict[Account, tuple[float, _Limits]] = {}
-        self._open: dict[str, Metered] = {}
+        self._open: dict[str, MeteredWork] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def count_request(self, account: Account) -> Sequence[Standing]:
+    def count_request(self, account: Account) -> Sequence[QuotaStatus]:
         """Count one request of a key and its tenant, and return how these quotas stand.
 
         Raises `QuotaExceededError` for too many in a minute.
         """
-        limits, counted = self._limits_of(account), list[Standing]()
+        limits, counted = self._load_limits(account), list[QuotaStatus]()
         for of in reversed(limits):  # what a key may not send takes nothing from its tenant
             limit = limits[of].get(Quota.REQUESTS_PER_MINUTE)
             if limit is not None:
-                taken, standing = self._rates.count(account, of, limit)
+                taken, standing = self._rates.count_request(account, of, limit)
                 if not taken:
-                    raise exceeded(standing, time.time())
+                    raise build_exceeded_error(standing, time.time())
                 counted.append(standing)
         return counted
 
-    def counts_requests(self, account: Account) -> bool:
+    def may_have_request_quota(self, account: Account) -> bool:
         """False if it is known, without a look at the catalog, that no quota of requests is set."""
         with self._lock:
             kept = self._limits.get(account)
@@ -74,37 +74,37 @@ class Meter:
             return True
         return any(Quota.REQUESTS_PER_MINUTE in limited for limited in kept[1].values())
 
-    def stored(self, account: Account) -> Sequence[Standing]:
+    def load_storage_standings(self, account: Account) -> Sequence[QuotaStatus]:
         """Return how the quotas of what is stored stand, if there are any."""
         stored = [Quota.DOCUMENTS, Quota.BYTES]
-        if not any(quota in limited for limited in self._limits_of(account).values() for quota in stored):
+        if not any(quota in limited for limited in self._load_limits(account).values() for quota in stored):
             return []
-        return self.quotas.standings(account, stored)
+        return self.quotas.load_statuses(account, stored)
 
-    def answer(self, account: Account, wanted: Wanted) -> "Metered":
+    def reserve_answer(self, account: Account, wanted: AnswerOptions) -> "MeteredWork":
         """Reserve a place and what an answer wants to spend. Raises `QuotaExceededError`."""
-        wants = self.run(account, wanted)
-        return self._metered(account, "answer", wants.tokens, wants.nanodollars)
+        wants = self.build_run_reservation(account, wanted)
+        return self._reserve(account, "answer", wants.tokens, wants.nanodollars)
 
-    def run(self, account: Account, wanted: Wanted) -> runs.Wanted:
+    def build_run_reservation(self, account: Account, wanted: AnswerOptions) -> runs.QuotaRequest:
         """Return what an answer wants of the quotas, to be reserved with the run that makes it."""
-        return runs.Wanted(account, self._tokens(wanted), self._nanodollars(wanted))
+        return runs.QuotaRequest(account, self._compute_tokens(wanted), self._compute_nanodollars(wanted))
 
-    def rewriter(self, account: Account, rewriter: ModelRewriter) -> "MeteredRewriter":
+    def meter_rewriter(self, account: Account, rewriter: ModelRewriter) -> "MeteredRewriter":
         """Meter rewrites of queries."""
         return MeteredRewriter(self, account, rewriter)
 
-    def rewrite(self, account: Account, most: Limits) -> "Metered":
+    def reserve_rewrite(self, account: Account, most: Limits) -> "MeteredWork":
         """Reserve what a rewrite may spend. Raises `QuotaExceededError`."""
-        return self._metered(account, "rewrite", most.tokens, nanodollars(most.dollars or Decimal(0)))
+        return self._reserve(account, "rewrite", most.tokens, to_nanodollars(most.dollars or Decimal(0)))
 
-    def settle(self, metered: "Metered") -> None:
+    def settle(self, metered: "MeteredWork") -> None:
         """Settle work that has ended. While the catalog is away, the reservation ends with its lease instead."""
         with self._lock:
             if self._open.pop(metered.granted.id, None) is None:
                 return
         try:
-            self.quotas.settle(
+            self.quotas.charge(
                 metered.account, metered.kind, metered.granted.id, metered.spent, reported=metered.reported
             )
         except LeadlineError as error:
@@ -115,40 +115,40 @@ class Meter:
         if self._thread is not None:
             self._thread.join()
 
-    def _metered(self, account: Account, kind: Kind, tokens: int | None, dollars: int | None) -> "Metered":
+    def _reserve(self, account: Account, kind: Kind, tokens: int | None, dollars: int | None) -> "MeteredWork":
         granted = self.quotas.reserve(account, kind, str(uuid.uuid4()), tokens=tokens, nanodollars=dollars)
-        metered = Metered(self, account, kind, granted)
+        metered = MeteredWork(self, account, kind, granted)
         with self._lock:
             self._open[granted.id] = metered
             if self._thread is None:
-                self._thread = threading.Thread(target=self._keep_leases, name="quota-leases", daemon=True)
+                self._thread = threading.Thread(target=self._extend_leases, name="quota-leases", daemon=True)
                 self._thread.start()
         return metered
 
-    def _keep_leases(self) -> None:
+    def _extend_leases(self) -> None:
         while not self._closing.wait(self.quotas.lease_seconds / 3):
             with self._lock:
                 spent = {identifier: metered.spent for identifier, metered in self._open.items()}
                 try:
-                    self.quotas.extend(spent)
+                    self.quotas.extend_reservations(spent)
                 except Exception as error:  # noqa: BLE001 - the catalog may be back before the leases run out
                     log.warning("reservations were not extended", error=repr(error))
                     continue
                 for identifier, reported in spent.items():
                     self._open[identifier].reported = reported
 
-    def _limits_of(self, account: Account) -> _Limits:
+    def _load_limits(self, account: Account) -> _Limits:
         now = time.monotonic()
         kept = self._limits.get(account)
         if kept is not None and kept[0] > now:
             return kept[1]
-        if len(self._limits) >= _MOST_KEPT:
+        if len(self._limits) >= _MAX_CACHED_LIMITS:
             self._limits = {}
-        found = self.quotas.limits(account)
-        self._limits[account] = (now + _LIMITS_KEPT_SECONDS, found)
+        found = self.quotas.load_limits(account)
+        self._limits[account] = (now + _LIMITS_CACHE_SECONDS, found)
         return found
 
-    def _tokens(self, wanted: Wanted) -> int | None:
+    def _compute_tokens(self, wanted: AnswerOptions) -> int | None:
         given = wanted.limits or Limits()
         if given.tokens is not None:
             return given.tokens
@@ -156,19 +156,19 @@ class Meter:
             return given.prompt_tokens + given.completion_tokens
         return None if wanted.confirm else self._answer_tokens
 
-    def _nanodollars(self, wanted: Wanted) -> int | None:
+    def _compute_nanodollars(self, wanted: AnswerOptions) -> int | None:
         given = wanted.limits or Limits()
         if self._model_is_free:
             return 0
         if given.dollars is not None:
-            return nanodollars(given.dollars)
-        return None if wanted.confirm else nanodollars(UNASKED_DOLLARS)
+            return to_nanodollars(given.dollars)
+        return None if wanted.confirm else to_nanodollars(MAX_UNCONFIRMED_DOLLARS)
 
 
-class Metered(Durability):
+class MeteredWork(Durability):
     """Work that a client waits for, within what was reserved for it; `reported` is what the catalog knows of it."""
 
-    def __init__(self, meter: Meter, account: Account, kind: Kind, granted: Granted) -> None:
+    def __init__(self, meter: Meter, account: Account, kind: Kind, granted: SpendingGrant) -> None:
         self.account = account
         self.kind = kind
         self.granted = granted
@@ -182,30 +182,30 @@ class Metered(Durability):
         if self._budget is None:
             return Spending()
         spent = self._budget.spent
-        return Spending(spent.calls, spent.prompt_tokens, spent.completion_tokens, nanodollars(spent.dollars))
+        return Spending(spent.calls, spent.prompt_tokens, spent.completion_tokens, to_nanodollars(spent.dollars))
 
-    def budget(self, limits: Limits, price: Price | None) -> Budget:
+    def build_budget(self, limits: Limits, price: Price | None) -> Budget:
         """Return the budget of the work: its limits, within what was reserved."""
         dollars = self.granted.nanodollars
         reserved = Limits(
             tokens=self.granted.tokens, dollars=None if dollars is None else Decimal(dollars) / NANODOLLARS
         )
         # guard: answers-metered
-        self._budget = super().budget(limits.within(reserved), price)
+        self._budget = super().build_budget(limits.narrow_to(reserved), price)
         return self._budget
 
-    def events(self, begin: Callable[[], Iterator[Event]]) -> Generator[Event, None, None]:
+    def stream_events(self, begin: Callable[[], Iterator[Event]]) -> Generator[Event, None, None]:
         """Begin the work, and yield its events; it is settled when they are over, however they end.
 
         Raises `QuotaExceededError` where the work ends because a quota had less left than it wanted.
         """
         try:
-            return self._until_settled(begin())
+            return self._settle_after(begin())
         except BaseException:
             self._meter.settle(self)
             raise
 
-    def _until_settled(self, events: Iterator[Event]) -> Generator[Event, None, None]:
+    def _settle_after(self, events: Iterator[Event]) -> Generator[Event, None, None]:
         try:
             yield from events
         except BudgetExhaustedError as error:
@@ -226,7 +226,7 @@ class MeteredRewriter:
 
     def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
         """Rewrite as `ModelRewriter` does. Raises `QuotaExceededError` too."""
-        metered = self._meter.rewrite(self._account, self._rewriter.most())
+        metered = self._meter.reserve_rewrite(self._account, self._rewriter.compute_limits())
         try:
             return self._rewriter.rewrite(tenant_id, query, how, metered)
         finally:

@@ -11,20 +11,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.middleware import CALLER
 from ingest.storage.accounts.records import Principal
-from ingest.storage.quotas.records import NANODOLLARS, Quota, Standing
+from ingest.storage.quotas.records import NANODOLLARS, Quota, QuotaStatus
 
-_STANDINGS = "quota_standings"
+_STANDINGS_KEY = "quota_standings"
 _WINDOWS = {"minute": 60, "day": 86_400}
-_CENT = NANODOLLARS // 100
+_CENT_NANODOLLARS = NANODOLLARS // 100
 
 
-def tell(request: Request, standings: Sequence[Standing]) -> None:
+def report_standings(request: Request, standings: Sequence[QuotaStatus]) -> None:
     """Have the response to a request say how these quotas stand."""
-    request.scope[_STANDINGS].update({(each.of, each.quota): each for each in standings})
+    request.scope[_STANDINGS_KEY].update({(each.of, each.quota): each for each in standings})
 
 
 # Counts a request of a caller, and returns how the quotas of requests stand. Raises `QuotaExceededError`.
-Count = Callable[[Principal], Awaitable[Sequence[Standing]]]
+Count = Callable[[Principal], Awaitable[Sequence[QuotaStatus]]]
 
 
 class RequestQuotas:
@@ -40,28 +40,32 @@ class RequestQuotas:
             await self._app(scope, receive, send)
             return
         counted = await self._count(caller)
-        standings: dict[object, Standing] = {(each.of, each.quota): each for each in counted}
-        scope[_STANDINGS] = standings
+        standings: dict[object, QuotaStatus] = {(each.of, each.quota): each for each in counted}
+        scope[_STANDINGS_KEY] = standings
 
-        async def answer(message: Message) -> None:
+        async def send_with_standings(message: Message) -> None:
             if message["type"] == "http.response.start" and standings:
-                message["headers"] = [*message.get("headers", []), *_headers(list(standings.values()))]
+                message["headers"] = [*message.get("headers", []), *_format_headers(list(standings.values()))]
             await send(message)
 
-        await self._app(scope, receive, answer)
+        await self._app(scope, receive, send_with_standings)
 
 
-def _headers(standings: Sequence[Standing]) -> list[tuple[bytes, bytes]]:
+def _format_headers(standings: Sequence[QuotaStatus]) -> list[tuple[bytes, bytes]]:
     policies, left = [], []
     for each in standings:
         name = f'"{each.of}.{each.quota}"'
         window = _WINDOWS.get(each.quota.rpartition("_per_")[2])
-        unit = ';qu="cents"' if each.quota.in_dollars else ""
-        policies.append(f"{name};q={_counted(each.quota, each.limit)}{unit}" + (f";w={window}" if window else ""))
+        unit = ';qu="cents"' if each.quota.is_in_dollars else ""
+        policies.append(
+            f"{name};q={_to_header_amount(each.quota, each.limit)}{unit}" + (f";w={window}" if window else "")
+        )
         seconds = None if each.renews_at is None else max(0, round(each.renews_at - time.time()))
-        left.append(f"{name};r={_counted(each.quota, each.left)}" + ("" if seconds is None else f";t={seconds}"))
+        left.append(
+            f"{name};r={_to_header_amount(each.quota, each.remaining)}" + ("" if seconds is None else f";t={seconds}")
+        )
     return [(b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(left).encode())]
 
 
-def _counted(quota: Quota, amount: int) -> int:
-    return amount // _CENT if quota.in_dollars else amount
+def _to_header_amount(quota: Quota, amount: int) -> int:
+    return amount // _CENT_NANODOLLARS if quota.is_in_dollars else amount

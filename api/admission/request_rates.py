@@ -8,7 +8,7 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from ingest.storage.quotas.records import Account, Quota, Standing
+from ingest.storage.quotas.records import Account, Quota, QuotaStatus
 
 log = structlog.get_logger(__name__)
 
@@ -33,23 +33,23 @@ class RequestRates:
             )
             self._shared = MovingWindowRateLimiter(storage)
 
-    def count(self, account: Account, of: str, limit: int) -> tuple[bool, Standing]:
+    def count_request(self, account: Account, of: str, limit: int) -> tuple[bool, QuotaStatus]:
         """Count a request of the `tenant` or the `key`, unless the limit is reached; false if it is."""
         if self._shared is not None:
             try:
-                return _count(self._shared, account, of, limit)
+                return _hit_limiter(self._shared, account, of, limit)
             except StorageError as error:
                 log.warning("requests are counted by each process alone", error=repr(error))
-        return _count(self._own, account, of, limit)
+        return _hit_limiter(self._own, account, of, limit)
 
 
-def _count(limiter: MovingWindowRateLimiter, account: Account, of: str, limit: int) -> tuple[bool, Standing]:
+def _hit_limiter(limiter: MovingWindowRateLimiter, account: Account, of: str, limit: int) -> tuple[bool, QuotaStatus]:
     item: RateLimitItem = RateLimitItemPerMinute(limit)
     who = (account.tenant_id, account.key_id if of == "key" else "")
     taken = limiter.hit(item, *who)
     window = limiter.get_window_stats(item, *who)
     renews_at = max(window.reset_time, time.time())
-    standing = Standing(
+    standing = QuotaStatus(
         Quota.REQUESTS_PER_MINUTE, "key" if of == "key" else "tenant", limit, limit - window.remaining, 0, renews_at
     )
     return taken, standing

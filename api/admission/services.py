@@ -41,13 +41,13 @@ from workers.enqueue import Doorbell
 log = structlog.get_logger(__name__)
 
 DEFAULT_TENANT = "default"
-_DOTS_OF_A_TOKEN = 2  # header.payload.signature; a key has none
+_TOKEN_DOTS = 2  # header.payload.signature; a key has none
 
 
-class Answers(Protocol):
-    """Answers questions, as `rlm.answering.Answering` does."""
+class AnswerService(Protocol):
+    """Answers questions, as `rlm.answering.AnswerPipeline` does."""
 
-    def state(self) -> Mapping[str, Any]:
+    def get_state(self) -> Mapping[str, Any]:
         """Return the language model's state, for people."""
 
     def stream(
@@ -56,7 +56,7 @@ class Answers(Protocol):
         """Yield the answer's events, `Completed` last. Raises refusals at once."""
 
 
-class Tokens(Protocol):
+class TokenChecker(Protocol):
     """Checks bearer tokens of an identity provider, as `api.accounts.oidc.OidcTokens` does."""
 
     def check(self, token: str) -> Principal | None: ...
@@ -67,7 +67,7 @@ class Tokens(Protocol):
 class PageDrawer(Protocol):
     """Draws pages of files, as `api.documents.page_images.PageImages` does."""
 
-    def draw(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes: ...
+    def draw_page(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,12 @@ class Admission:
 
     idempotency: IdempotencyKeys
     meter: Meter
-    tokens: Tokens | None = None
+    tokens: TokenChecker | None = None
     ballast: Ballast | None = None
 
 
 @dataclass(frozen=True)
-class Asking:
+class QueryServices:
     """The parts that search, rewrite queries and answer questions.
 
     `model_costs` says that the language model has a price, and it is not 0.
@@ -92,12 +92,12 @@ class Asking:
 
     searcher: CachedSearcher
     rewriter: ModelRewriter
-    answering: Answers
+    answering: AnswerService
     model_costs: bool = False
 
 
 @dataclass(frozen=True)
-class DocumentWork:
+class DocumentServices:
     """The parts that receive, draw, delete and change documents and files, over their stores.
 
     `delete` removes a document from catalog, index and blobs, and returns the receipt. `settle` gives the index the
@@ -143,8 +143,8 @@ class Services:
     accounts: Identities
     slack: SlackStores
     admission: Admission
-    asking: Asking
-    work: DocumentWork
+    asking: QueryServices
+    work: DocumentServices
     health: Health
     accepting: bool = True
 
@@ -179,44 +179,44 @@ class Services:
     def identify(self, presented: str) -> Principal | None:
         """Return who holds this key or token; None if it is not valid. Raises what keeps a token from being checked."""
         found = self.keys.check(presented)
-        if found is None and self.admission.tokens is not None and presented.count(".") == _DOTS_OF_A_TOKEN:
+        if found is None and self.admission.tokens is not None and presented.count(".") == _TOKEN_DOTS:
             return self.admission.tokens.check(presented)
         return found
 
-    def looks(self) -> dict[str, Callable[[], str]]:
+    def build_probes(self) -> dict[str, Callable[[], str]]:
         """Return what finds the state of each part; a part's trouble is for the log, and its state for everybody."""
         return {
-            "catalog": lambda: self._state("catalog", self.health.ping),
-            "search": lambda: self._state("search", self.health.require_index),
-            "copies": self._copies,
-            "disk": lambda: self._state("disk", self.contents.blobs.require_room),
-            "language_model": lambda: str(self.asking.answering.state()["state"]),
-            "upkeep": self._upkeep,
+            "catalog": lambda: self._check_part("catalog", self.health.ping),
+            "search": lambda: self._check_part("search", self.health.require_index),
+            "copies": self._check_copies,
+            "disk": lambda: self._check_part("disk", self.contents.blobs.require_free_space),
+            "language_model": lambda: str(self.asking.answering.get_state()["state"]),
+            "upkeep": self._check_upkeep,
         }
 
-    def _copies(self) -> str:
+    def _check_copies(self) -> str:
         """Say whether shards of the index lack copies; `leadline doctor` and the log say which."""
         found: Sequence[CopiesState] = ()
 
-        def look() -> None:
+        def load_copies() -> None:
             nonlocal found
             found = self.health.index_copies()
 
-        state = self._state("copies", look)
-        return readiness_of(found) if state == "ready" else state
+        state = self._check_part("copies", load_copies)
+        return summarize_copies(found) if state == "ready" else state
 
-    def _upkeep(self) -> str:
+    def _check_upkeep(self) -> str:
         """Say whether upkeep has stopped; `leadline doctor` and the log say why."""
         found: Mapping[str, str] = {}
 
-        def look() -> None:
+        def load_notices() -> None:
             nonlocal found
             found = self.health.notices()
 
-        state = self._state("upkeep", look)
+        state = self._check_part("upkeep", load_notices)
         return "stopped" if found else state
 
-    def _state(self, part: str, require: Callable[[], None]) -> str:
+    def _check_part(self, part: str, require: Callable[[], None]) -> str:
         try:
             require()
         except IndexLostError as error:
@@ -232,7 +232,7 @@ class Services:
         return "ready"
 
 
-def readiness_of(copies: Sequence[CopiesState]) -> str:
+def summarize_copies(copies: Sequence[CopiesState]) -> str:
     """Return the state of the part `copies`: `none` for an index in one place, `degraded` while shards lack copies."""
     if not copies:
         return "none"

@@ -17,19 +17,19 @@ from fastapi.responses import StreamingResponse
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.admission.current_caller import LOOKUP_SECONDS, AnswersCaller
+from api.admission.current_caller import LOOKUP_SECONDS, AnswerCaller
 from api.answers.event_schemas import ANSWER_EVENTS
 from api.answers.schemas import AnswerOut
 from api.http import sse
-from api.http.problems import CLIENT_CLOSED_REQUEST, internal, problem
+from api.http.problems import CLIENT_CLOSED_REQUEST, build_internal_problem, build_problem
 from ingest.storage.errors import LeadlineError
-from rlm.answers import Answer, as_json
+from rlm.answers import Answer, convert_to_json
 from rlm.events import Cell, Completed, Drafted, Event, Reading, Retrieved
-from rlm.runs.bodies import cell_body
+from rlm.runs.bodies import build_cell_body
 
 log = structlog.get_logger(__name__)
 
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 _Result = TypeVar("_Result")
 # Starts a thread that makes a stream's events.
@@ -41,29 +41,29 @@ Keep = Callable[[Answer], AnswerOut]
 class EventWriter(Protocol):
     """Writes the events of one stream, in order, in the thread that makes them."""
 
-    def event(self, happened: Event) -> str:
+    def write_event(self, happened: Event) -> str:
         """Return an event as it is sent, which may be several or none of the protocol's."""
 
-    def failed(self, problem: Mapping[str, Any]) -> str:
+    def write_failure(self, problem: Mapping[str, Any]) -> str:
         """Return what ends a stream that has failed."""
 
 
-async def waited_for(
-    request: Request, caller: AnswersCaller, work: asyncio.Future[_Result], stop: threading.Event
+async def wait_for_result(
+    request: Request, caller: AnswerCaller, work: asyncio.Future[_Result], stop: threading.Event
 ) -> _Result | None:
     """Return the result; None if nobody waits for it any more, and then the work under way is given up.
 
     Raises what `AnswersCaller.require` does, and gives the work up, once its caller may not have the answer.
     """
     try:
-        while not (await asyncio.wait({work}, timeout=_LOOK_SECONDS))[0]:
+        while not (await asyncio.wait({work}, timeout=_POLL_SECONDS))[0]:
             if await request.is_disconnected():
                 stop.set()
                 await asyncio.wait({work})
                 work.exception()  # errors of giving up concern nobody
                 return None
             # guard: answers-end-with-key
-            await _require(caller)
+            await _require_access(caller)
     except LeadlineError:
         stop.set()
         work.add_done_callback(lambda given_up: given_up.cancelled() or given_up.exception())
@@ -76,9 +76,9 @@ async def waited_for(
     return await work
 
 
-async def streamed(
+async def stream_answer(
     request: Request,
-    caller: AnswersCaller,
+    caller: AnswerCaller,
     start: Start,
     begin: Callable[[], Iterator[Event]],
     writer: EventWriter,
@@ -92,7 +92,7 @@ async def streamed(
     loop = asyncio.get_running_loop()
     begun: asyncio.Future[bool] = loop.create_future()
 
-    def send(entry: str | None) -> None:
+    def send_entry(entry: str | None) -> None:
         loop.call_soon_threadsafe(queue.put_nowait, entry)
 
     def produce() -> None:
@@ -105,23 +105,23 @@ async def streamed(
         try:
             for happened in events:
                 if not isinstance(happened, Drafted):
-                    send(writer.event(happened))
+                    send_entry(writer.write_event(happened))
         except LeadlineError as error:
-            send(writer.failed(problem(error)))
+            send_entry(writer.write_failure(build_problem(error)))
         # The last boundary of a stream: its status went out long ago, so a defect becomes its last event.
         except Exception:
             log.exception("answer failed")
-            send(writer.failed(internal(request.scope.get("request_id", ""))))
+            send_entry(writer.write_failure(build_internal_problem(request.scope.get("request_id", ""))))
         finally:
-            send(None)
+            send_entry(None)
 
     producer = start(produce)
-    if await waited_for(request, caller, begun, stop) is None:
+    if await wait_for_result(request, caller, begun, stop) is None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    return _Streaming(_sse(queue, producer, caller, writer), stop)
+    return _StoppingResponse(_stream_entries(queue, producer, caller, writer), stop)
 
 
-class _Streaming(StreamingResponse):
+class _StoppingResponse(StreamingResponse):
     """Stops the work when nobody listens any more, even before its first event was asked for."""
 
     def __init__(self, events: AsyncIterator[str], stop: threading.Event) -> None:
@@ -135,8 +135,8 @@ class _Streaming(StreamingResponse):
             self._stop.set()
 
 
-async def _sse(
-    queue: asyncio.Queue[str | None], producer: asyncio.Future[None], caller: AnswersCaller, writer: EventWriter
+async def _stream_entries(
+    queue: asyncio.Queue[str | None], producer: asyncio.Future[None], caller: AnswerCaller, writer: EventWriter
 ) -> AsyncIterator[str]:
     """Yield the queue's contents until None or until the caller may not have them, and heartbeats during silences."""
     said_at = time.monotonic()
@@ -146,9 +146,9 @@ async def _sse(
             entry = await asyncio.wait_for(queue.get(), LOOKUP_SECONDS)
         try:
             # guard: answer-streams-end-with-key
-            await _require(caller)
+            await _require_access(caller)
         except LeadlineError as error:
-            yield writer.failed(problem(error))
+            yield writer.write_failure(build_problem(error))
             return
         if entry is None:
             break
@@ -160,30 +160,30 @@ async def _sse(
     await producer
 
 
-async def _require(caller: AnswersCaller) -> None:
+async def _require_access(caller: AnswerCaller) -> None:
     """Raise what `caller.require` does, but for an unavailable catalog or identity provider, which say nothing."""
-    with suppress(*sse.AWAY):
-        await caller.require()
+    with suppress(*sse.TRANSIENT_ERRORS):
+        await caller.require_access()
 
 
-class AnswerEvents:
+class AnswerEventWriter:
     """Writes our own events, numbered from 1; a completed answer is kept."""
 
     def __init__(self, keep: Keep) -> None:
         self._keep = keep
         self._number = 0
 
-    def event(self, happened: Event) -> str:
-        name, body = _wire(happened, self._keep)
+    def write_event(self, happened: Event) -> str:
+        name, body = _to_wire(happened, self._keep)
         self._number += 1
-        return sse.event(name, body, self._number)
+        return sse.format_event(name, body, self._number)
 
-    def failed(self, problem: Mapping[str, Any]) -> str:
+    def write_failure(self, problem: Mapping[str, Any]) -> str:
         self._number += 1
-        return sse.event("error", problem, self._number)
+        return sse.format_event("error", problem, self._number)
 
 
-def _wire(happened: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
+def _to_wire(happened: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
     """Return the name and the body of an event; a completed answer is kept.
 
     An event without its own case has the members that it has inside.
@@ -198,7 +198,7 @@ def _wire(happened: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
         case Reading(call, passages):
             members = {"call": call, "titles": [passage.title for passage in passages]}
         case Cell(turn):
-            members = cell_body(turn)
+            members = build_cell_body(turn)
         case _:
-            members = as_json(asdict(happened))
+            members = convert_to_json(asdict(happened))
     return name, ANSWER_EVENTS[name].model_validate(members).model_dump(mode="json")

@@ -14,78 +14,78 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.admission.access import account_of
-from api.admission.current_caller import AnswersCaller, CurrentCaller
-from api.admission.quota_headers import tell
+from api.admission.access import get_account
+from api.admission.current_caller import AnswerCaller, CurrentCaller
+from api.admission.quota_headers import report_standings
 from api.admission.services import Services
-from api.answers.answer_events import EventWriter, streamed, waited_for
-from api.answers.asking import Asking
+from api.answers.answer_events import EventWriter, stream_answer, wait_for_result
+from api.answers.asking import CallerQuestion
 from api.answers.schemas import AnswerOut, QuestionIn
 from api.http.threads import AnswerThreads
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.answers.run_records import Run, RunRequest
 from ingest.storage.queue.records import JobKind
 from rlm.answers import Answer
-from rlm.estimates import unasked
-from rlm.events import Completed, Delta, Event, complete
-from rlm.runs.bodies import limits_body
+from rlm.estimates import build_unconfirmed_limits
+from rlm.events import Completed, Delta, Event, collect_answer
+from rlm.runs.bodies import build_limits_body
 
 
 class AnswerWork:
     """The work on one question; every protocol that answers goes through here, so that all are metered alike."""
 
     def __init__(
-        self, request: Request, served: Services, caller: Principal, threads: AnswerThreads, asking: Asking
+        self, request: Request, served: Services, caller: Principal, threads: AnswerThreads, asking: CallerQuestion
     ) -> None:
         self._request = request
         self._served = served
         self._caller = caller
-        self._current = AnswersCaller(CurrentCaller.of(request, caller, Scope.ASK), caller)
+        self._current = AnswerCaller(CurrentCaller.from_request(request, caller, Scope.ASK), caller)
         self._asking = asking
         self._stop = threading.Event()
         self._start = partial(threads.start, caller.tenant_id)
 
-    async def waited_for(self, see: Callable[[Event], None] = lambda _: None) -> AnswerOut | None:
+    async def wait_for_answer(self, see: Callable[[Event], None] = lambda _: None) -> AnswerOut | None:
         """Return the answer, kept; None if the client has gone. Raises errors of quotas and of answering.
 
         `see` is called with each event, in the thread of the work; what it raises ends the work, and is raised.
         """
-        if (before := await run_in_threadpool(self._asking.answered_before)) is not None:
+        if (before := await run_in_threadpool(self._asking.find_previous_answer)) is not None:
             return before
-        work = self._start(lambda: self._asking.keep(complete(self._seen(see))))
-        return await waited_for(self._request, self._current, work, self._stop)
+        work = self._start(lambda: self._asking.save_answer(collect_answer(self._observe_events(see))))
+        return await wait_for_result(self._request, self._current, work, self._stop)
 
-    async def streamed(self, writer: EventWriter) -> Response:
+    async def stream(self, writer: EventWriter) -> Response:
         """Return a stream of the events. Raises errors of quotas.
 
         Of a request that was answered before, they are the text in one piece and the answer.
         """
-        before = await run_in_threadpool(self._asking.answered_before)
-        begin = self._begin if before is None else partial(_again, before)
-        return await streamed(self._request, self._current, self._start, begin, writer, self._stop)
+        before = await run_in_threadpool(self._asking.find_previous_answer)
+        begin = self._start_work if before is None else partial(_replay_events, before)
+        return await stream_answer(self._request, self._current, self._start, begin, writer, self._stop)
 
-    def _seen(self, see: Callable[[Event], None]) -> Iterator[Event]:
-        with closing(self._begin()) as events:
+    def _observe_events(self, see: Callable[[Event], None]) -> Iterator[Event]:
+        with closing(self._start_work()) as events:
             for event in events:
                 see(event)
                 yield event
 
-    def _begin(self) -> Generator[Event, None, None]:
+    def _start_work(self) -> Generator[Event, None, None]:
         served, asked = self._served, self._asking.request
-        metered = served.admission.meter.answer(account_of(self._caller), asked.wanted)
-        tell(self._request, metered.granted.standings)
-        return metered.events(
+        metered = served.admission.meter.reserve_answer(get_account(self._caller), asked.wanted)
+        report_standings(self._request, metered.granted.standings)
+        return metered.stream_events(
             lambda: served.asking.answering.stream(asked, cancelled=self._stop.is_set, durability=metered)
         )
 
 
-def _again(before: AnswerOut) -> Iterator[Event]:
+def _replay_events(before: AnswerOut) -> Iterator[Event]:
     yield Delta(before.text)
     yield Completed(cast(Answer, None))  # who writes the event asks `Asking.keep` for the answer
 
 
-def begin_run(
-    served: Services, caller: Principal, body: QuestionIn, asking: Asking, request_id: str | None = None
+def start_run(
+    served: Services, caller: Principal, body: QuestionIn, asking: CallerQuestion, request_id: str | None = None
 ) -> Run:
     """Queue a run; a request with the `request_id` of an earlier one has the run that it began then.
 
@@ -99,7 +99,7 @@ def begin_run(
         scope.collections,
         scope.documents,
         wanted.strategy.value,
-        None if wanted.limits is None else limits_body(wanted.limits),
+        None if wanted.limits is None else build_limits_body(wanted.limits),
         wanted.every_record,
         request_id,
         history=[{"role": message.role, "text": message.text} for message in question.history],
@@ -110,14 +110,14 @@ def begin_run(
         readers=caller.readers,
         pauses=body.pause_on_budget,
     )
-    known = served.answers.runs.known(request)
+    known = served.answers.runs.find_existing(request)
     if known is not None:  # regardless of what it would be given by now
         return known
-    limits = unasked(is_confirmed=wanted.confirm, model_costs=served.asking.model_costs)
-    wants = served.admission.meter.run(account_of(caller), wanted)
+    limits = build_unconfirmed_limits(is_confirmed=wanted.confirm, model_costs=served.asking.model_costs)
+    wants = served.admission.meter.build_run_reservation(get_account(caller), wanted)
     # guard: runs-metered
     run, _ = served.answers.runs.create(
-        replace(request, unasked=limits_body(limits), conversation_id=asking.begin_conversation(), wanted=wants)
+        replace(request, unasked=build_limits_body(limits), conversation_id=asking.ensure_conversation(), wanted=wants)
     )
     served.work.doorbell.ring(JobKind.RUN)
     return run

@@ -9,13 +9,13 @@ from api.admission.idempotency import ClaimedRequest
 from api.admission.services import Services
 from api.answers.forms import Form
 from api.answers.rendering import render_answer
-from api.answers.schemas import AnswerOut, QuestionIn, cited_documents
+from api.answers.schemas import AnswerOut, QuestionIn, extract_cited_documents
 from ingest.storage.accounts.records import Principal
-from ingest.storage.answers.records import NEW_CONVERSATION, KeptAnswer
-from ingest.storage.documents.records import UsedVersions, new_work_id
+from ingest.storage.answers.records import NEW_CONVERSATION, StoredAnswer
+from ingest.storage.documents.records import UsedVersions, generate_work_id
 from ingest.storage.errors import AnswerNotFoundError, IngestError
-from rlm.answers import Answer, kept_answer
-from rlm.requests import AnswerRequest, Message, StrategyName, Wanted, check_question
+from rlm.answers import Answer, build_kept_answer
+from rlm.requests import AnswerOptions, AnswerRequest, EarlierMessage, StrategyName, check_question
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 HISTORY_CHARS = 24_000
 
 
-class Asking:
+class CallerQuestion:
     """One question of one caller. Making it raises `QuestionError`, and `ConversationNotFoundError`.
 
     What is made of it has the id of the request's `claim`, if it has one. An answer that is not `kept` is sent to who
@@ -50,13 +50,13 @@ class Asking:
         self._is_new = body.conversation == NEW_CONVERSATION
         self.request = AnswerRequest(
             self._question,
-            body.scope(caller),
-            recent(self._said_before(body)),
-            self._wanted(body),
-            UsedVersions(claim.id if claim else new_work_id(), self._used_before()),
+            body.build_scope(caller),
+            select_recent_messages(self._load_history(body)),
+            self._build_options(body),
+            UsedVersions(claim.id if claim else generate_work_id(), self._load_used_versions()),
         )
 
-    def answered_before(self) -> AnswerOut | None:
+    def find_previous_answer(self) -> AnswerOut | None:
         """Return the answer that the request got when it was sent before, as the caller may see it by now.
 
         Raises `AnswerNotFoundError` if that was deleted since.
@@ -69,24 +69,28 @@ class Asking:
         if not claim.is_repeat:
             return None
         try:
-            kept = self._served.answers.conversations.answer(self._caller.tenant_id, claim.id, self._caller.sees_only)
+            kept = self._served.answers.conversations.load_answer(
+                self._caller.tenant_id, claim.id, self._caller.visible_owner
+            )
         except AnswerNotFoundError:
             if claim.claim.is_done:
                 raise
             return None
         claim.is_made = True
-        self._before = rendered(self._served, shown(self._served, self._caller, kept), self._forms)
+        self._before = render_in_forms(
+            self._served, build_visible_answer(self._served, self._caller, kept), self._forms
+        )
         return self._before
 
-    def begin_conversation(self) -> str | None:
+    def ensure_conversation(self) -> str | None:
         """Return the id of the answer's conversation, which is made if a new one is wanted."""
         if self._is_new and self._conversation_id is None:
-            self._conversation_id = self._served.answers.conversations.begin(
+            self._conversation_id = self._served.answers.conversations.start(
                 self._caller.tenant_id, self._question, self._caller.owner
             )
         return self._conversation_id
 
-    def keep(self, answer: Answer) -> AnswerOut:
+    def save_answer(self, answer: Answer) -> AnswerOut:
         """Keep the answer, and return it as it is sent: an answer that could not be kept has a note that says so.
 
         Of a request that was answered before, that answer is returned.
@@ -96,52 +100,56 @@ class Asking:
         identifier, versions = self.request.used.work.id, self.request.used.work.versions
         # guard: unstored-response
         if not self._is_kept:
-            return self._unkept(answer, identifier)
+            return self._build_unsaved_answer(answer, identifier)
         try:
-            conversation = self.begin_conversation()
-            kept_as = self._served.answers.conversations.keep(self._kept(answer, identifier, conversation), versions)
+            conversation = self.ensure_conversation()
+            kept_as = self._served.answers.conversations.store_answer(
+                self._build_kept_answer(answer, identifier, conversation), versions
+            )
             if self._claim is not None:
                 self._claim.is_made = True
-            return rendered(self._served, AnswerOut.of(kept_as), self._forms)
+            return render_in_forms(self._served, AnswerOut.from_kept_answer(kept_as), self._forms)
         except IngestError as error:  # it was paid for, and the waiting client should get it
             log.warning("an answer was not kept", error=repr(error))
             noted = replace(answer, notes=(*answer.notes, "This answer could not be kept."))
-            return self._unkept(noted, identifier)
+            return self._build_unsaved_answer(noted, identifier)
 
-    def _unkept(self, answer: Answer, identifier: str) -> AnswerOut:
-        body = self._kept(answer, identifier, None).body
-        return rendered(self._served, AnswerOut.of_body(body, identifier=None, conversation=None), self._forms)
+    def _build_unsaved_answer(self, answer: Answer, identifier: str) -> AnswerOut:
+        body = self._build_kept_answer(answer, identifier, None).body
+        return render_in_forms(self._served, AnswerOut.from_body(body, identifier=None, conversation=None), self._forms)
 
-    def _kept(self, answer: Answer, identifier: str, conversation: str | None) -> KeptAnswer:
+    def _build_kept_answer(self, answer: Answer, identifier: str, conversation: str | None) -> StoredAnswer:
         caller = self._caller
-        return kept_answer(answer, identifier, caller.tenant_id, self._question, conversation, caller.owner)
+        return build_kept_answer(answer, identifier, caller.tenant_id, self._question, conversation, caller.owner)
 
-    def _wanted(self, body: QuestionIn) -> Wanted:
+    def _build_options(self, body: QuestionIn) -> AnswerOptions:
         """Return what is wanted; a question to one collection that names no strategy is answered by its default."""
-        wanted = body.wanted()
+        wanted = body.build_options()
         # guard: named-strategy-wins
         if "strategy" in body.model_fields_set or len(body.collections) != 1:
             return wanted
-        default = self._served.documents.collections.default_strategy(self._caller.tenant_id, body.collections[0])
+        default = self._served.documents.collections.find_default_strategy(self._caller.tenant_id, body.collections[0])
         return wanted if default is None else replace(wanted, strategy=StrategyName(default))
 
-    def _used_before(self) -> frozenset[str]:
+    def _load_used_versions(self) -> frozenset[str]:
         """Return the versions that what is said before in the kept conversation rests on."""
         if self._conversation_id is None:
             return frozenset()
-        return self._served.answers.conversations.versions(self._caller.tenant_id, self._conversation_id)
+        return self._served.answers.conversations.list_versions(self._caller.tenant_id, self._conversation_id)
 
-    def _said_before(self, body: QuestionIn) -> Sequence[Message]:
+    def _load_history(self, body: QuestionIn) -> Sequence[EarlierMessage]:
         if self._conversation_id is None:
             return body.said_before
-        found = self._served.answers.conversations.last_exchanges(
+        found = self._served.answers.conversations.list_last_exchanges(
             self._caller.tenant_id,
             self._conversation_id,
             characters=HISTORY_CHARS,
-            owner=self._caller.sees_only,
+            owner=self._caller.visible_owner,
         )
         return [
-            message for each in found for message in (Message("user", each.question), Message("assistant", each.answer))
+            message
+            for each in found
+            for message in (EarlierMessage("user", each.question), EarlierMessage("assistant", each.answer))
         ]
 
 
@@ -155,12 +163,14 @@ def require_collections(
     """
     # guard: unknown-collection-refused
     if names and (claim is None or not claim.is_repeat):
-        served.documents.collections.require(caller.tenant_id, names, readers=caller.readers)
+        served.documents.collections.require_collections(caller.tenant_id, names, readers=caller.readers)
 
 
-def recent(messages: Sequence[Message], characters: int = HISTORY_CHARS) -> tuple[Message, ...]:
+def select_recent_messages(
+    messages: Sequence[EarlierMessage], characters: int = HISTORY_CHARS
+) -> tuple[EarlierMessage, ...]:
     """Return the last messages within `characters`, oldest first; one that alone is longer is cut to its beginning."""
-    kept: list[Message] = []
+    kept: list[EarlierMessage] = []
     for message in reversed(messages):
         if len(message.text) > characters:
             if not kept:
@@ -171,12 +181,12 @@ def recent(messages: Sequence[Message], characters: int = HISTORY_CHARS) -> tupl
     return tuple(reversed(kept))
 
 
-def shown(served: Services, caller: Principal, kept: KeptAnswer) -> AnswerOut:
+def build_visible_answer(served: Services, caller: Principal, kept: StoredAnswer) -> AnswerOut:
     """Return a kept answer, without quotations from documents that were deleted since or closed to the caller."""
-    named = cited_documents(kept.body)
-    return AnswerOut.of(kept, served.answers.conversations.withheld_documents(named, caller.readers))
+    named = extract_cited_documents(kept.body)
+    return AnswerOut.from_kept_answer(kept, served.answers.conversations.list_withheld_documents(named, caller.readers))
 
 
-def rendered(served: Services, answer: AnswerOut, forms: Sequence[Form]) -> AnswerOut:
+def render_in_forms(served: Services, answer: AnswerOut, forms: Sequence[Form]) -> AnswerOut:
     """Return the answer in the forms that were asked for, too."""
     return render_answer(answer, forms, served.settings.public_url) if forms else answer

@@ -6,7 +6,7 @@ from typing import Any, Self
 from api.answers.schemas import AnswerOut
 from api.feedback.schemas import FeedbackOut
 from api.http.wire import Instant, Wire
-from ingest.storage.answers.records import Conversation, KeptAnswer
+from ingest.storage.answers.records import Conversation, StoredAnswer
 
 
 class RowOut(Wire):
@@ -49,7 +49,7 @@ class ConversationOut(Wire):
     updated_at: Instant
 
     @classmethod
-    def of(cls, conversation: Conversation) -> Self:
+    def from_conversation(cls, conversation: Conversation) -> Self:
         return cls(
             id=conversation.id,
             title=conversation.title,
@@ -76,9 +76,9 @@ class TurnOut(Wire):
     created_at: Instant
 
     @classmethod
-    def of(cls, kept: KeptAnswer, deleted: Collection[str]) -> Self:
+    def from_kept_answer(cls, kept: StoredAnswer, deleted: Collection[str]) -> Self:
         """Make it from a kept turn; `deleted` are the ids of documents that are no longer shown."""
-        return cls.from_records(kept, number=kept.turn or 0, answer=AnswerOut.of(kept, deleted))
+        return cls.from_records(kept, number=kept.turn or 0, answer=AnswerOut.from_kept_answer(kept, deleted))
 
 
 class ConversationWithTurnsOut(ConversationOut):

@@ -5,12 +5,12 @@ from typing import Any
 from api.admission.services import Services
 from api.answers.schemas import QuestionIn
 from api.http.wire import Wire
-from ingest.storage.documents.filters import conditions
-from rlm.corpus.corpus import estimated_tokens
-from rlm.estimates import at_most, unasked
+from ingest.storage.documents.filters import parse_conditions
+from rlm.corpus.corpus import estimate_tokens_from_length
+from rlm.estimates import build_unconfirmed_limits, format_limits
 from rlm.llm.budgets import Limits
 from rlm.requests import AnswerScope, StrategyName
-from rlm.runs.bodies import limits_body
+from rlm.runs.bodies import build_limits_body
 
 
 class EstimateOut(Wire):
@@ -27,29 +27,29 @@ class EstimateOut(Wire):
     limited: bool
 
 
-def estimated(served: Services, body: QuestionIn, scope: AnswerScope) -> EstimateOut:
+def estimate_question(served: Services, body: QuestionIn, scope: AnswerScope) -> EstimateOut:
     """Estimate a question, without asking a model."""
-    documents, characters, counted = served.documents.catalog.scope_size(
+    documents, characters, counted = served.documents.catalog.measure_scope(
         scope.tenant_id,
         collections=scope.collections,
         identifiers=scope.documents,
-        conditions=conditions(scope.filters),
+        conditions=parse_conditions(scope.filters),
         readers=scope.readers,
     )
-    limits = _limits(served, body)
+    limits = _resolve_limits(served, body)
     return EstimateOut(
         documents=documents,
-        tokens=max(counted, estimated_tokens(characters)),
-        budget=limits_body(limits),
-        at_most=at_most(limits),
+        tokens=max(counted, estimate_tokens_from_length(characters)),
+        budget=build_limits_body(limits),
+        at_most=format_limits(limits),
         limited=limits != Limits(),
     )
 
 
-def _limits(served: Services, body: QuestionIn) -> Limits:
-    wanted = body.wanted()
+def _resolve_limits(served: Services, body: QuestionIn) -> Limits:
+    wanted = body.build_options()
     if wanted.limits is not None:
         return wanted.limits
     if body.background or wanted.strategy is StrategyName.RECURSIVE:
-        return unasked(is_confirmed=wanted.confirm, model_costs=served.asking.model_costs)
+        return build_unconfirmed_limits(is_confirmed=wanted.confirm, model_costs=served.asking.model_costs)
     return Limits()

@@ -13,7 +13,7 @@ class Form(StrEnum):
 
 
 @dataclass(frozen=True)
-class Cited:
+class CitedSpan:
     """A span of one of our documents that a marker leads to."""
 
     document_id: str

@@ -21,9 +21,9 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
-from api.answers.forms import Cited, Form
+from api.answers.forms import CitedSpan, Form
 from api.answers.schemas import AnswerOut
-from ingest.storage.texts.normalize import visible
+from ingest.storage.texts.normalize import remove_invisible
 
 _MARKER = re.compile(r"\[(\d{1,4})\]")
 _TAGS = {
@@ -49,30 +49,30 @@ _QUOTING_CODE = str.maketrans({"`": "ˋ"})
 def render_answer(answer: AnswerOut, forms: Collection[Form], public_url: str | None) -> AnswerOut:
     """Return an answer with its text and titles in these forms, too; links of mrkdwn need a `public_url`."""
     cited = {
-        each.number: Cited(each.document_id, each.start, each.end) for each in answer.citations if not each.deleted
+        each.number: CitedSpan(each.document_id, each.start, each.end) for each in answer.citations if not each.deleted
     }
     texts: dict[str, str] = {}
     titles: dict[int, dict[str, str]] = {number: {} for number in cited}
     for form in forms:
-        texts[form] = as_form(form, answer.text, cited, public_url)
+        texts[form] = render_text(form, answer.text, cited, public_url)
         for each in answer.citations:
             if each.number in cited:
-                titles[each.number][form] = title_as_form(form, each.title, cited[each.number], public_url)
+                titles[each.number][form] = render_title_link(form, each.title, cited[each.number], public_url)
     citations = [each.model_copy(update=titles.get(each.number)) for each in answer.citations]
     return answer.model_copy(update={**texts, "citations": citations})
 
 
-def as_form(form: Form, text: str, cited: Mapping[int, Cited], base: str | None) -> str:
+def render_text(form: Form, text: str, cited: Mapping[int, CitedSpan], base: str | None) -> str:
     """Return `text` in a form; markers of `cited` are links.
 
     Addresses in HTML are those of REST, relative to the service's own. In mrkdwn they are those of the portal's pages,
     and need the service's address as `base`; without it markers stay as they are.
     """
     if form is Form.MRKDWN:
-        return visible(_Mrkdwn(cited, base).blocks(_PARSER.parse(text, {"cited": cited}))).strip()
+        return remove_invisible(_MrkdwnWriter(cited, base).render_blocks(_PARSER.parse(text, {"cited": cited}))).strip()
     allowed = {each.address for each in cited.values()}
     return nh3.clean(
-        visible(_PARSER.render(text, {"cited": cited})),
+        remove_invisible(_PARSER.render(text, {"cited": cited})),
         tags=_TAGS,
         attributes={"a": {"href"}, "ol": {"start"}},
         attribute_filter=lambda tag, name, value: value if name != "href" or value in allowed else None,
@@ -80,31 +80,34 @@ def as_form(form: Form, text: str, cited: Mapping[int, Cited], base: str | None)
     )
 
 
-def title_as_form(form: Form, title: str, cited: Cited, base: str | None) -> str:
+def render_title_link(form: Form, title: str, cited: CitedSpan, base: str | None) -> str:
     """Return a document's title as a link to the cited span; as text in mrkdwn without a `base`."""
-    shown = " ".join(visible(title).split()) or "Untitled"
+    shown = " ".join(remove_invisible(title).split()) or "Untitled"
     if form is Form.HTML:
         return f'<a href="{escape(cited.address)}" rel="{_REL}">{escape(shown)}</a>'
-    return _joined(_inert(shown)) if base is None else _slack_link(cited, base, shown)
+    return _join_parts(_iter_inert_parts(shown)) if base is None else _render_link(cited, base, shown)
 
 
-def inert_mrkdwn(text: str) -> str:
+def escape_mrkdwn(text: str) -> str:
     """Return a text that was no Markdown as mrkdwn, in which Slack finds no link, mention, channel or emphasis."""
-    return _joined(part if part.startswith("`") else part.translate(_EMPHASIS) for part in _inert(visible(text)))
+    return _join_parts(
+        part if part.startswith("`") else part.translate(_EMPHASIS)
+        for part in _iter_inert_parts(remove_invisible(text))
+    )
 
 
-def inert_markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Return Markdown for Slack to show while it is written, without any link, image, mention or channel in it.
 
     The text has to end where a word does, since a word is read as a whole.
     """
-    lines = _without_addresses(visible(text).replace("<", "＜"))
+    lines = _break_addresses(remove_invisible(text).replace("<", "＜"))
     lines = lines.replace("![", "！[").replace("](", "]（")
     lines = _NAME.sub(lambda match: match[0].replace(".", "．"), lines)
     return re.sub(r"@(?=\S)|#(?=[^\s#])", lambda match: "＠" if match[0] == "@" else "＃", lines)
 
 
-def _citation(state: StateInline, silent: bool) -> bool:
+def _parse_citation(state: StateInline, silent: bool) -> bool:
     """Read a marker of one of the citations; code spans and escaped brackets never come here."""
     match = _MARKER.match(state.src, state.pos)
     number = int(match[1]) if match else None
@@ -120,7 +123,7 @@ def _citation(state: StateInline, silent: bool) -> bool:
 def _render_citation(
     renderer: RendererHTML, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType
 ) -> str:
-    cited: Cited = env["cited"][tokens[at].meta["number"]]
+    cited: CitedSpan = env["cited"][tokens[at].meta["number"]]
     return f'<a href="{escape(cited.address)}">{escape(tokens[at].content)}</a>'
 
 
@@ -128,25 +131,25 @@ def _render_code(renderer: RendererHTML, tokens: Sequence[Token], at: int, optio
     return f"<pre><code>{escape(tokens[at].content)}</code></pre>\n"
 
 
-def _parser() -> MarkdownIt:
+def _build_parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "typographer": False, "maxNesting": 20})
     parser.enable(["table", "strikethrough"])
     # guard: markdown-links-off
     parser.disable(["html_block", "html_inline", "reference", "link", "image", "autolink", "linkify"], True)
-    parser.inline.ruler.before("escape", "citation", _citation)
+    parser.inline.ruler.before("escape", "citation", _parse_citation)
     parser.add_render_rule("citation", _render_citation)
     parser.add_render_rule("fence", _render_code)
     parser.add_render_rule("code_block", _render_code)
     return parser
 
 
-_PARSER = _parser()
+_PARSER = _build_parser()
 
 
-class _Mrkdwn:
+class _MrkdwnWriter:
     """Writes the tokens of one text as mrkdwn."""
 
-    def __init__(self, cited: Mapping[int, Cited], base: str | None) -> None:
+    def __init__(self, cited: Mapping[int, CitedSpan], base: str | None) -> None:
         self._cited = cited
         self._base = base
         self._lines: list[str] = []
@@ -155,7 +158,7 @@ class _Mrkdwn:
         self._rest: list[str] = []
         self._numbers: list[int | None] = []
 
-    def blocks(self, tokens: Sequence[Token]) -> str:
+    def render_blocks(self, tokens: Sequence[Token]) -> str:
         """Return the text of all blocks."""
         at, heading = 0, False
         while at < len(tokens):
@@ -164,23 +167,23 @@ class _Mrkdwn:
                 case "heading_open" | "heading_close":
                     heading = token.nesting == 1
                 case "inline":
-                    self._write(self._inline(token.children or [], bold=heading))
+                    self._write_lines(self._render_inline(token.children or [], bold=heading))
                 case "fence" | "code_block":
                     self._write_code(token.content.rstrip("\n").split("\n"))
                 case "hr":
-                    self._write("———")
+                    self._write_lines("———")
                 case "table_open":
                     end = next(i for i in range(at, len(tokens)) if tokens[i].type == "table_close")
-                    self._write_code(_table(tokens[at:end]))
+                    self._write_code(_render_table(tokens[at:end]))
                     at = end
                 case _:
-                    self._nest(token)
+                    self._write_nesting(token)
             if token.type in ("paragraph_close", "heading_close") and not token.hidden:
-                self._gap()
+                self._write_gap()
             at += 1
         return "\n".join(self._lines)
 
-    def _nest(self, token: Token) -> None:
+    def _write_nesting(self, token: Token) -> None:
         """Begin or end a list, an item of one, or a quotation."""
         match token.type:
             case "bullet_list_open":
@@ -190,24 +193,24 @@ class _Mrkdwn:
             case "bullet_list_close" | "ordered_list_close":
                 self._numbers.pop()
                 if not self._numbers:
-                    self._gap()
+                    self._write_gap()
             case "list_item_open":
                 number = self._numbers[-1]
-                self._begin("• " if number is None else f"{number}. ", "    ")
+                self._open_block("• " if number is None else f"{number}. ", "    ")
                 self._numbers[-1] = None if number is None else number + 1
             case "blockquote_open":
-                self._begin("> ", "> ")
+                self._open_block("> ", "> ")
             case "list_item_close" | "blockquote_close":
                 self._first.pop()
                 self._rest.pop()
                 if token.type == "blockquote_close":
-                    self._gap()
+                    self._write_gap()
 
-    def _begin(self, first: str, rest: str) -> None:
+    def _open_block(self, first: str, rest: str) -> None:
         self._first.append(first)
         self._rest.append(rest)
 
-    def _write(self, text: str) -> None:
+    def _write_lines(self, text: str) -> None:
         for line in text.split("\n"):
             self._lines.append("".join(self._first) + line)
             self._first = list(self._rest)
@@ -216,80 +219,80 @@ class _Mrkdwn:
         """Write a block of code at the left edge, where alone Slack knows it."""
         shown = [line.translate(_QUOTING_CODE).translate(_SLACK) for line in lines]
         self._lines += ["```", *shown, "```"]
-        self._gap()
+        self._write_gap()
 
-    def _gap(self) -> None:
+    def _write_gap(self) -> None:
         if self._lines and self._lines[-1]:
             self._lines.append("")
 
-    def _inline(self, tokens: Sequence[Token], *, bold: bool) -> str:
+    def _render_inline(self, tokens: Sequence[Token], *, bold: bool) -> str:
         marks = {"strong": "" if bold else "*", "em": "_", "s": "~"}
         parts = ["*"] if bold else []
         for token in tokens:
             match token.type:
                 case "text":
-                    parts += _inert(visible(token.content))
+                    parts += _iter_inert_parts(remove_invisible(token.content))
                 case "code_inline":
-                    parts.append(_code(visible(token.content).translate(_SLACK)))
+                    parts.append(_render_code_span(remove_invisible(token.content).translate(_SLACK)))
                 case "softbreak" | "hardbreak":
                     parts.append(" " if bold else "\n")
                 case "citation":
-                    parts.append(self._marker(token))
+                    parts.append(self._render_marker(token))
                 case _ if token.nesting:
                     parts.append(marks.get(token.type.removesuffix("_open").removesuffix("_close"), ""))
-        return _joined([*parts, "*"] if bold else parts)
+        return _join_parts([*parts, "*"] if bold else parts)
 
-    def _marker(self, token: Token) -> str:
+    def _render_marker(self, token: Token) -> str:
         if self._base is None:
             return token.content
-        return _slack_link(self._cited[token.meta["number"]], self._base, token.content)
+        return _render_link(self._cited[token.meta["number"]], self._base, token.content)
 
 
-def _slack_link(cited: Cited, base: str, shown: str) -> str:
-    return f"<{base.rstrip('/')}{cited.page_address.translate(_SLACK)}|{_unlinked(shown).replace('|', '¦')}>"
+def _render_link(cited: CitedSpan, base: str, shown: str) -> str:
+    return f"<{base.rstrip('/')}{cited.page_address.translate(_SLACK)}|{_escape_links(shown).replace('|', '¦')}>"
 
 
-def _inert(text: str) -> Iterator[str]:
+def _iter_inert_parts(text: str) -> Iterator[str]:
     """Yield the parts of a plain text in which Slack finds no link, mention, channel or code."""
-    text, at = _unlinked(text), 0
+    text, at = _escape_links(text), 0
     for match in _NAME.finditer(text):
         yield text[at : match.start()]
-        yield _code(match[0])
+        yield _render_code_span(match[0])
         at = match.end()
     yield text[at:]
 
 
-def _without_addresses(text: str) -> str:
+def _break_addresses(text: str) -> str:
     # guard: slack-addresses-broken
     return _ADDRESS.sub(lambda match: match[0].replace(":", "[:]").replace(".", "[.]"), text)
 
 
-def _unlinked(text: str) -> str:
-    text = _without_addresses(text.translate(_QUOTING_CODE))
+def _escape_links(text: str) -> str:
+    text = _break_addresses(text.translate(_QUOTING_CODE))
     # guard: slack-controls-escaped
     return _MENTION.sub(lambda match: "＠" if match[0] == "@" else "＃", text).translate(_SLACK)
 
 
-def _code(escaped: str) -> str:
+def _render_code_span(escaped: str) -> str:
     shown = escaped.translate(_QUOTING_CODE).strip()
     return f"`{shown}`" if shown else ""
 
 
-def _joined(parts: Iterable[str]) -> str:
+def _join_parts(parts: Iterable[str]) -> str:
     """Join parts of a line, with a space where code touches a word, a link or other code: Slack would not know it."""
     text = ""
     for part in filter(None, parts):
         last, first = text[-1:], part[0]
-        touches = (first == "`" and (last == "`" or _is_wordy(last))) or (last == "`" and _is_wordy(first))
+        touches = (first == "`" and (last == "`" or _is_word_char(last))) or (last == "`" and _is_word_char(first))
         text += f" {part}" if touches else part
     return text
 
 
-def _is_wordy(char: str) -> bool:
+def _is_word_char(char: str) -> bool:
     return char.isalnum() or char in ("_", "<", ">")
 
 
-def _table(tokens: Sequence[Token]) -> list[str]:
+def _render_table(tokens: Sequence[Token]) -> list[str]:
     """Return the lines of a table, with columns of equal width; Slack has no tables."""
     rows: list[list[str]] = []
     for token in tokens:

@@ -8,15 +8,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.admission.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
-from api.admission.idempotency import ClaimedRequest, claimed
+from api.admission.idempotency import ClaimedRequest, get_claim
 from api.admission.services import Services
-from api.answers.answer_events import AnswerEvents
-from api.answers.answer_work import AnswerWork, begin_run
-from api.answers.asking import Asking, rendered, require_collections, shown
+from api.answers.answer_events import AnswerEventWriter
+from api.answers.answer_work import AnswerWork, start_run
+from api.answers.asking import CallerQuestion, build_visible_answer, render_in_forms, require_collections
 from api.answers.conversation_schemas import RowPage
-from api.answers.estimating import EstimateOut, estimated
+from api.answers.estimating import EstimateOut, estimate_question
 from api.answers.forms import Form
-from api.answers.rows_behind import parts_behind, rows_behind
+from api.answers.rows_behind import load_source_rows, select_row_ranges
 from api.answers.run_schemas import RunWithAnswerOut
 from api.answers.schemas import AnswerOut, QuestionIn
 from api.http import sse
@@ -65,16 +65,16 @@ async def ask(
     With an `Idempotency-Key` that was sent before, it is the answer that there was then, of a stream with the text in
     one piece. A complete answer is kept, for 30 days if the service is not set otherwise, or with its conversation.
     """
-    claim = claimed(request)
+    claim = get_claim(request)
     await run_in_threadpool(require_collections, served, caller, body.collections, claim)
-    asking = await run_in_threadpool(Asking, served, caller, body, claim)
+    asking = await run_in_threadpool(CallerQuestion, served, caller, body, claim)
     if body.background:
-        return await run_in_threadpool(_begin, served, caller, body, asking, claim)
-    place.leave()  # an answer has a thread of its own
+        return await run_in_threadpool(_start_background_run, served, caller, body, asking, claim)
+    place.release()  # an answer has a thread of its own
     work = AnswerWork(request, served, caller, threads, asking)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
-        return await work.streamed(AnswerEvents(asking.keep))
-    answer = await work.waited_for()
+        return await work.stream(AnswerEventWriter(asking.save_answer))
+    answer = await work.wait_for_answer()
     return Response(status_code=CLIENT_CLOSED_REQUEST) if answer is None else answer
 
 
@@ -86,7 +86,7 @@ def estimate(body: QuestionIn, caller: Asker, served: Served) -> EstimateOut:
     then refused with `confirmation_required`.
     """
     require_collections(served, caller, body.collections)
-    return estimated(served, body, body.scope(caller))
+    return estimate_question(served, body, body.build_scope(caller))
 
 
 @router.get("/{answer_id}")
@@ -97,8 +97,8 @@ def one(
 
     The answer of a run has the run's id. `render` adds its text as `html`, as `mrkdwn`, or as both.
     """
-    kept = served.answers.conversations.answer(caller.tenant_id, answer_id, caller.sees_only)
-    return rendered(served, shown(served, caller, kept), render or ())
+    kept = served.answers.conversations.load_answer(caller.tenant_id, answer_id, caller.visible_owner)
+    return render_in_forms(served, build_visible_answer(served, caller, kept), render or ())
 
 
 @router.get("/{answer_id}/rows")
@@ -116,21 +116,21 @@ def rows(
     With `row`, counted from 1, and `column`, from 0, only those behind one number of the answer's table:
     `table.records` says where they are known.
     """
-    kept = served.answers.conversations.answer(caller.tenant_id, answer_id, caller.sees_only)
-    parts = parts_behind(kept, row, column)
+    kept = served.answers.conversations.load_answer(caller.tenant_id, answer_id, caller.visible_owner)
+    parts = select_row_ranges(kept, row, column)
     total, begin = sum(map(len, parts)), decode_cursor(cursor)
     more = encode_cursor(begin + limit) if begin + limit < total else None
-    return RowPage(rows=rows_behind(served, caller, parts, begin, limit), total=total, next_cursor=more)
+    return RowPage(rows=load_source_rows(served, caller, parts, begin, limit), total=total, next_cursor=more)
 
 
 @router.delete("/{answer_id}", status_code=204)
 def delete(answer_id: str, caller: Asker, served: Served) -> None:
     """Delete a kept answer: its conversation goes on without it, and a run that made it no longer has one."""
-    served.answers.conversations.delete_answer(caller.tenant_id, answer_id, caller.sees_only)
+    served.answers.conversations.delete_answer(caller.tenant_id, answer_id, caller.visible_owner)
 
 
-def _begin(
-    served: Services, caller: Principal, body: QuestionIn, asking: Asking, claim: ClaimedRequest | None
+def _start_background_run(
+    served: Services, caller: Principal, body: QuestionIn, asking: CallerQuestion, claim: ClaimedRequest | None
 ) -> Response:
     """Queue a run. Work that needs a model, including the choice of a strategy, is left to the worker."""
     if body.stream:
@@ -138,6 +138,6 @@ def _begin(
             "An answer is made in the background or streamed, not both.",
             hint="Ask with `background` alone, and follow GET /v1/runs/{id}/events.",
         )
-    run = begin_run(served, caller, body, asking, claim.id if claim else None)
-    out = RunWithAnswerOut.of(run).model_dump(mode="json")
+    run = start_run(served, caller, body, asking, claim.id if claim else None)
+    out = RunWithAnswerOut.from_run(run).model_dump(mode="json")
     return JSONResponse(out, 202, {"Location": f"/v1/runs/{run.id}"})

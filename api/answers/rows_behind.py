@@ -7,14 +7,14 @@ from api.admission.services import Services
 from api.answers.conversation_schemas import RowOut
 from api.http.problems import BadRequestError
 from ingest.storage.accounts.records import Principal
-from ingest.storage.answers.records import ITS_SECTIONS, KeptAnswer, RowRanges
-from rlm.answers import as_json
-from rlm.corpus.corpus import section_spans
+from ingest.storage.answers.records import ITS_SECTIONS, RowRanges, StoredAnswer
+from rlm.answers import convert_to_json
+from rlm.corpus.corpus import iter_section_spans
 
 _BEGINNING_CHARS = 1_000
 
 
-def parts_behind(kept: KeptAnswer, row: int | None, column: int | None) -> Sequence[RowRanges]:
+def select_row_ranges(kept: StoredAnswer, row: int | None, column: int | None) -> Sequence[RowRanges]:
     """Return the records behind an answer, or those behind one row or cell of its table.
 
     A cell that names none of its own rests on those of its row. Raises `BadRequestError` where none are known.
@@ -33,7 +33,7 @@ def parts_behind(kept: KeptAnswer, row: int | None, column: int | None) -> Seque
     return found[column] if column in found else found[None]
 
 
-def rows_behind(
+def load_source_rows(
     served: Services, caller: Principal, parts: Sequence[RowRanges], begin: int, limit: int
 ) -> list[RowOut]:
     """Return `limit` records from number `begin` on, counted from 0.
@@ -41,31 +41,31 @@ def rows_behind(
     Those of gone versions, and of documents closed to the caller, have no contents.
     """
     named = {each.document_id for each in parts}
-    deleted = served.answers.conversations.withheld_documents(named, caller.readers)
+    deleted = served.answers.conversations.list_withheld_documents(named, caller.readers)
     found: list[RowOut] = []
-    for part, numbers in _page(parts, begin, limit):
+    for part, numbers in _iter_page(parts, begin, limit):
         gone = part.document_id in deleted
-        found += [_gone(part, number) for number in numbers] if gone else _read(served, part, numbers)
+        found += [_build_gone_row(part, number) for number in numbers] if gone else _read_rows(served, part, numbers)
     return found
 
 
-def _page(parts: Sequence[RowRanges], begin: int, limit: int) -> Iterator[tuple[RowRanges, list[int]]]:
+def _iter_page(parts: Sequence[RowRanges], begin: int, limit: int) -> Iterator[tuple[RowRanges, list[int]]]:
     """Yield the numbers of the page, table by table."""
     end = begin + limit
     for part in parts:
         if begin < min(len(part), end):
-            yield part, list(islice(part.numbers(), begin, end))
+            yield part, list(islice(part.iter_numbers(), begin, end))
         begin, end = max(0, begin - len(part)), end - len(part)
         if end <= 0:
             return
 
 
-def _read(served: Services, part: RowRanges, numbers: list[int]) -> list[RowOut]:
+def _read_rows(served: Services, part: RowRanges, numbers: list[int]) -> list[RowOut]:
     if part.table < 0:
-        return [_read_text(served, part, number) for number in numbers]
-    tables = served.contents.tables.tables(part.version_id)
+        return [_read_text_row(served, part, number) for number in numbers]
+    tables = served.contents.tables.load_tables(part.version_id)
     if part.table >= len(tables):  # the document was replaced, and nothing reads its former version any more
-        return [_gone(part, number) for number in numbers]
+        return [_build_gone_row(part, number) for number in numbers]
     names = [column.name for column in tables[part.table].columns]
     return [
         RowOut(
@@ -76,26 +76,26 @@ def _read(served: Services, part: RowRanges, numbers: list[int]) -> list[RowOut]
             start=row.start,
             end=row.end,
             text=served.contents.texts.read(part.version_id, row.start, row.end),
-            values=dict(zip(names, as_json(row.values), strict=True)),
+            values=dict(zip(names, convert_to_json(row.values), strict=True)),
             place=served.asking.searcher.locate(part.version_id, row.start, row.end).words,
         )
-        for row in served.contents.tables.rows(part.version_id, part.table, numbers)
+        for row in served.contents.tables.load_rows(part.version_id, part.table, numbers)
     ]
 
 
-def _read_text(served: Services, part: RowRanges, number: int) -> RowOut:
+def _read_text_row(served: Services, part: RowRanges, number: int) -> RowOut:
     """Read the beginning of a document or section."""
-    document = served.documents.catalog.live({part.document_id}).get(part.document_id)
+    document = served.documents.catalog.load_live_documents({part.document_id}).get(part.document_id)
     try:
-        found = served.contents.texts.map(part.version_id)
+        found = served.contents.texts.load_map(part.version_id)
     except KeyError:
         document = None
     if document is None:
-        return _gone(part, number)
+        return _build_gone_row(part, number)
     start, end = 0, found.characters
     values = {"title": document.title or document.name, "name": document.name}
     if part.table == ITS_SECTIONS:
-        path, start, end = next(islice(section_spans(found), number - 1, None))
+        path, start, end = next(islice(iter_section_spans(found), number - 1, None))
         values = {"title": values["title"], "heading": " > ".join(path)}
     end = min(end, start + _BEGINNING_CHARS)
     return RowOut(
@@ -110,7 +110,7 @@ def _read_text(served: Services, part: RowRanges, number: int) -> RowOut:
     )
 
 
-def _gone(part: RowRanges, number: int) -> RowOut:
+def _build_gone_row(part: RowRanges, number: int) -> RowOut:
     return RowOut(
         document_id=part.document_id,
         version_id=part.version_id,

@@ -11,12 +11,12 @@ from api.documents.schemas import Reason
 from api.http.wire import Instant, Wire
 from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.quotas.records import NANODOLLARS
-from rlm.answers import as_json
+from rlm.answers import convert_to_json
 
 # Shown characters of a sub-call's reply; the log has all of it, for resuming.
-_SHOWN_CHARS = 2_000
+_MAX_REPLY_CHARS = 2_000
 # Members that are logged only for resuming.
-_UNSHOWN = frozenset({"found", "at"})
+_HIDDEN_MEMBERS = frozenset({"found", "at"})
 
 
 class RunUsageOut(Wire):
@@ -71,9 +71,9 @@ class RunOut(Wire):
     ended_at: Instant | None
 
     @classmethod
-    def of(cls, run: Run, *, queue_position: int | None = None, withheld: bool = False) -> Self:
+    def from_run(cls, run: Run, *, queue_position: int | None = None, withheld: bool = False) -> Self:
         """Make it from a run; one that is `withheld` does not show its progress, which names documents."""
-        return cls.from_records(run, **_computed(run, withheld=withheld), queue_position=queue_position)
+        return cls.from_records(run, **_compute_members(run, withheld=withheld), queue_position=queue_position)
 
 
 class RunWithAnswerOut(RunOut):
@@ -82,16 +82,18 @@ class RunWithAnswerOut(RunOut):
     answer: AnswerOut | None
 
     @classmethod
-    def of(
+    def from_run(
         cls, run: Run, *, queue_position: int | None = None, deleted: Collection[str] = (), withheld: bool = False
     ) -> Self:
         """Make it from a run; `deleted` are the ids of documents that are no longer shown."""
-        answer = _answer(run, deleted)
-        return cls.from_records(run, **_computed(run, withheld=withheld), queue_position=queue_position, answer=answer)
+        answer = _build_answer(run, deleted)
+        return cls.from_records(
+            run, **_compute_members(run, withheld=withheld), queue_position=queue_position, answer=answer
+        )
 
 
 # Kinds of events that say nothing of any document.
-_WITHOUT_TEXT = frozenset({"start", "resume", "paused", "budget", "raised", "end"})
+_TEXTLESS_KINDS = frozenset({"start", "resume", "paused", "budget", "raised", "end"})
 
 
 class MoreIn(Wire):
@@ -121,13 +123,13 @@ class RunEventOut(Wire):
     body: dict[str, Any]
 
     @classmethod
-    def of(cls, event: RunEvent, *, withheld: bool = False, whole: bool = False) -> Self:
+    def from_event(cls, event: RunEvent, *, withheld: bool = False, whole: bool = False) -> Self:
         """Make it from an event; `withheld` leaves out what may have come from documents, and says so.
 
         Replies of models are cut, unless the `whole` of them is wanted.
         """
-        is_open = not withheld or event.kind in _WITHOUT_TEXT
-        shown = as_json(_shown(event.body, whole=whole)) if is_open else {"withheld": True}
+        is_open = not withheld or event.kind in _TEXTLESS_KINDS
+        shown = convert_to_json(_shorten_body(event.body, whole=whole)) if is_open else {"withheld": True}
         return cls(sequence=event.sequence, kind=event.kind, at=event.created_at, body=shown)
 
 
@@ -147,14 +149,14 @@ class RunEventPage(Wire):
     next_cursor: str | None
 
 
-def _computed(run: Run, *, withheld: bool) -> dict[str, Any]:
+def _compute_members(run: Run, *, withheld: bool) -> dict[str, Any]:
     coverage = (run.answer or {}).get("coverage")
     scope = None
     if run.scope_documents is not None:
         scope = ScopeOut(documents=run.scope_documents, characters=run.scope_characters or 0)
     return {
         "history": len(run.history),
-        "progress": None if withheld or not run.progress else as_json(run.progress),
+        "progress": None if withheld or not run.progress else convert_to_json(run.progress),
         "usage": RunUsageOut.from_records(run.spent, dollars=run.spent.nanodollars / NANODOLLARS),
         "scope": scope,
         "coverage": coverage and CoverageOut.model_validate(coverage, extra="ignore"),
@@ -162,15 +164,15 @@ def _computed(run: Run, *, withheld: bool) -> dict[str, Any]:
     }
 
 
-def _answer(run: Run, deleted: Collection[str]) -> AnswerOut | None:
+def _build_answer(run: Run, deleted: Collection[str]) -> AnswerOut | None:
     if run.answer is None:
         return None
-    return AnswerOut.of_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=deleted)
+    return AnswerOut.from_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=deleted)
 
 
-def _shown(body: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
-    shown = {name: value for name, value in body.items() if name not in _UNSHOWN}
+def _shorten_body(body: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
+    shown = {name: value for name, value in body.items() if name not in _HIDDEN_MEMBERS}
     text = shown.get("text")
-    if not whole and isinstance(text, str) and len(text) > _SHOWN_CHARS:
-        shown |= {"text": text[:_SHOWN_CHARS], "characters": len(text)}
+    if not whole and isinstance(text, str) and len(text) > _MAX_REPLY_CHARS:
+        shown |= {"text": text[:_MAX_REPLY_CHARS], "characters": len(text)}
     return shown

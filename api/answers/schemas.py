@@ -9,11 +9,11 @@ from pydantic import Field, computed_field, model_validator
 from api.answers.forms import Form
 from api.http.wire import Wire
 from ingest.storage.accounts.records import Principal
-from ingest.storage.answers.records import KeptAnswer
-from ingest.storage.documents.filters import conditions
+from ingest.storage.answers.records import StoredAnswer
+from ingest.storage.documents.filters import parse_conditions
 from rlm.answers import AnswerStatus, Check
 from rlm.llm.budgets import Limits
-from rlm.requests import AnswerScope, Message, StrategyName, Wanted
+from rlm.requests import AnswerOptions, AnswerScope, EarlierMessage, StrategyName
 
 
 class BudgetIn(Wire):
@@ -29,7 +29,7 @@ class BudgetIn(Wire):
     dollars: Decimal | None = Field(None, ge=0)
     seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
 
-    def limits(self) -> Limits:
+    def to_limits(self) -> Limits:
         return Limits(
             self.calls, self.prompt_tokens, self.completion_tokens, self.dollars, self.seconds, tokens=self.tokens
         )
@@ -81,7 +81,7 @@ class QuestionIn(Wire):
     render: list[Form] = Field(default_factory=list, max_length=2)
 
     @model_validator(mode="after")
-    def _one_question(self) -> Self:
+    def _require_one_question(self) -> Self:
         if (self.question is None) == (not self.messages):
             raise ValueError("send either `question` or `messages`")
         if self.messages and self.conversation is not None:
@@ -98,19 +98,19 @@ class QuestionIn(Wire):
         return self.messages[-1].content if self.question is None else self.question
 
     @property
-    def said_before(self) -> tuple[Message, ...]:
+    def said_before(self) -> tuple[EarlierMessage, ...]:
         """The messages before the question; none for a kept conversation."""
-        return tuple(Message(each.role, each.content.replace("\0", " ")) for each in self.messages[:-1])
+        return tuple(EarlierMessage(each.role, each.content.replace("\0", " ")) for each in self.messages[:-1])
 
-    def scope(self, caller: Principal) -> AnswerScope:
+    def build_scope(self, caller: Principal) -> AnswerScope:
         """Return what the caller asks about, as far as it may see that. Raises `FilterError`."""
-        conditions(self.filters)
+        parse_conditions(self.filters)
         named = tuple(self.collections), tuple(self.documents)
         return AnswerScope(caller.tenant_id, *named, self.filters, caller.readers)
 
-    def wanted(self) -> Wanted:
-        budget = self.budget.limits() if self.budget else None
-        return Wanted(self.strategy, self.confirm, budget, self.every_record)
+    def build_options(self) -> AnswerOptions:
+        budget = self.budget.to_limits() if self.budget else None
+        return AnswerOptions(self.strategy, self.confirm, budget, self.every_record)
 
 
 class QuoteOut(Wire):
@@ -324,31 +324,31 @@ class AnswerOut(Wire):
     mrkdwn: str | None = None
 
     @classmethod
-    def of(cls, kept: KeptAnswer, deleted: Collection[str] = ()) -> "AnswerOut":
+    def from_kept_answer(cls, kept: StoredAnswer, deleted: Collection[str] = ()) -> "AnswerOut":
         """Make it from a kept answer; `deleted` are the ids of documents that are no longer shown."""
-        return cls.of_body(kept.body, identifier=kept.id, conversation=kept.conversation_id, deleted=deleted)
+        return cls.from_body(kept.body, identifier=kept.id, conversation=kept.conversation_id, deleted=deleted)
 
     @classmethod
-    def of_body(
+    def from_body(
         cls, body: Mapping[str, Any], *, identifier: str | None, conversation: str | None, deleted: Collection[str] = ()
     ) -> "AnswerOut":
-        """Make it from the JSON of an answer, as `rlm.answers.answer_json` writes it.
+        """Make it from the JSON of an answer, as `rlm.answers.build_answer_json` writes it.
 
         Members that the next release has added are left out: during an upgrade both read what either keeps.
         """
-        shown = _without(body, deleted) if deleted else body
-        named = {"id": identifier, "conversation": conversation, "citations": _with_quotes(shown)}
+        shown = _redact_documents(body, deleted) if deleted else body
+        named = {"id": identifier, "conversation": conversation, "citations": _build_citations(shown)}
         # guard: answer-of-next-release
         return cls.model_validate({**shown, **named}, extra="ignore")
 
 
-def cited_documents(body: Mapping[str, Any]) -> set[str]:
+def extract_cited_documents(body: Mapping[str, Any]) -> set[str]:
     """Return the documents that an answer names: those it quotes, and those in which something was found."""
     named = [*body["citations"], *body["searched"]["documents"]]
     return {each["document_id"] for each in named}
 
 
-def _with_quotes(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _build_citations(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the citations of an answer, each with the different quotes that its sentences have from it."""
     quotes: dict[int, dict[tuple[int, int], Any]] = {each["number"]: {} for each in body["citations"]}
     for each in (quote for sentence in body["sentences"] for quote in sentence["quotes"]):
@@ -357,7 +357,7 @@ def _with_quotes(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**each, "quotes": list(quotes[each["number"]].values())} for each in body["citations"]]
 
 
-def _without(body: Mapping[str, Any], deleted: Collection[str]) -> dict[str, Any]:
+def _redact_documents(body: Mapping[str, Any], deleted: Collection[str]) -> dict[str, Any]:
     """Return an answer without titles and quotations of deleted documents, and without values computed from them."""
     nothing = {"title": "", "heading_path": [], "place": "", "quote": "", "deleted": True}
     gone = {each["number"] for each in body["citations"] if each["document_id"] in deleted}

@@ -37,9 +37,9 @@ def listing(
     `action` is such as `document.deleted`, `object` such as `document:` and its id, and `by` the id of the key or the
     name of the user who did it.
     """
-    wanted = _filter(caller, action, object, by, since, until)
+    wanted = _build_filter(caller, action, object, by, since, until)
     before = decode_cursor(cursor) if cursor else None
-    found = served.events.audit.latest(wanted, before=before, limit=limit + 1)
+    found = served.events.audit.list_latest(wanted, before=before, limit=limit + 1)
     more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
     return AuditPage(entries=[AuditEntryOut.from_records(entry) for entry in found[:limit]], next_cursor=more)
 
@@ -58,7 +58,7 @@ def verification(
         noted = None if anchor is None else Anchor.parse(anchor)
     except ValueError as error:
         raise BadRequestError("The anchor is no number and hash.", hint="Send a `head` as it was shown.") from error
-    return VerificationOut.of(served.events.audit.verify_for(caller.tenant_id, noted))
+    return VerificationOut.from_verification(served.events.audit.verify_for_tenant(caller.tenant_id, noted))
 
 
 @router.get("/export", response_class=StreamingResponse, responses={200: {"content": {_LINES: {}}}})
@@ -75,14 +75,17 @@ def export(
 
     The header `Leadline-Audit-Head` names the last of the tenant's entries: note it to find a cut end later.
     """
-    wanted, head = _filter(caller, action, object, by, since, until), served.events.audit.head_of(caller.tenant_id)
-    entries = served.events.audit.entries(wanted, through=head.sequence)
+    wanted, head = (
+        _build_filter(caller, action, object, by, since, until),
+        served.events.audit.load_tenant_head(caller.tenant_id),
+    )
+    entries = served.events.audit.iter_entries(wanted, through=head.sequence)
     headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Leadline-Audit-Head": str(head)}
-    lines = (json.dumps(entry.as_json()) + "\n" for entry in entries)
+    lines = (json.dumps(entry.to_json()) + "\n" for entry in entries)
     return StreamingResponse(lines, media_type=_LINES, headers=headers)
 
 
-def _filter(
+def _build_filter(
     caller: Principal,
     action: str | None,
     object: str | None,

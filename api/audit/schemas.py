@@ -5,7 +5,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from api.http.wire import Instant, Wire
-from ingest.storage.audit.records import ActorKind, Verification
+from ingest.storage.audit.records import ActorKind, ChainVerification
 
 
 class ActorOut(Wire):
@@ -59,5 +59,5 @@ class VerificationOut(Wire):
     faults: list[FaultOut]
 
     @classmethod
-    def of(cls, found: Verification) -> Self:
+    def from_verification(cls, found: ChainVerification) -> Self:
         return cls.from_records(found, head=str(found.head))

@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from api.admission.services import DEFAULT_TENANT, Answers, Asking, Services
-from api.build.composition import make_services, open_asking, quota_defaults
+from api.admission.services import DEFAULT_TENANT, AnswerService, QueryServices, Services
+from api.build.composition import build_services, open_query_services, parse_quota_defaults
 from api.build.language_model import open_language_model
 from api.settings.record import record_settings
 from api.settings.settings import Settings
 from retrieval.models.store import ModelStore
 from rlm.llm.port import LanguageModel
-from workers.cluster import OpenAnswers, OpenEncoders, configured_encoders, open_parts
+from workers.cluster import OpenAnswers, OpenEncoders, open_cluster_parts, open_configured_encoders
 from workers.enqueue.celery_app import make_app
 from workers.enqueue.celery_doorbell import CeleryDoorbell
-from workers.parts import Parts
+from workers.parts import ServiceParts
 from workers.settings import ClusterSettings
 
 
@@ -22,7 +22,7 @@ def open_cluster(
     settings: Settings,
     cluster: ClusterSettings,
     *,
-    open_encoders: OpenEncoders = configured_encoders,
+    open_encoders: OpenEncoders = open_configured_encoders,
     language_model: LanguageModel | None = None,
 ) -> Iterator[Services]:
     """Open the services of one API process; any number of them may run on the same servers.
@@ -30,9 +30,9 @@ def open_cluster(
     Raises errors that keep it from starting, in words. The broker may be away: uploads are still accepted.
     """
     with ExitStack() as stack:
-        defaults = quota_defaults(settings)
+        defaults = parse_quota_defaults(settings)
         parts = stack.enter_context(
-            open_parts(
+            open_cluster_parts(
                 cluster,
                 open_encoders=open_encoders,
                 tenant_quotas=defaults["tenant_defaults"],
@@ -43,10 +43,10 @@ def open_cluster(
         record_settings(parts.stores.events.audit, "api", settings, cluster)
         doorbell = CeleryDoorbell(make_app(cluster.redis_url.get_secret_value()))
         stack.callback(doorbell.close)
-        services = make_services(
+        services = build_services(
             settings,
             parts,
-            _open_asking(settings, parts, language_model, stack),
+            _open_query_services(settings, parts, language_model, stack),
             doorbell,
             stack,
             database_url=cluster.database_url.get_secret_value(),
@@ -58,19 +58,21 @@ def open_cluster(
             services.accepting = False
 
 
-def cluster_answers(settings: Settings, *, language_model: LanguageModel | None = None) -> OpenAnswers:
+def build_answers_opener(settings: Settings, *, language_model: LanguageModel | None = None) -> OpenAnswers:
     """Return how a worker opens its answering for background runs: as the API does."""
 
     @contextmanager
-    def open_answers(parts: Parts) -> Iterator[Answers]:
+    def open_answers(parts: ServiceParts) -> Iterator[AnswerService]:
         with ExitStack() as stack:
-            yield _open_asking(settings, parts, language_model, stack).answering
+            yield _open_query_services(settings, parts, language_model, stack).answering
 
     return open_answers
 
 
-def _open_asking(settings: Settings, parts: Parts, language_model: LanguageModel | None, stack: ExitStack) -> Asking:
+def _open_query_services(
+    settings: Settings, parts: ServiceParts, language_model: LanguageModel | None, stack: ExitStack
+) -> QueryServices:
     """Open searching and answering; a given language model is closed with the rest."""
     language_model = language_model or open_language_model(settings, ModelStore(settings.models))
     stack.callback(language_model.close)
-    return open_asking(settings, parts, language_model, stack)
+    return open_query_services(settings, parts, language_model, stack)

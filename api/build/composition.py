@@ -8,8 +8,8 @@ from typing import TypedDict
 
 from api.admission.meter import Meter
 from api.admission.request_rates import RequestRates
-from api.admission.services import Admission, Asking, DocumentWork, Health, Services, Tokens
-from api.build.language_model import model_costs, model_is_free, open_helpers, open_reranking
+from api.admission.services import Admission, DocumentServices, Health, QueryServices, Services, TokenChecker
+from api.build.language_model import has_priced_model, is_model_free, open_helpers, open_reranking
 from api.documents.page_images import PageImages
 from api.settings.oidc import OidcSettings
 from api.settings.settings import Settings
@@ -26,9 +26,9 @@ from ingest.storage.quotas.store import Quotas
 from retrieval.models.store import ModelStore
 from retrieval.search.query_cache import CachedSearcher
 from retrieval.search.search import Searcher
-from retrieval.search.visibility import KeptVisibility
-from rlm.answering import Answering
-from rlm.build import Parts as AnswerParts
+from retrieval.search.visibility import CachedVisibility
+from rlm.answering import AnswerPipeline
+from rlm.build import PipelineParts
 from rlm.checking.checker import CheckMode
 from rlm.llm.port import LanguageModel
 from rlm.llm.scheduler import SubCallScheduler
@@ -36,8 +36,8 @@ from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
 from rlm.tables.sql import SqlEngine
 from workers.enqueue import Doorbell
-from workers.parts import Parts
-from workers.tasks.access import ReadersWriter
+from workers.parts import ServiceParts
+from workers.tasks.access import ReaderSync
 from workers.tasks.deletion import Deleter
 
 
@@ -48,7 +48,7 @@ class IdentityProviderSettingsError(LeadlineError):
     default_hint = "Install the extra, `pip install 'leadline[oidc]'`, or leave LEADLINE_OIDC_ISSUER out."
 
 
-def open_tokens(settings: OidcSettings, identities: Identities) -> Tokens | None:
+def open_token_checker(settings: OidcSettings, identities: Identities) -> TokenChecker | None:
     """Return what checks tokens, or None without a provider. Raises `IdentityProviderSettingsError`."""
     if settings.oidc_issuer is None:
         return None
@@ -66,7 +66,7 @@ class QuotaDefaults(TypedDict):
     key_defaults: Mapping[Quota, int]
 
 
-def quota_defaults(settings: Settings) -> QuotaDefaults:
+def parse_quota_defaults(settings: Settings) -> QuotaDefaults:
     """Read the limits that the settings name."""
     return {
         "tenant_defaults": parse_quotas(settings.tenant_quotas),
@@ -80,13 +80,15 @@ def open_meter(settings: Settings, quotas: Quotas, stack: ExitStack, *, redis_ur
         quotas,
         RequestRates(redis_url),
         answer_tokens=settings.answer_tokens,
-        model_is_free=model_is_free(settings),
+        model_is_free=is_model_free(settings),
     )
     stack.callback(meter.close)
     return meter
 
 
-def open_asking(settings: Settings, parts: Parts, language_model: LanguageModel, stack: ExitStack) -> Asking:
+def open_query_services(
+    settings: Settings, parts: ServiceParts, language_model: LanguageModel, stack: ExitStack
+) -> QueryServices:
     """Open searching and answering, which are closed with `stack`."""
     reranking = open_reranking(settings, ModelStore(settings.models))
     if reranking is not None:
@@ -95,37 +97,37 @@ def open_asking(settings: Settings, parts: Parts, language_model: LanguageModel,
     catalog, contents = stores.documents.catalog, stores.contents
     bare = Searcher(
         generations,
-        KeptVisibility(catalog),
+        CachedVisibility(catalog),
         contents.texts,
         reranking,
         contents.tables,
-        found_nothing=parts.index_checks.after_nothing,
+        found_nothing=parts.index_checks.check_empty_search,
     )
     searcher = CachedSearcher(bare, catalog, max_bytes=settings.query_cache_bytes)
     sub_calls = SubCallScheduler(stores.answers.replies)
     stack.callback(sub_calls.close)
     sandbox = build_sandbox(settings.sandbox)
     stack.callback(sandbox.close)
-    answer_parts = AnswerParts(
+    answer_parts = PipelineParts(
         catalog=catalog,
         texts=contents.texts,
         tables=contents.tables,
         sql=SqlEngine(),
         sub_calls=sub_calls,
-        embedder=generations.encoder(),
+        embedder=generations.open_active_encoder(),
         sandbox=sandbox,
         access=catalog,
     )
     helpers = open_helpers(settings, stack)
-    answering = Answering(searcher, language_model, answer_parts, check=CheckMode(settings.check), helpers=helpers)
+    answering = AnswerPipeline(searcher, language_model, answer_parts, check=CheckMode(settings.check), helpers=helpers)
     rewriter = ModelRewriter(helpers.router or language_model, sub_calls)
-    return Asking(searcher, rewriter, answering, model_costs(settings))
+    return QueryServices(searcher, rewriter, answering, has_priced_model(settings))
 
 
-def make_services(
+def build_services(
     settings: Settings,
-    parts: Parts,
-    asking: Asking,
+    parts: ServiceParts,
+    asking: QueryServices,
     doorbell: Doorbell,
     stack: ExitStack,
     *,
@@ -137,26 +139,28 @@ def make_services(
     # Keys and health have connections of their own, so that they never wait for one behind work.
     door = open_database(database_url, pool_size=4)
     stack.callback(door.dispose)
-    accounts = Identities.of(door)
+    accounts = Identities.from_engine(door)
     admission = Admission(
         idempotency=IdempotencyKeys(door, kept_seconds=settings.idempotency_hours * 3_600),
         meter=open_meter(settings, parts.stores.usage.quotas, stack, redis_url=redis_url),
-        tokens=open_tokens(settings, accounts),
+        tokens=open_token_checker(settings, accounts),
         ballast=ballast,
     )
     return Services(
         settings=settings,
         stores=parts.stores,
         accounts=accounts,
-        slack=SlackStores.of(door),
+        slack=SlackStores.from_engine(door),
         admission=admission,
         asking=asking,
-        work=_document_work(settings, parts, doorbell, stack),
-        health=_health(parts, partial(ping, door)),
+        work=_build_document_services(settings, parts, doorbell, stack),
+        health=_build_health(parts, partial(ping, door)),
     )
 
 
-def _document_work(settings: Settings, parts: Parts, doorbell: Doorbell, stack: ExitStack) -> DocumentWork:
+def _build_document_services(
+    settings: Settings, parts: ServiceParts, doorbell: Doorbell, stack: ExitStack
+) -> DocumentServices:
     documents, contents, quotas = parts.stores.documents, parts.stores.contents, parts.stores.usage.quotas
     catalog, generations = documents.catalog, parts.index.generations
     page_images = PageImages(settings.parser_isolation)
@@ -166,29 +170,29 @@ def _document_work(settings: Settings, parts: Parts, doorbell: Doorbell, stack: 
         contents.blobs,
         documents.batches,
         max_bytes=settings.max_upload_bytes,
-        backlog=parts.stores.jobs.backlog,
+        backlog=parts.stores.jobs.count_backlog,
         max_backlog=settings.max_backlog,
         quotas=quotas,
     )
     redaction = parts.stores.answers.redaction
-    return DocumentWork(
+    return DocumentServices(
         intake=intake,
         file_intake=FileIntake(documents.files, contents.blobs, max_bytes=settings.max_upload_bytes, quotas=quotas),
         uploads=ResumableUploads(documents.partial_uploads, contents.blobs, intake),
         page_images=page_images,
         doorbell=doorbell,
-        delete=Deleter(catalog, redaction, generations, contents.texts, contents.blobs).delete,
-        settle=ReadersWriter(catalog, generations).settle,
-        remove_files=documents.file_removal.run,
+        delete=Deleter(catalog, redaction, generations, contents.texts, contents.blobs).delete_document,
+        settle=ReaderSync(catalog, generations).sync,
+        remove_files=documents.file_removal.remove_deleted_files,
     )
 
 
-def _health(parts: Parts, ping_catalog: Callable[[], None]) -> Health:
+def _build_health(parts: ServiceParts, ping_catalog: Callable[[], None]) -> Health:
     checked = parts.stores.generations
     return Health(
         ping=ping_catalog,
         require_index=parts.index.generations.require_ready,
-        index_state=lambda: checked.states.of(checked.records.active().id),
-        index_copies=checked.states.copies,
-        notices=parts.stores.operations.installation.notices,
+        index_state=lambda: checked.states.load_state(checked.records.load_active().id),
+        index_copies=checked.states.list_copies,
+        notices=parts.stores.operations.installation.load_notices,
     )

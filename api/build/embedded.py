@@ -14,7 +14,7 @@ from typing import IO
 import structlog
 
 from api.admission.services import DEFAULT_TENANT, Services
-from api.build.composition import make_services, open_asking, quota_defaults
+from api.build.composition import build_services, open_query_services, parse_quota_defaults
 from api.build.language_model import open_language_model
 from api.settings.record import record_settings
 from api.settings.settings import Settings
@@ -25,30 +25,30 @@ from ingest.storage.answers.replies import Replies
 from ingest.storage.audit.store import Audit
 from ingest.storage.ballast import Ballast
 from ingest.storage.blobs.opening import open_blobs
-from ingest.storage.blobs.store import translating_out_of_room
+from ingest.storage.blobs.store import translate_disk_errors
 from ingest.storage.build import Identities
-from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.db.database import build_sqlite_url, open_database
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.errors import DataFolderBusyError, StorageFullError
 from ingest.storage.feed.feed import LocalFeed
 from ingest.storage.jobs.jobs import Jobs
-from ingest.storage.operations.installation import Installation, refuse_foreign
+from ingest.storage.operations.installation import Installation, require_compatible_folder
 from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.operations.tenant_data import TenantData
 from ingest.storage.quotas.store import Quotas
-from ingest.storage.slack.store import Slack
-from ingest.storage.slack.usage import UsageByChannel
+from ingest.storage.slack.store import SlackStore
+from ingest.storage.slack.usage import ChannelUsage
 from retrieval import build
 from retrieval.encoders.port import Embedder
-from retrieval.encoders.registry import Encoders, only
+from retrieval.encoders.registry import Encoders, wrap_encoder
 from retrieval.index.generations import IndexStore
 from retrieval.models.store import ModelStore
 from rlm.llm.port import LanguageModel
 from workers.enqueue import ThreadDoorbell
 from workers.generations.builder import open_builder
-from workers.parts import Parts, parts_over
-from workers.tasks.access import ReadersWriter
+from workers.parts import ServiceParts, open_service_parts
+from workers.tasks.access import ReaderSync
 from workers.tasks.deletion import CollectTask
 from workers.tasks.embed import EmbedTask
 from workers.tasks.ingest import IngestTask
@@ -63,7 +63,7 @@ _START_BYTES = 1024**2
 log = structlog.get_logger(__name__)
 
 # Spent on missing digests every 20 seconds, so that reading and hashing texts takes at most a twentieth of one core.
-_FILLING_SECONDS = 1.0
+_DIGEST_STEP_SECONDS = 1.0
 
 
 @contextmanager
@@ -80,22 +80,22 @@ def open_embedded(
     given instead of those the settings name; they are closed with the rest.
     """
     with ExitStack() as stack:
-        stack.enter_context(owned(settings.home))
+        stack.enter_context(hold_data_folder(settings.home))
         _require_room_to_start(settings.home)
         ballast = Ballast(settings.home, settings.ballast_bytes, min_free_bytes=settings.min_free_bytes)
         models = ModelStore(settings.models)
-        encoders = encoders or (only(encoder) if encoder else build.encoders(models, settings))
+        encoders = encoders or (wrap_encoder(encoder) if encoder else build.build_encoders(models, settings))
         language_model = language_model or open_language_model(settings, models)
         stack.callback(language_model.close)
-        with translating_out_of_room():
+        with translate_disk_errors():
             services, workers = _assemble(settings, encoders, language_model, ballast, stack)
-        ballast.fill_up()
+        ballast.refill()
         workers.start()
         try:
             yield services
         finally:
             services.accepting = False
-            ballast.give_way()  # closing the index writes what is only in memory
+            ballast.shrink()  # closing the index writes what is only in memory
             workers.stop()
 
 
@@ -108,10 +108,10 @@ class OpenCatalog:
     identities: Identities
     replies: Replies
     quotas: Quotas
-    usage_by_channel: UsageByChannel
+    usage_by_channel: ChannelUsage
     audit: Audit
     tenants: TenantData
-    slack: Slack
+    slack: SlackStore
     installation: InstallationRecord
     digests: ContentDigests
 
@@ -131,24 +131,24 @@ def open_catalog(
     """
     if database_url is None:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database_url = sqlite_url(home / "catalog.sqlite")
+        database_url = build_sqlite_url(home / "catalog.sqlite")
     engine = open_database(database_url)
     try:
         if home != Path() and (settings is None or settings.blobs == "folder"):
-            refuse_foreign(InstallationRecord(engine), home / "blobs")
+            require_compatible_folder(InstallationRecord(engine), home / "blobs")
         catalog = Catalog(engine)
         catalog.ensure_tenant(DEFAULT_TENANT)
-        quotas = Quotas(engine, **quota_defaults(settings)) if settings else Quotas(engine)
+        quotas = Quotas(engine, **parse_quota_defaults(settings)) if settings else Quotas(engine)
         yield OpenCatalog(
             catalog,
             Jobs(engine),
-            Identities.of(engine),
+            Identities.from_engine(engine),
             Replies(engine),
             quotas,
-            UsageByChannel(engine),
+            ChannelUsage(engine),
             Audit(engine),
             TenantData(engine),
-            Slack(engine),
+            SlackStore(engine),
             InstallationRecord(engine),
             ContentDigests(engine),
         )
@@ -157,33 +157,35 @@ def open_catalog(
 
 
 @contextmanager
-def owned(home: Path) -> Iterator[None]:
+def hold_data_folder(home: Path) -> Iterator[None]:
     """Hold the data folder's lock, with room for what follows as far as the ballast reaches.
 
     Raises `DataFolderBusyError` while another process has it, `StorageReadOnlyError`, and `StorageFullError`.
     """
-    with translating_out_of_room():
+    with translate_disk_errors():
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (home / "lock").open("a+")
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise DataFolderBusyError(f"Leadline process {_owner(lock)} has the data folder {home} open.") from error
+            raise DataFolderBusyError(
+                f"Leadline process {_read_owner(lock)} has the data folder {home} open."
+            ) from error
         # guard: start-gets-room
-        Ballast(home).give_way()
-        with translating_out_of_room():
+        Ballast(home).shrink()
+        with translate_disk_errors():
             lock.truncate(0)
             lock.write(json.dumps({"pid": os.getpid()}))
             lock.flush()
         yield
 
 
-def owner(home: Path) -> int | None:
+def find_owner(home: Path) -> int | None:
     """Return the process that has the data folder open; None if no living one does."""
     try:
         with (home / "lock").open() as lock:
-            pid = int(_owner(lock))
+            pid = int(_read_owner(lock))
         os.kill(pid, 0)
     except (OSError, ValueError):
         return None
@@ -204,18 +206,18 @@ def _assemble(
     settings: Settings, encoders: Encoders, language_model: LanguageModel, ballast: Ballast, stack: ExitStack
 ) -> tuple[Services, WorkerThreads]:
     home = settings.home
-    url = sqlite_url(home / "catalog.sqlite")
-    defaults = quota_defaults(settings)
+    url = build_sqlite_url(home / "catalog.sqlite")
+    defaults = parse_quota_defaults(settings)
     crashed = False
 
     def open_store(installation: Installation) -> IndexStore:
         nonlocal crashed
         crashed = _mark_unclean(home, stack)  # all that a crash leaves unsettled is opened from here on
         reserve = settings.min_free_bytes if settings.ballast_bytes else None
-        return build.embedded_indexes(home, installation, min_free_bytes=reserve)
+        return build.build_embedded_store(home, installation, min_free_bytes=reserve)
 
     parts = stack.enter_context(
-        parts_over(
+        open_service_parts(
             url,
             LocalFeed(),
             partial(open_blobs, settings, home, min_free_bytes=settings.min_free_bytes),
@@ -232,64 +234,64 @@ def _assemble(
     stores.documents.catalog.ensure_tenant(DEFAULT_TENANT)
     blobs.discard_unfinished()
     record_settings(stores.events.audit, "embedded", settings)
-    generations.open()
-    _settle(parts, crashed=crashed)
+    generations.open_active()
+    _recover(parts, crashed=crashed)
 
     scratch = home / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)  # files left by a killed process
     scratch.mkdir()
-    deps = parts.worker_deps()
+    deps = parts.build_worker_deps()
 
-    def ingest_task() -> IngestTask:
+    def build_ingest_task() -> IngestTask:
         parser = ParserSandbox(settings.parser_limits, scratch=scratch, isolation=settings.parser_isolation)
         stack.callback(parser.close)
         return IngestTask(deps, parser, room=settings.entry_room, first_try_seconds=settings.first_try_seconds)
 
     doorbell = ThreadDoorbell()
-    asking = open_asking(settings, parts, language_model, stack)
+    asking = open_query_services(settings, parts, language_model, stack)
     workers = WorkerThreads(
         jobs,
-        [ingest_task() for _ in range(settings.parsers)],
+        [build_ingest_task() for _ in range(settings.parsers)],
         EmbedTask(deps),
         CollectTask(deps),
         doorbell,
-        has_room=blobs.has_room_to_work,
-        make_room=ballast.give_way,
+        has_room=blobs.has_space_to_work,
+        make_room=ballast.shrink,
         answer=RunTask(jobs, stores.answers.run_log, asking.answering),
         runs_at_once=settings.runs_at_once,
-        tidy=partial(_tidy, settings, parts),
-        remove_tenants=stores.operations.tenant_removal.step,
-        tell_webhooks=WebhookSender(stores.events.outbox, settings).step,
+        tidy=partial(_clean_up, settings, parts),
+        remove_tenants=stores.operations.tenant_removal.run_step,
+        tell_webhooks=WebhookSender(stores.events.outbox, settings).send_due,
         step_seconds=settings.task_seconds,
-        another_ingest=ingest_task,
+        another_ingest=build_ingest_task,
         settle=partial(_catch_up, parts, DigestFiller(stores.contents.digests, blobs), ballast),
         builds_first=generations.is_lost,
         open_builder=lambda stopping, slice_over: open_builder(stores.generations.records, deps, stopping, slice_over)[
             0
         ],
     )
-    return make_services(settings, parts, asking, doorbell, stack, database_url=url, ballast=ballast), workers
+    return build_services(settings, parts, asking, doorbell, stack, database_url=url, ballast=ballast), workers
 
 
-def _settle(parts: Parts, *, crashed: bool) -> None:
+def _recover(parts: ServiceParts, *, crashed: bool) -> None:
     """Settle what the last process left, with more to look at if it ended without closing."""
     if crashed:
         log.info("the last process ended without closing")
-        parts.stores.documents.catalog.unsettle()
-    parts.index_checks.at_open(crashed=crashed)
-    if (crashed or parts.rounds.due) and not parts.index.generations.is_lost():
+        parts.stores.documents.catalog.mark_readers_unsynced()
+    parts.index_checks.check_opened(crashed=crashed)
+    if (crashed or parts.rounds.is_due) and not parts.index.generations.is_lost():
         parts.rounds.run()
     recovered = parts.stores.jobs.recover(all_running=True)
     if recovered:
         log.info("jobs queued again after the last process ended", jobs=recovered)
 
 
-def _catch_up(parts: Parts, filler: DigestFiller, ballast: Ballast) -> None:
+def _catch_up(parts: ServiceParts, filler: DigestFiller, ballast: Ballast) -> None:
     """Fill up the ballast, update readers in the index, check an index that has just become active, add digests."""
-    ballast.fill_up()
-    ReadersWriter(parts.stores.documents.catalog, parts.index.generations).settle_all()
-    parts.index_checks.check_new()
-    filler.step(_FILLING_SECONDS)
+    ballast.refill()
+    ReaderSync(parts.stores.documents.catalog, parts.index.generations).sync_all()
+    parts.index_checks.check_unchecked()
+    filler.run_step(_DIGEST_STEP_SECONDS)
 
 
 def _mark_unclean(home: Path, stack: ExitStack) -> bool:
@@ -301,15 +303,15 @@ def _mark_unclean(home: Path, stack: ExitStack) -> bool:
     crashed = marker.exists()
     marker.touch()
 
-    def remove(kind: type[BaseException] | None, *_: object) -> None:
+    def remove_marker(kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             marker.unlink()
 
-    stack.push(remove)
+    stack.push(remove_marker)
     return crashed
 
 
-def _owner(lock: IO[str]) -> str:
+def _read_owner(lock: IO[str]) -> str:
     lock.seek(0)
     try:
         return str(json.loads(lock.read())["pid"])
@@ -317,8 +319,8 @@ def _owner(lock: IO[str]) -> str:
         return "(starting)"
 
 
-def _tidy(settings: Settings, parts: Parts) -> None:
+def _clean_up(settings: Settings, parts: ServiceParts) -> None:
     """Remove what was kept for its time, and compare the index with the catalog."""
-    parts.stores.operations.expiry.forget(settings.retention)
+    parts.stores.operations.expiry.delete_expired(settings.retention)
     expire_uploads(parts.stores.documents.partial_uploads, parts.stores.contents.blobs)
     parts.index_checks.run()

@@ -11,12 +11,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from api.build.embedded import owned, owner
+from api.build.embedded import find_owner, hold_data_folder
 from api.build.installation_access import open_installation
 from api.settings.settings import Settings
 from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.opening import open_blobs
-from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.db.database import build_sqlite_url, open_database
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.errors import DataFolderBusyError, GenerationStateError
@@ -24,7 +24,7 @@ from ingest.storage.generations.index_states import IndexStates
 from ingest.storage.generations.records import BuildProgress, Generation, GenerationState, IndexState
 from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.jobs.jobs import Jobs
-from ingest.storage.operations.installation import tie
+from ingest.storage.operations.installation import bind_installation
 from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.texts.texts import Texts
 from retrieval import build
@@ -35,15 +35,23 @@ from retrieval.index.generations import IndexStore
 from retrieval.index.open_generations import OpenGenerations
 from retrieval.index.port import Index
 from retrieval.models.store import ModelStore
-from workers.cluster import OpenEncoders, configured_encoders, open_parts
+from workers.cluster import OpenEncoders, open_cluster_parts, open_configured_encoders
 from workers.deps import WorkerDeps
 from workers.generations.builder import open_builder
 from workers.generations.switcher import GenerationSwitcher
 from workers.settings import ClusterSettings
-from workers.upkeep.index_checks import IndexChecks, copies_state, examine, live_copies
-from workers.upkeep.verify import Verified, Verifier
+from workers.upkeep.index_checks import IndexChecks, build_copies_state, examine_generation, fetch_live_copies
+from workers.upkeep.verify import VerificationResult, Verifier
 
-__all__ = ["IndexAccess", "Verified", "Watch", "copies_state", "look_at_copies", "look_at_index", "open_index_access"]
+__all__ = [
+    "IndexAccess",
+    "VerificationResult",
+    "Watch",
+    "build_copies_state",
+    "inspect_copies",
+    "inspect_index",
+    "open_index_access",
+]
 
 # Shows a build's progress: its state, and the finished chunks of a long document that are not yet counted.
 Watch = Callable[[BuildProgress, int], None]
@@ -70,18 +78,18 @@ class IndexAccess:
     checks: IndexChecks | None
     still_served: Callable[[], bool] = lambda: True
 
-    def switcher(self, watch: Watch) -> GenerationSwitcher:
-        return GenerationSwitcher(self.records, lambda: self._complete(watch))
+    def build_switcher(self, watch: Watch) -> GenerationSwitcher:
+        return GenerationSwitcher(self.records, lambda: self._complete_build(watch))
 
     def verify(
         self, generation: Generation, *, sample: int, seed: int, advanced: Callable[[int, int], None]
-    ) -> Verified:
+    ) -> VerificationResult:
         """Verify the index. Raises `DataFolderBusyError` while a service has the folder."""
         if self.deps is None or self.generations is None:
             raise DataFolderBusyError(
                 "A running service has the data folder and its index open.", hint="Stop it, and verify then."
             )
-        with self.generations.of(generation.id) as made:
+        with self.generations.use_generation(generation.id) as made:
             verifier = Verifier(self.catalog, self.records, self.deps.texts, made)
             return verifier.run(sample=sample, seed=seed, advanced=advanced)
 
@@ -90,80 +98,80 @@ class IndexAccess:
 
         Nobody may have noticed the loss yet: a service that cannot open its index does not check it.
         """
-        if self.checks is not None and (found := self.checks.look()).lost:
-            self.states.record(found)
-        choice = self.encoders.of(self.records.active().encoder)
-        return self.switcher(watch).rebuild(choice, self.sparse.fingerprint)
+        if self.checks is not None and (found := self.checks.inspect()).lost:
+            self.states.record_state(found)
+        choice = self.encoders.get_by_fingerprint(self.records.load_active().encoder)
+        return self.build_switcher(watch).rebuild(choice, self.sparse.fingerprint)
 
-    def copies(self) -> dict[int, Copies]:
+    def list_copies(self) -> dict[int, Copies]:
         """Return the copies of each generation's shards, for indexes on several nodes of a vector server."""
-        return live_copies(self.records, self.store)
+        return fetch_live_copies(self.records, self.store)
 
-    def repair(self, advanced: Callable[[int, int], None]) -> dict[int, Copies]:
+    def repair_copies(self, advanced: Callable[[int, int], None]) -> dict[int, Copies]:
         """Make the missing copies of every generation's shards; record how the copies are then, and return it.
 
         `advanced` is called with the number of complete copies of a generation and of all that it can have.
         """
-        for generation_id in self.copies():
+        for generation_id in self.list_copies():
             CopyRepair(self.store).run(generation_id, advanced)
-        found = self.copies()
-        self.states.record_copies([copies_state(*each) for each in found.items()])
+        found = self.list_copies()
+        self.states.record_copies([build_copies_state(*each) for each in found.items()])
         return found
 
     def build_restored(self, watch: Watch) -> None:
         """Build the generation that a restore began, switch to it, and give up the one before, which has no index."""
-        if not self.records.all():
+        if not self.records.list_all():
             return
-        active, beside = self.records.active(), self.records.beside()
+        active, beside = self.records.load_active(), self.records.find_beside_active()
         if beside is not None and beside.sparse != self.sparse.fingerprint:
             self.records.discard(unfinished=True)
-        self.switcher(watch).rebuild(self.encoders.of(active.encoder), self.sparse.fingerprint)
+        self.build_switcher(watch).rebuild(self.encoders.get_by_fingerprint(active.encoder), self.sparse.fingerprint)
         self.records.discard(unfinished=False)
-        self.tidy()
+        self.clean_up()
 
-    def tidy(self) -> bool:
+    def clean_up(self) -> bool:
         """Remove the indexes of discarded generations; return False if the running service will do it."""
         if self.generations is None:
             return False
-        self.generations.tidy()
+        self.generations.remove_discarded()
         return True
 
-    def _complete(self, watch: Watch) -> None:
+    def _complete_build(self, watch: Watch) -> None:
         self.records.retry_failed()
         if self.deps is None:
-            self._await(watch)
+            self._wait_for_build(watch)
         else:
-            self._build(self.deps, watch)
-        watch(self.records.progress(), 0)
+            self._build_in_thread(self.deps, watch)
+        watch(self.records.load_progress(), 0)
 
-    def _build(self, deps: WorkerDeps, watch: Watch) -> None:
+    def _build_in_thread(self, deps: WorkerDeps, watch: Watch) -> None:
         """Build in a thread, so that this thread can show progress and receive a stop."""
         stop = threading.Event()
         builder, task = open_builder(self.records, deps, stop.is_set)
         failed: list[Exception] = []
 
-        def run() -> None:
+        def run_builder() -> None:
             try:
                 builder.run(stop.is_set, lambda: time.sleep(_POLL_SECONDS))
             except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
                 failed.append(error)
 
-        thread = threading.Thread(target=run, name="build")
+        thread = threading.Thread(target=run_builder, name="build")
         thread.start()
         try:
             while thread.is_alive():
                 thread.join(_POLL_SECONDS)
-                watch(self.records.progress(), task.uncommitted_chunks)
+                watch(self.records.load_progress(), task.uncommitted_chunks)
         finally:
             stop.set()
             thread.join()
         if failed:
             raise failed[0]
 
-    def _await(self, watch: Watch) -> None:
+    def _wait_for_build(self, watch: Watch) -> None:
         """Wait while the service builds."""
         while True:
-            beside, progress = self.records.beside(), self.records.progress()
+            beside, progress = self.records.find_beside_active(), self.records.load_progress()
             watch(progress, 0)
             if beside is None or beside.state is not GenerationState.BUILDING:
                 return
@@ -184,12 +192,12 @@ def open_index_access(
     cluster: ClusterSettings | None,
     only_look: bool = False,
     encoders: Encoders | None = None,
-    open_encoders: OpenEncoders = configured_encoders,
+    open_encoders: OpenEncoders = open_configured_encoders,
 ) -> Iterator[IndexAccess]:
     """Open the index of a cluster, or of the data folder. With `only_look` nothing of the index is opened."""
     with ExitStack() as stack:
         if cluster is not None:
-            parts = stack.enter_context(open_parts(cluster, open_encoders=open_encoders, serving=False))
+            parts = stack.enter_context(open_cluster_parts(cluster, open_encoders=open_encoders, serving=False))
             yield IndexAccess(
                 parts.stores.generations.records,
                 parts.stores.documents.catalog,
@@ -197,23 +205,23 @@ def open_index_access(
                 parts.index.sparse,
                 parts.index.store,
                 parts.stores.generations.states,
-                parts.worker_deps(),
+                parts.build_worker_deps(),
                 parts.index.generations,
                 parts.index_checks,
             )
             return
         home = settings.home
-        mine = not only_look and _take(stack, settings)
-        engine = open_database(sqlite_url(home / "catalog.sqlite"))
+        mine = not only_look and _try_hold_folder(stack, settings)
+        engine = open_database(build_sqlite_url(home / "catalog.sqlite"))
         stack.callback(engine.dispose)
-        encoders = encoders or build.encoders(ModelStore(settings.models), settings)
-        sparse, records, catalog = build.sparse_encoder(), GenerationRecords(engine), Catalog(engine)
-        first = encoders.named(settings.encoder)
+        encoders = encoders or build.build_encoders(ModelStore(settings.models), settings)
+        sparse, records, catalog = build.build_sparse_encoder(), GenerationRecords(engine), Catalog(engine)
+        first = encoders.get_by_name(settings.encoder)
         records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
         record = InstallationRecord(engine)
         blobs = open_blobs(settings, home, record)
-        store = build.embedded_indexes(home, tie(record, blobs))
-        states, served = IndexStates(engine), owner(home)
+        store = build.build_embedded_store(home, bind_installation(record, blobs))
+        states, served = IndexStates(engine), find_owner(home)
         if not mine:
             yield IndexAccess(
                 records,
@@ -225,7 +233,7 @@ def open_index_access(
                 deps=None,
                 generations=None,
                 checks=None,
-                still_served=lambda: owner(home) == served,
+                still_served=lambda: find_owner(home) == served,
             )
             return
         jobs = Jobs(engine)
@@ -238,13 +246,13 @@ def open_index_access(
         yield IndexAccess(records, catalog, encoders, sparse, store, states, deps, generations, checks)
 
 
-def look_at_copies(settings: Settings, cluster: ClusterSettings | None) -> dict[int, Copies]:
+def inspect_copies(settings: Settings, cluster: ClusterSettings | None) -> dict[int, Copies]:
     """Return the copies of each generation's shards now, and change nothing; empty for an index in one place."""
     with open_installation(settings, cluster) as parts:
-        return live_copies(parts.generations, parts.store)
+        return fetch_live_copies(parts.generations, parts.store)
 
 
-def look_at_index(settings: Settings, cluster: ClusterSettings | None) -> IndexState | None:
+def inspect_index(settings: Settings, cluster: ClusterSettings | None) -> IndexState | None:
     """Compare the active index with the catalog, and change nothing; None for an installation without an index.
 
     While a service has the data folder, return what its last check found. Raises `LeadlineError`s of parts that are
@@ -252,17 +260,17 @@ def look_at_index(settings: Settings, cluster: ClusterSettings | None) -> IndexS
     """
     with ExitStack() as stack:
         parts = stack.enter_context(open_installation(settings, cluster))
-        active = next((each for each in parts.generations.live() if each.state is GenerationState.ACTIVE), None)
+        active = next((each for each in parts.generations.list_live() if each.state is GenerationState.ACTIVE), None)
         if active is None:
             return None
-        if cluster is None and not _take(stack, settings):
-            return parts.index_states.of(active.id)
-        open_index = partial(closing_index, parts.store, active)
-        return examine(active, parts.index_states, parts.store, open_index)[0]
+        if cluster is None and not _try_hold_folder(stack, settings):
+            return parts.index_states.load_state(active.id)
+        open_index = partial(open_generation_index, parts.store, active)
+        return examine_generation(active, parts.index_states, parts.store, open_index)[0]
 
 
 @contextmanager
-def closing_index(store: IndexStore, generation: Generation) -> Iterator[Index]:
+def open_generation_index(store: IndexStore, generation: Generation) -> Iterator[Index]:
     """Open the index of a generation, and close it at the end of the block."""
     index = store.open(generation.id, generation.dimension)
     try:
@@ -271,10 +279,10 @@ def closing_index(store: IndexStore, generation: Generation) -> Iterator[Index]:
         index.close()
 
 
-def _take(stack: ExitStack, settings: Settings) -> bool:
+def _try_hold_folder(stack: ExitStack, settings: Settings) -> bool:
     """Take the data folder; return True if it is this process's from here on."""
     try:
-        stack.enter_context(owned(settings.home))
+        stack.enter_context(hold_data_folder(settings.home))
     except DataFolderBusyError:
         return False
     return True

@@ -4,20 +4,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from api.build.embedded import owned
+from api.build.embedded import hold_data_folder
 from api.settings.settings import Settings
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.quarantine import Quarantine
 from ingest.storage.blobs.store import BlobStore
-from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.db.database import build_sqlite_url, open_database
 from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.errors import CatalogUnavailableError
 from ingest.storage.generations.index_states import IndexStates
 from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.operations.copying import CatalogCopies
-from ingest.storage.operations.installation import Installation, mark, mark_of, tie
+from ingest.storage.operations.installation import Installation, bind_installation, load_store_mark, mark_store
 from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.operations.leftovers import Leftovers
 from retrieval import build
@@ -39,32 +39,32 @@ class InstallationParts:
     store: IndexStore
     index_states: IndexStates
 
-    def ids(self) -> dict[str, str | None]:
+    def load_ids(self) -> dict[str, str | None]:
         """Return each part's installation, by the part's name; None for a part without an id."""
-        found = {"catalog": self.record.id(), self.blobs.place: mark_of(self.blobs)}
-        for generation in self.generations.live():
-            if self.store.size(generation.id) is not None:
-                found[f"index, generation {generation.id}"] = self.store.owner(generation.id)
+        found = {"catalog": self.record.load_id(), self.blobs.location: load_store_mark(self.blobs)}
+        for generation in self.generations.list_live():
+            if self.store.find_size(generation.id) is not None:
+                found[f"index, generation {generation.id}"] = self.store.find_owner(generation.id)
         return found
 
-    def originals(self) -> tuple[int, int]:
+    def count_originals(self) -> tuple[int, int]:
         """Count the originals in the store of files, and those of them that the catalog does not know."""
-        keys = list(self.blobs.keys("original"))
-        return len(keys), len(self.leftovers.unknown_originals(keys))
+        keys = list(self.blobs.iter_keys("original"))
+        return len(keys), len(self.leftovers.select_unknown_originals(keys))
 
-    def put_aside(self) -> int:
+    def count_quarantined(self) -> int:
         """Count the files in quarantine."""
-        return len(Quarantine(self.blobs).since())
+        return len(Quarantine(self.blobs).load_dates())
 
     def adopt(self) -> str:
         """Give blobs and indexes the catalog's id, whatever they had, and return it; a catalog without one gets one."""
-        marked = mark_of(self.blobs)
-        identifier = self.record.id()
+        marked = load_store_mark(self.blobs)
+        identifier = self.record.load_id()
         if identifier is None:
-            identifier = self.record.claim(marked) if marked else tie(self.record, self.blobs).id
-        mark(self.blobs, identifier, replace=True)
-        for generation in self.generations.live():
-            self.store.adopt(generation.id)
+            identifier = self.record.claim_id(marked) if marked else bind_installation(self.record, self.blobs).id
+        mark_store(self.blobs, identifier, replace=True)
+        for generation in self.generations.list_live():
+            self.store.take_ownership(generation.id)
         self.audit.record(Action.INSTALLATION_CHANGED, f"installation:{identifier}", tenant_id=None)
         return identifier
 
@@ -83,18 +83,20 @@ def open_installation(
             if not create and not (home / "catalog.sqlite").exists():
                 raise CatalogUnavailableError(f"There is no catalog in {home}.", hint="Name another LEADLINE_HOME.")
             if alone:
-                stack.enter_context(owned(home))
+                stack.enter_context(hold_data_folder(home))
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        url = sqlite_url(home / "catalog.sqlite") if cluster is None else cluster.database_url.get_secret_value()
+        url = build_sqlite_url(home / "catalog.sqlite") if cluster is None else cluster.database_url.get_secret_value()
         engine = open_database(url)
         stack.callback(engine.dispose)
         record = InstallationRecord(engine)
-        installation = Installation(record.id() or "", record.knows_version)
+        installation = Installation(record.load_id() or "", record.has_any_version)
         if cluster is None:
-            store = build.embedded_indexes(home, installation)
+            store = build.build_embedded_store(home, installation)
         else:
             key = cluster.qdrant_api_key.get_secret_value() if cluster.qdrant_api_key else None
-            store = build.server_indexes(cluster.qdrant_url, installation, api_key=key, settings=cluster.vector_server)
+            store = build.build_server_store(
+                cluster.qdrant_url, installation, api_key=key, settings=cluster.vector_server
+            )
         yield InstallationParts(
             CatalogCopies(engine),
             Audit(engine),

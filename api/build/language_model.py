@@ -14,34 +14,34 @@ import structlog
 from pydantic import SecretStr
 
 from api.settings.settings import Helper, ServedModel, Settings
-from retrieval.bounded_replies import ReplyTooLargeError, get_short
+from retrieval.bounded_replies import ReplyTooLargeError, fetch_short_document
 from retrieval.build import open_reranker
 from retrieval.encoders.specs import is_described
-from retrieval.models.manifest import LANGUAGE_GGUF, model_file
+from retrieval.models.manifest import LANGUAGE_GGUF, load_model_file
 from retrieval.models.store import ModelStore
-from retrieval.rerank.port import AUTO, RerankerChoice, RerankerKind, parse_reranker
+from retrieval.rerank.port import AUTO_CHOICE, RerankerChoice, RerankerKind, parse_reranker
 from retrieval.search.reranking import Reranking
 from rlm.build import Helpers
 from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.budgets import FREE
 from rlm.llm.local.process import LocalModelProcess
 from rlm.llm.port import ChatModel, LanguageModel
-from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, read_profiles
-from rlm.llm.servers import Server, ServerPool
+from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, load_profiles
+from rlm.llm.servers import PooledServer, ServerPool
 
 log = structlog.get_logger(__name__)
 
 # Statuses of a refused caller, or of a gateway whose server is away. Any other answer comes from a server that is
 # there, even if it has no list.
-_NOBODY = frozenset({401, 403, 500, 502, 503, 504})
+_UNREACHED_STATUSES = frozenset({401, 403, 500, 502, 503, 504})
 # Typical time of a server's answer; a state asked for at the start need not be unknown.
-_FIRST_LOOK_SECONDS = 0.5
+_FIRST_CHECK_SECONDS = 0.5
 
 
 class NoLanguageModel:
     """No language model: answers are extractive and say so."""
 
-    def state(self) -> Mapping[str, Any]:
+    def get_state(self) -> Mapping[str, Any]:
         return {"state": "none", "model": "none", "detail": "Answers are quotations, because LEADLINE_LLM is `none`."}
 
     def acquire(self) -> ChatModel | None:
@@ -55,19 +55,19 @@ class LocalLanguageModel:
     """The small model in a process of its own; it loads while the service already answers searches."""
 
     def __init__(self, process: LocalModelProcess, profile: ModelProfile = LOCAL_QWEN) -> None:
-        from rlm.llm.chat_models import local_chat_model  # slow to import: not for services without a model
+        from rlm.llm.chat_models import build_local_chat_model  # slow to import: not for services without a model
 
         self._process = process
         self._profile = profile
-        self._chat = local_chat_model(process.socket, profile)
+        self._chat = build_local_chat_model(process.socket, profile)
 
-    def state(self) -> Mapping[str, Any]:
-        now = self._process.state()
+    def get_state(self) -> Mapping[str, Any]:
+        now = self._process.get_state()
         found: dict[str, Any] = {"state": now.state, "model": self._profile.name, "seconds": now.seconds}
         return {**found, "detail": now.reason, "hint": now.hint} if now.reason else found
 
     def acquire(self) -> ChatModel | None:
-        now = self._process.state()
+        now = self._process.get_state()
         if now.state == "loading":
             raise LanguageModelUnavailableError(
                 "The language model is still loading.",
@@ -83,22 +83,24 @@ class LocalLanguageModel:
 
 
 @dataclass(frozen=True)
-class ServerList:
+class ModelList:
     """A server's answer to `GET /models`: the names it serves, and the window that ours was started with (vLLM)."""
 
     names: tuple[str, ...]
     context_tokens: int | None
 
 
-def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seconds: float = 5.0) -> ServerList:
+def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seconds: float = 5.0) -> ModelList:
     """Ask a server which models it serves. Raises `LanguageModelUnavailableError`, which says why there is no list."""
     headers = {"Authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else {}
     try:
-        answer = get_short(f"{url}/models", headers=headers, timeout=timeout_seconds).raise_for_status()
+        answer = fetch_short_document(f"{url}/models", headers=headers, timeout=timeout_seconds).raise_for_status()
         entries = [entry for entry in answer.json()["data"] if isinstance(entry, dict)]
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
-        raise LanguageModelUnavailableError(f"{url} answers {status}.", reached=status not in _NOBODY) from error
+        raise LanguageModelUnavailableError(
+            f"{url} answers {status}.", reached=status not in _UNREACHED_STATUSES
+        ) from error
     except httpx.HTTPError as error:
         raise LanguageModelUnavailableError(f"{url} cannot be reached: {error}.", sent=False) from error
     except ReplyTooLargeError as error:
@@ -107,14 +109,14 @@ def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seco
         raise LanguageModelUnavailableError(f"{url} lists no models.", reached=True) from error
     windows = (entry.get("max_model_len") for entry in entries if entry.get("id") == model)
     window = next((each for each in windows if isinstance(each, int) and each > 0), None)
-    return ServerList(tuple(str(entry.get("id")) for entry in entries), window)
+    return ModelList(tuple(str(entry.get("id")) for entry in entries), window)
 
 
-def vllm_version(url: str, api_key: SecretStr | None, *, timeout_seconds: float = 5.0) -> str | None:
+def fetch_vllm_version(url: str, api_key: SecretStr | None, *, timeout_seconds: float = 5.0) -> str | None:
     """Return the release of a vLLM server, which tells it beside `/v1`; None for any other server."""
     headers = {"Authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else {}
     try:
-        answer = get_short(f"{url.removesuffix('/v1')}/version", headers=headers, timeout=timeout_seconds)
+        answer = fetch_short_document(f"{url.removesuffix('/v1')}/version", headers=headers, timeout=timeout_seconds)
         version = answer.raise_for_status().json()["version"]
     except (httpx.HTTPError, ReplyTooLargeError, ValueError, KeyError, TypeError):
         return None
@@ -144,86 +146,86 @@ class RemoteLanguageModel:
         self._chat = chat
         self._pool = pool
         self._api_key = api_key
-        self._sized = sized or chat.profile.within
+        self._sized = sized or chat.profile.with_context_tokens
         self._look_seconds = look_seconds
         self._lock = threading.Lock()
         self._looking = False
         self._looked = -math.inf
         self._troubles: tuple[LanguageModelUnavailableError | None, ...] = (None,) * len(self._urls)
         self._seen = threading.Event()
-        self._look_if_due()
+        self._check_if_due()
 
-    def state(self) -> Mapping[str, Any]:
+    def get_state(self) -> Mapping[str, Any]:
         """Return the state as last seen: `loading` until the first check is over, and `away` with the reason.
 
         A model with several servers is ready while one of them is; `servers` has the state of each.
         """
-        self._look_if_due()
-        seen = self._seen.wait(_FIRST_LOOK_SECONDS)
+        self._check_if_due()
+        seen = self._seen.wait(_FIRST_CHECK_SECONDS)
         trouble = None if None in self._troubles else self._troubles[0]
         state = "loading" if not seen else "ready" if trouble is None else "away"
         found: dict[str, Any] = {"state": state, "model": self._chat.profile.name, "url": self._urls[0]}
         if self._pool is not None:
-            found["servers"] = [self._server_state(server) for server in self._pool.servers]
+            found["servers"] = [self._describe_server(server) for server in self._pool.servers]
         return found if trouble is None else {**found, "detail": trouble.detail, "hint": trouble.hint}
 
     def acquire(self) -> ChatModel | None:
-        self._look_if_due()
+        self._check_if_due()
         return self._chat
 
-    def wait_seen(self, timeout_seconds: float) -> bool:
+    def wait_for_check(self, timeout_seconds: float) -> bool:
         """Wait for the first check of the servers, for tests and commands."""
         return self._seen.wait(timeout_seconds)
 
     def close(self) -> None:
         return None
 
-    def _server_state(self, server: Server) -> Mapping[str, Any]:
+    def _describe_server(self, server: PooledServer) -> Mapping[str, Any]:
         assert self._pool is not None, "only servers of a pool have states of their own"
         trouble = self._troubles[server.number - 1]
-        resting = round(self._pool.resting_seconds(server), 1)
+        resting = round(self._pool.compute_resting_seconds(server), 1)
         state = "away" if trouble is not None else "resting" if resting else "ready"
         found = {"server": server.number, "url": self._urls[server.number - 1], "state": state}
         more = {"open_requests": server.in_flight, "resting_seconds": resting}
         return {**found, **more} if trouble is None else {**found, **more, "detail": trouble.detail}
 
-    def _look_if_due(self) -> None:
+    def _check_if_due(self) -> None:
         with self._lock:
             if self._looking or time.monotonic() - self._looked < self._look_seconds:
                 return
             self._looking = True
-        threading.Thread(target=self._look, name="language-model-look", daemon=True).start()
+        threading.Thread(target=self._check_servers, name="language-model-look", daemon=True).start()
 
-    def _look(self) -> None:
+    def _check_servers(self) -> None:
         with ThreadPoolExecutor(len(self._urls), thread_name_prefix="language-model-look") as threads:
-            looks = list(threads.map(self._look_at, self._urls))
+            looks = list(threads.map(self._check_server, self._urls))
         windows = [look for look in looks if isinstance(look, int)]
         troubles = tuple(look if isinstance(look, LanguageModelUnavailableError) else None for look in looks)
         profile = self._sized(min(windows)) if windows else self._chat.profile
         for number, (trouble, before) in enumerate(zip(troubles, self._troubles, strict=True)):
             if trouble is not None and before is None:
                 log.warning("a server of the language model is away", server=number + 1, detail=str(trouble))
-            self._tell_pool(number, trouble)
+            self._update_pool(number, trouble)
         with self._lock:
             self._troubles, self._chat = troubles, replace(self._chat, profile=profile)
             self._looking, self._looked = False, time.monotonic()
         self._seen.set()
 
-    def _look_at(self, url: str) -> int | LanguageModelUnavailableError | None:
+    def _check_server(self, url: str) -> int | LanguageModelUnavailableError | None:
         """Return the window that a server reports, or what keeps it from answering."""
         try:
             return list_models(url, self._chat.profile.name, self._api_key).context_tokens
         except LanguageModelUnavailableError as error:
             return None if error.reached else error
 
-    def _tell_pool(self, number: int, trouble: LanguageModelUnavailableError | None) -> None:
+    def _update_pool(self, number: int, trouble: LanguageModelUnavailableError | None) -> None:
         if self._pool is None:
             return
         server = self._pool.servers[number]
         if trouble is not None:
-            self._pool.failed(server, retry_after_seconds=self._look_seconds)
+            self._pool.record_failure(server, retry_after_seconds=self._look_seconds)
         elif self._troubles[number] is not None:
-            self._pool.answered(server)
+            self._pool.record_answer(server)
 
 
 def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel:
@@ -231,11 +233,11 @@ def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel
     if settings.llm == "none":
         return NoLanguageModel()
     if settings.remote_llm is None:
-        model = models.path(model_file(LANGUAGE_GGUF))
+        model = models.require_path(load_model_file(LANGUAGE_GGUF))
         process = LocalModelProcess(model, settings.home / "language-model.log")
-        return LocalLanguageModel(process, model_profile(settings))
+        return LocalLanguageModel(process, load_model_profile(settings))
     return _open_remote(
-        settings.remote_llm, settings.llm_api_key, lambda window: model_profile(settings, served_tokens=window)
+        settings.remote_llm, settings.llm_api_key, lambda window: load_model_profile(settings, served_tokens=window)
     )
 
 
@@ -244,11 +246,11 @@ def open_helper(settings: Settings, helper: Helper) -> LanguageModel | None:
     served = settings.helpers[helper]
     if served is None:
         return None
-    profiles = read_profiles(settings.model_profiles)
+    profiles = load_profiles(settings.model_profiles)
     return _open_remote(
         served,
         settings.helper_keys[helper],
-        lambda window: profiles.named(served.model, context_tokens=window),
+        lambda window: profiles.get_profile(served.model, context_tokens=window),
     )
 
 
@@ -256,68 +258,68 @@ def _open_remote(
     served: ServedModel, api_key: SecretStr | None, sized: Callable[[int | None], ModelProfile]
 ) -> RemoteLanguageModel:
     """Open a model of one server, or of several; each of them takes `parallel_calls`."""
-    from rlm.llm.chat_models import remote_chat_model
+    from rlm.llm.chat_models import build_remote_chat_model
 
     profile = sized(None)
-    chats = [remote_chat_model(url, profile, api_key=api_key) for url in served.urls]
+    chats = [build_remote_chat_model(url, profile, api_key=api_key) for url in served.urls]
     if len(chats) == 1:
         return RemoteLanguageModel(served.urls, ChatModel(chats[0], profile), api_key=api_key, sized=sized)
     from rlm.llm.pooled_chat import PooledChatModel
 
-    def all_together(window: int | None) -> ModelProfile:
+    def build_pooled_profile(window: int | None) -> ModelProfile:
         one = sized(window)
         return replace(one, parallel_calls=one.parallel_calls * len(chats))
 
     pooled = PooledChatModel(chats, call_seconds=profile.call_seconds, name=profile.name)
-    chat = ChatModel(pooled, all_together(None))
-    return RemoteLanguageModel(served.urls, chat, pool=pooled.pool, api_key=api_key, sized=all_together)
+    chat = ChatModel(pooled, build_pooled_profile(None))
+    return RemoteLanguageModel(served.urls, chat, pool=pooled.pool, api_key=api_key, sized=build_pooled_profile)
 
 
-def model_profile(settings: Settings, *, served_tokens: int | None = None) -> ModelProfile:
+def load_model_profile(settings: Settings, *, served_tokens: int | None = None) -> ModelProfile:
     """Return the profile of the model that the settings ask for, in the window that its server reports.
 
     The smallest of the known windows is taken. Raises `ProfileFileError`.
     """
-    profiles = read_profiles(settings.model_profiles)
+    profiles = load_profiles(settings.model_profiles)
     if settings.remote_llm is None:
-        return profiles.named(LOCAL_QWEN.name)
+        return profiles.get_profile(LOCAL_QWEN.name)
     windows = [each for each in (settings.llm_context_tokens, served_tokens) if each is not None]
-    return profiles.named(settings.remote_llm.model, context_tokens=min(windows, default=None))
+    return profiles.get_profile(settings.remote_llm.model, context_tokens=min(windows, default=None))
 
 
-def model_is_free(settings: Settings) -> bool:
+def is_model_free(settings: Settings) -> bool:
     """True if neither the answering model nor a helping one costs money. Raises `ProfileFileError`."""
-    return all(profile.price == FREE for profile in _profiles(settings))
+    return all(profile.price == FREE for profile in _load_profiles(settings))
 
 
-def model_costs(settings: Settings) -> bool:
+def has_priced_model(settings: Settings) -> bool:
     """True if the price of a model is known, and not 0. Raises `ProfileFileError`."""
-    return settings.llm != "none" and any(profile.price not in (None, FREE) for profile in _profiles(settings))
+    return settings.llm != "none" and any(profile.price not in (None, FREE) for profile in _load_profiles(settings))
 
 
-def _profiles(settings: Settings) -> list[ModelProfile]:
+def _load_profiles(settings: Settings) -> list[ModelProfile]:
     """Return the profiles of the answering model, if there is one, and of its helpers."""
-    read = read_profiles(settings.model_profiles)
-    helpers = [read.named(served.model) for served in settings.helpers.values() if served is not None]
-    return helpers if settings.llm == "none" else [model_profile(settings), *helpers]
+    read = load_profiles(settings.model_profiles)
+    helpers = [read.get_profile(served.model) for served in settings.helpers.values() if served is not None]
+    return helpers if settings.llm == "none" else [load_model_profile(settings), *helpers]
 
 
-def chosen_reranker(settings: Settings, models: ModelStore) -> RerankerChoice | None:
+def select_reranker(settings: Settings, models: ModelStore) -> RerankerChoice | None:
     """Return the reranker that the settings ask for, if any.
 
     Left to the service, it is late interaction where its model is there anyway: with the built-in encoder, whose
     language the reranker shares.
     """
-    if settings.reranker.strip() != AUTO:
+    if settings.reranker.strip() != AUTO_CHOICE:
         return parse_reranker(settings.reranker)
     own_encoder = settings.encoder is None or not is_described(settings.encoder)
-    is_there = all(file.name.endswith(".gguf") for file in models.missing())
+    is_there = all(file.name.endswith(".gguf") for file in models.list_missing())
     return RerankerChoice(RerankerKind.LATE_INTERACTION) if own_encoder and is_there else None
 
 
 def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
     """Open the reranker, or return None if none is wanted. Raises `RerankerError` or `ModelMissingError`."""
-    choice = chosen_reranker(settings, models)
+    choice = select_reranker(settings, models)
     if choice is None:
         return None
     key = settings.reranker_api_key.get_secret_value() if settings.reranker_api_key else None
@@ -326,18 +328,20 @@ def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
         depth=settings.rerank_depth or choice.depth,
         deadline_seconds=settings.rerank_deadline_ms / 1000,
         weight=settings.rerank_weight or choice.weight,
-        at_once=choice.at_once,
-        answers_only=settings.reranker.strip() == AUTO,
+        at_once=choice.max_parallel,
+        answers_only=settings.reranker.strip() == AUTO_CHOICE,
     )
 
 
 def open_helpers(settings: Settings, stack: ExitStack) -> Helpers:
     """Open the models of parts of the work that the settings name; they are closed with `stack`."""
 
-    def opened(helper: Helper) -> LanguageModel | None:
+    def open_and_register(helper: Helper) -> LanguageModel | None:
         model = open_helper(settings, helper)
         if model is not None:
             stack.callback(model.close)
         return model
 
-    return Helpers(judge=opened("judge"), router=opened("router"), sub_calls=opened("subcalls"))
+    return Helpers(
+        judge=open_and_register("judge"), router=open_and_register("router"), sub_calls=open_and_register("subcalls")
+    )

@@ -15,30 +15,30 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-_CHARS = 160
+_LINE_CHARS = 160
 
 
-def short(text: str, most: int = _CHARS) -> str:
+def shorten(text: str, most: int = _LINE_CHARS) -> str:
     """Return the beginning of a text, its white space and line ends as single blanks."""
     line = " ".join(text.split())
     return line[:most] + ("…" if len(line) > most else "")
 
 
-def cell_line(body: dict[str, Any]) -> str:
+def format_cell(body: dict[str, Any]) -> str:
     """Return a line about a root model's cell and its result."""
-    return f"{_cell(body)}: {short(body['code'] or body['note'])} → {_end(body)}"
+    return f"{_format_cell_name(body)}: {shorten(body['code'] or body['note'])} → {_format_cell_result(body)}"
 
 
-def _cell(body: dict[str, Any]) -> str:
+def _format_cell_name(body: dict[str, Any]) -> str:
     """Name the cell and its part of the run, which earlier versions did not log."""
     return f"part {body['part']}, cell {body['number']}" if body.get("part") else f"cell {body['number']}"
 
 
-def _end(body: dict[str, Any]) -> str:
-    return short((body["error"] or "").strip().rpartition("\n")[2] or body["output"] or "nothing printed")
+def _format_cell_result(body: dict[str, Any]) -> str:
+    return shorten((body["error"] or "").strip().rpartition("\n")[2] or body["output"] or "nothing printed")
 
 
-_SOURCES = 10
+_MAX_SOURCES = 10
 _QUOTE_CHARS = 160
 _SENTENCE_CHARS = 100
 # Embeddings, overrides and isolates of bidirectional text, by the names that Unicode gives their classes.
@@ -46,7 +46,7 @@ _BIDI_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FS
 _MARKS = {"unsupported": ("?", "yellow"), "quoted": ("~", "dim"), "unchecked": ("–", "dim")}
 
 
-class Shows(Protocol):
+class StatusLine(Protocol):
     """Shows one line about the current work, as `rich.status.Status` does."""
 
     def update(self, status: str) -> None: ...
@@ -73,18 +73,18 @@ class LiveAnswer:
     def update(self, status: str) -> None:
         """Show another line about the current work."""
         self._doing = status
-        self._live.update(self._view())
+        self._live.update(self._build_view())
 
     def show(self, name: str, body: Mapping[str, Any]) -> None:
         """Show an event of the answer."""
         if name == "delta" and self._shows_text:
             self._text += body["text"]
-            self._live.update(self._view())
-        elif said := doing(name, body):
+            self._live.update(self._build_view())
+        elif said := describe_event(name, body):
             self.update(said)
 
-    def _view(self) -> RenderableType:
-        status = Spinner("dots", Text(short(self._doing), style="dim"))
+    def _build_view(self) -> RenderableType:
+        status = Spinner("dots", Text(shorten(self._doing), style="dim"))
         return Group(_Tail(clean(self._text)), status) if self._text else status
 
 
@@ -101,7 +101,7 @@ class _Tail:
             yield Segment.line()
 
 
-def doing(name: str, body: Mapping[str, Any]) -> str:
+def describe_event(name: str, body: Mapping[str, Any]) -> str:
     """Describe the work that an event announces; empty for other events."""
     match name:
         case "condensed":
@@ -117,7 +117,7 @@ def doing(name: str, body: Mapping[str, Any]) -> str:
         case "working":
             said = f"{body['step']}: {body['done']:,} of {body['total']:,} …"
         case "cell":
-            said = cell_line(dict(body))
+            said = format_cell(dict(body))
         case "checking":
             said = "Checking …"
         case _:
@@ -137,7 +137,7 @@ def print_answer(
     if console.is_terminal:
         console.print(Markdown(text, hyperlinks=False))
     else:
-        _plain(console, text)
+        _print_plain(console, text)
     console.print()
     _print_marks(console, answer)
     if answer["table"]:
@@ -145,32 +145,32 @@ def print_answer(
     if sources:
         print_sources(console, answer)
     for reason in answer["reasons"] if answer["coverage"] else ():
-        _plain(console, f"· {reason}", style="dim")
+        _print_plain(console, f"· {reason}", style="dim")
     for note in answer["notes"]:
         if note not in said_already:
-            _plain(console, note, style="dim")
-    _plain(console, _summary(answer), style="dim")
+            _print_plain(console, note, style="dim")
+    _print_plain(console, _format_summary(answer), style="dim")
 
 
 def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
     """Print the sources, a line for the beginning of each quotation, the first with number and place; if many, only
     the first sources."""
     citations = answer["citations"]
-    for citation in citations[:_SOURCES]:
+    for citation in citations[:_MAX_SOURCES]:
         quotes = [each["text"] for each in citation.get("quotes", ())] or [citation["quote"]]
-        first, *more = (f"“{short(clean(quote), _QUOTE_CHARS)}”" if quote else "" for quote in quotes)
-        source = f"[{citation['number']}] {place(citation)}"
+        first, *more = (f"“{shorten(clean(quote), _QUOTE_CHARS)}”" if quote else "" for quote in quotes)
+        source = f"[{citation['number']}] {format_place(citation)}"
         for line in (f"{source}: {first}" if first else source, *(f"    {quote}" for quote in more)):
             if console.is_terminal:
                 console.print(Text(line), no_wrap=True, overflow="ellipsis")
             else:
-                _plain(console, line)
-    for title, group in groupby(citations[_SOURCES:], key=lambda citation: citation["title"]):
+                _print_plain(console, line)
+    for title, group in groupby(citations[_MAX_SOURCES:], key=lambda citation: citation["title"]):
         numbers = "".join(f"[{citation['number']}]" for citation in group)
-        _plain(console, f"{numbers} {clean(title)}")
+        _print_plain(console, f"{numbers} {clean(title)}")
 
 
-def place(found: Mapping[str, Any]) -> str:
+def format_place(found: Mapping[str, Any]) -> str:
     """Return the place of a citation or a hit: title, page, slide or row, and the nearest heading."""
     if found.get("deleted"):
         return "a document that was deleted"
@@ -196,7 +196,7 @@ def _print_marks(console: Console, answer: Mapping[str, Any]) -> None:
             continue
         mark, style = _MARKS.get(sentence["check"], ("·", "dim"))
         reason = clean(sentence["reason"]) or "The cited text does not support it."
-        said = short(clean(sentence["text"]), _SENTENCE_CHARS)
+        said = shorten(clean(sentence["text"]), _SENTENCE_CHARS)
         console.print(Text.assemble((mark, style), f" “{said}” ", (reason, style)), soft_wrap=not console.is_terminal)
 
 
@@ -205,22 +205,22 @@ def _print_table(console: Console, answer: Mapping[str, Any]) -> None:
     quantities = found.get("quantities", ())
     table = Table(*(escape(clean(column)) for column in found["columns"]))
     for row in found["rows"]:
-        table.add_row(*(escape(clean(_cell_text(value, at in quantities))) for at, value in enumerate(row)))
+        table.add_row(*(escape(clean(_format_cell_value(value, at in quantities))) for at, value in enumerate(row)))
     console.print(table)
     if len(found["rows"]) < found["total_rows"]:
-        _plain(console, f"The first {len(found['rows']):,} of {found['total_rows']:,} rows.", style="dim")
+        _print_plain(console, f"The first {len(found['rows']):,} of {found['total_rows']:,} rows.", style="dim")
     for column, instruction in found["semantic_columns"].items():
-        _plain(console, f"{column}, which the model filled in: {instruction}", style="dim")
-    _plain(console, found["sql"], style="dim")
+        _print_plain(console, f"{column}, which the model filled in: {instruction}", style="dim")
+    _print_plain(console, found["sql"], style="dim")
 
 
-def _cell_text(value: object, is_quantity: bool) -> str:
+def _format_cell_value(value: object, is_quantity: bool) -> str:
     if is_quantity and isinstance(value, int | float):
         return f"{value:,}"
     return "" if value is None else str(value)
 
 
-def _summary(answer: Mapping[str, Any]) -> str:
+def _format_summary(answer: Mapping[str, Any]) -> str:
     """Return the last line: how the answer was made, how many sentences were checked how, and its cost."""
     checks = [sentence["check"] for sentence in answer["sentences"] if sentence["check"] != "unchecked"]
     counts = ", ".join(f"{checks.count(check)} {check}" for check in dict.fromkeys(checks))
@@ -231,6 +231,6 @@ def _summary(answer: Mapping[str, Any]) -> str:
     return " · ".join(filter(None, [*made, seconds, counts, rows, cost]))
 
 
-def _plain(console: Console, text: str, *, style: str = "") -> None:
+def _print_plain(console: Console, text: str, *, style: str = "") -> None:
     """Print a text as it is: no markup, and no line ends that it does not have."""
     console.print(Text(clean(text), style=style), soft_wrap=True)

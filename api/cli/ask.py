@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from api.cli.answer_view import LiveAnswer, Shows, print_answer
-from api.cli.client import connect, loading_language_model
+from api.cli.answer_view import LiveAnswer, StatusLine, print_answer
+from api.cli.client import connect, iter_language_model_states
 from api.cli.environment import read_settings
-from api.cli.filters import Filters, assigned
+from api.cli.filters import Filters, parse_attributes
 from api.client import Client, ServiceError
 from ingest.storage.answers.records import NEW_CONVERSATION
 from rlm.requests import StrategyName, check_question
@@ -76,7 +76,7 @@ def ask(
     body: dict[str, Any] = {
         "question": question,
         "collections": collection or [],
-        "filters": assigned(filters),
+        "filters": parse_attributes(filters),
         "strategy": strategy.value,
         "confirm": confirm,
         "every_record": every_record,
@@ -84,11 +84,11 @@ def ask(
         "conversation": conversation,
     }
     if background:
-        _begin({**body, "pause_on_budget": pause_on_budget}, as_json=as_json)
+        _start_run({**body, "pause_on_budget": pause_on_budget}, as_json=as_json)
         return
-    with connect(read_settings()) as client, live_answer(text=not as_json) as live:
+    with connect(read_settings()) as client, open_live_answer(text=not as_json) as live:
         wait_for_language_model(client, live)
-        answer = answered(client, body, live)
+        answer = fetch_answer(client, body, live)
     if as_json:
         print(json.dumps(answer, ensure_ascii=False))
         return
@@ -97,21 +97,21 @@ def ask(
         Console(stderr=True).print(f"Go on with --conversation {answer['conversation']}", style="dim", highlight=False)
 
 
-def live_answer(*, text: bool = True) -> LiveAnswer:
+def open_live_answer(*, text: bool = True) -> LiveAnswer:
     """Return the view of an answer in progress where people see it; a file or a pipe gets only the answer."""
     if text and sys.stdout.isatty():
         return LiveAnswer(Console(), text=True)
     return LiveAnswer(Console(stderr=True), text=False)
 
 
-def wait_for_language_model(client: Client, status: Shows) -> None:
+def wait_for_language_model(client: Client, status: StatusLine) -> None:
     """Wait until the model is loaded; the first answer would otherwise be refused."""
-    for state in loading_language_model(client):
+    for state in iter_language_model_states(client):
         if state["state"] == "loading":
             status.update("The language model is loading …")
 
 
-def answered(client: Client, body: Mapping[str, Any], live: LiveAnswer) -> dict[str, Any]:
+def fetch_answer(client: Client, body: Mapping[str, Any], live: LiveAnswer) -> dict[str, Any]:
     """Return the whole answer; show the work in progress meanwhile. Raises `ServiceError`."""
     with client.events("/v1/answers", {**body, "stream": True}) as events:  # the service stops with it
         for name, event in events:
@@ -122,7 +122,7 @@ def answered(client: Client, body: Mapping[str, Any], live: LiveAnswer) -> dict[
     raise ServiceError("The answer ended before it was complete.", hint="Ask again.")
 
 
-def _begin(body: Mapping[str, Any], *, as_json: bool) -> None:
+def _start_run(body: Mapping[str, Any], *, as_json: bool) -> None:
     with connect(read_settings()) as client:
         run = client.post("/v1/answers", {**body, "background": True})
     if as_json:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.cli.cluster import catalog_named
+from api.cli.cluster import open_configured_catalog
 from ingest.storage.audit.records import Anchor, AuditEntry
 from ingest.storage.audit.store import AuditFilter
 from ingest.storage.errors import LeadlineError
@@ -30,7 +30,7 @@ class AuditBrokenError(LeadlineError):
 
 
 @app.command("list")
-def listing(
+def list_entries(
     tenant: Tenant = None,
     action: Annotated[str | None, typer.Option(help="Only this action, such as `document.deleted`.")] = None,
     object_: Annotated[str | None, typer.Option("--object", help="Only this object, `kind:id`.")] = None,
@@ -39,16 +39,16 @@ def listing(
 ) -> None:
     """List the newest entries."""
     wanted = AuditFilter(tenant, whole=tenant is None, action=action, object=object_)
-    with catalog_named() as opened:
-        entries = opened.audit.latest(wanted, limit=limit)
+    with open_configured_catalog() as opened:
+        entries = opened.audit.list_latest(wanted, limit=limit)
     if as_json:
         for entry in entries:
-            print(json.dumps(entry.as_json()))
+            print(json.dumps(entry.to_json()))
         return
     table = Table("number", "at", "tenant", "who", "action", "object", "result")
     for entry in entries:
         at = f"{datetime.fromtimestamp(entry.at, UTC):%Y-%m-%d %H:%M:%S}Z"
-        texts = (entry.tenant_id or "", _who(entry), entry.action, entry.object, entry.result)
+        texts = (entry.tenant_id or "", _format_actor(entry), entry.action, entry.object, entry.result)
         table.add_row(str(entry.sequence), at, *map(escape, texts))
     Console().print(table)
 
@@ -65,7 +65,7 @@ def verify(
         noted = anchor and Anchor.parse(anchor)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--anchor") from error
-    with catalog_named() as opened:
+    with open_configured_catalog() as opened:
         found = opened.audit.verify(noted or None)
     if found.faults:
         for fault in found.faults:
@@ -83,15 +83,15 @@ def export(
     """Write the log to a file, oldest entry first, and print its head: note it where nobody can change it."""
     wanted = AuditFilter(tenant, whole=tenant is None)
     written = 0
-    with catalog_named() as opened:
-        head = opened.audit.head()
+    with open_configured_catalog() as opened:
+        head = opened.audit.load_head()
         with nullcontext() if str(file) == "-" else file.open("w") as out:
-            for entry in opened.audit.entries(wanted, after=after, through=head.sequence):
-                print(json.dumps(entry.as_json()), file=out)
+            for entry in opened.audit.iter_entries(wanted, after=after, through=head.sequence):
+                print(json.dumps(entry.to_json()), file=out)
                 written += 1
     Console(stderr=True, soft_wrap=True).print(f"{written:,} entries. Head: {head}", highlight=False)
 
 
-def _who(entry: AuditEntry) -> str:
+def _format_actor(entry: AuditEntry) -> str:
     parts = (entry.actor.kind.value, entry.actor.key_id, entry.actor.user)
     return " ".join(part for part in parts if part)

@@ -14,21 +14,20 @@ from typer.core import TyperGroup
 
 from api.build.index_access import open_index_access
 from api.build.installation_access import InstallationParts, open_installation
-from api.cli.cluster import cluster_named
+from api.cli.cluster import read_cluster_settings
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed
-from api.cli.index import watching
+from api.cli.fetching import fetch_needed_files
+from api.cli.index import show_build_progress
 from ingest.storage.audit.records import Action
-from ingest.storage.operations.backup import make_backup, verify_backup, verify_contents
-from ingest.storage.operations.installation import tie
-from ingest.storage.operations.restore import RestoredParts
-from ingest.storage.operations.restore import restore as put_back
+from ingest.storage.operations.backup import create_backup, verify_backup, verify_contents
+from ingest.storage.operations.installation import bind_installation
+from ingest.storage.operations.restore import RestoreTarget, restore_backup
 
 _LINE_EVERY_SECONDS = 10.0
-_SHOWN = 20
+_MAX_FAULTS = 20
 
 
-class _MakesByDefault(TyperGroup):
+class _MakeByDefaultGroup(TyperGroup):
     """Takes `backup FOLDER` for `backup make FOLDER`."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - as in Typer
@@ -41,7 +40,7 @@ class _MakesByDefault(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_MakesByDefault,
+    cls=_MakeByDefaultGroup,
     help="Copy catalog, files and keys to a folder while the service runs: `leadline backup FOLDER`; or verify a copy.",
     no_args_is_help=True,
 )
@@ -59,22 +58,22 @@ def make(
     On the same file system the files are hard links, which take no room and do not outlive the disk: copy the folder to
     another machine. The index is not in it, and is made again when the backup is put back.
     """
-    with open_installation(read_settings(), cluster_named()) as parts, _progress() as advanced:
-        tie(parts.record, parts.blobs)
-        made = make_backup(parts.catalog, parts.blobs, folder, advanced, link=not copy)
-        _record(parts, Action.BACKUP_MADE, made.documents)
-    _say(f"{folder} holds {made.documents:,} documents, in {made.files:,} files of {decimal(made.size_bytes)}.")
+    with open_installation(read_settings(), read_cluster_settings()) as parts, _show_progress() as advanced:
+        bind_installation(parts.record, parts.blobs)
+        made = create_backup(parts.catalog, parts.blobs, folder, advanced, link=not copy)
+        _record_action(parts, Action.BACKUP_MADE, made.documents)
+    _print_line(f"{folder} holds {made.documents:,} documents, in {made.files:,} files of {decimal(made.size_bytes)}.")
     lost = [f"{key} is missing from the installation." for key in made.lost]
-    _end(lost + [f"{key} has other bytes than were written." for key in made.damaged])
+    _exit_on_faults(lost + [f"{key} has other bytes than were written." for key in made.damaged])
 
 
 @app.command()
 def verify(folder: Folder) -> None:
     """Read every file of a backup and compare it with its hash; ends with 1 if one is wrong."""
-    with _progress() as advanced:
+    with _show_progress() as advanced:
         wrong = verify_backup(folder, advanced)
-    _end(wrong)
-    _say(f"{folder} is whole.")
+    _exit_on_faults(wrong)
+    _print_line(f"{folder} is whole.")
 
 
 def verify_installation() -> None:
@@ -82,14 +81,16 @@ def verify_installation() -> None:
 
     `leadline index verify` compares the index.
     """
-    with open_installation(read_settings(), cluster_named()) as parts, _progress() as advanced:
-        tie(parts.record, parts.blobs)
+    with open_installation(read_settings(), read_cluster_settings()) as parts, _show_progress() as advanced:
+        bind_installation(parts.record, parts.blobs)
         wrong = verify_contents(parts.catalog, parts.blobs, advanced)
-        lacking = parts.digests.count_lacking()
+        lacking = parts.digests.count_undigested()
     if lacking:
-        _say(f"{lacking:,} texts have no digest yet, and were only found to be there: upkeep is adding digests.")
-    _end(wrong)
-    _say("Every original and every text with a digest has the bytes that were written, and every other text is there.")
+        _print_line(f"{lacking:,} texts have no digest yet, and were only found to be there: upkeep is adding digests.")
+    _exit_on_faults(wrong)
+    _print_line(
+        "Every original and every text with a digest has the bytes that were written, and every other text is there."
+    )
 
 
 def restore(
@@ -108,59 +109,61 @@ def restore(
 
     Broken off, it can be given again.
     """
-    settings, cluster = read_settings(), cluster_named()
-    with open_installation(settings, cluster, alone=True, create=True) as parts, _progress() as advanced:
-        done = put_back(
+    settings, cluster = read_settings(), read_cluster_settings()
+    with open_installation(settings, cluster, alone=True, create=True) as parts, _show_progress() as advanced:
+        done = restore_backup(
             folder,
-            RestoredParts(parts.catalog, parts.record, parts.generations, parts.blobs),
+            RestoreTarget(parts.catalog, parts.record, parts.generations, parts.blobs),
             advanced,
-            taken=lambda number: parts.store.size(number) is not None,
+            taken=lambda number: parts.store.find_size(number) is not None,
             replace=replace,
             as_new=as_new,
         )
         made = done.manifest
-        _record(parts, Action.BACKUP_RESTORED, made.documents)
-    _say(f"{made.documents:,} documents are back, as of {made.made_at}.")
+        _record_action(parts, Action.BACKUP_RESTORED, made.documents)
+    _print_line(f"{made.documents:,} documents are back, as of {made.made_at}.")
     if done.left_out:
-        _say(f"{len(done.left_out):,} files were left out, because the catalog in the backup does not name them.")
+        _print_line(
+            f"{len(done.left_out):,} files were left out, because the catalog in the backup does not name them."
+        )
     if without_index:
-        _say("Searches find nothing yet: `leadline index rebuild` makes the index.")
+        _print_line("Searches find nothing yet: `leadline index rebuild` makes the index.")
         return
-    _say("The index is made again; broken off, `leadline index rebuild` goes on with it.")
-    fetch_needed(settings.model_copy(update={"llm": "none"}))
-    with open_index_access(settings, cluster=cluster) as access, watching("Indexing") as watch:
+    _print_line("The index is made again; broken off, `leadline index rebuild` goes on with it.")
+    fetch_needed_files(settings.model_copy(update={"llm": "none"}))
+    with open_index_access(settings, cluster=cluster) as access, show_build_progress("Indexing") as watch:
         access.build_restored(watch)
-    _say("Everything is back.")
+    _print_line("Everything is back.")
 
 
-def _record(parts: InstallationParts, action: Action, documents: int) -> None:
-    parts.audit.record(action, f"installation:{parts.record.id()}", tenant_id=None, documents=documents)
+def _record_action(parts: InstallationParts, action: Action, documents: int) -> None:
+    parts.audit.record(action, f"installation:{parts.record.load_id()}", tenant_id=None, documents=documents)
 
 
-def _end(wrong: list[str]) -> None:
+def _exit_on_faults(wrong: list[str]) -> None:
     """Print what is wrong and end with 1 if anything is."""
     if not wrong:
         return
-    for sentence in wrong[:_SHOWN]:
+    for sentence in wrong[:_MAX_FAULTS]:
         Console(stderr=True).print(f"[red]✗[/red] {sentence}", highlight=False, soft_wrap=True)
-    if len(wrong) > _SHOWN:
-        Console(stderr=True).print(f"… and {len(wrong) - _SHOWN:,} more.", highlight=False)
+    if len(wrong) > _MAX_FAULTS:
+        Console(stderr=True).print(f"… and {len(wrong) - _MAX_FAULTS:,} more.", highlight=False)
     raise typer.Exit(1)
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     Console().print(text, highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
+def _show_progress() -> Iterator[Callable[[str, int, int], None]]:
     """Show a bar for each thing that is done; without a terminal a line now and then."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks, last = {}, time.monotonic()
 
-        def advanced(what: str, done: int, total: int) -> None:
+        def advance(what: str, done: int, total: int) -> None:
             nonlocal last
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total)
@@ -169,4 +172,4 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
                 last = time.monotonic()
                 console.print(f"{what}: {done:,} of {total:,}", highlight=False)
 
-        yield advanced
+        yield advance

@@ -10,8 +10,8 @@ from rich.table import Column, Table
 
 from api.cli.client import connect
 from api.cli.environment import read_settings
-from api.cli.ingest import resume_hint, show_progress
-from api.cli.progress import duration
+from api.cli.ingest import format_resume_hint, show_progress
+from api.cli.progress import format_duration
 from api.cli.stages import watch_stages
 
 app = typer.Typer(help="Show, list and cancel batches of uploads.", no_args_is_help=True)
@@ -34,11 +34,11 @@ def show(
             with watch_stages(console) as watch:
                 for batch in client.follow(f"/v1/batches/{batch_id}/events"):
                     show_progress(batch, watch)
-    _print(batch, as_json)
+    _print_batch(batch, as_json)
 
 
 @app.command("list")
-def listing(
+def list_batches(
     limit: Annotated[int, typer.Option(help="How many.", min=1, max=100)] = 20, as_json: AsJson = False
 ) -> None:
     """List the newest batches."""
@@ -60,7 +60,7 @@ def listing(
 def cancel(batch_id: Identifier, as_json: AsJson = False) -> None:
     """Stop the processing of a batch's files; ready ones stay."""
     with connect(read_settings()) as client:
-        _print(client.post(f"/v1/batches/{batch_id}/cancel", {}), as_json)
+        _print_batch(client.post(f"/v1/batches/{batch_id}/cancel", {}), as_json)
 
 
 @app.command()
@@ -77,7 +77,7 @@ def failures(batch_id: Identifier, as_json: AsJson = False) -> None:
             console.print(f"[red]{escape(found['name'])}[/red]: {text}", highlight=False)
 
 
-def _print(batch: dict[str, Any], as_json: bool) -> None:
+def _print_batch(batch: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(batch))
         return
@@ -90,8 +90,8 @@ def _print(batch: dict[str, Any], as_json: bool) -> None:
     )
     console.print(", ".join(f"{count:,} {state}" for state, count in counts["documents"].items()), highlight=False)
     if progress["seconds_left"]:
-        console.print(f"About {duration(progress['seconds_left'])} left.", highlight=False)
+        console.print(f"About {format_duration(progress['seconds_left'])} left.", highlight=False)
     if progress["paused"]:
-        console.print(f"It is {resume_hint(progress['paused'])}.", highlight=False, markup=False)
+        console.print(f"It is {format_resume_hint(progress['paused'])}.", highlight=False, markup=False)
     if counts["refused"] or counts["documents"].get("failed"):
         console.print(f"`leadline batch failures {batch['id']}` says why files failed.", highlight=False, markup=False)

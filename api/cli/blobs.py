@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from api.cli.cluster import catalog_named, cluster_named
+from api.cli.cluster import open_configured_catalog, read_cluster_settings
 from api.cli.environment import read_settings
 from ingest.storage.audit.records import Action
 from ingest.storage.blobs.opening import open_blobs
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Show where files are kept, make keys that seal them, and seal them anew.")
 
 _KINDS = ("original", "text", "tables", "quarantine")
-_NAMED = 10
+_MAX_KEYS = 10
 
 
 @app.command()
@@ -33,27 +33,27 @@ def show() -> None:
     """Show where files are kept, how they are sealed, and what to do; ends with 1 if some are refused."""
     from ingest.storage.blobs.sealed import FileFormat, SealedBlobs
 
-    with _opened() as (opened, blobs):
-        keys = {kind: list(blobs.keys(kind)) for kind in _KINDS}
-        _say(f"{blobs.place}: {', '.join(f'{len(some):,} {kind}' for kind, some in keys.items())}.")
+    with _open_catalog_and_blobs() as (opened, blobs):
+        keys = {kind: list(blobs.iter_keys(kind)) for kind in _KINDS}
+        _print_line(f"{blobs.location}: {', '.join(f'{len(some):,} {kind}' for kind, some in keys.items())}.")
         if not isinstance(blobs, SealedBlobs):
-            _say("They are not sealed: LEADLINE_BLOB_KEYS is not set.")
+            _print_line("They are not sealed: LEADLINE_BLOB_KEYS is not set.")
             return
-        formats = _formats(blobs, [key for some in keys.values() for key in some])
+        formats = _read_formats(blobs, [key for some in keys.values() for key in some])
         counts = Counter(formats.values())
         for each in FileFormat:
             if counts[each]:
-                _say(f"{counts[each]:>9,} {each}")
-        if not _advise(opened.installation.sealing(), formats):
+                _print_line(f"{counts[each]:>9,} {each}")
+        if not _print_advice(opened.installation.load_sealing(), formats):
             raise typer.Exit(1)
 
 
 @app.command()
 def key() -> None:
     """Print a new key for LEADLINE_BLOB_KEYS: put it before those that are there, then run `reseal`."""
-    from ingest.storage.blobs.keyring import new_key
+    from ingest.storage.blobs.keyring import generate_key
 
-    typer.echo(new_key())
+    typer.echo(generate_key())
 
 
 @app.command()
@@ -75,7 +75,7 @@ def reseal(
     from ingest.storage.blobs.sealed import SealedBlobs
     from ingest.storage.operations.resealing import reseal_all
 
-    with _opened() as (opened, blobs):
+    with _open_catalog_and_blobs() as (opened, blobs):
         if not isinstance(blobs, SealedBlobs):
             raise BlobKeyError("LEADLINE_BLOB_KEYS is not set.", hint="Make a key with `leadline blobs key`.")
         with Progress(console=Console(stderr=True)) as bar:
@@ -86,64 +86,68 @@ def reseal(
                 digests=opened.digests,
                 accept_unbound=accept_unbound,
             )
-        opened.audit.record(Action.INSTALLATION_CHANGED, f"installation:{opened.installation.id()}", tenant_id=None)
-    _say(f"{done.sealed:,} of {done.files:,} files sealed anew; every other file but those refused was already.")
+        opened.audit.record(
+            Action.INSTALLATION_CHANGED, f"installation:{opened.installation.load_id()}", tenant_id=None
+        )
+    _print_line(f"{done.sealed:,} of {done.files:,} files sealed anew; every other file but those refused was already.")
     if done.refused:
-        _name(list(done.refused), "was changed, or is not bound to its name, and is refused")
+        _print_keys(list(done.refused), "was changed, or is not bound to its name, and is refused")
         raise typer.Exit(1)
 
 
-def _advise(sealing: Sealing, formats: "dict[str, FileFormat]") -> bool:
+def _print_advice(sealing: Sealing, formats: "dict[str, FileFormat]") -> bool:
     """Print what to do; return false if files are refused."""
     from ingest.storage.blobs.sealed import FileFormat
 
     foreign = [key for key, each in formats.items() if each is FileFormat.FOREIGN]
     unbound = [key for key, each in formats.items() if each in (FileFormat.PLAIN, FileFormat.UNBOUND)]
     if foreign:
-        _name(foreign, "needs a key that LEADLINE_BLOB_KEYS lacks: put it back behind the others")
+        _print_keys(foreign, "needs a key that LEADLINE_BLOB_KEYS lacks: put it back behind the others")
     if unbound and sealing is Sealing.BOUND:
-        _name(unbound, "is refused: it is not bound to its name, so anybody may have put it there")
-        _say("Restore them from a backup. Files of an earlier release: `leadline blobs reseal --accept-unbound`.")
+        _print_keys(unbound, "is refused: it is not bound to its name, so anybody may have put it there")
+        _print_line(
+            "Restore them from a backup. Files of an earlier release: `leadline blobs reseal --accept-unbound`."
+        )
         return False
     if sealing is not Sealing.BOUND:
-        _say(
+        _print_line(
             "Files that are not bound to their names can be exchanged by whoever can write them. Run `leadline blobs "
             "reseal` once every process has this release: then they are bound, and others are refused."
         )
     return not foreign
 
 
-def _formats(blobs: "SealedBlobs", keys: list[str]) -> "dict[str, FileFormat]":
+def _read_formats(blobs: "SealedBlobs", keys: list[str]) -> "dict[str, FileFormat]":
     found = {}
     with Progress(console=Console(stderr=True), transient=True) as bar:
         for each in bar.track(keys, description="Reading"):
             try:
-                found[each] = blobs.format_of(each)
+                found[each] = blobs.detect_format(each)
             except KeyError:  # deleted meanwhile
                 continue
     return found
 
 
-def _name(keys: list[str], what: str) -> None:
-    for each in keys[:_NAMED]:
-        _say(f"{each} {what}.")
-    if len(keys) > _NAMED:
-        _say(f"… and {len(keys) - _NAMED:,} more.")
+def _print_keys(keys: list[str], what: str) -> None:
+    for each in keys[:_MAX_KEYS]:
+        _print_line(f"{each} {what}.")
+    if len(keys) > _MAX_KEYS:
+        _print_line(f"… and {len(keys) - _MAX_KEYS:,} more.")
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     Console().print(text, highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def _opened() -> "Iterator[tuple[OpenCatalog, BlobStore]]":
+def _open_catalog_and_blobs() -> "Iterator[tuple[OpenCatalog, BlobStore]]":
     """Open the catalog and the files that the environment names: of the cluster, or else of the data folder."""
-    settings, home = _settings()
-    with catalog_named() as opened:
+    settings, home = _read_blob_settings()
+    with open_configured_catalog() as opened:
         yield opened, open_blobs(settings, home, opened.installation)
 
 
-def _settings() -> tuple[BlobSettings, Path]:
+def _read_blob_settings() -> tuple[BlobSettings, Path]:
     """Return the settings of the cluster that the environment names, or else of the data folder, and its home."""
-    settings, cluster = read_settings(), cluster_named()
+    settings, cluster = read_settings(), read_cluster_settings()
     return (settings, settings.home) if cluster is None else (cluster, cluster.home)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from api.cli.answer_view import print_answer, print_sources
-from api.cli.ask import Collections, Strategy, answered, live_answer, wait_for_language_model
+from api.cli.ask import Collections, Strategy, fetch_answer, open_live_answer, wait_for_language_model
 from api.cli.client import connect
 from api.cli.environment import read_settings
 from api.client import Client
@@ -35,14 +35,14 @@ def chat(
     answer rests on, and /exit or Ctrl-D ends. Ctrl-C gives up the answer that is being made, and the chat goes on.
     """
     settings = read_settings()
-    with connect(settings) as client, _remembered_lines(settings.home / "chat_history"):
-        with live_answer() as live:
+    with connect(settings) as client, _keep_line_history(settings.home / "chat_history"):
+        with open_live_answer() as live:
             wait_for_language_model(client, live)
         console = Console()
         console.print(_HELP, style="dim", highlight=False)
         talk = Chat(client, console, {"collections": collection or [], "strategy": strategy.value}, conversation)
-        while (line := _read(console)) is not None:
-            if not talk.take(line):
+        while (line := _read_line(console)) is not None:
+            if not talk.handle_line(line):
                 return
 
 
@@ -57,7 +57,7 @@ class Chat:
         self._last: dict[str, Any] | None = None
         self._notes: list[str] = []
 
-    def take(self, line: str) -> bool:
+    def handle_line(self, line: str) -> bool:
         """Do what a line says, or answer it as a question; return False if it ends the chat."""
         match line.strip():
             case "":
@@ -66,11 +66,11 @@ class Chat:
                 return False
             case "/new":
                 self._conversation, self._last = NEW_CONVERSATION, None
-                self._say("A new conversation begins.")
+                self._print_note("A new conversation begins.")
             case "/sources":
-                self._sources()
+                self._print_last_sources()
             case command if command.startswith("/"):
-                self._say(f"There is no {command.split()[0]}. {_HELP}")
+                self._print_note(f"There is no {command.split()[0]}. {_HELP}")
             case question:
                 self._ask(question)
         return True
@@ -78,35 +78,35 @@ class Chat:
     def _ask(self, question: str) -> None:
         body = {**self._how, "question": question, "conversation": self._conversation}
         try:
-            with live_answer() as live:
-                answer = answered(self._client, body, live)
+            with open_live_answer() as live:
+                answer = fetch_answer(self._client, body, live)
         except KeyboardInterrupt:
-            self._say("Given up.")
+            self._print_note("Given up.")
         except LeadlineError as error:
             self._console.print(f"[red]{escape(error.detail)}[/red] {escape(error.hint)}", highlight=False)
         else:
-            self._show(answer)
+            self._show_answer(answer)
 
-    def _show(self, answer: dict[str, Any]) -> None:
+    def _show_answer(self, answer: dict[str, Any]) -> None:
         print_answer(self._console, answer, sources=False, said_already=self._notes)
         if answer["citations"]:
             count = len(answer["citations"])
-            self._say(f"{count} source{'s' * (count > 1)}: /sources")
+            self._print_note(f"{count} source{'s' * (count > 1)}: /sources")
         self._notes += answer["notes"]
         self._last = answer
         self._conversation = answer["conversation"] or self._conversation
 
-    def _sources(self) -> None:
+    def _print_last_sources(self) -> None:
         if self._last is None or not self._last["citations"]:
-            self._say("There are no sources yet." if self._last is None else "The last answer cites nothing.")
+            self._print_note("There are no sources yet." if self._last is None else "The last answer cites nothing.")
             return
         print_sources(self._console, self._last)
 
-    def _say(self, text: str) -> None:
+    def _print_note(self, text: str) -> None:
         self._console.print(text, style="dim", highlight=False, markup=False)
 
 
-def _read(console: Console) -> str | None:
+def _read_line(console: Console) -> str | None:
     """Return the next line; None at the end of the input. Ctrl-C empties the line."""
     while True:
         try:
@@ -119,7 +119,7 @@ def _read(console: Console) -> str | None:
 
 
 @contextmanager
-def _remembered_lines(path: Path) -> Iterator[None]:
+def _keep_line_history(path: Path) -> Iterator[None]:
     """Let lines be edited and recalled, those of earlier chats too, if this Python has readline."""
     try:
         import readline

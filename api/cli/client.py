@@ -15,7 +15,7 @@ from api.settings.settings import Settings
 _POLL_SECONDS = 0.5
 
 
-def loading_language_model(client: Client) -> Iterator[dict[str, Any]]:
+def iter_language_model_states(client: Client) -> Iterator[dict[str, Any]]:
     """Yield the language model's state, until it is no longer loading."""
     while True:
         state: dict[str, Any] = client.get("/health/ready")["parts"]["language_model"]
@@ -28,12 +28,12 @@ def loading_language_model(client: Client) -> Iterator[dict[str, Any]]:
 @contextmanager
 def connect(settings: Settings) -> Iterator[Client]:
     """Connect to the running service of the data folder or of `LEADLINE_URL`, else to a private one on the folder."""
-    url = os.environ.get("LEADLINE_URL") or running_url(settings.home)
+    url = os.environ.get("LEADLINE_URL") or find_running_url(settings.home)
     if url is None:
         # Imports the whole service: if one runs elsewhere, a command need not wait for the import.
-        from api.cli.private_service import open_private
+        from api.cli.private_service import open_private_client
 
-        with open_private(settings) as client:
+        with open_private_client(settings) as client:
             yield client
         return
     key = read_secret(CLIENT_KEY, os.environ)
@@ -46,16 +46,16 @@ def connect(settings: Settings) -> Iterator[Client]:
         yield client
 
 
-def announce(home: Path, url: str) -> None:
+def write_service_file(home: Path, url: str) -> None:
     """Tell commands on this machine where the folder's service listens."""
     (home / "service.json").write_text(json.dumps({"url": url, "pid": os.getpid()}))
 
 
-def retract(home: Path) -> None:
+def remove_service_file(home: Path) -> None:
     (home / "service.json").unlink(missing_ok=True)
 
 
-def running_url(home: Path) -> str | None:
+def find_running_url(home: Path) -> str | None:
     """Return the address of the folder's running service; a note left by a killed one does not count."""
     try:
         note = json.loads((home / "service.json").read_text())

@@ -14,7 +14,7 @@ from rich.console import Console
 from api.admission.services import DEFAULT_TENANT
 from api.build.embedded import OpenCatalog, open_catalog
 from api.cli.console_logging import configure_logging
-from api.cli.environment import SettingsError, from_environment, read_secret, read_settings, require_known
+from api.cli.environment import SettingsError, read_environment, read_secret, read_settings, require_known_variables
 from api.cli.serving import serve
 from api.cli.telemetry import start_tracing
 from api.settings.settings import Settings
@@ -37,13 +37,13 @@ def api(
     from workers.settings import ClusterSettings
 
     settings = read_settings(host=host, port=port)
-    cluster = from_environment(ClusterSettings)
-    _log(settings.log_format)
+    cluster = read_environment(ClusterSettings)
+    _configure_logging(settings.log_format)
     start_tracing("api")
     console = Console()
     with ExitStack() as stack:
         services = stack.enter_context(open_cluster(settings, cluster))
-        if not services.keys.keys(DEFAULT_TENANT):
+        if not services.keys.list_keys(DEFAULT_TENANT):
             console.print("There is no API key yet: make one with `leadline keys create`.", highlight=False)
         serve(services, lambda url: console.print(f"Leadline listens on {url}", highlight=False))
 
@@ -55,7 +55,7 @@ def worker(
 ) -> None:
     """Start one Celery worker of a cluster; any number of them may run, each on one queue or all."""
     settings = read_settings()
-    from api.build.cluster import cluster_answers
+    from api.build.cluster import build_answers_opener
     from workers.enqueue.celery_app import QUEUE_NAMES
     from workers.main import run_worker
     from workers.settings import ClusterSettings
@@ -65,20 +65,20 @@ def worker(
     if unknown or not chosen:
         names = ", ".join(sorted(unknown)) or "without a name"
         raise SettingsError(f"There is no queue {names}.", hint=f"The queues are {', '.join(QUEUE_NAMES)}.")
-    cluster = from_environment(ClusterSettings)
-    _log(settings.log_format)
+    cluster = read_environment(ClusterSettings)
+    _configure_logging(settings.log_format)
     run_worker(
         cluster,
         queues=chosen,
         concurrency=concurrency,
         name=name,
-        open_answers=cluster_answers(settings),
-        serve_metrics=_metrics_of(settings),
+        open_answers=build_answers_opener(settings),
+        serve_metrics=_build_metrics_server(settings),
         at_child_start=partial(start_tracing, "worker"),  # its thread would not survive the fork
     )
 
 
-def _metrics_of(settings: Settings) -> Callable[[], object]:
+def _build_metrics_server(settings: Settings) -> Callable[[], object]:
     """Return what begins to show the worker's metrics, if they are wanted."""
     if settings.metrics_port is None:
         return lambda: None
@@ -87,7 +87,7 @@ def _metrics_of(settings: Settings) -> Callable[[], object]:
             "LEADLINE_METRICS_PORT needs PROMETHEUS_MULTIPROC_DIR, where a worker's processes add up their numbers.",
             hint="Name an empty folder in it before the worker starts.",
         )
-    return partial(metrics.serve, settings.metrics_host, settings.metrics_port)
+    return partial(metrics.start_metrics_server, settings.metrics_host, settings.metrics_port)
 
 
 def beat() -> None:
@@ -95,8 +95,8 @@ def beat() -> None:
     from workers.main import run_beat
     from workers.settings import ClusterSettings
 
-    cluster = from_environment(ClusterSettings)
-    _log(read_settings().log_format)
+    cluster = read_environment(ClusterSettings)
+    _configure_logging(read_settings().log_format)
     run_beat(cluster)
 
 
@@ -105,28 +105,28 @@ def migrate() -> None:
 
     Every process does so when it starts; as a step of its own it has failed before any process was replaced.
     """
-    from ingest.storage.db.database import latest_revision
+    from ingest.storage.db.database import get_latest_revision
 
-    with catalog_named():
-        Console().print(f"The catalog has schema {latest_revision()}, which is this release's.", highlight=False)
+    with open_configured_catalog():
+        Console().print(f"The catalog has schema {get_latest_revision()}, which is this release's.", highlight=False)
 
 
-def catalog_named() -> AbstractContextManager[OpenCatalog]:
+def open_configured_catalog() -> AbstractContextManager[OpenCatalog]:
     """Open, for a block, the catalog of the cluster that the environment names, or else of the data folder."""
     url = read_secret(_DATABASE, os.environ)
     if url:
-        require_known(os.environ)
+        require_known_variables(os.environ)
     settings = read_settings()
     home = Path(os.environ.get(_HOME, "")) if url else settings.home
     return open_catalog(home, database_url=url, settings=settings)
 
 
-def cluster_named() -> "ClusterSettings | None":
+def read_cluster_settings() -> "ClusterSettings | None":
     """Return the settings of the cluster that the environment names; None for the data folder."""
     from workers.settings import ClusterSettings
 
-    return from_environment(ClusterSettings) if read_secret(_DATABASE, os.environ) else None
+    return read_environment(ClusterSettings) if read_secret(_DATABASE, os.environ) else None
 
 
-def _log(log_format: str) -> None:
+def _configure_logging(log_format: str) -> None:
     configure_logging(logging.INFO, as_json=log_format == "json")

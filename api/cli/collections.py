@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.cli.cluster import catalog_named
-from api.cli.identity_options import IN_DEFAULT, Tenant, tenant_id
+from api.cli.cluster import open_configured_catalog
+from api.cli.identity_options import IN_DEFAULT, Tenant, load_tenant_id
 from ingest.storage.accounts.records import Role
 
 app = typer.Typer(help="List collections, and say who may use them.", no_args_is_help=True)
@@ -20,9 +20,11 @@ Subject = Annotated[str, typer.Argument(help="user:NAME, group:NAME or key:ID.")
 @app.command("list")
 def list_collections(tenant: Tenant = IN_DEFAULT) -> None:
     """Show every collection with its grants; one without is open to the whole tenant."""
-    with catalog_named() as opened:
-        grants, mine = opened.identities.grants, tenant_id(opened, tenant)
-        found = [(each, grants.grants(mine, each.name) if each.grants else []) for each in grants.collections(mine)]
+    with open_configured_catalog() as opened:
+        grants, mine = opened.identities.grants, load_tenant_id(opened, tenant)
+        found = [
+            (each, grants.list_grants(mine, each.name) if each.grants else []) for each in grants.list_collections(mine)
+        ]
     table = Table("collection", "documents", "open to")
     for each, given in found:
         whom = ", ".join(f"{grant.subject} ({grant.role})" for grant in given) or "everybody"
@@ -38,8 +40,8 @@ def grant(
     tenant: Tenant = IN_DEFAULT,
 ) -> None:
     """Give a role on a collection; with its first grant it is closed to everybody else but admins."""
-    with catalog_named() as opened:
-        given = opened.identities.grants.grant(tenant_id(opened, tenant), collection, subject, role)
+    with open_configured_catalog() as opened:
+        given = opened.identities.grants.grant(load_tenant_id(opened, tenant), collection, subject, role)
     Console().print(f"{escape(given.subject)} is {given.role} of {escape(collection)}.", highlight=False)
 
 
@@ -53,7 +55,7 @@ def revoke(
     tenant: Tenant = IN_DEFAULT,
 ) -> None:
     """Take a grant away, at once."""
-    with catalog_named() as opened:
-        mine = tenant_id(opened, tenant)
+    with open_configured_catalog() as opened:
+        mine = load_tenant_id(opened, tenant)
         opened.identities.grants.revoke(mine, collection, subject, open_to_all=open_to_all)
     Console().print(f"{escape(subject)} has no grant on {escape(collection)} any more.", highlight=False)

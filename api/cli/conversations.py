@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from api.cli.answer_view import clean, print_answer, short
+from api.cli.answer_view import clean, print_answer, shorten
 from api.cli.client import connect
 from api.cli.environment import read_settings
 from api.client import Client
@@ -22,7 +22,7 @@ _TITLE_CHARS = 80
 
 
 @app.command("list")
-def listing(
+def list_conversations(
     limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1, max=500)] = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -34,7 +34,7 @@ def listing(
         return
     table = Table(Column("conversation", no_wrap=True), "first question", "answered", "last used")
     for each in found:
-        title = escape(short(clean(each["title"]), _TITLE_CHARS))
+        title = escape(shorten(clean(each["title"]), _TITLE_CHARS))
         table.add_row(each["id"], title, f"{each['answered']:,}", each["updated_at"][:16].replace("T", " "))
     Console().print(table)
 
@@ -43,7 +43,7 @@ def listing(
 def show(conversation: Identifier, as_json: AsJson = False) -> None:
     """Show every question of a conversation with its answer and sources."""
     with connect(read_settings()) as client:
-        found = _whole(client, conversation)
+        found = _fetch_conversation(client, conversation)
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
@@ -63,7 +63,7 @@ def delete(conversation: Identifier) -> None:
     Console().print("Deleted.", highlight=False)
 
 
-def _whole(client: Client, conversation: str) -> dict[str, Any]:
+def _fetch_conversation(client: Client, conversation: str) -> dict[str, Any]:
     """Return the conversation with the turns of all its pages."""
     path = f"/v1/conversations/{conversation}"
     found: dict[str, Any] = client.get(path)

@@ -40,7 +40,7 @@ class DeferredCommand(TyperCommand):
         return self._target.load(self.name or "").make_context(info_name, args, parent, **extra)
 
 
-def group_of(targets: Mapping[str, Target]) -> type[TyperGroup]:
+def build_group(targets: Mapping[str, Target]) -> type[TyperGroup]:
     """Return a class for `Typer(cls=…)` with these commands."""
 
     class Deferred(TyperGroup):

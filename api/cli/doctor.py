@@ -20,14 +20,14 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from api.build.index_access import look_at_copies, look_at_index
+from api.build.index_access import inspect_copies, inspect_index
 from api.build.installation_access import open_installation
-from api.build.language_model import ServerList, list_models, model_profile, open_reranking, vllm_version
-from api.cli.client import running_url
-from api.cli.cluster import cluster_named
+from api.build.language_model import ModelList, fetch_vllm_version, list_models, load_model_profile, open_reranking
+from api.cli.client import find_running_url
+from api.cli.cluster import read_cluster_settings
 from api.cli.environment import read_settings
-from api.cli.fetching import needed
-from api.cli.index import advice_on_copies
+from api.cli.fetching import list_needed_files
+from api.cli.index import advise_on_copies
 from api.settings.settings import ServedModel, Settings
 from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.ocr import is_installed
@@ -35,17 +35,17 @@ from ingest.storage.ballast import Ballast
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.errors import InstallationMismatchError, LeadlineError
 from ingest.storage.generations.records import IndexState
-from ingest.storage.permissions import list_wider_paths
-from retrieval.build import describe_server, encoders
+from ingest.storage.permissions import list_exposed_paths
+from retrieval.build import build_encoders, describe_server
 from retrieval.errors import IndexLostError
-from retrieval.models.store import FileState, ModelStore
+from retrieval.models.store import ModelFileState, ModelStore
 from rlm.errors import AnswerError, LanguageModelUnavailableError
 from rlm.llm.budgets import FREE, Budget, Limits, Price
-from rlm.llm.chat_models import remote_chat_model
-from rlm.llm.port import SubCall, reply_to
-from rlm.llm.profiles import ModelProfile, ProfileFileError, read_profiles
+from rlm.llm.chat_models import build_remote_chat_model
+from rlm.llm.port import SubCall, request_reply
+from rlm.llm.profiles import ModelProfile, ProfileFileError, load_profiles
 from rlm.llm.scheduler import SubCallScheduler
-from rlm.sandbox.build import build_sandbox, interpreter_release
+from rlm.sandbox.build import build_sandbox, get_interpreter_release
 from rlm.sandbox.port import SandboxForm
 
 _PACKAGES = ("leadline", "ingest", "retrieval", "rlm", "api", "workers")
@@ -58,7 +58,7 @@ _SCHEMA = {
 _SCHEMA_SECONDS = 120.0
 # As the extra `vllm` asks for: `make audit` checks that this release has no known advisory.
 OLDEST_VLLM = (0, 33)
-_WIDER_COUNTED = 1_000  # a data folder has millions of files, and the command that mends them is the same
+_MAX_WIDER_PATHS = 1_000  # a data folder has millions of files, and the command that mends them is the same
 _ENGINES = ("qdrant_edge", "openvino", "openvino_genai", "tokenizers")
 
 
@@ -88,7 +88,7 @@ def doctor() -> None:
     console.print("Everything the service needs is here.")
 
 
-def foreign_owners() -> dict[str, list[str]]:
+def list_foreign_owners() -> dict[str, list[str]]:
     """Return other distributions that install packages of our names, which make the imported one a matter of luck."""
     owners = metadata.packages_distributions()
     return {
@@ -98,15 +98,15 @@ def foreign_owners() -> dict[str, list[str]]:
     }
 
 
-def _python(_: Settings) -> Iterator[Finding]:
+def _check_python(_: Settings) -> Iterator[Finding]:
     found = f"{platform.python_version()} at {sys.executable}"
     fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
     yield Finding("Python", found, "" if fits else "Use Python 3.11, 3.12 or 3.13.")
-    for name, others in foreign_owners().items():
+    for name, others in list_foreign_owners().items():
         yield Finding(f"package {name}", ", ".join(others), f"Uninstall {', '.join(others)}: it hides Leadline's own.")
 
 
-def _engines(settings: Settings) -> Iterator[Finding]:
+def _check_engines(settings: Settings) -> Iterator[Finding]:
     for name in _ENGINES:
         if name == "openvino_genai" and settings.llm != "local":
             continue
@@ -118,29 +118,29 @@ def _engines(settings: Settings) -> Iterator[Finding]:
             yield Finding(name, metadata.version(name.replace("_", "-").replace("edge", "edge-py")))
 
 
-def _models(settings: Settings) -> Iterator[Finding]:
+def _check_models(settings: Settings) -> Iterator[Finding]:
     store = ModelStore(settings.models)
-    for file in needed(settings, store):
-        verification = store.check(file)
-        well = verification.state is FileState.VERIFIED
+    for file in list_needed_files(settings, store):
+        verification = store.check_file(file)
+        well = verification.state is ModelFileState.VERIFIED
         yield Finding(file.name, str(verification.state), "" if well else "Run `leadline models fetch`.")
     if settings.models.is_dir():
         yield Finding("models folder", str(settings.models))
 
 
-def _encoder(settings: Settings) -> Iterator[Finding]:
+def _check_encoder(settings: Settings) -> Iterator[Finding]:
     try:
-        known = encoders(ModelStore(settings.models), settings)
+        known = build_encoders(ModelStore(settings.models), settings)
         for name in dict.fromkeys((settings.encoder, settings.encoder_beside or settings.encoder)):
-            encoder = known.named(name).open()
-            encoder.query("Does it work?")
+            encoder = known.get_by_name(name).open()
+            encoder.embed_query("Does it work?")
             encoder.close()
             yield Finding("encoder", encoder.fingerprint)
     except LeadlineError as error:
         yield Finding("encoder", error.detail, error.hint)
 
 
-def _parser(settings: Settings) -> Iterator[Finding]:
+def _check_parser(settings: Settings) -> Iterator[Finding]:
     isolation = settings.parser_isolation
     with tempfile.TemporaryDirectory() as folder, ParserSandbox(isolation=isolation) as parser:
         sample = Path(folder) / "sample.html"
@@ -151,12 +151,14 @@ def _parser(settings: Settings) -> Iterator[Finding]:
             yield Finding("parser process", error.detail, error.hint)
         else:
             yield Finding("parser process", "parses, within its limits")
-            confined = " and ".join(parser.confined_by()) or "nothing: documents can read files and reach the network"
+            confined = (
+                " and ".join(parser.get_confinements()) or "nothing: documents can read files and reach the network"
+            )
             yield Finding("parser isolation", f"{isolation}: confined by {confined}")
         yield Finding("text in pictures", "is read" if is_installed() else "is not read: install the extra `ocr`")
 
 
-def _sandbox(settings: Settings) -> Iterator[Finding]:
+def _check_sandbox(settings: Settings) -> Iterator[Finding]:
     try:
         sandbox = build_sandbox(settings.sandbox)
         session = sandbox.open({})
@@ -167,13 +169,13 @@ def _sandbox(settings: Settings) -> Iterator[Finding]:
         yield Finding("sandbox", f"{settings.sandbox}: {error.detail}", error.hint or "Set LEADLINE_SANDBOX=plain.")
     else:
         advice = "" if works else "Reinstall with `make setup`: the sandbox's interpreter does not compute."
-        yield Finding("sandbox", f"{settings.sandbox}, {interpreter_release()}", advice)
+        yield Finding("sandbox", f"{settings.sandbox}, {get_interpreter_release()}", advice)
     if settings.sandbox is SandboxForm.PLAIN:
         has = "is installed: LEADLINE_SANDBOX=bubblewrap uses it" if shutil.which("bwrap") else "is not installed"
         yield Finding("bubblewrap", has)
 
 
-def _disk(settings: Settings) -> Iterator[Finding]:
+def _check_disk(settings: Settings) -> Iterator[Finding]:
     folder = next(path for path in (settings.home, *settings.home.parents) if path.exists())
     if not os.access(folder, os.W_OK):
         yield Finding("data folder", str(settings.home), "Make it writable, or set LEADLINE_HOME to another.")
@@ -188,31 +190,31 @@ def _disk(settings: Settings) -> Iterator[Finding]:
         yield Finding("ballast", found, "Free some space: the running service then fills the ballast up by itself.")
 
 
-def _permissions(settings: Settings) -> Iterator[Finding]:
+def _check_permissions(settings: Settings) -> Iterator[Finding]:
     """Check that no other user of this machine can read what the data folder holds."""
-    cluster = cluster_named()
+    cluster = read_cluster_settings()
     home = settings.home if cluster is None else cluster.home
-    wider = list_wider_paths(home, _WIDER_COUNTED)
+    wider = list_exposed_paths(home, _MAX_WIDER_PATHS)
     if not wider:
         if home.is_dir():
             yield Finding("permissions", "the data folder is readable by its own user alone")
         return
-    count = f"{len(wider)} paths or more" if len(wider) == _WIDER_COUNTED else f"{len(wider)} paths"
+    count = f"{len(wider)} paths or more" if len(wider) == _MAX_WIDER_PATHS else f"{len(wider)} paths"
     if len(wider) == 1:
         count = "1 path"
     found = f"{count} in {home} can be read or entered by other users, such as {wider[0]}"
     yield Finding("permissions", found, f"Run `chmod -R go= {shlex.quote(str(home))}`; the service may run meanwhile.")
 
 
-def _installation(settings: Settings) -> Iterator[Finding]:
+def _check_installation(settings: Settings) -> Iterator[Finding]:
     """Check that catalog, files and index belong together, and that upkeep does its work."""
-    cluster = cluster_named()
+    cluster = read_cluster_settings()
     if cluster is None and not (settings.home / "catalog.sqlite").exists():
         return
     try:
         with open_installation(settings, cluster) as parts:
-            ids, aside, notices = parts.ids(), parts.put_aside(), parts.record.notices()
-            lacking = parts.digests.count_lacking()
+            ids, aside, notices = parts.load_ids(), parts.count_quarantined(), parts.record.load_notices()
+            lacking = parts.digests.count_undigested()
     except LeadlineError as error:
         yield Finding("installation", error.detail, error.hint)
         return
@@ -230,8 +232,8 @@ def _installation(settings: Settings) -> Iterator[Finding]:
         yield Finding("quarantine", f"{aside:,} files that the catalog does not know, kept for some days")
 
 
-def _port(settings: Settings) -> Iterator[Finding]:
-    url = running_url(settings.home)
+def _check_port(settings: Settings) -> Iterator[Finding]:
+    url = find_running_url(settings.home)
     if url:
         yield Finding("service", f"running at {url}")
         return
@@ -245,9 +247,9 @@ def _port(settings: Settings) -> Iterator[Finding]:
             yield Finding("port", f"{settings.host}:{settings.port} is free")
 
 
-def _blobs(settings: Settings) -> Iterator[Finding]:
+def _check_blobs(settings: Settings) -> Iterator[Finding]:
     """Check that the store of files can be read and written, and opens with the keys."""
-    cluster = cluster_named()
+    cluster = read_cluster_settings()
     given, home = (settings, settings.home) if cluster is None else (cluster, cluster.home)
     if given.blobs == "folder" and given.blob_keys is None and not (home / "blobs").exists():
         return
@@ -261,12 +263,12 @@ def _blobs(settings: Settings) -> Iterator[Finding]:
         yield Finding("files", error.detail, error.hint)
         return
     sealed = "sealed" if given.blob_keys is not None else "not sealed"
-    yield Finding("files", f"{blobs.place}, {sealed}", "" if works else "A file was not read as it was written.")
+    yield Finding("files", f"{blobs.location}, {sealed}", "" if works else "A file was not read as it was written.")
 
 
-def _vector_server(_: Settings) -> Iterator[Finding]:
+def _check_vector_server(_: Settings) -> Iterator[Finding]:
     """Check the server of a cluster, and say how a new index would be kept there."""
-    cluster = cluster_named()
+    cluster = read_cluster_settings()
     if cluster is None:
         return
     key, chosen = cluster.qdrant_api_key, cluster.vector_server
@@ -283,13 +285,13 @@ def _vector_server(_: Settings) -> Iterator[Finding]:
     yield Finding("LEADLINE_QDRANT_…", asked.replace("_", " "))
 
 
-def _index(settings: Settings) -> Iterator[Finding]:
+def _check_index(settings: Settings) -> Iterator[Finding]:
     """Compare the index with the catalog, or report the last check while a service has the data folder."""
-    cluster = cluster_named()
+    cluster = read_cluster_settings()
     if cluster is None and not (settings.home / "catalog.sqlite").exists():
         return
     try:
-        state = look_at_index(settings, cluster)
+        state = inspect_index(settings, cluster)
     except LeadlineError as error:
         yield Finding("index", error.detail, error.hint)
         return
@@ -297,19 +299,19 @@ def _index(settings: Settings) -> Iterator[Finding]:
         yield Finding("index", describe_state(state), IndexLostError.default_hint if state.lost else "")
 
 
-def _copies(settings: Settings) -> Iterator[Finding]:
+def _check_copies(settings: Settings) -> Iterator[Finding]:
     """Check that each shard of the index has the copies that it should have."""
-    cluster = cluster_named()
+    cluster = read_cluster_settings()
     if cluster is None:
         return
     try:
-        found = look_at_copies(settings, cluster)
+        found = inspect_copies(settings, cluster)
     except LeadlineError as error:
         yield Finding("copies of the index", error.detail, error.hint)
         return
     for generation, copies in found.items():
         said = f"generation {generation}: {copies.describe()}"
-        yield Finding("copies of the index", said, advice_on_copies(copies))
+        yield Finding("copies of the index", said, advise_on_copies(copies))
 
 
 def describe_state(state: IndexState) -> str:
@@ -328,57 +330,59 @@ def describe_state(state: IndexState) -> str:
     return f"generation {state.generation}: {found} {state.versions:,} documents{when}{again}"
 
 
-def _language_model(settings: Settings) -> Iterator[Finding]:
+def _check_language_model(settings: Settings) -> Iterator[Finding]:
     """Check the server's list of models, the reported windows, and one real request with a JSON schema."""
     if settings.llm == "none":
         yield Finding("language model", "none: answers are quotations")
         return
     try:
-        profile = model_profile(settings)
+        profile = load_model_profile(settings)
     except ProfileFileError as error:
         yield Finding("model profile", error.detail, error.hint)
         return
     if settings.remote_llm is None:
         yield Finding("language model", settings.llm)
-        yield Finding("model profile", about_profile(profile))
+        yield Finding("model profile", describe_profile(profile))
         return
-    found = yield from _servers("LEADLINE_LLM", settings.remote_llm, settings.llm_api_key)
-    yield from _windows(settings, found.context_tokens)
-    yield from _schema_requests(settings.remote_llm, found, model_profile(settings), settings.llm_api_key)
+    found = yield from _check_servers("LEADLINE_LLM", settings.remote_llm, settings.llm_api_key)
+    yield from _check_windows(settings, found.context_tokens)
+    yield from _check_schema_requests(settings.remote_llm, found, load_model_profile(settings), settings.llm_api_key)
 
 
-def _helpers(settings: Settings) -> Iterator[Finding]:
+def _check_helpers(settings: Settings) -> Iterator[Finding]:
     """Check the models that do parts of the work, if there are any."""
     for helper, served in settings.helpers.items():
         if served is None:
             continue
         try:
-            profiles = read_profiles(settings.model_profiles)
+            profiles = load_profiles(settings.model_profiles)
         except ProfileFileError:  # the check of the answering model says so
             return
         key = settings.helper_keys[helper]
-        found = yield from _servers(f"LEADLINE_{helper.upper()}", served, key)
-        profile = profiles.named(served.model, context_tokens=found.context_tokens)
-        yield Finding("model profile", about_profile(profile))
-        yield from _schema_requests(served, found, profile, key)
+        found = yield from _check_servers(f"LEADLINE_{helper.upper()}", served, key)
+        profile = profiles.get_profile(served.model, context_tokens=found.context_tokens)
+        yield Finding("model profile", describe_profile(profile))
+        yield from _check_schema_requests(served, found, profile, key)
 
 
 @dataclass(frozen=True)
-class _Found:
+class _ServingServers:
     """The numbers of a model's servers that serve it, and the smallest window that one reports."""
 
     serving: tuple[int, ...]
     context_tokens: int | None
 
 
-def _servers(setting: str, served: ServedModel, api_key: SecretStr | None) -> Generator[Finding, None, _Found]:
+def _check_servers(
+    setting: str, served: ServedModel, api_key: SecretStr | None
+) -> Generator[Finding, None, _ServingServers]:
     """Check each server's list of models."""
     windows: list[int] = []
     serving: list[int] = []
     role = "language model" if setting == "LEADLINE_LLM" else setting
     for number, url in enumerate(served.urls, 1):
-        what = role + _numbered(served, number)
-        listed = ServerList((), None)
+        what = role + _format_server_number(served, number)
+        listed = ModelList((), None)
         try:
             listed = list_models(url, served.model, api_key)
         except LanguageModelUnavailableError as error:
@@ -388,19 +392,19 @@ def _servers(setting: str, served: ServedModel, api_key: SecretStr | None) -> Ge
         known = not listed.names or served.model in listed.names
         advice = "" if known else f"It serves {', '.join(listed.names)}: name one of these in {setting}."
         yield Finding(what, f"{served.model} at {url}", advice)
-        yield from model_server_release(url, api_key)
+        yield from check_server_release(url, api_key)
         windows += [] if listed.context_tokens is None else [listed.context_tokens]
         serving += [number] if known else []
-    return _Found(tuple(serving), min(windows, default=None))
+    return _ServingServers(tuple(serving), min(windows, default=None))
 
 
-def _numbered(served: ServedModel, number: int) -> str:
+def _format_server_number(served: ServedModel, number: int) -> str:
     return f", server {number}" if len(served.urls) > 1 else ""
 
 
-def model_server_release(url: str, api_key: SecretStr | None) -> Iterator[Finding]:
+def check_server_release(url: str, api_key: SecretStr | None) -> Iterator[Finding]:
     """Report the release of a vLLM server, and whether it is older than `OLDEST_VLLM`; nothing for other servers."""
-    version = vllm_version(url, api_key)
+    version = fetch_vllm_version(url, api_key)
     if version is None:
         return
     numbers = re.match(r"v?(\d+(?:\.\d+)*)", version)
@@ -410,9 +414,9 @@ def model_server_release(url: str, api_key: SecretStr | None) -> Iterator[Findin
     yield Finding("model server", f"vLLM {version}", advice)
 
 
-def _windows(settings: Settings, served_tokens: int | None) -> Iterator[Finding]:
-    profile, without = model_profile(settings, served_tokens=served_tokens), model_profile(settings)
-    yield Finding("model profile", about_profile(profile))
+def _check_windows(settings: Settings, served_tokens: int | None) -> Iterator[Finding]:
+    profile, without = load_model_profile(settings, served_tokens=served_tokens), load_model_profile(settings)
+    yield Finding("model profile", describe_profile(profile))
     said = settings.llm_context_tokens
     if served_tokens is not None and said is not None and said > served_tokens:
         advice = f"The server was started with {served_tokens:,}; set it to that or less, or leave it out."
@@ -422,23 +426,23 @@ def _windows(settings: Settings, served_tokens: int | None) -> Iterator[Finding]
         yield Finding("window", found)
 
 
-def _schema_requests(
-    served: ServedModel, found: _Found, profile: ModelProfile, api_key: SecretStr | None
+def _check_schema_requests(
+    served: ServedModel, found: _ServingServers, profile: ModelProfile, api_key: SecretStr | None
 ) -> Iterator[Finding]:
     """Check that each server replies with JSON of a schema, and report the parts of requests that it refuses."""
     for number in found.serving:
         url = served.urls[number - 1]
-        yield _schema_request(f"JSON schema{_numbered(served, number)}", url, profile, api_key)
+        yield _check_schema_request(f"JSON schema{_format_server_number(served, number)}", url, profile, api_key)
 
 
-def _schema_request(what: str, url: str, profile: ModelProfile, api_key: SecretStr | None) -> Finding:
+def _check_schema_request(what: str, url: str, profile: ModelProfile, api_key: SecretStr | None) -> Finding:
     profile = replace(profile, call_seconds=_SCHEMA_SECONDS)
-    chat = remote_chat_model(url, profile, api_key=api_key)
+    chat = build_remote_chat_model(url, profile, api_key=api_key)
     scheduler = SubCallScheduler()
     begun = time.perf_counter()
     try:
         bound = scheduler.bind(chat, profile, tenant_id="doctor", budget=Budget(Limits()))
-        reply_to(bound, SubCall("You check a connection.", "Does it work? Say that it does.", 100, _SCHEMA))
+        request_reply(bound, SubCall("You check a connection.", "Does it work? Say that it does.", 100, _SCHEMA))
     except AnswerError as error:
         return Finding(what, error.detail, error.hint)
     finally:
@@ -448,7 +452,7 @@ def _schema_request(what: str, url: str, profile: ModelProfile, api_key: SecretS
     return Finding(what, f"{found}; for this server: {changes}" if changes else found)
 
 
-def _reranker(settings: Settings) -> Iterator[Finding]:
+def _check_reranker(settings: Settings) -> Iterator[Finding]:
     try:
         reranking = open_reranking(settings, ModelStore(settings.models))
         if reranking is None:
@@ -456,7 +460,7 @@ def _reranker(settings: Settings) -> Iterator[Finding]:
             return
         begun = time.perf_counter()
         try:
-            reranking.scores("Does it work?", ["It works."] * reranking.depth)
+            reranking.score_passages("Does it work?", ["It works."] * reranking.depth)
         finally:
             reranking.close()
     except LeadlineError as error:
@@ -467,15 +471,15 @@ def _reranker(settings: Settings) -> Iterator[Finding]:
     yield Finding("reranker", f"{settings.reranker}: {reads}")
 
 
-def about_profile(profile: ModelProfile) -> str:
+def describe_profile(profile: ModelProfile) -> str:
     """Describe for people the settings that decide how a model answers and what that costs."""
     abilities = {"writes code": profile.writes_code, "routes": profile.routes, "judges": profile.judges}
     does = ", ".join(name for name, has in abilities.items() if has) or "answers from passages only"
     sizes = f"a window of {profile.context_tokens:,} tokens, {profile.parallel_calls} calls at once"
-    return f"{profile.name}: {does}; {sizes}; {_priced(profile.price)}"
+    return f"{profile.name}: {does}; {sizes}; {_format_price(profile.price)}"
 
 
-def _priced(price: Price | None) -> str:
+def _format_price(price: Price | None) -> str:
     if price is None:
         return "price not known"
     if price == FREE:
@@ -484,21 +488,21 @@ def _priced(price: Price | None) -> str:
 
 
 _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    _python,
-    _engines,
-    _models,
-    _encoder,
-    _parser,
-    _sandbox,
-    _disk,
-    _permissions,
-    _installation,
-    _port,
-    _blobs,
-    _vector_server,
-    _index,
-    _copies,
-    _language_model,
-    _helpers,
-    _reranker,
+    _check_python,
+    _check_engines,
+    _check_models,
+    _check_encoder,
+    _check_parser,
+    _check_sandbox,
+    _check_disk,
+    _check_permissions,
+    _check_installation,
+    _check_port,
+    _check_blobs,
+    _check_vector_server,
+    _check_index,
+    _check_copies,
+    _check_language_model,
+    _check_helpers,
+    _check_reranker,
 )

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from api.cli.answer_view import clean
 from api.cli.client import connect
 from api.cli.environment import read_settings
-from api.cli.filters import Assigned, assigned
+from api.cli.filters import Assigned, parse_attributes
 
 app = typer.Typer(help="List and show documents; change their metadata, title and readers.", no_args_is_help=True)
 
@@ -21,7 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the API giv
 
 
 @app.command("list")
-def listing(
+def list_documents(
     collection: Annotated[str | None, typer.Option(help="Only this collection.")] = None,
     limit: Annotated[int, typer.Option(help="How many.", min=1, max=500)] = 50,
     as_json: AsJson = False,
@@ -34,7 +34,7 @@ def listing(
         return
     table = Table(Column("id", no_wrap=True), "name", "collection", "state", "readers")
     for each in documents:
-        table.add_row(each["id"], escape(clean(each["name"])), each["collection"], each["state"], _readers(each))
+        table.add_row(each["id"], escape(clean(each["name"])), each["collection"], each["state"], _format_readers(each))
     Console().print(table)
 
 
@@ -42,7 +42,7 @@ def listing(
 def show(document_id: Identifier, as_json: AsJson = False) -> None:
     """Show a document: its state, metadata and readers."""
     with connect(read_settings()) as client:
-        _print(client.get(f"/v1/documents/{document_id}"), as_json=as_json)
+        _print_document(client.get(f"/v1/documents/{document_id}"), as_json=as_json)
 
 
 @app.command()
@@ -61,16 +61,16 @@ def change(
     """Change a document's metadata, title or readers; all searches and answers go by that at once."""
     if reader and everybody:
         raise typer.BadParameter("say either --reader or --everybody")
-    body: dict[str, Any] = {"metadata": {**assigned(metadata), **dict.fromkeys(unset or ())}}
+    body: dict[str, Any] = {"metadata": {**parse_attributes(metadata), **dict.fromkeys(unset or ())}}
     if title is not None:
         body["title"] = title or None
     if reader or everybody:
         body["readers"] = None if everybody else reader
     with connect(read_settings()) as client:
-        _print(client.patch(f"/v1/documents/{document_id}", body), as_json=as_json)
+        _print_document(client.patch(f"/v1/documents/{document_id}", body), as_json=as_json)
 
 
-def _print(document: dict[str, Any], *, as_json: bool) -> None:
+def _print_document(document: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(document, ensure_ascii=False))
         return
@@ -80,16 +80,16 @@ def _print(document: dict[str, Any], *, as_json: bool) -> None:
         console.print(f"{label}: {escape(clean(str(document[member])))}", highlight=False)
     metadata = json.dumps(document["metadata"], ensure_ascii=False)
     console.print(f"metadata: {escape(clean(metadata))}", highlight=False)
-    console.print(f"readers: {_readers(document)}", highlight=False)
+    console.print(f"readers: {_format_readers(document)}", highlight=False)
     if document["omissions"]:
-        console.print(f"left out: {escape(omitted(document['omissions']))}", highlight=False)
+        console.print(f"left out: {escape(format_omissions(document['omissions']))}", highlight=False)
 
 
-def omitted(omissions: Sequence[Mapping[str, Any]]) -> str:
+def format_omissions(omissions: Sequence[Mapping[str, Any]]) -> str:
     """Say what a text leaves out of its file: `3 images (pages 2, 7); 1 page without text (page 4)`."""
     return clean("; ".join(each["words"] for each in omissions))
 
 
-def _readers(document: dict[str, Any]) -> str:
+def _format_readers(document: dict[str, Any]) -> str:
     readers = document["readers"]
     return "everybody" if readers is None else escape(clean(", ".join(readers))) or "nobody"

@@ -22,7 +22,7 @@ AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 _PREFIX, _FILE = "LEADLINE_", "_FILE"
 CLIENT_KEY = "LEADLINE_API_KEY"
 # Read elsewhere than in settings: by commands that are clients, and by tests.
-_OTHERS = frozenset(
+_OTHER_VARIABLES = frozenset(
     {
         "LEADLINE_URL",
         CLIENT_KEY,
@@ -48,14 +48,14 @@ class SettingsError(LeadlineError):
 def read_settings(**changes: object) -> Settings:
     """Read settings from the environment, with the given options on top. Raises `SettingsError`."""
     given = {name: value for name, value in changes.items() if value is not None}
-    return from_environment(Settings, **given)
+    return read_environment(Settings, **given)
 
 
-def from_environment(kind: type[AnySettings], **given: Any) -> AnySettings:  # noqa: ANN401 - of many types
+def read_environment(kind: type[AnySettings], **given: Any) -> AnySettings:  # noqa: ANN401 - of many types
     """Read settings of a kind. Raises `SettingsError`, which names every variable that is wrong, missing or unknown."""
     # guard: unknown-settings
-    require_known(os.environ)
-    files = {name: read_secret(f"{_PREFIX}{name.upper()}", os.environ) for name in _secrets(kind)}
+    require_known_variables(os.environ)
+    files = {name: read_secret(f"{_PREFIX}{name.upper()}", os.environ) for name in _list_secret_names(kind)}
     try:
         return kind(**{**{name: secret for name, secret in files.items() if secret is not None}, **given})
     except ValidationError as error:
@@ -63,9 +63,9 @@ def from_environment(kind: type[AnySettings], **given: Any) -> AnySettings:  # n
         raise SettingsError(wrong) from error
 
 
-def require_known(environment: Mapping[str, str]) -> None:
+def require_known_variables(environment: Mapping[str, str]) -> None:
     """Raise `SettingsError` for variables of ours that nothing reads, with the name that each is nearest to."""
-    known = known_variables()
+    known = list_known_variables()
     unknown = sorted(name for name in environment if name.upper().startswith(_PREFIX) and name.upper() not in known)
     if not unknown:
         return
@@ -76,12 +76,12 @@ def require_known(environment: Mapping[str, str]) -> None:
     )
 
 
-def known_variables() -> frozenset[str]:
+def list_known_variables() -> frozenset[str]:
     """Return every variable that some process of ours reads; all of them may be set for each."""
-    names: set[str] = set(_OTHERS)
+    names: set[str] = set(_OTHER_VARIABLES)
     for kind in (Settings, ClusterSettings):
         names |= {_PREFIX + name.upper() for name in kind.model_fields}
-        names |= {_PREFIX + name.upper() + _FILE for name in _secrets(kind)}
+        names |= {_PREFIX + name.upper() + _FILE for name in _list_secret_names(kind)}
     return frozenset(names)
 
 
@@ -106,7 +106,7 @@ def read_secret(variable: str, environment: Mapping[str, str]) -> str | None:
         ) from error
 
 
-def _secrets(kind: type[BaseSettings]) -> list[str]:
+def _list_secret_names(kind: type[BaseSettings]) -> list[str]:
     """Return the names of the settings that are secret."""
     return [
         name for name, each in kind.model_fields.items() if SecretStr in (each.annotation, *get_args(each.annotation))

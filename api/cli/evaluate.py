@@ -12,31 +12,41 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.build.language_model import chosen_reranker
+from api.build.language_model import select_reranker
 from api.cli.environment import read_settings
-from api.cli.evaluate_chunks import chunks
-from api.cli.judged_collection import FileQuestions, JudgedCollection, indexed
+from api.cli.evaluate_chunks import measure_chunks
+from api.cli.judged_collection import FileQuestions, JudgedCollection, open_judged_collection
 from api.client import ServiceError
 from retrieval.errors import EvaluationDataError
-from retrieval.evaluation.figures import FigureQuestions, FoundText, has_figures, judge_figures
-from retrieval.evaluation.judged import JudgedFolder, open_judged
+from retrieval.evaluation.figures import FigureQuestions, FoundPassage, has_figures, judge_figures
+from retrieval.evaluation.judged import JudgedFolder, open_judged_folder
 from retrieval.evaluation.passages import (
     PASSAGES,
-    Part,
-    Place,
-    PlacedQuestions,
-    is_placed,
+    DocumentSpan,
+    LocatedQuestions,
+    QuestionPart,
+    assign_part,
+    has_located_questions,
     judge_passages,
-    open_placed,
-    part_of,
+    open_located_questions,
 )
-from retrieval.evaluation.runs import DEPTH, Difference, Estimate, Evaluation, Run, compare, judge, load, save
+from retrieval.evaluation.runs import (
+    DEPTH,
+    Difference,
+    Evaluation,
+    EvaluationRun,
+    MeanEstimate,
+    compute_differences,
+    judge_rankings,
+    load_evaluation,
+    save_evaluation,
+)
 from retrieval.models.store import ModelStore
 from retrieval.search.requests import Fusion, Mode
 
 app = typer.Typer(help="Measure how good searches are, on judged questions.", no_args_is_help=True)
 
-app.command("chunks")(chunks)
+app.command("chunks")(measure_chunks)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
@@ -72,7 +82,7 @@ def retrieval(
         bool, typer.Option("--within", help="Search only the documents that a question is about, not all of them.")
     ] = False,
     part: Annotated[
-        Part | None, typer.Option(help="Only one half of the questions: to choose by, or kept aside.")
+        QuestionPart | None, typer.Option(help="Only one half of the questions: to choose by, or kept aside.")
     ] = None,
     searches: Annotated[
         list[str] | None, typer.Option("--search", "-s", help="What to measure; may be given several times.")
@@ -97,35 +107,37 @@ def retrieval(
     any document, and every query is sent as any search.
     """
     console = Console(stderr=True)
-    data = _opened(source, documents, by_pages=by_pages)
+    data = _open_questions(source, documents, by_pages=by_pages)
     if within and not isinstance(data, FileQuestions):
         raise typer.BadParameter("its texts are no documents of their own", param_hint="--within")
-    asked = _asked(data, part)
+    asked = _select_questions(data, part)
     if not asked:
         raise typer.BadParameter("there is no question in this part", param_hint="--part")
-    requests = {name: request_of(name, data) for name in searches or _usual()}
-    with indexed(data, index, console) as collection, console.status("Searching …") as status:
-        places = data.located(collection.texts()) if isinstance(data, PlacedQuestions) else {}
-        runs: dict[str, Run] = {}
+    requests = {name: build_request(name, data) for name in searches or _list_default_searches()}
+    with open_judged_collection(data, index, console) as collection, console.status("Searching …") as status:
+        places = data.locate_in_texts(collection.load_texts()) if isinstance(data, LocatedQuestions) else {}
+        runs: dict[str, EvaluationRun] = {}
         for name, request in requests.items():
             status.update(f"Searching: {name} …")
-            hits, stages = _search(collection, asked, request, _documents_of(data, collection) if within else {})
+            hits, stages = _search_all(
+                collection, asked, request, _list_question_documents(data, collection) if within else {}
+            )
             if isinstance(data, FigureQuestions):
                 chosen = [question for question in data.questions if question.id in asked]
-                runs[name] = judge_figures(_texts(collection, hits), chosen, stages)
-            elif isinstance(data, PlacedQuestions):
+                runs[name] = judge_figures(_to_found_texts(collection, hits), chosen, stages)
+            elif isinstance(data, LocatedQuestions):
                 wanted = {query: places[query] for query in asked}
-                places_found = {query: as_places(collection, found) for query, found in hits.items()}
+                places_found = {query: to_places(collection, found) for query, found in hits.items()}
                 runs[name] = judge_passages(places_found, wanted, stages)
             else:
                 qrels = {query: data.qrels[query] for query in asked}
-                runs[name] = judge(_documents(collection, hits), qrels, stages)
+                runs[name] = judge_rankings(_list_hit_owners(collection, hits), qrels, stages)
     evaluation = Evaluation(source.stem, asked, runs)
     if output is not None:
-        save(evaluation, output)
-    summaries = {name: run.summary() for name, run in runs.items()}
+        save_evaluation(evaluation, output)
+    summaries = {name: run.summarize() for name, run in runs.items()}
     if as_json:
-        print(json.dumps(_as_json(evaluation, summaries)))
+        print(json.dumps(_to_json(evaluation, summaries)))
         return
     _print_summary(evaluation, summaries)
 
@@ -144,8 +156,8 @@ def compare_runs(
 
     Without a search's name it is `hybrid`, or the file's only one.
     """
-    (evaluation, ours), (_, theirs) = _named(first), _named(second)
-    differences = compare(ours, theirs)
+    (evaluation, ours), (_, theirs) = _load_run(first), _load_run(second)
+    differences = compute_differences(ours, theirs)
     measure = measure or next(iter(differences))
     if measure not in differences:
         raise typer.BadParameter(f"say one of {', '.join(differences)}", param_hint="--measure")
@@ -160,24 +172,28 @@ def compare_runs(
     _print_queries(evaluation, measure, differences[measure].by_query, queries)
 
 
-def _usual() -> list[str]:
+def _list_default_searches() -> list[str]:
     settings = read_settings()
-    without = set() if chosen_reranker(settings, ModelStore(settings.models)) else {"reranked"}
+    without = set() if select_reranker(settings, ModelStore(settings.models)) else {"reranked"}
     return [name for name in _SEARCHES if name not in without]
 
 
-def _opened(source: Path, documents: Path | None, *, by_pages: bool) -> JudgedFolder | FileQuestions:
+def _open_questions(source: Path, documents: Path | None, *, by_pages: bool) -> JudgedFolder | FileQuestions:
     if has_figures(source):
         return FigureQuestions(source)
-    return open_placed(source, documents, by_pages=by_pages) if is_placed(source) else open_judged(source)
+    return (
+        open_located_questions(source, documents, by_pages=by_pages)
+        if has_located_questions(source)
+        else open_judged_folder(source)
+    )
 
 
-def _documents_of(data: JudgedFolder | FileQuestions, collection: JudgedCollection) -> dict[str, list[str]]:
+def _list_question_documents(data: JudgedFolder | FileQuestions, collection: JudgedCollection) -> dict[str, list[str]]:
     """Return the ids of the documents that each question is about."""
     names: dict[str, set[str]] = {}
     if isinstance(data, FigureQuestions):
         names = {question.id: {question.document} for question in data.questions}
-    elif isinstance(data, PlacedQuestions):
+    elif isinstance(data, LocatedQuestions):
         names = {question.id: {place.document for place in question.places} for question in data.questions}
     return {
         question: [document for document, owners in collection.owners.items() if about.intersection(owners)]
@@ -185,7 +201,7 @@ def _documents_of(data: JudgedFolder | FileQuestions, collection: JudgedCollecti
     }
 
 
-def request_of(search: str, data: JudgedFolder | FileQuestions) -> dict[str, Any]:
+def build_request(search: str, data: JudgedFolder | FileQuestions) -> dict[str, Any]:
     """Return the body of a search by its name, but for the query."""
     if search not in _SEARCHES:
         raise typer.BadParameter(f"{search!r} is none of {', '.join(_SEARCHES)}", param_hint="--search")
@@ -194,15 +210,15 @@ def request_of(search: str, data: JudgedFolder | FileQuestions) -> dict[str, Any
     return {**_SEARCHES[search], "top_k": DEPTH, "per_document": 1}
 
 
-def _asked(data: JudgedFolder | FileQuestions, part: Part | None) -> dict[str, str]:
+def _select_questions(data: JudgedFolder | FileQuestions, part: QuestionPart | None) -> dict[str, str]:
     """Return the judged questions by id, or one half of them."""
     if isinstance(data, FileQuestions):
         return {each.id: each.text for each in data.questions if part in (None, each.part)}
     every = {query: data.queries[query] for query in data.qrels}
-    return {query: text for query, text in every.items() if part in (None, part_of(text))}
+    return {query: text for query, text in every.items() if part in (None, assign_part(text))}
 
 
-def _search(
+def _search_all(
     collection: JudgedCollection,
     asked: Mapping[str, str],
     request: Mapping[str, Any],
@@ -215,14 +231,14 @@ def _search(
     hits: dict[str, list[dict[str, Any]]] = {}
     stages: dict[str, list[float]] = {}
     for query, text in asked.items():
-        found = ask(collection, text, {**request, "documents": documents.get(query, [])})
+        found = post_search(collection, text, {**request, "documents": documents.get(query, [])})
         hits[query] = found["hits"]
         for stage, milliseconds in found["timings_ms"].items():
             stages.setdefault(stage, []).append(milliseconds)
     return hits, {stage: round(statistics.median(values), 3) for stage, values in stages.items()}
 
 
-def ask(collection: JudgedCollection, query: str, request: Mapping[str, Any]) -> dict[str, Any]:
+def post_search(collection: JudgedCollection, query: str, request: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the service answers. Raises `ServiceError` where the reranker was asked and had no part."""
     found: dict[str, Any] = collection.client.post("/v1/search", {**request, "query": query})
     if (reranked := found["reranked"]) and reranked["state"] == "failed":
@@ -233,31 +249,35 @@ def ask(collection: JudgedCollection, query: str, request: Mapping[str, Any]) ->
     return found
 
 
-def _documents(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[str]]:
+def _list_hit_owners(
+    collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, list[str]]:
     return {
         query: [owner for hit in found for owner in collection.owners[hit["document"]]] for query, found in hits.items()
     }
 
 
-def as_places(collection: JudgedCollection, hits: Sequence[Mapping[str, Any]]) -> list[Place]:
+def to_places(collection: JudgedCollection, hits: Sequence[Mapping[str, Any]]) -> list[DocumentSpan]:
     """Return where the hits stand, by the documents' corpus ids; equal texts are one document with several."""
     return [
-        Place(owner, hit["start"], hit["end"], hit["page"])
+        DocumentSpan(owner, hit["start"], hit["end"], hit["page"])
         for hit in hits
         for owner in collection.owners[hit["document"]]
     ]
 
 
-def _texts(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[FoundText]]:
+def _to_found_texts(
+    collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, list[FoundPassage]]:
     return {
-        query: [FoundText(collection.owners[hit["document"]][0], hit["text"]) for hit in found]
+        query: [FoundPassage(collection.owners[hit["document"]][0], hit["text"]) for hit in found]
         for query, found in hits.items()
     }
 
 
-def _named(name: str) -> tuple[Evaluation, Run]:
+def _load_run(name: str) -> tuple[Evaluation, EvaluationRun]:
     path, _, search = name.rpartition(":") if ":" in name and not Path(name).exists() else (name, "", "")
-    evaluation = load(Path(path))
+    evaluation = load_evaluation(Path(path))
     if not search:
         search = Mode.HYBRID.value if len(evaluation.runs) > 1 else next(iter(evaluation.runs), "")
     if search not in evaluation.runs:
@@ -267,7 +287,7 @@ def _named(name: str) -> tuple[Evaluation, Run]:
     return evaluation, evaluation.runs[search]
 
 
-def _as_json(evaluation: Evaluation, summaries: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+def _to_json(evaluation: Evaluation, summaries: Mapping[str, Mapping[str, MeanEstimate]]) -> dict[str, Any]:
     return {
         "collection": evaluation.collection,
         "queries": len(evaluation.queries),
@@ -281,7 +301,7 @@ def _as_json(evaluation: Evaluation, summaries: Mapping[str, Mapping[str, Estima
     }
 
 
-def _print_summary(evaluation: Evaluation, summaries: Mapping[str, Mapping[str, Estimate]]) -> None:
+def _print_summary(evaluation: Evaluation, summaries: Mapping[str, Mapping[str, MeanEstimate]]) -> None:
     measures = list(next(iter(summaries.values())))
     table = Table("search", *measures, "ms", title=f"{evaluation.collection}: {len(evaluation.queries):,} queries")
     for name, summary in summaries.items():
@@ -308,7 +328,9 @@ def _print_differences(first: str, second: str, differences: Mapping[str, Differ
             str(better),
             str(worse),
             str(len(changes) - better - worse),
-            ("B is better" if difference.change.mean > 0 else "B is worse") if difference.shown else "not shown",
+            ("B is better" if difference.change.mean > 0 else "B is worse")
+            if difference.is_significant
+            else "not shown",
         )
     Console().print(table)
 

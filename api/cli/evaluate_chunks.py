@@ -11,22 +11,22 @@ from rich.console import Console
 from rich.table import Table
 
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed
+from api.cli.fetching import fetch_needed_files
 from ingest.chunking import chunk_text
 from ingest.storage.operations.installation import Installation
 from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS
-from ingest.storage.texts.layout import NO_LAYOUT, markdown_layout
+from ingest.storage.texts.layout import NO_LAYOUT, build_markdown_layout
 from ingest.storage.texts.normalize import normalize
-from retrieval.build import embedded_encoder, embedded_indexes, sparse_encoder
-from retrieval.evaluation.chunks import Cutter, find_chunks, index_chunks, judge_chunks
-from retrieval.evaluation.passages import Part, open_placed
-from retrieval.evaluation.runs import Run
+from retrieval.build import build_embedded_store, build_sparse_encoder, open_embedded_encoder
+from retrieval.evaluation.chunks import Cutter, index_chunks, judge_chunks, search_chunks
+from retrieval.evaluation.passages import QuestionPart, open_located_questions
+from retrieval.evaluation.runs import EvaluationRun
 from retrieval.models.store import ModelStore
 
 _READ_CHARS = 5_000
 
 
-def chunks(
+def measure_chunks(
     source: Annotated[
         Path,
         typer.Argument(
@@ -44,7 +44,7 @@ def chunks(
         int, typer.Option(help="What is read for a question: as many of the best chunks as fit.", min=1)
     ] = _READ_CHARS,
     part: Annotated[
-        Part | None, typer.Option(help="Only one half of the questions: to choose by, or kept aside.")
+        QuestionPart | None, typer.Option(help="Only one half of the questions: to choose by, or kept aside.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
@@ -55,43 +55,43 @@ def chunks(
     excerpts, whatever a search finds.
     """
     settings = read_settings(llm="none")
-    fetch_needed(settings)
-    placed = open_placed(source, documents)
+    fetch_needed_files(settings)
+    placed = open_located_questions(source, documents)
     texts = {name: normalize(path.read_text("utf-8")) for name, path in placed.documents.items()}
-    located = placed.located(texts)
+    located = placed.locate_in_texts(texts)
     asked = {each.id: each.text for each in placed.questions if part in (None, each.part)}
-    encoder, sparse = embedded_encoder(ModelStore(settings.models)), sparse_encoder()
-    runs: dict[int, tuple[int, Run]] = {}
+    encoder, sparse = open_embedded_encoder(ModelStore(settings.models)), build_sparse_encoder()
+    runs: dict[int, tuple[int, EvaluationRun]] = {}
     for size in sizes or (DEFAULT_MAX_CHARS // 2, DEFAULT_MAX_CHARS, 2 * DEFAULT_MAX_CHARS):
         with tempfile.TemporaryDirectory(prefix="leadline-eval-") as home:
-            index = embedded_indexes(Path(home), Installation("", lambda _: True)).open(1, encoder.dimension)
-            places = index_chunks(texts, _cutter(size), index, encoder, sparse)
-            found = find_chunks(asked, places, index, encoder, sparse, characters=characters)
+            index = build_embedded_store(Path(home), Installation("", lambda _: True)).open(1, encoder.dimension)
+            places = index_chunks(texts, _build_cutter(size), index, encoder, sparse)
+            found = search_chunks(asked, places, index, encoder, sparse, characters=characters)
             index.close()
         runs[size] = len(places), judge_chunks(found, {i: located[i] for i in asked}, places.values())
     if as_json:
         figures = {
-            size: {"chunks": count, **{name: asdict(value) for name, value in run.summary().items()}}
+            size: {"chunks": count, **{name: asdict(value) for name, value in run.summarize().items()}}
             for size, (count, run) in runs.items()
         }
         print(json.dumps({"source": source.name, "questions": len(asked), "characters": characters, "sizes": figures}))
         return
-    _print(f"{source.name}: {len(asked):,} questions, {characters:,} characters read", runs)
+    _print_runs(f"{source.name}: {len(asked):,} questions, {characters:,} characters read", runs)
 
 
-def _cutter(size: int) -> Cutter:
+def _build_cutter(size: int) -> Cutter:
     def cut(name: str, text: str) -> list[tuple[int, int]]:
-        layout = markdown_layout(text) if name.endswith(".md") or "." not in name else NO_LAYOUT
+        layout = build_markdown_layout(text) if name.endswith(".md") or "." not in name else NO_LAYOUT
         return [(chunk.start, chunk.end) for chunk in chunk_text(text, layout, max_chars=size)]
 
     return cut
 
 
-def _print(title: str, runs: dict[int, tuple[int, Run]]) -> None:
+def _print_runs(title: str, runs: dict[int, tuple[int, EvaluationRun]]) -> None:
     first = next(iter(runs.values()))[1]
     table = Table("size", "chunks", *first.figures, title=title)
     for size, (count, run) in runs.items():
-        summary = run.summary().values()
+        summary = run.summarize().values()
         figures = (f"{figure.mean:.3f} [dim]{figure.low:.3f}–{figure.high:.3f}[/dim]" for figure in summary)
         table.add_row(f"{size:,}", f"{count:,}", *figures)
     Console().print(table)

@@ -1,24 +1,24 @@
 """Fetches the files that a start needs, with a progress bar."""
 
-from api.cli.progress import download_progress
+from api.cli.progress import show_download_progress
 from api.settings.settings import Settings
 from retrieval.encoders.specs import is_described
-from retrieval.models.fetch import fetch, model_sources
+from retrieval.models.fetch import build_model_sources, fetch_model_files
 from retrieval.models.manifest import ModelFile
 from retrieval.models.store import ModelStore
 
 
-def needed(settings: Settings, store: ModelStore) -> list[ModelFile]:
+def list_needed_files(settings: Settings, store: ModelStore) -> list[ModelFile]:
     """Return the files that these settings use: the local language model's, and the encoder's if it is Leadline's."""
     own_encoder = settings.encoder is None or not is_described(settings.encoder)
     return [file for file in store.files if (settings.llm == "local" if file.name.endswith(".gguf") else own_encoder)]
 
 
-def fetch_needed(settings: Settings) -> None:
+def fetch_needed_files(settings: Settings) -> None:
     """Fetch the missing files; quick and silent if nothing is missing. Raises the `ModelFileError`s."""
     store = ModelStore(settings.models)
-    missing = set(store.missing())
-    wanted = [file for file in needed(settings, store) if file in missing]
+    missing = set(store.list_missing())
+    wanted = [file for file in list_needed_files(settings, store) if file in missing]
     if wanted:
-        with download_progress() as progress:
-            fetch(wanted, store, model_sources(), progress)
+        with show_download_progress() as progress:
+            fetch_model_files(wanted, store, build_model_sources(), progress)

@@ -18,7 +18,7 @@ Filters = Annotated[
 ]
 
 
-def assigned(given: list[str] | None) -> dict[str, Any]:
+def parse_attributes(given: list[str] | None) -> dict[str, Any]:
     """Return attributes by name; a value is read as JSON, and is a text if it is none."""
     found: dict[str, Any] = {}
     for each in given or ():

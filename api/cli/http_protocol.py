@@ -8,19 +8,19 @@ from typing import Any, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from api.settings.addresses import Network, network_key
+from api.settings.addresses import Network, get_network_key
 
-_BODY = (
+_BUSY_BODY = (
     b'{"type":"/problems/service_busy","title":"Service busy","status":503,"code":"service_busy",'
     b'"detail":"%s","hint":"Connect again after the seconds that Retry-After names."}'
 )
-_HEAD = (
+_BUSY_HEAD = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 2\r\n"
     b"connection: close\r\ncontent-length: %d\r\n\r\n%s"
 )
 
 # One read of each takes the event loop some milliseconds together.
-_DRAINED_AT_ONCE = 8
+_MAX_DRAINING = 8
 _LENGTHS = {b"content-length", b"transfer-encoding"}
 
 
@@ -66,7 +66,7 @@ class Connections:
 
     def add(self, connection: "BoundedProtocol") -> bytes | None:
         """Count a new connection. Returns why there is no room for it, or None."""
-        key = self._limited(connection.client[0] if connection.client else None)
+        key = self._find_limit_key(connection.client[0] if connection.client else None)
         # guard: connections-of-address
         if key is not None and self._of_address[key] >= self._most_of_address:
             return b"This address has as many connections open as it may."
@@ -82,33 +82,33 @@ class Connections:
         self._waiting[connection] = None
         return None
 
-    def work(self, connection: "BoundedProtocol") -> None:
+    def mark_busy(self, connection: "BoundedProtocol") -> None:
         """Note that the connection has a request under way."""
         self._waiting.pop(connection, None)
 
-    def wait(self, connection: "BoundedProtocol") -> None:
+    def mark_idle(self, connection: "BoundedProtocol") -> None:
         """Note that the connection waits for a request."""
         if connection in self._open:
             self._waiting[connection] = None
 
-    def may_drain(self, connection: "BoundedProtocol") -> bool:
+    def try_drain(self, connection: "BoundedProtocol") -> bool:
         """Return whether to go on reading, for nothing, a body whose request has been answered.
 
         Some clients read the answer only after they have sent everything. Hundreds at once would keep the event loop
         from everything else.
         """
-        if len(self._draining) >= _DRAINED_AT_ONCE:
+        if len(self._draining) >= _MAX_DRAINING:
             return False
         self._draining.add(connection)
         return True
 
-    def drained(self, connection: "BoundedProtocol") -> None:
+    def stop_draining(self, connection: "BoundedProtocol") -> None:
         """Note that the connection reads no body for nothing any more."""
         self._draining.discard(connection)
 
     def remove(self, connection: "BoundedProtocol") -> None:
         """Forget a connection, also one that was never counted."""
-        self.drained(connection)
+        self.stop_draining(connection)
         self._waiting.pop(connection, None)
         key = self._open.pop(connection, None)
         if key is None:
@@ -121,13 +121,13 @@ class Connections:
         self.remove(connection)
         connection.transport.close()
 
-    def _limited(self, host: str | None) -> str | None:
+    def _find_limit_key(self, host: str | None) -> str | None:
         """Return the key under which an address is counted; None for a proxy, and for a Unix socket."""
         try:
             address = ipaddress.ip_address(host or "")
         except ValueError:
             return None
-        return None if any(address in proxy for proxy in self._proxies) else network_key(str(address))
+        return None if any(address in proxy for proxy in self._proxies) else get_network_key(str(address))
 
 
 class BoundedProtocol(H11Protocol):
@@ -149,59 +149,59 @@ class BoundedProtocol(H11Protocol):
         super().connection_made(transport)
         refused = self.bounds.add(self)
         if refused is not None:
-            body = _BODY % refused
-            transport.write(_HEAD % (len(body), body))
+            body = _BUSY_BODY % refused
+            transport.write(_BUSY_HEAD % (len(body), body))
             transport.close()
             return
-        self._expect_head()
+        self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        self._expect_head()
+        self._start_head_timer()
         super().data_received(data)
         if self.conn.their_state is not h11.SEND_BODY:
-            self.bounds.drained(self)
+            self.bounds.stop_draining(self)
         if self._is_working():
-            self._forget_head()
-            self.bounds.work(self)
+            self._cancel_head_timer()
+            self.bounds.mark_busy(self)
 
     def on_response_complete(self) -> None:
         self.cycle.body = bytearray()  # what came of an unread body would stay until the next request
-        self.bounds.wait(self)
+        self.bounds.mark_idle(self)
         super().on_response_complete()
         if self._is_working():  # the next request had come already
-            self.bounds.work(self)
+            self.bounds.mark_busy(self)
         elif self.conn.their_state is h11.SEND_BODY:
-            self._expect_head()
+            self._start_head_timer()
             # guard: refused-bodies-unread
-            if not self.bounds.may_drain(self):
+            if not self.bounds.try_drain(self):
                 self.flow.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._forget_head()
+        self._cancel_head_timer()
         self.bounds.remove(self)
         super().connection_lost(exc)
 
     def _is_working(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _expect_head(self) -> None:
+    def _start_head_timer(self) -> None:
         if self._head_timer is None and not self._is_working():
             # guard: head-timeout
-            self._head_timer = self.loop.call_later(self.head_seconds, self._give_up)
+            self._head_timer = self.loop.call_later(self.head_seconds, self._close_slow_connection)
 
-    def _forget_head(self) -> None:
+    def _cancel_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _give_up(self) -> None:
+    def _close_slow_connection(self) -> None:
         self._head_timer = None
         if not self.transport.is_closing():
             self.transport.close()
 
 
-def bounded_protocol(bounds: Connections, *, head_seconds: float) -> type[H11Protocol]:
+def build_protocol(bounds: Connections, *, head_seconds: float) -> type[H11Protocol]:
     """Return the protocol with these bounds; the server makes one for each connection."""
     return type("Bounded", (BoundedProtocol,), {"bounds": bounds, "head_seconds": head_seconds})

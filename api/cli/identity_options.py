@@ -16,12 +16,12 @@ IN_DEFAULT = DEFAULT_TENANT
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
-def tenant_id(opened: OpenCatalog, tenant: str) -> str:
+def load_tenant_id(opened: OpenCatalog, tenant: str) -> str:
     """Return the id of the tenant that is named. Raises `TenantNotFoundError`."""
-    return opened.identities.tenants.tenant(tenant).id
+    return opened.identities.tenants.load_tenant(tenant).id
 
 
-def span(text: str) -> timedelta:
+def parse_duration(text: str) -> timedelta:
     """Read a span of time such as `90d`, `12h` or `30m`. Raises `SettingsError`."""
     found = re.fullmatch(r"(\d{1,5})([mhd])", text.strip())
     if found is None:
@@ -29,6 +29,6 @@ def span(text: str) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-def shown(at: float | None) -> str:
+def format_time(at: float | None) -> str:
     """Return an instant for people; empty for none."""
     return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}Z"

@@ -15,10 +15,10 @@ from rich.markup import escape
 
 from api.cli.answer_view import clean
 from api.cli.client import connect
-from api.cli.documents import omitted
+from api.cli.documents import format_omissions
 from api.cli.environment import read_settings
-from api.cli.filters import Assigned, assigned
-from api.cli.progress import duration
+from api.cli.filters import Assigned, parse_attributes
+from api.cli.progress import format_duration
 from api.cli.stages import Watch, watch_stages
 from api.client import Client, ServiceError
 from api.client.operations import Priority
@@ -32,7 +32,7 @@ _BEFORE_READY = (*_BEFORE_SEARCHABLE, "searchable", "embedding")
 
 
 @dataclass
-class Report:
+class IngestReport:
     """The result of an ingest. Seconds count from the first upload; None if it was not waited for.
 
     `left_out` names the files whose text leaves something of them out, as far as they were waited for.
@@ -52,7 +52,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class About:
+class UploadOptions:
     """Hold the metadata and readers of an upload's files; without readers, the whole tenant sees them.
 
     Without a `priority`, one file is interactive, and several are bulk.
@@ -85,23 +85,23 @@ def ingest(
     """Upload documents as one batch, and wait until they are searchable (BM25) and ready (vectors too)."""
     if wait not in ("searchable", "ready", "no"):
         raise typer.BadParameter("say searchable, ready or no", param_hint="--wait")
-    files = list(find_files(paths))
+    files = list(iter_files(paths))
     if not files:
         raise ServiceError("There is no file to upload.", hint="Name files, or a folder that has some.")
     console = Console(stderr=True)
     name = ", ".join(str(path) for path in paths)
-    about = About(assigned(metadata), tuple(reader or ()), priority)
+    about = UploadOptions(parse_attributes(metadata), tuple(reader or ()), priority)
     with connect(read_settings()) as client, watch_stages(console) as watch:
-        report = run(client, files, collection=collection, wait=wait, name=name, watch=watch, about=about)
+        report = upload_batch(client, files, collection=collection, wait=wait, name=name, watch=watch, about=about)
     if as_json:
         print(json.dumps(asdict(report)))
     else:
-        _tell(Console(), report)
+        _print_report(Console(), report)
     if report.rejected or report.failed:
         raise typer.Exit(1)
 
 
-def run(
+def upload_batch(
     client: Client,
     files: Sequence[tuple[str, Path]],
     *,
@@ -109,17 +109,17 @@ def run(
     wait: str,
     name: str = "",
     watch: Watch = lambda *_: None,
-    about: About = About(),
-) -> Report:
+    about: UploadOptions = UploadOptions(),
+) -> IngestReport:
     """Upload `(name, path)` pairs as a batch, a few at once, and wait as asked."""
     begun = time.monotonic()
     batch = client.post("/v1/batches", {"name": name[:_NAME_CHARS]})["id"]
-    report = Report(files=len(files), batch=batch)
+    report = IngestReport(files=len(files), batch=batch)
     try:
         _upload_all(client, files, collection, report, watch, about)
         batch_now = client.post(f"/v1/batches/{batch}/close", {})
         if wait != "no":
-            batch_now = _wait(client, report, wait, begun, watch)
+            batch_now = _wait_for_batch(client, report, wait, begun, watch)
     except KeyboardInterrupt:
         raise Interrupted(batch) from None
     report.chunks, report.tokens = batch_now["progress"]["chunks"], batch_now["progress"]["tokens"]
@@ -152,13 +152,13 @@ def _upload_all(
     client: Client,
     files: Sequence[tuple[str, Path]],
     collection: str,
-    report: Report,
+    report: IngestReport,
     watch: Watch,
-    about: About,
+    about: UploadOptions,
 ) -> None:
     priority = about.priority or ("bulk" if len(files) > 1 else "interactive")
 
-    def send(entry: tuple[str, Path]) -> UploadedOut | dict[str, str]:
+    def upload_file(entry: tuple[str, Path]) -> UploadedOut | dict[str, str]:
         name, path = entry
         try:
             return client.upload(
@@ -174,7 +174,7 @@ def _upload_all(
             return {"name": name, "detail": error.detail, "hint": error.hint}
 
     with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
-        for done, result in enumerate(pool.map(send, files), start=1):
+        for done, result in enumerate(pool.map(upload_file, files), start=1):
             if isinstance(result, dict):
                 report.rejected.append(result)
             elif result.duplicate:
@@ -184,17 +184,17 @@ def _upload_all(
             watch("uploading", done, len(files), "")
 
 
-def _wait(client: Client, report: Report, wait: str, begun: float, watch: Watch) -> dict[str, Any]:
+def _wait_for_batch(client: Client, report: IngestReport, wait: str, begun: float, watch: Watch) -> dict[str, Any]:
     """Wait until the batch is as far as asked, or at its end; return its state then."""
     batch: dict[str, Any] = {}
     for batch in client.follow(f"/v1/batches/{report.batch}/events"):
         seconds = round(time.monotonic() - begun, 2)
         show_progress(batch, watch)
-        if report.searchable_seconds is None and not _in(batch, _BEFORE_SEARCHABLE):
+        if report.searchable_seconds is None and not _count_in_states(batch, _BEFORE_SEARCHABLE):
             report.searchable_seconds = seconds
             if wait == "searchable":
                 break
-        if not _in(batch, _BEFORE_READY):
+        if not _count_in_states(batch, _BEFORE_READY):
             report.ready_seconds = seconds
     return batch
 
@@ -202,44 +202,44 @@ def _wait(client: Client, report: Report, wait: str, begun: float, watch: Watch)
 def show_progress(batch: dict[str, Any], watch: Watch) -> None:
     """Show a batch, as the API describes it, to the watcher of the stages."""
     progress, accepted = batch["progress"], sum(batch["counts"]["documents"].values())
-    searchable, paused = accepted - _in(batch, _BEFORE_SEARCHABLE), progress["paused"]
-    watch("searchable", searchable, accepted, resume_hint(paused) if searchable < accepted else "")
+    searchable, paused = accepted - _count_in_states(batch, _BEFORE_SEARCHABLE), progress["paused"]
+    watch("searchable", searchable, accepted, format_resume_hint(paused) if searchable < accepted else "")
     if progress["chunks"]:
         left = progress["seconds_left"]
-        remark = resume_hint(paused) or ("" if left is None else f"about {duration(left)} left")
+        remark = format_resume_hint(paused) or ("" if left is None else f"about {format_duration(left)} left")
         watch("ready", progress["chunks_embedded"], progress["chunks"], remark)
 
 
-def resume_hint(paused: Sequence[str]) -> str:
+def format_resume_hint(paused: Sequence[str]) -> str:
     """Return advice about paused work; empty if none is paused."""
     commands = " and ".join(f"`leadline queue resume {kind}`" for kind in paused)
     return f"paused; {commands} lets it go on" if commands else ""
 
 
-def _in(batch: dict[str, Any], states: Sequence[str]) -> int:
+def _count_in_states(batch: dict[str, Any], states: Sequence[str]) -> int:
     return sum(batch["counts"]["documents"].get(state, 0) for state in states)
 
 
-def find_files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+def iter_files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
     """Yield `(display name, path)` of every regular file, in a fixed order; hidden files and folders are skipped."""
     for path in paths:
         if not path.exists():
             raise ServiceError(f"There is no {path}.", hint="Check the name.")
         if path.is_file():
-            yield _display(path.name), path
+            yield _decode_name(path.name), path
             continue
         for below in sorted(path.rglob("*")):
             relative = below.relative_to(path)
             if below.is_file() and not any(part.startswith(".") for part in relative.parts):
-                yield _display(relative.name), below
+                yield _decode_name(relative.name), below
 
 
-def _display(name: str) -> str:
+def _decode_name(name: str) -> str:
     """Return the name of a file as text: in another encoding than UTF-8, with replacement characters."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def _tell(console: Console, report: Report) -> None:
+def _print_report(console: Console, report: IngestReport) -> None:
     console.print(
         f"{report.uploaded} uploaded, {report.duplicates} already there, {len(report.rejected)} refused, "
         f"{len(report.failed)} failed; {report.chunks:,} chunks, {report.tokens:,} tokens.",
@@ -250,7 +250,7 @@ def _tell(console: Console, report: Report) -> None:
     if report.ready_seconds is not None:
         console.print(f"Ready after {report.ready_seconds:.1f} s.", highlight=False)
     for document in report.left_out:
-        what = escape(f"{clean(document['name'])} leaves out {omitted(document['omissions'])}.")
+        what = escape(f"{clean(document['name'])} leaves out {format_omissions(document['omissions'])}.")
         console.print(what, highlight=False, soft_wrap=True)
     for entry in (*report.rejected, *report.failed):
         console.print(f"[red]{entry['name']}[/red]: {entry['detail']} {entry['hint']}", highlight=False)

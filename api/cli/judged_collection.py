@@ -16,21 +16,21 @@ from rich.status import Status
 from api.admission.services import DEFAULT_TENANT, Services
 from api.build.embedded import open_embedded
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed
+from api.cli.fetching import fetch_needed_files
 from api.cli.ingest import show_progress
-from api.cli.private_service import private
+from api.cli.private_service import open_services_client
 from api.client import Client, ServiceError
 from api.settings.settings import Settings
 from retrieval.evaluation.figures import FigureQuestions
 from retrieval.evaluation.judged import CorpusEntry, JudgedFolder
-from retrieval.evaluation.passages import PlacedQuestions
+from retrieval.evaluation.passages import LocatedQuestions
 
 _UPLOADS_AT_ONCE = 4
 _COLLECTION = "default"
-_NOTE = "judged.json"
+_OWNERS_FILE = "judged.json"
 _MARKDOWN_MARKS = "# \n"
 # Questions about documents that are files of their own.
-FileQuestions = PlacedQuestions | FigureQuestions
+FileQuestions = LocatedQuestions | FigureQuestions
 # A measurement waits for the reranker longer than somebody who searches.
 _RERANK_MS = 60_000
 
@@ -48,50 +48,52 @@ class JudgedCollection:
     owners: Mapping[str, Sequence[str]]
     indexing_seconds: float | None
 
-    def versions(self) -> dict[str, str]:
+    def load_versions(self) -> dict[str, str]:
         """Return the version of each document that searches find."""
-        every = self.services.documents.catalog.active_documents(DEFAULT_TENANT, limit=len(self.owners))
+        every = self.services.documents.catalog.list_active_documents(DEFAULT_TENANT, limit=len(self.owners))
         return {document.document_id: document.version_id for document in every}
 
-    def texts(self) -> dict[str, str]:
+    def load_texts(self) -> dict[str, str]:
         """Return the normalized text of each document by its corpus id or file name."""
         return {
             owner: self.services.contents.texts.read(version)
-            for document, version in self.versions().items()
+            for document, version in self.load_versions().items()
             for owner in self.owners[document]
         }
 
 
 @contextmanager
-def indexed(data: JudgedFolder | FileQuestions, home: Path | None, console: Console) -> Iterator[JudgedCollection]:
+def open_judged_collection(
+    data: JudgedFolder | FileQuestions, home: Path | None, console: Console
+) -> Iterator[JudgedCollection]:
     """Open the corpus in a service without a language model, on its own data folder.
 
     Without `home` that folder is removed afterwards. With it, the corpus is indexed the first time and found there from
     then on; a folder that holds something else is refused.
     """
     settings = read_settings(llm="none", query_cache_bytes=0)
-    fetch_needed(settings)
+    fetch_needed_files(settings)
     with ExitStack() as stack:
         if home is None:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-eval-")))
-        corpus = _digest(data.documents if isinstance(data, FileQuestions) else {"corpus": data.corpus_file})
-        owners = _known(home, corpus)
+        corpus = _compute_digest(data.documents if isinstance(data, FileQuestions) else {"corpus": data.corpus_file})
+        owners = _load_owners(home, corpus)
         deadline = max(settings.rerank_deadline_ms, _RERANK_MS)
         own = Settings(**{**settings.model_dump(), "home": home, "rerank_deadline_ms": deadline})
         services = stack.enter_context(open_embedded(own))
-        client = stack.enter_context(private(services))
+        client = stack.enter_context(open_services_client(services))
         seconds = None
         if owners is None:
-            _note(home, corpus, None)  # an interrupted run goes on here the next time
+            _save_owners(home, corpus, None)  # an interrupted run goes on here the next time
             begun = time.perf_counter()
-            owners = _upload(client, data, console)
+            owners = _upload_corpus(client, data, console)
             seconds = time.perf_counter() - begun
-            _note(home, corpus, owners)
+            _save_owners(home, corpus, owners)
         yield JudgedCollection(services, client, owners, seconds)
 
 
-def _known(home: Path, corpus: str) -> dict[str, list[str]] | None:
-    note = home / _NOTE
+def _load_owners(home: Path, corpus: str) -> dict[str, list[str]] | None:
+    note = home / _OWNERS_FILE
     if note.is_file():
         known = json.loads(note.read_text())
         if known["corpus"] == corpus:
@@ -104,11 +106,11 @@ def _known(home: Path, corpus: str) -> dict[str, list[str]] | None:
     )
 
 
-def _note(home: Path, corpus: str, owners: Mapping[str, Sequence[str]] | None) -> None:
-    (home / _NOTE).write_text(json.dumps({"corpus": corpus, "owners": owners}))
+def _save_owners(home: Path, corpus: str, owners: Mapping[str, Sequence[str]] | None) -> None:
+    (home / _OWNERS_FILE).write_text(json.dumps({"corpus": corpus, "owners": owners}))
 
 
-def _digest(files: Mapping[str, Path]) -> str:
+def _compute_digest(files: Mapping[str, Path]) -> str:
     """Return a digest of the files' contents; one file has its own."""
     digests = []
     for path in files.values():
@@ -117,31 +119,31 @@ def _digest(files: Mapping[str, Path]) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _upload(client: Client, data: JudgedFolder | FileQuestions, console: Console) -> dict[str, list[str]]:
+def _upload_corpus(client: Client, data: JudgedFolder | FileQuestions, console: Console) -> dict[str, list[str]]:
     owners: dict[str, list[str]] = {}
     empty = 0
     with tempfile.TemporaryDirectory() as scratch, console.status("Uploading …") as status:
         if isinstance(data, FileQuestions):
             files, name = dict(data.documents), data.source.name
         else:
-            files, empty = _written(data, Path(scratch))
+            files, empty = _write_corpus(data, Path(scratch))
             name = data.folder.name
         batch = client.post("/v1/batches", {"name": name})["id"]
         with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
-            sent = pool.map(lambda entry: (entry[0], _send(client, batch, *entry)), files.items())
+            sent = pool.map(lambda entry: (entry[0], _upload_file(client, batch, *entry)), files.items())
             for identifier, document in sent:
                 owners.setdefault(document, []).append(identifier)
-        _wait(client, batch, status)
+        _wait_for_index(client, batch, status)
     console.print(f"{len(owners):,} documents, {empty} texts without a word left out.", highlight=False)
     return owners
 
 
-def _written(data: JudgedFolder, folder: Path) -> tuple[dict[str, Path], int]:
+def _write_corpus(data: JudgedFolder, folder: Path) -> tuple[dict[str, Path], int]:
     """Write each text of a corpus to a file; return the files by corpus id, and how many texts have no word."""
     files: dict[str, Path] = {}
     empty = 0
-    for number, entry in enumerate(data.corpus()):
-        text = _markdown(entry)
+    for number, entry in enumerate(data.iter_corpus()):
+        text = _format_markdown(entry)
         if not text.strip(_MARKDOWN_MARKS):
             empty += 1
             continue
@@ -150,16 +152,16 @@ def _written(data: JudgedFolder, folder: Path) -> tuple[dict[str, Path], int]:
     return files, empty
 
 
-def _markdown(entry: CorpusEntry) -> str:
+def _format_markdown(entry: CorpusEntry) -> str:
     return f"# {entry.title}\n\n{entry.text}\n" if entry.title else f"{entry.text}\n"
 
 
-def _wait(client: Client, batch: str, status: Status) -> None:
+def _wait_for_index(client: Client, batch: str, status: Status) -> None:
     client.post(f"/v1/batches/{batch}/close", {})
     status.update("Indexing …")
     for now in client.follow(f"/v1/batches/{batch}/events"):
         show_progress(now, lambda stage, done, total, _: status.update(f"Until {stage}: {done:,} of {total:,}"))
 
 
-def _send(client: Client, batch: str, identifier: str, path: Path) -> str:
+def _upload_file(client: Client, batch: str, identifier: str, path: Path) -> str:
     return client.upload(path, collection=_COLLECTION, batch=batch).id

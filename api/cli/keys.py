@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from api.cli.cluster import catalog_named
-from api.cli.identity_options import IN_DEFAULT, Tenant, shown, span, tenant_id
+from api.cli.cluster import open_configured_catalog
+from api.cli.identity_options import IN_DEFAULT, Tenant, format_time, load_tenant_id, parse_duration
 from ingest.storage.accounts.keys import ApiKey
 from ingest.storage.accounts.records import Scope
 from ingest.storage.errors import KeyNotFoundError
@@ -21,7 +21,7 @@ Scopes = Annotated[
     list[Scope] | None,
     typer.Option("--scope", help="What it may do; several times for several. If not given: read, write and ask."),
 ]
-_USUAL = (Scope.READ, Scope.WRITE, Scope.ASK)
+_DEFAULT_SCOPES = (Scope.READ, Scope.WRITE, Scope.ASK)
 
 
 @app.command()
@@ -36,19 +36,19 @@ def create(
 
     `admin` manages the tenant's users and keys, `operator` the tenants of the installation.
     """
-    expires_at = None if expires is None else time.time() + span(expires).total_seconds()
-    with catalog_named() as opened:
+    expires_at = None if expires is None else time.time() + parse_duration(expires).total_seconds()
+    with open_configured_catalog() as opened:
         made = opened.keys.issue(
-            tenant_id(opened, tenant), name, scopes=scope or _USUAL, user=user, expires_at=expires_at
+            load_tenant_id(opened, tenant), name, scopes=scope or _DEFAULT_SCOPES, user=user, expires_at=expires_at
         )
-    _print(*made)
+    _print_key(*made)
 
 
 @app.command("list")
 def list_keys(tenant: Tenant = IN_DEFAULT) -> None:
     """Show every key without its secret."""
-    with catalog_named() as opened:
-        keys = opened.keys.keys(tenant_id(opened, tenant))
+    with open_configured_catalog() as opened:
+        keys = opened.keys.list_keys(load_tenant_id(opened, tenant))
     table = Table(Column("id", no_wrap=True), "name", "scopes", "user", "made", "expires", "last used", "state")
     now = time.time()
     for key in keys:
@@ -57,10 +57,10 @@ def list_keys(tenant: Tenant = IN_DEFAULT) -> None:
             escape(key.name),
             " ".join(sorted(key.scopes)),
             escape(key.user or ""),
-            shown(key.created_at),
-            shown(key.expires_at),
-            shown(key.last_used_at),
-            key.state(now) if key.successor_id is None else f"{key.state(now)}, {key.successor_id} follows",
+            format_time(key.created_at),
+            format_time(key.expires_at),
+            format_time(key.last_used_at),
+            key.get_state(now) if key.successor_id is None else f"{key.get_state(now)}, {key.successor_id} follows",
         )
     Console().print(table)
 
@@ -72,16 +72,18 @@ def rotate(
     tenant: Tenant = IN_DEFAULT,
 ) -> None:
     """Make a key that takes this one's place, and print it once; the old one ends after a grace."""
-    with catalog_named() as opened:
-        made = opened.keys.rotate(tenant_id(opened, tenant), identifier, grace_seconds=span(grace).total_seconds())
-    _print(*made)
+    with open_configured_catalog() as opened:
+        made = opened.keys.rotate(
+            load_tenant_id(opened, tenant), identifier, grace_seconds=parse_duration(grace).total_seconds()
+        )
+    _print_key(*made)
 
 
 @app.command()
 def revoke(identifier: Identifier, tenant: Tenant = IN_DEFAULT) -> None:
     """Make a key worthless, at once and for good."""
-    with catalog_named() as opened:
-        revoked = opened.keys.revoke(tenant_id(opened, tenant), identifier)
+    with open_configured_catalog() as opened:
+        revoked = opened.keys.revoke(load_tenant_id(opened, tenant), identifier)
     if not revoked:
         raise KeyNotFoundError(
             f"There is no live key {identifier!r}.", hint="`leadline keys list` shows the keys there are."
@@ -89,6 +91,6 @@ def revoke(identifier: Identifier, tenant: Tenant = IN_DEFAULT) -> None:
     Console().print(f"Key {identifier} is revoked.", highlight=False)
 
 
-def _print(key: ApiKey, text: str) -> None:
+def _print_key(key: ApiKey, text: str) -> None:
     print(text)
     Console(stderr=True).print(f"Key {key.id}. It is not shown again: export LEADLINE_API_KEY=…", highlight=False)

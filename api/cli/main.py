@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from api.cli.console_logging import configure_logging
-from api.cli.deferred import Target, group_of
-from ingest.storage.audit.records import acting, command_line
+from api.cli.deferred import Target, build_group
+from ingest.storage.audit.records import actor_context, build_command_line_actor
 from ingest.storage.errors import LeadlineError
 from ingest.storage.permissions import make_new_files_private
 
@@ -94,7 +94,7 @@ COMMANDS = {
 
 app = typer.Typer(
     name="leadline",
-    cls=group_of(COMMANDS),
+    cls=build_group(COMMANDS),
     help="Ask a body of documents, and see where each sentence of the answer comes from and how it was checked.",
     no_args_is_help=True,
     add_completion=False,
@@ -102,7 +102,7 @@ app = typer.Typer(
 )
 
 
-def _tell_version(is_asked: bool) -> None:
+def _print_version(is_asked: bool) -> None:
     if is_asked:
         typer.echo(f"leadline {release_of('leadline')}")
         raise typer.Exit
@@ -112,7 +112,7 @@ def _tell_version(is_asked: bool) -> None:
 def configure(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, to standard error.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the release, and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the release, and end.")
     ] = False,
 ) -> None:
     """Leadline. Settings are environment variables that begin with LEADLINE_; `leadline doctor` shows them."""
@@ -124,7 +124,7 @@ def main() -> None:
     # guard: private-files
     make_new_files_private()
     try:
-        with acting(command_line()):
+        with actor_context(build_command_line_actor()):
             app()
     except LeadlineError as error:
         Console(stderr=True).print(f"[red]Error:[/red] {error.detail}", highlight=False)

@@ -8,10 +8,9 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from api.cli.progress import download_progress
-from retrieval.models.fetch import fetch as fetch_files
-from retrieval.models.fetch import model_sources
-from retrieval.models.store import FileState, ModelStore, Verification, default_models_directory
+from api.cli.progress import show_download_progress
+from retrieval.models.fetch import build_model_sources, fetch_model_files
+from retrieval.models.store import ModelFileCheck, ModelFileState, ModelStore, get_default_models_directory
 
 models = typer.Typer(help="The model files: list, fetch and verify them.", no_args_is_help=True)
 
@@ -27,16 +26,16 @@ Directory = Annotated[
 @models.command("list")
 def list_models(directory: Directory = None) -> None:
     """Show each file with its size, licence and state."""
-    store = _store(directory)
+    store = _open_store(directory)
     _print_table(store, store.verify())
 
 
 @models.command()
 def fetch(directory: Directory = None) -> None:
     """Fetch the missing files; an interrupted fetch goes on where it stopped."""
-    store = _store(directory)
-    with download_progress() as progress:
-        fetch_files(store.files, store, model_sources(), progress)
+    store = _open_store(directory)
+    with show_download_progress() as progress:
+        fetch_model_files(store.files, store, build_model_sources(), progress)
     typer.echo(f"All {len(store.files)} model files are in {store.directory}.")
 
 
@@ -46,10 +45,10 @@ def verify(
     full: Annotated[bool, typer.Option("--full", help="Hash every byte again, also of files verified before.")] = False,
 ) -> None:
     """Check size and SHA-256 of each file; ends with status 1 if one is missing or wrong."""
-    store = _store(directory)
+    store = _open_store(directory)
     found = store.verify(full=full)
     _print_table(store, found)
-    wrong = [verification for verification in found if verification.state is not FileState.VERIFIED]
+    wrong = [verification for verification in found if verification.state is not ModelFileState.VERIFIED]
     for verification in wrong:
         typer.echo(verification.detail, err=True)
     if wrong:
@@ -57,11 +56,11 @@ def verify(
         raise typer.Exit(1)
 
 
-def _store(directory: Path | None) -> ModelStore:
-    return ModelStore(default_models_directory() if directory is None else directory)
+def _open_store(directory: Path | None) -> ModelStore:
+    return ModelStore(get_default_models_directory() if directory is None else directory)
 
 
-def _print_table(store: ModelStore, found: list[Verification]) -> None:
+def _print_table(store: ModelStore, found: list[ModelFileCheck]) -> None:
     # Plain columns: every name is readable, and can be copied, in 80 characters.
     table = Table(title=str(store.directory), title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("File", overflow="fold")

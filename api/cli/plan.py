@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from api.sizing.checkpoint import CheckpointError
-from api.sizing.constants import Gpu, read_constants
-from api.sizing.memory import GIB, MemoryPlan, ServerOptions, plan_memory, read_profile
-from api.sizing.models import find_model, model_names
-from api.sizing.service import Plan, Wanted, make_plan
+from api.sizing.constants import Gpu, load_constants
+from api.sizing.memory import GIB, MemoryPlan, ServerOptions, load_profile, plan_memory
+from api.sizing.models import list_model_names, load_model
+from api.sizing.service import DeploymentPlan, Workload, plan_deployment
 from ingest.storage.errors import LeadlineError
 
 app = typer.Typer(help="Say what documents, questions and models take, before a machine is rented.")
@@ -32,7 +32,7 @@ class PlanError(LeadlineError):
 
 
 @app.callback(invoke_without_command=True)
-def documents_and_questions(
+def plan_service(
     context: typer.Context,
     documents: Annotated[int | None, typer.Option(help="How many documents.", min=1)] = None,
     tokens: Annotated[float | None, typer.Option(help="Tokens of a document, on average.", min=1)] = None,
@@ -60,8 +60,8 @@ def documents_and_questions(
         raise PlanError("A plan needs --documents, and --tokens or --pages of one of them.")
     if questions and not model:
         raise PlanError("A plan for questions needs a --model.", hint="`leadline plan model --list` names those known.")
-    constants = read_constants()
-    wanted = Wanted(
+    constants = load_constants()
+    wanted = Workload(
         documents=documents,
         tokens_each=tokens if tokens is not None else (pages or 0) * constants["page_tokens"],
         questions_an_hour=questions,
@@ -71,13 +71,13 @@ def documents_and_questions(
         memory_gb=memory,
         dimension=dimension,
     )
-    server = plan_memory(find_model(model), find_gpu(gpu), _served(gpus)) if model else None
-    plan = make_plan(wanted, server, constants)
+    server = plan_memory(load_model(model), require_gpu(gpu), _build_server_options(gpus)) if model else None
+    plan = plan_deployment(wanted, server, constants)
     _print_plan(plan, gpu_price, as_json)
 
 
 @app.command("model")
-def model_memory(
+def plan_model(
     model: Annotated[str, typer.Argument(help="A name, a checkpoint's folder or its config.json.")] = "",
     profile: Annotated[Path | None, typer.Option(help="A profile, such as deploy/vllm/profiles/one-24gb.yaml.")] = None,
     gpu: GpuName = "h100",
@@ -91,10 +91,10 @@ def model_memory(
 ) -> None:
     """Compute what of a GPU's memory a vLLM server's weights and cache take, and how many sequences fit."""
     if known:
-        print("\n".join(model_names()))
-        print("\n".join(f"{each.id}: {each.name}" for each in read_constants().gpus.values()))
+        print("\n".join(list_model_names()))
+        print("\n".join(f"{each.id}: {each.name}" for each in load_constants().gpus.values()))
         return
-    options = read_profile(profile) if profile is not None else ServerOptions()
+    options = load_profile(profile) if profile is not None else ServerOptions()
     changes: dict[str, Any] = {
         "model": model or None,
         "tensor_parallel_size": gpus,
@@ -105,24 +105,24 @@ def model_memory(
     options = replace(options, **{name: value for name, value in changes.items() if value is not None})
     if not options.model:
         raise PlanError("No model is named.", hint="Name one, or a --profile that has one; --list names those known.")
-    _print_memory(plan_memory(find_model(options.model), find_gpu(gpu), options), length or _LENGTHS, as_json)
+    _print_memory(plan_memory(load_model(options.model), require_gpu(gpu), options), length or _LENGTHS, as_json)
 
 
-def find_gpu(name: str) -> Gpu:
+def require_gpu(name: str) -> Gpu:
     """Return a kind of GPU. Raises `CheckpointError`, which lists the known."""
-    gpus = read_constants().gpus
+    gpus = load_constants().gpus
     if name.lower() not in gpus:
         raise CheckpointError(f"The GPU {name!r} is not known.", hint=f"Give one of {', '.join(gpus)}.")
     return gpus[name.lower()]
 
 
-def _served(gpus: int) -> ServerOptions:
+def _build_server_options(gpus: int) -> ServerOptions:
     """Return the options of a server for answers, as the profiles have them."""
     return ServerOptions(max_model_len=32_768, max_num_seqs=64, tensor_parallel_size=gpus)
 
 
 def _print_memory(plan: MemoryPlan, lengths: Sequence[int], as_json: bool) -> None:
-    at_once = {length: plan.at_once(length) for length in lengths if length <= plan.window}
+    at_once = {length: plan.compute_concurrency(length) for length in lengths if length <= plan.window}
     figures = {
         "model": plan.checkpoint.name,
         "gpu": plan.gpu.name,
@@ -155,8 +155,8 @@ def _print_memory(plan: MemoryPlan, lengths: Sequence[int], as_json: bool) -> No
         )
 
 
-def _print_plan(plan: Plan, gpu_price: float | None, as_json: bool) -> None:
-    rows = plan.rows(gpu_price)
+def _print_plan(plan: DeploymentPlan, gpu_price: float | None, as_json: bool) -> None:
+    rows = plan.build_rows(gpu_price)
     if as_json:
         print(json.dumps({name: value for name, value, _ in rows}))
         return

@@ -13,9 +13,9 @@ import uvicorn
 
 from api.admission.services import DEFAULT_TENANT, Services
 from api.build.embedded import open_embedded
-from api.cli.serving import KEEP_ALIVE_SECONDS, startup_kept
+from api.cli.serving import KEEP_ALIVE_SECONDS, exclude_startup_from_gc
 from api.client import Client
-from api.client.connections import TIMEOUT
+from api.client.connections import DEFAULT_TIMEOUT
 from api.main import create_app
 from api.settings.settings import Settings
 
@@ -23,28 +23,28 @@ AnyServer = TypeVar("AnyServer", bound=uvicorn.Server)
 
 
 @contextmanager
-def open_private(settings: Settings) -> Iterator[Client]:
+def open_private_client(settings: Settings) -> Iterator[Client]:
     """Open a client of a service on the data folder."""
-    with open_embedded(settings) as services, private(services) as client:
+    with open_embedded(settings) as services, open_services_client(services) as client:
         yield client
 
 
 @contextmanager
-def private(services: Services) -> Iterator[Client]:
+def open_services_client(services: Services) -> Iterator[Client]:
     """Open a client of services in this process, over a real server on a socket that only this user can reach."""
-    with private_server(services, uvicorn.Server) as (_, socket, key):
+    with run_private_server(services, uvicorn.Server) as (_, socket, key):
         http = httpx.Client(
             base_url="http://leadline",
             headers={"Authorization": f"Bearer {key}"},
             transport=httpx.HTTPTransport(uds=socket),
-            timeout=TIMEOUT,
+            timeout=DEFAULT_TIMEOUT,
         )
         with http:
             yield Client(http=http)
 
 
 @contextmanager
-def private_server(
+def run_private_server(
     services: Services, kind: Callable[[uvicorn.Config], AnyServer]
 ) -> Iterator[tuple[AnyServer, str, str]]:
     """Yield a running server of services in this process, its socket, and a key that ends with the block.
@@ -62,7 +62,7 @@ def private_server(
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
         server = kind(config)
-        stack.enter_context(startup_kept(collect=False))
+        stack.enter_context(exclude_startup_from_gc(collect=False))
         thread = threading.Thread(target=server.run, name="private-api", daemon=True)
         thread.start()
         stack.callback(thread.join)

@@ -15,13 +15,13 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
-from retrieval.models.fetch import Progress
+from retrieval.models.fetch import FetchProgress
 from retrieval.models.manifest import ModelFile
 
 _LINE_EVERY_PERCENT = 10
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return the approximate duration, as people say it."""
     if seconds < 90:
         return f"{seconds:.0f} s"
@@ -31,11 +31,11 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def download_progress(console: Console | None = None) -> Iterator[Progress]:
+def show_download_progress(console: Console | None = None) -> Iterator[FetchProgress]:
     """Show bars with bytes, speed and time left on a terminal; elsewhere a line for every tenth of a file."""
     shown = console or Console()
     if not shown.is_terminal:
-        yield _Lines(shown)
+        yield _ProgressLines(shown)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -45,15 +45,15 @@ def download_progress(console: Console | None = None) -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     with Bars(*columns, console=shown) as bars:
-        yield _Drawn(bars)
+        yield _ProgressBars(bars)
 
 
-class _Drawn:
+class _ProgressBars:
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._tasks: dict[str, tuple[TaskID, str]] = {}
 
-    def advanced(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
+    def report_progress(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
         task, known_source = self._tasks.get(file.name, (None, ""))
         if task is None:
             task = self._bars.add_task(f"{file.name} ({source})", total=total_bytes, completed=done_bytes)
@@ -63,21 +63,21 @@ class _Drawn:
         self._tasks[file.name] = (task, source)
         self._bars.update(task, completed=done_bytes)
 
-    def notice(self, text: str) -> None:
+    def report_notice(self, text: str) -> None:
         self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-class _Lines:
+class _ProgressLines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._last: tuple[str, str, int] | None = None
 
-    def advanced(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
+    def report_progress(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
         percent = 100 * done_bytes // total_bytes
         line = (file.name, source, percent - percent % _LINE_EVERY_PERCENT)
         if line != self._last:
             self._last = line
-            self.notice(f"{file.name} from {source}: {percent} % of {decimal(total_bytes)}")
+            self.report_notice(f"{file.name} from {source}: {percent} % of {decimal(total_bytes)}")
 
-    def notice(self, text: str) -> None:
+    def report_notice(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from api.cli.cluster import catalog_named
+from api.cli.cluster import open_configured_catalog
 from ingest.storage.queue.records import JobKind
 
 app = typer.Typer(help="Show what waits; pause and resume a kind of work.", no_args_is_help=True)
@@ -19,9 +19,9 @@ Kind = Annotated[JobKind, typer.Argument(help="Which kind of work.")]
 @app.command()
 def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
     """Show jobs of each kind that are queued or running, the queued ones by tenant, and the paused kinds."""
-    with catalog_named() as opened:
-        unfinished, paused = opened.jobs.unfinished(), opened.jobs.paused()
-        queued = {kind: opened.jobs.waiting_by_tenant(kind) for kind in JobKind}
+    with open_configured_catalog() as opened:
+        unfinished, paused = opened.jobs.count_unfinished(), opened.jobs.load_paused_kinds()
+        queued = {kind: opened.jobs.count_waiting_by_tenant(kind) for kind in JobKind}
     rows = [
         {
             "kind": kind.value,
@@ -45,7 +45,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON object."
 @app.command()
 def pause(kind: Kind) -> None:
     """Let no worker begin a job of this kind; those under way go on, and uploads are still accepted."""
-    with catalog_named() as opened:
+    with open_configured_catalog() as opened:
         opened.jobs.pause(kind)
     Console().print(f"Paused. What runs goes on; `leadline queue resume {kind}` lets the rest begin.", highlight=False)
 
@@ -53,6 +53,6 @@ def pause(kind: Kind) -> None:
 @app.command()
 def resume(kind: Kind) -> None:
     """Let workers begin jobs of this kind again; they notice within seconds."""
-    with catalog_named() as opened:
+    with open_configured_catalog() as opened:
         opened.jobs.resume(kind)
     Console().print("Resumed.", highlight=False)

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from api.admission.services import DEFAULT_TENANT
 from api.build.embedded import OpenCatalog
-from api.cli.cluster import catalog_named
+from api.cli.cluster import open_configured_catalog
 from api.cli.environment import SettingsError
-from ingest.storage.quotas.records import Account, Quota, Standing, UsageDay
+from ingest.storage.quotas.records import Account, Quota, QuotaStatus, UsageDay
 
 app = typer.Typer(help="Show and set quotas of tenants and keys; show what was used.", no_args_is_help=True)
 
@@ -26,21 +26,21 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 @app.command()
 def show(tenant: Tenant = DEFAULT_TENANT, key: Key = "", as_json: AsJson = False) -> None:
     """Show the limits in force and what is used of them; what is not listed is unlimited."""
-    with catalog_named() as opened:
-        account = _account(opened, tenant, key)
-        limits, standings = opened.quotas.limits(account), opened.quotas.standings(account)
+    with open_configured_catalog() as opened:
+        account = _load_account(opened, tenant, key)
+        limits, standings = opened.quotas.load_limits(account), opened.quotas.load_statuses(account)
     for of, limited in limits.items():
         if Quota.REQUESTS_PER_MINUTE in limited:  # counted by the service, not in the catalog
-            standings.append(Standing(Quota.REQUESTS_PER_MINUTE, of, limited[Quota.REQUESTS_PER_MINUTE], 0))
+            standings.append(QuotaStatus(Quota.REQUESTS_PER_MINUTE, of, limited[Quota.REQUESTS_PER_MINUTE], 0))
     if as_json:
-        print(json.dumps([_json(each) for each in standings]))
+        print(json.dumps([_to_json(each) for each in standings]))
         return
     table = Table("of", "quota", "limit", "used", "left", "renewed")
     for each in standings:
         renewed = "" if each.renews_at is None else f"{datetime.fromtimestamp(each.renews_at, UTC):%Y-%m-%d %H:%MZ}"
-        used = "–" if each.quota is Quota.REQUESTS_PER_MINUTE else each.quota.shown(each.used)
-        left = "–" if each.quota is Quota.REQUESTS_PER_MINUTE else each.quota.shown(each.left)
-        table.add_row(each.of, each.quota.value, each.quota.shown(each.limit), used, left, renewed)
+        used = "–" if each.quota is Quota.REQUESTS_PER_MINUTE else each.quota.format_amount(each.used)
+        left = "–" if each.quota is Quota.REQUESTS_PER_MINUTE else each.quota.format_amount(each.remaining)
+        table.add_row(each.of, each.quota.value, each.quota.format_amount(each.limit), used, left, renewed)
     Console().print(table if standings else "Nothing is limited.")
 
 
@@ -69,13 +69,13 @@ def set_quotas(
             back.append(quota)
             continue
         try:
-            limits[quota] = None if amount == "none" else quota.amount(amount)
+            limits[quota] = None if amount == "none" else quota.parse_amount(amount)
         except ValueError as error:
             raise SettingsError(str(error), hint="Write 250000, 2.5m, 10g, or dollars such as 12.50.") from error
-    with catalog_named() as opened:
-        account = _account(opened, tenant, key)
-        opened.quotas.set(account, limits)
-        opened.quotas.reset(account, back)
+    with open_configured_catalog() as opened:
+        account = _load_account(opened, tenant, key)
+        opened.quotas.set_limits(account, limits)
+        opened.quotas.reset_limits(account, back)
     show(tenant, key)
 
 
@@ -88,28 +88,28 @@ def usage(
     as_json: AsJson = False,
 ) -> None:
     """Show what was used by day of UTC and key, the newest day first."""
-    with catalog_named() as opened:
-        account = _account(opened, tenant, "")
-        days = opened.quotas.usage(account.tenant_id, key_id=key, since=since, skip=0, limit=limit)
+    with open_configured_catalog() as opened:
+        account = _load_account(opened, tenant, "")
+        days = opened.quotas.list_usage(account.tenant_id, key_id=key, since=since, skip=0, limit=limit)
     if as_json:
         print(json.dumps([vars(day) for day in days]))
         return
     table = Table("day", "key", "answers", "runs", "calls", "tokens", "dollars", "documents", "bytes")
     for day in days:
-        table.add_row(*_row(day))
+        table.add_row(*_format_row(day))
     Console().print(table)
 
 
-def _account(opened: OpenCatalog, tenant: str, key: str) -> Account:
+def _load_account(opened: OpenCatalog, tenant: str, key: str) -> Account:
     """Return whose quotas are meant. Raises `TenantNotFoundError` and `KeyNotFoundError`."""
-    found = opened.identities.tenants.tenant(tenant).id
-    return Account(found, opened.keys.key(found, key).id if key else "")
+    found = opened.identities.tenants.load_tenant(tenant).id
+    return Account(found, opened.keys.load_key(found, key).id if key else "")
 
 
-def _row(day: UsageDay) -> list[str]:
+def _format_row(day: UsageDay) -> list[str]:
     tokens = day.prompt_tokens + day.completion_tokens
     counts = [day.answers, day.runs, day.calls, tokens]
-    money = Quota.DOLLARS_PER_DAY.shown(day.nanodollars)
+    money = Quota.DOLLARS_PER_DAY.format_amount(day.nanodollars)
     return [
         day.day,
         day.key_id or "–",
@@ -120,12 +120,12 @@ def _row(day: UsageDay) -> list[str]:
     ]
 
 
-def _json(standing: Standing) -> dict[str, object]:
+def _to_json(standing: QuotaStatus) -> dict[str, object]:
     quota = standing.quota
     return {
         "of": standing.of,
         "quota": quota.value,
-        "limit": quota.number(standing.limit),
-        "used": quota.number(standing.used),
+        "limit": quota.to_json_number(standing.limit),
+        "used": quota.to_json_number(standing.used),
         "renews_at": standing.renews_at,
     }

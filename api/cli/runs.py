@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from rich.tree import Tree
 
-from api.cli.answer_view import cell_line, clean, print_answer, short
+from api.cli.answer_view import clean, format_cell, print_answer, shorten
 from api.cli.client import connect
 from api.cli.environment import read_settings
 from api.client import Client
@@ -29,7 +29,7 @@ _QUESTION_CHARS = 60
 
 
 @app.command("list")
-def listing(
+def list_runs(
     state: Annotated[list[RunState] | None, typer.Option(help="Only runs in these states.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1, max=500)] = 20,
     as_json: AsJson = False,
@@ -55,13 +55,13 @@ def show(run: Identifier, as_json: AsJson = False) -> None:
     """Show a run: its steps, a line each, and its answer when there is one; --json has every event."""
     with connect(read_settings()) as client:
         found = client.get(f"/v1/runs/{run}")
-        events = list(_events(client, run))
+        events = list(_iter_events(client, run))
     if as_json:
         print(json.dumps({**found, "log": events}, ensure_ascii=False))
         return
     console = Console()
-    console.print(tree(found, events))
-    _conclude(console, found)
+    console.print(build_tree(found, events))
+    _print_outcome(console, found)
 
 
 @app.command()
@@ -71,15 +71,15 @@ def watch(run: Identifier) -> None:
     with connect(read_settings()) as client:
         for event in client.follow(f"/v1/runs/{run}/events"):
             if event["kind"] == "end":
-                _conclude(console, event["run"])
+                _print_outcome(console, event["run"])
                 continue
-            console.print(f"[dim]{event['at'][11:19]}[/dim]  {_line([event])}", highlight=False)
+            console.print(f"[dim]{event['at'][11:19]}[/dim]  {_format_line([event])}", highlight=False)
             if event["kind"] == "paused":
-                _conclude(console, client.get(f"/v1/runs/{run}"))
+                _print_outcome(console, client.get(f"/v1/runs/{run}"))
 
 
 @app.command("continue")
-def go_on(
+def continue_run(
     run: Identifier,
     calls: Annotated[int | None, typer.Option(help="So many more calls of the language model.", min=1)] = None,
     prompt_tokens: Annotated[int | None, typer.Option(help="So many more tokens for it to read.", min=1)] = None,
@@ -105,7 +105,7 @@ def go_on(
         found = client.post(
             f"/v1/runs/{run}/continue", {name: more for name, more in added.items() if more is not None}
         )
-    _goes_on(found)
+    _print_continued(found)
 
 
 @app.command()
@@ -113,10 +113,10 @@ def finish(run: Identifier) -> None:
     """Have a run that is paused answer with what it has found so far, within the rest of its budget."""
     with connect(read_settings()) as client:
         found = client.post(f"/v1/runs/{run}/finish", {})
-    _goes_on(found)
+    _print_continued(found)
 
 
-def _goes_on(run: dict[str, Any]) -> None:
+def _print_continued(run: dict[str, Any]) -> None:
     console = Console()
     console.print(f"The run is {run['state']}.", highlight=False)
     console.print(f"`leadline runs watch {run['id']}` follows it.", style="dim", highlight=False, soft_wrap=True)
@@ -138,15 +138,15 @@ def delete(run: Identifier) -> None:
     Console().print("Deleted.", highlight=False)
 
 
-def tree(run: dict[str, Any], events: Iterable[dict[str, Any]]) -> Tree:
+def build_tree(run: dict[str, Any], events: Iterable[dict[str, Any]]) -> Tree:
     """Return the steps in order; consecutive sub-calls of one purpose are one line."""
     root = Tree(f"[bold]{escape(run['question'])}[/bold]  ({run['state']}, attempt {run['attempt']})", highlight=False)
-    for _, group in groupby(events, key=_groups):
-        root.add(_line(list(group)))
+    for _, group in groupby(events, key=_get_group_key):
+        root.add(_format_line(list(group)))
     return root
 
 
-def _groups(event: dict[str, Any]) -> object:
+def _get_group_key(event: dict[str, Any]) -> object:
     """Return a key that is equal for events shown in one line."""
     kind = event["kind"]
     if kind == "call":
@@ -154,18 +154,18 @@ def _groups(event: dict[str, Any]) -> object:
     return kind if kind == "working" else event["sequence"]
 
 
-def _line(events: list[dict[str, Any]]) -> str:
+def _format_line(events: list[dict[str, Any]]) -> str:
     kind, body = events[-1]["kind"], events[-1]["body"]
     if body.get("withheld"):
         return f"{kind}: not shown, because a document that it may have read is closed to you"
     if kind == "call":
-        return _calls(events)
-    if kind in _SAID:
-        return escape(clean(_SAID[kind](body)))
-    return escape(clean(f"{kind} {short(json.dumps(body, ensure_ascii=False))}"))
+        return _format_calls(events)
+    if kind in _EVENT_FORMATS:
+        return escape(clean(_EVENT_FORMATS[kind](body)))
+    return escape(clean(f"{kind} {shorten(json.dumps(body, ensure_ascii=False))}"))
 
 
-_SAID: dict[str, Callable[[dict[str, Any]], str]] = {
+_EVENT_FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
     "start": lambda _: "began",
     "resume": lambda body: f"resumed, attempt {body['attempt']}",
     "routed": lambda body: " ".join(filter(None, (body["reason"], body["estimate"]))),
@@ -175,20 +175,22 @@ _SAID: dict[str, Callable[[dict[str, Any]], str]] = {
     "working": lambda body: f"{body['step']}: {body['done']:,} of {body['total']:,}",
     "retrieved": lambda body: f"found {body['passages']} passages in {', '.join(body['titles']) or 'no document'}",
     "reading": lambda body: f"reading {', '.join(dict.fromkeys(body['titles']))}",
-    "cell": cell_line,
+    "cell": format_cell,
     "paused": lambda body: f"paused: {body['paused']}",
-    "budget": lambda body: f"added: {_amounts(body['added'])}" if body["pauses"] else "told to end with what it has",
+    "budget": lambda body: (
+        f"added: {_format_amounts(body['added'])}" if body["pauses"] else "told to end with what it has"
+    ),
     "raised": lambda _: "went on with more",
     "lost": lambda body: f"{body['purpose']}: a sub-call came to nothing ({body['code']})",
     "end": lambda body: ": ".join(filter(None, (body["state"], body.get("detail")))),
 }
 
 
-def _amounts(added: dict[str, Any]) -> str:
+def _format_amounts(added: dict[str, Any]) -> str:
     return ", ".join(f"{float(amount):,.6g} {name}" for name, amount in added.items())
 
 
-def _calls(events: list[dict[str, Any]]) -> str:
+def _format_calls(events: list[dict[str, Any]]) -> str:
     bodies = [event["body"] for event in events]
     read = sum(body["usage"]["prompt_tokens"] for body in bodies if not body.get("cached"))
     cached = sum(bool(body.get("cached")) for body in bodies)
@@ -198,7 +200,7 @@ def _calls(events: list[dict[str, Any]]) -> str:
     return escape(said) + (f", [red]{failed:,} failed[/red]" if failed else "")
 
 
-def _events(client: Client, run: str) -> Iterator[dict[str, Any]]:
+def _iter_events(client: Client, run: str) -> Iterator[dict[str, Any]]:
     """Yield all events logged so far."""
     cursor: str | None = None
     while True:
@@ -209,7 +211,7 @@ def _events(client: Client, run: str) -> Iterator[dict[str, Any]]:
             return
 
 
-def _conclude(console: Console, run: dict[str, Any]) -> None:
+def _print_outcome(console: Console, run: dict[str, Any]) -> None:
     usage = run["usage"]
     console.print(
         f"[bold]{run['state']}[/bold] · {usage['calls']:,} calls · {usage['prompt_tokens']:,} tokens read · "

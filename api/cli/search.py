@@ -8,12 +8,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from api.cli.answer_view import clean, place, short
+from api.cli.answer_view import clean, format_place, shorten
 from api.cli.ask import wait_for_language_model
 from api.cli.client import connect
 from api.cli.environment import read_settings
-from api.cli.filters import Filters, assigned
-from retrieval.search.requests import Mode, Rewrite, SearchRequest, check
+from api.cli.filters import Filters, parse_attributes
+from retrieval.search.requests import Mode, Rewrite, SearchRequest, check_request
 
 _SNIPPET_CHARS = 300
 
@@ -40,11 +40,11 @@ def search(
         "top_k": top_k,
         "mode": mode.value,
         "collections": collection or [],
-        "filters": assigned(filters),
+        "filters": parse_attributes(filters),
         "rerank": rerank,
         "rerank_depth": rerank_depth,
     }
-    check(SearchRequest("", query))  # before a service is started for it
+    check_request(SearchRequest("", query))  # before a service is started for it
     with connect(read_settings()) as client:
         if rewrite is not None:
             with Console(stderr=True).status("Rewriting …") as status:
@@ -61,8 +61,8 @@ def search(
     _print_rewrite(Console(stderr=True), result)
     for hit in result["hits"]:
         found = ", ".join(f"{name} #{why['rank']}" for name, why in hit["why"].items())
-        console.print(f"\n[bold]{hit['rank']}. {escape(place(hit))}[/bold]  ({found})", highlight=False)
-        console.print(escape(short(clean(hit["text"]), _SNIPPET_CHARS)), highlight=False)
+        console.print(f"\n[bold]{hit['rank']}. {escape(format_place(hit))}[/bold]  ({found})", highlight=False)
+        console.print(escape(shorten(clean(hit["text"]), _SNIPPET_CHARS)), highlight=False)
     if not result["hits"]:
         console.print("Nothing found.")
     for each in result["unreadable"]:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from api.admission.services import Services
-from api.cli.http_protocol import Connections, bounded_protocol
+from api.cli.http_protocol import Connections, build_protocol
 from api.http.bounds import MAX_HEADER_BYTES
 from api.main import create_app
 from ingest.storage.errors import DataFolderBusyError
@@ -27,7 +27,7 @@ _SWITCH_SECONDS = 0.0005
 
 
 @contextmanager
-def startup_kept(*, collect: bool = True) -> Iterator[None]:
+def exclude_startup_from_gc(*, collect: bool = True) -> Iterator[None]:
     """Exclude all objects made before the block from garbage collections inside it.
 
     A full collection stops every thread and visits all objects: measured, 0.22 s, in which no request is answered.
@@ -57,9 +57,9 @@ _OWN_FILES = 1_024
 def serve(services: Services, greet: Callable[[str], None]) -> None:
     """Serve until a signal. Raises an error in words if the port cannot be had."""
     sys.setswitchinterval(_SWITCH_SECONDS)
-    _allow_open_files(services.settings.connections_at_once + _BACKLOG + _OWN_FILES)
-    server = Server(services, greet)
-    with startup_kept():
+    _raise_open_files_limit(services.settings.connections_at_once + _BACKLOG + _OWN_FILES)
+    server = ApiServer(services, greet)
+    with exclude_startup_from_gc():
         server.run()
     if not server.started:
         settings = services.settings
@@ -69,7 +69,7 @@ def serve(services: Services, greet: Callable[[str], None]) -> None:
         )
 
 
-def _allow_open_files(wanted: int) -> None:
+def _raise_open_files_limit(wanted: int) -> None:
     """Raise the limit of open files as far as the process may: without a free one nobody can connect, for a second."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -91,7 +91,7 @@ def end_process() -> None:
         os._exit(0)
 
 
-class Server(uvicorn.Server):
+class ApiServer(uvicorn.Server):
     """Calls `greet` with its address once it listens; a signal drains it, and the caller then closes the rest."""
 
     def __init__(self, services: Services, greet: Callable[[str], None]) -> None:
@@ -105,7 +105,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 lifespan="on",
                 log_config=None,  # lines of the server go where ours go
-                http=bounded_protocol(
+                http=build_protocol(
                     Connections(settings.connections_at_once, settings.connections_of_address, settings.proxies),
                     head_seconds=settings.head_seconds,
                 ),
@@ -142,10 +142,10 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         self._services.accepting = False
         # guard: serve-until-balancers-know
-        await self._leave()
+        await self._wait_for_balancers()
         await super().shutdown(sockets)  # type: ignore[arg-type]
 
-    async def _leave(self) -> None:
+    async def _wait_for_balancers(self) -> None:
         """Go on serving until balancers have heard that this process is not ready; a second Ctrl-C ends that.
 
         Each answer closes its connection meanwhile, so that few are idle when they are cut: a request that is sent over

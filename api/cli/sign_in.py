@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from api.cli.client import running_url
-from api.cli.cluster import catalog_named
+from api.cli.client import find_running_url
+from api.cli.cluster import open_configured_catalog
 from api.cli.environment import SettingsError, read_settings
-from api.cli.identity_options import IN_DEFAULT, Tenant, tenant_id
-from api.portal.links import browser_address, own_key, sign_in_link
+from api.cli.identity_options import IN_DEFAULT, Tenant, load_tenant_id
+from api.portal.links import build_sign_in_link, ensure_portal_key, get_browser_address
 from ingest.storage.errors import KeyStateError
 
 
@@ -25,16 +25,16 @@ def sign_in(
     Without `--key` the session may read, write, ask and administer the tenant.
     """
     settings = read_settings()
-    url = settings.public_url or running_url(settings.home)
+    url = settings.public_url or find_running_url(settings.home)
     if url is None:
         raise SettingsError(
             "No service is running on this data folder.",
             hint="Start it with `leadline up`, which prints such a link; in a cluster set LEADLINE_PUBLIC_URL.",
         )
-    with catalog_named() as opened:
-        identities, of_tenant = opened.identities, tenant_id(opened, tenant)
-        chosen = identities.keys.key(of_tenant, key) if key else own_key(identities.keys, of_tenant)
+    with open_configured_catalog() as opened:
+        identities, of_tenant = opened.identities, load_tenant_id(opened, tenant)
+        chosen = identities.keys.load_key(of_tenant, key) if key else ensure_portal_key(identities.keys, of_tenant)
         if chosen.revoked_at is not None:
             raise KeyStateError(f"Key {chosen.id} is revoked.", hint="Name another one, or none.")
-        link = sign_in_link(browser_address(url), identities.sessions.ticket(of_tenant, chosen.id))
+        link = build_sign_in_link(get_browser_address(url), identities.sessions.issue_ticket(of_tenant, chosen.id))
     Console().print(link, highlight=False, soft_wrap=True, markup=False)

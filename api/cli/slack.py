@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.cli.cluster import catalog_named
+from api.cli.cluster import open_configured_catalog
 from api.cli.environment import SettingsError, read_settings
-from api.cli.identity_options import IN_DEFAULT, Tenant, tenant_id
+from api.cli.identity_options import IN_DEFAULT, Tenant, load_tenant_id
 from api.settings.settings import Settings
 from ingest.storage.errors import NameInvalidError
 from ingest.storage.slack.records import Workspace
@@ -30,7 +30,7 @@ def manifest(
     ] = False,
 ) -> None:
     """Print the app's manifest, as JSON: at api.slack.com/apps, "Create New App", "From a manifest"."""
-    from api.slack.manifest import manifest as written
+    from api.slack.manifest import build_manifest
 
     settings = read_settings()
     if settings.public_url is None and not socket_mode:
@@ -38,16 +38,16 @@ def manifest(
             "Slack has to know where to send events.",
             hint="Set LEADLINE_PUBLIC_URL to the service's https address, or print the manifest with --socket-mode.",
         )
-    typer.echo(json.dumps(written(settings.public_url, socket_mode=socket_mode), indent=2))
+    typer.echo(json.dumps(build_manifest(settings.public_url, socket_mode=socket_mode), indent=2))
 
 
 @app.command()
 def check() -> None:
     """Try the tokens and scopes, and say what is missing; ends with 1 if the bot cannot work."""
-    from api.slack.checking import check as tried
+    from api.slack.checking import check_setup
 
     settings = read_settings()
-    findings = asyncio.run(tried(settings, _tokens(settings)))
+    findings = asyncio.run(check_setup(settings, _load_tokens(settings)))
     table = Table("what", "found", "next step")
     for each in findings:
         style = "red" if each.is_wrong else "yellow" if each.next_step else ""
@@ -59,7 +59,7 @@ def check() -> None:
 @app.command()
 def link(tenant: Tenant = IN_DEFAULT) -> None:
     """Print a link that connects a workspace with a tenant, within an hour; its opener must manage the workspace."""
-    from api.slack.installing import install_link
+    from api.slack.installing import build_install_link
 
     settings = read_settings()
     if settings.slack_client_id is None or settings.public_url is None:
@@ -68,36 +68,36 @@ def link(tenant: Tenant = IN_DEFAULT) -> None:
             hint="Set LEADLINE_SLACK_CLIENT_ID, LEADLINE_SLACK_CLIENT_SECRET, LEADLINE_SLACK_TOKEN_KEYS and "
             "LEADLINE_PUBLIC_URL.",
         )
-    seal = _seal(settings)
-    with catalog_named() as opened:
-        typer.echo(install_link(settings, seal, tenant_id(opened, tenant)))
+    seal = _build_seal(settings)
+    with open_configured_catalog() as opened:
+        typer.echo(build_install_link(settings, seal, load_tenant_id(opened, tenant)))
 
 
 @app.command()
 def key() -> None:
     """Print a new key for LEADLINE_SLACK_TOKEN_KEYS: put it before those that are there, then run `reseal`."""
-    from ingest.storage.blobs.keyring import new_key
+    from ingest.storage.blobs.keyring import generate_key
 
-    typer.echo(new_key())
+    typer.echo(generate_key())
 
 
 @app.command()
 def reseal() -> None:
     """Seal the tokens of all workspaces with the first key; afterwards the others can be taken out."""
-    seal = _seal(read_settings())
-    with catalog_named() as opened:
+    seal = _build_seal(read_settings())
+    with open_configured_catalog() as opened:
         store = opened.slack
-        sealed = [each for each in store.workspaces() if each.token]
+        sealed = [each for each in store.list_workspaces() if each.token]
         for each in sealed:
-            store.reseal(each, seal.again(each.token))
+            store.reseal_token(each, seal.reseal_text(each.token))
     typer.echo(f"{len(sealed)} sealed with the first key.")
 
 
 @app.command()
 def workspaces() -> None:
     """List the workspaces in which the app is installed, each with its tenant."""
-    with catalog_named() as opened:
-        found = opened.slack.workspaces()
+    with open_configured_catalog() as opened:
+        found = opened.slack.list_workspaces()
     table = Table("id", "name", "tenant", "token")
     for each in found:
         table.add_row(each.team_id, escape(each.name), each.tenant_id, "sealed" if each.token else "in the settings")
@@ -107,8 +107,8 @@ def workspaces() -> None:
 @app.command()
 def remove(team_id: Annotated[str, typer.Argument(help="The id that `leadline slack workspaces` shows.")]) -> None:
     """Forget a workspace with its channels, threads and questions; answers stay in their conversations."""
-    with catalog_named() as opened:
-        if not opened.slack.remove(team_id):
+    with open_configured_catalog() as opened:
+        if not opened.slack.remove_workspace(team_id):
             raise NameInvalidError(f"There is no workspace {team_id!r}.", hint="See `leadline slack workspaces`.")
     typer.echo(f"{team_id} is removed. Uninstall the app in Slack as well.")
 
@@ -124,9 +124,9 @@ def usage(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list.")] = False,
 ) -> None:
     """Show what was asked, answered, shared and spent by day of UTC and channel, the newest day first."""
-    with catalog_named() as opened:
+    with open_configured_catalog() as opened:
         found = opened.usage_by_channel.list_days(
-            tenant_id(opened, tenant), channel=channel, since=since, until=until, skip=skip, limit=limit + 1
+            load_tenant_id(opened, tenant), channel=channel, since=since, until=until, skip=skip, limit=limit + 1
         )
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found[:limit]]))
@@ -140,7 +140,7 @@ def usage(
         typer.echo(f"There is more: add --skip {skip + limit}.")
 
 
-def _seal(settings: Settings) -> "Seal":
+def _build_seal(settings: Settings) -> "Seal":
     from api.slack.installing import Seal
 
     if settings.slack_token_keys is None:
@@ -148,14 +148,14 @@ def _seal(settings: Settings) -> "Seal":
     return Seal(settings.slack_token_keys.get_secret_value())
 
 
-def _tokens(settings: Settings) -> dict[str, str]:
+def _load_tokens(settings: Settings) -> dict[str, str]:
     """Return the bot tokens that are set or sealed, by what they are called."""
     tokens = {}
     if settings.slack_bot_token is not None:
         tokens["LEADLINE_SLACK_BOT_TOKEN"] = settings.slack_bot_token.get_secret_value()
     if settings.slack_token_keys is not None:
-        seal = _seal(settings)
-        with catalog_named() as opened:
-            found: list[Workspace] = opened.slack.workspaces()
-        tokens |= {each.name or each.team_id: seal.open(each.token) for each in found if each.token}
+        seal = _build_seal(settings)
+        with open_configured_catalog() as opened:
+            found: list[Workspace] = opened.slack.list_workspaces()
+        tokens |= {each.name or each.team_id: seal.unseal_text(each.token) for each in found if each.token}
     return tokens

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from api.cli.progress import duration
+from api.cli.progress import format_duration
 
 # Receives a stage, the number done, the total, and a remark: the time left, or what is paused.
 Watch = Callable[[str, int, int, str], None]
@@ -24,11 +24,11 @@ _UNITS = {"uploading": "files", "searchable": "documents", "ready": "chunks"}
 def watch_stages(console: Console) -> Iterator[Watch]:
     """Yield a `Watch` that shows what it is told on the console."""
     if console.is_terminal:
-        with _Bars(console) as watch:
+        with _StageBars(console) as watch:
             yield watch
         return
     lines, over = (
-        Lines(lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)),
+        StageLines(lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)),
         threading.Event(),
     )
 
@@ -40,7 +40,7 @@ def watch_stages(console: Console) -> Iterator[Watch]:
     printing = threading.Thread(target=keep_printing, name="progress lines", daemon=True)
     printing.start()
     try:
-        yield lines.watch
+        yield lines.record_stage
     finally:
         over.set()
         printing.join()
@@ -60,7 +60,7 @@ class _Stage:
         return f"{text} done, {self.total - self.done:,} waiting" + (f"; {self.remark}" if self.remark else "")
 
 
-class Lines:
+class StageLines:
     """Describes the current stage, the first that is not complete, in a line every ten seconds.
 
     `watch` may be called by another thread than `print_if_due`.
@@ -73,7 +73,7 @@ class Lines:
         self._stages: dict[str, _Stage] = {}
         self._lock = threading.Lock()
 
-    def watch(self, stage: str, done: int, total: int, remark: str) -> None:
+    def record_stage(self, stage: str, done: int, total: int, remark: str) -> None:
         """Note how far a stage is."""
         with self._lock:
             self._stages[stage] = _Stage(stage, done, total, remark)
@@ -88,10 +88,10 @@ class Lines:
             stages = list(self._stages.values())
         unfinished = [stage for stage in stages if stage.done < stage.total]
         current = (unfinished or stages[-1:])[:1]
-        self._print_line(f"after {duration(now - self._begun)}: {current[0] if current else 'uploading'}")
+        self._print_line(f"after {format_duration(now - self._begun)}: {current[0] if current else 'uploading'}")
 
 
-class _Bars:
+class _StageBars:
     """A progress bar for each stage, appearing when it begins."""
 
     def __init__(self, console: Console) -> None:
@@ -106,12 +106,12 @@ class _Bars:
 
     def __enter__(self) -> Watch:
         self._progress.start()
-        return self._watch
+        return self._update_bar
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def _watch(self, stage: str, done: int, total: int, remark: str) -> None:
+    def _update_bar(self, stage: str, done: int, total: int, remark: str) -> None:
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, remark="")
         self._progress.update(self._tasks[stage], completed=done, total=total, remark=remark)

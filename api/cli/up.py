@@ -11,13 +11,13 @@ from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT, Services
 from api.build.embedded import open_embedded
-from api.cli.client import announce, retract
+from api.cli.client import remove_service_file, write_service_file
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed
+from api.cli.fetching import fetch_needed_files
 from api.cli.serving import end_process, serve
 from api.cli.telemetry import start_tracing
-from api.portal.links import browser_address, own_key, sign_in_link
+from api.portal.links import build_sign_in_link, ensure_portal_key, get_browser_address
 
 FIRST_KEY_FILE = "first-api-key"
 
@@ -31,25 +31,25 @@ def up(
     configure_logging(logging.INFO, as_json=settings.log_format == "json")
     start_tracing("up")
     console = Console()
-    fetch_needed(settings)
+    fetch_needed_files(settings)
     with ExitStack() as stack:
         console.print(f"Opening {settings.home} …", highlight=False)
         services = stack.enter_context(open_embedded(settings))
-        stack.callback(retract, settings.home)
-        serve(services, lambda url: _greet(services, url, console))
+        stack.callback(remove_service_file, settings.home)
+        serve(services, lambda url: _print_greeting(services, url, console))
         console.print("Stopping: unfinished documents go on at the next start.")
     end_process()
 
 
-def _greet(services: Services, url: str, console: Console) -> None:
-    announce(services.settings.home, url)
+def _print_greeting(services: Services, url: str, console: Console) -> None:
+    write_service_file(services.settings.home, url)
     key = "$LEADLINE_API_KEY"
     console.print(
         f"\nLeadline listens on [bold]{url}[/bold]; its API is described at {url}/docs", highlight=False, soft_wrap=True
     )
-    if not services.keys.keys(DEFAULT_TENANT):
-        key = _first_key(services, console)
-    _invite(services, url, console)
+    if not services.keys.list_keys(DEFAULT_TENANT):
+        key = _create_first_key(services, console)
+    _print_portal_link(services, url, console)
     console.print("\nTry it:", highlight=False)
     header = f'-H "Authorization: Bearer {key}"'
     for line in (
@@ -58,22 +58,22 @@ def _greet(services: Services, url: str, console: Console) -> None:
         "  leadline ingest FOLDER        leadline ask 'a question'",
     ):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
-    console.print(f"\n{_language_model(services)} Ctrl-C stops it.\n", highlight=False)
+    console.print(f"\n{_describe_language_model(services)} Ctrl-C stops it.\n", highlight=False)
 
 
-def _invite(services: Services, url: str, console: Console) -> None:
+def _print_portal_link(services: Services, url: str, console: Console) -> None:
     """Say where the portal is: where a person reads along, with a link that signs in, which is good once."""
-    address = browser_address(services.settings.public_url or url)
+    address = get_browser_address(services.settings.public_url or url)
     if not console.file.isatty():
         console.print(f"\nThe portal is {address}; `leadline sign-in` prints a link that signs in.", highlight=False)
         return
     identities = services.accounts
-    ticket = identities.sessions.ticket(DEFAULT_TENANT, own_key(identities.keys, DEFAULT_TENANT).id)
+    ticket = identities.sessions.issue_ticket(DEFAULT_TENANT, ensure_portal_key(identities.keys, DEFAULT_TENANT).id)
     console.print("\nOpen the portal; this link signs in once, within an hour:", highlight=False)
-    console.print(f"  {sign_in_link(address, ticket)}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"  {build_sign_in_link(address, ticket)}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _first_key(services: Services, console: Console) -> str:
+def _create_first_key(services: Services, console: Console) -> str:
     """Make the first key, and return how commands name it.
 
     It is shown where a person reads along. Elsewhere output goes into logs, which others read and which are kept: there
@@ -94,8 +94,8 @@ def _first_key(services: Services, console: Console) -> str:
     return "$LEADLINE_API_KEY"
 
 
-def _language_model(services: Services) -> str:
-    state = services.asking.answering.state()
+def _describe_language_model(services: Services) -> str:
+    state = services.asking.answering.get_state()
     if state["state"] == "loading":
         return "The language model loads in the background: GET /health/ready says when it is ready."
     return f"Language model: {state['model']}."

@@ -15,8 +15,8 @@ import httpx
 from httpx_sse import ServerSentEvent
 from pydantic import BaseModel
 
-from api.client.content import Content
-from api.client.errors import error_in_stream
+from api.client.content import UploadContent
+from api.client.errors import build_stream_error
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -27,7 +27,7 @@ _SAFE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
 
 @dataclass(frozen=True)
-class model(Generic[Model]):
+class ModelReader(Generic[Model]):
     """Reads a reply by a schema of the server's; members that a later release adds are left aside."""
 
     schema: type[Model]
@@ -36,11 +36,11 @@ class model(Generic[Model]):
         return self.schema.model_validate_json(response.content, extra="ignore")
 
 
-def json(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
+def read_json(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
     return response.json()
 
 
-def nothing(response: httpx.Response) -> None:
+def ignore_reply(response: httpx.Response) -> None:
     """Read a reply that says nothing."""
 
 
@@ -56,7 +56,7 @@ class Call(Generic[T]):
     read: Callable[[httpx.Response], T]
     params: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
-    content: Content | None = None
+    content: UploadContent | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = False
     timeout: httpx.Timeout | None = None
@@ -65,11 +65,11 @@ class Call(Generic[T]):
         if self.method in _SAFE:
             object.__setattr__(self, "repeatable", True)
 
-    def keyed(self, key: str | None = None) -> Self:
+    def with_idempotency_key(self, key: str | None = None) -> Self:
         """Return the request with an idempotency key, a new one if none is given: its work is done once."""
         return replace(self, repeatable=True, headers={**self.headers, "Idempotency-Key": key or uuid.uuid4().hex})
 
-    def arguments(self) -> dict[str, Any]:
+    def build_arguments(self) -> dict[str, Any]:
         """Return what `build_request` of both clients of httpx takes, but for the content."""
         given = {name: value for name, value in self.params.items() if value is not None}
         sized = {} if self.content is None else self.content.headers
@@ -81,39 +81,39 @@ class Call(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Listing(Generic[T]):
+class PagedCall(Generic[T]):
     """Everything of a listing, page by page; `members` is the member of a page that has them."""
 
     call: Call[Any]
     members: str
 
-    def following(self, page: Any) -> Call[Any] | None:  # noqa: ANN401 - a page of some schema, or JSON
-        cursor = _member(page, "next_cursor")
+    def build_next_call(self, page: Any) -> Call[Any] | None:  # noqa: ANN401 - a page of some schema, or JSON
+        cursor = _get_member(page, "next_cursor")
         return None if cursor is None else replace(self.call, params={**self.call.params, "cursor": cursor})
 
-    def entries(self, page: Any) -> list[T]:  # noqa: ANN401
-        found: list[T] = _member(page, self.members)
+    def get_entries(self, page: Any) -> list[T]:  # noqa: ANN401
+        found: list[T] = _get_member(page, self.members)
         return found
 
 
 @dataclass(frozen=True)
-class Streamed(Generic[T]):
+class StreamCall(Generic[T]):
     """The events of one reply; `read` returns None for events that it does not know. Raises a stream's error."""
 
     call: Call[Any]
     read: Callable[[str, str], T | None]
 
-    def event(self, sent: ServerSentEvent) -> T | None:
+    def read_event(self, sent: ServerSentEvent) -> T | None:
         # guard: client-heartbeats
         if not sent.data:  # a heartbeat, which the decoder takes for an event once there was one with an id
             return None
         if sent.event == "error":
-            raise error_in_stream(sent.json())
+            raise build_stream_error(sent.json())
         return self.read(sent.event, sent.data)
 
 
 @dataclass(frozen=True)
-class Followed(Generic[T]):
+class FollowCall(Generic[T]):
     """What becomes of something until its end, over as many connections as it takes."""
 
     path: str
@@ -121,33 +121,33 @@ class Followed(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Steps(Generic[T]):
+class CallSequence(Generic[T]):
     """Requests of which each depends on the replies before it: a generator that is sent replies, or thrown errors."""
 
     begin: Callable[[], Generator[Call[Any], Any, T]]
 
 
-class Sends(Protocol):
+class Sender(Protocol):
     """A client that blocks."""
 
     def send(self, call: Call[T]) -> T: ...
-    def stepped(self, wanted: Steps[T]) -> T: ...
-    def pages(self, listing: Listing[T]) -> Iterator[T]: ...
-    def streamed(self, wanted: Streamed[T]) -> AbstractContextManager[Iterator[T]]: ...
-    def followed(self, wanted: Followed[T]) -> Iterator[T]: ...
+    def stepped(self, wanted: CallSequence[T]) -> T: ...
+    def pages(self, listing: PagedCall[T]) -> Iterator[T]: ...
+    def streamed(self, wanted: StreamCall[T]) -> AbstractContextManager[Iterator[T]]: ...
+    def followed(self, wanted: FollowCall[T]) -> Iterator[T]: ...
 
 
-class SendsAsync(Protocol):
+class AsyncSender(Protocol):
     """A client of an event loop."""
 
     async def send(self, call: Call[T]) -> T: ...
-    async def stepped(self, wanted: Steps[T]) -> T: ...
-    def pages(self, listing: Listing[T]) -> AsyncIterator[T]: ...
-    def streamed(self, wanted: Streamed[T]) -> AbstractAsyncContextManager[AsyncIterator[T]]: ...
-    def followed(self, wanted: Followed[T]) -> AsyncIterator[T]: ...
+    async def stepped(self, wanted: CallSequence[T]) -> T: ...
+    def pages(self, listing: PagedCall[T]) -> AsyncIterator[T]: ...
+    def streamed(self, wanted: StreamCall[T]) -> AbstractAsyncContextManager[AsyncIterator[T]]: ...
+    def followed(self, wanted: FollowCall[T]) -> AsyncIterator[T]: ...
 
 
-class _Method:
+class _ClientMethod:
     """A descriptor: taken from a client, a function that makes the request and sends it by the client's `by`."""
 
     by: str
@@ -156,7 +156,7 @@ class _Method:
         self.make = make
         functools.update_wrapper(self, make)  # type: ignore[arg-type]  # for help() and its readers
 
-    def _of(self, client: Any) -> Any:  # noqa: ANN401 - the overloads of the subclasses have the types
+    def _bind(self, client: Any) -> Any:  # noqa: ANN401 - the overloads of the subclasses have the types
         if client is None:
             return self
         send, make = getattr(client, self.by), self.make
@@ -168,7 +168,7 @@ class _Method:
         return method
 
 
-class operation(_Method, Generic[P, T]):
+class operation(_ClientMethod, Generic[P, T]):
     """A method with one reply."""
 
     by = "send"
@@ -179,86 +179,86 @@ class operation(_Method, Generic[P, T]):
     @overload
     def __get__(self, client: None, owner: object) -> Self: ...
     @overload
-    def __get__(self, client: Sends, owner: object) -> Callable[P, T]: ...
+    def __get__(self, client: Sender, owner: object) -> Callable[P, T]: ...
     @overload
-    def __get__(self, client: SendsAsync, owner: object) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, client: AsyncSender, owner: object) -> Callable[P, Awaitable[T]]: ...
     def __get__(self, client: Any, owner: object) -> Any:
-        return self._of(client)
+        return self._bind(client)
 
 
-class stepwise(_Method, Generic[P, T]):
+class stepwise(_ClientMethod, Generic[P, T]):
     """A method of several requests with one result."""
 
     by = "stepped"
 
-    def __init__(self, make: Callable[Concatenate[Any, P], Steps[T]]) -> None:
+    def __init__(self, make: Callable[Concatenate[Any, P], CallSequence[T]]) -> None:
         super().__init__(make)
 
     @overload
     def __get__(self, client: None, owner: object) -> Self: ...
     @overload
-    def __get__(self, client: Sends, owner: object) -> Callable[P, T]: ...
+    def __get__(self, client: Sender, owner: object) -> Callable[P, T]: ...
     @overload
-    def __get__(self, client: SendsAsync, owner: object) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, client: AsyncSender, owner: object) -> Callable[P, Awaitable[T]]: ...
     def __get__(self, client: Any, owner: object) -> Any:
-        return self._of(client)
+        return self._bind(client)
 
 
-class listing(_Method, Generic[P, T]):
+class listing(_ClientMethod, Generic[P, T]):
     """A method that yields everything of a listing."""
 
     by = "pages"
 
-    def __init__(self, make: Callable[Concatenate[Any, P], Listing[T]]) -> None:
+    def __init__(self, make: Callable[Concatenate[Any, P], PagedCall[T]]) -> None:
         super().__init__(make)
 
     @overload
     def __get__(self, client: None, owner: object) -> Self: ...
     @overload
-    def __get__(self, client: Sends, owner: object) -> Callable[P, Iterator[T]]: ...
+    def __get__(self, client: Sender, owner: object) -> Callable[P, Iterator[T]]: ...
     @overload
-    def __get__(self, client: SendsAsync, owner: object) -> Callable[P, AsyncIterator[T]]: ...
+    def __get__(self, client: AsyncSender, owner: object) -> Callable[P, AsyncIterator[T]]: ...
     def __get__(self, client: Any, owner: object) -> Any:
-        return self._of(client)
+        return self._bind(client)
 
 
-class streaming(_Method, Generic[P, T]):
+class streaming(_ClientMethod, Generic[P, T]):
     """A method that opens a stream of events, which ends the service's work when the block is left."""
 
     by = "streamed"
 
-    def __init__(self, make: Callable[Concatenate[Any, P], Streamed[T]]) -> None:
+    def __init__(self, make: Callable[Concatenate[Any, P], StreamCall[T]]) -> None:
         super().__init__(make)
 
     @overload
     def __get__(self, client: None, owner: object) -> Self: ...
     @overload
-    def __get__(self, client: Sends, owner: object) -> Callable[P, AbstractContextManager[Iterator[T]]]: ...
+    def __get__(self, client: Sender, owner: object) -> Callable[P, AbstractContextManager[Iterator[T]]]: ...
     @overload
     def __get__(
-        self, client: SendsAsync, owner: object
+        self, client: AsyncSender, owner: object
     ) -> Callable[P, AbstractAsyncContextManager[AsyncIterator[T]]]: ...
     def __get__(self, client: Any, owner: object) -> Any:
-        return self._of(client)
+        return self._bind(client)
 
 
-class following(_Method, Generic[P, T]):
+class following(_ClientMethod, Generic[P, T]):
     """A method that yields what becomes of something, until its end."""
 
     by = "followed"
 
-    def __init__(self, make: Callable[Concatenate[Any, P], Followed[T]]) -> None:
+    def __init__(self, make: Callable[Concatenate[Any, P], FollowCall[T]]) -> None:
         super().__init__(make)
 
     @overload
     def __get__(self, client: None, owner: object) -> Self: ...
     @overload
-    def __get__(self, client: Sends, owner: object) -> Callable[P, Iterator[T]]: ...
+    def __get__(self, client: Sender, owner: object) -> Callable[P, Iterator[T]]: ...
     @overload
-    def __get__(self, client: SendsAsync, owner: object) -> Callable[P, AsyncIterator[T]]: ...
+    def __get__(self, client: AsyncSender, owner: object) -> Callable[P, AsyncIterator[T]]: ...
     def __get__(self, client: Any, owner: object) -> Any:
-        return self._of(client)
+        return self._bind(client)
 
 
-def _member(page: Any, name: str) -> Any:  # noqa: ANN401
+def _get_member(page: Any, name: str) -> Any:  # noqa: ANN401
     return page[name] if isinstance(page, dict) else getattr(page, name)

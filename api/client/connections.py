@@ -11,18 +11,18 @@ import httpx
 from httpx_sse import EventSource
 from tenacity import AsyncRetrying, Retrying
 
-from api.client.calls import Call, Followed, Listing, Steps, Streamed
-from api.client.errors import broken, error_of
-from api.client.following import Place
+from api.client.calls import Call, CallSequence, FollowCall, PagedCall, StreamCall
+from api.client.errors import build_no_answer_error, build_response_error
+from api.client.following import StreamPosition
 from api.client.operations import Operations
-from api.client.retrying import policy
-from api.client.stepping import Running
+from api.client.retrying import build_retry_policy
+from api.client.stepping import SequenceRun
 
 T = TypeVar("T")
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-TIMEOUT = httpx.Timeout(600.0, connect=5.0)
-TRIES = 4
+DEFAULT_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+DEFAULT_TRIES = 4
 
 
 class Client(Operations):
@@ -42,11 +42,11 @@ class Client(Operations):
         url: str | None = None,
         api_key: str | None = None,
         *,
-        tries: int = TRIES,
-        timeout: httpx.Timeout | float = TIMEOUT,
+        tries: int = DEFAULT_TRIES,
+        timeout: httpx.Timeout | float = DEFAULT_TIMEOUT,
         http: httpx.Client | None = None,
     ) -> None:
-        self.http = http or httpx.Client(**_settings(url, api_key, timeout))
+        self.http = http or httpx.Client(**_build_http_options(url, api_key, timeout))
         self._own = http is None
         self._tries = tries
 
@@ -62,64 +62,64 @@ class Client(Operations):
 
     def send(self, call: Call[T]) -> T:
         """Send a request until there is a reply that counts, and read it."""
-        return call.read(self._replied(call))
+        return call.read(self._send_with_retries(call))
 
-    def stepped(self, wanted: Steps[T]) -> T:
+    def stepped(self, wanted: CallSequence[T]) -> T:
         """Send each request once the reply to the one before is there."""
-        steps = Running(wanted)
-        while (call := steps.following()) is not None:
-            with steps.failures():
+        steps = SequenceRun(wanted)
+        while (call := steps.advance()) is not None:
+            with steps.capture_failure():
                 steps.reply = self.send(call)
         return steps.result
 
-    def pages(self, listing: Listing[T]) -> Iterator[T]:
+    def pages(self, listing: PagedCall[T]) -> Iterator[T]:
         """Yield everything of a listing, and ask for a page when it is needed."""
         call: Call[Any] | None = listing.call
         while call is not None:
             page = self.send(call)
-            yield from listing.entries(page)
-            call = listing.following(page)
+            yield from listing.get_entries(page)
+            call = listing.build_next_call(page)
 
     @contextmanager
-    def streamed(self, wanted: Streamed[T]) -> Iterator[Iterator[T]]:
+    def streamed(self, wanted: StreamCall[T]) -> Iterator[Iterator[T]]:
         """Open a stream of events; leaving the block closes the connection, which ends the service's work."""
-        response = self._replied(wanted.call, stream=True)
+        response = self._send_with_retries(wanted.call, stream=True)
         try:
-            yield self._events(response, wanted)
+            yield self._iter_events(response, wanted)
         finally:
             # guard: client-stream-closed
             response.close()
 
-    def followed(self, wanted: Followed[T]) -> Iterator[T]:
+    def followed(self, wanted: FollowCall[T]) -> Iterator[T]:
         """Yield states until the last one; broken connections are made again."""
-        place = Place(wanted)
+        place = StreamPosition(wanted)
         while not place.ended:
-            with place.broken_ones():
-                response = self._once(place.call, stream=True)
+            with place.tolerate_failures():
+                response = self._send_once(place.call, stream=True)
                 try:
-                    if not place.over(response):
-                        yield from self._events(response, place.stream)
+                    if not place.check_end(response):
+                        yield from self._iter_events(response, place.stream)
                 finally:
                     response.close()
             time.sleep(place.pause_seconds)
 
-    def _events(self, response: httpx.Response, wanted: Streamed[T]) -> Iterator[T]:
-        with _translated(self.http):
+    def _iter_events(self, response: httpx.Response, wanted: StreamCall[T]) -> Iterator[T]:
+        with _translate_errors(self.http):
             for sent in EventSource(response).iter_sse():
-                if (event := wanted.event(sent)) is not None:
+                if (event := wanted.read_event(sent)) is not None:
                     yield event
 
-    def _replied(self, call: Call[Any], *, stream: bool = False) -> httpx.Response:
-        return Retrying(**policy(call, self._tries))(self._once, call, stream=stream)
+    def _send_with_retries(self, call: Call[Any], *, stream: bool = False) -> httpx.Response:
+        return Retrying(**build_retry_policy(call, self._tries))(self._send_once, call, stream=stream)
 
-    def _once(self, call: Call[Any], *, stream: bool) -> httpx.Response:
-        content = None if call.content is None else call.content.chunks()
-        with _translated(self.http):
-            request = self.http.build_request(**call.arguments(), content=content)
+    def _send_once(self, call: Call[Any], *, stream: bool) -> httpx.Response:
+        content = None if call.content is None else call.content.iter_chunks()
+        with _translate_errors(self.http):
+            request = self.http.build_request(**call.build_arguments(), content=content)
             response = self.http.send(request, stream=stream)
             if response.is_error:
                 response.read()
-                raise error_of(response)
+                raise build_response_error(response)
         return response
 
 
@@ -139,11 +139,11 @@ class AsyncClient(Operations):
         url: str | None = None,
         api_key: str | None = None,
         *,
-        tries: int = TRIES,
-        timeout: httpx.Timeout | float = TIMEOUT,
+        tries: int = DEFAULT_TRIES,
+        timeout: httpx.Timeout | float = DEFAULT_TIMEOUT,
         http: httpx.AsyncClient | None = None,
     ) -> None:
-        self.http = http or httpx.AsyncClient(**_settings(url, api_key, timeout))
+        self.http = http or httpx.AsyncClient(**_build_http_options(url, api_key, timeout))
         self._own = http is None
         self._tries = tries
 
@@ -158,65 +158,65 @@ class AsyncClient(Operations):
             await self.http.aclose()
 
     async def send(self, call: Call[T]) -> T:
-        return call.read(await self._replied(call))
+        return call.read(await self._send_with_retries(call))
 
-    async def stepped(self, wanted: Steps[T]) -> T:
-        steps = Running(wanted)
-        while (call := steps.following()) is not None:
-            with steps.failures():
+    async def stepped(self, wanted: CallSequence[T]) -> T:
+        steps = SequenceRun(wanted)
+        while (call := steps.advance()) is not None:
+            with steps.capture_failure():
                 steps.reply = await self.send(call)
         return steps.result
 
-    async def pages(self, listing: Listing[T]) -> AsyncIterator[T]:
+    async def pages(self, listing: PagedCall[T]) -> AsyncIterator[T]:
         call: Call[Any] | None = listing.call
         while call is not None:
             page = await self.send(call)
-            for entry in listing.entries(page):
+            for entry in listing.get_entries(page):
                 yield entry
-            call = listing.following(page)
+            call = listing.build_next_call(page)
 
     @asynccontextmanager
-    async def streamed(self, wanted: Streamed[T]) -> AsyncIterator[AsyncIterator[T]]:
-        response = await self._replied(wanted.call, stream=True)
+    async def streamed(self, wanted: StreamCall[T]) -> AsyncIterator[AsyncIterator[T]]:
+        response = await self._send_with_retries(wanted.call, stream=True)
         try:
-            yield self._events(response, wanted)
+            yield self._iter_events(response, wanted)
         finally:
             await response.aclose()
 
-    async def followed(self, wanted: Followed[T]) -> AsyncIterator[T]:
-        place = Place(wanted)
+    async def followed(self, wanted: FollowCall[T]) -> AsyncIterator[T]:
+        place = StreamPosition(wanted)
         while not place.ended:
-            with place.broken_ones():
-                response = await self._once(place.call, stream=True)
+            with place.tolerate_failures():
+                response = await self._send_once(place.call, stream=True)
                 try:
-                    if not place.over(response):
-                        async for state in self._events(response, place.stream):
+                    if not place.check_end(response):
+                        async for state in self._iter_events(response, place.stream):
                             yield state
                 finally:
                     await response.aclose()
             await asyncio.sleep(place.pause_seconds)
 
-    async def _events(self, response: httpx.Response, wanted: Streamed[T]) -> AsyncIterator[T]:
-        with _translated(self.http):
+    async def _iter_events(self, response: httpx.Response, wanted: StreamCall[T]) -> AsyncIterator[T]:
+        with _translate_errors(self.http):
             async for sent in EventSource(response).aiter_sse():
-                if (event := wanted.event(sent)) is not None:
+                if (event := wanted.read_event(sent)) is not None:
                     yield event
 
-    async def _replied(self, call: Call[Any], *, stream: bool = False) -> httpx.Response:
-        return await AsyncRetrying(**policy(call, self._tries))(self._once, call, stream=stream)
+    async def _send_with_retries(self, call: Call[Any], *, stream: bool = False) -> httpx.Response:
+        return await AsyncRetrying(**build_retry_policy(call, self._tries))(self._send_once, call, stream=stream)
 
-    async def _once(self, call: Call[Any], *, stream: bool) -> httpx.Response:
-        content = None if call.content is None else call.content.async_chunks()
-        with _translated(self.http):
-            request = self.http.build_request(**call.arguments(), content=content)
+    async def _send_once(self, call: Call[Any], *, stream: bool) -> httpx.Response:
+        content = None if call.content is None else call.content.aiter_chunks()
+        with _translate_errors(self.http):
+            request = self.http.build_request(**call.build_arguments(), content=content)
             response = await self.http.send(request, stream=stream)
             if response.is_error:
                 await response.aread()
-                raise error_of(response)
+                raise build_response_error(response)
         return response
 
 
-def _settings(url: str | None, api_key: str | None, timeout: httpx.Timeout | float) -> dict[str, Any]:
+def _build_http_options(url: str | None, api_key: str | None, timeout: httpx.Timeout | float) -> dict[str, Any]:
     key = api_key or os.environ.get("LEADLINE_API_KEY")
     return {
         "base_url": url or os.environ.get("LEADLINE_URL") or DEFAULT_URL,
@@ -226,8 +226,8 @@ def _settings(url: str | None, api_key: str | None, timeout: httpx.Timeout | flo
 
 
 @contextmanager
-def _translated(http: httpx.Client | httpx.AsyncClient) -> Iterator[None]:
+def _translate_errors(http: httpx.Client | httpx.AsyncClient) -> Iterator[None]:
     try:
         yield
     except httpx.TransportError as error:
-        raise broken(str(http.base_url), error) from error
+        raise build_no_answer_error(str(http.base_url), error) from error

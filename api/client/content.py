@@ -10,7 +10,7 @@ _CHUNK_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
-class Content:
+class UploadContent:
     """A file, or bytes; what is sent begins at `start`, so that an upload can go on where it was cut."""
 
     source: Path | bytes
@@ -24,7 +24,7 @@ class Content:
     def headers(self) -> dict[str, str]:
         return {"Content-Type": "application/octet-stream", "Content-Length": str(self.size - self.start)}
 
-    def chunks(self) -> Iterator[bytes]:
+    def iter_chunks(self) -> Iterator[bytes]:
         if isinstance(self.source, bytes):
             for at in range(self.start, len(self.source), _CHUNK_BYTES):
                 yield self.source[at : at + _CHUNK_BYTES]
@@ -34,8 +34,8 @@ class Content:
             while chunk := file.read(_CHUNK_BYTES):
                 yield chunk
 
-    async def async_chunks(self) -> AsyncIterator[bytes]:
-        chunks = self.chunks()
+    async def aiter_chunks(self) -> AsyncIterator[bytes]:
+        chunks = self.iter_chunks()
         try:
             while chunk := await anyio.to_thread.run_sync(next, chunks, b""):
                 yield chunk

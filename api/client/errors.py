@@ -112,7 +112,7 @@ _KINDS: Mapping[int, type[ServiceError]] = {
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
-def error_of(response: httpx.Response) -> ServiceError:
+def build_response_error(response: httpx.Response) -> ServiceError:
     """Return the error that a reply tells of, whose body was read."""
     try:
         body = response.json()
@@ -120,20 +120,24 @@ def error_of(response: httpx.Response) -> ServiceError:
     except (ValueError, KeyError, TypeError):
         body, problem = {}, ""
         detail = f"The service answered {response.status_code}."
-    return _error(response.status_code, detail, problem, body, _seconds(response.headers.get("retry-after", "")))
+    return _build_error(
+        response.status_code, detail, problem, body, _parse_retry_after(response.headers.get("retry-after", ""))
+    )
 
 
-def error_in_stream(problem: Mapping[str, Any]) -> ServiceError:
+def build_stream_error(problem: Mapping[str, Any]) -> ServiceError:
     """Return the error that the last event of a stream tells of."""
-    return _error(int(problem.get("status", 0)), str(problem["detail"]), str(problem.get("code", "")), problem, None)
+    return _build_error(
+        int(problem.get("status", 0)), str(problem["detail"]), str(problem.get("code", "")), problem, None
+    )
 
 
-def broken(url: str, error: httpx.TransportError) -> NoAnswerError:
+def build_no_answer_error(url: str, error: httpx.TransportError) -> NoAnswerError:
     """Return the error for a request without a reply."""
     return NoAnswerError(f"The service at {url} did not answer: {error!r}.", sent=not isinstance(error, _UNSENT))
 
 
-def _error(status: int, detail: str, problem: str, body: Mapping[str, Any], after: float | None) -> ServiceError:
+def _build_error(status: int, detail: str, problem: str, body: Mapping[str, Any], after: float | None) -> ServiceError:
     kind = _KINDS.get(status, ServerError if status >= 500 else RefusedError)
     if problem == "idempotency_key_reused":
         kind = IdempotencyError
@@ -148,6 +152,6 @@ def _error(status: int, detail: str, problem: str, body: Mapping[str, Any], afte
     )
 
 
-def _seconds(retry_after: str) -> float | None:
+def _parse_retry_after(retry_after: str) -> float | None:
     """Return the seconds that `Retry-After` names; this service never sends a date."""
     return float(retry_after) if retry_after.isdecimal() else None

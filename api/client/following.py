@@ -8,23 +8,23 @@ from typing import Generic, TypeVar
 import httpx
 from httpx_sse import ServerSentEvent
 
-from api.client.calls import Call, Followed, Streamed, nothing
+from api.client.calls import Call, FollowCall, StreamCall, ignore_reply
 from api.client.errors import NoAnswerError, UnavailableError
 
 T = TypeVar("T")
 
 _AGAIN_SECONDS = 0.5
-_RECONNECTIONS = 6
+_MAX_RECONNECTIONS = 6
 # A server that follows something reports at least every ten seconds that it is still there.
-SILENCE = httpx.Timeout(30.0, connect=5.0)
+FOLLOW_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 _NO_CONTENT = 204
 
 
 @dataclass
-class Place(Generic[T]):
+class StreamPosition(Generic[T]):
     """Where a follower stands."""
 
-    wanted: Followed[T]
+    wanted: FollowCall[T]
     ended: bool = False
     _seen: str = ""
     _broken: int = 0
@@ -32,43 +32,43 @@ class Place(Generic[T]):
     @property
     def call(self) -> Call[None]:
         headers = {"Last-Event-ID": self._seen} if self._seen else {}
-        return Call("GET", self.wanted.path, nothing, headers=headers, timeout=SILENCE)
+        return Call("GET", self.wanted.path, ignore_reply, headers=headers, timeout=FOLLOW_TIMEOUT)
 
     @property
     def pause_seconds(self) -> float:
         return 0.0 if self.ended else _AGAIN_SECONDS * 2.0**self._broken
 
     @property
-    def stream(self) -> Streamed[T]:
+    def stream(self) -> StreamCall[T]:
         """Return what reads a connection's events, and notes how far they go."""
-        return _Noting(self.call, self.wanted.read, self)
+        return _RecordingCall(self.call, self.wanted.read, self)
 
-    def over(self, response: httpx.Response) -> bool:
+    def check_end(self, response: httpx.Response) -> bool:
         """True if the reply says that all was seen, the end too."""
         self.ended = response.status_code == _NO_CONTENT
         return self.ended
 
-    def note(self, sent: ServerSentEvent) -> None:
+    def record_event(self, sent: ServerSentEvent) -> None:
         self._seen, self._broken = sent.id, 0
         self.ended = sent.event == "end"
 
     @contextmanager
-    def broken_ones(self) -> Iterator[None]:
+    def tolerate_failures(self) -> Iterator[None]:
         """Let connections break, and servers be away, some times in a row."""
         try:
             yield
         except (NoAnswerError, UnavailableError):
             self._broken += 1
-            if self._broken > _RECONNECTIONS:
+            if self._broken > _MAX_RECONNECTIONS:
                 raise
 
 
 @dataclass(frozen=True)
-class _Noting(Streamed[T]):
-    place: Place[T]
+class _RecordingCall(StreamCall[T]):
+    place: StreamPosition[T]
 
-    def event(self, sent: ServerSentEvent) -> T | None:
-        state = super().event(sent)
+    def read_event(self, sent: ServerSentEvent) -> T | None:
+        state = super().read_event(sent)
         if sent.data:
-            self.place.note(sent)
+            self.place.record_event(sent)
         return state

@@ -18,23 +18,23 @@ from pydantic import BaseModel, TypeAdapter
 from api.client import schemas, stepping
 from api.client.calls import (
     Call,
-    Followed,
-    Listing,
+    CallSequence,
+    FollowCall,
     Model,
-    Steps,
-    Streamed,
+    ModelReader,
+    PagedCall,
+    StreamCall,
     following,
-    json,
+    ignore_reply,
     listing,
-    model,
-    nothing,
     operation,
+    read_json,
     stepwise,
     streaming,
 )
-from api.client.content import Content
+from api.client.content import UploadContent
 
-_PAGE = 100
+_PAGE_SIZE = 100
 Priority = Literal["interactive", "bulk"]
 
 
@@ -47,7 +47,11 @@ class Operations:
     def search(self, /, query: str | schemas.SearchIn, **members: Any) -> Call[schemas.SearchOut]:  # noqa: ANN401 - members of a search
         """Find the best passages for a query."""
         return Call(
-            "POST", "/v1/search", model(schemas.SearchOut), body=_body("query", query, members), repeatable=True
+            "POST",
+            "/v1/search",
+            ModelReader(schemas.SearchOut),
+            body=_build_body("query", query, members),
+            repeatable=True,
         )
 
     @operation
@@ -60,8 +64,10 @@ class Operations:
         **members: Any,  # noqa: ANN401
     ) -> Call[schemas.AnswerOut]:
         """Ask a question, or what `messages` end with, and wait for the whole answer."""
-        call = Call("POST", "/v1/answers", model(schemas.AnswerOut), body=_body("question", question, members))
-        return call.keyed(idempotency_key)
+        call = Call(
+            "POST", "/v1/answers", ModelReader(schemas.AnswerOut), body=_build_body("question", question, members)
+        )
+        return call.with_idempotency_key(idempotency_key)
 
     @streaming
     def stream_answer(
@@ -69,13 +75,15 @@ class Operations:
         /,
         question: str | schemas.QuestionIn = "",
         **members: Any,  # noqa: ANN401
-    ) -> Streamed[schemas.AnswerEvent]:
+    ) -> StreamCall[schemas.AnswerEvent]:
         """Ask a question, and see the answer as it is made; the last event is the whole `AnswerOut`.
 
         Leaving the block ends the service's work.
         """
-        body = _body("question", question, {**members, "stream": True})
-        return Streamed(Call("POST", "/v1/answers", nothing, body=body).keyed(), _answer_event)
+        body = _build_body("question", question, {**members, "stream": True})
+        return StreamCall(
+            Call("POST", "/v1/answers", ignore_reply, body=body).with_idempotency_key(), _parse_answer_event
+        )
 
     @operation
     def start_run(
@@ -87,46 +95,46 @@ class Operations:
         **members: Any,  # noqa: ANN401
     ) -> Call[schemas.RunWithAnswerOut]:
         """Have a question answered in the background, by a run that goes on without this connection."""
-        body = _body("question", question, {**members, "background": True})
-        call = Call("POST", "/v1/answers", model(schemas.RunWithAnswerOut), body=body)
-        return call.keyed(idempotency_key)
+        body = _build_body("question", question, {**members, "background": True})
+        call = Call("POST", "/v1/answers", ModelReader(schemas.RunWithAnswerOut), body=body)
+        return call.with_idempotency_key(idempotency_key)
 
     @operation
     def kept_answer(self, answer: str) -> Call[schemas.AnswerOut]:
         """Show an answer that was kept."""
-        return Call("GET", f"/v1/answers/{answer}", model(schemas.AnswerOut))
+        return Call("GET", f"/v1/answers/{answer}", ModelReader(schemas.AnswerOut))
 
     @listing
-    def rows_behind(self, answer: str) -> Listing[schemas.RowOut]:
+    def rows_behind(self, answer: str) -> PagedCall[schemas.RowOut]:
         """Yield the records that a computed answer rests on."""
-        return _listing(f"/v1/answers/{answer}/rows", schemas.RowPage, "rows")
+        return _build_paged_call(f"/v1/answers/{answer}/rows", schemas.RowPage, "rows")
 
     # Runs
 
     @operation
     def run(self, run: str) -> Call[schemas.RunWithAnswerOut]:
         """Show a run: its state, progress and usage, and its answer once there is one."""
-        return Call("GET", f"/v1/runs/{run}", model(schemas.RunWithAnswerOut))
+        return Call("GET", f"/v1/runs/{run}", ModelReader(schemas.RunWithAnswerOut))
 
     @listing
-    def runs(self, *, state: Sequence[str] = ()) -> Listing[schemas.RunOut]:
+    def runs(self, *, state: Sequence[str] = ()) -> PagedCall[schemas.RunOut]:
         """Yield runs, newest first."""
-        return _listing("/v1/runs", schemas.RunPage, "runs", state=list(state))
+        return _build_paged_call("/v1/runs", schemas.RunPage, "runs", state=list(state))
 
     @following
-    def follow_run(self, run: str) -> Followed[schemas.RunEventOut]:
+    def follow_run(self, run: str) -> FollowCall[schemas.RunEventOut]:
         """Yield what a run does from its beginning; the last one is a `RunEndOut`, which has the run and its answer."""
-        return Followed(f"/v1/runs/{run}/events", _run_event)
+        return FollowCall(f"/v1/runs/{run}/events", _parse_run_event)
 
     @operation
     def cancel_run(self, run: str) -> Call[schemas.RunWithAnswerOut]:
         """Stop a run, wherever it is worked at."""
-        return Call("POST", f"/v1/runs/{run}/cancel", model(schemas.RunWithAnswerOut), body={}, repeatable=True)
+        return Call("POST", f"/v1/runs/{run}/cancel", ModelReader(schemas.RunWithAnswerOut), body={}, repeatable=True)
 
     @operation
     def delete_run(self, run: str) -> Call[None]:
         """Remove a run that has ended."""
-        return Call("DELETE", f"/v1/runs/{run}", nothing)
+        return Call("DELETE", f"/v1/runs/{run}", ignore_reply)
 
     # Documents
 
@@ -143,8 +151,8 @@ class Operations:
         readers: Sequence[str] | None = None,
     ) -> Call[schemas.UploadedOut]:
         """Upload a file, or bytes, which need a `name`. Sent again, the same bytes change nothing."""
-        call = _upload(source, name, collection, priority, batch, metadata, readers)
-        return Call("POST", "/v1/documents", model(schemas.UploadedOut), **call, repeatable=True)
+        call = _build_upload(source, name, collection, priority, batch, metadata, readers)
+        return Call("POST", "/v1/documents", ModelReader(schemas.UploadedOut), **call, repeatable=True)
 
     @stepwise
     def upload_resumable(
@@ -157,27 +165,27 @@ class Operations:
         batch: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         readers: Sequence[str] | None = None,
-    ) -> Steps[schemas.DocumentOut]:
+    ) -> CallSequence[schemas.DocumentOut]:
         """Upload a large file: where its connection breaks, it goes on with what has not arrived."""
-        about = _upload(source, name, collection, priority, batch, metadata, readers)["params"]
+        about = _build_upload(source, name, collection, priority, batch, metadata, readers)["params"]
         about = {**about, "readers": json_module.dumps(about["readers"]) if readers else None}
         given = {("filename" if key == "name" else key): value for key, value in about.items() if value is not None}
-        return Steps(lambda: stepping.upload(Content(source), given))
+        return CallSequence(lambda: stepping.upload_in_parts(UploadContent(source), given))
 
     @operation
     def document(self, document: str) -> Call[schemas.DocumentOut]:
         """Show a document: its state, progress, and the reason if it failed."""
-        return Call("GET", f"/v1/documents/{document}", model(schemas.DocumentOut))
+        return Call("GET", f"/v1/documents/{document}", ModelReader(schemas.DocumentOut))
 
     @listing
-    def documents(self, /, **filters: Any) -> Listing[schemas.DocumentOut]:  # noqa: ANN401 - parameters of the route
+    def documents(self, /, **filters: Any) -> PagedCall[schemas.DocumentOut]:  # noqa: ANN401 - parameters of the route
         """Yield documents: of a `collection`, `state`, `batch` or `container`, `named` so, in an `order`."""
-        return _listing("/v1/documents", schemas.DocumentPage, "documents", **filters)
+        return _build_paged_call("/v1/documents", schemas.DocumentPage, "documents", **filters)
 
     @following
-    def follow_document(self, document: str) -> Followed[schemas.DocumentOut | schemas.DocumentGoneOut]:
+    def follow_document(self, document: str) -> FollowCall[schemas.DocumentOut | schemas.DocumentGoneOut]:
         """Yield the states of a document until it is ready, or has failed or gone."""
-        return Followed(f"/v1/documents/{document}/events", _document_state)
+        return FollowCall(f"/v1/documents/{document}/events", _parse_document_state)
 
     @operation
     def change_document(
@@ -190,7 +198,9 @@ class Operations:
     ) -> Call[schemas.DocumentOut]:
         """Change `metadata`, `title` or `readers`; what is left out stays."""
         headers = {"If-Match": if_match}
-        return Call("PATCH", f"/v1/documents/{document}", model(schemas.DocumentOut), body=changes, headers=headers)
+        return Call(
+            "PATCH", f"/v1/documents/{document}", ModelReader(schemas.DocumentOut), body=changes, headers=headers
+        )
 
     @operation
     def replace_document(
@@ -203,21 +213,23 @@ class Operations:
         if_match: str = "*",
     ) -> Call[schemas.UploadedOut]:
         """Replace the content; searches find the old one until the new one is ready."""
-        content = Content(source)
+        content = UploadContent(source)
         params = {"name": name or (source.name if isinstance(source, Path) else None), "priority": priority}
         headers = {"If-Match": if_match}
         path = f"/v1/documents/{document}"
-        return Call("PUT", path, model(schemas.UploadedOut), params=params, content=content, headers=headers)
+        return Call("PUT", path, ModelReader(schemas.UploadedOut), params=params, content=content, headers=headers)
 
     @operation
     def delete_document(self, document: str) -> Call[schemas.DeletionOut]:
         """Delete a document; the receipt says what became of what was made of it."""
-        return Call("DELETE", f"/v1/documents/{document}", model(schemas.DeletionOut))
+        return Call("DELETE", f"/v1/documents/{document}", ModelReader(schemas.DeletionOut))
 
     @operation
     def cancel_document(self, document: str) -> Call[schemas.DocumentOut]:
         """Stop what is being made of a document."""
-        return Call("POST", f"/v1/documents/{document}/cancel", model(schemas.DocumentOut), body={}, repeatable=True)
+        return Call(
+            "POST", f"/v1/documents/{document}/cancel", ModelReader(schemas.DocumentOut), body={}, repeatable=True
+        )
 
     @operation
     def text(self, document: str, *, start: int = 0, end: int | None = None) -> Call[str]:
@@ -236,17 +248,17 @@ class Operations:
     ) -> Call[schemas.PositionsOut]:
         """Say where a span stands in the file: boxes on pages, or cells of sheets."""
         params = {"start": start, "end": end, "version": version}
-        return Call("GET", f"/v1/documents/{document}/positions", model(schemas.PositionsOut), params=params)
+        return Call("GET", f"/v1/documents/{document}/positions", ModelReader(schemas.PositionsOut), params=params)
 
     @listing
-    def outline(self, document: str) -> Listing[schemas.OutlineEntryOut]:
+    def outline(self, document: str) -> PagedCall[schemas.OutlineEntryOut]:
         """Yield headings, pages, slides, sheets and tables, with their spans."""
-        return _listing(f"/v1/documents/{document}/outline", schemas.OutlinePage, "entries")
+        return _build_paged_call(f"/v1/documents/{document}/outline", schemas.OutlinePage, "entries")
 
     @listing
-    def tables(self, document: str) -> Listing[schemas.TableOut]:
+    def tables(self, document: str) -> PagedCall[schemas.TableOut]:
         """Yield the tables whose rows are records."""
-        return _listing(f"/v1/documents/{document}/tables", schemas.TablePage, "tables")
+        return _build_paged_call(f"/v1/documents/{document}/tables", schemas.TablePage, "tables")
 
     # Batches
 
@@ -256,118 +268,121 @@ class Operations:
     ) -> Call[schemas.BatchOut]:
         """Make a batch; uploads go into it with `batch`."""
         body = {"name": name, "expected": expected}
-        return Call("POST", "/v1/batches", model(schemas.BatchOut), body=body).keyed(idempotency_key)
+        return Call("POST", "/v1/batches", ModelReader(schemas.BatchOut), body=body).with_idempotency_key(
+            idempotency_key
+        )
 
     @operation
     def batch(self, batch: str) -> Call[schemas.BatchOut]:
         """Show a batch and how far its files are."""
-        return Call("GET", f"/v1/batches/{batch}", model(schemas.BatchOut))
+        return Call("GET", f"/v1/batches/{batch}", ModelReader(schemas.BatchOut))
 
     @listing
-    def batches(self) -> Listing[schemas.BatchOut]:
+    def batches(self) -> PagedCall[schemas.BatchOut]:
         """Yield batches, newest first."""
-        return _listing("/v1/batches", schemas.BatchPage, "batches")
+        return _build_paged_call("/v1/batches", schemas.BatchPage, "batches")
 
     @following
-    def follow_batch(self, batch: str) -> Followed[schemas.BatchOut]:
+    def follow_batch(self, batch: str) -> FollowCall[schemas.BatchOut]:
         """Yield the states of a batch until all its files are at an end."""
-        return Followed(f"/v1/batches/{batch}/events", lambda _, data: _parsed(schemas.BatchOut, data))
+        return FollowCall(f"/v1/batches/{batch}/events", lambda _, data: _parse_event(schemas.BatchOut, data))
 
     @listing
-    def batch_failures(self, batch: str) -> Listing[schemas.BatchFailureOut]:
+    def batch_failures(self, batch: str) -> PagedCall[schemas.BatchFailureOut]:
         """Yield the files that were refused or failed, with the reason."""
-        return _listing(f"/v1/batches/{batch}/failures", schemas.BatchFailurePage, "failures")
+        return _build_paged_call(f"/v1/batches/{batch}/failures", schemas.BatchFailurePage, "failures")
 
     @operation
     def close_batch(self, batch: str) -> Call[schemas.BatchOut]:
         """Say that all files were sent."""
-        return Call("POST", f"/v1/batches/{batch}/close", model(schemas.BatchOut), body={}, repeatable=True)
+        return Call("POST", f"/v1/batches/{batch}/close", ModelReader(schemas.BatchOut), body={}, repeatable=True)
 
     @operation
     def cancel_batch(self, batch: str) -> Call[schemas.BatchOut]:
         """Take no more files, and stop those that are not ready."""
-        return Call("POST", f"/v1/batches/{batch}/cancel", model(schemas.BatchOut), body={}, repeatable=True)
+        return Call("POST", f"/v1/batches/{batch}/cancel", ModelReader(schemas.BatchOut), body={}, repeatable=True)
 
     # Conversations, and what the caller may see
 
     @listing
-    def conversations(self) -> Listing[schemas.ConversationOut]:
+    def conversations(self) -> PagedCall[schemas.ConversationOut]:
         """Yield kept conversations, the one used last first."""
-        return _listing("/v1/conversations", schemas.ConversationPage, "conversations")
+        return _build_paged_call("/v1/conversations", schemas.ConversationPage, "conversations")
 
     @operation
     def conversation(self, conversation: str) -> Call[schemas.ConversationWithTurnsOut]:
         """Show a conversation with its first turns."""
-        return Call("GET", f"/v1/conversations/{conversation}", model(schemas.ConversationWithTurnsOut))
+        return Call("GET", f"/v1/conversations/{conversation}", ModelReader(schemas.ConversationWithTurnsOut))
 
     @operation
     def delete_conversation(self, conversation: str) -> Call[None]:
         """Delete a conversation with its answers."""
-        return Call("DELETE", f"/v1/conversations/{conversation}", nothing)
+        return Call("DELETE", f"/v1/conversations/{conversation}", ignore_reply)
 
     @operation
     def collections(self) -> Call[schemas.CollectionPage]:
         """List the collections that the caller may use."""
-        return Call("GET", "/v1/collections", model(schemas.CollectionPage))
+        return Call("GET", "/v1/collections", ModelReader(schemas.CollectionPage))
 
     @operation
     def me(self) -> Call[schemas.PrincipalOut]:
         """Say who the caller is."""
-        return Call("GET", "/v1/me", model(schemas.PrincipalOut))
+        return Call("GET", "/v1/me", ModelReader(schemas.PrincipalOut))
 
     @operation
     def status(self) -> Call[schemas.StatusOut]:
         """Count the caller's documents by state."""
-        return Call("GET", "/v1/status", model(schemas.StatusOut))
+        return Call("GET", "/v1/status", ModelReader(schemas.StatusOut))
 
     # By path, as JSON
 
     @operation
     def get(self, /, path: str, *, headers: Mapping[str, str] | None = None, **params: Any) -> Call[Any]:  # noqa: ANN401
         """Read what is at a path."""
-        return Call("GET", path, json, params=params, headers=headers or {})
+        return Call("GET", path, read_json, params=params, headers=headers or {})
 
     @operation
     def post(self, path: str, body: Any, *, idempotency_key: str | None = None) -> Call[Any]:  # noqa: ANN401
         """Send JSON to a path."""
-        return Call("POST", path, _json_or_nothing, body=body).keyed(idempotency_key)
+        return Call("POST", path, _read_json_or_none, body=body).with_idempotency_key(idempotency_key)
 
     @operation
     def patch(self, path: str, body: Any, *, if_match: str = "*") -> Call[Any]:  # noqa: ANN401
         """Change what is at a path, whatever state it is in unless `if_match` names one."""
-        return Call("PATCH", path, json, body=body, headers={"If-Match": if_match})
+        return Call("PATCH", path, read_json, body=body, headers={"If-Match": if_match})
 
     @operation
     def delete(self, path: str) -> Call[Any]:
         """Delete what is at a path."""
-        return Call("DELETE", path, _json_or_nothing)
+        return Call("DELETE", path, _read_json_or_none)
 
     @listing
-    def listed(self, /, path: str, members: str, **params: Any) -> Listing[Any]:  # noqa: ANN401
+    def listed(self, /, path: str, members: str, **params: Any) -> PagedCall[Any]:  # noqa: ANN401
         """Yield everything of a listing; `members` is the member of its pages that has them."""
-        return Listing(Call("GET", path, json, params={"limit": _PAGE, **params}), members)
+        return PagedCall(Call("GET", path, read_json, params={"limit": _PAGE_SIZE, **params}), members)
 
     @streaming
-    def events(self, path: str, body: Any) -> Streamed[tuple[str, Any]]:  # noqa: ANN401
+    def events(self, path: str, body: Any) -> StreamCall[tuple[str, Any]]:  # noqa: ANN401
         """Yield server-sent events of a POST as `(name, data)`."""
-        return Streamed(
-            Call("POST", path, nothing, body=body).keyed(), lambda name, data: (name, json_module.loads(data))
+        return StreamCall(
+            Call("POST", path, ignore_reply, body=body).with_idempotency_key(),
+            lambda name, data: (name, json_module.loads(data)),
         )
 
     @following
-    def follow(self, path: str) -> Followed[Any]:
+    def follow(self, path: str) -> FollowCall[Any]:
         """Yield the states that a route of events reports, from now to the end."""
-        return Followed(path, lambda _, data: json_module.loads(data))
+        return FollowCall(path, lambda _, data: json_module.loads(data))
 
 
-def _body(name: str, given: str | BaseModel, members: Mapping[str, Any]) -> dict[str, Any]:
+def _build_body(name: str, given: str | BaseModel, members: Mapping[str, Any]) -> dict[str, Any]:
     """Return the members of a request, of which the first may be an object with others of them."""
     if isinstance(given, BaseModel):
         return {**given.model_dump(mode="json", exclude_unset=True), **members}
     return {name: given, **members} if given else dict(members)
 
 
-def _upload(
+def _build_upload(
     source: Path | bytes,
     name: str | None,
     collection: str,
@@ -384,34 +399,34 @@ def _upload(
         "metadata": json_module.dumps(dict(metadata)) if metadata else None,
         "readers": list(readers) if readers else None,
     }
-    return {"params": params, "content": Content(source)}
+    return {"params": params, "content": UploadContent(source)}
 
 
-def _listing(path: str, page: type[Model], members: str, **params: Any) -> Listing[Any]:  # noqa: ANN401
-    return Listing(Call("GET", path, model(page), params=params), members)
+def _build_paged_call(path: str, page: type[Model], members: str, **params: Any) -> PagedCall[Any]:  # noqa: ANN401
+    return PagedCall(Call("GET", path, ModelReader(page), params=params), members)
 
 
-def _answer_event(name: str, data: str) -> schemas.AnswerEvent | None:
+def _parse_answer_event(name: str, data: str) -> schemas.AnswerEvent | None:
     kind = schemas.ANSWER_EVENTS.get(name)
     return None if kind is None else kind.model_validate_json(data, extra="ignore")
 
 
-def _run_event(name: str, data: str) -> schemas.RunEventOut:
-    return _parsed(schemas.RunEndOut if name == "end" else schemas.RunEventOut, data)
+def _parse_run_event(name: str, data: str) -> schemas.RunEventOut:
+    return _parse_event(schemas.RunEndOut if name == "end" else schemas.RunEventOut, data)
 
 
-def _document_state(_: str, data: str) -> schemas.DocumentOut | schemas.DocumentGoneOut:
-    return _document_states().validate_json(data)
+def _parse_document_state(_: str, data: str) -> schemas.DocumentOut | schemas.DocumentGoneOut:
+    return _get_document_adapter().validate_json(data)
 
 
 @cache
-def _document_states() -> TypeAdapter[schemas.DocumentOut | schemas.DocumentGoneOut]:
+def _get_document_adapter() -> TypeAdapter[schemas.DocumentOut | schemas.DocumentGoneOut]:
     return TypeAdapter(schemas.DocumentOut | schemas.DocumentGoneOut)
 
 
-def _parsed(kind: type[Model], data: str) -> Model:
+def _parse_event(kind: type[Model], data: str) -> Model:
     return kind.model_validate_json(data, extra="ignore")
 
 
-def _json_or_nothing(response: httpx.Response) -> Any:  # noqa: ANN401
+def _read_json_or_none(response: httpx.Response) -> Any:  # noqa: ANN401
     return response.json() if response.content else None

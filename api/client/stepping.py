@@ -11,28 +11,28 @@ from urllib.parse import urlsplit
 import httpx
 
 from api.client import schemas
-from api.client.calls import Call, Steps, model
-from api.client.content import Content
+from api.client.calls import Call, CallSequence, ModelReader
+from api.client.content import UploadContent
 from api.client.errors import NoAnswerError, ServiceError, StateError, UnavailableError
 
 T = TypeVar("T")
 
-_TUS = {"Tus-Resumable": "1.0.0"}
+_TUS_HEADERS = {"Tus-Resumable": "1.0.0"}
 # How often in a row an upload is continued without that any of it has arrived.
-_TRIES = 6
+_MAX_TRIES = 6
 
 
-class Running(Generic[T]):
+class SequenceRun(Generic[T]):
     """Steps under way: `following` is the next request, None once there is a `result`."""
 
     result: T
 
-    def __init__(self, wanted: Steps[T]) -> None:
+    def __init__(self, wanted: CallSequence[T]) -> None:
         self._steps = wanted.begin()
         self._error: ServiceError | None = None
         self.reply: Any = None
 
-    def following(self) -> Call[Any] | None:
+    def advance(self) -> Call[Any] | None:
         error, self._error, reply, self.reply = self._error, None, self.reply, None
         try:
             return self._steps.send(reply) if error is None else self._steps.throw(error)
@@ -41,7 +41,7 @@ class Running(Generic[T]):
             return None
 
     @contextmanager
-    def failures(self) -> Iterator[None]:
+    def capture_failure(self) -> Iterator[None]:
         """Leave what becomes of a failed request to the steps."""
         try:
             yield
@@ -49,32 +49,32 @@ class Running(Generic[T]):
             self._error = error
 
 
-def upload(source: Content, about: Mapping[str, str]) -> Generator[Call[Any], Any, schemas.DocumentOut]:
+def upload_in_parts(source: UploadContent, about: Mapping[str, str]) -> Generator[Call[Any], Any, schemas.DocumentOut]:
     """Send a file, from where it was cut each time that its connection breaks."""
     described = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in about.items())
-    headers = {**_TUS, "Upload-Length": str(source.size), "Upload-Metadata": described}
-    path = yield Call("POST", "/v1/uploads", _address, headers=headers)
+    headers = {**_TUS_HEADERS, "Upload-Length": str(source.size), "Upload-Metadata": described}
+    path = yield Call("POST", "/v1/uploads", _read_location, headers=headers)
     offset, document, tries = 0, None, 0
     while document is None:
-        part = Content(source.source, offset)
-        sent = {**_TUS, "Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
+        part = UploadContent(source.source, offset)
+        sent = {**_TUS_HEADERS, "Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
         try:
-            arrived, document = yield Call("PATCH", path, _progress, content=part, headers=sent)
+            arrived, document = yield Call("PATCH", path, _read_progress, content=part, headers=sent)
         except (NoAnswerError, UnavailableError, StateError):  # cut, or what arrived of an earlier try was not known
             tries += 1
-            if tries == _TRIES:
+            if tries == _MAX_TRIES:
                 raise
-            arrived, document = yield Call("HEAD", path, _progress, headers=_TUS)
+            arrived, document = yield Call("HEAD", path, _read_progress, headers=_TUS_HEADERS)
         tries = 0 if arrived > offset else tries
         offset = arrived
-    made: schemas.DocumentOut = yield Call("GET", document, model(schemas.DocumentOut))
+    made: schemas.DocumentOut = yield Call("GET", document, ModelReader(schemas.DocumentOut))
     return made
 
 
-def _address(response: httpx.Response) -> str:
+def _read_location(response: httpx.Response) -> str:
     return urlsplit(response.headers["Location"]).path
 
 
-def _progress(response: httpx.Response) -> tuple[int, str | None]:
+def _read_progress(response: httpx.Response) -> tuple[int, str | None]:
     """Read how much has arrived, and the address of the document that it became."""
     return int(response.headers["Upload-Offset"]), response.headers.get("Content-Location")

@@ -30,7 +30,7 @@ class CollectionIn(SettingsIn):
     name: str = Field(min_length=1, max_length=128, pattern=r"^[\w.-]+$", examples=["reports"])
     private: bool = False
 
-    def settings(self) -> CollectionSettings:
+    def to_settings(self) -> CollectionSettings:
         """Return the settings. Raises `InputError` and `MetadataError`."""
         metadata = require_metadata(self.metadata)
         return CollectionSettings(self.title, self.description, self.default_strategy, metadata)
@@ -40,12 +40,12 @@ class CollectionChangeIn(SettingsIn):
     """A change of settings; what is left out stays. `metadata` is a JSON merge patch: null removes a member."""
 
     @model_validator(mode="after")
-    def _something(self) -> Self:
+    def _require_change(self) -> Self:
         if not self.model_fields_set:
             raise ValueError("name something to change: `title`, `description`, `default_strategy` or `metadata`")
         return self
 
-    def applied(self, known: CollectionSettings) -> CollectionSettings:
+    def apply_to(self, known: CollectionSettings) -> CollectionSettings:
         """Return the settings after the change. Raises `InputError` and `MetadataError`."""
         values = {name: getattr(known, name) for name in ("title", "description", "default_strategy")}
         values |= {name: getattr(self, name) for name in values if name in self.model_fields_set}
@@ -74,13 +74,13 @@ class CollectionOut(Wire):
     created_at: Instant
 
     @classmethod
-    def of(cls, found: Collection, caller: Principal) -> Self:
+    def from_collection(cls, found: Collection, caller: Principal) -> Self:
         return cls.from_records(
             found,
             found.settings,
             documents=found.documents,
             restricted=found.grants > 0,
-            role=role_of(caller, found.name),
+            role=get_role(caller, found.name),
         )
 
 
@@ -110,8 +110,8 @@ class CollectionDeletionOut(Wire):
     collected: bool
 
 
-def role_of(caller: Principal, collection: str) -> Role:
+def get_role(caller: Principal, collection: str) -> Role:
     """Return what a caller may do with a collection that it may read."""
     if caller.is_admin or collection in caller.collections.managed:
         return Role.ADMIN
-    return Role.WRITER if caller.collections.may_write(collection) else Role.READER
+    return Role.WRITER if caller.collections.can_write(collection) else Role.READER

@@ -7,7 +7,7 @@ from starlette.responses import Response as AnyResponse
 
 from api.admission.access import Caller, HeldPlace, Served, Streams, Writer
 from api.admission.current_caller import CurrentCaller, Follower
-from api.admission.idempotency import claimed
+from api.admission.idempotency import get_claim
 from api.admission.services import Services
 from api.documents.batch_schemas import BatchFailureOut, BatchFailurePage, BatchIn, BatchOut, BatchPage
 from api.http import sse
@@ -24,7 +24,7 @@ def create(body: BatchIn, request: Request, caller: Writer, served: Served, resp
 
     It is yours: others get `404`, but for admins. Others who are told its id can send files into it.
     """
-    claim = claimed(request)
+    claim = get_claim(request)
     batch, _ = served.documents.batches.create(
         caller.tenant_id,
         name=body.name,
@@ -33,7 +33,7 @@ def create(body: BatchIn, request: Request, caller: Writer, served: Served, resp
         owner=caller.owner,
     )
     response.headers["Location"] = f"/v1/batches/{batch.id}"
-    return BatchOut.of(served.documents.batches.progress(caller.tenant_id, batch.id))
+    return BatchOut.from_progress(served.documents.batches.load_progress(caller.tenant_id, batch.id))
 
 
 @router.get("")
@@ -45,16 +45,20 @@ def listing(
 ) -> BatchPage:
     """List your batches, newest first, a page at a time; an admin sees everybody's."""
     before = None if cursor is None else decode_cursor(cursor)
-    found = served.documents.batches.latest(caller.tenant_id, before=before, limit=limit + 1, owner=caller.sees_only)
+    found = served.documents.batches.list_latest(
+        caller.tenant_id, before=before, limit=limit + 1, owner=caller.visible_owner
+    )
     page = found[:limit]
     more = encode_cursor(page[-1].batch.sequence) if len(found) > limit else None
-    return BatchPage(batches=[BatchOut.of(batch) for batch in page], next_cursor=more)
+    return BatchPage(batches=[BatchOut.from_progress(batch) for batch in page], next_cursor=more)
 
 
 @router.get("/{batch_id}")
 def one(batch_id: str, caller: Caller, served: Served) -> BatchOut:
     """Show a batch and the state of its files so far."""
-    return BatchOut.of(served.documents.batches.progress(caller.tenant_id, batch_id, caller.sees_only))
+    return BatchOut.from_progress(
+        served.documents.batches.load_progress(caller.tenant_id, batch_id, caller.visible_owner)
+    )
 
 
 @router.get("/{batch_id}/events", response_class=AnyResponse, responses={200: {"content": {sse.MEDIA_TYPE: {}}}})
@@ -72,8 +76,8 @@ async def events(
     Each event carries the content of `GET /v1/batches/{id}`. `Last-Event-ID` works on every server and after any time.
     """
     # guard: stream-limit
-    await place.trade(streams)
-    return await sse.follow(_followed(served, caller.tenant_id, current, batch_id), last_event_id)
+    await place.move_to(streams)
+    return await sse.stream_updates(_build_source(served, caller.tenant_id, current, batch_id), last_event_id)
 
 
 @router.get("/{batch_id}/failures")
@@ -85,23 +89,23 @@ def failures(
     cursor: str | None = None,
 ) -> BatchFailurePage:
     """List files that were refused or whose documents failed, with the reason and what to do, a page at a time."""
-    found = served.documents.batches.failures(
+    found = served.documents.batches.list_failures(
         caller.tenant_id,
         batch_id,
         after=decode_cursor(cursor),
         limit=limit + 1,
         readers=caller.readers,
-        owner=caller.sees_only,
+        owner=caller.visible_owner,
     )
     page = found[:limit]
     more = encode_cursor(page[-1].number) if len(found) > limit else None
-    return BatchFailurePage(failures=[BatchFailureOut.of(failure) for failure in page], next_cursor=more)
+    return BatchFailurePage(failures=[BatchFailureOut.from_failure(failure) for failure in page], next_cursor=more)
 
 
 @router.post("/{batch_id}/close")
 def close(batch_id: str, caller: Writer, served: Served) -> BatchOut:
     """Declare that all files were sent: the batch takes no more, and is completed when each is at an end."""
-    return BatchOut.of(served.documents.batches.close(caller.tenant_id, batch_id, caller.sees_only))
+    return BatchOut.from_progress(served.documents.batches.close(caller.tenant_id, batch_id, caller.visible_owner))
 
 
 @router.post("/{batch_id}/cancel")
@@ -112,20 +116,20 @@ def cancel(batch_id: str, caller: Writer, served: Served) -> BatchOut:
     another batch has too, go on, and so do documents that are closed to the caller. `409` when the batch is completed.
     """
     cancelled = served.documents.batches.cancel(
-        caller.tenant_id, batch_id, readers=caller.readers, owner=caller.sees_only
+        caller.tenant_id, batch_id, readers=caller.readers, owner=caller.visible_owner
     )
     served.work.doorbell.ring(JobKind.COLLECT)
-    return BatchOut.of(cancelled)
+    return BatchOut.from_progress(cancelled)
 
 
-def _followed(served: Services, tenant_id: str, current: CurrentCaller, batch_id: str) -> sse.Followed:
-    def look(caller: Principal) -> sse.State:
-        found = served.documents.batches.progress(tenant_id, batch_id, caller.sees_only)
-        return sse.State(BatchOut.of(found).model_dump(mode="json"), found.ended)
+def _build_source(served: Services, tenant_id: str, current: CurrentCaller, batch_id: str) -> sse.StreamSource:
+    def load_state(caller: Principal) -> sse.State:
+        found = served.documents.batches.load_progress(tenant_id, batch_id, caller.visible_owner)
+        return sse.State(BatchOut.from_progress(found).model_dump(mode="json"), found.ended)
 
-    return sse.Followed(
+    return sse.StreamSource(
         caller=current,
-        look=look,
+        look=load_state,
         watch=lambda wake: served.events.feed.watch(tenant_id, None, wake),
         going_on=lambda: served.accepting,
     )

@@ -60,7 +60,7 @@ class BatchOut(Wire):
     cancelled_at: Instant | None
 
     @classmethod
-    def of(cls, found: BatchProgress) -> Self:
+    def from_progress(cls, found: BatchProgress) -> Self:
         batch, tally = found.batch, found.tally
         progress = BatchProgressOut(
             fraction=found.fraction,
@@ -107,7 +107,7 @@ class BatchFailureOut(Wire):
     failure: Reason
 
     @classmethod
-    def of(cls, found: BatchFailure) -> Self:
+    def from_failure(cls, found: BatchFailure) -> Self:
         return cls.from_records(found, refused=found.document_id is None)
 
 

@@ -6,9 +6,9 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from api.http.wire import Wire
-from ingest.storage.tables.types import ColumnType, RecordTable, Row
+from ingest.storage.tables.types import ColumnType, RecordRow, RecordTable
 from ingest.storage.texts.layout import Layout
-from rlm.answers import as_json
+from rlm.answers import convert_to_json
 
 
 class BoxOut(Wire):
@@ -68,13 +68,17 @@ class OutlinePage(Wire):
     next_cursor: str | None
 
 
-def outline_entries(layout: Layout, characters: int, tables: Iterable[RecordTable]) -> list[OutlineEntryOut]:
+def build_outline(layout: Layout, characters: int, tables: Iterable[RecordTable]) -> list[OutlineEntryOut]:
     """Return the headings, places and tables of a text in reading order; what holds more comes first."""
-    entries = [*_headings(layout, characters), *_places(layout, characters), *_tables(layout, list(tables))]
+    entries = [
+        *_iter_headings(layout, characters),
+        *_iter_places(layout, characters),
+        *_iter_tables(layout, list(tables)),
+    ]
     return sorted(entries, key=lambda each: (each.start, -each.end))
 
 
-def _headings(layout: Layout, characters: int) -> Iterator[OutlineEntryOut]:
+def _iter_headings(layout: Layout, characters: int) -> Iterator[OutlineEntryOut]:
     ends = [characters] * len(layout.headings)
     open_: list[int] = []
     for number, heading in enumerate(layout.headings):
@@ -83,13 +87,13 @@ def _headings(layout: Layout, characters: int) -> Iterator[OutlineEntryOut]:
         open_.append(number)
     for heading, end in zip(layout.headings, ends, strict=True):
         if heading.title:
-            at = _at(layout, heading.start)
+            at = _locate(layout, heading.start)
             yield OutlineEntryOut(
                 kind="heading", title=heading.title, start=heading.start, end=end, level=heading.level, **at
             )
 
 
-def _places(layout: Layout, characters: int) -> Iterator[OutlineEntryOut]:
+def _iter_places(layout: Layout, characters: int) -> Iterator[OutlineEntryOut]:
     ends = [*(place.start for place in layout.places[1:]), characters]
     for place, end in zip(layout.places, ends, strict=False):
         yield OutlineEntryOut(
@@ -102,7 +106,7 @@ def _places(layout: Layout, characters: int) -> Iterator[OutlineEntryOut]:
         )
 
 
-def _tables(layout: Layout, records: Sequence[RecordTable]) -> Iterator[OutlineEntryOut]:
+def _iter_tables(layout: Layout, records: Sequence[RecordTable]) -> Iterator[OutlineEntryOut]:
     for span in layout.tables:
         # The span of a record table may begin with the line that names it.
         record = next((each for each in records if each.start <= span.start and span.end <= each.end), None)
@@ -113,12 +117,12 @@ def _tables(layout: Layout, records: Sequence[RecordTable]) -> Iterator[OutlineE
             end=span.end,
             header_end=span.header_end,
             table=record.index if record else None,
-            **_at(layout, span.start),
+            **_locate(layout, span.start),
         )
 
 
-def _at(layout: Layout, offset: int) -> dict[str, Any]:
-    place = layout.place_at(offset)
+def _locate(layout: Layout, offset: int) -> dict[str, Any]:
+    place = layout.find_place(offset)
     return {"page": place.number if place else None, "place": place.label if place else ""}
 
 
@@ -142,7 +146,7 @@ class TableOut(Wire):
     place: str
 
     @classmethod
-    def of(cls, table: RecordTable, place: str) -> Self:
+    def from_table(cls, table: RecordTable, place: str) -> Self:
         return cls.from_records(table, place=place)
 
 
@@ -163,8 +167,8 @@ class RecordOut(Wire):
     values: dict[str, Any]
 
     @classmethod
-    def of(cls, row: Row, names: Sequence[str], wanted: Iterable[str]) -> Self:
-        values = dict(zip(names, as_json(row.values), strict=True))
+    def from_row(cls, row: RecordRow, names: Sequence[str], wanted: Iterable[str]) -> Self:
+        values = dict(zip(names, convert_to_json(row.values), strict=True))
         return cls.from_records(row, values={name: values[name] for name in wanted})
 
 

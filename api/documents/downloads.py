@@ -28,14 +28,14 @@ class Original:
     def etag(self) -> str:
         return f'"{self.sha256}"'
 
-    def changed(self) -> ContentChangedError:
+    def build_changed_error(self) -> ContentChangedError:
         return ContentChangedError(f"{self.what} was changed after it was uploaded.")
 
-    def missing(self) -> OriginalLostError:
+    def build_lost_error(self) -> OriginalLostError:
         return OriginalLostError(f"{self.what} is no longer in the store of files.")
 
 
-def download(blobs: BlobStore, original: Original, request: Request, headers: Mapping[str, str]) -> Response:
+def build_download(blobs: BlobStore, original: Original, request: Request, headers: Mapping[str, str]) -> Response:
     """Return an uploaded file or a range of it, a block at a time, with the digest of the whole file as `ETag`.
 
     All of the file is read and compared with its digest. If it differs, the connection is closed before the last block
@@ -43,30 +43,30 @@ def download(blobs: BlobStore, original: Original, request: Request, headers: Ma
     9110 allows. Raises `ContentChangedError` and `OriginalLostError`.
     """
     headers = {**headers, "ETag": original.etag, "Accept-Ranges": "bytes"}
-    if original.etag in _tags(request.headers.get("if-none-match", "")):
+    if original.etag in _parse_tags(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
-    size = _size(blobs, original)
-    found = _range(request, original.etag, size)
+    size = _load_size(blobs, original)
+    found = _parse_range(request, original.etag, size)
     start, end = found or (0, size)
     if start >= size > 0:
         return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
     headers["Content-Length"] = str(end - start)
     if found is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    blocks = _checked_blocks(blobs, original, start, end)
+    blocks = _iter_checked_blocks(blobs, original, start, end)
     # If one block is all there is to send, it is compared before the response begins, and the client gets a problem.
     blocks = chain([next(blocks, b"")], blocks)
     return StreamingResponse(blocks, 200 if found is None else 206, headers, media_type=_TYPE)
 
 
-def _checked_blocks(blobs: BlobStore, original: Original, start: int, end: int) -> Iterator[bytes]:
+def _iter_checked_blocks(blobs: BlobStore, original: Original, start: int, end: int) -> Iterator[bytes]:
     """Read all of a file and yield the bytes from `start` to before `end`, the last of them after the comparison.
 
     Raises `ContentChangedError` in place of the last block if the file is not what was uploaded.
     """
     digest, at, held = hashlib.sha256(), 0, b""
     try:
-        for block in blobs.blocks(original.key):
+        for block in blobs.iter_blocks(original.key):
             digest.update(block)
             if wanted := block[max(0, start - at) : max(0, end - at)]:
                 if held:
@@ -74,31 +74,31 @@ def _checked_blocks(blobs: BlobStore, original: Original, start: int, end: int) 
                 held = wanted
             at += len(block)
     except BlobChangedError as error:
-        raise original.changed() from error
+        raise original.build_changed_error() from error
     except KeyError as error:
-        raise original.missing() from error
+        raise original.build_lost_error() from error
     # guard: original-compared-while-sent
     if digest.hexdigest() != original.sha256:
-        raise original.changed()
+        raise original.build_changed_error()
     yield held
 
 
-def _size(blobs: BlobStore, original: Original) -> int:
+def _load_size(blobs: BlobStore, original: Original) -> int:
     try:
-        size = blobs.size(original.key)
+        size = blobs.find_size(original.key)
     except BlobChangedError as error:
-        raise original.changed() from error
+        raise original.build_changed_error() from error
     if size is None:
-        raise original.missing()
+        raise original.build_lost_error()
     return size
 
 
-def _tags(header: str) -> set[str]:
+def _parse_tags(header: str) -> set[str]:
     """Return the tags of an `If-None-Match`, which compares weakly (RFC 9110, 13.1.2)."""
     return {tag.strip().removeprefix("W/") for tag in header.split(",")}
 
 
-def _range(request: Request, etag: str, size: int) -> tuple[int, int] | None:
+def _parse_range(request: Request, etag: str, size: int) -> tuple[int, int] | None:
     """Return the range that a request names, as offsets; None for none, and for one that cannot be read.
 
     None, too, if `If-Range` names another file, and for an empty file.

@@ -11,7 +11,7 @@ from ingest.storage.documents.listing import DocumentFilter, ListTotal
 from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.records import IN_PROGRESS, Document, Version, VersionState
 
-MOST_CHOSEN = 500
+MAX_CHOSEN = 500
 COLLECTION_PATTERN = r"^[\w.-]+$"
 Type = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -31,8 +31,8 @@ class MatchingIn(Wire):
     with_omissions: bool = False
     named: str = Field("", max_length=200)
 
-    def filter(self) -> DocumentFilter:
-        return document_filter(**vars(self))
+    def to_filter(self) -> DocumentFilter:
+        return parse_document_filter(**vars(self))
 
 
 class BulkIn(Wire):
@@ -43,26 +43,26 @@ class BulkIn(Wire):
     """
 
     action: BulkAction
-    documents: list[Id] | None = Field(None, min_length=1, max_length=MOST_CHOSEN)
+    documents: list[Id] | None = Field(None, min_length=1, max_length=MAX_CHOSEN)
     matching: MatchingIn | None = Field(None, examples=[{"collection": "reports", "state": ["failed"]}])
     readers: list[str] | None = Field(None, max_length=MAX_READERS, examples=[["user:ann", "group:hr"]])
     cursor: str | None = Field(None, max_length=200)
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _require_one_selection(self) -> Self:
         if (self.documents is None) == (self.matching is None):
             raise ValueError("send either `documents` or `matching`")
         if ("readers" in self.model_fields_set) != (self.action == "readers"):
             raise ValueError("send `readers` with the action `readers`, and with no other")
         return self
 
-    def chosen(self) -> DocumentFilter:
+    def build_filter(self) -> DocumentFilter:
         """Return the documents that were named or match."""
-        return self.matching.filter() if self.matching else DocumentFilter(identifiers=self.documents or [])
+        return self.matching.to_filter() if self.matching else DocumentFilter(identifiers=self.documents or [])
 
-    def affected(self) -> DocumentFilter | None:
+    def build_affected_filter(self) -> DocumentFilter | None:
         """Return those of them on which the action does something; None if there can be none."""
-        chosen = self.chosen()
+        chosen = self.build_filter()
         applies = _APPLIES.get(self.action)
         if applies is None:
             return chosen
@@ -84,7 +84,7 @@ class BulkPlanOut(Wire):
     cursor: str
 
     @classmethod
-    def of(cls, affected: ListTotal, chosen: int, cursor: str) -> Self:
+    def from_totals(cls, affected: ListTotal, chosen: int, cursor: str) -> Self:
         return cls.from_records(affected, others=chosen - affected.documents, cursor=cursor)
 
 
@@ -120,7 +120,7 @@ class VersionOut(Wire):
     ready_at: Instant | None
 
     @classmethod
-    def of(cls, version: Version, document: Document) -> Self:
+    def from_version(cls, version: Version, document: Document) -> Self:
         return cls.from_records(version, active=version.id == document.active_version_id)
 
 
@@ -130,7 +130,7 @@ class VersionList(Wire):
     versions: list[VersionOut]
 
 
-def document_filter(
+def parse_document_filter(
     collection: Annotated[str | None, Query(min_length=1, max_length=128, pattern=COLLECTION_PATTERN)] = None,
     state: Annotated[list[VersionState] | None, Query()] = None,
     type: Annotated[list[Type] | None, Query(max_length=100)] = None,

@@ -11,23 +11,23 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from api.http.problems import BadRequestError
 from api.http.threads import Threads
-from api.http.unknown import repeated_name, unknown_name
+from api.http.unknown import build_repeated_name_error, build_unknown_name_error
 from ingest.held_uploads import HeldUploads, Outcome
 from ingest.intake import Intake, Kept, Upload, UploadRequest
-from ingest.storage.documents.catalog import Accepted
-from ingest.storage.documents.metadata import require_metadata, require_own_sight, require_readers
+from ingest.storage.documents.catalog import AcceptedUpload
+from ingest.storage.documents.metadata import require_metadata, require_own_access, require_readers
 from ingest.storage.errors import InputError
-from ingest.storage.inbound import check_text, read_json, read_metadata
-from ingest.storage.queue.records import PRIORITIES, Priority
+from ingest.storage.inbound import check_text, parse_json, parse_metadata_json
+from ingest.storage.queue.records import PRIORITIES, JobPriority
 
 _MAX_FIELD_BYTES = 64 * 1024
 _MAX_PARTS = 1000
-_MAX_FIELDS_BESIDE = 20
+_MAX_FIELDS = 20
 # Fields of a form with documents; each is a query parameter of the same name, too.
 FIELDS = ("collection", "batch", "metadata", "readers", "priority")
 COLLECTION = re.compile(r"[\w.-]{1,128}")
 
-Receive = Callable[[UploadRequest], AbstractContextManager[Upload[Accepted]]]
+Receive = Callable[[UploadRequest], AbstractContextManager[Upload[AcceptedUpload]]]
 
 
 @dataclass
@@ -64,10 +64,10 @@ async def receive_form(
     `BadRequestError` for a malformed form or one that is cut short, `InputError` for a field whose text cannot be
     taken, and `RequestValidationError` for a field that is unknown or given twice.
     """
-    form = _Form(request, intake, given)
+    form = _DocumentForm(request, intake, given)
     received = Received()
     try:
-        await _parse(stream, content_type, form, threads)
+        await _parse_form(stream, content_type, form, threads)
         if not len(form.files):
             raise BadRequestError("The form holds no file.", hint="Send at least one part with a file name.")
         outcomes = form.files.accept_each(form.request)
@@ -90,9 +90,9 @@ async def receive_file(
 
     Raises the `UploadError`s, what `check` raises, and as `receive_form` does; nothing is kept then.
     """
-    form = _FileForm(request, receive)
+    form = _SingleFileForm(request, receive)
     try:
-        await _parse(stream, content_type, form, threads)
+        await _parse_form(stream, content_type, form, threads)
         if form.upload is None:
             raise BadRequestError("The form holds no file.", hint="Send it as the part `file`, with a file name.")
         whole = replace(form.request, purpose=check(form.fields))
@@ -101,13 +101,13 @@ async def receive_file(
         await threads.run(form.close)
 
 
-async def _parse(stream: AsyncIterator[bytes], content_type: str, form: "_Parts", threads: Threads) -> None:
+async def _parse_form(stream: AsyncIterator[bytes], content_type: str, form: "_FormParser", threads: Threads) -> None:
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if not boundary:
         raise BadRequestError("The multipart form names no boundary.", hint="Let the HTTP client set Content-Type.")
     try:
-        parser = MultipartParser(boundary, form.callbacks())
+        parser = MultipartParser(boundary, form.get_callbacks())
         async for block in stream:
             if block:
                 # The parser calls back into disk writes, so it runs where waiting is allowed.
@@ -119,7 +119,7 @@ async def _parse(stream: AsyncIterator[bytes], content_type: str, form: "_Parts"
         raise BadRequestError("The multipart form is cut short: its last boundary is missing.", hint="Send it again.")
 
 
-class _Parts:
+class _FormParser:
     """The parser's callbacks. They run one at a time, each in some worker thread."""
 
     def __init__(self) -> None:
@@ -132,25 +132,25 @@ class _Parts:
         self._stack = ExitStack()
         self.has_ended = False
 
-    def callbacks(self) -> Any:  # noqa: ANN401 - the parser's own TypedDict of optional callbacks
+    def get_callbacks(self) -> Any:  # noqa: ANN401 - the parser's own TypedDict of optional callbacks
         return {
-            "on_part_begin": self._part_begin,
+            "on_part_begin": self._on_part_begin,
             "on_header_field": self._on_header_field,
             "on_header_value": self._on_header_value,
-            "on_header_end": self._header_end,
-            "on_headers_finished": self._headers_finished,
-            "on_part_data": self._part_data,
-            "on_part_end": self._part_end,
-            "on_end": self._end,
+            "on_header_end": self._on_header_end,
+            "on_headers_finished": self._on_headers_finished,
+            "on_part_data": self._on_part_data,
+            "on_part_end": self._on_part_end,
+            "on_end": self._on_end,
         }
 
     def close(self) -> None:
         self._stack.close()
 
-    def _end(self) -> None:
+    def _on_end(self) -> None:
         self.has_ended = True
 
-    def _part_begin(self) -> None:
+    def _on_part_begin(self) -> None:
         self._parts += 1
         if self._parts > _MAX_PARTS:
             raise BadRequestError(f"The form has over {_MAX_PARTS} parts.", hint="Send the files in several requests.")
@@ -162,48 +162,48 @@ class _Parts:
     def _on_header_value(self, data: bytes, start: int, end: int) -> None:
         self._header_value += data[start:end]
 
-    def _header_end(self) -> None:
+    def _on_header_end(self) -> None:
         self._headers[self._header_name.lower()] = self._header_value
         self._header_name = self._header_value = b""
 
-    def _headers_finished(self) -> None:
+    def _on_headers_finished(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         name = options.get(b"filename*") or options.get(b"filename")
         if name is None:
-            self._field_name = _text(options.get(b"name", b""), "form")
+            self._field_name = _decode_text(options.get(b"name", b""), "form")
             return
         # A name is for display, so one in another encoding does not make its file unwelcome.
         shown = check_text(name.decode("utf-8", "replace"), "form.filename")
-        self._file_begins(shown, self._headers.get(b"content-type", b"").decode("latin-1") or None)
+        self._start_file(shown, self._headers.get(b"content-type", b"").decode("latin-1") or None)
 
-    def _part_data(self, data: bytes, start: int, end: int) -> None:
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._field_name is None:
-            self._file_goes_on(data[start:end])
+            self._write_file(data[start:end])
             return
         self._field += data[start:end]
         if len(self._field) > _MAX_FIELD_BYTES:
             raise BadRequestError(f"The field {self._field_name!r} is too long.")
 
-    def _part_end(self) -> None:
+    def _on_part_end(self) -> None:
         if self._field_name is None:
-            self._file_ends()
+            self._end_file()
         else:
-            self._take_field(self._field_name, self._field)
+            self._accept_field(self._field_name, self._field)
 
-    def _take_field(self, name: str, content: bytes) -> None:
+    def _accept_field(self, name: str, content: bytes) -> None:
         raise NotImplementedError
 
-    def _file_begins(self, name: str, declared_type: str | None) -> None:
+    def _start_file(self, name: str, declared_type: str | None) -> None:
         raise NotImplementedError
 
-    def _file_goes_on(self, block: bytes) -> None:
+    def _write_file(self, block: bytes) -> None:
         raise NotImplementedError
 
-    def _file_ends(self) -> None:
+    def _end_file(self) -> None:
         raise NotImplementedError
 
 
-class _FileForm(_Parts, Generic[Kept]):
+class _SingleFileForm(_FormParser, Generic[Kept]):
     """A form with one file. Its fields may come after it, so it is not accepted before the end of the form."""
 
     def __init__(
@@ -215,28 +215,28 @@ class _FileForm(_Parts, Generic[Kept]):
         self.request = request
         self._receive = receive
 
-    def _take_field(self, name: str, content: bytes) -> None:
+    def _accept_field(self, name: str, content: bytes) -> None:
         if name in self.fields:
-            raise repeated_name("form", "field", name)
-        self.fields[name] = _text(content, name)
-        if len(self.fields) > _MAX_FIELDS_BESIDE:
-            raise BadRequestError(f"The form has over {_MAX_FIELDS_BESIDE} fields.")
+            raise build_repeated_name_error("form", "field", name)
+        self.fields[name] = _decode_text(content, name)
+        if len(self.fields) > _MAX_FIELDS:
+            raise BadRequestError(f"The form has over {_MAX_FIELDS} fields.")
 
-    def _file_begins(self, name: str, declared_type: str | None) -> None:
+    def _start_file(self, name: str, declared_type: str | None) -> None:
         if self.upload is not None:
             raise BadRequestError("The form holds several files.", hint="Send one file with each request.")
         self.request = replace(self.request, name=name, declared_type=declared_type)
         self.upload = self._stack.enter_context(self._receive(self.request))
 
-    def _file_goes_on(self, block: bytes) -> None:
+    def _write_file(self, block: bytes) -> None:
         if self.upload is not None:
             self.upload.write(block)
 
-    def _file_ends(self) -> None:
+    def _end_file(self) -> None:
         """Wait for the fields after it."""
 
 
-class _Form(_Parts):
+class _DocumentForm(_FormParser):
     """A form with many files, each a document, and with fields that describe all of them. `request` is what they say.
 
     What the fields before a file say is checked before its bytes are received, and all of them before any is accepted.
@@ -253,40 +253,40 @@ class _Form(_Parts):
         self.files.close()
         super().close()
 
-    def _file_begins(self, name: str, declared_type: str | None) -> None:
+    def _start_file(self, name: str, declared_type: str | None) -> None:
         if "collection" in self._given:
-            self._intake.check(replace(self.request, name=name))
-        self.files.begin(name, declared_type)
+            self._intake.check_description(replace(self.request, name=name))
+        self.files.start_file(name, declared_type)
 
-    def _file_goes_on(self, block: bytes) -> None:
+    def _write_file(self, block: bytes) -> None:
         self.files.write(block)
 
-    def _file_ends(self) -> None:
-        self.files.end()
+    def _end_file(self) -> None:
+        self.files.finish_file()
 
-    def _take_field(self, name: str, content: bytes) -> None:
+    def _accept_field(self, name: str, content: bytes) -> None:
         if name not in FIELDS:
-            raise unknown_name("form", "form field", name, FIELDS)
+            raise build_unknown_name_error("form", "form field", name, FIELDS)
         # guard: form-field-twice
         if name in self._given:
-            raise repeated_name("form", "field", name)
+            raise build_repeated_name_error("form", "field", name)
         self._given.add(name)
         if name == "metadata":
-            self.request = replace(self.request, attributes=metadata(content))
+            self.request = replace(self.request, attributes=parse_metadata(content))
         elif name == "readers":
-            listed = listed_readers(content)
-            given = None if listed is None else readers(listed, self.request.sender)
+            listed = parse_readers(content)
+            given = None if listed is None else check_readers(listed, self.request.sender)
             self.request = replace(self.request, readers=given)
         else:
-            self.request = replace(self.request, **_named(name, _text(content, name)))
+            self.request = replace(self.request, **_parse_field(name, _decode_text(content, name)))
 
 
-def _named(name: str, value: str) -> dict[str, Any]:
+def _parse_field(name: str, value: str) -> dict[str, Any]:
     """Return what a field of plain text changes of a request. Raises `BadRequestError`."""
     if name == "batch":
         return {"batch_id": value}
     if name == "priority":
-        return {"priority": priority(value, "form.priority")}
+        return {"priority": parse_priority(value, "form.priority")}
     if not COLLECTION.fullmatch(value):
         raise BadRequestError(
             f"{value[:40]!r} is no name for a collection.",
@@ -296,34 +296,34 @@ def _named(name: str, value: str) -> dict[str, Any]:
     return {"collection": value}
 
 
-def priority(value: str, at: str) -> Priority:
+def parse_priority(value: str, at: str) -> JobPriority:
     """Read a priority: `interactive` or `bulk`. Raises `BadRequestError`."""
     if value not in PRIORITIES:
         raise BadRequestError(f"{value[:40]!r} is no priority.", hint="Send `interactive` or `bulk`.", at=at)
     return PRIORITIES[value]
 
 
-def metadata(content: bytes) -> dict[str, Any]:
+def parse_metadata(content: bytes) -> dict[str, Any]:
     """Read user metadata: a JSON object of plain values. Raises `InputError` and `MetadataError`."""
-    return require_metadata(read_metadata(content))
+    return require_metadata(parse_metadata_json(content))
 
 
-def readers(subjects: Collection[str], own: frozenset[str] | None) -> frozenset[str]:
+def check_readers(subjects: Collection[str], own: frozenset[str] | None) -> frozenset[str]:
     """Check the readers that a principal gives a document; `own` are its own subjects. Raises `MetadataError`."""
     found = require_readers(subjects)
-    require_own_sight(found, own)
+    require_own_access(found, own)
     return found
 
 
-def listed_readers(content: bytes) -> list[str] | None:
+def parse_readers(content: bytes) -> list[str] | None:
     """Read a JSON list of subjects; null is the whole tenant. Raises `BadRequestError` and `InputError`."""
-    value = read_json(content, "readers")
+    value = parse_json(content, "readers")
     if value is None or (isinstance(value, list) and all(isinstance(each, str) for each in value)):
         return value
     raise BadRequestError("readers is no JSON list of texts.", hint='Send a list such as ["user:ann", "group:hr"].')
 
 
-def _text(content: bytes, at: str) -> str:
+def _decode_text(content: bytes, at: str) -> str:
     try:
         return check_text(content.decode("utf-8"), at)
     except UnicodeDecodeError as error:

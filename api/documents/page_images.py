@@ -21,7 +21,7 @@ class PageImages:
         self._lock = threading.Lock()
         self._parser: ParserSandbox | None = None
 
-    def draw(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes:
+    def draw_page(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes:
         """Return a page of a file, counted from 1, as a PNG of that width.
 
         Raises `PageNotFoundError`, also for a type without pages that look the same everywhere, the `ParseError`s, and
@@ -34,7 +34,7 @@ class PageImages:
         try:
             if self._parser is None:
                 self._parser = ParserSandbox(_LIMITS, isolation=self._isolation)
-            return self._parser.page_image(path, media_type, page, width, name=name)
+            return self._parser.render_page(path, media_type, page, width, name=name)
         finally:
             self._lock.release()
 

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.admission.access import Caller, HeldPlace, Served, Streams, UploadThreads, Writer, account_of
+from api.admission.access import Caller, HeldPlace, Served, Streams, UploadThreads, Writer, get_account
 from api.admission.current_caller import CurrentCaller, Follower
-from api.admission.idempotency import etag, matching
-from api.admission.quota_headers import tell
+from api.admission.idempotency import build_etag_headers, parse_if_match
+from api.admission.quota_headers import report_standings
 from api.admission.services import Services
 from api.documents import multipart
 from api.documents.listing_routes import require_writable
@@ -26,15 +26,15 @@ from api.documents.schemas import (
     UploadsOut,
 )
 from api.http import sse
-from api.http.problems import BadRequestError, problem
-from ingest.intake import Replaces, UploadRequest
+from api.http.problems import BadRequestError, build_problem
+from ingest.intake import Replacement, UploadRequest
 from ingest.storage.accounts.records import Principal
-from ingest.storage.documents.catalog import Accepted
+from ingest.storage.documents.catalog import AcceptedUpload
 from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.records import IN_PROGRESS
 from ingest.storage.documents.versions import require_match
 from ingest.storage.errors import DocumentNotFoundError, UploadError
-from ingest.storage.instrumentation import reach
+from ingest.storage.instrumentation import reach_point
 from ingest.storage.queue.records import PRIORITIES, JobKind
 from ingest.storage.quotas.records import QuotaExceededError
 
@@ -74,12 +74,12 @@ async def upload(
         caller.tenant_id,
         collection,
         name,
-        attributes=multipart.metadata(metadata.encode()),
+        attributes=multipart.parse_metadata(metadata.encode()),
         priority=PRIORITIES[priority],
         batch_id=batch,
         key_id=caller.key_id or "",
         owner=caller.owner,
-        readers=None if readers is None else multipart.readers(readers, caller.readers),
+        readers=None if readers is None else multipart.check_readers(readers, caller.readers),
         sender=caller.readers,
         collections=caller.collections,
     )
@@ -91,19 +91,19 @@ async def upload(
     else:
         received = await multipart.receive_body(request.stream(), base, served.work.intake.receive, threads)
     served.work.doorbell.ring(JobKind.INGEST)
-    await _tell_room(request, caller, served)
-    reach("upload.answering")
+    await _report_storage_quotas(request, caller, served)
+    reach_point("upload.answering")
     if len(received.outcomes) == 1:
-        return _one(*received.outcomes[0])
-    return _many(received.outcomes)
+        return _build_single_response(*received.outcomes[0])
+    return _build_multi_response(received.outcomes)
 
 
 @router.get("/{document_id}")
 def one(document_id: str, caller: Caller, served: Served, response: Response) -> DocumentOut:
     """Show a document: its state, progress, and the reason if it failed. Send its `ETag` as `If-Match`."""
-    document = served.documents.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
-    response.headers.update(etag(document))
-    return DocumentOut.of(document, served.documents.catalog.progress(document))
+    document = served.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
+    response.headers.update(build_etag_headers(document))
+    return DocumentOut.from_document(document, served.documents.catalog.load_progress(document))
 
 
 @router.get("/{document_id}/events", response_class=Response, responses={200: {"content": {sse.MEDIA_TYPE: {}}}})
@@ -120,8 +120,8 @@ async def events(
 
     Each event carries the content of `GET /v1/documents/{id}`. `Last-Event-ID` works on every server, after any time.
     """
-    await place.trade(streams)
-    return await sse.follow(_followed(served, caller.tenant_id, current, document_id), last_event_id)
+    await place.move_to(streams)
+    return await sse.stream_updates(_build_source(served, caller.tenant_id, current, document_id), last_event_id)
 
 
 @router.put("/{document_id}", status_code=202, response_model=UploadedOut)
@@ -142,9 +142,9 @@ async def replace(
     changes nothing but the state that is shown. `If-Match` carries the document's `ETag`: `428` without it, `412` when
     the document has changed since. `200` means that these bytes are there already; `duplicate` says the same.
     """
-    admitted = matching(if_match)
+    admitted = parse_if_match(if_match)
     document = await run_in_threadpool(
-        partial(served.documents.catalog.document, caller.tenant_id, document_id, readers=caller.readers)
+        partial(served.documents.catalog.load_document, caller.tenant_id, document_id, readers=caller.readers)
     )
     require_match(document, admitted)  # before the bytes are sent, and again when they are recorded
     if request.headers.get("content-type", "").startswith("multipart/"):
@@ -154,7 +154,7 @@ async def replace(
         document.collection,
         name or document.name,
         priority=PRIORITIES[priority],
-        replaces=Replaces(document_id, admitted),
+        replaces=Replacement(document_id, admitted),
         batch_id=batch,
         key_id=caller.key_id or "",
         sender=caller.readers,
@@ -162,8 +162,8 @@ async def replace(
     )
     received = await multipart.receive_body(request.stream(), replacement, served.work.intake.receive, threads)
     served.work.doorbell.ring(JobKind.INGEST)
-    await _tell_room(request, caller, served)
-    return _one(*received.outcomes[0])
+    await _report_storage_quotas(request, caller, served)
+    return _build_single_response(*received.outcomes[0])
 
 
 @router.patch("/{document_id}")
@@ -183,12 +183,12 @@ def change(
     `403`, `not_uploader`. `If-Match` carries the document's `ETag`, which changes: `428` without
     it, `412` when the document has changed since.
     """
-    admitted = matching(if_match)
+    admitted = parse_if_match(if_match)
     require_writable(served, caller, document_id)
-    document = served.documents.catalog.change(caller.tenant_id, document_id, body.change(), admitted, caller=caller)
+    document = served.documents.catalog.change(caller.tenant_id, document_id, body.to_change(), admitted, caller=caller)
     served.work.settle(document_id)
-    response.headers.update(etag(document))
-    return DocumentOut.of(document, served.documents.catalog.progress(document))
+    response.headers.update(build_etag_headers(document))
+    return DocumentOut.from_document(document, served.documents.catalog.load_progress(document))
 
 
 @router.delete("/{document_id}")
@@ -201,13 +201,15 @@ def delete(document_id: str, caller: Writer, served: Served) -> DeletionOut:
     require_writable(served, caller, document_id)
     deletion = served.work.delete(caller.tenant_id, document_id, caller.readers)
     served.work.doorbell.ring(JobKind.COLLECT)
-    return DeletionOut.of(deletion)
+    return DeletionOut.from_deletion(deletion)
 
 
 @router.get("/{document_id}/deletion")
 def deletion(document_id: str, caller: Caller, served: Served) -> DeletionOut:
     """Show the receipt of a deleted document."""
-    return DeletionOut.of(served.documents.catalog.deletion(caller.tenant_id, document_id, readers=caller.readers))
+    return DeletionOut.from_deletion(
+        served.documents.catalog.load_deletion(caller.tenant_id, document_id, readers=caller.readers)
+    )
 
 
 @router.post("/{document_id}/cancel")
@@ -219,8 +221,8 @@ def cancel(document_id: str, caller: Writer, served: Served, response: Response)
     require_writable(served, caller, document_id)
     document = served.documents.catalog.cancel(caller.tenant_id, document_id, readers=caller.readers)
     served.work.doorbell.ring(JobKind.COLLECT)
-    response.headers.update(etag(document))
-    return DocumentOut.of(document)
+    response.headers.update(build_etag_headers(document))
+    return DocumentOut.from_document(document)
 
 
 @router.post("/{document_id}/retry", status_code=202)
@@ -234,69 +236,73 @@ def retry(document_id: str, caller: Writer, served: Served, response: Response) 
         key_id=caller.key_id or "",
     )
     served.work.doorbell.ring(JobKind.INGEST)
-    response.headers.update(etag(accepted.document))
-    return DocumentOut.of(accepted.document)
+    response.headers.update(build_etag_headers(accepted.document))
+    return DocumentOut.from_document(accepted.document)
 
 
 @router.get("/{document_id}/versions")
 def versions(document_id: str, caller: Caller, served: Served) -> VersionList:
     """List the contents that a document had and has, the newest first, and what became of each."""
-    document = served.documents.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
-    found = served.documents.catalog.versions_of(caller.tenant_id, document_id, readers=caller.readers)
-    return VersionList(versions=[VersionOut.of(version, document) for version in found])
+    document = served.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
+    found = served.documents.catalog.list_versions(caller.tenant_id, document_id, readers=caller.readers)
+    return VersionList(versions=[VersionOut.from_version(version, document) for version in found])
 
 
-async def _tell_room(request: Request, caller: Principal, served: Services) -> None:
-    tell(request, await run_in_threadpool(served.admission.meter.stored, account_of(caller)))
+async def _report_storage_quotas(request: Request, caller: Principal, served: Services) -> None:
+    report_standings(
+        request, await run_in_threadpool(served.admission.meter.load_storage_standings, get_account(caller))
+    )
 
 
-def _followed(served: Services, tenant_id: str, current: CurrentCaller, document_id: str) -> sse.Followed:
+def _build_source(served: Services, tenant_id: str, current: CurrentCaller, document_id: str) -> sse.StreamSource:
     seen = False
 
-    def look(caller: Principal) -> sse.State:
+    def load_state(caller: Principal) -> sse.State:
         nonlocal seen
         try:
-            document = served.documents.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
+            document = served.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
         except DocumentNotFoundError:
             if not seen:
                 raise
             return sse.State(DocumentGoneOut(id=document_id).model_dump(mode="json"), ended=True)
         seen = True
-        body = DocumentOut.of(document, served.documents.catalog.progress(document)).model_dump(mode="json")
+        body = DocumentOut.from_document(document, served.documents.catalog.load_progress(document)).model_dump(
+            mode="json"
+        )
         return sse.State(body, document.version.state not in IN_PROGRESS)
 
-    return sse.Followed(
+    return sse.StreamSource(
         caller=current,
-        look=look,
+        look=load_state,
         watch=lambda wake: served.events.feed.watch(tenant_id, document_id, wake),
         going_on=lambda: served.accepting,
     )
 
 
-def _one(name: str, outcome: Accepted | UploadError) -> JSONResponse:
+def _build_single_response(name: str, outcome: AcceptedUpload | UploadError) -> JSONResponse:
     if isinstance(outcome, UploadError):
         raise outcome
-    headers = {"Location": f"/v1/documents/{outcome.document.id}", **etag(outcome.document)}
-    return JSONResponse(_uploaded(outcome), 202 if outcome.created else 200, headers)
+    headers = {"Location": f"/v1/documents/{outcome.document.id}", **build_etag_headers(outcome.document)}
+    return JSONResponse(_to_wire(outcome), 202 if outcome.created else 200, headers)
 
 
-def _many(outcomes: list[tuple[str, Accepted | UploadError]]) -> JSONResponse:
+def _build_multi_response(outcomes: list[tuple[str, AcceptedUpload | UploadError]]) -> JSONResponse:
     """Return `202` if anything was accepted; each refused file carries the problem it would have had alone."""
     refused = [(name, outcome) for name, outcome in outcomes if isinstance(outcome, UploadError)]
-    accepted = [outcome for _, outcome in outcomes if isinstance(outcome, Accepted)]
-    rejected = [RejectedOut(name=name, problem=problem(error)) for name, error in refused]
+    accepted = [outcome for _, outcome in outcomes if isinstance(outcome, AcceptedUpload)]
+    rejected = [RejectedOut(name=name, problem=build_problem(error)) for name, error in refused]
     if not accepted:
         for _, error in refused:
             if isinstance(error, QuotaExceededError):
                 raise error
         names = ", ".join(name for name, _ in refused[:5])
         raise BadRequestError(f"None of the {len(refused)} files was accepted ({names}).", hint=refused[0][1].hint)
-    body = {"documents": [_uploaded(outcome) for outcome in accepted], "rejected": [r.model_dump() for r in rejected]}
+    body = {"documents": [_to_wire(outcome) for outcome in accepted], "rejected": [r.model_dump() for r in rejected]}
     return JSONResponse(body, 202)
 
 
-def _uploaded(accepted: Accepted) -> dict[str, Any]:
-    document = DocumentOut.of(accepted.document)
+def _to_wire(accepted: AcceptedUpload) -> dict[str, Any]:
+    document = DocumentOut.from_document(accepted.document)
     hint = KEPT_HINT.format(what=" and ".join(accepted.kept)) if accepted.kept else None
     uploaded = UploadedOut(**document.model_dump(), duplicate=not accepted.created, kept=list(accepted.kept), hint=hint)
     return uploaded.model_dump(mode="json")

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.http.wire import InOrder, Instant, RoundedSeconds, Wire
 from ingest.storage.documents.metadata import MAX_READERS, require_readers
-from ingest.storage.documents.progress import Progress, progress_of
+from ingest.storage.documents.progress import DocumentProgress, compute_progress
 from ingest.storage.documents.records import Deletion, Document, DocumentChange, VersionState
 from ingest.storage.texts.layout import OmissionKind
 
@@ -85,14 +85,14 @@ class DocumentOut(Wire):
     ready_at: Instant | None
 
     @classmethod
-    def of(cls, document: Document, progress: Progress | None = None) -> Self:
+    def from_document(cls, document: Document, progress: DocumentProgress | None = None) -> Self:
         """Make it from a document, with `progress` as the catalog found it, or else as the document itself says."""
         version = document.version
         return cls.from_records(
             document,
             version,
             version=version.id,
-            progress=progress or progress_of(version),
+            progress=progress or compute_progress(version),
             tokens=version.tokens or None,
         )
 
@@ -134,7 +134,7 @@ class DocumentChangeIn(Wire):
     title: str | None = Field(None, min_length=1, max_length=1_000)
     readers: list[str] | None = Field(None, max_length=MAX_READERS, examples=[["user:ann", "group:hr"]])
 
-    def change(self) -> DocumentChange:
+    def to_change(self) -> DocumentChange:
         """Return the change. Raises `MetadataError`."""
         readers = None if self.readers is None else require_readers(self.readers)
         return DocumentChange(self.metadata, self.title, readers, frozenset(self.model_fields_set))
@@ -176,5 +176,5 @@ class DeletionOut(Wire):
     collected: bool
 
     @classmethod
-    def of(cls, deletion: Deletion) -> Self:
+    def from_deletion(cls, deletion: Deletion) -> Self:
         return cls.from_records(deletion, id=deletion.document_id, receipt=deletion.id)

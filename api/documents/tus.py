@@ -17,7 +17,7 @@ from api.http.problems import ApiError, BadRequestError
 from ingest.intake import UploadRequest
 from ingest.storage.accounts.records import Principal
 from ingest.storage.inbound import check_text
-from ingest.storage.queue.records import Priority
+from ingest.storage.queue.records import JobPriority
 from ingest.storage.uploads.partial import PartialUpload
 
 EXTENSIONS = "creation,expiration,checksum,termination"
@@ -52,7 +52,7 @@ class MediaTypeError(ApiError):
     default_hint = f"Send `Content-Type: {MEDIA_TYPE}`."
 
 
-async def spoken(_: Writer, tus_resumable: Annotated[str | None, Header()] = None) -> None:
+async def require_version(_: Writer, tus_resumable: Annotated[str | None, Header()] = None) -> None:
     """Refuse clients of another version of the protocol. Raises `VersionUnsupportedError`.
 
     It asks for the scope first, as everywhere.
@@ -61,10 +61,10 @@ async def spoken(_: Writer, tus_resumable: Annotated[str | None, Header()] = Non
         raise VersionUnsupportedError(f"This is tus {VERSION}, and the request says {str(tus_resumable)[:20]!r}.")
 
 
-Spoken = Depends(spoken)
+RequiresVersion = Depends(require_version)
 
 
-def progress(upload: PartialUpload, offset: int | None = None) -> dict[str, str]:
+def build_progress_headers(upload: PartialUpload, offset: int | None = None) -> dict[str, str]:
     """Return the headers that say how far an upload is, when it expires, and what it became."""
     headers = {
         **RESUMABLE,
@@ -75,21 +75,21 @@ def progress(upload: PartialUpload, offset: int | None = None) -> dict[str, str]
     }
     if upload.header:
         headers["Upload-Metadata"] = upload.header
-    return headers | (became(upload.document_id) if upload.document_id else {})
+    return headers | (build_document_header(upload.document_id) if upload.document_id else {})
 
 
-def became(document_id: str) -> dict[str, str]:
+def build_document_header(document_id: str) -> dict[str, str]:
     """Return the header that names the document of a whole upload."""
     return {"Content-Location": f"/v1/documents/{document_id}"}
 
 
-def described(header: str, caller: Principal) -> dict[str, Any]:
+def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
     """Read `Upload-Metadata`; keys of other servers are left aside. Raises what of it cannot be taken."""
     found: dict[str, str] = {}
     for pair in filter(None, (each.strip() for each in header.split(","))):
         key, _, value = pair.partition(" ")
         if key in _KNOWN:
-            found[key] = _text(key, value)
+            found[key] = _decode_text(key, value)
     name = found.get("filename") or found.get("name") or "unnamed"
     collection = found.get("collection") or "default"
     if not multipart.COLLECTION.fullmatch(collection):
@@ -98,21 +98,21 @@ def described(header: str, caller: Principal) -> dict[str, Any]:
             hint="Use 1 to 128 letters, digits, dots, hyphens and underscores.",
         )
     priority = found.get("priority") or "interactive"
-    if priority.upper() not in Priority.__members__:
+    if priority.upper() not in JobPriority.__members__:
         raise BadRequestError(f"{priority[:40]!r} is no priority.", hint="Send `interactive` or `bulk`.")
-    listed = multipart.listed_readers(found["readers"].encode()) if "readers" in found else None
+    listed = multipart.parse_readers(found["readers"].encode()) if "readers" in found else None
     return {
         "name": check_text(name, "Upload-Metadata.filename"),
         "declared_type": found.get("filetype") or found.get("type") or None,
         "collection": collection,
-        "metadata": multipart.metadata(found.get("metadata", "{}").encode()),
-        "readers": None if listed is None else sorted(multipart.readers(listed, caller.readers)),
+        "metadata": multipart.parse_metadata(found.get("metadata", "{}").encode()),
+        "readers": None if listed is None else sorted(multipart.check_readers(listed, caller.readers)),
         "batch": found.get("batch") or None,
         "priority": priority.upper(),
     }
 
 
-def request_of(description: Mapping[str, Any], caller: Principal) -> UploadRequest:
+def build_upload_request(description: Mapping[str, Any], caller: Principal) -> UploadRequest:
     """Return the upload as `POST /v1/documents` would have it, by who sends it now."""
     readers = description["readers"]
     return UploadRequest(
@@ -121,7 +121,7 @@ def request_of(description: Mapping[str, Any], caller: Principal) -> UploadReque
         description["name"],
         declared_type=description["declared_type"],
         attributes=description["metadata"],
-        priority=Priority[description["priority"]],
+        priority=JobPriority[description["priority"]],
         batch_id=description["batch"],
         key_id=caller.key_id or "",
         owner=caller.owner,
@@ -138,26 +138,26 @@ class Checksum:
         algorithm, _, value = header.strip().partition(" ")
         if algorithm not in ALGORITHMS:
             raise BadRequestError(f"{algorithm[:40]!r} is no checksum here.", hint=f"Use {', '.join(ALGORITHMS)}.")
-        self._wanted = _decoded("Upload-Checksum", value)
+        self._wanted = _decode_base64("Upload-Checksum", value)
         self._digest = ALGORITHMS[algorithm]()
 
     def update(self, block: bytes) -> None:
         self._digest.update(block)
 
-    def require(self) -> None:
+    def require_match(self) -> None:
         """Raise `ChecksumMismatchError` unless the body was what its sender meant."""
         if not compare_digest(self._digest.digest(), self._wanted):
             raise ChecksumMismatchError("The checksum of what came is another.")
 
 
-def _text(key: str, value: str) -> str:
+def _decode_text(key: str, value: str) -> str:
     try:
-        return check_text(_decoded(f"Upload-Metadata.{key}", value).decode(), f"Upload-Metadata.{key}")
+        return check_text(_decode_base64(f"Upload-Metadata.{key}", value).decode(), f"Upload-Metadata.{key}")
     except UnicodeDecodeError as error:
         raise BadRequestError(f"Upload-Metadata.{key} is no UTF-8.", hint="Encode texts in UTF-8.") from error
 
 
-def _decoded(at: str, value: str) -> bytes:
+def _decode_base64(at: str, value: str) -> bytes:
     try:
         return b64decode(value.strip(), validate=True)
     except binascii.Error as error:

@@ -14,8 +14,8 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from api.admission.access import Served, UploadThreads, Writer, account_of
-from api.admission.quota_headers import tell
+from api.admission.access import Served, UploadThreads, Writer, get_account
+from api.admission.quota_headers import report_standings
 from api.admission.services import Services
 from api.documents import tus
 from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError, SlowRequestError
@@ -41,7 +41,7 @@ def capabilities(served: Served, _: Writer) -> Response:
     return Response(status_code=204, headers={**tus.RESUMABLE, **told})
 
 
-@router.post("", status_code=201, response_class=Response, dependencies=[tus.Spoken])
+@router.post("", status_code=201, response_class=Response, dependencies=[tus.RequiresVersion])
 def create(
     caller: Writer,
     served: Served,
@@ -54,24 +54,24 @@ def create(
     `batch` and `priority`, each in Base64. Its bytes count on quotas from now on. It is kept for 24 hours after bytes
     came last.
     """
-    description = tus.described(upload_metadata, caller)
-    request = tus.request_of(description, caller)
+    description = tus.parse_metadata_header(upload_metadata, caller)
+    request = tus.build_upload_request(description, caller)
     made = served.work.uploads.create(request, caller.owner, upload_length, description, upload_metadata)
-    headers = tus.progress(made)
+    headers = tus.build_progress_headers(made)
     return Response(status_code=201, headers={**headers, "Location": f"/v1/uploads/{made.id}"})
 
 
-@router.head("/{upload_id}", response_class=Response, dependencies=[tus.Spoken])
+@router.head("/{upload_id}", response_class=Response, dependencies=[tus.RequiresVersion])
 def one(upload_id: UploadId, caller: Writer, served: Served) -> Response:
     """Say how many bytes of an upload are there; `Content-Location` is its document, once it is whole.
 
     A request that still waits for bytes of it, over a connection that its client has lost, ends.
     """
-    found = served.work.uploads.find_to_go_on(caller.tenant_id, upload_id, caller.owner)
-    return Response(status_code=200, headers=tus.progress(found))
+    found = served.work.uploads.find_to_resume(caller.tenant_id, upload_id, caller.owner)
+    return Response(status_code=200, headers=tus.build_progress_headers(found))
 
 
-@router.patch("/{upload_id}", status_code=204, response_class=Response, dependencies=[tus.Spoken])
+@router.patch("/{upload_id}", status_code=204, response_class=Response, dependencies=[tus.RequiresVersion])
 async def add(
     upload_id: UploadId,
     request: Request,
@@ -96,40 +96,49 @@ async def add(
     if found.document_id is not None:
         if upload_offset != found.length:
             raise UploadOffsetError(f"The upload is whole, with {found.length:,} bytes.")
-        return Response(status_code=204, headers=tus.progress(found))
-    adding = served.work.uploads.adding(*owned, upload_offset, lambda each: tus.request_of(each.description, caller))
-    async with _entered(adding, threads) as writer:
-        if not await _until_superseded(_received(request, writer, threads, checksum), writer, threads):
+        return Response(status_code=204, headers=tus.build_progress_headers(found))
+    adding = served.work.uploads.open_to_append(
+        *owned, upload_offset, lambda each: tus.build_upload_request(each.description, caller)
+    )
+    async with _enter_in_threads(adding, threads) as writer:
+        if not await _receive_until_superseded(_receive_body(request, writer, threads, checksum), writer, threads):
             return Response(status_code=CLIENT_CLOSED_REQUEST)
-        accepted = await threads.run(writer.end)
+        accepted = await threads.run(writer.finish)
     if accepted is None:
-        return Response(status_code=204, headers=tus.progress(found, writer.received))
+        return Response(status_code=204, headers=tus.build_progress_headers(found, writer.received))
     served.work.doorbell.ring(JobKind.INGEST)
-    await _tell_room(request, caller, served)
-    return Response(status_code=204, headers={**tus.progress(found, found.length), **tus.became(accepted.document.id)})
+    await _report_storage_quotas(request, caller, served)
+    return Response(
+        status_code=204,
+        headers={**tus.build_progress_headers(found, found.length), **tus.build_document_header(accepted.document.id)},
+    )
 
 
-@router.delete("/{upload_id}", status_code=204, response_class=Response, dependencies=[tus.Spoken])
+@router.delete("/{upload_id}", status_code=204, response_class=Response, dependencies=[tus.RequiresVersion])
 def remove(upload_id: UploadId, caller: Writer, served: Served) -> Response:
     """Give an upload up, with the bytes that came. A document that it became stays."""
-    served.work.uploads.remove(caller.tenant_id, upload_id, caller.owner)
+    served.work.uploads.cancel(caller.tenant_id, upload_id, caller.owner)
     return Response(status_code=204, headers=tus.RESUMABLE)
 
 
-async def _until_superseded(receiving: Coroutine[Any, Any, bool], writer: UploadWriter, threads: Threads) -> bool:
+async def _receive_until_superseded(
+    receiving: Coroutine[Any, Any, bool], writer: UploadWriter, threads: Threads
+) -> bool:
     """Receive the body; false if the connection was lost, also where only its client knows that, which came back."""
     loop, task = asyncio.get_running_loop(), asyncio.create_task(receiving)
-    writer.when_superseded(lambda: loop.call_soon_threadsafe(task.cancel))
+    writer.set_supersede_callback(lambda: loop.call_soon_threadsafe(task.cancel))
     try:
         return await task
     except asyncio.CancelledError:
         if not writer.is_superseded:
             raise
-        await threads.run(writer.stop)
+        await threads.run(writer.save_partial)
         return False
 
 
-async def _received(request: Request, writer: UploadWriter, threads: Threads, checksum: tus.Checksum | None) -> bool:
+async def _receive_body(
+    request: Request, writer: UploadWriter, threads: Threads, checksum: tus.Checksum | None
+) -> bool:
     """Write the body; false if the connection was lost. Raises what the body may not be."""
     writer.checked = checksum is not None
     try:
@@ -141,19 +150,21 @@ async def _received(request: Request, writer: UploadWriter, threads: Threads, ch
             if checksum is not None:
                 checksum.update(block)
     except ClientDisconnect:
-        await threads.run(writer.stop)
+        await threads.run(writer.save_partial)
         return False
     except SlowRequestError:
-        await threads.run(writer.stop)
+        await threads.run(writer.save_partial)
         raise
     if checksum is not None:
         # guard: upload-checksum
-        checksum.require()
+        checksum.require_match()
     return True
 
 
 @asynccontextmanager
-async def _entered(context: AbstractContextManager[UploadWriter], threads: Threads) -> AsyncIterator[UploadWriter]:
+async def _enter_in_threads(
+    context: AbstractContextManager[UploadWriter], threads: Threads
+) -> AsyncIterator[UploadWriter]:
     """Enter and leave a context in threads, because it reads files and asks the catalog."""
     writer = await threads.run(context.__enter__)
     try:
@@ -166,5 +177,7 @@ async def _entered(context: AbstractContextManager[UploadWriter], threads: Threa
         await threads.run(partial(context.__exit__, None, None, None))
 
 
-async def _tell_room(request: Request, caller: Principal, served: Services) -> None:
-    tell(request, await run_in_threadpool(served.admission.meter.stored, account_of(caller)))
+async def _report_storage_quotas(request: Request, caller: Principal, served: Services) -> None:
+    report_standings(
+        request, await run_in_threadpool(served.admission.meter.load_storage_standings, get_account(caller))
+    )

@@ -19,23 +19,25 @@ def give(answer_id: str, body: FeedbackIn, caller: Asker, served: Served) -> Fee
 
     The answer of a run has the run's id. Feedback is kept as long as its answer, and read by admins of the tenant.
     """
-    made = served.answers.feedback.give(
-        caller.tenant_id, answer_id, caller.owner, body.verdict(), owner=caller.sees_only
+    made = served.answers.feedback.record_feedback(
+        caller.tenant_id, answer_id, caller.owner, body.to_verdict(), owner=caller.visible_owner
     )
-    return FeedbackOut.of(made, caller.owner)
+    return FeedbackOut.from_entry(made, caller.owner)
 
 
 @router.get("/answers/{answer_id}/feedback")
 def of_answer(answer_id: str, caller: Caller, served: Served) -> FeedbackOfAnswer:
     """Show what you said of an answer; an admin sees what anybody said of it."""
-    found = served.answers.feedback.of_answer(caller.tenant_id, answer_id, caller.sees_only, owner=caller.sees_only)
-    return FeedbackOfAnswer(feedback=[FeedbackOut.of(each, caller.owner) for each in found])
+    found = served.answers.feedback.list_for_answer(
+        caller.tenant_id, answer_id, caller.visible_owner, owner=caller.visible_owner
+    )
+    return FeedbackOfAnswer(feedback=[FeedbackOut.from_entry(each, caller.owner) for each in found])
 
 
 @router.delete("/answers/{answer_id}/feedback", status_code=204)
 def withdraw(answer_id: str, caller: Asker, served: Served) -> None:
     """Take back what you said of an answer."""
-    served.answers.feedback.withdraw(caller.tenant_id, answer_id, caller.owner, owner=caller.sees_only)
+    served.answers.feedback.withdraw(caller.tenant_id, answer_id, caller.owner, owner=caller.visible_owner)
 
 
 @router.get("/feedback")
@@ -64,7 +66,7 @@ def listing(
         since=None if since is None else since.timestamp(),
         until=None if until is None else until.timestamp(),
     )
-    found = served.answers.feedback.latest(
+    found = served.answers.feedback.list_latest(
         caller.tenant_id,
         wanted,
         before=decode_cursor(cursor) if cursor else None,
@@ -73,5 +75,5 @@ def listing(
     )
     more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
     return FeedbackPage(
-        feedback=[FeedbackWithAnswerOut.of(each, caller.owner) for each in found[:limit]], next_cursor=more
+        feedback=[FeedbackWithAnswerOut.from_entry(each, caller.owner) for each in found[:limit]], next_cursor=more
     )

@@ -7,7 +7,7 @@ from pydantic import Field
 from api.http.wire import Instant, Wire
 from ingest.storage.answers.feedback_records import MAX_COMMENT_CHARS, FeedbackEntry, Rating, Verdict
 
-_MOST = 1_000
+_MAX_MARKED = 1_000
 
 
 class FeedbackIn(Wire):
@@ -19,10 +19,10 @@ class FeedbackIn(Wire):
 
     rating: Rating = Field(examples=["down"])
     comment: str = Field("", max_length=MAX_COMMENT_CHARS, examples=["The year is that of the second edition."])
-    sentences: list[int] = Field(default_factory=list, max_length=_MOST, examples=[[2]])
-    citations: list[int] = Field(default_factory=list, max_length=_MOST, examples=[[1]])
+    sentences: list[int] = Field(default_factory=list, max_length=_MAX_MARKED, examples=[[2]])
+    citations: list[int] = Field(default_factory=list, max_length=_MAX_MARKED, examples=[[1]])
 
-    def verdict(self) -> Verdict:
+    def to_verdict(self) -> Verdict:
         return Verdict(self.rating, self.comment, tuple(self.sentences), tuple(self.citations))
 
 
@@ -44,7 +44,7 @@ class FeedbackOut(Wire):
     mine: bool
 
     @classmethod
-    def of(cls, entry: FeedbackEntry, reader: str) -> Self:
+    def from_entry(cls, entry: FeedbackEntry, reader: str) -> Self:
         """Make it for a reader, such as `user:ann`."""
         return cls.from_records(entry, entry.verdict, mine=entry.author == reader)
 

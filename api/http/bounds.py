@@ -1,6 +1,6 @@
 """Bounds what a request may bring: its head before anything is looked up, its body before anything parses it.
 
-These are pure ASGI wrappers. They raise our errors, which `api.http.middleware.Refusals` around them answers with.
+These are pure ASGI wrappers. They raise our errors, which `api.http.middleware.ProblemResponses` around them answers with.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.http.problems import BadRequestError, BodyTooLargeError, HeadTooLargeError, ServiceBusyError, SlowRequestError
 from api.http.threads import Threads
 from ingest.storage.errors import InputError
-from ingest.storage.inbound import check_text, read_json
+from ingest.storage.inbound import check_text, parse_json
 
 MAX_URL_BYTES = 16 * 1024
 MAX_HEADER_BYTES = 32 * 1024
@@ -21,8 +21,8 @@ MAX_HEADERS = 100
 MAX_QUERY_MEMBERS = 1_000
 
 # Parsing more than this at once would keep every other request waiting; it is done in a thread.
-_PARSED_HERE_BYTES = 32 * 1024
-_PARSERS = 2
+_INLINE_PARSE_BYTES = 32 * 1024
+_PARSER_THREADS = 2
 _BAD_HEADER = re.compile(rb"[\0\r\n]")
 # These bodies are files, written to disk block by block; `Intake` bounds them.
 _FILES = re.compile(r"(POST /v1/documents|POST /v1/files|PUT /v1/documents/[^/]+|PATCH /v1/uploads/[^/]+)/?")
@@ -33,12 +33,12 @@ def is_health(scope: Scope) -> bool:
     return bool(scope["path"].startswith("/health/"))
 
 
-def brings_files(scope: Scope) -> bool:
+def has_file_body(scope: Scope) -> bool:
     """True if the body is one file or many, of any size."""
     return _FILES.fullmatch(f"{scope['method']} {scope['path']}") is not None
 
 
-class HeadBounds:
+class HeadLimits:
     """Refuses a request whose URL or headers are too large, and any above so many at once but those of health."""
 
     def __init__(self, app: ASGIApp, *, requests_at_once: int) -> None:
@@ -50,7 +50,7 @@ class HeadBounds:
         if scope["type"] != "http" or is_health(scope):
             await self._app(scope, receive, send)
             return
-        _require_plain_head(scope)
+        _require_head_size(scope)
         if self._now >= self._most:
             raise ServiceBusyError(f"This process works on {self._now:,} requests already.")
         self._now += 1
@@ -60,7 +60,7 @@ class HeadBounds:
             self._now -= 1
 
 
-class BodyBounds:
+class BodyLimits:
     """Checks path, query and headers, and reads a body that is no file whole: at most so many bytes, in so much time.
 
     A body of JSON is checked before anything else parses it. A file passes through block by block; a client that sends
@@ -72,29 +72,29 @@ class BodyBounds:
         self._max_bytes = max_bytes
         self._idle_seconds = idle_seconds
         self._bytes_per_second = bytes_per_second
-        self._parsers = Threads(_PARSERS)
+        self._parsers = Threads(_PARSER_THREADS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or is_health(scope):
             await self._app(scope, receive, send)
             return
         _check_head(scope)
-        timed = _Timed(receive, self._idle_seconds, self._bytes_per_second)
-        if brings_files(scope):
+        timed = _TimedReceive(receive, self._idle_seconds, self._bytes_per_second)
+        if has_file_body(scope):
             await self._app(scope, timed, send)
             return
-        body = await self._whole(scope, timed)
-        if body and _is_json(scope):
-            if len(body) > _PARSED_HERE_BYTES:
-                await self._parsers.run(read_json, body, "body")
+        body = await self._read_body(scope, timed)
+        if body and _is_json_body(scope):
+            if len(body) > _INLINE_PARSE_BYTES:
+                await self._parsers.run(parse_json, body, "body")
             else:
-                read_json(body, "body")
-        await self._app(scope, _replayed(body, receive), send)
+                parse_json(body, "body")
+        await self._app(scope, _replay_body(body, receive), send)
 
-    async def _whole(self, scope: Scope, receive: Receive) -> bytes:
-        announced = _header(scope, b"content-length")
+    async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
+        announced = _get_header(scope, b"content-length")
         if announced.isdigit() and (len(announced) > 18 or int(announced) > self._max_bytes):
-            raise self._too_large()
+            raise self._build_too_large_error()
         body = bytearray()
         while True:
             message = await receive()
@@ -103,15 +103,15 @@ class BodyBounds:
             body += message.get("body", b"")
             # guard: unannounced-body-size
             if len(body) > self._max_bytes:
-                raise self._too_large()
+                raise self._build_too_large_error()
             if not message.get("more_body", False):
                 return bytes(body)
 
-    def _too_large(self) -> BodyTooLargeError:
+    def _build_too_large_error(self) -> BodyTooLargeError:
         return BodyTooLargeError(f"The body of this request may have {self._max_bytes:,} bytes.")
 
 
-class _Timed:
+class _TimedReceive:
     """A `receive` that raises `SlowRequestError` when the client is silent for too long, or slow for that long."""
 
     def __init__(self, receive: Receive, idle_seconds: float, bytes_per_second: int) -> None:
@@ -141,7 +141,7 @@ class _Timed:
         return message
 
 
-def _require_plain_head(scope: Scope) -> None:
+def _require_head_size(scope: Scope) -> None:
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_URL_BYTES:
         raise HeadTooLargeError(f"The URL may have {MAX_URL_BYTES:,} bytes.", status=414)
     headers = scope["headers"]
@@ -171,24 +171,24 @@ def _check_head(scope: Scope) -> None:
             raise InputError(f"header.{header.decode('latin-1')}", "A header must be one line without NUL.")
 
 
-def _is_json(scope: Scope) -> bool:
+def _is_json_body(scope: Scope) -> bool:
     """True for what the application would take for JSON, which it does without a type, too."""
-    kind = _header(scope, b"content-type").partition(b";")[0].strip().lower()
+    kind = _get_header(scope, b"content-type").partition(b";")[0].strip().lower()
     return not kind or kind == b"application/json" or kind.endswith(b"+json")
 
 
-def _header(scope: Scope, wanted: bytes) -> bytes:
+def _get_header(scope: Scope, wanted: bytes) -> bytes:
     return next((bytes(value) for name, value in scope["headers"] if name == wanted), b"")
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
+def _replay_body(body: bytes, receive: Receive) -> Receive:
     sent = False
 
-    async def replay() -> Message:
+    async def receive_replayed() -> Message:
         nonlocal sent
         if sent:
             return await receive()
         sent = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return replay
+    return receive_replayed

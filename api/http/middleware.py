@@ -10,9 +10,9 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.problems import CLIENT_CLOSED_REQUEST, ProblemHandlers, ServiceBusyError, internal
+from api.http.problems import CLIENT_CLOSED_REQUEST, ProblemHandlers, ServiceBusyError, build_internal_problem
 from ingest.storage.accounts.records import Principal
-from ingest.storage.audit.records import Actor, ActorKind, acting
+from ingest.storage.audit.records import Actor, ActorKind, actor_context
 from ingest.storage.errors import LeadlineError
 
 log = structlog.get_logger(__name__)
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 # The key of an ASGI scope under which `api.admission.admission.Authentication` puts the caller.
 CALLER = "leadline.caller"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_STOPPED = "The service stopped before the answer was ready."
+_STOPPED_DETAIL = "The service stopped before the answer was ready."
 _NOBODY = Actor(ActorKind.NOBODY)  # until the key was checked
 _SAFE_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -45,11 +45,11 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        request_id = _read_request_id(scope)
         scope["request_id"] = request_id
         status, begun = 0, time.perf_counter()
 
-        async def answer(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = int(message["status"])  # some send an `HTTPStatus`
@@ -61,24 +61,28 @@ class RequestContext:
                 message["headers"] = headers + [header for header in _SAFE_HEADERS if header[0] not in present]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id), acting(_NOBODY, request_id):
+        with structlog.contextvars.bound_contextvars(request_id=request_id), actor_context(_NOBODY, request_id):
             try:
-                await self._serve(scope, receive, answer, lambda: status != 0)
+                await self._serve(scope, receive, send_with_headers, lambda: status != 0)
             except ClientDisconnect:  # it went away while it was sending: nobody is left to be answered
                 status = status or CLIENT_CLOSED_REQUEST
             # The last boundary of a request: a defect must reach the log whole and the client as a problem.
             except Exception as error:
                 # Starlette wraps an error that is raised after the response began.
                 if status and isinstance(error.__cause__, LeadlineError):
-                    log.error("response broken off", path=scope["path"], reason=str(error.__cause__), **_who(scope))
+                    log.error(
+                        "response broken off", path=scope["path"], reason=str(error.__cause__), **_get_log_fields(scope)
+                    )
                     raise
-                log.exception("request failed", path=scope["path"], **_who(scope))
+                log.exception("request failed", path=scope["path"], **_get_log_fields(scope))
                 if status:
                     raise  # half an answer is out: the connection must break, not end as if complete
                 request = Request(scope)
-                await self._problems.response(request, internal(request_id))(scope, receive, answer)
+                await self._problems.build_response(request, build_internal_problem(request_id))(
+                    scope, receive, send_with_headers
+                )
             finally:
-                _log(scope, status, begun)
+                _log_request(scope, status, begun)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, has_begun: Callable[[], bool]) -> None:
         try:
@@ -87,12 +91,14 @@ class RequestContext:
             if not self._leaving():
                 raise
             # uvicorn would log the cancellation as a defect, with its traceback, and answer 500.
-            log.warning("response broken off", path=scope["path"], reason="the service stops", **_who(scope))
+            log.warning("response broken off", path=scope["path"], reason="the service stops", **_get_log_fields(scope))
             if not has_begun():
-                await self._problems.of(Request(scope), ServiceBusyError(_STOPPED))(scope, receive, send)
+                await self._problems.build_error_response(Request(scope), ServiceBusyError(_STOPPED_DETAIL))(
+                    scope, receive, send
+                )
 
 
-class Refusals:
+class ProblemResponses:
     """Answers with a problem what a wrapper inside of it refuses; the application translates its own errors."""
 
     def __init__(self, app: ASGIApp, problems: ProblemHandlers) -> None:
@@ -102,30 +108,32 @@ class Refusals:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
 
-        async def answer(message: Message) -> None:
+        async def send_and_mark(message: Message) -> None:
             nonlocal begun
             begun = True
             await send(message)
 
         try:
-            await self._app(scope, receive, answer)
+            await self._app(scope, receive, send_and_mark)
         except LeadlineError as error:
             if begun:
                 raise
-            await self._problems.of(Request(scope), error)(scope, receive, send)
+            await self._problems.build_error_response(Request(scope), error)(scope, receive, send)
 
 
-def _request_id(scope: Scope) -> str:
+def _read_request_id(scope: Scope) -> str:
     given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
-def _log(scope: Scope, status: int, begun: float) -> None:
+def _log_request(scope: Scope, status: int, begun: float) -> None:
     level = log.debug if scope["path"].startswith("/health") else log.info
     milliseconds = round((time.perf_counter() - begun) * 1000, 1)
-    level("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds, **_who(scope))
+    level(
+        "request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds, **_get_log_fields(scope)
+    )
 
 
-def _who(scope: Scope) -> dict[str, str | None]:
+def _get_log_fields(scope: Scope) -> dict[str, str | None]:
     caller: Principal | None = scope.get(CALLER)
     return {} if caller is None else {"tenant": caller.tenant_id, "key": caller.key_id}

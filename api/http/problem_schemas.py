@@ -26,7 +26,7 @@ class ProblemOut(Wire):
     quota: QuotaOut | None = None
 
 
-_MEANT: dict[int | str, str] = {
+_DESCRIPTIONS: dict[int | str, str] = {
     400: "A cursor or event id that nobody gave out, or two things that exclude each other.",
     401: "No API key, or one that is not valid.",
     404: "There is no such thing for this tenant.",
@@ -41,5 +41,5 @@ _MEANT: dict[int | str, str] = {
 # Problems of questions and runs, in OpenAPI's form; without 422, FastAPI describes one that is never sent.
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": meant, "content": {MEDIA_TYPE: {"schema": ProblemOut.model_json_schema()}}}
-    for status, meant in _MEANT.items()
+    for status, meant in _DESCRIPTIONS.items()
 }

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.http.wire import QuotaOut, sendable
+from api.http.wire import QuotaOut, to_sendable
 from ingest.parsing import errors as parsing
 from ingest.storage import errors as ingest
 from ingest.storage.errors import InputError, LeadlineError
@@ -26,7 +26,7 @@ MEDIA_TYPE = "application/problem+json"
 TUS_VERSION = "1.0.0"
 # Only the log shows it; the name is nginx's.
 CLIENT_CLOSED_REQUEST = 499
-_BUSY_SECONDS = 5
+_RETRY_SECONDS = 5
 
 # The nearest listed class of an exception decides; a test walks the class tree and finds each one here.
 STATUS: Mapping[type[LeadlineError], int] = {
@@ -284,28 +284,28 @@ class ServiceBusyError(ApiError):
     default_hint = "Send it again after the seconds that Retry-After names."
 
 
-def status_of(error: LeadlineError) -> int:
+def get_status(error: LeadlineError) -> int:
     """Return the HTTP status of one of our errors."""
     if isinstance(error, ApiError):
         return error.status
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
-def problem(error: LeadlineError) -> dict[str, Any]:
+def build_problem(error: LeadlineError) -> dict[str, Any]:
     """Return the members of an error's problem, without those that belong to one request; the log has what is not told.
 
     A detail that may name hosts, users, addresses or files goes to the log alone.
     """
     if error.public_detail:
         log.warning("a request was refused", code=error.code, detail=str(error))
-    body = _plain(status_of(error), error.code, *error.told)
+    body = _build_members(get_status(error), error.code, *error.public_message)
     match error:
         case InputError():
             body["errors"] = [{"at": error.at, "problem": error.problem}]
         case ApiError(at=str(at)):
             body["errors"] = [{"at": at, "problem": error.detail}]
         case quotas.QuotaExceededError():
-            body["quota"] = QuotaOut.of_standing(error.standing).model_dump(mode="json")
+            body["quota"] = QuotaOut.from_standing(error.standing).model_dump(mode="json")
     return body
 
 
@@ -324,52 +324,54 @@ class ProblemHandlers:
         """Make the application answer every error with a problem."""
 
         @app.exception_handler(LeadlineError)
-        async def ours(request: Request, error: LeadlineError) -> JSONResponse:
-            return self.of(request, error)
+        async def handle_leadline_error(request: Request, error: LeadlineError) -> JSONResponse:
+            return self.build_error_response(request, error)
 
         @app.exception_handler(RequestValidationError)
-        async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-            where = wrong_members(error.errors())
+        async def handle_validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
+            where = list_invalid_members(error.errors())
             instead = self._offered_instead(request.url.path)
             hint = f"Correct the named fields; /docs describes each. {instead}".strip()
-            body = _plain(422, "invalid_request", sentence_of(where), hint)
-            return self.response(request, {**body, "errors": where})
+            body = _build_members(422, "invalid_request", format_invalid_members(where), hint)
+            return self.build_response(request, {**body, "errors": where})
 
         @app.exception_handler(HTTPException)
-        async def http(request: Request, error: HTTPException) -> JSONResponse:
+        async def handle_http_error(request: Request, error: HTTPException) -> JSONResponse:
             code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
             detail, hint = f"{str(error.detail).rstrip('.')}.", ""
             if error.status_code in (404, 405):
                 hint = self._offered_instead(request.url.path) or "See /docs for what this service answers."
-            return self.response(request, _plain(error.status_code, code, detail, hint), dict(error.headers or {}))
+            return self.build_response(
+                request, _build_members(error.status_code, code, detail, hint), dict(error.headers or {})
+            )
 
-    def of(self, request: Request, error: LeadlineError) -> JSONResponse:
+    def build_error_response(self, request: Request, error: LeadlineError) -> JSONResponse:
         """Return an error of ours as the answer to a request."""
-        headers = _headers(error)
+        headers = _build_headers(error)
         metadata = getattr(request.app.state, "mcp_metadata", None)
         if isinstance(error, UnauthorizedError) and metadata and request.url.path == "/mcp":
             headers["WWW-Authenticate"] += f' resource_metadata="{metadata}"'  # leads a client to the identity provider
-        return self.response(request, problem(error), headers)
+        return self.build_response(request, build_problem(error), headers)
 
-    def response(
+    def build_response(
         self, request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None
     ) -> JSONResponse:
         """Return a problem as the answer to a request; clients of OpenAI's protocols find theirs in a member of it."""
         members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
         if self._speaks_openai(request.url.path):
-            members["error"] = openai_error(body)
+            members["error"] = to_openai_error(body)
         spoken = {"Tus-Resumable": TUS_VERSION} if request.url.path.startswith("/v1/uploads") else {}
-        return JSONResponse(sendable(members), body["status"], {**spoken, **(headers or {})}, media_type=MEDIA_TYPE)
+        return JSONResponse(to_sendable(members), body["status"], {**spoken, **(headers or {})}, media_type=MEDIA_TYPE)
 
 
-def internal(request_id: str) -> dict[str, Any]:
+def build_internal_problem(request_id: str) -> dict[str, Any]:
     """Return the problem for a defect: it tells the client its number in the log, and nothing else."""
-    return _plain(
+    return _build_members(
         500, "internal_error", "Leadline failed on this request.", f"Report it with the request id {request_id}."
     )
 
 
-def openai_error(body: Mapping[str, Any]) -> dict[str, Any]:
+def to_openai_error(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return a problem as OpenAI's clients read errors."""
     message = " ".join(part for part in (body["detail"] or body["title"], body.get("hint")) if part)
     kind = "invalid_request_error" if body["status"] < 500 else "server_error"
@@ -378,7 +380,7 @@ def openai_error(body: Mapping[str, Any]) -> dict[str, Any]:
     return {"message": message, "type": kind, "param": param, "code": body["code"]}
 
 
-def wrong_members(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+def list_invalid_members(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
     """Return what a validation found: where, and what is wrong there in plain words."""
     found = []
     for each in errors:
@@ -387,23 +389,23 @@ def wrong_members(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
     return found
 
 
-def sentence_of(wrong: Sequence[Mapping[str, str]]) -> str:
+def format_invalid_members(wrong: Sequence[Mapping[str, str]]) -> str:
     """Return what is wrong as one sentence."""
     parts = (": ".join(part for part in (each["at"], each["problem"]) if part) for each in wrong[:5])
     sentence = "; ".join(parts).rstrip(".")
     return sentence if sentence.endswith("?") else f"{sentence}."
 
 
-def _headers(error: LeadlineError) -> dict[str, str]:
+def _build_headers(error: LeadlineError) -> dict[str, str]:
     if isinstance(error, UnauthorizedError):
         return {"WWW-Authenticate": "Bearer"}
-    if status_of(error) in (429, 503, 507):
-        wait = getattr(error, "retry_after_seconds", None) or _BUSY_SECONDS
+    if get_status(error) in (429, 503, 507):
+        wait = getattr(error, "retry_after_seconds", None) or _RETRY_SECONDS
         return {"Retry-After": str(max(1, round(wait)))}
     return {}
 
 
-def _plain(status: int, code: str, detail: str, hint: str) -> dict[str, Any]:
+def _build_members(status: int, code: str, detail: str, hint: str) -> dict[str, Any]:
     title = code.replace("_", " ").capitalize()
     return {
         "type": f"/problems/{code}",

@@ -26,7 +26,7 @@ class Threads:
     async def run(self, work: Callable[..., _Result], *arguments: Any) -> _Result:  # noqa: ANN401 - of any function
         return await anyio.to_thread.run_sync(work, *arguments, limiter=self._limiter)
 
-    async def within(self, seconds: float, name: str, work: Callable[[], Any], late: Any) -> Any:  # noqa: ANN401
+    async def run_within(self, seconds: float, name: str, work: Callable[[], Any], late: Any) -> Any:  # noqa: ANN401
         """Return the result of `work`, or `late` if there is none in time.
 
         Of one name only one is under way: who asks meanwhile waits for the same, so that what hangs holds one thread.
@@ -41,7 +41,7 @@ class Threads:
 
 
 # So many more places than one in this many are there for tenants that hold less than their share.
-_ONE_IN = 4
+_SPARE_DIVISOR = 4
 
 
 class AnswerThreads:
@@ -54,19 +54,19 @@ class AnswerThreads:
 
     def __init__(self, places: int) -> None:
         self._places = places
-        self._spare = max(1, places // _ONE_IN)
+        self._spare = max(1, places // _SPARE_DIVISOR)
         self._taken: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(places + self._spare, thread_name_prefix="answer")
 
     def start(self, tenant_id: str, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
         """Begin the work, in a place that is taken until the work has ended. Raises `AnswersFullError`."""
-        self._take(tenant_id)
+        self._take_slot(tenant_id)
         running = self._threads.submit(copy_context().run, work)
-        running.add_done_callback(lambda _: self._give_back(tenant_id))
+        running.add_done_callback(lambda _: self._release_slot(tenant_id))
         return asyncio.wrap_future(running)
 
-    def _take(self, tenant_id: str) -> None:
+    def _take_slot(self, tenant_id: str) -> None:
         with self._lock:
             taken, others = self._taken.total(), len(set(self._taken) - {tenant_id})
             has_less = self._taken[tenant_id] < max(1, self._places // (1 + others))
@@ -76,7 +76,7 @@ class AnswerThreads:
                 raise AnswersFullError(f"{taken:,} answers are being made already, and there is room for no more.")
             self._taken[tenant_id] += 1
 
-    def _give_back(self, tenant_id: str) -> None:
+    def _release_slot(self, tenant_id: str) -> None:
         with self._lock:
             self._taken[tenant_id] -= 1
             self._taken += Counter()  # forgets those that have none

@@ -14,7 +14,7 @@ from api.http.middleware import CALLER
 _NAME_CHARS = 100
 
 
-def unknown_name(where: str, what: str, name: str, known: Iterable[str]) -> RequestValidationError:
+def build_unknown_name_error(where: str, what: str, name: str, known: Iterable[str]) -> RequestValidationError:
     """Return the error for a name that is not known: of `what`, in the part `where` of the request."""
     listed, name = sorted(known), name[:_NAME_CHARS]
     near = difflib.get_close_matches(name.lower(), listed, 1)
@@ -22,12 +22,12 @@ def unknown_name(where: str, what: str, name: str, known: Iterable[str]) -> Requ
         rest = f"; did you mean {near[0]!r}?"
     else:
         rest = f"; known: {', '.join(listed)}" if listed else "; there are none here"
-    return _error(where, name, f"unknown {what} {name!r}{rest}")
+    return _build_error(where, name, f"unknown {what} {name!r}{rest}")
 
 
-def repeated_name(where: str, what: str, name: str) -> RequestValidationError:
+def build_repeated_name_error(where: str, what: str, name: str) -> RequestValidationError:
     """Return the error for a name that is given twice and has one value."""
-    return _error(where, name[:_NAME_CHARS], f"the {what} {name[:_NAME_CHARS]!r} is given twice")
+    return _build_error(where, name[:_NAME_CHARS], f"the {what} {name[:_NAME_CHARS]!r} is given twice")
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
@@ -38,27 +38,27 @@ async def refuse_unknown_parameters(request: Request) -> None:
     """
     given = request.query_params
     route = request.scope.get("route")
-    if not given or CALLER not in request.scope or not (isinstance(route, APIRoute) and _is_ours(route)):
+    if not given or CALLER not in request.scope or not (isinstance(route, APIRoute) and _is_own_route(route)):
         return
-    known = _query_types(route.dependant)
+    known = _collect_query_types(route.dependant)
     # guard: unknown-query-parameter
     for name in given:
         if name not in known:
-            raise unknown_name("query", "query parameter", name, known)
+            raise build_unknown_name_error("query", "query parameter", name, known)
     for name, annotation in known.items():
         if len(given.getlist(name)) > 1 and not _is_list(annotation):
-            raise repeated_name("query", "query parameter", name)
+            raise build_repeated_name_error("query", "query parameter", name)
 
 
-def _is_ours(route: APIRoute) -> bool:
+def _is_own_route(route: APIRoute) -> bool:
     return route.path.startswith("/v1/") and "openai" not in route.tags
 
 
-def _query_types(dependant: Dependant) -> dict[str, Any]:
+def _collect_query_types(dependant: Dependant) -> dict[str, Any]:
     """Return the types of the query parameters of a route, and of all that it depends on, by name."""
     found = {field.alias: field.field_info.annotation for field in dependant.query_params}
     for each in dependant.dependencies:
-        found |= _query_types(each)
+        found |= _collect_query_types(each)
     return found
 
 
@@ -66,5 +66,5 @@ def _is_list(annotation: Any) -> bool:  # noqa: ANN401 - any form of a type
     return any(get_origin(each) is list for each in (annotation, *get_args(annotation)))
 
 
-def _error(where: str, name: str, problem: str) -> RequestValidationError:
+def _build_error(where: str, name: str, problem: str) -> RequestValidationError:
     return RequestValidationError([{"type": "unknown_name", "loc": (where, name), "msg": problem}])

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, model_validator
 
-from ingest.storage.quotas.records import Quota, Standing
+from ingest.storage.quotas.records import Quota, QuotaStatus
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _Text = TypeVar("_Text", bound=str)
@@ -19,21 +19,21 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _AS_IS = frozenset({bool, int, float, NoneType, datetime})
 
 
-def sendable_text(text: str) -> str:
+def to_sendable_text(text: str) -> str:
     """Return the text with the replacement character for each half of a surrogate pair."""
     return text if text.isascii() else _SURROGATE.sub(_REPLACEMENT, text)
 
 
-def sendable(value: Any) -> Any:  # noqa: ANN401 - of any kind
+def to_sendable(value: Any) -> Any:  # noqa: ANN401 - of any kind
     """Return a JSON value with `sendable_text`, and null for numbers that are not finite; anything else as it is."""
     if isinstance(value, str):
-        return sendable_text(value)
+        return to_sendable_text(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {sendable(name): sendable(member) for name, member in value.items()}
+        return {to_sendable(name): to_sendable(member) for name, member in value.items()}
     if isinstance(value, list):
-        return [sendable(member) for member in value]
+        return [to_sendable(member) for member in value]
     return value
 
 
@@ -43,7 +43,7 @@ def _replace_unsendable(members: dict[str, Any]) -> None:
         if (kind := value.__class__) in _AS_IS or (kind is str and value.isascii()):
             continue
         # guard: outbound-records
-        members[name] = sendable(value)
+        members[name] = to_sendable(value)
 
 
 class Wire(BaseModel):
@@ -70,10 +70,12 @@ class Wire(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _sendable(cls, members: Any, make: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 - of any kind
+    def _make_sendable(cls, members: Any, make: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 - of any kind
         if isinstance(members, dict):
             # guard: outbound-text
-            members = {name: value if isinstance(value, float) else sendable(value) for name, value in members.items()}
+            members = {
+                name: value if isinstance(value, float) else to_sendable(value) for name, value in members.items()
+            }
             return make(members)
         made = make(members)
         if made is not members:
@@ -81,25 +83,25 @@ class Wire(BaseModel):
         return made
 
 
-def instant(seconds: float) -> datetime:
+def to_instant(seconds: float) -> datetime:
     """Return the instant in UTC."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _as_instant(value: object) -> object:
-    return instant(value) if isinstance(value, float) else value
+def _convert_instant(value: object) -> object:
+    return to_instant(value) if isinstance(value, float) else value
 
 
-def _round(seconds: float) -> float:
+def _round_seconds(seconds: float) -> float:
     return round(seconds, 1)
 
 
 # Records have sets, whose order differs from process to process.
 InOrder = Annotated[list[_Text], AfterValidator(sorted)]
 # Records have seconds. Pydantic would round some of them to another microsecond than `instant` does.
-Instant = Annotated[datetime, BeforeValidator(_as_instant)]
+Instant = Annotated[datetime, BeforeValidator(_convert_instant)]
 # Estimates are not exact enough for more digits.
-RoundedSeconds = Annotated[float, AfterValidator(_round)]
+RoundedSeconds = Annotated[float, AfterValidator(_round_seconds)]
 
 
 class QuotaOut(Wire):
@@ -117,13 +119,13 @@ class QuotaOut(Wire):
     renews_at: Instant | None
 
     @classmethod
-    def of_standing(cls, standing: Standing) -> Self:
-        number = standing.quota.number
+    def from_standing(cls, standing: QuotaStatus) -> Self:
+        number = standing.quota.to_json_number
         return cls(
             quota=standing.quota,
             of=standing.of,
             limit=number(standing.limit),
             used=number(standing.used),
-            left=number(standing.left),
+            left=number(standing.remaining),
             renews_at=standing.renews_at,
         )

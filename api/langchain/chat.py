@@ -13,15 +13,15 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import Field
 
 from api.answers.event_schemas import AnswerEvent, DeltaOut
-from api.answers.forms import Cited
+from api.answers.forms import CitedSpan
 from api.answers.schemas import AnswerOut, CitationOut, MessageIn, QuestionIn
 from api.langchain.connection import Connection
-from api.openai.annotations import extension, marked
-from api.openai.inert import Inert, inert
+from api.openai.annotations import build_extension, iter_markers
+from api.openai.inert import MarkdownNeutralizer, neutralize_markdown
 
 _PROVIDER = "leadline"
 # What of an answer is the message's `response_metadata`, besides its citations.
-_METADATA = {"id", "conversation", "status", "strategy", "reasons", "notes", "sentences", "coverage", "finished"}
+_METADATA_FIELDS = {"id", "conversation", "status", "strategy", "reasons", "notes", "sentences", "coverage", "finished"}
 
 
 class ChatLeadline(Connection, BaseChatModel):
@@ -61,7 +61,7 @@ class ChatLeadline(Connection, BaseChatModel):
         **kwargs: Any,  # noqa: ANN401 - members of a question's body
     ) -> ChatResult:
         with self.client() as client:
-            return _result(client.answer(self._question(messages, stop), **self._members(kwargs)))
+            return _to_result(client.answer(self._build_question(messages, stop), **self._build_members(kwargs)))
 
     async def _agenerate(
         self,
@@ -71,7 +71,7 @@ class ChatLeadline(Connection, BaseChatModel):
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatResult:
         async with self.async_client() as client:
-            return _result(await client.answer(self._question(messages, stop), **self._members(kwargs)))
+            return _to_result(await client.answer(self._build_question(messages, stop), **self._build_members(kwargs)))
 
     def _stream(
         self,
@@ -80,10 +80,10 @@ class ChatLeadline(Connection, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> Iterator[ChatGenerationChunk]:
-        question, written = self._question(messages, stop), Inert()
-        with self.client() as client, client.stream_answer(question, **self._members(kwargs)) as events:
+        question, written = self._build_question(messages, stop), MarkdownNeutralizer()
+        with self.client() as client, client.stream_answer(question, **self._build_members(kwargs)) as events:
             for event in events:
-                for chunk in _chunks(event, written):
+                for chunk in _iter_chunks(event, written):
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -95,19 +95,19 @@ class ChatLeadline(Connection, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> AsyncIterator[ChatGenerationChunk]:
-        question, written = self._question(messages, stop), Inert()
-        members = self._members(kwargs)
+        question, written = self._build_question(messages, stop), MarkdownNeutralizer()
+        members = self._build_members(kwargs)
         async with self.async_client() as client, client.stream_answer(question, **members) as events:
             async for event in events:
-                for chunk in _chunks(event, written):
+                for chunk in _iter_chunks(event, written):
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
 
-    def _members(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _build_members(self, given: Mapping[str, Any]) -> dict[str, Any]:
         return {**self.ask_kwargs, **{name: value for name, value in given.items() if name != "stream"}}
 
-    def _question(self, messages: Sequence[BaseMessage], stop: list[str] | None) -> QuestionIn:
+    def _build_question(self, messages: Sequence[BaseMessage], stop: list[str] | None) -> QuestionIn:
         """Return the conversation up to its last message by a person. Raises `ValueError` if there is none."""
         if stop:
             raise ValueError("Answers with citations cannot be cut at a stop sequence: leave `stop` out.")
@@ -118,19 +118,21 @@ class ChatLeadline(Connection, BaseChatModel):
             raise ValueError("There is no message by a person with text: add a HumanMessage.")
         if len(said) == 1:
             return QuestionIn(question=str(said[0].text))
-        return QuestionIn(messages=[_turn(each) for each in said])
+        return QuestionIn(messages=[_to_message(each) for each in said])
 
 
-def _turn(message: BaseMessage) -> MessageIn:
+def _to_message(message: BaseMessage) -> MessageIn:
     return MessageIn(role="user" if isinstance(message, HumanMessage) else "assistant", content=str(message.text))
 
 
-def _result(answer: AnswerOut) -> ChatResult:
-    message = AIMessage(inert(answer.text), response_metadata=_metadata(answer), usage_metadata=_usage(answer))
+def _to_result(answer: AnswerOut) -> ChatResult:
+    message = AIMessage(
+        neutralize_markdown(answer.text), response_metadata=_build_metadata(answer), usage_metadata=_to_usage(answer)
+    )
     return ChatResult(generations=[ChatGeneration(message=message)])
 
 
-def _chunks(event: AnswerEvent, written: Inert) -> Iterator[ChatGenerationChunk]:
+def _iter_chunks(event: AnswerEvent, written: MarkdownNeutralizer) -> Iterator[ChatGenerationChunk]:
     """Yield what of an event is the message's: its text as it comes, and at the end what it rests on."""
     if isinstance(event, DeltaOut):
         text = written.feed(event.text)
@@ -138,46 +140,46 @@ def _chunks(event: AnswerEvent, written: Inert) -> Iterator[ChatGenerationChunk]
             yield ChatGenerationChunk(message=AIMessageChunk(content=text))
     elif isinstance(event, AnswerOut):
         last = AIMessageChunk(
-            content=written.end(),
-            response_metadata=_metadata(event),
-            usage_metadata=_usage(event),
+            content=written.finish(),
+            response_metadata=_build_metadata(event),
+            usage_metadata=_to_usage(event),
             chunk_position="last",
         )
         yield ChatGenerationChunk(message=last)
 
 
-def _metadata(answer: AnswerOut) -> dict[str, Any]:
+def _build_metadata(answer: AnswerOut) -> dict[str, Any]:
     return {
         "model_provider": _PROVIDER,
         "model_name": _PROVIDER,
         "finish_reason": "stop" if answer.finished else "length",
         "citations": [each.model_dump(mode="json") for each in answer.citations],
-        **answer.model_dump(mode="json", include=_METADATA),
+        **answer.model_dump(mode="json", include=_METADATA_FIELDS),
     }
 
 
-def _usage(answer: AnswerOut) -> UsageMetadata:
+def _to_usage(answer: AnswerOut) -> UsageMetadata:
     read, written = answer.usage.prompt_tokens, answer.usage.completion_tokens
     return UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)
 
 
-def _content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
+def _build_content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
     """Return the text as a standard block whose annotations are the citations of its markers."""
     text = str(message.text)
     cited = [CitationOut.model_validate(each) for each in message.response_metadata.get("citations", ())]
     annotations: list[blocks.Annotation] = [
         blocks.create_citation(
-            url=Cited(each.document_id, each.start, each.end).address,
+            url=CitedSpan(each.document_id, each.start, each.end).address,
             title=each.title,
             start_index=start,
             end_index=end,
             cited_text=each.quote,
             id=f"citation_{start}",
-            **extension(each),
+            **build_extension(each),
         )
-        for start, end, each in marked(text, cited)
+        for start, end, each in iter_markers(text, cited)
     ]
     return [blocks.TextContentBlock(type="text", text=text, annotations=annotations)] if text else []
 
 
-register_translator(_PROVIDER, _content_blocks, _content_blocks)
+register_translator(_PROVIDER, _build_content_blocks, _build_content_blocks)

@@ -14,7 +14,7 @@ from api.client import AsyncClient, Client
 from api.client.connections import DEFAULT_URL
 
 
-def _own_key() -> SecretStr | None:
+def _read_api_key() -> SecretStr | None:
     key = os.environ.get("LEADLINE_API_KEY")
     return SecretStr(key) if key else None
 
@@ -29,7 +29,7 @@ class Connection(BaseModel):
     model_config = ConfigDict(arbitrary_types_allowed=True, ignored_types=(cached_property,))
 
     url: str = Field(default_factory=lambda: os.environ.get("LEADLINE_URL") or DEFAULT_URL)
-    api_key: SecretStr | None = Field(default_factory=_own_key)
+    api_key: SecretStr | None = Field(default_factory=_read_api_key)
     timeout_seconds: float = Field(30.0, gt=0)
     max_retries: int = Field(2, ge=0)
     http_client: httpx.Client | None = Field(None, exclude=True, repr=False)

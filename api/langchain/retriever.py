@@ -18,7 +18,18 @@ _DESCRIPTION = (
     "Searches the documents for passages about a query, by words and by meaning. Each passage comes with the title of "
     "its document and, if its file has pages, slides or sheets, its place there."
 )
-_WHERE = {"start", "end", "page", "place", "table_header", "title", "heading_path", "collection", "rank", "score"}
+_LOCATION_FIELDS = {
+    "start",
+    "end",
+    "page",
+    "place",
+    "table_header",
+    "title",
+    "heading_path",
+    "collection",
+    "rank",
+    "score",
+}
 
 
 class LeadlineRetriever(Connection, BaseRetriever):
@@ -48,7 +59,7 @@ class LeadlineRetriever(Connection, BaseRetriever):
         **kwargs: Any,  # noqa: ANN401 - members of a search's body
     ) -> list[Document]:
         with self.client() as client:
-            return _documents(client.search(query, **self._members(kwargs)))
+            return _to_documents(client.search(query, **self._build_members(kwargs)))
 
     async def _aget_relevant_documents(
         self,
@@ -58,9 +69,9 @@ class LeadlineRetriever(Connection, BaseRetriever):
         **kwargs: Any,  # noqa: ANN401 - members of a search's body
     ) -> list[Document]:
         async with self.async_client() as client:
-            return _documents(await client.search(query, **self._members(kwargs)))
+            return _to_documents(await client.search(query, **self._build_members(kwargs)))
 
-    def _members(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _build_members(self, given: Mapping[str, Any]) -> dict[str, Any]:
         members = {**self.search_kwargs, **given}
         return {"top_k": members.pop("k", self.k), **members}
 
@@ -74,15 +85,15 @@ def search_tool(
     )
 
 
-def _documents(found: SearchOut) -> list[Document]:
-    return [Document(page_content=hit.text, id=hit.chunk, metadata=_where(hit)) for hit in found.hits]
+def _to_documents(found: SearchOut) -> list[Document]:
+    return [Document(page_content=hit.text, id=hit.chunk, metadata=_build_metadata(hit)) for hit in found.hits]
 
 
-def _where(hit: HitOut) -> dict[str, Any]:
+def _build_metadata(hit: HitOut) -> dict[str, Any]:
     place = f", {hit.place}" if hit.place else ""
     return {
         "source": f"{hit.title}{place}, characters {hit.start} to {hit.end}",
         "document_id": hit.document,
         "version_id": hit.version,
-        **hit.model_dump(include=_WHERE),
+        **hit.model_dump(include=_LOCATION_FIELDS),
     }

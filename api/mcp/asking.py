@@ -14,13 +14,13 @@ from starlette.requests import Request
 from api.admission.admission import PLACE
 from api.admission.current_caller import CurrentCaller
 from api.admission.services import Services
-from api.answers.answer_work import AnswerWork, begin_run
-from api.answers.asking import Asking, require_collections
+from api.answers.answer_work import AnswerWork, start_run
+from api.answers.asking import CallerQuestion, require_collections
 from api.answers.schemas import QuestionIn
 from api.http import sse
-from api.mcp.places import Places
+from api.mcp.places import Capacity
 from api.mcp.schemas import AskArguments, AskedOut, CancelArguments, RunArguments
-from api.runs.routes import shown_run
+from api.runs.routes import build_run_out
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.answers.run_records import Run
 from rlm.events import Checking, Condensed, Delta, Event, Planned, Reading, Retrieved, Routed, Working
@@ -29,106 +29,112 @@ from rlm.requests import StrategyName
 Context = ServerRequestContext[Any, Request]
 
 
-class _TakesLong(Exception):
+class _TakesLongError(Exception):
     """The question was routed to a strategy that takes minutes."""
 
 
-async def ask(served: Services, caller: Principal, asked: AskArguments, context: Context, places: Places) -> AskedOut:
+async def ask(served: Services, caller: Principal, asked: AskArguments, context: Context, places: Capacity) -> AskedOut:
     """Answer, or begin a run. The work ends when the client closes the connection; a run's goes on."""
     await run_in_threadpool(require_collections, served, caller, asked.collections)
-    asking = await run_in_threadpool(Asking, served, caller, _question(asked))
+    asking = await run_in_threadpool(CallerQuestion, served, caller, _build_question(asked))
     if not asked.background:
-        request = _request(context)
+        request = _require_request(context)
         request.scope[PLACE].leave()  # an answer has a thread of its own
         work = AnswerWork(request, served, caller, places.threads, asking)
-        with suppress(_TakesLong):
+        with suppress(_TakesLongError):
             async with _Progress(context) as progress:
-                answer = await work.waited_for(partial(_seen, progress.tell, may_wait=asked.background is False))
+                answer = await work.wait_for_answer(
+                    partial(_report_event, progress.report, may_wait=asked.background is False)
+                )
             if answer is None:
                 raise asyncio.CancelledError  # nobody is there to be told
-            return AskedOut.answered(answer)
+            return AskedOut.from_answer(answer)
         asked = asked.model_copy(update={"strategy": StrategyName.RECURSIVE})
-    run = await run_in_threadpool(_begin, served, caller, _question(asked))
-    return await run_in_threadpool(_shown, served, caller, run)
+    run = await run_in_threadpool(_start_run, served, caller, _build_question(asked))
+    return await run_in_threadpool(_to_wire, served, caller, run)
 
 
-async def run(served: Services, caller: Principal, asked: RunArguments, context: Context, places: Places) -> AskedOut:
+async def show_run(
+    served: Services, caller: Principal, asked: RunArguments, context: Context, places: Capacity
+) -> AskedOut:
     """Say how far a run is, and its answer once there is one; `wait_seconds` waits for its end."""
-    found = await run_in_threadpool(served.answers.runs.run, caller.tenant_id, asked.run, caller.sees_only)
+    found = await run_in_threadpool(served.answers.runs.load_run, caller.tenant_id, asked.run, caller.visible_owner)
     if asked.wait_seconds and not found.ended:
-        request = _request(context)
-        current = CurrentCaller.of(request, caller, Scope.READ)
-        await request.scope[PLACE].trade(places.streams)
-        found = await _ended(served, found, current, time.monotonic() + asked.wait_seconds)
-        caller = await current.find()
-    return await run_in_threadpool(_shown, served, caller, found)
+        request = _require_request(context)
+        current = CurrentCaller.from_request(request, caller, Scope.READ)
+        await request.scope[PLACE].move_to(places.streams)
+        found = await _wait_for_end(served, found, current, time.monotonic() + asked.wait_seconds)
+        caller = await current.refresh()
+    return await run_in_threadpool(_to_wire, served, caller, found)
 
 
-def cancel(served: Services, caller: Principal, asked: CancelArguments) -> AskedOut:
-    return _shown(served, caller, served.answers.runs.cancel(caller.tenant_id, asked.run, caller.sees_only))
+def cancel_run(served: Services, caller: Principal, asked: CancelArguments) -> AskedOut:
+    return _to_wire(served, caller, served.answers.runs.cancel(caller.tenant_id, asked.run, caller.visible_owner))
 
 
-async def _ended(served: Services, found: Run, current: CurrentCaller, deadline: float) -> Run:
+async def _wait_for_end(served: Services, found: Run, current: CurrentCaller, deadline: float) -> Run:
     """Wait for a run's end, or until the deadline. Raises as soon as the caller may not see the run any more."""
     changed = asyncio.Event()
-    with served.events.feed.watch(found.tenant_id, found.id, sse.waker(changed)):
+    with served.events.feed.watch(found.tenant_id, found.id, sse.build_waker(changed)):
         while not found.ended and served.accepting and (left := deadline - time.monotonic()) > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):
-                    await sse.until(changed, lambda: served.accepting)
+                    await sse.wait_for_change(changed, lambda: served.accepting)
             changed.clear()
-            caller = await current.find()
-            found = await run_in_threadpool(served.answers.runs.run, caller.tenant_id, found.id, caller.sees_only)
+            caller = await current.refresh()
+            found = await run_in_threadpool(
+                served.answers.runs.load_run, caller.tenant_id, found.id, caller.visible_owner
+            )
     return found
 
 
-def _question(asked: AskArguments) -> QuestionIn:
+def _build_question(asked: AskArguments) -> QuestionIn:
     same = ("question", "collections", "documents", "filters", "strategy", "conversation", "budget", "confirm")
     return QuestionIn(**{name: getattr(asked, name) for name in same})
 
 
-def _begin(served: Services, caller: Principal, question: QuestionIn) -> Run:
-    return begin_run(served, caller, question, Asking(served, caller, question))
+def _start_run(served: Services, caller: Principal, question: QuestionIn) -> Run:
+    return start_run(served, caller, question, CallerQuestion(served, caller, question))
 
 
-def _shown(served: Services, caller: Principal, found: Run) -> AskedOut:
-    return AskedOut.of(shown_run(served, caller, found))
+def _to_wire(served: Services, caller: Principal, found: Run) -> AskedOut:
+    return AskedOut.from_run(build_run_out(served, caller, found))
 
 
-def _request(context: Context) -> Request:
+def _require_request(context: Context) -> Request:
     if context.request is None:
         raise RuntimeError("tools are called over HTTP alone")
     return context.request
 
 
-def _seen(tell: Callable[[str], None], event: Event, *, may_wait: bool) -> None:
+def _report_event(tell: Callable[[str], None], event: Event, *, may_wait: bool) -> None:
     """Tell of an event. Raises `_TakesLong` where the question became one for a run."""
     if isinstance(event, Routed) and event.strategy == StrategyName.RECURSIVE and not may_wait:
-        raise _TakesLong
-    if words := _words(event):
+        raise _TakesLongError
+    if words := _describe_event(event):
         tell(words)
 
 
-def _words(event: Event) -> str:
+def _describe_event(event: Event) -> str:
     match event:
         case Condensed(question):
             return f"Asking: {question}"
         case Routed(strategy, _, estimate):
             return f"Answering by {strategy}{f', about {estimate}' if estimate else ''}"
         case Retrieved(passages, query):
-            return f"Found {_counted(len(passages), 'passage')} for: {query}"
+            return f"Found {_format_count(len(passages), 'passage')} for: {query}"
         case Reading(_, passages):
-            return f"Reading {_counted(len(passages), 'passage')}"
+            return f"Reading {_format_count(len(passages), 'passage')}"
         case Planned(steps, _):
             return " ".join(steps)
         case Working(step, done, total):
             return f"{step}: {done} of {total}"
         case Checking(sentences):
-            return f"Checking {_counted(sentences, 'sentence')}"
+            return f"Checking {_format_count(sentences, 'sentence')}"
     return "" if isinstance(event, Delta) else type(event).__name__
 
 
-def _counted(number: int, what: str) -> str:
+def _format_count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
@@ -140,12 +146,12 @@ class _Progress:
         self._loop = asyncio.get_running_loop()
         self._told: asyncio.Queue[str] = asyncio.Queue()
 
-    def tell(self, words: str) -> None:
+    def report(self, words: str) -> None:
         with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._told.put_nowait, words)
 
     async def __aenter__(self) -> "_Progress":
-        self._reporting = asyncio.create_task(self._report())
+        self._reporting = asyncio.create_task(self._send_reports())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -153,7 +159,7 @@ class _Progress:
         with suppress(asyncio.CancelledError):
             await self._reporting
 
-    async def _report(self) -> None:
+    async def _send_reports(self) -> None:
         number = 0
         while True:
             words, number = await self._told.get(), number + 1

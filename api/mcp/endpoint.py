@@ -11,14 +11,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.admission.admission import Identify
 from api.admission.services import Services
 from api.http.problems import ApiError
-from api.mcp.places import PATH, Places
+from api.mcp.places import PATH, Capacity
 from api.settings.settings import Settings
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel.server import Server
 
 METADATA_PATH = f"/.well-known/oauth-protected-resource{PATH}"
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class UnknownHostError(ApiError):
@@ -35,25 +35,25 @@ class UnknownHostError(ApiError):
 class Endpoint:
     """An ASGI application for the one path of the protocol; its server is made for the first request, and runs on."""
 
-    def __init__(self, services: Services, identify: Identify, places: Places) -> None:
-        self._hosts = allowed_hosts(services.settings)
+    def __init__(self, services: Services, identify: Identify, places: Capacity) -> None:
+        self._hosts = list_allowed_hosts(services.settings)
         self._made_of = services, identify, places
         self._made: tuple[Server[dict[str, object]], ASGIApp] | None = None
         self._begun: asyncio.Future[ASGIApp] | None = None
         self._running: asyncio.Task[None] | None = None
 
-    def make(self) -> "tuple[Server[dict[str, object]], ASGIApp]":
+    def ensure_application(self) -> "tuple[Server[dict[str, object]], ASGIApp]":
         """Return the SDK's server and its application. The SDK is imported here: that takes half a second."""
         if self._made is None:
-            from api.mcp.protocol import make_application
+            from api.mcp.protocol import build_application
 
-            self._made = make_application(*self._made_of)
+            self._made = build_application(*self._made_of)
         return self._made
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # guard: mcp-known-host
         self._require_known_host(scope)
-        application = await self._begin()
+        application = await self._ensure_running()
         await application(scope, receive, send)
 
     def _require_known_host(self, scope: Scope) -> None:
@@ -66,16 +66,16 @@ class Endpoint:
         if origin and urlsplit(origin).hostname not in self._hosts:
             raise UnknownHostError(f"{origin[:100]!r} is no site of this service.")
 
-    async def _begin(self) -> ASGIApp:
+    async def _ensure_running(self) -> ASGIApp:
         """Run the server's tasks in one of their own, which the end of the event loop ends."""
         if self._begun is None:
             self._begun = asyncio.get_running_loop().create_future()
-            self._running = asyncio.create_task(self._run(self._begun))
+            self._running = asyncio.create_task(self._run_server(self._begun))
         return await asyncio.shield(self._begun)
 
-    async def _run(self, begun: "asyncio.Future[ASGIApp]") -> None:
+    async def _run_server(self, begun: "asyncio.Future[ASGIApp]") -> None:
         try:
-            server, application = await asyncio.to_thread(self.make)
+            server, application = await asyncio.to_thread(self.ensure_application)
         except Exception as error:  # noqa: BLE001 - it is raised in each request
             begun.set_exception(error)
             return
@@ -86,9 +86,9 @@ class Endpoint:
 
 def install(app: FastAPI, services: Services, identify: Identify) -> None:
     """Add the route, and the metadata that leads clients to the identity provider, if there is one."""
-    endpoint = Endpoint(services, identify, Places(app.state.answer_threads, app.state.streams))
+    endpoint = Endpoint(services, identify, Capacity(app.state.answer_threads, app.state.streams))
     if services.settings.mcp_state_keys is not None:
-        endpoint.make()  # wrong keys keep the service from starting
+        endpoint.ensure_application()  # wrong keys keep the service from starting
     app.router.routes.append(Route(PATH, endpoint, methods=["POST"], include_in_schema=False))
     public = services.settings.public_url
     if services.settings.oidc_issuer is not None and public is not None:
@@ -96,8 +96,8 @@ def install(app: FastAPI, services: Services, identify: Identify) -> None:
         app.router.routes.append(Route(METADATA_PATH, endpoint, methods=["GET"], include_in_schema=False))
 
 
-def allowed_hosts(settings: Settings) -> frozenset[str]:
+def list_allowed_hosts(settings: Settings) -> frozenset[str]:
     """Return the host names under which the endpoint answers."""
     public = urlsplit(settings.public_url or "").hostname
     further = (each.strip().lower() for each in settings.mcp_hosts.split(","))
-    return _LOOPBACK | {each for each in (public, *further) if each}
+    return _LOOPBACK_HOSTS | {each for each in (public, *further) if each}

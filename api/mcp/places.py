@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from api.admission.turns import Turns
+from api.admission.turns import TenantSlots
 from api.http.threads import AnswerThreads
 
 PATH = "/mcp"
 
 
 @dataclass(frozen=True)
-class Places:
+class Capacity:
     """Where answers are made in this process, and where long waits are counted."""
 
     threads: AnswerThreads
-    streams: Turns
+    streams: TenantSlots

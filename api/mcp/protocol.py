@@ -9,8 +9,8 @@ from starlette.types import ASGIApp
 
 from api.admission.admission import Identify
 from api.admission.services import Services
-from api.mcp.places import PATH, Places
-from api.mcp.server import make_server
+from api.mcp.places import PATH, Capacity
+from api.mcp.server import build_server
 from api.settings.settings import Settings
 from ingest.storage.accounts.records import Principal
 
@@ -23,30 +23,30 @@ class KeyVerifier(TokenVerifier):
 
     async def verify_token(self, token: str) -> AccessToken | None:
         caller = await self._identify(token)
-        return None if caller is None else _access(token, caller)
+        return None if caller is None else _build_access_token(token, caller)
 
 
-def make_application(
-    services: Services, identify: Identify, places: Places
+def build_application(
+    services: Services, identify: Identify, places: Capacity
 ) -> tuple[Server[dict[str, object]], ASGIApp]:
     """Make the server, whose session manager runs, and its application.
 
     Each request stands alone, at both dates of the protocol, so that any replica can answer it.
     """
     settings = services.settings
-    server = make_server(services, places)
+    server = build_server(services, places)
     return server, server.streamable_http_app(
         streamable_http_path=PATH,
         stateless_http=True,
         max_request_body_size=settings.max_body_bytes,
         # Hosts are checked by the endpoint, with an error that says what to set.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
-        auth=auth_settings(settings),
+        auth=build_auth_settings(settings),
         token_verifier=KeyVerifier(identify),
     )
 
 
-def auth_settings(settings: Settings) -> AuthSettings:
+def build_auth_settings(settings: Settings) -> AuthSettings:
     """Return what the SDK is told of authorization; without a provider it announces none."""
     public, issuer = settings.public_url, settings.oidc_issuer
     announced = public is not None and issuer is not None
@@ -57,7 +57,7 @@ def auth_settings(settings: Settings) -> AuthSettings:
     )
 
 
-def _access(token: str, caller: Principal) -> AccessToken:
+def _build_access_token(token: str, caller: Principal) -> AccessToken:
     return AccessToken(
         token=token,
         client_id=caller.key_id or caller.owner,

@@ -6,8 +6,8 @@ from base64 import b64decode
 from api.admission.services import Services
 from api.answers.asking import require_collections
 from api.documents import multipart
-from api.documents.content_routes import shown_version
-from api.documents.content_schemas import OutlineEntryOut, outline_entries
+from api.documents.content_routes import require_active_version
+from api.documents.content_schemas import OutlineEntryOut, build_outline
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError
 from api.mcp.schemas import (
@@ -27,11 +27,11 @@ from api.mcp.schemas import (
 )
 from ingest.intake import UploadRequest
 from ingest.storage.accounts.records import Principal
-from ingest.storage.documents.listing import DocumentFilter, ListPlace
+from ingest.storage.documents.listing import DocumentFilter, ListingCursor
 from ingest.storage.documents.metadata import require_metadata
 from ingest.storage.documents.records import ListOrder
 from ingest.storage.queue.records import PRIORITIES, JobKind
-from ingest.storage.texts.normalize import visible
+from ingest.storage.texts.normalize import remove_invisible
 from retrieval.search.requests import SearchRequest
 
 
@@ -49,17 +49,19 @@ def search(served: Services, caller: Principal, asked: SearchArguments) -> Passa
     )
     found = served.asking.searcher.search(request)
     is_reranked = found.reranked is not None and not found.reranked.failure
-    unreadable = [visible(each.title) for each in found.unreadable]
-    return PassagesOut(passages=[PassageOut.of(hit) for hit in found.hits], reranked=is_reranked, unreadable=unreadable)
+    unreadable = [remove_invisible(each.title) for each in found.unreadable]
+    return PassagesOut(
+        passages=[PassageOut.from_hit(hit) for hit in found.hits], reranked=is_reranked, unreadable=unreadable
+    )
 
 
 def read(served: Services, caller: Principal, asked: ReadArguments) -> TextOut:
     """Read a span, a page or a section. Raises `BadRequestError` for one that is not there."""
-    document = served.documents.catalog.document(caller.tenant_id, asked.document, readers=caller.readers)
-    version = shown_version(served, caller, asked.document, asked.version)
-    text = served.contents.texts.map(version)
+    document = served.documents.catalog.load_document(caller.tenant_id, asked.document, readers=caller.readers)
+    version = require_active_version(served, caller, asked.document, asked.version)
+    text = served.contents.texts.load_map(version)
     if asked.page is not None or asked.section is not None:
-        part = _part(outline_entries(text.layout, text.characters, ()), asked)
+        part = _require_part(build_outline(text.layout, text.characters, ()), asked)
         begin, end = max(part.start, asked.start or 0), part.end  # `start` goes on in a long page or section
     else:
         begin, end = asked.start or 0, text.characters
@@ -68,17 +70,17 @@ def read(served: Services, caller: Principal, asked: ReadArguments) -> TextOut:
     return TextOut(
         document=document.id,
         version=version,
-        title=visible(document.title or document.name),
+        title=remove_invisible(document.title or document.name),
         place=served.asking.searcher.locate(version, begin, stop).words if begin < stop else "",
         start=begin,
         end=max(begin, stop),
-        text=visible(served.contents.texts.read(version, begin, stop)),
+        text=remove_invisible(served.contents.texts.read(version, begin, stop)),
         next_start=stop if stop < end else None,
         characters=text.characters,
     )
 
 
-def _part(entries: list[OutlineEntryOut], asked: ReadArguments) -> OutlineEntryOut:
+def _require_part(entries: list[OutlineEntryOut], asked: ReadArguments) -> OutlineEntryOut:
     if asked.section is not None:
         wanted = " ".join(asked.section.split()).casefold()
         found = [each for each in entries if each.kind == "heading" and each.title.casefold() == wanted]
@@ -96,10 +98,10 @@ def _part(entries: list[OutlineEntryOut], asked: ReadArguments) -> OutlineEntryO
     )
 
 
-def outline(served: Services, caller: Principal, asked: OutlineArguments) -> OutlineOut:
-    version = shown_version(served, caller, asked.document, None)
-    text = served.contents.texts.map(version)
-    entries = outline_entries(text.layout, text.characters, served.contents.tables.tables(version))
+def read_outline(served: Services, caller: Principal, asked: OutlineArguments) -> OutlineOut:
+    version = require_active_version(served, caller, asked.document, None)
+    text = served.contents.texts.load_map(version)
+    entries = build_outline(text.layout, text.characters, served.contents.tables.load_tables(version))
     begin = decode_cursor(asked.cursor)
     end = begin + asked.limit
     return OutlineOut(
@@ -110,20 +112,20 @@ def outline(served: Services, caller: Principal, asked: OutlineArguments) -> Out
 def list_documents(served: Services, caller: Principal, asked: ListArguments) -> DocumentsOut:
     require_collections(served, caller, [asked.collection] if asked.collection else [])
     wanted = DocumentFilter(collection=asked.collection, named=asked.named)
-    after, limit = ListPlace(decode_cursor(asked.cursor)), asked.limit + 1
-    found = served.documents.catalog.listing.page(
+    after, limit = ListingCursor(decode_cursor(asked.cursor)), asked.limit + 1
+    found = served.documents.catalog.listing.list_page(
         caller.tenant_id, wanted, caller.readers, order=ListOrder.NEWEST, after=after, limit=limit
     )
     page = [document for document, _ in found[: asked.limit]]
-    totals = [] if asked.cursor else served.accounts.grants.collections(caller.tenant_id)
+    totals = [] if asked.cursor else served.accounts.grants.list_collections(caller.tenant_id)
     return DocumentsOut(
-        documents=[ListedDocumentOut.of(document) for document in page],
+        documents=[ListedDocumentOut.from_document(document) for document in page],
         collections=[
             ListedCollectionOut(
-                collection=each.name, title=each.title and visible(each.title), documents=each.documents
+                collection=each.name, title=each.title and remove_invisible(each.title), documents=each.documents
             )
             for each in totals
-            if caller.collections.may_read(each.name)
+            if caller.collections.can_read(each.name)
         ],
         next_cursor=encode_cursor(page[-1].sequence) if len(found) > asked.limit else None,
     )
@@ -139,20 +141,20 @@ def upload(served: Services, caller: Principal, asked: UploadArguments) -> Uploa
         priority=PRIORITIES[asked.priority],
         key_id=caller.key_id or "",
         owner=caller.owner,
-        readers=None if asked.readers is None else multipart.readers(asked.readers, caller.readers),
+        readers=None if asked.readers is None else multipart.check_readers(asked.readers, caller.readers),
         sender=caller.readers,
         collections=caller.collections,
     )
     with served.work.intake.receive(request) as receiving:
-        receiving.write(_content(asked))
+        receiving.write(_decode_content(asked))
         accepted = receiving.accept()
     served.work.doorbell.ring(JobKind.INGEST)
-    listed = ListedDocumentOut.of(accepted.document)
+    listed = ListedDocumentOut.from_document(accepted.document)
     kept = f"These bytes were there with other {' and '.join(accepted.kept)}, which stay." if accepted.kept else None
     return UploadedFileOut(**listed.model_dump(), duplicate=not accepted.created, hint=kept)
 
 
-def _content(asked: UploadArguments) -> bytes:
+def _decode_content(asked: UploadArguments) -> bytes:
     if (asked.text is None) == (asked.base64 is None):
         raise BadRequestError("An upload has either `text` or `base64`.", hint="Send one of them.")
     if asked.text is not None:

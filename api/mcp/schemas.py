@@ -10,10 +10,10 @@ from api.answers.schemas import AnswerOut, BudgetIn, CitationOut, CoverageOut, S
 from api.documents.content_schemas import OutlineEntryOut
 from api.documents.schemas import DocumentOut, Reason
 from api.http.wire import Wire
-from api.openai.annotations import shown_text
+from api.openai.annotations import build_safe_text
 from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.records import Document, VersionState
-from ingest.storage.texts.normalize import visible
+from ingest.storage.texts.normalize import remove_invisible
 from retrieval.search.requests import MAX_QUERY_CHARS
 from retrieval.search.search import Hit
 from rlm.requests import StrategyName
@@ -39,7 +39,7 @@ Filters = Annotated[
     ),
 ]
 DocumentId = Annotated[str, Field(max_length=64, description="A document's id, as `search` and `list` return it.")]
-Visible = Annotated[str, AfterValidator(visible)]
+Visible = Annotated[str, AfterValidator(remove_invisible)]
 Cursor = Annotated[str | None, Field(None, description="`next_cursor` of the page before.")]
 
 
@@ -75,7 +75,7 @@ class PassageOut(Wire):
     score: float
 
     @classmethod
-    def of(cls, hit: Hit) -> Self:
+    def from_hit(cls, hit: Hit) -> Self:
         return cls.from_records(hit.passage, hit)
 
 
@@ -169,8 +169,8 @@ class ListedDocumentOut(Wire):
     created_at: datetime
 
     @classmethod
-    def of(cls, document: Document) -> Self:
-        return cls.from_records(DocumentOut.of(document))
+    def from_document(cls, document: Document) -> Self:
+        return cls.from_records(DocumentOut.from_document(document))
 
 
 class ListedCollectionOut(Wire):
@@ -278,9 +278,9 @@ class CheckedAnswerOut(Wire):
     dollars: float | None
 
     @classmethod
-    def of(cls, answer: AnswerOut) -> Self:
+    def from_answer(cls, answer: AnswerOut) -> Self:
         # guard: mcp-inert-answers
-        text = shown_text(answer)
+        text = build_safe_text(answer)
         return cls.from_records(
             answer,
             text=text,
@@ -302,19 +302,19 @@ class AskedOut(Wire):
     failure: Reason | None
 
     @classmethod
-    def answered(cls, answer: AnswerOut) -> "AskedOut":
+    def from_answer(cls, answer: AnswerOut) -> "AskedOut":
         state: Literal["completed", "partial"] = "completed" if answer.finished else "partial"
-        return cls(state=state, run=None, answer=CheckedAnswerOut.of(answer), progress="", failure=None)
+        return cls(state=state, run=None, answer=CheckedAnswerOut.from_answer(answer), progress="", failure=None)
 
     @classmethod
-    def of(cls, run: RunWithAnswerOut) -> "AskedOut":
+    def from_run(cls, run: RunWithAnswerOut) -> "AskedOut":
         done = run.progress or {}
         parts = [str(done[name]) for name in ("step", "done") if name in done]
         words = ": ".join(parts) + (f" of {done['total']}" if "total" in done else "")
         return cls(
             state=run.state.value,
             run=run.id,
-            answer=None if run.answer is None else CheckedAnswerOut.of(run.answer),
+            answer=None if run.answer is None else CheckedAnswerOut.from_answer(run.answer),
             progress=words or (f"{run.queue_position} before it" if run.queue_position else ""),
             failure=run.failure,
         )

@@ -23,12 +23,12 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
-from api.admission.access import missing_scope
+from api.admission.access import build_missing_scope_error
 from api.admission.services import Services
 from api.http.middleware import CALLER
-from api.http.problems import BadRequestError, problem, sentence_of, wrong_members
+from api.http.problems import BadRequestError, build_problem, format_invalid_members, list_invalid_members
 from api.mcp.asking import Context
-from api.mcp.places import Places
+from api.mcp.places import Capacity
 from api.mcp.tools import INSTRUCTIONS, TOOLS, Tool
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import (
@@ -56,16 +56,16 @@ _ROUTE = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) (/v1/|…)")
 class Tools:
     """The tools over one set of services."""
 
-    def __init__(self, served: Services, places: Places) -> None:
+    def __init__(self, served: Services, places: Capacity) -> None:
         self._served = served
         self._places = places
 
-    async def listing(self, context: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
+    async def list_tools(self, context: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
         """List the tools that the caller's scopes allow."""
-        caller = _caller(context)
-        return ListToolsResult(tools=[tool.described for tool in TOOLS if tool.scope in caller.scopes])
+        caller = _require_caller(context)
+        return ListToolsResult(tools=[tool.definition for tool in TOOLS if tool.scope in caller.scopes])
 
-    async def call(self, context: Context, asked: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
+    async def call_tool(self, context: Context, asked: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         """Call a tool; whatever goes wrong is told as a result."""
         try:
             tool = _TOOLS.get(asked.name)
@@ -73,28 +73,30 @@ class Tools:
                 raise BadRequestError(
                     f"There is no tool {asked.name[:100]!r}.", hint="`tools/list` has those there are."
                 )
-            caller = _caller(context)
+            caller = _require_caller(context)
             # guard: mcp-tool-scopes
             if tool.scope not in caller.scopes:
-                raise missing_scope(tool.scope)
+                raise build_missing_scope_error(tool.scope)
             arguments = tool.takes.model_validate(asked.arguments or {})
             given = await tool.work(self._served, caller, arguments, context, self._places)
         except ValidationError as error:
-            return _failed(f"{sentence_of(wrong_members(error.errors()))} Correct the named arguments.")
+            return _build_error_result(
+                f"{format_invalid_members(list_invalid_members(error.errors()))} Correct the named arguments."
+            )
         except LeadlineError as error:
-            told = problem(error)
-            parts = told["detail"] or told["title"], _hint(error, told["hint"]), f"({told['code']})"
-            return _failed(" ".join(part for part in parts if part))
+            told = build_problem(error)
+            parts = told["detail"] or told["title"], _select_hint(error, told["hint"]), f"({told['code']})"
+            return _build_error_result(" ".join(part for part in parts if part))
         # The last boundary of a tool: its defect must reach the log whole, and the model as a result.
         except Exception:
             log.exception("tool failed", tool=asked.name[:100])
-            return _failed("Leadline failed on this call. Try something else, and report it.")
+            return _build_error_result("Leadline failed on this call. Try something else, and report it.")
         content = given.model_dump(mode="json")
         written = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace").decode()
         return CallToolResult(content=[TextContent(type="text", text=written)], structured_content=content)
 
 
-def make_server(served: Services, places: Places) -> Server[dict[str, object]]:
+def build_server(served: Services, places: Capacity) -> Server[dict[str, object]]:
     """Make the protocol's server. Replicas share `LEADLINE_MCP_STATE_KEYS`, so that one goes on where another asked."""
     tools, keys = Tools(served, places), served.settings.mcp_state_keys
     server: Server[dict[str, object]] = Server(
@@ -103,9 +105,9 @@ def make_server(served: Services, places: Places) -> Server[dict[str, object]]:
         version=version(_NAME),
         instructions=" ".join(INSTRUCTIONS.split()),
         cache_hints={"tools/list": CacheHint(ttl_ms=60_000, scope="private")},  # it depends on the key's scopes
-        get_tool_input_schema=lambda name: _TOOLS[name].described.input_schema if name in _TOOLS else None,
-        on_list_tools=tools.listing,
-        on_call_tool=tools.call,
+        get_tool_input_schema=lambda name: _TOOLS[name].definition.input_schema if name in _TOOLS else None,
+        on_list_tools=tools.list_tools,
+        on_call_tool=tools.call_tool,
     )
     security = (
         RequestStateSecurity.ephemeral()
@@ -116,18 +118,18 @@ def make_server(served: Services, places: Places) -> Server[dict[str, object]]:
     return server
 
 
-def _caller(context: Context) -> Principal:
+def _require_caller(context: Context) -> Principal:
     if context.request is None or CALLER not in context.request.scope:
         raise RuntimeError("a tool is called without anybody who calls it")
     caller: Principal = context.request.scope[CALLER]
     return caller
 
 
-def _hint(error: LeadlineError, hint: str) -> str:
+def _select_hint(error: LeadlineError, hint: str) -> str:
     """Return what a model can do next: by a tool, since it has no routes to call."""
     known = next((_HINTS[kind] for kind in type(error).__mro__ if kind in _HINTS), None)
     return known or " ".join(each for each in _SENTENCE.split(hint) if not _ROUTE.search(each))
 
 
-def _failed(words: str) -> CallToolResult:
+def _build_error_result(words: str) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=words)], is_error=True)

@@ -9,20 +9,20 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from api.answers.forms import Cited
+from api.answers.forms import CitedSpan
 from api.answers.schemas import AnswerOut, CitationOut
-from api.openai.inert import inert
+from api.openai.inert import neutralize_markdown
 from ingest.storage.uploads.records import NamedFile
 
 _MARKER = re.compile(r"\[(\d{1,4})\]")
 
 
-def shown_text(answer: AnswerOut) -> str:
+def build_safe_text(answer: AnswerOut) -> str:
     """Return the answer's text as clients may render it; offsets are those of `answer.text`."""
-    return inert(answer.text)
+    return neutralize_markdown(answer.text)
 
 
-def url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
+def build_url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
     """Return an annotation for each marker in the text, as chat completions have them nested, without `type`."""
     return [
         {
@@ -30,10 +30,10 @@ def url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
             "start_index": start,
             "end_index": end,
             "title": cited.title,
-            "url": base_url.rstrip("/") + Cited(cited.document_id, cited.start, cited.end).address,
-            "leadline": extension(cited),
+            "url": base_url.rstrip("/") + CitedSpan(cited.document_id, cited.start, cited.end).address,
+            "leadline": build_extension(cited),
         }
-        for start, end, cited in marked(answer.text, answer.citations)
+        for start, end, cited in iter_markers(answer.text, answer.citations)
     ]
 
 
@@ -41,21 +41,21 @@ def url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
 CitedFiles = Mapping[str, NamedFile]
 
 
-def response_annotations(answer: AnswerOut, base_url: str, files: CitedFiles | None) -> list[dict[str, Any]]:
+def build_response_annotations(answer: AnswerOut, base_url: str, files: CitedFiles | None) -> list[dict[str, Any]]:
     """Return the annotations of a response: for each marker the address of its span, and with `files` the file."""
     found: list[dict[str, Any]] = []
-    urls = url_citations(answer, base_url)
-    for (_, end, cited), url in zip(marked(answer.text, answer.citations), urls, strict=True):
+    urls = build_url_citations(answer, base_url)
+    for (_, end, cited), url in zip(iter_markers(answer.text, answer.citations), urls, strict=True):
         if files is None:
             found.append({"type": "url_citation", **url})
             continue
-        named = file_of(files, cited)
+        named = get_file(files, cited)
         file = {"type": "file_citation", "file_id": named.id, "filename": named.name, "index": end}
-        found += [{**file, "leadline": extension(cited)}, {"type": "url_citation", **url}]
+        found += [{**file, "leadline": build_extension(cited)}, {"type": "url_citation", **url}]
     return found
 
 
-def marked(text: str, citations: Iterable[CitationOut]) -> Iterator[tuple[int, int, CitationOut]]:
+def iter_markers(text: str, citations: Iterable[CitationOut]) -> Iterator[tuple[int, int, CitationOut]]:
     """Yield the span of each marker in the text with its citation, for documents that may be shown."""
     cited = {each.number: each for each in citations if not each.deleted}
     for marker in _MARKER.finditer(text):
@@ -63,14 +63,25 @@ def marked(text: str, citations: Iterable[CitationOut]) -> Iterator[tuple[int, i
             yield marker.start(), marker.end(), found
 
 
-def file_of(files: CitedFiles, cited: CitationOut) -> NamedFile:
+def get_file(files: CitedFiles, cited: CitationOut) -> NamedFile:
     """Return the file that a citation is of."""
     return files.get(cited.document_id) or NamedFile(cited.document_id, cited.title, {})
 
 
-def extension(cited: CitationOut) -> dict[str, Any]:
+def build_extension(cited: CitationOut) -> dict[str, Any]:
     """Return what of a citation OpenAI's annotations have no place for."""
-    return cited.model_dump(mode="json", include=_MEMBERS)
+    return cited.model_dump(mode="json", include=_EXTENSION_MEMBERS)
 
 
-_MEMBERS = {"number", "document_id", "version_id", "heading_path", "page", "place", "start", "end", "quote", "verified"}
+_EXTENSION_MEMBERS = {
+    "number",
+    "document_id",
+    "version_id",
+    "heading_path",
+    "page",
+    "place",
+    "start",
+    "end",
+    "quote",
+    "verified",
+}

@@ -11,7 +11,7 @@ from api.http.wire import Wire
 from api.openai.models import ChosenModel
 from rlm.requests import StrategyName, check_question
 
-_QUESTION_MESSAGES = 1_000
+_MAX_MESSAGES = 1_000
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _REFUSAL = "refusal"  # what other models answered instead of a text
 
@@ -48,7 +48,7 @@ class OptionsIn(Wire):
     every_record: bool = False
 
 
-def question_of(
+def build_question(
     turns: list[TurnIn], model: ChosenModel, options: OptionsIn | None, *, conversation: str | None = None
 ) -> QuestionIn:
     """Make a question of the messages, of which the last by the user is asked.
@@ -61,8 +61,8 @@ def question_of(
         spoken.pop()
     if not spoken:
         raise BadRequestError("There is no message by the user.", hint="Send one whose `role` is `user`, with text.")
-    check_question(_text(spoken[-1]))
-    said = [MessageIn(role=turn.role, content=text) for turn in spoken if (text := _text(turn)).strip()]
+    check_question(_extract_text(spoken[-1]))
+    said = [MessageIn(role=turn.role, content=text) for turn in spoken if (text := _extract_text(turn)).strip()]
     collections = [model.collection] if model.collection else options.collections
     asked: dict[str, Any] = {
         "collections": collections,
@@ -75,7 +75,7 @@ def question_of(
     }
     if len(said) == 1 or conversation is not None:
         return QuestionIn(question=said[-1].content, conversation=conversation, **asked)
-    return QuestionIn(messages=said[-_QUESTION_MESSAGES:], **asked)
+    return QuestionIn(messages=said[-_MAX_MESSAGES:], **asked)
 
 
 def refuse_tools(tools: list[dict[str, Any]], choice: object) -> None:
@@ -102,7 +102,7 @@ def refuse_form(form: Mapping[str, Any] | None) -> None:
         )
 
 
-def _text(turn: TurnIn) -> str:
+def _extract_text(turn: TurnIn) -> str:
     """Return what a message says. Raises `BadRequestError` for a part that is no text, which would go unread."""
     if isinstance(turn.content, str) or turn.content is None:
         return turn.content or ""

@@ -8,12 +8,12 @@ from typing import Any
 from pydantic import Field
 
 from api.answers.schemas import AnswerOut
-from api.http.problems import openai_error
+from api.http.problems import to_openai_error
 from api.http.sse import DONE
-from api.openai.annotations import shown_text, url_citations
+from api.openai.annotations import build_safe_text, build_url_citations
 from api.openai.asked import Lenient, OptionsIn, TurnIn
-from api.openai.inert import Inert
-from ingest.storage.documents.records import new_work_id
+from api.openai.inert import MarkdownNeutralizer
+from ingest.storage.documents.records import generate_work_id
 from rlm.answers import Answer
 from rlm.events import Completed, Delta, Event
 
@@ -39,78 +39,78 @@ class ChatIn(Lenient):
     leadline: OptionsIn | None = None
 
 
-def completion(answer: AnswerOut, model: str, base_url: str) -> dict[str, Any]:
+def build_completion(answer: AnswerOut, model: str, base_url: str) -> dict[str, Any]:
     """Return an answer as a chat completion; `leadline` is the answer as `GET /v1/answers/{id}` has it."""
-    annotations = _annotations(answer, base_url)
-    message = {"role": "assistant", "content": shown_text(answer), "refusal": None, "annotations": annotations}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(answer)}
+    annotations = _build_annotations(answer, base_url)
+    message = {"role": "assistant", "content": build_safe_text(answer), "refusal": None, "annotations": annotations}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _get_finish_reason(answer)}
     return {
-        **_head(answer.id or new_work_id(), "chat.completion", model),
+        **_build_head(answer.id or generate_work_id(), "chat.completion", model),
         "choices": [choice],
-        "usage": usage(answer),
+        "usage": build_usage(answer),
         "leadline": answer.model_dump(mode="json"),
     }
 
 
-def usage(answer: AnswerOut) -> dict[str, Any]:
+def build_usage(answer: AnswerOut) -> dict[str, Any]:
     """Return the tokens of all the calls behind an answer."""
     read, written = answer.usage.prompt_tokens, answer.usage.completion_tokens
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
-class ChatChunks:
+class ChatChunkWriter:
     """Writes an answer's events as chunks; the last one with content carries its annotations."""
 
     def __init__(
         self, keep: Callable[[Answer], AnswerOut], identifier: str, model: str, base_url: str, *, with_usage: bool
     ) -> None:
         self._keep = keep
-        self._head = _head(identifier, "chat.completion.chunk", model)
+        self._head = _build_head(identifier, "chat.completion.chunk", model)
         self._base_url = base_url
         self._with_usage = with_usage
-        self._inert = Inert()
+        self._inert = MarkdownNeutralizer()
         self._begun = False
 
-    def event(self, happened: Event) -> str:
+    def write_event(self, happened: Event) -> str:
         if isinstance(happened, Delta):
-            return self._content(self._inert.feed(happened.text))
+            return self._write_content(self._inert.feed(happened.text))
         if isinstance(happened, Completed):
-            return self._end(self._keep(happened.answer))
+            return self._write_end(self._keep(happened.answer))
         return ""
 
-    def failed(self, problem: Mapping[str, Any]) -> str:
-        return _data({"error": openai_error(problem)}) + DONE
+    def write_failure(self, problem: Mapping[str, Any]) -> str:
+        return _format_data({"error": to_openai_error(problem)}) + DONE
 
-    def _content(self, text: str) -> str:
+    def _write_content(self, text: str) -> str:
         if not text:
             return ""
         role = {} if self._begun else {"role": "assistant"}
         self._begun = True
-        return self._chunk({**role, "content": text})
+        return self._format_chunk({**role, "content": text})
 
-    def _end(self, answer: AnswerOut) -> str:
-        rest = self._content(self._inert.end())
-        annotations = self._chunk({"annotations": _annotations(answer, self._base_url)})
-        last = self._chunk({}, _finish_reason(answer), leadline=answer.model_dump(mode="json"))
-        used = _data({**self._head, "choices": [], "usage": usage(answer)}) if self._with_usage else ""
+    def _write_end(self, answer: AnswerOut) -> str:
+        rest = self._write_content(self._inert.finish())
+        annotations = self._format_chunk({"annotations": _build_annotations(answer, self._base_url)})
+        last = self._format_chunk({}, _get_finish_reason(answer), leadline=answer.model_dump(mode="json"))
+        used = _format_data({**self._head, "choices": [], "usage": build_usage(answer)}) if self._with_usage else ""
         return rest + annotations + last + used + DONE
 
-    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None, **more: object) -> str:
+    def _format_chunk(self, delta: dict[str, Any], finish_reason: str | None = None, **more: object) -> str:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return _data({**self._head, "choices": [choice], **more})
+        return _format_data({**self._head, "choices": [choice], **more})
 
 
-def _annotations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
-    return [{"type": "url_citation", "url_citation": each} for each in url_citations(answer, base_url)]
+def _build_annotations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
+    return [{"type": "url_citation", "url_citation": each} for each in build_url_citations(answer, base_url)]
 
 
-def _finish_reason(answer: AnswerOut) -> str:
+def _get_finish_reason(answer: AnswerOut) -> str:
     return "stop" if answer.finished else "length"
 
 
-def _head(identifier: str, kind: str, model: str) -> dict[str, Any]:
+def _build_head(identifier: str, kind: str, model: str) -> dict[str, Any]:
     return {"id": f"chatcmpl-{identifier}", "object": kind, "created": int(time.time()), "model": model}
 
 
-def _data(body: Mapping[str, Any]) -> str:
+def _format_data(body: Mapping[str, Any]) -> str:
     return f"data: {json.dumps(body, ensure_ascii=False)}\n\n".encode("utf-8", "replace").decode()

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-_OFFERED = ("/v1/chat", "/v1/models", "/v1/responses", "/v1/files", "/v1/vector_stores")
+_OFFERED_PATHS = ("/v1/chat", "/v1/models", "/v1/responses", "/v1/files", "/v1/vector_stores")
 _ASK = "Ask with POST /v1/responses or POST /v1/chat/completions"
 _NO_MODEL = f"Leadline answers questions from documents, and serves no model of this kind. {_ASK}"
 _BUILT_IN = "Assistants and threads are not offered."
-_INSTEAD: Mapping[str, str] = {
+_ALTERNATIVES: Mapping[str, str] = {
     "/v1/embeddings": "Leadline embeds documents itself and gives no vectors away. Search with POST "
     "/v1/vector_stores/{id}/search, or with POST /v1/search.",
     "/v1/completions": "Legacy completions are not offered. Ask with POST /v1/chat/completions, or POST /v1/responses.",
@@ -29,14 +29,14 @@ _INSTEAD: Mapping[str, str] = {
 }
 
 
-def offered_instead(path: str) -> str:
+def get_alternative(path: str) -> str:
     """Return what is offered instead of a path of OpenAI's; empty for any other path."""
-    return next((words for known, words in _INSTEAD.items() if _is_below(path, known)), "")
+    return next((words for known, words in _ALTERNATIVES.items() if _is_below(path, known)), "")
 
 
-def speaks_openai(path: str) -> bool:
+def is_openai_path(path: str) -> bool:
     """True for a path that clients of OpenAI's API ask, whether it is offered or not."""
-    return any(_is_below(path, known) for known in (*_OFFERED, *_INSTEAD))
+    return any(_is_below(path, known) for known in (*_OFFERED_PATHS, *_ALTERNATIVES))
 
 
 def _is_below(path: str, known: str) -> bool:

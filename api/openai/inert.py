@@ -8,7 +8,7 @@ full-width character of the same meaning; each is one code point for one, so tha
 _FULL_WIDTH = {"!": "！", "(": "（", ":": "：", "<": "＜", ".": "．", "/": "／"}
 
 
-class Inert:
+class MarkdownNeutralizer:
     """Takes the pieces of one text in order; the last character is held back until it is known what follows it."""
 
     def __init__(self) -> None:
@@ -21,22 +21,22 @@ class Inert:
         if not text:
             return ""
         self._held = text[-1]
-        return self._written(text[:-1], text[-1])
+        return self._neutralize(text[:-1], text[-1])
 
-    def end(self) -> str:
+    def finish(self) -> str:
         """Return the rest."""
         text, self._held = self._held, ""
-        return self._written(text, "")
+        return self._neutralize(text, "")
 
-    def _written(self, text: str, following: str) -> str:
+    def _neutralize(self, text: str, following: str) -> str:
         out: list[str] = []
         for at, char in enumerate(text):
             after = text[at + 1] if at + 1 < len(text) else following
-            out.append(_FULL_WIDTH[char] if self._begins_something(char, after) else char)
-            self._line = "" if char == "\n" else (self._line + char)[-_LONGEST:]
+            out.append(_FULL_WIDTH[char] if self._starts_markup(char, after) else char)
+            self._line = "" if char == "\n" else (self._line + char)[-_MAX_LOOKBEHIND:]
         return "".join(out)
 
-    def _begins_something(self, char: str, after: str) -> bool:
+    def _starts_markup(self, char: str, after: str) -> bool:
         before = self._line[-1:]
         if char == "!":
             return after == "["
@@ -51,10 +51,10 @@ class Inert:
         return char == "." and self._line[-3:].casefold() == "www"
 
 
-_LONGEST = 3
+_MAX_LOOKBEHIND = 3
 
 
-def inert(text: str) -> str:
+def neutralize_markdown(text: str) -> str:
     """Return a whole text without anything that a renderer of Markdown would load, link or run."""
-    made = Inert()
-    return made.feed(text) + made.end()
+    made = MarkdownNeutralizer()
+    return made.feed(text) + made.finish()

@@ -35,12 +35,12 @@ class ChosenModel:
     strategy: StrategyName = StrategyName.AUTO
 
 
-def chosen(served: Services, caller: Principal, name: str) -> ChosenModel:
+def parse_model(served: Services, caller: Principal, name: str) -> ChosenModel:
     """Take a model's name apart. Raises `ModelNotFoundError`, also for a collection that the caller may not read."""
     rest, _, strategy = name.partition(":")
     base, _, collection = rest.partition("/")
     known = base == BASE and (strategy == "" or strategy in set(_STRATEGIES))
-    if not known or ("/" in rest and collection not in collections_of(served, caller)):
+    if not known or ("/" in rest and collection not in list_readable_collections(served, caller)):
         raise ModelNotFoundError(
             f"There is no model {name!r}.",
             at="model",
@@ -49,24 +49,24 @@ def chosen(served: Services, caller: Principal, name: str) -> ChosenModel:
     return ChosenModel(name, collection or None, StrategyName(strategy) if strategy else StrategyName.AUTO)
 
 
-def names(served: Services, caller: Principal) -> Iterator[str]:
+def iter_model_names(served: Services, caller: Principal) -> Iterator[str]:
     """Yield the names of all models: all collections and each strategy, then each collection."""
     yield BASE
     yield from (f"{BASE}:{strategy}" for strategy in _STRATEGIES)
-    yield from (f"{BASE}/{collection}" for collection in collections_of(served, caller))
+    yield from (f"{BASE}/{collection}" for collection in list_readable_collections(served, caller))
 
 
-def collections_of(served: Services, caller: Principal) -> list[str]:
+def list_readable_collections(served: Services, caller: Principal) -> list[str]:
     """Return the collections that the caller may read."""
-    found = served.accounts.grants.collections(caller.tenant_id)
-    return [each.name for each in found if caller.collections.may_read(each.name)]
+    found = served.accounts.grants.list_collections(caller.tenant_id)
+    return [each.name for each in found if caller.collections.can_read(each.name)]
 
 
-def model_object(name: str) -> dict[str, Any]:
+def build_model_object(name: str) -> dict[str, Any]:
     """Return a model; nothing is trained here, so that none has a time at which it was made."""
     return {"id": name, "object": "model", "created": 0, "owned_by": BASE}
 
 
-def base_url(request: Request, served: Services) -> str:
+def get_base_url(request: Request, served: Services) -> str:
     """Return the address under which the service is reached from outside."""
     return served.settings.public_url or str(request.base_url)

@@ -5,28 +5,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from api.answers.schemas import AnswerOut
-from api.http.problems import openai_error
-from api.http.sse import DONE, event
-from api.openai.inert import Inert
+from api.http.problems import to_openai_error
+from api.http.sse import DONE, format_event
+from api.openai.inert import MarkdownNeutralizer
 from api.openai.responses import (
     ResponseIn,
-    Shown,
-    message_item,
-    message_of,
-    part_of,
-    response_id,
-    response_object,
-    search_call,
-    status_of,
+    ResponseView,
+    build_message,
+    build_message_item,
+    build_response_id,
+    build_response_object,
+    build_search_call,
+    build_text_part,
+    get_response_status,
 )
 from rlm.answers import Answer
 from rlm.events import Completed, Delta, Event, Reading, Retrieved
 
 
-class ResponseEvents:
+class ResponseEventWriter:
     """Writes an answer's events as those of a response, each with its number in the stream, from 0."""
 
-    def __init__(self, keep: Callable[[Answer], AnswerOut], identifier: str, body: ResponseIn, shown: Shown) -> None:
+    def __init__(
+        self, keep: Callable[[Answer], AnswerOut], identifier: str, body: ResponseIn, shown: ResponseView
+    ) -> None:
         self._keep = keep
         self._identifier = identifier
         self._body = body
@@ -35,87 +37,89 @@ class ResponseEvents:
         self._number = 0
         self._queries: list[str] = []
         self._text: list[str] = []
-        self._inert = Inert()
+        self._inert = MarkdownNeutralizer()
         self._index = 0  # of the message among the items
         self._stage: Literal["new", "begun", "searching", "writing"] = "new"
 
-    def event(self, happened: Event) -> str:
-        return "".join(self._events(happened))
+    def write_event(self, happened: Event) -> str:
+        return "".join(self._write_events(happened))
 
-    def failed(self, problem: Mapping[str, Any]) -> str:
+    def write_failure(self, problem: Mapping[str, Any]) -> str:
         """Write the end of a response that has failed."""
-        begun = list(self._begin())
-        error = openai_error(problem)
-        return "".join([*begun, self._response("failed", error=error), DONE])
+        begun = list(self._start_response())
+        error = to_openai_error(problem)
+        return "".join([*begun, self._write_response("failed", error=error), DONE])
 
-    def _events(self, happened: Event) -> Iterator[str]:
-        yield from self._begin()
+    def _write_events(self, happened: Event) -> Iterator[str]:
+        yield from self._start_response()
         if isinstance(happened, Retrieved | Reading):  # documents that fit are read whole, without a query
-            yield from self._search(happened.query if isinstance(happened, Retrieved) else None)
+            yield from self._write_search(happened.query if isinstance(happened, Retrieved) else None)
         elif isinstance(happened, Delta):
-            yield from self._delta(self._inert.feed(happened.text))
+            yield from self._write_delta(self._inert.feed(happened.text))
         elif isinstance(happened, Completed):
-            yield from self._end(self._keep(happened.answer))
+            yield from self._write_end(self._keep(happened.answer))
 
-    def _begin(self) -> Iterator[str]:
+    def _start_response(self) -> Iterator[str]:
         if self._stage == "new":
             self._stage = "begun"
-            yield self._response("created", status="in_progress")
-            yield self._response("in_progress")
+            yield self._write_response("created", status="in_progress")
+            yield self._write_response("in_progress")
 
-    def _search(self, query: str | None) -> Iterator[str]:
+    def _write_search(self, query: str | None) -> Iterator[str]:
         if (
             not self._shown.with_search or self._stage == "writing"
         ):  # a search while writing has no place of its own in the protocol
             return
         if self._stage == "begun":
             self._stage, self._index = "searching", 1
-            item = self._searching("in_progress")
+            item = self._build_search_item("in_progress")
             yield self._write("response.output_item.added", output_index=0, item=item)
             yield self._write("response.file_search_call.in_progress", output_index=0, item_id=item["id"])
         if query is not None:
             self._queries.append(query)
         yield self._write("response.file_search_call.searching", output_index=0, item_id=f"fs_{self._identifier}")
 
-    def _delta(self, text: str) -> Iterator[str]:
+    def _write_delta(self, text: str) -> Iterator[str]:
         if not text:
             return
-        yield from self._message_begun()
+        yield from self._start_message()
         self._text.append(text)
-        yield self._in_part("response.output_text.delta", delta=text, logprobs=[])
+        yield self._write_part_event("response.output_text.delta", delta=text, logprobs=[])
 
-    def _message_begun(self) -> Iterator[str]:
+    def _start_message(self) -> Iterator[str]:
         if self._stage == "writing":
             return
         if self._stage == "searching":
-            item = self._searching("completed")
+            item = self._build_search_item("completed")
             yield self._write("response.file_search_call.completed", output_index=0, item_id=item["id"])
             yield self._write("response.output_item.done", output_index=0, item=item)
         self._stage = "writing"
-        item = message_item(self._identifier, "in_progress", [])
+        item = build_message_item(self._identifier, "in_progress", [])
         yield self._write("response.output_item.added", output_index=self._index, item=item)
-        yield self._in_part("response.content_part.added", part=part_of(""))
+        yield self._write_part_event("response.content_part.added", part=build_text_part(""))
 
-    def _end(self, answer: AnswerOut) -> Iterator[str]:
-        yield from self._delta(self._inert.end())
-        yield from self._message_begun()
+    def _write_end(self, answer: AnswerOut) -> Iterator[str]:
+        yield from self._write_delta(self._inert.finish())
+        yield from self._start_message()
         files = self._shown.files_of(answer) if self._shown.with_search else None
-        message = message_of(self._identifier, answer, self._shown.base_url, files)
+        message = build_message(self._identifier, answer, self._shown.base_url, files)
         (part,) = message["content"]
         for number, annotation in enumerate(part["annotations"]):
             name = "response.output_text.annotation.added"
-            yield self._in_part(name, annotation=annotation, annotation_index=number)
-        yield self._in_part("response.output_text.done", text=part["text"], logprobs=[])
-        yield self._in_part("response.content_part.done", part=part)
+            yield self._write_part_event(name, annotation=annotation, annotation_index=number)
+        yield self._write_part_event("response.output_text.done", text=part["text"], logprobs=[])
+        yield self._write_part_event("response.content_part.done", part=part)
         yield self._write("response.output_item.done", output_index=self._index, item=message)
-        call = search_call(self._identifier, self._queries, answer, self._shown.results, files or {})
-        yield self._response(status_of(answer), [*([call] if self._index else []), message], answer=answer)
+        call = build_search_call(self._identifier, self._queries, answer, self._shown.results, files or {})
+        yield self._write_response(
+            get_response_status(answer), [*([call] if self._index else []), message], answer=answer
+        )
         yield DONE
 
-    def _searching(self, status: str) -> dict[str, Any]:
-        return search_call(self._identifier, self._queries, status=status)
+    def _build_search_item(self, status: str) -> dict[str, Any]:
+        return build_search_call(self._identifier, self._queries, status=status)
 
-    def _response(
+    def _write_response(
         self,
         name: str,
         output: Sequence[Mapping[str, Any]] = (),
@@ -124,8 +128,8 @@ class ResponseEvents:
         answer: AnswerOut | None = None,
         error: Mapping[str, Any] | None = None,
     ) -> str:
-        body = response_object(
-            response_id(self._identifier, with_search=self._shown.with_search),
+        body = build_response_object(
+            build_response_id(self._identifier, with_search=self._shown.with_search),
             self._body,
             status or name,
             output,
@@ -135,10 +139,10 @@ class ResponseEvents:
         )
         return self._write(f"response.{name}", response=body)
 
-    def _in_part(self, name: str, **members: object) -> str:
+    def _write_part_event(self, name: str, **members: object) -> str:
         item = f"msg_{self._identifier}"
         return self._write(name, item_id=item, output_index=self._index, content_index=0, **members)
 
     def _write(self, name: str, **members: object) -> str:
         number, self._number = self._number, self._number + 1
-        return event(name, {"type": name, "sequence_number": number, **members}, None)
+        return format_event(name, {"type": name, "sequence_number": number, **members}, None)

@@ -14,16 +14,16 @@ from pydantic import Field
 
 from api.answers.schemas import AnswerOut
 from api.http.problems import ApiError
-from api.openai.annotations import CitedFiles, extension, file_of, response_annotations, shown_text
+from api.openai.annotations import CitedFiles, build_extension, build_response_annotations, build_safe_text, get_file
 from api.openai.asked import Lenient, OptionsIn, TurnIn
-from api.openai.stores.vector_stores import our_filters
+from api.openai.stores.vector_stores import convert_filters
 from ingest.storage.answers.records import NEW_CONVERSATION
 
 _PREFIX = "resp_"
 # After the prefix, in ids of responses that show the search: whoever reads one later sees what was sent.
-_SEARCHED = "fs_"
+_SEARCH_PREFIX = "fs_"
 RESULTS = "file_search_call.results"
-MOST_RESULTS = 50
+MAX_RESULTS = 50
 
 
 class ResponseNotFoundError(ApiError):
@@ -96,30 +96,30 @@ class ResponseIn(Lenient):
         return any(each.type == "file_search" for each in self.tools)
 
 
-def searched_by(tools: Sequence[FileSearchIn], options: OptionsIn | None) -> OptionsIn:
+def merge_search_tools(tools: Sequence[FileSearchIn], options: OptionsIn | None) -> OptionsIn:
     """Return the options with the stores and filters of `file_search`. Raises `BadRequestError`."""
     options = options or OptionsIn()
     collections, filters = list(options.collections), [options.filters] if options.filters else []
     for tool in tools:
         if tool.type == "file_search":
             collections += tool.vector_store_ids
-            filters += [our_filters(tool.filters)] if tool.filters else []
+            filters += [convert_filters(tool.filters)] if tool.filters else []
     joined = filters[0] if len(filters) == 1 else {"$all": filters} if filters else {}
     return options.model_copy(update={"collections": list(dict.fromkeys(collections)), "filters": joined})
 
 
-def response_id(identifier: str, *, with_search: bool) -> str:
+def build_response_id(identifier: str, *, with_search: bool) -> str:
     """Return the id of a response, of the id of its answer or run."""
-    return f"{_PREFIX}{_SEARCHED if with_search else ''}{identifier}"
+    return f"{_PREFIX}{_SEARCH_PREFIX if with_search else ''}{identifier}"
 
 
-def answer_of(response_id: str) -> tuple[str, bool]:
+def parse_response_id(response_id: str) -> tuple[str, bool]:
     """Return the id of the answer or run behind a response, and True if the response shows the search."""
     rest = response_id.removeprefix(_PREFIX)
-    return rest.removeprefix(_SEARCHED), rest.startswith(_SEARCHED)
+    return rest.removeprefix(_SEARCH_PREFIX), rest.startswith(_SEARCH_PREFIX)
 
 
-def response_object(
+def build_response_object(
     identifier: str,
     body: ResponseIn | Mapping[str, Any],
     status: str,
@@ -142,7 +142,7 @@ def response_object(
         "completed_at": None if answer is None else int(completed or time.time()),
         "status": status,
         "background": bool(asked.get("background")),
-        "conversation": _conversation(body, answer),
+        "conversation": _build_conversation(body, answer),
         "error": error,
         "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
         "instructions": asked.get("instructions"),
@@ -161,19 +161,19 @@ def response_object(
         "temperature": 1.0,
         "text": {"format": {"type": "text"}},
         "tool_choice": "auto",
-        "tools": [_tool(each) for each in asked.get("tools") or () if each.get("type") == "file_search"],
+        "tools": [_build_tool(each) for each in asked.get("tools") or () if each.get("type") == "file_search"],
         "top_logprobs": 0,
         "top_p": 1.0,
         "presence_penalty": 0.0,
         "frequency_penalty": 0.0,
         "truncation": "disabled",
-        "usage": _usage(answer) if answer else None,
+        "usage": _build_usage(answer) if answer else None,
         "leadline": answer.model_dump(mode="json") if answer else None,
     }
 
 
 @dataclass(frozen=True)
-class Shown:
+class ResponseView:
     """How the answers of one request are shown: under which address, and with how many results of the search, if any.
 
     The search and files are shown to whoever sent the tool `file_search`, as OpenAI does; to others the message with
@@ -186,33 +186,33 @@ class Shown:
     files_of: Callable[[AnswerOut], CitedFiles]
 
 
-def results_wanted(body: ResponseIn) -> int | None:
+def get_result_limit(body: ResponseIn) -> int | None:
     """Return how many results of the search a request wants to see; None for none."""
     limits = [each.max_num_results for each in body.tools if each.max_num_results is not None]
-    return (max(limits) if limits else MOST_RESULTS) if RESULTS in body.include else None
+    return (max(limits) if limits else MAX_RESULTS) if RESULTS in body.include else None
 
 
-def output_of(answer: AnswerOut, identifier: str, shown: Shown) -> list[dict[str, Any]]:
+def build_output(answer: AnswerOut, identifier: str, shown: ResponseView) -> list[dict[str, Any]]:
     """Return the items of an answer: the search, where there was one, and the message."""
     if not shown.with_search:
-        return [message_of(identifier, answer, shown.base_url, None)]
+        return [build_message(identifier, answer, shown.base_url, None)]
     files = shown.files_of(answer)
-    search = [search_call(identifier, answer.searched.queries, answer, shown.results, files)]
-    return [*(search if answer.searched.read else []), message_of(identifier, answer, shown.base_url, files)]
+    search = [build_search_call(identifier, answer.searched.queries, answer, shown.results, files)]
+    return [*(search if answer.searched.read else []), build_message(identifier, answer, shown.base_url, files)]
 
 
-def status_of(answer: AnswerOut) -> Literal["completed", "incomplete"]:
+def get_response_status(answer: AnswerOut) -> Literal["completed", "incomplete"]:
     return "completed" if answer.finished else "incomplete"
 
 
-def _conversation(body: ResponseIn | Mapping[str, Any], answer: AnswerOut | None) -> dict[str, str] | None:
+def _build_conversation(body: ResponseIn | Mapping[str, Any], answer: AnswerOut | None) -> dict[str, str] | None:
     """Return the conversation that a response is in, or goes on with if it is not kept there."""
     named = body.conversation_id if isinstance(body, ResponseIn) and body.conversation_id != NEW_CONVERSATION else None
     found = (answer.conversation if answer else None) or named
     return None if found is None else {"id": found}
 
 
-def _tool(given: Mapping[str, Any]) -> dict[str, Any]:
+def _build_tool(given: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": "file_search",
         "vector_store_ids": given.get("vector_store_ids") or [],
@@ -222,7 +222,7 @@ def _tool(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _usage(answer: AnswerOut) -> dict[str, Any]:
+def _build_usage(answer: AnswerOut) -> dict[str, Any]:
     read, written = answer.usage.prompt_tokens, answer.usage.completion_tokens
     return {
         "input_tokens": read,
@@ -233,7 +233,7 @@ def _usage(answer: AnswerOut) -> dict[str, Any]:
     }
 
 
-def search_call(
+def build_search_call(
     identifier: str,
     queries: Sequence[str],
     answer: AnswerOut | None = None,
@@ -247,11 +247,11 @@ def search_call(
         cited = [each for each in answer.citations if not each.deleted][:most]
         results = [
             {
-                "file_id": file_of(files, each).id,
-                "filename": file_of(files, each).name,
+                "file_id": get_file(files, each).id,
+                "filename": get_file(files, each).name,
                 "text": each.quote,
-                "attributes": dict(file_of(files, each).attributes),
-                "leadline": extension(each),
+                "attributes": dict(get_file(files, each).attributes),
+                "leadline": build_extension(each),
             }
             for each in cited
         ]
@@ -264,15 +264,15 @@ def search_call(
     }
 
 
-def message_of(identifier: str, answer: AnswerOut, base_url: str, files: CitedFiles | None) -> dict[str, Any]:
-    part = part_of(shown_text(answer), response_annotations(answer, base_url, files))
-    return message_item(identifier, "completed" if answer.finished else "incomplete", [part])
+def build_message(identifier: str, answer: AnswerOut, base_url: str, files: CitedFiles | None) -> dict[str, Any]:
+    part = build_text_part(build_safe_text(answer), build_response_annotations(answer, base_url, files))
+    return build_message_item(identifier, "completed" if answer.finished else "incomplete", [part])
 
 
-def message_item(identifier: str, status: str, content: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def build_message_item(identifier: str, status: str, content: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     item = {"id": f"msg_{identifier}", "type": "message", "role": "assistant", "status": status}
     return {**item, "content": list(content)}
 
 
-def part_of(text: str, annotations: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+def build_text_part(text: str, annotations: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}

@@ -10,29 +10,29 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.admission.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
-from api.admission.idempotency import claimed
+from api.admission.idempotency import get_claim
 from api.admission.services import Services
-from api.answers.answer_work import AnswerWork, begin_run
-from api.answers.asking import Asking, require_collections, shown
-from api.answers.schemas import AnswerOut, QuestionIn, cited_documents
+from api.answers.answer_work import AnswerWork, start_run
+from api.answers.asking import CallerQuestion, build_visible_answer, require_collections
+from api.answers.schemas import AnswerOut, QuestionIn, extract_cited_documents
 from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError
 from api.openai.annotations import CitedFiles
-from api.openai.asked import TurnIn, question_of, refuse_form, refuse_tools
-from api.openai.models import base_url, chosen
-from api.openai.response_events import ResponseEvents
+from api.openai.asked import TurnIn, build_question, refuse_form, refuse_tools
+from api.openai.models import get_base_url, parse_model
+from api.openai.response_events import ResponseEventWriter
 from api.openai.responses import (
-    MOST_RESULTS,
+    MAX_RESULTS,
     RESULTS,
     ResponseIn,
     ResponseNotFoundError,
-    Shown,
-    answer_of,
-    output_of,
-    response_id,
-    response_object,
-    results_wanted,
-    searched_by,
-    status_of,
+    ResponseView,
+    build_output,
+    build_response_id,
+    build_response_object,
+    get_response_status,
+    get_result_limit,
+    merge_search_tools,
+    parse_response_id,
 )
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import NEW_CONVERSATION
@@ -62,24 +62,29 @@ async def create(
     _refuse_contradictions(body)
     refuse_tools([each.model_dump() for each in body.tools], body.tool_choice)
     refuse_form(body.text.format if body.text else None)
-    question = await run_in_threadpool(_question, served, caller, body)
-    claim = claimed(request)
+    question = await run_in_threadpool(_build_question, served, caller, body)
+    claim = get_claim(request)
     await run_in_threadpool(require_collections, served, caller, question.collections, claim)
-    asking = await run_in_threadpool(partial(Asking, served, caller, question, claim, kept=body.store))
-    named = partial(response_id, with_search=body.with_search)
+    asking = await run_in_threadpool(partial(CallerQuestion, served, caller, question, claim, kept=body.store))
+    named = partial(build_response_id, with_search=body.with_search)
     if body.background:
-        run = await run_in_threadpool(begin_run, served, caller, question, asking, claim.id if claim else None)
-        return JSONResponse(response_object(named(run.id), body, "queued", created=run.created_at))
-    place.leave()  # an answer has a thread of its own
+        run = await run_in_threadpool(start_run, served, caller, question, asking, claim.id if claim else None)
+        return JSONResponse(build_response_object(named(run.id), body, "queued", created=run.created_at))
+    place.release()  # an answer has a thread of its own
     work = AnswerWork(request, served, caller, threads, asking)
-    identifier, how = asking.request.used.work.id, _how(request, served, caller, body.with_search, results_wanted(body))
+    identifier, how = (
+        asking.request.used.work.id,
+        _build_view(request, served, caller, body.with_search, get_result_limit(body)),
+    )
     if body.stream:
-        return await work.streamed(ResponseEvents(asking.keep, identifier, body, how))
-    answer = await work.waited_for()
+        return await work.stream(ResponseEventWriter(asking.save_answer, identifier, body, how))
+    answer = await work.wait_for_answer()
     if answer is None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    output = await run_in_threadpool(output_of, answer, identifier, how)
-    return JSONResponse(response_object(named(identifier), body, status_of(answer), output, answer=answer))
+    output = await run_in_threadpool(build_output, answer, identifier, how)
+    return JSONResponse(
+        build_response_object(named(identifier), body, get_response_status(answer), output, answer=answer)
+    )
 
 
 @router.get("/{response_id}")
@@ -101,15 +106,15 @@ def one(
             hint="Leave `stream` out; GET /v1/runs/{id}/events follows one that is made in the background.",
             at="stream",
         )
-    return _shown(request, served, caller, response_id, MOST_RESULTS if RESULTS in (include or ()) else None)
+    return _load_response(request, served, caller, response_id, MAX_RESULTS if RESULTS in (include or ()) else None)
 
 
 @router.post("/{response_id}/cancel")
 def cancel(response_id: ResponseId, request: Request, caller: Asker, served: Served) -> dict[str, Any]:
     """Stop the run that makes a response in the background; one that has ended stays as it is."""
     with suppress(RunNotFoundError):  # it was answered at once, or there is none: what is shown says which
-        served.answers.runs.cancel(caller.tenant_id, answer_of(response_id)[0], caller.sees_only)
-    return _shown(request, served, caller, response_id, None)
+        served.answers.runs.cancel(caller.tenant_id, parse_response_id(response_id)[0], caller.visible_owner)
+    return _load_response(request, served, caller, response_id, None)
 
 
 @router.delete("/{response_id}")
@@ -118,14 +123,14 @@ def delete(response_id: ResponseId, caller: Asker, served: Served) -> dict[str, 
 
     One that is made in the background is stopped, and deleted with its run and the log of it.
     """
-    identifier = answer_of(response_id)[0]
-    with _known(response_id):
+    identifier = parse_response_id(response_id)[0]
+    with _translate_not_found(response_id):
         try:
-            served.answers.runs.cancel(caller.tenant_id, identifier, caller.sees_only)
+            served.answers.runs.cancel(caller.tenant_id, identifier, caller.visible_owner)
         except RunNotFoundError:  # it was answered at once
-            served.answers.conversations.delete_answer(caller.tenant_id, identifier, caller.sees_only)
+            served.answers.conversations.delete_answer(caller.tenant_id, identifier, caller.visible_owner)
         else:
-            served.answers.runs.delete(caller.tenant_id, identifier, caller.sees_only)
+            served.answers.runs.delete(caller.tenant_id, identifier, caller.visible_owner)
     return {"id": response_id, "object": "response.deleted", "deleted": True}
 
 
@@ -151,14 +156,14 @@ def _refuse_contradictions(body: ResponseIn) -> None:
         )
 
 
-def _question(served: Services, caller: Principal, body: ResponseIn) -> QuestionIn:
+def _build_question(served: Services, caller: Principal, body: ResponseIn) -> QuestionIn:
     """Return the question with its scope and its conversation."""
-    model = chosen(served, caller, body.model)
+    model = parse_model(served, caller, body.model)
     turns, conversation = body.turns, body.conversation_id
     if body.previous_response_id is not None:
-        with _known(body.previous_response_id):
-            before = served.answers.conversations.answer(
-                caller.tenant_id, answer_of(body.previous_response_id)[0], caller.sees_only
+        with _translate_not_found(body.previous_response_id):
+            before = served.answers.conversations.load_answer(
+                caller.tenant_id, parse_response_id(body.previous_response_id)[0], caller.visible_owner
             )
         conversation = before.conversation_id
         if conversation is None:
@@ -166,11 +171,11 @@ def _question(served: Services, caller: Principal, body: ResponseIn) -> Question
             turns = [*said, *turns]
     elif conversation is None and body.store and len(turns) == 1:
         conversation = NEW_CONVERSATION
-    return question_of(turns, model, searched_by(body.tools, body.leadline), conversation=conversation)
+    return build_question(turns, model, merge_search_tools(body.tools, body.leadline), conversation=conversation)
 
 
 @contextmanager
-def _known(response_id: str) -> Iterator[None]:
+def _translate_not_found(response_id: str) -> Iterator[None]:
     """Say that there is no such response where there is neither such an answer nor such a run."""
     try:
         yield
@@ -178,47 +183,55 @@ def _known(response_id: str) -> Iterator[None]:
         raise ResponseNotFoundError(f"There is no response {response_id!r}.") from error
 
 
-def _shown(
+def _load_response(
     request: Request, served: Services, caller: Principal, response_id: str, results: int | None
 ) -> dict[str, Any]:
-    identifier, with_search = answer_of(response_id)
-    how = _how(request, served, caller, with_search, results)
+    identifier, with_search = parse_response_id(response_id)
+    how = _build_view(request, served, caller, with_search, results)
     try:
-        kept = served.answers.conversations.answer(caller.tenant_id, identifier, caller.sees_only)
+        kept = served.answers.conversations.load_answer(caller.tenant_id, identifier, caller.visible_owner)
     except AnswerNotFoundError:
-        with _known(response_id):
-            run = served.answers.runs.run(caller.tenant_id, identifier, caller.sees_only)
-        return _of_run(served, caller, response_id, run, how)
-    return _of_answer(response_id, shown(served, caller, kept), how, kept.created_at, kept.created_at)
+        with _translate_not_found(response_id):
+            run = served.answers.runs.load_run(caller.tenant_id, identifier, caller.visible_owner)
+        return _build_run_response(served, caller, response_id, run, how)
+    return _build_answer_response(
+        response_id, build_visible_answer(served, caller, kept), how, kept.created_at, kept.created_at
+    )
 
 
-def _of_run(served: Services, caller: Principal, response_id: str, run: Run, how: Shown) -> dict[str, Any]:
+def _build_run_response(
+    served: Services, caller: Principal, response_id: str, run: Run, how: ResponseView
+) -> dict[str, Any]:
     if run.answer is not None:
-        deleted = served.answers.conversations.withheld_documents(cited_documents(run.answer), caller.readers)
-        answer = AnswerOut.of_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=deleted)
-        return _of_answer(response_id, answer, how, run.created_at, run.ended_at)
+        deleted = served.answers.conversations.list_withheld_documents(
+            extract_cited_documents(run.answer), caller.readers
+        )
+        answer = AnswerOut.from_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=deleted)
+        return _build_answer_response(response_id, answer, how, run.created_at, run.ended_at)
     if run.state in _ANSWERED:
         raise ResponseNotFoundError(f"There is no response {response_id!r}: its answer was deleted.")
     status = _STATES.get(run.state, "failed")
     error = {"code": run.failure.code, "message": run.failure.detail} if run.failure else None
-    return response_object(response_id, {"background": True}, status, created=run.created_at, error=error)
+    return build_response_object(response_id, {"background": True}, status, created=run.created_at, error=error)
 
 
-def _of_answer(
-    response_id: str, answer: AnswerOut, how: Shown, created: float, completed: float | None
+def _build_answer_response(
+    response_id: str, answer: AnswerOut, how: ResponseView, created: float, completed: float | None
 ) -> dict[str, Any]:
     """Return a kept answer as a response, without the members of a request that were not kept."""
-    output = output_of(answer, answer_of(response_id)[0], how)
-    return response_object(
-        response_id, {}, status_of(answer), output, created=created, completed=completed, answer=answer
+    output = build_output(answer, parse_response_id(response_id)[0], how)
+    return build_response_object(
+        response_id, {}, get_response_status(answer), output, created=created, completed=completed, answer=answer
     )
 
 
-def _how(request: Request, served: Services, caller: Principal, with_search: bool, results: int | None) -> Shown:
+def _build_view(
+    request: Request, served: Services, caller: Principal, with_search: bool, results: int | None
+) -> ResponseView:
     """Return how answers are shown to this caller, with so many results of the search if it is shown."""
 
-    def files_of(answer: AnswerOut) -> CitedFiles:
+    def load_files(answer: AnswerOut) -> CitedFiles:
         cited = {each.document_id for each in answer.citations if not each.deleted}
-        return served.documents.files.named(caller.tenant_id, cited)
+        return served.documents.files.load_named_files(caller.tenant_id, cited)
 
-    return Shown(base_url(request, served), with_search, results, files_of)
+    return ResponseView(get_base_url(request, served), with_search, results, load_files)

@@ -17,13 +17,13 @@ from starlette.staticfiles import StaticFiles
 
 from api.admission.access import KeyThreads, Served
 from api.admission.admission import SESSION
-from api.admission.cookies import SessionCookie, csrf_token
+from api.admission.cookies import SessionCookie, compute_csrf_token
 from api.admission.services import Services
 from api.http.middleware import CALLER
-from api.http.problems import UnauthorizedError, status_of
+from api.http.problems import UnauthorizedError, get_status
 from api.portal import provider
-from api.portal.links import own_address
-from api.portal.sessions import begin_session
+from api.portal.links import get_own_address
+from api.portal.sessions import start_session
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.errors import LeadlineError
 
@@ -54,7 +54,7 @@ HEADERS = {
 }
 _TEMPLATES = Environment(loader=PackageLoader("api.portal"), autoescape=True, undefined=StrictUndefined)
 _VERSION = version("leadline")
-_MOST_CHARS = 1_000
+_MAX_RETURN_CHARS = 1_000
 
 Id = Annotated[str, Path(max_length=64, pattern=r"^[\w-]+$")]
 
@@ -69,7 +69,7 @@ class _Assets(StaticFiles):
         return response
 
 
-def install(app: FastAPI) -> None:
+def install_pages(app: FastAPI) -> None:
     """Add the pages and their files."""
     app.include_router(router)
     app.mount(ASSETS, _Assets(packages=[("api.portal", "assets")]), name="portal-assets")
@@ -80,17 +80,17 @@ async def home(request: Request, served: Served) -> Response:
     """Lead to what somebody comes for: to the library while it is empty, and then to questions."""
     caller: Principal | None = request.scope.get(CALLER)
     if caller is None:
-        return _to("/sign-in")
+        return _redirect_to("/sign-in")
     found = await run_in_threadpool(
-        served.documents.catalog.documents, caller.tenant_id, limit=1, readers=caller.readers
+        served.documents.catalog.list_documents, caller.tenant_id, limit=1, readers=caller.readers
     )
-    return _to("/ask" if found else "/library")
+    return _redirect_to("/ask" if found else "/library")
 
 
 @router.get("/sign-in")
 async def sign_in(request: Request, served: Served) -> Response:
     """Ask for a key; a link with a ticket signs in by itself."""
-    return _sign_in(request, served)
+    return _render_sign_in(request, served)
 
 
 @router.get("/sign-in/provider")
@@ -107,42 +107,42 @@ async def provider_sign_in(
     Whatever goes wrong is told on the page on which one signs in.
     """
     if not provider.is_configured(served.settings, served.admission.tokens):
-        return _to("/sign-in")
-    cookie, back = SessionCookie.of(served.settings), _callback(request, served)
+        return _redirect_to("/sign-in")
+    cookie, back = SessionCookie.from_settings(served.settings), _build_callback_url(request, served)
     try:
-        cookie.require_safe(request.scope)
+        cookie.require_secure_host(request.scope)
         if error:
             raise UnauthorizedError("The identity provider did not sign you in.", hint="Try again, or ask its admin.")
         if code:
-            flow = provider.Flow.parse(request.cookies.get(cookie.flow_name))
-            secret = await threads.run(_begin, served, flow, state, code, back)
-            response = _to("/")
+            flow = provider.SignInFlow.parse(request.cookies.get(cookie.flow_name))
+            secret = await threads.run(_start_session, served, flow, state, code, back)
+            response = _redirect_to("/")
             cookie.write(response, secret)
         else:
-            flow = provider.Flow.begin()
+            flow = provider.SignInFlow.start()
             response = RedirectResponse(
-                await threads.run(provider.authorization_url, served.settings, flow, back), 303, headers=HEADERS
+                await threads.run(provider.build_authorization_url, served.settings, flow, back), 303, headers=HEADERS
             )
             cookie.write_flow(response, str(flow), provider.FLOW_SECONDS)
     except LeadlineError as refused:
-        response = _sign_in(request, served, refused)
-        response.status_code = status_of(refused)
+        response = _render_sign_in(request, served, refused)
+        response.status_code = get_status(refused)
     if code or error:
         cookie.clear_flow(response)
     return response
 
 
-def _callback(request: Request, served: Services) -> str:
-    return f"{own_address(served.settings, request.scope)}{provider.CALLBACK}"
+def _build_callback_url(request: Request, served: Services) -> str:
+    return f"{get_own_address(served.settings, request.scope)}{provider.CALLBACK}"
 
 
-def _begin(served: Services, flow: provider.Flow | None, state: str, code: str, back: str) -> str:
-    return begin_session(served, provider.admitted(served, flow, state, code, back))
+def _start_session(served: Services, flow: provider.SignInFlow | None, state: str, code: str, back: str) -> str:
+    return start_session(served, provider.authenticate_caller(served, flow, state, code, back))
 
 
-def _sign_in(request: Request, served: Services, refused: LeadlineError | None = None) -> Response:
-    detail, hint = refused.told if refused else ("", "")
-    return _page(
+def _render_sign_in(request: Request, served: Services, refused: LeadlineError | None = None) -> Response:
+    detail, hint = refused.public_message if refused else ("", "")
+    return _render_page(
         request,
         "sign_in.html",
         "Sign in",
@@ -156,78 +156,78 @@ def _sign_in(request: Request, served: Services, refused: LeadlineError | None =
 @router.get("/library")
 async def library(request: Request) -> Response:
     """Upload documents and find them again."""
-    return _own(request, "library.html", "Library")
+    return _render_private_page(request, "library.html", "Library")
 
 
 @router.get("/library/{document_id}")
 async def document(request: Request, document_id: Id) -> Response:
     """Read a document: its outline, its text, its history."""
-    return _own(request, "document.html", "Document", document_id=document_id)
+    return _render_private_page(request, "document.html", "Document", document_id=document_id)
 
 
 @router.get("/ask")
 async def ask(request: Request) -> Response:
     """Begin a conversation."""
-    return _own(request, "ask.html", "Ask", conversation_id="")
+    return _render_private_page(request, "ask.html", "Ask", conversation_id="")
 
 
 @router.get("/ask/{conversation_id}")
 async def conversation(request: Request, conversation_id: Id) -> Response:
     """Go on with a conversation."""
-    return _own(request, "ask.html", "Ask", conversation_id=conversation_id)
+    return _render_private_page(request, "ask.html", "Ask", conversation_id=conversation_id)
 
 
 @router.get("/runs")
 async def runs(request: Request) -> Response:
     """List answers that are made in the background."""
-    return _own(request, "runs.html", "Background work", run_id="")
+    return _render_private_page(request, "runs.html", "Background work", run_id="")
 
 
 @router.get("/runs/{run_id}")
 async def run(request: Request, run_id: Id) -> Response:
     """Follow one of them."""
-    return _own(request, "runs.html", "Background work", run_id=run_id)
+    return _render_private_page(request, "runs.html", "Background work", run_id=run_id)
 
 
 @router.get("/shared/{share_id}")
 async def shared(request: Request, share_id: Id) -> Response:
     """Read what somebody of the tenant shows by a link."""
-    return _own(request, "shared.html", "Shared", share_id=share_id)
+    return _render_private_page(request, "shared.html", "Shared", share_id=share_id)
 
 
 @router.get("/usage")
 async def usage(request: Request) -> Response:
     """Show what was used, and what is left."""
-    return _own(request, "usage.html", "Usage", needs=Scope.READ)
+    return _render_private_page(request, "usage.html", "Usage", needs=Scope.READ)
 
 
 @router.get("/keys")
 async def keys(request: Request) -> Response:
     """Make, rotate and revoke API keys."""
-    return _own(request, "keys.html", "Keys", needs=Scope.ADMIN)
+    return _render_private_page(request, "keys.html", "Keys", needs=Scope.ADMIN)
 
 
 @router.get("/people")
 async def people(request: Request) -> Response:
     """Add people, sign them in, and say who may use which collection."""
-    return _own(request, "people.html", "People", needs=Scope.ADMIN)
+    return _render_private_page(request, "people.html", "People", needs=Scope.ADMIN)
 
 
 @router.get("/audit")
 async def audit(request: Request) -> Response:
     """Read who did what, and check that it is as it was written."""
-    return _own(request, "audit.html", "Audit", needs=Scope.ADMIN)
+    return _render_private_page(request, "audit.html", "Audit", needs=Scope.ADMIN)
 
 
-def _own(request: Request, template: str, title: str, **members: object) -> Response:
+def _render_private_page(request: Request, template: str, title: str, **members: object) -> Response:
     """Return a page for who is signed in, and lead everybody else to where one signs in, and from there back."""
     if request.scope.get(CALLER):
-        return _page(request, template, title, **members)
+        return _render_page(request, template, title, **members)
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return _to(f"/sign-in?{urlencode({'to': here[:_MOST_CHARS]})}")
+    return _redirect_to(f"/sign-in?{urlencode({'to': here[:_MAX_RETURN_CHARS]})}")
 
 
-def _page(request: Request, template: str, title: str, **members: object) -> HTMLResponse:
+def _render_page(request: Request, template: str, title: str, **members: object) -> HTMLResponse:
     caller: Principal | None = request.scope.get(CALLER)
     secret: str | None = request.scope.get(SESSION)
     written = _TEMPLATES.get_template(template).render(
@@ -236,7 +236,7 @@ def _page(request: Request, template: str, title: str, **members: object) -> HTM
         version=_VERSION,
         caller=caller,
         scopes=sorted(caller.scopes) if caller else [],
-        csrf=csrf_token(secret) if secret else "",
+        csrf=compute_csrf_token(secret) if secret else "",
         here=request.url.path,
         **members,
     )
@@ -244,5 +244,5 @@ def _page(request: Request, template: str, title: str, **members: object) -> HTM
     return HTMLResponse(written, headers=HEADERS)
 
 
-def _to(path: str) -> Response:
+def _redirect_to(path: str) -> Response:
     return RedirectResponse(path, 303)

@@ -15,11 +15,11 @@ from urllib.parse import urlencode
 import httpx
 import structlog
 
-from api.admission.services import Services, Tokens
+from api.admission.services import Services, TokenChecker
 from api.http.problems import IdentityProviderUnavailableError, UnauthorizedError
 from api.settings.settings import Settings
 from ingest.storage.accounts.records import Principal
-from retrieval.bounded_replies import ReplyTooLargeError, get_short, post_short
+from retrieval.bounded_replies import ReplyTooLargeError, fetch_short_document, post_form
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ _TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Flow:
+class SignInFlow:
     """A sign-in under way in one browser. The provider returns `state`, the token has `nonce`; PKCE uses `verifier`."""
 
     state: str
@@ -37,11 +37,11 @@ class Flow:
     verifier: str
 
     @classmethod
-    def begin(cls) -> "Flow":
+    def start(cls) -> "SignInFlow":
         return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(48))
 
     @classmethod
-    def parse(cls, cookie: str | None) -> "Flow | None":
+    def parse(cls, cookie: str | None) -> "SignInFlow | None":
         parts = (cookie or "").split(".")
         return cls(*parts) if len(parts) == 3 and all(parts) else None
 
@@ -49,12 +49,12 @@ class Flow:
         return f"{self.state}.{self.nonce}.{self.verifier}"
 
 
-def is_configured(settings: Settings, tokens: Tokens | None) -> bool:
+def is_configured(settings: Settings, tokens: TokenChecker | None) -> bool:
     """True where people can sign in with the provider, not only programs with its tokens."""
     return tokens is not None and settings.oidc_client_id is not None
 
 
-def authorization_url(settings: Settings, flow: Flow, redirect_uri: str) -> str:
+def build_authorization_url(settings: Settings, flow: SignInFlow, redirect_uri: str) -> str:
     """Return the provider's page for this flow. Raises `IdentityProviderUnavailableError`."""
     challenge = base64.urlsafe_b64encode(hashlib.sha256(flow.verifier.encode()).digest()).rstrip(b"=").decode()
     asked = {
@@ -67,24 +67,26 @@ def authorization_url(settings: Settings, flow: Flow, redirect_uri: str) -> str:
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
-    address = _endpoint(settings, "authorization_endpoint")
+    address = _fetch_endpoint(settings, "authorization_endpoint")
     return f"{address}{'&' if '?' in address else '?'}{urlencode(asked)}"
 
 
-def admitted(served: Services, flow: Flow | None, state: str, code: str, redirect_uri: str) -> Principal:
+def authenticate_caller(
+    served: Services, flow: SignInFlow | None, state: str, code: str, redirect_uri: str
+) -> Principal:
     """Return who signed in at the provider. Raises `UnauthorizedError` for a flow that this browser did not begin."""
     # guard: oidc-state
     if flow is None or not hmac.compare_digest(flow.state.encode(), state.encode()):
-        raise _refused("This sign-in was begun in another browser, or too long ago.")
-    token = _exchange(served.settings, flow, code, redirect_uri)
+        raise _build_refusal("This sign-in was begun in another browser, or too long ago.")
+    token = _exchange_code(served.settings, flow, code, redirect_uri)
     found = None if served.admission.tokens is None else served.admission.tokens.check_identity(token, flow.nonce)
     if found is None:
-        raise _refused("The identity provider's answer is not valid here.")
+        raise _build_refusal("The identity provider's answer is not valid here.")
     # The token proves who signed in now; the session has a life of its own.
     return replace(found, expires_at=None)
 
 
-def _exchange(settings: Settings, flow: Flow, code: str, redirect_uri: str) -> str:
+def _exchange_code(settings: Settings, flow: SignInFlow, code: str, redirect_uri: str) -> str:
     form = {
         "grant_type": "authorization_code",
         "code": code,
@@ -95,36 +97,36 @@ def _exchange(settings: Settings, flow: Flow, code: str, redirect_uri: str) -> s
     if settings.oidc_client_secret is not None:
         form["client_secret"] = settings.oidc_client_secret.get_secret_value()
     try:
-        answer = post_short(_endpoint(settings, "token_endpoint"), form, timeout=_TIMEOUT_SECONDS)
+        answer = post_form(_fetch_endpoint(settings, "token_endpoint"), form, timeout=_TIMEOUT_SECONDS)
         token = answer.json().get("id_token") if answer.is_success else None
     except (httpx.HTTPError, ReplyTooLargeError, ValueError, AttributeError) as error:
-        raise _away(repr(error)) from error
+        raise _build_unavailable_error(repr(error)) from error
     if not isinstance(token, str):
         log.info("the identity provider gave no token", status=answer.status_code)
-        raise _refused("The identity provider did not confirm this sign-in.")
+        raise _build_refusal("The identity provider did not confirm this sign-in.")
     return token
 
 
-def _endpoint(settings: Settings, name: str) -> str:
+def _fetch_endpoint(settings: Settings, name: str) -> str:
     """Return an address out of the provider's description of itself."""
     place = f"{(settings.oidc_issuer or '').rstrip('/')}/.well-known/openid-configuration"
     try:
-        answer = get_short(place, timeout=_TIMEOUT_SECONDS)
+        answer = fetch_short_document(place, timeout=_TIMEOUT_SECONDS)
         described: Any = answer.json() if answer.is_success else None
     except (httpx.HTTPError, ReplyTooLargeError, ValueError) as error:
-        raise _away(repr(error)) from error
+        raise _build_unavailable_error(repr(error)) from error
     address = described.get(name) if isinstance(described, dict) else None
     if not isinstance(address, str) or not address.startswith(("https://", "http://")):
-        raise _away(f"{place} has no {name}")
+        raise _build_unavailable_error(f"{place} has no {name}")
     if described.get("issuer") != settings.oidc_issuer:
-        raise _away(f"{place} describes another issuer")
+        raise _build_unavailable_error(f"{place} describes another issuer")
     return address
 
 
-def _refused(detail: str) -> UnauthorizedError:
+def _build_refusal(detail: str) -> UnauthorizedError:
     return UnauthorizedError(detail, hint="Go to /sign-in and begin again.")
 
 
-def _away(reason: str) -> IdentityProviderUnavailableError:
+def _build_unavailable_error(reason: str) -> IdentityProviderUnavailableError:
     log.warning("the identity provider cannot be asked", reason=reason)
     return IdentityProviderUnavailableError("The identity provider does not answer.")

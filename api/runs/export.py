@@ -13,7 +13,7 @@ from api.answers.run_schemas import RunEventOut, RunWithAnswerOut
 from api.answers.schemas import AnswerOut
 from ingest.storage.answers.run_records import Run
 
-_AT_ONCE = 200
+_EVENTS_PER_READ = 200
 _MARKS = {"verified": "✓", "quoted": "❝", "computed": "ƒ", "unsupported": "!", "unchecked": "○"}
 
 
@@ -28,24 +28,24 @@ _TYPES = {ExportForm.JSON: ("application/json", "json"), ExportForm.MARKDOWN: ("
 EXPORTS: dict[str, Any] = {"application/json": {}, "text/markdown": {}}
 
 
-def exported(run: RunWithAnswerOut, events: Iterator[RunEventOut], form: ExportForm) -> StreamingResponse:
+def build_export(run: RunWithAnswerOut, events: Iterator[RunEventOut], form: ExportForm) -> StreamingResponse:
     """Return the file, as a download that is written while it is sent."""
     media_type, ending = _TYPES[form]
-    written = _json(run, events) if form is ExportForm.JSON else _markdown(run, events)
+    written = _iter_json(run, events) if form is ExportForm.JSON else _iter_markdown(run, events)
     headers = {"Content-Disposition": f'attachment; filename="run-{run.id}.{ending}"'}
     return StreamingResponse(written, media_type=media_type, headers=headers)
 
 
-def exported_events(served: Services, run: Run, *, withheld: bool) -> Iterator[RunEventOut]:
+def iter_export_events(served: Services, run: Run, *, withheld: bool) -> Iterator[RunEventOut]:
     """Yield all events of a run, with whole replies."""
     after = 0
-    while found := served.answers.runs.events(run.tenant_id, run.id, after=after, limit=_AT_ONCE):
+    while found := served.answers.runs.list_events(run.tenant_id, run.id, after=after, limit=_EVENTS_PER_READ):
         for event in found:
-            yield RunEventOut.of(event, withheld=withheld, whole=True)
+            yield RunEventOut.from_event(event, withheld=withheld, whole=True)
         after = found[-1].sequence
 
 
-def _json(run: RunWithAnswerOut, events: Iterator[RunEventOut]) -> Iterator[str]:
+def _iter_json(run: RunWithAnswerOut, events: Iterator[RunEventOut]) -> Iterator[str]:
     head = json.dumps(run.model_dump(mode="json"), ensure_ascii=False)
     yield head[:-1] + ', "log": ['
     for number, event in enumerate(events):
@@ -53,23 +53,23 @@ def _json(run: RunWithAnswerOut, events: Iterator[RunEventOut]) -> Iterator[str]
     yield "\n]}\n"
 
 
-def _markdown(run: RunWithAnswerOut, events: Iterator[RunEventOut]) -> Iterator[str]:
-    yield f"# {_line(run.question)}\n\n"
-    yield from _facts(run)
+def _iter_markdown(run: RunWithAnswerOut, events: Iterator[RunEventOut]) -> Iterator[str]:
+    yield f"# {_escape_line(run.question)}\n\n"
+    yield from _iter_facts(run)
     if run.failure is not None:
-        yield f"\n**{_line(run.failure.detail)}** {_line(run.failure.hint)}\n"
+        yield f"\n**{_escape_line(run.failure.detail)}** {_escape_line(run.failure.hint)}\n"
     if run.answer is not None:
-        yield from _answer(run.answer)
+        yield from _iter_answer(run.answer)
     yield "\n## What was done\n"
     for event in events:
-        yield from _step(event.kind, event.body)
+        yield from _iter_step(event.kind, event.body)
 
 
-def _facts(run: RunWithAnswerOut) -> Iterator[str]:
+def _iter_facts(run: RunWithAnswerOut) -> Iterator[str]:
     usage, answer = run.usage, run.answer
     yield f"* State: {run.state}\n* Asked: {run.created_at:%Y-%m-%d %H:%M} UTC\n* Run: {run.id}\n"
     if answer is not None:
-        yield f"* Answered by: {_line(answer.model or 'no model')}, strategy {answer.strategy}\n"
+        yield f"* Answered by: {_escape_line(answer.model or 'no model')}, strategy {answer.strategy}\n"
     yield (
         f"* Cost: {usage.calls:,} calls ({usage.cached:,} kept ones besides), {usage.prompt_tokens:,} tokens read, "
         f"{usage.completion_tokens:,} written, {run.seconds:,.1f} s"
@@ -83,40 +83,40 @@ def _facts(run: RunWithAnswerOut) -> Iterator[str]:
         )
 
 
-def _answer(answer: AnswerOut) -> Iterator[str]:
+def _iter_answer(answer: AnswerOut) -> Iterator[str]:
     """Yield the answer as a block of text: its Markdown is a model's, and links and pictures in it are not ours."""
-    yield f"\n## Answer ({answer.status})\n\n{_fenced(answer.text)}"
+    yield f"\n## Answer ({answer.status})\n\n{_format_code_block(answer.text)}"
     for note in answer.notes:
-        yield f"\nNote: {_line(note)}\n"
+        yield f"\nNote: {_escape_line(note)}\n"
     if answer.table is not None:
-        yield f"\n### How it was computed\n\n{_fenced(answer.table.sql, 'sql')}"
+        yield f"\n### How it was computed\n\n{_format_code_block(answer.table.sql, 'sql')}"
     yield "\n### How each sentence was checked\n\n"
     for number, each in enumerate(answer.sentences, start=1):
-        reason = f" ({_line(each.reason)})" if each.reason else ""
-        yield f"{number}. {_MARKS[each.check]} {each.check}{reason}: {_line(each.text)}\n"
+        reason = f" ({_escape_line(each.reason)})" if each.reason else ""
+        yield f"{number}. {_MARKS[each.check]} {each.check}{reason}: {_escape_line(each.text)}\n"
     if answer.citations:
         yield "\n### Sources\n\n"
     for cited in answer.citations:
-        place = f", {_line(cited.place)}" if cited.place else ""
-        title = "no longer shown" if cited.deleted else _line(cited.title or "Untitled")
+        place = f", {_escape_line(cited.place)}" if cited.place else ""
+        title = "no longer shown" if cited.deleted else _escape_line(cited.title or "Untitled")
         yield f"* [{cited.number}] {title}{place} (document {cited.document_id}, {cited.start} to {cited.end})\n"
         for quote in cited.quoted:
-            yield "\n" + _fenced(quote, indent="  ") + "\n"
+            yield "\n" + _format_code_block(quote, indent="  ") + "\n"
 
 
-def _step(kind: str, body: dict[str, Any]) -> Iterator[str]:
+def _iter_step(kind: str, body: dict[str, Any]) -> Iterator[str]:
     if body.get("withheld"):
         yield f"\n### {kind}\n\nWithheld: a document of the run is closed to you, or was deleted.\n"
     elif kind == "cell":
-        where = f" (part {_line(body['part'])})" if body.get("part") else ""
+        where = f" (part {_escape_line(body['part'])})" if body.get("part") else ""
         yield f"\n### Code {body['number']}{where}, {body['seconds']} s, {body['sub_calls']} sub-calls\n"
         for name, language in (("code", "python"), ("note", ""), ("output", ""), ("error", "")):
             if body.get(name):
-                yield f"\n{'' if name == 'code' else name.capitalize() + ':'}\n\n{_fenced(body[name], language)}"
+                yield f"\n{'' if name == 'code' else name.capitalize() + ':'}\n\n{_format_code_block(body[name], language)}"
     elif kind in ("call", "lost"):
         usage = body["usage"]
         cost = "kept, cost nothing" if body.get("cached") else f"{usage['prompt_tokens']:,} tokens read"
-        yield f"\n### Sub-call: {_line(body['purpose'])} ({cost})\n"
+        yield f"\n### Sub-call: {_escape_line(body['purpose'])} ({cost})\n"
         if body.get("spans"):
             yield "\nRead: " + "; ".join(
                 f"{each['document_id']} {each['start']} to {each['end']}" for each in body["spans"]
@@ -124,17 +124,17 @@ def _step(kind: str, body: dict[str, Any]) -> Iterator[str]:
             yield "\n"
         for name in ("prompt", "text", "detail"):
             if body.get(name):
-                yield f"\n{'reply' if name == 'text' else name}:\n\n{_fenced(body[name])}"
+                yield f"\n{'reply' if name == 'text' else name}:\n\n{_format_code_block(body[name])}"
     elif kind not in ("start", "working"):
-        yield f"\n### {kind.capitalize()}\n\n{_fenced(json.dumps(body, ensure_ascii=False, indent=1), 'json')}"
+        yield f"\n### {kind.capitalize()}\n\n{_format_code_block(json.dumps(body, ensure_ascii=False, indent=1), 'json')}"
 
 
-def _line(text: str) -> str:
+def _escape_line(text: str) -> str:
     """Return a text as one line in which nothing is Markdown."""
     return re.sub(r"([\\`*_{}\[\]<>#+!|~-])", r"\\\1", " ".join(text.split()))
 
 
-def _fenced(text: str, language: str = "", indent: str = "") -> str:
+def _format_code_block(text: str, language: str = "", indent: str = "") -> str:
     """Return a text as a block of code, in a fence that is longer than any in it."""
     longest = max((len(found) for found in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)

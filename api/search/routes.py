@@ -5,7 +5,7 @@ from functools import partial
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
-from api.admission.access import AnswersAtOnce, Caller, HeldPlace, Served, account_of, missing_scope
+from api.admission.access import AnswersAtOnce, Caller, HeldPlace, Served, build_missing_scope_error, get_account
 from api.admission.services import Services
 from api.answers.asking import require_collections
 from api.search.schemas import SearchIn, SearchOut
@@ -24,23 +24,25 @@ async def search(body: SearchIn, caller: Caller, served: Served, threads: Answer
     A rewrite asks a language model: it needs the scope `ask` besides, and a place of those that wait for answers.
     """
     if body.rewrite is not None and Scope.ASK not in caller.scopes:
-        raise missing_scope(Scope.ASK)
-    request = body.request(caller)
+        raise build_missing_scope_error(Scope.ASK)
+    request = body.to_request(caller)
     if body.collections:
         await run_in_threadpool(require_collections, served, caller, body.collections)
     if body.rewrite is None:
-        return await run_in_threadpool(_plain, served, body.query, request)
+        return await run_in_threadpool(_search, served, body.query, request)
     # guard: rewrite-places
-    place.leave()
-    return await threads.start(caller.tenant_id, partial(_rewritten, served, account_of(caller), request, body.rewrite))
-
-
-def _plain(served: Services, query: str, request: SearchRequest) -> SearchOut:
-    return SearchOut.of(query, served.asking.searcher.search(request))
-
-
-def _rewritten(served: Services, account: Account, request: SearchRequest, how: Rewrite) -> SearchOut:
-    rewriting = RewritingSearcher(
-        served.asking.searcher, served.admission.meter.rewriter(account, served.asking.rewriter)
+    place.release()
+    return await threads.start(
+        caller.tenant_id, partial(_search_rewritten, served, get_account(caller), request, body.rewrite)
     )
-    return SearchOut.of(request.query, *rewriting.search(request, how))
+
+
+def _search(served: Services, query: str, request: SearchRequest) -> SearchOut:
+    return SearchOut.from_result(query, served.asking.searcher.search(request))
+
+
+def _search_rewritten(served: Services, account: Account, request: SearchRequest, how: Rewrite) -> SearchOut:
+    rewriting = RewritingSearcher(
+        served.asking.searcher, served.admission.meter.meter_rewriter(account, served.asking.rewriter)
+    )
+    return SearchOut.from_result(request.query, *rewriting.search(request, how))

@@ -9,8 +9,8 @@ from ingest.storage.accounts.records import Principal
 from retrieval.search.requests import MAX_EXPAND_CHARS, MAX_QUERY_CHARS, MAX_TOP_K, Fusion, Mode, Rewrite, SearchRequest
 
 if TYPE_CHECKING:
-    from retrieval.search.reranking import Reranked
-    from retrieval.search.rewriting import Rewritten
+    from retrieval.search.reranking import RerankOutcome
+    from retrieval.search.rewriting import RewriteOutcome
     from retrieval.search.search import Hit, SearchResult
 
 
@@ -45,7 +45,7 @@ class SearchIn(Wire):
     rerank_depth: int | None = Field(None, ge=1, le=MAX_TOP_K)
     rewrite: Rewrite | None = None
 
-    def request(self, caller: Principal) -> SearchRequest:
+    def to_request(self, caller: Principal) -> SearchRequest:
         asked: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields if name != "rewrite"}
         asked.update({name: tuple(asked[name]) for name in ("collections", "documents")})
         return SearchRequest(tenant_id=caller.tenant_id, readers=caller.readers, **asked)
@@ -85,7 +85,7 @@ class HitOut(Wire):
     merged: list[str]
 
     @classmethod
-    def of(cls, hit: "Hit") -> Self:
+    def from_hit(cls, hit: "Hit") -> Self:
         return cls.from_records(hit.passage, hit)
 
 
@@ -106,7 +106,7 @@ class RerankedOut(Wire):
     detail: str | None
 
     @classmethod
-    def of(cls, reranked: "Reranked") -> Self:
+    def from_reranked(cls, reranked: "RerankOutcome") -> Self:
         return cls(
             state="failed" if reranked.failure else "done",
             model=reranked.model,
@@ -139,11 +139,11 @@ class SearchOut(Wire):
     unreadable: list[UnreadableOut] = Field(default_factory=list)
 
     @classmethod
-    def of(cls, query: str, result: "SearchResult", rewritten: "Rewritten | None" = None) -> Self:
+    def from_result(cls, query: str, result: "SearchResult", rewritten: "RewriteOutcome | None" = None) -> Self:
         return cls.from_records(
             result,
-            hits=[HitOut.of(hit) for hit in result.hits],
-            reranked=RerankedOut.of(result.reranked) if result.reranked else None,
+            hits=[HitOut.from_hit(hit) for hit in result.hits],
+            reranked=RerankedOut.from_reranked(result.reranked) if result.reranked else None,
             queries=[query, *(also.query for also in (rewritten.queries if rewritten else ()))],
             rewrite=rewritten and RewriteOut(how=rewritten.how, failure=rewritten.failure or None),
         )

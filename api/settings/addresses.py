@@ -15,7 +15,7 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(each.strip(), strict=False) for each in text.split(",") if each.strip())
 
 
-def network_key(host: str) -> str:
+def get_network_key(host: str) -> str:
     """Return the name under which requests from an address are counted: itself, or its network of IPv6."""
     try:
         address = ipaddress.ip_address(host)
@@ -28,10 +28,10 @@ def network_key(host: str) -> str:
     return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
 
 
-def client_key(scope: Scope) -> str | None:
+def get_client_key(scope: Scope) -> str | None:
     """Return the name under which the client of a request is counted; None for one over a Unix socket.
 
     Behind a trusted proxy uvicorn has put the address of the proxy's client there.
     """
     client = scope.get("client")
-    return network_key(client[0]) if client and client[0] else None
+    return get_network_key(client[0]) if client and client[0] else None

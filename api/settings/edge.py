@@ -53,7 +53,7 @@ class EdgeSettings(BaseSettings):
 
     @field_validator("trusted_proxies")
     @classmethod
-    def _proxies(cls, value: str) -> str:
+    def _check_proxies(cls, value: str) -> str:
         parse_networks(value)
         return value
 

@@ -12,7 +12,7 @@ _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "E
 ScopeMapping = dict[str, tuple[Scope, ...]]
 
 
-def _usual_scopes() -> ScopeMapping:
+def _build_default_scopes() -> ScopeMapping:
     return {"*": (Scope.READ, Scope.ASK)}
 
 
@@ -56,14 +56,14 @@ class OidcSettings(BaseSettings):
     oidc_groups_claim: str = Field("groups", description="The claim that lists the user's groups; `group:NAME`.")
     oidc_scopes_claim: str = Field("groups", description="The claim whose values LEADLINE_OIDC_SCOPES maps to scopes.")
     oidc_scopes: ScopeMapping = Field(
-        default_factory=_usual_scopes,
+        default_factory=_build_default_scopes,
         description='JSON: what each value gives, and `*` everybody, such as `{"*": ["read", "ask"], "kb-admins": '
         '["write", "admin"]}`. `operator` cannot be given.',
     )
 
     @field_validator("oidc_algorithms")
     @classmethod
-    def _asymmetric(cls, value: str) -> str:
+    def _require_asymmetric(cls, value: str) -> str:
         wrong = set(value.split()) - set(_ALGORITHMS)
         if wrong or not value.split():
             raise ValueError(f"LEADLINE_OIDC_ALGORITHMS may name {', '.join(_ALGORITHMS)}")
@@ -71,20 +71,20 @@ class OidcSettings(BaseSettings):
 
     @field_validator("oidc_issuer", "oidc_jwks_url")
     @classmethod
-    def _address(cls, value: str | None) -> str | None:
+    def _require_provider_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("https://", "http://")):
             raise ValueError("it must be an address that begins with https://")
         return value
 
     @field_validator("oidc_scopes")
     @classmethod
-    def _of_tenants(cls, value: ScopeMapping) -> ScopeMapping:
+    def _require_tenant_scopes(cls, value: ScopeMapping) -> ScopeMapping:
         if any(scope not in TENANT_SCOPES for scopes in value.values() for scope in scopes):
             raise ValueError("a token cannot make an operator: use a key")
         return value
 
     @model_validator(mode="after")
-    def _audience_with_issuer(self) -> "OidcSettings":
+    def _require_audience(self) -> "OidcSettings":
         if self.oidc_issuer is not None and not self.oidc_audience:
             raise ValueError("LEADLINE_OIDC_ISSUER needs LEADLINE_OIDC_AUDIENCE: a token for another service is no key")
         if self.oidc_client_id is not None and self.oidc_issuer is None:

@@ -15,29 +15,29 @@ _DIGEST_DIGITS = 4
 
 def record_settings(audit: Audit, role: str, *settings: BaseSettings) -> None:
     """Record every setting that has another value than its default; secrets as the beginning of their digest."""
-    shown = {name: value for each in settings for name, value in _set(each).items()}
+    shown = {name: value for each in settings for name, value in _collect_changed(each).items()}
     subject = f"settings:{role}"
-    last = audit.latest(AuditFilter(action=Action.SETTINGS_CHANGED, object=subject), limit=1)
+    last = audit.list_latest(AuditFilter(action=Action.SETTINGS_CHANGED, object=subject), limit=1)
     if not last or last[0].details["settings"] != shown:
         audit.record(Action.SETTINGS_CHANGED, subject, tenant_id=None, settings=shown)
 
 
-def _set(settings: BaseSettings) -> dict[str, Any]:
+def _collect_changed(settings: BaseSettings) -> dict[str, Any]:
     defaults = {
         name: field.get_default(call_default_factory=True) for name, field in type(settings).model_fields.items()
     }
     values = {name: value for name, value in settings if value is not None and value != defaults[name]}
-    return {f"LEADLINE_{name}".upper(): _shown(value) for name, value in sorted(values.items())}
+    return {f"LEADLINE_{name}".upper(): _to_loggable(value) for name, value in sorted(values.items())}
 
 
-def _shown(value: object) -> bool | int | float | str:
+def _to_loggable(value: object) -> bool | int | float | str:
     if isinstance(value, SecretStr):
-        return _digest(value.get_secret_value())
+        return _compute_digest(value.get_secret_value())
     if isinstance(value, bool | int | float):
         return value
     text = str(value)
-    return _digest(text) if "@" in text else text  # a URL may carry a password
+    return _compute_digest(text) if "@" in text else text  # a URL may carry a password
 
 
-def _digest(secret: str) -> str:
+def _compute_digest(secret: str) -> str:
     return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()[:_DIGEST_DIGITS]}…"

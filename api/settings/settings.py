@@ -18,7 +18,7 @@ from ingest.storage.operations.retention import RetentionSettings
 from ingest.storage.quotas.records import parse_quotas
 from ingest.storage.webhooks.records import WebhookSettings
 from retrieval.encoders.specs import EncoderSettings
-from retrieval.rerank.port import AUTO, parse_reranker
+from retrieval.rerank.port import AUTO_CHOICE, parse_reranker
 from retrieval.search.requests import MAX_TOP_K
 from retrieval.search.reranking import DEADLINE_SECONDS
 from rlm.sandbox.port import SandboxForm
@@ -224,45 +224,45 @@ class Settings(
 
     @field_validator("llm")
     @classmethod
-    def _llm(cls, value: str) -> str:
+    def _check_llm(cls, value: str) -> str:
         if value in ("local", "none"):
             return value
-        found = _served(value)
+        found = _parse_served_model(value)
         if found is None:
-            raise ValueError(f"LEADLINE_LLM must be `local`, `none`, or {_FORM}")
+            raise ValueError(f"LEADLINE_LLM must be `local`, `none`, or {_SERVER_FORMAT}")
         return str(found)
 
     @field_validator("judge", "router", "subcalls")
     @classmethod
-    def _helper(cls, value: str | None, info: ValidationInfo) -> str | None:
-        found = _served(value) if value else None
+    def _check_helper(cls, value: str | None, info: ValidationInfo) -> str | None:
+        found = _parse_served_model(value) if value else None
         if value and not found:
-            raise ValueError(f"LEADLINE_{str(info.field_name).upper()} must be {_FORM}")
+            raise ValueError(f"LEADLINE_{str(info.field_name).upper()} must be {_SERVER_FORMAT}")
         return str(found) if found else None
 
     @field_validator("tenant_quotas", "key_quotas")
     @classmethod
-    def _quotas(cls, value: str) -> str:
+    def _check_quotas(cls, value: str) -> str:
         parse_quotas(value)
         return value
 
     @field_validator("reranker")
     @classmethod
-    def _reranker(cls, value: str) -> str:
-        if value.strip() != AUTO:
+    def _check_reranker(cls, value: str) -> str:
+        if value.strip() != AUTO_CHOICE:
             parse_reranker(value)
         return value
 
     @property
     def remote_llm(self) -> "ServedModel | None":
         """The servers and the name of the model, or None for `local` and `none`."""
-        return None if self.llm in ("local", "none") else _served(self.llm)
+        return None if self.llm in ("local", "none") else _parse_served_model(self.llm)
 
     @property
     def helpers(self) -> "Mapping[Helper, ServedModel | None]":
         """The models of parts of the work; None where the answering model does that part."""
         given: Mapping[Helper, str | None] = {"judge": self.judge, "router": self.router, "subcalls": self.subcalls}
-        return {helper: _served(value) if value else None for helper, value in given.items()}
+        return {helper: _parse_served_model(value) if value else None for helper, value in given.items()}
 
     @property
     def helper_keys(self) -> "Mapping[Helper, SecretStr | None]":
@@ -271,7 +271,7 @@ class Settings(
 
 
 Helper = Literal["judge", "router", "subcalls"]
-_FORM = (
+_SERVER_FORMAT = (
     "a base URL and a model name with a space between them, such as `http://gpu:8000/v1 Qwen/Qwen3-8B`; several "
     "servers of one model have commas between their URLs"
 )
@@ -288,7 +288,7 @@ class ServedModel(NamedTuple):
         return f"{','.join(self.urls)} {self.model}"
 
 
-def _served(value: str) -> ServedModel | None:
+def _parse_served_model(value: str) -> ServedModel | None:
     """Read `URL MODEL` or `URL,URL MODEL`; None for anything else, such as the same URL twice."""
     written, _, model = value.strip().partition(" ")
     urls = tuple(written.split(","))

@@ -10,9 +10,9 @@ from api.admission.services import Services
 from api.answers.run_schemas import RunEventPage
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError
-from api.runs.routes import events_page
+from api.runs.routes import load_events_page
 from api.shares.schemas import SharedOut, ShareIn, ShareOut, SharePage
-from api.shares.sharing import is_closed, shared_run, shared_turns
+from api.shares.sharing import is_run_closed, load_shared_run, load_shared_turns
 from ingest.storage.errors import ShareNotFoundError, SharingOffError
 
 router = APIRouter(prefix="/v1", tags=["shares"])
@@ -33,11 +33,11 @@ def create(body: ShareIn, caller: Asker, served: Served, response: Response) -> 
         caller.owner,
         conversation_id=body.conversation,
         run_id=body.run,
-        ends_at=_ends_at(served, body),
-        owner=caller.sees_only,
+        ends_at=_compute_end(served, body),
+        owner=caller.visible_owner,
     )
     response.headers["Location"] = f"/v1/shared/{made.id}"
-    return ShareOut.of(made, served.settings.public_url)
+    return ShareOut.from_share(made, served.settings.public_url)
 
 
 @router.get("/shares")
@@ -53,22 +53,22 @@ def listing(
 
     An admin sees everybody's.
     """
-    found = served.answers.shares.shares(
+    found = served.answers.shares.list_shares(
         caller.tenant_id,
         of=conversation or run,
         before=decode_cursor(cursor) if cursor else None,
         limit=limit + 1,
-        owner=caller.sees_only,
+        owner=caller.visible_owner,
     )
     more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
-    shown = [ShareOut.of(each, served.settings.public_url) for each in found[:limit]]
+    shown = [ShareOut.from_share(each, served.settings.public_url) for each in found[:limit]]
     return SharePage(shares=shown, next_cursor=more)
 
 
 @router.delete("/shares/{share_id}", status_code=204)
 def revoke(share_id: str, caller: Asker, served: Served) -> None:
     """End a link at once. Whoever made it can, and an admin."""
-    served.answers.shares.revoke(caller.tenant_id, share_id, caller.sees_only)
+    served.answers.shares.revoke(caller.tenant_id, share_id, caller.visible_owner)
 
 
 @router.get("/shared/{share_id}")
@@ -80,15 +80,15 @@ def read(
     cursor: str | None = None,
 ) -> SharedOut:
     """Read what a link leads to, within what is open to you: a conversation's turns a page at a time, or a run."""
-    share = served.answers.shares.open(caller.tenant_id, share_id)
-    shown = ShareOut.of(share, None)
+    share = served.answers.shares.load_share(caller.tenant_id, share_id)
+    shown = ShareOut.from_share(share, None)
     about = {"by": shown.by, "created_at": shown.created_at, "expires_at": shown.expires_at}
     if share.run_id is not None:
-        run = shared_run(served, caller, share)
+        run = load_shared_run(served, caller, share)
         return SharedOut(kind="run", title=run.question, turns=[], next_cursor=None, run=run, **about)
     assert share.conversation_id is not None
-    title = served.answers.conversations.conversation(caller.tenant_id, share.conversation_id).title
-    turns, last = shared_turns(served, caller, share, after=decode_cursor(cursor), limit=limit)
+    title = served.answers.conversations.load_conversation(caller.tenant_id, share.conversation_id).title
+    turns, last = load_shared_turns(served, caller, share, after=decode_cursor(cursor), limit=limit)
     more = None if last is None else encode_cursor(last)
     return SharedOut(kind="conversation", title=title, turns=turns, next_cursor=more, run=None, **about)
 
@@ -102,14 +102,14 @@ def events(
     cursor: str | None = None,
 ) -> RunEventPage:
     """List the events of a shared run, a page at a time; without their bodies if a document of it is closed to you."""
-    share = served.answers.shares.open(caller.tenant_id, share_id)
+    share = served.answers.shares.load_share(caller.tenant_id, share_id)
     if share.run_id is None:
         raise ShareNotFoundError(f"The link {share_id!r} leads to no run.")
-    run = served.answers.runs.run(caller.tenant_id, share.run_id)
-    return events_page(served, run, decode_cursor(cursor), limit, withheld=is_closed(served, caller, run.id))
+    run = served.answers.runs.load_run(caller.tenant_id, share.run_id)
+    return load_events_page(served, run, decode_cursor(cursor), limit, withheld=is_run_closed(served, caller, run.id))
 
 
-def _ends_at(served: Services, body: ShareIn) -> float:
+def _compute_end(served: Services, body: ShareIn) -> float:
     """Return when a link ends. Raises `SharingOffError`, and `BadRequestError` for a time that is over or too late."""
     most = served.settings.share_days * _DAY_SECONDS
     if not most:

@@ -19,7 +19,7 @@ class ShareIn(Wire):
     expires_at: AwareDatetime | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _require_one_target(self) -> Self:
         if (self.conversation is None) == (self.run is None):
             raise ValueError("send either `conversation` or `run`")
         return self
@@ -40,7 +40,7 @@ class ShareOut(Wire):
     expires_at: Instant
 
     @classmethod
-    def of(cls, share: Share, public_url: str | None) -> Self:
+    def from_share(cls, share: Share, public_url: str | None) -> Self:
         return cls(
             id=share.id,
             conversation=share.conversation_id,

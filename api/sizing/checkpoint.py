@@ -31,7 +31,7 @@ class CheckpointError(LeadlineError):
 
 
 @dataclass(frozen=True)
-class Cache:
+class KvCache:
     """Bytes that one sequence keeps: for each token, for each of its last `window` tokens, and whatever its length."""
 
     token_bytes: float
@@ -39,7 +39,7 @@ class Cache:
     window: int = 0
     state_bytes: float = 0.0
 
-    def sequence_bytes(self, tokens: int) -> float:
+    def compute_sequence_bytes(self, tokens: int) -> float:
         """Return the bytes of a sequence of so many tokens."""
         # guard: attention-window
         return self.token_bytes * tokens + self.windowed_token_bytes * min(tokens, self.window) + self.state_bytes
@@ -64,7 +64,7 @@ class Checkpoint:
     widest: int
     vocabulary: int
     cached_heads: int
-    cache: Cache
+    cache: KvCache
     context_tokens: int
     bits: float
     experts_only: bool = False
@@ -87,7 +87,7 @@ class Checkpoint:
         """The bytes of weights that are read to write one token of one sequence."""
         return self.weight_bytes * self.active / self.parameters
 
-    def quantized(self, method: str | None, cache_dtype: str = "auto") -> "Checkpoint":
+    def with_quantization(self, method: str | None, cache_dtype: str = "auto") -> "Checkpoint":
         """Return it as a server loads it that is told to quantize, and to keep the cache in `cache_dtype`.
 
         Raises `CheckpointError` for a method whose size is not known.
@@ -102,10 +102,12 @@ class Checkpoint:
         )
         if method is None:
             return replace(self, cache=cache)
-        return replace(self, cache=cache, bits=_bits({"quant_method": method}), experts_only=False, stated_bytes=None)
+        return replace(
+            self, cache=cache, bits=_parse_bits({"quant_method": method}), experts_only=False, stated_bytes=None
+        )
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path) -> Checkpoint:
     """Read a folder with `config.json`, or that file. Raises `CheckpointError`."""
     file = path / "config.json" if path.is_dir() else path
     index = file.with_name("model.safetensors.index.json")
@@ -118,19 +120,19 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(config, dict):
         raise CheckpointError(f"{file} holds no object.")
     name = path.name if path.is_dir() else file.parent.name
-    return replace(checkpoint_of(config, name=name), stated_bytes=total)
+    return replace(parse_checkpoint(config, name=name), stated_bytes=total)
 
 
-def checkpoint_of(config: Mapping[str, Any], *, name: str) -> Checkpoint:
+def parse_checkpoint(config: Mapping[str, Any], *, name: str) -> Checkpoint:
     """Return the sizes of a model of this configuration. Raises `CheckpointError`."""
     text = {**config, **(config.get("text_config") or {})}
     try:
-        return _Sizes(text, name).checkpoint()
+        return _SizeCounter(text, name).build_checkpoint()
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise CheckpointError(f"The configuration of {name} is not that of a known decoder: {error!r}.") from error
 
 
-class _Sizes:
+class _SizeCounter:
     """Counts weights and cache of one configuration."""
 
     def __init__(self, config: Mapping[str, Any], name: str) -> None:
@@ -143,10 +145,12 @@ class _Sizes:
         self.head = int(config.get("head_dim") or self.hidden // self.heads)
         self.inner = int(config.get("intermediate_size") or 0)
 
-    def checkpoint(self) -> Checkpoint:
-        kinds = [self._kind(layer) for layer in range(self.layers)]
-        attention = sum(self._attention(kind) for kind in kinds)
-        dense, routed, chosen = map(sum, zip(*(self._feed_forward(layer) for layer in range(self.layers)), strict=True))
+    def build_checkpoint(self) -> Checkpoint:
+        kinds = [self._get_layer_kind(layer) for layer in range(self.layers)]
+        attention = sum(self._count_attention(kind) for kind in kinds)
+        dense, routed, chosen = map(
+            sum, zip(*(self._count_feed_forward(layer) for layer in range(self.layers)), strict=True)
+        )
         embedding = int(self._config["vocab_size"]) * self.hidden
         tied = bool(self._config.get("tie_word_embeddings", False))
         other = embedding * (1 if tied else 2) + self.hidden * (2 * self.layers + 1)
@@ -163,9 +167,9 @@ class _Sizes:
             widest=max(self.inner, self._expert_inner * int(self._config.get("num_experts_per_tok") or 1)),
             vocabulary=int(self._config["vocab_size"]),
             cached_heads=1 if self._latent else self.cached_heads,
-            cache=self._cache(kinds),
+            cache=self._build_cache(kinds),
             context_tokens=int(self._config.get("max_position_embeddings") or 0),
-            bits=_bits(quantization),
+            bits=_parse_bits(quantization),
             experts_only=quantization.get("quant_method") == "mxfp4",
         )
 
@@ -182,7 +186,7 @@ class _Sizes:
     def _expert_inner(self) -> int:
         return int(self._config.get("moe_intermediate_size") or self.inner) if self._experts else 0
 
-    def _kind(self, layer: int) -> str:
+    def _get_layer_kind(self, layer: int) -> str:
         stated: Sequence[str] = self._config.get("layer_types") or ()
         if stated:
             return stated[layer]
@@ -192,19 +196,19 @@ class _Sizes:
         every = int(self._config.get("sliding_window_pattern") or 0)
         return "full_attention" if every and (layer + 1) % every == 0 else "sliding_attention"
 
-    def _attention(self, kind: str) -> int:
+    def _count_attention(self, kind: str) -> int:
         if kind in _LINEAR_LAYERS:
-            keys, values = self._linear_widths()
+            keys, values = self._compute_linear_widths()
             return self.hidden * (2 * keys + 2 * values) + values * self.hidden
         if self._latent:
-            return self._latent_attention()
+            return self._count_latent_attention()
         queries, cached = self.heads * self.head, self.cached_heads * self.head
         has_bias = self._config.get("attention_bias") or str(self._config.get("model_type", "")).startswith("qwen2")
         gated = queries if self._config.get("model_type") == "qwen3_next" else 0
         biases = queries + 2 * cached if has_bias else 0
         return self.hidden * (2 * queries + gated + 2 * cached) + biases
 
-    def _latent_attention(self) -> int:
+    def _count_latent_attention(self) -> int:
         config = self._config
         rope, plain, value = (int(config[f"{part}_head_dim"]) for part in ("qk_rope", "qk_nope", "v"))
         narrow = int(config.get("q_lora_rank") or 0)
@@ -213,7 +217,7 @@ class _Sizes:
         cached = self.hidden * (self._latent + rope) + self._latent * self.heads * (plain + value)
         return queries + cached + self.heads * value * self.hidden
 
-    def _feed_forward(self, layer: int) -> tuple[int, int, int]:
+    def _count_feed_forward(self, layer: int) -> tuple[int, int, int]:
         """Return the weights that every token reads, those of routed experts, and those of the chosen ones."""
         if not self._is_sparse(layer):
             return 3 * self.hidden * self.inner, 0, 0
@@ -229,32 +233,32 @@ class _Sizes:
         step = int(self._config.get("decoder_sparse_step") or self._config.get("moe_layer_freq") or 1)
         return layer >= int(self._config.get("first_k_dense_replace") or 0) and (layer + 1) % step == 0
 
-    def _cache(self, kinds: Sequence[str]) -> Cache:
+    def _build_cache(self, kinds: Sequence[str]) -> KvCache:
         """Return the cache in 16 bits, as `auto` keeps it."""
         linear = sum(kind in _LINEAR_LAYERS for kind in kinds)
         windowed = sum(kind in _WINDOWED_LAYERS for kind in kinds)
         numbers = 2 * self.cached_heads * self.head
         if self._latent:
             numbers = self._latent + int(self._config["qk_rope_head_dim"])
-        return Cache(
+        return KvCache(
             token_bytes=(len(kinds) - linear - windowed) * numbers * _BF16_BYTES,
             windowed_token_bytes=windowed * numbers * _BF16_BYTES,
             window=int(self._config.get("sliding_window") or self._config.get("attention_chunk_size") or 0),
-            state_bytes=linear * self._state_numbers() * _BF16_BYTES if linear else 0.0,
+            state_bytes=linear * self._count_state_values() * _BF16_BYTES if linear else 0.0,
         )
 
-    def _linear_widths(self) -> tuple[int, int]:
+    def _compute_linear_widths(self) -> tuple[int, int]:
         config = self._config
         keys = int(config["linear_num_key_heads"]) * int(config["linear_key_head_dim"])
         return keys, int(config["linear_num_value_heads"]) * int(config["linear_value_head_dim"])
 
-    def _state_numbers(self) -> int:
-        keys, values = self._linear_widths()
+    def _count_state_values(self) -> int:
+        keys, values = self._compute_linear_widths()
         remembered = values * int(self._config["linear_key_head_dim"])
         return remembered + (2 * keys + values) * (int(self._config.get("linear_conv_kernel_dim") or 4) - 1)
 
 
-def _bits(quantization: Mapping[str, Any]) -> float:
+def _parse_bits(quantization: Mapping[str, Any]) -> float:
     """Return the bits of a weight of a linear layer, with its share of the scales. Raises `CheckpointError`."""
     method = str(quantization.get("quant_method") or "none").lower()
     if method == "none":

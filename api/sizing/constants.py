@@ -54,7 +54,7 @@ class Constants:
 
 
 @cache
-def read_constants() -> Constants:
+def load_constants() -> Constants:
     """Read the file that ships."""
     read: dict[str, Any] = tomllib.loads(_FILE.read_text("utf-8"))
     figures = {name: Constant(**entry) for name, entry in read["figures"].items()}

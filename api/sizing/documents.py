@@ -10,11 +10,11 @@ _FLOAT_BYTES = 4
 _GB = 1e9
 # A node's memory that vectors may take; the rest is for the words' index, requests and the system.
 _VECTOR_SHARE = 0.5
-_MOST_EMBEDDED_CHUNKS = 1_000_000
+_MAX_EMBEDDED_CHUNKS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CorpusSize:
     """Documents as they count for plans; `uploaded_bytes` are those of the files."""
 
     documents: int
@@ -23,14 +23,16 @@ class Corpus:
     chunks: int
 
 
-def corpus_of(documents: int, tokens_each: float, constants: Constants, *, bytes_each: float | None = None) -> Corpus:
+def estimate_corpus(
+    documents: int, tokens_each: float, constants: Constants, *, bytes_each: float | None = None
+) -> CorpusSize:
     """Estimate chunks, and the size of files of plain text where no size is known.
 
     The last chunk of a document is half full on average.
     """
     chunks = documents * max(1.0, tokens_each / constants["chunk_tokens"] + 0.5)
     size = tokens_each * constants["token_bytes"] if bytes_each is None else bytes_each
-    return Corpus(documents, ceil(documents * tokens_each), ceil(documents * size), ceil(chunks))
+    return CorpusSize(documents, ceil(documents * tokens_each), ceil(documents * size), ceil(chunks))
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,15 @@ class EmbeddedNeeds:
     memory_bytes: float
     disk_bytes: float
 
-    def seconds(self, cores: float) -> float:
+    def compute_index_seconds(self, cores: float) -> float:
         """Return the time to index on an otherwise idle machine; encoder and parsers use all of its cores."""
         return self.processor_seconds / cores
 
 
-def embedded_needs(corpus: Corpus, constants: Constants) -> EmbeddedNeeds:
+def estimate_embedded_needs(corpus: CorpusSize, constants: Constants) -> EmbeddedNeeds:
     """Return what the embedded service takes: a part for the process, and so much for a document, chunk and token."""
 
-    def total(name: str) -> float:
+    def compute_total(name: str) -> float:
         return (
             constants[f"{name}_empty"]
             + corpus.documents * constants[f"{name}_a_document"]
@@ -58,9 +60,9 @@ def embedded_needs(corpus: Corpus, constants: Constants) -> EmbeddedNeeds:
         )
 
     return EmbeddedNeeds(
-        processor_seconds=total("processor_seconds"),
-        memory_bytes=total("memory_bytes"),
-        disk_bytes=total("disk_bytes") + corpus.uploaded_bytes,
+        processor_seconds=compute_total("processor_seconds"),
+        memory_bytes=compute_total("memory_bytes"),
+        disk_bytes=compute_total("disk_bytes") + corpus.uploaded_bytes,
     )
 
 
@@ -85,7 +87,9 @@ class IndexPlan:
     reason: str
 
 
-def plan_index(corpus: Corpus, machine: Machine, constants: Constants, *, dimension: int, available: bool) -> IndexPlan:
+def plan_index(
+    corpus: CorpusSize, machine: Machine, constants: Constants, *, dimension: int, available: bool
+) -> IndexPlan:
     """Choose nodes, shards, copies and quantization; `available` wants every part on two nodes.
 
     Vectors in full stay while they fit into three nodes: they are the exact ones. Past that, copies of one byte a
@@ -111,9 +115,9 @@ def plan_index(corpus: Corpus, machine: Machine, constants: Constants, *, dimens
     return IndexPlan(nodes, shards, replicas, quantization, memory, disk, reason)
 
 
-def fits_one_process(corpus: Corpus, machine_memory_bytes: float, constants: Constants) -> bool:
+def fits_one_process(corpus: CorpusSize, machine_memory_bytes: float, constants: Constants) -> bool:
     """True if the embedded service is enough: searches compare with every vector, quick up to a million."""
-    needs = embedded_needs(corpus, constants)
+    needs = estimate_embedded_needs(corpus, constants)
     # guard: more-memory-needs-cluster
     # guard: many-chunks-need-cluster
-    return corpus.chunks <= _MOST_EMBEDDED_CHUNKS and needs.memory_bytes <= machine_memory_bytes * _VECTOR_SHARE
+    return corpus.chunks <= _MAX_EMBEDDED_CHUNKS and needs.memory_bytes <= machine_memory_bytes * _VECTOR_SHARE

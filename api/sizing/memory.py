@@ -49,7 +49,7 @@ class MemoryPlan:
     @property
     def fits(self) -> bool:
         """True if at least one sequence as long as the window fits."""
-        return self.sequences(self.window) >= 1
+        return self.compute_sequences(self.window) >= 1
 
     @property
     def window(self) -> int:
@@ -58,20 +58,22 @@ class MemoryPlan:
     @property
     def tokens(self) -> int:
         """The tokens of sequences as long as the window that the cache holds."""
-        return int(self.sequences(self.window) * self.window)
+        return int(self.compute_sequences(self.window) * self.window)
 
-    def sequences(self, tokens: int) -> float:
+    def compute_sequences(self, tokens: int) -> float:
         """Return how many sequences of so many tokens the cache holds at once."""
         # guard: model-larger-than-memory
         if self.cache <= 0:
             return 0.0
         whole = -(-tokens // _BLOCK_TOKENS) * _BLOCK_TOKENS
-        return self.cache / _on_each_gpu(self.checkpoint, self.checkpoint.cache.sequence_bytes(whole), self.gpus)
+        return self.cache / _compute_per_gpu(
+            self.checkpoint, self.checkpoint.cache.compute_sequence_bytes(whole), self.gpus
+        )
 
-    def at_once(self, tokens: int) -> int:
+    def compute_concurrency(self, tokens: int) -> int:
         """Return how many of them run at once: as many as fit, and at most `max_num_seqs`."""
         # guard: planned-sequences
-        return min(int(self.sequences(tokens)), self.options.max_num_seqs)
+        return min(int(self.compute_sequences(tokens)), self.options.max_num_seqs)
 
 
 def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> MemoryPlan:
@@ -83,7 +85,7 @@ def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> Mem
             f"{checkpoint.cached_heads} heads of keys and values cannot be shared out among {gpus} GPUs.",
             hint="Set tensor-parallel-size to a divisor or a multiple of it.",
         )
-    served = checkpoint.quantized(options.quantization, options.kv_cache_dtype)
+    served = checkpoint.with_quantization(options.quantization, options.kv_cache_dtype)
     weights = served.weight_bytes / gpus
     # Two layers' inputs and outputs in 16 bits, and the scores of the next token in 32 bits, twice: as they come, and
     # as probabilities.
@@ -91,16 +93,16 @@ def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> Mem
     scores = options.max_num_seqs * served.vocabulary * 4 * 2
     running = activations + scores + gpu.context_bytes
     cache = gpu.memory_bytes * options.gpu_memory_utilization - weights - running
-    token = _on_each_gpu(served, served.cache.token_bytes + served.cache.windowed_token_bytes, gpus)
+    token = _compute_per_gpu(served, served.cache.token_bytes + served.cache.windowed_token_bytes, gpus)
     return MemoryPlan(gpu, gpus, weights, running, cache, token, served, options)
 
 
-def _on_each_gpu(checkpoint: Checkpoint, cached: float, gpus: int) -> float:
+def _compute_per_gpu(checkpoint: Checkpoint, cached: float, gpus: int) -> float:
     """Return one GPU's part: heads are shared out, and copied where there are fewer than GPUs."""
     return cached / min(gpus, checkpoint.cached_heads)
 
 
-def read_profile(path: Path) -> ServerOptions:
+def load_profile(path: Path) -> ServerOptions:
     """Read the options of a file for `vllm serve --config`. Raises `CheckpointError`."""
     try:
         read = yaml.safe_load(path.read_text("utf-8"))
@@ -108,10 +110,10 @@ def read_profile(path: Path) -> ServerOptions:
         raise CheckpointError(f"{path} cannot be read: {error}.") from error
     if not isinstance(read, Mapping):
         raise CheckpointError(f"{path} holds no options.", hint="See the files in deploy/vllm/profiles.")
-    return options_of(read)
+    return parse_options(read)
 
 
-def options_of(read: Mapping[str, Any]) -> ServerOptions:
+def parse_options(read: Mapping[str, Any]) -> ServerOptions:
     """Return the options among those of a profile that decide on memory; the rest is left alone."""
     named = {str(name).replace("-", "_"): value for name, value in read.items()}
     known = {name: named[name] for name in ServerOptions.__dataclass_fields__ if named.get(name) is not None}

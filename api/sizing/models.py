@@ -5,36 +5,36 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from api.sizing.checkpoint import Checkpoint, CheckpointError, checkpoint_of, read_checkpoint
+from api.sizing.checkpoint import Checkpoint, CheckpointError, load_checkpoint, parse_checkpoint
 
 _FILE = Path(__file__).with_name("models.json")
 
 
-def find_model(model: str) -> Checkpoint:
+def load_model(model: str) -> Checkpoint:
     """Return a known model, or read the checkpoint at this path. Raises `CheckpointError`, which lists the known."""
-    known = {name.lower(): name for name in _models()}
+    known = {name.lower(): name for name in _load_models()}
     if name := known.get(model.lower()):
-        return checkpoint_of(_config(name), name=name)
+        return parse_checkpoint(_get_config(name), name=name)
     if Path(model).exists():
-        return read_checkpoint(Path(model))
+        return load_checkpoint(Path(model))
     raise CheckpointError(
         f"{model} is neither a path nor a model that is known by name.",
-        hint=f"Give a checkpoint's folder or config.json, or one of {', '.join(sorted(_models()))}.",
+        hint=f"Give a checkpoint's folder or config.json, or one of {', '.join(sorted(_load_models()))}.",
     )
 
 
-def model_names() -> list[str]:
+def list_model_names() -> list[str]:
     """Return the names of the known models."""
-    return sorted(_models())
+    return sorted(_load_models())
 
 
 @cache
-def _models() -> dict[str, dict[str, Any]]:
+def _load_models() -> dict[str, dict[str, Any]]:
     read: dict[str, dict[str, Any]] = json.loads(_FILE.read_text("utf-8"))
     return read
 
 
-def _config(name: str) -> dict[str, Any]:
-    entry = _models()[name]
-    base = _config(entry["like"]) if "like" in entry else {}
+def _get_config(name: str) -> dict[str, Any]:
+    entry = _load_models()[name]
+    base = _get_config(entry["like"]) if "like" in entry else {}
     return {**base, **entry}

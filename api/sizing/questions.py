@@ -5,11 +5,11 @@ from math import ceil
 
 from api.sizing.constants import Constants
 from api.sizing.memory import MemoryPlan
-from api.sizing.simulation import Report, Simulation, Station
+from api.sizing.simulation import Simulation, SimulationReport, Station
 
 # Questions of one simulation: its 95th percentile moves by some percent from seed to seed.
 _QUESTIONS = 4_000
-_MOST_REPLICAS = 4096
+_MAX_REPLICAS = 4096
 # Work that comes faster than this share of what all places can do at once waits without end.
 _STEADY_SHARE = 0.95
 
@@ -24,7 +24,7 @@ class Question:
     cached_share: float
 
 
-def direct_answer(constants: Constants) -> Question:
+def build_direct_question(constants: Constants) -> Question:
     """Return the work of a direct answer: it is written once and judged once."""
     return Question(
         calls=int(constants["calls_of_an_answer"]),
@@ -51,24 +51,24 @@ class ModelServer:
         flops = self.plan.gpu.teraflops * 1e12 * self.plan.gpus * self.constants["reading_efficiency"]
         return flops / (2 * self.plan.checkpoint.active)
 
-    def step_seconds(self, busy: float, tokens: float) -> float:
+    def compute_step_seconds(self, busy: float, tokens: float) -> float:
         """Return the time of one step of writing for `busy` sequences of so many tokens."""
         made = self.plan.checkpoint
         touched: float = 1 - (1 - made.active / made.parameters) ** max(1.0, busy)
-        moved = made.weight_bytes * touched + busy * made.cache.sequence_bytes(int(tokens))
+        moved = made.weight_bytes * touched + busy * made.cache.compute_sequence_bytes(int(tokens))
         bandwidth = self.plan.gpu.gigabytes_a_second * 1e9 * self.plan.gpus * self.constants["writing_efficiency"]
         return moved / bandwidth
 
-    def call_seconds(self, question: Question, busy: float) -> float:
+    def compute_call_seconds(self, question: Question, busy: float) -> float:
         """Return the time of one call while `busy` are under way, itself included."""
         reading = question.prompt_tokens * (1 - question.cached_share) / self.read_speed
         steps = question.completion_tokens / self.constants["tokens_a_step"]
         length = question.prompt_tokens + question.completion_tokens
-        return max(1.0, busy) * reading + steps * self.step_seconds(busy, length)
+        return max(1.0, busy) * reading + steps * self.compute_step_seconds(busy, length)
 
-    def at_once(self, question: Question) -> int:
+    def compute_concurrency(self, question: Question) -> int:
         """Return how many calls of this kind one server takes at once."""
-        return self.plan.at_once(ceil(question.prompt_tokens + question.completion_tokens))
+        return self.plan.compute_concurrency(ceil(question.prompt_tokens + question.completion_tokens))
 
 
 @dataclass(frozen=True)
@@ -78,37 +78,37 @@ class ServicePlan:
     replicas: int
     api_cores: int
     engine_cores: int
-    report: Report
+    report: SimulationReport
     gpu_seconds: float
 
 
-def stations(
+def build_stations(
     server: ModelServer, question: Question, constants: Constants, *, replicas: int, rate: float
 ) -> list[Station]:
     """Return the stations that a question passes: the API, the vector engine, and the model once for each call."""
     api, engine = constants["api_seconds_of_a_question"], constants["engine_seconds_of_a_search"]
-    each = server.at_once(question)
-    alone = server.call_seconds(question, 1)
+    each = server.compute_concurrency(question)
+    alone = server.compute_call_seconds(question, 1)
 
-    def slowdown(busy: int) -> float:
-        return server.call_seconds(question, busy / replicas) / alone
+    def compute_slowdown(busy: int) -> float:
+        return server.compute_call_seconds(question, busy / replicas) / alone
 
     return [
-        Station("API", cores_for(rate, api), api),
-        Station("vector engine", cores_for(rate, engine), engine),
+        Station("API", compute_cores(rate, api), api),
+        Station("vector engine", compute_cores(rate, engine), engine),
         Station(
             "model server",
             replicas * each,
             alone,
             visits=question.calls,
-            slowdown=slowdown,
+            slowdown=compute_slowdown,
             failing_seconds=constants["server_failing_days"] * 86_400,
             repair_seconds=constants["server_repair_seconds"],
         ),
     ]
 
 
-def cores_for(rate: float, seconds: float, *, share: float = 0.6) -> int:
+def compute_cores(rate: float, seconds: float, *, share: float = 0.6) -> int:
     """Return the processors that so many pieces of work a second keep busy for this share of the time."""
     return max(1, ceil(rate * seconds / share))
 
@@ -118,11 +118,14 @@ def plan_service(
 ) -> ServicePlan | None:
     """Return the fewest model servers with which 95 of 100 answers come in time; None if no number does."""
     rate = questions_an_hour / 3600
-    if server.at_once(question) < 1 or question.calls * server.call_seconds(question, 1) > p95_seconds:
+    if (
+        server.compute_concurrency(question) < 1
+        or question.calls * server.compute_call_seconds(question, 1) > p95_seconds
+    ):
         return None
 
-    def simulate(replicas: int) -> Report | None:
-        made = stations(server, question, constants, replicas=replicas, rate=rate)
+    def simulate(replicas: int) -> SimulationReport | None:
+        made = build_stations(server, question, constants, replicas=replicas, rate=rate)
         if rate > min(station.most for station in made) * _STEADY_SHARE:
             return None
         report = Simulation(made, rate=rate, seconds=_QUESTIONS / rate).run()
@@ -132,7 +135,7 @@ def plan_service(
     replicas, report = 1, simulate(1)
     while report is None:
         replicas *= 2
-        if replicas > _MOST_REPLICAS:
+        if replicas > _MAX_REPLICAS:
             return None
         report = simulate(replicas)
     few, best = replicas // 2, (replicas, report)
@@ -143,4 +146,4 @@ def plan_service(
     replicas, report = best
     cores = (constants["api_seconds_of_a_question"], constants["engine_seconds_of_a_search"])
     gpu_seconds = 3600 * replicas * server.plan.gpus / questions_an_hour
-    return ServicePlan(replicas, cores_for(rate, cores[0]), cores_for(rate, cores[1]), report, gpu_seconds)
+    return ServicePlan(replicas, compute_cores(rate, cores[0]), compute_cores(rate, cores[1]), report, gpu_seconds)

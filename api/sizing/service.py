@@ -5,17 +5,17 @@ from math import ceil
 
 from api.sizing.constants import Constants
 from api.sizing.documents import (
-    Corpus,
+    CorpusSize,
     EmbeddedNeeds,
     IndexPlan,
     Machine,
-    corpus_of,
-    embedded_needs,
+    estimate_corpus,
+    estimate_embedded_needs,
     fits_one_process,
     plan_index,
 )
 from api.sizing.memory import MemoryPlan
-from api.sizing.questions import ModelServer, ServicePlan, direct_answer, plan_service
+from api.sizing.questions import ModelServer, ServicePlan, build_direct_question, plan_service
 
 Row = tuple[str, int | str, str]
 # One process answers what one machine's searches take; more than this needs others beside it.
@@ -23,7 +23,7 @@ _ONE_PROCESS_QUESTIONS = 3_600
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Workload:
     """Name the documents and questions that a plan is made for, and the machines that may be used."""
 
     documents: int
@@ -37,14 +37,14 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DeploymentPlan:
     """Hold what is needed.
 
     `index` is None where one process does it all. `service` is None if nobody asks, or no model answers.
     """
 
-    wanted: Wanted
-    corpus: Corpus
+    wanted: Workload
+    corpus: CorpusSize
     needs: EmbeddedNeeds
     index: IndexPlan | None
     server: MemoryPlan | None
@@ -55,22 +55,25 @@ class Plan:
         """Count the processors that index everything in the hours that were given."""
         return max(1, ceil(self.needs.processor_seconds / (self.wanted.index_hours * 3600)))
 
-    def rows(self, gpu_price: float | None) -> list[Row]:
+    def build_rows(self, gpu_price: float | None) -> list[Row]:
         """Return name, figure and reason of everything in the plan."""
-        rows = [*self._documents(), *(self._one_process() if self.index is None else self._cluster(self.index))]
+        rows = [
+            *self._build_document_rows(),
+            *(self._build_process_rows() if self.index is None else self._build_cluster_rows(self.index)),
+        ]
         if self.wanted.questions_an_hour:
-            rows += self._questions(gpu_price)
+            rows += self._build_question_rows(gpu_price)
         return rows
 
-    def _documents(self) -> list[Row]:
+    def _build_document_rows(self) -> list[Row]:
         return [
             ("documents", self.corpus.documents, f"{self.wanted.tokens_each:,.0f} tokens each"),
             ("tokens", self.corpus.tokens, ""),
             ("chunks", self.corpus.chunks, ""),
         ]
 
-    def _one_process(self) -> list[Row]:
-        hours = self.needs.seconds(self.wanted.cores) / 3600
+    def _build_process_rows(self) -> list[Row]:
+        hours = self.needs.compute_index_seconds(self.wanted.cores) / 3600
         return [
             ("processes", 1, "`leadline up`: up to a million chunks, every vector compared with"),
             ("memory_gb", f"{self.needs.memory_bytes / 1e9:.1f}", "of the process, without a language model"),
@@ -78,7 +81,7 @@ class Plan:
             ("hours_to_index", f"{hours:.2f}", f"{self.wanted.cores} idle processors"),
         ]
 
-    def _cluster(self, index: IndexPlan) -> list[Row]:
+    def _build_cluster_rows(self, index: IndexPlan) -> list[Row]:
         hours = self.needs.processor_seconds / 3600 / (self.ingest_cores or 1)
         machines = ceil(self.ingest_cores / self.wanted.cores)
         shared = self.needs.disk_bytes - index.disk_bytes / index.replicas
@@ -94,7 +97,7 @@ class Plan:
             ("shared_disk_gb", f"{max(0.0, shared) / 1e9:.1f}", "originals of plain text, texts, catalog"),
         ]
 
-    def _questions(self, gpu_price: float | None) -> list[Row]:
+    def _build_question_rows(self, gpu_price: float | None) -> list[Row]:
         service = self.service
         if service is None or self.server is None:
             within = f"{self.wanted.answer_seconds:g} s"
@@ -124,17 +127,17 @@ class Plan:
         ]
 
 
-def make_plan(wanted: Wanted, server: MemoryPlan | None, constants: Constants) -> Plan:
+def plan_deployment(wanted: Workload, server: MemoryPlan | None, constants: Constants) -> DeploymentPlan:
     """Choose one process or a cluster, and as few machines as do it."""
-    corpus = corpus_of(wanted.documents, wanted.tokens_each, constants)
-    needs = embedded_needs(corpus, constants)
+    corpus = estimate_corpus(wanted.documents, wanted.tokens_each, constants)
+    needs = estimate_embedded_needs(corpus, constants)
     one = fits_one_process(corpus, wanted.memory_gb * 1e9, constants)
     one = (
         one
         # guard: many-questions-need-cluster
         and wanted.questions_an_hour <= _ONE_PROCESS_QUESTIONS
         # guard: fast-indexing-needs-cluster
-        and needs.seconds(wanted.cores) <= wanted.index_hours * 3600
+        and needs.compute_index_seconds(wanted.cores) <= wanted.index_hours * 3600
     )
     machine = Machine(wanted.cores, wanted.memory_gb)
     index = None if one else plan_index(corpus, machine, constants, dimension=wanted.dimension, available=True)
@@ -142,9 +145,9 @@ def make_plan(wanted: Wanted, server: MemoryPlan | None, constants: Constants) -
     if server is not None and wanted.questions_an_hour:
         service = plan_service(
             ModelServer(server, constants),
-            direct_answer(constants),
+            build_direct_question(constants),
             constants,
             questions_an_hour=wanted.questions_an_hour,
             p95_seconds=wanted.answer_seconds,
         )
-    return Plan(wanted, corpus, needs, index, server, service)
+    return DeploymentPlan(wanted, corpus, needs, index, server, service)

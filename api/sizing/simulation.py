@@ -55,7 +55,7 @@ class StationReport:
 
 
 @dataclass(frozen=True)
-class Report:
+class SimulationReport:
     """The result of a simulation: seconds from question to answer by quantile, and each station's load."""
 
     arrived: int
@@ -70,7 +70,7 @@ class Report:
         return max(self.stations, key=lambda station: station.load).name
 
 
-class _Queue:
+class _StationQueue:
     """The state of one station, and sums over time."""
 
     def __init__(self, station: Station) -> None:
@@ -85,14 +85,14 @@ class _Queue:
         # Work under way by its number, so that a failure can take one back.
         self.under_way: dict[int, _Question] = {}
 
-    def pass_time(self, now: float) -> None:
+    def advance_to(self, now: float) -> None:
         elapsed = now - self.changed
         self.busy_area += self.busy * elapsed
         self.waiting_area += len(self.waiting) * elapsed
         self.up_area += self.up * elapsed
         self.changed = now
 
-    def report(self, rate: float) -> StationReport:
+    def build_report(self, rate: float) -> StationReport:
         total = self.changed or 1.0
         return StationReport(
             self.station.name,
@@ -118,7 +118,7 @@ class Simulation:
     """
 
     def __init__(self, stations: Sequence[Station], *, rate: float, seconds: float, seed: int = 0) -> None:
-        self._queues = [_Queue(station) for station in stations]
+        self._queues = [_StationQueue(station) for station in stations]
         self._route = [index for index, station in enumerate(stations) for _ in range(station.visits)]
         self._rate, self._end, self._warm_up = rate, seconds, seconds / 10
         self._random = random.Random(seed)
@@ -128,49 +128,49 @@ class Simulation:
         self._arrived = self._refused = 0
         self._took: list[float] = []
 
-    def run(self) -> Report:
+    def run(self) -> SimulationReport:
         """Run to the end; what is under way then counts as neither answered nor refused."""
-        self._after(self._random.expovariate(self._rate), self._arrive)
+        self._schedule(self._random.expovariate(self._rate), self._arrive)
         for queue in self._queues:
             for _ in range(queue.station.places):
-                self._plan_failure(queue)
-        self._after(self._warm_up, self._forget)
+                self._schedule_failure(queue)
+        self._schedule(self._warm_up, self._reset_counts)
         while self._events and self._events[0][0] <= self._end:
             self._now, _, happen = heapq.heappop(self._events)
             happen()
         self._now = self._end
         for queue in self._queues:
-            queue.pass_time(self._end)
+            queue.advance_to(self._end)
             queue.changed = self._end - self._warm_up
         took = sorted(self._took)
         quantiles = {each: took[min(len(took) - 1, int(each * len(took)))] for each in _QUANTILES} if took else {}
-        reports = tuple(queue.report(self._rate) for queue in self._queues)
-        return Report(self._arrived, len(took), self._refused, quantiles, reports)
+        reports = tuple(queue.build_report(self._rate) for queue in self._queues)
+        return SimulationReport(self._arrived, len(took), self._refused, quantiles, reports)
 
-    def _after(self, seconds: float, happen: Callable[[], None]) -> None:
+    def _schedule(self, seconds: float, happen: Callable[[], None]) -> None:
         heapq.heappush(self._events, (self._now + seconds, next(self._numbers), happen))
 
-    def _forget(self) -> None:
+    def _reset_counts(self) -> None:
         self._arrived = self._refused = 0
         self._took.clear()
         for queue in self._queues:
-            queue.pass_time(self._now)
+            queue.advance_to(self._now)
             queue.busy_area = queue.waiting_area = queue.up_area = queue.waits = 0.0
             queue.visits = queue.refused = 0
 
     def _arrive(self) -> None:
         self._arrived += 1
         self._visit(_Question(self._now))
-        self._after(self._random.expovariate(self._rate), self._arrive)
+        self._schedule(self._random.expovariate(self._rate), self._arrive)
 
     def _visit(self, question: _Question) -> None:
         if question.stop == len(self._route):
             self._took.append(self._now - question.begun)
             return
         queue = self._queues[self._route[question.stop]]
-        queue.pass_time(self._now)
+        queue.advance_to(self._now)
         if queue.busy < queue.up:
-            self._begin(queue, question, self._now)
+            self._start_work(queue, question, self._now)
         # guard: simulated-full-queue
         elif queue.station.queue is not None and len(queue.waiting) >= queue.station.queue:
             queue.refused += 1
@@ -178,7 +178,7 @@ class Simulation:
         else:
             queue.waiting.append((self._now, question))
 
-    def _begin(self, queue: _Queue, question: _Question, since: float) -> None:
+    def _start_work(self, queue: _StationQueue, question: _Question, since: float) -> None:
         queue.busy += 1
         queue.visits += 1
         queue.waits += self._now - since
@@ -186,45 +186,45 @@ class Simulation:
         queue.under_way[number] = question
         mean = queue.station.seconds * queue.station.slowdown(queue.busy)
         seconds = mean if queue.station.fixed else self._random.expovariate(1 / mean)
-        self._after(seconds, lambda: self._finish(queue, number))
+        self._schedule(seconds, lambda: self._finish_work(queue, number))
 
-    def _finish(self, queue: _Queue, number: int) -> None:
+    def _finish_work(self, queue: _StationQueue, number: int) -> None:
         question = queue.under_way.pop(number, None)
         # guard: simulated-failure
         if question is None:  # its place failed meanwhile
             return
-        queue.pass_time(self._now)
+        queue.advance_to(self._now)
         queue.busy -= 1
-        self._fill(queue)
+        self._start_waiting(queue)
         question.stop += 1
         self._visit(question)
 
-    def _fill(self, queue: _Queue) -> None:
+    def _start_waiting(self, queue: _StationQueue) -> None:
         while queue.waiting and queue.busy < queue.up:
             since, question = queue.waiting.popleft()
-            self._begin(queue, question, since)
+            self._start_work(queue, question, since)
 
-    def _plan_failure(self, queue: _Queue) -> None:
+    def _schedule_failure(self, queue: _StationQueue) -> None:
         if queue.station.failing_seconds:
-            self._after(self._random.expovariate(1 / queue.station.failing_seconds), lambda: self._fail(queue))
+            self._schedule(self._random.expovariate(1 / queue.station.failing_seconds), lambda: self._fail_place(queue))
 
-    def _fail(self, queue: _Queue) -> None:
-        queue.pass_time(self._now)
+    def _fail_place(self, queue: _StationQueue) -> None:
+        queue.advance_to(self._now)
         queue.up -= 1
         if queue.busy > queue.up:  # a place that had work: it begins again, before all that wait
             number = self._random.choice(list(queue.under_way))
             queue.waiting.appendleft((self._now, queue.under_way.pop(number)))
             queue.busy -= 1
-        self._after(queue.station.repair_seconds, lambda: self._repair(queue))
+        self._schedule(queue.station.repair_seconds, lambda: self._repair_place(queue))
 
-    def _repair(self, queue: _Queue) -> None:
-        queue.pass_time(self._now)
+    def _repair_place(self, queue: _StationQueue) -> None:
+        queue.advance_to(self._now)
         queue.up += 1
-        self._fill(queue)
-        self._plan_failure(queue)
+        self._start_waiting(queue)
+        self._schedule_failure(queue)
 
 
-def erlang_c(places: int, load: float) -> float:
+def compute_erlang_c(places: int, load: float) -> float:
     """Return the probability that work waits in M/M/c: `load` is the rate of arrivals times the mean time of work.
 
     Source: A. K. Erlang, 1917, by the recursion of Erlang B, which does not overflow.

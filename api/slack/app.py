@@ -17,14 +17,14 @@ from starlette.responses import Response
 from api.admission.services import Services
 from api.http.threads import Threads
 from api.slack.errors import NotConnectedError, SlackError
-from api.slack.files.files import file_work
+from api.slack.files.files import build_file_work
 from api.slack.home import HomeTab
-from api.slack.installing import Installing, Seal
-from api.slack.intake import Intake
-from api.slack.leases import ended
+from api.slack.installing import OAuthRoutes, Seal
+from api.slack.intake import SlackIntake
+from api.slack.leases import cancel_tasks
 from api.slack.manifest import SHORTCUT
 from api.slack.people import People
-from api.slack.replies.delivery import deliveries
+from api.slack.replies.delivery import build_answer_work
 from api.slack.replies.live import set_session
 from api.slack.replies.messages import FEEDBACK, GO_AHEAD, PRIVATELY
 from api.slack.replies.waiting import DECISIONS, Decisions
@@ -53,9 +53,9 @@ class SlackApp:
         self._seal = None if keys is None else Seal(keys.get_secret_value())
         self._own = settings.slack_bot_token and settings.slack_bot_token.get_secret_value()
         people = People(self._store, served.slack.files)
-        self._work = deliveries(served, people, self.web), file_work(served, people, self.web)
-        self._home = HomeTab(served, people, self.web, self._threads)
-        self.intake = Intake(served, self._store, self._wake)
+        self._work = build_answer_work(served, people, self.open_web), build_file_work(served, people, self.open_web)
+        self._home = HomeTab(served, people, self.open_web, self._threads)
+        self.intake = SlackIntake(served, self._store, self._wake)
         self._decisions = Decisions(served, self._wake)
         self._knows_own = not self._own  # the workspace of the bot token
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -64,12 +64,12 @@ class SlackApp:
         secret = settings.slack_signing_secret
         self._bolt = AsyncApp(
             signing_secret="" if secret is None else secret.get_secret_value(),
-            authorize=self._authorize(),  # type: ignore[arg-type]  # None is an answer too: it is not installed
+            authorize=self._build_authorize(),  # type: ignore[arg-type]  # None is an answer too: it is not installed
             client=AsyncWebClient(base_url=settings.slack_api_url),
             process_before_response=True,
             request_verification_enabled=secret is not None,
         )
-        self._listen()
+        self._register_listeners()
         handler = AsyncSlackRequestHandler(self._bolt)
         self.router = APIRouter(include_in_schema=False)
         if secret is not None:
@@ -79,25 +79,25 @@ class SlackApp:
                 return await handler.handle(request)
 
         if settings.slack_client_id is not None and self._seal is not None:
-            Installing(settings, self._store, self._seal, self._threads).add_to(self.router)
+            OAuthRoutes(settings, self._store, self._seal, self._threads).add_routes(self.router)
 
-    def web(self, workspace: Workspace) -> SlackWeb:
+    def open_web(self, workspace: Workspace) -> SlackWeb:
         """Return Slack's Web API as the bot of a workspace. Raises `SealError` for a token that cannot be opened."""
-        return SlackWeb(self._token(workspace), self._served.settings.slack_api_url)
+        return SlackWeb(self._get_token(workspace), self._served.settings.slack_api_url)
 
     async def start(self) -> None:
         """Begin to answer, and to connect with Slack: a service whose Slack is away does all its other work."""
         self._loop = asyncio.get_running_loop()
-        for each in (*(work.run() for work in self._work), self._connected()):
-            self._aside(each)
+        for each in (*(work.run() for work in self._work), self._connect_with_retries()):
+            self._run_in_background(each)
 
-    async def _connected(self) -> None:
+    async def _connect_with_retries(self) -> None:
         """Know the workspace of the bot token, and listen by Socket Mode, if these are set; try until it works."""
         token, pause = self._served.settings.slack_app_token, _FIRST_PAUSE_SECONDS
         while True:
             try:
                 if self._own:
-                    await self._install_own()
+                    await self._install_own_workspace()
                 if token is not None:
                     self._socket = AsyncSocketModeHandler(self._bolt, token.get_secret_value())
                     await self._socket.connect_async()  # type: ignore[no-untyped-call]
@@ -110,7 +110,7 @@ class SlackApp:
 
     async def stop(self) -> None:
         await self._disconnect()
-        await ended(*self._tasks)
+        await cancel_tasks(*self._tasks)
 
     async def _disconnect(self) -> None:
         """Close the connection of Socket Mode, or what is left of one that could not be made."""
@@ -119,7 +119,7 @@ class SlackApp:
             with suppress(Exception):  # it is gone either way
                 await socket.close_async()  # type: ignore[no-untyped-call]
 
-    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that nobody waits for."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -131,24 +131,24 @@ class SlackApp:
             for each in self._work:
                 self._loop.call_soon_threadsafe(each.wake)
 
-    def _token(self, workspace: Workspace) -> str:
+    def _get_token(self, workspace: Workspace) -> str:
         if workspace.token and self._seal is not None:
-            return self._seal.open(workspace.token)
+            return self._seal.unseal_text(workspace.token)
         return self._own or ""
 
-    async def _install_own(self) -> None:
+    async def _install_own_workspace(self) -> None:
         """Know the workspace of the bot token that is set."""
         settings = self._served.settings
         found = await SlackWeb(self._own or "", settings.slack_api_url).call("auth.test")
         workspace = Workspace(found["team_id"], settings.slack_tenant, found.get("team", ""), found["user_id"], "")
-        known = await self._threads.run(self._store.workspace, workspace.team_id)
+        known = await self._threads.run(self._store.find_workspace, workspace.team_id)
         if known is None or (known.tenant_id, known.bot_user_id) != (workspace.tenant_id, workspace.bot_user_id):
-            await self._threads.run(self._store.install, workspace)
+            await self._threads.run(self._store.install_workspace, workspace)
         self._knows_own = True
 
-    def _authorize(self) -> Callable[..., Awaitable[AuthorizeResult | None]]:
+    def _build_authorize(self) -> Callable[..., Awaitable[AuthorizeResult | None]]:
         async def authorize(team_id: str | None, enterprise_id: str | None) -> AuthorizeResult | None:
-            workspace = None if team_id is None else await self._threads.run(self._store.workspace, team_id)
+            workspace = None if team_id is None else await self._threads.run(self._store.find_workspace, team_id)
             # guard: slack-event-before-own-token
             if workspace is None and not self._knows_own:  # Slack sends again what is not taken
                 raise NotConnectedError("Slack has not told yet whose the bot's token is.")
@@ -159,91 +159,93 @@ class SlackApp:
                 enterprise_id=enterprise_id,
                 team_id=team_id,
                 bot_user_id=workspace.bot_user_id,
-                bot_token=self._token(workspace),
+                bot_token=self._get_token(workspace),
             )
 
         return authorize  # a method would be asked for `self` by name
 
-    def _listen(self) -> None:
+    def _register_listeners(self) -> None:
         bolt = self._bolt
         for kind in ("message", "app_mention"):
-            bolt.event(kind)(self._message)
-        bolt.event("agent_session_stopped")(self._stopped)
-        bolt.event("file_deleted")(self._file_deleted)
-        bolt.event("app_uninstalled")(self._gone)
-        bolt.event("tokens_revoked")(self._revoked)
-        self._home.listen(bolt)
-        bolt.command("/ask")(self._command)
-        bolt.shortcut(SHORTCUT)(self._shortcut)
-        bolt.action(GO_AHEAD)(self._again(self.intake.go_ahead))
-        bolt.action(PRIVATELY)(self._again(self.intake.privately))
-        bolt.action(FEEDBACK)(self._feedback)
+            bolt.event(kind)(self._on_message)
+        bolt.event("agent_session_stopped")(self._on_session_stopped)
+        bolt.event("file_deleted")(self._on_file_deleted)
+        bolt.event("app_uninstalled")(self._on_app_uninstalled)
+        bolt.event("tokens_revoked")(self._on_tokens_revoked)
+        self._home.register_listeners(bolt)
+        bolt.command("/ask")(self._on_command)
+        bolt.shortcut(SHORTCUT)(self._on_shortcut)
+        bolt.action(GO_AHEAD)(self._build_button_listener(self.intake.ask_confirmed))
+        bolt.action(PRIVATELY)(self._build_button_listener(self.intake.ask_privately))
+        bolt.action(FEEDBACK)(self._on_feedback)
         for action in DECISIONS:
-            bolt.action(action)(self._decided)
+            bolt.action(action)(self._on_decision)
 
-    async def _message(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
-        workspace = await self._workspace(body)
+    async def _on_message(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        workspace = await self._load_workspace(body)
         if workspace is not None:
-            await self._threads.run(self.intake.message, workspace, event, str(body.get("event_id")))
+            await self._threads.run(self.intake.accept_message, workspace, event, str(body.get("event_id")))
 
-    async def _stopped(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
-        workspace = await self._workspace(body)
+    async def _on_session_stopped(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        workspace = await self._load_workspace(body)
         if workspace is not None:
             channel, thread_ts = str(event["channel"]), str(event.get("thread_ts") or "")
-            if not await self._threads.run(self.intake.stopped, workspace, channel, thread_ts):
-                self._aside(set_session(self.web(workspace), channel, thread_ts, "active"))
+            if not await self._threads.run(self.intake.stop_thread, workspace, channel, thread_ts):
+                self._run_in_background(set_session(self.open_web(workspace), channel, thread_ts, "active"))
 
-    async def _file_deleted(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
-        workspace = await self._workspace(body)
+    async def _on_file_deleted(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        workspace = await self._load_workspace(body)
         if workspace is not None:
-            await self._threads.run(self.intake.file_deleted, workspace, event)
+            await self._threads.run(self.intake.record_deleted_file, workspace, event)
 
-    async def _gone(self, body: Mapping[str, Any]) -> None:
-        await self._threads.run(self._store.remove, str(body["team_id"]))
+    async def _on_app_uninstalled(self, body: Mapping[str, Any]) -> None:
+        await self._threads.run(self._store.remove_workspace, str(body["team_id"]))
 
-    async def _revoked(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+    async def _on_tokens_revoked(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         if (event.get("tokens") or {}).get("bot"):
-            await self._threads.run(self._store.remove, str(body["team_id"]))
+            await self._threads.run(self._store.remove_workspace, str(body["team_id"]))
 
-    async def _command(self, ack: AsyncAck, command: Mapping[str, Any]) -> None:
+    async def _on_command(self, ack: AsyncAck, command: Mapping[str, Any]) -> None:
         text = str(command.get("text") or "").strip()
-        workspace = await self._workspace(command)
+        workspace = await self._load_workspace(command)
         if not text or workspace is None:
             await ack(text=_USAGE)
             return
         await self._threads.run(
-            self.intake.command, workspace, str(command["user_id"]), text, str(command["trigger_id"])
+            self.intake.accept_command, workspace, str(command["user_id"]), text, str(command["trigger_id"])
         )
         await ack(text=_ASKED)
 
-    async def _shortcut(self, ack: AsyncAck, body: Mapping[str, Any]) -> None:
-        workspace = await self._workspace(body)
+    async def _on_shortcut(self, ack: AsyncAck, body: Mapping[str, Any]) -> None:
+        workspace = await self._load_workspace(body)
         if workspace is not None:
-            await self._threads.run(self.intake.shortcut, workspace, body)
+            await self._threads.run(self.intake.accept_shortcut, workspace, body)
         await ack()
 
-    def _again(self, ask: Callable[[SlackQuestion, str, str], str | None]) -> Callable[..., Awaitable[None]]:
-        async def pressed(ack: AsyncAck, body: Mapping[str, Any]) -> None:
-            question = await self._question(body, str(body["actions"][0]["value"]))
+    def _build_button_listener(
+        self, ask: Callable[[SlackQuestion, str, str], str | None]
+    ) -> Callable[..., Awaitable[None]]:
+        async def on_press(ack: AsyncAck, body: Mapping[str, Any]) -> None:
+            question = await self._load_question(body, str(body["actions"][0]["value"]))
             if question is not None:
                 trigger = str(body.get("trigger_id") or "button")
                 await self._threads.run(ask, question, str(body["user"]["id"]), trigger)
             await ack()
 
-        return pressed
+        return on_press
 
-    async def _decided(self, ack: AsyncAck, body: Mapping[str, Any]) -> None:
+    async def _on_decision(self, ack: AsyncAck, body: Mapping[str, Any]) -> None:
         pressed, user_id = body["actions"][0], str(body["user"]["id"])
         identifier, _, raises = str(pressed["value"]).partition(":")
-        question = await self._question(body, identifier)
+        question = await self._load_question(body, identifier)
         decide = self._decisions.decide
         said = await self._threads.run(decide, str(pressed["action_id"]), question, int(raises), user_id)
         await ack()
-        workspace = await self._workspace(body)
+        workspace = await self._load_workspace(body)
         if said is not None and workspace is not None:
-            self._aside(self._whisper(self.web(workspace), body, user_id, said))
+            self._run_in_background(self._post_ephemeral(self.open_web(workspace), body, user_id, said))
 
-    async def _whisper(self, web: SlackWeb, body: Mapping[str, Any], user_id: str, text: str) -> None:
+    async def _post_ephemeral(self, web: SlackWeb, body: Mapping[str, Any], user_id: str, text: str) -> None:
         """Tell whoever pressed a button something that nobody else sees."""
         thread_ts = (body.get("container") or {}).get("thread_ts")
         where = {"channel": str(body["channel"]["id"]), **({"thread_ts": thread_ts} if thread_ts else {})}
@@ -252,30 +254,32 @@ class SlackApp:
         except SlackError as error:
             log.info("not told", user=user_id, error=str(error))
 
-    async def _feedback(self, ack: AsyncAck, body: Mapping[str, Any]) -> None:
+    async def _on_feedback(self, ack: AsyncAck, body: Mapping[str, Any]) -> None:
         verdict, _, identifier = str(body["actions"][0]["value"]).partition(":")
-        question = await self._question(body, identifier)
+        question = await self._load_question(body, identifier)
         if question is not None and question.run_id is not None:
-            await self._threads.run(self._rate, question, str(body["user"]["id"]), verdict == "up")
+            await self._threads.run(self._store_rating, question, str(body["user"]["id"]), verdict == "up")
         await ack()
 
-    def _rate(self, question: SlackQuestion, user_id: str, is_good: bool) -> None:
+    def _store_rating(self, question: SlackQuestion, user_id: str, is_good: bool) -> None:
         """Keep what a person in Slack says of an answer, as every edge does."""
-        workspace = self._store.workspace(question.asked.team_id)
+        workspace = self._store.find_workspace(question.asked.team_id)
         if workspace is None or question.run_id is None:
             return
         verdict = Verdict(Rating.UP if is_good else Rating.DOWN)
         try:
-            self._served.answers.feedback.give(workspace.tenant_id, question.run_id, f"slack:{user_id}", verdict)
+            self._served.answers.feedback.record_feedback(
+                workspace.tenant_id, question.run_id, f"slack:{user_id}", verdict
+            )
         except AnswerNotFoundError:
             log.info("feedback on an answer that is gone", question=question.id, run=question.run_id)
 
-    async def _workspace(self, body: Mapping[str, Any]) -> Workspace | None:
+    async def _load_workspace(self, body: Mapping[str, Any]) -> Workspace | None:
         team = body.get("team_id") or (body.get("team") or {}).get("id")
-        return None if team is None else await self._threads.run(self._store.workspace, str(team))
+        return None if team is None else await self._threads.run(self._store.find_workspace, str(team))
 
-    async def _question(self, body: Mapping[str, Any], identifier: str) -> SlackQuestion | None:
+    async def _load_question(self, body: Mapping[str, Any], identifier: str) -> SlackQuestion | None:
         """Return a question of the workspace that the payload comes from."""
-        found = await self._threads.run(self._store.question, identifier)
+        found = await self._threads.run(self._store.find_question, identifier)
         team = (body.get("team") or {}).get("id")
         return found if found is not None and found.asked.team_id == team else None

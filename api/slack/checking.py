@@ -12,7 +12,7 @@ _PAGE = "https://api.slack.com/apps"
 
 
 @dataclass(frozen=True)
-class Finding:
+class SlackFinding:
     """One thing that was tried. `next_step` is empty if it is in order; without what is not `needed` the bot works."""
 
     what: str
@@ -25,51 +25,53 @@ class Finding:
         return bool(self.next_step) and self.needed
 
 
-async def check(settings: Settings, tokens: Mapping[str, str]) -> list[Finding]:
+async def check_setup(settings: Settings, tokens: Mapping[str, str]) -> list[SlackFinding]:
     """Try everything. `tokens` are bot tokens by what they are called."""
-    found = [_address(settings), _transport(settings)]
+    found = [_check_address(settings), _check_transport(settings)]
     for name, token in tokens.items():
-        found += await _token(name, SlackWeb(token, settings.slack_api_url))
+        found += await _check_token(name, SlackWeb(token, settings.slack_api_url))
     if not tokens:
-        found.append(Finding("bot token", "none", "Install the app in a workspace, and set LEADLINE_SLACK_BOT_TOKEN."))
+        found.append(
+            SlackFinding("bot token", "none", "Install the app in a workspace, and set LEADLINE_SLACK_BOT_TOKEN.")
+        )
     if settings.slack_app_token is not None:
         web = SlackWeb(settings.slack_app_token.get_secret_value(), settings.slack_api_url)
         try:
             await web.call("apps.connections.open")
-            found.append(Finding("app-level token", "works"))
+            found.append(SlackFinding("app-level token", "works"))
         except SlackError as error:
             step = f"Make one with the scope connections:write on the app's page at {_PAGE}, under Basic Information."
-            found.append(Finding("app-level token", error.detail, step))
+            found.append(SlackFinding("app-level token", error.detail, step))
     return found
 
 
-def _address(settings: Settings) -> Finding:
+def _check_address(settings: Settings) -> SlackFinding:
     if settings.public_url is None:
         step = "Set LEADLINE_PUBLIC_URL to the address at which people reach the portal: sources are no links without."
-        return Finding("address", "not set", step, needed=settings.slack_app_token is None)
-    return Finding("address", settings.public_url)
+        return SlackFinding("address", "not set", step, needed=settings.slack_app_token is None)
+    return SlackFinding("address", settings.public_url)
 
 
-def _transport(settings: Settings) -> Finding:
+def _check_transport(settings: Settings) -> SlackFinding:
     if settings.slack_app_token is not None:
-        return Finding("events", "by Socket Mode")
+        return SlackFinding("events", "by Socket Mode")
     if settings.slack_signing_secret is None:
         step = "Set LEADLINE_SLACK_SIGNING_SECRET, or LEADLINE_SLACK_APP_TOKEN for Socket Mode."
-        return Finding("events", "nothing is set up", step)
-    return Finding("events", "over HTTP, at /slack/events")
+        return SlackFinding("events", "nothing is set up", step)
+    return SlackFinding("events", "over HTTP, at /slack/events")
 
 
-async def _token(name: str, web: SlackWeb) -> list[Finding]:
+async def _check_token(name: str, web: SlackWeb) -> list[SlackFinding]:
     try:
-        who, scopes = await web.identity()
+        who, scopes = await web.fetch_identity()
     except SlackUnavailableError as error:
-        return [Finding(f"token of {name}", error.detail, f"Let this machine reach {web.url}, and try again.")]
+        return [SlackFinding(f"token of {name}", error.detail, f"Let this machine reach {web.url}, and try again.")]
     except SlackError as error:
         step = f"Copy the token again from the app's page at {_PAGE}, under OAuth & Permissions."
-        return [Finding(f"token of {name}", error.detail, step)]
-    found = [Finding(f"token of {name}", f"bot {who.get('user', who.get('user_id'))} in {who.get('team')}")]
+        return [SlackFinding(f"token of {name}", error.detail, step)]
+    found = [SlackFinding(f"token of {name}", f"bot {who.get('user', who.get('user_id'))} in {who.get('team')}")]
     for scope, reason in {**SCOPES, **OPTIONAL_SCOPES}.items():
         if scope not in scopes:
             step = f"Add {scope} ({reason}) under OAuth & Permissions, and install the app again."
-            found.append(Finding(f"scope {scope}", "missing", step, needed=scope in SCOPES))
+            found.append(SlackFinding(f"scope {scope}", "missing", step, needed=scope in SCOPES))
     return found

@@ -19,7 +19,7 @@ _STRATEGIES = {
     "table": "Compute over tables",
     "recursive": "Work through everything",
 }
-_MOST_OPTIONS = 100  # of a menu, as Slack has it
+_MAX_OPTIONS = 100  # of a menu, as Slack has it
 _ABOUT = (
     "Ask me in a channel by name, in direct messages, or with `/ask`. In a thread that I take part in, follow-ups need "
     "no name. Each answer has numbered sources with the words it rests on.\n\nIn a channel I use only what everybody "
@@ -28,7 +28,7 @@ _ABOUT = (
 )
 
 
-def _text(text: str) -> dict[str, Any]:
+def _build_text(text: str) -> dict[str, Any]:
     return {"type": "plain_text", "text": text}
 
 
@@ -42,67 +42,71 @@ class HomeTab:
         self._open_web = open_web
         self._threads = threads
 
-    def listen(self, bolt: AsyncApp) -> None:
-        bolt.event("app_home_opened")(self._opened)
-        bolt.action(CHOOSE)(self._chosen)
-        bolt.view(SETTINGS)(self._submitted)
+    def register_listeners(self, bolt: AsyncApp) -> None:
+        bolt.event("app_home_opened")(self._on_opened)
+        bolt.action(CHOOSE)(self._on_channel_chosen)
+        bolt.view(SETTINGS)(self._on_submitted)
 
-    async def _opened(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
-        workspace = await self._workspace(body)
+    async def _on_opened(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        workspace = await self._load_workspace(body)
         if workspace is not None and event.get("tab") == "home":
-            view = home(self._served.settings.public_url)
+            view = build_home_view(self._served.settings.public_url)
             await self._open_web(workspace).call("views.publish", user_id=event["user"], view=view)
 
-    async def _chosen(self, ack: AsyncAck, body: Mapping[str, Any]) -> None:
+    async def _on_channel_chosen(self, ack: AsyncAck, body: Mapping[str, Any]) -> None:
         await ack()
-        workspace = await self._workspace(body)
+        workspace = await self._load_workspace(body)
         if workspace is None:
             return
         channel = str(body["actions"][0].get("selected_conversation") or "")
         web, user = self._open_web(workspace), str(body["user"]["id"])
-        view = _NOT_THERE
+        view = _NOT_A_MEMBER_VIEW
         if await is_member(web, workspace, channel, user):
-            view = await self._form(web, workspace, channel, user)
+            view = await self._build_form(web, workspace, channel, user)
         await web.call("views.open", trigger_id=body["trigger_id"], view=view)
 
-    async def _submitted(self, ack: AsyncAck, body: Mapping[str, Any], view: Mapping[str, Any]) -> None:
-        workspace, channel, user = await self._workspace(body), str(view["private_metadata"]), str(body["user"]["id"])
+    async def _on_submitted(self, ack: AsyncAck, body: Mapping[str, Any], view: Mapping[str, Any]) -> None:
+        workspace, channel, user = (
+            await self._load_workspace(body),
+            str(view["private_metadata"]),
+            str(body["user"]["id"]),
+        )
         if workspace is not None and await is_member(self._open_web(workspace), workspace, channel, user):
-            await self._threads.run(self._store.set_settings, workspace, channel, submitted(view), user)
+            await self._threads.run(self._store.set_settings, workspace, channel, parse_settings(view), user)
         await ack()
 
-    async def _form(self, web: SlackWeb, workspace: Workspace, channel: str, user: str) -> dict[str, Any]:
+    async def _build_form(self, web: SlackWeb, workspace: Workspace, channel: str, user: str) -> dict[str, Any]:
         """Return the form with the collections that whoever sets them up may read, and add files to."""
-        caller = await self._people.asker(web, workspace, channel, user)
-        totals = await self._threads.run(self._served.accounts.grants.collections, workspace.tenant_id)
-        names = [each.name for each in totals if caller.collections.may_read(each.name)]
+        caller = await self._people.fetch_asker(web, workspace, channel, user)
+        totals = await self._threads.run(self._served.accounts.grants.list_collections, workspace.tenant_id)
+        names = [each.name for each in totals if caller.collections.can_read(each.name)]
         own = self._served.settings.slack_collection
-        to = [name for name in dict.fromkeys([own, *names]) if caller.collections.may_write(name)]
-        settings = await self._threads.run(self._store.settings, workspace.team_id, channel)
-        return settings_view(channel, settings, names, to if self._served.settings.slack_files else [])
+        to = [name for name in dict.fromkeys([own, *names]) if caller.collections.can_write(name)]
+        settings = await self._threads.run(self._store.load_settings, workspace.team_id, channel)
+        return build_settings_view(channel, settings, names, to if self._served.settings.slack_files else [])
 
-    async def _workspace(self, body: Mapping[str, Any]) -> Workspace | None:
+    async def _load_workspace(self, body: Mapping[str, Any]) -> Workspace | None:
         team = body.get("team_id") or (body.get("team") or {}).get("id")
-        return None if team is None else await self._threads.run(self._store.workspace, str(team))
+        return None if team is None else await self._threads.run(self._store.find_workspace, str(team))
 
 
-def home(public_url: str | None) -> dict[str, Any]:
+def build_home_view(public_url: str | None) -> dict[str, Any]:
     """Return the home tab's view."""
     choose = {
         "type": "conversations_select",
         "action_id": CHOOSE,
-        "placeholder": _text("Choose a channel"),
+        "placeholder": _build_text("Choose a channel"),
         "filter": {"include": ["public", "private"], "exclude_bot_users": True},
     }
     blocks: list[dict[str, Any]] = [
-        {"type": "header", "text": _text("Leadline")},
+        {"type": "header", "text": _build_text("Leadline")},
         {"type": "section", "text": {"type": "mrkdwn", "text": _ABOUT}},
         {"type": "section", "text": {"type": "mrkdwn", "text": "*How I behave in a channel*"}, "accessory": choose},
     ]
     if public_url is not None:
         button = {
             "type": "button",
-            "text": _text("Open the library"),
+            "text": _build_text("Open the library"),
             "url": f"{public_url}/library",
             "action_id": "open",
         }
@@ -110,66 +114,72 @@ def home(public_url: str | None) -> dict[str, Any]:
     return {"type": "home", "blocks": blocks}
 
 
-def settings_view(
+def build_settings_view(
     channel: str, settings: ChannelSettings, collections: Sequence[str], to: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Return the form of a channel's settings; `collections` may be chosen to be asked, and `to` for files."""
     offered = [*settings.collections, *(name for name in collections if name not in settings.collections)]
     blocks: list[dict[str, Any]] = []
     if offered:
-        chosen = [_option(name, name) for name in settings.collections]
+        chosen = [_build_option(name, name) for name in settings.collections]
         menu = {
             "type": "multi_static_select",
             "action_id": "value",
-            "placeholder": _text("All that everybody there may see"),
-            "options": [_option(name, name) for name in offered[:_MOST_OPTIONS]],
+            "placeholder": _build_text("All that everybody there may see"),
+            "options": [_build_option(name, name) for name in offered[:_MAX_OPTIONS]],
             **({"initial_options": chosen} if chosen else {}),
         }
-        blocks.append(_input("collections", "Collections to ask", menu, optional=True))
-    strategies = [_option(value, label) for value, label in _STRATEGIES.items()]
+        blocks.append(_build_input("collections", "Collections to ask", menu, optional=True))
+    strategies = [_build_option(value, label) for value, label in _STRATEGIES.items()]
     first = next((each for each in strategies if each["value"] == settings.strategy), strategies[0])
     radio = {"type": "radio_buttons", "action_id": "value", "options": strategies, "initial_option": first}
-    only = _option("mention_only", "Answer only where I am named, also in threads")
+    only = _build_option("mention_only", "Answer only where I am named, also in threads")
     boxes: dict[str, Any] = {"type": "checkboxes", "action_id": "value", "options": [only]}
     if settings.mention_only:
         boxes["initial_options"] = [only]
-    people: dict[str, Any] = {"type": "multi_users_select", "action_id": "value", "placeholder": _text("Everybody")}
+    people: dict[str, Any] = {
+        "type": "multi_users_select",
+        "action_id": "value",
+        "placeholder": _build_text("Everybody"),
+    }
     if settings.askers:
         people["initial_users"] = list(settings.askers)
     blocks += [
-        _input("strategy", "How answers are made", radio),
-        _input("when", "When I answer", boxes, optional=True),
-        _input("askers", "Who may ask, and share files", people, optional=True),
+        _build_input("strategy", "How answers are made", radio),
+        _build_input("when", "When I answer", boxes, optional=True),
+        _build_input("askers", "Who may ask, and share files", people, optional=True),
     ]
     if to or settings.files_to:
         blocks.append(
-            _input("files", "Take in every file that is shared here", _files_menu(settings, to), optional=True)
+            _build_input(
+                "files", "Take in every file that is shared here", _build_files_menu(settings, to), optional=True
+            )
         )
     return {
         "type": "modal",
         "callback_id": SETTINGS,
         "private_metadata": channel,
-        "title": _text("In this channel"),
-        "submit": _text("Save"),
-        "close": _text("Cancel"),
+        "title": _build_text("In this channel"),
+        "submit": _build_text("Save"),
+        "close": _build_text("Cancel"),
         "blocks": blocks,
     }
 
 
-def _files_menu(settings: ChannelSettings, to: Sequence[str]) -> dict[str, Any]:
+def _build_files_menu(settings: ChannelSettings, to: Sequence[str]) -> dict[str, Any]:
     offered = dict.fromkeys([*([settings.files_to] if settings.files_to else []), *to])
     menu: dict[str, Any] = {
         "type": "static_select",
         "action_id": "value",
-        "placeholder": _text("Only those shared with me by name"),
-        "options": [_option(name, f"into {name}") for name in list(offered)[:_MOST_OPTIONS]],
+        "placeholder": _build_text("Only those shared with me by name"),
+        "options": [_build_option(name, f"into {name}") for name in list(offered)[:_MAX_OPTIONS]],
     }
     if settings.files_to:
-        menu["initial_option"] = _option(settings.files_to, f"into {settings.files_to}")
+        menu["initial_option"] = _build_option(settings.files_to, f"into {settings.files_to}")
     return menu
 
 
-def submitted(view: Mapping[str, Any]) -> ChannelSettings:
+def parse_settings(view: Mapping[str, Any]) -> ChannelSettings:
     """Return the settings that a form was sent with."""
     values = {block: next(iter(fields.values())) for block, fields in view["state"]["values"].items()}
     strategy = (values["strategy"].get("selected_option") or {}).get("value", "auto")
@@ -185,20 +195,20 @@ def submitted(view: Mapping[str, Any]) -> ChannelSettings:
 async def is_member(web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> bool:
     """True if somebody is in a channel that the bot is in too; only members change how it behaves there."""
     try:
-        members = [each async for each in web.pages("conversations.members", "members", channel=channel)]
+        members = [each async for each in web.iter_pages("conversations.members", "members", channel=channel)]
     except SlackRefusedError:
         return False
     return user_id in members and workspace.bot_user_id in members
 
 
-_NOT_THERE = {
+_NOT_A_MEMBER_VIEW = {
     "type": "modal",
-    "title": _text("In this channel"),
-    "close": _text("Close"),
+    "title": _build_text("In this channel"),
+    "close": _build_text("Close"),
     "blocks": [
         {
             "type": "section",
-            "text": _text(
+            "text": _build_text(
                 "Only members of a channel set this up, and I have to be in it: write /invite @Leadline there."
             ),
         }
@@ -206,9 +216,9 @@ _NOT_THERE = {
 }
 
 
-def _input(block: str, label: str, element: dict[str, Any], *, optional: bool = False) -> dict[str, Any]:
-    return {"type": "input", "block_id": block, "label": _text(label), "element": element, "optional": optional}
+def _build_input(block: str, label: str, element: dict[str, Any], *, optional: bool = False) -> dict[str, Any]:
+    return {"type": "input", "block_id": block, "label": _build_text(label), "element": element, "optional": optional}
 
 
-def _option(value: str, label: str) -> dict[str, Any]:
-    return {"text": _text(label[:75]), "value": value[:150]}
+def _build_option(value: str, label: str) -> dict[str, Any]:
+    return {"text": _build_text(label[:75]), "value": value[:150]}

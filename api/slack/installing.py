@@ -25,7 +25,7 @@ from api.slack.manifest import OPTIONAL_SCOPES, SCOPES
 from api.slack.web import SlackWeb
 from ingest.storage.blobs.keyring import KeyRing
 from ingest.storage.slack.records import Workspace
-from ingest.storage.slack.store import Slack
+from ingest.storage.slack.store import SlackStore
 
 
 class Seal:
@@ -33,16 +33,16 @@ class Seal:
 
     def __init__(self, keys: str) -> None:
         try:
-            self._fernet = MultiFernet([Fernet(urlsafe_b64encode(key)) for key in KeyRing.read(keys).keys])
+            self._fernet = MultiFernet([Fernet(urlsafe_b64encode(key)) for key in KeyRing.parse(keys).keys])
         except ValueError as error:
             raise SealError(
                 "LEADLINE_SLACK_TOKEN_KEYS has something that is no key.", hint="Make keys with `leadline slack key`."
             ) from error
 
-    def close(self, token: str) -> str:
+    def seal_text(self, token: str) -> str:
         return self._fernet.encrypt(token.encode()).decode()
 
-    def open(self, sealed: str) -> str:
+    def unseal_text(self, sealed: str) -> str:
         """Raises `SealError` if none of the keys sealed it."""
         try:
             return self._fernet.decrypt(sealed.encode()).decode()
@@ -52,7 +52,7 @@ class Seal:
                 hint="Put the earlier key back behind the new one, or install the app in the workspace again.",
             ) from error
 
-    def again(self, sealed: str) -> str:
+    def reseal_text(self, sealed: str) -> str:
         """Seal anew with the first key what any of the keys sealed."""
         return self._fernet.rotate(sealed.encode()).decode()
 
@@ -65,30 +65,30 @@ _TICKET, _STATE = "ticket", "state"
 _NO_LINK = "Ask whoever runs this service for a link: `leadline slack link`."
 
 
-def install_link(settings: Settings, seal: Seal, tenant_id: str) -> str:
+def build_install_link(settings: Settings, seal: Seal, tenant_id: str) -> str:
     """Return the address at which a workspace is connected with a tenant, within an hour."""
     base = (settings.public_url or "").rstrip("/")
-    return f"{base}/slack/install?ticket={_sealed(seal, _TICKET, LINK_SECONDS, tenant=tenant_id)}"
+    return f"{base}/slack/install?ticket={_seal_members(seal, _TICKET, LINK_SECONDS, tenant=tenant_id)}"
 
 
-class Installing:
+class OAuthRoutes:
     """The two routes of OAuth. `settings` must have a client and a public address."""
 
-    def __init__(self, settings: Settings, store: Slack, seal: Seal, threads: Threads) -> None:
+    def __init__(self, settings: Settings, store: SlackStore, seal: Seal, threads: Threads) -> None:
         self._settings = settings
         self._store = store
         self._seal = seal
         self._threads = threads
         self._redirect = f"{(settings.public_url or '').rstrip('/')}/slack/oauth_redirect"
 
-    def add_to(self, router: APIRouter) -> None:
-        router.get("/slack/install")(self._begin)
-        router.get("/slack/oauth_redirect")(self._end)
+    def add_routes(self, router: APIRouter) -> None:
+        router.get("/slack/install")(self._start_install)
+        router.get("/slack/oauth_redirect")(self._finish_install)
 
-    async def _begin(self, ticket: Annotated[str, Query(max_length=2_000)] = "") -> Response:
-        opened = _opened(self._seal, _TICKET, ticket)
+    async def _start_install(self, ticket: Annotated[str, Query(max_length=2_000)] = "") -> Response:
+        opened = _unseal_members(self._seal, _TICKET, ticket)
         nonce = secrets.token_urlsafe(24)
-        state = _sealed(self._seal, _STATE, _STATE_SECONDS, tenant=opened["tenant"], nonce=nonce)
+        state = _seal_members(self._seal, _STATE, _STATE_SECONDS, tenant=opened["tenant"], nonce=nonce)
         address = AuthorizeUrlGenerator(
             client_id=self._settings.slack_client_id or "",
             scopes=[*SCOPES, *OPTIONAL_SCOPES],
@@ -100,30 +100,32 @@ class Installing:
         )
         return response
 
-    async def _end(
+    async def _finish_install(
         self,
         state: Annotated[str, Query(max_length=2_000)] = "",
         code: Annotated[str, Query(max_length=1_000)] = "",
         error: Annotated[str, Query(max_length=200)] = "",
         nonce: Annotated[str, Cookie(alias=_COOKIE)] = "",
     ) -> Response:
-        opened = _opened(self._seal, _STATE, state)
+        opened = _unseal_members(self._seal, _STATE, state)
         if not hmac.compare_digest(str(opened["nonce"]).encode(), nonce.encode()):
             raise BadRequestError("Another browser began this.", hint="Open the link again, and stay in one browser.")
         if error or not code:
-            return _said("Nothing was installed.")
-        workspace = await self._workspace(code, str(opened["tenant"]))
-        await self._threads.run(self._store.install, workspace)
+            return _build_text_response("Nothing was installed.")
+        workspace = await self._exchange_code(code, str(opened["tenant"]))
+        await self._threads.run(self._store.install_workspace, workspace)
         log.info("the app was installed in a workspace", team=workspace.team_id, tenant=workspace.tenant_id)
-        response = _said(f"Leadline is in {workspace.name}. Write /invite @Leadline in a channel, and ask.")
+        response = _build_text_response(
+            f"Leadline is in {workspace.name}. Write /invite @Leadline in a channel, and ask."
+        )
         response.delete_cookie(_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
         return response
 
-    async def _workspace(self, code: str, tenant_id: str) -> Workspace:
+    async def _exchange_code(self, code: str, tenant_id: str) -> Workspace:
         """Exchange the code for the workspace's token. Raises `SlackError`."""
         settings = self._settings
         secret = settings.slack_client_secret.get_secret_value() if settings.slack_client_secret else ""
-        found = await SlackWeb("", settings.slack_api_url).exchange(
+        found = await SlackWeb("", settings.slack_api_url).exchange_code(
             client_id=settings.slack_client_id or "", client_secret=secret, code=code, redirect_uri=self._redirect
         )
         if found.get("is_enterprise_install") or not found.get("team"):
@@ -135,20 +137,20 @@ class Installing:
             tenant_id,
             str(found["team"].get("name", "")),
             str(found["bot_user_id"]),
-            self._seal.close(str(found["access_token"])),
+            self._seal.seal_text(str(found["access_token"])),
             tuple(each for each in str(found.get("scope", "")).split(",") if each),
             str((found.get("authed_user") or {}).get("id", "")),
         )
 
 
-def _sealed(seal: Seal, kind: str, seconds: float, **members: str) -> str:
-    return seal.close(json.dumps({"kind": kind, "until": time.time() + seconds, **members}))
+def _seal_members(seal: Seal, kind: str, seconds: float, **members: str) -> str:
+    return seal.seal_text(json.dumps({"kind": kind, "until": time.time() + seconds, **members}))
 
 
-def _opened(seal: Seal, kind: str, sealed: str) -> dict[str, Any]:
+def _unseal_members(seal: Seal, kind: str, sealed: str) -> dict[str, Any]:
     """Open a ticket or a state. Raises `BadRequestError` for one that is forged, late, or of the other kind."""
     try:
-        found: dict[str, Any] = json.loads(seal.open(sealed))
+        found: dict[str, Any] = json.loads(seal.unseal_text(sealed))
     except SealError as error:
         raise BadRequestError("This link is not valid.", hint=_NO_LINK) from error
     if found.get("kind") != kind or float(found.get("until", 0)) < time.time():
@@ -156,5 +158,5 @@ def _opened(seal: Seal, kind: str, sealed: str) -> dict[str, Any]:
     return found
 
 
-def _said(text: str) -> PlainTextResponse:
+def _build_text_response(text: str) -> PlainTextResponse:
     return PlainTextResponse(text, headers={"Cache-Control": "no-store"})

@@ -11,9 +11,9 @@ import structlog
 
 from api.admission.services import Services
 from ingest.storage.errors import LeadlineError, RunNotFoundError
-from ingest.storage.instrumentation import reach
-from ingest.storage.slack.records import Asked, Shared, SharedFile, SlackQuestion, Surface, Workspace
-from ingest.storage.slack.store import Slack
+from ingest.storage.instrumentation import reach_point
+from ingest.storage.slack.records import IncomingQuestion, IncomingShare, SharedFile, SlackQuestion, Surface, Workspace
+from ingest.storage.slack.store import SlackStore
 
 log = structlog.get_logger(__name__)
 
@@ -22,43 +22,43 @@ _LINK = re.compile(
     r"<(?:#C[A-Z0-9]+\|([^>]*)|!(?:subteam\^[A-Z0-9]+\|)?([^>|]*)(?:\|[^>]*)?|([^>|]+)\|([^>]*)|([^>|]+))>"
 )
 # Messages of people have no subtype, or one of these; edits, joins, bots and all others are no questions.
-_PEOPLES = frozenset({None, "file_share", "thread_broadcast"})
-_CHANGES = frozenset({"message_changed", "message_deleted"})
-_DIRECT = frozenset({"im"})
+_PERSON_SUBTYPES = frozenset({None, "file_share", "thread_broadcast"})
+_CHANGE_SUBTYPES = frozenset({"message_changed", "message_deleted"})
+_DIRECT_TYPES = frozenset({"im"})
 _NAME_CHARS = 255
 
 Event = Mapping[str, Any]
 
 
-class Intake:
+class SlackIntake:
     """Takes events of workspaces. `wake` is called when a question or a file waits."""
 
-    def __init__(self, served: Services, store: Slack, wake: Callable[[], None]) -> None:
+    def __init__(self, served: Services, store: SlackStore, wake: Callable[[], None]) -> None:
         self._served = served
         self._store = store
         self._files = served.slack.files
         self._wake = wake
 
-    def message(self, workspace: Workspace, event: Event, event_id: str) -> str | None:
+    def accept_message(self, workspace: Workspace, event: Event, event_id: str) -> str | None:
         """Store a message's files for us, and a question if it is one for the bot; returns the question's id."""
-        if event.get("subtype") in _CHANGES:
-            self._files_gone(workspace, event)
-        if event.get("subtype") not in _PEOPLES or event.get("bot_id") or not event.get("user"):
+        if event.get("subtype") in _CHANGE_SUBTYPES:
+            self._record_gone_files(workspace, event)
+        if event.get("subtype") not in _PERSON_SUBTYPES or event.get("bot_id") or not event.get("user"):
             return None
         if event["user"] == workspace.bot_user_id:
             return None
         channel, text, has_files = str(event["channel"]), str(event.get("text") or ""), bool(event.get("files"))
         is_for_us = self._is_for_us(workspace, event, text)
-        if not (is_for_us or has_files) or not self._may_ask(workspace.team_id, channel, str(event["user"])):
+        if not (is_for_us or has_files) or not self._can_ask(workspace.team_id, channel, str(event["user"])):
             return None
-        if has_files and (is_for_us or self._store.settings(workspace.team_id, channel).files_to):
-            self._share(workspace, channel, event, str(event["user"]), takes_part=is_for_us)
-        if not is_for_us or (has_files and not plain_question(text, workspace.bot_user_id)):
+        if has_files and (is_for_us or self._store.load_settings(workspace.team_id, channel).files_to):
+            self._store_files(workspace, channel, event, str(event["user"]), takes_part=is_for_us)
+        if not is_for_us or (has_files and not extract_question(text, workspace.bot_user_id)):
             return None
-        direct = event.get("channel_type") in _DIRECT
+        direct = event.get("channel_type") in _DIRECT_TYPES
         message_ts = str(event["ts"])
-        return self._ask(
-            Asked(
+        return self._store_question(
+            IncomingQuestion(
                 workspace.team_id,
                 workspace.tenant_id,
                 channel,
@@ -66,31 +66,31 @@ class Intake:
                 message_ts,
                 str(event["user"]),
                 Surface.DIRECT if direct else Surface.CHANNEL,
-                plain_question(text, workspace.bot_user_id),
+                extract_question(text, workspace.bot_user_id),
             ),
             {f"event:{event_id}", f"message:{channel}:{message_ts}"},
         )
 
-    def command(self, workspace: Workspace, user_id: str, text: str, trigger_id: str) -> str | None:
+    def accept_command(self, workspace: Workspace, user_id: str, text: str, trigger_id: str) -> str | None:
         """Store the question of `/ask`, whose answer goes to whoever asked, in direct messages."""
-        question = plain_question(text, workspace.bot_user_id)
-        asked = Asked(
+        question = extract_question(text, workspace.bot_user_id)
+        asked = IncomingQuestion(
             workspace.team_id, workspace.tenant_id, user_id, "", trigger_id[:32], user_id, Surface.DIRECT, question
         )
-        return self._ask(asked, {f"command:{trigger_id}"})
+        return self._store_question(asked, {f"command:{trigger_id}"})
 
-    def shortcut(self, workspace: Workspace, payload: Event) -> str | None:
+    def accept_shortcut(self, workspace: Workspace, payload: Event) -> str | None:
         """Store a message that somebody wants answered where it stands, if that may ask there."""
         message, channel = payload["message"], str(payload["channel"]["id"])
         # guard: slack-shortcut-permission
-        if not self._may_ask(workspace.team_id, channel, str(payload["user"]["id"])):
+        if not self._can_ask(workspace.team_id, channel, str(payload["user"]["id"])):
             return None
-        self._share(workspace, channel, message, str(payload["user"]["id"]), takes_part=True)
-        if message.get("files") and not plain_question(str(message.get("text") or ""), workspace.bot_user_id):
+        self._store_files(workspace, channel, message, str(payload["user"]["id"]), takes_part=True)
+        if message.get("files") and not extract_question(str(message.get("text") or ""), workspace.bot_user_id):
             return None
         direct = channel.startswith("D")
-        return self._ask(
-            Asked(
+        return self._store_question(
+            IncomingQuestion(
                 workspace.team_id,
                 workspace.tenant_id,
                 channel,
@@ -98,18 +98,18 @@ class Intake:
                 str(message["ts"]),
                 str(payload["user"]["id"]),
                 Surface.DIRECT if direct else Surface.CHANNEL,
-                plain_question(str(message.get("text") or ""), workspace.bot_user_id),
+                extract_question(str(message.get("text") or ""), workspace.bot_user_id),
             ),
             {f"shortcut:{payload['trigger_id']}", f"message:{channel}:{message['ts']}"},
         )
 
-    def go_ahead(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
+    def ask_confirmed(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
         """Ask again what was refused because it may cost much, with whoever pressed the button as the asker."""
         asked = question.asked
         # guard: slack-button-permission
-        if not trigger_id or not self._may_ask(asked.team_id, asked.channel, user_id):
+        if not trigger_id or not self._can_ask(asked.team_id, asked.channel, user_id):
             return None
-        again = Asked(
+        again = IncomingQuestion(
             asked.team_id,
             asked.tenant_id,
             asked.channel,
@@ -120,28 +120,30 @@ class Intake:
             asked.text,
             confirmed=True,
         )
-        return self._ask(again, {f"go_ahead:{question.id}"})
+        return self._store_question(again, {f"go_ahead:{question.id}"})
 
-    def privately(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
+    def ask_privately(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
         """Ask a channel's question again for one reader alone, who sees all that it may see."""
         asked = question.asked
-        again = Asked(asked.team_id, asked.tenant_id, user_id, "", trigger_id[:32], user_id, Surface.DIRECT, asked.text)
-        return self._ask(again, {f"privately:{question.id}:{user_id}"})
+        again = IncomingQuestion(
+            asked.team_id, asked.tenant_id, user_id, "", trigger_id[:32], user_id, Surface.DIRECT, asked.text
+        )
+        return self._store_question(again, {f"privately:{question.id}:{user_id}"})
 
-    def stopped(self, workspace: Workspace, channel: str, thread_ts: str) -> int:
+    def stop_thread(self, workspace: Workspace, channel: str, thread_ts: str) -> int:
         """Cancel what goes on in a thread; returns how many questions that were."""
-        stopped = self._store.stop(workspace.team_id, channel, thread_ts)
+        stopped = self._store.stop_questions(workspace.team_id, channel, thread_ts)
         for question in stopped:
             if question.run_id is not None:
-                cancel(self._served, question)
+                cancel_run(self._served, question)
         return len(stopped)
 
-    def file_deleted(self, workspace: Workspace, event: Event) -> None:
+    def record_deleted_file(self, workspace: Workspace, event: Event) -> None:
         """Note that a file was deleted in Slack; what follows is done by whoever holds its message."""
-        if self._files.file_gone(workspace.team_id, str(event.get("file_id") or "")):
+        if self._files.mark_file_deleted(workspace.team_id, str(event.get("file_id") or "")):
             self._wake()
 
-    def _files_gone(self, workspace: Workspace, event: Event) -> None:
+    def _record_gone_files(self, workspace: Workspace, event: Event) -> None:
         """Note what a changed or deleted message has no more: itself, or some of its files.
 
         A message that has replies is not deleted: it changes into a tombstone.
@@ -149,25 +151,27 @@ class Intake:
         channel, now = str(event["channel"]), event.get("message") or {}
         gone = 0
         if event.get("subtype") == "message_deleted":
-            gone = self._message_gone(workspace, channel, event.get("deleted_ts"))
+            gone = self._record_gone_message(workspace, channel, event.get("deleted_ts"))
         elif now.get("subtype") == "tombstone":
-            gone = self._message_gone(workspace, channel, now.get("ts"))
+            gone = self._record_gone_message(workspace, channel, now.get("ts"))
         for file in now.get("files") or ():
             if file.get("mode") == "tombstone":
-                gone += self._files.file_gone(workspace.team_id, str(file.get("id")))
+                gone += self._files.mark_file_deleted(workspace.team_id, str(file.get("id")))
         if gone:
             self._wake()
 
-    def _message_gone(self, workspace: Workspace, channel: str, message_ts: object) -> int:
-        return self._files.message_gone(workspace.team_id, workspace.tenant_id, channel, str(message_ts))
+    def _record_gone_message(self, workspace: Workspace, channel: str, message_ts: object) -> int:
+        return self._files.mark_message_deleted(workspace.team_id, workspace.tenant_id, channel, str(message_ts))
 
-    def _share(self, workspace: Workspace, channel: str, message: Event, user_id: str, *, takes_part: bool) -> None:
+    def _store_files(
+        self, workspace: Workspace, channel: str, message: Event, user_id: str, *, takes_part: bool
+    ) -> None:
         """Store the files of a message, if it has any and files are taken."""
         found = [each for each in message.get("files") or () if each.get("id")]
         if not found or not self._served.settings.slack_files:
             return
         message_ts = str(message["ts"])
-        shared = Shared(
+        shared = IncomingShare(
             workspace.team_id,
             workspace.tenant_id,
             channel,
@@ -177,36 +181,36 @@ class Intake:
         )
         files = {str(each["id"]): str(each.get("name") or each.get("title") or "") for each in found}
         named = [SharedFile(identifier, name[:_NAME_CHARS]) for identifier, name in files.items()]
-        if self._files.share(shared, named, takes_part=takes_part):
-            reach("slack.files_stored")
+        if self._files.store_message(shared, named, takes_part=takes_part):
+            reach_point("slack.files_stored")
             log.info("files from Slack", count=len(named), channel=channel, team=workspace.team_id)
             self._wake()
 
-    def _may_ask(self, team_id: str, channel: str, user_id: str) -> bool:
-        return self._store.settings(team_id, channel).lets_ask(user_id)
+    def _can_ask(self, team_id: str, channel: str, user_id: str) -> bool:
+        return self._store.load_settings(team_id, channel).can_ask(user_id)
 
     def _is_for_us(self, workspace: Workspace, event: Event, text: str) -> bool:
         """A direct message, a mention, or a follow-up in a thread that does not turn to somebody else."""
         mentioned = set(_MENTION.findall(text))
-        if event.get("channel_type") in _DIRECT or workspace.bot_user_id in mentioned:
+        if event.get("channel_type") in _DIRECT_TYPES or workspace.bot_user_id in mentioned:
             return True
         channel, thread_ts = str(event["channel"]), event.get("thread_ts")
         if thread_ts is None or mentioned:
             return False
-        if self._store.settings(workspace.team_id, channel).mention_only:
+        if self._store.load_settings(workspace.team_id, channel).mention_only:
             return False
-        return self._store.takes_part(workspace.team_id, channel, str(thread_ts))
+        return self._store.has_joined_thread(workspace.team_id, channel, str(thread_ts))
 
-    def _ask(self, asked: Asked, keys: Collection[str]) -> str | None:
-        identifier = self._store.ask(asked, keys)
+    def _store_question(self, asked: IncomingQuestion, keys: Collection[str]) -> str | None:
+        identifier = self._store.store_question(asked, keys)
         if identifier is not None:
-            reach("slack.accepted")
+            reach_point("slack.accepted")
             log.info("question from Slack", question=identifier, channel=asked.channel, team=asked.team_id)
             self._wake()
         return identifier
 
 
-def cancel(served: Services, question: SlackQuestion) -> None:
+def cancel_run(served: Services, question: SlackQuestion) -> None:
     """Cancel the run of a question; one that is gone or has ended is left as it is."""
     try:
         served.answers.runs.cancel(question.asked.tenant_id, str(question.run_id))
@@ -216,15 +220,15 @@ def cancel(served: Services, question: SlackQuestion) -> None:
         log.warning("a run was not cancelled", run=question.run_id, code=error.code)
 
 
-def plain_question(text: str, bot_user_id: str) -> str:
+def extract_question(text: str, bot_user_id: str) -> str:
     """Return what was asked as people read it: without the bot, and with the names that Slack shows for links."""
 
-    def shown(match: re.Match[str]) -> str:
+    def replace_link(match: re.Match[str]) -> str:
         channel, special, address, label, bare = match.groups()
         if channel is not None:
             return f"#{channel}"
         return special or label or bare or address or ""
 
     text = _MENTION.sub(lambda match: "" if match[1] == bot_user_id else match[0][2:-1].partition("|")[2], text)
-    text = _LINK.sub(shown, text)
+    text = _LINK.sub(replace_link, text)
     return " ".join(text.split(" ")).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").strip()

@@ -16,8 +16,8 @@ from ingest.storage.slack.usage import LEASE_SECONDS
 
 log = structlog.get_logger(__name__)
 
-_LOOK_SECONDS = 1.0
-_RENEWALS = 3  # in the time of a lease
+_POLL_SECONDS = 1.0
+_RENEWALS_PER_LEASE = 3  # in the time of a lease
 
 Piece = TypeVar("Piece")
 
@@ -30,16 +30,16 @@ class Leases(Protocol[Piece]):
     def renew(self, piece: Piece, /) -> None: ...
 
 
-class Attempt(Protocol):
+class LeasedAttempt(Protocol):
     """One attempt at a piece. `about` is what each line of the log says of it."""
 
     @property
     def about(self) -> Mapping[str, str]: ...
 
-    async def make(self) -> None:
+    async def execute(self) -> None:
         """Do the work, and record what came of it. Raises nothing."""
 
-    async def hand_over(self) -> None:
+    async def release(self) -> None:
         """Let another process take the piece at once."""
 
 
@@ -50,7 +50,7 @@ class LeasedWork(Generic[Piece]):
         self,
         served: Services,
         leases: Leases[Piece],
-        attempt: Callable[[Piece], Attempt],
+        attempt: Callable[[Piece], LeasedAttempt],
         threads: Threads,
         *,
         at_once: int,
@@ -72,43 +72,43 @@ class LeasedWork(Generic[Piece]):
             while True:
                 self._wake.clear()
                 with suppress(CatalogUnavailableError):
-                    await self._take()
+                    await self._claim_pieces()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), _LOOK_SECONDS)
+                    await asyncio.wait_for(self._wake.wait(), _POLL_SECONDS)
         finally:
-            await ended(*self._under_way)
+            await cancel_tasks(*self._under_way)
 
-    async def _take(self) -> None:
+    async def _claim_pieces(self) -> None:
         room = self._at_once - len(self._under_way)
         if room <= 0 or not self._served.accepting:
             return
         for piece in await self._threads.run(partial(self._leases.claim, limit=room)):
-            task = asyncio.create_task(self._hold(piece))
+            task = asyncio.create_task(self._run_attempt(piece))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
             task.add_done_callback(lambda _: self._wake.set())  # another may have waited for it
 
-    async def _hold(self, piece: Piece) -> None:
+    async def _run_attempt(self, piece: Piece) -> None:
         """Work on a piece while its lease is renewed; who loses the lease writes nothing more."""
         attempt = self._attempt(piece)
         with structlog.contextvars.bound_contextvars(**attempt.about):
-            work, renewal = asyncio.create_task(attempt.make()), asyncio.create_task(self._renewed(piece))
+            work, renewal = asyncio.create_task(attempt.execute()), asyncio.create_task(self._renew_until_lost(piece))
             try:
                 await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
                 if not work.done():
                     log.warning("work for Slack is somebody else's by now")
             except asyncio.CancelledError:  # the process stops: another goes on at once
-                await ended(work, renewal)
-                await attempt.hand_over()
+                await cancel_tasks(work, renewal)
+                await attempt.release()
                 raise
             finally:
-                await ended(work, renewal)
+                await cancel_tasks(work, renewal)
 
-    async def _renewed(self, piece: Piece) -> None:
+    async def _renew_until_lost(self, piece: Piece) -> None:
         """Renew the lease until it is lost, or was not renewed for all of its time."""
         renewed_at = time.monotonic()
         while time.monotonic() - renewed_at < LEASE_SECONDS:
-            await asyncio.sleep(LEASE_SECONDS / _RENEWALS)
+            await asyncio.sleep(LEASE_SECONDS / _RENEWALS_PER_LEASE)
             try:
                 await self._threads.run(self._leases.renew, piece)
                 renewed_at = time.monotonic()
@@ -118,7 +118,7 @@ class LeasedWork(Generic[Piece]):
                 return
 
 
-async def ended(*tasks: asyncio.Task[None]) -> None:
+async def cancel_tasks(*tasks: asyncio.Task[None]) -> None:
     """Cancel tasks, and wait until they are over."""
     for task in tasks:
         task.cancel()

@@ -43,7 +43,7 @@ _LONG_DESCRIPTION = (
 )
 
 
-def manifest(public_url: str | None, *, socket_mode: bool) -> dict[str, Any]:
+def build_manifest(public_url: str | None, *, socket_mode: bool) -> dict[str, Any]:
     """Return the manifest. By Socket Mode no address is needed; else events go to `public_url`."""
     if not socket_mode and public_url is None:
         raise ValueError("events over HTTP need the address of the service")

@@ -11,7 +11,7 @@ from api.slack.web import SlackWeb
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.slack.files import SlackFiles
 from ingest.storage.slack.records import Surface, Workspace
-from ingest.storage.slack.store import Slack
+from ingest.storage.slack.store import SlackStore
 
 log = structlog.get_logger(__name__)
 
@@ -21,13 +21,13 @@ _CHANNEL_PREFIX = "slack-channel:"
 # Larger channels are taken for everybody's: nothing with an access list is shown there.
 MAX_MEMBERS = 100
 # People and groups are asked for again after this time, which is how long somebody who left still counts.
-_KEPT_SECONDS = 300.0
+_CACHE_SECONDS = 300.0
 # A channel in which a first file was shared is known after this time; the first such channel, at once.
-_CLOSED_SECONDS = 5.0
+_CLOSED_CHANNELS_SECONDS = 5.0
 _SCOPES = frozenset({Scope.READ, Scope.ASK})
 
 
-def channel_group(team_id: str, channel: str) -> str:
+def build_channel_group(team_id: str, channel: str) -> str:
     """Return the group of whoever reads a channel, to which its files are open."""
     return f"{_CHANNEL_PREFIX}{team_id}:{channel}"
 
@@ -35,7 +35,7 @@ def channel_group(team_id: str, channel: str) -> str:
 class People:
     """Finds principals, of each workspace with its own token. What Slack says of people is kept for five minutes."""
 
-    def __init__(self, store: Slack, files: SlackFiles, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: SlackStore, files: SlackFiles, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._files = files
         self._clock = clock
@@ -44,79 +44,79 @@ class People:
         self._closed: dict[str, tuple[float, set[str]]] = {}
         self._groups: dict[str, tuple[float, dict[str, frozenset[str]]]] = {}
 
-    async def asker(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
+    async def fetch_asker(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
         """Return a user with its own rights: for what nobody else reads."""
-        mail, groups = await self._person(web, workspace, user_id)
-        groups |= await self._channels_of(web, workspace, user_id)
-        return self._store_principal(workspace, channel, mail, groups)
+        mail, groups = await self._fetch_person(web, workspace, user_id)
+        groups |= await self._fetch_channel_groups(web, workspace, user_id)
+        return self._load_principal(workspace, channel, mail, groups)
 
-    async def audience(self, web: SlackWeb, workspace: Workspace, channel: str) -> Principal:
+    async def fetch_audience(self, web: SlackWeb, workspace: Workspace, channel: str) -> Principal:
         """Return a principal that sees what every member of a channel may see.
 
         That is what is open to the whole tenant, what was shared in the channel itself, and what is open to groups that
         all members are in. The last not in a channel whose members cannot be listed, or that has over a hundred.
         """
-        own = channel_group(workspace.team_id, channel)
+        own = build_channel_group(workspace.team_id, channel)
         try:
-            members = [member async for member in web.pages("conversations.members", "members", channel=channel)]
+            members = [member async for member in web.iter_pages("conversations.members", "members", channel=channel)]
         except SlackRefusedError as error:
             log.info("members of a channel are not known", channel=channel, reason=error.reason)
             members = []
         members = [member for member in members if member != workspace.bot_user_id]
         if not members or len(members) > MAX_MEMBERS:
-            return self._store_principal(workspace, channel, None, {own})
-        people = [await self._member(web, workspace, channel, member) for member in members]
+            return self._load_principal(workspace, channel, None, {own})
+        people = [await self._fetch_member(web, workspace, channel, member) for member in members]
         shared = frozenset.intersection(*(person.groups for person in people))
-        return self._store_principal(workspace, channel, None, shared | {own})
+        return self._load_principal(workspace, channel, None, shared | {own})
 
-    async def principal(
+    async def fetch_principal(
         self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str, surface: Surface
     ) -> Principal:
         """Return whose rights an answer is made with: those of everybody who will read it."""
         if surface is Surface.DIRECT:
-            return await self.asker(web, workspace, channel, user_id)
-        return await self.audience(web, workspace, channel)
+            return await self.fetch_asker(web, workspace, channel, user_id)
+        return await self.fetch_audience(web, workspace, channel)
 
-    async def _member(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
-        return self._store_principal(workspace, channel, *await self._person(web, workspace, user_id))
+    async def _fetch_member(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
+        return self._load_principal(workspace, channel, *await self._fetch_person(web, workspace, user_id))
 
-    async def _person(self, web: SlackWeb, workspace: Workspace, user_id: str) -> tuple[str | None, frozenset[str]]:
+    async def _fetch_person(
+        self, web: SlackWeb, workspace: Workspace, user_id: str
+    ) -> tuple[str | None, frozenset[str]]:
         """Return a user's address and the user groups that it is in."""
-        mail = await self._mail(web, workspace.team_id, user_id)
-        return mail, (await self._groups_of(web, workspace.team_id)).get(user_id, frozenset())
+        mail = await self._fetch_email(web, workspace.team_id, user_id)
+        return mail, (await self._fetch_user_groups(web, workspace.team_id)).get(user_id, frozenset())
 
-    async def _channels_of(self, web: SlackWeb, workspace: Workspace, user_id: str) -> frozenset[str]:
+    async def _fetch_channel_groups(self, web: SlackWeb, workspace: Workspace, user_id: str) -> frozenset[str]:
         """Return the groups of the channels that a user is in, of those whose files only members see."""
         now = self._clock()
         closed_until, closed = self._closed.get(workspace.team_id, (0.0, set[str]()))
         if closed_until <= now:
-            closed = await asyncio.to_thread(self._files.closed_channels, workspace.team_id)
+            closed = await asyncio.to_thread(self._files.list_closed_channels, workspace.team_id)
             if not closed:
                 return frozenset()
-            self._closed[workspace.team_id] = now + _CLOSED_SECONDS, closed
+            self._closed[workspace.team_id] = now + _CLOSED_CHANNELS_SECONDS, closed
         key = workspace.team_id, user_id
         kept = self._channels.get(key)
         if kept is None or kept[0] <= now:
-            kept = self._channels[key] = (now + _KEPT_SECONDS, await self._joined(web, user_id))
+            kept = self._channels[key] = (now + _CACHE_SECONDS, await self._fetch_joined_channels(web, user_id))
         # guard: slack-files-need-membership
-        return frozenset(channel_group(workspace.team_id, each) for each in closed & kept[1])
+        return frozenset(build_channel_group(workspace.team_id, each) for each in closed & kept[1])
 
-    async def _joined(self, web: SlackWeb, user_id: str) -> frozenset[str]:
+    async def _fetch_joined_channels(self, web: SlackWeb, user_id: str) -> frozenset[str]:
         """List the channels that a user is in; of private ones, those that the bot is in too."""
         kinds = "public_channel,private_channel"
         try:
-            pages = web.pages("users.conversations", "channels", user=user_id, types=kinds)
+            pages = web.iter_pages("users.conversations", "channels", user=user_id, types=kinds)
             return frozenset([str(each["id"]) async for each in pages])
         except SlackRefusedError as error:
             log.info("channels of a user are not known", user=user_id, reason=error.reason)
             return frozenset()
 
-    def _store_principal(
-        self, workspace: Workspace, channel: str, user: str | None, groups: Iterable[str]
-    ) -> Principal:
-        return self._store.principal(workspace, channel, user, frozenset(groups), _SCOPES)
+    def _load_principal(self, workspace: Workspace, channel: str, user: str | None, groups: Iterable[str]) -> Principal:
+        return self._store.build_principal(workspace, channel, user, frozenset(groups), _SCOPES)
 
-    async def _mail(self, web: SlackWeb, team_id: str, user_id: str) -> str | None:
+    async def _fetch_email(self, web: SlackWeb, team_id: str, user_id: str) -> str | None:
         """Return a user's address in lower case, by which it is a user of ours; None for guests, bots and strangers."""
         key, now = (team_id, user_id), self._clock()
         kept = self._mails.get(key)
@@ -127,10 +127,10 @@ class People:
         is_stranger = any(user.get(flag) for flag in ("deleted", "is_bot", "is_stranger", "is_restricted"))
         is_other_team = user.get("team_id") not in (None, team_id)
         mail = None if is_stranger or is_other_team or not profile.get("email") else str(profile["email"]).casefold()
-        self._mails[key] = (now + _KEPT_SECONDS, mail)
+        self._mails[key] = (now + _CACHE_SECONDS, mail)
         return mail
 
-    async def _groups_of(self, web: SlackWeb, team_id: str) -> dict[str, frozenset[str]]:
+    async def _fetch_user_groups(self, web: SlackWeb, team_id: str) -> dict[str, frozenset[str]]:
         """Return the handles of the user groups that each user is in; none where the app may not list them."""
         kept, now = self._groups.get(team_id), self._clock()
         if kept is not None and kept[0] > now:
@@ -145,5 +145,5 @@ class People:
             for user in group.get("users") or ():
                 by_user.setdefault(user, set()).add(f"{GROUP_PREFIX}{group['handle']}")
         made = {user: frozenset(groups) for user, groups in by_user.items()}
-        self._groups[team_id] = (now + _KEPT_SECONDS, made)
+        self._groups[team_id] = (now + _CACHE_SECONDS, made)
         return made

@@ -15,15 +15,15 @@ from ingest.storage.slack.records import Workspace
 _TIMEOUT_SECONDS = 15
 # A call waits this long for its turn; the question waits longer pauses out.
 _LONGEST_WAIT_SECONDS = 5.0
-_BUSY_TRIES = 3
+_MAX_BUSY_TRIES = 3
 # Slack's own words for faults of Slack: whether the call was carried out is not known.
-_ITS_FAULTS = frozenset(
+_SLACK_FAULTS = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
 )
 # How methods end that read.
-_READS = frozenset({"info", "members", "replies", "history", "list", "conversations", "test"})
-_PAGE = 200
-_PAGES = 10
+_READ_METHOD_ENDINGS = frozenset({"info", "members", "replies", "history", "list", "conversations", "test"})
+_PAGE_SIZE = 200
+_MAX_PAGES = 10
 
 
 class SlackWeb:
@@ -38,37 +38,37 @@ class SlackWeb:
 
     async def call(self, method: str, **body: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
         """Call a method, and return its answer; short pauses that Slack asks for are kept."""
-        for attempt in range(1, _BUSY_TRIES + 1):
+        for attempt in range(1, _MAX_BUSY_TRIES + 1):
             try:
-                return await self._once(method, body)
+                return await self._call_once(method, body)
             except SlackBusyError as error:
-                if error.seconds > _LONGEST_WAIT_SECONDS or attempt == _BUSY_TRIES:
+                if error.seconds > _LONGEST_WAIT_SECONDS or attempt == _MAX_BUSY_TRIES:
                     raise
                 await asyncio.sleep(error.seconds)
         raise AssertionError("the last try returns or raises")
 
-    async def exchange(self, **form: str) -> dict[str, Any]:
+    async def exchange_code(self, **form: str) -> dict[str, Any]:
         """Exchange the code of an installation for a token, which needs none."""
         try:
             data = (await self._client.api_call("oauth.v2.access", data=form)).data
         except SlackApiError as error:
-            raise _translated("oauth.v2.access", error) from error
+            raise _translate_error("oauth.v2.access", error) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise SlackUnavailableError(f"Slack did not answer oauth.v2.access: {type(error).__name__}.") from error
         return data if isinstance(data, dict) else {}
 
-    async def identity(self) -> tuple[dict[str, Any], frozenset[str]]:
+    async def fetch_identity(self) -> tuple[dict[str, Any], frozenset[str]]:
         """Return who the token's bot is, and the token's scopes."""
-        response = await self._response("auth.test", {})
+        response = await self._fetch_response("auth.test", {})
         scopes = response.headers.get("x-oauth-scopes", "")
         data = response.data
         return data if isinstance(data, dict) else {}, frozenset(each for each in scopes.split(",") if each)
 
-    async def pages(self, method: str, key: str, **body: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - JSON
+    async def iter_pages(self, method: str, key: str, **body: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - JSON
         """Yield what `key` lists on the pages of a method, of ten pages at most."""
         cursor = ""
-        for _ in range(_PAGES):
-            found = await self.call(method, limit=_PAGE, **body, **({"cursor": cursor} if cursor else {}))
+        for _ in range(_MAX_PAGES):
+            found = await self.call(method, limit=_PAGE_SIZE, **body, **({"cursor": cursor} if cursor else {}))
             for each in found.get(key, ()):
                 yield each
             cursor = (found.get("response_metadata") or {}).get("next_cursor") or ""
@@ -76,30 +76,30 @@ class SlackWeb:
                 return
         raise SlackRefusedError(method, "too_many_pages")
 
-    async def _once(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
-        data = (await self._response(method, body)).data
+    async def _call_once(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
+        data = (await self._fetch_response(method, body)).data
         return data if isinstance(data, dict) else {}
 
-    async def _response(self, method: str, body: dict[str, Any]) -> AsyncSlackResponse:
+    async def _fetch_response(self, method: str, body: dict[str, Any]) -> AsyncSlackResponse:
         try:
             # Methods that read take no JSON: https://docs.slack.dev/apis/web-api/#post-bodies
-            reads = method.rpartition(".")[2] in _READS
+            reads = method.rpartition(".")[2] in _READ_METHOD_ENDINGS
             if reads:
                 return await self._client.api_call(method, params=body)
             return await self._client.api_call(method, json=body)
         except SlackApiError as error:
-            raise _translated(method, error) from error
+            raise _translate_error(method, error) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise SlackUnavailableError(f"Slack did not answer {method}: {type(error).__name__}.") from error
 
 
-def _translated(method: str, error: SlackApiError) -> Exception:
+def _translate_error(method: str, error: SlackApiError) -> Exception:
     response = error.response
     status = getattr(response, "status_code", 0)
     if status == 429:
         return SlackBusyError(f"Slack takes no more of {method}.", float(response.headers.get("Retry-After", 1)))
     reason = str((response.data if isinstance(response.data, dict) else {}).get("error", ""))
-    if status >= 500 or reason in _ITS_FAULTS or not reason:
+    if status >= 500 or reason in _SLACK_FAULTS or not reason:
         return SlackUnavailableError(f"Slack failed at {method} ({status} {reason}).")
     if reason in ("ratelimited", "rate_limited"):
         return SlackBusyError(f"Slack takes no more of {method}.", float(response.headers.get("Retry-After", 1)))

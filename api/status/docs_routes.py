@@ -7,10 +7,10 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
-from api.admission.idempotency import MAX_KEY_CHARS, takes_key
+from api.admission.idempotency import MAX_KEY_CHARS, accepts_idempotency_key
 
 _ASSETS = "/docs/assets"
-_KEY = {
+_KEY_PARAMETER = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
@@ -20,22 +20,26 @@ _KEY = {
 }
 
 
-def describe(app: FastAPI) -> None:
+def add_docs(app: FastAPI) -> None:
     """Add the page and what it loads: the files of Swagger UI that a package brings, so that no other server is asked.
 
     The page keeps no key that is typed into it. The description names the header that a wrapper reads of every `POST`.
     """
     describe_plainly = app.openapi
 
-    def description() -> dict[str, Any]:
+    def build_description() -> dict[str, Any]:
         whole = describe_plainly()
         for path, operations in whole["paths"].items():
             posted = operations.get("post")
-            if posted is not None and takes_key(path) and _KEY not in posted.setdefault("parameters", []):
-                posted["parameters"].append(_KEY)
+            if (
+                posted is not None
+                and accepts_idempotency_key(path)
+                and _KEY_PARAMETER not in posted.setdefault("parameters", [])
+            ):
+                posted["parameters"].append(_KEY_PARAMETER)
         return whole
 
-    app.openapi = description  # type: ignore[method-assign]  # as FastAPI documents it
+    app.openapi = build_description  # type: ignore[method-assign]  # as FastAPI documents it
     app.mount(_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="docs-assets")
 
     @app.get("/docs", include_in_schema=False)

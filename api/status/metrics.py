@@ -49,11 +49,11 @@ def metrics(
             hint="Set LEADLINE_METRICS_TOKEN where the service starts, and send it as bearer token.",
         )
     now = CollectorRegistry()
-    now.register(_Now(served))
+    now.register(_CurrentStateCollector(served))
     return Response(generate_latest(REGISTRY) + generate_latest(now), media_type=CONTENT_TYPE_LATEST)
 
 
-class Measured:
+class RequestMetrics:
     """A pure ASGI wrapper that counts requests by the route they took, never by path: paths hold ids."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -65,21 +65,21 @@ class Measured:
             return
         status, begun = 500, time.perf_counter()
 
-        async def answer(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, answer)
+            await self._app(scope, receive, send_and_record)
         finally:
-            route = _route(scope)
+            route = _get_route(scope)
             REQUESTS.labels(scope["method"], route, str(status)).inc()
             REQUEST_SECONDS.labels(route).observe(time.perf_counter() - begun)
 
 
-class _Now(Collector):
+class _CurrentStateCollector(Collector):
     """Reads what can only be known at the moment, such as the length of queues."""
 
     def __init__(self, served: Services) -> None:
@@ -87,25 +87,25 @@ class _Now(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         jobs, free = self._served.jobs, shutil.disk_usage(self._served.settings.home).free
-        waiting, now = jobs.unfinished(), time.time()
-        yield _gauge(
+        waiting, now = jobs.count_unfinished(), time.time()
+        yield _build_gauge(
             "leadline_queue_jobs", "Jobs queued or running.", ((kind.value, waiting.get(kind, 0)) for kind in JobKind)
         )
-        yield _ages(
+        yield _build_age_gauge(
             "leadline_queue_oldest_seconds",
             "Age of the oldest job queued or running; 0 without one.",
             now,
-            jobs.unfinished_since,
+            jobs.find_oldest_unfinished_time,
         )
-        yield _ages(
+        yield _build_age_gauge(
             "leadline_queue_claimable_seconds",
             "How long the job has waited that waits longest of those that a worker could claim now; 0 without one.",
             now,
-            jobs.claimable_since,
+            jobs.find_oldest_claimable_time,
         )
-        yield from _index_gauges(self._served.health.index_state(), self._served.health.index_copies())
+        yield from _iter_index_gauges(self._served.health.index_state(), self._served.health.index_copies())
         if self._served.settings.slack_is_set:
-            questions = self._served.slack.store.open_questions()
+            questions = self._served.slack.store.count_open_questions()
             yield GaugeMetricFamily(
                 "leadline_slack_questions", "Questions from Slack without a reply.", value=questions
             )
@@ -123,7 +123,7 @@ class _Now(Collector):
             )
 
 
-def _index_gauges(state: IndexState, copies: Sequence[CopiesState]) -> Iterator[GaugeMetricFamily]:
+def _iter_index_gauges(state: IndexState, copies: Sequence[CopiesState]) -> Iterator[GaugeMetricFamily]:
     values: dict[str, tuple[str, float]] = {
         "leadline_index_lost": ("1 while searches are refused because the index has lost documents.", bool(state.lost)),
         "leadline_index_documents": ("Documents that the last check of the index compared.", state.versions),
@@ -151,18 +151,20 @@ def _index_gauges(state: IndexState, copies: Sequence[CopiesState]) -> Iterator[
     yield away
 
 
-def _ages(name: str, meaning: str, now: float, since: Callable[[JobKind], float | None]) -> GaugeMetricFamily:
+def _build_age_gauge(
+    name: str, meaning: str, now: float, since: Callable[[JobKind], float | None]
+) -> GaugeMetricFamily:
     begun = {kind: since(kind) for kind in JobKind}
-    return _gauge(name, meaning, ((kind.value, max(0.0, now - at) if at else 0.0) for kind, at in begun.items()))
+    return _build_gauge(name, meaning, ((kind.value, max(0.0, now - at) if at else 0.0) for kind, at in begun.items()))
 
 
-def _gauge(name: str, meaning: str, values: Iterable[tuple[str, float]]) -> GaugeMetricFamily:
+def _build_gauge(name: str, meaning: str, values: Iterable[tuple[str, float]]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, meaning, labels=["kind"])
     for kind, value in values:
         family.add_metric([kind], value)
     return family
 
 
-def _route(scope: Scope) -> str:
+def _get_route(scope: Scope) -> str:
     """Return the template of the route; `other` for what no route takes, so that strangers make no new series."""
     return str(getattr(scope.get("route"), "path", "other"))

@@ -14,7 +14,7 @@ from ingest.storage.errors import LeadlineError
 router = APIRouter(tags=["health"])
 
 Role = Literal["uploads", "search", "answers"]
-NEEDED: Mapping[Role, tuple[str, ...]] = {
+REQUIRED_PARTS: Mapping[Role, tuple[str, ...]] = {
     "uploads": ("catalog", "disk"),
     "search": ("catalog", "search"),
     "answers": ("catalog", "search", "language_model"),
@@ -43,14 +43,14 @@ async def ready(
     vector index is away, and `for=answers` while the language model loads or is away, too. `parts` has the state of
     each, whatever was asked for.
     """
-    looks = served.looks()
+    looks = served.build_probes()
     found = await asyncio.gather(
-        *(threads.within(_PART_SECONDS, name, look, "unavailable") for name, look in looks.items())
+        *(threads.run_within(_PART_SECONDS, name, look, "unavailable") for name, look in looks.items())
     )
     states = dict(zip(looks, found, strict=True))
     # Without a role, a full disk does not count: searches, answers and deletions go on.
     # guard: full-disk-stays-ready
-    needed = NEEDED[role] if role else ("catalog",)
+    needed = REQUIRED_PARTS[role] if role else ("catalog",)
     stopping = not served.accepting
     missing = [states[name] for name in needed if states[name] not in ("ready", "none")]
     response.status_code = 503 if stopping or missing else 200
@@ -63,19 +63,19 @@ async def ready(
 @router.get("/v1/status")
 def status(caller: Caller, served: Served, collection: str | None = None) -> StatusOut:
     """Count the caller's documents in each state, and the outcomes of its searches in the query cache."""
-    totals = served.documents.catalog.totals(caller.tenant_id, collection, readers=caller.readers)
-    types = served.documents.catalog.listing.media_types(caller.tenant_id, caller.readers)
-    return StatusOut.of(totals, types, served.asking.searcher.counts(caller.tenant_id))
+    totals = served.documents.catalog.sum_by_state(caller.tenant_id, collection, readers=caller.readers)
+    types = served.documents.catalog.listing.count_media_types(caller.tenant_id, caller.readers)
+    return StatusOut.from_totals(totals, types, served.asking.searcher.get_counts(caller.tenant_id))
 
 
 @router.get("/problems/{code}")
 def explain(code: str) -> dict[str, Any]:
     """Explain a problem's `type` and what to do about it."""
-    for kind, status in _kinds():
+    for kind, status in _list_problem_kinds():
         if kind.code == code:
             return {"code": code, "status": status, "meaning": (kind.__doc__ or "").strip(), "hint": kind.default_hint}
     return {"code": code, "meaning": "This release has no such problem.", "hint": "See /docs."}
 
 
-def _kinds() -> list[tuple[type[LeadlineError], int]]:
+def _list_problem_kinds() -> list[tuple[type[LeadlineError], int]]:
     return [*STATUS.items(), *((kind, kind.status) for kind in ApiError.__subclasses__())]

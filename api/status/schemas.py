@@ -7,7 +7,7 @@ from api.http.wire import Wire
 from ingest.storage.documents.records import VersionState
 
 if TYPE_CHECKING:  # clients read these schemas too, and need neither the catalog nor the index for it
-    from ingest.storage.documents.catalog import Total
+    from ingest.storage.documents.catalog import StateTotal
     from retrieval.search.query_cache import CacheCounts
 
 
@@ -32,8 +32,8 @@ class StatusOut(Wire):
     query_cache: QueryCacheOut
 
     @classmethod
-    def of(
-        cls, totals: "Mapping[VersionState, Total]", types: "Mapping[str, int]", cache: "CacheCounts"
+    def from_totals(
+        cls, totals: "Mapping[VersionState, StateTotal]", types: "Mapping[str, int]", cache: "CacheCounts"
     ) -> "StatusOut":
         return cls(
             types=types,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.admission.access import Admin, Caller, Operator, Served, account_of
+from api.admission.access import Admin, Caller, Operator, Served, get_account
 from api.admission.services import Services
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError
@@ -46,11 +46,11 @@ def usage(
     """
     seen = key if Scope.ADMIN in caller.scopes else caller.key_id or ""
     skip = decode_cursor(cursor)
-    found = served.admission.meter.quotas.usage(
+    found = served.admission.meter.quotas.list_usage(
         caller.tenant_id, key_id=seen, since=since, until=until, skip=skip, limit=limit + 1
     )
     more = encode_cursor(skip + limit) if len(found) > limit else None
-    return UsagePage(usage=[KeyUsageOut.of_day(day) for day in found[:limit]], next_cursor=more)
+    return UsagePage(usage=[KeyUsageOut.from_day(day) for day in found[:limit]], next_cursor=more)
 
 
 @router.get("/usage/collections")
@@ -62,10 +62,10 @@ def collection_usage(
     A question counts in each collection of which it was given documents, with all of its tokens. An admin sees the
     questions of everybody, and everybody else their own, of collections that they may see.
     """
-    found = served.usage.by_collection.sum_up(
-        caller.tenant_id, owner=caller.sees_only, since=_begin(since), until=_begin(until) + _DAY_SECONDS
+    found = served.usage.by_collection.sum_usage(
+        caller.tenant_id, owner=caller.visible_owner, since=_parse_day(since), until=_parse_day(until) + _DAY_SECONDS
     )
-    shown = [each for each in found if caller.collections.may_read(each.collection)]
+    shown = [each for each in found if caller.collections.can_read(each.collection)]
     return CollectionUsageList(collections=[CollectionUsageOut.from_records(each) for each in shown])
 
 
@@ -94,38 +94,38 @@ def quotas(caller: Caller, served: Served) -> QuotasOut:
 
     Requests by the minute are told by the `RateLimit` header of every response instead.
     """
-    return _shown(served, account_of(caller))
+    return _load_quotas(served, get_account(caller))
 
 
 @router.get("/keys/{key_id}/quotas")
 def key_quotas(key_id: str, caller: Admin, served: Served) -> QuotasOut:
     """Show the limits of a key of the tenant, and of the tenant, and what is left of them."""
-    return _shown(served, _key(served, caller.tenant_id, key_id))
+    return _load_quotas(served, _load_account(served, caller.tenant_id, key_id))
 
 
 @router.put("/keys/{key_id}/quotas")
 def set_key_quotas(key_id: str, body: QuotasIn, caller: Admin, served: Served) -> QuotasOut:
     """Set limits of a key of the tenant; those that are not named stay as they are."""
-    account = _key(served, caller.tenant_id, key_id)
-    _set(served, account, body)
-    return _shown(served, account)
+    account = _load_account(served, caller.tenant_id, key_id)
+    _set_quotas(served, account, body)
+    return _load_quotas(served, account)
 
 
 @router.get("/tenants/{tenant_id}/quotas")
 def tenant_quotas(tenant_id: str, caller: Operator, served: Served) -> QuotasOut:
     """Show the limits of a tenant, by its id or its name, and what is left of them."""
-    return _shown(served, Account(served.accounts.tenants.tenant(tenant_id).id))
+    return _load_quotas(served, Account(served.accounts.tenants.load_tenant(tenant_id).id))
 
 
 @router.put("/tenants/{tenant_id}/quotas")
 def set_tenant_quotas(tenant_id: str, body: QuotasIn, caller: Operator, served: Served) -> QuotasOut:
     """Set limits of a tenant, by its id or its name; those that are not named stay as they are."""
-    account = Account(served.accounts.tenants.tenant(tenant_id).id)
-    _set(served, account, body)
-    return _shown(served, account)
+    account = Account(served.accounts.tenants.load_tenant(tenant_id).id)
+    _set_quotas(served, account, body)
+    return _load_quotas(served, account)
 
 
-def _begin(day: str) -> float:
+def _parse_day(day: str) -> float:
     """Return when a day of UTC begins. Raises `BadRequestError` for one that is in no calendar."""
     try:
         return calendar.timegm(time.strptime(day, "%Y-%m-%d"))
@@ -135,16 +135,18 @@ def _begin(day: str) -> float:
         raise BadRequestError(f"{day} is no day.", hint="Write YEAR-MONTH-DAY, such as 2026-11-28.") from error
 
 
-def _key(served: Services, tenant_id: str, key_id: str) -> Account:
+def _load_account(served: Services, tenant_id: str, key_id: str) -> Account:
     """Return the account of a key. Raises `KeyNotFoundError`."""
-    return Account(tenant_id, served.keys.key(tenant_id, key_id).id)
+    return Account(tenant_id, served.keys.load_key(tenant_id, key_id).id)
 
 
-def _set(served: Services, account: Account, body: QuotasIn) -> None:
-    limits, back = body.changes()
-    served.admission.meter.quotas.set(account, limits)
-    served.admission.meter.quotas.reset(account, back)
+def _set_quotas(served: Services, account: Account, body: QuotasIn) -> None:
+    limits, back = body.split_changes()
+    served.admission.meter.quotas.set_limits(account, limits)
+    served.admission.meter.quotas.reset_limits(account, back)
 
 
-def _shown(served: Services, account: Account) -> QuotasOut:
-    return QuotasOut(quotas=[QuotaOut.of_standing(each) for each in served.admission.meter.quotas.standings(account)])
+def _load_quotas(served: Services, account: Account) -> QuotasOut:
+    return QuotasOut(
+        quotas=[QuotaOut.from_standing(each) for each in served.admission.meter.quotas.load_statuses(account)]
+    )

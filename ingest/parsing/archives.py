@@ -20,9 +20,9 @@ ZIP_PARSER = "zip-2"
 
 _BLOCK_BYTES = 256 * 1024
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # of an entry's flags (APPNOTE 4.4.4)
-_MOST_LISTED = 100_000
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, ValueError)
-_ASKS_FOR_PASSWORD = "encrypted, and asks for a password"
+_MAX_LISTED_ENTRIES = 100_000
+_READ_ERRORS = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, ValueError)
+_ENCRYPTED_REASON = "encrypted, and asks for a password"
 
 
 def unpack_zip(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
@@ -36,21 +36,21 @@ def unpack_zip(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
     try:
         with zipfile.ZipFile(path) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
-            _check(infos, path.stat().st_size)
+            _require_sound_archive(infos, path.stat().st_size)
             for info in infos:
-                _take(archive, info, entries)
-    except _UNREADABLE as error:
+                _extract_entry(archive, info, entries)
+    except _READ_ERRORS as error:
         raise DamagedDocumentError("The archive is cut off or damaged: its directory cannot be read.") from error
-    _require_some(entries, encrypted=bool(infos) and all(info.flag_bits & _ENCRYPTED for info in infos))
+    _require_any_document(entries, encrypted=bool(infos) and all(info.flag_bits & _ENCRYPTED for info in infos))
     writer = DocumentWriter()
-    writer.paragraph(f"An archive of {len(infos):,} {'file' if len(infos) == 1 else 'files'}.")
+    writer.write_paragraph(f"An archive of {len(infos):,} {'file' if len(infos) == 1 else 'files'}.")
     return entries.finish(writer, ZIP_PARSER)
 
 
-def _check(infos: list[zipfile.ZipInfo], file_bytes: int) -> None:
-    if len(infos) > _MOST_LISTED:
+def _require_sound_archive(infos: list[zipfile.ZipInfo], file_bytes: int) -> None:
+    if len(infos) > _MAX_LISTED_ENTRIES:
         raise ParserLimitError(
-            f"The archive has {len(infos):,} entries, and no more than {_MOST_LISTED:,} are listed.",
+            f"The archive has {len(infos):,} entries, and no more than {_MAX_LISTED_ENTRIES:,} are listed.",
             hint="Pack fewer files into each archive.",
         )
     # guard: archive-overlapping-entries
@@ -58,32 +58,32 @@ def _check(infos: list[zipfile.ZipInfo], file_bytes: int) -> None:
         raise DamagedDocumentError("The file is no sound archive: its entries overlap.")
 
 
-def _take(archive: zipfile.ZipFile, info: zipfile.ZipInfo, entries: EntryFolder) -> None:
-    name = _name(info)
+def _extract_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, entries: EntryFolder) -> None:
+    name = _decode_name(info)
     mode = info.external_attr >> 16
     if info.flag_bits & _ENCRYPTED:
-        entries.skip(name, _ASKS_FOR_PASSWORD, info.file_size)
+        entries.skip(name, _ENCRYPTED_REASON, info.file_size)
     elif stat.S_ISLNK(mode):
         entries.skip(name, "a link, which is not followed")
     # guard: archive-devices
     elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         entries.skip(name, "no plain file")
     else:
-        entries.add(name, _blocks(archive, info), packed=info.compress_size)
+        entries.add(name, _iter_blocks(archive, info), packed=info.compress_size)
 
 
-def _blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+def _iter_blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
     try:
         with archive.open(info) as file:
             while block := file.read(_BLOCK_BYTES):
                 yield block
     except NotImplementedError as error:
         raise UnreadableEntryError("packed by a method that Leadline does not read") from error
-    except (*_UNREADABLE, RuntimeError) as error:
+    except (*_READ_ERRORS, RuntimeError) as error:
         raise UnreadableEntryError("damaged") from error
 
 
-def _name(info: zipfile.ZipInfo) -> str:
+def _decode_name(info: zipfile.ZipInfo) -> str:
     """Return an entry's name. Programs that do not mark UTF-8 often write it all the same."""
     if info.flag_bits & _UTF8:
         return info.filename
@@ -93,7 +93,7 @@ def _name(info: zipfile.ZipInfo) -> str:
         return info.filename
 
 
-def _require_some(entries: EntryFolder, *, encrypted: bool) -> None:
+def _require_any_document(entries: EntryFolder, *, encrypted: bool) -> None:
     """Raise unless an entry was taken: a list of what cannot be read is no document."""
     if entries.found:
         return

@@ -25,7 +25,7 @@ from ingest.storage.tables.types import ColumnType
 # Digits that DuckDB keeps in eight bytes, and fraction digits that let two numbers be multiplied without overflow.
 _DECIMAL_DIGITS = 18
 _FRACTION_DIGITS = 6
-_LONGEST = 64  # no number and no date is longer
+_MAX_CELL_CHARS = 64  # no number and no date is longer
 
 Canonical = Callable[[str], str | None]
 
@@ -59,20 +59,20 @@ class _Number:
 
 
 _CURRENCY = "$£¥€\u20a0-\u20cf"
-_GROUPS = "'’ \u00a0\u202f"
+_GROUP_SEPARATORS = "'’ \u00a0\u202f"
 
 
-def _number_pattern(group: str, decimal: str) -> re.Pattern[str]:
+def _compile_number_pattern(group: str, decimal: str) -> re.Pattern[str]:
     return re.compile(
         rf"""(?P<open>\()?\s*(?P<sign>[+\-−])?\s*(?P<before>[{_CURRENCY}])?\s*(?P<late_sign>[\-−])?
-        (?P<whole>0|[1-9]\d{{0,2}}(?P<group>[{group}{_GROUPS}])\d{{3}}(?:(?P=group)\d{{3}})*|[1-9]\d*|(?={decimal}))
+        (?P<whole>0|[1-9]\d{{0,2}}(?P<group>[{group}{_GROUP_SEPARATORS}])\d{{3}}(?:(?P=group)\d{{3}})*|[1-9]\d*|(?={decimal}))
         (?:{decimal}(?P<fraction>\d+))?(?P<exponent>[eE][+\-]?\d{{1,3}})?\s*(?P<after>[{_CURRENCY}%])?\s*(?P<close>\))?""",
         re.VERBOSE | re.ASCII,
     )
 
 
-_POINT = _number_pattern(",", r"\.")
-_COMMA = _number_pattern(".", ",")
+_POINT_NUMBER = _compile_number_pattern(",", r"\.")
+_COMMA_NUMBER = _compile_number_pattern(".", ",")
 _plain_integers = re.compile(r"(?:-?(?:0|[1-9]\d{0,30})(?:\n|\Z))+", re.ASCII)
 _plain_decimals = re.compile(r"(?:-?(?:0|[1-9]\d{0,30})\.\d{1,30}(?:\n|\Z))+", re.ASCII)
 _MONTHS = {name.lower(): at for names in (month_name, month_abbr) for at, name in enumerate(names) if name} | {
@@ -91,9 +91,9 @@ _moment = re.compile(
 
 
 @lru_cache(maxsize=8192)
-def read_number(cell: str, *, comma: bool) -> _Number | None:
+def parse_number(cell: str, *, comma: bool) -> _Number | None:
     """Return a number with a decimal point, or with a decimal comma; None where the cell is none."""
-    found = (_COMMA if comma else _POINT).fullmatch(cell)
+    found = (_COMMA_NUMBER if comma else _POINT_NUMBER).fullmatch(cell)
     if found is None or not (found["whole"] or found["fraction"]):
         return None
     units = [unit for unit in (found["before"], found["after"]) if unit]
@@ -108,7 +108,7 @@ def read_number(cell: str, *, comma: bool) -> _Number | None:
 
 
 @lru_cache(maxsize=8192)
-def read_date(cell: str, month_first: bool | None) -> date | None:
+def parse_date(cell: str, month_first: bool | None) -> date | None:
     """Return a date; one whose first two numbers could each be the month only where `month_first` says which is."""
     if found := _year_first.fullmatch(cell):
         year, month, day = found[1], found[3], found[4]
@@ -127,13 +127,13 @@ def read_date(cell: str, month_first: bool | None) -> date | None:
 
 
 @lru_cache(maxsize=8192)
-def read_timestamp(cell: str, month_first: bool | None) -> datetime | None:
+def parse_timestamp(cell: str, month_first: bool | None) -> datetime | None:
     """Return a date and a time of day; in UTC where it names a zone, and otherwise without one."""
     if _iso_moment.fullmatch(cell):
         with suppress(ValueError):
             return datetime.fromisoformat(cell)
     found = _moment.fullmatch(cell)
-    day = read_date(found["date"], month_first) if found else None
+    day = parse_date(found["date"], month_first) if found else None
     if found is None or day is None:
         return None
     hour = int(found["hour"])
@@ -143,14 +143,14 @@ def read_timestamp(cell: str, month_first: bool | None) -> datetime | None:
         hour = hour % 12 + (12 if found["half"] in "pP" else 0)
     fraction = (found["fraction"] or "0").ljust(6, "0")[:6]
     try:
-        at = time(hour, int(found["minute"]), int(found["second"] or 0), int(fraction), _zone(found["zone"]))
+        at = time(hour, int(found["minute"]), int(found["second"] or 0), int(fraction), _parse_zone(found["zone"]))
         moment = datetime.combine(day, at)
         return moment.astimezone(UTC) if moment.tzinfo else moment
     except (ValueError, OverflowError):
         return None
 
 
-def _zone(words: str | None) -> timezone | None:
+def _parse_zone(words: str | None) -> timezone | None:
     if words is None:
         return None
     if words in ("Z", "UTC"):
@@ -159,12 +159,12 @@ def _zone(words: str | None) -> timezone | None:
     return timezone(-offset if words[0] == "-" else offset)
 
 
-def _boolean(cell: str) -> str | None:
+def _parse_boolean(cell: str) -> str | None:
     word = cell.lower()
     return word if word in ("true", "false") else None
 
 
-class _Numbers:
+class _NumberColumn:
     """The numbers of a column, as far as all its cells are numbers of one style."""
 
     def __init__(self, *, comma: bool) -> None:
@@ -174,12 +174,12 @@ class _Numbers:
         self._floating = False
         self._plain = True
 
-    def see(self, cell: str) -> str | None:
+    def add_cell(self, cell: str) -> str | None:
         """Return the cell's canonical form; None if the column does not fit any more."""
-        if _is_plain(cell) and "%" not in self._units:
-            self.see_plain([cell], point=False)
+        if _is_plain_integer(cell) and "%" not in self._units:
+            self.add_plain_cells([cell], point=False)
             return cell
-        number = read_number(cell, comma=self.comma)
+        number = parse_number(cell, comma=self.comma)
         if number is None:
             return None
         self._plain = self._plain and number.text == cell
@@ -190,7 +190,7 @@ class _Numbers:
         one_unit = len(self._units) == 1 or (len(self._units - {""}) == 1 and "%" not in self._units)
         return number.text if one_unit else None
 
-    def see_plain(self, cells: Collection[str], *, point: bool) -> None:
+    def add_plain_cells(self, cells: Collection[str], *, point: bool) -> None:
         """See numbers that are written plainly, with a point and some digits after it or all without one."""
         self._units.add("")
         digits = [cell.lstrip("-") for cell in cells]
@@ -199,17 +199,17 @@ class _Numbers:
         self._fraction, self._whole = max(self._fraction, fraction), max(self._whole, whole)
 
     @property
-    def takes_plain(self) -> bool:
+    def accepts_plain(self) -> bool:
         return "%" not in self._units
 
-    def canonical(self, cell: str) -> str | None:
-        if _is_plain(cell):
+    def canonicalize(self, cell: str) -> str | None:
+        if _is_plain_integer(cell):
             return cell
-        number = read_number(cell, comma=self.comma)
+        number = parse_number(cell, comma=self.comma)
         return number.text if number else None
 
-    def type(self) -> CellType:
-        unit, canonical = "".join(self._units), None if self._plain else self.canonical
+    def get_type(self) -> CellType:
+        unit, canonical = "".join(self._units), None if self._plain else self.canonicalize
         if not self._fraction and not self._floating:
             # So long a number is a name, and would lose its last digits.
             too_long = self._whole > _DECIMAL_DIGITS
@@ -219,12 +219,12 @@ class _Numbers:
         return CellType(ColumnType.NUMBER, stored, canonical, unit)
 
 
-def _is_plain(cell: str) -> bool:
+def _is_plain_integer(cell: str) -> bool:
     """True for digits alone, as most numbers are: they need no closer look."""
     return cell.isdecimal() and cell.isascii() and (cell[0] != "0" or cell == "0")
 
 
-class _Moments:
+class _DateColumn:
     """The dates or timestamps of a column, as far as all its cells are such in one order of day and month."""
 
     def __init__(self, month_first: bool, *, timed: bool) -> None:
@@ -233,101 +233,101 @@ class _Moments:
         self._zoned: set[bool] = set()
         self._plain = True
 
-    def see(self, cell: str) -> str | None:
+    def add_cell(self, cell: str) -> str | None:
         """Return the cell's canonical form; None if the column does not fit any more."""
-        moment = self._read(cell)
+        moment = self._parse(cell)
         if moment is None:
             return None
         if isinstance(moment, datetime):
             self._zoned.add(moment.tzinfo is not None)
-        written = _written(moment)
+        written = _format_moment(moment)
         self._plain = self._plain and written == cell
         return written if len(self._zoned) <= 1 else None
 
-    def canonical(self, cell: str) -> str | None:
-        moment = self._read(cell)
-        return _written(moment) if moment else None
+    def canonicalize(self, cell: str) -> str | None:
+        moment = self._parse(cell)
+        return _format_moment(moment) if moment else None
 
-    def type(self) -> CellType:
+    def get_type(self) -> CellType:
         kind, stored = (ColumnType.TIMESTAMP, "TIMESTAMP") if self.timed else (ColumnType.DATE, "DATE")
-        return CellType(kind, stored, None if self._plain else self.canonical)
+        return CellType(kind, stored, None if self._plain else self.canonicalize)
 
-    def _read(self, cell: str) -> date | None:
-        return (read_timestamp if self.timed else read_date)(cell, self.month_first)
+    def _parse(self, cell: str) -> date | None:
+        return (parse_timestamp if self.timed else parse_date)(cell, self.month_first)
 
 
-def _written(moment: date) -> str:
+def _format_moment(moment: date) -> str:
     return moment.replace(tzinfo=None).isoformat(" ") if isinstance(moment, datetime) else moment.isoformat()
 
 
 # The words for missing values that R, NumPy, pandas, SQL and spreadsheets write. Those of pandas (`STR_NA_VALUES`) but
 # for numbers that are infinite, and for what people write and may ask for: `None`, and `n/a` for "not applicable".
-_MISSING = frozenset({"NA", "<NA>", "#N/A", "NaN", "nan", "NULL", "null"})
+_MISSING_WORDS = frozenset({"NA", "<NA>", "#N/A", "NaN", "nan", "NULL", "null"})
 
 
-def _is_mark(cell: str) -> bool:
+def _is_placeholder(cell: str) -> bool:
     """True for a word for what is missing, for punctuation alone, and for a minus sign without a number."""
-    return cell in _MISSING or all(category(sign)[0] == "P" or sign in "− " for sign in cell)
+    return cell in _MISSING_WORDS or all(category(sign)[0] == "P" or sign in "− " for sign in cell)
 
 
-def _without_mark(cell: str) -> str | None:
-    return None if _is_mark(cell) else cell
+def _drop_placeholder(cell: str) -> str | None:
+    return None if _is_placeholder(cell) else cell
 
 
 TEXT = CellType(ColumnType.TEXT, "VARCHAR")
-_BOOLEAN = CellType(ColumnType.BOOLEAN, "BOOLEAN", _boolean)
+_BOOLEAN = CellType(ColumnType.BOOLEAN, "BOOLEAN", _parse_boolean)
 
 
-class ColumnTyping:
+class ColumnTypeDetector:
     """Reads a column's cells one by one, in bounded memory, and then knows its type."""
 
     def __init__(self) -> None:
         self._seen = False
         self._has_marks = False
         self._boolean = True
-        self._point, self._comma = _Numbers(comma=False), _Numbers(comma=True)
-        self._dates = _Moments(False, timed=False), _Moments(True, timed=False)
-        self._times = _Moments(False, timed=True), _Moments(True, timed=True)
-        self._fitting: list[_Numbers | _Moments] = [self._point, self._comma, *self._dates, *self._times]
+        self._point, self._comma = _NumberColumn(comma=False), _NumberColumn(comma=True)
+        self._dates = _DateColumn(False, timed=False), _DateColumn(True, timed=False)
+        self._times = _DateColumn(False, timed=True), _DateColumn(True, timed=True)
+        self._fitting: list[_NumberColumn | _DateColumn] = [self._point, self._comma, *self._dates, *self._times]
         self._ambiguous = False
 
-    def see_all(self, cells: Iterable[str]) -> None:
+    def add_cells(self, cells: Iterable[str]) -> None:
         """See some cells of the column, of which the empty ones do not count; of equal ones one is looked at."""
         distinct = dict.fromkeys(cells)
         distinct.pop("", None)
-        for word in _MISSING & distinct.keys():
-            self.see(word)
+        for word in _MISSING_WORDS & distinct.keys():
+            self.add_cell(word)
             del distinct[word]
         if not distinct or self.is_settled:
             return
-        if not self._see_plain(distinct.keys()):
+        if not self._add_plain_cells(distinct.keys()):
             for cell in distinct:
-                self.see(cell)
+                self.add_cell(cell)
 
-    def _see_plain(self, cells: Collection[str]) -> bool:
+    def _add_plain_cells(self, cells: Collection[str]) -> bool:
         """See many numbers at once, if all are written plainly and the column is known to be one of numbers."""
-        numbers = [reader for reader in self._fitting if isinstance(reader, _Numbers) and reader.takes_plain]
+        numbers = [reader for reader in self._fitting if isinstance(reader, _NumberColumn) and reader.accepts_plain]
         if not self._seen or self._boolean or not numbers or len(numbers) < len(self._fitting):
             return False
         joined = "\n".join(cells)
         point = numbers == [self._point] and _plain_decimals.fullmatch(joined) is not None
         if point or _plain_integers.fullmatch(joined):
             for reader in numbers:
-                reader.see_plain(cells, point=point)
+                reader.add_plain_cells(cells, point=point)
             return True
         return False
 
-    def see(self, cell: str) -> None:
+    def add_cell(self, cell: str) -> None:
         """`cell` is not empty."""
-        if _is_mark(cell):
+        if _is_placeholder(cell):
             self._has_marks = True
             return
         self._seen = True
-        self._boolean = self._boolean and _boolean(cell) is not None
-        if len(self._fitting) == 1 and len(cell) <= _LONGEST:
-            self._fitting = self._fitting if self._fitting[0].see(cell) is not None else []
+        self._boolean = self._boolean and _parse_boolean(cell) is not None
+        if len(self._fitting) == 1 and len(cell) <= _MAX_CELL_CHARS:
+            self._fitting = self._fitting if self._fitting[0].add_cell(cell) is not None else []
             return
-        readings = [reader.see(cell) for reader in self._fitting] if len(cell) <= _LONGEST else []
+        readings = [reader.add_cell(cell) for reader in self._fitting] if len(cell) <= _MAX_CELL_CHARS else []
         self._fitting = [reader for reader, read in zip(self._fitting, readings, strict=False) if read is not None]
         self._ambiguous = self._ambiguous or len({read for read in readings if read is not None}) > 1
 
@@ -346,19 +346,19 @@ class ColumnTyping:
         """True if the cells are numbers with a decimal point and cannot be others."""
         return self._seen and self._fitting == [self._point]
 
-    def type(self, *, prefer_comma: bool = False) -> CellType:
+    def get_type(self, *, prefer_comma: bool = False) -> CellType:
         """Return the type of all cells seen; `prefer_comma` settles a column that fits either style of numbers."""
-        kind = self._type_of_words(prefer_comma=prefer_comma)
+        kind = self._choose_type(prefer_comma=prefer_comma)
         if self._has_marks and kind is not TEXT and kind.canonical is None:
-            return replace(kind, canonical=_without_mark)
+            return replace(kind, canonical=_drop_placeholder)
         return kind
 
-    def _type_of_words(self, *, prefer_comma: bool) -> CellType:
+    def _choose_type(self, *, prefer_comma: bool) -> CellType:
         if not self._seen:
             return TEXT
         if self._boolean:
             return _BOOLEAN
         undecided = len(self._fitting) > 1 and self._ambiguous
-        if not self._fitting or (undecided and isinstance(self._fitting[0], _Moments)):
+        if not self._fitting or (undecided and isinstance(self._fitting[0], _DateColumn)):
             return TEXT
-        return self._fitting[-1 if undecided and prefer_comma else 0].type()
+        return self._fitting[-1 if undecided and prefer_comma else 0].get_type()

@@ -17,14 +17,14 @@ from ingest.parsing.types import ParsedDocument
 from ingest.storage.texts.layout import Heading, Layout, Omission, OmissionKind
 
 _TOP_LEVEL = "top level"
-_NAME_CHARS = 120
+_MAX_NAME_CHARS = 120
 _BLOCK_BYTES = 65_536
-_SECONDS = 5.0
-_BETWEEN_LOOKS = 1_000
+_MAX_SECONDS = 5.0
+_NODES_PER_CHECK = 1_000
 
 
 @dataclass(frozen=True)
-class Language:
+class CodeLanguage:
     """A grammar: its module, the function there that gives it, and the definitions by type of node.
 
     A definition has the word that its title begins with; those in `functions` have no definitions in them. `wrappers`
@@ -54,28 +54,30 @@ _C = {
     "enum_specifier": "enum",
     "union_specifier": "union",
 }
-_OF_SCRIPTS = frozenset({"function_declaration", "generator_function_declaration", "method_definition"})
+_SCRIPT_FUNCTIONS = frozenset({"function_declaration", "generator_function_declaration", "method_definition"})
 _EXPORT = frozenset({"export_statement"})
 
-LANGUAGES: dict[str, Language] = {
-    "text/x-python": Language(
+LANGUAGES: dict[str, CodeLanguage] = {
+    "text/x-python": CodeLanguage(
         "tree_sitter_python",
         {"class_definition": "class", "function_definition": "def"},
         frozenset({"function_definition"}),
         frozenset({"decorated_definition"}),
     ),
-    "text/javascript": Language("tree_sitter_javascript", _JAVASCRIPT, _OF_SCRIPTS, _EXPORT),
-    "text/typescript": Language(
-        "tree_sitter_typescript", _TYPESCRIPT, _OF_SCRIPTS, _EXPORT, function="language_typescript"
+    "text/javascript": CodeLanguage("tree_sitter_javascript", _JAVASCRIPT, _SCRIPT_FUNCTIONS, _EXPORT),
+    "text/typescript": CodeLanguage(
+        "tree_sitter_typescript", _TYPESCRIPT, _SCRIPT_FUNCTIONS, _EXPORT, function="language_typescript"
     ),
-    "text/tsx": Language("tree_sitter_typescript", _TYPESCRIPT, _OF_SCRIPTS, _EXPORT, function="language_tsx"),
-    "text/x-go": Language(
+    "text/tsx": CodeLanguage(
+        "tree_sitter_typescript", _TYPESCRIPT, _SCRIPT_FUNCTIONS, _EXPORT, function="language_tsx"
+    ),
+    "text/x-go": CodeLanguage(
         "tree_sitter_go",
         {"function_declaration": "func", "method_declaration": "func", "type_spec": "type"},
         frozenset({"function_declaration", "method_declaration"}),
         frozenset({"type_declaration"}),
     ),
-    "text/x-rust": Language(
+    "text/x-rust": CodeLanguage(
         "tree_sitter_rust",
         {
             **{"function_item": "fn", "struct_item": "struct", "enum_item": "enum", "trait_item": "trait"},
@@ -84,7 +86,7 @@ LANGUAGES: dict[str, Language] = {
         frozenset({"function_item"}),
         comments=("line_comment", "block_comment", "attribute_item"),
     ),
-    "text/x-java": Language(
+    "text/x-java": CodeLanguage(
         "tree_sitter_java",
         {
             **{"class_declaration": "class", "interface_declaration": "interface", "enum_declaration": "enum"},
@@ -94,8 +96,8 @@ LANGUAGES: dict[str, Language] = {
         frozenset({"method_declaration", "constructor_declaration"}),
         comments=("line_comment", "block_comment"),
     ),
-    "text/x-c": Language("tree_sitter_c", _C, frozenset({"function_definition"})),
-    "text/x-c++": Language(
+    "text/x-c": CodeLanguage("tree_sitter_c", _C, frozenset({"function_definition"})),
+    "text/x-c++": CodeLanguage(
         "tree_sitter_cpp",
         {**_C, "class_specifier": "class", "namespace_definition": "namespace"},
         frozenset({"function_definition"}),
@@ -112,26 +114,26 @@ class _Definition:
     is_function: bool
 
 
-def code_fingerprint(media_type: str) -> str:
+def get_code_fingerprint(media_type: str) -> str:
     """Return the name and version of the parser of a language."""
     return f"code-1/{media_type.partition('/')[2]}"
 
 
-def code_parser(media_type: str) -> Callable[[Path], ParsedDocument]:
+def build_code_parser(media_type: str) -> Callable[[Path], ParsedDocument]:
     """Return the parser of a language, which raises as `parse_text`."""
-    return partial(_parse, media_type=media_type)
+    return partial(_parse_code, media_type=media_type)
 
 
-def _parse(path: Path, media_type: str) -> ParsedDocument:
-    document, language = parse_plain(path, code_fingerprint(media_type)), LANGUAGES[media_type]
-    definitions = _definitions(document.text, language)
+def _parse_code(path: Path, media_type: str) -> ParsedDocument:
+    document, language = parse_plain(path, get_code_fingerprint(media_type)), LANGUAGES[media_type]
+    definitions = _find_definitions(document.text, language)
     if definitions is None:
         slow = Omission(OmissionKind.OTHER, 1, "its definitions, which took too long to find")
         return replace(document, omissions=(*document.omissions, slow))
-    return replace(document, layout=Layout(tuple(_headings(document.text, definitions))))
+    return replace(document, layout=Layout(tuple(_iter_headings(document.text, definitions))))
 
 
-def _definitions(text: str, language: Language) -> list[_Definition] | None:
+def _find_definitions(text: str, language: CodeLanguage) -> list[_Definition] | None:
     """Find the definitions that stand in no function, in order, each with the comment right above it.
 
     None where that takes too long, as in code that nobody wrote: a hundred thousand brackets in each other.
@@ -139,7 +141,7 @@ def _definitions(text: str, language: Language) -> list[_Definition] | None:
     from tree_sitter import Language as Grammar  # only here: importing this module loads no parser
     from tree_sitter import Parser
 
-    until = time.monotonic() + _SECONDS
+    until = time.monotonic() + _MAX_SECONDS
 
     def is_late(*_: object) -> bool:
         return time.monotonic() > until
@@ -147,27 +149,27 @@ def _definitions(text: str, language: Language) -> list[_Definition] | None:
     grammar = Grammar(getattr(import_module(language.module), language.function)())
     source = text.encode("utf-8")
     tree = Parser(grammar).parse(lambda at, _: source[at : at + _BLOCK_BYTES], progress_callback=is_late)
-    found = None if tree is None else _nodes(tree.walk(), language, is_late)
+    found = None if tree is None else _walk_tree(tree.walk(), language, is_late)
     if found is None:
         return None
     definitions, wrappers, comments = found
     spans = []
     for node in definitions:
-        name = _name(node, language)
+        name = _extract_name(node, language)
         if not name:
             continue
         is_function = node.type in language.functions
         outer = wrappers.get(node.end_byte)
         first = outer if outer is not None and outer.start_byte <= node.start_byte else node
-        first = _with_comments(first, comments)
+        first = _find_first_comment(first, comments)
         spans.append((first.start_byte, node.end_byte, f"{language.words[node.type]} {name}", is_function))
-    to_text = _points(source, sorted({at for span in spans for at in span[:2]}))
+    to_text = _map_to_code_points(source, sorted({at for span in spans for at in span[:2]}))
     return [_Definition(to_text[start], to_text[end], title, function) for start, end, title, function in spans]
 
 
-def _nodes(
+def _walk_tree(
     cursor: Any,  # noqa: ANN401 - tree-sitter's cursor
-    language: Language,
+    language: CodeLanguage,
     is_late: Callable[[], bool],
 ) -> tuple[list[Any], dict[int, Any], dict[int, Any]] | None:
     """Walk a tree but for what is inside of functions.
@@ -182,7 +184,7 @@ def _nodes(
     while True:
         node = cursor.node
         visited += 1
-        if visited % _BETWEEN_LOOKS == 0 and is_late():
+        if visited % _NODES_PER_CHECK == 0 and is_late():
             return None
         if node.type in language.words:
             definitions.append(node)
@@ -197,7 +199,7 @@ def _nodes(
                 return definitions, wrappers, comments
 
 
-def _name(node: Any, language: Language) -> str:  # noqa: ANN401 - tree-sitter's node
+def _extract_name(node: Any, language: CodeLanguage) -> str:  # noqa: ANN401 - tree-sitter's node
     """Return a definition's name; of a method of Go with its receiver, and none for what only declares."""
     if node.type.endswith("_specifier") and node.child_by_field_name("body") is None:
         return ""
@@ -207,22 +209,22 @@ def _name(node: Any, language: Language) -> str:  # noqa: ANN401 - tree-sitter's
         named = declarator
         declarator = declarator.child_by_field_name("declarator")
     before = node.child_by_field_name("receiver") or node.child_by_field_name("trait")
-    parts = [_words(part) for part in (before, named) if part is not None]
-    return (" for " if node.type == "impl_item" else " ").join(filter(None, parts))[:_NAME_CHARS]
+    parts = [_extract_text(part) for part in (before, named) if part is not None]
+    return (" for " if node.type == "impl_item" else " ").join(filter(None, parts))[:_MAX_NAME_CHARS]
 
 
-def _words(node: Any) -> str:  # noqa: ANN401 - tree-sitter's node
+def _extract_text(node: Any) -> str:  # noqa: ANN401 - tree-sitter's node
     return " ".join((node.text or b"").decode("utf-8", "replace").split())
 
 
-def _with_comments(node: Any, comments: dict[int, Any]) -> Any:  # noqa: ANN401 - tree-sitter's node
+def _find_first_comment(node: Any, comments: dict[int, Any]) -> Any:  # noqa: ANN401 - tree-sitter's node
     """Return the first of the comments that end on the line above a node, each above the next; or the node."""
     while (above := comments.get(node.start_point.row - 1)) is not None and above.start_byte < node.start_byte:
         node = above
     return node
 
 
-def _points(source: bytes, offsets: Sequence[int]) -> dict[int, int]:
+def _map_to_code_points(source: bytes, offsets: Sequence[int]) -> dict[int, int]:
     """Map byte offsets, in order, to code points."""
     found: dict[int, int] = {}
     at = point = 0
@@ -233,7 +235,7 @@ def _points(source: bytes, offsets: Sequence[int]) -> dict[int, int]:
     return found
 
 
-def _headings(text: str, definitions: Sequence[_Definition]) -> Iterator[Heading]:
+def _iter_headings(text: str, definitions: Sequence[_Definition]) -> Iterator[Heading]:
     """Yield a heading where each definition starts, and where code goes on behind one."""
     open_: list[_Definition] = []
     for definition in (*definitions, None):
@@ -242,14 +244,14 @@ def _headings(text: str, definitions: Sequence[_Definition]) -> Iterator[Heading
             ended = open_.pop()
             until = min(start, open_[-1].end) if open_ else start
             if any(map(str.isalnum, text[ended.end : until])):
-                at = _next_line(text, ended.end, until)
+                at = _find_next_line(text, ended.end, until)
                 yield Heading(max(1, len(open_)), at, at, open_[-1].title if open_ else _TOP_LEVEL)
         if definition is not None:
             open_.append(definition)
             yield Heading(len(open_), start, start, definition.title)
 
 
-def _next_line(text: str, start: int, end: int) -> int:
+def _find_next_line(text: str, start: int, end: int) -> int:
     """Return where the next line begins, or else the same place."""
     line_end = text.find("\n", start, end)
     return line_end + 1 if line_end >= 0 else start

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from ingest.storage.tables.types import MSG
+from ingest.storage.tables.types import MSG_MEDIA_TYPE
 
 ZIP = "application/zip"
 OLE = "application/x-ole-storage"
@@ -22,8 +22,8 @@ XLS = "application/vnd.ms-excel"
 EPUB = "application/epub+zip"
 MBOX = "application/mbox"
 
-ZIP_MARK = b"PK\x03\x04"
-OLE_MARK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+ZIP_SIGNATURE = b"PK\x03\x04"
+OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 _OFFICE = "application/vnd.openxmlformats-officedocument."
 DOCX = f"{_OFFICE}wordprocessingml.document"
@@ -55,17 +55,17 @@ _STREAMS = (
     ("PowerPoint Document", PPT),
     ("Workbook", XLS),
     ("Book", XLS),
-    ("__properties_version1.0", MSG),
+    ("__properties_version1.0", MSG_MEDIA_TYPE),
 )
 
-_END_WITHIN = 65_557  # the end record and the longest comment after it (APPNOTE 4.3.16)
-_DIRECTORY_BYTES = 4 * 1024**2
-_SMALL_ENTRY = 1024**2
-_DIRECTORY_SECTORS = 512
+_END_RECORD_BYTES = 65_557  # the end record and the longest comment after it (APPNOTE 4.3.16)
+_MAX_DIRECTORY_BYTES = 4 * 1024**2
+_MAX_ENTRY_BYTES = 1024**2
+_MAX_DIRECTORY_SECTORS = 512
 _STORED, _DEFLATED = 0, 8
 
 
-def container_type(file: BinaryIO) -> str | None:
+def detect_container_type(file: BinaryIO) -> str | None:
     """Return the media type of a file that starts as a zip or an OLE file; `ZIP` or `OLE` for one of no known kind.
 
     A zip that says which kind of document it is, and is none that we know, is a `ZIPPED_DOCUMENT`.
@@ -73,21 +73,21 @@ def container_type(file: BinaryIO) -> str | None:
     """
     file.seek(0)
     mark = file.read(8)
-    if mark.startswith(ZIP_MARK):
-        return _zip_type(file)
-    return _ole_type(file) if mark == OLE_MARK else None
+    if mark.startswith(ZIP_SIGNATURE):
+        return _detect_zip_type(file)
+    return _detect_ole_type(file) if mark == OLE_SIGNATURE else None
 
 
-def _zip_type(file: BinaryIO) -> str:
+def _detect_zip_type(file: BinaryIO) -> str:
     try:
-        entries, stated = dict(_entries(file)), ""
+        entries, stated = dict(_iter_entries(file)), ""
         if "mimetype" in entries:
-            stated = _inflated(file, entries["mimetype"]).strip().decode("ascii", "replace")
+            stated = _inflate_entry(file, entries["mimetype"]).strip().decode("ascii", "replace")
             if stated in _OPEN_DOCUMENTS:
                 return _OPEN_DOCUMENTS[stated]
         content_types = next((name for name in entries if name.lower() == "[content_types].xml"), None)
         if content_types is not None:
-            return _office_type(_inflated(file, entries[content_types]))
+            return _detect_office_type(_inflate_entry(file, entries[content_types]))
     except (struct.error, zlib.error, OSError, ValueError):
         return ZIP
     if "META-INF/container.xml" in entries:
@@ -95,7 +95,7 @@ def _zip_type(file: BinaryIO) -> str:
     return ZIPPED_DOCUMENT if stated.startswith("application/") and stated != ZIP else ZIP
 
 
-def _office_type(content_types: bytes) -> str:
+def _detect_office_type(content_types: bytes) -> str:
     content_types = content_types.replace(b"\0", b"")  # UTF-16
     found = _main_part.search(content_types)
     if found is None:
@@ -103,10 +103,10 @@ def _office_type(content_types: bytes) -> str:
     return XLSB if b"binary" in found["form"] else _KINDS[found["kind"]]
 
 
-def _entries(file: BinaryIO) -> Iterator[tuple[str, tuple[int, int, int]]]:
+def _iter_entries(file: BinaryIO) -> Iterator[tuple[str, tuple[int, int, int]]]:
     """Yield name, method, packed size and offset of each entry of a zip's directory, as far as it is read."""
     size = file.seek(0, 2)
-    file.seek(max(0, size - _END_WITHIN))
+    file.seek(max(0, size - _END_RECORD_BYTES))
     tail = file.read()
     end = tail.rfind(b"PK\x05\x06")
     if end < 0:
@@ -117,7 +117,7 @@ def _entries(file: BinaryIO) -> Iterator[tuple[str, tuple[int, int, int]]]:
         file.seek(end64)
         length, start = struct.unpack_from("<QQ", file.read(56), 40)
     file.seek(start)
-    directory = file.read(min(length, _DIRECTORY_BYTES))
+    directory = file.read(min(length, _MAX_DIRECTORY_BYTES))
     at = 0
     while directory[at : at + 4] == b"PK\x01\x02" and at + 46 <= len(directory):
         (method,) = struct.unpack_from("<H", directory, at + 10)
@@ -128,28 +128,28 @@ def _entries(file: BinaryIO) -> Iterator[tuple[str, tuple[int, int, int]]]:
         at += 46 + name_length + extra + comment
 
 
-def _inflated(file: BinaryIO, entry: tuple[int, int, int]) -> bytes:
+def _inflate_entry(file: BinaryIO, entry: tuple[int, int, int]) -> bytes:
     """Return the first megabyte of a stored or deflated entry."""
     method, packed, offset = entry
     file.seek(offset)
     name_length, extra = struct.unpack_from("<HH", file.read(30), 26)
     file.seek(offset + 30 + name_length + extra)
-    content = file.read(min(packed, _SMALL_ENTRY))
+    content = file.read(min(packed, _MAX_ENTRY_BYTES))
     if method == _DEFLATED:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, _SMALL_ENTRY)
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, _MAX_ENTRY_BYTES)
     return content if method == _STORED else b""
 
 
-def _ole_type(file: BinaryIO) -> str:
+def _detect_ole_type(file: BinaryIO) -> str:
     """Tell an OLE file by the streams at its root, whose names are the same in capitals (MS-CFB 2.6.4)."""
     try:
-        names = set(map(str.upper, _root_names(_directory(file))))
+        names = set(map(str.upper, _iter_root_names(_read_directory(file))))
     except (struct.error, ValueError, OSError):
         return OLE
     return next((kind for stream, kind in _STREAMS if stream.upper() in names), OLE)
 
 
-def _directory(file: BinaryIO) -> bytes:
+def _read_directory(file: BinaryIO) -> bytes:
     file.seek(0)
     header = file.read(512)
     (shift,) = struct.unpack_from("<H", header, 30)
@@ -160,7 +160,7 @@ def _directory(file: BinaryIO) -> bytes:
     (more,) = struct.unpack_from("<L", header, 68)  # a sector with further ones, of files above 7 MB (MS-CFB 2.5)
     (sector,) = struct.unpack_from("<L", header, 48)
     directory = b""
-    for _ in range(_DIRECTORY_SECTORS):
+    for _ in range(_MAX_DIRECTORY_SECTORS):
         if (sector + 1) * size >= length:
             break
         index, within = divmod(sector, size // 4)
@@ -175,7 +175,7 @@ def _directory(file: BinaryIO) -> bytes:
     return directory
 
 
-def _root_names(directory: bytes) -> Iterator[str]:
+def _iter_root_names(directory: bytes) -> Iterator[str]:
     (child,) = struct.unpack_from("<L", directory, 76)
     waiting, seen = [child], set[int]()
     while waiting:

@@ -10,21 +10,28 @@ from itertools import islice, pairwise, zip_longest
 from pathlib import Path
 from typing import Literal
 
-from ingest.parsing.cells import ColumnTyping
-from ingest.parsing.tables import MAX_COLUMNS, NAME_CHARS, FoundTable, TableRow, table_spans, unique_names
-from ingest.parsing.text import normalized_file
+from ingest.parsing.cells import ColumnTypeDetector
+from ingest.parsing.tables import (
+    MAX_COLUMNS,
+    MAX_NAME_CHARS,
+    FoundTable,
+    TableRow,
+    build_table_spans,
+    build_unique_names,
+)
+from ingest.parsing.text import read_normalized_text
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.tables.types import ColumnType
 from ingest.storage.texts.layout import Layout
-from ingest.storage.texts.positions import Cell, Positions, PositionsBuilder
+from ingest.storage.texts.positions import Positions, PositionsBuilder, SheetCell
 
 DELIMITED_PARSER = "delimited-6"
 _DELIMITERS = "\t;|,"
 _SAMPLED_RECORDS = 200
-_FEWEST_RECORDS = 3
-_FEWEST_COLUMNS_BELOW_A_TITLE = 3
-_FEWEST_NAMED = 2  # of a header that names no rows: one cell alone is a title
-_PLACED_CELLS = 200_000  # a file with more cells has the positions of its rows alone
+_MIN_RECORDS = 3
+_MIN_COLUMNS_BELOW_TITLE = 3
+_MIN_HEADER_NAMES = 2  # of a header that names no rows: one cell alone is a title
+_MAX_POSITIONED_CELLS = 200_000  # a file with more cells has the positions of its rows alone
 
 _Record = tuple[int, int, int, list[str]]
 
@@ -51,26 +58,26 @@ class _Extent:
 def parse_delimited(path: Path) -> ParsedDocument:
     """Parse CSV or TSV: the text is the source, normalized, and each cell or row of it has its position.
 
-    Raises as `ingest.parsing.text.normalized_file`.
+    Raises as `ingest.parsing.text.read_normalized_text`.
     """
-    text, omissions = normalized_file(path)
-    found, positions = _read(text, _dialect(text))
-    layout = Layout(tables=table_spans(found))
+    text, omissions = read_normalized_text(path)
+    found, positions = _read_table(text, _detect_dialect(text))
+    layout = Layout(tables=build_table_spans(found))
     return ParsedDocument(
         text, None, DELIMITED_PARSER, layout=layout, positions=positions, omissions=omissions, found=found
     )
 
 
-def delimited_table(text: str) -> list[FoundTable]:
+def find_delimited_tables(text: str) -> list[FoundTable]:
     """Find the table of a text that nobody declared to be delimited.
 
     Every sampled record must have the same number of cells, two at least.
     """
-    dialect = _dialect(text)
-    return _read(text, dialect)[0] if dialect.even else []
+    dialect = _detect_dialect(text)
+    return _read_table(text, dialect)[0] if dialect.even else []
 
 
-def _read(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positions]:
+def _read_table(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positions]:
     """Read RFC 4180 with any of four delimiters.
 
     Short records are filled up, and longer ones make columns without a name. Lines before the first record that is as
@@ -78,59 +85,59 @@ def _read(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positions]:
     write a title.
     """
 
-    def records() -> Iterator[_Record]:
-        table = islice(_records(text, dialect.delimiter, quoted), skipped, None)
+    def iter_records() -> Iterator[_Record]:
+        table = islice(_iter_records(text, dialect.delimiter, quoted), skipped, None)
         return (record for record in table if any(record[3]))
 
     quoted = dialect.quoted
     try:
-        skipped = _preamble(text, dialect, quoted=quoted)
-        extent = _extent(records())
+        skipped = _count_preamble(text, dialect, quoted=quoted)
+        extent = _measure_extent(iter_records())
     except csv.Error:  # a quotation mark is open at the end: then such marks are plain characters
         quoted = False
-        skipped = _preamble(text, dialect, quoted=quoted)
-        extent = _extent(records())
+        skipped = _count_preamble(text, dialect, quoted=quoted)
+        extent = _measure_extent(iter_records())
     if not extent.width:
         return [], Positions()
     width = extent.width
-    first = list(islice(records(), _SAMPLED_RECORDS))
+    first = list(islice(iter_records(), _SAMPLED_RECORDS))
     start = first[0][1]
-    names, above = _header([cells for _, _, _, cells in first], dialect.width)
+    names, above = _read_header([cells for _, _, _, cells in first], dialect.width)
 
-    def rows() -> Iterator[TableRow]:
-        for _, begin, stop, cells in islice(records(), above, None):
+    def iter_rows() -> Iterator[TableRow]:
+        for _, begin, stop, cells in islice(iter_records(), above, None):
             yield TableRow(begin, stop, (cells + [""] * (width - len(cells)))[:width])
 
     header_end = first[above - 1][2] if above else start
-    found = FoundTable("", unique_names(names, width), start, extent.end, header_end, rows)
-    return [found], _positions(text, extent, dialect.delimiter, quoted=quoted)
+    found = FoundTable("", build_unique_names(names, width), start, extent.end, header_end, iter_rows)
+    return [found], _build_positions(text, extent, dialect.delimiter, quoted=quoted)
 
 
-def _preamble(text: str, dialect: _Dialect, *, quoted: bool) -> int:
+def _count_preamble(text: str, dialect: _Dialect, *, quoted: bool) -> int:
     """Return how many records stand above a table, and its header."""
     count, last = 0, list[str]()
-    records = (cells for _, _, _, cells in _records(text, dialect.delimiter, quoted))
+    records = (cells for _, _, _, cells in _iter_records(text, dialect.delimiter, quoted))
     for cells in records:
         if not _is_preamble(cells, dialect):
             below = list(islice(records, _SAMPLED_RECORDS))
-            return count - (_names_all_but_rows(last, dialect.width, [cells, *below]) and not _is_header(cells, below))
+            return count - (_is_short_header(last, dialect.width, [cells, *below]) and not _is_header(cells, below))
         count, last = count + 1, cells
     return count
 
 
-def _names_all_but_rows(cells: Sequence[str], width: int, below: Sequence[Sequence[str]]) -> bool:
+def _is_short_header(cells: Sequence[str], width: int, below: Sequence[Sequence[str]]) -> bool:
     """True for a header that is one cell short, because R writes none over the names of rows (`write.table`)."""
-    return len(cells) == width - 1 >= _FEWEST_NAMED and _is_header(["", *cells], below)
+    return len(cells) == width - 1 >= _MIN_HEADER_NAMES and _is_header(["", *cells], below)
 
 
-def _header(records: Sequence[Sequence[str]], width: int) -> tuple[Sequence[str], int]:
+def _read_header(records: Sequence[Sequence[str]], width: int) -> tuple[Sequence[str], int]:
     """Return the names of columns and how many records they take: of a second one the first groups the columns."""
     first, below = records[0], records[1:]
     if len(first) < width:
         return ["", *first], 1
     if _is_header(first, below):
         return first, 1
-    if len(below) > 1 and _are_words(first) and _is_over_numbers(below[0], below[1:]):
+    if len(below) > 1 and _are_words(first) and _has_numbers_below(below[0], below[1:]):
         group, names = "", list[str]()
         for above, name in zip_longest(first, below[0], fillvalue=""):
             group = above or group
@@ -139,26 +146,26 @@ def _header(records: Sequence[Sequence[str]], width: int) -> tuple[Sequence[str]
     return [], 0
 
 
-def _is_over_numbers(names: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+def _has_numbers_below(names: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """True for a header of words alone with a column of numbers or dates below."""
     columns = zip_longest(*below, fillvalue="")
-    is_typed = any(_type_of(cells) is not ColumnType.TEXT for cells in columns)
+    is_typed = any(_detect_type(cells) is not ColumnType.TEXT for cells in columns)
     return is_typed and _are_words(names) and _is_header(names, below)
 
 
 def _are_words(cells: Sequence[str]) -> bool:
-    return all(_type_of([cell]) is ColumnType.TEXT for cell in cells)
+    return all(_detect_type([cell]) is ColumnType.TEXT for cell in cells)
 
 
 def _is_preamble(cells: Sequence[str], dialect: _Dialect) -> bool:
     """True for a record above a table: it is narrower, empty, or words in the first of three columns or more."""
     if len(cells) < dialect.width or not any(cells):
         return True
-    is_alone = dialect.width >= _FEWEST_COLUMNS_BELOW_A_TITLE and not any(cells[1:])
-    return is_alone and _type_of(cells[:1]) is ColumnType.TEXT
+    is_alone = dialect.width >= _MIN_COLUMNS_BELOW_TITLE and not any(cells[1:])
+    return is_alone and _detect_type(cells[:1]) is ColumnType.TEXT
 
 
-def _extent(records: Iterable[_Record]) -> _Extent:
+def _measure_extent(records: Iterable[_Record]) -> _Extent:
     width, rows = 0, array("I")
     for row, begin, stop, cells in records:
         width = max(width, len(cells))
@@ -166,20 +173,22 @@ def _extent(records: Iterable[_Record]) -> _Extent:
     return _Extent(min(width, MAX_COLUMNS), rows[-1] if rows else 0, rows)
 
 
-def _positions(text: str, extent: _Extent, delimiter: str, *, quoted: bool) -> Positions:
+def _build_positions(text: str, extent: _Extent, delimiter: str, *, quoted: bool) -> Positions:
     """Return the positions of the cells, or, if there are very many, of the rows."""
     positions, numbers = PositionsBuilder(), iter(extent.rows)
-    each_cell = extent.width * len(extent.rows) // 3 <= _PLACED_CELLS
+    each_cell = extent.width * len(extent.rows) // 3 <= _MAX_POSITIONED_CELLS
     for row, begin, stop in zip(numbers, numbers, numbers, strict=True):
         if each_cell:
-            for column, (start, end) in enumerate(_cell_spans(text, begin, stop, delimiter, quoted=quoted), start=1):
-                positions.add(start, end, Cell(1, row, column))
+            for column, (start, end) in enumerate(
+                _iter_cell_spans(text, begin, stop, delimiter, quoted=quoted), start=1
+            ):
+                positions.add(start, end, SheetCell(1, row, column))
         else:
-            positions.add(begin, stop, Cell(1, row, 0))
-    return positions.made()
+            positions.add(begin, stop, SheetCell(1, row, 0))
+    return positions.build()
 
 
-def _cell_spans(text: str, begin: int, stop: int, delimiter: str, *, quoted: bool) -> Iterator[tuple[int, int]]:
+def _iter_cell_spans(text: str, begin: int, stop: int, delimiter: str, *, quoted: bool) -> Iterator[tuple[int, int]]:
     """Yield the span of each cell of a record, without blanks around it and without its quotation marks."""
     at = begin
     while at <= stop:
@@ -198,7 +207,7 @@ def _cell_spans(text: str, begin: int, stop: int, delimiter: str, *, quoted: boo
 _quoted_cell = re.compile(r'"(?P<inside>(?:[^"]|"")*+)"')
 
 
-def _dialect(text: str) -> _Dialect:
+def _detect_dialect(text: str) -> _Dialect:
     """Return the delimiter by which the first record, and most of those sampled, have the commonest number of cells.
 
     Of two that do equally well the one that prose and numbers have less use for.
@@ -207,26 +216,26 @@ def _dialect(text: str) -> _Dialect:
     for delimiter in _DELIMITERS:
         for quoted in (True, False):
             try:
-                records = islice(_records(text, delimiter, quoted), _SAMPLED_RECORDS)
+                records = islice(_iter_records(text, delimiter, quoted), _SAMPLED_RECORDS)
                 widths = [len(cells) for _, _, _, cells in records]
             except csv.Error:
                 continue
             width, count = max(Counter(widths).items(), key=lambda each: (each[1], each[0]), default=(1, 0))
-            even = len(widths) >= _FEWEST_RECORDS and count == len(widths)
+            even = len(widths) >= _MIN_RECORDS and count == len(widths)
             if width > 1:
                 found.append((widths[0] == width, count / len(widths), _Dialect(delimiter, quoted, width, even)))
             break
     return max(found, key=lambda each: each[:2], default=(False, 0.0, _Dialect(",", True, 1, False)))[2]
 
 
-def _records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
+def _iter_records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
     """Yield each record that is not blank: its row in the file, the span of the lines that it took, and its cells.
 
     Raises `csv.Error` when a quotation mark is open at the end of the text.
     """
     taken = 0
 
-    def lines() -> Iterator[str]:
+    def iter_lines() -> Iterator[str]:
         nonlocal taken
         while taken < len(text):
             begin, taken = taken, text.find("\n", taken) + 1 or len(text)
@@ -235,7 +244,7 @@ def _records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
     csv.field_size_limit(max(len(text), csv.field_size_limit()))  # the process's own: nobody's is made smaller
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     start = 0
-    reader = csv.reader(lines(), delimiter=delimiter, quoting=quoting, skipinitialspace=True)
+    reader = csv.reader(iter_lines(), delimiter=delimiter, quoting=quoting, skipinitialspace=True)
     for row, cells in enumerate(reader, start=1):
         begin, start = start, taken
         end = taken - 1 if text[taken - 1] == "\n" else taken
@@ -248,14 +257,14 @@ def _records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
 def _is_header(names: Sequence[str], following: Iterable[Sequence[str]]) -> bool:
     """True if a record names columns: words or years in a row above values of another type, or above other words."""
     given = [name.casefold() for name in names if name]
-    if 2 * len(given) < len(names) or any(len(name) > NAME_CHARS for name in names):
+    if 2 * len(given) < len(names) or any(len(name) > MAX_NAME_CHARS for name in names):
         return False
     below = [list(cells) for cells in islice(following, _SAMPLED_RECORDS)]
     columns = [[cells[at] for cells in below if at < len(cells) and cells[at]] for at in range(len(names))]
-    typed = [name for name in given if _type_of([name]) is not ColumnType.TEXT]
-    if typed and not (len(typed) < len(given) and _are_years_in_a_row(typed)):
+    typed = [name for name in given if _detect_type([name]) is not ColumnType.TEXT]
+    if typed and not (len(typed) < len(given) and _are_consecutive_years(typed)):
         return _are_numbers_over_words(names, columns)
-    if any(_type_of(cells) is not ColumnType.TEXT for cells in columns):
+    if any(_detect_type(cells) is not ColumnType.TEXT for cells in columns):
         return True
     repeated = any(name and name in cells for name, cells in zip(names, columns, strict=True))
     return len(set(given)) == len(given) and not repeated
@@ -264,18 +273,22 @@ def _is_header(names: Sequence[str], following: Iterable[Sequence[str]]) -> bool
 def _are_numbers_over_words(names: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
     """True for columns that are numbered, and whose cells are all words."""
     numbered = all(name.isascii() and name.isdecimal() for name in names) and len(set(names)) == len(names)
-    return numbered and all(columns) and all(_type_of([cell]) is ColumnType.TEXT for cells in columns for cell in cells)
+    return (
+        numbered
+        and all(columns)
+        and all(_detect_type([cell]) is ColumnType.TEXT for cells in columns for cell in cells)
+    )
 
 
-def _are_years_in_a_row(cells: Sequence[str]) -> bool:
+def _are_consecutive_years(cells: Sequence[str]) -> bool:
     """True for the headings of a table that has a column for each year."""
     if len(cells) < 2 or not all(len(cell) == 4 and cell.isdecimal() for cell in cells):
         return False
     return all(int(after) == int(before) + 1 for before, after in pairwise(cells))
 
 
-def _type_of(cells: Iterable[str]) -> ColumnType:
-    typing = ColumnTyping()
+def _detect_type(cells: Iterable[str]) -> ColumnType:
+    typing = ColumnTypeDetector()
     for cell in filter(None, cells):
-        typing.see(cell)
-    return typing.type().type
+        typing.add_cell(cell)
+    return typing.get_type().type

@@ -17,17 +17,17 @@ from ingest.parsing.writer import DocumentWriter
 from ingest.storage.texts.layout import OmissionKind
 from ingest.storage.texts.normalize import normalize
 
-_PATH_CHARS = 500
-_PART_CHARS = 200
-_MOST_PARTS = 30
+_MAX_PATH_CHARS = 500
+_MAX_PART_CHARS = 200
+_MAX_PATH_PARTS = 30
 # Said of each entry by name up to so many, and by their number beyond.
-_LISTED = 20_000
-_DETAILED = 100
+_MAX_LISTED = 20_000
+_MAX_DETAILED = 100
 _drive = re.compile(r"^[A-Za-z]:")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EntryOutcome:
     """An entry as its container lists it; `problem` says why it is no document, and is empty for one."""
 
     path: str
@@ -37,7 +37,7 @@ class Outcome:
     is_picture: bool = False  # one without anything to read, as the problem says
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         return self.problem or "a document of its own"
 
 
@@ -50,7 +50,7 @@ class EntryFolder:
 
     def __init__(self, folder: Path, room: EntryRoom = NO_ROOM) -> None:
         self.found: list[FoundEntry] = []
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[EntryOutcome] = []
         self._folder = folder
         self._room = room
         self._bytes_left = room.total_bytes
@@ -72,34 +72,34 @@ class EntryFolder:
         entry that cannot be taken, or whose `blocks` raise `UnreadableEntryError`, is an outcome with a problem.
         `unwanted` says of a file and its media type why it is a picture with nothing to read, if it is one.
         """
-        path = self._unique(clean_path(path))
-        problem = self._problem()
+        path = self._number_path(clean_path(path))
+        problem = self._explain_refusal()
         if problem:
-            return self._note(path, None, problem, is_limit=True)
+            return self._record_outcome(path, None, problem, is_limit=True)
         name = f"entry-{len(self.found)}"
         try:
-            size = self._write(self._folder / name, blocks, packed)
+            size = self._write_file(self._folder / name, blocks, packed)
             if not size:
-                return self._note(path, 0, "empty")
+                return self._record_outcome(path, 0, "empty")
             with (self._folder / name).open("rb") as file:
                 media_type = sniff_file(file, path, declared)
         except ParserLimitError as error:
-            return self._note(path, None, error.detail, is_limit=True)
+            return self._record_outcome(path, None, error.detail, is_limit=True)
         except UnreadableEntryError as error:
-            return self._note(path, None, str(error))
+            return self._record_outcome(path, None, str(error))
         except UnsupportedTypeError as error:
-            return self._note(path, size, _lower(error.detail))
+            return self._record_outcome(path, size, _format_reason(error.detail))
         said = unwanted(self._folder / name, media_type) if unwanted else ""
         if said:
             self._bytes_left += size
-            self.outcomes.append(Outcome(path, size, said, is_picture=True))
+            self.outcomes.append(EntryOutcome(path, size, said, is_picture=True))
             return path
         self.found.append(FoundEntry(path, name, media_type, size))
-        return self._note(path, size)
+        return self._record_outcome(path, size)
 
     def skip(self, path: str, problem: str, size: int | None = None) -> None:
         """Note an entry that is not taken."""
-        self._note(self._unique(clean_path(path)), size, problem)
+        self._record_outcome(self._number_path(clean_path(path)), size, problem)
 
     def finish(
         self,
@@ -117,22 +117,24 @@ class EntryFolder:
         """
         listed = self.outcomes if listed_as else [each for each in self.outcomes if each.problem]
         if listed:
-            writer.paragraph(listed_as or "Not taken:")
-        for each in listed[:_LISTED]:
+            writer.write_paragraph(listed_as or "Not taken:")
+        for each in listed[:_MAX_LISTED]:
             size = "" if each.size is None else f" ({each.size:,} bytes)"
-            writer.item(f"{each.path}{size}: {each.told}")
-        if len(listed) > _LISTED:
-            writer.paragraph(f"And {len(listed) - _LISTED:,} more.")
+            writer.write_item(f"{each.path}{size}: {each.description}")
+        if len(listed) > _MAX_LISTED:
+            writer.write_paragraph(f"And {len(listed) - _MAX_LISTED:,} more.")
         failed = [each for each in self.outcomes if each.problem and not each.is_picture]
         pictures = sum(each.is_picture for each in self.outcomes)
         if pictures:
-            writer.omit(OmissionKind.IMAGE, pictures)
+            writer.record_omission(OmissionKind.IMAGE, pictures)
         for number, each in enumerate(failed):
-            writer.omit(OmissionKind.ENTRY, 1, f"{each.path}: {each.problem}" if number < _DETAILED else "")
+            writer.record_omission(
+                OmissionKind.ENTRY, 1, f"{each.path}: {each.problem}" if number < _MAX_DETAILED else ""
+            )
         document = writer.finish(parser, title, nothing="It holds nothing.")
         return replace(document, entries=tuple(self.found), properties=properties or {})
 
-    def _problem(self) -> str:
+    def _explain_refusal(self) -> str:
         # guard: container-depth
         if self._room.levels < 1:
             return "not opened: containers in containers are opened a few levels deep"
@@ -142,7 +144,7 @@ class EntryFolder:
             return f"not taken: entries of {self._room.total_bytes:,} bytes together are taken at most"
         return ""
 
-    def _write(self, file: Path, blocks: Iterable[bytes], packed: int | None) -> int:
+    def _write_file(self, file: Path, blocks: Iterable[bytes], packed: int | None) -> int:
         """Write blocks as far as the room goes. Raises `ParserLimitError` beyond, with nothing left of the file."""
         most = min(self._room.entry_bytes, self._bytes_left)
         inflated = None if packed is None else max(self._room.ratio_free_bytes, packed * self._room.ratio)
@@ -163,11 +165,11 @@ class EntryFolder:
         self._bytes_left -= size
         return size
 
-    def _note(self, path: str, size: int | None, problem: str = "", *, is_limit: bool = False) -> str:
-        self.outcomes.append(Outcome(path, size, problem, is_limit))
+    def _record_outcome(self, path: str, size: int | None, problem: str = "", *, is_limit: bool = False) -> str:
+        self.outcomes.append(EntryOutcome(path, size, problem, is_limit))
         return path
 
-    def _unique(self, path: str) -> str:
+    def _number_path(self, path: str) -> str:
         """Number a path that another entry has."""
         stem, dot, suffix = path.rpartition(".")
         number = self._paths.get(path.casefold(), 0)
@@ -191,9 +193,9 @@ def clean_path(path: str) -> str:
     text = "".join(each for each in normalize(path.replace("\\", "/")) if unicodedata.category(each)[0] != "C")
     parts = (_drive.sub("", part).strip() for part in text.split("/"))
     # guard: entry-path-cleaned
-    kept = [part[:_PART_CHARS] for part in parts if part.strip(". ")][-_MOST_PARTS:]
-    return "/".join(kept)[-_PATH_CHARS:].lstrip("/") or "unnamed"
+    kept = [part[:_MAX_PART_CHARS] for part in parts if part.strip(". ")][-_MAX_PATH_PARTS:]
+    return "/".join(kept)[-_MAX_PATH_CHARS:].lstrip("/") or "unnamed"
 
 
-def _lower(sentence: str) -> str:
+def _format_reason(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:].rstrip(".")

@@ -23,13 +23,13 @@ EPUB_PARSER = "epub-2"
 _CONTAINER = "META-INF/container.xml"
 _ENCRYPTION = "META-INF/encryption.xml"
 _DOCUMENTS = frozenset({"application/xhtml+xml", "text/html", "application/xml", "text/x-oeb1-document"})
-_DEEPEST = 20
+_MAX_DEPTH = 20
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
-_HOLDERS = frozenset({"body", "div", "section", "article", "main"})  # in which a heading may stand
+_HEADING_PARENTS = frozenset({"body", "div", "section", "article", "main"})  # in which a heading may stand
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _ContentsEntry:
     """An entry of the table of contents, with its level from 1; `place` is the id in its part that it leads to."""
 
     title: str
@@ -52,13 +52,13 @@ def parse_epub(path: Path) -> ParsedDocument:
     from ingest.parsing.office.package import open_package  # only here and below: importing this module loads no parser
 
     with open_package(path) as package:
-        book = _book(package)
-        _require_readable(package, book)
-        entries = _entries(package, book)
+        book = _read_book(package)
+        _require_unencrypted(package, book)
+        entries = _read_contents(package, book)
         writer = DocumentWriter()
         deeper = 0
         for name in book.spine:
-            deeper = _chapter(package, name, entries.get(name, ()), deeper, writer)
+            deeper = _write_chapter(package, name, entries.get(name, ()), deeper, writer)
         return writer.finish(
             EPUB_PARSER,
             book.title or writer.first_heading,
@@ -68,16 +68,16 @@ def parse_epub(path: Path) -> ParsedDocument:
         )
 
 
-def _book(package: "Package") -> _Book:
-    from ingest.parsing.office.package import resolved
+def _read_book(package: "Package") -> _Book:
+    from ingest.parsing.office.package import resolve_target
 
-    root = package.xml(_CONTAINER).find(".//{*}rootfile")
+    root = package.parse_part(_CONTAINER).find(".//{*}rootfile")
     name = "" if root is None else root.get("full-path", "")
     if name not in package.names:
         raise DamagedDocumentError("The book is incomplete: its package document is missing.")
-    opf = package.xml(name)
+    opf = package.parse_part(name)
     items = {each.get("id", ""): each for each in opf.iterfind("{*}manifest/{*}item")}
-    parts = {key: resolved(name, each.get("href", "")) for key, each in items.items()}
+    parts = {key: resolve_target(name, each.get("href", "")) for key, each in items.items()}
     navigation = next((parts[key] for key, each in items.items() if "nav" in each.get("properties", "").split()), None)
     spine = opf.find("{*}spine")
     references = [] if spine is None else [each.get("idref", "") for each in spine.iterfind("{*}itemref")]
@@ -93,89 +93,91 @@ def _book(package: "Package") -> _Book:
     )
 
 
-def _require_readable(package: "Package", book: _Book) -> None:
+def _require_unencrypted(package: "Package", book: _Book) -> None:
     """Raise for a book whose text is encrypted; obfuscated fonts do no harm."""
     if _ENCRYPTION in package.names:
-        locked = {each.get("URI", "") for each in package.xml(_ENCRYPTION).iter("{*}CipherReference")}
+        locked = {each.get("URI", "") for each in package.parse_part(_ENCRYPTION).iter("{*}CipherReference")}
         if not locked.isdisjoint(book.spine):
             raise EncryptedDocumentError(
                 "The book is encrypted (DRM).", hint="Upload a copy without copy protection, if you have the right to."
             )
 
 
-def _entries(package: "Package", book: _Book) -> dict[str, list[_Entry]]:
+def _read_contents(package: "Package", book: _Book) -> dict[str, list[_ContentsEntry]]:
     """Return the entries of the table of contents for each part."""
-    found: dict[str, list[_Entry]] = {}
+    found: dict[str, list[_ContentsEntry]] = {}
     if book.navigation in package.names and book.navigation is not None:
         from ingest.parsing.html_tree import parse_xhtml
 
-        root = parse_xhtml(package.content(book.navigation))
-        lists = [] if root is None else [each for each in root.iter("nav") if _is_contents(each)]
+        root = parse_xhtml(package.read_part(book.navigation))
+        lists = [] if root is None else [each for each in root.iter("nav") if _is_table_of_contents(each)]
         for top in lists[:1]:
-            for name, entry in _listed(top, book.navigation, 0):
+            for name, entry in _iter_nav_entries(top, book.navigation, 0):
                 found.setdefault(name, []).append(entry)
     if not found and book.ncx in package.names and book.ncx is not None:
-        for points in package.xml(book.ncx).iterfind("{*}navMap"):
-            for name, entry in _points(points, book.ncx, 1):
+        for points in package.parse_part(book.ncx).iterfind("{*}navMap"):
+            for name, entry in _iter_ncx_entries(points, book.ncx, 1):
                 found.setdefault(name, []).append(entry)
     return found
 
 
-def _is_contents(element: "_Element") -> bool:
+def _is_table_of_contents(element: "_Element") -> bool:
     kinds = (value for key, value in element.attrib.items() if key.endswith("type"))
     return any("toc" in kind.split() for kind in kinds)
 
 
-def _listed(parent: "_Element", base: str, level: int) -> Iterator[tuple[str, _Entry]]:
+def _iter_nav_entries(parent: "_Element", base: str, level: int) -> Iterator[tuple[str, _ContentsEntry]]:
     """Yield the entries of nested lists of links."""
-    from ingest.parsing.office.package import resolved
+    from ingest.parsing.office.package import resolve_target
 
-    for child in parent.iterchildren() if level < _DEEPEST else ():
+    for child in parent.iterchildren() if level < _MAX_DEPTH else ():
         if child.tag == "a":
             title = " ".join("".join(child.itertext()).split())
             if title and child.get("href"):
                 href = child.get("href", "")
-                yield resolved(base, href), _Entry(title, max(1, level), unquote(href.partition("#")[2]))
+                yield resolve_target(base, href), _ContentsEntry(title, max(1, level), unquote(href.partition("#")[2]))
         else:
-            yield from _listed(child, base, level + (child.tag == "ol"))
+            yield from _iter_nav_entries(child, base, level + (child.tag == "ol"))
 
 
-def _points(parent: "_Element", base: str, level: int) -> Iterator[tuple[str, _Entry]]:
-    from ingest.parsing.office.package import resolved
+def _iter_ncx_entries(parent: "_Element", base: str, level: int) -> Iterator[tuple[str, _ContentsEntry]]:
+    from ingest.parsing.office.package import resolve_target
 
-    for point in parent.iterchildren("{*}navPoint") if level < _DEEPEST else ():
+    for point in parent.iterchildren("{*}navPoint") if level < _MAX_DEPTH else ():
         content = point.find("{*}content")
         title = " ".join(point.findtext("{*}navLabel/{*}text", "").split())
         if title and content is not None:
             source = content.get("src", "")
-            yield resolved(base, source), _Entry(title, level, unquote(source.partition("#")[2]))
-        yield from _points(point, base, level + 1)
+            yield resolve_target(base, source), _ContentsEntry(title, level, unquote(source.partition("#")[2]))
+        yield from _iter_ncx_entries(point, base, level + 1)
 
 
-def _chapter(package: "Package", name: str, entries: Sequence[_Entry], deeper: int, writer: DocumentWriter) -> int:
+def _write_chapter(
+    package: "Package", name: str, entries: Sequence[_ContentsEntry], deeper: int, writer: DocumentWriter
+) -> int:
     """Write a part of the book; returns how much deeper its headings are written than they say."""
     from ingest.parsing.html_blocks import write_tree
-    from ingest.parsing.html_tree import drop_unseen, parse_xhtml
+    from ingest.parsing.html_tree import parse_xhtml, remove_invisible
 
-    root = parse_xhtml(package.content(name))
+    root = parse_xhtml(package.read_part(name))
     if root is None:
         return deeper
-    drop_unseen(root, writer)
+    remove_invisible(root, writer)
     first = next(root.iter(*_HEADINGS), None)
     if entries:
         entry = entries[0]
         level = 1 if first is None else int(first.tag[1])
-        if first is not None and _is_same(entry.title, "".join(first.itertext())):
+        if first is not None and _is_same_title(entry.title, "".join(first.itertext())):
             deeper = entry.level - level
         else:
-            writer.heading(entry.title, entry.level)
+            writer.write_heading(entry.title, entry.level)
             deeper = entry.level + 1 - level
-    _head_sections(root, entries[1:], deeper)
+    _insert_headings(root, entries[1:], deeper)
     write_tree(writer, root, deeper)
     return deeper
 
 
-def _head_sections(root: "_Element", entries: Sequence[_Entry], deeper: int) -> None:
+def _insert_headings(root: "_Element", entries: Sequence[_ContentsEntry], deeper: int) -> None:
     """Put headings where entries of the contents lead to places inside a part that have none of their own.
 
     A place has one if it is in a heading, if no words stand before the next, or if the next has the entry's title.
@@ -183,7 +185,7 @@ def _head_sections(root: "_Element", entries: Sequence[_Entry], deeper: int) -> 
     elements = list(root.iter("*")) if entries else []
     places = {name: at for at, each in enumerate(elements) if (name := each.get("id") or each.get("name"))}
     headings = [at for at, each in enumerate(elements) if each.tag in _HEADINGS]
-    words = list(accumulate((_has_words_before_children(each) for each in elements), initial=0))
+    words = list(accumulate((_has_leading_text(each) for each in elements), initial=0))
     for entry in entries:
         at = places.get(entry.place)
         if at is None:
@@ -193,14 +195,14 @@ def _head_sections(root: "_Element", entries: Sequence[_Entry], deeper: int) -> 
         if number < len(headings):
             following = headings[number]
             title = "".join(elements[following].itertext())
-            if words[following] == words[at] or _is_same(entry.title, title):
+            if words[following] == words[at] or _is_same_title(entry.title, title):
                 continue
-        while block.getparent() is not None and block.getparent().tag not in (*_HOLDERS, *_HEADINGS):
+        while block.getparent() is not None and block.getparent().tag not in (*_HEADING_PARENTS, *_HEADINGS):
             block = block.getparent()
         if block.getparent() is None or block.getparent().tag in _HEADINGS:
             continue
         tag = _HEADINGS[min(max(entry.level - deeper, 1), len(_HEADINGS)) - 1]
-        if block.tag == "p" and _squashed("".join(block.itertext())) == _squashed(entry.title):
+        if block.tag == "p" and _fold_title("".join(block.itertext())) == _fold_title(entry.title):
             block.tag = tag
         else:
             heading = block.makeelement(tag)
@@ -208,16 +210,16 @@ def _head_sections(root: "_Element", entries: Sequence[_Entry], deeper: int) -> 
             block.addprevious(heading)
 
 
-def _has_words_before_children(element: "_Element") -> bool:
+def _has_leading_text(element: "_Element") -> bool:
     """True if an element begins with words, or is empty and words follow it."""
     return bool((element.text or "").strip()) or (not len(element) and bool((element.tail or "").strip()))
 
 
-def _is_same(one: str, other: str) -> bool:
+def _is_same_title(one: str, other: str) -> bool:
     """True if one title is in the other: contents often leave out a chapter's number, or add it."""
-    one, other = _squashed(one), _squashed(other)
+    one, other = _fold_title(one), _fold_title(other)
     return bool(one) and bool(other) and (one in other or other in one)
 
 
-def _squashed(text: str) -> str:
+def _fold_title(text: str) -> str:
     return "".join(text.split()).casefold()

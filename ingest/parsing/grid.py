@@ -9,7 +9,7 @@ from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter, Piece, Position
 
 MAX_CELLS = 2_000_000  # of one table, once spans are filled: few bytes of spans can ask for any number
-_MOST_HEADER_ROWS = 5
+_MAX_HEADER_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ def write_grid(
     """
     grid: list[list[GridCell | None]] = []
     cells = 0
-    for row in _filled(rows):
+    for row in _iter_filled_rows(rows):
         cells += len(row)
         # guard: table-cell-limit
         if cells > MAX_CELLS:
             raise ParserLimitError(f"A table spans more than {MAX_CELLS:,} cells.")
         grid.append(row)
-    while grid and not any(map(_is_seen, grid[0])):
+    while grid and not any(map(_is_visible, grid[0])):
         del grid[0]
         header_rows -= 1
     if header_rows != 1 and len(grid) > 2 and grid[0][0] and _is_one_cell(grid[0]) and max(map(len, grid)) > 1:
@@ -54,21 +54,21 @@ def write_grid(
         del grid[0]
         header_rows -= 1
     if not grid:
-        writer.paragraph(caption)
+        writer.write_paragraph(caption)
         return
     width = max(map(len, grid))
-    count = min(max(header_rows, _rows_of_header(grid[0]), 1), len(grid), _MOST_HEADER_ROWS) if headed else 0
-    header = [_joined([row[at] if at < len(row) else None for row in grid[:count]]) for at in range(width)]
-    body = (_pieces(row, width) for row in islice(grid, count, None) if any(map(_is_seen, row)))
-    writer.table(chain([header], body) if headed else body, headed=headed, caption=caption)
+    count = min(max(header_rows, _count_header_rows(grid[0]), 1), len(grid), _MAX_HEADER_ROWS) if headed else 0
+    header = [_join_header([row[at] if at < len(row) else None for row in grid[:count]]) for at in range(width)]
+    body = (_build_pieces(row, width) for row in islice(grid, count, None) if any(map(_is_visible, row)))
+    writer.write_table(chain([header], body) if headed else body, headed=headed, caption=caption)
 
 
-def without_lone_bullet(text: str, lines: int) -> str:
+def strip_lone_bullet(text: str, lines: int) -> str:
     """Return a cell's text, without the bullet of the only line that it has."""
     return text.removeprefix("- ") if lines == 1 else text
 
 
-def _filled(rows: Sequence[Sequence[GridCell]]) -> Iterator[list[GridCell | None]]:
+def _iter_filled_rows(rows: Sequence[Sequence[GridCell]]) -> Iterator[list[GridCell | None]]:
     """Yield rows with a cell in every place; None where the file has none."""
     above: dict[int, GridCell] = {}  # cells that reach into the next row, with the rows that they still have
     for cells in rows:
@@ -99,7 +99,7 @@ def _filled(rows: Sequence[Sequence[GridCell]]) -> Iterator[list[GridCell | None
         yield row
 
 
-def _is_seen(cell: GridCell | None) -> bool:
+def _is_visible(cell: GridCell | None) -> bool:
     return cell is not None and bool(cell.text.strip())
 
 
@@ -109,12 +109,12 @@ def _is_one_cell(row: Sequence[GridCell | None]) -> bool:
     return first is not None and all(cell is first for cell in row) and first.rows == 1
 
 
-def _pieces(row: Sequence[GridCell | None], width: int) -> list[Piece]:
+def _build_pieces(row: Sequence[GridCell | None], width: int) -> list[Piece]:
     cells = row[:1] if len(row) > 1 and _is_one_cell(row) else row
-    return [_piece(cell) for cell in cells] + [Piece("")] * (width - len(cells))
+    return [_build_piece(cell) for cell in cells] + [Piece("")] * (width - len(cells))
 
 
-def _rows_of_header(first: Sequence[GridCell | None]) -> int:
+def _count_header_rows(first: Sequence[GridCell | None]) -> int:
     """Return how many rows the header has, by its cells: below one over several columns others reach as far down."""
     cells = [cell for cell in first if cell is not None]
     if any(cell.columns > 1 for cell in cells) and any(cell.rows > 1 for cell in cells):
@@ -122,11 +122,11 @@ def _rows_of_header(first: Sequence[GridCell | None]) -> int:
     return 1
 
 
-def _joined(cells: Sequence[GridCell | None]) -> Piece:
+def _join_header(cells: Sequence[GridCell | None]) -> Piece:
     """Join the cells of a column's header, each text once."""
     texts = list(dict.fromkeys(cell.text for cell in cells if cell is not None and cell.text.strip()))
     return Piece(" ".join(texts), next((cell.at for cell in reversed(cells) if cell is not None), None))
 
 
-def _piece(cell: GridCell | None) -> Piece:
+def _build_piece(cell: GridCell | None) -> Piece:
     return Piece("") if cell is None else Piece(cell.text, cell.at)

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 
 from lxml import etree
 
-from ingest.parsing.grid import GridCell, without_lone_bullet, write_grid
-from ingest.parsing.html_tree import ROW_PARTS, drop_surroundings, drop_unseen, has_text, parse_tree
-from ingest.parsing.mathml import linear_mathml
+from ingest.parsing.grid import GridCell, strip_lone_bullet, write_grid
+from ingest.parsing.html_tree import ROW_PARTS, has_text, parse_tree, remove_invisible, remove_surroundings
+from ingest.parsing.mathml import linearize_mathml
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.texts.layout import OmissionKind
 
-_NUMBER_DIGITS = 6
+_MAX_NUMBER_DIGITS = 6
 _BLOCKS = frozenset(
     (
         *(
@@ -43,7 +43,7 @@ _LISTS = frozenset({"ul", "ol", "menu", "dir"})
 _CODE = frozenset({"pre", "xmp", "listing", "plaintext"})
 _headings = {f"h{level}": level for level in range(1, 7)}
 _language = re.compile(r"(?:^|\s)(?:language|lang|highlight-source|highlight)-(?P<name>[\w+#.-]{1,20})")
-_TABLE_IN_TABLE = "tables inside of tables' cells, whose text stands in the cell"
+_NESTED_TABLES_DETAIL = "tables inside of tables' cells, whose text stands in the cell"
 
 
 def write_html(writer: DocumentWriter, html: str, *, whole: bool = False, deeper: int = 0) -> str | None:
@@ -56,21 +56,21 @@ def write_html(writer: DocumentWriter, html: str, *, whole: bool = False, deeper
     if root is None:
         return None
     title: str | None = root.findtext("head/title")
-    drop_unseen(root, writer)
+    remove_invisible(root, writer)
     if not whole:
-        drop_surroundings(root, writer)
+        remove_surroundings(root, writer)
     write_tree(writer, root, deeper)
     return title
 
 
 def write_tree(writer: DocumentWriter, root: etree._Element, deeper: int = 0) -> None:
     """Write a tree in which nothing unseen is left."""
-    blocks = _Blocks(writer, deeper)
-    blocks.element(root)
+    blocks = _BlockWriter(writer, deeper)
+    blocks.write_element(root)
     blocks.flush()
 
 
-class _Blocks:
+class _BlockWriter:
     """Collects the text of a block, and writes it where the block ends."""
 
     def __init__(self, writer: DocumentWriter, deeper: int) -> None:
@@ -83,223 +83,223 @@ class _Blocks:
         self._quotes = 0
         self._handlers: dict[str, Callable[[etree._Element], None]] = {
             "br": lambda element: self._text.append("\n"),
-            "img": self._image,
-            "math": self._math,
-            "q": self._quotation,
-            "blockquote": self._block_quotation,
-            "table": self._table,
-            "dl": self._definitions,
-            "dt": self._term,
-            "dd": self._description,
-            "li": self._stray_item,
-            **dict.fromkeys(_LISTS, self._list),
-            **dict.fromkeys(_CODE, self._code),
-            **dict.fromkeys(_headings, self._heading),
+            "img": self._write_image,
+            "math": self._write_math,
+            "q": self._write_inline_quote,
+            "blockquote": self._write_block_quote,
+            "table": self._write_table,
+            "dl": self._write_definitions,
+            "dt": self._write_term,
+            "dd": self._write_description,
+            "li": self._write_stray_item,
+            **dict.fromkeys(_LISTS, self._write_list),
+            **dict.fromkeys(_CODE, self._write_code),
+            **dict.fromkeys(_headings, self._write_heading),
         }
 
-    def element(self, element: etree._Element) -> None:
+    def write_element(self, element: etree._Element) -> None:
         """Read an element, without the text behind it."""
         handler = self._handlers.get(element.tag)
         if handler is not None:
             handler(element)
         elif element.tag in _BLOCKS:
             self.flush()
-            self._children(element)
+            self._write_children(element)
             self.flush()
         else:
-            self._children(element)
+            self._write_children(element)
 
     def flush(self) -> None:
         """Write the text that was collected."""
-        text = _line_by_line("".join(self._text))
+        text = _collapse_lines("".join(self._text))
         self._text.clear()
         if not text:
             return
         if self._mark is not None:
-            self._writer.item(text.replace("\n", " "), mark=self._mark, depth=self._depth)
+            self._writer.write_item(text.replace("\n", " "), mark=self._mark, depth=self._depth)
             self._mark = None
         elif self._quotes:
             quote = "> " * self._quotes
-            self._writer.paragraph("\n".join(quote + line for line in text.split("\n")))
+            self._writer.write_paragraph("\n".join(quote + line for line in text.split("\n")))
         else:
-            self._writer.paragraph(text)
+            self._writer.write_paragraph(text)
 
-    def _children(self, element: etree._Element) -> None:
+    def _write_children(self, element: etree._Element) -> None:
         if element.text:
-            self._text.append(_collapsed(element.text))
+            self._text.append(_collapse_white_space(element.text))
         for child in element.iterchildren():
-            self.element(child)
+            self.write_element(child)
             if child.tail:
-                self._text.append(_collapsed(child.tail))
+                self._text.append(_collapse_white_space(child.tail))
 
-    def _heading(self, element: etree._Element) -> None:
+    def _write_heading(self, element: etree._Element) -> None:
         self.flush()
-        title = cell_text(element, self._writer)
+        title = extract_cell_text(element, self._writer)
         if title:
             self._mark = None
-            self._writer.heading(title, _headings[element.tag] + self._deeper)
+            self._writer.write_heading(title, _headings[element.tag] + self._deeper)
 
-    def _list(self, element: etree._Element) -> None:
+    def _write_list(self, element: etree._Element) -> None:
         self.flush()
         self._mark, before = None, self._mark
         self._depth += 1
-        self._text.append(_collapsed(element.text or ""))
-        for child, mark in _items(element):
+        self._text.append(_collapse_white_space(element.text or ""))
+        for child, mark in _iter_items(element):
             if child.tag == "li":
                 self.flush()
-                self._item(child, mark)
+                self._write_item(child, mark)
             else:
-                self.element(child)
-            self._text.append(_collapsed(child.tail or ""))
+                self.write_element(child)
+            self._text.append(_collapse_white_space(child.tail or ""))
         self.flush()
         self._depth -= 1
         self._mark = before
         if self._depth < 0:
             self._writer.end_list()
 
-    def _item(self, element: etree._Element, mark: str) -> None:
+    def _write_item(self, element: etree._Element, mark: str) -> None:
         self._mark = mark
-        self._children(element)
+        self._write_children(element)
         self.flush()
         self._mark = None
 
-    def _stray_item(self, element: etree._Element) -> None:
+    def _write_stray_item(self, element: etree._Element) -> None:
         """Read an item outside of any list."""
         self.flush()
         self._depth = max(self._depth, 0)
-        self._item(element, "-")
+        self._write_item(element, "-")
 
-    def _definitions(self, element: etree._Element) -> None:
+    def _write_definitions(self, element: etree._Element) -> None:
         """Write a term as an item, and what is said about it as items below it."""
         self.flush()
         self._mark = None
         outer, self._term_depth = self._term_depth, self._depth + 1
-        self._children(element)
+        self._write_children(element)
         self.flush()
         self._term_depth = outer
 
-    def _term(self, element: etree._Element) -> None:
-        self._defined(element, self._term_depth)
+    def _write_term(self, element: etree._Element) -> None:
+        self._write_definition_item(element, self._term_depth)
 
-    def _description(self, element: etree._Element) -> None:
-        self._defined(element, self._term_depth + 1)
+    def _write_description(self, element: etree._Element) -> None:
+        self._write_definition_item(element, self._term_depth + 1)
 
-    def _defined(self, element: etree._Element, depth: int) -> None:
+    def _write_definition_item(self, element: etree._Element, depth: int) -> None:
         self.flush()
         outer, self._depth = self._depth, depth
-        self._item(element, "-")
+        self._write_item(element, "-")
         self._depth = outer
 
-    def _block_quotation(self, element: etree._Element) -> None:
+    def _write_block_quote(self, element: etree._Element) -> None:
         self.flush()
         self._quotes += 1
-        self._children(element)
+        self._write_children(element)
         self.flush()
         self._quotes -= 1
 
-    def _quotation(self, element: etree._Element) -> None:
+    def _write_inline_quote(self, element: etree._Element) -> None:
         self._text.append('"')
-        self._children(element)
+        self._write_children(element)
         self._text.append('"')
 
-    def _code(self, element: etree._Element) -> None:
+    def _write_code(self, element: etree._Element) -> None:
         self.flush()
         self._mark = None
-        self._writer.code(_preformatted(element), _language_of(element))
+        self._writer.write_code(_extract_preformatted(element), _get_language(element))
 
-    def _image(self, element: etree._Element) -> None:
-        self._writer.omit(OmissionKind.IMAGE)
+    def _write_image(self, element: etree._Element) -> None:
+        self._writer.record_omission(OmissionKind.IMAGE)
         words = " ".join(element.get("alt", "").split())
         if words:
             self._text.append(f" [Image: {words}] ")
 
-    def _math(self, element: etree._Element) -> None:
-        self._text.append(_math_text(element, self._writer))
+    def _write_math(self, element: etree._Element) -> None:
+        self._text.append(_extract_math(element, self._writer))
 
-    def _table(self, element: etree._Element) -> None:
+    def _write_table(self, element: etree._Element) -> None:
         self.flush()
-        self._stray_text(element)
-        rows = list(_rows(element))
-        title = " ".join(cell_text(caption, self._writer) for caption in element.iterchildren("caption"))
-        if _is_layout(element, rows):
+        self._write_stray_text(element)
+        rows = list(_iter_rows(element))
+        title = " ".join(extract_cell_text(caption, self._writer) for caption in element.iterchildren("caption"))
+        if _is_layout_table(element, rows):
             self._text.append(title)
             self.flush()
             for row in rows:
                 for cell in row:
-                    self._children(cell)
+                    self._write_children(cell)
                     self.flush()
             return
         self._mark = None
-        grid = [[_grid_cell(cell, self._writer) for cell in row] for row in rows]
-        headed = element.find("thead") is not None or not _names_rows(rows)
-        count = _header_rows(element, rows) if headed else 0
+        grid = [[_build_grid_cell(cell, self._writer) for cell in row] for row in rows]
+        headed = element.find("thead") is not None or not _has_row_headings(rows)
+        count = _count_header_rows(element, rows) if headed else 0
         write_grid(self._writer, grid, header_rows=count, headed=headed, caption=title)
 
-    def _stray_text(self, element: etree._Element) -> None:
+    def _write_stray_text(self, element: etree._Element) -> None:
         """Write what stands in a table and in none of its cells, as browsers show it: before the table."""
-        self._text.append(_collapsed(element.text or ""))
+        self._text.append(_collapse_white_space(element.text or ""))
         for child in element.iterchildren():
             if child.tag in ROW_PARTS:
-                self._stray_text(child)
+                self._write_stray_text(child)
             elif child.tag not in ("td", "th") and not (child.tag == "caption" and element.tag == "table"):
-                self.element(child)
-            self._text.append(_collapsed(child.tail or ""))
+                self.write_element(child)
+            self._text.append(_collapse_white_space(child.tail or ""))
         self.flush()
 
 
-def cell_text(element: etree._Element, writer: DocumentWriter) -> str:
+def extract_cell_text(element: etree._Element, writer: DocumentWriter) -> str:
     """Return the text of an element on one line, with the marks of its lists."""
     parts: list[str] = []
-    _gather(element, parts, writer)
+    _gather_text(element, parts, writer)
     lines = [" ".join(line.split()) for line in "".join(parts).split("\n")]
     lines = [line for line in lines if line and line != "-"]
-    return without_lone_bullet(" ".join(lines), len(lines))
+    return strip_lone_bullet(" ".join(lines), len(lines))
 
 
-def _gather(element: etree._Element, parts: list[str], writer: DocumentWriter) -> None:
+def _gather_text(element: etree._Element, parts: list[str], writer: DocumentWriter) -> None:
     tag = element.tag
     if tag == "img":
-        writer.omit(OmissionKind.IMAGE)
+        writer.record_omission(OmissionKind.IMAGE)
         if element.get("alt", "").strip():
             parts.append(f" [Image: {element.get('alt')}] ")
         return
     if tag == "math":
-        parts.append(_math_text(element, writer))
+        parts.append(_extract_math(element, writer))
         return
     if tag == "table":
-        writer.omit(OmissionKind.TABLE, detail=_TABLE_IN_TABLE)
+        writer.record_omission(OmissionKind.TABLE, detail=_NESTED_TABLES_DETAIL)
     is_block = tag in _BLOCKS or tag in _LISTS or tag in _headings or tag in ("br", "li", "table", "blockquote")
     parts.append("\n" if is_block else "")
-    parts.append(_collapsed(element.text or ""))
-    marks = dict(_items(element)) if tag in _LISTS else {}
+    parts.append(_collapse_white_space(element.text or ""))
+    marks = dict(_iter_items(element)) if tag in _LISTS else {}
     for child in element.iterchildren():
         if child.tag == "li":
             parts.append(f"\n{marks.get(child, '-')} ")
-            parts.append(_collapsed(child.text or ""))
+            parts.append(_collapse_white_space(child.text or ""))
             for each in child.iterchildren():
-                _gather(each, parts, writer)
-                parts.append(_collapsed(each.tail or ""))
+                _gather_text(each, parts, writer)
+                parts.append(_collapse_white_space(each.tail or ""))
         else:
-            _gather(child, parts, writer)
-        parts.append(_collapsed(child.tail or ""))
+            _gather_text(child, parts, writer)
+        parts.append(_collapse_white_space(child.tail or ""))
     parts.append("\n" if is_block else "")
 
 
-def _items(element: etree._Element) -> Iterator[tuple[etree._Element, str]]:
+def _iter_items(element: etree._Element) -> Iterator[tuple[etree._Element, str]]:
     """Yield a list's children with their marks; numbers are counted as browsers do."""
-    start = _number_in(element.get("start"))
+    start = _parse_number(element.get("start"))
     following = 1 if start is None else start
     for child in element.iterchildren():
         mark = "-"
         if element.tag == "ol" and child.tag == "li":
-            number = _number_in(child.get("value"))
+            number = _parse_number(child.get("value"))
             following = following if number is None else number
             mark = f"{following}."
             following += 1
         yield child, mark
 
 
-def _rows(table: etree._Element) -> Iterator[list[etree._Element]]:
+def _iter_rows(table: etree._Element) -> Iterator[list[etree._Element]]:
     """Yield the cells of each row of a table, and none of tables inside of it; cells outside of rows are a row, too."""
     loose: list[etree._Element] = []
     for child in table.iterchildren():
@@ -308,12 +308,12 @@ def _rows(table: etree._Element) -> Iterator[list[etree._Element]]:
         elif child.tag == "tr":
             yield list(child.iterchildren("td", "th"))
         elif child.tag in ROW_PARTS:
-            yield from _rows(child)
+            yield from _iter_rows(child)
     if loose:
         yield loose
 
 
-def _is_layout(table: etree._Element, rows: list[list[etree._Element]]) -> bool:
+def _is_layout_table(table: etree._Element, rows: list[list[etree._Element]]) -> bool:
     """True for a table that arranges a page: it says so, has one cell, or holds tables and no heading of a column."""
     if table.get("role") in {"presentation", "none"} or sum(map(len, rows)) < 2:
         return True
@@ -321,7 +321,7 @@ def _is_layout(table: etree._Element, rows: list[list[etree._Element]]) -> bool:
     return not has_headings and next(table.iterdescendants("table"), None) is not None
 
 
-def _header_rows(table: etree._Element, rows: list[list[etree._Element]]) -> int:
+def _count_header_rows(table: etree._Element, rows: list[list[etree._Element]]) -> int:
     head = table.find("thead")
     if head is not None:
         return len(list(head.iterchildren("tr")))
@@ -333,31 +333,31 @@ def _header_rows(table: etree._Element, rows: list[list[etree._Element]]) -> int
     return count
 
 
-def _names_rows(rows: list[list[etree._Element]]) -> bool:
+def _has_row_headings(rows: list[list[etree._Element]]) -> bool:
     """True for a table that has a heading of each row and none of its columns; rows of one cell title a part of it."""
     named = [[cell.tag for cell in row] for row in rows if len(row) > 1]
     return len(named) > 1 and all(first == "th" and "th" not in rest for first, *rest in named)
 
 
-def _grid_cell(cell: etree._Element, writer: DocumentWriter) -> GridCell:
-    columns, rows = (_number_in(cell.get(name)) or 1 for name in ("colspan", "rowspan"))
-    return GridCell(cell_text(cell, writer), min(columns, MAX_COLUMNS), rows)
+def _build_grid_cell(cell: etree._Element, writer: DocumentWriter) -> GridCell:
+    columns, rows = (_parse_number(cell.get(name)) or 1 for name in ("colspan", "rowspan"))
+    return GridCell(extract_cell_text(cell, writer), min(columns, MAX_COLUMNS), rows)
 
 
-def _math_text(element: etree._Element, writer: DocumentWriter) -> str:
-    text = linear_mathml(element) or " ".join((element.get("alttext") or "").split())
+def _extract_math(element: etree._Element, writer: DocumentWriter) -> str:
+    text = linearize_mathml(element) or " ".join((element.get("alttext") or "").split())
     if not text:
-        writer.omit(OmissionKind.FORMULA)
+        writer.record_omission(OmissionKind.FORMULA)
     return f" {text} " if text else ""
 
 
-def _preformatted(element: etree._Element) -> str:
+def _extract_preformatted(element: etree._Element) -> str:
     for line_end in element.iter("br"):
         line_end.text = "\n"
     return "".join(element.itertext())
 
 
-def _language_of(element: etree._Element) -> str:
+def _get_language(element: etree._Element) -> str:
     """Return the programming language that a block of code states, as highlighters' classes do."""
     for each in element.iter():
         found = _language.search(each.get("class") or "")
@@ -366,12 +366,12 @@ def _language_of(element: etree._Element) -> str:
     return ""
 
 
-def _number_in(text: str | None) -> int | None:
+def _parse_number(text: str | None) -> int | None:
     text = (text or "").strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _NUMBER_DIGITS else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_NUMBER_DIGITS else None
 
 
-def _collapsed(text: str) -> str:
+def _collapse_white_space(text: str) -> str:
     """Make all white space blanks; line ends come from `br` alone."""
     return text.translate(_BLANKS)
 
@@ -380,6 +380,6 @@ _BLANKS = {ord(char): " " for char in "\t\n\f\r"}
 _blanks = re.compile(r" {2,}")
 
 
-def _line_by_line(text: str) -> str:
+def _collapse_lines(text: str) -> str:
     lines = (_blanks.sub(" ", line).strip() for line in text.split("\n"))
     return "\n".join(lines).strip("\n")

@@ -16,7 +16,7 @@ from ingest.storage.texts.layout import OmissionKind
 # What reads the tree calls itself three times a level, so 1,000 frames bound it at about 300; real pages have under 60.
 _MAX_DEPTH = 100
 
-_UNSEEN = (
+_INVISIBLE = (
     *("head", "script", "style", "noscript", "template", "svg", "iframe", "object", "embed", "canvas"),
     *("input", "button", "select", "textarea", "datalist"),
 )
@@ -25,10 +25,10 @@ _hidden_style = re.compile(
     re.IGNORECASE,
 )
 # Landmarks of a page (WAI-ARIA 1.2, 5.3.4) that are not its content.
-_AROUND = frozenset({"navigation", "banner", "contentinfo", "search"})
+_SURROUNDING_ROLES = frozenset({"navigation", "banner", "contentinfo", "search"})
 _LANDMARK_TAGS = {"nav": "navigation", "main": "main", "search": "search"}
-_AROUND_THE_PAGE = {"footer": "contentinfo", "header": "banner"}
-_CHARSET_WITHIN = 4096
+_PAGE_ROLES = {"footer": "contentinfo", "header": "banner"}
+_CHARSET_SEARCH_BYTES = 4096
 _charset = re.compile(
     rb"<(?:meta|\?xml)\b[^>]{0,1000}?(?:charset|encoding)\s*=\s*[\"']?\s*(?P<label>[\w.:-]{1,40})", re.IGNORECASE
 )
@@ -37,15 +37,15 @@ _METADATA = frozenset({"base", "link", "meta", "noscript", "script", "style", "t
 _named = re.compile(rb"&([A-Za-z][A-Za-z0-9]{1,31});")
 _XML_NAMES = frozenset({"amp", "lt", "gt", "quot", "apos"})
 _LINK_BLOCKS = frozenset({"ul", "ol", "menu", "table", "dl"})
-_PROSE_WORDS = 16
-_MOST_IN_LINKS = 1 / 3
+_MIN_PROSE_WORDS = 16
+_MAX_PROSE_LINK_SHARE = 1 / 3
 ROW_PARTS = frozenset({"thead", "tbody", "tfoot", "tr"})  # between a table and its cells
 _SECTIONS = frozenset({"article", "main", "section", "aside", "nav", "blockquote", "figure", "td"})
 
 
 def decode_html(content: bytes) -> str:
     """Decode a page in the character set that it declares, as far as it is in that."""
-    declared = _charset.search(content[:_CHARSET_WITHIN])
+    declared = _charset.search(content[:_CHARSET_SEARCH_BYTES])
     return decode(content, declared["label"].decode("ascii") if declared else None)
 
 
@@ -69,12 +69,12 @@ def parse_tree(html: str) -> etree._Element | None:
             raise ParserLimitError("The HTML is nested more deeply than any page is.", hint="Simplify the page.")
         raise DamagedDocumentError(f"The HTML cannot be read beyond line {entry.line}.")
     if root is not None:
-        _begin_body(root)
-        _flatten(root)
+        _move_content_to_body(root)
+        _flatten_deep_elements(root)
     return root
 
 
-def _begin_body(root: etree._Element) -> None:
+def _move_content_to_body(root: etree._Element) -> None:
     """Move content out of the head: without a `<body>` the parser leaves elements there that are younger than it is."""
     head, body = root.find("head"), root.find("body")
     if head is None:
@@ -91,34 +91,34 @@ def _begin_body(root: etree._Element) -> None:
 def parse_xhtml(content: bytes) -> etree._Element | None:
     """Parse a page that should be XML, in which an empty `<title/>` has ended; one that is none is parsed as HTML."""
     try:
-        root = parse_xml(_named.sub(_character, content), "page")
+        root = parse_xml(_named.sub(_replace_entity, content), "page")
     except (DamagedDocumentError, ParserLimitError):
         return parse_tree(decode_html(content))
     for element in root.iter():
         element.tag = etree.QName(element).localname.lower()
-    _flatten(root)
+    _flatten_deep_elements(root)
     return root
 
 
-def _character(found: re.Match[bytes]) -> bytes:
+def _replace_entity(found: re.Match[bytes]) -> bytes:
     """Return a character of HTML for its name, as a number, which XML knows, too."""
     name = found[1].decode("ascii")
     characters = "" if name in _XML_NAMES else html5.get(f"{name};", "")
     return "".join(f"&#{ord(each)};" for each in characters).encode("ascii") or found[0]
 
 
-def drop_unseen(root: etree._Element, writer: DocumentWriter) -> None:
+def remove_invisible(root: etree._Element, writer: DocumentWriter) -> None:
     """Take out what a reader does not see, and count hidden elements that have text."""
-    etree.strip_elements(root, *_UNSEEN, with_tail=False)
+    etree.strip_elements(root, *_INVISIBLE, with_tail=False)
     hidden = 0
     for element in [each for each in root.iter() if _is_hidden(each)]:
         hidden += has_text(element)
-        remove(element)
+        remove_element(element)
     if hidden:
-        writer.omit(OmissionKind.HIDDEN, hidden, "hidden elements")
+        writer.record_omission(OmissionKind.HIDDEN, hidden, "hidden elements")
 
 
-def drop_surroundings(root: etree._Element, writer: DocumentWriter) -> None:
+def remove_surroundings(root: etree._Element, writer: DocumentWriter) -> None:
     """Take out what stands around a page's content, and count it.
 
     The page's own landmarks come first; then blocks of links before the first and behind the last block of prose. What
@@ -126,55 +126,59 @@ def drop_surroundings(root: etree._Element, writer: DocumentWriter) -> None:
     """
     body = root.find("body")
     body = root if body is None else body
-    regions = _dropped(list(_surroundings(body)), body, least_share=0.0)
-    regions += _dropped(list(_link_blocks_around(body)), body, least_share=0.5)
+    regions = _remove_if_enough_stays(list(_iter_surroundings(body)), body, least_share=0.0)
+    regions += _remove_if_enough_stays(list(_iter_outer_link_blocks(body)), body, least_share=0.5)
     if regions:
-        writer.omit(OmissionKind.OTHER, regions, "navigation, banners, footers and other parts around the content")
+        writer.record_omission(
+            OmissionKind.OTHER, regions, "navigation, banners, footers and other parts around the content"
+        )
 
 
-def _dropped(around: list[etree._Element], body: etree._Element, *, least_share: float) -> int:
+def _remove_if_enough_stays(around: list[etree._Element], body: etree._Element, *, least_share: float) -> int:
     """Take out elements if more than a share of the words stays; returns how many of them had text."""
     regions = [element for element in around if has_text(element)]
-    words, all_words = sum(map(_words, regions)), _words(body)
+    words, all_words = sum(map(_count_words, regions)), _count_words(body)
     if all_words - words <= all_words * least_share:
         return 0
     for element in around:
-        remove(element)
+        remove_element(element)
     return len(regions)
 
 
-def _link_blocks_around(body: etree._Element) -> Iterator[etree._Element]:
+def _iter_outer_link_blocks(body: etree._Element) -> Iterator[etree._Element]:
     """Yield the blocks that are links before the first and behind the last block of prose.
 
     Prose has more than 16 words, and no more than a third of them in links. Source: Kohlschütter, Fankhauser & Nejdl,
     "Boilerplate Detection using Shallow Text Features", WSDM 2010.
     """
-    blocks = list(_blocks(body))
-    prose = [at for at, block in enumerate(blocks) if _words(block) > _PROSE_WORDS and not _is_links(block)]
+    blocks = list(_iter_blocks(body))
+    prose = [
+        at for at, block in enumerate(blocks) if _count_words(block) > _MIN_PROSE_WORDS and not _is_link_block(block)
+    ]
     if prose:
         outer = (*blocks[: prose[0]], *blocks[prose[-1] + 1 :])
-        yield from (block for block in outer if block.tag in _LINK_BLOCKS and _is_links(block))
+        yield from (block for block in outer if block.tag in _LINK_BLOCKS and _is_link_block(block))
 
 
-def _blocks(parent: etree._Element) -> Iterator[etree._Element]:
+def _iter_blocks(parent: etree._Element) -> Iterator[etree._Element]:
     """Yield the outermost lists, tables and paragraphs, and other elements that have text of their own."""
     for child in parent.iterchildren():
         own_text = (child.text or "").strip() or any((each.tail or "").strip() for each in child)
         if child.tag in _LINK_BLOCKS or own_text or not len(child):
             yield child
         else:
-            yield from _blocks(child)
+            yield from _iter_blocks(child)
 
 
-def _is_links(block: etree._Element) -> bool:
-    return sum(map(_words, block.iter("a"))) > _MOST_IN_LINKS * _words(block)
+def _is_link_block(block: etree._Element) -> bool:
+    return sum(map(_count_words, block.iter("a"))) > _MAX_PROSE_LINK_SHARE * _count_words(block)
 
 
-def _words(element: etree._Element) -> int:
+def _count_words(element: etree._Element) -> int:
     return len(" ".join(element.itertext()).split())
 
 
-def remove(element: etree._Element) -> None:
+def remove_element(element: etree._Element) -> None:
     """Take an element out of its tree, and leave the text behind it."""
     parent = element.getparent()
     if parent is not None:
@@ -200,29 +204,31 @@ def _is_hidden(element: etree._Element) -> bool:
     return _hidden_style.search(element.get("style", "")) is not None
 
 
-def _surroundings(body: etree._Element) -> Iterator[etree._Element]:
+def _iter_surroundings(body: etree._Element) -> Iterator[etree._Element]:
     """Yield the outermost regions that are not content."""
-    main = _main(body)
+    main = _find_main(body)
     if main is not None:
-        yield from _outside(main, body)
+        yield from _iter_outside(main, body)
     for element in (body if main is None else main).iterdescendants():
-        role = _role(element)
-        if role in _AROUND and not any(_role(each) in _AROUND for each in element.iterancestors()):
+        role = _get_role(element)
+        if role in _SURROUNDING_ROLES and not any(
+            _get_role(each) in _SURROUNDING_ROLES for each in element.iterancestors()
+        ):
             is_title = role == "banner" and next(element.iter("h1"), None) is not None
             if not is_title:
                 yield element
 
 
-def _main(body: etree._Element) -> etree._Element | None:
+def _find_main(body: etree._Element) -> etree._Element | None:
     """Return the one element that holds a page's content, if the page says so."""
-    mains = [each for each in body.iterdescendants() if _role(each) == "main" and has_text(each)]
+    mains = [each for each in body.iterdescendants() if _get_role(each) == "main" and has_text(each)]
     if len(mains) == 1:
         return mains[0]
     articles = [each for each in body.iterdescendants("article") if has_text(each)]
     return articles[0] if not mains and len(articles) == 1 else None
 
 
-def _outside(main: etree._Element, body: etree._Element) -> Iterator[etree._Element]:
+def _iter_outside(main: etree._Element, body: etree._Element) -> Iterator[etree._Element]:
     """Yield what stands beside an element and beside those around it; titles stay if it has none."""
     keeps_titles = next(main.iter("h1"), None) is None
     inner = main
@@ -236,19 +242,19 @@ def _outside(main: etree._Element, body: etree._Element) -> Iterator[etree._Elem
         inner = outer
 
 
-def _role(element: etree._Element) -> str:
+def _get_role(element: etree._Element) -> str:
     """Return an element's landmark role, stated or of its tag; headers and footers of a section have none."""
     stated = element.get("role")
     if stated:
         return str(stated).strip().lower()
     tag = element.tag
-    if tag in _AROUND_THE_PAGE:
+    if tag in _PAGE_ROLES:
         inside = any(ancestor.tag in _SECTIONS for ancestor in element.iterancestors())
-        return "" if inside else _AROUND_THE_PAGE[tag]
+        return "" if inside else _PAGE_ROLES[tag]
     return _LANDMARK_TAGS.get(tag, "") if isinstance(tag, str) else ""
 
 
-def _flatten(root: etree._Element) -> None:
+def _flatten_deep_elements(root: etree._Element) -> None:
     """Replace elements below `_MAX_DEPTH` by their text; the parts of a table stay, so that the text is in a cell."""
     depth = 0
     deep: list[etree._Element] = []

@@ -18,20 +18,28 @@ from typing import Any
 
 from ingest.parsing.charsets import decode
 from ingest.parsing.errors import DamagedDocumentError
-from ingest.parsing.json_reading import Json, Number, elements, lines, skip, value_at, values
-from ingest.parsing.tables import MAX_COLUMNS, FoundTable, TableRow, table_spans, unique_names
-from ingest.parsing.text import NO_TEXT_HINT, normalized_file, read_text_bytes
+from ingest.parsing.json_reading import (
+    Json,
+    Number,
+    iter_elements,
+    iter_lines,
+    iter_values,
+    parse_value,
+    skip_white_space,
+)
+from ingest.parsing.tables import MAX_COLUMNS, FoundTable, TableRow, build_table_spans, build_unique_names
+from ingest.parsing.text import NO_TEXT_HINT, read_normalized_text, read_text_bytes
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
 from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS
 from ingest.storage.texts.layout import Omission, OmissionKind
-from ingest.storage.texts.positions import Cell
+from ingest.storage.texts.positions import SheetCell
 
 JSON_PARSER = "json-3"
-_DEEPEST = "The JSON is nested too deeply."
-_FLATTEN = "Save it with fewer levels, and upload it again."
-_LINES_NAMED = 10
-_DEEPEST_LIST = 3
+_TOO_DEEP = "The JSON is nested too deeply."
+_TOO_DEEP_HINT = "Save it with fewer levels, and upload it again."
+_MAX_NAMED_LINES = 10
+_MAX_LIST_DEPTH = 3
 
 Records = Callable[[], Iterator[dict[str, Any]]]
 
@@ -43,14 +51,14 @@ def parse_json(path: Path) -> ParsedDocument:
     """
     source = decode(read_text_bytes(path))
     try:
-        return _Document(source).read()
+        return _JsonWriter(source).write()
     except ValueError as error:
-        text, omissions = normalized_file(path)
+        text, omissions = read_normalized_text(path)
         where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
         said = Omission(OmissionKind.OTHER, 1, f"the structure of JSON that is broken{where}: its source stands for it")
         return ParsedDocument(text, None, JSON_PARSER, omissions=(*omissions, said))
     except RecursionError as error:
-        raise DamagedDocumentError(_DEEPEST, hint=_FLATTEN) from error
+        raise DamagedDocumentError(_TOO_DEEP, hint=_TOO_DEEP_HINT) from error
 
 
 @dataclass(frozen=True)
@@ -63,19 +71,21 @@ class _RecordList:
     paths: Sequence[str]
     nested: bool
 
-    def found(self) -> FoundTable:
+    def build_table(self) -> FoundTable:
         start = self.spans[0]
 
-        def rows() -> Iterator[TableRow]:
+        def iter_rows() -> Iterator[TableRow]:
             bounds = iter(self.spans)
             for record, begin, end in zip(self.records(), bounds, bounds, strict=True):
-                cells = _flat(record, nested=self.nested)
+                cells = _flatten_record(record, nested=self.nested)
                 yield TableRow(begin, end, [cells.get(path, "") for path in self.paths])
 
-        return FoundTable(self.name, unique_names(self.paths, len(self.paths)), start, self.spans[-1], start, rows)
+        return FoundTable(
+            self.name, build_unique_names(self.paths, len(self.paths)), start, self.spans[-1], start, iter_rows
+        )
 
 
-class _Document:
+class _JsonWriter:
     """Writes one document."""
 
     def __init__(self, source: str) -> None:
@@ -83,67 +93,71 @@ class _Document:
         self._writer = DocumentWriter()
         self._lists: list[_RecordList] = []
 
-    def read(self) -> ParsedDocument:
+    def write(self) -> ParsedDocument:
         """Write the document. Raises `ValueError` for broken JSON."""
-        source, start = self._source, skip(self._source, 0)
-        if source[start : start + 1] != "[" or not self._list_of_objects(start):
+        source, start = self._source, skip_white_space(self._source, 0)
+        if source[start : start + 1] != "[" or not self._write_list(start):
             try:
-                value, end = value_at(source, start)
-                if skip(source, end) < len(source):
+                value, end = parse_value(source, start)
+                if skip_white_space(source, end) < len(source):
                     raise json.JSONDecodeError("there is more than one value", source, end)
             except json.JSONDecodeError:
-                if not self._objects_in_a_row():
-                    self._lines()
+                if not self._write_object_stream():
+                    self._write_lines()
             else:
-                self._value(value, "", 1)
+                self._write_value(value, "", 1)
         document = self._writer.finish(JSON_PARSER, nothing="The JSON holds no values.", hint=NO_TEXT_HINT)
-        found = sorted((each.found() for each in self._lists), key=lambda table: table.start)
-        return replace(document, layout=replace(document.layout, tables=table_spans(found)), found=found)
+        found = sorted((each.build_table() for each in self._lists), key=lambda table: table.start)
+        return replace(document, layout=replace(document.layout, tables=build_table_spans(found)), found=found)
 
-    def _list_of_objects(self, start: int) -> bool:
+    def _write_list(self, start: int) -> bool:
         """Write a list of objects, as far as it is sound; False for any other value."""
         source, count, end, error = self._source, 0, start + 1, ""
         try:
-            for end, value in elements(source, start):  # noqa: B007 - where it broke
+            for end, value in iter_elements(source, start):  # noqa: B007 - where it broke
                 if not isinstance(value, dict):
                     return False
                 count += 1
-            if skip(source, skip(source, end) + 1) < len(source):
+            if skip_white_space(source, skip_white_space(source, end) + 1) < len(source):
                 return False
         except json.JSONDecodeError as broken:
             error = f"line {broken.lineno}, column {broken.colno}"
         if count < 1 + bool(error):
             return False
-        self._records("", lambda: (_object(value) for _, value in islice(elements(source, start), count)), 1)
+        self._write_records(
+            "", lambda: (_require_object(value) for _, value in islice(iter_elements(source, start), count)), 1
+        )
         if error:
-            self._writer.paragraph(source[end:])
+            self._writer.write_paragraph(source[end:])
             detail = f"the structure after {count:,} objects, where the JSON is broken ({error}): it stands as it is"
-            self._writer.omit(OmissionKind.OTHER, 1, detail)
+            self._writer.record_omission(OmissionKind.OTHER, 1, detail)
         return True
 
-    def _objects_in_a_row(self) -> bool:
+    def _write_object_stream(self) -> bool:
         """Write objects that stand one after the other, as programs stream them; False for anything else."""
         starts = array("Q")
         try:
-            for start, value in values(self._source):
+            for start, value in iter_values(self._source):
                 if not isinstance(value, dict):
                     return False
                 starts.append(start)
         except json.JSONDecodeError:
             return False
         if starts:
-            self._records("", lambda: (_object(value_at(self._source, start)[0]) for start in starts), 1)
+            self._write_records(
+                "", lambda: (_require_object(parse_value(self._source, start)[0]) for start in starts), 1
+            )
         return bool(starts)
 
-    def _lines(self) -> None:
+    def _write_lines(self) -> None:
         """Write JSON lines. Raises the first error if most lines are no objects."""
         good: list[tuple[int, int]] = []
         others: list[tuple[int, int, int]] = []
         first_error: ValueError | None = None
-        for number, (start, end) in enumerate(lines(self._source), start=1):
+        for number, (start, end) in enumerate(iter_lines(self._source), start=1):
             try:
-                value, stop = value_at(self._source, skip(self._source, start))
-                if not isinstance(value, dict) or skip(self._source, stop) < end:
+                value, stop = parse_value(self._source, skip_white_space(self._source, start))
+                if not isinstance(value, dict) or skip_white_space(self._source, stop) < end:
                     raise json.JSONDecodeError("a line is no object", self._source, start)
                 good.append((start, end))
             except ValueError as error:
@@ -151,86 +165,88 @@ class _Document:
                 others.append((number, start, end))
         if first_error is not None and (len(good) < 2 or len(others) > len(good)):
             raise first_error
-        starts = [skip(self._source, start) for start, _ in good]
-        self._records("", lambda: (_object(value_at(self._source, start)[0]) for start in starts), 1)
+        starts = [skip_white_space(self._source, start) for start, _ in good]
+        self._write_records("", lambda: (_require_object(parse_value(self._source, start)[0]) for start in starts), 1)
         for _, start, end in others:
-            self._writer.paragraph(self._source[start:end])
+            self._writer.write_paragraph(self._source[start:end])
         if others:
-            named = ", ".join(str(number) for number, _, _ in others[:_LINES_NAMED])
+            named = ", ".join(str(number) for number, _, _ in others[:_MAX_NAMED_LINES])
             detail = f"lines that are no JSON objects stand below the others as they are: {named}"
-            self._writer.omit(OmissionKind.OTHER, len(others), detail)
+            self._writer.record_omission(OmissionKind.OTHER, len(others), detail)
 
-    def _value(self, value: Json, path: str, level: int) -> None:
+    def _write_value(self, value: Json, path: str, level: int) -> None:
         """Write a value whose path is in the title above it: short values first, then the long ones in sections."""
         long: list[tuple[str, Json]] = []
         shown: list[str] = []
-        for name, member in _members(value):
+        for name, member in _iter_members(value):
             has_section = isinstance(member, dict | list) and member is not value  # which is a list of plain values
-            if has_section and (_holds_records(member) or _is_long(member, name)):
+            if has_section and (_has_records(member) or _is_long(member, name)):
                 long.append((name, member))
             else:
-                shown.extend(_shown(member, name))
-        self._writer.paragraph("\n".join(shown))
+                shown.extend(_iter_value_lines(member, name))
+        self._writer.write_paragraph("\n".join(shown))
         for name, member in long:
-            self._writer.section(name, level)
+            self._writer.start_section(name, level)
             whole = f"{path}{'' if name.startswith('[') or not path else '.'}{name}"
-            if _is_records(member):
-                self._records(whole, partial(map, _object, member), level + 1)
+            if _is_record_list(member):
+                self._write_records(whole, partial(map, _require_object, member), level + 1)
             else:
-                self._value(member, whole, level + 1)
+                self._write_value(member, whole, level + 1)
 
-    def _records(self, path: str, records: Records, level: int) -> None:
+    def _write_records(self, path: str, records: Records, level: int) -> None:
         """Write a list of objects. One that would fill a chunk has a section of its own."""
         spans, after_long = array("Q"), False
         for number, record in enumerate(records()):
-            text = "\n".join(_shown(record, ""))
+            text = "\n".join(_iter_value_lines(record, ""))
             long = len(text) > DEFAULT_MAX_CHARS
             if long:
-                self._writer.section(f"[{number}]", level)
+                self._writer.start_section(f"[{number}]", level)
             elif after_long:
                 self._writer.end_section(level)
             after_long = long
-            at = Cell(1, number + 1, 0)
-            spans.extend(self._writer.pieces([Piece(text, at)]) or self._writer.pieces([Piece("{}", at)]) or ())
+            at = SheetCell(1, number + 1, 0)
+            spans.extend(
+                self._writer.write_pieces([Piece(text, at)]) or self._writer.write_pieces([Piece("{}", at)]) or ()
+            )
         for nested in (True, False):
             paths: dict[str, None] = {}
             for record in records():
-                paths.update(dict.fromkeys(_flat(record, nested=nested)))
+                paths.update(dict.fromkeys(_flatten_record(record, nested=nested)))
             if len(paths) <= MAX_COLUMNS:
                 break
         if paths:
             self._lists.append(_RecordList(path, records, spans, list(paths)[:MAX_COLUMNS], nested))
 
 
-def _object(value: Json) -> dict[str, Any]:
+def _require_object(value: Json) -> dict[str, Any]:
     """Return a value that was an object when it was first read."""
     assert isinstance(value, dict)
     return value
 
 
-def _is_records(value: Json) -> bool:
+def _is_record_list(value: Json) -> bool:
     """True for a list of objects alone."""
     return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
 
 
-def _holds_records(value: Json, depth: int = _DEEPEST_LIST) -> bool:
+def _has_records(value: Json, depth: int = _MAX_LIST_DEPTH) -> bool:
     """True for a list of objects, and for an object that has one as a member, or as a member's member."""
     if isinstance(value, dict):
-        return depth > 0 and any(_holds_records(member, depth - 1) for member in value.values())
-    return _is_records(value)
+        return depth > 0 and any(_has_records(member, depth - 1) for member in value.values())
+    return _is_record_list(value)
 
 
 def _is_long(value: Json, name: str) -> bool:
     """True for a value that would fill a chunk; no more of it is looked at."""
     length = 0
-    for line in _shown(value, name):
+    for line in _iter_value_lines(value, name):
         length += len(line) + 1
         if length > DEFAULT_MAX_CHARS:
             return True
     return False
 
 
-def _members(value: Json) -> Iterable[tuple[str, Json]]:
+def _iter_members(value: Json) -> Iterable[tuple[str, Json]]:
     if isinstance(value, dict):
         return value.items()
     if isinstance(value, list) and any(isinstance(each, dict | list) for each in value):
@@ -238,57 +254,57 @@ def _members(value: Json) -> Iterable[tuple[str, Json]]:
     return (("", value),)
 
 
-def _shown(value: Json, path: str) -> Iterator[str]:
+def _iter_value_lines(value: Json, path: str) -> Iterator[str]:
     """Yield a line for each value that is not empty, with the path to it."""
     if isinstance(value, dict):
         for name, member in value.items():
-            yield from _shown(member, f"{path}.{name}" if path else name)
+            yield from _iter_value_lines(member, f"{path}.{name}" if path else name)
     elif isinstance(value, list) and any(isinstance(each, dict | list) for each in value):
         for number, member in enumerate(value):
-            yield from _shown(member, f"{path}[{number}]")
+            yield from _iter_value_lines(member, f"{path}[{number}]")
     else:
-        words = _listed(value) if isinstance(value, list) else _words(value)
+        words = _join_values(value) if isinstance(value, list) else _format_value(value)
         if words:
             yield f"{path}: {words}" if path else words
 
 
-def _listed(values: Sequence[Json]) -> str:
+def _join_values(values: Sequence[Json]) -> str:
     """Join plain values; texts of which each but the last ends its line, as notebooks have them, are one text."""
     lines = [value for value in values if isinstance(value, str) and not isinstance(value, Number)]
     if len(lines) == len(values) > 1 and all(line.endswith("\n") for line in lines[:-1]):
         return "".join(lines).strip()
-    return ", ".join(filter(None, map(_words, values)))
+    return ", ".join(filter(None, map(_format_value, values)))
 
 
-def _words(value: Json) -> str:
+def _format_value(value: Json) -> str:
     if isinstance(value, str):
         return value.strip()
     return "" if value is None else str(value).lower()
 
 
-def _flat(record: dict[str, Any], *, nested: bool, prefix: str = "") -> dict[str, str]:
+def _flatten_record(record: dict[str, Any], *, nested: bool, prefix: str = "") -> dict[str, str]:
     """Return a record's cells by path: members of members are columns of their own, lists stay JSON."""
     cells: dict[str, str] = {}
     for name, member in record.items():
         if isinstance(member, str):
             cells[prefix + name] = member.strip()
         elif isinstance(member, dict) and member and nested:
-            cells.update(_flat(member, nested=nested, prefix=f"{prefix}{name}."))
+            cells.update(_flatten_record(member, nested=nested, prefix=f"{prefix}{name}."))
         elif isinstance(member, dict | list):
-            cells[prefix + name] = json.dumps(_plain(member), ensure_ascii=False)
+            cells[prefix + name] = json.dumps(_convert_numbers(member), ensure_ascii=False)
         else:
-            cells[prefix + name] = _words(member)
+            cells[prefix + name] = _format_value(member)
     return cells
 
 
-def _plain(value: Json) -> object:
+def _convert_numbers(value: Json) -> object:
     """Return a value with its numbers as numbers."""
     match value:
         case Number():
             return json.loads(value)
         case dict():
-            return {name: _plain(member) for name, member in value.items()}
+            return {name: _convert_numbers(member) for name, member in value.items()}
         case list():
-            return [_plain(member) for member in value]
+            return [_convert_numbers(member) for member in value]
         case _:
             return value

@@ -18,50 +18,50 @@ _decoder = json.JSONDecoder(strict=False, parse_constant=lambda _: None, parse_f
 _blanks = re.compile(r"[ \t\n\r\ufeff]*")
 
 
-def value_at(text: str, at: int) -> tuple[Json, int]:
+def parse_value(text: str, at: int) -> tuple[Json, int]:
     """Return the value that begins at `at`, and its end. Raises `ValueError`, and `RecursionError` for deep nesting."""
     value, end = _decoder.raw_decode(text, at)
     return value, end
 
 
-def skip(text: str, at: int) -> int:
+def skip_white_space(text: str, at: int) -> int:
     """Return where the blanks at `at` end."""
     found = _blanks.match(text, at)
     return found.end() if found else at
 
 
-def elements(text: str, at: int) -> Iterator[tuple[int, Json]]:
+def iter_elements(text: str, at: int) -> Iterator[tuple[int, Json]]:
     """Yield each element of the list that begins at `at`, with its end. Raises `ValueError` for broken JSON."""
-    at = skip(text, at + 1)
+    at = skip_white_space(text, at + 1)
     while text[at : at + 1] != "]":
-        value, end = value_at(text, at)
+        value, end = parse_value(text, at)
         yield end, value
-        at = _after_comma(text, skip(text, end), "]")
+        at = _skip_comma(text, skip_white_space(text, end), "]")
 
 
-def values(text: str) -> Iterator[tuple[int, Json]]:
+def iter_values(text: str) -> Iterator[tuple[int, Json]]:
     """Yield each of the values that stand one after the other, with its start. Raises `ValueError` for broken JSON."""
-    at = skip(text, 0)
+    at = skip_white_space(text, 0)
     while at < len(text):
-        value, end = value_at(text, at)
+        value, end = parse_value(text, at)
         yield at, value
-        at = skip(text, end)
+        at = skip_white_space(text, end)
 
 
-def lines(text: str) -> Iterator[tuple[int, int]]:
+def iter_lines(text: str) -> Iterator[tuple[int, int]]:
     """Yield the start and end of each line that is not blank."""
     at = 0
     while at < len(text):
         end = text.find("\n", at)
         end = len(text) if end < 0 else end
-        if skip(text, at) < end:
+        if skip_white_space(text, at) < end:
             yield at, end
         at = end + 1
 
 
-def _after_comma(text: str, at: int, closing: str) -> int:
+def _skip_comma(text: str, at: int, closing: str) -> int:
     if text[at : at + 1] == ",":
-        return skip(text, at + 1)
+        return skip_white_space(text, at + 1)
     if text[at : at + 1] != closing:
         raise json.JSONDecodeError("a comma is missing", text, at)
     return at

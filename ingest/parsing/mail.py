@@ -25,11 +25,11 @@ from ingest.parsing.entries import EntryFolder
 from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParseError, ParserLimitError
 from ingest.parsing.ocr import IMAGE_TYPES
 from ingest.parsing.ocr.recognizer import OCR_PARSER, is_installed
-from ingest.parsing.properties import written_time
+from ingest.parsing.properties import format_time
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.tables.types import (
-    EML,
+    EML_MEDIA_TYPE,
     MAIL_DATE,
     MAIL_DATE_UTC,
     MAIL_RECIPIENTS,
@@ -50,12 +50,14 @@ EML_PARSER = f"eml-5+{OCR_PARSER}" if is_installed() else "eml-5"
 MBOX_PARSER = "mbox-2"
 
 HEADERS = ("From", "To", "Cc", "Date")
-_HEADER_CHARS = 4_000
-_SEALED = frozenset({"enveloped-data", "authenveloped-data"})  # of S/MIME (RFC 8551); other types of it are signed only
-_MOST_PARTS = 10_000
-_MOST_DEPTH = 100
-_NAME_CHARS = 80
-_SUBJECT_CHARS = 200  # of a title of 300, so that the sender and the date stay in it
+_MAX_HEADER_CHARS = 4_000
+_ENCRYPTED_SMIME_TYPES = frozenset(
+    {"enveloped-data", "authenveloped-data"}
+)  # of S/MIME (RFC 8551); other types of it are signed only
+_MAX_PARTS = 10_000
+_MAX_DEPTH = 100
+_MAX_NAME_CHARS = 80
+_MAX_SUBJECT_CHARS = 200  # of a title of 300, so that the sender and the date stay in it
 _named_address = re.compile(r"(?P<name>[^<]*)<(?P<address>[^<>]*)>")
 _word = re.compile(r"\w+")
 
@@ -66,16 +68,18 @@ def unpack_eml(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
     try:
         with path.open("rb") as file:
             message = BytesParser().parse(file)
-        reader = _Reader(entries)
+        reader = _MessageReader(entries)
         bodies = reader.read(message)
     except RecursionError as error:
-        raise _too_deep() from error
-    subject, said = header(message, "Subject"), {name: header(message, name) for name in HEADERS}
+        raise _build_depth_error() from error
+    subject, said = get_header(message, "Subject"), {name: get_header(message, name) for name in HEADERS}
     write_message(writer, subject, said, bodies)
     if not writer.length:
         raise NoTextError("The message is empty.", hint="Check that it was saved completely, and upload it again.")
-    properties = mail_properties(subject, said)
-    return entries.finish(writer, EML_PARSER, mail_title(properties), listed_as="Attachments:", properties=properties)
+    properties = build_mail_properties(subject, said)
+    return entries.finish(
+        writer, EML_PARSER, format_mail_title(properties), listed_as="Attachments:", properties=properties
+    )
 
 
 def write_web_archive(writer: DocumentWriter, content: bytes) -> None:
@@ -86,14 +90,14 @@ def write_web_archive(writer: DocumentWriter, content: bytes) -> None:
     from ingest.parsing.html_blocks import write_html  # only here: importing this module loads no parser
 
     try:
-        bodies = _Reader(EntryFolder(Path(), NO_ROOM)).read(BytesParser().parsebytes(content))
+        bodies = _MessageReader(EntryFolder(Path(), NO_ROOM)).read(BytesParser().parsebytes(content))
     except RecursionError as error:
-        raise _too_deep() from error
+        raise _build_depth_error() from error
     for body in bodies:
         if body.is_html:
             write_html(writer, body.text, whole=True)
         else:
-            writer.paragraph(body.text)
+            writer.write_paragraph(body.text)
 
 
 def unpack_mbox(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
@@ -103,36 +107,36 @@ def unpack_mbox(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDo
         keys = messages.keys()
         for number, key in enumerate(keys, start=1):
             content = messages.get_bytes(key)
-            entries.add(f"{number:05} {_subject_in(content)}.eml", [content], declared=EML)
+            entries.add(f"{number:05} {_read_subject(content)}.eml", [content], declared=EML_MEDIA_TYPE)
     if not entries.found:
         problem = entries.outcomes[0].problem if entries.outcomes else "it has none"
         raise DamagedDocumentError(f"No message can be taken out of the mailbox: {problem}.")
-    writer.paragraph(f"A mailbox of {len(keys):,} {'message' if len(keys) == 1 else 'messages'}.")
+    writer.write_paragraph(f"A mailbox of {len(keys):,} {'message' if len(keys) == 1 else 'messages'}.")
     return entries.finish(writer, MBOX_PARSER)
 
 
-def picture_filter(*, is_shown: bool) -> Callable[[Path, str], str]:
+def build_picture_filter(*, is_shown: bool) -> Callable[[Path, str], str]:
     """Return what says of an attachment that it is a picture with nothing to read, and nothing of any other."""
 
-    def said(path: Path, media_type: str) -> str:
-        from ingest.parsing.ocr.pictures import nothing_to_read  # only here: importing this module loads no parser
+    def explain_unwanted(path: Path, media_type: str) -> str:
+        from ingest.parsing.ocr.pictures import explain_no_text  # only here: importing this module loads no parser
 
         # guard: mail-picture-without-text
-        return nothing_to_read(path, is_shown=is_shown) if media_type in IMAGE_TYPES else ""
+        return explain_no_text(path, is_shown=is_shown) if media_type in IMAGE_TYPES else ""
 
-    return said
+    return explain_unwanted
 
 
-def header(message: Part, name: str) -> str:
+def get_header(message: Part, name: str) -> str:
     """Return a header decoded and on one line; a damaged one as it stands, and an empty text for none."""
-    return header_line(
+    return decode_header_line(
         name, str(next((value for key, value in message.raw_items() if key.lower() == name.lower()), ""))
     )
 
 
-def header_line(name: str, value: str) -> str:
+def decode_header_line(name: str, value: str) -> str:
     """Return the value of a header as `header` does."""
-    raw = decode(value[:_HEADER_CHARS].encode("utf-8", "surrogateescape"))
+    raw = decode(value[:_MAX_HEADER_CHARS].encode("utf-8", "surrogateescape"))
     line = " ".join(raw.split())
     with suppress(Exception):  # the standard library's parser of headers raises many things
         line = " ".join(str(policy.default.header_factory(name, line)).split())
@@ -147,7 +151,7 @@ class Body:
     is_html: bool = False
 
 
-class _Reader:
+class _MessageReader:
     """Reads the parts of one message: bodies are joined, attachments become entries."""
 
     def __init__(self, entries: EntryFolder) -> None:
@@ -158,56 +162,56 @@ class _Reader:
     def read(self, part: Part, depth: int = 0) -> list[Body]:
         """Return the bodies in a part, in their order."""
         self._parts += 1
-        if self._parts > _MOST_PARTS:
+        if self._parts > _MAX_PARTS:
             raise ParserLimitError(
-                f"The message has more than {_MOST_PARTS:,} parts.", hint="Save what matters of it as files."
+                f"The message has more than {_MAX_PARTS:,} parts.", hint="Save what matters of it as files."
             )
-        if depth > _MOST_DEPTH:
-            raise _too_deep()
+        if depth > _MAX_DEPTH:
+            raise _build_depth_error()
         kind = part.get_content_type()
-        if _is_sealed(part, kind):
-            self._entries.skip(_file_name(part) or "the message's body", "encrypted")
+        if _is_encrypted(part, kind):
+            self._entries.skip(_get_file_name(part) or "the message's body", "encrypted")
             return []
         if part.get_content_maintype() == "multipart" and part.is_multipart():
             children = [each for each in part.get_payload() if isinstance(each, Message)]
             if kind == "multipart/alternative":
-                return self._best(children, depth)
+                return self._choose_alternative(children, depth)
             return [body for each in children for body in self.read(each, depth + 1)]
         if kind in ("text/plain", "text/html") and not _is_attachment(part):
-            return [Body(_text(part), is_html=kind == "text/html")]
-        self._attach(part, kind)
+            return [Body(_decode_text(part), is_html=kind == "text/html")]
+        self._add_attachment(part, kind)
         return []
 
-    def _best(self, children: list[Part], depth: int) -> list[Body]:
+    def _choose_alternative(self, children: list[Part], depth: int) -> list[Body]:
         """Return the alternative that says most; others, such as invitations to meetings, become entries."""
         bodies = [body for each in children for body in self.read(each, depth + 1)]
-        return better_bodies([body for body in bodies if not body.is_html], [body for body in bodies if body.is_html])
+        return choose_bodies([body for body in bodies if not body.is_html], [body for body in bodies if body.is_html])
 
-    def _attach(self, part: Part, kind: str) -> None:
-        content = _content(part)
-        name = _file_name(part)
+    def _add_attachment(self, part: Part, kind: str) -> None:
+        content = _decode_content(part)
+        name = _get_file_name(part)
         if not name:
             self._unnamed += 1
-            inner = part.get_payload(0) if kind == EML and part.is_multipart() else None
-            subject = header(inner, "Subject") if isinstance(inner, Message) else ""
-            suffix = ".eml" if kind == EML else mimetypes.guess_extension(kind) or ""
-            name = f"{_short(subject) or f'attachment {self._unnamed}'}{suffix}"
+            inner = part.get_payload(0) if kind == EML_MEDIA_TYPE and part.is_multipart() else None
+            subject = get_header(inner, "Subject") if isinstance(inner, Message) else ""
+            suffix = ".eml" if kind == EML_MEDIA_TYPE else mimetypes.guess_extension(kind) or ""
+            name = f"{_shorten_subject(subject) or f'attachment {self._unnamed}'}{suffix}"
         if content is None:
             self._entries.skip(name, "its bytes cannot be decoded")
         else:
             is_shown = part.get("Content-ID") is not None or not _is_attachment(part)
-            self._entries.add(name, [content], declared=kind, unwanted=picture_filter(is_shown=is_shown))
+            self._entries.add(name, [content], declared=kind, unwanted=build_picture_filter(is_shown=is_shown))
 
 
-def _is_sealed(part: Part, kind: str) -> bool:
+def _is_encrypted(part: Part, kind: str) -> bool:
     """True for what is encrypted as S/MIME or OpenPGP (RFC 3156) do it."""
     with suppress(Exception):  # as of headers
-        sealed = str(part.get_param("smime-type", "")).lower() in _SEALED
+        sealed = str(part.get_param("smime-type", "")).lower() in _ENCRYPTED_SMIME_TYPES
         return kind == "multipart/encrypted" or (sealed and kind.endswith("pkcs7-mime"))
     return False
 
 
-def _content(part: Part) -> bytes | None:
+def _decode_content(part: Part) -> bytes | None:
     try:
         if part.is_multipart():  # an attached message
             return b"\n".join(each.as_bytes() for each in part.get_payload() if isinstance(each, Message))
@@ -217,8 +221,8 @@ def _content(part: Part) -> bytes | None:
     return content if isinstance(content, bytes) else None
 
 
-def _text(part: Part) -> str:
-    content = _content(part) or b""
+def _decode_text(part: Part) -> str:
+    content = _decode_content(part) or b""
     charset: Any = None
     with suppress(Exception):
         charset = part.get_content_charset()
@@ -229,24 +233,24 @@ def _is_attachment(part: Part) -> bool:
     disposition = ""
     with suppress(Exception):
         disposition = part.get_content_disposition() or ""
-    return disposition == "attachment" or bool(_file_name(part))
+    return disposition == "attachment" or bool(_get_file_name(part))
 
 
-def _file_name(part: Part) -> str:
+def _get_file_name(part: Part) -> str:
     with suppress(Exception):
         name = decode(str(part.get_filename() or "").encode("utf-8", "surrogateescape"))
         return str(make_header(decode_header(name))) if "=?" in name else name
     return ""
 
 
-def better_bodies(plain: list[Body], html: list[Body]) -> list[Body]:
+def choose_bodies(plain: list[Body], html: list[Body]) -> list[Body]:
     """Return the plain bodies, or the HTML ones where the plain ones say less than half as much."""
     if not any(body.text.strip() for body in html):
         return plain
-    return plain if 2 * _words(plain) >= _words(html) else html
+    return plain if 2 * _count_words(plain) >= _count_words(html) else html
 
 
-def _words(bodies: Sequence[Body]) -> int:
+def _count_words(bodies: Sequence[Body]) -> int:
     """Count the words that a reader of these sees."""
     scratch = DocumentWriter()
     for body in bodies:
@@ -258,46 +262,46 @@ def _write_body(writer: DocumentWriter, body: Body) -> None:
     from ingest.parsing.html_blocks import write_html  # only here: importing this module loads no parser
 
     if not body.is_html:
-        writer.paragraph(body.text)
+        writer.write_paragraph(body.text)
         return
     try:
         write_html(writer, body.text, whole=True, deeper=1)
     except ParseError as error:
-        writer.omit(OmissionKind.OTHER, 1, f"the HTML of a body: {error.detail}")
+        writer.record_omission(OmissionKind.OTHER, 1, f"the HTML of a body: {error.detail}")
 
 
 def write_message(writer: DocumentWriter, subject: str, said: dict[str, str], bodies: Sequence[Body]) -> None:
     """Write a message: its subject, who said it to whom, and its bodies."""
-    writer.heading(subject, 1)
-    writer.paragraph("\n".join(f"{name}: {value}" for name, value in said.items() if value.strip()))
+    writer.write_heading(subject, 1)
+    writer.write_paragraph("\n".join(f"{name}: {value}" for name, value in said.items() if value.strip()))
     for body in bodies:
         _write_body(writer, body)
 
 
-def mail_properties(subject: str, said: Mapping[str, str]) -> dict[str, str]:
+def build_mail_properties(subject: str, said: Mapping[str, str]) -> dict[str, str]:
     """Return what the headers of a message say, as properties; one that they do not say is left out."""
-    name, address = _mailbox(said.get("From", ""))
-    moment = _moment(said.get("Date", ""))
+    name, address = _parse_sender(said.get("From", ""))
+    moment = _parse_date(said.get("Date", ""))
     found = {
         MAIL_SENDER: name or address,
         MAIL_SENDER_ADDRESS: address.lower(),
         MAIL_RECIPIENTS: ", ".join(filter(None, (said.get("To"), said.get("Cc")))),
-        MAIL_DATE: written_time(moment) if moment else "",
-        MAIL_DATE_UTC: written_time(moment.astimezone(UTC)) if moment else "",
+        MAIL_DATE: format_time(moment) if moment else "",
+        MAIL_DATE_UTC: format_time(moment.astimezone(UTC)) if moment else "",
         MAIL_SUBJECT: " ".join(subject.split()),
     }
     return {column.name: value for column, value in found.items() if value}
 
 
-def mail_title(properties: Mapping[str, str]) -> str:
+def format_mail_title(properties: Mapping[str, str]) -> str:
     """Name a message so that it differs from the others of its thread: `Re: Tides (Ann Poe, 2026-02-05)`."""
-    sender = properties.get(MAIL_SENDER.name, "")[:_NAME_CHARS].strip()
-    subject = (normalize_title(properties.get(MAIL_SUBJECT.name)) or "")[:_SUBJECT_CHARS].rstrip()
+    sender = properties.get(MAIL_SENDER.name, "")[:_MAX_NAME_CHARS].strip()
+    subject = (normalize_title(properties.get(MAIL_SUBJECT.name)) or "")[:_MAX_SUBJECT_CHARS].rstrip()
     said = ", ".join(filter(None, (sender, properties.get(MAIL_DATE.name, "").partition(" ")[0])))
     return f"{subject} ({said})" if subject and said else subject or said
 
 
-def _mailbox(line: str) -> tuple[str, str]:
+def _parse_sender(line: str) -> tuple[str, str]:
     """Return the name and the address of whom a line of senders begins with, each empty if it is not there."""
     found = _named_address.match(line)
     if found is None:
@@ -305,7 +309,7 @@ def _mailbox(line: str) -> tuple[str, str]:
     return found["name"].strip(" \"'"), found["address"].strip()
 
 
-def _moment(line: str) -> datetime | None:
+def _parse_date(line: str) -> datetime | None:
     """Read the date of a message; one without a zone is taken to be in UTC."""
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         with suppress(Exception):  # as of headers
@@ -316,16 +320,16 @@ def _moment(line: str) -> datetime | None:
     return None
 
 
-def _subject_in(content: bytes) -> str:
+def _read_subject(content: bytes) -> str:
     """Return a short subject of a message, from its headers alone."""
     with suppress(Exception):
-        return _short(header(BytesParser().parsebytes(content, headersonly=True), "Subject"))
+        return _shorten_subject(get_header(BytesParser().parsebytes(content, headersonly=True), "Subject"))
     return "message"
 
 
-def _short(subject: str) -> str:
-    return (normalize_title(subject) or "")[:_NAME_CHARS].replace("/", "-").strip(" .")
+def _shorten_subject(subject: str) -> str:
+    return (normalize_title(subject) or "")[:_MAX_NAME_CHARS].replace("/", "-").strip(" .")
 
 
-def _too_deep() -> ParserLimitError:
+def _build_depth_error() -> ParserLimitError:
     return ParserLimitError("The message is nested more deeply than any is.", hint="Save what matters of it as files.")

@@ -20,17 +20,17 @@ from ingest.parsing.mail import (
     EML_PARSER,
     HEADERS,
     Body,
-    better_bodies,
-    header_line,
-    mail_properties,
-    mail_title,
-    picture_filter,
+    build_mail_properties,
+    build_picture_filter,
+    choose_bodies,
+    decode_header_line,
+    format_mail_title,
     write_message,
 )
 from ingest.parsing.ocr.allowance import RecognitionNeeded
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
-from ingest.storage.tables.types import EML
+from ingest.storage.tables.types import EML_MEDIA_TYPE
 
 if TYPE_CHECKING:
     from oxmsg import Message as OutlookMessage
@@ -55,10 +55,10 @@ def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
     entries, writer = EntryFolder(folder, room), DocumentWriter()
     try:
         message = OutlookMessage.load(str(path))
-        said, subject = _head(message), message.subject or ""
-        bodies = better_bodies([Body(message.body or "")], [Body(message.html_body or "", is_html=True)])
+        said, subject = _read_headers(message), message.subject or ""
+        bodies = choose_bodies([Body(message.body or "")], [Body(message.html_body or "", is_html=True)])
         for number, attachment in enumerate(message.attachments, start=1):
-            _take(attachment, number, entries)
+            _extract_attachment(attachment, number, entries)
     except (MemoryError, ParserLimitError, RecognitionNeeded):
         raise
     except Exception as error:  # the library raises whatever its own code stumbles over
@@ -66,53 +66,55 @@ def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
     write_message(writer, subject, said, bodies)
     if not writer.length:
         raise NoTextError("The message is empty.", hint="Check that it was saved completely, and upload it again.")
-    properties = mail_properties(subject, said)
-    return entries.finish(writer, MSG_PARSER, mail_title(properties), listed_as="Attachments:", properties=properties)
+    properties = build_mail_properties(subject, said)
+    return entries.finish(
+        writer, MSG_PARSER, format_mail_title(properties), listed_as="Attachments:", properties=properties
+    )
 
 
-def _head(message: "OutlookMessage") -> dict[str, str]:
-    said = {name: header_line(name, str(message.message_headers.get(name) or "")) for name in HEADERS}
+def _read_headers(message: "OutlookMessage") -> dict[str, str]:
+    said = {name: decode_header_line(name, str(message.message_headers.get(name) or "")) for name in HEADERS}
     said["From"] = said["From"] or str(message.sender or message.properties.str_prop_value(_SENDER_NAME) or "")
     said["To"] = said["To"] or ", ".join(f"{each.name} <{each.email_address}>" for each in message.recipients)
     said["Date"] = said["Date"] or str(message.sent_date or "")
     return said
 
 
-def _take(attachment: "Attachment", number: int, entries: EntryFolder) -> None:
+def _extract_attachment(attachment: "Attachment", number: int, entries: EntryFolder) -> None:
     name = attachment.file_name or f"attachment {number}"
-    embedded = _embedded(attachment)
+    embedded = _get_embedded_message(attachment)
     if embedded is not None:
         name = " ".join((embedded.subject or name).split()).replace("/", "-")[:80]
-        entries.add(f"{name}.eml", [_as_eml(embedded).as_bytes()], declared=EML)
+        entries.add(f"{name}.eml", [_convert_to_eml(embedded).as_bytes()], declared=EML_MEDIA_TYPE)
         return
     content = attachment.file_bytes if attachment.attached_by_value else None
     if content is None:
         entries.skip(name, "a link to a file, which the message does not hold")
         return
     is_shown = bool(attachment.properties.str_prop_value(_CONTENT_ID))
-    entries.add(name, [content], declared=attachment.mime_type, unwanted=picture_filter(is_shown=is_shown))
+    entries.add(name, [content], declared=attachment.mime_type, unwanted=build_picture_filter(is_shown=is_shown))
 
 
-def _embedded(attachment: "Attachment") -> "OutlookMessage | None":
+def _get_embedded_message(attachment: "Attachment") -> "OutlookMessage | None":
     """Return the message that an attachment is."""
     from oxmsg import Message as OutlookMessage
     from oxmsg.properties import Properties
 
-    class Embedded(OutlookMessage):
+    class EmbeddedMessage(OutlookMessage):
         @property
         def properties(self) -> Properties:
             return Properties(self._storage, properties_header_offset=_EMBEDDED_HEADER)
 
     storage: Any = attachment._storage
-    return next((Embedded(each) for each in storage.storages if each.name == _EMBEDDED), None)
+    return next((EmbeddedMessage(each) for each in storage.storages if each.name == _EMBEDDED), None)
 
 
-def _as_eml(message: "OutlookMessage", depth: int = 0) -> Message:
+def _convert_to_eml(message: "OutlookMessage", depth: int = 0) -> Message:
     """Write a message of Outlook in the usual form. Raises `ParserLimitError`."""
     if depth > _MOST_DEPTH:
         raise ParserLimitError("Messages are attached to each other more deeply than any are.")
     whole = MIMEMultipart("mixed")
-    for name, value in {**_head(message), "Subject": message.subject or ""}.items():
+    for name, value in {**_read_headers(message), "Subject": message.subject or ""}.items():
         if value.strip():
             whole[name] = Header(" ".join(value.split()), "utf-8").encode()
     bodies = MIMEMultipart("alternative")
@@ -120,16 +122,16 @@ def _as_eml(message: "OutlookMessage", depth: int = 0) -> Message:
         if text:
             bodies.attach(MIMEText(text, kind, "utf-8"))
     whole.attach(bodies)
-    for part in _parts(message, depth):
+    for part in _iter_parts(message, depth):
         whole.attach(part)
     return whole
 
 
-def _parts(message: "OutlookMessage", depth: int) -> Iterator[Message]:
+def _iter_parts(message: "OutlookMessage", depth: int) -> Iterator[Message]:
     for attachment in message.attachments:
-        embedded = _embedded(attachment)
+        embedded = _get_embedded_message(attachment)
         if embedded is not None:
-            yield MIMEMessage(_as_eml(embedded, depth + 1))
+            yield MIMEMessage(_convert_to_eml(embedded, depth + 1))
         elif attachment.file_bytes is not None:
             part = MIMEApplication(attachment.file_bytes)
             name = attachment.file_name or "attachment"

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.parsing.ocr.images import IMAGE_TYPES, page_of_image
+from ingest.parsing.ocr.images import IMAGE_TYPES, load_image_page
 from ingest.storage.errors import PageNotFoundError
 
 if TYPE_CHECKING:
@@ -25,15 +25,15 @@ def draw_page(path: Path, media_type: str, number: int, width: int) -> None:
 
     Raises `PageNotFoundError`, and the `ParseError`s.
     """
-    picture = _pdf_page(path, number, width) if media_type == _PDF else page_of_image(path, number)
+    picture = _render_pdf_page(path, number, width) if media_type == _PDF else load_image_page(path, number)
     picture.thumbnail((width, max(1, _MOST_PIXELS // width)))
     picture.save(PAGE_IMAGE_FILE, "PNG")
 
 
-def _pdf_page(path: Path, number: int, width: int) -> "Image":
-    from ingest.parsing.pdf.opening import opened
+def _render_pdf_page(path: Path, number: int, width: int) -> "Image":
+    from ingest.parsing.pdf.opening import open_pdf
 
-    with opened(path) as document:
+    with open_pdf(path) as document:
         if not 1 <= number <= len(document):
             raise PageNotFoundError(f"The document has no page {number}: it has {len(document)}.")
         page = document[number - 1]

@@ -10,7 +10,7 @@ from ingest.parsing.types import DEFAULT_LIMITS
 _most = DEFAULT_LIMITS.pages
 
 
-def limit_pages(most: int) -> None:
+def set_page_limit(most: int) -> None:
     """Set the limit for the documents that this process parses."""
     global _most
     _most = most

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from ingest.parsing.tables import MAX_COLUMNS, FoundTable, TableRow, unique_names
+from ingest.parsing.tables import MAX_COLUMNS, FoundTable, TableRow, build_unique_names
 
 _pipe = re.compile(r"(?<!\\)\|")
 _rule = re.compile(r":?-+:?")
@@ -12,15 +12,15 @@ _fence = re.compile(r" {0,3}(?P<mark>`{3,}|~{3,})")
 _other_block = re.compile(r" {0,3}(?:#{1,6}[ \t]|>|`{3}|~{3})")
 
 
-def pipe_tables(text: str) -> list[FoundTable]:
+def find_pipe_tables(text: str) -> list[FoundTable]:
     """Tables of GitHub's Markdown: a heading row, a row of as many dashes, and rows to the next blank line."""
-    return list(_tables(text)) if "|" in text else []
+    return list(_iter_tables(text)) if "|" in text else []
 
 
-def _tables(text: str) -> Iterator[FoundTable]:
+def _iter_tables(text: str) -> Iterator[FoundTable]:
     heading = fence = ""
     before: tuple[int, int] | None = None
-    lines = _lines(text)
+    lines = _iter_lines(text)
     for start, end in lines:
         line = text[start:end]
         if fence:
@@ -32,17 +32,17 @@ def _tables(text: str) -> Iterator[FoundTable]:
             continue
         if titled := _heading.match(line):
             heading = titled["title"]
-        width = _rule_width(line) if before else 0
-        if before and width and len(names := _pipe_cells(text[slice(*before)])) == width:
-            spans = _row_spans(text, lines)
+        width = _count_rule_columns(line) if before else 0
+        if before and width and len(names := _split_cells(text[slice(*before)])) == width:
+            spans = _read_row_spans(text, lines)
             if spans:
-                yield _pipe_table(text, heading, names, before[0], spans)
+                yield _build_table(text, heading, names, before[0], spans)
             before = None
         else:
             before = (start, end) if line.strip() else None
 
 
-def _row_spans(text: str, lines: Iterator[tuple[int, int]]) -> list[tuple[int, int]]:
+def _read_row_spans(text: str, lines: Iterator[tuple[int, int]]) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
     for start, end in lines:
         line = text[start:end]
@@ -52,28 +52,28 @@ def _row_spans(text: str, lines: Iterator[tuple[int, int]]) -> list[tuple[int, i
     return spans
 
 
-def _pipe_table(text: str, name: str, names: list[str], start: int, spans: list[tuple[int, int]]) -> FoundTable:
+def _build_table(text: str, name: str, names: list[str], start: int, spans: list[tuple[int, int]]) -> FoundTable:
     width = min(len(names), MAX_COLUMNS)
 
-    def rows() -> Iterator[TableRow]:
+    def iter_rows() -> Iterator[TableRow]:
         for begin, end in spans:
-            cells = _pipe_cells(text[begin:end])
+            cells = _split_cells(text[begin:end])
             if any(cells):
                 yield TableRow(begin, end, (cells + [""] * (width - len(cells)))[:width])
 
     header_end = text.rindex("\n", start, spans[0][0])
-    return FoundTable(name, unique_names(names, width), start, spans[-1][1], header_end, rows)
+    return FoundTable(name, build_unique_names(names, width), start, spans[-1][1], header_end, iter_rows)
 
 
-def _rule_width(line: str) -> int:
+def _count_rule_columns(line: str) -> int:
     """Return how many columns a row of dashes rules; 0 for any other line."""
     if "-" not in line or "|" not in line or set(line) - set("|-: \t"):
         return 0
-    cells = _pipe_cells(line)
+    cells = _split_cells(line)
     return len(cells) if all(_rule.fullmatch(cell) for cell in cells) else 0
 
 
-def _pipe_cells(line: str) -> list[str]:
+def _split_cells(line: str) -> list[str]:
     cells = _pipe.split(line.strip())
     if len(cells) > 1 and not cells[0].strip():
         del cells[0]
@@ -82,7 +82,7 @@ def _pipe_cells(line: str) -> list[str]:
     return [cell.strip().replace("\\|", "|") for cell in cells]
 
 
-def _lines(text: str) -> Iterator[tuple[int, int]]:
+def _iter_lines(text: str) -> Iterator[tuple[int, int]]:
     at = 0
     while at < len(text):
         end = text.find("\n", at)

@@ -5,26 +5,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ingest.parsing.archives import ZIP_PARSER, unpack_zip
-from ingest.parsing.code import LANGUAGES, code_fingerprint, code_parser
+from ingest.parsing.code import LANGUAGES, build_code_parser, get_code_fingerprint
 from ingest.parsing.containers import DOCX, EPUB, MBOX, ODP, ODS, ODT, OFFICE_ENCRYPTED, PPTX, XLS, XLSB, XLSX, ZIP
-from ingest.parsing.delimited import DELIMITED_PARSER, delimited_table, parse_delimited
+from ingest.parsing.delimited import DELIMITED_PARSER, find_delimited_tables, parse_delimited
 from ingest.parsing.epub import EPUB_PARSER, parse_epub
 from ingest.parsing.errors import UnsupportedTypeError
 from ingest.parsing.html import HTML_PARSER, parse_html
 from ingest.parsing.json_documents import JSON_PARSER, parse_json
 from ingest.parsing.mail import EML_PARSER, MBOX_PARSER, unpack_eml, unpack_mbox
-from ingest.parsing.ocr import IMAGE_PARSER, IMAGE_TYPES, parse_image, parse_pdf_with_scans, pdf_fingerprint
+from ingest.parsing.ocr import IMAGE_PARSER, IMAGE_TYPES, get_pdf_fingerprint, parse_image, parse_pdf_with_scans
 from ingest.parsing.office import parse_docx, parse_encrypted, parse_odp, parse_odt, parse_pptx
 from ingest.parsing.office.fingerprints import DOCX_PARSER, ENCRYPTED_OFFICE_PARSER, ODP_PARSER, ODT_PARSER, PPTX_PARSER
 from ingest.parsing.outlook import MSG_PARSER, unpack_msg
-from ingest.parsing.pipe_tables import pipe_tables
+from ingest.parsing.pipe_tables import find_pipe_tables
 from ingest.parsing.rtf import RTF_PARSER, parse_rtf
 from ingest.parsing.sheets import parse_workbook
 from ingest.parsing.sheets.values import WORKBOOK_PARSER
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.text import MARKDOWN_PARSER, TEXT_PARSER, parse_markdown, parse_text
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
-from ingest.storage.tables.types import EML, MSG
+from ingest.storage.tables.types import EML_MEDIA_TYPE, MSG_MEDIA_TYPE
 
 ParserFunction = Callable[[Path], ParsedDocument]
 # Of containers: takes the file, the folder for its entries, and the room for them.
@@ -32,12 +32,12 @@ UnpackerFunction = Callable[[Path, Path, EntryRoom], ParsedDocument]
 TableFinder = Callable[[str], Sequence[FoundTable]]
 
 
-def _tables_in_text(text: str) -> list[FoundTable]:
+def _find_tables_in_text(text: str) -> list[FoundTable]:
     """As far as the content leaves no doubt, whatever the file is called."""
-    return pipe_tables(text) or delimited_table(text)
+    return find_pipe_tables(text) or find_delimited_tables(text)
 
 
-def _no_tables(text: str) -> list[FoundTable]:
+def _find_no_tables(text: str) -> list[FoundTable]:
     return []
 
 
@@ -51,35 +51,35 @@ class Format:
 
     parse: ParserFunction | None
     fingerprint: str
-    find_tables: TableFinder = _no_tables
+    find_tables: TableFinder = _find_no_tables
     unpack: UnpackerFunction | None = None
 
 
 FORMATS: dict[str, Format] = {
-    "text/plain": Format(parse_text, TEXT_PARSER, _tables_in_text),
+    "text/plain": Format(parse_text, TEXT_PARSER, _find_tables_in_text),
     "application/json": Format(parse_json, JSON_PARSER),
     "text/csv": Format(parse_delimited, DELIMITED_PARSER),
-    "text/markdown": Format(parse_markdown, MARKDOWN_PARSER, pipe_tables),
-    "text/html": Format(parse_html, HTML_PARSER, pipe_tables),
-    DOCX: Format(parse_docx, DOCX_PARSER, pipe_tables),
-    PPTX: Format(parse_pptx, PPTX_PARSER, pipe_tables),
-    "application/rtf": Format(parse_rtf, RTF_PARSER, pipe_tables),
-    EPUB: Format(parse_epub, EPUB_PARSER, pipe_tables),
-    ODT: Format(parse_odt, ODT_PARSER, pipe_tables),
-    ODP: Format(parse_odp, ODP_PARSER, pipe_tables),
-    **dict.fromkeys((XLSX, XLSB, XLS, ODS), Format(parse_workbook, WORKBOOK_PARSER, pipe_tables)),
+    "text/markdown": Format(parse_markdown, MARKDOWN_PARSER, find_pipe_tables),
+    "text/html": Format(parse_html, HTML_PARSER, find_pipe_tables),
+    DOCX: Format(parse_docx, DOCX_PARSER, find_pipe_tables),
+    PPTX: Format(parse_pptx, PPTX_PARSER, find_pipe_tables),
+    "application/rtf": Format(parse_rtf, RTF_PARSER, find_pipe_tables),
+    EPUB: Format(parse_epub, EPUB_PARSER, find_pipe_tables),
+    ODT: Format(parse_odt, ODT_PARSER, find_pipe_tables),
+    ODP: Format(parse_odp, ODP_PARSER, find_pipe_tables),
+    **dict.fromkeys((XLSX, XLSB, XLS, ODS), Format(parse_workbook, WORKBOOK_PARSER, find_pipe_tables)),
     OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER),
-    "application/pdf": Format(parse_pdf_with_scans, pdf_fingerprint(), pipe_tables),
-    **{kind: Format(parse_image, IMAGE_PARSER, pipe_tables) for kind in IMAGE_TYPES},
-    **{kind: Format(code_parser(kind), code_fingerprint(kind)) for kind in LANGUAGES},
+    "application/pdf": Format(parse_pdf_with_scans, get_pdf_fingerprint(), find_pipe_tables),
+    **{kind: Format(parse_image, IMAGE_PARSER, find_pipe_tables) for kind in IMAGE_TYPES},
+    **{kind: Format(build_code_parser(kind), get_code_fingerprint(kind)) for kind in LANGUAGES},
     ZIP: Format(None, ZIP_PARSER, unpack=unpack_zip),
-    EML: Format(None, EML_PARSER, pipe_tables, unpack_eml),
+    EML_MEDIA_TYPE: Format(None, EML_PARSER, find_pipe_tables, unpack_eml),
     MBOX: Format(None, MBOX_PARSER, unpack=unpack_mbox),
-    MSG: Format(None, MSG_PARSER, pipe_tables, unpack_msg),
+    MSG_MEDIA_TYPE: Format(None, MSG_PARSER, find_pipe_tables, unpack_msg),
 }
 
 
-def parser_for(media_type: str, room: EntryRoom = NO_ROOM) -> ParserFunction:
+def get_parser(media_type: str, room: EntryRoom = NO_ROOM) -> ParserFunction:
     """Look up the parser of a media type; that of a container takes entries into the current folder, within `room`.
 
     Raises `UnsupportedTypeError`.
@@ -99,7 +99,7 @@ def is_container(media_type: str) -> bool:
     return media_type in FORMATS and FORMATS[media_type].unpack is not None
 
 
-def tables_of(document: ParsedDocument, media_type: str) -> Sequence[FoundTable]:
+def find_document_tables(document: ParsedDocument, media_type: str) -> Sequence[FoundTable]:
     """Return the record tables of a document whose parser read that type; each has its caption as its name."""
     if document.found or media_type not in FORMATS:
         return document.found

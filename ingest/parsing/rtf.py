@@ -28,7 +28,7 @@ _style_name = re.compile(r"(?:^|[{}]|\\[a-z]+-?\d* )(?P<name>[^\\{}]*)$", re.IGN
 _heading_name = re.compile(r"heading ([1-9])", re.IGNORECASE)
 _number = re.compile(r"[(\[]?[\w.]*(?:\d[.)\]:]?|[\w][.)\]:])")
 # Groups that striprtf leaves out.
-_COUNTED: dict[str, tuple[OmissionKind, int, str]] = {
+_OMITTED_GROUPS: dict[str, tuple[OmissionKind, int, str]] = {
     "annotation": (OmissionKind.OTHER, 1, "comments"),
     "moMath": (OmissionKind.FORMULA, 1, ""),
     **dict.fromkeys(
@@ -36,8 +36,8 @@ _COUNTED: dict[str, tuple[OmissionKind, int, str]] = {
         (OmissionKind.OTHER, 1, "headers and footers"),
     ),
 }
-_DEEPEST = 1_000
-_STYLESHEET = 500_000  # characters
+_MAX_DEPTH = 1_000
+_MAX_STYLESHEET_CHARS = 500_000  # characters
 
 # Marks: a heading's level and a list's depth are added to their first code points.
 _HEADING, _DEPTH = 0xE000, 0xE010
@@ -47,7 +47,7 @@ _UNSEEN, _SEEN = "\ue024", "\ue025"
 _TABLE, _CELL, _ROW = "\ue026", "\ue027", "\ue028"
 # A row that is laid out as the one above needs no `trowd`: its paragraphs alone say that they are in a table.
 _TABLE_MARKS = {"trowd": _TABLE, "intbl": _TABLE, "cell": _CELL, "row": _ROW}
-_OURS = re.compile("[\ue000-\ue02f]")
+_ANY_MARK = re.compile("[\ue000-\ue02f]")
 _unseen = re.compile(f"{_UNSEEN}(?P<text>[^{_SEEN}]*){_SEEN}?")
 _note = re.compile(f"{_NOTE}(?P<text>[^{_NOTE}{_NOTE_END}]*){_NOTE_END}")
 _item = re.compile(f"{_ITEM}(?P<mark>[^{_ITEM_END}]*){_ITEM_END}")
@@ -71,20 +71,20 @@ def parse_rtf(path: Path) -> ParsedDocument:
 def write_rtf(writer: DocumentWriter, content: bytes) -> str | None:
     """Write a document and return its title. Raises `DamagedDocumentError` and `ParserLimitError`."""
     stated = _code_page.search(content[:4096].decode("ascii", "replace"))
-    source = content.decode(_codec(stated[1] if stated else "1252"), "replace")
-    text = _read(_Marking(_boxes_last(source), writer).marked())
-    _write(_without_unseen(text, writer), writer)
-    return _title(source, stated[0] if stated else "")
+    source = content.decode(_get_codec(stated[1] if stated else "1252"), "replace")
+    text = _convert_to_text(_SourceMarker(_move_boxes_to_end(source), writer).mark_source())
+    _write_text(_remove_hidden(text, writer), writer)
+    return _extract_title(source, stated[0] if stated else "")
 
 
-def _codec(page: str) -> str:
+def _get_codec(page: str) -> str:
     try:
         return codecs.lookup(f"cp{page}").name
     except LookupError:
         return "cp1252"
 
 
-def _read(source: str) -> str:
+def _convert_to_text(source: str) -> str:
     from striprtf.striprtf import rtf_to_text  # only here: importing this module loads no parser
 
     try:
@@ -102,7 +102,7 @@ class _Group:
 
 
 @dataclass
-class _Marking:
+class _SourceMarker:
     """Copies a source, puts marks into it, and leaves out pictures and objects."""
 
     source: str
@@ -110,86 +110,86 @@ class _Marking:
     _parts: list[str] = field(default_factory=list)
     _groups: list[_Group] = field(default_factory=list)
 
-    def marked(self) -> str:
+    def mark_source(self) -> str:
         """Return the source with marks. Raises `DamagedDocumentError` for one that ends inside of a group."""
-        levels = _heading_styles(self.source)
+        levels = _parse_heading_styles(self.source)
         copied = at = 0
         while (found := _token.search(self.source, at)) is not None:
             at = found.end()
             word = found["word"]
             if found[0] == "{":
                 self._groups.append(_Group())
-                if len(self._groups) > _DEEPEST:
+                if len(self._groups) > _MAX_DEPTH:
                     raise DamagedDocumentError("The RTF is nested more deeply than any document is.")
             elif found[0] == "}":
-                self._parts += self.source[copied : found.start()], self._ended()
+                self._parts += self.source[copied : found.start()], self._close_group()
                 copied = found.start()
                 if not self._groups:
                     return "".join((*self._parts, self.source[copied:at]))
             elif word in (_PICTURE, _OBJECT, "bin"):
                 self._parts.append(self.source[copied : found.start()])
-                copied = at = self._skipped(word, found)
+                copied = at = self._find_skip_end(word, found)
             elif word is not None:
-                mark = self._mark(word, found["number"], levels)
+                mark = self._build_mark(word, found["number"], levels)
                 if mark is not None:
                     before, kept = mark
                     self._parts += self.source[copied : found.start()], before, found[0] if kept else ""
                     copied = at
         raise DamagedDocumentError("The RTF is cut off: a group of it does not end.", hint="Upload the complete file.")
 
-    def _ended(self) -> str:
+    def _close_group(self) -> str:
         if not self._groups:
             return ""
         group = self._groups.pop()
-        return (_written(_SEEN) if group.is_hidden else "") + group.ends_with
+        return (_encode_marks(_SEEN) if group.is_hidden else "") + group.ends_with
 
-    def _mark(self, word: str, number: str | None, levels: dict[str, int]) -> tuple[str, bool] | None:
+    def _build_mark(self, word: str, number: str | None, levels: dict[str, int]) -> tuple[str, bool] | None:
         """Return the mark for a control word, and whether the word stays; None for a word without one."""
         if word == "outlinelevel" and number is not None and 0 <= int(number) < 9:
-            return _written(chr(_HEADING + int(number) + 1)), True
+            return _encode_marks(chr(_HEADING + int(number) + 1)), True
         if word == "s" and number in levels:
-            return _written(chr(_HEADING + levels[number])), True
+            return _encode_marks(chr(_HEADING + levels[number])), True
         if word == "ilvl" and number is not None and 0 <= int(number) < 9:
-            return _written(chr(_DEPTH + int(number))), True
+            return _encode_marks(chr(_DEPTH + int(number))), True
         if word == "footnote":
-            self._end_with(_written(_NOTE_END))
-            return _written(_NOTE), False
-        if word in _COUNTED:
-            self.writer.omit(*_COUNTED[word])
+            self._end_group_with(_encode_marks(_NOTE_END))
+            return _encode_marks(_NOTE), False
+        if word in _OMITTED_GROUPS:
+            self.writer.record_omission(*_OMITTED_GROUPS[word])
         if word == "listtext":
-            self._end_with(_written(_ITEM_END))
-            return _written(_ITEM), True
+            self._end_group_with(_encode_marks(_ITEM_END))
+            return _encode_marks(_ITEM), True
         if word in _TABLE_MARKS:
-            return _written(_TABLE_MARKS[word]), False
+            return _encode_marks(_TABLE_MARKS[word]), False
         if word in ("v", "deleted") and number != "0":
-            return self._hidden()
+            return self._hide_group()
         if word in ("v", "deleted", "plain") and self._groups and self._groups[-1].is_hidden:
             self._groups[-1].is_hidden = False
-            return _written(_SEEN), True
+            return _encode_marks(_SEEN), True
         return None
 
-    def _hidden(self) -> tuple[str, bool] | None:
+    def _hide_group(self) -> tuple[str, bool] | None:
         if not self._groups or any(group.is_hidden for group in self._groups):
             return None
         self._groups[-1].is_hidden = True
-        return _written(_UNSEEN), True
+        return _encode_marks(_UNSEEN), True
 
-    def _end_with(self, mark: str) -> None:
+    def _end_group_with(self, mark: str) -> None:
         if self._groups:
             self._groups[-1].ends_with = mark
 
-    def _skipped(self, word: str, found: re.Match[str]) -> int:
+    def _find_skip_end(self, word: str, found: re.Match[str]) -> int:
         """Return where the bytes of a `bin` end, or the brace that ends the group of a picture or an object."""
         if word == "bin":
             return found.end() + max(0, int(found["number"] or 0))
         is_shown = word == _OBJECT or "nonshppict" not in self.source[max(0, found.start() - 16) : found.start()]
         if is_shown:  # Word writes each picture a second time for old readers
-            self.writer.omit(OmissionKind.IMAGE if word == _PICTURE else OmissionKind.EMBEDDED_OBJECT)
-        end = _group_end(self.source, found.end())
+            self.writer.record_omission(OmissionKind.IMAGE if word == _PICTURE else OmissionKind.EMBEDDED_OBJECT)
+        end = _find_group_end(self.source, found.end())
         return end - 1 if end else len(self.source)
 
 
-def _group_end(source: str, at: int) -> int:
+def _find_group_end(source: str, at: int) -> int:
     """Return where the group ends that is open at this place, behind its brace; 0 for one that does not end."""
     depth = 1
     while (found := _token.search(source, at)) is not None:
@@ -202,13 +202,13 @@ def _group_end(source: str, at: int) -> int:
     return 0
 
 
-def _boxes_last(source: str) -> str:
+def _move_boxes_to_end(source: str) -> str:
     """Move the text of drawn boxes, which striprtf leaves out, to the end of the document."""
     kept: list[str] = []
     boxes: list[str] = []
     at = 0
     for found in _box.finditer(source):
-        end = _group_end(source, found.end())
+        end = _find_group_end(source, found.end())
         if found.start() >= at and end:
             kept.append(source[at : found.start()])
             boxes.append(f"\\par\\pard {source[found.end() : end - 1]}")
@@ -219,13 +219,13 @@ def _boxes_last(source: str) -> str:
     return "".join((body, *boxes, brace, rest))
 
 
-def _heading_styles(source: str) -> dict[str, int]:
+def _parse_heading_styles(source: str) -> dict[str, int]:
     """Return the levels of the styles that are headings, by their numbers."""
     start = source.find("{\\stylesheet")
     if start < 0:
         return {}
     levels: dict[str, int] = {}
-    for style in _style.finditer(source, start, start + _STYLESHEET):
+    for style in _style.finditer(source, start, start + _MAX_STYLESHEET_CHARS):
         outline, named = _outline.search(style["about"]), _style_name.search(style["about"])
         name = named["name"].strip() if named else ""
         heading = _heading_name.fullmatch(name)
@@ -238,49 +238,49 @@ def _heading_styles(source: str) -> dict[str, int]:
     return levels
 
 
-def _written(mark: str) -> str:
+def _encode_marks(mark: str) -> str:
     """Write marks in RTF's own way, so that every encoding has them; the group bounds the control word."""
     return "".join(f"{{\\uc0\\u{ord(each) - 0x10000} }}" for each in mark)
 
 
-def _without_unseen(text: str, writer: DocumentWriter) -> str:
-    def counted(found: re.Match[str]) -> str:
-        if _OURS.sub("", found["text"]).strip():
-            writer.omit(OmissionKind.HIDDEN, detail="hidden or deleted text")
+def _remove_hidden(text: str, writer: DocumentWriter) -> str:
+    def record_hidden(found: re.Match[str]) -> str:
+        if _ANY_MARK.sub("", found["text"]).strip():
+            writer.record_omission(OmissionKind.HIDDEN, detail="hidden or deleted text")
         return ""
 
-    return _unseen.sub(counted, text)
+    return _unseen.sub(record_hidden, text)
 
 
-def _write(text: str, writer: DocumentWriter) -> None:
+def _write_text(text: str, writer: DocumentWriter) -> None:
     notes: list[str] = []
 
-    def noted(found: re.Match[str]) -> str:
-        notes.append(" ".join(_OURS.sub(" ", found["text"]).split()))
+    def collect_note(found: re.Match[str]) -> str:
+        notes.append(" ".join(_ANY_MARK.sub(" ", found["text"]).split()))
         return f"[^{len(notes)}]"
 
-    text = _note.sub(noted, text)
+    text = _note.sub(collect_note, text)
     rows: list[list[GridCell]] = []
     for chunk in re.split(f"(?<={_ROW})", text):
         before, has_row, cells = chunk.partition(_TABLE)
         if not chunk.endswith(_ROW):
-            before, has_row = _OURS_OF_TABLES.sub(" ", chunk), ""
-        if _plain(_item.sub("", before)) or not has_row:
+            before, has_row = _ANY_TABLE_MARK.sub(" ", chunk), ""
+        if _strip_marks(_item.sub("", before)) or not has_row:
             _write_rows(rows, writer)
             _write_paragraphs(before, writer)
         if has_row:
-            rows.append([GridCell(_plain(cell)) for cell in cells.split(_CELL)[:-1]])
+            rows.append([GridCell(_strip_marks(cell)) for cell in cells.split(_CELL)[:-1]])
     _write_rows(rows, writer)
     for number, note in enumerate(notes, start=1):
-        writer.paragraph(f"[^{number}]: {note}")
+        writer.write_paragraph(f"[^{number}]: {note}")
 
 
-_OURS_OF_TABLES = re.compile(f"[{_TABLE}{_CELL}{_ROW}]")
+_ANY_TABLE_MARK = re.compile(f"[{_TABLE}{_CELL}{_ROW}]")
 
 
 def _write_rows(rows: list[list[GridCell]], writer: DocumentWriter) -> None:
     if len(rows) == 1 and len(rows[0]) == 1:  # a frame around text
-        writer.paragraph(rows[0][0].text)
+        writer.write_paragraph(rows[0][0].text)
     elif rows:
         write_grid(writer, rows)
     rows.clear()
@@ -289,26 +289,26 @@ def _write_rows(rows: list[list[GridCell]], writer: DocumentWriter) -> None:
 def _write_paragraphs(text: str, writer: DocumentWriter) -> None:
     for paragraph in text.split("\n"):
         level, item = _levels.search(paragraph), _item.search(paragraph)
-        words = _plain(_item.sub("", paragraph))
+        words = _strip_marks(_item.sub("", paragraph))
         if level is not None:
-            number = _mark_of(item) if item is not None else "-"
-            writer.heading(words if number == "-" or not words else f"{number} {words}", ord(level[0]) - _HEADING)
+            number = _get_item_mark(item) if item is not None else "-"
+            writer.write_heading(words if number == "-" or not words else f"{number} {words}", ord(level[0]) - _HEADING)
         elif item is not None:
             depth = _depths.search(paragraph)
-            writer.item(words, mark=_mark_of(item), depth=ord(depth[0]) - _DEPTH if depth else 0)
+            writer.write_item(words, mark=_get_item_mark(item), depth=ord(depth[0]) - _DEPTH if depth else 0)
         else:
-            writer.paragraph(_OURS.sub("", paragraph).strip())
+            writer.write_paragraph(_ANY_MARK.sub("", paragraph).strip())
 
 
-def _mark_of(item: re.Match[str]) -> str:
-    mark = _plain(item["mark"])
+def _get_item_mark(item: re.Match[str]) -> str:
+    mark = _strip_marks(item["mark"])
     return mark if _number.fullmatch(mark) else "-"
 
 
-def _plain(text: str) -> str:
-    return " ".join(_OURS.sub("", text).split())
+def _strip_marks(text: str) -> str:
+    return " ".join(_ANY_MARK.sub("", text).split())
 
 
-def _title(source: str, code_page: str) -> str | None:
+def _extract_title(source: str, code_page: str) -> str | None:
     found = re.search(r"\{\\title (?P<title>(?:[^{}]|\{[^{}]*\}){0,2000})\}", source[:200_000])
-    return _read(f"{{\\rtf1\\ansi{code_page} {found['title']}}}").strip() or None if found else None
+    return _convert_to_text(f"{{\\rtf1\\ansi{code_page} {found['title']}}}").strip() or None if found else None

@@ -7,10 +7,20 @@ from typing import BinaryIO
 import filetype
 
 from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text
-from ingest.parsing.containers import DOC, MBOX, OLE, OLE_MARK, PPT, ZIP, ZIP_MARK, ZIPPED_DOCUMENT, container_type
+from ingest.parsing.containers import (
+    DOC,
+    MBOX,
+    OLE,
+    OLE_SIGNATURE,
+    PPT,
+    ZIP,
+    ZIP_SIGNATURE,
+    ZIPPED_DOCUMENT,
+    detect_container_type,
+)
 from ingest.parsing.errors import UnsupportedTypeError
-from ingest.parsing.ocr import IMAGE_TYPES, INSTALL, is_installed
-from ingest.storage.tables.types import EML
+from ingest.parsing.ocr import IMAGE_TYPES, INSTALL_HINT, is_installed
+from ingest.storage.tables.types import EML_MEDIA_TYPE
 
 PDF = "application/pdf"
 HTML = "text/html"
@@ -35,9 +45,9 @@ CODE = frozenset(
     }
 )
 
-_PDF_MARK = b"%PDF-"
-_RTF_MARK = b"{\\rtf"
-_PDF_MARK_WITHIN = 1024  # readers accept this much before it (ISO 32000-1, annex H.3)
+_PDF_SIGNATURE = b"%PDF-"
+_RTF_SIGNATURE = b"{\\rtf"
+_PDF_SIGNATURE_WITHIN = 1024  # readers accept this much before it (ISO 32000-1, annex H.3)
 _SUFFIXES = {
     **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd"), MARKDOWN),
     **dict.fromkeys((".html", ".htm", ".xhtml"), HTML),
@@ -49,10 +59,10 @@ _SUFFIXES = {
     **dict.fromkeys((".ts", ".mts", ".cts"), "text/typescript"),
     **{".tsx": "text/tsx", ".go": "text/x-go", ".rs": "text/x-rust", ".java": "text/x-java", ".c": "text/x-c"},
     **dict.fromkeys((".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx"), "text/x-c++"),
-    **dict.fromkeys((".eml", ".mht", ".mhtml"), EML),
+    **dict.fromkeys((".eml", ".mht", ".mhtml"), EML_MEDIA_TYPE),
     ".mbox": MBOX,
 }
-_DECLARED = {
+_DECLARED_TYPES = {
     **{"application/xhtml+xml": HTML, "text/x-markdown": MARKDOWN, "text/tab-separated-values": DELIMITED},
     **dict.fromkeys(("application/x-ndjson", "application/jsonl", "application/geo+json"), JSON),
 }
@@ -72,18 +82,18 @@ _mailbox = re.compile(
 _parts = re.compile(r"^content-type:\s*multipart/", re.MULTILINE | re.IGNORECASE)
 _field_name = re.compile(r"^([!-9;-~]{1,76}):", re.MULTILINE)
 # Text to a computer, but not to a reader.
-_WRITTEN_FORMATS = ((_RTF_MARK, "an RTF file"), (b"%!PS", "a PostScript file"))
+_TEXT_FORMATS = ((_RTF_SIGNATURE, "an RTF file"), (b"%!PS", "a PostScript file"))
 _KINDS = {"image": "image", "audio": "recording", "video": "video"}
 _ARCHIVES = frozenset({"zip", "tar", "rar", "gz", "bz2", "7z", "xz", "lz", "lzo", "lz4", "zst", "br", "Z", "cab", "ar"})
-_SPOKEN_WITH_A_VOWEL = "AEFHILMNORSX8"
-_SAVE_AS = "Open it in its own program or in LibreOffice, save it as {}, and upload that."
-_UNPACK = "Unpack it, and upload the files in it or a ZIP archive of them."
+_VOWEL_SOUND_LETTERS = "AEFHILMNORSX8"
+_SAVE_AS_HINT = "Open it in its own program or in LibreOffice, save it as {}, and upload that."
+_UNPACK_HINT = "Unpack it, and upload the files in it or a ZIP archive of them."
 # Containers that no parser reads: what they are, and what to do.
 _UNREAD = {
-    OLE: ("an OLE file of a kind that Leadline does not know", _SAVE_AS.format("PDF")),
-    ZIPPED_DOCUMENT: ("a zipped document of a kind that Leadline does not know", _SAVE_AS.format("PDF")),
-    DOC: ("an old Word document (.doc)", _SAVE_AS.format("Word document (.docx)")),
-    PPT: ("an old PowerPoint presentation (.ppt)", _SAVE_AS.format("PowerPoint presentation (.pptx)")),
+    OLE: ("an OLE file of a kind that Leadline does not know", _SAVE_AS_HINT.format("PDF")),
+    ZIPPED_DOCUMENT: ("a zipped document of a kind that Leadline does not know", _SAVE_AS_HINT.format("PDF")),
+    DOC: ("an old Word document (.doc)", _SAVE_AS_HINT.format("Word document (.docx)")),
+    PPT: ("an old PowerPoint presentation (.ppt)", _SAVE_AS_HINT.format("PowerPoint presentation (.pptx)")),
 }
 
 
@@ -96,7 +106,7 @@ def sniff_file(file: BinaryIO, name: str, declared: str | None) -> str:
 
 def sniff_container(file: BinaryIO) -> str:
     """Return the media type of what a zip or an OLE file holds. Raises as `sniff`."""
-    kind = container_type(file) or ZIP
+    kind = detect_container_type(file) or ZIP
     if kind in _UNREAD:
         words, hint = _UNREAD[kind]
         raise UnsupportedTypeError(f"The content looks like {words}, which Leadline does not read.", hint=hint)
@@ -111,71 +121,71 @@ def sniff(head: bytes, name: str, declared: str | None) -> str:
     """
     if _is_pdf(head):
         return PDF
-    if head.startswith(_RTF_MARK):
+    if head.startswith(_RTF_SIGNATURE):
         return RTF
-    if head.startswith((ZIP_MARK, OLE_MARK)):
-        return ZIP if head.startswith(ZIP_MARK) else OLE
-    kind = unreadable_kind(head)
-    if kind is not None and (picture := _picture_type(head)):
+    if head.startswith((ZIP_SIGNATURE, OLE_SIGNATURE)):
+        return ZIP if head.startswith(ZIP_SIGNATURE) else OLE
+    kind = describe_unreadable(head)
+    if kind is not None and (picture := _detect_picture_type(head)):
         return picture
     if kind is not None:
         raise UnsupportedTypeError(
             f"The content looks like {kind}, which Leadline does not read.",
-            hint=_UNPACK if kind.endswith(" archive") else None,
+            hint=_UNPACK_HINT if kind.endswith(" archive") else None,
         )
-    return _kind_of_text(decode(head), name, declared)
+    return _detect_text_type(decode(head), name, declared)
 
 
-def unreadable_kind(head: bytes) -> str | None:
+def describe_unreadable(head: bytes) -> str | None:
     """Describe content that is not text ("a PNG image"); None for text."""
-    for mark, words in _WRITTEN_FORMATS:
+    for mark, words in _TEXT_FORMATS:
         if head.startswith(mark):
             return words
     # Only what is not text is asked about: many formats' marks, "BM" among them, are words too.
     if looks_like_text(head):
         return None
     found = filetype.guess(head)
-    return "binary data" if found is None else _in_words(found.mime, found.extension)
+    return "binary data" if found is None else _describe_type(found.mime, found.extension)
 
 
-def _picture_type(head: bytes) -> str | None:
+def _detect_picture_type(head: bytes) -> str | None:
     """Return the type of an image whose text can be read. Raises `UnsupportedTypeError` if nothing here can do so."""
     found = filetype.guess(head)
     if found is None or found.mime not in IMAGE_TYPES:
         return None
     if not is_installed():
-        what = _in_words(found.mime, found.extension)
+        what = _describe_type(found.mime, found.extension)
         raise UnsupportedTypeError(
-            f"The content looks like {what}, and nothing here reads text in images.", hint=INSTALL
+            f"The content looks like {what}, and nothing here reads text in images.", hint=INSTALL_HINT
         )
     return str(found.mime)
 
 
 def _is_pdf(head: bytes) -> bool:
     """At the start; or a little later, unless what stands before it is a text about PDF."""
-    at = head.find(_PDF_MARK, 0, _PDF_MARK_WITHIN + len(_PDF_MARK))
+    at = head.find(_PDF_SIGNATURE, 0, _PDF_SIGNATURE_WITHIN + len(_PDF_SIGNATURE))
     return at == 0 or (at > 0 and (not head[:at].strip(b"\0\t\n\f\r \xef\xbb\xbf") or not looks_like_text(head)))
 
 
-def _kind_of_text(text: str, name: str, declared: str | None) -> str:
+def _detect_text_type(text: str, name: str, declared: str | None) -> str:
     if _html_document.match(text):
         return HTML
     if _mailbox.match(text):
         return MBOX
-    if _message.match(text) and _is_message(text):
-        return EML
+    if _message.match(text) and _is_email(text):
+        return EML_MEDIA_TYPE
     declared_type = (declared or "").partition(";")[0].strip().lower()
-    expected = _SUFFIXES.get(PurePath(name).suffix.lower()) or _DECLARED.get(declared_type, declared_type)
+    expected = _SUFFIXES.get(PurePath(name).suffix.lower()) or _DECLARED_TYPES.get(declared_type, declared_type)
     if expected == HTML:
         return HTML if _tag.search(text) else TEXT
     if expected in (TEXT, "") and _json.match(text):
         return JSON
-    if expected in {MARKDOWN, TEXT, DELIMITED, JSON, *CODE} or (expected == EML and _message.match(text)):
+    if expected in {MARKDOWN, TEXT, DELIMITED, JSON, *CODE} or (expected == EML_MEDIA_TYPE and _message.match(text)):
         return expected
     return HTML if _html_piece.match(text) else TEXT
 
 
-def _is_message(text: str) -> bool:
+def _is_email(text: str) -> bool:
     """True for a block of header fields with those two that every message has: From and Date (RFC 5322, 3.6).
 
     One more, which only programs write, tells a message from a text that begins like one. A web page in one file
@@ -188,7 +198,7 @@ def _is_message(text: str) -> bool:
     return {"from", "date"} <= names and not names.isdisjoint({"message-id", "received", "mime-version", "return-path"})
 
 
-def _in_words(mime: str, extension: str) -> str:
+def _describe_type(mime: str, extension: str) -> str:
     label = extension.upper()
     noun = _KINDS.get(mime.partition("/")[0]) or ("archive" if extension in _ARCHIVES else "file")
-    return f"{'an' if label[0] in _SPOKEN_WITH_A_VOWEL else 'a'} {label} {noun}"
+    return f"{'an' if label[0] in _VOWEL_SOUND_LETTERS else 'a'} {label} {noun}"

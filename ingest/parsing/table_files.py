@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ingest.parsing.cells import CellType, ColumnTyping
+from ingest.parsing.cells import CellType, ColumnTypeDetector
 from ingest.parsing.isolation.plain_files import open_plain_file, read_plain_file
 from ingest.parsing.tables import MAX_COLUMNS, FoundTable, TableRow
 from ingest.storage.tables.types import Column, ColumnType, ParsedTable
@@ -23,9 +23,9 @@ from ingest.storage.tables.types import Column, ColumnType, ParsedTable
 MAX_TABLES = 1_000
 LIST_FILE = "tables.json"
 
-_LIST_BYTES = 64_000_000
-_ROWS_TOGETHER = 2_000
-_ROWS_BYTES = 1 << 32
+_MAX_LIST_BYTES = 64_000_000
+_BATCH_ROWS = 2_000
+_MAX_ROWS_BYTES = 1 << 32
 _STORED = {
     ColumnType.TEXT: re.compile("VARCHAR"),
     ColumnType.INTEGER: re.compile("BIGINT"),
@@ -46,23 +46,23 @@ def write_tables(found: Iterable[FoundTable], folder: Path, *, too_late: Callabl
     Of more tables than `MAX_TABLES` those with most rows are kept. Tables without rows do not count.
     """
     waiting = list(found)
-    typed: list[_Typed] = []
+    typed: list[_TypedTable] = []
     with suppress(_TooSlowError):
-        typed.extend(_typed(table, too_late) for table in waiting)
+        typed.extend(_detect_types(table, too_late) for table in waiting)
     left_out = len(waiting) - len(typed)
     typed = [each for each in typed if each.rows]
     most = sorted(typed, key=lambda each: -each.rows)[:MAX_TABLES]
     listed: list[dict[str, Any]] = []
     for each in sorted(most, key=lambda each: each.found.start):
         try:
-            _write_rows(each, folder / _rows_file(len(listed)), too_late)
+            _write_rows(each, folder / _format_rows_file(len(listed)), too_late)
         except _TooSlowError:
             continue
         except OSError as error:
             if error.errno != errno.EFBIG:
                 raise
             continue  # numbers can make rows longer than the text they are in; the text is kept all the same
-        listed.append(_listed(each))
+        listed.append(_serialize_table(each))
     if listed:
         (folder / LIST_FILE).write_text(json.dumps(listed), encoding="utf-8")
     return left_out + len(typed) - len(listed)
@@ -73,16 +73,16 @@ def read_tables(folder: Path, *, characters: int) -> tuple[ParsedTable, ...]:
     if not (folder / LIST_FILE).is_symlink() and not (folder / LIST_FILE).exists():
         return ()
     try:
-        listed = json.loads(read_plain_file(folder / LIST_FILE, _LIST_BYTES))
+        listed = json.loads(read_plain_file(folder / LIST_FILE, _MAX_LIST_BYTES))
         if not isinstance(listed, list) or len(listed) > MAX_TABLES:
             raise TablesError("The list of tables is of another shape.")
-        return tuple(_read_table(each, folder / _rows_file(at), characters) for at, each in enumerate(listed))
+        return tuple(_load_table(each, folder / _format_rows_file(at), characters) for at, each in enumerate(listed))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:  # a `RowsError` is a `ValueError`
         raise TablesError("The tables cannot be read.") from error
 
 
 @dataclass(frozen=True)
-class _Typed:
+class _TypedTable:
     """A table whose rows were read once."""
 
     found: FoundTable
@@ -94,32 +94,32 @@ class _TooSlowError(Exception):
     """The time for tables is over; the document goes on without those that are not done."""
 
 
-def _batches(table: FoundTable, too_late: Callable[[], bool]) -> Iterator[list[TableRow]]:
+def _iter_batches(table: FoundTable, too_late: Callable[[], bool]) -> Iterator[list[TableRow]]:
     rows = table.rows()
-    while batch := list(islice(rows, _ROWS_TOGETHER)):
+    while batch := list(islice(rows, _BATCH_ROWS)):
         if too_late():
             raise _TooSlowError
         yield batch
 
 
-def _typed(table: FoundTable, too_late: Callable[[], bool]) -> _Typed:
-    typings = [ColumnTyping() for _ in table.columns]
+def _detect_types(table: FoundTable, too_late: Callable[[], bool]) -> _TypedTable:
+    typings = [ColumnTypeDetector() for _ in table.columns]
     rows = 0
-    for batch in _batches(table, too_late):
+    for batch in _iter_batches(table, too_late):
         rows += len(batch)
         for at, typing in enumerate(typings):
             if not typing.is_settled:
-                typing.see_all([row.cells[at] for row in batch])
+                typing.add_cells([row.cells[at] for row in batch])
     commas = any(typing.has_decimal_commas for typing in typings)
     prefer_comma = commas and not any(typing.has_decimal_points for typing in typings)
-    return _Typed(table, tuple(typing.type(prefer_comma=prefer_comma) for typing in typings), rows)
+    return _TypedTable(table, tuple(typing.get_type(prefer_comma=prefer_comma) for typing in typings), rows)
 
 
-def _write_rows(table: _Typed, path: Path, too_late: Callable[[], bool]) -> None:
+def _write_rows(table: _TypedTable, path: Path, too_late: Callable[[], bool]) -> None:
     number = 1
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        for batch in _batches(table.found, too_late):
+        for batch in _iter_batches(table.found, too_late):
             starts, ends, rows = zip(*batch, strict=True)
             columns = [
                 column if kind.canonical is None else [cell and kind.canonical(cell) for cell in column]
@@ -129,16 +129,16 @@ def _write_rows(table: _Typed, path: Path, too_late: Callable[[], bool]) -> None
             number += len(batch)
 
 
-def _listed(table: _Typed) -> dict[str, Any]:
+def _serialize_table(table: _TypedTable) -> dict[str, Any]:
     found = table.found
     columns = [(name, kind.type, kind.unit, kind.stored) for name, kind in zip(found.columns, table.types, strict=True)]
     return {"name": found.name, "columns": columns, "rows": table.rows, "start": found.start, "end": found.end}
 
 
-def _read_table(listed: dict[str, Any], rows: Path, characters: int) -> ParsedTable:
+def _load_table(listed: dict[str, Any], rows: Path, characters: int) -> ParsedTable:
     from ingest.storage.tables.parquet import (  # only here: documents without tables load no engine
-        profile_of_rows,
-        rows_to_parquet,
+        compute_table_profile,
+        convert_rows_to_parquet,
     )
 
     name, count, start, end = listed["name"], listed["rows"], listed["start"], listed["end"]
@@ -150,13 +150,13 @@ def _read_table(listed: dict[str, Any], rows: Path, characters: int) -> ParsedTa
         raise TablesError("A table stands outside the text, or has columns of one name.")
     if not all(_STORED[kind].fullmatch(stored) for _, kind, _, stored in columns):
         raise TablesError("A column is of no type.")
-    with open_plain_file(rows, _ROWS_BYTES) as file:
+    with open_plain_file(rows, _MAX_ROWS_BYTES) as file:
         stored_columns = [(name, stored) for name, _, _, stored in columns]
         path = Path(f"/proc/self/fd/{file.fileno()}")
-        parquet = rows_to_parquet(path, stored_columns, count=count, start=start, end=end)
+        parquet = convert_rows_to_parquet(path, stored_columns, count=count, start=start, end=end)
     known = tuple(Column(name, kind, unit) for name, kind, unit, _ in columns)
-    return ParsedTable(name, known, count, start, end, parquet, profile_of_rows(parquet, known, count))
+    return ParsedTable(name, known, count, start, end, parquet, compute_table_profile(parquet, known, count))
 
 
-def _rows_file(index: int) -> str:
+def _format_rows_file(index: int) -> str:
     return f"table-{index}.csv"

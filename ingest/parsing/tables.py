@@ -12,7 +12,7 @@ from ingest.storage.tables.types import ROW_NUMBER
 from ingest.storage.texts.layout import TableSpan
 
 MAX_COLUMNS = 1_000
-NAME_CHARS = 100
+MAX_NAME_CHARS = 100
 _RESERVED = (ROW_NUMBER, "_start", "_end")
 
 
@@ -39,17 +39,17 @@ class FoundTable:
     rows: Callable[[], Iterator[TableRow]]
 
 
-def table_spans(found: Iterable[FoundTable]) -> tuple[TableSpan, ...]:
+def build_table_spans(found: Iterable[FoundTable]) -> tuple[TableSpan, ...]:
     """Return tables as a text's tree has them."""
     return tuple(TableSpan(table.start, table.header_end, table.end, table.name) for table in found)
 
 
-def unique_names(names: Sequence[str], width: int) -> tuple[str, ...]:
+def build_unique_names(names: Sequence[str], width: int) -> tuple[str, ...]:
     """Names for `width` columns, no two alike but for case; those that have none get their number."""
     taken = {reserved.casefold() for reserved in _RESERVED}
     unique: list[str] = []
     for number in range(1, width + 1):
-        given = " ".join(names[number - 1].split())[:NAME_CHARS] if number <= len(names) else ""
+        given = " ".join(names[number - 1].split())[:MAX_NAME_CHARS] if number <= len(names) else ""
         name = base = given or f"column_{number}"
         count = 1
         while name.casefold() in taken:

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text, repaired, turns_binary
+from ingest.parsing.charsets import HEAD_BYTES, decode, has_binary_content, looks_like_text, repair_mojibake
 from ingest.parsing.errors import DamagedDocumentError, NoTextError
 from ingest.parsing.types import ParsedDocument
-from ingest.storage.texts.layout import Omission, OmissionKind, heading_title, markdown_layout
+from ingest.storage.texts.layout import Omission, OmissionKind, build_markdown_layout, extract_heading_title
 from ingest.storage.texts.normalize import count_invisible, normalize, normalize_title
 
 TEXT_PARSER = "text-5"
@@ -32,17 +32,17 @@ def parse_text(path: Path) -> ParsedDocument:
 
 def parse_plain(path: Path, parser: str) -> ParsedDocument:
     """Parse a text without structure, in the name of `parser`. Raises as `parse_text`."""
-    text, omissions = normalized_file(path, as_it_is=parser != TEXT_PARSER)
-    title = normalize_title(leading_title(text)) if parser == TEXT_PARSER else None
+    text, omissions = read_normalized_text(path, as_it_is=parser != TEXT_PARSER)
+    title = normalize_title(find_leading_title(text)) if parser == TEXT_PARSER else None
     return ParsedDocument(text, title, parser, omissions=omissions)
 
 
 def parse_markdown(path: Path) -> ParsedDocument:
     """Parse Markdown to its source; the title is in its front matter or the fields above its text, or else its first
     heading of level one."""
-    text, omissions = normalized_file(path)
-    title = normalize_title(_front_matter_title(text) or leading_title(text) or first_heading(text))
-    layout = markdown_layout(text)
+    text, omissions = read_normalized_text(path)
+    title = normalize_title(_find_front_matter_title(text) or find_leading_title(text) or find_first_heading(text))
+    layout = build_markdown_layout(text)
     return ParsedDocument(text, title, MARKDOWN_PARSER, layout=layout, omissions=omissions)
 
 
@@ -50,47 +50,47 @@ def read_text_bytes(path: Path) -> bytes:
     """Read a file that is text to its end. Raises `DamagedDocumentError` for one that is not."""
     content = path.read_bytes()
     if not looks_like_text(content[:HEAD_BYTES]):
-        from ingest.parsing.sniff import unreadable_kind  # only here: the tables of signatures take time to load
+        from ingest.parsing.sniff import describe_unreadable  # only here: the tables of signatures take time to load
 
-        raise DamagedDocumentError(f"The content looks like {unreadable_kind(content[:HEAD_BYTES])}, not text.")
-    if turns_binary(content):
+        raise DamagedDocumentError(f"The content looks like {describe_unreadable(content[:HEAD_BYTES])}, not text.")
+    if has_binary_content(content):
         raise DamagedDocumentError("The file begins as text and goes on as binary data.")
     return content
 
 
-def normalized_file(path: Path, *, as_it_is: bool = False) -> tuple[str, tuple[Omission, ...]]:
+def read_normalized_text(path: Path, *, as_it_is: bool = False) -> tuple[str, tuple[Omission, ...]]:
     """Return the text of a file, and what normalizing left out. Raises as `read_text_bytes`, and `NoTextError`.
 
     Characters that an earlier program has read in the wrong character set are repaired, but not `as_it_is`: source code
     may be about them.
     """
     raw = decode(read_text_bytes(path))
-    raw = raw if as_it_is else repaired(raw)
+    raw = raw if as_it_is else repair_mojibake(raw)
     text = normalize(raw)
     if not text.strip():
         raise NoTextError("The file holds no text, only blanks.", hint=NO_TEXT_HINT)
-    return text, invisible_in(raw)
+    return text, list_invisible_omissions(raw)
 
 
-def invisible_in(raw: str) -> tuple[Omission, ...]:
+def list_invisible_omissions(raw: str) -> tuple[Omission, ...]:
     """Return how many invisible characters normalizing `raw` takes out, if any."""
     count = count_invisible(raw)
     return (Omission(OmissionKind.INVISIBLE_CHARACTER, count),) if count else ()
 
 
-def _front_matter_title(text: str) -> str | None:
+def _find_front_matter_title(text: str) -> str | None:
     fields = _front_matter.match(text)
     title = _title_field.search(fields["fields"]) if fields else None
     return title["title"].strip().strip("\"'") if title else None
 
 
-def leading_title(text: str) -> str | None:
+def find_leading_title(text: str) -> str | None:
     """Return the title that a text without markup begins with, as in `Title: Emma`, if need be below other fields."""
     found = _leading_title.match(text, 0, HEAD_BYTES)
     return found["title"] if found else None
 
 
-def first_heading(text: str) -> str | None:
+def find_first_heading(text: str) -> str | None:
     """Find the text of the first Markdown heading of level one outside code."""
     fence = ""
     for found in _fence_or_heading.finditer(text):
@@ -100,5 +100,5 @@ def first_heading(text: str) -> str | None:
         elif mark:
             fence = "" if mark.startswith(fence) else fence
         elif not fence:
-            return heading_title(found["atx"] or found["setext"], 1)
+            return extract_heading_title(found["atx"] or found["setext"], 1)
     return None

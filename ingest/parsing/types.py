@@ -73,11 +73,11 @@ class Unpacking:
     take: Callable[[FoundEntry, BinaryIO], None]
 
 
-def unwatched(done: int, total: int | None) -> None:
+def ignore_progress(done: int, total: int | None) -> None:
     """Tells nobody how far a parser is."""
 
 
-def unasked() -> None:
+def never_cancel() -> None:
     """Lets a parser go on."""
 
 
@@ -91,8 +91,8 @@ class Parser(Protocol):
         *,
         name: str,
         unpacking: Unpacking | None = None,
-        progress: Callable[[int, int | None], None] = unwatched,
-        look: Callable[[], None] = unasked,
+        progress: Callable[[int, int | None], None] = ignore_progress,
+        look: Callable[[], None] = never_cancel,
     ) -> ParsedDocument:
         """Parse a file; `name` is for messages only. Raises the `ParseError`s and `UnsupportedTypeError`.
 
@@ -134,7 +134,7 @@ class ParserLimits:
     ocr_pages: int = 200
     threads: bool = False
 
-    def for_recognition(self) -> "ParserLimits":
+    def with_recognition(self) -> "ParserLimits":
         """Return the limits for a document with pictures to read: the models need 2 GB, and a page takes seconds."""
         return replace(
             self,

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, dropwhile
 
 from ingest.parsing.errors import NoTextError
-from ingest.parsing.isolation.progress import tell
+from ingest.parsing.isolation.progress import report_progress
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.texts.layout import Heading, Layout, Omission, OmissionKind, Place, PlaceKind, TableSpan
 from ingest.storage.texts.normalize import count_invisible, normalize, normalize_title
-from ingest.storage.texts.positions import Box, Cell, PositionsBuilder
+from ingest.storage.texts.positions import Box, PositionsBuilder, SheetCell
 
-Position = Box | Cell
-_DEEPEST_MARK = 6
+Position = Box | SheetCell
+_MAX_HEADING_MARKS = 6
 _NO_HEADING = sys.maxsize
-_MOST_PARTS = 50_000
+_MAX_PARTS = 50_000
 _plain_line = re.compile(r"(?:[!-~]+(?: (?=[!-~]))?)*+")
 _fence = re.compile(r"`{3,}")
 
@@ -43,7 +43,7 @@ CellContent = str | Piece | Sequence[Piece]
 
 
 @dataclass(frozen=True)
-class Row:
+class PositionedRow:
     """A row of a table that has a position as a whole, and not for its cells."""
 
     cells: Sequence[CellContent]
@@ -79,36 +79,36 @@ class DocumentWriter:
         """The title of the first heading of level one, which names a document that has no other title."""
         return next((heading.title for heading in self._headings if heading.level == 1 and heading.title), None)
 
-    def place(self, kind: PlaceKind, name: str = "", number: int | None = None) -> Place:
+    def start_place(self, kind: PlaceKind, name: str = "", number: int | None = None) -> Place:
         """Begin a page, slide or sheet: what is written from here on stands there. Numbers count from 1 by themselves.
 
         A place without text starts where the text before it ends.
         """
-        place = Place(kind, number or len(self._places) + 1, self._length, _line(name))
+        place = Place(kind, number or len(self._places) + 1, self._length, _join_lines(name))
         if kind is not PlaceKind.PAGE:  # those of a PDF are told as they are read, and written later
-            tell(len(self._places))
+            report_progress(len(self._places))
         self._places.append(place)
         return place
 
-    def heading(self, title: str, level: int, pieces: Sequence[Piece] | None = None) -> None:
+    def write_heading(self, title: str, level: int, pieces: Sequence[Piece] | None = None) -> None:
         """Write a heading line; `pieces` are its words with their positions, if they are known.
 
         A title of which nothing is visible writes nothing.
         """
         pieces = [Piece(title)] if pieces is None else pieces
-        if not any(_line(piece.text) for piece in pieces):
+        if not any(_join_lines(piece.text) for piece in pieces):
             return
         level = max(1, level)
-        self._begin_block(level=level)
+        self._start_block(level=level)
         start = self._length
-        self._append("#" * min(level, _DEEPEST_MARK) + " ")
+        self._append("#" * min(level, _MAX_HEADING_MARKS) + " ")
         words = len(self._parts)
         self._write_line(pieces)
         self._headings.append(Heading(level, start, self._length, "".join(self._parts[words:])))
 
-    def section(self, title: str, level: int) -> None:
+    def start_section(self, title: str, level: int) -> None:
         """Begin a section of the tree that no line of the text names; it starts with the next block."""
-        line = _line(title)
+        line = _join_lines(title)
         if line:
             self.end_list()
             at = self._length + (2 if self._length else 0)
@@ -119,16 +119,16 @@ class DocumentWriter:
         """End sections of this level and deeper ones: the next block is in none of them, unless it is a heading."""
         self._ended = level
 
-    def paragraph(self, text: str, at: Position | None = None) -> None:
+    def write_paragraph(self, text: str, at: Position | None = None) -> None:
         """Write a paragraph, with the line ends it has. Nothing visible writes nothing."""
-        self.pieces([Piece(text, at)])
+        self.write_pieces([Piece(text, at)])
 
-    def caption(self, text: str, at: Position | None = None) -> None:
+    def write_caption(self, text: str, at: Position | None = None) -> None:
         """Write a paragraph that names the table after it, if one comes next."""
-        self.paragraph(text, at)
+        self.write_paragraph(text, at)
         self._caption = (self._length, text)
 
-    def pieces(self, pieces: Iterable[Piece], *, mark: str = "") -> tuple[int, int] | None:
+    def write_pieces(self, pieces: Iterable[Piece], *, mark: str = "") -> tuple[int, int] | None:
         r"""Write a paragraph of pieces, each after its gap (a blank, a line end, or nothing); `mark` goes before it.
 
         A line end in a paragraph is one `\n`: blank lines inside a piece are kept as they are. Returns the paragraph's
@@ -136,7 +136,7 @@ class DocumentWriter:
         """
         return self._write_block(pieces, mark, tight=False)
 
-    def item(
+    def write_item(
         self, pieces: Iterable[Piece] | str, *, mark: str = "-", depth: int = 0, at: Position | None = None
     ) -> None:
         """Write an item of a list on a line of its own, indented by its depth from 0, below the item before it.
@@ -150,21 +150,21 @@ class DocumentWriter:
         """Have a blank line between the items written so far and those that follow."""
         self._is_tight = False
 
-    def code(self, text: str, language: str = "", at: Position | None = None) -> None:
+    def write_code(self, text: str, language: str = "", at: Position | None = None) -> None:
         """Write lines between fences, as they are."""
-        body = self._normalized(text.strip("\n"))
+        body = self._normalize(text.strip("\n"))
         if not body.strip():
             return
         longest = max((len(found) for found in _fence.findall(body)), default=2)
         fence = "`" * max(3, longest + 1)
-        self._begin_block()
-        self._append(f"{fence}{_line(language)}\n")
+        self._start_block()
+        self._append(f"{fence}{_join_lines(language)}\n")
         self._append_at(body, at)
         self._append(f"\n{fence}")
 
-    def table(
+    def write_table(
         self,
-        rows: Iterable[Sequence[CellContent] | Row],
+        rows: Iterable[Sequence[CellContent] | PositionedRow],
         *,
         caption: str = "",
         name: str = "",
@@ -176,35 +176,35 @@ class DocumentWriter:
         header without words. Every row gets as many cells as the header: short ones are filled up, and what longer ones
         have too much stands in the last cell. A table without a visible cell writes nothing and returns None.
         """
-        lines = (row if isinstance(row, Row) else Row(row) for row in rows)
+        lines = (row if isinstance(row, PositionedRow) else PositionedRow(row) for row in rows)
         body = dropwhile(
-            lambda row: not any(_line(piece.text) for cell in row.cells for piece in _pieces_of(cell)), lines
+            lambda row: not any(_join_lines(piece.text) for cell in row.cells for piece in _get_pieces(cell)), lines
         )
         header = next(body, None)
         if header is None:
             return None
-        rest: Iterable[Row] = body
+        rest: Iterable[PositionedRow] = body
         if not headed:
-            rest, header = chain([header], body), Row([[] for _ in header.cells])
+            rest, header = chain([header], body), PositionedRow([[] for _ in header.cells])
         if not name and not caption and self._caption[0] == self._length:
             name = self._caption[1]
         if caption:
-            self.paragraph(caption)
+            self.write_paragraph(caption)
         width = len(header.cells)
-        self._begin_block()
+        self._start_block()
         start = self._length
-        self._row(header, width)
+        self._write_row(header, width)
         self._append("\n" + "|" + " --- |" * width)
         header_end = self._length
         for row in rest:
             self._append("\n")
-            self._row(row, width)
+            self._write_row(row, width)
             self._join_parts()
-        span = TableSpan(start, header_end, self._length, _line(name or caption))
+        span = TableSpan(start, header_end, self._length, _join_lines(name or caption))
         self._tables.append(span)
         return span
 
-    def omit(self, kind: OmissionKind, count: int = 1, detail: str = "") -> None:
+    def record_omission(self, kind: OmissionKind, count: int = 1, detail: str = "") -> None:
         """Count something that the text leaves out; details of one kind are listed once each."""
         found = self._omitted.setdefault(kind, _Omitted())
         found.count += count
@@ -229,22 +229,22 @@ class DocumentWriter:
             normalize_title(title),
             parser,
             layout=layout,
-            positions=self._positions.made(),
-            omissions=self.omissions(),
+            positions=self._positions.build(),
+            omissions=self.list_omissions(),
         )
 
-    def omissions(self) -> tuple[Omission, ...]:
+    def list_omissions(self) -> tuple[Omission, ...]:
         return tuple(
-            Omission(kind, found.count, _listed(found.details)) for kind, found in sorted(self._omitted.items())
+            Omission(kind, found.count, _format_details(found.details)) for kind, found in sorted(self._omitted.items())
         )
 
     def _write_block(
         self, pieces: Iterable[Piece], mark: str, *, tight: bool, mark_at: Position | None = None
     ) -> tuple[int, int] | None:
-        written = [(each, text) for each in pieces if (text := self._normalized(each.text)).strip()]
+        written = [(each, text) for each in pieces if (text := self._normalize(each.text)).strip()]
         if not written:
             return None
-        self._begin_block(tight=tight)
+        self._start_block(tight=tight)
         start = self._length
         if shown := mark.strip():
             self._append(mark[: len(mark) - len(mark.lstrip())])
@@ -252,9 +252,9 @@ class DocumentWriter:
             self._append(" ")
         for number, (piece, text) in enumerate(written):
             text = text.strip() if mark else text.strip("\n")
-            self._append(self._gap(piece.gap, text) if number else "")
+            self._append(self._choose_gap(piece.gap, text) if number else "")
             if piece.page is not None:
-                self.place(PlaceKind.PAGE, number=piece.page)
+                self.start_place(PlaceKind.PAGE, number=piece.page)
             self._append_at(text, piece.at)
         return start, self._length
 
@@ -262,35 +262,35 @@ class DocumentWriter:
         """Write pieces on one line."""
         first = True
         for piece in pieces:
-            if line := self._line(piece.text):
-                self._append("" if first else self._gap(piece.gap.replace("\n", " "), line))
+            if line := self._normalize_line(piece.text):
+                self._append("" if first else self._choose_gap(piece.gap.replace("\n", " "), line))
                 self._append_at(line, piece.at)
                 first = False
 
-    def _row(self, row: Row, width: int) -> None:
-        start, cells = self._length, [_pieces_of(cell) for cell in row.cells]
-        cells = cells if len(cells) <= width else [*cells[: width - 1], _together(cells[width - 1 :])]
+    def _write_row(self, row: PositionedRow, width: int) -> None:
+        start, cells = self._length, [_get_pieces(cell) for cell in row.cells]
+        cells = cells if len(cells) <= width else [*cells[: width - 1], _join_cells(cells[width - 1 :])]
         self._append("|")
         for number in range(width):
             self._append(" ")
             first = True
             for piece in cells[number] if number < len(cells) else ():
-                if text := self._line(piece.text).replace("|", "\\|"):
-                    self._append("" if first else self._gap(piece.gap.replace("\n", " "), text))
+                if text := self._normalize_line(piece.text).replace("|", "\\|"):
+                    self._append("" if first else self._choose_gap(piece.gap.replace("\n", " "), text))
                     self._append_at(text, piece.at)
                     first = False
             self._append("|" if first else " |")
         if row.at is not None:
             self._positions.add(start, self._length, row.at)
 
-    def _gap(self, gap: str, text: str) -> str:
+    def _choose_gap(self, gap: str, text: str) -> str:
         """Return the gap before a piece: a blank where the piece would otherwise merge with the character before it."""
         if gap:
             return gap
         before = self._parts[-1][-1]
         return "" if normalize(before + text[0]) == before + text[0] else " "
 
-    def _begin_block(self, *, tight: bool = False, level: int = _NO_HEADING) -> None:
+    def _start_block(self, *, tight: bool = False, level: int = _NO_HEADING) -> None:
         self._join_parts()
         if self._length:
             self._append("\n" if tight and self._is_tight and not self._ended else "\n\n")
@@ -308,7 +308,7 @@ class DocumentWriter:
     _caption = (0, "")  # where the last one ends, and its words
 
     def _join_parts(self) -> None:
-        if len(self._parts) > _MOST_PARTS:
+        if len(self._parts) > _MAX_PARTS:
             self._done.append("".join(self._parts))
             self._parts = []
 
@@ -321,28 +321,28 @@ class DocumentWriter:
         self._parts.append(text)
         self._length += len(text)
 
-    def _normalized(self, text: str) -> str:
+    def _normalize(self, text: str) -> str:
         if hidden := count_invisible(text):
-            self.omit(OmissionKind.INVISIBLE_CHARACTER, hidden)
+            self.record_omission(OmissionKind.INVISIBLE_CHARACTER, hidden)
         return normalize(text)
 
-    def _line(self, text: str) -> str:
+    def _normalize_line(self, text: str) -> str:
         if _plain_line.fullmatch(text):  # as most cells are
             return text
-        return " ".join(self._normalized(text).split())
+        return " ".join(self._normalize(text).split())
 
 
-def _line(text: str) -> str:
+def _join_lines(text: str) -> str:
     return " ".join(normalize(text).split())
 
 
-def _pieces_of(cell: CellContent) -> Sequence[Piece]:
+def _get_pieces(cell: CellContent) -> Sequence[Piece]:
     if isinstance(cell, str):
         return [Piece(cell)]
     return [cell] if isinstance(cell, Piece) else cell
 
 
-def _together(cells: Sequence[Sequence[Piece]]) -> Sequence[Piece]:
+def _join_cells(cells: Sequence[Sequence[Piece]]) -> Sequence[Piece]:
     """Return all pieces of some cells, those of one cell after a blank."""
     found: list[Piece] = []
     for cell in cells:
@@ -350,6 +350,6 @@ def _together(cells: Sequence[Sequence[Piece]]) -> Sequence[Piece]:
     return found
 
 
-def _listed(details: Sequence[str], most: int = 20) -> str:
+def _format_details(details: Sequence[str], most: int = 20) -> str:
     shown = "; ".join(details[:most])
     return f"{shown}; and {len(details) - most} more" if len(details) > most else shown

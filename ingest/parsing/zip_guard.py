@@ -16,8 +16,8 @@ from typing import BinaryIO
 
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, ParserLimitError
 
-_ENCRYPTED = 0x1  # of an entry's flags (APPNOTE 4.4.4)
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, ValueError)
+_ENCRYPTED_FLAG = 0x1  # of an entry's flags (APPNOTE 4.4.4)
+_READ_ERRORS = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ def open_zip(file: Path | BinaryIO, limits: ZipLimits = DEFAULT_ZIP_LIMITS) -> I
     """
     try:
         archive = zipfile.ZipFile(file)
-    except _UNREADABLE as error:
+    except _READ_ERRORS as error:
         raise DamagedDocumentError("The file is cut off or damaged: its directory of parts cannot be read.") from error
     with archive:
         size = file.stat().st_size if isinstance(file, Path) else file.seek(0, io.SEEK_END)
-        _check(archive.infolist(), size, limits)
+        _require_within_limits(archive.infolist(), size, limits)
         yield archive
 
 
@@ -60,15 +60,15 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
         return archive.read(name)
     except KeyError as error:
         raise DamagedDocumentError(f"The file is incomplete: its part {name[:200]} is missing.") from error
-    except _UNREADABLE as error:
+    except _READ_ERRORS as error:
         raise DamagedDocumentError(f"The part {name[:200]} of the file is damaged.") from error
 
 
-def _check(entries: list[zipfile.ZipInfo], file_bytes: int, limits: ZipLimits) -> None:
+def _require_within_limits(entries: list[zipfile.ZipInfo], file_bytes: int, limits: ZipLimits) -> None:
     # guard: zip-entry-count
     if len(entries) > limits.entries:
         raise ParserLimitError(f"The file has {len(entries):,} parts, and no more than {limits.entries:,} are read.")
-    if any(entry.flag_bits & _ENCRYPTED for entry in entries):
+    if any(entry.flag_bits & _ENCRYPTED_FLAG for entry in entries):
         raise EncryptedDocumentError("The file is encrypted and asks for a password.")
     # guard: zip-overlapping-entries
     if sum(entry.compress_size for entry in entries) > file_bytes:

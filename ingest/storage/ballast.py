@@ -15,7 +15,7 @@ import structlog
 
 # Deleting a document of 16 MB added less than 2 MB to SQLite's log; a collection of many documents adds more.
 NEEDED_BYTES = 16 * 1024**2
-_NAME = "ballast"
+_FILE_NAME = "ballast"
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ class Ballast:
     ) -> None:
         """Change nothing yet. `fill_up` allocates `size_bytes`, and leaves `min_free_bytes` free besides."""
         self._folder = folder
-        self._path = folder / _NAME
+        self._path = folder / _FILE_NAME
         self._size_bytes = size_bytes
         self._min_free_bytes = min_free_bytes
         self._free_bytes = free_bytes
@@ -51,7 +51,7 @@ class Ballast:
     def is_whole(self) -> bool:
         return self.held_bytes >= self._size_bytes
 
-    def give_way(self, needed_bytes: int = NEEDED_BYTES, *, keep_half: bool = False) -> None:
+    def shrink(self, needed_bytes: int = NEEDED_BYTES, *, keep_half: bool = False) -> None:
         """Shorten the file until `needed_bytes` are free on the disk, as far as it reaches; or to its half at most."""
         if self._free_bytes(self._folder) >= needed_bytes:  # nearly always
             return
@@ -66,7 +66,7 @@ class Ballast:
             os.truncate(self._path, left)
         log.warning("the disk is full: the ballast gives way", given_bytes=held - left, left_bytes=left)
 
-    def fill_up(self) -> None:
+    def refill(self) -> None:
         """Allocate the whole file again if there is ample room; otherwise leave it as it is."""
         with self._lock:
             missing = self._size_bytes - self.held_bytes

@@ -38,8 +38,8 @@ from ingest.storage.quotas.records import Quota
 from ingest.storage.quotas.store import Quotas
 from ingest.storage.sealing import SealRecord
 from ingest.storage.slack.files import SlackFiles
-from ingest.storage.slack.store import Slack
-from ingest.storage.slack.usage import UsageByChannel
+from ingest.storage.slack.store import SlackStore
+from ingest.storage.slack.usage import ChannelUsage
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
 from ingest.storage.uploads.files import FileRemoval, Files
@@ -61,7 +61,7 @@ class Identities:
     sessions: Sessions
 
     @classmethod
-    def of(cls, engine: Engine) -> "Identities":
+    def from_engine(cls, engine: Engine) -> "Identities":
         return cls(Tenants(engine), Users(engine), ApiKeys(engine), Grants(engine), Sessions(engine))
 
 
@@ -69,12 +69,12 @@ class Identities:
 class SlackStores:
     """The workspaces and questions of Slack, and the files that its users share."""
 
-    store: Slack
+    store: SlackStore
     files: SlackFiles
 
     @classmethod
-    def of(cls, engine: Engine) -> "SlackStores":
-        return cls(Slack(engine), SlackFiles(engine))
+    def from_engine(cls, engine: Engine) -> "SlackStores":
+        return cls(SlackStore(engine), SlackFiles(engine))
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class UsageStores:
 
     quotas: Quotas
     by_collection: UsageByCollection
-    by_channel: UsageByChannel
+    by_channel: ChannelUsage
 
 
 @dataclass(frozen=True)
@@ -181,12 +181,12 @@ def open_stores(
     try:
         blobs = open_files(InstallationRecord(engine))
         quotas = Quotas(engine, tenant_defaults=tenant_quotas, key_defaults=key_quotas)
-        yield make_stores(engine, feed, blobs, quotas, lease_seconds=lease_seconds)
+        yield build_stores(engine, feed, blobs, quotas, lease_seconds=lease_seconds)
     finally:
         engine.dispose()
 
 
-def make_stores(
+def build_stores(
     engine: Engine, feed: Feed, blobs: BlobStore, quotas: Quotas, *, lease_seconds: float = LEASE_SECONDS
 ) -> Stores:
     """Make the stores over a database and its files, without asking either for anything."""
@@ -213,7 +213,7 @@ def make_stores(
         ),
         jobs=Jobs(engine, lease_seconds=lease_seconds, announce=announce, quotas=rules),
         events=EventStores(Audit(engine), feed, Webhooks(engine), Outbox(engine)),
-        usage=UsageStores(quotas, UsageByCollection(engine), UsageByChannel(engine)),
+        usage=UsageStores(quotas, UsageByCollection(engine), ChannelUsage(engine)),
         generations=GenerationStores(GenerationRecords(engine), IndexStates(engine)),
         operations=OperationStores(
             installation=InstallationRecord(engine),

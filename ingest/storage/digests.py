@@ -24,11 +24,11 @@ class Digest:
     blocks: bytes
 
     @classmethod
-    def of(cls, content: bytes) -> "Digest":
-        return cls.of_blocks([content])
+    def from_content(cls, content: bytes) -> "Digest":
+        return cls.from_blocks([content])
 
     @classmethod
-    def of_blocks(cls, pieces: Iterable[bytes]) -> "Digest":
+    def from_blocks(cls, pieces: Iterable[bytes]) -> "Digest":
         """Return the digest of a file that comes in pieces of any size."""
         whole, blocks, size = hashlib.sha256(), bytearray(), 0
         block = hashlib.sha256()
@@ -47,7 +47,7 @@ class Digest:
             blocks += block.digest()
         return cls(size, whole.digest(), bytes(blocks))
 
-    def holds(self, first: int, content: bytes) -> bool:
+    def matches_blocks(self, first: int, content: bytes) -> bool:
         """True if a content is that of the blocks from number `first` on, as far as it goes."""
         view = memoryview(content)
         found = b"".join(
@@ -59,33 +59,33 @@ class Digest:
 class DigestRecords(Protocol):
     """Digests of the files of versions, as the catalog keeps them."""
 
-    def of_versions(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
+    def load_digests(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
         """Return the digests of the files of versions, by the file's name in `file_of`; of some there are none."""
 
-    def may_have(self, file: str, version_ids: Collection[str]) -> set[str]:
+    def select_possible_holders(self, file: str, version_ids: Collection[str]) -> set[str]:
         """Select the versions that have a file of this name, and those without digests, which may have one."""
 
-    def note_changed(self, key: str) -> str | None:
+    def record_changed_file(self, key: str) -> str | None:
         """Note for operators that a file is not as it was written; return the document that it is of, if known."""
 
 
-def sha256_of_file(path: Path) -> str:
+def compute_file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hex. Raises `FileNotFoundError`."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def version_of(key: str) -> str:
+def parse_version_id(key: str) -> str:
     """Return the version that the key of a text, a map or a record table is of."""
     return key.rpartition("/")[2].partition(".")[0]
 
 
-def file_of(key: str) -> str:
+def parse_file_name(key: str) -> str:
     """Return what distinguishes a file among those of its version, such as `text.txt` or `tables.0.parquet`."""
     return f"{key.partition('/')[0]}.{key.rpartition('/')[2].partition('.')[2]}"
 
 
-def key_of(version_id: str, file: str) -> str:
+def build_file_key(version_id: str, file: str) -> str:
     """Return the key of a version's file, by its name in `file_of`."""
     kind, _, rest = file.partition(".")
     return f"{kind}/{version_id[:2]}/{version_id}.{rest}"

@@ -33,7 +33,7 @@ class LeadlineError(Exception):
         self.hint = self.default_hint if hint is None else hint
 
     @property
-    def told(self) -> tuple[str, str]:
+    def public_message(self) -> tuple[str, str]:
         """The detail and the hint for those who use the service."""
         # guard: problems-name-no-host
         return (self.public_detail, _PUBLIC_HINT) if self.public_detail else (self.detail, self.hint)

@@ -13,11 +13,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, delete, select, update
 
-from ingest.storage.db.database import insert_new, write
+from ingest.storage.db.database import insert_if_absent, write_transaction
 from ingest.storage.db.schema import idempotency_keys as keys
 from ingest.storage.errors import IdempotencyKeyReusedError, RequestUnderWayError
 
-KEPT_SECONDS = 24 * 3_600.0
+RETENTION_SECONDS = 24 * 3_600.0
 LEASE_SECONDS = 60.0
 
 
@@ -42,7 +42,7 @@ class IdempotencyKeys:
     """The keys of all tenants; a key's digest has in it who sent it."""
 
     def __init__(
-        self, engine: Engine, *, kept_seconds: float = KEPT_SECONDS, clock: Callable[[], float] = time.time
+        self, engine: Engine, *, kept_seconds: float = RETENTION_SECONDS, clock: Callable[[], float] = time.time
     ) -> None:
         self._engine = engine
         self._kept_seconds = kept_seconds
@@ -54,14 +54,14 @@ class IdempotencyKeys:
         Raises `IdempotencyKeyReusedError` for another request with this key, and `RequestUnderWayError`.
         """
         now, of_key = self._clock(), (keys.c.tenant_id == tenant_id) & (keys.c.key_sha256 == key_sha256)
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             connection.execute(delete(keys).where(of_key, keys.c.ends_at <= now))
             row = connection.execute(select(keys).where(of_key).with_for_update()).first()
             if row is None:
                 fresh = Claim(tenant_id, key_sha256, str(uuid.uuid4()))
                 values = {"request_sha256": request_sha256, "lease_until": now + LEASE_SECONDS}
                 times = {"created_at": now, "ends_at": now + self._kept_seconds}
-                if insert_new(connection, keys, id=fresh.id, **_of(fresh), **values, **times):
+                if insert_if_absent(connection, keys, id=fresh.id, **_build_key_columns(fresh), **values, **times):
                     return fresh
                 raise RequestUnderWayError("The same request is just beginning.")
             # guard: idempotency-same-request
@@ -77,31 +77,31 @@ class IdempotencyKeys:
 
     def renew(self, claim: Claim) -> None:
         """Extend the lease of a request under way."""
-        self._change(claim, lease_until=self._clock() + LEASE_SECONDS)
+        self._update_claim(claim, lease_until=self._clock() + LEASE_SECONDS)
 
-    def keep(self, claim: Claim, response: bytes | None, body_sha256: str | None = None) -> None:
+    def store_response(self, claim: Claim, response: bytes | None, body_sha256: str | None = None) -> None:
         """Keep the response of a request, or None where what was made under its id is shown again."""
-        self._change(claim, done_at=self._clock(), response=response, body_sha256=body_sha256)
+        self._update_claim(claim, done_at=self._clock(), response=response, body_sha256=body_sha256)
 
-    def lapse(self, claim: Claim) -> None:
+    def release(self, claim: Claim) -> None:
         """Let the same request begin again, under the same id."""
-        self._change(claim, lease_until=0.0)
+        self._update_claim(claim, lease_until=0.0)
 
-    def forget(self, claim: Claim) -> None:
+    def delete(self, claim: Claim) -> None:
         """Give up a key whose request came to nothing."""
-        with write(self._engine) as connection:
-            connection.execute(delete(keys).where(_held(claim)))
+        with write_transaction(self._engine) as connection:
+            connection.execute(delete(keys).where(_build_held_condition(claim)))
 
-    def _change(self, claim: Claim, **values: Any) -> None:  # noqa: ANN401 - columns
-        with write(self._engine) as connection:
-            connection.execute(update(keys).where(_held(claim)).values(**values))
+    def _update_claim(self, claim: Claim, **values: Any) -> None:  # noqa: ANN401 - columns
+        with write_transaction(self._engine) as connection:
+            connection.execute(update(keys).where(_build_held_condition(claim)).values(**values))
 
 
-def _of(claim: Claim) -> dict[str, str]:
+def _build_key_columns(claim: Claim) -> dict[str, str]:
     return {"tenant_id": claim.tenant_id, "key_sha256": claim.key_sha256}
 
 
-def _held(claim: Claim) -> ColumnElement[bool]:
+def _build_held_condition(claim: Claim) -> ColumnElement[bool]:
     return (
         (keys.c.tenant_id == claim.tenant_id)
         & (keys.c.key_sha256 == claim.key_sha256)

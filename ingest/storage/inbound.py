@@ -19,8 +19,8 @@ MAX_METADATA_MEMBERS = 256
 MAX_METADATA_NAME_CHARS = 256
 
 _BAD_TEXT = re.compile("[\0\ud800-\udfff]")
-_LARGEST = 2**63 - 1
-_LARGEST_DIGITS = len(str(_LARGEST))
+_MAX_INT64 = 2**63 - 1
+_MAX_INT64_DIGITS = len(str(_MAX_INT64))
 # A string is skipped whole, also one that never ends, and no step of it is tried twice.
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 
@@ -38,7 +38,7 @@ def check_number(number: float, at: str) -> None:
     """Raise `InputError` for a number that is not finite, or does not fit 64 bits."""
     if isinstance(number, float) and not math.isfinite(number):
         raise InputError(at, "A number must be finite.")
-    if isinstance(number, int) and not -_LARGEST <= number <= _LARGEST:
+    if isinstance(number, int) and not -_MAX_INT64 <= number <= _MAX_INT64:
         raise InputError(at, "A whole number must fit 64 bits.")
 
 
@@ -58,7 +58,7 @@ def check_value(value: object, at: str, *, depth: int = MAX_DEPTH) -> None:
             check_value(member, f"{at}.{name}", depth=depth - 1)
 
 
-def read_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
+def parse_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
     """Parse JSON in UTF-8. Raises `InputError` for whatever is not strict JSON, and for values nobody can store."""
     try:
         text = body.decode("utf-8")
@@ -68,21 +68,21 @@ def read_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
     _require_shallow(text, at)
     suspicious = "\\u" in text
 
-    def number(digits: str) -> float | int:
+    def parse_number(digits: str) -> float | int:
         nonlocal suspicious
         # A longer one is never converted: that would take time that grows with the square of its digits.
-        value = math.inf if len(digits) > _LARGEST_DIGITS + 1 else int(digits)
-        suspicious = suspicious or abs(value) > _LARGEST
+        value = math.inf if len(digits) > _MAX_INT64_DIGITS + 1 else int(digits)
+        suspicious = suspicious or abs(value) > _MAX_INT64
         return value
 
-    def fraction(digits: str) -> float:
+    def parse_fraction(digits: str) -> float:
         nonlocal suspicious
         value = float(digits)
         suspicious = suspicious or not math.isfinite(value)
         return value
 
     try:
-        value = json.loads(text, parse_int=number, parse_float=fraction, parse_constant=fraction)
+        value = json.loads(text, parse_int=parse_number, parse_float=parse_fraction, parse_constant=parse_fraction)
     except json.JSONDecodeError as error:
         raise InputError(at, f"This is not JSON: {error.msg} at character {error.pos}.") from error
     if suspicious:
@@ -91,11 +91,11 @@ def read_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
     return value
 
 
-def read_metadata(text: bytes, at: str = "metadata") -> dict[str, Any]:
+def parse_metadata_json(text: bytes, at: str = "metadata") -> dict[str, Any]:
     """Read a document's metadata: a JSON object of plain values, or lists of them. Raises `InputError`."""
     if len(text) > MAX_METADATA_BYTES:
         raise InputError(at, f"Metadata may have {MAX_METADATA_BYTES:,} bytes.")
-    value = read_json(text, at)
+    value = parse_json(text, at)
     check_metadata(value, at)
     return dict(value)
 

@@ -47,7 +47,7 @@ def span(
             raise
 
 
-def traceparent() -> str | None:
+def get_traceparent() -> str | None:
     """Return the current span in the form of W3C's Trace Context, to go on in another process; None without one."""
     carrier: dict[str, str] = {}
     _W3C.inject(carrier)
@@ -57,13 +57,13 @@ def traceparent() -> str | None:
 _hook: Callable[[str], None] | None = None
 
 
-def reach(point: str) -> None:
+def reach_point(point: str) -> None:
     """Report that `point` was reached; without a test this costs one comparison."""
     if _hook is not None:
         _hook(point)
 
 
-def arm(hook: Callable[[str], None] | None) -> None:
+def set_point_hook(hook: Callable[[str], None] | None) -> None:
     """Call `hook` with the name of each point as it is reached; None ends that. For tests only."""
     global _hook
     _hook = hook

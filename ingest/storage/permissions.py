@@ -14,7 +14,7 @@ def make_new_files_private() -> None:
     os.umask(_GROUP_AND_OTHERS)
 
 
-def list_wider_paths(home: Path, limit: int) -> list[Path]:
+def list_exposed_paths(home: Path, limit: int) -> list[Path]:
     """List at most `limit` paths of a data folder that others may read, write or enter, the folder first.
 
     A folder of another user is a volume that this process enters through its group, as on Kubernetes. There the group
@@ -25,16 +25,16 @@ def list_wider_paths(home: Path, limit: int) -> list[Path]:
     is_ours = os.geteuid() in (0, home.stat().st_uid)
     unwanted = _GROUP_AND_OTHERS if is_ours else _OTHERS
     own = [home] if is_ours else []
-    return list(islice((path for path in (*own, *_walk(home)) if _mode(path) & unwanted), limit))
+    return list(islice((path for path in (*own, *_iter_paths(home)) if _get_mode(path) & unwanted), limit))
 
 
-def _walk(home: Path) -> Iterator[Path]:
+def _iter_paths(home: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(home):
         for name in (*folders, *names):
             yield Path(folder, name)
 
 
-def _mode(path: Path) -> int:
+def _get_mode(path: Path) -> int:
     """Return the permissions of a path; none for a link, whose own mean nothing, and for what was removed meanwhile."""
     try:
         mode = path.lstat().st_mode

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 # A note in the folder or bucket that says that files are sealed; without a key they would be read as garbage.
-SEALED_NOTE = "SEALED"
+SEALED_MARKER = "SEALED"
 
 
 class Sealing(StrEnum):
@@ -21,20 +21,20 @@ class Sealing(StrEnum):
 class SealRecord(Protocol):
     """The record of an installation."""
 
-    def sealing(self) -> Sealing:
+    def load_sealing(self) -> Sealing:
         """Return what is recorded; `MIXED` for an installation of an earlier release."""
 
     def record_sealing(self, sealing: Sealing) -> None:
         """Record how far the files are sealed."""
 
 
-class NoSealRecord:
+class InMemorySealRecord:
     """The record of a store without a catalog: it holds for one process, and is not kept."""
 
     def __init__(self, sealing: Sealing = Sealing.MIXED) -> None:
         self._sealing = sealing
 
-    def sealing(self) -> Sealing:
+    def load_sealing(self) -> Sealing:
         return self._sealing
 
     def record_sealing(self, sealing: Sealing) -> None:

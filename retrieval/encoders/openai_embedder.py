@@ -14,9 +14,9 @@ import httpx2
 import numpy as np
 import openai
 
-from retrieval.bounded_replies import ReplyTooLargeError, bound_replies
-from retrieval.encoders.port import DenseVector, Embedded, unit_vectors
-from retrieval.encoders.specs import EncoderSpec, prompts_digest
+from retrieval.bounded_replies import ReplyTooLargeError, build_reply_hooks
+from retrieval.encoders.port import DenseVector, EmbeddedTexts, normalize_vectors
+from retrieval.encoders.specs import EncoderSpec, compute_prompts_digest
 from retrieval.errors import EncoderError, EncoderUnavailableError
 
 # Connecting is quick or hopeless.
@@ -24,14 +24,14 @@ _DOCUMENTS_TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
 _QUERY_TIMEOUT = httpx2.Timeout(15.0, connect=3.0)
 _DOCUMENT_RETRIES, _QUERY_RETRIES = 5, 1
 # Below the default limits of servers: OpenAI 2,048 texts and 300,000 tokens, text-embeddings-inference 32 texts.
-_TEXTS_A_REQUEST = 32
-_CHARACTERS_A_REQUEST = 32_000
-_CHARACTERS_A_TOKEN = 4
-_REQUESTS_AT_ONCE = 4
+_TEXTS_PER_REQUEST = 32
+_CHARS_PER_REQUEST = 32_000
+_CHARS_PER_TOKEN = 4
+_MAX_PARALLEL_REQUESTS = 4
 # A refused text is halved at most this often, to see if it was too long for the model's window.
-_HALVINGS = 6
-_SHORTEST_CUT = 200
-_BAD_INPUT = frozenset({400, 413, 422})
+_MAX_HALVINGS = 6
+_MIN_TRUNCATED_CHARS = 200
+_BAD_INPUT_STATUSES = frozenset({400, 413, 422})
 
 
 class OpenAIEmbedder:
@@ -48,29 +48,33 @@ class OpenAIEmbedder:
         self._url = spec.url
         # The client insists on a key; a server that needs none ignores it.
         key = api_key or "none"
-        self._for_documents = _client(spec.url, key, _DOCUMENTS_TIMEOUT, _DOCUMENT_RETRIES)
-        self._for_queries = _client(spec.url, key, _QUERY_TIMEOUT, _QUERY_RETRIES)
-        self._pool = ThreadPoolExecutor(_REQUESTS_AT_ONCE, "embeddings")
+        self._for_documents = _build_client(spec.url, key, _DOCUMENTS_TIMEOUT, _DOCUMENT_RETRIES)
+        self._for_queries = _build_client(spec.url, key, _QUERY_TIMEOUT, _QUERY_RETRIES)
+        self._pool = ThreadPoolExecutor(_MAX_PARALLEL_REQUESTS, "embeddings")
         self._longest: int | None = None
         self._cutting = threading.Lock()
         self._expected = spec.dimension
-        self.dimension = self._expected = spec.dimension or self._ask(self._for_queries, ["dimension"])[0].shape[1]
-        self.fingerprint = fingerprint(spec, self.dimension)
+        self.dimension = self._expected = (
+            spec.dimension or self._request_embeddings(self._for_queries, ["dimension"])[0].shape[1]
+        )
+        self.fingerprint = compute_fingerprint(spec, self.dimension)
 
-    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
+    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
         prompt = self._spec.document or ""
         prompted = [prompt + text for text in texts]
         order = sorted(range(len(texts)), key=lambda index: len(prompted[index]))
-        portions = list(_portions(order, prompted))
+        portions = list(_split_into_requests(order, prompted))
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         counts = np.zeros(len(texts), np.int64)
-        for rows, (found, tokens) in zip(portions, self._pool.map(self._portion(prompted), portions), strict=True):
+        for rows, (found, tokens) in zip(
+            portions, self._pool.map(self._build_rows_embedder(prompted), portions), strict=True
+        ):
             vectors[rows] = found
-            counts[rows] = _shares(tokens, [prompted[row] for row in rows])
-        return Embedded(vectors, tuple(int(count) for count in counts))
+            counts[rows] = _divide_tokens(tokens, [prompted[row] for row in rows])
+        return EmbeddedTexts(vectors, tuple(int(count) for count in counts))
 
-    def query(self, text: str) -> DenseVector:
-        vector: DenseVector = self._cut_and_ask(self._for_queries, [(self._spec.query or "") + text])[0][0]
+    def embed_query(self, text: str) -> DenseVector:
+        vector: DenseVector = self._embed_truncated(self._for_queries, [(self._spec.query or "") + text])[0][0]
         return vector
 
     def close(self) -> None:
@@ -78,40 +82,40 @@ class OpenAIEmbedder:
         self._for_documents.close()
         self._for_queries.close()
 
-    def _portion(self, texts: Sequence[str]) -> Any:  # noqa: ANN401 - a function of rows
-        return lambda rows: self._cut_and_ask(self._for_documents, [texts[row] for row in rows])
+    def _build_rows_embedder(self, texts: Sequence[str]) -> Any:  # noqa: ANN401 - a function of rows
+        return lambda rows: self._embed_truncated(self._for_documents, [texts[row] for row in rows])
 
-    def _cut_and_ask(self, client: openai.OpenAI, texts: Sequence[str]) -> tuple[DenseVector, int | None]:
+    def _embed_truncated(self, client: openai.OpenAI, texts: Sequence[str]) -> tuple[DenseVector, int | None]:
         while True:
             longest = self._longest
             cut = [text if longest is None else text[:longest] for text in texts]
             try:
-                return self._ask(client, cut)
+                return self._request_embeddings(client, cut)
             except _RefusedInputError as refused:
-                self._shorten(client, cut, refused)
+                self._learn_max_length(client, cut, refused)
 
-    def _shorten(self, client: openai.OpenAI, texts: Sequence[str], refused: "_RefusedInputError") -> None:
+    def _learn_max_length(self, client: openai.OpenAI, texts: Sequence[str], refused: "_RefusedInputError") -> None:
         """Find where the longest text has to be cut. Raises `EncoderError` if its length was not the cause."""
         with self._cutting:
             text = max(texts, key=len)
             if self._longest is not None and len(text) > self._longest:
                 return  # another thread has found the length meanwhile
-            for _ in range(_HALVINGS):
+            for _ in range(_MAX_HALVINGS):
                 text = text[: len(text) // 2]
-                if len(text) < _SHORTEST_CUT:
+                if len(text) < _MIN_TRUNCATED_CHARS:
                     break
                 try:
-                    self._ask(client, [text])
+                    self._request_embeddings(client, [text])
                 except _RefusedInputError:
                     continue
                 self._longest = len(text)
                 return
         raise EncoderError(f"The embedding server at {self._url} refused a text: {refused}", hint=refused.hint)
 
-    def _ask(self, client: openai.OpenAI, texts: Sequence[str]) -> tuple[DenseVector, int | None]:
+    def _request_embeddings(self, client: openai.OpenAI, texts: Sequence[str]) -> tuple[DenseVector, int | None]:
         """Return unit vectors in the order of the texts, and their tokens together as the server counts them."""
         options: dict[str, Any] = {} if self._spec.dimension is None else {"dimensions": self._spec.dimension}
-        with _errors(self._spec, self._url):
+        with _translate_errors(self._spec, self._url):
             answer = client.embeddings.create(
                 model=self._spec.model,
                 # Some servers refuse an empty text; all read a space as no word.
@@ -124,24 +128,26 @@ class OpenAIEmbedder:
             vectors = [row.embedding for row in rows]
             lengths = sorted({len(vector) for vector in vectors})
         if [row.index for row in rows] != list(range(len(texts))):
-            raise self._wrong(f"{len(rows)} vectors for {len(texts)} texts, or not each text's")
+            raise self._build_answer_error(f"{len(rows)} vectors for {len(texts)} texts, or not each text's")
         if len(lengths) != 1 or lengths[0] != (self._expected or lengths[0]):
             found = ", ".join(map(str, lengths))
-            raise self._wrong(f"vectors of {found} numbers, and {self._expected or 'one length'} was expected")
+            raise self._build_answer_error(
+                f"vectors of {found} numbers, and {self._expected or 'one length'} was expected"
+            )
         try:
-            return unit_vectors(np.array(vectors, np.float32)), tokens
+            return normalize_vectors(np.array(vectors, np.float32)), tokens
         except (EncoderError, ValueError, TypeError) as error:
-            raise self._wrong("a vector of zeros, or of what is no number") from error
+            raise self._build_answer_error("a vector of zeros, or of what is no number") from error
 
-    def _wrong(self, what: str) -> EncoderError:
+    def _build_answer_error(self, what: str) -> EncoderError:
         return EncoderError(
             f"The embedding server at {self._url} answered {self._spec.model} with {what}.",
             hint="See that the server serves the model and the dimension that LEADLINE_ENCODER names.",
         )
 
 
-def _client(url: str, api_key: str, timeout: httpx2.Timeout, retries: int) -> openai.OpenAI:
-    bounded = openai.DefaultHttpxClient(base_url=url, timeout=timeout, event_hooks=bound_replies())
+def _build_client(url: str, api_key: str, timeout: httpx2.Timeout, retries: int) -> openai.OpenAI:
+    bounded = openai.DefaultHttpxClient(base_url=url, timeout=timeout, event_hooks=build_reply_hooks())
     return openai.OpenAI(base_url=url, api_key=api_key, timeout=timeout, max_retries=retries, http_client=bounded)
 
 
@@ -149,18 +155,18 @@ class _RefusedInputError(EncoderError):
     """The server refused its input; a shorter text may be taken."""
 
 
-def fingerprint(spec: EncoderSpec, dimension: int) -> str:
+def compute_fingerprint(spec: EncoderSpec, dimension: int) -> str:
     """Return the fingerprint, without the server's address; only the spec's `revision` can tell the weights apart."""
-    prompts = prompts_digest(spec.query or "", spec.document or "")
+    prompts = compute_prompts_digest(spec.query or "", spec.document or "")
     return f"embeddings-api/{spec.model}@{spec.revision or 'unpinned'}/{prompts}/{dimension}"
 
 
-def _portions(order: Sequence[int], texts: Sequence[str]) -> Iterator[list[int]]:
+def _split_into_requests(order: Sequence[int], texts: Sequence[str]) -> Iterator[list[int]]:
     """Yield the rows of each request, with a bounded number of texts and of characters."""
     rows: list[int] = []
     characters = 0
     for row in order:
-        if rows and (len(rows) == _TEXTS_A_REQUEST or characters + len(texts[row]) > _CHARACTERS_A_REQUEST):
+        if rows and (len(rows) == _TEXTS_PER_REQUEST or characters + len(texts[row]) > _CHARS_PER_REQUEST):
             yield rows
             rows, characters = [], 0
         rows.append(row)
@@ -169,15 +175,15 @@ def _portions(order: Sequence[int], texts: Sequence[str]) -> Iterator[list[int]]
         yield rows
 
 
-def _shares(tokens: int | None, texts: Sequence[str]) -> list[int]:
+def _divide_tokens(tokens: int | None, texts: Sequence[str]) -> list[int]:
     """Return each text's share of the tokens, by its length; servers tell only the sum, and some not even that."""
     characters = [len(text) + 1 for text in texts]
-    rate = 1 / _CHARACTERS_A_TOKEN if not tokens else tokens / sum(characters)
+    rate = 1 / _CHARS_PER_TOKEN if not tokens else tokens / sum(characters)
     return [max(1, round(length * rate)) for length in characters]
 
 
 @contextmanager
-def _errors(spec: EncoderSpec, url: str) -> Iterator[None]:
+def _translate_errors(spec: EncoderSpec, url: str) -> Iterator[None]:
     """Turn the client's errors into ours."""
     try:
         yield
@@ -191,7 +197,7 @@ def _errors(spec: EncoderSpec, url: str) -> Iterator[None]:
             hint="See that it runs and that the address in LEADLINE_ENCODER is right; what waits for it goes on then.",
         ) from error
     except openai.APIStatusError as error:
-        raise _of_status(error, spec, url) from error
+        raise _convert_status_error(error, spec, url) from error
     # An answer that is JSON but no list of embeddings is noticed only when it is read.
     except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
         raise EncoderError(
@@ -200,8 +206,8 @@ def _errors(spec: EncoderSpec, url: str) -> Iterator[None]:
         ) from error
 
 
-def _of_status(error: openai.APIStatusError, spec: EncoderSpec, url: str) -> EncoderError:
-    said = _words(error)
+def _convert_status_error(error: openai.APIStatusError, spec: EncoderSpec, url: str) -> EncoderError:
+    said = _extract_message(error)
     if error.status_code in (401, 403):
         return EncoderError(
             f"The embedding server at {url} refused the key: {said}", hint="Set LEADLINE_ENCODER_API_KEY to its key."
@@ -211,7 +217,7 @@ def _of_status(error: openai.APIStatusError, spec: EncoderSpec, url: str) -> Enc
             f"The embedding server at {url} has no {spec.model}, or no /embeddings: {said}",
             hint="Name a model that it serves: `GET …/v1/models` lists them.",
         )
-    if error.status_code in _BAD_INPUT:
+    if error.status_code in _BAD_INPUT_STATUSES:
         return _RefusedInputError(said, hint="See the server's log; a wrong dimension= or model is refused like this.")
     if error.status_code in (408, 409, 429) or error.status_code >= 500:
         return EncoderUnavailableError(
@@ -221,7 +227,7 @@ def _of_status(error: openai.APIStatusError, spec: EncoderSpec, url: str) -> Enc
     return EncoderError(f"The embedding server at {url} answered {error.status_code}: {said}")
 
 
-def _words(error: openai.APIStatusError) -> str:
+def _extract_message(error: openai.APIStatusError) -> str:
     body = error.body
     said = body.get("message") if isinstance(body, Mapping) else None
     return " ".join(str(said or error.message).split())[:300]

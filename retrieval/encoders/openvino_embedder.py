@@ -24,7 +24,7 @@ import openvino.opset13 as op
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from retrieval.encoders.port import DenseVector, Embedded
+from retrieval.encoders.port import DenseVector, EmbeddedTexts
 from retrieval.errors import EncoderError
 
 DIMENSION = 384
@@ -33,14 +33,14 @@ MAX_TOKENS = 256  # the model's own max_seq_length
 _TEXTS_PER_REQUEST = 4
 # Every compiled model keeps what it prepared for each input shape, so texts are padded to one of 16 widths.
 _WIDTH_STEPS = (8, 16, 32, 64)
-_STEPS = 8
+_WIDTHS_PER_STEP = 8
 # The id of "the" in BERT's uncased vocabulary.
-_MOST_FREQUENT = 1996
+_MOST_FREQUENT_TOKEN = 1996
 # A thread this nice gets a tenth of a normal thread's time where both want the same core.
 NICENESS = 10
 
 
-def fingerprint(max_tokens: int) -> str:
+def compute_fingerprint(max_tokens: int) -> str:
     """Return the fingerprint of the encoder that cuts texts after `max_tokens` tokens."""
     return f"all-MiniLM-L6-v2/int8-onnx/mean/{max_tokens}/{DIMENSION}"
 
@@ -57,31 +57,33 @@ class OpenVinoEmbedder:
         self._tokenizer.enable_truncation(max_tokens)
         core = ov.Core()
         graph = _with_pooling(core.read_model(str(model)))
-        self._for_queries = _Requests(core, graph, os.cpu_count() or 1)
-        compiled = partial(core.compile_model, graph, "CPU", _bulk_settings(streams))
-        self._waited_for = _Queue(compiled())
-        with ThreadPoolExecutor(1, initializer=_stand_back) as standing_back:  # OpenVINO's threads inherit the priority
-            self._in_background = _Queue(standing_back.submit(compiled).result())
-        self.fingerprint = fingerprint(max_tokens)
+        self._for_queries = _RequestPool(core, graph, os.cpu_count() or 1)
+        compiled = partial(core.compile_model, graph, "CPU", _build_bulk_settings(streams))
+        self._waited_for = _InferenceQueue(compiled())
+        with ThreadPoolExecutor(
+            1, initializer=_lower_priority
+        ) as standing_back:  # OpenVINO's threads inherit the priority
+            self._in_background = _InferenceQueue(standing_back.submit(compiled).result())
+        self.fingerprint = compute_fingerprint(max_tokens)
         self.dimension = DIMENSION
 
-    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
+    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
         if not texts:
-            return Embedded(np.zeros((0, DIMENSION), np.float32), ())
+            return EmbeddedTexts(np.zeros((0, DIMENSION), np.float32), ())
         queue = self._in_background if in_background else self._waited_for
         encodings = self._tokenizer.encode_batch(list(texts))
-        batch = _Batch(len(texts))
+        batch = _DocumentBatch(len(texts))
         order = sorted(range(len(texts)), key=lambda index: len(encodings[index].ids))
         for at in range(0, len(order), _TEXTS_PER_REQUEST):
             rows = order[at : at + _TEXTS_PER_REQUEST]
-            inputs = model_inputs([encodings[row] for row in rows])
-            batch.expect()
-            queue.put(inputs, batch, rows)
-        return Embedded(batch.result(), tuple(len(encoding.ids) for encoding in encodings))
+            inputs = build_model_inputs([encodings[row] for row in rows])
+            batch.expect_result()
+            queue.submit(inputs, batch, rows)
+        return EmbeddedTexts(batch.wait_for_vectors(), tuple(len(encoding.ids) for encoding in encodings))
 
-    def query(self, text: str) -> DenseVector:
-        inputs = model_inputs([self._tokenizer.encode(text)])
-        with self._for_queries.lent() as request:
+    def embed_query(self, text: str) -> DenseVector:
+        inputs = build_model_inputs([self._tokenizer.encode(text)])
+        with self._for_queries.lend() as request:
             try:
                 request.infer(inputs)
             except RuntimeError as error:
@@ -94,7 +96,7 @@ class OpenVinoEmbedder:
             queue.close()
 
 
-class _Requests:
+class _RequestPool:
     """Requests of a compiled model that are worked on at once, each in one thread.
 
     Threads that share a request spin while they wait for each other, and all wait for one whose core is taken: measured
@@ -110,7 +112,7 @@ class _Requests:
             self._free.put(self._model.create_infer_request())
 
     @contextmanager
-    def lent(self) -> Iterator[ov.InferRequest]:
+    def lend(self) -> Iterator[ov.InferRequest]:
         """Lend a request, as soon as one is free."""
         request = self._free.get()
         try:
@@ -119,7 +121,7 @@ class _Requests:
             self._free.put(request)
 
 
-class _Queue:
+class _InferenceQueue:
     """Batches on their way through a compiled model."""
 
     def __init__(self, model: ov.CompiledModel) -> None:
@@ -127,7 +129,7 @@ class _Queue:
         self._requests = ov.AsyncInferQueue(model)
         self._requests.set_callback(_on_result)
 
-    def put(self, inputs: dict[str, NDArray[np.int64]], batch: "_Batch", rows: Sequence[int]) -> None:
+    def submit(self, inputs: dict[str, NDArray[np.int64]], batch: "_DocumentBatch", rows: Sequence[int]) -> None:
         with self._lock:
             self._requests.start_async(inputs, (batch, rows))
 
@@ -136,7 +138,7 @@ class _Queue:
             self._requests.wait_all()
 
 
-class _Batch:
+class _DocumentBatch:
     """Collects the rows of one `documents` call from callbacks that run in OpenVINO's threads."""
 
     def __init__(self, size: int) -> None:
@@ -145,52 +147,52 @@ class _Batch:
         self._failure: RuntimeError | None = None
         self._change = threading.Condition()
 
-    def expect(self) -> None:
+    def expect_result(self) -> None:
         with self._change:
             self._outstanding += 1
 
-    def deliver(self, rows: Sequence[int], request: Any) -> None:  # noqa: ANN401 - OpenVINO's request
+    def store_rows(self, rows: Sequence[int], request: Any) -> None:  # noqa: ANN401 - OpenVINO's request
         try:
             self._vectors[rows] = request.get_output_tensor().data
         except RuntimeError as error:
             self._failure = error
         finally:
-            self._settle()
+            self._complete_one()
 
-    def result(self) -> DenseVector:
-        self._settle()
+    def wait_for_vectors(self) -> DenseVector:
+        self._complete_one()
         with self._change:
             self._change.wait_for(lambda: self._outstanding == 0)
         if self._failure is not None:
             raise EncoderError(f"The encoder failed: {self._failure}") from self._failure
         return self._vectors
 
-    def _settle(self) -> None:
+    def _complete_one(self) -> None:
         with self._change:
             self._outstanding -= 1
             self._change.notify_all()
 
 
-def _on_result(request: Any, user: tuple[_Batch, list[int]]) -> None:  # noqa: ANN401 - OpenVINO's request
+def _on_result(request: Any, user: tuple[_DocumentBatch, list[int]]) -> None:  # noqa: ANN401 - OpenVINO's request
     batch, rows = user
-    batch.deliver(rows, request)
+    batch.store_rows(rows, request)
 
 
-def _stand_back() -> None:
+def _lower_priority() -> None:
     """Lower the priority of the current thread."""
     if sys.platform == "linux":  # elsewhere all threads of a process have one priority
         with suppress(OSError):  # a filter of system calls may refuse it; it is for speed alone
             os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
-def _bulk_settings(streams: int | None) -> dict[str, str]:
+def _build_bulk_settings(streams: int | None) -> dict[str, str]:
     return {"PERFORMANCE_HINT": "THROUGHPUT"} if streams is None else {"NUM_STREAMS": str(streams)}
 
 
-def model_inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[np.int64]]:
+def build_model_inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[np.int64]]:
     """Return a batch as BERT's three inputs, padded to the width step that holds the longest text."""
     longest = max(len(encoding.ids) for encoding in encodings)
-    step = next(step for step in _WIDTH_STEPS if longest <= _STEPS * step)
+    step = next(step for step in _WIDTH_STEPS if longest <= _WIDTHS_PER_STEP * step)
     width = -(-longest // step) * step
     ids = np.zeros((len(encodings), width), np.int64)
     mask = np.zeros_like(ids)
@@ -222,23 +224,23 @@ class OpenVinoTokenEncoder:
         # The other half of the processors is for searches, which do not wait until ten passages are read.
         threads = max(1, (os.cpu_count() or 1) // 2)
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(threads)}
-        graph = _normalized(fusible(core.read_model(str(model))))
+        graph = _with_normalized_tokens(remove_attention_guards(core.read_model(str(model))))
         self._request = core.compile_model(graph, "CPU", settings).create_infer_request()
         self._turn = threading.Lock()
         self.fingerprint = "all-MiniLM-L6-v2/int8-onnx"
 
-    def tokens(self, texts: Sequence[str]) -> list[DenseVector]:
-        return self._tokens(self._tokenizer.encode_batch(list(texts))) if texts else []
+    def encode_texts(self, texts: Sequence[str]) -> list[DenseVector]:
+        return self._encode(self._tokenizer.encode_batch(list(texts))) if texts else []
 
-    def query(self, text: str) -> tuple[DenseVector, DenseVector]:
+    def encode_query(self, text: str) -> tuple[DenseVector, DenseVector]:
         encoding = self._tokenizer.encode(text)
-        (rows,) = self._tokens([encoding])
-        return rows, _rarity(encoding)
+        (rows,) = self._encode([encoding])
+        return rows, _compute_rarity(encoding)
 
-    def _tokens(self, encodings: Sequence[Encoding]) -> list[DenseVector]:
+    def _encode(self, encodings: Sequence[Encoding]) -> list[DenseVector]:
         with self._turn:
             try:
-                self._request.infer(model_inputs(encodings))
+                self._request.infer(build_model_inputs(encodings))
             except RuntimeError as error:
                 raise EncoderError(f"The encoder failed: {error}") from error
             rows: DenseVector = self._request.get_output_tensor().data
@@ -248,18 +250,18 @@ class OpenVinoTokenEncoder:
         return None
 
 
-def _rarity(encoding: Encoding) -> DenseVector:
+def _compute_rarity(encoding: Encoding) -> DenseVector:
     """Return how rare each token is: the logarithm of its rank by frequency, 0 for a text's marks.
 
     BERT's vocabulary lists words from the most frequent on, after marks and single characters. By Zipf's law a word's
     frequency falls as its rank grows, so the logarithm of the rank is its idf but for a constant.
     """
-    ranks = np.maximum(1, np.array(encoding.ids) - _MOST_FREQUENT + 1)
+    ranks = np.maximum(1, np.array(encoding.ids) - _MOST_FREQUENT_TOKEN + 1)
     weights: DenseVector = (np.log(1 + ranks) * (1 - np.array(encoding.special_tokens_mask))).astype(np.float32)
     return weights
 
 
-def fusible(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
+def remove_attention_guards(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
     """Return the model without its guards against attention to nothing, which no text needs: each has two marks.
 
     With them OpenVINO does not fuse attention, which then takes a tenth of all the time more.
@@ -270,7 +272,7 @@ def fusible(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
     return model
 
 
-def _normalized(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
+def _with_normalized_tokens(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
     """Return the model with each token's last state, scaled to length 1, as its only output."""
     hidden = model.output(0).get_node().input_value(0)
     unit = op.normalize_l2(hidden, op.constant([2], np.int32), 1e-12, "add")

@@ -14,7 +14,7 @@ DenseVector = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddedTexts:
     """Unit vectors, one row per text in the order given, and how many tokens of each text the encoder read."""
 
     vectors: DenseVector
@@ -34,20 +34,20 @@ class Embedder(Protocol):
     @property
     def dimension(self) -> int: ...
 
-    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
+    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
         """Encode documents; texts past the encoder's window are cut. Raises `EncoderError`.
 
         `in_background` marks work that nobody waits for: an encoder on this machine gives priority to all other work.
         """
 
-    def query(self, text: str) -> DenseVector:
+    def embed_query(self, text: str) -> DenseVector:
         """Return one unit vector of shape `(dimension,)`; quick, and not delayed by `documents` in another thread."""
 
     def close(self) -> None: ...
 
 
 # Sentences that have nothing to do with each other.
-UNRELATED = (
+UNRELATED_SENTENCES = (
     "The bakery opens at six in the morning.",
     "Copper melts at a little over a thousand degrees.",
     "She has played the cello since her childhood.",
@@ -59,18 +59,18 @@ UNRELATED = (
 )
 
 
-def cosine_floor(encoder: Embedder) -> float:
+def compute_cosine_floor(encoder: Embedder) -> float:
     """Return the cosine that lies as far below that of unrelated texts as 1 lies above it.
 
     Encoders use different parts of the scale: unrelated texts have a cosine of about 0 by one, and of 0.7 by another.
     Raises `EncoderError`.
     """
-    vectors = encoder.documents(UNRELATED).vectors
+    vectors = encoder.embed_documents(UNRELATED_SENTENCES).vectors
     cosines = vectors @ vectors.T
     return float(2 * cosines[np.triu_indices(len(cosines), 1)].mean() - 1)
 
 
-def unit_vectors(rows: DenseVector) -> DenseVector:
+def normalize_vectors(rows: DenseVector) -> DenseVector:
     """Scale rows to length 1. Raises `EncoderError` for a row without a direction, since nothing is near to it."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or not lengths.all():
@@ -86,11 +86,13 @@ class HashingEmbedder:
         self.dimension = dimension
         self.fingerprint = f"hashing-words/{dimension}"
 
-    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
-        vectors = np.stack([self.query(text) for text in texts]) if texts else np.zeros((0, self.dimension), np.float32)
-        return Embedded(vectors, tuple(len(text.split()) for text in texts))
+    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
+        vectors = (
+            np.stack([self.embed_query(text) for text in texts]) if texts else np.zeros((0, self.dimension), np.float32)
+        )
+        return EmbeddedTexts(vectors, tuple(len(text.split()) for text in texts))
 
-    def query(self, text: str) -> DenseVector:
+    def embed_query(self, text: str) -> DenseVector:
         vector = np.full(self.dimension, 1e-3, np.float32)
         for word in text.casefold().split():
             digest = hashlib.blake2b(word.encode(), digest_size=8).digest()

@@ -24,7 +24,7 @@ class Encoders:
     def __init__(self, choices: Sequence[EncoderChoice]) -> None:
         self.choices = tuple(choices)
 
-    def named(self, name: str | None) -> EncoderChoice:
+    def get_by_name(self, name: str | None) -> EncoderChoice:
         """Return the choice of that name, or the default. Raises `UnknownEncoderError`, which lists the known names."""
         if name is None:
             return self.choices[0]
@@ -37,7 +37,7 @@ class Encoders:
             hint=f"Choose one of: {known}; or describe one: `sentence-transformers MODEL`, or `URL MODEL` of a server.",
         )
 
-    def of(self, fingerprint: str) -> EncoderChoice:
+    def get_by_fingerprint(self, fingerprint: str) -> EncoderChoice:
         """Return the choice that makes vectors of that fingerprint. Raises `UnknownEncoderError`."""
         for choice in self.choices:
             if choice.fingerprint == fingerprint:
@@ -49,11 +49,11 @@ class Encoders:
             f"`leadline index reembed --encoder {self.choices[0].name}`.",
         )
 
-    def name_of(self, fingerprint: str) -> str:
+    def get_name(self, fingerprint: str) -> str:
         """Return the encoder's name, or the fingerprint itself if this installation lacks the encoder."""
         return next((c.name for c in self.choices if c.fingerprint == fingerprint), fingerprint)
 
 
-def only(encoder: Embedder) -> Encoders:
+def wrap_encoder(encoder: Embedder) -> Encoders:
     """Wrap one encoder that is open already."""
     return Encoders([EncoderChoice(encoder.fingerprint, encoder.fingerprint, encoder.dimension, lambda: encoder)])

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from retrieval.encoders.port import DenseVector, Embedded, unit_vectors
-from retrieval.encoders.sentence_transformers_model import INSTALL, LocatedModel
+from retrieval.encoders.port import DenseVector, EmbeddedTexts, normalize_vectors
+from retrieval.encoders.sentence_transformers_model import INSTALL_HINT, LocatedModel
 from retrieval.errors import EncoderError
 
 # Texts of similar length go to the model together. A CPU gains nothing from more; a GPU is busy with these.
-_TEXTS_AT_ONCE = {"cpu": 16}
-_TEXTS_AT_ONCE_ELSEWHERE = 128
+_BATCH_SIZES = {"cpu": 16}
+_DEFAULT_BATCH_SIZE = 128
 
 
 class SentenceTransformersEmbedder:
@@ -28,9 +28,9 @@ class SentenceTransformersEmbedder:
         self.fingerprint = model.fingerprint
         self.dimension = model.dimension
         self._located = model
-        self._turns = _Turns()
-        self._model = _load(model)
-        self._at_once = _TEXTS_AT_ONCE.get(self._model.device.type, _TEXTS_AT_ONCE_ELSEWHERE)
+        self._turns = _PriorityLock()
+        self._model = _load_model(model)
+        self._at_once = _BATCH_SIZES.get(self._model.device.type, _DEFAULT_BATCH_SIZE)
         made = self._encode(["dimension"], document=True).shape[1]
         if made != model.full_dimension:
             raise EncoderError(
@@ -38,21 +38,21 @@ class SentenceTransformersEmbedder:
                 hint="Fetch or copy the model again.",
             )
 
-    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
+    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         counts = np.zeros(len(texts), np.int64)
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         for at in range(0, len(order), self._at_once):
             rows = order[at : at + self._at_once]
             some = [texts[row] for row in rows]
-            with self._turns.document():
-                vectors[rows] = self._cut(self._encode(some, document=True))
-                counts[rows] = self._count([self._located.document_prompt + text for text in some])
-        return Embedded(vectors, tuple(int(count) for count in counts))
+            with self._turns.hold_for_documents():
+                vectors[rows] = self._truncate_vectors(self._encode(some, document=True))
+                counts[rows] = self._count_tokens([self._located.document_prompt + text for text in some])
+        return EmbeddedTexts(vectors, tuple(int(count) for count in counts))
 
-    def query(self, text: str) -> DenseVector:
-        with self._turns.query():
-            vector: DenseVector = self._cut(self._encode([text], document=False))[0]
+    def embed_query(self, text: str) -> DenseVector:
+        with self._turns.hold_for_query():
+            vector: DenseVector = self._truncate_vectors(self._encode([text], document=False))[0]
         return vector
 
     def close(self) -> None:
@@ -73,11 +73,11 @@ class SentenceTransformersEmbedder:
             raise EncoderError(f"The encoder failed: {error}", hint="See the log of the encoder's library.") from error
         return np.asarray(vectors, np.float32)
 
-    def _cut(self, vectors: DenseVector) -> DenseVector:
+    def _truncate_vectors(self, vectors: DenseVector) -> DenseVector:
         """Cut vectors to the requested dimension, and scale them again, because a cut vector is shorter than 1."""
-        return unit_vectors(vectors[:, : self.dimension])
+        return normalize_vectors(vectors[:, : self.dimension])
 
-    def _count(self, texts: Sequence[str]) -> list[int]:
+    def _count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return how many tokens of each text the model read."""
         longest = self._model.max_seq_length
         tokenizer = self._model.tokenizer
@@ -89,7 +89,7 @@ class SentenceTransformersEmbedder:
         return [min(length, longest or length) for length in lengths]
 
 
-class _Turns:
+class _PriorityLock:
     """A lock with one user at a time; queries go before documents."""
 
     def __init__(self) -> None:
@@ -98,22 +98,22 @@ class _Turns:
         self._queries = 0
 
     @contextmanager
-    def query(self) -> Iterator[None]:
+    def hold_for_query(self) -> Iterator[None]:
         with self._change:
             self._queries += 1
             self._change.wait_for(lambda: not self._busy)
             self._queries -= 1
             self._busy = True
-        yield from self._turn()
+        yield from self._release_after()
 
     @contextmanager
-    def document(self) -> Iterator[None]:
+    def hold_for_documents(self) -> Iterator[None]:
         with self._change:
             self._change.wait_for(lambda: not self._busy and not self._queries)
             self._busy = True
-        yield from self._turn()
+        yield from self._release_after()
 
-    def _turn(self) -> Iterator[None]:
+    def _release_after(self) -> Iterator[None]:
         try:
             yield
         finally:
@@ -122,11 +122,11 @@ class _Turns:
                 self._change.notify_all()
 
 
-def _load(model: LocatedModel) -> Any:  # noqa: ANN401 - the library's model
+def _load_model(model: LocatedModel) -> Any:  # noqa: ANN401 - the library's model
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
-        raise EncoderError("The package sentence-transformers is not installed.", hint=INSTALL) from error
+        raise EncoderError("The package sentence-transformers is not installed.", hint=INSTALL_HINT) from error
     spec = model.spec
     options: dict[str, Any] = {"device": spec.device, "backend": spec.backend}
     settings: dict[str, Any] = {} if spec.file is None else {"file_name": spec.file}
@@ -146,11 +146,11 @@ def _load(model: LocatedModel) -> Any:  # noqa: ANN401 - the library's model
         reason = " ".join(str(error).split())[:300]
         raise EncoderError(
             f"{spec.model} could not be loaded: {reason}",
-            hint=_advice(spec.backend),
+            hint=_build_hint(spec.backend),
         ) from error
 
 
-def _advice(backend: str) -> str:
+def _build_hint(backend: str) -> str:
     if backend == "torch":
         return "If its files are not on this machine, connect it to the hub once, or copy the model's folder here."
     return f"backend={backend} needs `pip install 'sentence-transformers[{backend}]'`, and a model that has such files."

@@ -12,11 +12,11 @@ from typing import Any
 
 import httpx
 
-from retrieval.encoders.specs import EncoderSpec, prompts_digest
+from retrieval.encoders.specs import EncoderSpec, compute_prompts_digest
 from retrieval.errors import EncoderError
 
-INSTALL = "Install it with `pip install 'leadline[sentence-transformers]'`."
-_WEIGHTS = (".safetensors", ".bin", ".onnx", ".xml", ".gguf")
+INSTALL_HINT = "Install it with `pip install 'leadline[sentence-transformers]'`."
+_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".onnx", ".xml", ".gguf")
 _SMALL_FILES = ("*.json", "*.txt", "*.model")
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 16
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
@@ -47,20 +47,20 @@ class LocatedModel:
         spec = self.spec
         model = Path(spec.model).name if self.is_folder else spec.model
         precision = f"{spec.backend}-{spec.file or spec.dtype}"
-        prompts = prompts_digest(self.query_prompt, self.document_prompt)
+        prompts = compute_prompts_digest(self.query_prompt, self.document_prompt)
         return f"sentence-transformers/{model}@{self.revision}/{precision}/{prompts}/{self.dimension}"
 
 
-def locate(spec: EncoderSpec) -> LocatedModel:
+def locate_model(spec: EncoderSpec) -> LocatedModel:
     """Locate a model. Raises `EncoderError` with what to do: install the library, connect once, name another model."""
-    folder, revision = _folder(spec)
-    full = _full_dimension(folder)
+    folder, revision = _locate_folder(spec)
+    full = _load_full_dimension(folder)
     if spec.dimension and spec.dimension > full:
         raise EncoderError(
             f"{spec.model} makes vectors of {full} numbers, and {spec.dimension} were asked for.",
             hint=f"Leave out dimension=, or ask for at most {full}.",
         )
-    prompts = _read(folder / "config_sentence_transformers.json").get("prompts") or {}
+    prompts = _load_json(folder / "config_sentence_transformers.json").get("prompts") or {}
     own_document = next((prompts[name] for name in _DOCUMENT_PROMPTS if prompts.get(name)), "")
     return LocatedModel(
         spec=spec,
@@ -72,23 +72,23 @@ def locate(spec: EncoderSpec) -> LocatedModel:
     )
 
 
-def _folder(spec: EncoderSpec) -> tuple[Path, str]:
+def _locate_folder(spec: EncoderSpec) -> tuple[Path, str]:
     """Return the folder of the small files, and their revision."""
     folder = Path(spec.model).expanduser()
     if folder.is_dir():
-        return folder, f"files-{_digest(folder)}"
+        return folder, f"files-{_compute_digest(folder)}"
     if spec.model.startswith(("/", ".", "~")) or spec.model.count("/") > 1:
         raise EncoderError(f"There is no folder {spec.model}.", hint="Check its name, or name a hub's model.")
-    return _fetched(spec)
+    return _fetch_small_files(spec)
 
 
-def _fetched(spec: EncoderSpec) -> tuple[Path, str]:
+def _fetch_small_files(spec: EncoderSpec) -> tuple[Path, str]:
     """Fetch from the hub's cache on this machine; only missing files are asked of the hub."""
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError as error:
-        raise EncoderError("The package sentence-transformers is not installed.", hint=INSTALL) from error
+        raise EncoderError("The package sentence-transformers is not installed.", hint=INSTALL_HINT) from error
     wanted: dict[str, Any] = {"revision": spec.revision, "allow_patterns": list(_SMALL_FILES)}
     try:
         path = snapshot_download(spec.model, local_files_only=True, **wanted)
@@ -105,19 +105,19 @@ def _fetched(spec: EncoderSpec) -> tuple[Path, str]:
     return Path(path), Path(path).name
 
 
-def _digest(folder: Path) -> str:
+def _compute_digest(folder: Path) -> str:
     """Return a hash of all small files and of samples of the weights: other weights differ nearly everywhere."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
-        if path.suffix not in (*_WEIGHTS, *(pattern[1:] for pattern in _SMALL_FILES)):
+        if path.suffix not in (*_WEIGHT_SUFFIXES, *(pattern[1:] for pattern in _SMALL_FILES)):
             continue
         digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
-        for block in _samples(path):
+        for block in _iter_samples(path):
             digest.update(block)
     return digest.hexdigest()[:16]
 
 
-def _samples(path: Path) -> Iterator[bytes]:
+def _iter_samples(path: Path) -> Iterator[bytes]:
     size = path.stat().st_size
     with path.open("rb") as file:
         if size <= _SAMPLES * _SAMPLE_BYTES:
@@ -128,15 +128,15 @@ def _samples(path: Path) -> Iterator[bytes]:
             yield file.read(_SAMPLE_BYTES)
 
 
-def _full_dimension(folder: Path) -> int:
+def _load_full_dimension(folder: Path) -> int:
     """Return the dimension from the last module that changes it; a model without modules is pooled by its mean."""
-    modules = _read(folder / "modules.json")
+    modules = _load_json(folder / "modules.json")
     for module in reversed(modules if isinstance(modules, list) else []):
-        config = _read(folder / module.get("path", "") / "config.json")
-        found = _dimension_of(config)
+        config = _load_json(folder / module.get("path", "") / "config.json")
+        found = _find_dimension(config)
         if found:
             return found
-    found = _dimension_of(_read(folder / "config.json"))
+    found = _find_dimension(_load_json(folder / "config.json"))
     if not found:
         raise EncoderError(
             f"{folder} does not say how long its vectors are, so it is no sentence-transformers model.",
@@ -145,15 +145,15 @@ def _full_dimension(folder: Path) -> int:
     return found
 
 
-def _dimension_of(config: Mapping[str, Any]) -> int | None:
+def _find_dimension(config: Mapping[str, Any]) -> int | None:
     for name in ("out_features", "embedding_dimension", "word_embedding_dimension", "hidden_size", "dim"):
         value = config.get(name)
         if isinstance(value, int) and value > 0:
-            return value * _pooling_modes(config)
+            return value * _count_pooling_modes(config)
     return None
 
 
-def _pooling_modes(config: Mapping[str, Any]) -> int:
+def _count_pooling_modes(config: Mapping[str, Any]) -> int:
     """Return how many ways of pooling are put side by side."""
     mode = config.get("pooling_mode")
     if isinstance(mode, list):
@@ -161,7 +161,7 @@ def _pooling_modes(config: Mapping[str, Any]) -> int:
     return max(1, sum(value is True for name, value in config.items() if name.startswith("pooling_mode_")))
 
 
-def _read(path: Path) -> Any:  # noqa: ANN401 - JSON
+def _load_json(path: Path) -> Any:  # noqa: ANN401 - JSON
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

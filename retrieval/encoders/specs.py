@@ -20,7 +20,7 @@ LIBRARY = "sentence-transformers"
 Backend = Literal["torch", "onnx", "openvino"]
 _BACKENDS = ("torch", "onnx", "openvino")
 _SCHEMES = ("http://", "https://")
-_OF_LIBRARY = frozenset({"backend", "file", "dtype", "device"})
+_LIBRARY_OPTIONS = frozenset({"backend", "file", "dtype", "device"})
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def parse_spec(text: str) -> EncoderSpec:
     if len(models) != 1:
         raise ValueError(f"{text!r} must name one model after {where!r}, such as `{where} intfloat/e5-small-v2`")
     url = where.rstrip("/") if where.startswith(_SCHEMES) else None
-    _require_known(options, of_library=url is None)
+    _require_known_options(options, of_library=url is None)
     backend = options.get("backend", "torch")
     if backend not in _BACKENDS:
         raise ValueError(f"backend={backend!r} must be one of {', '.join(_BACKENDS)}")
@@ -72,7 +72,7 @@ def parse_spec(text: str) -> EncoderSpec:
         model=models[0],
         url=url,
         revision=options.get("revision"),
-        dimension=_dimension(options),
+        dimension=_parse_dimension(options),
         query=options.get("query"),
         document=options.get("document"),
         backend=cast("Backend", backend),
@@ -82,21 +82,21 @@ def parse_spec(text: str) -> EncoderSpec:
     )
 
 
-def prompts_digest(query: str, document: str) -> str:
+def compute_prompts_digest(query: str, document: str) -> str:
     """Return the part of a fingerprint that tells which prompts the vectors were made with."""
     if not query and not document:
         return "no-prompts"
     return "prompts-" + hashlib.sha256(json.dumps([query, document]).encode()).hexdigest()[:12]
 
 
-def _require_known(options: Mapping[str, str], *, of_library: bool) -> None:
-    known = _OPTIONS if of_library else _OPTIONS - _OF_LIBRARY
+def _require_known_options(options: Mapping[str, str], *, of_library: bool) -> None:
+    known = _OPTIONS if of_library else _OPTIONS - _LIBRARY_OPTIONS
     unknown = sorted(set(options) - known)
     if unknown:
         raise ValueError(f"{', '.join(unknown)} cannot be set here; what can is {', '.join(sorted(known))}")
 
 
-def _dimension(options: Mapping[str, str]) -> int | None:
+def _parse_dimension(options: Mapping[str, str]) -> int | None:
     given = options.get("dimension")
     if given is None:
         return None
@@ -122,7 +122,7 @@ class EncoderSettings(BaseSettings):
 
     @field_validator("encoder", "encoder_beside")
     @classmethod
-    def _readable(cls, value: str | None) -> str | None:
+    def _require_readable(cls, value: str | None) -> str | None:
         if value is not None and is_described(value):
             parse_spec(value)
         return value

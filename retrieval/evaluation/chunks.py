@@ -8,75 +8,79 @@ chunks that touch an excerpt, all of them and no other: what no search of these 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ingest.storage.documents.records import chunk_id
-from retrieval.encoders.port import Embedder, cosine_floor
-from retrieval.evaluation.passages import Place
-from retrieval.evaluation.runs import Run
+from ingest.storage.documents.records import derive_chunk_id
+from retrieval.encoders.port import Embedder, compute_cosine_floor
+from retrieval.evaluation.passages import DocumentSpan
+from retrieval.evaluation.runs import EvaluationRun
 from retrieval.index.bm25 import SparseEncoder
-from retrieval.index.port import Index, IndexedChunk, Scope
-from retrieval.search.ranking import CANDIDATES, Clock, rank
+from retrieval.index.port import Index, IndexedChunk, SearchScope
+from retrieval.search.ranking import CANDIDATES, Clock, rank_chunks
 from retrieval.search.requests import Fusion
 
 # Takes a document's name and text, and returns the spans of its chunks.
 Cutter = Callable[[str, str], Sequence[tuple[int, int]]]
 _TENANT = "evaluation"
-_ENCODED_AT_ONCE = 512
+_ENCODING_BATCH = 512
 
 
 def index_chunks(
     texts: Mapping[str, str], cut: Cutter, index: Index, encoder: Embedder, sparse: SparseEncoder
-) -> dict[str, Place]:
+) -> dict[str, DocumentSpan]:
     """Put every document's chunks into an empty index, and return their places by id."""
     places = {
-        chunk_id(name, start, end): Place(name, start, end)
+        derive_chunk_id(name, start, end): DocumentSpan(name, start, end)
         for name, text in texts.items()
         for start, end in cut(name, text)
     }
     ids = list(places)
-    for at in range(0, len(ids), _ENCODED_AT_ONCE):
-        some = ids[at : at + _ENCODED_AT_ONCE]
+    for at in range(0, len(ids), _ENCODING_BATCH):
+        some = ids[at : at + _ENCODING_BATCH]
         bodies = [texts[places[i].document][places[i].start : places[i].end] for i in some]
-        index.upsert([_record(i, places[i]) for i in some], [sparse.document(body) for body in bodies])
-        index.set_dense(some, encoder.documents(bodies).vectors)
+        index.upsert(
+            [_build_indexed_chunk(i, places[i]) for i in some], [sparse.encode_document(body) for body in bodies]
+        )
+        index.set_dense_vectors(some, encoder.embed_documents(bodies).vectors)
     return places
 
 
-def find_chunks(
+def search_chunks(
     questions: Mapping[str, str],
-    places: Mapping[str, Place],
+    places: Mapping[str, DocumentSpan],
     index: Index,
     encoder: Embedder,
     sparse: SparseEncoder,
     *,
     characters: int,
-) -> dict[str, list[Place]]:
+) -> dict[str, list[DocumentSpan]]:
     """Return the best chunks of each question by hybrid search, as many as fit `characters`, and at least one.
 
     An equal number of characters is fair to chunks of every size; an equal number of chunks is not.
     """
-    floor, clock = cosine_floor(encoder), Clock()
-    found: dict[str, list[Place]] = {}
+    floor, clock = compute_cosine_floor(encoder), Clock()
+    found: dict[str, list[DocumentSpan]] = {}
     for question, text in questions.items():
-        ranking = rank(
+        ranking = rank_chunks(
             index,
-            Scope(_TENANT),
-            sparse=sparse.query(text),
-            dense=encoder.query(text),
+            SearchScope(_TENANT),
+            sparse=sparse.encode_query(text),
+            dense=encoder.embed_query(text),
             depth=CANDIDATES,
             fusion=Fusion.CONVEX,
             feedback=False,
             floor=floor,
             clock=clock,
         )
-        found[question] = _fitting([places[identifier] for identifier, _ in ranking.best], characters)
+        found[question] = _select_fitting([places[identifier] for identifier, _ in ranking.best], characters)
     return found
 
 
 def judge_chunks(
-    found: Mapping[str, Sequence[Place]], wanted: Mapping[str, Sequence[Place]], places: Iterable[Place]
-) -> Run:
+    found: Mapping[str, Sequence[DocumentSpan]],
+    wanted: Mapping[str, Sequence[DocumentSpan]],
+    places: Iterable[DocumentSpan],
+) -> EvaluationRun:
     """Compute the measures of every question; `places` are those of all chunks."""
-    by_document: dict[str, list[Place]] = {}
+    by_document: dict[str, list[DocumentSpan]] = {}
     for place in places:
         by_document.setdefault(place.document, []).append(place)
     figures: dict[str, dict[str, float]] = {
@@ -87,34 +91,34 @@ def judge_chunks(
             chunk
             for excerpt in excerpts
             for chunk in by_document.get(excerpt.document, ())
-            if _shared(chunk, excerpt) > 0
+            if _count_shared_chars(chunk, excerpt) > 0
         }
-        recall, precision, iou = _measures(excerpts, found.get(question, ()))
-        _, best_precision, best_iou = _measures(excerpts, list(touching))
+        recall, precision, iou = _compute_measures(excerpts, found.get(question, ()))
+        _, best_precision, best_iou = _compute_measures(excerpts, list(touching))
         for name, value in zip(figures, (recall, precision, iou, best_precision, best_iou), strict=True):
             figures[name][question] = value
-    return Run(figures)
+    return EvaluationRun(figures)
 
 
-def _measures(excerpts: Sequence[Place], chunks: Sequence[Place]) -> tuple[float, float, float]:
+def _compute_measures(excerpts: Sequence[DocumentSpan], chunks: Sequence[DocumentSpan]) -> tuple[float, float, float]:
     """Return recall, precision and IoU; what two chunks share counts twice among what was found, and once as found."""
-    wanted = _points(excerpts)
-    hit = len(wanted & _points(chunks))
+    wanted = _collect_code_points(excerpts)
+    hit = len(wanted & _collect_code_points(chunks))
     size = sum(chunk.end - chunk.start for chunk in chunks)
     return hit / len(wanted), hit / size if size else 0.0, hit / (len(wanted) + size - hit)
 
 
-def _points(places: Sequence[Place]) -> set[tuple[str, int]]:
+def _collect_code_points(places: Sequence[DocumentSpan]) -> set[tuple[str, int]]:
     return {(place.document, at) for place in places for at in range(place.start, place.end)}
 
 
-def _shared(one: Place, other: Place) -> int:
+def _count_shared_chars(one: DocumentSpan, other: DocumentSpan) -> int:
     return min(one.end, other.end) - max(one.start, other.start)
 
 
-def _fitting(ranked: Sequence[Place], characters: int) -> list[Place]:
+def _select_fitting(ranked: Sequence[DocumentSpan], characters: int) -> list[DocumentSpan]:
     """Return the first places that fit together; the first one always."""
-    chosen: list[Place] = []
+    chosen: list[DocumentSpan] = []
     for place in ranked:
         characters -= place.end - place.start
         if chosen and characters < 0:
@@ -123,7 +127,7 @@ def _fitting(ranked: Sequence[Place], characters: int) -> list[Place]:
     return chosen
 
 
-def _record(identifier: str, place: Place) -> IndexedChunk:
+def _build_indexed_chunk(identifier: str, place: DocumentSpan) -> IndexedChunk:
     return IndexedChunk(
         id=identifier,
         tenant_id=_TENANT,

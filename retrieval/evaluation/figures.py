@@ -15,13 +15,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from retrieval.errors import EvaluationDataError
-from retrieval.evaluation.passages import PASSAGES, Part, part_of
-from retrieval.evaluation.runs import Run
+from retrieval.evaluation.passages import PASSAGES, QuestionPart, assign_part
+from retrieval.evaluation.runs import EvaluationRun
 
 _COLUMNS = frozenset({"Question", "Source Docs", "Answer"})
-_figure = re.compile(r"\d[\d,]*(?:\.\d+)?")
-_year = re.compile(r"(?:19|20)\d\d")
-_LEAST_DIGITS = 3  # shorter numbers, and years, stand in any passage
+_FIGURE = re.compile(r"\d[\d,]*(?:\.\d+)?")
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_MIN_DIGITS = 3  # shorter numbers, and years, stand in any passage
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class FigureQuestion:
 
     id: str
     text: str
-    part: Part
+    part: QuestionPart
     document: str
     figures: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class FoundText:
+class FoundPassage:
     """A passage that a search found, and the name of its document."""
 
     document: str
@@ -53,7 +53,7 @@ class FigureQuestions:
         self.source = folder
         files = sorted(folder.glob("docs/*"))
         self.documents: Mapping[str, Path] = MappingProxyType({file.name: file for file in files if file.is_file()})
-        self.questions = tuple(_questions(folder / "questions.csv", list(self.documents)))
+        self.questions = tuple(_iter_questions(folder / "questions.csv", list(self.documents)))
         if not self.questions:
             raise EvaluationDataError(f"{folder} has no question about one document whose answer has a figure.")
 
@@ -68,10 +68,10 @@ def has_figures(path: Path) -> bool:
 
 
 def judge_figures(
-    found: Mapping[str, Sequence[FoundText]],
+    found: Mapping[str, Sequence[FoundPassage]],
     questions: Sequence[FigureQuestion],
     stages_ms: Mapping[str, float] | None = None,
-) -> Run:
+) -> EvaluationRun:
     """Compute the figures of every question; passages of other documents than the question's count as misses.
 
     `figures@k` is the share of the answer's figures that stand in the first k passages, `all@k` asks for all of them,
@@ -79,46 +79,44 @@ def judge_figures(
     """
     measured: dict[str, dict[str, float]] = {"figures@5": {}, "figures@10": {}, "all@10": {}, "mrr@10": {}}
     for question in questions:
-        ranks = [_rank(found.get(question.id, ()), question.document, figure) for figure in question.figures]
-        measured["figures@5"][question.id] = _share(ranks, 5)
-        measured["figures@10"][question.id] = _share(ranks, 10)
-        measured["all@10"][question.id] = float(_share(ranks, 10) == 1)
+        ranks = [_find_rank(found.get(question.id, ()), question.document, figure) for figure in question.figures]
+        measured["figures@5"][question.id] = _compute_share(ranks, 5)
+        measured["figures@10"][question.id] = _compute_share(ranks, 10)
+        measured["all@10"][question.id] = float(_compute_share(ranks, 10) == 1)
         measured["mrr@10"][question.id] = sum(1 / rank for rank in ranks if rank is not None) / len(ranks)
-    return Run(measured, stages_ms or {})
+    return EvaluationRun(measured, stages_ms or {})
 
 
-def figures_of(answer: str) -> tuple[str, ...]:
+def extract_figures(answer: str) -> tuple[str, ...]:
     """Return the numbers of three digits and more in a text, each once, without years."""
-    numbers = (number.rstrip(",") for number in _figure.findall(answer))
+    numbers = (number.rstrip(",") for number in _FIGURE.findall(answer))
     return tuple(
         dict.fromkeys(
-            number
-            for number in numbers
-            if sum(map(str.isdigit, number)) >= _LEAST_DIGITS and not _year.fullmatch(number)
+            number for number in numbers if sum(map(str.isdigit, number)) >= _MIN_DIGITS and not _YEAR.fullmatch(number)
         )
     )
 
 
-def _share(ranks: Sequence[int | None], k: int) -> float:
+def _compute_share(ranks: Sequence[int | None], k: int) -> float:
     return sum(rank is not None and rank <= k for rank in ranks) / len(ranks)
 
 
-def _rank(passages: Sequence[FoundText], document: str, figure: str) -> int | None:
+def _find_rank(passages: Sequence[FoundPassage], document: str, figure: str) -> int | None:
     whole = re.compile(rf"(?<![\d.,]){re.escape(figure)}(?!\d|[.,]\d)")
     ranked = enumerate(passages[:PASSAGES], start=1)
     return next((rank for rank, each in ranked if each.document == document and whole.search(each.text)), None)
 
 
-def _questions(path: Path, names: Sequence[str]) -> Iterator[FigureQuestion]:
+def _iter_questions(path: Path, names: Sequence[str]) -> Iterator[FigureQuestion]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             for number, row in enumerate(csv.DictReader(file), start=1):
                 patterns = [pattern.strip() for pattern in row["Source Docs"].split(",")]
                 about = [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
-                figures = figures_of(row["Answer"])
+                figures = extract_figures(row["Answer"])
                 if len(about) == 1 and figures:
                     text = row["Question"].strip()
-                    yield FigureQuestion(str(number), text, part_of(text), about[0], figures)
+                    yield FigureQuestion(str(number), text, assign_part(text), about[0], figures)
     except OSError as error:
         raise EvaluationDataError(f"{path} cannot be read: {error.strerror}.") from error
     except (KeyError, AttributeError, UnicodeDecodeError) as error:

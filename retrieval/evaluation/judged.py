@@ -38,111 +38,113 @@ class BeirFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.corpus_file = folder / "corpus.jsonl"
-        self.queries: Mapping[str, str] = MappingProxyType(_queries(folder / "queries.jsonl"))
+        self.queries: Mapping[str, str] = MappingProxyType(_load_queries(folder / "queries.jsonl"))
         self.qrels: Mapping[str, Mapping[str, int]] = MappingProxyType(
-            _qrels(folder / "qrels" / "test.tsv", self.queries)
+            _load_qrels(folder / "qrels" / "test.tsv", self.queries)
         )
 
-    def corpus(self) -> Iterator[CorpusEntry]:
+    def iter_corpus(self) -> Iterator[CorpusEntry]:
         """Yield every text, in the file's order, one in memory at a time. Raises `EvaluationDataError`."""
         seen: set[str] = set()
-        for line in _lines(self.corpus_file):
-            entry = line.json_object()
-            identifier = line.new_id(entry, seen)
-            yield CorpusEntry(identifier, line.string(entry, "title", default=""), line.string(entry, "text"))
+        for line in _iter_lines(self.corpus_file):
+            entry = line.parse_json_object()
+            identifier = line.require_new_id(entry, seen)
+            yield CorpusEntry(
+                identifier, line.require_string(entry, "title", default=""), line.require_string(entry, "text")
+            )
 
 
 @dataclass(frozen=True)
-class _Line:
+class _DataLine:
     """A line of a file with its path and number, which error messages name."""
 
     path: Path
     number: int
     text: str
 
-    def wrong(self, what: str) -> EvaluationDataError:
+    def build_error(self, what: str) -> EvaluationDataError:
         return EvaluationDataError(f"{self.path}, line {self.number}: {what}.")
 
-    def json_object(self) -> dict[str, Any]:
+    def parse_json_object(self) -> dict[str, Any]:
         try:
             value = json.loads(self.text)
         except ValueError as error:
-            raise self.wrong(f"this is not JSON ({error})") from error
+            raise self.build_error(f"this is not JSON ({error})") from error
         if not isinstance(value, dict):
-            raise self.wrong("this is not a JSON object")
+            raise self.build_error("this is not a JSON object")
         return value
 
-    def string(self, entry: Mapping[str, Any], key: str, *, default: str | None = None) -> str:
+    def require_string(self, entry: Mapping[str, Any], key: str, *, default: str | None = None) -> str:
         value = entry.get(key, default)
         if value is None and default is not None:
             return default
         if not isinstance(value, str):
-            raise self.wrong(f"{key} is not a string" if key in entry else f"{key} is missing")
+            raise self.build_error(f"{key} is not a string" if key in entry else f"{key} is missing")
         return value
 
-    def new_id(self, entry: Mapping[str, Any], seen: set[str]) -> str:
-        identifier = self.string(entry, "_id")
+    def require_new_id(self, entry: Mapping[str, Any], seen: set[str]) -> str:
+        identifier = self.require_string(entry, "_id")
         if identifier in seen:
-            raise self.wrong(f"_id {identifier} was on an earlier line")
+            raise self.build_error(f"_id {identifier} was on an earlier line")
         seen.add(identifier)
         return identifier
 
-    def judgement(self) -> tuple[str, str, int]:
+    def parse_judgement(self) -> tuple[str, str, int]:
         fields = self.text.rstrip("\r\n").split("\t")
         if len(fields) != 3:
-            raise self.wrong(f"a judgement has 3 fields separated by tabs, and this has {len(fields)}")
+            raise self.build_error(f"a judgement has 3 fields separated by tabs, and this has {len(fields)}")
         try:
             return fields[0], fields[1], int(fields[2])
         except ValueError as error:
-            raise self.wrong(f"{fields[2]!r} is not a whole number") from error
+            raise self.build_error(f"{fields[2]!r} is not a whole number") from error
 
 
-def _lines(path: Path) -> Iterator[_Line]:
+def _iter_lines(path: Path) -> Iterator[_DataLine]:
     try:
         # utf-8-sig: some editors begin a file with a byte order mark.
         with path.open(encoding="utf-8-sig", newline="\n") as file:
             for number, text in enumerate(file, start=1):
                 if text.strip():
-                    yield _Line(path, number, text)
+                    yield _DataLine(path, number, text)
     except OSError as error:
         raise EvaluationDataError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise EvaluationDataError(f"{path} is not UTF-8 text ({error.reason}).") from error
 
 
-def _queries(path: Path) -> dict[str, str]:
+def _load_queries(path: Path) -> dict[str, str]:
     queries: dict[str, str] = {}
     seen: set[str] = set()
-    for line in _lines(path):
-        entry = line.json_object()
-        queries[line.new_id(entry, seen)] = line.string(entry, "text")
+    for line in _iter_lines(path):
+        entry = line.parse_json_object()
+        queries[line.require_new_id(entry, seen)] = line.require_string(entry, "text")
     return queries
 
 
-def _qrels(path: Path, queries: Mapping[str, str]) -> dict[str, Mapping[str, int]]:
+def _load_qrels(path: Path, queries: Mapping[str, str]) -> dict[str, Mapping[str, int]]:
     judged: dict[str, dict[str, int]] = {}
-    lines = _lines(path)
+    lines = _iter_lines(path)
     _require_header(path, lines)
     for line in lines:
-        query, document, grade = line.judgement()
+        query, document, grade = line.parse_judgement()
         if query not in queries:
-            raise line.wrong(f"query {query} is not in queries.jsonl")
+            raise line.build_error(f"query {query} is not in queries.jsonl")
         grades = judged.setdefault(query, {})
         if document in grades:
-            raise line.wrong(f"document {document} was judged for query {query} on an earlier line")
+            raise line.build_error(f"document {document} was judged for query {query} on an earlier line")
         grades[document] = grade
     if not judged:
         raise EvaluationDataError(f"{path} holds no judgement.")
     return {query: MappingProxyType(grades) for query, grades in judged.items()}
 
 
-def _require_header(path: Path, lines: Iterator[_Line]) -> None:
+def _require_header(path: Path, lines: Iterator[_DataLine]) -> None:
     """Check for the header: without it, skipping the first line would silently lose a judgement."""
     header = next(lines, None)
     if header is None:
         raise EvaluationDataError(f"{path} is empty.")
     if header.number != 1 or header.text.rstrip("\r\n").rpartition("\t")[2] != "score":
-        raise header.wrong("the first line is to be the header: query-id, corpus-id, score")
+        raise header.build_error("the first line is to be the header: query-id, corpus-id, score")
 
 
 _HINT = "SQuAD's format is one JSON file of articles, paragraphs and questions; see retrieval/evaluation/judged.py."
@@ -157,11 +159,11 @@ class SquadFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.corpus_file = _only_file(folder)
+        self.corpus_file = _require_single_file(folder)
         self._paragraphs: dict[str, CorpusEntry] = {}
         queries: dict[str, str] = {}
         qrels: dict[str, Mapping[str, int]] = {}
-        for title, context, questions in _paragraphs(self.corpus_file):
+        for title, context, questions in _iter_paragraphs(self.corpus_file):
             identifier = str(len(self._paragraphs) + 1)
             self._paragraphs[identifier] = CorpusEntry(identifier, title, context)
             for question, text in questions.items():
@@ -171,19 +173,19 @@ class SquadFolder:
         self.queries: Mapping[str, str] = MappingProxyType(queries)
         self.qrels: Mapping[str, Mapping[str, int]] = MappingProxyType(qrels)
 
-    def corpus(self) -> Iterator[CorpusEntry]:
+    def iter_corpus(self) -> Iterator[CorpusEntry]:
         """Yield every paragraph, in the file's order."""
         yield from self._paragraphs.values()
 
 
-def _only_file(folder: Path) -> Path:
+def _require_single_file(folder: Path) -> Path:
     files = sorted(folder.glob("*.json"))
     if len(files) != 1:
         raise EvaluationDataError(f"{folder} has {len(files)} JSON files, and SQuAD's format is one.", hint=_HINT)
     return files[0]
 
 
-def _paragraphs(path: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
+def _iter_paragraphs(path: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Yield the title, the text and the questions by id of each paragraph."""
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -217,10 +219,10 @@ class JudgedFolder(Protocol):
     @property
     def qrels(self) -> Mapping[str, Mapping[str, int]]: ...
 
-    def corpus(self) -> Iterator[CorpusEntry]: ...
+    def iter_corpus(self) -> Iterator[CorpusEntry]: ...
 
 
-def open_judged(folder: Path) -> JudgedFolder:
+def open_judged_folder(folder: Path) -> JudgedFolder:
     """Open SQuAD's format if there is a JSON file and no `corpus.jsonl`, else BEIR's. Raises `EvaluationDataError`."""
     if any(folder.glob("*.json")) and not (folder / "corpus.jsonl").exists():
         return SquadFolder(folder)

@@ -25,8 +25,8 @@ def ndcg_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
     ideal = sorted((grade for grade in grades.values() if grade > 0), reverse=True)
     if not ideal:
         return 0.0
-    gains = [max(grades.get(document, 0), 0) for document in _first(ranking, k)]
-    return _dcg(gains) / _dcg(ideal[:k])
+    gains = [max(grades.get(document, 0), 0) for document in _take_first(ranking, k)]
+    return _compute_dcg(gains) / _compute_dcg(ideal[:k])
 
 
 def recall_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
@@ -34,7 +34,7 @@ def recall_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
     relevant = {document for document, grade in grades.items() if grade > 0}
     if not relevant:
         return 0.0
-    return len(relevant.intersection(_first(ranking, k))) / len(relevant)
+    return len(relevant.intersection(_take_first(ranking, k))) / len(relevant)
 
 
 def reciprocal_rank(ranking: Sequence[str], grades: Grades, k: int | None = None) -> float:
@@ -43,7 +43,7 @@ def reciprocal_rank(ranking: Sequence[str], grades: Grades, k: int | None = None
     Without k this is trec_eval's recip_rank; with k = 10, its mean is the MRR@10 of MS MARCO.
     Source: Voorhees, TREC-8 Question Answering Track Report, 1999.
     """
-    for rank, document in enumerate(_first(ranking, k), start=1):
+    for rank, document in enumerate(_take_first(ranking, k), start=1):
         if grades.get(document, 0) > 0:
             return 1.0 / rank
     return 0.0
@@ -56,7 +56,7 @@ def mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def bootstrap_interval(
+def compute_bootstrap_interval(
     values: Sequence[float], *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
     """Return the percentile bootstrap interval of the mean over queries; equal seeds give equal intervals.
@@ -77,7 +77,7 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def _first(ranking: Sequence[str], k: int | None) -> Sequence[str]:
+def _take_first(ranking: Sequence[str], k: int | None) -> Sequence[str]:
     if k is not None and k < 1:
         raise ValueError(f"k counts from 1, not {k}")
     first = ranking[:k]
@@ -86,5 +86,5 @@ def _first(ranking: Sequence[str], k: int | None) -> Sequence[str]:
     return first
 
 
-def _dcg(gains: Sequence[int]) -> float:
+def _compute_dcg(gains: Sequence[int]) -> float:
     return math.fsum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, start=1))

@@ -19,13 +19,13 @@ from typing import Any
 
 from ingest.storage.texts.normalize import normalize
 from retrieval.errors import EvaluationDataError
-from retrieval.evaluation.runs import Run
+from retrieval.evaluation.runs import EvaluationRun
 
 # A search's passages that the measures look at.
 PASSAGES = 10
 
 
-class Part(StrEnum):
+class QuestionPart(StrEnum):
     """A half of the questions: one to choose settings by, the other to see if the choice holds."""
 
     CHOOSING = "choosing"
@@ -33,7 +33,7 @@ class Part(StrEnum):
 
 
 @dataclass(frozen=True)
-class Place:
+class DocumentSpan:
     """A stretch of a document in code points, or a page of it; `page` is None where it is not known."""
 
     document: str
@@ -41,7 +41,7 @@ class Place:
     end: int = 0
     page: int | None = None
 
-    def holds(self, wanted: "Place") -> bool:
+    def covers(self, wanted: "DocumentSpan") -> bool:
         """True if this passage begins on the wanted page, or shares half of the shorter of the two stretches."""
         if self.document != wanted.document:
             return False
@@ -52,22 +52,22 @@ class Place:
 
 
 @dataclass(frozen=True)
-class PlacedQuestion:
+class LocatedQuestion:
     """A question with the places that answer it, as the file has them."""
 
     id: str
     text: str
-    part: Part
-    places: tuple[Place, ...]
+    part: QuestionPart
+    places: tuple[DocumentSpan, ...]
 
 
-class PlacedQuestions:
+class LocatedQuestions:
     """Questions of a file, and the documents that they are about, by name.
 
     `by_pages` judges by `pages` where a question has both. Raises `EvaluationDataError`.
     """
 
-    def __init__(self, questions: Sequence[PlacedQuestion], documents: Mapping[str, Path], source: Path) -> None:
+    def __init__(self, questions: Sequence[LocatedQuestion], documents: Mapping[str, Path], source: Path) -> None:
         self.source = source
         self.questions = tuple(questions)
         named = dict.fromkeys(place.document for question in questions for place in question.places)
@@ -77,16 +77,16 @@ class PlacedQuestions:
         # Documents that no question is about would only take time; a corpus of their own makes a search harder.
         self.documents: Mapping[str, Path] = MappingProxyType({name: documents[name] for name in named})
 
-    def located(self, texts: Mapping[str, str]) -> dict[str, list[Place]]:
+    def locate_in_texts(self, texts: Mapping[str, str]) -> dict[str, list[DocumentSpan]]:
         """Return the places of each question in the documents' normalized texts, by question id.
 
         Offsets are those of the file's text, from which normalizing may have removed some; so the excerpt is looked up,
         nearest to its offset. Raises `EvaluationDataError` for an excerpt that is not found.
         """
-        raw = {name: _read(path) for name, path in self.documents.items() if self._has_offsets(name)}
+        raw = {name: _load_text(path) for name, path in self.documents.items() if self._has_offsets(name)}
         return {
             question.id: [
-                place if place.page is not None else _locate(place, raw[place.document], texts[place.document])
+                place if place.page is not None else _locate_excerpt(place, raw[place.document], texts[place.document])
                 for place in question.places
             ]
             for question in self.questions
@@ -97,69 +97,69 @@ class PlacedQuestions:
         return any(place.document == document and place.page is None for place in places)
 
 
-def open_placed(path: Path, documents: Path | None, *, by_pages: bool = False) -> PlacedQuestions:
+def open_located_questions(path: Path, documents: Path | None, *, by_pages: bool = False) -> LocatedQuestions:
     """Open a file of JSON lines with its documents' folder, or a folder of Chroma's format.
 
     Raises `EvaluationDataError`.
     """
     if path.is_dir():
         texts = {file.stem: file for file in sorted((path / "corpora").glob("*.md"))}
-        return PlacedQuestions(list(_chroma(path / "questions.csv")), texts, path)
+        return LocatedQuestions(list(_iter_chroma_questions(path / "questions.csv")), texts, path)
     folder = documents or path.parent
     files = {file.name: file for file in sorted(folder.iterdir()) if file.is_file()}
-    return PlacedQuestions(list(_json_lines(path, by_pages=by_pages)), files, path)
+    return LocatedQuestions(list(_iter_json_lines(path, by_pages=by_pages)), files, path)
 
 
-def is_placed(path: Path) -> bool:
+def has_located_questions(path: Path) -> bool:
     """True if the path has questions about places of documents, by its name and files alone."""
     return path.suffix == ".jsonl" or (path / "questions.csv").is_file()
 
 
-def part_of(question: str) -> Part:
+def assign_part(question: str) -> QuestionPart:
     """Return the half of a question: by a hash of its text, so that it is the same in every run."""
-    return Part.KEPT if hashlib.sha256(question.encode()).digest()[0] % 2 else Part.CHOOSING
+    return QuestionPart.KEPT if hashlib.sha256(question.encode()).digest()[0] % 2 else QuestionPart.CHOOSING
 
 
 def judge_passages(
-    rankings: Mapping[str, Sequence[Place]],
-    wanted: Mapping[str, Sequence[Place]],
+    rankings: Mapping[str, Sequence[DocumentSpan]],
+    wanted: Mapping[str, Sequence[DocumentSpan]],
     stages_ms: Mapping[str, float] | None = None,
-) -> Run:
+) -> EvaluationRun:
     """Compute the figures of every question; a question without a ranking found nothing."""
     figures: dict[str, dict[str, float]] = {name: {} for name in MEASURES}
     for question, places in wanted.items():
         passages = rankings.get(question, ())[:PASSAGES]
-        ranks = [_rank(passages, place) for place in places]
+        ranks = [_find_rank(passages, place) for place in places]
         for name, measure in MEASURES.items():
             figures[name][question] = measure(ranks)
-    return Run(figures, stages_ms or {})
+    return EvaluationRun(figures, stages_ms or {})
 
 
-def _rank(passages: Sequence[Place], wanted: Place) -> int | None:
-    return next((rank for rank, passage in enumerate(passages, start=1) if passage.holds(wanted)), None)
+def _find_rank(passages: Sequence[DocumentSpan], wanted: DocumentSpan) -> int | None:
+    return next((rank for rank, passage in enumerate(passages, start=1) if passage.covers(wanted)), None)
 
 
-def _first(ranks: Sequence[int | None]) -> int | None:
+def _find_first_rank(ranks: Sequence[int | None]) -> int | None:
     return min((rank for rank in ranks if rank is not None), default=None)
 
 
-def _found_at(k: int) -> Callable[[Sequence[int | None]], float]:
-    return lambda ranks: float((_first(ranks) or k + 1) <= k)
+def _build_found_at(k: int) -> Callable[[Sequence[int | None]], float]:
+    return lambda ranks: float((_find_first_rank(ranks) or k + 1) <= k)
 
 
 # By the ranks (from 1) of the first passage that holds each place, None for a place that no passage holds.
 # `mrr@10` counts the first passage that holds any place, `found@k` asks if one is among the first k, and `recall@10` is
 # the share of the places that the first ten hold.
 MEASURES: Mapping[str, Callable[[Sequence[int | None]], float]] = {
-    "mrr@10": lambda ranks: 1 / first if (first := _first(ranks)) else 0.0,
-    "found@1": _found_at(1),
-    "found@5": _found_at(5),
-    "found@10": _found_at(10),
+    "mrr@10": lambda ranks: 1 / first if (first := _find_first_rank(ranks)) else 0.0,
+    "found@1": _build_found_at(1),
+    "found@5": _build_found_at(5),
+    "found@10": _build_found_at(10),
     "recall@10": lambda ranks: sum(rank is not None for rank in ranks) / len(ranks),
 }
 
 
-def _locate(place: Place, raw: str, text: str) -> Place:
+def _locate_excerpt(place: DocumentSpan, raw: str, text: str) -> DocumentSpan:
     excerpt = normalize(raw[place.start : place.end]).strip()
     guess = place.start * len(text) // max(1, len(raw))
     found = [at for at in (text.find(excerpt, guess), text.rfind(excerpt, 0, guess + len(excerpt))) if at >= 0]
@@ -168,55 +168,55 @@ def _locate(place: Place, raw: str, text: str) -> Place:
             f"The excerpt {place.start} to {place.end} of {place.document} is not in its normalized text."
         )
     start = min(found, key=lambda at: abs(at - guess))
-    return Place(place.document, start, start + len(excerpt))
+    return DocumentSpan(place.document, start, start + len(excerpt))
 
 
-def _read(path: Path) -> str:
+def _load_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise EvaluationDataError(f"{path} cannot be read as UTF-8 text ({error}).") from error
 
 
-def _json_lines(path: Path, *, by_pages: bool) -> Iterator[PlacedQuestion]:
-    for number, line in enumerate(_read(path).splitlines(), start=1):
+def _iter_json_lines(path: Path, *, by_pages: bool) -> Iterator[LocatedQuestion]:
+    for number, line in enumerate(_load_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         try:
             entry: dict[str, Any] = json.loads(line)
             references, pages = entry.get("references") or [], entry.get("pages") or []
             chosen = (pages or references) if by_pages else (references or pages)
-            places = tuple(_place(each) for each in chosen)
+            places = tuple(_parse_place(each) for each in chosen)
             text = str(entry["question"])
-            part = Part(entry["part"]) if "part" in entry else part_of(text)
+            part = QuestionPart(entry["part"]) if "part" in entry else assign_part(text)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise EvaluationDataError(f"{path}, line {number}: {error!r}.", hint=_HINT) from error
         if not places:
             raise EvaluationDataError(f"{path}, line {number}: the question has no place.", hint=_HINT)
-        yield PlacedQuestion(str(entry.get("id", number)), text, part, places)
+        yield LocatedQuestion(str(entry.get("id", number)), text, part, places)
 
 
-def _place(entry: Mapping[str, Any]) -> Place:
+def _parse_place(entry: Mapping[str, Any]) -> DocumentSpan:
     if "page" in entry:
-        return Place(str(entry["document"]), page=int(entry["page"]))
-    return Place(str(entry["document"]), int(entry["start"]), int(entry["end"]))
+        return DocumentSpan(str(entry["document"]), page=int(entry["page"]))
+    return DocumentSpan(str(entry["document"]), int(entry["start"]), int(entry["end"]))
 
 
-def _chroma(path: Path) -> Iterator[PlacedQuestion]:
+def _iter_chroma_questions(path: Path) -> Iterator[LocatedQuestion]:
     """Yield the questions of Chroma's format; the same question twice is one with all its references."""
-    asked: dict[str, list[Place]] = {}
+    asked: dict[str, list[DocumentSpan]] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             for row in csv.DictReader(file):
                 places = asked.setdefault(row["question"], [])
                 for each in json.loads(row["references"]):
-                    places.append(Place(row["corpus_id"], int(each["start_index"]), int(each["end_index"])))
+                    places.append(DocumentSpan(row["corpus_id"], int(each["start_index"]), int(each["end_index"])))
     except OSError as error:
         raise EvaluationDataError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise EvaluationDataError(f"{path} is not Chroma's format ({error!r}).", hint=_HINT) from error
     for number, (text, places) in enumerate(asked.items(), start=1):
-        yield PlacedQuestion(str(number), text, part_of(text), tuple(places))
+        yield LocatedQuestion(str(number), text, assign_part(text), tuple(places))
 
 
 _HINT = "The formats are described in retrieval/evaluation/passages.py."

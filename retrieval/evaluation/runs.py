@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import EvaluationDataError
-from retrieval.evaluation.metrics import Grades, bootstrap_interval, mean, ndcg_at_k, recall_at_k, reciprocal_rank
+from retrieval.evaluation.metrics import (
+    Grades,
+    compute_bootstrap_interval,
+    mean,
+    ndcg_at_k,
+    recall_at_k,
+    reciprocal_rank,
+)
 
 # The number of documents of a ranking that the measures look at.
 DEPTH = 100
@@ -21,7 +28,7 @@ _FORMAT = "leadline-evaluation/1"
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MeanEstimate:
     """A mean over queries with its 95 % bootstrap interval."""
 
     mean: float
@@ -30,14 +37,14 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Run:
+class EvaluationRun:
     """Results of one search configuration: `figures` by measure, then query id; `stages_ms`, medians over queries."""
 
     figures: Mapping[str, Mapping[str, float]]
     stages_ms: Mapping[str, float] = field(default_factory=dict)
 
-    def summary(self) -> dict[str, Estimate]:
-        return {measure: estimate(list(values.values())) for measure, values in self.figures.items()}
+    def summarize(self) -> dict[str, MeanEstimate]:
+        return {measure: estimate_mean(list(values.values())) for measure, values in self.figures.items()}
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Evaluation:
 
     collection: str
     queries: Mapping[str, str]
-    runs: Mapping[str, Run]
+    runs: Mapping[str, EvaluationRun]
 
 
 @dataclass(frozen=True)
@@ -55,30 +62,30 @@ class Difference:
 
     first: float
     second: float
-    change: Estimate
+    change: MeanEstimate
     by_query: Mapping[str, float]
 
     @property
-    def shown(self) -> bool:
+    def is_significant(self) -> bool:
         return self.change.low > 0 or self.change.high < 0
 
 
-def judge(
+def judge_rankings(
     rankings: Mapping[str, Sequence[str]], qrels: Mapping[str, Grades], stages_ms: Mapping[str, float] | None = None
-) -> Run:
+) -> EvaluationRun:
     """Compute the figures of every judged query; a query without a ranking found nothing."""
     figures = {
         name: {query: measure(rankings.get(query, ()), grades) for query, grades in qrels.items()}
         for name, measure in MEASURES.items()
     }
-    return Run(figures, stages_ms or {})
+    return EvaluationRun(figures, stages_ms or {})
 
 
-def estimate(values: Sequence[float]) -> Estimate:
-    return Estimate(mean(values), *bootstrap_interval(values))
+def estimate_mean(values: Sequence[float]) -> MeanEstimate:
+    return MeanEstimate(mean(values), *compute_bootstrap_interval(values))
 
 
-def compare(first: Run, second: Run) -> dict[str, Difference]:
+def compute_differences(first: EvaluationRun, second: EvaluationRun) -> dict[str, Difference]:
     """Return the differences by measure. Raises `EvaluationDataError` for runs over different queries."""
     differences: dict[str, Difference] = {}
     for measure in (name for name in first.figures if name in second.figures):
@@ -87,12 +94,12 @@ def compare(first: Run, second: Run) -> dict[str, Difference]:
             raise EvaluationDataError("The two runs are over different queries, so they cannot be compared.")
         by_query = {query: theirs[query] - value for query, value in ours.items()}
         differences[measure] = Difference(
-            mean(list(ours.values())), mean(list(theirs.values())), estimate(list(by_query.values())), by_query
+            mean(list(ours.values())), mean(list(theirs.values())), estimate_mean(list(by_query.values())), by_query
         )
     return differences
 
 
-def save(evaluation: Evaluation, path: Path) -> None:
+def save_evaluation(evaluation: Evaluation, path: Path) -> None:
     """Write an evaluation as JSON, which `load` reads."""
     content = {
         "format": _FORMAT,
@@ -109,7 +116,7 @@ def save(evaluation: Evaluation, path: Path) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
-def load(path: Path) -> Evaluation:
+def load_evaluation(path: Path) -> Evaluation:
     """Read an evaluation. Raises `EvaluationDataError` for a file that `save` did not write."""
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -119,5 +126,5 @@ def load(path: Path) -> Evaluation:
         raise EvaluationDataError(f"{path} is not JSON ({error}).") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise EvaluationDataError(f"{path} holds no evaluation of this format ({_FORMAT}).")
-    runs = {name: Run(run["figures"], run["stages_ms"]) for name, run in content["runs"].items()}
+    runs = {name: EvaluationRun(run["figures"], run["stages_ms"]) for name, run in content["runs"].items()}
     return Evaluation(content["collection"], content["queries"], runs)

@@ -32,14 +32,14 @@ PAIR_WEIGHT = 0.2
 
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)+")
-_GROUPED = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{2,3})*,\d{3}(?![\d,])")  # also lakhs: 12,34,567
+_GROUPED_NUMBER = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{2,3})*,\d{3}(?![\d,])")  # also lakhs: 12,34,567
 # Scripts that put no space between words. A run of them is read as overlapping pairs of characters.
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
 )
 # The engine's ids of words are below this bit; ids of all other terms are above it.
-_OURS = 0x8000_0000
-_WORDS_KEPT = 200_000
+_OWN_ID_BIT = 0x8000_0000
+_MAX_CACHED_WORDS = 200_000
 
 
 class SparseEncoder(Protocol):
@@ -48,13 +48,13 @@ class SparseEncoder(Protocol):
     @property
     def fingerprint(self) -> str: ...
 
-    def of(self, fingerprint: str) -> "SparseEncoder | None":
+    def find_compatible(self, fingerprint: str) -> "SparseEncoder | None":
         """Return the encoder whose weights an index has: this one or one of an earlier release; None if unknown."""
 
-    def document(self, text: str, *, context: str = "", language: Language = Language.ENGLISH) -> SparseVector:
+    def encode_document(self, text: str, *, context: str = "", language: Language = Language.ENGLISH) -> SparseVector:
         """Return the weights of a chunk; `context` is what it stands under: title, headings, file name."""
 
-    def query(self, text: str) -> SparseVector:
+    def encode_query(self, text: str) -> SparseVector:
         """Return the terms of a query as a document of any language has them."""
 
 
@@ -71,57 +71,57 @@ class Bm25Encoder:
 
     def __init__(self, *, k1: float = 1.2, b: float = 0.75, avgdl: float = AVERAGE_CHUNK_TERMS) -> None:
         self._k1, self._b, self._avgdl = k1, b, avgdl
-        self._words = {language: _Words(language) for language in Language}
+        self._words = {language: _LanguageTerms(language) for language in Language}
         self.fingerprint = f"bm25f-edge-{self._release}/{k1}/{b}/{avgdl:g}/{CONTEXT_WEIGHT:g}"
 
-    def of(self, fingerprint: str) -> "Bm25Encoder | None":
+    def find_compatible(self, fingerprint: str) -> "Bm25Encoder | None":
         if fingerprint == self.fingerprint:
             return self
         earlier = EarlierBm25Encoder(k1=self._k1, b=self._b, avgdl=self._avgdl)
         return earlier if fingerprint == earlier.fingerprint else None
 
-    def document(self, text: str, *, context: str = "", language: Language = Language.ENGLISH) -> SparseVector:
-        words, text, context = self._words[language], self._read(text), self._read(context)
-        read = self._content_words(text)
-        inside, above = words.terms(read), words.terms(self._content_words(context))
+    def encode_document(self, text: str, *, context: str = "", language: Language = Language.ENGLISH) -> SparseVector:
+        words, text, context = self._words[language], self._join_digit_groups(text), self._join_digit_groups(context)
+        read = self._extract_content_words(text)
+        inside, above = words.list_terms(read), words.list_terms(self._extract_content_words(context))
         # guard: bm25-figures-length
-        length = 1 - self._b + self._b * (len(inside) - self._not_wordy(words, read)) / self._avgdl
+        length = 1 - self._b + self._b * (len(inside) - self._count_excluded_terms(words, read)) / self._avgdl
         found: dict[int, float] = {
             term: count / length
-            for term, count in Counter([*inside, *_pairs(inside), *self._others(words, text)]).items()
+            for term, count in Counter([*inside, *_iter_pair_ids(inside), *self._list_other_terms(words, text)]).items()
         }
-        for term in (*above, *_pairs(above), *self._others(words, context)):
+        for term in (*above, *_iter_pair_ids(above), *self._list_other_terms(words, context)):
             found[term] = found.get(term, 0.0) + CONTEXT_WEIGHT
         return SparseVector(tuple(found), tuple(x * (self._k1 + 1) / (x + self._k1) for x in found.values()))
 
-    def query(self, text: str) -> SparseVector:
+    def encode_query(self, text: str) -> SparseVector:
         """Return each term weighted by how often it occurs, in every language: a document has those of its own."""
-        text = self._read(text)
-        asked = self._content_words(text)
+        text = self._join_digit_groups(text)
+        asked = self._extract_content_words(text)
         weights: dict[int, float] = {}
-        for term in self._others(self._words[Language.ENGLISH], text):
+        for term in self._list_other_terms(self._words[Language.ENGLISH], text):
             weights[term] = weights.get(term, 0.0) + 1.0
         for words in self._words.values():
-            terms = words.terms(asked)
+            terms = words.list_terms(asked)
             for term in terms:
                 weights[term] = weights.get(term, 0.0) + 1.0
-            for term in _pairs(terms):
+            for term in _iter_pair_ids(terms):
                 weights[term] = weights.get(term, 0.0) + PAIR_WEIGHT
         return SparseVector(tuple(weights), tuple(weights.values()))
 
-    def _read(self, text: str) -> str:
+    def _join_digit_groups(self, text: str) -> str:
         """Return a text with its numbers' digits in one piece: "12,345" becomes "12345"."""
-        return _GROUPED.sub(lambda number: number[0].replace(",", ""), text) if "," in text else text
+        return _GROUPED_NUMBER.sub(lambda number: number[0].replace(",", ""), text) if "," in text else text
 
-    def _not_wordy(self, words: "_Words", read: Sequence[str]) -> int:
+    def _count_excluded_terms(self, words: "_LanguageTerms", read: Sequence[str]) -> int:
         """Count the terms that do not add to a text's length."""
-        return len(words.terms(filter(str.isdecimal, read)))
+        return len(words.list_terms(filter(str.isdecimal, read)))
 
-    def _others(self, words: "_Words", text: str) -> list[int]:
+    def _list_other_terms(self, words: "_LanguageTerms", text: str) -> list[int]:
         """Return the terms of a text that are no words."""
-        return [*map(_id, _numbers(text)), *words.unspaced(text)]
+        return [*map(_compute_term_id, _extract_numbers(text)), *words.list_unspaced_terms(text)]
 
-    def _content_words(self, text: str) -> list[str]:
+    def _extract_content_words(self, text: str) -> list[str]:
         """Return the words of a text without English stop words, in any language: a query's language is not known."""
         english = self._words[Language.ENGLISH]
         return [word for word in _WORD.findall(text) if english.ids(word)]
@@ -136,69 +136,69 @@ class EarlierBm25Encoder(Bm25Encoder):
 
     _release = 1
 
-    def _read(self, text: str) -> str:
+    def _join_digit_groups(self, text: str) -> str:
         return text
 
-    def _not_wordy(self, words: "_Words", read: Sequence[str]) -> int:
+    def _count_excluded_terms(self, words: "_LanguageTerms", read: Sequence[str]) -> int:
         return 0
 
-    def _others(self, words: "_Words", text: str) -> list[int]:
+    def _list_other_terms(self, words: "_LanguageTerms", text: str) -> list[int]:
         ids: list[int] = []
-        for number in _numbers(text):
+        for number in _extract_numbers(text):
             digits = number.replace(",", "")
-            ids += words.whole(digits) if digits.isdigit() else [_id(number)]
-        return [*ids, *words.unspaced(text)]
+            ids += words.list_number_terms(digits) if digits.isdigit() else [_compute_term_id(number)]
+        return [*ids, *words.list_unspaced_terms(text)]
 
 
-class _Words:
+class _LanguageTerms:
     """The terms of one language. Other languages than English have ids of their own, so that stems never meet."""
 
     def __init__(self, language: Language) -> None:
         self.language = language
         self._bm25 = Bm25(Bm25Config(language=language.value))
-        self._apart = 0 if language is Language.ENGLISH else zlib.crc32(language.encode()) & ~_OURS
-        self.ids = lru_cache(_WORDS_KEPT)(self._ids)
+        self._apart = 0 if language is Language.ENGLISH else zlib.crc32(language.encode()) & ~_OWN_ID_BIT
+        self.ids = lru_cache(_MAX_CACHED_WORDS)(self._compute_ids)
 
-    def terms(self, words: Iterable[str]) -> list[int]:
+    def list_terms(self, words: Iterable[str]) -> list[int]:
         """Return the ids of the words, in their order; stop words have none."""
         return [term for word in words for term in self.ids(word)]
 
-    def whole(self, number: str) -> Sequence[int]:
+    def list_number_terms(self, number: str) -> Sequence[int]:
         """Return the ids of a number, which are the same in every language."""
         return self._bm25.embed_query(number).indices
 
-    def unspaced(self, text: str) -> list[int]:
+    def list_unspaced_terms(self, text: str) -> list[int]:
         """Return the ids of pairs of characters in unspaced scripts, which are no language's own."""
         runs = () if text.isascii() else _UNSPACED.findall(text)
-        return [_id("".join(pair)) for run in runs for pair in pairwise(run)]
+        return [_compute_term_id("".join(pair)) for run in runs for pair in pairwise(run)]
 
-    def _ids(self, word: str) -> Sequence[int]:
+    def _compute_ids(self, word: str) -> Sequence[int]:
         return [term ^ self._apart for term in self._bm25.embed_query(word).indices]
 
 
-def matched_words(encoder: SparseEncoder, query: str, text: str) -> tuple[str, ...]:
+def find_matched_words(encoder: SparseEncoder, query: str, text: str) -> tuple[str, ...]:
     """Return the query words that BM25 finds in the text, each once, in query order; stop words are left out."""
-    (found,) = matched_in_each(encoder, query, [text])
+    (found,) = iter_matched_words(encoder, query, [text])
     return found
 
 
-def matched_in_each(encoder: SparseEncoder, query: str, texts: Iterable[str]) -> Iterator[tuple[str, ...]]:
+def iter_matched_words(encoder: SparseEncoder, query: str, texts: Iterable[str]) -> Iterator[tuple[str, ...]]:
     """Yield for each text what `matched_words` returns."""
-    asked = {word: encoder.query(word).indices for word in dict.fromkeys(_WORD.findall(query))}
+    asked = {word: encoder.encode_query(word).indices for word in dict.fromkeys(_WORD.findall(query))}
     for text in texts:
-        there = set(encoder.query(text).indices)
+        there = set(encoder.encode_query(text).indices)
         yield tuple(word for word, terms in asked.items() if there.intersection(terms))
 
 
-def _pairs(terms: Iterable[int]) -> Iterator[int]:
+def _iter_pair_ids(terms: Iterable[int]) -> Iterator[int]:
     """Yield an id for each two terms that follow each other."""
-    return ((first * 0x9E37_79B1 + second) & 0xFFFF_FFFF | _OURS for first, second in pairwise(terms))
+    return ((first * 0x9E37_79B1 + second) & 0xFFFF_FFFF | _OWN_ID_BIT for first, second in pairwise(terms))
 
 
-def _numbers(text: str) -> Sequence[str]:
+def _extract_numbers(text: str) -> Sequence[str]:
     """Return the numbers of a text that marks divide, as a whole."""
     return _NUMBER.findall(text) if any(mark in text for mark in ".,:/-") else ()
 
 
-def _id(text: str) -> int:
-    return zlib.crc32(text.encode()) | _OURS
+def _compute_term_id(text: str) -> int:
+    return zlib.crc32(text.encode()) | _OWN_ID_BIT

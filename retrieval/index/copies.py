@@ -12,8 +12,8 @@ from retrieval.errors import IndexRefusedError, IndexUnavailableError
 
 # The server begins to complete a copy within seconds, so a repair fails if nothing has happened for this long. A copy
 # that is being sent is waited for however long it takes.
-_PATIENCE_SECONDS = 120.0
-_BETWEEN_LOOKS_SECONDS = 1.0
+_STALL_TIMEOUT_SECONDS = 120.0
+_POLL_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -61,17 +61,17 @@ class Copies:
     is_sending: bool = False
 
     @property
-    def away(self) -> list[Node]:
+    def unreachable_nodes(self) -> list[Node]:
         """The nodes that are part of the server, or named by a shard, and do not answer."""
         return [node for node in self.nodes.values() if not node.answers]
 
     @property
-    def short(self) -> list[ShardCopies]:
+    def underreplicated_shards(self) -> list[ShardCopies]:
         """The shards with fewer complete copies on nodes that answer than there should be."""
         # guard: copy-unreachable
-        return [shard for shard in self.shards if len(self._answering(shard.active)) < self.wanted]
+        return [shard for shard in self.shards if len(self._filter_answering(shard.active)) < self.wanted]
 
-    def missing(self) -> list[NewCopy]:
+    def list_missing(self) -> list[NewCopy]:
         """List the copies that no node has, each with the node that is to get it: the one with the fewest copies.
 
         A copy on a node that is away comes back with the node, and a copy that is not complete is being made good, so
@@ -82,8 +82,8 @@ class Copies:
         for shard in self.shards:
             # guard: copy-away
             known = {node for node in shard.active | shard.inactive if self._is_member(node)}
-            sources = sorted(self._answering(shard.active))
-            free = [node for node in self._answering(self.nodes) if node not in known]
+            sources = sorted(self._filter_answering(shard.active))
+            free = [node for node in self._filter_answering(self.nodes) if node not in known]
             free.sort(key=lambda node: (load[node], node))
             for target in free[: max(0, self.wanted - len(known))] if sources else ():
                 found.append(NewCopy(shard.shard, sources[0], target))
@@ -93,35 +93,37 @@ class Copies:
     def describe(self) -> str:
         """Return in one or two sentences how many shards lack copies, and why."""
         copies = f"{self.wanted} active {'copy' if self.wanted == 1 else 'copies'}"
-        if not self.short and not self.away:
+        if not self.underreplicated_shards and not self.unreachable_nodes:
             return f"All {len(self.shards)} shards have {copies}."
-        without = sum(not self._answering(shard.active) for shard in self.short)
+        without = sum(not self._filter_answering(shard.active) for shard in self.underreplicated_shards)
         none = f", and {without} of these have none" if without else ""
-        said = [f"{len(self.short)} of {len(self.shards)} shards have fewer than {copies}{none}."]
-        if self.away:
-            verb = "does" if len(self.away) == 1 else "do"
-            said.append(f"{_joined(self.away)} {verb} not answer.")
-        elif any(len(shard.active | shard.inactive) < self.wanted for shard in self.short):
+        said = [f"{len(self.underreplicated_shards)} of {len(self.shards)} shards have fewer than {copies}{none}."]
+        if self.unreachable_nodes:
+            verb = "does" if len(self.unreachable_nodes) == 1 else "do"
+            said.append(f"{_format_nodes(self.unreachable_nodes)} {verb} not answer.")
+        elif any(len(shard.active | shard.inactive) < self.wanted for shard in self.underreplicated_shards):
             said.append("No node has the missing copies: a node was removed or replaced.")
         else:
-            incomplete = {node for shard in self.short for node in shard.inactive}
-            said.append(f"Copies on {_joined([self.nodes[node] for node in sorted(incomplete)])} are not complete yet.")
+            incomplete = {node for shard in self.underreplicated_shards for node in shard.inactive}
+            said.append(
+                f"Copies on {_format_nodes([self.nodes[node] for node in sorted(incomplete)])} are not complete yet."
+            )
         return " ".join(said)
 
     def _is_member(self, node: int) -> bool:
         return node in self.nodes and bool(self.nodes[node].address)
 
-    def _answering(self, nodes: Sequence[int] | frozenset[int] | Mapping[int, Node]) -> list[int]:
+    def _filter_answering(self, nodes: Sequence[int] | frozenset[int] | Mapping[int, Node]) -> list[int]:
         return [node for node in nodes if node in self.nodes and self.nodes[node].answers]
 
 
 class CopyStore(Protocol):
     """The store of the index, as far as copies of its shards are concerned."""
 
-    def copies(self, generation_id: int) -> Copies | None:
+    def find_copies(self, generation_id: int) -> Copies | None:
         """Return the copies of a generation's shards; None if it does not exist, or is kept in one place only."""
 
-    def make_copy(self, generation_id: int, new: NewCopy) -> None:
+    def start_copy(self, generation_id: int, new: NewCopy) -> None:
         """Begin to make a copy; the server goes on by itself. Raises `IndexRefusedError` if one is being made."""
 
 
@@ -149,45 +151,45 @@ class CopyRepair:
         answer. Raises `IndexUnavailableError` if the server makes no copy for minutes.
         """
         before, changed_at, refusal = None, self._clock(), ""
-        while (copies := self._store.copies(generation_id)) is not None:
-            awaited = _awaited(copies)
-            missing = copies.missing()
+        while (copies := self._store.find_copies(generation_id)) is not None:
+            awaited = _list_awaited(copies)
+            missing = copies.list_missing()
             complete = sum(len(shard.active) for shard in copies.shards)
             advanced(complete, complete + len(awaited) + len(missing))
             if not awaited and not missing:
                 return copies
             if copies != before:
                 before, changed_at = copies, self._clock()
-            elif not copies.is_sending and self._clock() - changed_at > _PATIENCE_SECONDS:
+            elif not copies.is_sending and self._clock() - changed_at > _STALL_TIMEOUT_SECONDS:
                 reason = refusal or copies.describe()
                 raise IndexUnavailableError(
-                    f"The vector server made no copy for {_PATIENCE_SECONDS / 60:.0f} minutes. {reason}",
+                    f"The vector server made no copy for {_STALL_TIMEOUT_SECONDS / 60:.0f} minutes. {reason}",
                     hint="Read the logs of the vector server's nodes, then run `leadline index repair` again.",
                 )
             if not awaited:
-                refusal = self._begin(generation_id, missing[0])
-            self._sleep(_BETWEEN_LOOKS_SECONDS)
+                refusal = self._start_copy(generation_id, missing[0])
+            self._sleep(_POLL_SECONDS)
         return None
 
-    def _begin(self, generation_id: int, new: NewCopy) -> str:
+    def _start_copy(self, generation_id: int, new: NewCopy) -> str:
         """Begin a copy; return why the server refused it, such as another repair that began it in this moment."""
         try:
-            self._store.make_copy(generation_id, new)
+            self._store.start_copy(generation_id, new)
         except IndexRefusedError as error:
             log.warning("a copy of a shard was refused", shard=new.shard, node=new.target, reason=error.detail)
             return error.detail
         return ""
 
 
-def _awaited(copies: Copies) -> list[tuple[int, int]]:
+def _list_awaited(copies: Copies) -> list[tuple[int, int]]:
     """List the copies of short shards that are not complete on nodes that answer: the server makes them good."""
     return [
         (shard.shard, node)
-        for shard in copies.short
+        for shard in copies.underreplicated_shards
         for node in sorted(shard.inactive)
         if node in copies.nodes and copies.nodes[node].answers
     ]
 
 
-def _joined(nodes: Sequence[Node]) -> str:
+def _format_nodes(nodes: Sequence[Node]) -> str:
     return " and ".join(str(node) for node in nodes)

@@ -33,14 +33,14 @@ class OpenGeneration:
 
 
 @dataclass(frozen=True)
-class Size:
+class IndexSize:
     """The size of an index as far as its engine reports it: `disk_bytes` on this machine, or `points` on a server."""
 
     disk_bytes: int | None = None
     points: int | None = None
 
 
-class Presence(Enum):
+class IndexPresence(Enum):
     """Whether an index exists. One that was made anew in the place of a marked one has no mark."""
 
     ABSENT = "absent"
@@ -61,53 +61,53 @@ class IndexStore(CopyStore, Protocol):
     def remove(self, generation_id: int) -> None:
         """Remove the index if it exists. Nobody may have it open. Raises `InstallationMismatchError`."""
 
-    def owner(self, generation_id: int) -> str | None:
+    def find_owner(self, generation_id: int) -> str | None:
         """Return the id of the installation that the index carries; None where there is no index, or it has none."""
 
-    def adopt(self, generation_id: int) -> None:
+    def take_ownership(self, generation_id: int) -> None:
         """Give an existing index this installation's id, whatever it had before. It must not be open here."""
 
-    def presence(self, generation_id: int) -> Presence:
+    def check_presence(self, generation_id: int) -> IndexPresence:
         """Return whether the index exists, and whether it was marked as complete; nothing is opened or made."""
 
-    def mark(self, generation_id: int) -> None:
+    def mark_complete(self, generation_id: int) -> None:
         """Mark an existing index as complete, so that it is told from one that is made anew in its place."""
 
-    def size(self, generation_id: int) -> Size | None:
+    def find_size(self, generation_id: int) -> IndexSize | None:
         """Return the size of the index, or None if it does not exist."""
 
-    def differences(self, generation_id: int) -> list[str]:
+    def list_differences(self, generation_id: int) -> list[str]:
         """Return in words how an existing index is kept otherwise than the settings ask for; none if it is as asked.
 
         `leadline index spread` moves it.
         """
 
 
-class GenerationRecords(Protocol):
+class GenerationCatalog(Protocol):
     """The catalog's records of generations."""
 
-    def live(self) -> Sequence[Generation]:
+    def list_live(self) -> Sequence[Generation]:
         """Return all generations that were not discarded; one of them is active."""
 
-    def discarded(self) -> Sequence[int]: ...
+    def list_discarded(self) -> Sequence[int]: ...
 
 
 class Generations(Protocol):
     """Access to the indexes, for searches and workers."""
 
-    def active(self) -> AbstractContextManager[OpenGeneration]:
+    def use_active(self) -> AbstractContextManager[OpenGeneration]:
         """Provide the generation that searches use now. Raises `IndexLostError` if a check found that it lost much."""
 
-    def of(self, generation_id: int) -> AbstractContextManager[OpenGeneration]:
+    def use_generation(self, generation_id: int) -> AbstractContextManager[OpenGeneration]:
         """Provide the generation of a job; 0 is the active one. Raises `GenerationChangedError` if it is gone."""
 
-    def has_left(self, generation: OpenGeneration) -> bool:
+    def is_superseded(self, generation: OpenGeneration) -> bool:
         """True if another generation is active by now."""
 
-    def index(self, generation_id: int) -> AbstractContextManager[Index]:
+    def use_index(self, generation_id: int) -> AbstractContextManager[Index]:
         """Provide the index of one generation, whatever its state. Raises `GenerationChangedError` if it is gone."""
 
-    def indexes(self) -> AbstractContextManager[Mapping[int, Index]]:
+    def use_all_indexes(self) -> AbstractContextManager[Mapping[int, Index]]:
         """Provide the index of every existing generation, whatever its state."""
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
@@ -119,7 +119,7 @@ class Generations(Protocol):
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
         """Close a version's chunks to all but these readers in every generation; None opens them to the tenant."""
 
-    def tidy(self) -> None:
+    def remove_discarded(self) -> None:
         """Remove the indexes of discarded generations, except those still in use in this process."""
 
 
@@ -131,8 +131,8 @@ def require_fit(active: Generation, encoders: Encoders, sparse: SparseEncoder, *
 
     `chosen` is the encoder name that the settings ask for, if any. Raises `IndexMismatchError`.
     """
-    made_with = encoders.name_of(active.encoder)
-    if chosen is not None and encoders.named(chosen).fingerprint != active.encoder:
+    made_with = encoders.get_name(active.encoder)
+    if chosen is not None and encoders.get_by_name(chosen).fingerprint != active.encoder:
         raise IndexMismatchError(
             f"The index (generation {active.id}) was made with the encoder {made_with}, and {_SETTING} asks for "
             f"{chosen}.",
@@ -147,7 +147,7 @@ def require_fit(active: Generation, encoders: Encoders, sparse: SparseEncoder, *
             hint=f"Name it with {_SETTING}, or install what it was made with; or move to another encoder: "
             f"`leadline index reembed --encoder {first}`, and then `leadline index switch`.",
         )
-    if sparse.of(active.sparse) is None:
+    if sparse.find_compatible(active.sparse) is None:
         raise IndexMismatchError(
             f"The index (generation {active.id}) weighs words by {active.sparse}, and this release by "
             f"{sparse.fingerprint}.",

@@ -6,7 +6,7 @@ from typing import Any
 
 # A text's beginning is enough to know its language, and shorter texts (tables, codes, names) are no evidence.
 SAMPLE_CHARS = 8_000
-_LEAST_LETTERS = 100
+_MIN_LETTERS = 100
 
 
 class Language(StrEnum):
@@ -32,7 +32,7 @@ class Language(StrEnum):
 
 
 # ISO 639-1; Norwegian has three codes.
-_BY_CODE = {
+_LANGUAGES_BY_CODE = {
     "ar": Language.ARABIC,
     "da": Language.DANISH,
     "de": Language.GERMAN,
@@ -56,24 +56,24 @@ _lock = threading.Lock()
 _identifier: Any = None
 
 
-def language_of(text: str) -> Language:
+def detect_language(text: str) -> Language:
     """Return the language of a text by its first `SAMPLE_CHARS`; English if it is short, or has no stemmer.
 
     The same text has the same language in every process, since an index that is built again has to agree.
     """
     sample = text[:SAMPLE_CHARS]
-    if sum(map(str.isalpha, sample)) < _LEAST_LETTERS:
+    if sum(map(str.isalpha, sample)) < _MIN_LETTERS:
         return Language.ENGLISH
-    code, _ = _loaded().classify(sample)
-    return _BY_CODE.get(code, Language.ENGLISH)
+    code, _ = _load_identifier().classify(sample)
+    return _LANGUAGES_BY_CODE.get(code, Language.ENGLISH)
 
 
-def load() -> None:
+def preload_model() -> None:
     """Unpack the model now, so that processes which are forked later share its memory."""
-    _loaded()
+    _load_identifier()
 
 
-def _loaded() -> Any:  # noqa: ANN401 - the library has no types
+def _load_identifier() -> Any:  # noqa: ANN401 - the library has no types
     """Return the library's model, which takes a second to unpack, and so only when a document is there."""
     global _identifier
     with _lock:

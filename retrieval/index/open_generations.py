@@ -17,16 +17,16 @@ import structlog
 
 from ingest.storage.errors import GenerationChangedError, InstallationMismatchError, LeadlineError
 from ingest.storage.generations.records import Generation, GenerationState
-from ingest.storage.instrumentation import reach
-from ingest.storage.operations.installation import mismatch
+from ingest.storage.instrumentation import reach_point
+from ingest.storage.operations.installation import build_mismatch_error
 from retrieval.encoders.port import Embedder
 from retrieval.encoders.registry import Encoders
 from retrieval.errors import IndexLostError, IndexMismatchError, IndexUnavailableError
 from retrieval.index.bm25 import SparseEncoder
-from retrieval.index.generations import GenerationRecords, IndexStore, OpenGeneration
+from retrieval.index.generations import GenerationCatalog, IndexStore, OpenGeneration
 from retrieval.index.port import Index
 
-LOOK_SECONDS = 1.0
+REFRESH_SECONDS = 1.0
 Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ class OpenGenerations:
 
     def __init__(
         self,
-        records: GenerationRecords,
+        records: GenerationCatalog,
         store: IndexStore,
         encoders: Encoders,
         sparse: SparseEncoder,
@@ -70,92 +70,92 @@ class OpenGenerations:
         self._looked = 0.0
         self._trouble: LeadlineError | None = None
 
-    def open(self) -> None:
+    def open_active(self) -> None:
         """Open the active generation now, so that problems with it show at startup."""
-        self._follow()
+        self._refresh_active()
 
     @contextmanager
-    def active(self) -> Iterator[OpenGeneration]:
-        active = self._followed()
-        self._require_present(active)
-        with self._use(active) as made:
+    def use_active(self) -> Iterator[OpenGeneration]:
+        active = self._get_active()
+        self._require_not_lost(active)
+        with self._use_generation(active) as made:
             yield made
 
     def is_lost(self) -> bool:
         """True if the active generation has lost its index, as far as the catalog knows."""
-        return bool(self._followed().lost)
+        return bool(self._get_active().lost)
 
-    def look_again(self) -> None:
+    def refresh(self) -> None:
         """Look up the generations in the catalog now, after a change of what is recorded about them."""
-        self._follow(at_once=True)
+        self._refresh_active(at_once=True)
 
     @contextmanager
-    def of(self, generation_id: int) -> Iterator[OpenGeneration]:
+    def use_generation(self, generation_id: int) -> Iterator[OpenGeneration]:
         if not generation_id:
-            with self.active() as made:
+            with self.use_active() as made:
                 yield made
             return
         if generation_id not in self._live:
-            self._look()
+            self._load_live()
         generation = self._live.get(generation_id)
         if generation is None:
             raise GenerationChangedError(f"Generation {generation_id} of the index was discarded.")
-        self._require_present(generation)
-        with self._use(generation) as made:
+        self._require_not_lost(generation)
+        with self._use_generation(generation) as made:
             yield made
 
     @contextmanager
-    def index(self, generation_id: int) -> Iterator[Index]:
-        generation = next((each for each in self._look() if each.id == generation_id), None)
+    def use_index(self, generation_id: int) -> Iterator[Index]:
+        generation = next((each for each in self._load_live() if each.id == generation_id), None)
         if generation is None:
             raise GenerationChangedError(f"Generation {generation_id} of the index was discarded.")
-        index = self._enter(generation, with_encoder=False).index
+        index = self._acquire(generation, with_encoder=False).index
         try:
             yield index
         finally:
             with self._lock:
                 self._users.subtract([generation_id])
 
-    def has_left(self, generation: OpenGeneration) -> bool:
-        self._follow(at_once=True)
+    def is_superseded(self, generation: OpenGeneration) -> bool:
+        self._refresh_active(at_once=True)
         return self._active is not None and self._active.id != generation.id
 
     @contextmanager
-    def indexes(self) -> Iterator[Mapping[int, Index]]:
+    def use_all_indexes(self) -> Iterator[Mapping[int, Index]]:
         found: dict[int, Index] = {}
         try:
-            for generation in self._look():
-                found[generation.id] = self._enter(generation, with_encoder=False).index
+            for generation in self._load_live():
+                found[generation.id] = self._acquire(generation, with_encoder=False).index
             yield found
         finally:
             with self._lock:
                 self._users.subtract(list(found))
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
-        return max(self._in_each(lambda index: index.delete_version(tenant_id, version_id)), default=0)
+        return max(self._change_each_index(lambda index: index.delete_version(tenant_id, version_id)), default=0)
 
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
-        self._in_each(lambda index: index.set_readers(tenant_id, version_id, readers))
+        self._change_each_index(lambda index: index.set_readers(tenant_id, version_id, readers))
 
-    def _in_each(self, change: Callable[[Index], Result]) -> list[Result]:
+    def _change_each_index(self, change: Callable[[Index], Result]) -> list[Result]:
         """Change every generation's index, and return the results."""
         found: list[Result] = []
-        with self.indexes() as indexes:
+        with self.use_all_indexes() as indexes:
             for generation_id, index in indexes.items():
                 try:
                     found.append(change(index))
                 except IndexUnavailableError:
-                    self._look()
+                    self._load_live()
                     if generation_id in self._live:  # otherwise it was discarded meanwhile, with all it had
                         raise
         return found
 
-    def encoder(self) -> Embedder:
+    def open_active_encoder(self) -> Embedder:
         """Return the encoder of the generation that is active now, kept open until `close`.
 
         Its vectors may be compared with one another, but not with those of an index.
         """
-        active = self._followed()
+        active = self._get_active()
         self._kept.add(active.encoder)
         self._open_encoder(active)
         with self._lock:
@@ -163,20 +163,20 @@ class OpenGenerations:
 
     def require_ready(self) -> None:
         """Raise the reason why searches do not work now, or do not follow to the active generation."""
-        with self.active() as made:
+        with self.use_active() as made:
             if self._trouble is not None:
                 raise self._trouble
             made.index.require_ready()
 
     def require_owned(self, installation_id: str) -> None:
-        for generation in self._look():
-            owner = self._store.owner(generation.id)
+        for generation in self._load_live():
+            owner = self._store.find_owner(generation.id)
             if owner != installation_id:
-                raise mismatch(installation_id, f"generation {generation.id} of the index", owner)
+                raise build_mismatch_error(installation_id, f"generation {generation.id} of the index", owner)
 
-    def tidy(self) -> None:
+    def remove_discarded(self) -> None:
         """Remove the indexes of discarded generations, except those still in use in this process."""
-        for generation_id in self._records.discarded():
+        for generation_id in self._records.list_discarded():
             with self._lock:
                 if self._users[generation_id]:
                     continue
@@ -188,7 +188,7 @@ class OpenGenerations:
             except InstallationMismatchError as error:
                 log.info("the index of a discarded generation is another installation's", error=str(error))
                 continue
-            reach("discard.removed")
+            reach_point("discard.removed")
 
     def close(self) -> None:
         with self._lock:
@@ -198,20 +198,20 @@ class OpenGenerations:
             part.close()
 
     @contextmanager
-    def _use(self, generation: Generation) -> Iterator[OpenGeneration]:
+    def _use_generation(self, generation: Generation) -> Iterator[OpenGeneration]:
         used = [generation.id]
-        made = self._enter(generation)
+        made = self._acquire(generation)
         try:
             copied = self._live.get(generation.copies) if generation.copies is not None else None
             if copied is not None and generation.state is GenerationState.BUILDING:
-                made = replace(made, copied=self._enter(copied, with_encoder=False).index)
+                made = replace(made, copied=self._acquire(copied, with_encoder=False).index)
                 used.append(copied.id)
             yield made
         finally:
             with self._lock:
                 self._users.subtract(used)
 
-    def _enter(self, generation: Generation, *, with_encoder: bool = True) -> OpenGeneration:
+    def _acquire(self, generation: Generation, *, with_encoder: bool = True) -> OpenGeneration:
         """Open what is not open, and count a user so that it stays open."""
         while True:
             with self._lock:
@@ -220,21 +220,21 @@ class OpenGenerations:
                 if index is not None and (not with_encoder or (encoder is not None and sparse is not None)):
                     self._users[generation.id] += 1
                     return OpenGeneration(generation.id, index, encoder, sparse)  # type: ignore[arg-type]
-            self._open(generation, with_encoder=with_encoder)
+            self._open_generation(generation, with_encoder=with_encoder)
 
-    def _followed(self) -> Generation:
+    def _get_active(self) -> Generation:
         """Return the active generation, as looked up a second ago at most."""
-        self._follow()
+        self._refresh_active()
         assert self._active is not None
         return self._active
 
-    def _require_present(self, generation: Generation) -> None:
+    def _require_not_lost(self, generation: Generation) -> None:
         """Raise `IndexLostError` for a generation that has lost its index, if such are refused."""
         # guard: lost-index-refused
         if self._refuse_lost and generation.lost:
             raise IndexLostError(generation.lost)
 
-    def _open(self, generation: Generation, *, with_encoder: bool = True) -> None:
+    def _open_generation(self, generation: Generation, *, with_encoder: bool = True) -> None:
         """Open index and encoder. Raises `IndexMismatchError` if the generation was made with other word weights."""
         if with_encoder:
             self._open_encoder(generation)
@@ -247,7 +247,7 @@ class OpenGenerations:
     def _open_encoder(self, generation: Generation) -> None:
         """Open the encoders of a generation. Raises `IndexMismatchError` for other word weights than this release's."""
         # guard: former-index-weights
-        sparse = self._open_sparse.get(generation.sparse) or self._sparse.of(generation.sparse)
+        sparse = self._open_sparse.get(generation.sparse) or self._sparse.find_compatible(generation.sparse)
         if sparse is None:
             raise IndexMismatchError(
                 f"Generation {generation.id} of the index weighs words by {generation.sparse}, and this process by "
@@ -257,21 +257,21 @@ class OpenGenerations:
         with self._opening:
             self._open_sparse[generation.sparse] = sparse
             if generation.encoder not in self._open_encoders:
-                encoder = self._encoders.of(generation.encoder).open()
+                encoder = self._encoders.get_by_fingerprint(generation.encoder).open()
                 with self._lock:
                     self._open_encoders[generation.encoder] = encoder
 
-    def _follow(self, *, at_once: bool = False) -> None:
+    def _refresh_active(self, *, at_once: bool = False) -> None:
         """Look up the active generation. One thread opens a new one while the others keep using the one before."""
-        if self._active is not None and not at_once and self._clock() - self._looked < LOOK_SECONDS:
+        if self._active is not None and not at_once and self._clock() - self._looked < REFRESH_SECONDS:
             return
         if not self._following.acquire(blocking=self._active is None or at_once):
             return
         try:
             self._looked = self._clock()
-            active = next(generation for generation in self._look() if generation.state is GenerationState.ACTIVE)
+            active = next(generation for generation in self._load_live() if generation.state is GenerationState.ACTIVE)
             if self._active is None or active.id != self._active.id:
-                self._open_first(active)
+                self._open_new_active(active)
                 log.info("index generation in use", generation=active.id, encoder=active.encoder)
                 if active.sparse != self._sparse.fingerprint:
                     log.warning("words are weighed as by an earlier release; `leadline index rebuild` makes it new")
@@ -285,17 +285,17 @@ class OpenGenerations:
         finally:
             self._following.release()
 
-    def _open_first(self, generation: Generation) -> None:
+    def _open_new_active(self, generation: Generation) -> None:
         """Open a generation that becomes the active one; a lost index is left to be opened by whoever needs it."""
         try:
-            self._open(generation)
+            self._open_generation(generation)
         except IndexLostError as error:
             if not self._refuse_lost or self._active is not None:
                 raise
             log.error("the index cannot be opened", generation=generation.id, error=str(error))
 
-    def _look(self) -> Sequence[Generation]:
-        live = self._records.live()
+    def _load_live(self) -> Sequence[Generation]:
+        live = self._records.list_live()
         self._live = {generation.id: generation for generation in live}
         return live
 

@@ -36,7 +36,7 @@ def open_index(
     A process that serves refuses to search a generation that has lost its index. Raises what keeps a process from
     `serving`, an index of another encoder; `open_store` is called after that.
     """
-    first = encoders.named(encoder)
+    first = encoders.get_by_name(encoder)
     active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
     if serving:
         require_fit(active, encoders, sparse, chosen=encoder)

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from retrieval.errors import IndexUnavailableError
-from retrieval.index.port import IndexedChunk, Scope, Scored, best_first
+from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, sort_best_first
 
 # The names of a point's two vectors.
 DENSE, SPARSE = "dense", "bm25"
@@ -18,12 +18,12 @@ KEYWORDS = (TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST, READERS)
 # Written for a list that names nobody: the engine takes an empty list for an absent one.
 _NOBODY = "nobody"
 # Points per write, within the 64 to 256 that the engine's makers recommend.
-BATCH = 256
+BATCH_POINTS = 256
 # Points per page when a whole version is read.
-PAGE = 1000
+PAGE_POINTS = 1000
 
 
-def payload_of(chunk: IndexedChunk) -> dict[str, Any]:
+def build_payload(chunk: IndexedChunk) -> dict[str, Any]:
     """Return the payload of a chunk: everything except its id and its vectors."""
     return {
         TENANT: chunk.tenant_id,
@@ -38,12 +38,12 @@ def payload_of(chunk: IndexedChunk) -> dict[str, Any]:
     }
 
 
-def readers_payload(readers: Collection[str]) -> dict[str, Any]:
+def build_readers_payload(readers: Collection[str]) -> dict[str, Any]:
     """Return the part of a payload that closes a chunk to all but these readers."""
     return {READERS: sorted(readers) or [_NOBODY]}
 
 
-def chunk_of(identifier: str, payload: Mapping[str, Any] | None) -> IndexedChunk:
+def parse_chunk(identifier: str, payload: Mapping[str, Any] | None) -> IndexedChunk:
     """Return the chunk that `payload_of` was made from; a missing page is None."""
     if payload is None:
         raise IndexUnavailableError(f"Point {identifier} has no payload.")
@@ -65,7 +65,7 @@ def chunk_of(identifier: str, payload: Mapping[str, Any] | None) -> IndexedChunk
     )
 
 
-def inside(scope: Scope, chunk: IndexedChunk) -> bool:
+def is_in_scope(scope: SearchScope, chunk: IndexedChunk) -> bool:
     """True if the chunk passes the filter of a scope's queries, readers apart, for chunks that were asked for by id.
 
     Who may see a chunk is for the catalog to say, since the index may learn of a change a moment later.
@@ -79,10 +79,10 @@ def inside(scope: Scope, chunk: IndexedChunk) -> bool:
     )
 
 
-def scored(points: Sequence[Any]) -> list[Scored]:
+def rank_points(points: Sequence[Any]) -> list[ScoredChunk]:
     """Rank the points of the engine or the server, because their ties come in no fixed order.
 
     All ids are made text at once: one by one takes eight times as long.
     """
     ids: list[str] = to_jsonable_python([point.id for point in points])
-    return best_first(map(Scored, ids, [point.score for point in points]))
+    return sort_best_first(map(ScoredChunk, ids, [point.score for point in points]))

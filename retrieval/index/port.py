@@ -43,7 +43,7 @@ class IndexedChunk:
 
 
 @dataclass(frozen=True)
-class Scope:
+class SearchScope:
     """The chunks that a query may see. Every query carries a scope; there is no query without a tenant.
 
     With `readers`, only chunks that are open to the tenant or to one of these subjects; and none of collections that
@@ -63,14 +63,14 @@ class Scope:
         return self.readers is None and not self.closed
 
 
-class Scored(NamedTuple):
+class ScoredChunk(NamedTuple):
     """A chunk id with one retriever's score; higher is better. A tuple, because a search makes some 400."""
 
     id: str
     score: float
 
 
-def best_first(hits: Iterable[Pair]) -> list[Pair]:
+def sort_best_first(hits: Iterable[Pair]) -> list[Pair]:
     """Sort ids with scores: highest first, equal scores by id."""
     ranked = list(hits)
     if len({score for _, score in ranked}) < len(ranked):
@@ -82,16 +82,16 @@ def best_first(hits: Iterable[Pair]) -> list[Pair]:
 class IndexVectors(Protocol):
     """Vectors by chunk id, whichever tenant owns the chunk."""
 
-    def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
+    def load_dense_vectors(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
         """Return embeddings by id, scaled to length 1, for those chunks that have one."""
 
-    def compare(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
+    def score_by_cosine(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[ScoredChunk]:
         """Return those of `chunk_ids` that have a vector, by its cosine with `dense`, best first.
 
         The ids come from a search of a scope and are not filtered again, which would take as long as comparing them.
         """
 
-    def by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
+    def find_by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
         """Return by digest, for at most 256 digests, a chunk of the tenant's with its embedding, if one is found.
 
         A chunk may be missed where very many chunks have the same text.
@@ -109,7 +109,7 @@ class IndexWriter(IndexVectors, Protocol):
         version `ready`. Inserting only missing chunks needs a Qdrant server of 1.17 or later.
         """
 
-    def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
+    def set_dense_vectors(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         """Give existing chunks their embeddings; `vectors` has one row for each id. Unknown ids are an error."""
 
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
@@ -118,7 +118,7 @@ class IndexWriter(IndexVectors, Protocol):
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         """Remove every chunk of a version; return how many there were."""
 
-    def count(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
+    def count_chunks(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
         """Count the chunks of a version, or only those that have a dense vector."""
 
 
@@ -126,38 +126,40 @@ class IndexReader(IndexVectors, Protocol):
     """The index's operations for searches."""
 
     def search(
-        self, scope: Scope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
-    ) -> tuple[list[Scored], list[Scored]]:
+        self, scope: SearchScope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
+    ) -> tuple[list[ScoredChunk], list[ScoredChunk]]:
         """Return the best chunks by BM25 and by cosine, best first, in one engine call; empty for a query not given.
 
         Equal scores are ordered by id, so results repeat.
         """
 
-    def chunks(self, scope: Scope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
+    def load_chunks(self, scope: SearchScope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
         """Return those of `chunk_ids` that are inside `scope`, by id."""
 
 
 class IndexInventory(Protocol):
     """The contents of the index across tenants: for workers and maintenance, never for answers."""
 
-    def points(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
+    def iter_version_chunks(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
         """Yield every chunk of a version in the order of ids, for comparing index and catalog."""
 
-    def versions(self) -> dict[str, int]:
+    def count_chunks_by_version(self) -> dict[str, int]:
         """Count the chunks of each version in the whole index, for finding chunks that nobody owns.
 
         The number of requests grows with the versions by the ten thousand, and not with tenants. The index may be
         counted piece by piece: a version written or deleted meanwhile may be included or not.
         """
 
-    def count_each(self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False) -> dict[str, int]:
+    def count_chunks_of_versions(
+        self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False
+    ) -> dict[str, int]:
         """Count the chunks of several versions, given as pairs of tenant and version; absent ones may be left out.
 
         With `embedded_only`, only chunks that have a dense vector. A server needs few requests, however many versions
         are given.
         """
 
-    def tenants_of(self, version_id: str) -> list[str]:
+    def list_version_tenants(self, version_id: str) -> list[str]:
         """Return the tenants that have chunks of a version: one, unless something went wrong."""
 
 

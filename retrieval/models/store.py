@@ -11,10 +11,10 @@ from pathlib import Path
 
 from ingest.storage.blobs.store import fsync_path
 from retrieval.errors import ModelFileError, ModelHashError, ModelMissingError
-from retrieval.models.manifest import ModelFile, model_files
+from retrieval.models.manifest import ModelFile, load_model_files
 
 
-class FileState(StrEnum):
+class ModelFileState(StrEnum):
     """The state of a file in the folder."""
 
     VERIFIED = "verified"
@@ -25,11 +25,11 @@ class FileState(StrEnum):
 
 
 @dataclass(frozen=True)
-class Verification:
+class ModelFileCheck:
     """A file and its state; `detail` says how the file differs, and is empty if it does not."""
 
     file: ModelFile
-    state: FileState
+    state: ModelFileState
     detail: str = ""
 
 
@@ -43,9 +43,9 @@ class ModelStore:
 
     def __init__(self, directory: Path, files: Sequence[ModelFile] | None = None) -> None:
         self.directory = directory
-        self.files = model_files() if files is None else tuple(files)
+        self.files = load_model_files() if files is None else tuple(files)
 
-    def path(self, file: ModelFile, *, full: bool = False) -> Path:
+    def require_path(self, file: ModelFile, *, full: bool = False) -> Path:
         """Return the path of the verified file; with `full`, hash the file anew.
 
         Raises `ModelMissingError`, `ModelHashError`, or `ModelFileError` if the file cannot be read.
@@ -55,37 +55,37 @@ class ModelStore:
             size = path.stat().st_size
             if size != file.size_bytes:
                 raise ModelMissingError(f"{path} has {size:,} bytes, and the manifest names {file.size_bytes:,}.")
-            if full or not self._recorded(file):
+            if full or not self._has_record(file):
                 self._require_hash(file, path)
-                self._record(file)
+                self._store_record(file)
         except FileNotFoundError as error:
             raise ModelMissingError(f"{file.name} is not in {self.directory}.") from error
         except OSError as error:
             raise ModelFileError(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
         return path
 
-    def missing(self) -> list[ModelFile]:
+    def list_missing(self) -> list[ModelFile]:
         """Return the files that `path` would refuse, in the manifest's order."""
-        return [found.file for found in self.verify() if found.state is not FileState.VERIFIED]
+        return [found.file for found in self.verify() if found.state is not ModelFileState.VERIFIED]
 
-    def verify(self, *, full: bool = False) -> list[Verification]:
+    def verify(self, *, full: bool = False) -> list[ModelFileCheck]:
         """Check every file; with `full`, hash each anew."""
-        return [self.check(file, full=full) for file in self.files]
+        return [self.check_file(file, full=full) for file in self.files]
 
-    def check(self, file: ModelFile, *, full: bool = False) -> Verification:
+    def check_file(self, file: ModelFile, *, full: bool = False) -> ModelFileCheck:
         """Check one file; with `full`, hash it anew."""
         try:
-            self.path(file, full=full)
+            self.require_path(file, full=full)
         except ModelMissingError as error:
-            state = FileState.WRONG_SIZE if (self.directory / file.name).exists() else FileState.MISSING
-            return Verification(file, state, error.detail)
+            state = ModelFileState.WRONG_SIZE if (self.directory / file.name).exists() else ModelFileState.MISSING
+            return ModelFileCheck(file, state, error.detail)
         except ModelHashError as error:
-            return Verification(file, FileState.WRONG_HASH, error.detail)
+            return ModelFileCheck(file, ModelFileState.WRONG_HASH, error.detail)
         except ModelFileError as error:
-            return Verification(file, FileState.UNREADABLE, error.detail)
-        return Verification(file, FileState.VERIFIED)
+            return ModelFileCheck(file, ModelFileState.UNREADABLE, error.detail)
+        return ModelFileCheck(file, ModelFileState.VERIFIED)
 
-    def part(self, file: ModelFile) -> Path:
+    def get_part_path(self, file: ModelFile) -> Path:
         """Return the path where the file's bytes collect until all are there."""
         return self.directory / f"{file.name}.part"
 
@@ -94,7 +94,7 @@ class ModelStore:
 
         Raises `ModelHashError` and deletes the part when its bytes are not the manifest's.
         """
-        part, path = self.part(file), self.directory / file.name
+        part, path = self.get_part_path(file), self.directory / file.name
         try:
             self._require_hash(file, part)
         except ModelHashError:
@@ -104,7 +104,7 @@ class ModelStore:
             os.fsync(written.fileno())
         part.replace(path)
         fsync_path(self.directory)
-        self._record(file)
+        self._store_record(file)
         return path
 
     def _require_hash(self, file: ModelFile, path: Path) -> None:
@@ -113,27 +113,27 @@ class ModelStore:
         if got != file.sha256:
             raise ModelHashError(file.name, expected=file.sha256, got=got)
 
-    def _recorded(self, file: ModelFile) -> bool:
+    def _has_record(self, file: ModelFile) -> bool:
         try:
-            record = json.loads(self._sidecar(file).read_text(encoding="utf-8"))
+            record = json.loads(self._get_record_path(file).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
-        return bool(record == self._facts(file))
+        return bool(record == self._build_record(file))
 
-    def _record(self, file: ModelFile) -> None:
+    def _store_record(self, file: ModelFile) -> None:
         # A read-only folder cannot keep the record: then each start hashes.
         with suppress(OSError):
-            self._sidecar(file).write_text(json.dumps(self._facts(file)), encoding="utf-8")
+            self._get_record_path(file).write_text(json.dumps(self._build_record(file)), encoding="utf-8")
 
-    def _facts(self, file: ModelFile) -> dict[str, int | str]:
+    def _build_record(self, file: ModelFile) -> dict[str, int | str]:
         stat = (self.directory / file.name).stat()
         return {"size_bytes": stat.st_size, "modified_ns": stat.st_mtime_ns, "sha256": file.sha256}
 
-    def _sidecar(self, file: ModelFile) -> Path:
+    def _get_record_path(self, file: ModelFile) -> Path:
         return self.directory / f"{file.name}.verified"
 
 
-def default_models_directory() -> Path:
+def get_default_models_directory() -> Path:
     """Return `$XDG_CACHE_HOME/leadline/models` or `~/.cache/leadline/models`; a relative XDG_CACHE_HOME is ignored.
 
     Source: XDG Base Directory Specification 0.8. Raises `ModelFileError` if the user has no home folder.

@@ -9,13 +9,13 @@ import torch
 from sentence_transformers import CrossEncoder
 
 from retrieval.errors import RerankerError, RerankerTimeoutError
-from retrieval.rerank.port import Corpus, seconds_left
+from retrieval.rerank.port import CorpusSnapshot, require_seconds_left
 
 # A chunk has about 250 tokens; the rest is for the query.
 _MAX_TOKENS = 512
 # The deadline is checked between batches; larger batches gain nothing on a CPU.
-_PAIRS_A_BATCH = {"cpu": 8}
-_PAIRS_A_BATCH_ELSEWHERE = 64
+_BATCH_SIZES = {"cpu": 8}
+_DEFAULT_BATCH_SIZE = 64
 
 
 class CrossEncoderReranker:
@@ -47,16 +47,16 @@ class CrossEncoderReranker:
                 f"{model} gives {self._model.num_labels} figures for a pair, and a reranker gives one.",
                 hint="Name another in LEADLINE_RERANKER.",
             )
-        self._batch = _PAIRS_A_BATCH.get(self._model.device.type, _PAIRS_A_BATCH_ELSEWHERE)
+        self._batch = _BATCH_SIZES.get(self._model.device.type, _DEFAULT_BATCH_SIZE)
         self._turn = threading.Lock()  # the tokenizer serves one thread at a time
 
-    def scores(
-        self, query: str, passages: Sequence[str], *, until: float, corpus: Corpus | None = None
+    def score_passages(
+        self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
-        if not self._turn.acquire(timeout=seconds_left(until)):
+        if not self._turn.acquire(timeout=require_seconds_left(until)):
             raise RerankerTimeoutError("The cross-encoder was busy until the time was over.")
         try:
-            return self._scores(query, passages, until)
+            return self._score_in_batches(query, passages, until)
         # Torch, the tokenizer and the model's own code raise errors of many types.
         except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise RerankerError(f"The cross-encoder failed: {' '.join(str(error).split())[:300]}") from error
@@ -66,12 +66,12 @@ class CrossEncoderReranker:
     def close(self) -> None:
         return None
 
-    def _scores(self, query: str, passages: Sequence[str], until: float) -> list[float]:
+    def _score_in_batches(self, query: str, passages: Sequence[str], until: float) -> list[float]:
         """Score in batches of similar length, so that little is spent on padding."""
         found = [0.0] * len(passages)
         order = sorted(range(len(passages)), key=lambda position: len(passages[position]))
         for at in range(0, len(order), self._batch):
-            seconds_left(until)
+            require_seconds_left(until)
             rows = order[at : at + self._batch]
             pairs = [(query, passages[row]) for row in rows]
             scores = self._model.predict(pairs, batch_size=self._batch, show_progress_bar=False)

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from retrieval.bounded_replies import ReplyTooLargeError, bound_replies
+from retrieval.bounded_replies import ReplyTooLargeError, build_reply_hooks
 from retrieval.errors import (
     RerankerError,
     RerankerOutputError,
@@ -17,20 +17,20 @@ from retrieval.errors import (
     RerankerUnavailableError,
     RetryPolicy,
 )
-from retrieval.model_text import neutral
-from retrieval.rerank.port import Corpus, seconds_left
+from retrieval.model_text import neutralize
+from retrieval.rerank.port import CorpusSnapshot, require_seconds_left
 
 # A person waits for the search: retry once, soon, and only while there is time.
 RETRIES = RetryPolicy(attempts=2, first_wait_seconds=0.05, longest_wait_seconds=0.2)
-_BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
-_LOST = (httpx.NetworkError, httpx.RemoteProtocolError)
+_BUSY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_CONNECTION_ERRORS = (httpx.NetworkError, httpx.RemoteProtocolError)
 # Some servers send the passages back.
-_REPLY_BYTES = 16 * 1024**2
-_SAID_CHARS = 300
+_MAX_REPLY_BYTES = 16 * 1024**2
+_DETAIL_CHARS = 300
 
 
 @dataclass(frozen=True)
-class _Shape:
+class _EndpointFormat:
     """The request members that a kind of endpoint takes, and where its reply holds the scores."""
 
     members: Callable[[str, Sequence[str]], Mapping[str, Any]]
@@ -38,12 +38,14 @@ class _Shape:
     score: str
 
 
-_RERANK = _Shape(
+_RERANK_FORMAT = _EndpointFormat(
     lambda query, passages: {"query": query, "documents": list(passages), "top_n": len(passages)},
     entries="results",
     score="relevance_score",
 )
-_SCORE = _Shape(lambda query, passages: {"text_1": query, "text_2": list(passages)}, entries="data", score="score")
+_SCORE_FORMAT = _EndpointFormat(
+    lambda query, passages: {"text_1": query, "text_2": list(passages)}, entries="data", score="score"
+)
 
 
 class HttpReranker:
@@ -64,7 +66,7 @@ class HttpReranker:
     ) -> None:
         """Set up the client without sending anything. Raises `RerankerError` for an invalid address."""
         self.fingerprint = model
-        self._shape = _SCORE if url.rstrip("/").endswith("/score") else _RERANK
+        self._shape = _SCORE_FORMAT if url.rstrip("/").endswith("/score") else _RERANK_FORMAT
         path = "" if url.rstrip("/").endswith(("/score", "/rerank")) else "/rerank"
         self._url = url.rstrip("/") + path
         self._retries = retries
@@ -74,61 +76,65 @@ class HttpReranker:
         except httpx.InvalidURL as error:
             raise RerankerError(f"{url} is no address: {error}.", hint="Correct LEADLINE_RERANKER.") from error
         self._client = httpx.Client(
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {}, event_hooks=bound_replies(_REPLY_BYTES)
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            event_hooks=build_reply_hooks(_MAX_REPLY_BYTES),
         )
 
-    def scores(
-        self, query: str, passages: Sequence[str], *, until: float, corpus: Corpus | None = None
+    def score_passages(
+        self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
         if not passages:
             return []
-        body = {"model": self.fingerprint, **self._shape.members(neutral(query), [neutral(each) for each in passages])}
-        return self._read(self._ask(body, until), len(passages))
+        body = {
+            "model": self.fingerprint,
+            **self._shape.members(neutralize(query), [neutralize(each) for each in passages]),
+        }
+        return self._parse_scores(self._send_with_retries(body, until), len(passages))
 
     def close(self) -> None:
         self._client.close()
 
-    def _ask(self, body: Mapping[str, Any], until: float) -> bytes:
+    def _send_with_retries(self, body: Mapping[str, Any], until: float) -> bytes:
         """Send a request that may be repeated, and return the reply."""
-        for wait in self._retries.waits():
+        for wait in self._retries.iter_waits():
             try:
-                return self._once(body, until)
+                return self._send_once(body, until)
             except httpx.HTTPError as error:
-                if not _passing(error) or wait >= seconds_left(until):
-                    raise self._ours(error) from error
+                if not _is_transient(error) or wait >= require_seconds_left(until):
+                    raise self._convert_error(error) from error
                 self._sleep(wait)
         try:
-            return self._once(body, until)
+            return self._send_once(body, until)
         except httpx.HTTPError as error:
-            raise self._ours(error) from error
+            raise self._convert_error(error) from error
 
-    def _once(self, body: Mapping[str, Any], until: float) -> bytes:
+    def _send_once(self, body: Mapping[str, Any], until: float) -> bytes:
         """Send once. Raises httpx's errors. The time is also checked during the reply, which may come very slowly."""
         try:
-            return self._stream(body, until)
+            return self._post(body, until)
         except ReplyTooLargeError as error:
             raise RerankerOutputError(f"The reranker cannot be used: {error}") from error
 
-    def _stream(self, body: Mapping[str, Any], until: float) -> bytes:
-        with self._client.stream("POST", self._url, json=body, timeout=seconds_left(until)) as response:
+    def _post(self, body: Mapping[str, Any], until: float) -> bytes:
+        with self._client.stream("POST", self._url, json=body, timeout=require_seconds_left(until)) as response:
             reply = bytearray()
             for block in response.iter_bytes():
-                seconds_left(until)
+                require_seconds_left(until)
                 reply += block
             if not response.is_success:
-                said = " ".join(reply.decode("utf-8", "replace").split())[:_SAID_CHARS]
+                said = " ".join(reply.decode("utf-8", "replace").split())[:_DETAIL_CHARS]
                 raise httpx.HTTPStatusError(said, request=response.request, response=response)
         return bytes(reply)
 
-    def _read(self, reply: bytes, count: int) -> list[float]:
+    def _parse_scores(self, reply: bytes, count: int) -> list[float]:
         """Return the scores in the passages' order, whatever the reply's order. Raises `RerankerOutputError`."""
         try:
             entries = json.loads(reply)[self._shape.entries]
-            scored = {_position(entry["index"], count): float(entry[self._shape.score]) for entry in entries}
+            scored = {_require_position(entry["index"], count): float(entry[self._shape.score]) for entry in entries}
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RerankerOutputError(
                 f"The reranker at {self._url} does not answer in the form of its kind "
-                f"({type(error).__name__}: {str(error)[:_SAID_CHARS]})."
+                f"({type(error).__name__}: {str(error)[:_DETAIL_CHARS]})."
             ) from error
         if len(scored) != count or len(entries) != count:
             raise RerankerOutputError(f"The reranker at {self._url} scored {len(scored)} of {count} passages.")
@@ -136,13 +142,13 @@ class HttpReranker:
             raise RerankerOutputError(f"The reranker at {self._url} gave a score that is no number.")
         return [scored[position] for position in range(count)]
 
-    def _ours(self, error: httpx.HTTPError) -> RerankerError:
+    def _convert_error(self, error: httpx.HTTPError) -> RerankerError:
         if isinstance(error, httpx.TimeoutException):
             return RerankerTimeoutError(f"The reranker at {self._url} did not answer in time.")
         if not isinstance(error, httpx.HTTPStatusError):
             reason = f"{type(error).__name__}: {error}"
             return RerankerUnavailableError(
-                f"The reranker at {self._url} does not answer ({reason[:_SAID_CHARS]}).",
+                f"The reranker at {self._url} does not answer ({reason[:_DETAIL_CHARS]}).",
                 hint="See that it runs and can be reached from this machine, or correct LEADLINE_RERANKER.",
             )
         status = error.response.status_code
@@ -151,17 +157,17 @@ class HttpReranker:
             return RerankerUnavailableError(detail, hint="Check LEADLINE_RERANKER_API_KEY.")
         if status == 404:
             return RerankerUnavailableError(detail, hint="Check the address and the model's name in LEADLINE_RERANKER.")
-        return (RerankerUnavailableError if status in _BUSY else RerankerError)(detail)
+        return (RerankerUnavailableError if status in _BUSY_STATUSES else RerankerError)(detail)
 
 
-def _position(index: object, count: int) -> int:
+def _require_position(index: object, count: int) -> int:
     if type(index) is not int or not 0 <= index < count:
         raise ValueError(f"index {index!r} of {count} passages")
     return index
 
 
-def _passing(error: httpx.HTTPError) -> bool:
+def _is_transient(error: httpx.HTTPError) -> bool:
     """True if the same request may succeed in a moment."""
     if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code in _BUSY
-    return isinstance(error, _LOST)
+        return error.response.status_code in _BUSY_STATUSES
+    return isinstance(error, _CONNECTION_ERRORS)

@@ -12,11 +12,11 @@ import numpy as np
 
 from retrieval.encoders.port import DenseVector
 from retrieval.errors import EncoderError, RerankerError, RerankerTimeoutError
-from retrieval.rerank.port import Corpus, seconds_left
+from retrieval.rerank.port import CorpusSnapshot, require_seconds_left
 from retrieval.rerank.token_cache import TokenCache
 
 # The deadline is checked between batches. Larger ones are no quicker, and padding costs more in them.
-_PASSAGES_A_BATCH = 4
+_BATCH_SIZE = 4
 
 
 class TokenEncoder(Protocol):
@@ -25,10 +25,10 @@ class TokenEncoder(Protocol):
     @property
     def fingerprint(self) -> str: ...
 
-    def tokens(self, texts: Sequence[str]) -> list[DenseVector]:
+    def encode_texts(self, texts: Sequence[str]) -> list[DenseVector]:
         """Return the token vectors of each text. Raises `EncoderError`."""
 
-    def query(self, text: str) -> tuple[DenseVector, DenseVector]:
+    def encode_query(self, text: str) -> tuple[DenseVector, DenseVector]:
         """Return the token vectors of a query, and the weight of each token: common words say little.
 
         Raises `EncoderError`.
@@ -46,13 +46,13 @@ class LateInteractionReranker:
         self._cache = cache or TokenCache(0)
         self._turn = threading.Lock()  # two calls at once would each take twice as long
 
-    def scores(
-        self, query: str, passages: Sequence[str], *, until: float, corpus: Corpus | None = None
+    def score_passages(
+        self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
-        if not self._turn.acquire(timeout=seconds_left(until)):
+        if not self._turn.acquire(timeout=require_seconds_left(until)):
             raise RerankerTimeoutError("Late interaction was busy until the time was over.")
         try:
-            return self._scores(query, passages, until, corpus)
+            return self._score(query, passages, until, corpus)
         except EncoderError as error:
             raise RerankerError(error.detail, hint=error.hint) from error
         finally:
@@ -61,26 +61,28 @@ class LateInteractionReranker:
     def close(self) -> None:
         self._encoder.close()
 
-    def _scores(self, query: str, passages: Sequence[str], until: float, corpus: Corpus | None) -> list[float]:
-        asked, weights = self._encoder.query(query)
-        return [maxsim(asked, tokens, weights) for tokens in self._tokens(passages, until, corpus)]
+    def _score(self, query: str, passages: Sequence[str], until: float, corpus: CorpusSnapshot | None) -> list[float]:
+        asked, weights = self._encoder.encode_query(query)
+        return [compute_maxsim(asked, tokens, weights) for tokens in self._encode_passages(passages, until, corpus)]
 
-    def _tokens(self, passages: Sequence[str], until: float, corpus: Corpus | None) -> list[DenseVector]:
+    def _encode_passages(
+        self, passages: Sequence[str], until: float, corpus: CorpusSnapshot | None
+    ) -> list[DenseVector]:
         """Return each passage's token vectors; those that are not kept are made in batches of similar length."""
-        kept = [None] * len(passages) if corpus is None else self._cache.find(corpus, passages)
+        kept = [None] * len(passages) if corpus is None else self._cache.find_vectors(corpus, passages)
         found = {row: tokens for row, tokens in enumerate(kept) if tokens is not None}
         order = sorted(set(range(len(passages))).difference(found), key=lambda row: len(passages[row]))
-        for at in range(0, len(order), _PASSAGES_A_BATCH):
-            seconds_left(until)
-            rows = order[at : at + _PASSAGES_A_BATCH]
-            for row, tokens in zip(rows, self._encoder.tokens([passages[row] for row in rows]), strict=True):
+        for at in range(0, len(order), _BATCH_SIZE):
+            require_seconds_left(until)
+            rows = order[at : at + _BATCH_SIZE]
+            for row, tokens in zip(rows, self._encoder.encode_texts([passages[row] for row in rows]), strict=True):
                 found[row] = tokens
                 if corpus is not None:
-                    self._cache.keep(corpus, passages[row], tokens)
+                    self._cache.store_vectors(corpus, passages[row], tokens)
         return [found[row] for row in range(len(passages))]
 
 
-def maxsim(query: DenseVector, passage: DenseVector, weights: DenseVector) -> float:
+def compute_maxsim(query: DenseVector, passage: DenseVector, weights: DenseVector) -> float:
     """Return the weighted mean, over the query's tokens, of the greatest cosine with a passage's token.
 
     Rows have length 1; `weights` has one number for each of the query's rows, and counts all alike if all are 0.

@@ -34,7 +34,7 @@ class RerankerChoice:
         return 0.6 if self.kind is RerankerKind.LATE_INTERACTION else 1.0
 
     @property
-    def at_once(self) -> int:
+    def max_parallel(self) -> int:
         """The number of searches whose passages are read at the same time; others wait for their tenant's turn.
 
         Late interaction is done on this machine, and two at once would each take twice as long.
@@ -48,7 +48,7 @@ class RerankerChoice:
 
 
 # The setting's value that leaves the choice to the service.
-AUTO = "auto"
+AUTO_CHOICE = "auto"
 
 
 def parse_reranker(text: str) -> RerankerChoice | None:
@@ -71,7 +71,7 @@ def parse_reranker(text: str) -> RerankerChoice | None:
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CorpusSnapshot:
     """A tenant's corpus as it was before a search: the catalog's number of it, and the generation of the index."""
 
     tenant_id: str
@@ -88,8 +88,8 @@ class Reranker(Protocol):
     @property
     def fingerprint(self) -> str: ...
 
-    def scores(
-        self, query: str, passages: Sequence[str], *, until: float, corpus: Corpus | None = None
+    def score_passages(
+        self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
         """Return one finite score for each passage, in their order; higher is better.
 
@@ -101,7 +101,7 @@ class Reranker(Protocol):
     def close(self) -> None: ...
 
 
-def seconds_left(until: float) -> float:
+def require_seconds_left(until: float) -> float:
     """Return the seconds until then, more than 0. Raises `RerankerTimeoutError` when the time is over."""
     left = until - time.monotonic()
     if left <= 0:

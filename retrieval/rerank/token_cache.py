@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.encoders.port import DenseVector
-from retrieval.rerank.port import Corpus
+from retrieval.rerank.port import CorpusSnapshot
 
 DEFAULT_MAX_BYTES = 64 * 1024**2
 # The size of an entry without its vectors: keys and objects.
@@ -35,30 +35,30 @@ class TokenCache:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._entries: OrderedDict[_Key, NDArray[np.float16]] = OrderedDict()
-        self._corpora: dict[str, Corpus] = {}
+        self._corpora: dict[str, CorpusSnapshot] = {}
         self._size_bytes = 0
 
-    def find(self, corpus: Corpus, texts: Sequence[str]) -> list[DenseVector | None]:
+    def find_vectors(self, corpus: CorpusSnapshot, texts: Sequence[str]) -> list[DenseVector | None]:
         """Return the vectors of each text, None where there are none."""
-        keys = [_key(corpus, text) for text in texts]
+        keys = [_build_key(corpus, text) for text in texts]
         with self._lock:
-            self._enter(corpus)
-            kept = [self._entries.get(key) for key in keys] if self._is_now(corpus) else [None] * len(keys)
+            self._evict_older(corpus)
+            kept = [self._entries.get(key) for key in keys] if self._is_current(corpus) else [None] * len(keys)
             for key, vectors in zip(keys, kept, strict=True):
                 if vectors is not None:
                     self._entries.move_to_end(key)
         return [None if vectors is None else vectors.astype(np.float32) for vectors in kept]
 
-    def keep(self, corpus: Corpus, text: str, vectors: DenseVector) -> None:
+    def store_vectors(self, corpus: CorpusSnapshot, text: str, vectors: DenseVector) -> None:
         """Keep the vectors of a text, unless the corpus has changed since."""
-        halves, key = vectors.astype(np.float16), _key(corpus, text)
-        if _size(halves) > self._max_bytes:
+        halves, key = vectors.astype(np.float16), _build_key(corpus, text)
+        if _compute_size_bytes(halves) > self._max_bytes:
             return
         with self._lock:
-            if key in self._entries or not self._is_now(corpus):
+            if key in self._entries or not self._is_current(corpus):
                 return
             self._entries[key] = halves
-            self._size_bytes += _size(halves)
+            self._size_bytes += _compute_size_bytes(halves)
             while self._size_bytes > self._max_bytes:
                 self._remove(next(iter(self._entries)))
 
@@ -67,7 +67,7 @@ class TokenCache:
         with self._lock:
             return self._size_bytes
 
-    def _enter(self, corpus: Corpus) -> None:
+    def _evict_older(self, corpus: CorpusSnapshot) -> None:
         """Drop what is kept of an earlier corpus of the tenant."""
         known = self._corpora.get(corpus.tenant_id)
         # guard: token-vectors-corpus
@@ -76,17 +76,17 @@ class TokenCache:
             for key in [key for key in self._entries if key[0] == corpus.tenant_id]:
                 self._remove(key)
 
-    def _is_now(self, corpus: Corpus) -> bool:
+    def _is_current(self, corpus: CorpusSnapshot) -> bool:
         return self._corpora.get(corpus.tenant_id) == corpus
 
     def _remove(self, key: _Key) -> None:
-        self._size_bytes -= _size(self._entries.pop(key))
+        self._size_bytes -= _compute_size_bytes(self._entries.pop(key))
 
 
-def _key(corpus: Corpus, text: str) -> _Key:
+def _build_key(corpus: CorpusSnapshot, text: str) -> _Key:
     # guard: token-vectors-tenant
     return corpus.tenant_id, hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
-def _size(vectors: NDArray[np.float16]) -> int:
+def _compute_size_bytes(vectors: NDArray[np.float16]) -> int:
     return _ENTRY_BYTES + vectors.nbytes

@@ -3,44 +3,44 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from ingest.storage.documents.catalog import Visible
-from retrieval.index.port import IndexedChunk, IndexReader, Scope
+from ingest.storage.documents.catalog import VisibleVersion
+from retrieval.index.port import IndexedChunk, IndexReader, SearchScope
 from retrieval.search.requests import SearchRequest
 
-Show = Callable[[str, Collection[str]], Mapping[str, Visible]]
+Show = Callable[[str, Collection[str]], Mapping[str, VisibleVersion]]
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedChunk:
     """A candidate that is shown, with its document's title and its fused score."""
 
     chunk: IndexedChunk
-    visible: Visible
+    visible: VisibleVersion
     score: float
 
 
-def choose(
-    index: IndexReader, show: Show, scope: Scope, best: Sequence[tuple[str, float]], request: SearchRequest
-) -> tuple[list[Chosen], int]:
+def select_hits(
+    index: IndexReader, show: Show, scope: SearchScope, best: Sequence[tuple[str, float]], request: SearchRequest
+) -> tuple[list[SelectedChunk], int]:
     """Return the hits, best first, and how many candidates before the last hit may not be shown.
 
     Candidates are looked up page by page, because the first page usually has all that is needed.
     """
-    taken: dict[str, list[Chosen]] = {}
-    chosen: list[Chosen] = []
+    taken: dict[str, list[SelectedChunk]] = {}
+    chosen: list[SelectedChunk] = []
     passed_over = 0
     page = request.top_k * (1 if request.document_cap is None else 3)
     for at in range(0, len(best), page):
         some = best[at : at + page]
-        chunks = index.chunks(scope, [identifier for identifier, _ in some])
+        chunks = index.load_chunks(scope, [identifier for identifier, _ in some])
         shown = show(request.tenant_id, {chunk.version_id for chunk in chunks.values()})
         for identifier, score in some:
             chunk = chunks.get(identifier)
             if chunk is None or chunk.version_id not in shown:
                 passed_over += 1
                 continue
-            candidate = Chosen(chunk, shown[chunk.version_id], score)
-            if _take(candidate, taken, request):
+            candidate = SelectedChunk(chunk, shown[chunk.version_id], score)
+            if _add_candidate(candidate, taken, request):
                 chosen.append(candidate)
             if not request.grouped and len(chosen) == request.top_k:
                 return chosen, passed_over
@@ -49,7 +49,7 @@ def choose(
     return chosen, passed_over
 
 
-def _take(candidate: Chosen, taken: dict[str, list[Chosen]], request: SearchRequest) -> bool:
+def _add_candidate(candidate: SelectedChunk, taken: dict[str, list[SelectedChunk]], request: SearchRequest) -> bool:
     """Add the candidate if its document, and a grouped search, have room for it; return True if it was added."""
     document = candidate.chunk.document_id
     if request.grouped and document not in taken and len(taken) == request.top_k:

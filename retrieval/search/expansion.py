@@ -8,7 +8,7 @@ from ingest.storage.texts.chunks import Chunk
 
 
 @dataclass(frozen=True)
-class Stretch:
+class ChunkRange:
     """Neighbouring chunks of one version, from ordinal `first` to ordinal `last`.
 
     `gap_after` is true if the text between the last chunk and the next one is in no chunk, such as most of the rows of
@@ -20,14 +20,14 @@ class Stretch:
     last: int
     gap_after: bool = False
 
-    def meets(self, other: "Stretch") -> bool:
+    def touches(self, other: "ChunkRange") -> bool:
         """True if the stretches overlap, or one begins where the other ends."""
         one, next_ = sorted((self, other), key=lambda stretch: stretch.first)
         # guard: no-join-over-gap
         return self.version_id == other.version_id and next_.first <= one.last + (not one.gap_after)
 
 
-def widen(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_chars: int) -> Stretch:
+def widen_chunk(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_chars: int) -> ChunkRange:
     """Return the chunk with neighbours below the same heading, alternating after and before, within `max_chars`.
 
     A chunk that is longer stays as it is.
@@ -37,45 +37,45 @@ def widen(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_chars: 
     while True:
         sides = [(first, last + 1), (first - 1, last)]
         for low, high in sides if after_first else reversed(sides):
-            if _one_section(chunks, low, high, ordinal) and chunks[high].end - chunks[low].start <= max_chars:
+            if _is_one_section(chunks, low, high, ordinal) and chunks[high].end - chunks[low].start <= max_chars:
                 after_first = low < first
                 first, last = low, high
                 break
         else:
             gap = last + 1 < len(chunks) and chunks[last + 1].start - chunks[last].end > max_chars
-            return Stretch(version_id, first, last, gap)
+            return ChunkRange(version_id, first, last, gap)
 
 
-def merge(stretches: Sequence[Stretch]) -> list[tuple[Stretch, list[int]]]:
+def merge_ranges(stretches: Sequence[ChunkRange]) -> list[tuple[ChunkRange, list[int]]]:
     """Join stretches that meet, in the place of the first one; return each with the positions it is made of.
 
     Chunks below different headings are neighbours too, but were never widened towards each other: they meet only
     where they lie side by side.
     """
-    merged: list[tuple[Stretch, list[int]]] = []
+    merged: list[tuple[ChunkRange, list[int]]] = []
     for position, stretch in enumerate(stretches):
         members = [position]
-        apart: list[tuple[Stretch, list[int]]] = []
+        apart: list[tuple[ChunkRange, list[int]]] = []
         place = len(merged)
         for index, (other, positions) in enumerate(merged):
-            if not stretch.meets(other):
+            if not stretch.touches(other):
                 apart.append((other, positions))
                 continue
             place = min(place, index)
             members = [*positions, *members]
             later = max(stretch, other, key=lambda each: each.last)
-            stretch = Stretch(stretch.version_id, min(stretch.first, other.first), later.last, later.gap_after)
+            stretch = ChunkRange(stretch.version_id, min(stretch.first, other.first), later.last, later.gap_after)
         apart.insert(place, (stretch, sorted(members)))
         merged = apart
     return merged
 
 
-def headings_of_all(chunks: Sequence[Chunk]) -> tuple[str, ...]:
+def find_common_headings(chunks: Sequence[Chunk]) -> tuple[str, ...]:
     """Return the headings that stand above all of the chunks."""
     levels = zip(*(chunk.heading_path for chunk in chunks), strict=False)
     return tuple(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
 
 
-def _one_section(chunks: Sequence[Chunk], low: int, high: int, ordinal: int) -> bool:
+def _is_one_section(chunks: Sequence[Chunk], low: int, high: int, ordinal: int) -> bool:
     inside = low >= 0 and high < len(chunks)
     return inside and chunks[low].heading_path == chunks[high].heading_path == chunks[ordinal].heading_path

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from retrieval.index.port import Scored, best_first
+from retrieval.index.port import ScoredChunk, sort_best_first
 from retrieval.search.requests import Fusion
 
 # The paper's constant. Ranks count from 1 here; Qdrant counts from 0, so its `k=61` is this `k=60`.
@@ -12,8 +12,13 @@ RRF_K = 60
 DENSE_WEIGHT = 0.75
 
 
-def fuse(
-    by_bm25: Sequence[Scored], by_dense: Sequence[Scored], how: Fusion, *, floor: float = -1.0, echoes: int = 0
+def fuse_rankings(
+    by_bm25: Sequence[ScoredChunk],
+    by_dense: Sequence[ScoredChunk],
+    how: Fusion,
+    *,
+    floor: float = -1.0,
+    echoes: int = 0,
 ) -> list[tuple[str, float]]:
     """Return ids with fused scores, best first; if one retriever found nothing, the other's order and scores.
 
@@ -36,12 +41,12 @@ def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]], *, k: int = RRF_K)
     for ranking in rankings:
         for rank, identifier in enumerate(ranking, start=1):
             scores[identifier] = scores.get(identifier, 0.0) + 1.0 / (k + rank)
-    return best_first(scores.items())
+    return sort_best_first(scores.items())
 
 
 def convex_combination(
-    by_bm25: Sequence[Scored],
-    by_dense: Sequence[Scored],
+    by_bm25: Sequence[ScoredChunk],
+    by_dense: Sequence[ScoredChunk],
     *,
     dense_weight: float = DENSE_WEIGHT,
     floor: float = -1.0,
@@ -57,12 +62,12 @@ def convex_combination(
     """
     best_cosine = by_dense[min(echoes, len(by_dense) // 4)].score
     best_bm25 = by_bm25[0].score
-    bm25 = _scaled(by_bm25, (1 - dense_weight) / best_bm25 if best_bm25 > 0 else 0.0, 0.0)
-    dense = _scaled(by_dense, dense_weight / (best_cosine - floor) if best_cosine > floor else 0.0, floor)
+    bm25 = _scale_scores(by_bm25, (1 - dense_weight) / best_bm25 if best_bm25 > 0 else 0.0, 0.0)
+    dense = _scale_scores(by_dense, dense_weight / (best_cosine - floor) if best_cosine > floor else 0.0, floor)
     no_bm25 = 0.0 if len(by_bm25) < len(by_dense) else bm25[by_bm25[-1].id]
     no_dense = dense[by_dense[-1].id]
-    return best_first([(i, bm25.get(i, no_bm25) + dense.get(i, no_dense)) for i in bm25 | dense])
+    return sort_best_first([(i, bm25.get(i, no_bm25) + dense.get(i, no_dense)) for i in bm25 | dense])
 
 
-def _scaled(hits: Sequence[Scored], factor: float, origin: float) -> dict[str, float]:
+def _scale_scores(hits: Sequence[ScoredChunk], factor: float, origin: float) -> dict[str, float]:
     return {i: (score - origin) * factor for i, score in hits}

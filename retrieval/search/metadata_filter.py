@@ -11,15 +11,15 @@ from dataclasses import replace
 
 from ingest.storage.documents.filters import Conditions
 from retrieval.encoders.port import DenseVector
-from retrieval.index.port import IndexedChunk, IndexReader, Scope, Scored, SparseVector
+from retrieval.index.port import IndexedChunk, IndexReader, ScoredChunk, SearchScope, SparseVector
 from retrieval.search.visibility import Visibility
 
 # Documents that are named to the index in any case; and those that are named when candidates run out, which is slow.
-MOST_NAMED = 5_000
-_MOST_NAMED_AT_LAST = 50_000
+MAX_NAMED_DOCUMENTS = 5_000
+_MAX_NAMED_AT_LAST = 50_000
 # The first look takes this many times as many candidates as are wanted, and the next ones four times as many each.
 _FIRST, _AGAIN = 4, 4
-_MOST_CANDIDATES = 10_000
+_MAX_CANDIDATES = 10_000
 
 
 class MetadataFilter:
@@ -33,26 +33,26 @@ class MetadataFilter:
         self._tenant_id = tenant_id
         self._conditions = conditions
         if documents:
-            found = self._visibility.matching(tenant_id, conditions, among=documents)
+            found = self._visibility.list_matching(tenant_id, conditions, among=documents)
         else:
-            found = self._visibility.matching(tenant_id, conditions, limit=MOST_NAMED + 1)
-        self.is_short = bool(documents) or len(found) <= MOST_NAMED
+            found = self._visibility.list_matching(tenant_id, conditions, limit=MAX_NAMED_DOCUMENTS + 1)
+        self.is_short = bool(documents) or len(found) <= MAX_NAMED_DOCUMENTS
         self.documents = tuple(found) if self.is_short else ()
 
-    def leaves(self, documents: Collection[str]) -> set[str]:
+    def select_matching(self, documents: Collection[str]) -> set[str]:
         """Return those of the documents whose metadata meets the conditions now."""
         if not documents:
             return set()
-        return set(self._visibility.matching(self._tenant_id, self._conditions, among=documents))
+        return set(self._visibility.list_matching(self._tenant_id, self._conditions, among=documents))
 
-    def over(self, index: IndexReader) -> IndexReader:
+    def wrap_index(self, index: IndexReader) -> IndexReader:
         """Return the index for queries of this search."""
         return index if self.is_short else _FilteredIndex(index, self)
 
-    def all_documents(self) -> tuple[str, ...]:
+    def list_all_documents(self) -> tuple[str, ...]:
         """Return every document that is left, for a query that found too few candidates; none if these are too many."""
-        found = self._visibility.matching(self._tenant_id, self._conditions, limit=_MOST_NAMED_AT_LAST + 1)
-        return tuple(found) if len(found) <= _MOST_NAMED_AT_LAST else ()
+        found = self._visibility.list_matching(self._tenant_id, self._conditions, limit=_MAX_NAMED_AT_LAST + 1)
+        return tuple(found) if len(found) <= _MAX_NAMED_AT_LAST else ()
 
 
 class _FilteredIndex:
@@ -61,37 +61,43 @@ class _FilteredIndex:
     def __init__(self, index: IndexReader, wanted: MetadataFilter) -> None:
         self._index = index
         self._wanted = wanted
-        self.dense, self.compare, self.by_digest = index.dense, index.compare, index.by_digest
-        self.chunks = index.chunks
+        self.load_dense_vectors, self.score_by_cosine, self.find_by_digest = (
+            index.load_dense_vectors,
+            index.score_by_cosine,
+            index.find_by_digest,
+        )
+        self.load_chunks = index.load_chunks
 
     def search(
-        self, scope: Scope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
-    ) -> tuple[list[Scored], list[Scored]]:
+        self, scope: SearchScope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
+    ) -> tuple[list[ScoredChunk], list[ScoredChunk]]:
         """As the port says: the best chunks that the filter leaves or, of over 50,000 documents, those among 10,000."""
         candidates, known = limit * _FIRST, dict[str, IndexedChunk]()
         while True:
-            asked = min(candidates, _MOST_CANDIDATES)
+            asked = min(candidates, _MAX_CANDIDATES)
             rankings = self._index.search(scope, sparse=sparse, dense=dense, limit=asked)
-            kept = [self._kept(scope, ranking, known) for ranking in rankings]
+            kept = [self._filter_ranking(scope, ranking, known) for ranking in rankings]
             enough = all(len(few) >= limit or len(all_) < asked for few, all_ in zip(kept, rankings, strict=True))
-            if not enough and asked < _MOST_CANDIDATES:
+            if not enough and asked < _MAX_CANDIDATES:
                 candidates *= _AGAIN
                 continue
-            if not enough and (documents := self._wanted.all_documents()):
+            if not enough and (documents := self._wanted.list_all_documents()):
                 named = replace(scope, documents=documents)
                 return self._index.search(named, sparse=sparse, dense=dense, limit=limit)
             return kept[0][:limit], kept[1][:limit]
 
-    def _kept(self, scope: Scope, ranking: Sequence[Scored], known: dict[str, IndexedChunk]) -> list[Scored]:
+    def _filter_ranking(
+        self, scope: SearchScope, ranking: Sequence[ScoredChunk], known: dict[str, IndexedChunk]
+    ) -> list[ScoredChunk]:
         unknown = [each.id for each in ranking if each.id not in known]
-        known.update(self._index.chunks(scope, unknown))
-        left = self._wanted.leaves({known[each.id].document_id for each in ranking if each.id in known})
+        known.update(self._index.load_chunks(scope, unknown))
+        left = self._wanted.select_matching({known[each.id].document_id for each in ranking if each.id in known})
         return [each for each in ranking if each.id in known and known[each.id].document_id in left]
 
 
-def allowed(filters: MetadataFilter | None, documents: Mapping[str, str]) -> set[str]:
+def select_allowed(filters: MetadataFilter | None, documents: Mapping[str, str]) -> set[str]:
     """Return the keys of `documents` whose value, a document, the filters leave; all of them without filters."""
     if filters is None:
         return set(documents)
-    left = filters.leaves(set(documents.values()))
+    left = filters.select_matching(set(documents.values()))
     return {key for key, document in documents.items() if document in left}

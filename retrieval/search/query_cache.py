@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 
 from ingest.storage.instrumentation import span
 from ingest.storage.tables.places import Location
-from retrieval.search.metrics import note_search
+from retrieval.search.metrics import record_search
 from retrieval.search.ranking import Clock
 from retrieval.search.requests import SearchRequest
 from retrieval.search.search import Hit, Searcher, SearchResult
@@ -40,7 +40,7 @@ class CacheCounts:
 
 
 @dataclass(frozen=True)
-class _Key:
+class _CacheKey:
     tenant_id: str
     corpus_version: int
     generation: int
@@ -48,7 +48,7 @@ class _Key:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _CacheEntry:
     result: SearchResult
     size_bytes: int
     made_at: float
@@ -78,7 +78,7 @@ class CachedSearcher:
         self._max_age_seconds = max_age_seconds
         self._now = now
         self._lock = threading.Lock()
-        self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
+        self._entries: OrderedDict[_CacheKey, _CacheEntry] = OrderedDict()
         self._size_bytes = 0
         self._newest: dict[str, int] = {}
         self._hits: Counter[str] = Counter()
@@ -88,7 +88,7 @@ class CachedSearcher:
         with span("retrieval", {"gen_ai.operation.name": "retrieval", "leadline.mode": request.mode.value}) as made:
             found = self._search(request)
             made.set_attributes({"leadline.hits": len(found.hits), "leadline.cached": found.cached})
-        note_search(found.timings_ms, cached=found.cached)
+        record_search(found.timings_ms, cached=found.cached)
         return found
 
     def _search(self, request: SearchRequest) -> SearchResult:
@@ -96,27 +96,27 @@ class CachedSearcher:
             return self.uncached.search(request)
         clock = Clock()
         # Read before the search: a change meanwhile makes the result too new for this number, never too old.
-        version = self._corpus.corpus_version(request.tenant_id)
+        version = self._corpus.load_corpus_version(request.tenant_id)
         # guard: query-cache-generation
         # guard: query-cache-corpus
         # guard: query-cache-tenant
-        key = _Key(request.tenant_id, version, self.uncached.generation, _canonical(request))
-        kept = self._find(key)
-        clock.lap("cache")
+        key = _CacheKey(request.tenant_id, version, self.uncached.generation, _render_request(request))
+        kept = self._find_result(key)
+        clock.record_lap("cache")
         if kept is not None:
-            return replace(kept, timings_ms=clock.laps(), cached=True)
+            return replace(kept, timings_ms=clock.get_laps(), cached=True)
         found = self.uncached.search(request)
         is_whole = not (found.unreadable or (found.reranked and found.reranked.failure))
         if found.generation in (0, key.generation) and is_whole:
-            self._keep(key, found)
-        looked = clock.laps()["cache"]
+            self._store_result(key, found)
+        looked = clock.get_laps()["cache"]
         total = round(looked + found.timings_ms["total"], 3)
         return replace(found, timings_ms={"cache": looked, **found.timings_ms, "total": total})
 
     def locate(self, version_id: str, start: int, end: int) -> Location:
         return self.uncached.locate(version_id, start, end)
 
-    def counts(self, tenant_id: str) -> CacheCounts:
+    def get_counts(self, tenant_id: str) -> CacheCounts:
         with self._lock:
             return CacheCounts(self._hits[tenant_id], self._misses[tenant_id])
 
@@ -125,9 +125,9 @@ class CachedSearcher:
         with self._lock:
             return self._size_bytes
 
-    def _find(self, key: _Key) -> SearchResult | None:
+    def _find_result(self, key: _CacheKey) -> SearchResult | None:
         with self._lock:
-            self._forget_older(key)
+            self._evict_older(key)
             entry = self._entries.get(key)
             if entry is not None and self._now() - entry.made_at > self._max_age_seconds:
                 self._remove(key)
@@ -138,8 +138,8 @@ class CachedSearcher:
             self._entries.move_to_end(key)
             return entry.result
 
-    def _keep(self, key: _Key, result: SearchResult) -> None:
-        entry = _Entry(result, _size(key, result), self._now())
+    def _store_result(self, key: _CacheKey, result: SearchResult) -> None:
+        entry = _CacheEntry(result, _estimate_size_bytes(key, result), self._now())
         with self._lock:
             if key in self._entries:
                 self._remove(key)
@@ -150,18 +150,18 @@ class CachedSearcher:
             while self._size_bytes > self._max_bytes:
                 self._remove(next(iter(self._entries)))
 
-    def _forget_older(self, key: _Key) -> None:
+    def _evict_older(self, key: _CacheKey) -> None:
         """Drop a tenant's results for earlier corpora: no search finds them, and they may hold deleted text."""
         if key.corpus_version > self._newest.get(key.tenant_id, -1):
             self._newest[key.tenant_id] = key.corpus_version
             for old in [each for each in self._entries if each.tenant_id == key.tenant_id]:
                 self._remove(old)
 
-    def _remove(self, key: _Key) -> None:
+    def _remove(self, key: _CacheKey) -> None:
         self._size_bytes -= self._entries.pop(key).size_bytes
 
 
-def _canonical(request: SearchRequest) -> str:
+def _render_request(request: SearchRequest) -> str:
     """Return every member of a request as JSON, except the tenant, which is a separate part of the key."""
     # guard: query-cache-request
     members = asdict(request)
@@ -171,11 +171,11 @@ def _canonical(request: SearchRequest) -> str:
     return json.dumps(members, ensure_ascii=False, sort_keys=True, default=repr)
 
 
-def _size(key: _Key, result: SearchResult) -> int:
-    return _ENTRY_BYTES + sys.getsizeof(key.request) + sum(_HIT_BYTES + _text_size(hit) for hit in result.hits)
+def _estimate_size_bytes(key: _CacheKey, result: SearchResult) -> int:
+    return _ENTRY_BYTES + sys.getsizeof(key.request) + sum(_HIT_BYTES + _compute_text_size(hit) for hit in result.hits)
 
 
-def _text_size(hit: Hit) -> int:
+def _compute_text_size(hit: Hit) -> int:
     passage = hit.passage
     texts = (passage.text, passage.table_header, passage.title, *passage.heading_path, *hit.merged, *hit.matched)
     return sum(map(sys.getsizeof, texts))

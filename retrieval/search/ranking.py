@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from retrieval.encoders.port import DenseVector
-from retrieval.index.port import IndexReader, Scope, Scored, SparseVector
-from retrieval.search.fusion import fuse, reciprocal_rank_fusion
+from retrieval.index.port import IndexReader, ScoredChunk, SearchScope, SparseVector
+from retrieval.search.fusion import fuse_rankings, reciprocal_rank_fusion
 from retrieval.search.requests import Fusion
 
 
@@ -19,12 +19,12 @@ class Clock:
         self._begun = self._last = time.perf_counter()
         self._laps: dict[str, float] = {}
 
-    def lap(self, stage: str) -> None:
+    def record_lap(self, stage: str) -> None:
         now = time.perf_counter()
         self._laps[stage] = round(self._laps.get(stage, 0.0) + (now - self._last) * 1000, 3)
         self._last = now
 
-    def laps(self) -> dict[str, float]:
+    def get_laps(self) -> dict[str, float]:
         return {**self._laps, "total": round((self._last - self._begun) * 1000, 3)}
 
 
@@ -82,11 +82,11 @@ class Ranking:
     """
 
     best: list[tuple[str, float]]
-    by_bm25: Sequence[Scored]
-    by_dense: Sequence[Scored]
-    by_feedback: Sequence[Scored] = ()
-    by_rerank: Sequence[Scored] = ()
-    by_query: Sequence[Sequence[Scored]] = ()
+    by_bm25: Sequence[ScoredChunk]
+    by_dense: Sequence[ScoredChunk]
+    by_feedback: Sequence[ScoredChunk] = ()
+    by_rerank: Sequence[ScoredChunk] = ()
+    by_query: Sequence[Sequence[ScoredChunk]] = ()
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,9 @@ class QueryVectors:
     dense: DenseVector | None
 
 
-def rank(
+def rank_chunks(
     index: IndexReader,
-    scope: Scope,
+    scope: SearchScope,
     *,
     sparse: SparseVector | None,
     dense: DenseVector | None,
@@ -117,22 +117,22 @@ def rank(
     asked for. Deeper candidates follow after them.
     """
     by_bm25, by_dense = index.search(scope, sparse=sparse, dense=dense, limit=depth)
-    clock.lap("engine")
-    head = Ranking(fuse(by_bm25[:CANDIDATES], by_dense[:CANDIDATES], fusion, floor=floor), by_bm25, by_dense)
-    clock.lap("fuse")
+    clock.record_lap("engine")
+    head = Ranking(fuse_rankings(by_bm25[:CANDIDATES], by_dense[:CANDIDATES], fusion, floor=floor), by_bm25, by_dense)
+    clock.record_lap("fuse")
     if feedback and dense is not None and by_bm25 and by_dense:
         head = _with_feedback(index, dense, head, fusion, floor)
-        clock.lap("feedback")
+        clock.record_lap("feedback")
     if max(len(by_bm25), len(by_dense)) <= CANDIDATES:
         return head
-    ranking = _followed(head, fuse(by_bm25, by_dense, fusion, floor=floor))
-    clock.lap("fuse")
+    ranking = _append_deeper(head, fuse_rankings(by_bm25, by_dense, fusion, floor=floor))
+    clock.record_lap("fuse")
     return ranking
 
 
-def rank_all(
+def rank_for_queries(
     index: IndexReader,
-    scope: Scope,
+    scope: SearchScope,
     queries: Sequence[QueryVectors],
     *,
     depth: int,
@@ -143,7 +143,7 @@ def rank_all(
 ) -> Ranking:
     """Rank as `rank` does; rankings of several queries are fused by ranks, since their scores have no common scale."""
     rankings = [
-        rank(
+        rank_chunks(
             index,
             scope,
             sparse=query.sparse,
@@ -159,8 +159,8 @@ def rank_all(
     if len(rankings) == 1:
         return rankings[0]
     best = reciprocal_rank_fusion([[identifier for identifier, _ in ranking.best] for ranking in rankings])
-    by_query = [[Scored(*each) for each in ranking.best] for ranking in rankings]
-    clock.lap("fuse")
+    by_query = [[ScoredChunk(*each) for each in ranking.best] for ranking in rankings]
+    clock.record_lap("fuse")
     return replace(rankings[0], best=best, by_query=by_query)
 
 
@@ -171,15 +171,15 @@ def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fus
     as much as the first. All candidates are compared, because fusion compares their scores.
     """
     candidates = [identifier for identifier, _ in ranking.best]
-    relevant = index.dense(candidates[:1])
+    relevant = index.load_dense_vectors(candidates[:1])
     if not relevant:
         return ranking
-    by_feedback = index.compare(rocchio(dense, relevant[candidates[0]]), candidates)
-    best = fuse(ranking.by_bm25[:CANDIDATES], by_feedback, fusion, floor=floor, echoes=ECHOES)
+    by_feedback = index.score_by_cosine(rocchio(dense, relevant[candidates[0]]), candidates)
+    best = fuse_rankings(ranking.by_bm25[:CANDIDATES], by_feedback, fusion, floor=floor, echoes=ECHOES)
     return replace(ranking, best=best, by_feedback=by_feedback)
 
 
-def _followed(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking:
+def _append_deeper(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking:
     """Append to the head the chunks that only `whole` has, in its order, with scores no higher than the head's."""
     known = {identifier for identifier, _ in head.best}
     lowest = head.best[-1][1]
@@ -193,7 +193,7 @@ def diversify(index: IndexReader, ranking: Ranking, *, diversity: float, count: 
     Scores are not changed, so they no longer fall from hit to hit.
     """
     head = ranking.best[:count]
-    vectors = index.dense([identifier for identifier, _ in head])
+    vectors = index.load_dense_vectors([identifier for identifier, _ in head])
     if not vectors:
         return ranking
     nothing = np.zeros_like(next(iter(vectors.values())))  # a passage without a vector is like no other

@@ -43,7 +43,7 @@ class Rewrite(StrEnum):
 
 
 @dataclass(frozen=True)
-class Also:
+class ExtraQuery:
     """A further query of a search, with the retrievers that take part in it."""
 
     query: str
@@ -81,7 +81,7 @@ class SearchRequest:
     rerank: bool | None = None
     rerank_depth: int | None = None
     for_answer: bool = False
-    also: tuple[Also, ...] = ()
+    also: tuple[ExtraQuery, ...] = ()
     readers: frozenset[str] | None = None
 
     @property
@@ -89,7 +89,7 @@ class SearchRequest:
         return GROUP_SIZE if self.grouped and self.per_document is None else self.per_document
 
 
-def check(request: SearchRequest) -> None:
+def check_request(request: SearchRequest) -> None:
     """Check a request. Raises `QueryError` for a search that cannot be done."""
     if not request.query.strip():
         raise QueryError("The query is empty.")
@@ -100,17 +100,17 @@ def check(request: SearchRequest) -> None:
         )
     if not request.query.isascii() and any("\ud800" <= character <= "\udfff" for character in request.query):
         raise QueryError("The query holds half a character (a lone surrogate).", hint="Send it as proper UTF-8.")
-    _within("top_k", request.top_k, 1, MAX_TOP_K)
+    _require_between("top_k", request.top_k, 1, MAX_TOP_K)
     if request.per_document is not None and request.per_document < 1:
         raise QueryError(f"per_document is {request.per_document}.", hint="Give 1 or more, or leave it out.")
-    _within("diversity", request.diversity, 0, 1)
+    _require_between("diversity", request.diversity, 0, 1)
     if request.rerank_depth is not None:
-        _within("rerank_depth", request.rerank_depth, 1, MAX_TOP_K)
+        _require_between("rerank_depth", request.rerank_depth, 1, MAX_TOP_K)
     if request.expand_chars is not None:
-        _within("expand_chars", request.expand_chars, 1, MAX_EXPAND_CHARS)
+        _require_between("expand_chars", request.expand_chars, 1, MAX_EXPAND_CHARS)
 
 
-def _within(name: str, value: float, low: float, high: float) -> None:
+def _require_between(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise QueryError(f"{name} is {value}.", hint=f"Give a number from {low} to {high}.")
 

@@ -15,8 +15,8 @@ from time import monotonic
 import structlog
 
 from retrieval.errors import RerankerError, RerankerOutputError, RerankerTimeoutError, RerankerUnavailableError
-from retrieval.index.port import Scored
-from retrieval.rerank.port import Corpus, Reranker
+from retrieval.index.port import ScoredChunk
+from retrieval.rerank.port import CorpusSnapshot, Reranker
 from retrieval.search.ranking import Ranking
 from retrieval.search.requests import SearchRequest
 from retrieval.search.tenant_threads import TenantThreads
@@ -25,16 +25,16 @@ DEPTH = 50
 DEADLINE_SECONDS = 1.5
 # The number of searches whose passages are read at the same time; other searches wait, within their deadlines, for the
 # turn of their tenant.
-_AT_ONCE = 4
+_MAX_PARALLEL = 4
 # After this many failures in a row the reranker rests for a while, so that searches do not all wait for it in vain.
-_FAILURES = 3
+_MAX_FAILURES = 3
 _REST_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Reranked:
+class RerankOutcome:
     """The outcome: the number of passages that `model` scored; 0 after a failure, with the error's code and reason."""
 
     model: str
@@ -56,7 +56,7 @@ class Reranking:
         depth: int = DEPTH,
         deadline_seconds: float = DEADLINE_SECONDS,
         weight: float = 1.0,
-        at_once: int = _AT_ONCE,
+        at_once: int = _MAX_PARALLEL,
         answers_only: bool = False,
         clock: Callable[[], float] = monotonic,
     ) -> None:
@@ -75,35 +75,37 @@ class Reranking:
         self._rests_until = 0.0
         self._threads = TenantThreads[Sequence[float]](at_once, name="rerank")
 
-    def reads_for(self, request: SearchRequest) -> bool:
+    def should_rerank(self, request: SearchRequest) -> bool:
         """True if the stage has a part in a search."""
         if request.rerank is not None:
             return request.rerank
         return request.for_answer or not self._answers_only
 
     def rerank(
-        self, query: str, ranking: Ranking, passages: Mapping[str, str], corpus: Corpus | None = None
-    ) -> tuple[Ranking, Reranked]:
+        self, query: str, ranking: Ranking, passages: Mapping[str, str], corpus: CorpusSnapshot | None = None
+    ) -> tuple[Ranking, RerankOutcome]:
         """Return the ranking with the candidates in `passages` (texts by id) first, as reranked, and the outcome."""
         model = self._reranker.fingerprint
         try:
-            self._require_awake()
-            scores = self.scores(query, list(passages.values()), corpus)
+            self._require_not_resting()
+            scores = self.score_passages(query, list(passages.values()), corpus)
         except RerankerError as error:
             log.warning("not reranked", model=model, code=error.code, error=error.detail)
-            return ranking, Reranked(model, 0, error.code, error.told[0])
+            return ranking, RerankOutcome(model, 0, error.code, error.public_message[0])
         read = dict(zip(passages, scores, strict=True))
-        return reordered(ranking, read, weight=self._weight), Reranked(model, len(scores))
+        return reorder_candidates(ranking, read, weight=self._weight), RerankOutcome(model, len(scores))
 
-    def scores(self, query: str, passages: Sequence[str], corpus: Corpus | None = None) -> Sequence[float]:
+    def score_passages(
+        self, query: str, passages: Sequence[str], corpus: CorpusSnapshot | None = None
+    ) -> Sequence[float]:
         """Return one score for each passage. Raises `RerankerError`, at the deadline at the latest."""
         if not passages:
             return []
         try:
-            scores = self._scores(query, passages, corpus)
+            scores = self._score_in_thread(query, passages, corpus)
         except (RerankerUnavailableError, RerankerTimeoutError):
             self._failures += 1
-            if self._failures >= _FAILURES:
+            if self._failures >= _MAX_FAILURES:
                 self._rests_until = self._clock() + _REST_SECONDS
             raise
         self._failures = 0
@@ -114,7 +116,7 @@ class Reranking:
         self._threads.close()
         self._reranker.close()
 
-    def _require_awake(self) -> None:
+    def _require_not_resting(self) -> None:
         left = self._rests_until - self._clock()
         if left > 0:
             raise RerankerUnavailableError(
@@ -122,9 +124,9 @@ class Reranking:
                 f"in {left:.0f} s."
             )
 
-    def _scores(self, query: str, passages: Sequence[str], corpus: Corpus | None) -> Sequence[float]:
+    def _score_in_thread(self, query: str, passages: Sequence[str], corpus: CorpusSnapshot | None) -> Sequence[float]:
         seconds = self._deadline_seconds
-        work = partial(self._reranker.scores, query, passages, until=monotonic() + seconds, corpus=corpus)
+        work = partial(self._reranker.score_passages, query, passages, until=monotonic() + seconds, corpus=corpus)
         asked = self._threads.submit(corpus.tenant_id if corpus else "", work)
         try:
             scores = asked.result(seconds)
@@ -148,7 +150,7 @@ class Reranking:
         return scores
 
 
-def reordered(ranking: Ranking, scores: Mapping[str, float], *, weight: float = 1.0) -> Ranking:
+def reorder_candidates(ranking: Ranking, scores: Mapping[str, float], *, weight: float = 1.0) -> Ranking:
     """Put candidates with a score first, and the others after them as they were; ties keep their order.
 
     A weight below 1 keeps a part of the first ranking: score(d) = weight * z(reranker) + (1 - weight) * z(before), each
@@ -157,16 +159,16 @@ def reordered(ranking: Ranking, scores: Mapping[str, float], *, weight: float = 
     """
     before = {identifier: score for identifier, score in ranking.best if identifier in scores}
     after = {identifier: scores[identifier] for identifier in before}
-    by_rerank = [Scored(i, after[i]) for i in sorted(after, key=lambda i: -after[i])]
+    by_rerank = [ScoredChunk(i, after[i]) for i in sorted(after, key=lambda i: -after[i])]
     if weight < 1:
-        theirs, ours = _standardized(after), _standardized(before)
+        theirs, ours = _standardize(after), _standardize(before)
         after = {i: weight * theirs[i] + (1 - weight) * ours[i] for i in before}
     best = sorted(after.items(), key=lambda each: -each[1])
     rest = [each for each in ranking.best if each[0] not in after]
     return replace(ranking, best=best + rest, by_rerank=by_rerank)
 
 
-def _standardized(scores: Mapping[str, float]) -> dict[str, float]:
+def _standardize(scores: Mapping[str, float]) -> dict[str, float]:
     if not scores:
         return {}
     mean, deviation = fmean(scores.values()), pstdev(scores.values())

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ingest.storage.errors import LeadlineError
-from retrieval.search.requests import Also, Mode, Rewrite, SearchRequest, check
-from retrieval.search.search import Searches, SearchResult
+from retrieval.search.requests import ExtraQuery, Mode, Rewrite, SearchRequest, check_request
+from retrieval.search.search import SearchPort, SearchResult
 
 # Each costs a search.
 MAX_QUERIES = 4
@@ -29,11 +29,11 @@ class Rewriter(Protocol):
 
 
 @dataclass(frozen=True)
-class Rewritten:
+class RewriteOutcome:
     """The outcome of a rewrite: the queries that were searched for besides the one asked, or why there are none."""
 
     how: Rewrite
-    queries: tuple[Also, ...]
+    queries: tuple[ExtraQuery, ...]
     milliseconds: float
     failure: str = ""
 
@@ -41,44 +41,44 @@ class Rewritten:
 class RewritingSearcher:
     """A searcher that adds rewrites to requests; the wrapped searcher does the searching and caching."""
 
-    def __init__(self, searcher: Searches, rewriter: Rewriter) -> None:
+    def __init__(self, searcher: SearchPort, rewriter: Rewriter) -> None:
         self._searcher = searcher
         self._rewriter = rewriter
 
-    def search(self, request: SearchRequest, how: Rewrite) -> tuple[SearchResult, Rewritten]:
+    def search(self, request: SearchRequest, how: Rewrite) -> tuple[SearchResult, RewriteOutcome]:
         """Search with rewrites. Raises `QueryError` as any search does, before anything is rewritten."""
-        check(request)
+        check_request(request)
         rewritten = self._rewrite(request, how)
         found = self._searcher.search(replace(request, also=(*request.also, *rewritten.queries)))
         total = round(rewritten.milliseconds + found.timings_ms["total"], 3)
         timings = {"rewrite": rewritten.milliseconds, **found.timings_ms, "total": total}
         return replace(found, timings_ms=timings), rewritten
 
-    def _rewrite(self, request: SearchRequest, how: Rewrite) -> Rewritten:
+    def _rewrite(self, request: SearchRequest, how: Rewrite) -> RewriteOutcome:
         begun = time.perf_counter()
-        queries: tuple[Also, ...] = ()
+        queries: tuple[ExtraQuery, ...] = ()
         try:
-            queries = _usable(request, how, self._rewriter.rewrite(request.tenant_id, request.query, how))
+            queries = _select_usable(request, how, self._rewriter.rewrite(request.tenant_id, request.query, how))
             failure = "" if queries else "The language model gave no other query than the one that was asked."
         except LeadlineError as error:
-            failure = error.told[0]
-        return Rewritten(how, queries, round((time.perf_counter() - begun) * 1000, 3), failure)
+            failure = error.public_message[0]
+        return RewriteOutcome(how, queries, round((time.perf_counter() - begun) * 1000, 3), failure)
 
 
-def _usable(request: SearchRequest, how: Rewrite, made: Sequence[str]) -> tuple[Also, ...]:
+def _select_usable(request: SearchRequest, how: Rewrite, made: Sequence[str]) -> tuple[ExtraQuery, ...]:
     """Return the first few new queries, each cut to a length: not empty, not the one asked, and none twice.
 
     A hypothetical answer has words that no document needs to have, so a hybrid search compares it by meaning only.
     """
     mode = Mode.DENSE if how is Rewrite.HYDE and request.mode is Mode.HYBRID else request.mode
-    seen, usable = {_folded(request.query)}, []
+    seen, usable = {_fold_query(request.query)}, []
     for query in made:
         query = " ".join(query.split())[:MAX_QUERY_CHARS]
-        if query and _folded(query) not in seen:
-            seen.add(_folded(query))
-            usable.append(Also(query, mode))
+        if query and _fold_query(query) not in seen:
+            seen.add(_fold_query(query))
+            usable.append(ExtraQuery(query, mode))
     return tuple(usable[:MAX_QUERIES])
 
 
-def _folded(query: str) -> str:
+def _fold_query(query: str) -> str:
     return " ".join(query.casefold().split()).rstrip("?.! ")

@@ -9,24 +9,32 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from ingest.storage.documents.catalog import Visible
-from ingest.storage.documents.filters import conditions
+from ingest.storage.documents.catalog import VisibleVersion
+from ingest.storage.documents.filters import parse_conditions
 from ingest.storage.errors import ContentChangedError
-from ingest.storage.tables.places import Location, Places, TableRows
-from ingest.storage.texts.chunks import Chunk, context_line
+from ingest.storage.tables.places import Location, SpanLocator, TableReader
+from ingest.storage.texts.chunks import Chunk, build_context_line
 from ingest.storage.texts.texts import Texts
-from retrieval.encoders.port import Embedder, cosine_floor
+from retrieval.encoders.port import Embedder, compute_cosine_floor
 from retrieval.errors import IndexUnavailableError, QueryError
-from retrieval.index.bm25 import SparseEncoder, matched_words
+from retrieval.index.bm25 import SparseEncoder, find_matched_words
 from retrieval.index.generations import Generations, OpenGeneration
-from retrieval.index.port import IndexReader, Scope, Scored
-from retrieval.rerank.port import Corpus
-from retrieval.search.choosing import Chosen, Show, choose
-from retrieval.search.expansion import Stretch, headings_of_all, merge, widen
-from retrieval.search.metadata_filter import MetadataFilter, allowed
-from retrieval.search.ranking import CANDIDATES, Clock, QueryVectors, Ranking, diversify, rank_all
-from retrieval.search.requests import MAX_QUERY_CHARS, MAX_TOP_K, Also, Mode, Passage, SearchRequest, check
-from retrieval.search.reranking import Reranked, Reranking
+from retrieval.index.port import IndexReader, ScoredChunk, SearchScope
+from retrieval.rerank.port import CorpusSnapshot
+from retrieval.search.choosing import SelectedChunk, Show, select_hits
+from retrieval.search.expansion import ChunkRange, find_common_headings, merge_ranges, widen_chunk
+from retrieval.search.metadata_filter import MetadataFilter, select_allowed
+from retrieval.search.ranking import CANDIDATES, Clock, QueryVectors, Ranking, diversify, rank_for_queries
+from retrieval.search.requests import (
+    MAX_QUERY_CHARS,
+    MAX_TOP_K,
+    ExtraQuery,
+    Mode,
+    Passage,
+    SearchRequest,
+    check_request,
+)
+from retrieval.search.reranking import Reranking, RerankOutcome
 from retrieval.search.visibility import CatalogView
 
 __all__ = [
@@ -34,15 +42,15 @@ __all__ = [
     "MAX_TOP_K",
     "Hit",
     "Mode",
+    "SearchPort",
     "SearchRequest",
     "SearchResult",
     "Searcher",
-    "Searches",
 ]
 
 
 @dataclass(frozen=True)
-class Why:
+class RetrieverRank:
     """A hit's rank (from 1) and score by one retriever; absent where the retriever did not find the hit."""
 
     rank: int
@@ -62,13 +70,13 @@ class Hit:
     chunk_id: str
     passage: Passage
     collection: str
-    why: Mapping[str, Why]
+    why: Mapping[str, RetrieverRank]
     matched: tuple[str, ...] = ()
     merged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class UnreadableDocument:
     """A document that was found, and whose stored text was changed or is missing: none of it is a hit."""
 
     document_id: str
@@ -87,13 +95,13 @@ class SearchResult:
 
     hits: tuple[Hit, ...]
     timings_ms: Mapping[str, float] = field(default_factory=dict)
-    reranked: Reranked | None = None
+    reranked: RerankOutcome | None = None
     generation: int = 0
     cached: bool = False
-    unreadable: tuple[Unreadable, ...] = ()
+    unreadable: tuple[UnreadableDocument, ...] = ()
 
 
-class Searches(Protocol):
+class SearchPort(Protocol):
     """The port for code that answers with search results."""
 
     def search(self, request: SearchRequest) -> SearchResult:
@@ -112,7 +120,7 @@ class Searcher:
         visibility: CatalogView,
         texts: Texts,
         reranking: Reranking | None = None,
-        tables: TableRows | None = None,
+        tables: TableReader | None = None,
         *,
         found_nothing: Callable[[str], None] = lambda tenant_id: None,
     ) -> None:
@@ -125,114 +133,114 @@ class Searcher:
         self.generations = generations
         self._visibility = visibility
         self._texts = texts
-        self._places = Places(texts, tables)
+        self._places = SpanLocator(texts, tables)
         self._reranking = reranking
         self._floors: dict[str, float] = {}
 
     @property
     def generation(self) -> int:
         """The index generation that a search beginning now would use."""
-        with self.generations.active() as made:
+        with self.generations.use_active() as made:
             return made.id
 
     def search(self, request: SearchRequest) -> SearchResult:
-        check(request)
+        check_request(request)
         if request.rerank and self._reranking is None:
             raise QueryError("There is no reranker.", hint="Start the service with LEADLINE_RERANKER, or leave it out.")
         clock = Clock()
-        filters = self._filters(request)
+        filters = self._build_filters(request)
         if filters is not None:
-            clock.lap("filter")
+            clock.record_lap("filter")
             if filters.is_short and not filters.documents:
-                return SearchResult((), clock.laps())
-        with self.generations.active() as made:
+                return SearchResult((), clock.get_laps())
+        with self.generations.use_active() as made:
             try:
-                found = self._find(made, request, filters, clock)
+                found = self._search_generation(made, request, filters, clock)
             except IndexUnavailableError:
-                if not self.generations.has_left(made):
+                if not self.generations.is_superseded(made):
                     raise
-                with self.generations.active() as made:  # the previous one was discarded during this search
-                    found = self._find(made, request, filters, clock)
-        hits, unreadable = self._hits(found, request, made.sparse)
+                with self.generations.use_active() as made:  # the previous one was discarded during this search
+                    found = self._search_generation(made, request, filters, clock)
+        hits, unreadable = self._build_hits(found, request, made.sparse)
         if not hits and not unreadable:
             # guard: lost-index-search
             self._found_nothing(request.tenant_id)
-        clock.lap("read")
-        return SearchResult(hits, clock.laps(), found.reranked, made.id, unreadable=unreadable)
+        clock.record_lap("read")
+        return SearchResult(hits, clock.get_laps(), found.reranked, made.id, unreadable=unreadable)
 
-    def _find(
+    def _search_generation(
         self, made: OpenGeneration, request: SearchRequest, filters: MetadataFilter | None, clock: Clock
-    ) -> "_Found":
+    ) -> "_SearchOutcome":
         """Search one generation of the index, with a query from that generation's encoder."""
-        asked = (Also(request.query, request.mode), *request.also)
+        asked = (ExtraQuery(request.query, request.mode), *request.also)
         queries = [
             QueryVectors(
-                made.sparse.query(each.query) if each.mode is not Mode.DENSE else None,
-                made.encoder.query(each.query) if each.mode is not Mode.BM25 else None,
+                made.sparse.encode_query(each.query) if each.mode is not Mode.DENSE else None,
+                made.encoder.embed_query(each.query) if each.mode is not Mode.BM25 else None,
             )
             for each in asked
         ]
-        floor = self._floor(made.encoder) if any(query.dense is not None for query in queries) else 0.0
-        clock.lap("embed")
-        found = self._look(made, request, filters, queries, floor, clock)
-        hidden = self._hidden(request)
+        floor = self._get_cosine_floor(made.encoder) if any(query.dense is not None for query in queries) else 0.0
+        clock.record_lap("embed")
+        found = self._rank_and_select(made, request, filters, queries, floor, clock)
+        hidden = self._list_hidden_versions(request)
         if set(found.scope.hidden_versions).difference(hidden) or (
             found.passed_over and hidden != found.scope.hidden_versions
         ):
             # The engine was told too many or too few hidden versions: a document was replaced meanwhile, or since the
             # hidden versions were last asked for.
-            found = self._look(made, request, filters, queries, floor, clock)
+            found = self._rank_and_select(made, request, filters, queries, floor, clock)
         return found
 
-    def _floor(self, encoder: Embedder) -> float:
+    def _get_cosine_floor(self, encoder: Embedder) -> float:
         """Return the least cosine of an encoder, which is measured once."""
         if encoder.fingerprint not in self._floors:
-            self._floors[encoder.fingerprint] = cosine_floor(encoder)
+            self._floors[encoder.fingerprint] = compute_cosine_floor(encoder)
         return self._floors[encoder.fingerprint]
 
-    def _filters(self, request: SearchRequest) -> MetadataFilter | None:
+    def _build_filters(self, request: SearchRequest) -> MetadataFilter | None:
         """Return the request's filters, with the documents that they leave if these are few. Raises `FilterError`."""
         if not request.filters:
             return None
-        return MetadataFilter(self._visibility, request.tenant_id, conditions(request.filters), request.documents)
+        return MetadataFilter(self._visibility, request.tenant_id, parse_conditions(request.filters), request.documents)
 
-    def _scope(self, request: SearchRequest, filters: MetadataFilter | None) -> Scope:
+    def _build_scope(self, request: SearchRequest, filters: MetadataFilter | None) -> SearchScope:
         """Return the scope of every query of a search."""
         documents = request.documents if filters is None else filters.documents
         readers = request.readers
         if readers is not None and not self._visibility.has_access_lists(request.tenant_id):
             readers = None  # which is quicker; what was closed a moment ago is not shown either
-        hidden, closed = self._hidden(request), tuple(sorted(self._closed(request)))
-        return Scope(request.tenant_id, request.collections, documents, hidden, readers, closed)
+        hidden, closed = self._list_hidden_versions(request), tuple(sorted(self._list_closed_collections(request)))
+        return SearchScope(request.tenant_id, request.collections, documents, hidden, readers, closed)
 
-    def _closed(self, request: SearchRequest) -> Collection[str]:
+    def _list_closed_collections(self, request: SearchRequest) -> Collection[str]:
         """Return the collections that are closed to the principal."""
         if request.readers is None:
             return ()
         # guard: grants-in-searches
-        return self._visibility.closed_collections(request.tenant_id, request.readers)
+        return self._visibility.list_closed_collections(request.tenant_id, request.readers)
 
-    def _shown(self, request: SearchRequest, filters: MetadataFilter | None) -> Show:
+    def _build_lookup(self, request: SearchRequest, filters: MetadataFilter | None) -> Show:
         """Return what may be shown of versions, by the catalog as it is now: to this principal, within its filters.
 
         The index has learnt of a change of readers a moment later than the catalog, or not yet; so this decides.
         """
 
-        def show(tenant_id: str, version_ids: Collection[str]) -> Mapping[str, Visible]:
-            found = self._visibility.visible(tenant_id, version_ids)
-            closed = self._closed(request)
+        def find_visible(tenant_id: str, version_ids: Collection[str]) -> Mapping[str, VisibleVersion]:
+            found = self._visibility.find_visible(tenant_id, version_ids)
+            closed = self._list_closed_collections(request)
             shown = {
                 version: each
                 for version, each in found.items()
                 # guard: readers-after-search
-                if each.open_to(request.readers) and each.collection not in closed
+                if each.is_open_to(request.readers) and each.collection not in closed
             }
-            left = allowed(filters, {version: each.document_id for version, each in shown.items()})
+            left = select_allowed(filters, {version: each.document_id for version, each in shown.items()})
             return {version: each for version, each in shown.items() if version in left}
 
-        return show
+        return find_visible
 
-    def _look(
+    def _rank_and_select(
         self,
         made: OpenGeneration,
         request: SearchRequest,
@@ -240,11 +248,11 @@ class Searcher:
         queries: Sequence[QueryVectors],
         floor: float,
         clock: Clock,
-    ) -> "_Found":
-        index, scope, show = made.index, self._scope(request, filters), self._shown(request, filters)
-        reranks = self._reranking is not None and self._reranking.reads_for(request)
-        ranking = rank_all(
-            index if filters is None else filters.over(index),
+    ) -> "_SearchOutcome":
+        index, scope, show = made.index, self._build_scope(request, filters), self._build_lookup(request, filters)
+        reranks = self._reranking is not None and self._reranking.should_rerank(request)
+        ranking = rank_for_queries(
+            index if filters is None else filters.wrap_index(index),
             scope,
             queries,
             depth=max(CANDIDATES, request.top_k * (1 if request.document_cap is None else 4)),
@@ -256,49 +264,49 @@ class Searcher:
         unshown, reranked = 0, None
         if self._reranking is not None and reranks:
             # Read before the passages: after a change meanwhile, nothing of them is found under the new number.
-            corpus = Corpus(request.tenant_id, self._visibility.corpus_version(request.tenant_id), made.id)
-            passages, unshown = self._passages(index, show, scope, ranking, request)
+            corpus = CorpusSnapshot(request.tenant_id, self._visibility.load_corpus_version(request.tenant_id), made.id)
+            passages, unshown = self._load_passages(index, show, scope, ranking, request)
             ranking, reranked = self._reranking.rerank(request.query, ranking, passages, corpus)
-            clock.lap("rerank")
+            clock.record_lap("rerank")
         if request.diversity:
             # A reranker's scores and the scores behind them are on different scales.
             count = len(ranking.by_rerank) or CANDIDATES
             ranking = diversify(index, ranking, diversity=request.diversity, count=count)
-            clock.lap("diversify")
-        chosen, passed_over = choose(index, show, scope, ranking.best, request)
+            clock.record_lap("diversify")
+        chosen, passed_over = select_hits(index, show, scope, ranking.best, request)
         # guard: refresh-hidden-versions
         if not ranking.best:  # nothing was looked up, so what is known of hidden versions may be old
-            self._visibility.visible(request.tenant_id, ())
-        clock.lap("show")
-        return _Found(scope, ranking, chosen, unshown + passed_over, reranked)
+            self._visibility.find_visible(request.tenant_id, ())
+        clock.record_lap("show")
+        return _SearchOutcome(scope, ranking, chosen, unshown + passed_over, reranked)
 
-    def _passages(
-        self, index: IndexReader, show: Show, scope: Scope, ranking: Ranking, request: SearchRequest
+    def _load_passages(
+        self, index: IndexReader, show: Show, scope: SearchScope, ranking: Ranking, request: SearchRequest
     ) -> tuple[dict[str, str], int]:
         """Return the texts, with context, of the best candidates that may be shown, by id, and how many may not be."""
         depth = request.rerank_depth or (self._reranking.depth if self._reranking else 0)
         best = replace(request, top_k=depth, per_document=None, grouped=False)
-        chosen, unshown = choose(index, show, scope, ranking.best, best)
+        chosen, unshown = select_hits(index, show, scope, ranking.best, best)
         passages: dict[str, str] = {}
-        self._texts.expect([each.chunk.version_id for each in chosen])
+        self._texts.prefetch_digests([each.chunk.version_id for each in chosen])
         for each in chosen:
             chunk = each.chunk
             try:
                 text = self._texts.read_bytes(chunk.version_id, chunk.byte_start, chunk.byte_end)
             except (KeyError, ContentChangedError):  # deleted a moment ago, or changed, as the result then says
                 continue
-            passages[chunk.id] = f"{context_line(each.visible.title, chunk.heading_path)}\n{text}"
+            passages[chunk.id] = f"{build_context_line(each.visible.title, chunk.heading_path)}\n{text}"
         return passages, unshown
 
-    def _hidden(self, request: SearchRequest) -> tuple[str, ...]:
-        return tuple(self._visibility.hidden_versions(request.tenant_id))
+    def _list_hidden_versions(self, request: SearchRequest) -> tuple[str, ...]:
+        return tuple(self._visibility.list_hidden_versions(request.tenant_id))
 
     def locate(self, version_id: str, start: int, end: int) -> Location:
         return self._places.locate(version_id, start, end)
 
-    def _hits(
-        self, found: "_Found", request: SearchRequest, sparse: SparseEncoder
-    ) -> tuple[tuple[Hit, ...], tuple[Unreadable, ...]]:
+    def _build_hits(
+        self, found: "_SearchOutcome", request: SearchRequest, sparse: SparseEncoder
+    ) -> tuple[tuple[Hit, ...], tuple[UnreadableDocument, ...]]:
         """Return the hits with their texts, and the documents whose texts cannot be read.
 
         A chunk deleted a moment ago has no text any more, and is not a hit.
@@ -312,27 +320,27 @@ class Searcher:
             **{f"query_{number}": each for number, each in enumerate(ranking.by_query)},
         }
         wanted = {each.chunk.id for each in found.chosen}
-        why = {name: _why(hits, wanted) for name, hits in rankings.items()}
+        why = {name: _list_ranks(hits, wanted) for name, hits in rankings.items()}
         hits: list[Hit] = []
-        unreadable: dict[str, Unreadable] = {}
-        self._texts.expect([each.chunk.version_id for each in found.chosen])
-        for chosen, span, merged in self._spans(found.chosen, request.expand_chars, unreadable):
+        unreadable: dict[str, UnreadableDocument] = {}
+        self._texts.prefetch_digests([each.chunk.version_id for each in found.chosen])
+        for chosen, span, merged in self._iter_spans(found.chosen, request.expand_chars, unreadable):
             cosine = why["dense"].get(chosen.chunk.id)
             try:
-                passage = self._passage(chosen, span, len(hits) + 1, cosine.score if cosine else None)
+                passage = self._build_passage(chosen, span, len(hits) + 1, cosine.score if cosine else None)
             except KeyError:
                 continue
             except ContentChangedError:
-                _note(chosen, unreadable)
+                _record_unreadable(chosen, unreadable)
                 continue
             reasons = {name: ranks[chosen.chunk.id] for name, ranks in why.items() if chosen.chunk.id in ranks}
-            matched = _matched(sparse, request.query, passage) if request.explain else ()
+            matched = _find_matched(sparse, request.query, passage) if request.explain else ()
             hits.append(Hit(chosen.chunk.id, passage, chosen.visible.collection, reasons, matched, merged))
         return tuple(hits), tuple(unreadable.values())
 
-    def _spans(
-        self, chosen: Sequence[Chosen], expand_chars: int | None, unreadable: dict[str, Unreadable]
-    ) -> Iterable[tuple[Chosen, Sequence[Chunk], tuple[str, ...]]]:
+    def _iter_spans(
+        self, chosen: Sequence[SelectedChunk], expand_chars: int | None, unreadable: dict[str, UnreadableDocument]
+    ) -> Iterable[tuple[SelectedChunk, Sequence[Chunk], tuple[str, ...]]]:
         """Yield each hit with the chunks that it is shown with, none if it is read alone, and the hits merged.
 
         Documents whose maps cannot be read are noted in `unreadable`.
@@ -340,32 +348,32 @@ class Searcher:
         if expand_chars is None:
             yield from ((each, (), ()) for each in chosen)
             return
-        here: list[Chosen] = []
-        stretches: list[Stretch] = []
+        here: list[SelectedChunk] = []
+        stretches: list[ChunkRange] = []
         chunks_of: dict[str, Sequence[Chunk]] = {}
         for each in chosen:
             version = each.chunk.version_id
             try:
-                chunks_of[version] = self._texts.map(version).chunks
+                chunks_of[version] = self._texts.load_map(version).chunks
             except KeyError:
                 continue
             except ContentChangedError:
-                _note(each, unreadable)
+                _record_unreadable(each, unreadable)
                 continue
             here.append(each)
-            stretches.append(widen(chunks_of[version], version, each.chunk.ordinal, max_chars=expand_chars))
-        for stretch, positions in merge(stretches):
+            stretches.append(widen_chunk(chunks_of[version], version, each.chunk.ordinal, max_chars=expand_chars))
+        for stretch, positions in merge_ranges(stretches):
             chunks = chunks_of[stretch.version_id]
             others = tuple(here[position].chunk.id for position in positions[1:])
             yield here[positions[0]], chunks[stretch.first : stretch.last + 1], others
 
-    def _passage(self, chosen: Chosen, span: Sequence[Chunk], rank: int, cosine: float | None) -> Passage:
+    def _build_passage(self, chosen: SelectedChunk, span: Sequence[Chunk], rank: int, cosine: float | None) -> Passage:
         """Return the hit, or the `span` of chunks around it; over several sections it has the headings of them all."""
         chunk = chosen.chunk
         start, end, heading_path = chunk.start, chunk.end, chunk.heading_path
         if span:
             start, end = span[0].start, span[-1].end
-            heading_path = headings_of_all(span)
+            heading_path = find_common_headings(span)
             text = self._texts.read(chunk.version_id, start, end)
         else:
             text = self._texts.read_bytes(chunk.version_id, chunk.byte_start, chunk.byte_end)
@@ -383,29 +391,29 @@ class Searcher:
             score=chosen.score,
             cosine=cosine,
             place=location.words,
-            table_header=self._places.table_header(chunk.version_id, start),
+            table_header=self._places.load_table_header(chunk.version_id, start),
         )
 
 
 @dataclass(frozen=True)
-class _Found:
+class _SearchOutcome:
     """The result of one look at the index: the candidates that may be shown, and how many may not."""
 
-    scope: Scope
+    scope: SearchScope
     ranking: Ranking
-    chosen: Sequence[Chosen]
+    chosen: Sequence[SelectedChunk]
     passed_over: int
-    reranked: Reranked | None = None
+    reranked: RerankOutcome | None = None
 
 
-def _note(chosen: Chosen, unreadable: dict[str, Unreadable]) -> None:
+def _record_unreadable(chosen: SelectedChunk, unreadable: dict[str, UnreadableDocument]) -> None:
     document = chosen.chunk.document_id
-    unreadable[document] = Unreadable(document, chosen.visible.title)
+    unreadable[document] = UnreadableDocument(document, chosen.visible.title)
 
 
-def _why(hits: Sequence[Scored], wanted: Collection[str]) -> dict[str, Why]:
-    return {hit.id: Why(rank, hit.score) for rank, hit in enumerate(hits, start=1) if hit.id in wanted}
+def _list_ranks(hits: Sequence[ScoredChunk], wanted: Collection[str]) -> dict[str, RetrieverRank]:
+    return {hit.id: RetrieverRank(rank, hit.score) for rank, hit in enumerate(hits, start=1) if hit.id in wanted}
 
 
-def _matched(sparse: SparseEncoder, query: str, passage: Passage) -> tuple[str, ...]:
-    return matched_words(sparse, query, "\n".join((passage.title, *passage.heading_path, passage.text)))
+def _find_matched(sparse: SparseEncoder, query: str, passage: Passage) -> tuple[str, ...]:
+    return find_matched_words(sparse, query, "\n".join((passage.title, *passage.heading_path, passage.text)))

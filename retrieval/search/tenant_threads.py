@@ -21,7 +21,7 @@ class TenantThreads(Generic[T]):
         future: Future[T] = Future()
         with self._lock:
             self._queues.setdefault(tenant_id, deque()).append((future, work))
-        self._threads.submit(self._do_next)
+        self._threads.submit(self._run_next)
         return future
 
     def close(self) -> None:
@@ -32,8 +32,8 @@ class TenantThreads(Generic[T]):
                     future.cancel()
         self._threads.shutdown()
 
-    def _do_next(self) -> None:
-        future, work = self._next()
+    def _run_next(self) -> None:
+        future, work = self._take_next()
         if not future.set_running_or_notify_cancel():
             return
         try:
@@ -41,7 +41,7 @@ class TenantThreads(Generic[T]):
         except BaseException as error:  # noqa: BLE001 - whoever waits for the work raises it
             future.set_exception(error)
 
-    def _next(self) -> tuple[Future[T], Callable[[], T]]:
+    def _take_next(self) -> tuple[Future[T], Callable[[], T]]:
         """Take the next work; there is some for each call, since each submission brings one."""
         with self._lock:
             tenant_id, queue = next(iter(self._queues.items()))

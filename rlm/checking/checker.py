@@ -13,21 +13,21 @@ from itertools import product
 from ingest.storage.tables.places import Location
 from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Check, Citation, Draft, OfferedQuote, Quote, ResultTable, Sentence
-from rlm.checking.judging import PARTLY, SUPPORTED, Judgement, Verdict
-from rlm.checking.markers import marked_spans, without_markers
-from rlm.checking.nearest import Spans, is_header, stems
+from rlm.checking.judging import PARTLY, SUPPORTED, Judgement, JudgeVerdict
+from rlm.checking.markers import iter_marked_spans, remove_markers
+from rlm.checking.nearest import Spans, extract_stems, is_header
 from rlm.checking.quotes import QuotedText, Span
 
 Locate = Callable[[str, int, int], Location]
-_LOST = "Words that the model quoted for this stand nowhere in the passage."
-_READ = "Code computed this from values that the model read out of the records."
+_QUOTE_NOT_FOUND = "Words that the model quoted for this stand nowhere in the passage."
+_COMPUTED_FROM_VALUES = "Code computed this from values that the model read out of the records."
 _UNCITED = "Nothing is cited for this sentence, so nobody could check it."
 _ABSENT = "Nothing is cited for this sentence: no passage could be checked for what the documents do not say."
 # Headings, bold words that begin a paragraph or an item, and sentences that introduce what comes next, state nothing.
 _STATES_NOTHING = re.compile(r"#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?$|.*[:：]\W*$", re.DOTALL)
 _CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # of a query
 # The quotations that are shown for one sentence from one passage.
-_MOST_QUOTES = 5
+_MAX_QUOTES = 5
 _PARTLY = "Supported in part: "
 _NAMED_PASSAGE = r"^[ \t>*-]*[\[【](?:passage\s+)?(\d{1,4})[\]】]:?[ \t]*"
 # A shorter quotation may stand in another passage by chance.
@@ -47,22 +47,24 @@ class CheckMode(StrEnum):
     OFF = "off"  # citations name passages, and nothing is looked up
 
 
-def located(draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE) -> tuple[list[Sentence], list[Citation]]:
+def locate_citations(
+    draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE
+) -> tuple[list[Sentence], list[Citation]]:
     """Return a draft's sentences with their quotes, and its citations by number; none is judged yet.
 
     The rows of a table are sentences, but for its header.
     """
     spans = [
         (start, end, [number for number in numbers if number in draft.evidence])
-        for start, end, numbers in marked_spans(draft.text, _values(draft.table))
+        for start, end, numbers in iter_marked_spans(draft.text, _iter_result_texts(draft.table))
         if numbers or not is_header(draft.text, start, end)
     ]
-    shown: dict[int, Iterator[list[_Shown]]] = {}
+    shown: dict[int, Iterator[list[_ShownQuote]]] = {}
     for number, passage in draft.evidence.items():
         offered = () if mode is CheckMode.OFF else draft.quotes
         citing = [draft.text[start:end] for start, end, cited in spans if number in cited]
         cited_passage = CitedPassage(number, passage, offered, is_record=draft.table is not None)
-        shown[number] = iter(cited_passage.quotes_for(citing, locate))
+        shown[number] = iter(cited_passage.select_quotes(citing, locate))
     sentences: list[Sentence] = []
     citations: dict[int, Citation] = {}
     for start, end, cited in spans:
@@ -70,10 +72,10 @@ def located(draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE) -> 
         for part in parts:
             number = part.quote.number
             if number not in citations or (part.is_offered and not citations[number].verified):
-                citations[number] = _citation(draft.evidence[number], part.quote, verified=part.is_offered)
+                citations[number] = _build_citation(draft.evidence[number], part.quote, verified=part.is_offered)
         quotes = tuple(part.quote for part in parts if part.quote.text)
         sentence = Sentence(draft.text[start:end], start, end, tuple(cited), quotes=quotes)
-        sentences.append(_marked(sentence, draft, mode, parts))
+        sentences.append(_mark_sentence(sentence, draft, mode, parts))
     if citations and mode is not CheckMode.OFF:
         reason = _ABSENT if draft.status is AnswerStatus.NOT_FOUND else _UNCITED
         sentences = [_with_reason(each, reason) for each in sentences]
@@ -86,12 +88,12 @@ def _with_reason(sentence: Sentence, reason: str) -> Sentence:
     return replace(sentence, reason=reason) if is_uncited and not _STATES_NOTHING.match(sentence.text) else sentence
 
 
-def judged(sentences: list[Sentence], judgement: Judgement) -> tuple[Sentence, ...]:
+def apply_judgement(sentences: list[Sentence], judgement: Judgement) -> tuple[Sentence, ...]:
     """Return the sentences with the judge's verdicts; those without a verdict stay as they were."""
     return tuple(_with_verdict(each, judgement.verdicts.get(place)) for place, each in enumerate(sentences))
 
 
-def _values(table: ResultTable | None) -> Iterator[str]:
+def _iter_result_texts(table: ResultTable | None) -> Iterator[str]:
     """Yield the texts of a result and the constants of its query, which are words of records."""
     if table is None:
         return
@@ -100,29 +102,29 @@ def _values(table: ResultTable | None) -> Iterator[str]:
         yield constant.replace("''", "'").strip("%")
 
 
-def _marked(sentence: Sentence, draft: Draft, mode: CheckMode, parts: Sequence["_Shown"]) -> Sentence:
+def _mark_sentence(sentence: Sentence, draft: Draft, mode: CheckMode, parts: Sequence["_ShownQuote"]) -> Sentence:
     # guard: stated-sentence-not-computed
     is_stated = sentence.text in draft.stated and not _STATES_NOTHING.match(sentence.text)
     if draft.computed and not is_stated and (draft.table is not None or not sentence.citations):
         has_read = draft.table is not None and draft.table.semantic_columns and not sentence.text.startswith("|")
         # Anything else a program wrote quotes documents, and is judged.
-        return replace(sentence, check=Check.COMPUTED, reason=_READ if has_read else "")
+        return replace(sentence, check=Check.COMPUTED, reason=_COMPUTED_FROM_VALUES if has_read else "")
     if not sentence.citations or mode is CheckMode.OFF:
         return sentence
     is_lost = any(part.is_lost for part in parts)
     is_quoted = not is_lost or any(part.is_own for part in parts)
     check = Check.QUOTED if is_quoted else Check.UNCHECKED
     # guard: invented-quotation-noticed
-    return replace(sentence, check=check, reason=_LOST if is_lost else "")
+    return replace(sentence, check=check, reason=_QUOTE_NOT_FOUND if is_lost else "")
 
 
-def _with_verdict(sentence: Sentence, verdict: Verdict | None) -> Sentence:
+def _with_verdict(sentence: Sentence, verdict: JudgeVerdict | None) -> Sentence:
     """Mark a sentence as judged; one whose quotation was invented is `quoted` at most, and the reason stays."""
     if verdict is None:
         return sentence
     if verdict.support == SUPPORTED:
         # guard: invented-quotation-unverified
-        check = Check.QUOTED if sentence.reason == _LOST else Check.VERIFIED
+        check = Check.QUOTED if sentence.reason == _QUOTE_NOT_FOUND else Check.VERIFIED
         return replace(sentence, check=check)
     if verdict.support == PARTLY:
         reason = f"{_PARTLY}{verdict.reason}" if verdict.reason else sentence.reason
@@ -131,7 +133,7 @@ def _with_verdict(sentence: Sentence, verdict: Verdict | None) -> Sentence:
     return replace(sentence, check=Check.UNSUPPORTED, reason=reason)
 
 
-def _citation(passage: Passage, quote: Quote, *, verified: bool) -> Citation:
+def _build_citation(passage: Passage, quote: Quote, *, verified: bool) -> Citation:
     return Citation(
         number=quote.number,
         document_id=passage.document_id,
@@ -148,7 +150,7 @@ def _citation(passage: Passage, quote: Quote, *, verified: bool) -> Citation:
 
 
 @dataclass(frozen=True)
-class _Shown:
+class _ShownQuote:
     """A quotation shown for one sentence.
 
     It is one of the model's if `is_offered`, and if `is_own` for this very sentence. If `is_lost`, the words that the
@@ -179,7 +181,7 @@ class CitedPassage:
     def _spans(self) -> Spans:
         return Spans(self._passage)
 
-    def quotes_for(self, sentences: Sequence[str], locate: Locate) -> list[list[_Shown]]:
+    def select_quotes(self, sentences: Sequence[str], locate: Locate) -> list[list[_ShownQuote]]:
         """Return the spans that each of the sentences rests on; they are those that cite the passage, in order.
 
         They are the model's own quotations, which come in the order of the answer: one belongs to each sentence, the
@@ -187,23 +189,27 @@ class CitedPassage:
         one has what is nearest to it, another's quotation or a span of the passage. If nothing is near, as between two
         languages, it has a quotation, or else the passage's place without words.
         """
-        wanted = [stems(without_markers(sentence)) for sentence in sentences]
-        quotations = [stems(text) for text, _ in self._offered]
-        own = in_order(wanted, quotations)
-        more = others(wanted, quotations, own)
-        return [self._all_shown(each, at, rest, locate) for each, at, rest in zip(wanted, own, more, strict=True)]
+        wanted = [extract_stems(remove_markers(sentence)) for sentence in sentences]
+        quotations = [extract_stems(text) for text, _ in self._offered]
+        own = pair_in_order(wanted, quotations)
+        more = assign_remaining(wanted, quotations, own)
+        return [
+            self._list_shown_quotes(each, at, rest, locate) for each, at, rest in zip(wanted, own, more, strict=True)
+        ]
 
-    def _all_shown(self, wanted: frozenset[str], own: int | None, more: Sequence[int], locate: Locate) -> list[_Shown]:
+    def _list_shown_quotes(
+        self, wanted: frozenset[str], own: int | None, more: Sequence[int], locate: Locate
+    ) -> list[_ShownQuote]:
         offered = [self._offered[at][1] for at in (own, *more) if at is not None]
         found = [span for span in offered if span]
         is_lost = not found and bool(self._offered) and (bool(offered) or not self._found)
-        spans = found or [self._nearest(wanted)]
+        spans = found or [self._select_nearest(wanted)]
         return [
-            _Shown(self._quote(span, locate), span in self._found, bool(found), is_lost)
-            for span in list(dict.fromkeys(spans))[:_MOST_QUOTES]
+            _ShownQuote(self._build_quote(span, locate), span in self._found, bool(found), is_lost)
+            for span in list(dict.fromkeys(spans))[:_MAX_QUOTES]
         ]
 
-    def _quote(self, span: Span, locate: Locate) -> Quote:
+    def _build_quote(self, span: Span, locate: Locate) -> Quote:
         passage = self._passage
         first, last = passage.start + span[0], passage.start + span[1]
         if first == last:
@@ -211,12 +217,12 @@ class CitedPassage:
         location = locate(passage.version_id, first, last)
         return Quote(self._number, first, last, passage.text[slice(*span)], location.page, location.words)
 
-    def _nearest(self, wanted: frozenset[str]) -> Span:
+    def _select_nearest(self, wanted: frozenset[str]) -> Span:
         """Return the nearest span, or an empty one where nothing is near."""
-        return self._spans.nearest(wanted, self._found) or (0, len(self._passage.text) if self._is_record else 0)
+        return self._spans.find_nearest(wanted, self._found) or (0, len(self._passage.text) if self._is_record else 0)
 
 
-def in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]]) -> list[int | None]:
+def pair_in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]]) -> list[int | None]:
     """Return for each sentence the position of its quotation, or None; both are sets of stems.
 
     As many are paired as can be without changing an order, and of all such pairings it is the one in which they share
@@ -226,11 +232,11 @@ def in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset
     # The most pairs, and the most words, that can be had of what begins at two positions.
     best = [[(0, 0)] * (len(quotations) + 1) for _ in range(len(sentences) + 1)]
     for i, j in product(reversed(range(len(sentences))), reversed(range(len(quotations)))):
-        best[i][j] = max(_paired(best[i + 1][j + 1], words[i][j]), best[i + 1][j], best[i][j + 1])
+        best[i][j] = max(_add_pair(best[i + 1][j + 1], words[i][j]), best[i + 1][j], best[i][j + 1])
     found: list[int | None] = [None] * len(sentences)
     i = j = 0
     while i < len(sentences) and j < len(quotations):
-        if best[i][j] == _paired(best[i + 1][j + 1], words[i][j]):
+        if best[i][j] == _add_pair(best[i + 1][j + 1], words[i][j]):
             found[i] = j
             i, j = i + 1, j + 1
         elif best[i][j] == best[i + 1][j]:
@@ -240,7 +246,7 @@ def in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset
     return found
 
 
-def others(
+def assign_remaining(
     sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]], own: Sequence[int | None]
 ) -> list[list[int]]:
     """Return for each sentence the positions of more quotations, which `own`, from `in_order`, gives to none.
@@ -258,18 +264,20 @@ def others(
     return more
 
 
-def _paired(rest: tuple[int, int], words: int) -> tuple[int, int]:
+def _add_pair(rest: tuple[int, int], words: int) -> tuple[int, int]:
     return rest[0] + 1, rest[1] + words
 
 
-def offered_quotes(block: str, numbers: Mapping[int, int]) -> tuple[OfferedQuote, ...]:
+def parse_offered_quotes(block: str, numbers: Mapping[int, int]) -> tuple[OfferedQuote, ...]:
     """Read the quotations of a `<support>` block, each begun on a line of its own: `[3] "words"`. `numbers` gives the
     number in the answer for a passage's number in the prompt."""
-    read = ((numbers.get(int(match[1])), _unquoted(match[2].strip())) for match in _SUPPORT.finditer(block))
+    read = (
+        (numbers.get(int(match[1])), _strip_quotation_marks(match[2].strip())) for match in _SUPPORT.finditer(block)
+    )
     return tuple(OfferedQuote(number, text) for number, text in read if number is not None and text.strip(_MARKS))
 
 
-def _unquoted(line: str) -> str:
+def _strip_quotation_marks(line: str) -> str:
     """Take off one outer pair of quotation marks, or the only mark of a pair that is not complete."""
     if len(line) > 1 and line[0] in _MARKS and line[-1] in _MARKS:
         # guard: one-pair-of-quotation-marks
@@ -277,7 +285,7 @@ def _unquoted(line: str) -> str:
     return line.strip(_MARKS).strip() if sum(char in _MARKS for char in line) == 1 else line
 
 
-def quoted_evidence(
+def correct_evidence(
     evidence: Mapping[int, Passage], offered: Sequence[OfferedQuote], read: Iterable[Passage]
 ) -> dict[int, Passage]:
     """Return the passage of each number; that of another passage's number is put right.

@@ -9,16 +9,16 @@ from datetime import date
 from ingest.storage.errors import LeadlineError
 from retrieval.search.requests import Passage
 from rlm.answers import Check, Sentence
-from rlm.checking.markers import without_markers
+from rlm.checking.markers import remove_markers
 from rlm.errors import RunCancelledError, not_cancelled
-from rlm.llm.port import SubCall, SubCalls, reply_to
-from rlm.llm.profiles import ModelProfile, estimated_tokens
-from rlm.llm.structured_output import closed_object
-from rlm.untrusted import DATA_ONLY, asked, delimited, one_line, plain
+from rlm.llm.port import SubCall, SubCalls, request_reply
+from rlm.llm.profiles import ModelProfile, estimate_tokens
+from rlm.llm.structured_output import build_closed_object
+from rlm.untrusted import DATA_ONLY, format_passage, format_question, sanitize, to_one_line
 
 SUPPORTED, PARTLY, NOT_SUPPORTED = "supported", "partly", "not_supported"
 # Sentences in one call: their verdicts must fit the model's output limit.
-_MOST_SENTENCES = 80
+_MAX_SENTENCES = 80
 _CONTEXT = "(context) "
 # The names of a table's columns: they are no sentence, and stand above the rule.
 _HEAD = re.compile(r"^[ \t]*(\|.*\w.*)$", re.MULTILINE)
@@ -44,7 +44,7 @@ empty for "supported".
 
 
 @dataclass(frozen=True)
-class Verdict:
+class JudgeVerdict:
     """The judge's verdict on one sentence; `reason` is for people."""
 
     support: str
@@ -55,7 +55,7 @@ class Verdict:
 class Judgement:
     """Verdicts by sentence position in the answer; `note` tells people what kept other sentences from being judged."""
 
-    verdicts: Mapping[int, Verdict]
+    verdicts: Mapping[int, JudgeVerdict]
     note: str = ""
 
 
@@ -90,14 +90,14 @@ class Judge:
         Raises `RunCancelledError`.
         """
         cited = [place for place, each in enumerate(sentences) if is_judged(each)]
-        verdicts: dict[int, Verdict] = {}
+        verdicts: dict[int, JudgeVerdict] = {}
         note = ""
-        for at in range(0, len(cited), _MOST_SENTENCES):
-            places = cited[at : at + _MOST_SENTENCES]
+        for at in range(0, len(cited), _MAX_SENTENCES):
+            places = cited[at : at + _MAX_SENTENCES]
             try:
-                call = self._call(question, text, sentences, places, evidence)
-                reply = reply_to(self._calls, call, cancelled=self._cancelled)
-                verdicts |= _read_verdicts(reply.text, places)
+                call = self._build_call(question, text, sentences, places, evidence)
+                reply = request_reply(self._calls, call, cancelled=self._cancelled)
+                verdicts |= _parse_verdicts(reply.text, places)
             except RunCancelledError:
                 raise
             except LeadlineError as error:
@@ -106,7 +106,7 @@ class Judge:
             note = f"The judge gave no clear verdict on {len(cited) - len(verdicts)} of {len(cited)} sentences."
         return Judgement(verdicts, note)
 
-    def _call(
+    def _build_call(
         self,
         question: str,
         text: str,
@@ -116,10 +116,12 @@ class Judge:
     ) -> SubCall:
         numbers = sorted({number for place in places for number in sentences[place].citations})
         room = self._profile.max_prompt_tokens // 2
-        whole = sum(estimated_tokens(evidence[number].text) for number in numbers)
+        whole = sum(estimate_tokens(evidence[number].text) for number in numbers)
         most = None if whole <= room else max(400, 4 * room // max(1, len(numbers)))
         blocks = [
-            delimited(f"passage {number}", _around(evidence[number], sentences, places, number, most), self._nonce)
+            format_passage(
+                f"passage {number}", _cut_around_quotes(evidence[number], sentences, places, number, most), self._nonce
+            )
             for number in numbers
         ]
         first = max(0, places[0] - 2)
@@ -128,31 +130,34 @@ class Judge:
             [
                 *blocks,
                 "",
-                asked(one_line(question), self._today, self._nonce),
+                format_question(to_one_line(question), self._today, self._nonce),
                 "",
                 "Sentences, in the order of the answer:",
-                *(plain(line, self._nonce) for line in _lines(text, sentences, range(first, places[-1] + 1), places)),
+                *(
+                    sanitize(line, self._nonce)
+                    for line in _render_sentences(text, sentences, range(first, places[-1] + 1), places)
+                ),
                 "",
                 f"Give a verdict on each sentence with a number in front: {wanted}.",
             ]
         )
         tokens = min(self._profile.max_output_tokens, _SPARE_TOKENS + _VERDICT_TOKENS * len(places))
-        return SubCall(SYSTEM, prompt, tokens, verdict_schema(), "judge")
+        return SubCall(SYSTEM, prompt, tokens, build_verdict_schema(), "judge")
 
 
-def verdict_schema() -> dict[str, object]:
+def build_verdict_schema() -> dict[str, object]:
     """Return the JSON schema of a judge's reply."""
-    verdict = closed_object(
+    verdict = build_closed_object(
         {
             "sentence": {"type": "integer"},
             "support": {"type": "string", "enum": [SUPPORTED, PARTLY, NOT_SUPPORTED]},
             "reason": {"type": "string"},
         }
     )
-    return closed_object({"verdicts": {"type": "array", "items": verdict}})
+    return build_closed_object({"verdicts": {"type": "array", "items": verdict}})
 
 
-def _around(
+def _cut_around_quotes(
     passage: Passage, sentences: Sequence[Sentence], places: Sequence[int], number: int, most: int | None
 ) -> Passage:
     """Return the passage, or only the part around the quotations if the whole does not fit."""
@@ -166,28 +171,28 @@ def _around(
     return replace(passage, text=passage.text[start : start + most], start=passage.start + start)
 
 
-def _lines(text: str, sentences: Sequence[Sentence], near: range, places: Sequence[int]) -> Iterator[str]:
+def _render_sentences(text: str, sentences: Sequence[Sentence], near: range, places: Sequence[int]) -> Iterator[str]:
     """Yield the sentences `near`, those at `places` numbered, with the heads of tables before their rows."""
     end = sentences[near.start - 1].end if near.start else 0
     for place in near:
         sentence = sentences[place]
         for head in _HEAD.findall(text[end : sentence.start]):
-            yield f"{_CONTEXT}{one_line(head)}"
-        yield _line(place, sentence, place in places)
+            yield f"{_CONTEXT}{to_one_line(head)}"
+        yield _render_sentence(place, sentence, place in places)
         end = sentence.end
 
 
-def _line(place: int, sentence: Sentence, is_judged: bool) -> str:
-    said = _ITEM.sub("", one_line(without_markers(sentence.text)))
+def _render_sentence(place: int, sentence: Sentence, is_judged: bool) -> str:
+    said = _ITEM.sub("", to_one_line(remove_markers(sentence.text)))
     if not is_judged:
         return f"{_CONTEXT}{said}"
     cited = ", ".join(map(str, sentence.citations))
     return f"{place + 1}. {said} (cites {'passage' if len(sentence.citations) == 1 else 'passages'} {cited})"
 
 
-def _read_verdicts(text: str, places: Sequence[int]) -> dict[int, Verdict]:
+def _parse_verdicts(text: str, places: Sequence[int]) -> dict[int, JudgeVerdict]:
     """Read verdicts by place; a sentence with two different verdicts has none."""
-    found: dict[int, Verdict] = {}
+    found: dict[int, JudgeVerdict] = {}
     contradicted: set[int] = set()
     for entry in json.loads(text)["verdicts"]:
         place = entry["sentence"] - 1
@@ -195,5 +200,5 @@ def _read_verdicts(text: str, places: Sequence[int]) -> dict[int, Verdict]:
             continue
         if place in found and found[place].support != entry["support"]:
             contradicted.add(place)
-        found[place] = Verdict(entry["support"], one_line(entry["reason"])[:500])
+        found[place] = JudgeVerdict(entry["support"], to_one_line(entry["reason"])[:500])
     return {place: verdict for place, verdict in found.items() if place not in contradicted}

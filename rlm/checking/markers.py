@@ -40,7 +40,7 @@ _DIGITS = rf"\d{{1,{MAX_MARKER_DIGITS}}}"
 _NUMBERS = rf"{_DIGITS}(?:\s*(?:[,;]|[-–—]|and|&)\s*(?:passages?\s+)?{_DIGITS})*"
 # `[3]`, `[3, 5]`, `[3-5]`, `[passage 3]`, and the lenticular brackets that some models prefer.
 _GROUP = re.compile(rf"[\[【](?:passages?\s+)?({_NUMBERS})[\]】]", re.IGNORECASE)
-_BEGUN = re.compile(r"[\[【](?:p|pa|pas|pass|passa|passag|passages?\s*)?[\d\s,;&–—\-andpsge]*", re.IGNORECASE)
+_PARTIAL_GROUP = re.compile(r"[\[【](?:p|pa|pas|pass|passa|passag|passages?\s*)?[\d\s,;&–—\-andpsge]*", re.IGNORECASE)
 _RANGE = re.compile(rf"({_DIGITS})\s*[-–—]\s*({_DIGITS})|({_DIGITS})")
 _MARKER = re.compile(rf"\[({_DIGITS})\]")
 _MARKER_AFTER_SPACE = re.compile(rf"[ \t]*\[{_DIGITS}\]")
@@ -90,13 +90,13 @@ class MarkedText:
             self.rest += piece
             return ""
         self._waiting += piece
-        return self._spaced(self._release(final=False))
+        return self._defer_space(self._release(final=False))
 
     def close(self) -> str:
         """Return the text held back at the end of the reply, without half a marker or half a tag."""
-        return "" if self._ended else self._spaced(self._release(final=True))
+        return "" if self._ended else self._defer_space(self._release(final=True))
 
-    def _spaced(self, text: str) -> str:
+    def _defer_space(self, text: str) -> str:
         text = self._space + text
         shown = text.rstrip()
         self._space = text[len(shown) :]
@@ -112,32 +112,34 @@ class MarkedText:
             at = found
             if at == len(text):
                 break
-            taken = self._take(text, at, given, final=final)
+            taken = self._consume(text, at, given, final=final)
             if taken == at:
                 break
             at = taken
         self._waiting = "" if final else text[at:]
         return "".join(given)
 
-    def _take(self, text: str, at: int, given: list[str], *, final: bool) -> int:
+    def _consume(self, text: str, at: int, given: list[str], *, final: bool) -> int:
         """Handle what begins at `at`; return where to go on, or `at` to wait for more text."""
         char = text[at]
         if char == "`":
-            return self._take_code(text, at, given, final=final)
+            return self._consume_code(text, at, given, final=final)
         if self._code:
             given.append(char)
             return at + 1
         if char == "<":
-            return self._take_tag(text, at, given, final=final)
+            return self._consume_tag(text, at, given, final=final)
         if match := _GROUP.match(text, at):
-            given.append(self._marked(match[1]))
+            given.append(self._renumber_markers(match[1]))
             return match.end()
-        if len(text) - at < MAX_MARKER_GROUP_CHARS and _BEGUN.fullmatch(text, at):  # it may become a group of markers
+        if len(text) - at < MAX_MARKER_GROUP_CHARS and _PARTIAL_GROUP.fullmatch(
+            text, at
+        ):  # it may become a group of markers
             return at
         given.append(char)
         return at + 1
 
-    def _take_code(self, text: str, at: int, given: list[str], *, final: bool) -> int:
+    def _consume_code(self, text: str, at: int, given: list[str], *, final: bool) -> int:
         match = _CODE.match(text, at)
         assert match is not None
         if match.end() == len(text) and not final:
@@ -149,7 +151,7 @@ class MarkedText:
         given.append(match[0])
         return match.end()
 
-    def _take_tag(self, text: str, at: int, given: list[str], *, final: bool) -> int:
+    def _consume_tag(self, text: str, at: int, given: list[str], *, final: bool) -> int:
         begun = text[at : at + len(_TRAILER)].lower()
         if begun == _TRAILER:
             self._ended, self.rest = True, text[at:]
@@ -159,8 +161,8 @@ class MarkedText:
         given.append("<")
         return at + 1
 
-    def _marked(self, numbers: str) -> str:
-        said = (self.number_of(number) for number in _read_numbers(numbers))
+    def _renumber_markers(self, numbers: str) -> str:
+        said = (self.number_of(number) for number in _parse_numbers(numbers))
         known = []
         for number in said:
             if number is None:
@@ -170,7 +172,7 @@ class MarkedText:
         return "".join(f"[{number}]" for number in known)
 
 
-def _read_numbers(numbers: str) -> Iterator[int]:
+def _parse_numbers(numbers: str) -> Iterator[int]:
     for match in _RANGE.finditer(numbers):
         if match[3]:
             yield int(match[3])
@@ -179,14 +181,14 @@ def _read_numbers(numbers: str) -> Iterator[int]:
             yield from range(first, min(last, first + MAX_MARKER_RANGE) + 1)
 
 
-def marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+def iter_marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[int, int, tuple[int, ...]]]:
     """Yield start, end and marker numbers of each sentence, list item and heading of an answer, in order.
 
     Markers after a full stop belong to the sentence before it; a quotation or parenthesis of several sentences belongs
     to the sentence that it stands in. So does one of the `values` that code put into the text, such as "Esc. L2".
     """
     spans: list[tuple[int, int]] = []
-    for start, end in _quoting(text, sentence_spans(text, values)):
+    for start, end in _join_quotations(text, list_sentence_spans(text, values)):
         leading = _LEADING.match(text, start, end)
         if leading and spans and "\n" not in text[spans[-1][1] : start]:
             spans[-1] = (spans[-1][0], start + len(leading[0].rstrip()))
@@ -198,51 +200,51 @@ def marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[int, i
         yield start, end, tuple(numbers)
 
 
-def _quoting(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _join_quotations(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Yield the spans, joining those within one quotation or parenthesis; one that is not closed soon, and in its
     paragraph, does not count."""
     at = 0
     while at < len(spans):
         last = at
-        opened = _opened(text, spans[at])
-        while opened.still:
+        opened = _count_opened(text, spans[at])
+        while opened.is_open:
             ends = last + 1 == len(spans) or last - at == MAX_QUOTED_SENTENCES
             if ends or "\n" in text[spans[last][1] : spans[last + 1][0]]:
                 last = at
                 break
             last += 1
-            opened += _opened(text, spans[last])
+            opened += _count_opened(text, spans[last])
         yield spans[at][0], spans[last][1]
         at = last + 1
 
 
 @dataclass(frozen=True)
-class _Opened:
+class _OpenMarks:
     """How many quotation marks and parentheses have been opened: `straight` counts marks that open and close alike."""
 
     straight: int
     curved: int
     round: int
 
-    def __add__(self, other: "_Opened") -> "_Opened":
-        return _Opened(self.straight + other.straight, self.curved + other.curved, self.round + other.round)
+    def __add__(self, other: "_OpenMarks") -> "_OpenMarks":
+        return _OpenMarks(self.straight + other.straight, self.curved + other.curved, self.round + other.round)
 
     @property
-    def still(self) -> bool:
+    def is_open(self) -> bool:
         return self.straight % 2 == 1 or self.curved > 0 or self.round > 0
 
 
-def _opened(text: str, span: tuple[int, int]) -> _Opened:
+def _count_opened(text: str, span: tuple[int, int]) -> _OpenMarks:
     count = text[slice(*span)].count
-    return _Opened(count('"'), count("“") - count("”"), count("(") - count(")"))
+    return _OpenMarks(count('"'), count("“") - count("”"), count("(") - count(")"))
 
 
-def without_markers(text: str) -> str:
+def remove_markers(text: str) -> str:
     """Return `text` without its markers and the space before them."""
     return _MARKER_AFTER_SPACE.sub("", text)
 
 
-def sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int, int]]:
+def list_sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int, int]]:
     """Return half-open spans of the sentences, list items and headings of `text`, in order, without surrounding space.
 
     A full stop, an exclamation or a question mark ends a sentence unless a lower-case letter, the border of a cell or a
@@ -252,28 +254,28 @@ def sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int, int
     """
     spans: list[tuple[int, int]] = []
     start = 0
-    for end in _ends(text, values):
-        if _closes_aside(text[start:end].rstrip()):
+    for end in _iter_sentence_ends(text, values):
+        if _is_closing_aside(text[start:end].rstrip()):
             continue
         spans.append((start, end))
         start = end
     spans.append((start, len(text)))
-    return [(first, last) for first, last in (_stripped(text, *span) for span in spans) if first < last]
+    return [(first, last) for first, last in (_strip_span(text, *span) for span in spans) if first < last]
 
 
-def _closes_aside(text: str) -> bool:
+def _is_closing_aside(text: str) -> bool:
     """True if a text ends with a parenthesis that begins within it, "(like this!)"."""
     return _ASIDE_END.search(text, max(0, len(text) - ASIDE_END_LOOKBACK_CHARS)) is not None and text.rfind("(") > 0
 
 
-def _ends(text: str, values: Iterable[str]) -> Iterator[int]:
+def _iter_sentence_ends(text: str, values: Iterable[str]) -> Iterator[int]:
     torn = sorted({value for value in values if value in text and _END.search(f"{value} ")}, key=len, reverse=True)
     whole = [rf"(?<!\w){re.escape(value)}(?!\w)" for value in torn]
     verbatim = [found.span() for found in re.finditer("|".join([_VERBATIM.pattern, *whole]), text)]
     last = {end for _, end in verbatim}
     for match in _END.finditer(text):
         in_line, after = "\n" not in match[0], text[match.end() : match.end() + 1]
-        if in_line and (after.islower() or after == "|" or _within(verbatim, match.start())):
+        if in_line and (after.islower() or after == "|" or _is_within(verbatim, match.start())):
             continue
         if in_line and after == "(" and match.start() + 1 in last:
             continue
@@ -292,12 +294,12 @@ def _ends(text: str, values: Iterable[str]) -> Iterator[int]:
         yield match.end()
 
 
-def _within(spans: Sequence[tuple[int, int]], place: int) -> bool:
+def _is_within(spans: Sequence[tuple[int, int]], place: int) -> bool:
     """True if a place lies before the last character of one of the spans, which are in order."""
     at = bisect_right(spans, (place, sys.maxsize)) - 1
     return at >= 0 and place < spans[at][1] - 1
 
 
-def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
+def _strip_span(text: str, start: int, end: int) -> tuple[int, int]:
     piece = text[start:end]
     return start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())

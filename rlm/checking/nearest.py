@@ -7,14 +7,14 @@ from itertools import chain
 from math import log
 
 from retrieval.search.requests import Passage
-from rlm.checking.markers import sentence_spans
+from rlm.checking.markers import list_sentence_spans
 from rlm.checking.quotes import Span
 
 # A figure with its separators is one word.
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|\w+")
 _STEM_CHARS = 5
 # Years, days and other small numbers stand in many places.
-_LITTLE = re.compile(r"\d{1,2}|[12]\d{3}")
+_SMALL_NUMBER = re.compile(r"\d{1,2}|[12]\d{3}")
 _LINE = re.compile(r"\S[^\n]*")
 _HEADING = re.compile(r"#{1,6}\s")
 # The line below the header of a table.
@@ -27,20 +27,20 @@ def is_header(text: str, start: int, end: int) -> bool:
     return text.startswith("|", start) and _RULE.match(text, end) is not None
 
 
-def is_of_rows(passage: Passage) -> bool:
+def is_rows_only(passage: Passage) -> bool:
     """True for a passage of a file that is one table, such as a CSV: its place is rows alone."""
     return passage.page is None and bool(passage.place)
 
 
-def quotable_spans(passage: Passage) -> list[Span]:
+def list_quotable_spans(passage: Passage) -> list[Span]:
     """Return the spans of a passage that can be quoted by themselves: its sentences but headings, or rows of a CSV."""
-    if is_of_rows(passage):
+    if is_rows_only(passage):
         return [found.span() for found in _LINE.finditer(passage.text)]
-    spans = sentence_spans(passage.text)
+    spans = list_sentence_spans(passage.text)
     return [span for span in spans if not _HEADING.match(passage.text, *span)] or spans
 
 
-def stems(text: str) -> frozenset[str]:
+def extract_stems(text: str) -> frozenset[str]:
     """Return a text's figures, and the beginnings of its other words, which inflected forms share."""
     return frozenset(word if word[0].isdigit() else word[:_STEM_CHARS].casefold() for word in _WORD.findall(text))
 
@@ -50,18 +50,18 @@ class Spans:
 
     def __init__(self, passage: Passage) -> None:
         self._text = passage.text
-        spans = quotable_spans(passage)
-        if not is_of_rows(passage):
+        spans = list_quotable_spans(passage)
+        if not is_rows_only(passage):
             # guard: nearest-skips-scraps
             spans = [span for span in spans if not _is_scrap(self._text, *span)] or spans
-        self._stems = {span: stems(self._text[slice(*span)]) for span in spans}
+        self._stems = {span: extract_stems(self._text[slice(*span)]) for span in spans}
         counts = Counter(chain.from_iterable(self._stems.values()))
         # Inverse document frequency (Robertson and Sparck Jones 1976) as BM25 has it.
         self._weights = {stem: log(1 + (len(spans) - n + 0.5) / (n + 0.5)) for stem, n in counts.items()}
         # guard: nearest-common-words
         self._telling = frozenset(stem for stem, n in counts.items() if 2 * n <= max(2, len(spans)))
 
-    def nearest(self, wanted: frozenset[str], quoted: Sequence[Span]) -> Span | None:
+    def find_nearest(self, wanted: frozenset[str], quoted: Sequence[Span]) -> Span | None:
         """Return the span nearest to a sentence with the stems `wanted`, or None if all have nothing in common with it
         but words of most spans.
 
@@ -70,44 +70,44 @@ class Spans:
         """
         figures = frozenset(filter(_is_figure, wanted))
         known = figures & self._telling
-        sought = frozenset(stem for stem in known if not _LITTLE.fullmatch(stem)) or known
+        sought = frozenset(stem for stem in known if not _SMALL_NUMBER.fullmatch(stem)) or known
         every, own = [] if figures and quoted else list(self._stems), quoted
         if sought:
             every = [span for span, found in self._stems.items() if sought & found]
-            own = [span for span in quoted if sought & self._stems_of(span)]
-        best, mine = self._best(wanted, every), self._best(wanted, own)
+            own = [span for span in quoted if sought & self._get_stems(span)]
+        best, mine = self._find_best(wanted, every), self._find_best(wanted, own)
         # guard: nearest-lone-year
-        if quoted and best and _is_little(self._shared(wanted, best) & self._telling):
+        if quoted and best and _is_weak_match(self._find_shared(wanted, best) & self._telling):
             best = None
-        if mine and (best is None or len(self._shared(wanted, mine)) >= len(self._shared(wanted, best))):
+        if mine and (best is None or len(self._find_shared(wanted, mine)) >= len(self._find_shared(wanted, best))):
             return mine
         return best or next(iter(quoted), None)
 
-    def _best(self, wanted: frozenset[str], spans: Iterable[Span]) -> Span | None:
-        told = (span for span in spans if self._shared(wanted, span) & self._telling)
-        return max(told, key=lambda span: self._likeness(wanted, span), default=None)
+    def _find_best(self, wanted: frozenset[str], spans: Iterable[Span]) -> Span | None:
+        told = (span for span in spans if self._find_shared(wanted, span) & self._telling)
+        return max(told, key=lambda span: self._compute_similarity(wanted, span), default=None)
 
-    def _likeness(self, wanted: frozenset[str], span: Span) -> float:
+    def _compute_similarity(self, wanted: frozenset[str], span: Span) -> float:
         """Return the Dice coefficient of weighed stems, so that the longest span does not always win."""
-        whole = self._weight(wanted) + self._weight(self._stems_of(span))
-        return 2 * self._weight(self._shared(wanted, span)) / whole if whole else 0.0
+        whole = self._compute_weight(wanted) + self._compute_weight(self._get_stems(span))
+        return 2 * self._compute_weight(self._find_shared(wanted, span)) / whole if whole else 0.0
 
-    def _shared(self, wanted: frozenset[str], span: Span) -> frozenset[str]:
-        return wanted & self._stems_of(span)
+    def _find_shared(self, wanted: frozenset[str], span: Span) -> frozenset[str]:
+        return wanted & self._get_stems(span)
 
-    def _weight(self, words: Iterable[str]) -> float:
+    def _compute_weight(self, words: Iterable[str]) -> float:
         return sum(self._weights.get(word, 0.0) for word in words)
 
-    def _stems_of(self, span: Span) -> frozenset[str]:
-        return self._stems.get(span) or stems(self._text[slice(*span)])
+    def _get_stems(self, span: Span) -> frozenset[str]:
+        return self._stems.get(span) or extract_stems(self._text[slice(*span)])
 
 
 def _is_figure(stem: str) -> bool:
     return any(map(str.isdigit, stem))
 
 
-def _is_little(shared: frozenset[str]) -> bool:
-    return len(shared) == 1 and all(map(_LITTLE.fullmatch, shared))
+def _is_weak_match(shared: frozenset[str]) -> bool:
+    return len(shared) == 1 and all(map(_SMALL_NUMBER.fullmatch, shared))
 
 
 def _is_scrap(text: str, start: int, end: int) -> bool:

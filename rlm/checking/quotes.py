@@ -26,7 +26,7 @@ _MIN_PART_CHARS = 4
 _MAX_CHAIN_STARTS = 32
 # Marks on one character, as in Unicode's Stream-Safe Text Format (UAX #15): the time to normalize a run of marks grows
 # with the square of its length.
-_MOST_MARKS = 30
+_MAX_MARKS = 30
 
 _ELLIPSIS = re.compile(r" ?[\[(]?(?:\. ?){3,}[\])]? ?")
 _EDGES = " .,;:!?()[]{}<>-"
@@ -34,13 +34,13 @@ _LEFT_OUT = frozenset(
     "*_`\\\"'\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2032\u2033\u2035\u02bc\u00ab\u00bb\u2039\u203a"
 )
 # The break in a word that continues on the next line; it matches in "well-\nknown" too.
-_DIVIDED = re.compile(r"(?<=[^\W\d_])[-\u2010\u00ad][ \t]*\r?\n[ \t]*(?=[^\W\d_])")
+_DIVIDED_WORD = re.compile(r"(?<=[^\W\d_])[-\u2010\u00ad][ \t]*\r?\n[ \t]*(?=[^\W\d_])")
 _NOTHING: Mapping[int, int] = MappingProxyType({})
-_LIKE_DASHES = frozenset("\u2212\u2043\u2500")
+_DASH_LIKE = frozenset("\u2212\u2043\u2500")
 
 
 @dataclass(frozen=True)
-class _Folded:
+class _FoldedText:
     """`text[i]` was folded from the source's code points `starts[i]` to `ends[i]`, one character with its marks."""
 
     text: str
@@ -56,7 +56,7 @@ class _Folded:
             return True
         # A quotation may end where a character was left out, such as the apostrophe of a genitive.
         return self.starts[at] != self.starts[at - 1] and (
-            self.starts[at] != self.ends[at - 1] or not cuts(self.text, at)
+            self.starts[at] != self.ends[at - 1] or not is_inside_word(self.text, at)
         )
 
 
@@ -86,20 +86,20 @@ class QuotedText:
             return found
         wanted = fold(quote)
         for source in filter(None, (self._folded, self._joined)):
-            for parts in ([wanted], _parts(wanted)):
+            for parts in ([wanted], _split_at_ellipses(wanted)):
                 span = _find_in_order(parts, source)
                 if span is not None:
                     return source.starts[span[0]], source.ends[span[1] - 1]
         return None
 
     @cached_property
-    def _folded(self) -> "_Folded":
+    def _folded(self) -> "_FoldedText":
         return _fold(self._text)
 
     @cached_property
-    def _joined(self) -> "_Folded | None":
+    def _joined(self) -> "_FoldedText | None":
         """Return the text with words divided by a line break made whole, or None if it has none."""
-        divided = {match.start(): match.end() for match in _DIVIDED.finditer(self._text)}
+        divided = {match.start(): match.end() for match in _DIVIDED_WORD.finditer(self._text)}
         return _fold(self._text, divided) if divided else None
 
 
@@ -108,10 +108,10 @@ def locate_exactly(quote: str, text: str) -> Span | None:
     exact = quote.strip()
     if not any(map(str.isalnum, exact)):
         return None
-    return _find(exact, text, 0, lambda start, end: not cuts(text, start) and not cuts(text, end))
+    return _find(exact, text, 0, lambda start, end: not is_inside_word(text, start) and not is_inside_word(text, end))
 
 
-def _parts(wanted: str) -> list[str]:
+def _split_at_ellipses(wanted: str) -> list[str]:
     """Return the parts around each ellipsis, without punctuation at their ends; none if one is too short."""
     parts = [part.strip(_EDGES) for part in _ELLIPSIS.split(wanted)]
     parts = [part for part in parts if part]
@@ -119,7 +119,7 @@ def _parts(wanted: str) -> list[str]:
     return parts if len(parts) <= _MAX_PARTS and all(len(part) >= shortest for part in parts) else []
 
 
-def _find_in_order(parts: Sequence[str], source: _Folded) -> Span | None:
+def _find_in_order(parts: Sequence[str], source: _FoldedText) -> Span | None:
     if not parts or not parts[0]:
         return None
     at = 0
@@ -127,14 +127,14 @@ def _find_in_order(parts: Sequence[str], source: _Folded) -> Span | None:
         first = _find(parts[0], source.text, at, source.is_whole)
         if first is None:
             return None
-        end = _end_of_rest(parts[1:], source, first[1])
+        end = _find_end_of_rest(parts[1:], source, first[1])
         if end is not None:
             return first[0], end
         at = first[0] + 1
     return None
 
 
-def _end_of_rest(parts: Sequence[str], source: _Folded, end: int) -> int | None:
+def _find_end_of_rest(parts: Sequence[str], source: _FoldedText, end: int) -> int | None:
     """Return the end of the last of `parts`, each of which must be near the end of the one before, or None."""
     for part in parts:
         found = _find(part, source.text, end, source.is_whole)
@@ -156,7 +156,7 @@ def _find(wanted: str, text: str, at: int, fits: Callable[[int, int], bool]) -> 
     return None
 
 
-def cuts(text: str, at: int) -> bool:
+def is_inside_word(text: str, at: int) -> bool:
     """True if a cut before `text[at]` falls inside a word of a cased script, a number, or an accented letter."""
     if not 0 < at < len(text):
         return False
@@ -167,14 +167,14 @@ def cuts(text: str, at: int) -> bool:
         return at > 1 and text[at - 2].isdigit()
     if before.isdigit() and after in ".,":
         return at + 1 < len(text) and text[at + 1].isdigit()
-    return _in_word(before) and _in_word(after)
+    return _is_word_char(before) and _is_word_char(after)
 
 
-def _in_word(char: str) -> bool:
+def _is_word_char(char: str) -> bool:
     return char.isdigit() or char.lower() != char.upper()
 
 
-def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _Folded:
+def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _FoldedText:
     """Fold a text without the spans `left_out`, which map each start to its end."""
     chars: list[str] = []
     starts, ends = array("l"), array("l")
@@ -185,9 +185,9 @@ def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _Folded:
             start = left_out[start]
             continue
         end = start + 1
-        while end < len(text) and end - start <= _MOST_MARKS and _joins(text[end]):
+        while end < len(text) and end - start <= _MAX_MARKS and _is_joining_mark(text[end]):
             end += 1
-        for char in _spelled(text[start:end]) if end - start > 1 else _spelled_char(text[start]):
+        for char in _normalize_cluster(text[start:end]) if end - start > 1 else _normalize_char(text[start]):
             if char == " ":
                 space = True
                 continue
@@ -205,10 +205,10 @@ def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _Folded:
             starts.append(start)
             ends.append(end)
         start = end
-    return _Folded("".join(chars), starts, ends)
+    return _FoldedText("".join(chars), starts, ends)
 
 
-def _joins(char: str) -> bool:
+def _is_joining_mark(char: str) -> bool:
     """True if the character is a mark on the one before it: normalizing may reorder or merge the two."""
     return char >= "\u0300" and _starts_with_mark(char)
 
@@ -219,19 +219,19 @@ def _starts_with_mark(char: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _spelled_char(char: str) -> str:
-    return _spelled(char)
+def _normalize_char(char: str) -> str:
+    return _normalize_cluster(char)
 
 
-def _spelled(cluster: str) -> str:
+def _normalize_cluster(cluster: str) -> str:
     bare = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", cluster).casefold())
-    return "".join(map(_plain, bare))
+    return "".join(map(_simplify_char, bare))
 
 
-def _plain(char: str) -> str:
+def _simplify_char(char: str) -> str:
     if char.isspace() or char == "|":
         return " "
     category = unicodedata.category(char)
     if char in _LEFT_OUT or category in ("Cf", "Cc") or is_invisible(char):
         return ""
-    return "-" if category == "Pd" or char in _LIKE_DASHES else char
+    return "-" if category == "Pd" or char in _DASH_LIKE else char

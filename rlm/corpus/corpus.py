@@ -12,18 +12,18 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any, Protocol
 
-from ingest.storage.documents.filters import Conditions, conditions
-from ingest.storage.documents.records import UsedVersions, new_work_id
+from ingest.storage.documents.filters import Conditions, parse_conditions
+from ingest.storage.documents.records import UsedVersions, generate_work_id
 from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.errors import ContentChangedError
-from ingest.storage.tables.places import Location, Places
+from ingest.storage.tables.places import Location, SpanLocator
 from ingest.storage.tables.store import RecordTables
-from ingest.storage.tables.types import RecordTable, Row
+from ingest.storage.tables.types import RecordRow, RecordTable
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.texts import TextMap, Texts
 from retrieval.search.requests import Passage
 from rlm.corpus.handles import Handle
-from rlm.corpus.withheld import Changes, nothing
+from rlm.corpus.withheld import WithheldSource, withhold_nothing
 from rlm.errors import DocumentGoneError, DocumentUnreadableError, UnknownHandleError
 from rlm.requests import AnswerScope
 
@@ -31,7 +31,7 @@ CHARS_PER_TOKEN = 4.07
 # Neighbouring spans are cut from windows of this many code points; each window is one read.
 _WINDOW = 1 << 19
 # The index is given at most this many document ids; for a larger part, hits in other documents are dropped afterwards.
-_MOST_NAMED = 1_000
+_MAX_NAMED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class CorpusSize:
 class ActiveDocuments(Protocol):
     """The queries that a corpus makes to the catalog."""
 
-    def active_documents(
+    def list_active_documents(
         self,
         tenant_id: str,
         *,
@@ -92,14 +92,14 @@ class Corpus:
         tables: RecordTables | None = None,
         used: UsedVersions | None = None,
         *,
-        withheld: Changes = nothing,
+        withheld: WithheldSource = withhold_nothing,
     ) -> None:
         self.tenant_id = tenant_id
         self.documents = tuple(documents)
         self._texts = texts
         self._tables = tables
-        self._places = Places(texts, tables)
-        self.used = used or UsedVersions(new_work_id())
+        self._places = SpanLocator(texts, tables)
+        self.used = used or UsedVersions(generate_work_id())
         self._withheld = withheld
         self._by_version = {document.handle.version_id: document for document in self.documents}
         self._by_id = {document.handle.document_id: document for document in reversed(self.documents)}
@@ -112,24 +112,28 @@ class Corpus:
             sum(document.tokens for document in self.documents),
         )
 
-    def note(self, documents: Iterable[CorpusDocument]) -> None:
+    def record_use(self, documents: Iterable[CorpusDocument]) -> None:
         """Note that something of these documents was given to the answer."""
         self.used.add(document.handle.version_id for document in documents)
 
-    def document(self, handle: Handle) -> CorpusDocument:
+    def get_document(self, handle: Handle) -> CorpusDocument:
         """Return the document that a handle lies in. Raises `UnknownHandleError`."""
         document = self._by_version.get(handle.version_id)
         # guard: handles-in-scope
-        if document is None or not document.handle.holds(handle) or document.handle.document_id != handle.document_id:
+        if (
+            document is None
+            or not document.handle.contains(handle)
+            or document.handle.document_id != handle.document_id
+        ):
             raise UnknownHandleError(
                 f"No document in scope has a span {handle.start}:{handle.end} of {handle.version_id}."
             )
         return document
 
-    def with_id(self, document_id: str) -> CorpusDocument | None:
+    def find_by_id(self, document_id: str) -> CorpusDocument | None:
         return self._by_id.get(document_id)
 
-    def called(self, name: str) -> CorpusDocument | None:
+    def find_by_name(self, name: str) -> CorpusDocument | None:
         """Return the first document with this id, name or title."""
         return self._by_name.get(name)
 
@@ -139,97 +143,99 @@ class Corpus:
             name: each for each in reversed(self.documents) for name in (each.title, each.name, each.handle.document_id)
         }
 
-    def text(self, handle: Handle) -> str:
+    def load_text(self, handle: Handle) -> str:
         """Return a handle's whole text. Raises `UnknownHandleError`, also if the document was deleted meanwhile."""
-        with self.reading(self.document(handle)):
+        with self.reading(self.get_document(handle)):
             return self._texts.read(handle.version_id, handle.start, handle.end)
 
-    def read_all(self, handles: Iterable[Handle]) -> Iterator[str]:
+    def iter_texts(self, handles: Iterable[Handle]) -> Iterator[str]:
         """Yield the text of each handle, in order; neighbours share a read, so many small spans need few."""
         window, text = None, ""
         for handle in handles:
-            if window is None or not window.holds(handle):
-                document = self.document(handle)
+            if window is None or not window.contains(handle):
+                document = self.get_document(handle)
                 window = document.handle[handle.start : max(handle.end, handle.start + _WINDOW)]
-                text = self.text(window)
+                text = self.load_text(window)
             yield text[handle.start - window.start : handle.end - window.start]
 
-    def map(self, document: CorpusDocument) -> TextMap:
+    def load_text_map(self, document: CorpusDocument) -> TextMap:
         """Return the chunks and pages of a document, without reading its text. Raises `UnknownHandleError`."""
         with self.reading(document):
-            return self._texts.map(document.handle.version_id)
+            return self._texts.load_map(document.handle.version_id)
 
-    def tables(self, document: CorpusDocument) -> Sequence[RecordTable]:
+    def load_tables(self, document: CorpusDocument) -> Sequence[RecordTable]:
         """Return the record tables of a document; most documents have none. Raises `DocumentUnreadableError`."""
         with self.reading_stored(document):
-            tables = self._tables.tables(document.handle.version_id) if self._tables is not None else ()
+            tables = self._tables.load_tables(document.handle.version_id) if self._tables is not None else ()
         if tables:
-            self.note([document])
+            self.record_use([document])
         return tables
 
-    def rows(self, document: CorpusDocument, table: int, numbers: Sequence[int] | range) -> Sequence[Row]:
+    def load_rows(self, document: CorpusDocument, table: int, numbers: Sequence[int] | range) -> Sequence[RecordRow]:
         """Return rows of one record table of a document, by number from 1. Raises `UnknownHandleError`."""
         with self.reading(document):
-            return self._tables.rows(document.handle.version_id, table, numbers) if self._tables is not None else ()
+            return (
+                self._tables.load_rows(document.handle.version_id, table, numbers) if self._tables is not None else ()
+            )
 
-    def heading_path(self, span: Handle) -> tuple[str, ...]:
+    def load_heading_path(self, span: Handle) -> tuple[str, ...]:
         """Return the headings above a span's start. Raises `UnknownHandleError`."""
-        return next(self.heading_paths([span]))
+        return next(self.iter_heading_paths([span]))
 
-    def heading_paths(self, spans: Iterable[Handle]) -> Iterator[tuple[str, ...]]:
+    def iter_heading_paths(self, spans: Iterable[Handle]) -> Iterator[tuple[str, ...]]:
         """Yield the headings above each span's start. Raises `UnknownHandleError`."""
         for _, of_version in groupby(spans, key=lambda span: span.version_id):
             chunks: Sequence[Chunk] | None = None
             for span in of_version:
-                chunks = self.map(self.document(span)).chunks if chunks is None else chunks
+                chunks = self.load_text_map(self.get_document(span)).chunks if chunks is None else chunks
                 at = bisect_right(chunks, span.start, key=lambda chunk: chunk.start) - 1
                 yield chunks[at].heading_path if at >= 0 and span.start < chunks[at].end else ()
 
-    def location(self, document: CorpusDocument, start: int, end: int) -> Location:
+    def load_location(self, document: CorpusDocument, start: int, end: int) -> Location:
         """Return where a span of a document stands in its file; nowhere if its format has no places."""
-        self.note([document])
+        self.record_use([document])
         return self._places.locate(document.handle.version_id, start, end)
 
-    def passage(self, span: Handle, *, around: int = 0) -> Passage:
+    def load_passage(self, span: Handle, *, around: int = 0) -> Passage:
         """Return a span as a passage to cite, with `around` code points of its document on either side.
 
         The heading path is that of the span's start, and so is the page. Raises `UnknownHandleError`.
         """
-        document = self.document(span)
+        document = self.get_document(span)
         window = document.handle[max(0, span.start - around) : span.end + around]
-        location = self.location(document, span.start, span.end)
+        location = self.load_location(document, span.start, span.end)
         return Passage(
             document_id=span.document_id,
             version_id=span.version_id,
             title=document.title,
-            heading_path=self.heading_path(span),
+            heading_path=self.load_heading_path(span),
             start=window.start,
             end=window.end,
             page=location.page,
-            text=self.text(window),
+            text=self.load_text(window),
             rank=1,
             score=1.0,
             place=location.words,
-            table_header=self._places.table_header(span.version_id, window.start),
+            table_header=self._places.load_table_header(span.version_id, window.start),
         )
 
-    def tokens(self, handle: Handle) -> int:
+    def estimate_tokens(self, handle: Handle) -> int:
         """Estimate the tokens of a span: its share of its document's."""
-        document = self.document(handle)
+        document = self.get_document(handle)
         return round(document.tokens * len(handle) / document.characters) if document.characters else 0
 
-    def spread(self, count: int) -> list[CorpusDocument]:
+    def sample_documents(self, count: int) -> list[CorpusDocument]:
         """Return at most `count` documents, spread evenly from first to last."""
         count = min(count, len(self.documents))
         return [self.documents[at * len(self.documents) // count] for at in range(count)]
 
-    def within(self, handles: Iterable[Handle]) -> "Corpus":
+    def restrict_to(self, handles: Iterable[Handle]) -> "Corpus":
         """Return a corpus of only the documents that the handles lie in, in the order of this corpus."""
-        wanted = {self.document(handle).handle.version_id for handle in handles}
+        wanted = {self.get_document(handle).handle.version_id for handle in handles}
         documents = (each for each in self.documents if each.handle.version_id in wanted)
         return Corpus(documents, self._texts, self.tenant_id, self._tables, self.used, withheld=self._withheld)
 
-    def look_again(self) -> None:
+    def refresh_withheld(self) -> None:
         """Learn now which documents were closed since, for code that begins something new."""
         self._withheld(at_once=True)
 
@@ -247,7 +253,7 @@ class Corpus:
         # guard: tools-check-readers
         if not self.is_open(document):
             raise DocumentGoneError(gone)
-        self.note([document])
+        self.record_use([document])
         try:
             with self.reading_stored(document):
                 yield
@@ -261,7 +267,7 @@ class Corpus:
             yield
         except ContentChangedError as error:
             identifier = document.handle.document_id
-            self.used.note_unreadable(identifier, document.title)
+            self.used.record_unreadable(identifier, document.title)
             raise DocumentUnreadableError(error.detail, document_id=identifier) from error
 
 
@@ -272,38 +278,38 @@ def open_corpus(
     tables: RecordTables | None = None,
     used: UsedVersions | None = None,
     *,
-    withheld: Changes = nothing,
+    withheld: WithheldSource = withhold_nothing,
 ) -> Corpus:
     """Open the documents of a scope as they are now; documents that arrive or change later are not in the corpus."""
     documents: list[CorpusDocument] = []
     after = 0
-    while page := catalog.active_documents(
+    while page := catalog.list_active_documents(
         scope.tenant_id,
         collections=scope.collections,
         identifiers=scope.documents,
-        conditions=conditions(scope.filters),
+        conditions=parse_conditions(scope.filters),
         # guard: corpus-readers
         readers=scope.readers,
         after=after,
     ):
-        documents += map(_document, page)
+        documents += map(_build_document, page)
         after = page[-1].sequence
     return Corpus(documents, texts, scope.tenant_id, tables, used, withheld=withheld)
 
 
-def _document(active: ActiveDocument) -> CorpusDocument:
+def _build_document(active: ActiveDocument) -> CorpusDocument:
     return CorpusDocument(
         handle=Handle(active.document_id, active.version_id, 0, active.characters),
         title=active.title,
         name=active.name,
         collection=active.collection,
-        tokens=active.tokens or estimated_tokens(active.characters),
+        tokens=active.tokens or estimate_tokens_from_length(active.characters),
         attributes=active.attributes,
         media_type=active.media_type,
     )
 
 
-def estimated_tokens(characters: int) -> int:
+def estimate_tokens_from_length(characters: int) -> int:
     """Estimate tokens for English text; other languages have more tokens for the same number of characters."""
     return round(characters / CHARS_PER_TOKEN)
 
@@ -322,21 +328,21 @@ class Section:
     place: str = ""
 
 
-def outline(corpus: Corpus, handle: Handle) -> list[Section]:
+def list_sections(corpus: Corpus, handle: Handle) -> list[Section]:
     """Return the sections that a span touches, in reading order; together they have the whole text.
 
     Raises `UnknownHandleError`.
     """
-    document = corpus.document(handle)
+    document = corpus.get_document(handle)
     sections: list[Section] = []
-    for path, start, end in section_spans(corpus.map(document)):
+    for path, start, end in iter_section_spans(corpus.load_text_map(document)):
         if start < handle.end and end > handle.start:
-            span, location = document.handle[start:end], corpus.location(document, start, end)
-            sections.append(Section(path, span, corpus.tokens(span), location.page, location.words))
+            span, location = document.handle[start:end], corpus.load_location(document, start, end)
+            sections.append(Section(path, span, corpus.estimate_tokens(span), location.page, location.words))
     return sections
 
 
-def section_spans(text: TextMap) -> Iterator[tuple[tuple[str, ...], int, int]]:
+def iter_section_spans(text: TextMap) -> Iterator[tuple[tuple[str, ...], int, int]]:
     """Yield heading path, start and end of the sections of a text; of one without headings, those of its places."""
     if text.layout.headings or not text.layout.places:
         firsts = [next(group) for _, group in groupby(text.chunks, key=lambda chunk: chunk.heading_path)]
@@ -349,9 +355,9 @@ def section_spans(text: TextMap) -> Iterator[tuple[tuple[str, ...], int, int]]:
             yield path, start, end
 
 
-def samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> list[Handle]:
+def select_samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> list[Handle]:
     """Return the beginnings of documents spread evenly over the corpus, and the end of the last of them."""
-    documents = corpus.spread(count)
+    documents = corpus.sample_documents(count)
     found = [document.handle[:characters] for document in documents]
     if documents and documents[-1].characters > characters:
         whole = documents[-1].handle
@@ -359,21 +365,21 @@ def samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> list[Ha
     return found
 
 
-def scope_of(part: Corpus, whole: Corpus, scope: AnswerScope) -> AnswerScope:
+def restrict_scope(part: Corpus, whole: Corpus, scope: AnswerScope) -> AnswerScope:
     """Return the scope to search for a part of `whole`, the corpus of `scope`: only the part's documents.
 
     The best hits over all documents might include none from the part.
     """
-    if len(part.documents) >= min(len(whole.documents), _MOST_NAMED + 1):
+    if len(part.documents) >= min(len(whole.documents), _MAX_NAMED + 1):
         return scope
     return replace(scope, documents=tuple(each.handle.document_id for each in part.documents))
 
 
-def handle_of(passage: Passage) -> Handle:
+def build_handle(passage: Passage) -> Handle:
     return Handle(passage.document_id, passage.version_id, passage.start, passage.end)
 
 
-def passages_in(spans: Sequence[Handle], passages: Sequence[Passage]) -> list[Passage]:
+def select_passages(spans: Sequence[Handle], passages: Sequence[Passage]) -> list[Passage]:
     """Return the passages that touch one of the spans."""
     by_version: dict[str, list[Handle]] = {}
     for span in spans:

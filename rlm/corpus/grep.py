@@ -21,7 +21,7 @@ _LINE_CHARS = 400
 # No step of a search takes longer, so a cancelled run ends soon; a single position must be decided in this time too.
 _STEP_SECONDS = 1.0
 # Most positions are decided within this time; other threads can wait that long.
-_MOMENT_SECONDS = 0.005
+_QUICK_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
@@ -94,19 +94,19 @@ def grep(
     is invalid or makes no progress in its time.
     """
     compiled = compile_pattern(pattern, ignore_case=ignore_case)
-    walk = PatternWalk(corpus, compiled, spans=spans, place=_place(cursor), seconds=seconds, cancelled=cancelled)
+    walk = PatternWalk(corpus, compiled, spans=spans, place=_parse_cursor(cursor), seconds=seconds, cancelled=cancelled)
     limit = max(1, min(limit, MAX_HITS))
     hits: list[GrepHit] = []
     try:
         for found in walk:
-            hits.append(found.hit())
+            hits.append(found.to_hit())
             if len(hits) == limit:
-                return GrepPage(tuple(hits), walk.searched(), walk.cursor)
+                return GrepPage(tuple(hits), walk.list_searched(), walk.cursor)
     except TimeoutError as error:
         if walk.cursor == (cursor or "0:0"):
             raise PatternError(f"The pattern {pattern[:80]!r} takes longer than a search may.") from error
-        return GrepPage(tuple(hits), walk.searched(), walk.cursor)
-    return GrepPage(tuple(hits), walk.searched(), None)
+        return GrepPage(tuple(hits), walk.list_searched(), walk.cursor)
+    return GrepPage(tuple(hits), walk.list_searched(), None)
 
 
 def count_matches(
@@ -127,11 +127,11 @@ def count_matches(
         counts.update(found.document.handle.document_id for found in walk)
     except TimeoutError:
         complete = False
-    return GrepCount(counts.total(), dict(counts), walk.searched(), complete)
+    return GrepCount(counts.total(), dict(counts), walk.list_searched(), complete)
 
 
 @dataclass(frozen=True)
-class Found:
+class PatternMatch:
     """A match in a stretch `text` of a document that begins at `begin`; `start` and `end` count within `text`."""
 
     document: CorpusDocument
@@ -142,9 +142,9 @@ class Found:
 
     @property
     def handle(self) -> Handle:
-        return self._handle(self.start, self.end)
+        return self._build_handle(self.start, self.end)
 
-    def hit(self) -> GrepHit:
+    def to_hit(self) -> GrepHit:
         first = self.text.rfind("\n", 0, self.start) + 1
         newline = self.text.find("\n", self.end)
         last = len(self.text) if newline < 0 else newline
@@ -153,12 +153,12 @@ class Found:
         return GrepHit(
             match=self.handle,
             matched=self.text[self.start : min(self.end, self.start + _LINE_CHARS)],
-            line=self._handle(begin, end),
+            line=self._build_handle(begin, end),
             text=self.text[begin:end],
             title=self.document.title,
         )
 
-    def _handle(self, start: int, end: int) -> Handle:
+    def _build_handle(self, start: int, end: int) -> Handle:
         return self.document.handle[self.begin + start : self.begin + end]
 
 
@@ -195,7 +195,7 @@ class PatternWalk:
     def cursor(self) -> str:
         return f"{self._ordinal}:{self._offset}"
 
-    def searched(self) -> tuple[Handle, ...]:
+    def list_searched(self) -> tuple[Handle, ...]:
         """Return the spans between the start of the walk and its current position, but for those not readable."""
         first, offset = self._begun
         spans = [*self._spans[first : self._ordinal]]
@@ -205,23 +205,23 @@ class PatternWalk:
             spans[0] = spans[0][offset:]
         return tuple(span for at, span in enumerate(spans, start=first) if len(span) and at not in self._unread)
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[PatternMatch]:
         while self._ordinal < len(self._spans):
             span = self._spans[self._ordinal]
-            document = self._corpus.document(span)
+            document = self._corpus.get_document(span)
             try:
                 while self._offset < len(span):
-                    yield from self._window(document, span)
+                    yield from self._iter_window_matches(document, span)
             except DocumentUnreadableError:  # the answer says that it was left out
                 self._unread.add(self._ordinal)
             self._ordinal, self._offset = self._ordinal + 1, 0
 
-    def _window(self, document: CorpusDocument, span: Handle) -> Iterator[Found]:
+    def _iter_window_matches(self, document: CorpusDocument, span: Handle) -> Iterator[PatternMatch]:
         """Yield the matches that begin in the next window; one may end in the overlap after it."""
         place = span.start + self._offset
         begin = max(0, place - _OVERLAP)
         last = min(place + _WINDOW, span.end)
-        text = self._corpus.text(document.handle[begin : min(place + _WINDOW + _OVERLAP, span.end)])
+        text = self._corpus.load_text(document.handle[begin : min(place + _WINDOW + _OVERLAP, span.end)])
         self._stepping = False
         while place < last:
             match = self._search(text, place - begin, last - begin)
@@ -230,7 +230,7 @@ class PatternWalk:
             place = begin + max(match.end(), match.start() + 1)
             self._offset = place - span.start
             if match.end() > match.start():
-                yield Found(document, begin, text, match.start(), match.end())
+                yield PatternMatch(document, begin, text, match.start(), match.end())
         self._offset = max(place, last) - span.start
 
     def _search(self, text: str, start: int, last: int) -> Any:  # noqa: ANN401 - `regex` has no types
@@ -240,7 +240,7 @@ class PatternWalk:
         """
         if not self._stepping:
             try:
-                return self._pattern.search(text, start, timeout=self._step(), concurrent=True)
+                return self._pattern.search(text, start, timeout=self._compute_step_seconds(), concurrent=True)
             except TimeoutError:
                 self._stepping = True
         places = range(start, min(last, len(text)))
@@ -248,13 +248,13 @@ class PatternWalk:
 
     def _match(self, text: str, place: int) -> Any:  # noqa: ANN401 - `regex` has no types
         """Return the match that begins at `place`. Raises `TimeoutError` if one step does not decide it."""
-        step = self._step()
+        step = self._compute_step_seconds()
         try:
-            return self._pattern.match(text, place, timeout=min(step, _MOMENT_SECONDS))
+            return self._pattern.match(text, place, timeout=min(step, _QUICK_SECONDS))
         except TimeoutError:
             return self._pattern.match(text, place, timeout=step, concurrent=True)
 
-    def _step(self) -> float:
+    def _compute_step_seconds(self) -> float:
         if self._cancelled():
             raise RunCancelledError("The search was cancelled.")
         left = self._deadline - time.monotonic()
@@ -263,7 +263,7 @@ class PatternWalk:
         return min(left, _STEP_SECONDS)
 
 
-def _place(cursor: str | None) -> tuple[int, int]:
+def _parse_cursor(cursor: str | None) -> tuple[int, int]:
     match = regex.fullmatch(r"(\d{1,12}):(\d{1,12})", "0:0" if cursor is None else cursor)
     if match is None:
         raise PatternError(f"The cursor {cursor!r} is not valid.", hint="Use `next_cursor` of the page before.")

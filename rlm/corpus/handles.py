@@ -33,12 +33,12 @@ class Handle:
         start, end, _ = part.indices(len(self))
         return Handle(self.document_id, self.version_id, self.start + start, self.start + max(start, end))
 
-    def holds(self, other: "Handle") -> bool:
+    def contains(self, other: "Handle") -> bool:
         """True if the other span lies in this one."""
         return self.version_id == other.version_id and self.start <= other.start and other.end <= self.end
 
 
-def merged(spans: Iterable[Handle], *, touching: bool = True) -> list[Handle]:
+def merge_spans(spans: Iterable[Handle], *, touching: bool = True) -> list[Handle]:
     """Return spans of one version in order, with overlapping ones merged, and adjacent ones too if `touching`."""
     found: list[Handle] = []
     for span in sorted(spans, key=lambda each: (each.start, each.end)):

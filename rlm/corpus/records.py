@@ -14,7 +14,7 @@ from typing import Any
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.grep import PatternWalk, compile_pattern
 from rlm.corpus.handles import Handle
-from rlm.errors import DocumentUnreadableError, PatternError, not_cancelled, unless_cancelled
+from rlm.errors import DocumentUnreadableError, PatternError, iter_unless_cancelled, not_cancelled
 
 _WINDOW = 1 << 20
 _ROWS_READ = 50_000
@@ -41,13 +41,13 @@ class Record:
     values: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
-def default_splitting(corpus: Corpus, spans: Sequence[Handle]) -> SplitBy:
+def select_splitting(corpus: Corpus, spans: Sequence[Handle]) -> SplitBy:
     """Split by rows if every document has record tables, else by lines."""
-    documents = {span.version_id: corpus.document(span) for span in spans}.values()
-    return SplitBy.ROW if documents and all(map(corpus.tables, documents)) else SplitBy.LINE
+    documents = {span.version_id: corpus.get_document(span) for span in spans}.values()
+    return SplitBy.ROW if documents and all(map(corpus.load_tables, documents)) else SplitBy.LINE
 
 
-def split(
+def split_records(
     corpus: Corpus,
     by: SplitBy,
     pattern: str = "",
@@ -65,40 +65,44 @@ def split(
     for span in [each.handle for each in corpus.documents] if spans is None else spans:
         with suppress(DocumentUnreadableError):  # the answer says that it was left out
             if by is SplitBy.ROW:
-                yield from unless_cancelled(_rows(corpus, span), cancelled)
+                yield from iter_unless_cancelled(_iter_rows(corpus, span), cancelled)
             else:
-                yield from map(Record, unless_cancelled(_cut(corpus, span, by, pattern, cancelled), cancelled))
+                yield from map(
+                    Record, iter_unless_cancelled(_cut_span(corpus, span, by, pattern, cancelled), cancelled)
+                )
 
 
-def _cut(corpus: Corpus, span: Handle, by: SplitBy, pattern: str, cancelled: Callable[[], bool]) -> Iterator[Handle]:
+def _cut_span(
+    corpus: Corpus, span: Handle, by: SplitBy, pattern: str, cancelled: Callable[[], bool]
+) -> Iterator[Handle]:
     match by:
         case SplitBy.DOCUMENT:
             yield from [span] if len(span) else []
         case SplitBy.CHUNK:
-            document = corpus.document(span)
-            for chunk in corpus.map(document).chunks:
+            document = corpus.get_document(span)
+            for chunk in corpus.load_text_map(document).chunks:
                 if span.start <= chunk.start and chunk.end <= span.end:
                     yield document.handle[chunk.start : chunk.end]
         case SplitBy.LINE:
-            yield from _lines(corpus, span)
+            yield from _iter_lines(corpus, span)
         case _:
-            yield from _trimmed(corpus, _between_matches(corpus, span, by, pattern, cancelled))
+            yield from _trim_spans(corpus, _split_at_matches(corpus, span, by, pattern, cancelled))
 
 
-def _rows(corpus: Corpus, span: Handle) -> Iterator[Record]:
-    document = corpus.document(span)
-    for table in corpus.tables(document):
+def _iter_rows(corpus: Corpus, span: Handle) -> Iterator[Record]:
+    document = corpus.get_document(span)
+    for table in corpus.load_tables(document):
         names = [column.name for column in table.columns]
         for first in range(1, table.rows + 1, _ROWS_READ):
             numbers = range(first, min(first + _ROWS_READ, table.rows + 1))
-            for row in corpus.rows(document, table.index, numbers):
+            for row in corpus.load_rows(document, table.index, numbers):
                 if span.start <= row.start and row.end <= span.end:
                     cells = dict(zip(names, row.values, strict=True))
                     yield Record(document.handle[row.start : row.end], row.number, cells)
 
 
-def _lines(corpus: Corpus, span: Handle) -> Iterator[Handle]:
-    for begin, text in _windows(corpus, span):
+def _iter_lines(corpus: Corpus, span: Handle) -> Iterator[Handle]:
+    for begin, text in _iter_windows(corpus, span):
         at = begin
         for line in text.split("\n"):
             if stripped := line.strip():
@@ -107,12 +111,12 @@ def _lines(corpus: Corpus, span: Handle) -> Iterator[Handle]:
             at += len(line) + 1
 
 
-def _windows(corpus: Corpus, span: Handle) -> Iterator[tuple[int, str]]:
+def _iter_windows(corpus: Corpus, span: Handle) -> Iterator[tuple[int, str]]:
     """Yield the text in pieces that end with a line; a piece exceeds the window only if one line does."""
     begin = 0
     size = _WINDOW
     while begin < len(span):
-        text = corpus.text(span[begin : begin + size])
+        text = corpus.load_text(span[begin : begin + size])
         cut = len(text) if begin + size >= len(span) else text.rfind("\n") + 1
         if not cut:
             size *= 2
@@ -122,26 +126,26 @@ def _windows(corpus: Corpus, span: Handle) -> Iterator[tuple[int, str]]:
         size = _WINDOW
 
 
-def _between_matches(
+def _split_at_matches(
     corpus: Corpus, span: Handle, by: SplitBy, pattern: str, cancelled: Callable[[], bool]
 ) -> list[Handle]:
     """Return the spans between matches of a separator, or from each match of a start to the next."""
-    matches = _matches(corpus, span, pattern, cancelled)
+    matches = _list_matches(corpus, span, pattern, cancelled)
     if by is SplitBy.START:
         return [span[start:end] for start, end in pairwise([*(start for start, _ in matches), len(span)])]
     edges = [(0, 0), *matches, (len(span), len(span))]
     return [span[end:start] for (_, end), (start, _) in pairwise(edges)]
 
 
-def _trimmed(corpus: Corpus, spans: Sequence[Handle]) -> Iterator[Handle]:
+def _trim_spans(corpus: Corpus, spans: Sequence[Handle]) -> Iterator[Handle]:
     """Yield spans without the white space around them; blank ones are dropped."""
-    for span, text in zip(spans, corpus.read_all(spans), strict=True):
+    for span, text in zip(spans, corpus.iter_texts(spans), strict=True):
         if stripped := text.strip():
             start = len(text) - len(text.lstrip())
             yield span[start : start + len(stripped)]
 
 
-def _matches(corpus: Corpus, span: Handle, pattern: str, cancelled: Callable[[], bool]) -> list[tuple[int, int]]:
+def _list_matches(corpus: Corpus, span: Handle, pattern: str, cancelled: Callable[[], bool]) -> list[tuple[int, int]]:
     """Return the places where the pattern matches, counted within the span."""
     compiled = compile_pattern(pattern)
     walk = PatternWalk(corpus, compiled, spans=[span], seconds=_PATTERN_SECONDS, cancelled=cancelled)

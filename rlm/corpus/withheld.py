@@ -8,25 +8,25 @@ from typing import Protocol
 from rlm.requests import AnswerScope
 
 # Long work reads many spans; it learns of a change this much later. Each call of a tool looks at once.
-LOOK_SECONDS = 0.25
+RECHECK_SECONDS = 0.25
 
 
 class DocumentAccess(Protocol):
     """The catalog's word on who may see what now."""
 
-    def corpus_version(self, tenant_id: str) -> int: ...
+    def load_corpus_version(self, tenant_id: str) -> int: ...
 
-    def closed_documents(self, tenant_id: str, readers: frozenset[str]) -> Collection[str]:
+    def list_closed_documents(self, tenant_id: str, readers: frozenset[str]) -> Collection[str]:
         """Return the documents that these readers may not see."""
 
 
-class Changes(Protocol):
+class WithheldSource(Protocol):
     """Returns the ids of documents that may not be read any more."""
 
     def __call__(self, *, at_once: bool = False) -> Collection[str]: ...
 
 
-class Withheld:
+class WithheldDocuments:
     """The documents that a scope's readers may not see, asked for again when the tenant's documents have changed."""
 
     def __init__(
@@ -42,16 +42,16 @@ class Withheld:
         self._closed: frozenset[str] = frozenset()
 
     def __call__(self, *, at_once: bool = False) -> Collection[str]:
-        if at_once or self._clock() - self._looked >= LOOK_SECONDS:
+        if at_once or self._clock() - self._looked >= RECHECK_SECONDS:
             with self._lock:
-                version = self._access.corpus_version(self._tenant_id)
+                version = self._access.load_corpus_version(self._tenant_id)
                 if version != self._version:
-                    self._closed = frozenset(self._access.closed_documents(self._tenant_id, self._readers))
+                    self._closed = frozenset(self._access.list_closed_documents(self._tenant_id, self._readers))
                     self._version = version
                 self._looked = self._clock()
         return self._closed
 
 
-def nothing(*, at_once: bool = False) -> Collection[str]:
+def withhold_nothing(*, at_once: bool = False) -> Collection[str]:
     """Withhold nothing: for a principal that may see every document."""
     return ()

@@ -32,7 +32,7 @@ class Price:
         if not (self.prompt.is_finite() and self.completion.is_finite() and min(self.prompt, self.completion) >= 0):
             raise ValueError(f"a price is a number of dollars from 0 up, not {self.prompt} and {self.completion}")
 
-    def of(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
+    def compute_cost(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
         """Return the dollars for one call."""
         return (self.prompt * prompt_tokens + self.completion * completion_tokens) / _MILLION
 
@@ -61,9 +61,11 @@ class Limits:
             if value is not None and value < 0:
                 raise ValueError(f"a budget's {name} must be 0 or more, not {value}")
 
-    def within(self, other: "Limits") -> "Limits":
+    def narrow_to(self, other: "Limits") -> "Limits":
         """Return the smaller of the two, limit by limit."""
-        smaller: dict[str, Any] = {name: _smaller(value, getattr(other, name)) for name, value in vars(self).items()}
+        smaller: dict[str, Any] = {
+            name: _select_smaller(value, getattr(other, name)) for name, value in vars(self).items()
+        }
         return Limits(**smaller)
 
 
@@ -82,7 +84,7 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
         )
 
-    def without(self, part: "Usage") -> "Usage":
+    def subtract(self, part: "Usage") -> "Usage":
         """Return the rest after a part of it, which may be larger."""
         return Usage(
             max(0, self.calls - part.calls),
@@ -105,12 +107,12 @@ class Amount:
         return self.prompt_tokens + self.completion_tokens
 
     def __add__(self, other: "Amount") -> "Amount":
-        return self._with(other, 1)
+        return self._combine(other, 1)
 
     def __sub__(self, other: "Amount") -> "Amount":
-        return self._with(other, -1)
+        return self._combine(other, -1)
 
-    def _with(self, other: "Amount", sign: int) -> "Amount":
+    def _combine(self, other: "Amount", sign: int) -> "Amount":
         sums: dict[str, Any] = {name: value + sign * getattr(other, name) for name, value in vars(self).items()}
         return Amount(**sums)
 
@@ -120,7 +122,7 @@ class Amount:
         return Usage(self.calls, self.prompt_tokens, self.completion_tokens)
 
 
-NOTHING = Amount()
+NO_AMOUNT = Amount()
 _WORDS = {
     "calls": "calls",
     "prompt_tokens": "tokens to read",
@@ -146,11 +148,11 @@ class Budget:
         self,
         limits: Limits,
         *,
-        spent: Amount = NOTHING,
+        spent: Amount = NO_AMOUNT,
         elapsed_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         _parent: "Budget | None" = None,
-        _kept_back: Amount = NOTHING,
+        _kept_back: Amount = NO_AMOUNT,
     ) -> None:
         self.limits = limits
         self.waits = False
@@ -163,7 +165,7 @@ class Budget:
         self._clock = clock
         self._begun = clock() - elapsed_seconds
         self._settled = spent
-        self._reserved = NOTHING
+        self._reserved = NO_AMOUNT
 
     @property
     def root(self) -> "Budget":
@@ -180,18 +182,18 @@ class Budget:
     def elapsed_seconds(self) -> float:
         return self._clock() - self._begun
 
-    def remaining(self) -> Limits:
+    def get_remaining(self) -> Limits:
         """The limits that can still be reserved; calls under way count with their full reservation."""
         with self._lock:
-            return self._remaining()
+            return self._compute_remaining()
 
-    def child(self, limits: Limits | None = None) -> "Budget":
+    def build_child(self, limits: Limits | None = None) -> "Budget":
         """Make a budget for a part of the run, with `limits` within what is left here.
 
         Nothing is set aside: sibling budgets share what is left. Raises `BudgetExhaustedError` at the greatest depth.
         """
         with self._lock:
-            rest = self._remaining()
+            rest = self._compute_remaining()
             if rest.depth == 0:
                 raise BudgetExhaustedError(
                     "The run may not go any deeper.",
@@ -199,14 +201,14 @@ class Budget:
                     resource="depth",
                 )
             below = Limits(**{**vars(rest), "depth": None if rest.depth is None else rest.depth - 1})
-            return Budget((limits or Limits()).within(below), clock=self._clock, _parent=self)
+            return Budget((limits or Limits()).narrow_to(below), clock=self._clock, _parent=self)
 
-    def narrow(self, limits: Limits) -> None:
+    def lower_limits(self, limits: Limits) -> None:
         """Lower the limits of this budget to `limits`; earlier spending counts."""
         with self._lock:
-            self.limits = self.limits.within(limits)
+            self.limits = self.limits.narrow_to(limits)
 
-    def raise_by(self, added: Limits) -> None:
+    def raise_limits(self, added: Limits) -> None:
         """Raise the limits of the whole run by this, and so those of every budget within it; what has none keeps none.
 
         Time is not raised: parts of a run are given none of their own.
@@ -220,17 +222,17 @@ class Budget:
                 }
                 budget.limits = replace(budget.limits, **raised)
 
-    def keeping(self, amount: Amount) -> "Budget":
+    def build_with_reserve(self, amount: Amount) -> "Budget":
         """Make a budget of the same depth for others to spend, which leaves `amount` to the holder of this one.
 
         At most a tenth of a limit is kept back.
         """
         kept: dict[str, Any] = {
-            name: wanted if (limit := self._limit(name)) is None else min(wanted, type(limit)(limit / _KEPT_SHARE))
+            name: wanted if (limit := self._get_limit(name)) is None else min(wanted, type(limit)(limit / _KEPT_SHARE))
             for name, wanted in vars(amount).items()
         }
         with self._lock:
-            return Budget(self._remaining(), clock=self._clock, _parent=self, _kept_back=Amount(**kept))
+            return Budget(self._compute_remaining(), clock=self._clock, _parent=self, _kept_back=Amount(**kept))
 
     def reserve(self, *, prompt_tokens: int, completion_tokens: int, price: Price | None = None) -> "Reservation":
         """Set aside one call before it is sent, at its maximum of tokens.
@@ -240,41 +242,41 @@ class Budget:
         """
         if min(prompt_tokens, completion_tokens) < 0:
             raise ValueError("tokens to reserve must be 0 or more")
-        dollars = price.of(prompt_tokens, completion_tokens) if price else Decimal(0)
+        dollars = price.compute_cost(prompt_tokens, completion_tokens) if price else Decimal(0)
         amount = Amount(1, prompt_tokens, completion_tokens, dollars)
         with self._lock:
             # guard: budget-of-ancestors
-            for budget, kept in self._upwards():
-                budget._require(amount, kept, priced=price is not None)
-            self._move(reserved=amount)
+            for budget, kept in self._iter_upwards():
+                budget._require_available(amount, kept, priced=price is not None)
+            self._update_totals(reserved=amount)
         return Reservation(self, amount, price)
 
     def charge(self, *, calls: int, prompt_tokens: int, completion_tokens: int, price: Price | None = None) -> None:
         """Count spending of an earlier process, whether it fits or not, because nothing is sent for it."""
-        dollars = price.of(prompt_tokens, completion_tokens) if price else Decimal(0)
+        dollars = price.compute_cost(prompt_tokens, completion_tokens) if price else Decimal(0)
         with self._lock:
-            self._move(reserved=NOTHING, settled=Amount(calls, prompt_tokens, completion_tokens, dollars))
+            self._update_totals(reserved=NO_AMOUNT, settled=Amount(calls, prompt_tokens, completion_tokens, dollars))
 
-    def _limit(self, name: str) -> Any:  # noqa: ANN401 - whole tokens, or decimal dollars
+    def _get_limit(self, name: str) -> Any:  # noqa: ANN401 - whole tokens, or decimal dollars
         both = self.limits.tokens if name in ("prompt_tokens", "completion_tokens") else None
-        return _smaller(getattr(self.limits, name), both)
+        return _select_smaller(getattr(self.limits, name), both)
 
-    def _upwards(self) -> Iterator[tuple["Budget", Amount]]:
+    def _iter_upwards(self) -> Iterator[tuple["Budget", Amount]]:
         """Yield this budget and those above it, each with the amount kept back from callers of this one."""
         budget: Budget | None = self
-        kept = NOTHING
+        kept = NO_AMOUNT
         while budget is not None:
             yield budget, kept
             kept += budget.kept_back
             budget = budget._parent
 
-    def _remaining(self) -> Limits:
-        rest = self._rest(NOTHING)
-        for budget, kept in self._upwards():
-            rest = rest.within(Limits(**{**vars(budget._rest(kept)), "depth": rest.depth}))
+    def _compute_remaining(self) -> Limits:
+        rest = self._compute_rest(NO_AMOUNT)
+        for budget, kept in self._iter_upwards():
+            rest = rest.narrow_to(Limits(**{**vars(budget._compute_rest(kept)), "depth": rest.depth}))
         return rest
 
-    def _rest(self, kept: Amount) -> Limits:
+    def _compute_rest(self, kept: Amount) -> Limits:
         """Return what this budget alone has left; a call that used more than it reserved leaves zero, not less."""
         used = self._settled + self._reserved + kept
         left = {
@@ -286,7 +288,7 @@ class Budget:
         left["seconds"] = None if seconds is None else max(0.0, seconds - self.elapsed_seconds)
         return Limits(**left, depth=self.limits.depth)
 
-    def _require(self, amount: Amount, kept: Amount, *, priced: bool) -> None:
+    def _require_available(self, amount: Amount, kept: Amount, *, priced: bool) -> None:
         limits = self.limits
         if limits.dollars is not None and not priced:
             raise UnpricedModelError("This model has no price, so a limit in dollars cannot be kept.")
@@ -303,11 +305,11 @@ class Budget:
                     f"The next call may take {asked} {_WORDS[name]}, and of {limit} "
                     f"{settled + reserved} are taken{under_way}{kept_back}.",
                     resource=name,
-                    may_fit_later=settled + asked + back <= limit and reserved > getattr(NOTHING, name),
+                    may_fit_later=settled + asked + back <= limit and reserved > getattr(NO_AMOUNT, name),
                 )
 
-    def _move(self, *, reserved: Amount, settled: Amount = NOTHING) -> None:
-        for budget, _ in self._upwards():
+    def _update_totals(self, *, reserved: Amount, settled: Amount = NO_AMOUNT) -> None:
+        for budget, _ in self._iter_upwards():
             budget._reserved += reserved
             budget._settled += settled
 
@@ -323,20 +325,20 @@ class Reservation:
 
     def settle(self, *, prompt_tokens: int, completion_tokens: int) -> None:
         """Give back the unused part. Usage counts in full even if it exceeds the reservation."""
-        dollars = self._price.of(prompt_tokens, completion_tokens) if self._price else Decimal(0)
+        dollars = self._price.compute_cost(prompt_tokens, completion_tokens) if self._price else Decimal(0)
         self._close(Amount(1, prompt_tokens, completion_tokens, dollars))
 
     def release(self) -> None:
         """Give the whole reservation back: the call was not sent."""
-        self._close(NOTHING)
+        self._close(NO_AMOUNT)
 
     def _close(self, used: Amount) -> None:
         with self._budget._lock:
             if self._open:
                 self._open = False
-                self._budget._move(reserved=NOTHING - self.amount, settled=used)
+                self._budget._update_totals(reserved=NO_AMOUNT - self.amount, settled=used)
 
 
-def _smaller(first: float | None, second: float | None) -> float | None:
+def _select_smaller(first: float | None, second: float | None) -> float | None:
     given = [each for each in (first, second) if each is not None]
     return min(given) if given else None

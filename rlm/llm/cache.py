@@ -22,17 +22,17 @@ log = structlog.get_logger(__name__)
 class ReplyCache(Protocol):
     """Keeps a tenant's replies until room is needed; the least recently used ones go first."""
 
-    def get(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
+    def load_replies(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
         """Return the replies that are cached; each counts as used now."""
 
-    def put(self, tenant_id: str, replies: Sequence[StoredReply], work: Work | None = None) -> None:
+    def store_replies(self, tenant_id: str, replies: Sequence[StoredReply], work: Work | None = None) -> None:
         """Store replies, except those too large for the cache; existing ones stay unchanged.
 
         A version of the `work` that goes takes them along.
         """
 
 
-def reply_key(tenant_id: str, audience: str, profile: ModelProfile, call: SubCall) -> str:
+def compute_reply_key(tenant_id: str, audience: str, profile: ModelProfile, call: SubCall) -> str:
     """Return a digest of the tenant, of who may see its documents, and of everything that decides the model's answer.
 
     The prompt holds the documents' words, so only a caller who has them can make a key: a hit shows nobody a text that
@@ -52,7 +52,7 @@ class SingleFlight:
     def __init__(self) -> None:
         self._leaders: dict[str, asyncio.Future[SubReply | LanguageModelError | None]] = {}
 
-    async def reply(
+    async def get_reply(
         self, key: str, ask: Callable[[], Awaitable[SubReply]], *, is_own: Callable[[], bool]
     ) -> tuple[SubReply, bool]:
         """Return the reply, and True if another call has paid for it. Raises the errors of `ask`.
@@ -94,44 +94,46 @@ class CachedReplies:
         self._waiting: list[tuple[tuple[str, Work | None], StoredReply, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
 
-    def read(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
+    def load_replies(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
         """Read the cached replies for these keys, in the caller's thread."""
         try:
-            return {} if self._cache is None else self._cache.get(tenant_id, keys)
+            return {} if self._cache is None else self._cache.load_replies(tenant_id, keys)
         except Exception as error:  # noqa: BLE001 - without a cache everything works, and costs more
             log.warning("kept replies could not be read", error=repr(error))
             return {}
 
-    async def look_up(self, tenant_id: str, key: str) -> StoredReply | None:
+    async def find_reply(self, tenant_id: str, key: str) -> StoredReply | None:
         """Return the cached reply, or None."""
         loop = asyncio.get_running_loop()
-        return (await loop.run_in_executor(self._executor, self.read, tenant_id, {key})).get(key)
+        return (await loop.run_in_executor(self._executor, self.load_replies, tenant_id, {key})).get(key)
 
-    async def keep(self, tenant_id: str, reply: StoredReply, work: Work | None = None) -> None:
+    async def store_reply(self, tenant_id: str, reply: StoredReply, work: Work | None = None) -> None:
         """Store a reply; return when it is stored, or could not be."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(((tenant_id, work), reply, written))
         if self._writing is None:
-            self._writing = asyncio.ensure_future(self._write())
+            self._writing = asyncio.ensure_future(self._write_waiting())
         await written
 
-    async def _write(self) -> None:
+    async def _write_waiting(self) -> None:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
                 portion, self._waiting = self._waiting, []
-                await loop.run_in_executor(self._executor, self._put, [(each[0], each[1]) for each in portion])
+                await loop.run_in_executor(
+                    self._executor, self._store_portion, [(each[0], each[1]) for each in portion]
+                )
                 for _, _, written in portion:
                     if not written.done():
                         written.set_result(None)
         finally:
             self._writing = None
 
-    def _put(self, portion: Sequence[tuple[tuple[str, Work | None], StoredReply]]) -> None:
+    def _store_portion(self, portion: Sequence[tuple[tuple[str, Work | None], StoredReply]]) -> None:
         for tenant_id, work in dict(portion):
             replies = [reply for made_for, reply in portion if made_for == (tenant_id, work)]
             try:
                 if self._cache is not None:
-                    self._cache.put(tenant_id, replies, work)
+                    self._cache.store_replies(tenant_id, replies, work)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with the cache, the reply is there and paid for
                 log.warning("replies were not kept", replies=len(replies), error=repr(error))

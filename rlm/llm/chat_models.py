@@ -18,7 +18,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import PrivateAttr, SecretStr
 
-from retrieval.bounded_replies import ReplyTooLargeError, bound_async_replies, too_large
+from retrieval.bounded_replies import ReplyTooLargeError, build_async_reply_hooks, find_reply_too_large
 from rlm.errors import (
     ContextTooLongError,
     LanguageModelError,
@@ -29,7 +29,7 @@ from rlm.errors import (
     LanguageModelUnavailableError,
 )
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.server_habits import Accepted, ServerHabits
+from rlm.llm.server_habits import RequestForm, ServerHabits
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ _LATE_STATUSES = frozenset({408, 504})
 _BUSY_STATUSES = frozenset({409, 425, 429})
 _BROKEN_STATUS = 502
 # The request cannot be read in this form; for other refusals (a key, a name) no changed request would help.
-_REFUSALS = frozenset({400, 422})
+_REFUSED_STATUSES = frozenset({400, 422})
 _THOUGHTS = ("reasoning_content", "reasoning")
 
 
@@ -73,7 +73,7 @@ class OpenAIChatModel(ChatOpenAI):
         The client would otherwise parse the whole reply again for each token that arrives.
         """
         accepted = kwargs.pop("accepted", None) or self._habits.accepted
-        payload: dict[str, Any] = accepted.fit(super()._get_request_payload(*args, **kwargs))
+        payload: dict[str, Any] = accepted.adapt(super()._get_request_payload(*args, **kwargs))
         if wanted := payload.pop("response_format", None):
             payload["extra_body"] = {**(payload.get("extra_body") or {}), "response_format": wanted}
         return payload
@@ -93,14 +93,14 @@ class OpenAIChatModel(ChatOpenAI):
 
     async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401
         begun = accepted = self._habits.accepted
-        with openai_errors():
+        with translate_openai_errors():
             while True:
                 try:
                     result = await super()._agenerate(messages, *args, **kwargs, accepted=accepted)
                 except openai.APIStatusError as refusal:
-                    accepted = self._after(refusal, accepted, messages, kwargs)
+                    accepted = self._adapt_to_refusal(refusal, accepted, messages, kwargs)
                 else:
-                    self._habits.remember(begun, accepted, with_schema="response_format" in kwargs)
+                    self._habits.record_form(begun, accepted, with_schema="response_format" in kwargs)
                     return result
 
     async def _astream(
@@ -111,7 +111,7 @@ class OpenAIChatModel(ChatOpenAI):
     ) -> AsyncIterator[ChatGenerationChunk]:
         begun = accepted = self._habits.accepted
         answered = ended = False
-        with openai_errors():
+        with translate_openai_errors():
             while not answered:
                 chunks = super()._astream(messages, *args, **kwargs, accepted=accepted)
                 try:
@@ -124,35 +124,41 @@ class OpenAIChatModel(ChatOpenAI):
                 except openai.APIStatusError as refusal:
                     if answered:
                         raise
-                    accepted = self._after(refusal, accepted, messages, kwargs)
+                    accepted = self._adapt_to_refusal(refusal, accepted, messages, kwargs)
             if not ended:  # a cleanly cut connection looks like the end of a stream
                 raise LanguageModelUnavailableError(
                     "The language model broke off its answer.", hint="Ask again.", reached=True
                 )
-        self._habits.remember(begun, accepted, with_schema=False)
+        self._habits.record_form(begun, accepted, with_schema=False)
 
-    def _after(
-        self, refusal: openai.APIStatusError, accepted: Accepted, messages: list[BaseMessage], options: dict[str, Any]
-    ) -> Accepted:
+    def _adapt_to_refusal(
+        self,
+        refusal: openai.APIStatusError,
+        accepted: RequestForm,
+        messages: list[BaseMessage],
+        options: dict[str, Any],
+    ) -> RequestForm:
         """Return the new form of a refused request; raise the refusal if it is none, or if nothing is left to try."""
-        if refusal.status_code not in _REFUSALS or not isinstance(translated(refusal), LanguageModelRefusedError):
+        if refusal.status_code not in _REFUSED_STATUSES or not isinstance(
+            translate_error(refusal), LanguageModelRefusedError
+        ):
             raise refusal
         sent = {name: value for name, value in options.items() if name != "run_manager"}
         body = refusal.body if isinstance(refusal.body, dict) else str(refusal.message)
-        found = accepted.after(body, super()._get_request_payload(messages, **sent))
+        found = accepted.revise_after(body, super()._get_request_payload(messages, **sent))
         if found is None:
             raise refusal
         log.info("a language model's server refuses a part of requests", model=self.model_name, instead=str(found))
         return found
 
 
-def local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
+def build_local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
     """Make the model of the process that listens on a Unix socket."""
     transport = httpx2.AsyncHTTPTransport(uds=str(socket))
-    return remote_chat_model("http://leadline-language-model/v1", profile, transport=transport)
+    return build_remote_chat_model("http://leadline-language-model/v1", profile, transport=transport)
 
 
-def remote_chat_model(
+def build_remote_chat_model(
     base_url: str,
     profile: ModelProfile,
     *,
@@ -177,7 +183,7 @@ def remote_chat_model(
             transport=transport,
             timeout=timeout,
             limits=httpx2.Limits(max_connections=None),
-            event_hooks=bound_async_replies(),
+            event_hooks=build_async_reply_hooks(),
         ),
     )
     model._habits = ServerHabits(profile.structured_output)
@@ -185,7 +191,7 @@ def remote_chat_model(
 
 
 @contextmanager
-def openai_errors() -> Iterator[None]:
+def translate_openai_errors() -> Iterator[None]:
     """Translate exceptions of the OpenAI client and its transport into Leadline's."""
     try:
         yield
@@ -196,73 +202,75 @@ def openai_errors() -> Iterator[None]:
         UnicodeDecodeError,
         ReplyTooLargeError,
     ) as error:
-        raise translated(error) from error
+        raise translate_error(error) from error
 
 
 # Addresses, hosts with a port, and keys, also half masked ones.
-_PRIVATE = re.compile(
+_PRIVATE_TEXT = re.compile(
     r"\b[a-z][a-z0-9+.-]*://\S+|\b[\w.-]+:\d{2,5}\b|\b\d{1,3}(?:\.\d{1,3}){3}\b|\bsk-[\w*.-]+", re.IGNORECASE
 )
 
 
-def translated(error: Exception) -> LanguageModelError:
+def translate_error(error: Exception) -> LanguageModelError:
     """Return our error for one of the client's: by its kind first, then by the server's words."""
-    if (too_much := too_large(error)) is not None:
+    if (too_much := find_reply_too_large(error)) is not None:
         return LanguageModelReplyTooLargeError(str(too_much))
     match error:
         case openai.APITimeoutError() | httpx2.TimeoutException():
-            if any(isinstance(each, _UNCONNECTED_TIMEOUTS) for each in _causes(error)):
+            if any(isinstance(each, _UNCONNECTED_TIMEOUTS) for each in _iter_causes(error)):
                 return LanguageModelUnavailableError(
                     "The language model cannot be reached in time.", sent=False, silent=True
                 )
             return LanguageModelTimeoutError("The language model did not answer in time.")
         case openai.APIConnectionError() | httpx2.HTTPError():
-            if any(isinstance(each, httpx2.ConnectError) for each in _causes(error)):
+            if any(isinstance(each, httpx2.ConnectError) for each in _iter_causes(error)):
                 return LanguageModelUnavailableError("The language model cannot be reached.", sent=False)
             return LanguageModelUnavailableError("The language model broke off its answer.", reached=True)
-        case openai.APIError() if error.code in _CONTEXT_CODES or _CONTEXT_WORDS.search(_said(error)):
-            return ContextTooLongError(f"The prompt is too long for the language model: {_said(error)}")
+        case openai.APIError() if error.code in _CONTEXT_CODES or _CONTEXT_WORDS.search(_extract_message(error)):
+            return ContextTooLongError(f"The prompt is too long for the language model: {_extract_message(error)}")
         case openai.APIStatusError():
-            return _by_status(error)
+            return _translate_status(error)
         case openai.APIError(code=LanguageModelRefusedError.code):
             # Our own server noticed after the stream had begun.
-            return LanguageModelRefusedError(_said(error))
+            return LanguageModelRefusedError(_extract_message(error))
         case openai.APIError() if not isinstance(error, openai.APIResponseValidationError):
-            return LanguageModelUnavailableError(f"The language model broke off: {_said(error)}", reached=True)
+            return LanguageModelUnavailableError(
+                f"The language model broke off: {_extract_message(error)}", reached=True
+            )
         case _:
             return LanguageModelOutputError("The language model's answer cannot be used as it is.")
 
 
-def _by_status(error: openai.APIStatusError) -> LanguageModelError:
+def _translate_status(error: openai.APIStatusError) -> LanguageModelError:
     status = error.response.status_code
     if status in _LATE_STATUSES:
-        return LanguageModelTimeoutError(f"The language model did not answer in time: {_said(error)}")
+        return LanguageModelTimeoutError(f"The language model did not answer in time: {_extract_message(error)}")
     if status in _BUSY_STATUSES or status >= 500:
         return LanguageModelUnavailableError(
-            f"The language model is not available: {_said(error)}",
-            retry_after_seconds=_retry_after(error),
+            f"The language model is not available: {_extract_message(error)}",
+            retry_after_seconds=_parse_retry_after(error),
             reached=status == _BROKEN_STATUS,
         )
-    return LanguageModelRefusedError(f"The language model's server refused: {_said(error)}")
+    return LanguageModelRefusedError(f"The language model's server refused: {_extract_message(error)}")
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def _iter_causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
 
 
-def _said(error: openai.APIError) -> str:
+def _extract_message(error: openai.APIError) -> str:
     """Return the server's own sentence, at most one line, because it may be any server.
 
     It is told to whoever asks, so addresses, and keys that some servers repeat, are taken out of it.
     """
     body = error.body if isinstance(error.body, dict) else {}
     sentence = str(body.get("message") or error.message).split("\n", 1)[0]
-    return _PRIVATE.sub("…", sentence)[:300]
+    return _PRIVATE_TEXT.sub("…", sentence)[:300]
 
 
-def _retry_after(error: openai.APIStatusError) -> float | None:
+def _parse_retry_after(error: openai.APIStatusError) -> float | None:
     """Return the seconds to wait, from a number or a date; None if the server named neither."""
     said = error.response.headers.get("retry-after", "")
     try:

@@ -17,9 +17,9 @@ import structlog
 
 from rlm.errors import LanguageModelError, LanguageModelOutputError
 from rlm.llm.port import SubCall
-from rlm.llm.profiles import ModelProfile, estimated_tokens
-from rlm.llm.rate_limit import Priority
-from rlm.llm.structured_output import response_format, schema_in_words
+from rlm.llm.profiles import ModelProfile, estimate_tokens
+from rlm.llm.rate_limit import CallPriority
+from rlm.llm.structured_output import build_response_format, describe_schema
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 _TEMPLATE_TOKENS = 32
 
 # No text has so many characters a token on average; a short one may consist of a few long tokens.
-_CHARACTERS_A_TOKEN = 8
+_MAX_CHARACTERS_PER_TOKEN = 8
 _UNCOUNTED_CHARACTERS = 1_000
 
 Show = Callable[[str], None]
@@ -71,7 +71,7 @@ class ThoughtFilter:
     def feed(self, piece: str) -> str:
         """Return the part of the reply that this piece makes certain."""
         if self._passing:
-            return self._visible(piece)
+            return self._drop_leading_space(piece)
         self._held.append(piece)
         if self._whole:
             return ""
@@ -106,9 +106,9 @@ class ThoughtFilter:
 
     def _release(self, text: str) -> str:
         self._passing, self._held = True, []
-        return self._visible(text)
+        return self._drop_leading_space(text)
 
-    def _visible(self, text: str) -> str:
+    def _drop_leading_space(self, text: str) -> str:
         """Drop the white space between the thoughts and the reply, which belongs to neither."""
         visible = text if self._begun else text.lstrip()
         self._begun = self._begun or bool(visible)
@@ -138,7 +138,7 @@ class Completion:
     _pieces: list[str] = field(default_factory=list)
 
     @property
-    def started(self) -> bool:
+    def has_started(self) -> bool:
         """True once the model has begun to answer or to think: from then on its work is spent."""
         return bool(self.raw) or self._chunks > 1
 
@@ -147,10 +147,10 @@ class Completion:
         return "".join(self._pieces)
 
     @property
-    def cut_off(self) -> bool:
+    def is_cut_off(self) -> bool:
         return self.finish_reason == "length"
 
-    def take(self, chunk: "AIMessageChunk") -> None:
+    def add_chunk(self, chunk: "AIMessageChunk") -> None:
         """Add a chunk's content."""
         self._chunks += 1
         self.size += max(1, len(chunk.text))
@@ -163,16 +163,16 @@ class Completion:
             self.prompt_tokens = max(self.prompt_tokens, counted["input_tokens"])
             self.completion_tokens = max(self.completion_tokens, counted["output_tokens"])
 
-    def end(self) -> None:
+    def mark_ended(self) -> None:
         """Note that the model has ended its answer."""
         self.ended = True
-        self._add(self.thoughts.end(cut_off=self.cut_off))
+        self._add(self.thoughts.end(cut_off=self.is_cut_off))
 
-    def written_tokens(self, most: int) -> int:
+    def count_written_tokens(self, most: int) -> int:
         """Return the server's count of tokens, or at least one for each chunk but the first; `most` if unknowable."""
         if self.unseen:
             return most
-        return self.completion_tokens or max(self._chunks - 1, estimated_tokens(self.raw))
+        return self.completion_tokens or max(self._chunks - 1, estimate_tokens(self.raw))
 
     def _add(self, piece: str) -> None:
         if piece:
@@ -181,13 +181,13 @@ class Completion:
                 self.show(piece)
 
 
-def prompt_tokens(call: SubCall) -> int:
+def estimate_prompt_tokens(call: SubCall) -> int:
     """Estimate the most tokens a call's prompt may have; the schema counts, because servers, or we, put it there."""
-    words = "" if call.schema is None else schema_in_words(call.schema)
-    return _TEMPLATE_TOKENS + sum(map(estimated_tokens, (call.system, call.prompt, words)))
+    words = "" if call.schema is None else describe_schema(call.schema)
+    return _TEMPLATE_TOKENS + sum(map(estimate_tokens, (call.system, call.prompt, words)))
 
 
-async def complete(
+async def fill_completion(
     chat: "BaseChatModel",
     profile: ModelProfile,
     call: SubCall,
@@ -195,7 +195,7 @@ async def complete(
     *,
     salt: str,
     most_tokens: int,
-    priority: Priority = Priority.INTERACTIVE,
+    priority: CallPriority = CallPriority.INTERACTIVE,
     affinity: str = "",
 ) -> None:
     """Fill `completion` until the answer ends, at `most_tokens` of thoughts and reply at the latest.
@@ -209,20 +209,22 @@ async def complete(
 
     try:
         messages = [*([SystemMessage(call.system)] if call.system else []), HumanMessage(call.prompt)]
-        options = {**_options(call, profile, salt, priority), "max_tokens": most_tokens}
+        options = {**_build_options(call, profile, salt, priority), "max_tokens": most_tokens}
         if affinity and getattr(chat, "takes_affinity", False):
             options["affinity"] = affinity
         if call.schema is not None:
             completion.unseen = True
-            completion.take(AIMessageChunk(**_whole(await chat.ainvoke(messages, **options))))
+            completion.add_chunk(AIMessageChunk(**_extract_members(await chat.ainvoke(messages, **options))))
             completion.unseen = False
         else:
-            async with closed_generators():  # including those of a stream that is broken off
+            async with close_generators():  # including those of a stream that is broken off
                 async for chunk in chat.astream(messages, **options):
                     # guard: endless-stream
                     _require_end(completion, profile, most_tokens)
-                    completion.take(chunk if isinstance(chunk, AIMessageChunk) else AIMessageChunk(**_whole(chunk)))
-        completion.end()
+                    completion.add_chunk(
+                        chunk if isinstance(chunk, AIMessageChunk) else AIMessageChunk(**_extract_members(chunk))
+                    )
+        completion.mark_ended()
     except (LanguageModelError, asyncio.CancelledError):
         raise
     except Exception as error:
@@ -232,7 +234,7 @@ async def complete(
 
 def _require_end(completion: Completion, profile: ModelProfile, most_tokens: int) -> None:
     """Refuse a reply that goes on beyond its limit of tokens: the server does not keep to it, and may never end."""
-    most = _CHARACTERS_A_TOKEN * most_tokens + _UNCOUNTED_CHARACTERS
+    most = _MAX_CHARACTERS_PER_TOKEN * most_tokens + _UNCOUNTED_CHARACTERS
     if completion.size > most:
         raise LanguageModelOutputError(
             f"The server of {profile.name} did not end its reply after {most:,} characters, for at most "
@@ -242,16 +244,16 @@ def _require_end(completion: Completion, profile: ModelProfile, most_tokens: int
         )
 
 
-def _whole(message: "BaseMessage") -> dict[str, Any]:
+def _extract_members(message: "BaseMessage") -> dict[str, Any]:
     """Return the members of a message that came at once."""
     kept = ("content", "response_metadata", "usage_metadata")
     return {name: value for name in kept if (value := getattr(message, name, None)) is not None}
 
 
-def _options(call: SubCall, profile: ModelProfile, salt: str, priority: Priority) -> dict[str, Any]:
+def _build_options(call: SubCall, profile: ModelProfile, salt: str, priority: CallPriority) -> dict[str, Any]:
     options: dict[str, Any] = {**profile.request_options}
     if call.schema is not None:
-        options["response_format"] = response_format(call.schema)
+        options["response_format"] = build_response_format(call.schema)
     ours: dict[str, Any] = {"cache_salt": salt} if profile.cache_salt else {}
     if profile.priority and priority:  # vLLM takes none for 0, and there too the lowest goes first
         ours["priority"] = int(priority)
@@ -260,7 +262,7 @@ def _options(call: SubCall, profile: ModelProfile, salt: str, priority: Priority
     return options
 
 
-def cache_salt(tenant_id: str, audience: str = "") -> str:
+def compute_cache_salt(tenant_id: str, audience: str = "") -> str:
     """Return a salt that keeps a server from sharing its prefix cache between tenants, who could tell from timings.
 
     The same holds for users of a tenant who may not see the same documents: each `audience` has a salt of its own.
@@ -269,27 +271,27 @@ def cache_salt(tenant_id: str, audience: str = "") -> str:
     return hashlib.sha256(f"leadline cache salt\0{tenant_id}{of_audience}".encode()).hexdigest()
 
 
-_begun: ContextVar[list[AsyncGenerator[Any, Any]] | None] = ContextVar("begun", default=None)
+_open_generators: ContextVar[list[AsyncGenerator[Any, Any]] | None] = ContextVar("begun", default=None)
 
 
-def note_generators() -> None:
+def track_generators() -> None:
     """Report each asynchronous generator that this thread's event loop begins to `closed_generators` from now on.
 
     Must run on the loop, after it has set its own hooks.
     """
     own = sys.get_asyncgen_hooks().firstiter
 
-    def note(generator: AsyncGenerator[Any, Any]) -> None:
-        if (begun := _begun.get()) is not None:
+    def record_generator(generator: AsyncGenerator[Any, Any]) -> None:
+        if (begun := _open_generators.get()) is not None:
             begun.append(generator)
         if own is not None:
             own(generator)
 
-    sys.set_asyncgen_hooks(firstiter=note)
+    sys.set_asyncgen_hooks(firstiter=record_generator)
 
 
 @asynccontextmanager
-async def closed_generators() -> AsyncIterator[None]:
+async def close_generators() -> AsyncIterator[None]:
     """Close, at the end of the block, each generator that was begun in it, the outermost first.
 
     A streamed reply is a dozen generators, one inside the other, that refer to each other in a circle. Left to the
@@ -297,11 +299,11 @@ async def closed_generators() -> AsyncIterator[None]:
     the outer ones ("async generator already executing").
     """
     begun: list[AsyncGenerator[Any, Any]] = []
-    token = _begun.set(begun)
+    token = _open_generators.set(begun)
     try:
         yield
     finally:
-        _begun.reset(token)
+        _open_generators.reset(token)
         for generator in begun:
             with suppress(Exception):  # errors of the block were raised there
                 await generator.aclose()

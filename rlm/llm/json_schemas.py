@@ -55,7 +55,7 @@ def find_violation(validator: Any, value: object) -> str | None:  # noqa: ANN401
     return f"{rule} is not kept"
 
 
-def _pattern(_: object, pattern: str, value: object, schema: object) -> Iterator[ValidationError]:
+def _check_pattern(_: object, pattern: str, value: object, schema: object) -> Iterator[ValidationError]:
     """Check the keyword with a time limit: the library's own search may run for ever and stop all other threads."""
     try:
         if isinstance(value, str) and not regex.search(pattern, value, timeout=_PATTERN_SECONDS):
@@ -66,7 +66,7 @@ def _pattern(_: object, pattern: str, value: object, schema: object) -> Iterator
         ) from error
 
 
-_Validator: Any = extend(Draft202012Validator, {"pattern": _pattern})
+_Validator: Any = extend(Draft202012Validator, {"pattern": _check_pattern})
 
 
 def _has_member(schema: object, name: str) -> bool:

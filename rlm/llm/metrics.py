@@ -14,11 +14,11 @@ from ingest.storage.instrumentation import Value, span
 from rlm.llm.budgets import Usage
 
 # Calls and answers take from a tenth of a second to an hour.
-LONG = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 900, 1800, 3600)
+LONG_BUCKETS = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 900, 1800, 3600)
 
 MODEL_CALLS = Counter("leadline_model_calls", "Requests to language models, by how they ended.", ["model", "outcome"])
 MODEL_SECONDS = Histogram(
-    "leadline_model_call_seconds", "Seconds until a request to a language model ended.", ["model"], buckets=LONG
+    "leadline_model_call_seconds", "Seconds until a request to a language model ended.", ["model"], buckets=LONG_BUCKETS
 )
 MODEL_TOKENS = Counter("leadline_model_tokens", "Tokens sent to and written by language models.", ["model", "kind"])
 # Servers of one model are numbered as the settings name them; their addresses are nobody's business.
@@ -53,7 +53,7 @@ class ObservedCall:
 
 
 @contextmanager
-def observed_call(model: str, purpose: str, max_tokens: int) -> Iterator[ObservedCall]:
+def observe_call(model: str, purpose: str, max_tokens: int) -> Iterator[ObservedCall]:
     """Time and count a request to `model`, and make a span of it; what was asked and replied is no part of either.
 
     The span has attributes of OpenTelemetry's conventions for generative AI, version 0.1.0, which are in development.

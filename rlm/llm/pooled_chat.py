@@ -13,7 +13,7 @@ from pydantic import PrivateAttr
 
 from rlm.errors import LanguageModelError, LanguageModelTimeoutError, LanguageModelUnavailableError
 from rlm.llm.chat_models import OpenAIChatModel
-from rlm.llm.servers import Attempt, Server, ServerPool
+from rlm.llm.servers import PooledServer, ServerAttempt, ServerPool
 
 
 class PooledChatModel(BaseChatModel):
@@ -58,11 +58,11 @@ class PooledChatModel(BaseChatModel):
         affinity: str = "",
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatResult:
-        search = _Search(self._pool, affinity, self._call_seconds)
+        search = _ServerSearch(self._pool, affinity, self._call_seconds)
         for attempt in search:
-            with search.watching(attempt):
-                result = await self._chat(attempt)._agenerate(messages, *args, **kwargs)
-                attempt.answered()
+            with search.watch(attempt):
+                result = await self._get_chat(attempt)._agenerate(messages, *args, **kwargs)
+                attempt.record_answer()
                 return result
         raise search.error
 
@@ -73,36 +73,36 @@ class PooledChatModel(BaseChatModel):
         affinity: str = "",
         **kwargs: Any,  # noqa: ANN401
     ) -> AsyncIterator[ChatGenerationChunk]:
-        search = _Search(self._pool, affinity, self._call_seconds)
+        search = _ServerSearch(self._pool, affinity, self._call_seconds)
         for attempt in search:
-            with search.watching(attempt):
-                chunks = self._chat(attempt)._astream(messages, *args, **kwargs)
+            with search.watch(attempt):
+                chunks = self._get_chat(attempt)._astream(messages, *args, **kwargs)
                 async with aclosing(cast(AsyncGenerator[ChatGenerationChunk, None], chunks)):
                     async for chunk in chunks:
                         if not search.began:
                             search.began = True
-                            attempt.answered()
+                            attempt.record_answer()
                         yield chunk
                 return
         raise search.error
 
-    def _chat(self, attempt: Attempt) -> OpenAIChatModel:
+    def _get_chat(self, attempt: ServerAttempt) -> OpenAIChatModel:
         return self._chats[attempt.server.number - 1]
 
 
-class _Search:
+class _ServerSearch:
     """The attempts of one request, one server after the other."""
 
     def __init__(self, pool: ServerPool, affinity: str, call_seconds: float) -> None:
         self._pool = pool
         self._affinity = affinity
         self._call_seconds = call_seconds
-        self._tried: list[Server] = []
+        self._tried: list[PooledServer] = []
         self._errors: list[LanguageModelUnavailableError] = []
         self.began = False
 
-    def __iter__(self) -> Iterator[Attempt]:
-        while (attempt := self._pool.take(self._affinity, self._tried)) is not None:
+    def __iter__(self) -> Iterator[ServerAttempt]:
+        while (attempt := self._pool.start_attempt(self._affinity, self._tried)) is not None:
             self._tried.append(attempt.server)
             yield attempt
 
@@ -112,7 +112,7 @@ class _Search:
         return min(self._errors, key=lambda each: each.retry_after_seconds or 0.0)
 
     @contextmanager
-    def watching(self, attempt: Attempt) -> Iterator[None]:
+    def watch(self, attempt: ServerAttempt) -> Iterator[None]:
         """Count one attempt. Its error is swallowed if another server may take the request."""
         begun, outcome = time.monotonic(), "given_up"
         try:
@@ -120,19 +120,19 @@ class _Search:
             outcome = "ok"
         except LanguageModelUnavailableError as error:
             outcome = error.code
-            self._pool.failed(attempt.server, retry_after_seconds=error.retry_after_seconds)
+            self._pool.record_failure(attempt.server, retry_after_seconds=error.retry_after_seconds)
             if self.began or error.reached:
                 raise
             self._errors.append(error)
         except LanguageModelError as error:
             outcome = error.code
             if isinstance(error, LanguageModelTimeoutError):
-                self._pool.failed(attempt.server)
+                self._pool.record_failure(attempt.server)
             raise
         except asyncio.CancelledError:
             if not self.began and time.monotonic() - begun >= self._call_seconds:
                 outcome = LanguageModelTimeoutError.code
-                self._pool.failed(attempt.server)
+                self._pool.record_failure(attempt.server)
             raise
         finally:
             attempt.end(outcome)

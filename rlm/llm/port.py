@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from retrieval.model_text import neutral
+from retrieval.model_text import neutralize
 from rlm.errors import (
     AnswerError,
     BudgetExhaustedError,
@@ -23,7 +23,7 @@ from rlm.llm.profiles import ModelProfile
 if TYPE_CHECKING:  # a third of a second to import, and for those who ask a model alone
     from langchain_core.language_models import BaseChatModel
 
-_RAISED: dict[str, type[AnswerError]] = {
+_ERRORS_BY_CODE: dict[str, type[AnswerError]] = {
     kind.code: kind
     for kind in (
         BudgetExhaustedError,
@@ -48,7 +48,7 @@ class ChatModel:
 class LanguageModel(Protocol):
     """The language model of a deployment, which may still be loading or be switched off."""
 
-    def state(self) -> Mapping[str, Any]:
+    def get_state(self) -> Mapping[str, Any]:
         """`state` is `loading`, `ready`, `failed` or `none`, `model` its name; more members explain."""
 
     def acquire(self) -> ChatModel | None:
@@ -83,11 +83,11 @@ class SubCall:
     spans: tuple["ReadSpan", ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "system", neutral(self.system))
+        object.__setattr__(self, "system", neutralize(self.system))
         # guard: prompts-without-chat-tokens
-        object.__setattr__(self, "prompt", neutral(self.prompt))
+        object.__setattr__(self, "prompt", neutralize(self.prompt))
         # guard: schemas-without-chat-tokens
-        object.__setattr__(self, "schema", _neutral_json(self.schema))
+        object.__setattr__(self, "schema", _neutralize_json(self.schema))
 
     @property
     def content(self) -> tuple[object, ...]:
@@ -130,27 +130,27 @@ class SubFailure:
         return self.usage
 
 
-def _neutral_json(value: Any) -> Any:  # noqa: ANN401
+def _neutralize_json(value: Any) -> Any:  # noqa: ANN401
     match value:
         case str():
-            return neutral(value)
+            return neutralize(value)
         case Mapping():
-            return {_neutral_json(name): _neutral_json(each) for name, each in value.items()}
+            return {_neutralize_json(name): _neutralize_json(each) for name, each in value.items()}
         case list() | tuple():
-            return [_neutral_json(each) for each in value]
+            return [_neutralize_json(each) for each in value]
     return value
 
 
 Finished = Callable[[int, SubReply | SubFailure], None]
 
 
-def ignore(position: int, result: SubReply | SubFailure) -> None:
+def ignore_result(position: int, result: SubReply | SubFailure) -> None:
     """Ignore single results."""
 
 
-def raised(failure: SubFailure) -> AnswerError:
+def rebuild_error(failure: SubFailure) -> AnswerError:
     """Return the error behind a failure, or an equivalent one if it came from a log."""
-    return failure.error or _RAISED.get(failure.code, LanguageModelError)(failure.detail)
+    return failure.error or _ERRORS_BY_CODE.get(failure.code, LanguageModelError)(failure.detail)
 
 
 class BatchedSubCalls(Protocol):
@@ -184,7 +184,11 @@ class ReportedSubCalls(SubCalls, Protocol):
     """Sub-calls that are reported one by one as they end, so that a long batch is logged call by call."""
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+        self,
+        calls: Sequence[SubCall],
+        *,
+        cancelled: Callable[[], bool] = not_cancelled,
+        finished: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         """Run as `BatchedSubCalls`; `finished` gets each call's position and result as soon as there is one.
 
@@ -192,9 +196,9 @@ class ReportedSubCalls(SubCalls, Protocol):
         """
 
 
-def reply_to(calls: BatchedSubCalls, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled) -> SubReply:
+def request_reply(calls: BatchedSubCalls, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled) -> SubReply:
     """Return the reply to one call. Raises the failure instead of returning it."""
     (result,) = calls.run([call], cancelled=cancelled)
     if isinstance(result, SubFailure):
-        raise raised(result)
+        raise rebuild_error(result)
     return result

@@ -25,11 +25,11 @@ Thinking = Literal["none", "tags", "open-ended", "unknown"]
 
 # Sixteen seconds at the default `read_speed`, and four cents at $1.25 for a million tokens: as long as people wait for
 # the first word, and as much as a plain answer may cost. It holds some eighty pages.
-_MOST_READING_TOKENS = 32_000
+_MAX_READING_TOKENS = 32_000
 # As much as one call of an operator judges at once: a few chapters. A model that labels ten of them in a breath misses
 # single mentions, and calls are made side by side anyway.
-_MOST_SLICE_TOKENS = 12_000
-_SHIPPED = Path(__file__).with_name("profiles.toml")
+_MAX_SLICE_TOKENS = 12_000
+_BUILT_IN_FILE = Path(__file__).with_name("profiles.toml")
 
 
 class ProfileFileError(LeadlineError):
@@ -103,9 +103,9 @@ class ModelProfile:
             raise ValueError(f"{self.name}: batch_items, parallel_calls and call_seconds must be positive")
         half = max(1, self.max_prompt_tokens // 2)
         if self.slice_tokens == 0:
-            object.__setattr__(self, "slice_tokens", min(half, _MOST_SLICE_TOKENS))
+            object.__setattr__(self, "slice_tokens", min(half, _MAX_SLICE_TOKENS))
         if self.reading_tokens == 0:
-            object.__setattr__(self, "reading_tokens", min(half, _MOST_READING_TOKENS))
+            object.__setattr__(self, "reading_tokens", min(half, _MAX_READING_TOKENS))
 
     @property
     def max_prompt_tokens(self) -> int:
@@ -117,7 +117,7 @@ class ModelProfile:
         """Values that differ between models whose answers to the same prompt may differ."""
         return (self.name, self.revision, self.structured_output, str(self.thinking_tokens), repr(self.request_options))
 
-    def within(self, context_tokens: int | None) -> "ModelProfile":
+    def with_context_tokens(self, context_tokens: int | None) -> "ModelProfile":
         """Return the profile for a smaller window, such as one that a server was started with."""
         if context_tokens is None or context_tokens >= self.context_tokens:
             return self
@@ -169,21 +169,21 @@ class Profiles:
         self._profiles = tuple(profiles)
         self._stated: dict[ModelProfile, Mapping[str, Any]] = {}
 
-    def named(self, name: str, *, context_tokens: int | None = None) -> ModelProfile:
+    def get_profile(self, name: str, *, context_tokens: int | None = None) -> ModelProfile:
         """Return the profile of the model `name`; `context_tokens` is its window if that is smaller or unknown."""
-        found = self._find(name)
+        found = self._find_profile(name)
         if found is None:
             window = context_tokens or _UNKNOWN_WINDOW_TOKENS
             return ModelProfile(name, window, max_output_tokens=min(4096, window // 4), thinking="unknown")
-        return replace(found, name=name).within(context_tokens)
+        return replace(found, name=name).with_context_tokens(context_tokens)
 
-    def _find(self, name: str) -> ModelProfile | None:
+    def _find_profile(self, name: str) -> ModelProfile | None:
         latest_first = self._profiles[::-1]
         exact = (profile for profile in latest_first if profile.name.lower() == name.lower())
-        matching = (profile for profile in latest_first if _matches(name, profile.name))
+        matching = (profile for profile in latest_first if _is_match(name, profile.name))
         return next(exact, None) or next(matching, None)
 
-    def extended(
+    def with_entries(
         self, entries: Mapping[str, Mapping[str, Any]], source: str, *, thinking: Thinking = "unknown"
     ) -> "Profiles":
         """Return these profiles with the `entries` of a file, by model name; members an entry omits stay as before.
@@ -197,7 +197,7 @@ class Profiles:
                 raise ProfileFileError(
                     f"{source}: model {name!r} has no setting {unknown[0]!r}; there are {', '.join(_SETTINGS)}."
                 )
-            found = made._find(name)
+            found = made._find_profile(name)
             known = {"thinking": thinking} if found is None else made._stated.get(found) or asdict(found)
             stated = {**known, **entry, "name": name}  # sizes derived from others are derived anew
             try:
@@ -211,21 +211,21 @@ class Profiles:
         return made
 
 
-def read_profiles(path: Path | None) -> Profiles:
+def load_profiles(path: Path | None) -> Profiles:
     """Read the built-in profiles and those of a TOML file, which has a table `[models."NAME"]` for each.
 
     Raises `ProfileFileError`, which names the entry and the setting that is wrong.
     """
-    shipped = _shipped()
-    return shipped if path is None else shipped.extended(_entries(path), str(path))
+    shipped = _load_built_in()
+    return shipped if path is None else shipped.with_entries(_load_entries(path), str(path))
 
 
 @cache
-def _shipped() -> Profiles:
-    return Profiles().extended(_entries(_SHIPPED), _SHIPPED.name, thinking="tags")
+def _load_built_in() -> Profiles:
+    return Profiles().with_entries(_load_entries(_BUILT_IN_FILE), _BUILT_IN_FILE.name, thinking="tags")
 
 
-def _entries(path: Path) -> Mapping[str, Mapping[str, Any]]:
+def _load_entries(path: Path) -> Mapping[str, Mapping[str, Any]]:
     try:
         read = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -236,7 +236,7 @@ def _entries(path: Path) -> Mapping[str, Mapping[str, Any]]:
     return models
 
 
-def _matches(name: str, pattern: str) -> bool:
+def _is_match(name: str, pattern: str) -> bool:
     name, pattern = name.lower(), pattern.lower()
     return fnmatchcase(name, pattern) or ("/" not in pattern and fnmatchcase(name.rsplit("/", 1)[-1], pattern))
 
@@ -253,18 +253,18 @@ _LETTERS = bytes(byte for byte in range(128) if chr(byte).isalpha())
 _WORDY = _LETTERS + b" "
 
 
-def estimated_tokens(text: str) -> int:
+def estimate_tokens(text: str) -> int:
     """Estimate tokens with care: 3.5 English letters or spaces a token, 1.4 in long runs without a space, else 1.
 
     Tokenizers of this family split numbers into digits, and other scripts into up to a token a character. Compared with
     Qwen2.5's: 1.4 times too many for books, 1.6 for code, 1.1 for JSON, 1.0 for German, 1.3 for Chinese.
     """
     encoded = text.encode("utf-8", "surrogatepass")
-    wordy = _count(encoded, _WORDY)
-    in_runs = sum(_count(run, _LETTERS) for run in _RUN.findall(encoded))
+    wordy = _count_characters(encoded, _WORDY)
+    in_runs = sum(_count_characters(run, _LETTERS) for run in _RUN.findall(encoded))
     tokens = (wordy - in_runs) / _LETTERS_PER_TOKEN + in_runs / _LETTERS_PER_TOKEN_OF_A_RUN
     return int(tokens) + len(text) - wordy
 
 
-def _count(text: bytes, characters: bytes) -> int:
+def _count_characters(text: bytes, characters: bytes) -> int:
     return len(text) - len(text.translate(None, characters))

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 # After too many failures in a row a model is not asked for a while: a run of a thousand calls would otherwise wait for
 # each of them in turn, and a server in trouble would get several times the requests that brought it there. A call that
 # ran out of time counts like as many as are told to come again: it has waited for minutes.
-_SILENCE = 12
+_SILENT_FAILURE_WEIGHT = 12
 _REST_SECONDS = 30.0
 
 _Counted = TypeVar("_Counted", bound=Hashable)
@@ -21,7 +21,7 @@ Sleep = Callable[[float], Awaitable[object]]
 _Turn = asyncio.Future[None]
 
 
-class Priority(IntEnum):
+class CallPriority(IntEnum):
     """The order in which requests get places here and, where the server takes a priority, there: the lowest first."""
 
     INTERACTIVE = 0  # a client waits for this call
@@ -54,17 +54,17 @@ class RateLimit:
         self._resting_until = 0.0
         self._by_run: Counter[Holder] = Counter()
         self._by_tenant: Counter[str] = Counter()
-        self._lines = {priority: _Line() for priority in Priority}
+        self._lines = {priority: _WaitingLine() for priority in CallPriority}
 
     @property
     def in_use(self) -> int:
         return self._by_run.total()
 
-    def waiting(self, priority: Priority) -> int:
+    def count_waiting(self, priority: CallPriority) -> int:
         """Count the runs with requests of this priority that wait for a place."""
         return sum(map(len, self._lines[priority].tenants.values()))
 
-    async def enter(self, holder: Holder, *, priority: Priority = Priority.INTERACTIVE) -> None:
+    async def acquire(self, holder: Holder, *, priority: CallPriority = CallPriority.INTERACTIVE) -> None:
         """Wait for a place and, when the server asked for quiet, until that is over."""
         line = self._lines[priority]
         turn: _Turn = asyncio.get_running_loop().create_future()
@@ -76,24 +76,24 @@ class RateLimit:
                 await self._sleep(quiet)
         except BaseException:
             if turn.done() and not turn.cancelled():
-                self.leave(holder)
+                self.release(holder)
             else:
                 line.remove(holder, turn)
             raise
 
-    def leave(self, holder: Holder) -> None:
+    def release(self, holder: Holder) -> None:
         """Give a place back."""
-        _count_down(self._by_run, holder)
-        _count_down(self._by_tenant, holder.tenant_id)
+        _decrement(self._by_run, holder)
+        _decrement(self._by_tenant, holder.tenant_id)
         self._grant()
 
-    def failed(self, *, silent: bool) -> None:
+    def record_failure(self, *, silent: bool) -> None:
         """Note that a request was not answered: it was turned away, or it timed out in silence."""
-        self._failures += _SILENCE if silent else 1
-        if self._failures >= _SILENCE * max(2, self.places):
+        self._failures += _SILENT_FAILURE_WEIGHT if silent else 1
+        if self._failures >= _SILENT_FAILURE_WEIGHT * max(2, self.places):
             self._resting_until = self._clock() + _REST_SECONDS
 
-    def heard(self) -> None:
+    def record_response(self) -> None:
         """Note that a request was answered, with any answer."""
         self._failures = 0
         self._resting_until = 0.0
@@ -103,7 +103,7 @@ class RateLimit:
         """Return for how many seconds the model is not asked, after too many unanswered requests in a row."""
         return max(0.0, self._resting_until - self._clock())
 
-    def hold(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Send no more requests for `seconds`, as the server asked."""
         self._held_until = max(self._held_until, self._clock() + seconds)
 
@@ -113,14 +113,14 @@ class RateLimit:
             line = next((each for each in self._lines.values() if each.tenants), None)
             if line is None:
                 return
-            holder, turn = line.next(self._by_tenant, self._by_run)
+            holder, turn = line.pop_next(self._by_tenant, self._by_run)
             if not turn.done():
                 self._by_run[holder] += 1
                 self._by_tenant[holder.tenant_id] += 1
                 turn.set_result(None)
 
 
-class _Line:
+class _WaitingLine:
     """Requests of one priority that wait: tenants and their runs, each in the order in which their turn comes."""
 
     def __init__(self) -> None:
@@ -134,9 +134,9 @@ class _Line:
         turns = self.tenants.get(holder.tenant_id, OrderedDict()).get(holder, deque())
         if turn in turns:
             turns.remove(turn)
-            self._forget_empty(holder)
+            self._remove_empty(holder)
 
-    def next(self, by_tenant: Counter[str], by_run: Counter[Holder]) -> tuple[Holder, _Turn]:
+    def pop_next(self, by_tenant: Counter[str], by_run: Counter[Holder]) -> tuple[Holder, _Turn]:
         """Take out the next request, given how many places each tenant and each run holds."""
         tenant_id = min(self.tenants, key=lambda each: by_tenant[each])
         runs = self.tenants[tenant_id]
@@ -145,10 +145,10 @@ class _Line:
         # guard: tenant-turns
         self.tenants.move_to_end(tenant_id)
         runs.move_to_end(holder)
-        self._forget_empty(holder)
+        self._remove_empty(holder)
         return holder, turn
 
-    def _forget_empty(self, holder: Holder) -> None:
+    def _remove_empty(self, holder: Holder) -> None:
         runs = self.tenants[holder.tenant_id]
         if not runs[holder]:
             del runs[holder]
@@ -156,7 +156,7 @@ class _Line:
             del self.tenants[holder.tenant_id]
 
 
-def _count_down(counts: Counter[_Counted], counted: _Counted) -> None:
+def _decrement(counts: Counter[_Counted], counted: _Counted) -> None:
     counts[counted] -= 1
     if not counts[counted]:
         del counts[counted]

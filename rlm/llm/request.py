@@ -19,12 +19,19 @@ from rlm.errors import (
     LanguageModelUnavailableError,
 )
 from rlm.llm.budgets import Amount, Budget, Reservation, Usage
-from rlm.llm.completion import Completion, Show, ThoughtFilter, cache_salt, complete, prompt_tokens
-from rlm.llm.metrics import observed_call
+from rlm.llm.completion import (
+    Completion,
+    Show,
+    ThoughtFilter,
+    compute_cache_salt,
+    estimate_prompt_tokens,
+    fill_completion,
+)
+from rlm.llm.metrics import observe_call
 from rlm.llm.port import SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.rate_limit import Holder, Priority, RateLimit, Sleep
-from rlm.llm.structured_output import asked_again, require_usable, shaped
+from rlm.llm.rate_limit import CallPriority, Holder, RateLimit, Sleep
+from rlm.llm.structured_output import build_retry_call, extract_reply, require_valid_schema
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -39,7 +46,7 @@ _MAX_POSTPONEMENTS = 12
 # Interval of checks for budget given back by a call of the same run.
 _RECHECK_SECONDS = 0.05
 # Refused or never reached: the model did no work for it.
-_UNREAD = (LanguageModelUnavailableError, LanguageModelRefusedError, ContextTooLongError)
+_UNREAD_ERRORS = (LanguageModelUnavailableError, LanguageModelRefusedError, ContextTooLongError)
 
 
 @dataclass
@@ -101,7 +108,7 @@ class Request:
         client: ModelClient,
         call: SubCall,
         *,
-        priority: Priority = Priority.INTERACTIVE,
+        priority: CallPriority = CallPriority.INTERACTIVE,
         show: Show | None = None,
     ) -> None:
         self._client = client
@@ -111,23 +118,23 @@ class Request:
         self.used = Usage()
         self.cut_short = False
 
-    async def reply(self) -> SubReply:
+    async def fetch_reply(self) -> SubReply:
         """Return the reply. Raises a `LanguageModelError`, `BudgetExhaustedError` or `UnpricedModelError`."""
         call = self._call
         if call.schema is not None:
-            require_usable(call.schema)
+            require_valid_schema(call.schema)
         self._require_window(call)
-        completion = await self._complete(call)
+        completion = await self._complete_call(call)
         try:
-            return self._shaped(completion, call)
+            return self._extract_reply(completion, call)
         except LanguageModelOutputError as error:
             thought_only = error.cut_off and not completion.text.strip()
-            again = call if thought_only and self._makes_room() else asked_again(call, error, self._client.profile)
+            again = call if thought_only and self._make_room() else build_retry_call(call, error, self._client.profile)
             if again is None:
                 raise
-            return await self._mended(again, error)
+            return await self._repair_reply(again, error)
 
-    def _makes_room(self) -> bool:
+    def _make_room(self) -> bool:
         """Allow as many tokens for thoughts as for the longest reply; False if the model has them already."""
         room, known = self._client.profile.max_output_tokens, self._thinking_tokens
         self._client.model.thinking_tokens = max(room, known)
@@ -137,22 +144,22 @@ class Request:
     def _thinking_tokens(self) -> int:
         return max(self._client.profile.thinking_tokens, self._client.model.thinking_tokens)
 
-    async def _mended(self, call: SubCall, first: LanguageModelOutputError) -> SubReply:
+    async def _repair_reply(self, call: SubCall, first: LanguageModelOutputError) -> SubReply:
         try:
             self._require_window(call)
-            completion = await self._complete(call)
+            completion = await self._complete_call(call)
         except (BudgetExhaustedError, ContextTooLongError) as error:
             self.cut_short = isinstance(error, BudgetExhaustedError)
             raise first from None
-        return self._shaped(completion, call)
+        return self._extract_reply(completion, call)
 
-    def _shaped(self, completion: Completion, call: SubCall) -> SubReply:
-        text = shaped(completion.raw, completion.text, completion.finish_reason, call)
-        return SubReply(text, self.used, cut_off=call.schema is None and completion.cut_off)
+    def _extract_reply(self, completion: Completion, call: SubCall) -> SubReply:
+        text = extract_reply(completion.raw, completion.text, completion.finish_reason, call)
+        return SubReply(text, self.used, cut_off=call.schema is None and completion.is_cut_off)
 
     def _require_window(self, call: SubCall) -> None:
         profile = self._client.profile
-        prompt, answer = prompt_tokens(call), call.max_tokens + self._thinking_tokens
+        prompt, answer = estimate_prompt_tokens(call), call.max_tokens + self._thinking_tokens
         if prompt + answer > profile.context_tokens:
             raise ContextTooLongError(
                 f"About {prompt:,} tokens of prompt and {answer:,} of answer do not fit the window of "
@@ -160,23 +167,23 @@ class Request:
                 hint=f"Send at most {profile.slice_tokens:,} tokens of text in one call.",
             )
 
-    async def _complete(self, call: SubCall) -> Completion:
+    async def _complete_call(self, call: SubCall) -> Completion:
         repeats, waited, broken_off = 0, 0.0, False
         while True:
             completion = await self._send(call, await self._admit(call))
             if completion.error is None:
                 return completion
-            if completion.started:
-                if broken_off or not self._may_begin_anew(completion):
+            if completion.has_started:
+                if broken_off or not self._can_restart(completion):
                     raise completion.error
                 broken_off = True
-            seconds = self._pause(completion, repeats, waited)
+            seconds = self._compute_pause(completion, repeats, waited)
             if seconds is None:
                 raise completion.error
             repeats, waited = repeats + 1, waited + seconds
             await self._client.sleep(seconds)
 
-    def _pause(self, completion: Completion, repeats: int, waited: float) -> float | None:
+    def _compute_pause(self, completion: Completion, repeats: int, waited: float) -> float | None:
         """Return the seconds before a repeat; None if repeating cannot help."""
         error, rate_limit = completion.error, self._client.model.rate_limit
         if not isinstance(error, LanguageModelUnavailableError):
@@ -187,14 +194,14 @@ class Request:
             return None
         asked = max(0.0, asked)
         if asked:
-            rate_limit.hold(asked)
+            rate_limit.pause(asked)
         spread = _FIRST_PAUSE_SECONDS if asked else min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0**repeats)
         seconds = asked + self._client.jitter() * spread
-        left = self._client.budget.remaining().seconds
+        left = self._client.budget.get_remaining().seconds
         self.cut_short = left is not None and seconds >= left
         return None if self.cut_short else seconds
 
-    def _may_begin_anew(self, completion: Completion) -> bool:
+    def _can_restart(self, completion: Completion) -> bool:
         """True if another server may write an answer that one broke off: nobody has been shown a part of it.
 
         One more server is tried, and no third one: the prompt may be what breaks them.
@@ -207,7 +214,7 @@ class Request:
         """Wait for a place, and for other calls of the run while their reservations hold the missing budget."""
         client, rate_limit = self._client, self._client.model.rate_limit
         while True:
-            await rate_limit.enter(client.holder, priority=self._priority)
+            await rate_limit.acquire(client.holder, priority=self._priority)
             try:
                 if rest := ceil(rate_limit.resting_seconds):
                     raise LanguageModelRestingError(
@@ -217,33 +224,33 @@ class Request:
                         sent=False,
                     )
                 reservation = client.budget.reserve(
-                    prompt_tokens=prompt_tokens(call),
+                    prompt_tokens=estimate_prompt_tokens(call),
                     completion_tokens=call.max_tokens + self._thinking_tokens,
                     price=client.profile.price,
                 )
                 client.under_way[client.budget.root] += 1
                 return reservation
             except BudgetExhaustedError as refused:
-                rate_limit.leave(client.holder)
+                rate_limit.release(client.holder)
                 if not (refused.may_fit_later and client.budget.root in client.under_way):
                     raise
             except BaseException:
-                rate_limit.leave(client.holder)
+                rate_limit.release(client.holder)
                 raise
             await client.sleep(_RECHECK_SECONDS)
 
     async def _send(self, call: SubCall, reservation: Reservation) -> Completion:
         profile = self._client.profile
-        completion = Completion(self._thought_filter(), self._show)
-        with observed_call(profile.name, call.purpose, call.max_tokens) as observed:
+        completion = Completion(self._build_thought_filter(), self._show)
+        with observe_call(profile.name, call.purpose, call.max_tokens) as observed:
             try:
                 await self._fill(completion, call)
             finally:
                 error = completion.error
                 if isinstance(error, LanguageModelTimeoutError | LanguageModelUnavailableError):
                     silent = isinstance(error, LanguageModelTimeoutError) or error.silent
-                    self._client.model.rate_limit.failed(silent=silent)
-                observed.usage = self._settled(reservation, completion)
+                    self._client.model.rate_limit.record_failure(silent=silent)
+                observed.usage = self._settle_usage(reservation, completion)
                 observed.outcome = error.code if error else "ok" if completion.ended else "given_up"
                 self.used += observed.usage
         return completion
@@ -253,17 +260,17 @@ class Request:
         client, profile = self._client, self._client.profile
         try:
             async with asyncio.timeout(profile.call_seconds):
-                await complete(
+                await fill_completion(
                     client.chat,
                     profile,
                     call,
                     completion,
-                    salt=cache_salt(client.tenant_id, client.audience),
+                    salt=compute_cache_salt(client.tenant_id, client.audience),
                     most_tokens=call.max_tokens + self._thinking_tokens,
                     priority=self._priority,
                     affinity=client.affinity,
                 )
-            client.model.rate_limit.heard()
+            client.model.rate_limit.record_response()
             client.model.open_ended = client.model.open_ended or completion.thoughts.lone_closing
             client.model.has_replied = client.model.has_replied or call.schema is None
         except TimeoutError:
@@ -273,20 +280,20 @@ class Request:
         except LanguageModelError as error:
             completion.error = error
 
-    def _settled(self, reservation: Reservation, completion: Completion) -> Usage:
+    def _settle_usage(self, reservation: Reservation, completion: Completion) -> Usage:
         """Return a request's usage; give back its place and the rest of its reservation."""
-        used, client, root = _used(completion, reservation.amount), self._client, self._client.budget.root
+        used, client, root = _compute_usage(completion, reservation.amount), self._client, self._client.budget.root
         if used.calls:
             reservation.settle(prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
         else:
             reservation.release()
-        client.model.rate_limit.leave(client.holder)
+        client.model.rate_limit.release(client.holder)
         client.under_way[root] -= 1
         if not client.under_way[root]:
             del client.under_way[root]
         return used
 
-    def _thought_filter(self) -> ThoughtFilter:
+    def _build_thought_filter(self) -> ThoughtFilter:
         """Return the filter of thoughts; a reply is held back whole if nobody waits for its pieces.
 
         So is the first reply of an unknown model, whose thoughts may lack the opening tag.
@@ -302,13 +309,13 @@ class Request:
         )
 
 
-def _used(completion: Completion, reserved: Amount) -> Usage:
+def _compute_usage(completion: Completion, reserved: Amount) -> Usage:
     """Return the server's count; else the reservation for a prompt that may have been read, and an unseen answer."""
     error = completion.error
     away = error if isinstance(error, LanguageModelUnavailableError) else None
     if away and not away.sent:
         return Usage()
     reached = away is not None and away.reached
-    unread = isinstance(error, _UNREAD) and not (completion.started or reached)
+    unread = isinstance(error, _UNREAD_ERRORS) and not (completion.has_started or reached)
     prompt = completion.prompt_tokens or (0 if unread else reserved.prompt_tokens)
-    return Usage(1, prompt, completion.written_tokens(0 if unread else reserved.completion_tokens))
+    return Usage(1, prompt, completion.count_written_tokens(0 if unread else reserved.completion_tokens))

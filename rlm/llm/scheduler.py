@@ -19,14 +19,14 @@ import structlog
 
 from ingest.storage.answers.replies import StoredReply
 from ingest.storage.documents.records import UsedVersions
-from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError, not_cancelled, require_wanted
+from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError, not_cancelled, require_not_cancelled
 from rlm.llm.budgets import Budget, Usage
-from rlm.llm.cache import CachedReplies, ReplyCache, SingleFlight, reply_key
-from rlm.llm.completion import Show, note_generators, prompt_tokens
+from rlm.llm.cache import CachedReplies, ReplyCache, SingleFlight, compute_reply_key
+from rlm.llm.completion import Show, estimate_prompt_tokens, track_generators
 from rlm.llm.metrics import BUDGET_STOPS, KEPT_REPLIES
-from rlm.llm.port import Finished, ReportedSubCalls, SubCall, SubFailure, SubReply, ignore
+from rlm.llm.port import Finished, ReportedSubCalls, SubCall, SubFailure, SubReply, ignore_result
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.rate_limit import Clock, Priority, RateLimit, Sleep
+from rlm.llm.rate_limit import CallPriority, Clock, RateLimit, Sleep
 from rlm.llm.request import ModelClient, Request, SharedModel
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class SubCallScheduler:
         self._closing: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
-        self._loop.call_soon(note_generators)
+        self._loop.call_soon(track_generators)
         self._thread = threading.Thread(target=self._loop.run_forever, name="sub-calls", daemon=True)
         self._thread.start()
 
@@ -114,13 +114,13 @@ class SubCallScheduler:
         """Give up all calls under way, and close the models' connections."""
         if self._loop.is_closed():
             return
-        asyncio.run_coroutine_threadsafe(self._wind_up(), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
         self._executor.shutdown()
 
-    async def _wind_up(self) -> None:
+    async def _shut_down(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -139,9 +139,9 @@ class SubCallScheduler:
         """
         tasks: list[asyncio.Task[None]] = []
 
-        def begin() -> None:
+        def start_task() -> None:
             tasks.append(self._loop.create_task(work))
-            tasks[0].add_done_callback(lambda task: ended(_raised(task)))
+            tasks[0].add_done_callback(lambda task: ended(_get_task_error(task)))
 
         def give_up() -> None:
             with suppress(RuntimeError):  # closed meanwhile, which ended everything on the loop
@@ -150,17 +150,17 @@ class SubCallScheduler:
         if self._loop.is_closed():
             work.close()
             raise RunCancelledError("The service is stopping.")
-        self._loop.call_soon_threadsafe(begin)
+        self._loop.call_soon_threadsafe(start_task)
         return give_up
 
-    async def reply(
+    async def fetch_reply(
         self,
         client: ModelClient,
         key: str,
         call: SubCall,
         used: list[Usage],
         *,
-        priority: Priority = Priority.INTERACTIVE,
+        priority: CallPriority = CallPriority.INTERACTIVE,
         show: Show | None = None,
     ) -> SubReply:
         """Return the reply to one call; `used` gets its cost.
@@ -172,20 +172,20 @@ class SubCallScheduler:
         request = Request(client, call, priority=priority, show=show)
 
         async def ask() -> SubReply:
-            if kept := await self.cached_replies.look_up(client.tenant_id, key):
+            if kept := await self.cached_replies.find_reply(client.tenant_id, key):
                 KEPT_REPLIES.inc()
-                return _kept_reply(kept)
+                return _build_cached_reply(kept)
             try:
-                reply = await request.reply()
+                reply = await request.fetch_reply()
             finally:
                 used.append(request.used)
             if not reply.cut_off:
                 usage = reply.usage
                 paid = StoredReply(key, reply.text, usage.calls, usage.prompt_tokens, usage.completion_tokens)
-                await self.cached_replies.keep(client.tenant_id, paid, client.work)
+                await self.cached_replies.store_reply(client.tenant_id, paid, client.work)
             return reply
 
-        reply, shared = await self._single_flight.reply(key, ask, is_own=lambda: request.cut_short)
+        reply, shared = await self._single_flight.get_reply(key, ask, is_own=lambda: request.cut_short)
         return replace(reply, cached=True) if shared else reply
 
 
@@ -197,29 +197,33 @@ class _BoundSubCalls:
         self._client = client
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+        self,
+        calls: Sequence[SubCall],
+        *,
+        cancelled: Callable[[], bool] = not_cancelled,
+        finished: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         """Run as the port says; `finished` is called in the thread of `run`."""
-        require_wanted(cancelled)
-        batch = _Batch(self._scheduler, self._client, calls)
-        for item in batch.items(cancelled):
+        require_not_cancelled(cancelled)
+        batch = _CallBatch(self._scheduler, self._client, calls)
+        for item in batch.iter_items(cancelled):
             if isinstance(item, str):
-                batch.tell(item, finished)
-        return batch.results(finished)
+                batch.report_result(item, finished)
+        return batch.list_results(finished)
 
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Iterator[str | SubReply | SubFailure]:
         """Stream as the port says. Nothing is sent before the first item is asked for; closing gives the request up."""
-        require_wanted(cancelled)
-        batch = _Batch(self._scheduler, self._client, [call], streamed=True)
+        require_not_cancelled(cancelled)
+        batch = _CallBatch(self._scheduler, self._client, [call], streamed=True)
         shown = False
-        with closing(batch.items(cancelled)) as items:
+        with closing(batch.iter_items(cancelled)) as items:
             for item in items:
                 if isinstance(item, _Piece):
                     shown = True
                     yield item.text
-        (result,) = batch.results()
+        (result,) = batch.list_results()
         if isinstance(result, SubReply) and not shown:
             yield result.text
         yield result
@@ -232,7 +236,7 @@ class _Piece:
     text: str
 
 
-class _Batch:
+class _CallBatch:
     """Calls made together, equal ones merged.
 
     As many are on their way as the model takes twice over: some wait to be sent again, or to be kept. A single call is
@@ -245,16 +249,18 @@ class _Batch:
         self._scheduler = scheduler
         self._client = client
         self._calls = calls
-        self._priority = _priority(client, len(calls))
+        self._priority = _select_priority(client, len(calls))
         self._positions: defaultdict[str, list[int]] = defaultdict(list)
         for position, call in enumerate(calls):
-            self._positions[reply_key(client.tenant_id, client.audience, client.profile, call)].append(position)
-        kept = scheduler.cached_replies.read(client.tenant_id, set(self._positions))
+            self._positions[compute_reply_key(client.tenant_id, client.audience, client.profile, call)].append(position)
+        kept = scheduler.cached_replies.load_replies(client.tenant_id, set(self._positions))
         KEPT_REPLIES.inc(len(kept))
-        self._outcomes: dict[str, SubReply | SubFailure] = {key: _kept_reply(reply) for key, reply in kept.items()}
+        self._outcomes: dict[str, SubReply | SubFailure] = {
+            key: _build_cached_reply(reply) for key, reply in kept.items()
+        }
         self._todo = [key for key in self._positions if key not in kept]
         self._results: dict[int, SubReply | SubFailure] = {}
-        self._over = _failed(BudgetExhaustedError("The run's time is over.", resource="seconds"))
+        self._over = _build_failure(BudgetExhaustedError("The run's time is over.", resource="seconds"))
         # Sizes that the budget does not cover, with the refusal: calls as large need not be tried.
         self._refused: list[tuple[int, int, SubFailure]] = []
         self._stopped = False
@@ -262,7 +268,7 @@ class _Batch:
         self._show: Show | None = (lambda text: self._queue.put(_Piece(text))) if streamed else None
         self._raised: BaseException | None = None
 
-    def items(self, cancelled: Callable[[], bool]) -> Generator[str | _Piece, None, None]:
+    def iter_items(self, cancelled: Callable[[], bool]) -> Generator[str | _Piece, None, None]:
         """Send the calls, and yield keys and pieces as they come; give up when cancelled or closed."""
         if not self._todo:
             return
@@ -279,7 +285,7 @@ class _Batch:
                     pass
                 if time.monotonic() - looked >= _POLL_SECONDS:
                     looked = time.monotonic()
-                    require_wanted(cancelled)
+                    require_not_cancelled(cancelled)
         except BaseException:
             give_up()
             self._wait_for_end()
@@ -287,19 +293,19 @@ class _Batch:
         if self._raised is not None:
             raise self._raised
 
-    def tell(self, key: str, finished: Finished) -> None:
+    def report_result(self, key: str, finished: Finished) -> None:
         """Report a call's result at each of its positions; only the first of equal calls shows the cost."""
         outcome = self._outcomes.get(key, self._over)
         for position in self._positions[key]:
             self._results[position] = outcome
             finished(position, outcome)
-            outcome = _repeated(outcome)
+            outcome = _clear_cost(outcome)
 
-    def results(self, finished: Finished = ignore) -> list[SubReply | SubFailure]:
+    def list_results(self, finished: Finished = ignore_result) -> list[SubReply | SubFailure]:
         """Return one result for each call, in order; those from the cache, and the missing ones, are reported now."""
         for key, positions in self._positions.items():
             if positions[0] not in self._results:
-                self.tell(key, finished)
+                self.report_result(key, finished)
         return [self._results[position] for position in range(len(self._calls))]
 
     def _end(self, raised: BaseException | None) -> None:
@@ -316,13 +322,13 @@ class _Batch:
         ahead = iter(self._todo)
         carriers = min(len(self._todo), 2 * self._client.profile.parallel_calls)
         try:
-            async with asyncio.timeout(self._client.budget.remaining().seconds), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(self._client.budget.get_remaining().seconds), asyncio.TaskGroup() as group:
                 for _ in range(carriers):
-                    group.create_task(self._carry(ahead))
+                    group.create_task(self._run_worker(ahead))
         except TimeoutError:
             self._stopped = True
 
-    async def _carry(self, ahead: Iterator[str]) -> None:
+    async def _run_worker(self, ahead: Iterator[str]) -> None:
         for key in ahead:
             if self._stopped:
                 return
@@ -332,53 +338,53 @@ class _Batch:
     async def _ask(self, key: str) -> None:
         used: list[Usage] = []
         call = self._calls[self._positions[key][0]]
-        prompt = prompt_tokens(call)
+        prompt = estimate_prompt_tokens(call)
         for least_prompt, least_reply, failure in self._refused:
             if prompt >= least_prompt and call.max_tokens >= least_reply:
                 self._outcomes[key] = failure
                 return
         try:
-            self._outcomes[key] = await self._scheduler.reply(
+            self._outcomes[key] = await self._scheduler.fetch_reply(
                 self._client, key, call, used, priority=self._priority, show=self._show
             )
         except asyncio.CancelledError:
-            self._outcomes[key] = replace(self._over, usage=_sum(used))
+            self._outcomes[key] = replace(self._over, usage=_sum_usage(used))
             raise
         except BudgetExhaustedError as error:
             BUDGET_STOPS.labels(error.resource or "other").inc()
-            self._outcomes[key] = _failed(error, used)
+            self._outcomes[key] = _build_failure(error, used)
             if not error.may_fit_later:
                 size = (0, 0) if error.resource in _NOTHING_FITS_WITHOUT else (prompt, call.max_tokens)
-                self._refused.append((*size, _failed(error)))
+                self._refused.append((*size, _build_failure(error)))
         except AnswerError as error:
-            self._outcomes[key] = _failed(error, used)
+            self._outcomes[key] = _build_failure(error, used)
         except Exception as error:
             log.exception("a sub-call failed for a reason that is not foreseen", error=repr(error))
-            self._outcomes[key] = SubFailure("internal_error", "The sub-call failed inside Leadline.", _sum(used))
+            self._outcomes[key] = SubFailure("internal_error", "The sub-call failed inside Leadline.", _sum_usage(used))
 
 
-def _priority(client: ModelClient, calls: int) -> Priority:
+def _select_priority(client: ModelClient, calls: int) -> CallPriority:
     if client.background:
-        return Priority.BACKGROUND if calls == 1 else Priority.BACKGROUND_BATCH
-    return Priority.INTERACTIVE if calls == 1 else Priority.INTERACTIVE_BATCH
+        return CallPriority.BACKGROUND if calls == 1 else CallPriority.BACKGROUND_BATCH
+    return CallPriority.INTERACTIVE if calls == 1 else CallPriority.INTERACTIVE_BATCH
 
 
-def _kept_reply(kept: StoredReply) -> SubReply:
+def _build_cached_reply(kept: StoredReply) -> SubReply:
     """Return a cached reply, with the usage of the call that paid."""
     return SubReply(kept.text, Usage(kept.calls, kept.prompt_tokens, kept.completion_tokens), cached=True)
 
 
-def _repeated(outcome: SubReply | SubFailure) -> SubReply | SubFailure:
+def _clear_cost(outcome: SubReply | SubFailure) -> SubReply | SubFailure:
     return replace(outcome, cached=True) if isinstance(outcome, SubReply) else replace(outcome, usage=Usage())
 
 
-def _failed(error: AnswerError, used: Iterable[Usage] = ()) -> SubFailure:
-    return SubFailure(error.code, error.detail, _sum(used), error)
+def _build_failure(error: AnswerError, used: Iterable[Usage] = ()) -> SubFailure:
+    return SubFailure(error.code, error.detail, _sum_usage(used), error)
 
 
-def _sum(used: Iterable[Usage]) -> Usage:
+def _sum_usage(used: Iterable[Usage]) -> Usage:
     return sum(used, Usage())
 
 
-def _raised(task: asyncio.Task[None]) -> BaseException | None:
+def _get_task_error(task: asyncio.Task[None]) -> BaseException | None:
     return RunCancelledError("The service is stopping.") if task.cancelled() else task.exception()

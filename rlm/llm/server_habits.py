@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rlm.llm.profiles import StructuredOutput
-from rlm.llm.structured_output import schema_in_words
+from rlm.llm.structured_output import describe_schema
 
 # No request works without these, so a refusal that names one is about its value.
-_NEEDED = frozenset({"model", "messages", "stream", "max_tokens"})
+_REQUIRED_PARAMETERS = frozenset({"model", "messages", "stream", "max_tokens"})
 _STEP_DOWN: Mapping[StructuredOutput, StructuredOutput] = {"json_schema": "json_object", "json_object": "none"}
 
 
 @dataclass(frozen=True)
-class Accepted:
+class RequestForm:
     """The form of requests for one server: its degree of schema support, and the parameters it refuses."""
 
     structured_output: StructuredOutput = "json_schema"
@@ -27,7 +27,7 @@ class Accepted:
     old_max_tokens: bool = False
     without_system: bool = False
 
-    def fit(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+    def adapt(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Return the request in the form that this server takes."""
         fitted = {name: value for name, value in payload.items() if name not in self.left_out}
         if extra := payload.get("extra_body"):
@@ -36,23 +36,23 @@ class Accepted:
             fitted["max_tokens"] = fitted.pop("max_completion_tokens")
         wanted = fitted.get("response_format")
         if wanted is not None and self.structured_output != "json_schema":
-            fitted["messages"] = _with_words(fitted["messages"], schema_in_words(wanted["json_schema"]["schema"]))
+            fitted["messages"] = _with_words(fitted["messages"], describe_schema(wanted["json_schema"]["schema"]))
             del fitted["response_format"]
             if self.structured_output == "json_object":
                 fitted["response_format"] = {"type": "json_object"}
         if self.without_system:
-            fitted["messages"] = _without_system(fitted["messages"])
+            fitted["messages"] = _merge_system(fitted["messages"])
         return fitted
 
-    def after(self, refusal: Mapping[str, Any] | str, payload: Mapping[str, Any]) -> "Accepted | None":
+    def revise_after(self, refusal: Mapping[str, Any] | str, payload: Mapping[str, Any]) -> "RequestForm | None":
         """Return the form of the same request after a refusal with this body; None if nothing is left to try."""
-        sent = self.fit(payload)
-        named = _named(refusal, {*sent, *sent.get("extra_body", {})} - {"extra_body"} | {"stream_options"})
+        sent = self.adapt(payload)
+        named = _find_named(refusal, {*sent, *sent.get("extra_body", {})} - {"extra_body"} | {"stream_options"})
         if named == "max_completion_tokens":
             return None if self.old_max_tokens else replace(self, old_max_tokens=True)
-        if named == "messages" and _says(refusal, "system") and not self.without_system:
+        if named == "messages" and _has_word(refusal, "system") and not self.without_system:
             return replace(self, without_system=True)
-        if named in _NEEDED:
+        if named in _REQUIRED_PARAMETERS:
             return None
         if named in (None, "response_format"):
             lower = _STEP_DOWN.get(self.structured_output) if "response_format" in sent else None
@@ -76,10 +76,10 @@ class ServerHabits:
     """
 
     def __init__(self, structured_output: StructuredOutput = "json_schema") -> None:
-        self.accepted = Accepted(structured_output)
+        self.accepted = RequestForm(structured_output)
         self._took_a_schema = False
 
-    def remember(self, begun: Accepted, accepted: Accepted, *, with_schema: bool) -> None:
+    def record_form(self, begun: RequestForm, accepted: RequestForm, *, with_schema: bool) -> None:
         """Note that a request `begun` in one form was answered in the form `accepted`."""
         known = self.accepted
         structured_output = known.structured_output
@@ -87,7 +87,7 @@ class ServerHabits:
             self._took_a_schema = True
         elif accepted.structured_output != begun.structured_output and not self._took_a_schema:
             structured_output = accepted.structured_output
-        self.accepted = Accepted(
+        self.accepted = RequestForm(
             structured_output,
             known.left_out | accepted.left_out,
             known.old_max_tokens or accepted.old_max_tokens,
@@ -95,19 +95,19 @@ class ServerHabits:
         )
 
 
-def _named(refusal: Mapping[str, Any] | str, names: Collection[str]) -> str | None:
+def _find_named(refusal: Mapping[str, Any] | str, names: Collection[str]) -> str | None:
     """Return the first of `names` that a refusal names: as its parameter, or else in its words.
 
     The name `model` is checked last, because of messages such as "This model does not take …".
     """
-    for said in _sayings(refusal):
-        places = ((name in _NEEDED, re.search(rf"\b{re.escape(name)}\b", said), name) for name in names)
+    for said in _iter_statements(refusal):
+        places = ((name in _REQUIRED_PARAMETERS, re.search(rf"\b{re.escape(name)}\b", said), name) for name in names)
         if found := [(needed, at.start(), name) for needed, at, name in places if at]:
             return min(found)[-1]
     return None
 
 
-def _sayings(refusal: Mapping[str, Any] | str) -> Iterator[str]:
+def _iter_statements(refusal: Mapping[str, Any] | str) -> Iterator[str]:
     """Yield the parameter (OpenAI), the places (FastAPI) and the message of a refusal, the most certain first."""
     if isinstance(refusal, str):
         yield refusal
@@ -122,8 +122,8 @@ def _sayings(refusal: Mapping[str, Any] | str) -> Iterator[str]:
     yield str(refusal.get("message") or "")
 
 
-def _says(refusal: Mapping[str, Any] | str, word: str) -> bool:
-    return any(re.search(rf"\b{word}\b", said, re.IGNORECASE) for said in _sayings(refusal))
+def _has_word(refusal: Mapping[str, Any] | str, word: str) -> bool:
+    return any(re.search(rf"\b{word}\b", said, re.IGNORECASE) for said in _iter_statements(refusal))
 
 
 def _with_words(messages: list[dict[str, Any]], words: str) -> list[dict[str, Any]]:
@@ -134,7 +134,7 @@ def _with_words(messages: list[dict[str, Any]], words: str) -> list[dict[str, An
     return [{**first, "content": f"{first['content']}\n\n{words}"}, *rest]
 
 
-def _without_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _merge_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     first, *rest = messages
     if first["role"] == "user" or not rest:
         return messages

@@ -12,12 +12,12 @@ from math import ceil
 
 from rlm.llm.metrics import SERVER_OPEN, SERVER_REQUESTS, SERVER_RESTING
 
-_BOUND = 1.25
+_LOAD_FACTOR = 1.25
 _FIRST_REST_SECONDS = 1.0
 _LONGEST_REST_SECONDS = 30.0
 
 
-class Server:
+class PooledServer:
     """One server: known by its number, from 1, wherever its address is nobody's business."""
 
     def __init__(self, number: int) -> None:
@@ -28,23 +28,23 @@ class Server:
         self.last_taken = 0
 
 
-class Attempt:
+class ServerAttempt:
     """One request at one server; ended exactly once."""
 
-    def __init__(self, pool: "ServerPool", server: Server) -> None:
+    def __init__(self, pool: "ServerPool", server: PooledServer) -> None:
         self._pool = pool
         self.server = server
         self._ended = False
 
-    def answered(self) -> None:
+    def record_answer(self) -> None:
         """Note that the server has begun to answer: it is well."""
-        self._pool.answered(self.server)
+        self._pool.record_answer(self.server)
 
     def end(self, outcome: str) -> None:
         """Give the place back; `outcome` is `ok`, `given_up` or the code of an error."""
         if not self._ended:
             self._ended = True
-            self._pool.leave(self.server, outcome)
+            self._pool.end_request(self.server, outcome)
 
 
 class ServerPool:
@@ -55,28 +55,28 @@ class ServerPool:
         self._clock = clock
         self._lock = threading.Lock()
         self._taken = 0
-        self.servers = tuple(Server(number) for number in range(1, count + 1))
+        self.servers = tuple(PooledServer(number) for number in range(1, count + 1))
         for server in self.servers:
-            self._show(server)
+            self._update_metrics(server)
 
-    def take(self, affinity: str, tried: Collection[Server] = ()) -> Attempt | None:
+    def start_attempt(self, affinity: str, tried: Collection[PooledServer] = ()) -> ServerAttempt | None:
         """Return an attempt at the best server that was not `tried`; None if no other one is well.
 
         The first attempt always has a server: if all of them rest, the one that is due first.
         """
         with self._lock:
             rest = [each for each in self.servers if each not in tried]
-            well = [each for each in rest if self._is_well(each)]
+            well = [each for each in rest if self._is_healthy(each)]
             if not well and (tried or not rest):
                 return None
-            server = self._best(well, affinity) if well else min(rest, key=lambda each: each.resting_until)
+            server = self._select_best(well, affinity) if well else min(rest, key=lambda each: each.resting_until)
             server.in_flight += 1
             self._taken += 1
             server.last_taken = self._taken
-            self._show(server)
-            return Attempt(self, server)
+            self._update_metrics(server)
+            return ServerAttempt(self, server)
 
-    def failed(self, server: Server, *, retry_after_seconds: float | None = None) -> None:
+    def record_failure(self, server: PooledServer, *, retry_after_seconds: float | None = None) -> None:
         """Rest a server: for as long as it asks, or for a pause that doubles with each failure in a row.
 
         Requests that fail together are one failure.
@@ -90,43 +90,43 @@ class ServerPool:
             if retry_after_seconds is not None and retry_after_seconds > 0:
                 asked = now + min(retry_after_seconds, _LONGEST_REST_SECONDS)
                 server.resting_until = max(server.resting_until, asked)
-            self._show(server)
+            self._update_metrics(server)
 
-    def answered(self, server: Server) -> None:
+    def record_answer(self, server: PooledServer) -> None:
         """Note that a server answers."""
         with self._lock:
             server.failures, server.resting_until = 0, 0.0
-            self._show(server)
+            self._update_metrics(server)
 
-    def leave(self, server: Server, outcome: str) -> None:
+    def end_request(self, server: PooledServer, outcome: str) -> None:
         """Note the end of a request."""
         with self._lock:
             server.in_flight -= 1
-            self._show(server)
+            self._update_metrics(server)
         SERVER_REQUESTS.labels(self._model, str(server.number), outcome).inc()
 
-    def resting_seconds(self, server: Server) -> float:
+    def compute_resting_seconds(self, server: PooledServer) -> float:
         """Return for how long a server gets no requests while others are well."""
         return max(0.0, server.resting_until - self._clock())
 
-    def _is_well(self, server: Server) -> bool:
+    def _is_healthy(self, server: PooledServer) -> bool:
         # guard: resting-server-gets-nothing
         if self._clock() < server.resting_until:
             return False
         return not server.failures or not server.in_flight  # one request tries a server that has failed
 
-    def _best(self, well: list[Server], affinity: str) -> Server:
+    def _select_best(self, well: list[PooledServer], affinity: str) -> PooledServer:
         if not affinity:
             return min(well, key=lambda each: (each.in_flight, each.last_taken))
-        most = ceil(_BOUND * (sum(each.in_flight for each in well) + 1) / len(well))
-        preferred = sorted(well, key=lambda each: _score(affinity, each.number), reverse=True)
+        most = ceil(_LOAD_FACTOR * (sum(each.in_flight for each in well) + 1) / len(well))
+        preferred = sorted(well, key=lambda each: _compute_score(affinity, each.number), reverse=True)
         return next(each for each in preferred if each.in_flight < most)
 
-    def _show(self, server: Server) -> None:
+    def _update_metrics(self, server: PooledServer) -> None:
         number = str(server.number)
         SERVER_OPEN.labels(self._model, number).set(server.in_flight)
         SERVER_RESTING.labels(self._model, number).set(self._clock() < server.resting_until)
 
 
-def _score(affinity: str, number: int) -> bytes:
+def _compute_score(affinity: str, number: int) -> bytes:
     return hashlib.blake2b(f"{affinity}\0{number}".encode(), digest_size=8).digest()

@@ -13,15 +13,17 @@ from rlm.llm.profiles import ModelProfile
 _FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.DOTALL)
 _STARTS = re.compile(r"[{\[]")
 _MAX_STARTS = 20
-_AGAIN = "An earlier reply was refused. {reason} Reply again, in the form that was asked for and with nothing else."
+_RETRY_PROMPT = (
+    "An earlier reply was refused. {reason} Reply again, in the form that was asked for and with nothing else."
+)
 
 
-def canonical(schema: Mapping[str, Any]) -> str:
+def canonicalize_schema(schema: Mapping[str, Any]) -> str:
     """Return equal text for equal schemas, with members in the order written, which models follow."""
     return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 
-def closed_object(properties: Mapping[str, object]) -> dict[str, object]:
+def build_closed_object(properties: Mapping[str, object]) -> dict[str, object]:
     """Return the schema of an object with all of these members and no others."""
     return {
         "type": "object",
@@ -31,17 +33,17 @@ def closed_object(properties: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
+def build_response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return the request's member that asks for JSON of this schema; `strict` if OpenAI takes the schema as strict."""
     return {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema, "strict": _is_closed(schema)}}
 
 
-def schema_in_words(schema: Mapping[str, Any]) -> str:
+def describe_schema(schema: Mapping[str, Any]) -> str:
     """Return the schema in words, for servers that do not enforce schemas."""
-    return f"Reply with JSON only, which follows this JSON schema:\n{canonical(schema)}"
+    return f"Reply with JSON only, which follows this JSON schema:\n{canonicalize_schema(schema)}"
 
 
-def shaped(raw: str, text: str, finish_reason: str, call: SubCall) -> str:
+def extract_reply(raw: str, text: str, finish_reason: str, call: SubCall) -> str:
     """Return the reply without its surroundings: the text without thoughts, or the JSON that follows the call's schema.
 
     Raises `LanguageModelOutputError` if it is empty, no JSON or not the schema's. Text that ran out of tokens is
@@ -51,7 +53,7 @@ def shaped(raw: str, text: str, finish_reason: str, call: SubCall) -> str:
         raise LanguageModelRefusedError("The server's content filter stopped the reply.", hint="Leave that text out.")
     try:
         if call.schema is not None:
-            return _json_text(raw, text, call.schema)
+            return _extract_json(raw, text, call.schema)
         if not text.strip():
             raise LanguageModelOutputError("The reply was empty.")
         return text
@@ -62,36 +64,36 @@ def shaped(raw: str, text: str, finish_reason: str, call: SubCall) -> str:
         raise LanguageModelOutputError(cut, cut_off=True) from error
 
 
-def asked_again(call: SubCall, error: LanguageModelOutputError, profile: ModelProfile) -> SubCall | None:
+def build_retry_call(call: SubCall, error: LanguageModelOutputError, profile: ModelProfile) -> SubCall | None:
     """Return the call that may fix `error`: with more room, or naming the fault; None if neither would help.
 
     The words come from the schema, which a server may have ignored, and never from the reply, which may hold a
     document's words.
     """
     if not error.cut_off:
-        words = [call.prompt, _AGAIN.format(reason=error.detail)]
+        words = [call.prompt, _RETRY_PROMPT.format(reason=error.detail)]
         if call.schema is not None:
-            words.append(schema_in_words(call.schema))
+            words.append(describe_schema(call.schema))
         return replace(call, prompt="\n\n".join(words))
     room = min(2 * call.max_tokens, profile.max_output_tokens)
     return replace(call, max_tokens=room) if room > call.max_tokens else None
 
 
-def require_usable(schema: Mapping[str, Any]) -> None:
+def require_valid_schema(schema: Mapping[str, Any]) -> None:
     """Raise `LanguageModelRefusedError` for an invalid JSON schema."""
     from rlm.llm.json_schemas import compile_schema
 
-    compile_schema(canonical(schema))
+    compile_schema(canonicalize_schema(schema))
 
 
-def _json_text(raw: str, text: str, schema: Mapping[str, Any]) -> str:
+def _extract_json(raw: str, text: str, schema: Mapping[str, Any]) -> str:
     from rlm.llm.json_schemas import compile_schema, find_violation
 
     if not text.strip():
         raise LanguageModelOutputError("The reply was empty.")
-    validator = compile_schema(canonical(schema))
+    validator = compile_schema(canonicalize_schema(schema))
     reason = ""
-    for candidate, value in _candidates(raw, text):
+    for candidate, value in _iter_candidates(raw, text):
         found = find_violation(validator, value)
         if found is None:
             return candidate
@@ -99,7 +101,7 @@ def _json_text(raw: str, text: str, schema: Mapping[str, Any]) -> str:
     raise LanguageModelOutputError(f"The reply does not follow the JSON schema: {reason or 'it is not JSON'}.")
 
 
-def _candidates(raw: str, text: str) -> Iterator[tuple[str, object]]:
+def _iter_candidates(raw: str, text: str) -> Iterator[tuple[str, object]]:
     """Yield each JSON value that the reply may mean: all of it, a fenced block, or one that begins at a bracket.
 
     `raw` counts only if all of it is JSON, because thoughts may hold drafts.
@@ -132,8 +134,8 @@ def _is_closed(schema: object) -> bool:
     return all(map(_is_closed, schema.values()))
 
 
-def _no_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(strict=False, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse_constant)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from rlm.loop.literals import NUMBER, digits_of
+from rlm.loop.literals import NUMBER, extract_digits
 
 # Members of results that say where something stands. Tools take them as arguments.
 _PLACES = frozenset({"document", "start", "end", "row", "next_cursor", "complete"})
@@ -41,7 +41,7 @@ _ALPHABET = 26
 _QUARTERS = 4
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     """How results are changed."""
 
     NONE = "as they were"
@@ -64,12 +64,12 @@ class Kind(StrEnum):
 
 
 # From where in a group each of its members gets its content.
-_SOURCE_SHARES: Mapping[Kind, float] = {
-    Kind.FIRST: 0.0,
-    Kind.QUARTER: 0.25,
-    Kind.MIDDLE: 0.5,
-    Kind.THREE_QUARTERS: 0.75,
-    Kind.LAST: 1.0,
+_SOURCE_SHARES: Mapping[ChangeKind, float] = {
+    ChangeKind.FIRST: 0.0,
+    ChangeKind.QUARTER: 0.25,
+    ChangeKind.MIDDLE: 0.5,
+    ChangeKind.THREE_QUARTERS: 0.75,
+    ChangeKind.LAST: 1.0,
 }
 
 
@@ -81,7 +81,7 @@ class Change:
     `number` restricts it to the numbers of these digits.
     """
 
-    kind: Kind
+    kind: ChangeKind
     group: int | None = None
     spared: int | None = None
     number: str = ""
@@ -91,7 +91,7 @@ class Change:
         """0 or 1: the group, or 0 for all."""
         return self.group or 0
 
-    def touches(self, place: int) -> bool:
+    def applies_to(self, place: int) -> bool:
         if self.spared is not None:
             return place % _QUARTERS != self.spared
         return self.group is None or place % 2 == self.group
@@ -101,13 +101,13 @@ def change_result(tool: str, result: object, call: int, calls: int, change: Chan
     """Return the result of a tool's call, the `call`th from 0 of `calls` of its name, with the change in it."""
     if change.number:
         return _with_number_raised(result, change.number)
-    if change.kind is Kind.EMPTY:
-        return _emptied(result)
-    if change.kind in {Kind.LESS, Kind.FEWER, Kind.MORE}:
+    if change.kind is ChangeKind.EMPTY:
+        return _empty_result(result)
+    if change.kind in {ChangeKind.LESS, ChangeKind.FEWER, ChangeKind.MORE}:
         if tool == _COUNTING:
-            return _counted(result, more=change.kind is Kind.MORE)
-        return _resized(result, change.kind) if tool in _SOURCES else result
-    return _changed(result, call, calls, change)
+            return _shift_counts(result, more=change.kind is ChangeKind.MORE)
+        return _resize_result(result, change.kind) if tool in _SOURCES else result
+    return _change_value(result, call, calls, change)
 
 
 def copy_texts(results: Sequence[object], change: Change) -> Sequence[object]:
@@ -116,7 +116,7 @@ def copy_texts(results: Sequence[object], change: Change) -> Sequence[object]:
     A text with more lines than there are calls is left as it is: `change_result` changes it by lines.
     """
     are_texts = len(results) > 1 and all(isinstance(each, str) for each in results)
-    copied = _copied(results, change) if are_texts else None
+    copied = _copy_values(results, change) if are_texts else None
     if copied is None:
         return results
     return [
@@ -125,7 +125,7 @@ def copy_texts(results: Sequence[object], change: Change) -> Sequence[object]:
     ]
 
 
-def fit(values: Sequence[object], length: int) -> list[object]:
+def fit_to_length(values: Sequence[object], length: int) -> list[object]:
     """Return a value for each of `length` records: the first one stands for those beyond the end."""
     return [values[place if place < len(values) else 0] for place in range(length)] if values else [None] * length
 
@@ -133,8 +133,8 @@ def fit(values: Sequence[object], length: int) -> list[object]:
 def _with_number_raised(result: object, digits: str) -> object:
     """Return the result with a greater number wherever a number has these digits."""
 
-    def raised(found: re.Match[str]) -> str:
-        return f"9{found[0]}" if digits_of(found[0]) == digits else found[0]
+    def raise_number(found: re.Match[str]) -> str:
+        return f"9{found[0]}" if extract_digits(found[0]) == digits else found[0]
 
     match result:
         case list() | tuple():
@@ -144,15 +144,15 @@ def _with_number_raised(result: object, digits: str) -> object:
                 name: each if name in _PLACES else _with_number_raised(each, digits) for name, each in result.items()
             }
         case str():
-            return NUMBER.sub(raised, result)
+            return NUMBER.sub(raise_number, result)
         case bool():
             return result
-        case int() | float() if digits_of(str(result)) == digits:
-            return _changed_number(result, Change(Kind.RAISED))
+        case int() | float() if extract_digits(str(result)) == digits:
+            return _change_number(result, Change(ChangeKind.RAISED))
     return result
 
 
-def _emptied(result: object) -> object:
+def _empty_result(result: object) -> object:
     match result:
         case bool() | None:
             return result
@@ -163,11 +163,11 @@ def _emptied(result: object) -> object:
         case list() | tuple():
             return []
         case Mapping():
-            return {name: each if name in _PLACES else _emptied(each) for name, each in result.items()}
+            return {name: each if name in _PLACES else _empty_result(each) for name, each in result.items()}
     return result
 
 
-def _counted(result: object, *, more: bool) -> object:
+def _shift_counts(result: object, *, more: bool) -> object:
     """Return counts that are one greater or smaller; a count of nought becomes 1 or 2."""
     match result:
         case bool():
@@ -175,11 +175,11 @@ def _counted(result: object, *, more: bool) -> object:
         case int():
             return result + 1 if more else result - 1 if result else 2
         case Mapping():
-            return {name: _counted(each, more=more) for name, each in result.items()}
+            return {name: _shift_counts(each, more=more) for name, each in result.items()}
     return result
 
 
-def _resized(result: object, kind: Kind) -> object:
+def _resize_result(result: object, kind: ChangeKind) -> object:
     """Return the result with its first record twice or without its last one; so with the lines of a text.
 
     `Kind.FEWER` leaves texts as they are.
@@ -187,15 +187,17 @@ def _resized(result: object, kind: Kind) -> object:
     match result:
         case str():
             lines = result.splitlines(keepends=True)
-            if len(lines) < 2 or kind is Kind.FEWER:
+            if len(lines) < 2 or kind is ChangeKind.FEWER:
                 return result
-            return "".join([*lines[:1], *lines] if kind is Kind.MORE else lines[:-1])
+            return "".join([*lines[:1], *lines] if kind is ChangeKind.MORE else lines[:-1])
         case list() if result and all(isinstance(each, str) for each in result):
-            return [_resized(each, kind) for each in result]
+            return [_resize_result(each, kind) for each in result]
         case list():
-            return [*result[:1], *result] if kind is Kind.MORE else result[:-1]
+            return [*result[:1], *result] if kind is ChangeKind.MORE else result[:-1]
         case Mapping():
-            return {name: _resized(each, kind) if isinstance(each, list) else each for name, each in result.items()}
+            return {
+                name: _resize_result(each, kind) if isinstance(each, list) else each for name, each in result.items()
+            }
     return result
 
 
@@ -207,97 +209,97 @@ def _is_changed_by_lines(value: object, siblings: int) -> bool:
     return isinstance(value, str) and sum(map(bool, map(str.strip, value.splitlines()))) > siblings
 
 
-def _changed(result: object, place: int, siblings: int, change: Change) -> object:
+def _change_value(result: object, place: int, siblings: int, change: Change) -> object:
     """Return the result with the change in it; `place` is its place among its siblings."""
     match result:
         case list() | tuple():
-            copied = _copied(result, change)
+            copied = _copy_values(result, change)
             return [
-                _changed(each, number, len(result), change)
+                _change_value(each, number, len(result), change)
                 if copied is None or _is_changed_by_lines(each, len(result))
                 else copied[number]
                 for number, each in enumerate(result)
             ]
         case Mapping():
             return {
-                name: each if name in _PLACES else _changed(each, place, siblings, change)
+                name: each if name in _PLACES else _change_value(each, place, siblings, change)
                 for name, each in result.items()
             }
         case str() if _is_changed_by_lines(result, siblings):
-            return _with_lines_changed(result, change)
-        case str() if siblings == 1 and change.spared is not None and change.touches(place):
+            return _change_lines(result, change)
+        case str() if siblings == 1 and change.spared is not None and change.applies_to(place):
             return ""
-        case str() if change.touches(place):
-            return "".join(_changed_line(line, place, change) for line in result.splitlines(keepends=True))
+        case str() if change.applies_to(place):
+            return "".join(_change_line(line, place, change) for line in result.splitlines(keepends=True))
         case bool():
-            return not result if change.kind is Kind.BLANK and change.touches(place) else result
-        case int() | float() if change.touches(place):
-            return _changed_number(result, change)
+            return not result if change.kind is ChangeKind.BLANK and change.applies_to(place) else result
+        case int() | float() if change.applies_to(place):
+            return _change_number(result, change)
     return result
 
 
-def _changed_number(number: float, change: Change) -> float:
+def _change_number(number: float, change: Change) -> float:
     match change.kind:
-        case Kind.BLANK:
+        case ChangeKind.BLANK:
             return 0
-        case Kind.LATER | Kind.EARLIER if isinstance(number, int) and re.fullmatch(_YEAR, str(number)):
-            return int(_other_year(str(number), change))
-        case Kind.RAISED | Kind.LATER:
+        case ChangeKind.LATER | ChangeKind.EARLIER if isinstance(number, int) and re.fullmatch(_YEAR, str(number)):
+            return int(_select_other_year(str(number), change))
+        case ChangeKind.RAISED | ChangeKind.LATER:
             return 7 * abs(number) + 13
-        case Kind.LOWERED | Kind.EARLIER:
+        case ChangeKind.LOWERED | ChangeKind.EARLIER:
             return -7 * abs(number) - 13
     return number
 
 
-def _with_lines_changed(text: str, change: Change) -> str:
+def _change_lines(text: str, change: Change) -> str:
     lines = text.splitlines(keepends=True)
     written = [number for number, line in enumerate(lines) if line.strip()]
-    copied = _copied([lines[number] for number in written], change)
+    copied = _copy_values([lines[number] for number in written], change)
     for place, number in enumerate(written):
         if copied is not None:
             lines[number] = str(copied[place])
-        elif change.touches(place):
-            lines[number] = _changed_line(lines[number], place, change)
+        elif change.applies_to(place):
+            lines[number] = _change_line(lines[number], place, change)
     return "".join(lines)
 
 
-def _changed_line(line: str, place: int, change: Change) -> str:
+def _change_line(line: str, place: int, change: Change) -> str:
     match change.kind:
-        case Kind.BLANK:
+        case ChangeKind.BLANK:
             return _NOT_SPACE.sub(" ", line)
-        case Kind.RAISED | Kind.LOWERED:
-            return _DATE_OR_NUMBER.sub(lambda found: _changed_century_or_number(found, change), line)
-        case Kind.LATER | Kind.EARLIER:
-            return _YEAR_OR_NUMBER.sub(lambda found: _changed_year_or_number(found, change), line)
-        case Kind.RENAMED:
+        case ChangeKind.RAISED | ChangeKind.LOWERED:
+            return _DATE_OR_NUMBER.sub(lambda found: _change_century_or_number(found, change), line)
+        case ChangeKind.LATER | ChangeKind.EARLIER:
+            return _YEAR_OR_NUMBER.sub(lambda found: _change_year_or_number(found, change), line)
+        case ChangeKind.RENAMED:
             # Records that are alike become different; as many other names in each group would be one other count.
             steps = 1 + place // (2 + place % 2 * 2) % (_ALPHABET - 1)
-            return _LETTER.sub(lambda found: _letter_after(found[0], steps), line)
+            return _LETTER.sub(lambda found: _shift_letter(found[0], steps), line)
     return line
 
 
-def _changed_century_or_number(found: re.Match[str], change: Change) -> str:
-    is_greater = change.kind is Kind.RAISED
+def _change_century_or_number(found: re.Match[str], change: Change) -> str:
+    is_greater = change.kind is ChangeKind.RAISED
     if found["century"]:
         # Both are leap years where the year is one.
         return f"{28 if is_greater else 16}{found['rest']}"
-    return _changed_digits(found[0], change, is_greater=is_greater)
+    return _change_digits(found[0], change, is_greater=is_greater)
 
 
-def _changed_year_or_number(found: re.Match[str], change: Change) -> str:
-    is_later = change.kind is Kind.LATER
+def _change_year_or_number(found: re.Match[str], change: Change) -> str:
+    is_later = change.kind is ChangeKind.LATER
     # The two groups get different days and years, as they get different digits.
     day = str((28 if is_later else 11) - change.parity)
     if year := found["year"]:
-        return f"{_DAY_BEFORE.sub(day, found['before'])}{_other_year(year, change)}"
+        return f"{_DAY_BEFORE.sub(day, found['before'])}{_select_other_year(year, change)}"
     if year := found["short"]:
-        return f"{_DAY_BEFORE.sub(day, found['day'])}{_other_short_year(year, is_later=is_later)}"
+        return f"{_DAY_BEFORE.sub(day, found['day'])}{_select_other_short_year(year, is_later=is_later)}"
     if year := found["first"]:
-        return f"{_other_year(year, change)}{_DAY_AFTER.sub(day, found['after'])}"
-    return _changed_digits(found[0], change, is_greater=is_later)
+        return f"{_select_other_year(year, change)}{_DAY_AFTER.sub(day, found['after'])}"
+    return _change_digits(found[0], change, is_greater=is_later)
 
 
-def _changed_digits(number: str, change: Change, *, is_greater: bool) -> str:
+def _change_digits(number: str, change: Change, *, is_greater: bool) -> str:
     if not is_greater:
         return _DIGIT.sub("0", number)
     # A year has four digits, and others grow by one, so that they outdo those that stay. The two groups get different
@@ -305,24 +307,24 @@ def _changed_digits(number: str, change: Change, *, is_greater: bool) -> str:
     return f"{'' if len(number) == 4 else '9'}{_DIGIT.sub('98'[change.parity], number)}"
 
 
-def _other_year(year: str, change: Change) -> str:
+def _select_other_year(year: str, change: Change) -> str:
     """Return a leap year, in which every day of a year exists: of the same century if it has a later or earlier one."""
     century, years = divmod(int(year), 100)
-    if change.kind is Kind.LATER:
+    if change.kind is ChangeKind.LATER:
         later = 96 - 4 * change.parity
         return str(100 * (century + (years >= later)) + later)
     earlier = 4 + 4 * change.parity
     return str(100 * (century - (years <= earlier)) + earlier)
 
 
-def _other_short_year(year: str, *, is_later: bool) -> str:
+def _select_other_short_year(year: str, *, is_later: bool) -> str:
     """Return a leap year of the same century where years from 69 on are of the one before, as in Python's `%y`."""
     if is_later:
         return "68" if year < "68" else "96"
     return "72" if year > "72" else "04"
 
 
-def _letter_after(letter: str, steps: int) -> str:
+def _shift_letter(letter: str, steps: int) -> str:
     """Return another letter: of the same alphabet if it is Latin, else from further on in Unicode, if that is one."""
     if not letter.isascii():
         other = chr(min(ord(letter) + steps, 0x10FFFF))
@@ -331,16 +333,16 @@ def _letter_after(letter: str, steps: int) -> str:
     return chr(first + (ord(letter) - first + steps) % _ALPHABET)
 
 
-def _copied(values: Sequence[object], change: Change) -> list[object] | None:
+def _copy_values(values: Sequence[object], change: Change) -> list[object] | None:
     """Return values of which those of the group have another one's content; None if the change is no copy."""
-    if change.kind is not Kind.COPIED and change.kind not in _SOURCE_SHARES:
+    if change.kind is not ChangeKind.COPIED and change.kind not in _SOURCE_SHARES:
         return None
-    group = [place for place in range(len(values)) if change.touches(place)]
+    group = [place for place in range(len(values)) if change.applies_to(place)]
     result = list(values)
     if change.spared is not None:
-        return _copied_from(values, [place for place in range(len(values)) if not change.touches(place)])
+        return _copy_from_places(values, [place for place in range(len(values)) if not change.applies_to(place)])
     for order, place in enumerate(group):
-        if change.kind is Kind.COPIED:
+        if change.kind is ChangeKind.COPIED:
             source = group[min(order ^ 1, len(group) - 1)]
         else:
             source = group[int((len(group) - 1) * _SOURCE_SHARES[change.kind])]
@@ -348,10 +350,10 @@ def _copied(values: Sequence[object], change: Change) -> list[object] | None:
     return result
 
 
-def _copied_from(values: Sequence[object], places: Sequence[int]) -> list[object]:
+def _copy_from_places(values: Sequence[object], places: Sequence[int]) -> list[object]:
     """Return values that all have the content of those at the places, in turn, and none if there are no places."""
     if not places:
-        return [_emptied(each) for each in values]
+        return [_empty_result(each) for each in values]
     sources = (values[places[min(number // _QUARTERS, len(places) - 1)]] for number in range(len(values)))
     return [_with_content(value, source) for value, source in zip(values, sources, strict=True)]
 

@@ -18,11 +18,11 @@ from rlm.strategy import Search
 MAX_CELLS = 30
 # Grace for handing in an answer that was found in time: sub-calls end with the time, but the code that waited for them
 # goes on.
-_HANDING_IN_SECONDS = 10.0
-RESOURCE = "seconds"
+_SUBMIT_GRACE_SECONDS = 10.0
+TIME_RESOURCE = "seconds"
 TIME_IS_OVER = "The run's time is over."
 # The purpose of the root model's own calls, which are not sub-calls of a cell.
-ROOT = "root"
+ROOT_PURPOSE = "root"
 
 Told = Callable[[Turn], None]
 
@@ -68,13 +68,13 @@ class Environment:
         """The profile of the model that sub-calls ask."""
         return self.sub_profile or self.profile
 
-    def sub_calls(self, budget: Budget) -> SubCalls:
+    def bind_sub_calls(self, budget: Budget) -> SubCalls:
         """Return calls of that model that spend `budget`."""
         bind = self.bind_sub or self.bind
         return bind(budget) if bind is not None else self.calls
 
     @property
-    def may_descend(self) -> bool:
+    def can_descend(self) -> bool:
         """True if the run may have parts of its own."""
         return self.depth < self.profile.max_depth and self.bind is not None
 
@@ -85,38 +85,38 @@ class TimeLimit:
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
 
-    def require(self) -> None:
+    def require_time(self) -> None:
         """Raise `BudgetExhaustedError` when the time is over, or `RunPausedError` if the run waits for more of it."""
-        if self._over(0.0):
-            self.pause()
-            raise BudgetExhaustedError(TIME_IS_OVER, resource=RESOURCE)
+        if self._is_past(0.0):
+            self.require_not_paused()
+            raise BudgetExhaustedError(TIME_IS_OVER, resource=TIME_RESOURCE)
 
-    def pause(self) -> None:
+    def require_not_paused(self) -> None:
         """Raise `RunPausedError` if the run waits for a person when its time is over."""
         if self._budget.root.waits:
-            raise RunPausedError(TIME_IS_OVER, resource=RESOURCE)
+            raise RunPausedError(TIME_IS_OVER, resource=TIME_RESOURCE)
 
-    def require_to_hand_in(self) -> None:
+    def require_time_to_submit(self) -> None:
         """As `require`, plus 10 s grace so that a finished answer can be submitted."""
-        if self.ended():
-            self.require()
+        if self.is_over():
+            self.require_time()
 
-    def ended(self) -> bool:
+    def is_over(self) -> bool:
         """True if nothing can be handed in any more."""
-        return self._over(_HANDING_IN_SECONDS)
+        return self._is_past(_SUBMIT_GRACE_SECONDS)
 
-    def bounding(self, cancelled: Callable[[], bool]) -> Callable[[], bool]:
+    def bound_by_time(self, cancelled: Callable[[], bool]) -> Callable[[], bool]:
         """Return `cancelled` for long work, which raises `BudgetExhaustedError` if asked after the time."""
 
-        def asked() -> bool:
+        def check_time() -> bool:
             if cancelled():
                 return True
-            self.require()
+            self.require_time()
             return False
 
-        return asked
+        return check_time
 
-    def _over(self, grace_seconds: float) -> bool:
+    def _is_past(self, grace_seconds: float) -> bool:
         limit = self._budget.limits.seconds
         return limit is not None and self._budget.elapsed_seconds >= limit + grace_seconds
 
@@ -138,11 +138,11 @@ class RecordedSubCalls:
         for call, result in zip(calls, results, strict=True):
             self.usage += result.paid
             if self._price is not None:
-                self.dollars += self._price.of(result.paid.prompt_tokens, result.paid.completion_tokens)
-            self.count += call.purpose != ROOT
+                self.dollars += self._price.compute_cost(result.paid.prompt_tokens, result.paid.completion_tokens)
+            self.count += call.purpose != ROOT_PURPOSE
         return results
 
-    def taken(self) -> int:
+    def pop_call_count(self) -> int:
         """Return how many calls there were since this method was last called."""
         count, self.count = self.count, 0
         return count

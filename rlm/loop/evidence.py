@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from retrieval.search.requests import Passage
-from rlm.checking.markers import sentence_spans
-from rlm.checking.nearest import is_of_rows, quotable_spans
-from rlm.checking.quotes import QuotedText, Span, cuts, locate_exactly
+from rlm.checking.markers import list_sentence_spans
+from rlm.checking.nearest import is_rows_only, list_quotable_spans
+from rlm.checking.quotes import QuotedText, Span, is_inside_word, locate_exactly
 from rlm.corpus.corpus import Corpus
-from rlm.corpus.handles import Handle, merged
-from rlm.errors import not_cancelled, unless_cancelled
+from rlm.corpus.handles import Handle, merge_spans
+from rlm.errors import iter_unless_cancelled, not_cancelled
 from rlm.loop.read_log import ReadLog
 from rlm.sandbox.port import ToolError
 
 PlainHandle = dict[str, Any]
-_WHAT = "a handle is a dict with document, start and end, as search, grep, outline and records return"
+_HANDLE_SHAPE = "a handle is a dict with document, start and end, as search, grep, outline and records return"
 MAX_EVIDENCE = 200
 MAX_QUOTE_CHARS = 3_000
 MAX_PASSAGE_CHARS = 12_000
@@ -25,19 +25,19 @@ _QUOTED_WHOLE_CHARS = 400
 _WIDENED_CHARS = 200
 # Code points of the document shown on either side of a citation.
 _AROUND_CHARS = 1_500
-_SPANS_LOOKED_AT = 200
+_MAX_SEARCHED_SPANS = 200
 _DOCUMENT_CHARS = 2_000_000
 # Characters searched for one quotation without a stated place, of all that a run has opened.
 _SEARCHED_CHARS = 20_000_000
 # Characters folded for all quotations of one hand-in that are not found letter by letter.
 _FOLDED_CHARS = 6_000_000
-HOW = (
+EVIDENCE_SHAPE = (
     "evidence is a list; each entry is a handle (a hit, a record), a handle with a quote "
     '({"document": …, "start": …, "end": …, "quote": "words copied from it"}), or a quote alone'
 )
 
 
-def plain(handle: Handle) -> PlainHandle:
+def to_plain_handle(handle: Handle) -> PlainHandle:
     """Return the handle as code sees it, without the version, because a corpus has one version of each document."""
     return {"document": handle.document_id, "start": handle.start, "end": handle.end}
 
@@ -48,13 +48,13 @@ def parse_handle(value: object, corpus: Corpus) -> Handle:
     A missing end, or one after the document's end, is the document's end. Raises `ToolError`.
     """
     if isinstance(value, str):
-        called = corpus.called(value)
+        called = corpus.find_by_name(value)
         if called is None:
             raise ToolError(f"no document is called {value[:100]!r}; outline() lists them")
         return called.handle
     if not isinstance(value, Mapping) or "document" not in value:
-        raise ToolError(_WHAT)
-    document = corpus.with_id(str(value["document"]))
+        raise ToolError(_HANDLE_SHAPE)
+    document = corpus.find_by_id(str(value["document"]))
     if document is None:
         raise ToolError(f"no document in scope has the id {str(value['document'])[:100]!r}")
     whole = document.handle
@@ -84,7 +84,7 @@ def parse_within(value: object, corpus: Corpus) -> list[Handle]:
     by_version: dict[str, list[Handle]] = {}
     for handle in parse_handles(value, corpus):
         by_version.setdefault(handle.version_id, []).append(handle)
-    return [span for spans in by_version.values() for span in merged(spans, touching=False)]
+    return [span for spans in by_version.values() for span in merge_spans(spans, touching=False)]
 
 
 def require_text(value: object, name: str) -> str:
@@ -100,7 +100,7 @@ def require_number(value: object, name: str) -> int:
 
 
 @dataclass(frozen=True)
-class Cited:
+class EvidenceEntry:
     """An entry of evidence: its span, the passage around it, and the words that were quoted, empty for a long span."""
 
     span: Handle
@@ -119,31 +119,31 @@ class EvidenceFinder:
         self._folded: dict[Handle, QuotedText] = {}
         self._cut_off = False
 
-    def find(self, evidence: object) -> list[Cited | str]:
+    def locate_entries(self, evidence: object) -> list[EvidenceEntry | str]:
         """Locate each entry in the documents, or say why it is not there. Raises `ToolError` for a wrong shape."""
         if evidence is None:
             return []
         if isinstance(evidence, str | Mapping):
             evidence = [evidence]
         if not isinstance(evidence, list | tuple):
-            raise ToolError(HOW)
+            raise ToolError(EVIDENCE_SHAPE)
         if len(evidence) > MAX_EVIDENCE:
             raise ToolError(f"evidence has {len(evidence):,} entries, and the limit is {MAX_EVIDENCE}")
         self._folded, self._cut_off = {}, False
         try:
-            return [self._find(each, number) for number, each in enumerate(evidence, start=1)]
+            return [self._locate_entry(each, number) for number, each in enumerate(evidence, start=1)]
         finally:
             self._folded = {}
 
-    def _find(self, entry: object, number: int) -> Cited | str:
+    def _locate_entry(self, entry: object, number: int) -> EvidenceEntry | str:
         if isinstance(entry, str):
-            return self._quoted(entry, self._anywhere(), "what you read", number)
+            return self._locate_quote(entry, self._iter_opened(), "what you read", number)
         if not isinstance(entry, Mapping):
-            raise ToolError(HOW)
+            raise ToolError(EVIDENCE_SHAPE)
         handle = parse_handle(entry, self._corpus)
         quote = entry.get("quote")
         if quote is not None:
-            return self._quoted(quote, self._around(handle), "its document", number)
+            return self._locate_quote(quote, self._iter_around(handle), "its document", number)
         if not 0 < len(handle) <= MAX_PASSAGE_CHARS:
             raise ToolError(
                 f"evidence {number} is a handle of {len(handle):,} characters, and the limit is {MAX_PASSAGE_CHARS:,}: "
@@ -151,10 +151,10 @@ class EvidenceFinder:
             )
         if len(handle) <= _QUOTED_WHOLE_CHARS:
             # guard: whole-sentence-quotations
-            return self._cited(_whole(handle, self._corpus.passage(handle, around=_AROUND_CHARS)))
-        return Cited(handle, self._corpus.passage(handle), "")
+            return self._build_entry(_extend_to_whole(handle, self._corpus.load_passage(handle, around=_AROUND_CHARS)))
+        return EvidenceEntry(handle, self._corpus.load_passage(handle), "")
 
-    def _quoted(self, quote: object, spans: Iterator[Handle], looked_in: str, number: int) -> Cited | str:
+    def _locate_quote(self, quote: object, spans: Iterator[Handle], looked_in: str, number: int) -> EvidenceEntry | str:
         if not isinstance(quote, str) or not quote.strip():
             raise ToolError(f"the quote of evidence {number} is a text that is not empty")
         if len(quote) > MAX_QUOTE_CHARS:
@@ -162,42 +162,42 @@ class EvidenceFinder:
                 f"the quote of evidence {number} has {len(quote):,} characters, and the limit is {MAX_QUOTE_CHARS:,}: "
                 "quote the sentences that say it"
             )
-        span = self._among(quote, spans)
+        span = self._find_among(quote, spans)
         if span is not None:
-            return self._cited(span)
+            return self._build_entry(span)
         where = "was not found in as much text as is looked through" if self._cut_off else "stands nowhere"
         return f"the quote of evidence {number}, {quote[:120]!r}, {where} in {looked_in}"
 
-    def _among(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
+    def _find_among(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
         """Return the quote's place letter by letter, or else in another typography, for which less text is searched."""
         places = list(dict.fromkeys(spans))
-        for find in (lambda quote, span: locate_exactly(quote, self._corpus.text(span)), self._folded_in):
-            for span in unless_cancelled(places, self._cancelled):
+        for find in (lambda quote, span: locate_exactly(quote, self._corpus.load_text(span)), self._find_folded):
+            for span in iter_unless_cancelled(places, self._cancelled):
                 at = find(quote, span)
                 if at is not None:
                     return span[at[0] : at[1]]
         return None
 
-    def _folded_in(self, quote: str, span: Handle) -> Span | None:
+    def _find_folded(self, quote: str, span: Handle) -> Span | None:
         """Return the quote's place in a text that is folded once for all quotations of a hand-in."""
         if span not in self._folded:
             if sum(map(len, self._folded)) + len(span) > _FOLDED_CHARS:
                 self._cut_off = True
                 return None
-            self._folded[span] = QuotedText(self._corpus.text(span))
+            self._folded[span] = QuotedText(self._corpus.load_text(span))
         return self._folded[span].locate(quote)
 
-    def _around(self, handle: Handle) -> Iterator[Handle]:
-        document = self._corpus.document(handle).handle
+    def _iter_around(self, handle: Handle) -> Iterator[Handle]:
+        document = self._corpus.get_document(handle).handle
         yield handle
         yield document[max(0, handle.start - 2_000) : handle.end + 2_000]
         if len(document) <= _DOCUMENT_CHARS:
             yield document
 
-    def _anywhere(self) -> Iterator[Handle]:
-        yield from self._log.given(_SPANS_LOOKED_AT)
+    def _iter_opened(self) -> Iterator[Handle]:
+        yield from self._log.list_given(_MAX_SEARCHED_SPANS)
         room = _SEARCHED_CHARS
-        for span in self._log.opened():
+        for span in self._log.iter_opened():
             room -= len(span)
             if room < 0:
                 self._cut_off = True
@@ -206,33 +206,33 @@ class EvidenceFinder:
         if self._corpus.size.characters <= _DOCUMENT_CHARS:
             yield from (document.handle for document in self._corpus.documents)
 
-    def _cited(self, span: Handle) -> Cited:
+    def _build_entry(self, span: Handle) -> EvidenceEntry:
         """Return a quotation with the text around it, unless the same words also occur in the text before it."""
-        quote, around = self._corpus.text(span), self._corpus.passage(span, around=_AROUND_CHARS)
+        quote, around = self._corpus.load_text(span), self._corpus.load_passage(span, around=_AROUND_CHARS)
         first = locate_exactly(quote, around.text)
         is_first = first is not None and around.start + first[0] == span.start
-        return Cited(span, around if is_first else self._corpus.passage(span), quote)
+        return EvidenceEntry(span, around if is_first else self._corpus.load_passage(span), quote)
 
 
-def _whole(span: Handle, around: Passage) -> Handle:
+def _extend_to_whole(span: Handle, around: Passage) -> Handle:
     """Return the span with the rest of the sentences or rows that it cuts, or of the words where that is long."""
     text, start, end = around.text, span.start - around.start, span.end - around.start
-    spans = quotable_spans(around) if is_of_rows(around) else sentence_spans(text)
+    spans = list_quotable_spans(around) if is_rows_only(around) else list_sentence_spans(text)
     first = next((begin for begin, close in spans if begin < start < close), start)
     last = next((close for begin, close in spans if begin < end < close), end)
-    if start - first > _WIDENED_CHARS or not _goes_on(text, start):
+    if start - first > _WIDENED_CHARS or not _is_continued(text, start):
         first = start
-    if last - end > _WIDENED_CHARS or not _goes_on(text, end):
+    if last - end > _WIDENED_CHARS or not _is_continued(text, end):
         last = end
-    while cuts(text, first) and start - first < _WIDENED_CHARS:
+    while is_inside_word(text, first) and start - first < _WIDENED_CHARS:
         first -= 1
     # guard: quotation-length
-    while cuts(text, last) and last - end < _WIDENED_CHARS:
+    while is_inside_word(text, last) and last - end < _WIDENED_CHARS:
         last += 1
     return Handle(span.document_id, span.version_id, around.start + first, around.start + last)
 
 
-def _goes_on(text: str, at: int) -> bool:
+def _is_continued(text: str, at: int) -> bool:
     """True within a line, and at the end of one if the next begins with a lower-case letter."""
     before, after = text[:at].rstrip(" \t"), text[at:].lstrip(" \t")
     is_within = before[-1:].strip() != "" and after[:1].strip() != ""

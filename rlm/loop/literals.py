@@ -32,7 +32,7 @@ class CellLiterals:
         self._answers: list[tuple[str, ast.expr]] = []
         self.last = ""
 
-    def add(self, code: str) -> None:
+    def add_cell(self, code: str) -> None:
         """Add the next cell; code that does not parse is not run."""
         self._answers, self.last = [], code
         try:
@@ -40,9 +40,9 @@ class CellLiterals:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return
         for node in ast.walk(tree):
-            self._note(node)
+            self._record_node(node)
 
-    def behind(self, tool: str) -> frozenset[str]:
+    def get_numbers_behind(self, tool: str) -> frozenset[str]:
         """Return the long numbers, as Python writes them, behind what the last cell hands in by calls of a tool."""
         found, open_, seen = set[str](), set[str](), set[str]()
         for name, answer in self._answers:
@@ -56,8 +56,8 @@ class CellLiterals:
                 open_ |= self._names.get(name, set())
         return frozenset(found)
 
-    def _note(self, node: ast.AST) -> None:
-        for target, value in _bindings(node):
+    def _record_node(self, node: ast.AST) -> None:
+        for target, value in _iter_bindings(node):
             self._bind(target, value)
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
@@ -79,14 +79,14 @@ class CellLiterals:
                 self._literals.setdefault(node.id, set()).update(literals)
 
     def _collect(self, value: ast.AST, names: set[str], literals: set[str]) -> None:
-        for node in _parts(value, self._defined | {*self._names}):
+        for node in _iter_parts(value, self._defined | {*self._names}):
             if isinstance(node, ast.Name):
                 names.add(node.id)
             elif isinstance(node, ast.Constant):
-                literals |= _long_number(node.value)
+                literals |= _extract_long_number(node.value)
 
 
-def _bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+def _iter_bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
     """Yield the targets that a node binds or changes, each with the expression whose value flows there."""
     match node:
         case ast.Assign():
@@ -103,19 +103,19 @@ def _bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
             yield from ((changed, argument) for argument in (*node.args, *(each.value for each in node.keywords)))
 
 
-def numbers_in(text: str) -> list[str]:
+def extract_numbers(text: str) -> list[str]:
     """Return the digits of each number in a text, without the points and commas between them."""
-    return [digits_of(number) for number in NUMBER.findall(text)]
+    return [extract_digits(number) for number in NUMBER.findall(text)]
 
 
-def digits_of(number: str) -> str:
+def extract_digits(number: str) -> str:
     """Return the digits of a number without the points and commas between them."""
     return re.sub(r"\D", "", number)
 
 
-def has_number_of(question: str, number: str) -> bool:
+def has_number(question: str, number: str) -> bool:
     """True if a question has a number, or a percentage p of which the number is p/100, 1 + p/100 or 1 - p/100."""
-    if digits_of(number) in numbers_in(question):
+    if extract_digits(number) in extract_numbers(question):
         return True
     try:
         factor = Decimal(number)
@@ -125,7 +125,7 @@ def has_number_of(question: str, number: str) -> bool:
     return any(factor in {share, 1 + share, 1 - share} for share in shares)
 
 
-def words_around_numbers(code: str) -> frozenset[str]:
+def extract_number_contexts(code: str) -> frozenset[str]:
     """Return each number in the texts of a cell's code with the words beside it; none if the code does not parse.
 
     Specifications of formats are no texts.
@@ -157,14 +157,14 @@ def raise_bounds(code: str, digits: str) -> str:
         tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return code
-    bounds = [each for node in ast.walk(tree) for each in _bounds(node) if _digits_of_number(each.value) == digits]
+    bounds = [each for node in ast.walk(tree) for each in _iter_bounds(node) if _format_digits(each.value) == digits]
     for bound in bounds:
         if isinstance(bound.value, int | float):
             bound.value = 7 * abs(bound.value) + 13
     return ast.unparse(tree) if bounds else code
 
 
-def _bounds(node: ast.AST) -> Iterator[ast.Constant]:
+def _iter_bounds(node: ast.AST) -> Iterator[ast.Constant]:
     values: list[ast.expr] = []
     match node:
         case ast.Compare():
@@ -174,12 +174,12 @@ def _bounds(node: ast.AST) -> Iterator[ast.Constant]:
     yield from (each for each in values if isinstance(each, ast.Constant))
 
 
-def _digits_of_number(value: object) -> str:
+def _format_digits(value: object) -> str:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return digits_of(str(value)) if is_number else ""
+    return extract_digits(str(value)) if is_number else ""
 
 
-def _parts(node: ast.AST, bound: set[str]) -> Iterator[ast.AST]:
+def _iter_parts(node: ast.AST, bound: set[str]) -> Iterator[ast.AST]:
     """Yield the names and constants whose values flow into the value of an expression."""
     match node:
         case ast.Name() | ast.Constant():
@@ -188,27 +188,27 @@ def _parts(node: ast.AST, bound: set[str]) -> Iterator[ast.AST]:
         case ast.Compare() | ast.JoinedStr(values=[]):
             return
         case ast.Subscript():
-            yield from _parts(node.value, bound)
+            yield from _iter_parts(node.value, bound)
             return
         case ast.comprehension():
-            yield from _parts(node.iter, bound)
+            yield from _iter_parts(node.iter, bound)
             return
         case ast.IfExp():
-            yield from _parts(node.body, bound)
-            yield from _parts(node.orelse, bound)
+            yield from _iter_parts(node.body, bound)
+            yield from _iter_parts(node.orelse, bound)
             return
         case ast.Call(func=ast.Name(id=name)):
             is_tool = name not in bound and name not in _BUILT_IN
             if is_tool or name in _MEASURES:
                 return
     for child in ast.iter_child_nodes(node):
-        yield from _parts(child, bound)
+        yield from _iter_parts(child, bound)
 
 
-def _long_number(value: object) -> set[str]:
+def _extract_long_number(value: object) -> set[str]:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return set()
     if isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value):
         return set()
-    digits = digits_of(str(value))
+    digits = extract_digits(str(value))
     return {str(value).strip()} if len(digits) >= _LONG and digits.strip("0") not in {"", "1"} else set()

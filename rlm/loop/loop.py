@@ -10,7 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from rlm.corpus.corpus import Corpus, samples
+from rlm.corpus.corpus import Corpus, select_samples
 from rlm.errors import (
     BudgetExhaustedError,
     ContextTooLongError,
@@ -20,27 +20,27 @@ from rlm.errors import (
 )
 from rlm.events import Turn
 from rlm.llm.budgets import Amount, Budget, Usage
-from rlm.llm.port import SubCall, SubFailure, raised
-from rlm.llm.profiles import estimated_tokens
-from rlm.loop.environment import ROOT, TIME_IS_OVER, Environment, RecordedSubCalls, TimeLimit
-from rlm.loop.evidence import plain
-from rlm.loop.literals import CellLiterals, numbers_in
+from rlm.llm.port import SubCall, SubFailure, rebuild_error
+from rlm.llm.profiles import estimate_tokens
+from rlm.loop.environment import ROOT_PURPOSE, TIME_IS_OVER, Environment, RecordedSubCalls, TimeLimit
+from rlm.loop.evidence import to_plain_handle
+from rlm.loop.literals import CellLiterals, extract_numbers
 from rlm.loop.prompts import (
     BUDGET_WORDS,
     FAILED,
     RootReply,
-    cell,
-    going_on,
-    instructions,
-    left_out,
-    opening,
-    read_root_reply,
+    build_instructions,
+    build_opening,
+    format_cell,
+    format_left_out,
+    format_next_request,
+    parse_root_reply,
 )
 from rlm.loop.read_log import ReadLog
-from rlm.loop.replay import Replays, ToolRecord
-from rlm.loop.submit import Submission, Submissions, render
+from rlm.loop.replay import ReplayChecker, ToolRecord
+from rlm.loop.submit import Submission, Submissions, render_submission
 from rlm.loop.tools import Toolbox
-from rlm.sandbox.port import Cell, Session
+from rlm.sandbox.port import CellResult, Session
 
 _MAX_IDLE_TURNS = 5
 _MAX_LOST_SANDBOXES = 3
@@ -53,7 +53,7 @@ _LAST_CELLS, _TURNS_TOKENS = 2, 8_000
 # The model is told when these shares of a limit are spent.
 _WARNING_SHARES = (0.5, 0.8, 0.95)
 # Failures of the root's own call that its next call may avoid.
-_MENDABLE = frozenset({LanguageModelOutputError.code, ContextTooLongError.code})
+_RECOVERABLE_CODES = frozenset({LanguageModelOutputError.code, ContextTooLongError.code})
 
 
 class RecursiveRun:
@@ -64,21 +64,21 @@ class RecursiveRun:
         self._question = question
         self._cancelled = environment.cancelled
         self._history = _History(environment, question)
-        self._budget = environment.budget.keeping(self._last_cells())
+        self._budget = environment.budget.build_with_reserve(self._compute_reserve())
         self._own = RecordedSubCalls(environment.calls, environment.profile.price)
-        self._calls = RecordedSubCalls(environment.sub_calls(self._budget), environment.sub_model.price)
+        self._calls = RecordedSubCalls(environment.bind_sub_calls(self._budget), environment.sub_model.price)
         self._parts, self._used_by_parts, self._dollars_of_parts = 0, Usage(), Decimal(0)
         self._time = TimeLimit(environment.budget)
         self._literals = CellLiterals()
         self._failure = ""
         self.log = ReadLog(environment.corpus)
-        self.log.read(self._history.shown)
+        self.log.record_read(self._history.shown)
         self.reason = ""
         self.submissions = Submissions(
-            environment.corpus, self.log, self._literals, question=question, cancelled=self._ended
+            environment.corpus, self.log, self._literals, question=question, cancelled=self._has_ended
         )
         self._record = ToolRecord()
-        descend = self._descend if environment.may_descend else None
+        descend = self._run_part if environment.can_descend else None
         self._toolbox = Toolbox(environment, self._calls, self.log, self.submissions, self._time, descend)
 
     @property
@@ -94,13 +94,13 @@ class RecursiveRun:
         """Return the submitted answer, or else the best draft."""
         return self.submissions.final or self.submissions.best
 
-    def turns(self) -> Iterator[Turn]:
+    def iter_turns(self) -> Iterator[Turn]:
         """Yield turns as they end. `reason` then says why the run ended without a submission, if it did.
 
         Raises `RunCancelledError`, `SandboxUnavailableError`, and refusals of the model's server if nothing was
         drafted.
         """
-        environment, tools = self._environment, self._record.recording(self._toolbox.tools())
+        environment, tools = self._environment, self._record.wrap_tools(self._toolbox.build_tools())
         session = environment.sandbox.open(tools)
         idle = lost = 0
         try:
@@ -108,7 +108,7 @@ class RecursiveRun:
                 reply = self._ask(number)
                 if reply is None:
                     return
-                turn, survived = self._turn(number, reply, session)
+                turn, survived = self._run_turn(number, reply, session)
                 environment.told(turn)
                 yield turn
                 if self.submissions.final is not None or self.reason:
@@ -125,7 +125,7 @@ class RecursiveRun:
                         self.reason = "The model's code ran out of time or memory again and again."
                         return
                     session = environment.sandbox.open(tools)
-                    self._record.begin()
+                    self._record.reset()
             self.reason = f"No answer was submitted in {environment.max_cells} cells."
         finally:
             session.close()
@@ -138,14 +138,14 @@ class RecursiveRun:
         found = self.answer
         if found is None or not found.computed:
             return
-        replays = Replays(
+        replays = ReplayChecker(
             self._environment.sandbox,
             self._record,
-            render,
-            asked=frozenset(numbers_in(self._question)),
+            render_submission,
+            asked=frozenset(extract_numbers(self._question)),
             cancelled=self._cancelled,
         )
-        self.submissions.confirm(replays.check(found.handed_in))
+        self.submissions.apply_replay(replays.check(found.handed_in))
 
     def _ask(self, number: int) -> str | None:
         """Return the root's next reply; None if the run must end.
@@ -154,36 +154,38 @@ class RecursiveRun:
         """
         if self._cancelled():
             raise RunCancelledError("The run was cancelled.")
-        prompt = self._history.prompt(going_on(self._warnings(), number, self._environment.max_cells))
+        prompt = self._history.build_prompt(
+            format_next_request(self._list_warnings(), number, self._environment.max_cells)
+        )
         most = self._environment.profile.max_output_tokens
-        call = SubCall(self._history.instructions, prompt, most, purpose=ROOT)
+        call = SubCall(self._history.instructions, prompt, most, purpose=ROOT_PURPOSE)
         (reply,) = self._own.run([call], cancelled=self._cancelled)
         self._failure = reply.detail if isinstance(reply, SubFailure) else ""
         if not isinstance(reply, SubFailure):
             return reply.text
-        if reply.code in _MENDABLE:
+        if reply.code in _RECOVERABLE_CODES:
             self._history.trim()
             return ""
         if reply.code != BudgetExhaustedError.code and self.answer is None:
-            raise raised(reply)
+            raise rebuild_error(reply)
         self.reason = reply.detail
         return None
 
-    def _turn(self, number: int, reply: str, session: Session) -> tuple[Turn, bool]:
+    def _run_turn(self, number: int, reply: str, session: Session) -> tuple[Turn, bool]:
         """Run a reply's code; return its turn, and False if the sandbox and its variables are gone."""
-        read = RootReply(None, FAILED.format(self._failure)) if self._failure else read_root_reply(reply)
-        ran, survived = Cell("", 0, None, 0.0), True
+        read = RootReply(None, FAILED.format(self._failure)) if self._failure else parse_root_reply(reply)
+        ran, survived = CellResult("", 0, None, 0.0), True
         if read.code is not None:
-            self._literals.add(read.code)
+            self._literals.add_cell(read.code)
             self._record.cells.append(read.code)
-            self._toolbox.begin_cell()
+            self._toolbox.start_cell()
             ran, survived = self._run_cell(read.code, session)
-            notes = self._toolbox.notes()
+            notes = self._toolbox.pop_notes()
             if survived:  # how far a lost sandbox came differs between attempts
                 ran = replace(ran, output=_with_notes(ran.output, notes))
         shown = "\n".join(part.rstrip() for part in (ran.output, ran.error or "", read.note) if part.strip())
-        self.log.show(shown)
-        self._history.add(cell(number, read.code, shown))
+        self.log.record_shown(shown)
+        self._history.add(format_cell(number, read.code, shown))
         turn = Turn(
             number=number,
             depth=self._environment.depth,
@@ -193,44 +195,44 @@ class RecursiveRun:
             output=ran.output,
             error=ran.error,
             seconds=ran.seconds,
-            subcalls=self._calls.taken(),
+            subcalls=self._calls.pop_call_count(),
         )
         return turn, survived
 
-    def _run_cell(self, code: str, session: Session) -> tuple[Cell, bool]:
+    def _run_cell(self, code: str, session: Session) -> tuple[CellResult, bool]:
         """Return the cell's result, or the reason for none; if it exhausted the budget, that is the run's `reason`."""
         try:
-            return session.run(code, cancelled=self._ended), True
+            return session.run(code, cancelled=self._has_ended), True
         except SandboxLostError as error:
             said = f"{error.detail} {error.hint or ''} The session was started anew: variables are gone."
         except BudgetExhaustedError as error:
             said = self.reason = error.detail
         except RunCancelledError:
-            if self._cancelled() or not self._time.ended():
+            if self._cancelled() or not self._time.is_over():
                 raise
-            self._time.pause()
+            self._time.require_not_paused()
             said = self.reason = TIME_IS_OVER
-        return Cell("", 0, said, 0.0), False
+        return CellResult("", 0, said, 0.0), False
 
-    def _ended(self) -> bool:
-        return self._cancelled() or self._time.ended()
+    def _has_ended(self) -> bool:
+        return self._cancelled() or self._time.is_over()
 
-    def _last_cells(self) -> Amount:
+    def _compute_reserve(self) -> Amount:
         """Return the reserve for the root's own last calls: its code never spends the end of a budget."""
         profile = self._environment.profile
         prompt = min(profile.max_prompt_tokens, self._history.fixed_tokens + _TURNS_TOKENS)
         reading, writing = _LAST_CELLS * prompt, _LAST_CELLS * profile.max_output_tokens
-        dollars = profile.price.of(reading, writing) if profile.price is not None else Decimal(0)
+        dollars = profile.price.compute_cost(reading, writing) if profile.price is not None else Decimal(0)
         return Amount(_LAST_CELLS, reading, writing, dollars)
 
-    def _warnings(self) -> list[str]:
+    def _list_warnings(self) -> list[str]:
         """Return warnings about the spent share of the whole run's limits, in each of its parts.
 
         The count is the run's own, not its budget's, which begins with earlier spending in a resumed run: a resumed run
         has to ask the same again.
         """
         budget, kept, warnings = self._budget.root, self._budget.kept_back, list[str]()
-        for name, spent in self._spent(budget).items():
+        for name, spent in self._compute_spent(budget).items():
             limit = getattr(budget.limits, name)
             share = float(spent) / float(limit) if limit else 0.0
             if share and limit - spent <= getattr(kept, name, 0):
@@ -240,7 +242,7 @@ class RecursiveRun:
                 warnings.append(f"over {passed:.0%} of the {BUDGET_WORDS[name]} are spent.")
         return warnings
 
-    def _spent(self, budget: Budget) -> dict[str, float | Decimal]:
+    def _compute_spent(self, budget: Budget) -> dict[str, float | Decimal]:
         environment = self._environment
         spent: dict[str, float | Decimal] = dict(vars(environment.before + self.usage))
         if environment.profile.price is not None:
@@ -249,11 +251,11 @@ class RecursiveRun:
             spent["seconds"] = budget.elapsed_seconds
         return spent
 
-    def _descend(self, question: str, corpus: Corpus) -> Mapping[str, Any]:
+    def _run_part(self, question: str, corpus: Corpus) -> Mapping[str, Any]:
         """Run a part on its own, with its own session and the rest of the budget."""
         environment = self._environment
         assert environment.bind is not None, "a run without further calls has no parts"
-        budget = self._budget.child()
+        budget = self._budget.build_child()
         self._parts += 1
         part = replace(
             environment,
@@ -267,18 +269,20 @@ class RecursiveRun:
         )
         child = RecursiveRun(part, question)
         try:
-            for _ in child.turns():
+            for _ in child.iter_turns():
                 pass
         finally:
             self._used_by_parts += child.usage
             self._dollars_of_parts += child.dollars
-        self.log.adopt(child.log)
+        self.log.merge_part(child.log)
         found = child.answer
         if found is None or not found.found:
             said = child.reason or (found.text if found is not None else "not found")
             return {"answer": None, "evidence": [], "status": said}
-        self.submissions.keep_part(question, found)
-        evidence = [{**plain(each.span), **({"quote": each.quote} if each.quote else {})} for each in found.cited]
+        self.submissions.store_part(question, found)
+        evidence = [
+            {**to_plain_handle(each.span), **({"quote": each.quote} if each.quote else {})} for each in found.cited
+        ]
         status = "answered" if child.submissions.final else "partial"
         answer = found.text if found.result is None else found.result.value
         return {"answer": answer, "evidence": evidence, "status": status}
@@ -289,35 +293,35 @@ class _History:
 
     def __init__(self, environment: Environment, question: str) -> None:
         profile, corpus = environment.profile, environment.corpus
-        self.shown = samples(corpus)
-        self.instructions = instructions(profile)
-        self._opening = opening(question, environment, self.shown)
-        self.fixed_tokens = estimated_tokens(self.instructions + self._opening)
+        self.shown = select_samples(corpus)
+        self.instructions = build_instructions(profile)
+        self._opening = build_opening(question, environment, self.shown)
+        self.fixed_tokens = estimate_tokens(self.instructions + self._opening)
         self._room = max(0, profile.max_prompt_tokens - self.fixed_tokens)
         self._cells: list[str] = []
         self._left_out = 0
 
     def add(self, cell: str) -> None:
         self._cells.append(cell)
-        if self._tokens() > _HISTORY_SHARE * self._room:
+        if self._estimate_tokens() > _HISTORY_SHARE * self._room:
             self.trim()
 
-    def prompt(self, end: str) -> str:
-        trimmed = left_out(self._left_out) if self._left_out else ""
+    def build_prompt(self, end: str) -> str:
+        trimmed = format_left_out(self._left_out) if self._left_out else ""
         return self._opening + trimmed + "".join(self._cells) + end
 
     def trim(self) -> None:
         """Leave out the oldest cells; cut the middle of the last one if it alone is too long."""
         room = _TRIMMED_SHARE * self._room
-        while len(self._cells) > 1 and self._tokens() > room:
+        while len(self._cells) > 1 and self._estimate_tokens() > room:
             self._cells.pop(0)
             self._left_out += 1
-        if self._cells and self._tokens() > room:
+        if self._cells and self._estimate_tokens() > room:
             last, kept = self._cells[0], max(200, int(room))
             self._cells[0] = f"{last[: kept // 2]}\n… [cut] …\n{last[-kept // 2 :]}"
 
-    def _tokens(self) -> int:
-        return estimated_tokens("".join(self._cells))
+    def _estimate_tokens(self) -> int:
+        return estimate_tokens("".join(self._cells))
 
 
 def _with_notes(output: str, notes: Sequence[str]) -> str:

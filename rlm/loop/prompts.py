@@ -19,7 +19,7 @@ from rlm.llm.profiles import ModelProfile
 from rlm.loop.environment import Environment
 from rlm.loop.evidence import MAX_EVIDENCE, MAX_PASSAGE_CHARS, MAX_QUOTE_CHARS
 from rlm.sandbox.port import DEFAULT_LIMITS as SANDBOX
-from rlm.untrusted import asked, plain
+from rlm.untrusted import format_question, sanitize
 
 _TITLES = 10
 # The model is told this many cells before the last.
@@ -48,7 +48,7 @@ FAILED = "Your reply could not be used: {} Reply with one short Python cell betw
 
 
 @cache
-def rules() -> str:
+def load_rules() -> str:
     """Return the instructions for every root model: `instructions.md`, with the limits that hold here."""
     text = files("rlm.loop").joinpath("instructions.md").read_text("utf-8")
     return (
@@ -64,53 +64,53 @@ def rules() -> str:
     )
 
 
-def instructions(profile: ModelProfile) -> str:
+def build_instructions(profile: ModelProfile) -> str:
     """Return the rules, followed by the advice of the model's profile."""
     advice = " ".join(profile.root_advice.split())
-    return f"{rules()}\n\n{advice}" if advice else rules()
+    return f"{load_rules()}\n\n{advice}" if advice else load_rules()
 
 
-def opening(question: str, environment: Environment, samples: Sequence[Handle]) -> str:
+def build_opening(question: str, environment: Environment, samples: Sequence[Handle]) -> str:
     """Describe the corpus, the run's limits, and the question.
 
     The length hardly depends on the size of the corpus, and prompts of two questions about one corpus begin alike.
     """
     corpus, profile = environment.corpus, environment.sub_model
-    size, mark = corpus.size, _mark(environment)
-    corpus.note(corpus.documents[:_TITLES])
+    size, mark = corpus.size, _compute_mark(environment)
+    corpus.record_use(corpus.documents[:_TITLES])
     lines = [
         f"Documents in scope: {size.documents:,}, with {size.characters:,} characters, about {size.tokens:,} tokens.",
         *(
-            f"- {plain(each.title, mark)[:80]} (document {each.handle.document_id}, {each.tokens:,} tokens)"
+            f"- {sanitize(each.title, mark)[:80]} (document {each.handle.document_id}, {each.tokens:,} tokens)"
             for each in corpus.documents[:_TITLES]
         ),
     ]
     if size.documents > _TITLES:
         lines.append(f"- and {size.documents - _TITLES:,} more; outline() lists them all.")
     lines.append("Samples of their text, each between a BEGIN and an END mark:")
-    for text in map(corpus.text, samples):
-        lines += [f"BEGIN sample {mark}", plain(text, mark), f"END sample {mark}"]
+    for text in map(corpus.load_text, samples):
+        lines += [f"BEGIN sample {mark}", sanitize(text, mark), f"END sample {mark}"]
     limits = environment.budget.root.limits
     lines += [
-        f"Limits of the whole run: {', '.join([f'{environment.max_cells} cells', *_spendable(limits, environment)])}.",
+        f"Limits of the whole run: {', '.join([f'{environment.max_cells} cells', *_iter_limits(limits, environment)])}.",
         f"A prompt to a sub-model may have {profile.max_prompt_tokens:,} tokens, about "
         f"{3 * profile.max_prompt_tokens:,} characters; its reply has {profile.max_output_tokens:,} tokens at most.",
     ]
-    if not environment.may_descend:
+    if not environment.can_descend:
         lines.append("rlm_query is not available in this run; use llm_query_batched and the tools that judge records.")
-    return "\n".join([*lines, "", asked(question, environment.today, mark)])
+    return "\n".join([*lines, "", format_question(question, environment.today, mark)])
 
 
-def cell(number: int, code: str | None, shown: str) -> str:
+def format_cell(number: int, code: str | None, shown: str) -> str:
     written = f"```python\n{code.rstrip()}\n```" if code is not None else "(no code)"
     return f"\n\nCell {number}:\n{written}\nOutput:\n{shown.rstrip() or '(nothing)'}"
 
 
-def left_out(count: int) -> str:
+def format_left_out(count: int) -> str:
     return f"\n\n[The first {count} cells are left out here; their variables are still there.]"
 
 
-def going_on(warnings: Sequence[str], number: int, cells: int) -> str:
+def format_next_request(warnings: Sequence[str], number: int, cells: int) -> str:
     """Ask for the cell `number`, from 1."""
     said = "".join(f"\nBudget: {warning}" for warning in warnings)
     ending = " Submit soon, with what you have." if warnings else ""
@@ -121,7 +121,7 @@ def going_on(warnings: Sequence[str], number: int, cells: int) -> str:
     return f"{said}{ending}\n\nReply with cell {number} of {cells}."
 
 
-def _spendable(limits: Limits, environment: Environment) -> Iterator[str]:
+def _iter_limits(limits: Limits, environment: Environment) -> Iterator[str]:
     """Yield the limits in words, including the calls of sub-models; the time only where the run is told of it."""
     for name, words in BUDGET_WORDS.items():
         most = getattr(limits, name)
@@ -130,7 +130,7 @@ def _spendable(limits: Limits, environment: Environment) -> Iterator[str]:
             yield f"{round(most) if name == 'seconds' else most:,} {_SPENDABLE.get(name, words)}"
 
 
-def _mark(environment: Environment) -> str:
+def _compute_mark(environment: Environment) -> str:
     """Return a mark that no document can know, and that is the same when the run is resumed."""
     known = "\n".join(each.handle.version_id for each in environment.corpus.documents)
     return hashlib.sha256(f"{environment.corpus.tenant_id}\n{known}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -144,7 +144,7 @@ class RootReply:
     note: str = ""
 
 
-def read_root_reply(text: str) -> RootReply:
+def parse_root_reply(text: str) -> RootReply:
     """Read a reply without raising. The first Python block counts; a reply that is unfenced code is run as it is."""
     text = _THOUGHT.sub("", text[:_MAX_REPLY_CHARS])
     blocks = [match for match in _FENCE.finditer(text) if match[1].lower() in _PYTHON and match[2].strip()]

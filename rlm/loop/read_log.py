@@ -8,9 +8,9 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 
-from rlm.answers import Coverage, Searched, SearchedDocument
+from rlm.answers import Coverage, SearchedDocument, SearchSummary
 from rlm.corpus.corpus import Corpus
-from rlm.corpus.handles import Handle, merged
+from rlm.corpus.handles import Handle, merge_spans
 from rlm.operators.judged import JudgedBy
 
 # Characters of the latest texts given to code that are kept.
@@ -36,23 +36,25 @@ class ReadLog:
         self._unanswered: dict[str, str] = {}
         self._remarks: dict[Hashable, str] = {}
 
-    def give(self, handle: Handle, text: str) -> None:
+    def record_given(self, handle: Handle, text: str) -> None:
         """Note a text given to code: it was searched, and may be shown to a model."""
-        self.search([handle])
+        self.record_searched([handle])
         self._given.append(handle)
-        self._texts.keep(handle, text)
+        self._texts.add_text(handle, text)
 
-    def search(self, spans: Iterable[Handle]) -> None:
-        _add(self._searched, spans)
+    def record_searched(self, spans: Iterable[Handle]) -> None:
+        _add_spans(self._searched, spans)
 
-    def show(self, text: str) -> None:
+    def record_shown(self, text: str) -> None:
         """Note a text shown to a model: the given texts that occur in it were read."""
-        _add(self._read, self._texts.found_in(text))
+        _add_spans(self._read, self._texts.iter_found_in(text))
 
-    def read(self, spans: Iterable[Handle]) -> None:
-        _add(self._read, spans)
+    def record_read(self, spans: Iterable[Handle]) -> None:
+        _add_spans(self._read, spans)
 
-    def judge(self, operator: str, judgements: Iterable[tuple[Handle, JudgedBy]], refused: Iterable[str] = ()) -> None:
+    def record_judgements(
+        self, operator: str, judgements: Iterable[tuple[Handle, JudgedBy]], refused: Iterable[str] = ()
+    ) -> None:
         """Note an operator's judgements of records; `refused` are the codes of the reasons for missing ones.
 
         A record that the same operator judges later no longer counts as missing.
@@ -63,16 +65,16 @@ class ReadLog:
                 self._unjudged[operator, handle] = why
                 continue
             self._unjudged.pop((operator, handle), None)
-            self.search([handle])
-            _add(self._read if by is JudgedBy.MODEL else self._inferred, [handle])
+            self.record_searched([handle])
+            _add_spans(self._read if by is JudgedBy.MODEL else self._inferred, [handle])
 
-    def given_in(self, prompt: str) -> list[Handle]:
+    def list_given_in(self, prompt: str) -> list[Handle]:
         """Return the given spans whose text occurs in a prompt, without overlaps, in the order of documents."""
         found: dict[str, list[Handle]] = {}
-        _add(found, self._texts.found_in(prompt))
-        return [span for spans in found.values() for span in merged(spans)]
+        _add_spans(found, self._texts.iter_found_in(prompt))
+        return [span for spans in found.values() for span in merge_spans(spans)]
 
-    def ask(self, prompt: str, spans: Iterable[Handle], failure: str = "") -> None:
+    def record_prompt(self, prompt: str, spans: Iterable[Handle], failure: str = "") -> None:
         """Note a prompt of the run's code, in which these spans were read, with the reason for a missing reply.
 
         A prompt that is answered later no longer counts as missing.
@@ -82,25 +84,25 @@ class ReadLog:
         if failure:
             self._unanswered[key] = failure
         else:
-            self.read(spans)
+            self.record_read(spans)
 
-    def remark(self, about: Hashable, remark: str) -> None:
+    def add_remark(self, about: Hashable, remark: str) -> None:
         """Note a remark for readers of the answer; the last remark about one thing counts."""
         self._remarks.pop(about, None)
         if remark:
             self._remarks[about] = remark
 
-    def adopt(self, part: "ReadLog") -> None:
+    def merge_part(self, part: "ReadLog") -> None:
         for mine, its in ((self._read, part._read), (self._searched, part._searched), (self._inferred, part._inferred)):
             for spans in its.values():
-                _add(mine, spans)
+                _add_spans(mine, spans)
         self._given += part._given
         self._unjudged |= part._unjudged
         self._unanswered |= part._unanswered
         self._remarks |= part._remarks
 
     @property
-    def worked(self) -> bool:
+    def has_worked(self) -> bool:
         """True once code has gone through some text, or had some judged."""
         return bool(self._searched)
 
@@ -109,22 +111,22 @@ class ReadLog:
         """Return how many documents code went through, as a whole or in part, or had judged."""
         return len(self._searched)
 
-    def given(self, count: int) -> Sequence[Handle]:
+    def list_given(self, count: int) -> Sequence[Handle]:
         """Return the spans most recently given to code, the latest first."""
         return list(dict.fromkeys(reversed(self._given)))[:count]
 
-    def opened(self) -> Iterator[Handle]:
+    def iter_opened(self) -> Iterator[Handle]:
         """Yield all spans that were read or searched, with adjacent ones merged."""
         for version in {**self._read, **self._searched}:
-            yield from merged([*self._read.get(version, ()), *self._searched.get(version, ())])
+            yield from merge_spans([*self._read.get(version, ()), *self._searched.get(version, ())])
 
-    def coverage(self) -> Coverage:
+    def compute_coverage(self) -> Coverage:
         """Return tokens read, searched and unopened; each counts once. A document with unjudged records has failed."""
         size = self._corpus.size
         failed = {handle.version_id for _, handle in self._unjudged}
         inferred = self._inferred.keys() - self._read.keys()
-        tokens_read = min(size.tokens, self._tokens(self._read))
-        tokens_known = min(size.tokens, self._tokens(self._read, self._searched))
+        tokens_read = min(size.tokens, self._estimate_tokens(self._read))
+        tokens_known = min(size.tokens, self._estimate_tokens(self._read, self._searched))
         return Coverage(
             tokens_in_scope=size.tokens,
             tokens_read=tokens_read,
@@ -136,10 +138,10 @@ class ReadLog:
             units_failed=len(failed),
         )
 
-    def sought(self) -> Searched:
+    def build_search_summary(self) -> SearchSummary:
         """Return the documents in which the run looked, and how many spans of each were opened and read."""
-        held = {version: len(merged(spans)) for version, spans in self._searched.items()}
-        read = {version: len(merged(spans)) for version, spans in self._read.items()}
+        held = {version: len(merge_spans(spans)) for version, spans in self._searched.items()}
+        read = {version: len(merge_spans(spans)) for version, spans in self._read.items()}
         by_version = {each.handle.version_id: each for each in self._corpus.documents}
         documents = tuple(
             SearchedDocument(
@@ -150,7 +152,7 @@ class ReadLog:
             )
             for version in {**read, **held}
         )
-        return Searched(sum(each.passages for each in documents), sum(each.read for each in documents), documents)
+        return SearchSummary(sum(each.passages for each in documents), sum(each.read for each in documents), documents)
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -170,10 +172,10 @@ class ReadLog:
     def remarks(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self._remarks.values()))
 
-    def _tokens(self, *spans: Mapping[str, Sequence[Handle]]) -> int:
+    def _estimate_tokens(self, *spans: Mapping[str, Sequence[Handle]]) -> int:
         versions = dict.fromkeys(version for each in spans for version in each)
-        parts = (merged([span for each in spans for span in each.get(version, ())]) for version in versions)
-        return sum(self._corpus.tokens(span) for spans_of_one in parts for span in spans_of_one)
+        parts = (merge_spans([span for each in spans for span in each.get(version, ())]) for version in versions)
+        return sum(self._corpus.estimate_tokens(span) for spans_of_one in parts for span in spans_of_one)
 
 
 class GivenTexts:
@@ -185,9 +187,9 @@ class GivenTexts:
         self._texts = OrderedDict[int, tuple[Handle, str]]()
         self._characters = self._count = 0
 
-    def keep(self, handle: Handle, text: str) -> None:
+    def add_text(self, handle: Handle, text: str) -> None:
         """Keep a text to be found later; the oldest are forgotten."""
-        flat = _flat(text)
+        flat = _flatten(text)
         if len(flat) < _SAMPLE_CHARS:
             if len(flat) >= _SHORTEST_CHARS:
                 self._short.pop(flat, None)
@@ -198,16 +200,16 @@ class GivenTexts:
         self._count += 1
         self._texts[self._count] = handle, flat
         self._characters += len(flat)
-        for at in _sampled(flat):
+        for at in _iter_sample_positions(flat):
             alike = self._samples.setdefault(flat[at : at + _SAMPLE_CHARS], [])
             alike.append((self._count, at))
             del alike[:-_ALIKE]
         while self._characters > _KEPT_CHARS and len(self._texts) > 1:
-            self._forget_oldest()
+            self._evict_oldest()
 
-    def found_in(self, shown: str) -> Iterator[Handle]:
+    def iter_found_in(self, shown: str) -> Iterator[Handle]:
         """Yield the spans whose text occurs in `shown`, as it is or as Python writes it."""
-        flat = _flat(shown.replace("\\n", " ").replace("\\'", "'").replace('\\"', '"'))
+        flat = _flatten(shown.replace("\\n", " ").replace("\\'", "'").replace('\\"', '"'))
         yield from (handle for text, handle in self._short.items() if text in flat)
         at = reached = 0
         while at + _SAMPLE_CHARS <= len(flat) and self._samples:
@@ -216,50 +218,52 @@ class GivenTexts:
                 at += 1
                 continue
             start, length, handle = max(
-                (self._shared(flat, reached, at, *place) for place in places), key=lambda each: each[1]
+                (self._find_shared(flat, reached, at, *place) for place in places), key=lambda each: each[1]
             )
             yield handle
             at = reached = start + length
 
-    def _shared(self, flat: str, reached: int, at: int, number: int, place: int) -> tuple[int, int, Handle]:
+    def _find_shared(self, flat: str, reached: int, at: int, number: int, place: int) -> tuple[int, int, Handle]:
         """Return start, length and span of the text that `flat` shares with a kept text around a sample."""
         handle, text = self._texts[number]
-        before = _shared_before(flat[max(reached, at - _STEP_CHARS) : at], text[max(0, place - _STEP_CHARS) : place])
-        after = _shared_after(flat, at, text, place)
+        before = _count_shared_before(
+            flat[max(reached, at - _STEP_CHARS) : at], text[max(0, place - _STEP_CHARS) : place]
+        )
+        after = _count_shared_after(flat, at, text, place)
         return at - before, before + after, handle[place - before : place + after]
 
-    def _forget_oldest(self) -> None:
+    def _evict_oldest(self) -> None:
         number, (_, text) = self._texts.popitem(last=False)
         self._characters -= len(text)
-        for at in _sampled(text):
+        for at in _iter_sample_positions(text):
             sample = text[at : at + _SAMPLE_CHARS]
             left = [each for each in self._samples.pop(sample, ()) if each[0] != number]
             if left:
                 self._samples[sample] = left
 
 
-def _flat(text: str) -> str:
+def _flatten(text: str) -> str:
     """Return the text in the form that is compared: of the same length, without line ends."""
     return text.replace("\n", " ").replace("\t", " ")
 
 
-def _sampled(text: str) -> Iterator[int]:
+def _iter_sample_positions(text: str) -> Iterator[int]:
     """Yield the positions of samples: evenly spaced, and one that ends with the text."""
     last = len(text) - _SAMPLE_CHARS
     yield from range(0, last, _STEP_CHARS)
     yield last
 
 
-def _shared_after(first: str, at: int, other: str, place: int) -> int:
+def _count_shared_after(first: str, at: int, other: str, place: int) -> int:
     most = min(len(first) - at, len(other) - place)
     return next((n for n in range(most) if first[at + n] != other[place + n]), most)
 
 
-def _shared_before(first: str, other: str) -> int:
+def _count_shared_before(first: str, other: str) -> int:
     """Return how many characters two texts have in common at their ends."""
-    return _shared_after(first[::-1], 0, other[::-1], 0)
+    return _count_shared_after(first[::-1], 0, other[::-1], 0)
 
 
-def _add(spans: dict[str, list[Handle]], more: Iterable[Handle]) -> None:
+def _add_spans(spans: dict[str, list[Handle]], more: Iterable[Handle]) -> None:
     for handle in more:
         spans.setdefault(handle.version_id, []).append(handle)

@@ -15,18 +15,18 @@ from textwrap import shorten
 from typing import Any
 
 from ingest.storage.errors import LeadlineError
-from rlm.checking.markers import sentence_spans, without_markers
+from rlm.checking.markers import list_sentence_spans, remove_markers
 from rlm.errors import RunCancelledError, not_cancelled
-from rlm.loop.changed_results import Change, Kind, change_result, copy_texts, fit
-from rlm.loop.literals import NUMBER, digits_of, numbers_in, raise_bounds, words_around_numbers
+from rlm.loop.changed_results import Change, ChangeKind, change_result, copy_texts, fit_to_length
+from rlm.loop.literals import NUMBER, extract_digits, extract_number_contexts, extract_numbers, raise_bounds
 from rlm.sandbox.port import Sandbox, Tool, ToolError
 
 # Results are kept up to this many values, a text counting one for each 64 characters: some 100 MB.
 _MOST_VALUES, _TEXT_CHARS = 1_000_000, 64
 # All replays of one answer end after this time; sentences that have not moved by then are not called computed.
-_MOST_SECONDS = 30.0
-_LATE = f"running its code again takes more than {_MOST_SECONDS:.0f} seconds"
-_HANDING_IN = frozenset({"submit", "draft"})
+_MAX_SECONDS = 30.0
+_TOO_SLOW = f"running its code again takes more than {_MAX_SECONDS:.0f} seconds"
+_SUBMITTING_TOOLS = frozenset({"submit", "draft"})
 # Tools whose results are records, passages or pairs, and not a value for each record that they are given.
 _RETURNING_RECORDS = frozenset({"search", "grep", "outline", "records", "count", "pairs"})
 # A number of so many digits is long enough to be a claim wherever it stands.
@@ -37,19 +37,35 @@ _ITEM = re.compile(r"[-*|]|\d+[.)]\s")
 _MOST_REASONS, _MOST_CHARS = 3, 80
 
 # The first pairs of sides change how many records there are; each of the others has all changes of the one before.
-_PAIRS_OF_COUNTS = 2
-_UNCHANGED, _EMPTY = Change(Kind.NONE), Change(Kind.EMPTY)
-_OF_GROUPS = (
-    *(Kind.COPIED, Kind.FIRST, Kind.QUARTER, Kind.MIDDLE, Kind.THREE_QUARTERS, Kind.LAST),
-    *(Kind.BLANK, Kind.RAISED, Kind.LOWERED, Kind.RENAMED, Kind.LATER, Kind.EARLIER),
+_COUNT_PAIRS = 2
+_UNCHANGED, _EMPTY = Change(ChangeKind.NONE), Change(ChangeKind.EMPTY)
+_GROUP_CHANGES = (
+    *(
+        ChangeKind.COPIED,
+        ChangeKind.FIRST,
+        ChangeKind.QUARTER,
+        ChangeKind.MIDDLE,
+        ChangeKind.THREE_QUARTERS,
+        ChangeKind.LAST,
+    ),
+    *(
+        ChangeKind.BLANK,
+        ChangeKind.RAISED,
+        ChangeKind.LOWERED,
+        ChangeKind.RENAMED,
+        ChangeKind.LATER,
+        ChangeKind.EARLIER,
+    ),
 )
 # Changes of all numbers at once; and, for each quarter of the records, two that leave nothing of the others.
-_OF_ALL = tuple(map(Change, (Kind.RAISED, Kind.LOWERED, Kind.LATER, Kind.EARLIER)))
-_TO_A_QUARTER = tuple(tuple(Change(kind, spared=quarter) for kind in (Kind.BLANK, Kind.COPIED)) for quarter in range(4))
+_CHANGES_OF_ALL = tuple(map(Change, (ChangeKind.RAISED, ChangeKind.LOWERED, ChangeKind.LATER, ChangeKind.EARLIER)))
+_QUARTER_CHANGES = tuple(
+    tuple(Change(kind, spared=quarter) for kind in (ChangeKind.BLANK, ChangeKind.COPIED)) for quarter in range(4)
+)
 
 
 @dataclass
-class _Calls:
+class _ToolCalls:
     """The results of one tool, in the order of its calls.
 
     `by_arguments` has the first call with each set of arguments, and `by_record` the first call and the place in its
@@ -60,12 +76,12 @@ class _Calls:
     by_arguments: dict[int, int] = field(default_factory=dict)
     by_record: dict[int, tuple[int, int]] = field(default_factory=dict)
 
-    def add(self, name: str, arguments: Sequence[object], named: Mapping[str, object], result: object) -> None:
+    def add_call(self, name: str, arguments: Sequence[object], named: Mapping[str, object], result: object) -> None:
         call = len(self.results)
         self.results.append(result)
-        self.by_arguments.setdefault(_key(arguments, named), call)
-        for place, each in enumerate(_records(name, arguments, named, result)):
-            self.by_record.setdefault(hash(_hashable(each)), (call, place))
+        self.by_arguments.setdefault(_compute_key(arguments, named), call)
+        for place, each in enumerate(_list_records(name, arguments, named, result)):
+            self.by_record.setdefault(hash(_to_hashable(each)), (call, place))
 
 
 class ToolRecord:
@@ -73,46 +89,48 @@ class ToolRecord:
 
     def __init__(self) -> None:
         self.cells: list[str] = []
-        self.calls: dict[str, _Calls] = {}
+        self.calls: dict[str, _ToolCalls] = {}
         self.tools: frozenset[str] = frozenset()
         self.is_complete = True
         self._values = 0
 
-    def begin(self) -> None:
+    def reset(self) -> None:
         """Forget the cells and results of a session whose variables are gone."""
         self.cells, self.calls, self.is_complete, self._values = [], {}, True, 0
 
-    def recording(self, tools: Mapping[str, Tool]) -> dict[str, Tool]:
+    def wrap_tools(self, tools: Mapping[str, Tool]) -> dict[str, Tool]:
         """Return the tools, whose results are noted but for those of tools that hand in an answer."""
-        self.tools = frozenset(tools) - _HANDING_IN
-        return {name: tool if name in _HANDING_IN else self._recorded(name, tool) for name, tool in tools.items()}
+        self.tools = frozenset(tools) - _SUBMITTING_TOOLS
+        return {
+            name: tool if name in _SUBMITTING_TOOLS else self._wrap_tool(name, tool) for name, tool in tools.items()
+        }
 
-    def _recorded(self, name: str, tool: Tool) -> Tool:
+    def _wrap_tool(self, name: str, tool: Tool) -> Tool:
         @wraps(tool)
         def call(*arguments: object, **named: object) -> object:
             try:
                 result = tool(*arguments, **named)
             except ToolError as error:
-                self._add(name, arguments, named, error)
+                self._add_call(name, arguments, named, error)
                 raise
-            self._add(name, arguments, named, result)
+            self._add_call(name, arguments, named, result)
             return result
 
         return call
 
-    def _add(self, name: str, arguments: Sequence[object], named: Mapping[str, object], result: object) -> None:
+    def _add_call(self, name: str, arguments: Sequence[object], named: Mapping[str, object], result: object) -> None:
         if not self.is_complete:
             return
-        self._values += _weigh(result)
+        self._values += _count_values(result)
         self.is_complete = self._values <= _MOST_VALUES
         if self.is_complete:
-            self.calls.setdefault(name, _Calls()).add(name, arguments, named, result)
+            self.calls.setdefault(name, _ToolCalls()).add_call(name, arguments, named, result)
         else:
             self.calls = {}
 
 
 @dataclass
-class Replayed:
+class ReplayResult:
     """The result of running the cells of an answer again.
 
     `moving` are the sentences that moved with the results, and `doubts` says why others are not taken to. `problem`
@@ -126,7 +144,7 @@ class Replayed:
     @property
     def numbers_in_doubt(self) -> Mapping[str, str]:
         """The doubts about sentences with a number of their own; headings and rules of tables never move."""
-        return {each: why for each, why in self.doubts.items() if _VALUE.search(without_markers(each))}
+        return {each: why for each, why in self.doubts.items() if _VALUE.search(remove_markers(each))}
 
     @property
     def reason(self) -> str:
@@ -163,7 +181,7 @@ _Side = Sequence[Change]
 
 
 @dataclass
-class Replays:
+class ReplayChecker:
     """The answers of one run to changed results.
 
     `render` makes the text of a value that was handed in, and `asked` are the numbers of the question.
@@ -177,29 +195,32 @@ class Replays:
     _answers: dict[Change, list[str] | None] = field(default_factory=dict)
     _deadline: float = float("inf")
 
-    def check(self, value: object) -> Replayed:
+    def check(self, value: object) -> ReplayResult:
         """Say which sentences of an answer move. Raises `RunCancelledError`."""
         if not self.record.is_complete:
-            return Replayed(problem="what its code went through is too large to be gone through again")
-        self._deadline = time.monotonic() + _MOST_SECONDS
-        sentences = _sentences(self.render(value))
-        if self._answer(_UNCHANGED) != sentences:
+            return ReplayResult(problem="what its code went through is too large to be gone through again")
+        self._deadline = time.monotonic() + _MAX_SECONDS
+        sentences = _split_sentences(self.render(value))
+        if self._find_answer_after(_UNCHANGED) != sentences:
             if self._is_late():
-                return Replayed(problem=_LATE)
-            return Replayed(problem="running its code again did not give the same answer")
-        self._answer(_EMPTY)
+                return ReplayResult(problem=_TOO_SLOW)
+            return ReplayResult(problem="running its code again did not give the same answer")
+        self._find_answer_after(_EMPTY)
         open_ = {each: self._list_claims(each) for each in sentences}
         sides = list[tuple[_Side, _Side]]()
-        for pair in _sides():
+        for pair in _iter_sides():
             if self._is_late() or not any(open_.values()):
                 break
             for change in (side[-1] for side in pair):
-                self._answer(change)
-            sides = [*sides[:_PAIRS_OF_COUNTS], pair]
-            open_ = {each: [claim for claim in claims if self._doubt(claim, sides)] for each, claims in open_.items()}
+                self._find_answer_after(change)
+            sides = [*sides[:_COUNT_PAIRS], pair]
+            open_ = {
+                each: [claim for claim in claims if self._describe_doubt(claim, sides)]
+                for each, claims in open_.items()
+            }
         doubts = self._list_doubts(open_, sides)
-        problem = _LATE if doubts and self._is_late() else ""
-        return Replayed(frozenset({*sentences} - {*doubts}), problem, doubts)
+        problem = _TOO_SLOW if doubts and self._is_late() else ""
+        return ReplayResult(frozenset({*sentences} - {*doubts}), problem, doubts)
 
     def _list_doubts(
         self, open_: Mapping[str, Sequence[_Claim]], sides: Sequence[tuple[_Side, _Side]]
@@ -207,16 +228,17 @@ class Replays:
         """Return why sentences are doubted, after a closer look at the claims that did not move with any pair."""
         doubts = dict[str, str]()
         if any(open_.values()):
-            for change in _OF_ALL:
-                self._answer(change)
+            for change in _CHANGES_OF_ALL:
+                self._find_answer_after(change)
         # The closer look runs the cells again, and a doubt counts the runs before it.
         first = {
-            sentence: [(self._doubt(claim, sides), claim) for claim in claims] for sentence, claims in open_.items()
+            sentence: [(self._describe_doubt(claim, sides), claim) for claim in claims]
+            for sentence, claims in open_.items()
         }
         for sentence, claims in first.items():
             names = dict[str, list[str]]()
             for doubt, claim in claims:
-                if doubt and not (self._moves_as_a_whole(claim) or self._is_depended_on(claim)):
+                if doubt and not (self._is_moved_as_whole(claim) or self._is_depended_on(claim)):
                     names.setdefault(doubt, []).append(claim.name)
             if names:
                 doubts[sentence] = "; ".join(
@@ -227,7 +249,7 @@ class Replays:
     def _list_claims(self, sentence: str) -> list[_Claim]:
         """Return the numbers that have to move; of an item of a list, or where there is none, the sentence itself."""
         found = list(NUMBER.finditer(sentence))
-        numbers = tuple(digits_of(each[0]) for each in found)
+        numbers = tuple(extract_digits(each[0]) for each in found)
         whole = _Claim(sentence, numbers, f'"{shorten(sentence, _MOST_CHARS)}"')
         if _ITEM.match(sentence):
             return [whole]
@@ -242,7 +264,7 @@ class Replays:
 
     def _find_words(self, sentence: str) -> set[int]:
         """Return the places in a sentence at which a text of the code stands that has a number."""
-        texts = {text for code in self.record.cells for text in words_around_numbers(code) if text in sentence}
+        texts = {text for code in self.record.cells for text in extract_number_contexts(code) if text in sentence}
         return {
             place
             for text in texts
@@ -250,26 +272,26 @@ class Replays:
             for place in range(found.start(), found.end())
         }
 
-    def _doubt(self, claim: _Claim, sides: Sequence[tuple[_Side, _Side]]) -> str:
+    def _describe_doubt(self, claim: _Claim, sides: Sequence[tuple[_Side, _Side]]) -> str:
         """Return why a number or sentence is not taken to move; empty if it is."""
-        if doubt := self._doubt_of_movement(claim, sides):
+        if doubt := self._describe_movement_doubt(claim, sides):
             return doubt
-        others = list(self._others(claim, self._answers))
+        others = list(self._iter_replacements(claim, self._answers))
         # A number that has one other value whatever is changed is a choice between numbers that the code states.
         if claim.has_value and len({*others}) < 2 and not claim.is_item:
             return "had one other value alone, whatever was changed in what was read"
-        if self._stays_with_nothing(claim):
+        if self._is_given_without_results(claim):
             return "was there even when nothing was read"
-        if claim.index is None and (number := self._stated_number(claim)):
+        if claim.index is None and (number := self._find_stated_number(claim)):
             return f"has {number}, which stayed the same whatever was changed in what was read"
         return ""
 
-    def _doubt_of_movement(self, claim: _Claim, sides: Sequence[tuple[_Side, _Side]]) -> str:
+    def _describe_movement_doubt(self, claim: _Claim, sides: Sequence[tuple[_Side, _Side]]) -> str:
         """Return why a claim does not move with a change on either side; an item, if other items do on the other."""
         has_moved = False
         for pair in sides:
-            moved = [any(self._other(claim, change) is not None for change in side) for side in pair]
-            is_item = claim.is_item and all(any(map(self._differs, side)) for side in pair)
+            moved = [any(self._find_replacement(claim, change) is not None for change in side) for side in pair]
+            is_item = claim.is_item and all(any(map(self._has_changed_answer, side)) for side in pair)
             if all(moved) or (is_item and any(moved)):
                 return ""
             has_moved |= any(moved)
@@ -279,22 +301,22 @@ class Replays:
             return f"changed with one half of what was read, and never with the other half alone{lost}"
         return f"stayed the same whatever was changed in what was read{lost}"
 
-    def _moves_as_a_whole(self, claim: _Claim) -> bool:
+    def _is_moved_as_whole(self, claim: _Claim) -> bool:
         """True if each quarter of the records gives a number by itself, and it moves when all records are changed."""
-        stated = {number for code in self.record.cells for number in numbers_in(code)}
+        stated = {number for code in self.record.cells for number in extract_numbers(code)}
         if claim.index is None or claim.number in stated or self._is_late():
             return False
-        moved = {other for change in _OF_ALL if (other := self._other(claim, change)) is not None}
+        moved = {other for change in _CHANGES_OF_ALL if (other := self._find_replacement(claim, change)) is not None}
         return (
             len(moved) > 1
-            and not self._stays_with_nothing(claim)
-            and all(self._is_given_after(claim, changes) for changes in _TO_A_QUARTER)
+            and not self._is_given_without_results(claim)
+            and all(self._is_given_after(claim, changes) for changes in _QUARTER_CHANGES)
         )
 
     def _is_given_after(self, claim: _Claim, changes: Sequence[Change]) -> bool:
         """True if there is an answer after a change, and each that there is has the number of a claim."""
-        answered = [change for change in changes if self._answer(change) is not None]
-        return bool(answered) and not any(self._other(claim, change) for change in answered)
+        answered = [change for change in changes if self._find_answer_after(change) is not None]
+        return bool(answered) and not any(self._find_replacement(claim, change) for change in answered)
 
     def _is_depended_on(self, claim: _Claim) -> bool:
         """True if the rest of its sentence changes with a number, which is then a bound, or a value reckoned with.
@@ -303,96 +325,98 @@ class Replays:
         """
         if claim.index is None or self._is_late():
             return False
-        answer = self._answer(Change(Kind.RAISED, number=claim.number))
-        place = self._sentences().index(claim.sentence)
-        if answer is None or len(answer) != len(self._sentences()):
+        answer = self._find_answer_after(Change(ChangeKind.RAISED, number=claim.number))
+        place = self._list_sentences().index(claim.sentence)
+        if answer is None or len(answer) != len(self._list_sentences()):
             return False
-        numbers = numbers_in(answer[place])
+        numbers = extract_numbers(answer[place])
         return len(numbers) == len(claim.numbers) and any(
             new != old for new, old in zip(numbers, claim.numbers, strict=True) if old != claim.number
         )
 
-    def _sentences(self) -> list[str]:
-        return self._answer(_UNCHANGED) or []
+    def _list_sentences(self) -> list[str]:
+        return self._find_answer_after(_UNCHANGED) or []
 
-    def _differs(self, change: Change) -> bool:
-        return self._answer(change) not in (None, self._answer(_UNCHANGED))
+    def _has_changed_answer(self, change: Change) -> bool:
+        return self._find_answer_after(change) not in (None, self._find_answer_after(_UNCHANGED))
 
-    def _others(self, claim: _Claim, changes: Iterable[Change]) -> Iterator[str]:
+    def _iter_replacements(self, claim: _Claim, changes: Iterable[Change]) -> Iterator[str]:
         """Yield what stands in place of a number or sentence after each of the changes with which it moves."""
         for change in changes:
-            if not change.number and (other := self._other(claim, change)) is not None:
+            if not change.number and (other := self._find_replacement(claim, change)) is not None:
                 yield other
 
-    def _other(self, claim: _Claim, change: Change) -> str | None:
+    def _find_replacement(self, claim: _Claim, change: Change) -> str | None:
         """Return what stands in place of a number or sentence after a change; None if it stays, or there is no answer.
 
         Where the sentences or numbers are not as many as before, a number has moved if it is there less often.
         """
-        answer, sentences = self._answer(change), self._sentences()
+        answer, sentences = self._find_answer_after(change), self._list_sentences()
         if answer is None or claim.sentence in answer:
             return None
         is_aligned = len(answer) == len(sentences)
         text = answer[sentences.index(claim.sentence)] if is_aligned else "\n".join(answer)
         if claim.index is None:
             return text
-        numbers = numbers_in(text)
+        numbers = extract_numbers(text)
         if is_aligned and len(numbers) == len(claim.numbers):
             return numbers[claim.index] if numbers[claim.index] != claim.number else None
         return " ".join(numbers) if numbers.count(claim.number) < claim.numbers.count(claim.number) else None
 
-    def _stays_with_nothing(self, claim: _Claim) -> bool:
+    def _is_given_without_results(self, claim: _Claim) -> bool:
         """True if a sentence gives its number, or a long one, though tools return nothing at all."""
-        answer, sentences = self._answer(_EMPTY) or [], self._sentences()
+        answer, sentences = self._find_answer_after(_EMPTY) or [], self._list_sentences()
         if claim.has_value and claim.sentence in answer:
             return True
         place = sentences.index(claim.sentence)
         rest = answer[place : place + 1] if len(answer) == len(sentences) else answer
         if claim.index is None:
-            return any(number.strip("0") for each in rest for number in self._long_numbers(each))
-        numbers = [number for each in rest for number in numbers_in(each)]
+            return any(number.strip("0") for each in rest for number in self._extract_long_numbers(each))
+        numbers = [number for each in rest for number in extract_numbers(each)]
         if len(numbers) == len(claim.numbers):
             numbers = [numbers[claim.index]]
-        is_long = {*numbers} & self._long_numbers(" ".join(numbers)) - ({*claim.numbers} - {claim.number})
+        is_long = {*numbers} & self._extract_long_numbers(" ".join(numbers)) - ({*claim.numbers} - {claim.number})
         return claim.number in numbers or any(number.strip("0") for number in is_long)
 
-    def _stated_number(self, claim: _Claim) -> str:
+    def _find_stated_number(self, claim: _Claim) -> str:
         """Return a long number that stands in a sentence, as often as now, whatever is changed; empty if none does."""
         counts = Counter(claim.numbers)
         changed = [
-            Counter(numbers_in(each))
-            for each in self._others(claim, [each for each in self._answers if each != _EMPTY])
+            Counter(extract_numbers(each))
+            for each in self._iter_replacements(claim, [each for each in self._answers if each != _EMPTY])
         ]
         stated = (
             number
-            for number in self._long_numbers(claim.sentence)
+            for number in self._extract_long_numbers(claim.sentence)
             if all(each[number] >= counts[number] for each in changed)
         )
         return min(stated, default="")
 
-    def _long_numbers(self, text: str) -> set[str]:
-        return {number for number in numbers_in(text) if len(number) >= _LONG} - {*self.asked}
+    def _extract_long_numbers(self, text: str) -> set[str]:
+        return {number for number in extract_numbers(text) if len(number) >= _LONG} - {*self.asked}
 
     def _is_late(self) -> bool:
         return time.monotonic() > self._deadline
 
-    def _answer(self, change: Change) -> list[str] | None:
+    def _find_answer_after(self, change: Change) -> list[str] | None:
         """Return the sentences of the answer after a change; None if no answer comes of it."""
         if change not in self._answers:
-            self._answers[change] = self._run(change)
+            self._answers[change] = self._run_cells(change)
         return self._answers[change]
 
-    def _run(self, change: Change) -> list[str] | None:
+    def _run_cells(self, change: Change) -> list[str] | None:
         handed_in: list[object] = []
 
         def hand_in(answer: object, *_: object, **__: object) -> str:
             handed_in.append(answer)
             return "kept"
 
-        tools = {name: _Repeating(name, self.record.calls.get(name, _Calls()), change) for name in self.record.tools}
+        tools = {
+            name: _RepeatedTool(name, self.record.calls.get(name, _ToolCalls()), change) for name in self.record.tools
+        }
         session = None
         try:
-            session = self.sandbox.open({**tools, **dict.fromkeys(_HANDING_IN, hand_in)})
+            session = self.sandbox.open({**tools, **dict.fromkeys(_SUBMITTING_TOOLS, hand_in)})
             for cell in self.record.cells:
                 code = raise_bounds(cell, change.number) if change.number else cell
                 session.run(code, cancelled=lambda: self.cancelled() or self._is_late())
@@ -406,18 +430,18 @@ class Replays:
             if session is not None:
                 session.close()
         try:
-            return _sentences(self.render(handed_in[-1])) if handed_in else None
+            return _split_sentences(self.render(handed_in[-1])) if handed_in else None
         except ToolError:  # nothing, or what JSON cannot hold, was handed in
             return None
 
 
-class _Repeating:
+class _RepeatedTool:
     """A tool that returns what it returned for the same arguments, or the same records, before, with a change.
 
     Other arguments get the results of calls in their order, the last one again and again.
     """
 
-    def __init__(self, name: str, calls: _Calls, change: Change) -> None:
+    def __init__(self, name: str, calls: _ToolCalls, change: Change) -> None:
         self._name, self._calls, self._change = name, calls, change
         # Calls that read a text each are changed as a list of texts is.
         self._results = copy_texts(calls.results, change)
@@ -428,49 +452,54 @@ class _Repeating:
         order, self._called = self._called, self._called + 1
         if not self._results:
             raise ToolError(f"{self._name} was not called before")
-        result = self._changed(self._calls.by_arguments.get(_key(arguments, named), min(order, len(self._results) - 1)))
-        records = _records(self._name, arguments, named, result)
+        result = self._change_call(
+            self._calls.by_arguments.get(_compute_key(arguments, named), min(order, len(self._results) - 1))
+        )
+        records = _list_records(self._name, arguments, named, result)
         if not isinstance(result, list) or not records:
             return result
         return [
-            self._of_record(each, default) for each, default in zip(records, fit(result, len(records)), strict=True)
+            self._get_record_result(each, default)
+            for each, default in zip(records, fit_to_length(result, len(records)), strict=True)
         ]
 
-    def _changed(self, call: int) -> Any:  # noqa: ANN401  # as tools return
+    def _change_call(self, call: int) -> Any:  # noqa: ANN401  # as tools return
         result = self._results[call]
         if isinstance(result, ToolError):
             raise result
         return change_result(self._name, result, call, len(self._results), self._change)
 
-    def _of_record(self, record: object, default: object) -> object:
-        call, place = self._calls.by_record.get(hash(_hashable(record)), (None, 0))
-        values = [] if call is None else self._changed_list(call)
+    def _get_record_result(self, record: object, default: object) -> object:
+        call, place = self._calls.by_record.get(hash(_to_hashable(record)), (None, 0))
+        values = [] if call is None else self._change_list(call)
         return values[place] if place < len(values) else default
 
-    def _changed_list(self, call: int) -> list[object]:
+    def _change_list(self, call: int) -> list[object]:
         if call not in self._lists:
-            self._lists[call] = self._changed(call)
+            self._lists[call] = self._change_call(call)
         return self._lists[call]
 
 
-def _records(name: str, arguments: Sequence[object], named: Mapping[str, object], result: object) -> Sequence[object]:
+def _list_records(
+    name: str, arguments: Sequence[object], named: Mapping[str, object], result: object
+) -> Sequence[object]:
     """Return the records that a tool was given if its result has a value for each."""
     given = next(iter([*arguments, *named.values()]), None)
     is_for_each = name not in _RETURNING_RECORDS and isinstance(result, list)
     return given if is_for_each and isinstance(given, list | tuple) else ()
 
 
-def _sides() -> Iterator[tuple[Sequence[Change], Sequence[Change]]]:
+def _iter_sides() -> Iterator[tuple[Sequence[Change], Sequence[Change]]]:
     """Yield two sides of changes that touch different records, each longer than the one before; then two others.
 
     A sentence is computed if it moves on both sides.
     """
-    yield (Change(Kind.LESS),), (Change(Kind.MORE),)
-    yield (Change(Kind.LESS), Change(Kind.FEWER)), (Change(Kind.MORE),)
-    for count in range(1, len(_OF_GROUPS) + 1):
+    yield (Change(ChangeKind.LESS),), (Change(ChangeKind.MORE),)
+    yield (Change(ChangeKind.LESS), Change(ChangeKind.FEWER)), (Change(ChangeKind.MORE),)
+    for count in range(1, len(_GROUP_CHANGES) + 1):
         yield (
-            tuple(Change(kind, 0) for kind in _OF_GROUPS[:count]),
-            tuple(Change(kind, 1) for kind in _OF_GROUPS[:count]),
+            tuple(Change(kind, 0) for kind in _GROUP_CHANGES[:count]),
+            tuple(Change(kind, 1) for kind in _GROUP_CHANGES[:count]),
         )
 
 
@@ -480,35 +509,35 @@ def _is_name(sentence: str, number: re.Match[str]) -> bool:
     return before.isalpha() or before == "["
 
 
-def _key(arguments: Sequence[object], named: Mapping[str, object]) -> int:
+def _compute_key(arguments: Sequence[object], named: Mapping[str, object]) -> int:
     """Return a number for the arguments of a call; of a record, only its place counts."""
-    return hash((_hashable(arguments), _hashable(named)))
+    return hash((_to_hashable(arguments), _to_hashable(named)))
 
 
-def _hashable(value: object) -> object:
+def _to_hashable(value: object) -> object:
     match value:
         case Mapping() if {"document", "start", "end"} <= value.keys():
             return value["document"], value["start"], value["end"]
         case Mapping():
-            return tuple((name, _hashable(each)) for name, each in value.items())
+            return tuple((name, _to_hashable(each)) for name, each in value.items())
         case list() | tuple():
-            return tuple(map(_hashable, value))
+            return tuple(map(_to_hashable, value))
         case None | bool() | int() | float() | str():
             return value
     return repr(value)
 
 
-def _sentences(text: str) -> list[str]:
-    return [text[start:end] for start, end in sentence_spans(text)]
+def _split_sentences(text: str) -> list[str]:
+    return [text[start:end] for start, end in list_sentence_spans(text)]
 
 
-def _weigh(value: object) -> int:
+def _count_values(value: object) -> int:
     """Return how many values a result holds."""
     match value:
         case str():
             return 1 + len(value) // _TEXT_CHARS
         case Mapping():
-            return 1 + sum(map(_weigh, value.values()))
+            return 1 + sum(map(_count_values, value.values()))
         case list() | tuple():
-            return 1 + sum(map(_weigh, value))
+            return 1 + sum(map(_count_values, value))
     return 1

@@ -6,11 +6,11 @@ from itertools import pairwise
 
 from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Draft, OfferedQuote
-from rlm.checking.markers import sentence_spans
+from rlm.checking.markers import list_sentence_spans
 from rlm.corpus.corpus import Corpus
 from rlm.events import Cell, Delta, Drafted, Event, Working
 from rlm.loop.environment import Environment
-from rlm.loop.evidence import Cited
+from rlm.loop.evidence import EvidenceEntry
 from rlm.loop.loop import RecursiveRun
 from rlm.loop.submit import Submission
 from rlm.strategy import Context
@@ -29,19 +29,19 @@ class RecursiveStrategy:
         found before.
         """
         run = RecursiveRun(self._environment, context.question)
-        for turn in run.turns():
+        for turn in run.iter_turns():
             yield Cell(turn)
             yield Working("cells", turn.number, self._environment.max_cells)
         run.confirm_computed()
-        draft = _draft(run, self._environment.corpus)
+        draft = _build_draft(run, self._environment.corpus)
         yield Delta(draft.text)
         yield Drafted(draft)
 
 
-def _draft(run: RecursiveRun, corpus: Corpus) -> Draft:
+def _build_draft(run: RecursiveRun, corpus: Corpus) -> Draft:
     """Return the submitted answer, the best draft, or a sentence that says why there is none."""
     found, finished, log = run.answer, run.submissions.final is not None, run.log
-    coverage, notes, reasons = log.coverage(), list[str](), [] if finished or not run.reason else [run.reason]
+    coverage, notes, reasons = log.compute_coverage(), list[str](), [] if finished or not run.reason else [run.reason]
     if found is None:
         found = Submission(f"No answer was found before the run ended. {run.reason}".strip())
     elif not finished and found.part:
@@ -58,20 +58,20 @@ def _draft(run: RecursiveRun, corpus: Corpus) -> Draft:
     return Draft(
         status=AnswerStatus.PARTIAL if not finished or (found.computed and log.failures) else status,
         text=found.text,
-        evidence=passages_apart(named, corpus),
-        searched=log.sought(),
+        evidence=separate_passages(named, corpus),
+        searched=log.build_search_summary(),
         quotes=tuple(OfferedQuote(number, each.quote) for number, each in named.items() if each.quote),
         computed=found.computed,
         stated=found.stated,
         finished=finished,
-        reasons=(*reasons, f"{coverage.sentence()}."),
+        reasons=(*reasons, f"{coverage.to_sentence()}."),
         notes=tuple(notes),
         coverage=coverage,
         result=found.result,
     )
 
 
-def passages_apart(cited: Mapping[int, Cited], corpus: Corpus) -> dict[int, Passage]:
+def separate_passages(cited: Mapping[int, EvidenceEntry], corpus: Corpus) -> dict[int, Passage]:
     """Return the passages of evidence by number, cut where those of one document would show the same text twice.
 
     Each keeps its span and what follows up to the end of a sentence; from there on, the text is that of the next.
@@ -82,17 +82,17 @@ def passages_apart(cited: Mapping[int, Cited], corpus: Corpus) -> dict[int, Pass
     for first, second in pairwise(order):
         one, other = cited[first].span, cited[second].span
         if one.version_id == other.version_id and ends[first] > starts[second]:
-            between = corpus.document(one).handle[one.end : max(one.end, other.start)]
-            sentences = sentence_spans(corpus.text(between))
+            between = corpus.get_document(one).handle[one.end : max(one.end, other.start)]
+            sentences = list_sentence_spans(corpus.load_text(between))
             cut = one.end + sentences[0][1] if sentences else other.start
             ends[first] = max(one.end, min(ends[first], cut))
             starts[second] = min(other.start, max(starts[second], cut))
-    return {number: _cut(each, starts[number], ends[number], corpus) for number, each in cited.items()}
+    return {number: _cut_passage(each, starts[number], ends[number], corpus) for number, each in cited.items()}
 
 
-def _cut(cited: Cited, start: int, end: int, corpus: Corpus) -> Passage:
+def _cut_passage(cited: EvidenceEntry, start: int, end: int, corpus: Corpus) -> Passage:
     passage = cited.passage
     if (start, end) == (passage.start, passage.end):
         return passage
-    found = corpus.passage(corpus.document(cited.span).handle[start:end])
+    found = corpus.load_passage(corpus.get_document(cited.span).handle[start:end])
     return replace(passage, text=found.text, start=start, end=end, table_header=found.table_header)

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from textwrap import shorten
 
-from rlm.answers import Result, as_json
-from rlm.checking.markers import MarkedText, sentence_spans, without_markers
+from rlm.answers import Result, convert_to_json
+from rlm.checking.markers import MarkedText, list_sentence_spans, remove_markers
 from rlm.corpus.corpus import Corpus
 from rlm.errors import not_cancelled
-from rlm.loop.evidence import MAX_EVIDENCE, Cited, EvidenceFinder
-from rlm.loop.literals import CellLiterals, has_number_of
+from rlm.loop.evidence import MAX_EVIDENCE, EvidenceEntry, EvidenceFinder
+from rlm.loop.literals import CellLiterals, has_number
 from rlm.loop.read_log import ReadLog
-from rlm.loop.replay import Replayed
+from rlm.loop.replay import ReplayResult
 from rlm.sandbox.port import ToolError
 
 # A fault in an answer's form is sent back this often, each kind of fault; then the answer is taken as it is.
@@ -26,9 +26,9 @@ _NOT_SAID = "The documents do not say."
 MAX_ANSWER_CHARS = 60_000
 _MAX_DEPTH = 20
 _DOUBT = "The answer was said to be computed, and nothing has shown that it was: {}. Its code: {}"
-_PART = 'The sentence "{}" is not marked as computed: {}.'
+_NOT_MARKED = 'The sentence "{}" is not marked as computed: {}.'
 _MOST_CODE_CHARS, _MOST_SHOWN, _MOST_PARTS = 500, 120, 3
-_UNMOVED = "it stayed the same when what was read was changed, or changed with one place alone"
+_NOT_MOVED = "it stayed the same when what was read was changed, or changed with one place alone"
 _KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float, "number"), (list, "list"))
 
 
@@ -43,7 +43,7 @@ class Submission:
     """
 
     text: str
-    cited: tuple[Cited, ...] = ()
+    cited: tuple[EvidenceEntry, ...] = ()
     result: Result | None = None
     found: bool = True
     computed: bool = False
@@ -82,59 +82,63 @@ class Submissions:
 
     def submit(self, answer: object, evidence: object = None, computed: object = None, found: object = True) -> str:
         """End the run with an answer. Raises `ToolError` for faults in its form."""
-        self.final = self._made("submit", answer, evidence, computed, found)
+        self.final = self._build_submission("submit", answer, evidence, computed, found)
         return "submitted"
 
     def draft(self, answer: object, evidence: object = None, computed: object = None, found: object = True) -> str:
         """Keep an answer in case the run ends without one. Raises as `submit`."""
-        made = self._made("draft", answer, evidence, computed, found)
-        self._keep(made)
+        made = self._build_submission("draft", answer, evidence, computed, found)
+        self._store_draft(made)
         return "kept" if self.best is made else "a better draft is kept already"
 
-    def keep_part(self, question: str, submission: Submission) -> None:
+    def store_part(self, question: str, submission: Submission) -> None:
         """Keep the answer of a part of the run, in case the run itself finds nothing more."""
         if submission.found:
             # Nothing has shown that it was computed: that takes the cells of the part.
-            self._keep(replace(submission, part=submission.part or question, computed=False, how=""))
+            self._store_draft(replace(submission, part=submission.part or question, computed=False, how=""))
 
-    def confirm(self, replayed: Replayed) -> None:
+    def apply_replay(self, replayed: ReplayResult) -> None:
         """Take back that the answer was computed, or that some of its sentences were, if running it again says so."""
         found = self.final or self.best
         if found is None or not found.computed:
             return
-        sentences = {found.text[start:end] for start, end in sentence_spans(found.text)}
-        moving = {without_markers(each) for each in replayed.moving}
-        doubts = [_PART.format(shorten(each, _MOST_SHOWN), why) for each, why in replayed.numbers_in_doubt.items()]
+        sentences = {found.text[start:end] for start, end in list_sentence_spans(found.text)}
+        moving = {remove_markers(each) for each in replayed.moving}
+        doubts = [
+            _NOT_MARKED.format(shorten(each, _MOST_SHOWN), why) for each, why in replayed.numbers_in_doubt.items()
+        ]
         settled = replace(
             found,
-            stated=frozenset(each for each in sentences if without_markers(each) not in moving),
+            stated=frozenset(each for each in sentences if remove_markers(each) not in moving),
             remarks=(*found.remarks, *doubts[:_MOST_PARTS]),
         )
         # guard: computed-only-if-it-moves
         if not replayed.moving:
-            doubt = _DOUBT.format(replayed.reason or _UNMOVED, found.code)
+            doubt = _DOUBT.format(replayed.reason or _NOT_MOVED, found.code)
             settled = replace(found, computed=False, how="", remarks=(*found.remarks, doubt))
         if self.final is not None:
             self.final = settled
         else:
             self.best = settled
 
-    def _keep(self, made: Submission) -> None:
+    def _store_draft(self, made: Submission) -> None:
         if self.best is None or made.rank >= self.best.rank:
             self.best = made
 
-    def _made(self, tool: str, answer: object, evidence: object, computed: object, found: object) -> Submission:
+    def _build_submission(
+        self, tool: str, answer: object, evidence: object, computed: object, found: object
+    ) -> Submission:
         if not isinstance(found, bool):
             raise ToolError("found is True or False")
         if not (computed is None or isinstance(computed, bool | str)):
             raise ToolError("computed is True, or a text that says how the value was computed")
         if answer is None or not found:
-            text = _text(_NOT_SAID if answer is None else answer)
+            text = _check_answer_text(_NOT_SAID if answer is None else answer)
             return Submission(*self._with_evidence(text, evidence), found=False)
-        result = None if isinstance(answer, str) else as_result(answer)
-        text = _text(answer if result is None else as_markdown(result.value))
+        result = None if isinstance(answer, str) else build_result(answer)
+        text = _check_answer_text(answer if result is None else render_markdown(result.value))
         text, cited = self._with_evidence(text, evidence, made_by_code=bool(computed) or result is not None)
-        doubt = self._doubt(tool) if computed else ""
+        doubt = self._describe_doubt(tool) if computed else ""
         is_computed = bool(computed) and not doubt
         how = computed.strip() if isinstance(computed, str) and is_computed else ""
         remarks = (doubt,) if doubt else ()
@@ -146,28 +150,28 @@ class Submissions:
             how=how,
             remarks=remarks,
             handed_in=answer,
-            code=self._shown_code(),
+            code=self._format_code(),
         )
 
-    def _shown_code(self) -> str:
+    def _format_code(self) -> str:
         code = self._literals.last.strip()
         return code if len(code) <= _MOST_CODE_CHARS else f"{code[:_MOST_CODE_CHARS]} …"
 
-    def _doubt(self, tool: str) -> str:
+    def _describe_doubt(self, tool: str) -> str:
         """Return the reason to doubt that an answer was computed; empty if there is none."""
-        if not self._log.worked:
+        if not self._log.has_worked:
             return "The answer was said to be computed, and no document was gone through for it."
-        numbers = self._literals.behind(tool)
+        numbers = self._literals.get_numbers_behind(tool)
         # guard: no-typed-number-in-sums
-        if typed := sorted(each for each in numbers if not has_number_of(self._question, each)):
-            return _DOUBT.format(f"{', '.join(typed)} was typed into the code", self._shown_code())
+        if typed := sorted(each for each in numbers if not has_number(self._question, each)):
+            return _DOUBT.format(f"{', '.join(typed)} was typed into the code", self._format_code())
         return ""
 
     def _with_evidence(
         self, text: str, evidence: object, *, made_by_code: bool = False
-    ) -> tuple[str, tuple[Cited, ...]]:
+    ) -> tuple[str, tuple[EvidenceEntry, ...]]:
         """Return the text with its markers and their evidence; lists of numbers in code-made text are no markers."""
-        entries = self._finder.find(evidence)
+        entries = self._finder.locate_entries(evidence)
         if made_by_code and not entries:
             return text, ()
         lost = [each for each in entries if isinstance(each, str)]
@@ -177,11 +181,11 @@ class Submissions:
                 f"{'; '.join(lost[:5])}. Copy the words exactly as read() returns them, or leave the entry out. "
                 "Submitted again as it is, the sentence counts as one without evidence",
             )
-        cited = [(number, each) for number, each in enumerate(entries, start=1) if isinstance(each, Cited)]
+        cited = [(number, each) for number, each in enumerate(entries, start=1) if isinstance(each, EvidenceEntry)]
         renumbered = {number: new for new, (number, _) in enumerate(cited, start=1)}
         named, strange = set[int](), dict[int, None]()
 
-        def number_of(number: int) -> int | None:
+        def get_number(number: int) -> int | None:
             if 0 < number <= len(entries):
                 named.add(number)
                 return renumbered.get(number)
@@ -189,7 +193,7 @@ class Submissions:
                 strange[number] = None
             return number
 
-        marked = MarkedText(number_of)
+        marked = MarkedText(get_number)
         text = marked.feed(text) + marked.close()
         if strange:
             said = ", ".join(f"[{number}]" for number in strange)
@@ -200,13 +204,13 @@ class Submissions:
                 "stand without brackets",
             )
         if cited and not named:
-            text = self._marked(text, len(cited), made_by_code=made_by_code)
+            text = self._add_markers(text, len(cited), made_by_code=made_by_code)
         return text, tuple(each for _, each in cited)
 
-    def _marked(self, text: str, entries: int, *, made_by_code: bool) -> str:
+    def _add_markers(self, text: str, entries: int, *, made_by_code: bool) -> str:
         """Return the text with all markers after its only sentence; if it has several, the model must place them."""
         markers = "".join(f"[{number}]" for number in range(1, entries + 1))
-        if "\n" not in text and len(sentence_spans(text)) <= 1:
+        if "\n" not in text and len(list_sentence_spans(text)) <= 1:
             return f"{text} {markers}"
         if not made_by_code:
             self._send_back(
@@ -223,12 +227,12 @@ class Submissions:
             raise ToolError(message)
 
 
-def render(answer: object) -> str:
+def render_submission(answer: object) -> str:
     """Return an answer as the user sees it. Raises `ToolError` for what is none."""
-    return _text(answer if isinstance(answer, str) else as_markdown(as_result(answer).value))
+    return _check_answer_text(answer if isinstance(answer, str) else render_markdown(build_result(answer).value))
 
 
-def _text(answer: object) -> str:
+def _check_answer_text(answer: object) -> str:
     if not isinstance(answer, str):
         raise ToolError("with found=False the answer is a text that says what the documents do not say, or None")
     text = answer.strip()
@@ -239,44 +243,44 @@ def _text(answer: object) -> str:
     return text
 
 
-def as_result(value: object) -> Result:
+def build_result(value: object) -> Result:
     """Return the value as JSON, with its kind. Raises `ToolError` for values that JSON cannot hold."""
     _require_json(value)
-    plain = as_json(value)
+    plain = convert_to_json(value)
     return Result(next((kind for type_, kind in _KINDS if isinstance(plain, type_)), "table"), plain)
 
 
-def as_markdown(value: object) -> str:
+def render_markdown(value: object) -> str:
     """Write a JSON value for people: a table for a list of flat objects, a list, or else JSON in a fence."""
     match value:
         case bool():
             return "Yes." if value else "No."
         case None | int() | float() | str():
-            return _scalar(value)
+            return _render_scalar(value)
         case list() if not value:
             return "None."
         case list() if all(isinstance(each, dict) and each and all(map(_is_scalar, each.values())) for each in value):
-            return _table(value)
+            return _render_table(value)
         case list() if all(map(_is_scalar, value)):
-            return "\n".join(f"- {_scalar(each)}" for each in value)
+            return "\n".join(f"- {_render_scalar(each)}" for each in value)
         case dict() if value and all(map(_is_scalar, value.values())):
-            return "\n".join(f"- **{_scalar(name)}**: {_scalar(each)}" for name, each in value.items())
+            return "\n".join(f"- **{_render_scalar(name)}**: {_render_scalar(each)}" for name, each in value.items())
         case _:
             return f"```json\n{json.dumps(value, ensure_ascii=False, indent=2)}\n```"
 
 
-def _table(rows: Sequence[Mapping[str, object]]) -> str:
+def _render_table(rows: Sequence[Mapping[str, object]]) -> str:
     names = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [[_cell(name) for name in names], ["---"] * len(names)]
-    lines += [[_cell(row.get(name)) for name in names] for row in rows]
+    lines = [[_render_cell(name) for name in names], ["---"] * len(names)]
+    lines += [[_render_cell(row.get(name)) for name in names] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cell(value: object) -> str:
-    return _scalar(value).replace("|", "\\|")
+def _render_cell(value: object) -> str:
+    return _render_scalar(value).replace("|", "\\|")
 
 
-def _scalar(value: object) -> str:
+def _render_scalar(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else " ".join(str(value).split())

@@ -17,9 +17,9 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from rlm.errors import not_cancelled, unless_cancelled
+from rlm.errors import iter_unless_cancelled, not_cancelled
 from rlm.operators.judged import Doubt
-from rlm.operators.packing import Asked, Progress
+from rlm.operators.packing import OperatorProgress, RecordResults
 
 Matrix = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -29,10 +29,10 @@ _PENALTY = 3e-3
 _STEPS = 300
 _FOLDS = 5
 # Fewer records than these do not show how often a classifier agrees.
-_FEWEST_SURE = 30
+_MIN_SURE = 30
 _BLOCK = 4096
 # Returns a model's labels of the records with these numbers.
-Read = Callable[[Sequence[int]], Generator[Progress, None, Asked]]
+Read = Callable[[Sequence[int]], Generator[OperatorProgress, None, RecordResults]]
 # A row for each of these records.
 Embed = Callable[[Sequence[int]], Matrix]
 
@@ -43,9 +43,9 @@ class LogisticRegression:
 
     weights: Matrix
 
-    def probabilities(self, vectors: Matrix) -> Matrix:
+    def compute_probabilities(self, vectors: Matrix) -> Matrix:
         """Return a row for each vector: the probability of each class."""
-        return _softmax(_with_bias(vectors) @ self.weights.T)
+        return _compute_softmax(_with_bias(vectors) @ self.weights.T)
 
 
 def train(
@@ -66,14 +66,14 @@ def train(
     # The largest curvature of softmax cross-entropy is half of that of least squares.
     step = 1 / (0.5 * np.linalg.norm(features, 2) ** 2 / len(features) + penalty)
     weights = previous = np.zeros((classes, features.shape[1]), np.float32)
-    for number in unless_cancelled(range(1, _STEPS + 1), cancelled):
+    for number in iter_unless_cancelled(range(1, _STEPS + 1), cancelled):
         ahead = weights + (number - 1) / (number + 2) * (weights - previous)
-        slope = (_softmax(features @ ahead.T) - wanted).T @ features / len(features) + shrink * ahead
+        slope = (_compute_softmax(features @ ahead.T) - wanted).T @ features / len(features) + shrink * ahead
         previous, weights = weights, (ahead - step * slope).astype(np.float32)
     return LogisticRegression(weights)
 
 
-def cross_fitted(
+def compute_cross_fitted(
     vectors: Matrix,
     labels: Numbers,
     classes: int,
@@ -90,7 +90,7 @@ def cross_fitted(
         inside = fold == number
         if inside.any() and not inside.all():
             model = train(vectors[~inside], labels[~inside], classes, cancelled=cancelled)
-            found[inside] = model.probabilities(vectors[inside])
+            found[inside] = model.compute_probabilities(vectors[inside])
     return found
 
 
@@ -104,7 +104,7 @@ class Threshold:
     share: float
 
 
-def sure_threshold(probabilities: Matrix, labels: Numbers, *, target: float) -> Threshold:
+def compute_threshold(probabilities: Matrix, labels: Numbers, *, target: float) -> Threshold:
     """Return the lowest confidence over which the lower bound of the agreement with the model reaches `target`.
 
     `probabilities` must be cross-fitted. The bound is Wilson's, one-sided at 95 %.
@@ -115,16 +115,16 @@ def sure_threshold(probabilities: Matrix, labels: Numbers, *, target: float) -> 
     )
     right = np.cumsum(agrees, dtype=np.int64)
     best = Threshold(2.0, 1.0, 0.0)
-    for count in range(_FEWEST_SURE, len(order) + 1):
+    for count in range(_MIN_SURE, len(order) + 1):
         if count < len(order) and confidence[order[count]] == confidence[order[count - 1]]:
             continue
         share = float(right[count - 1] / count)
-        if wilson(share, count, z=1.645)[0] >= target:
+        if compute_wilson_interval(share, count, z=1.645)[0] >= target:
             best = Threshold(float(confidence[order[count - 1]]), share, count / len(order))
     return best
 
 
-def error_of_total(variance: float, sampled: int, others: int) -> float:
+def compute_total_error(variance: float, sampled: int, others: int) -> float:
     """Return half the width of the 95 % interval of the sum over `others`, from a sample of that variance.
 
     The mean is uncertain, and the values of these very others scatter too.
@@ -132,7 +132,7 @@ def error_of_total(variance: float, sampled: int, others: int) -> float:
     return 1.96 * others * sqrt(variance * (1 / sampled + 1 / others))
 
 
-def wilson(share: float, count: int, *, z: float = 1.96) -> tuple[float, float]:
+def compute_wilson_interval(share: float, count: int, *, z: float = 1.96) -> tuple[float, float]:
     """Return the interval of a share seen in `count` trials (Wilson, JASA 1927); z = 1.96 is 95 %, two-sided."""
     if not count:
         return 0.0, 1.0
@@ -145,13 +145,13 @@ def _with_bias(vectors: Matrix) -> Matrix:
     return np.hstack([vectors, np.ones((len(vectors), 1), np.float32)]).astype(np.float32)
 
 
-def _softmax(scores: Matrix) -> Matrix:
+def _compute_softmax(scores: Matrix) -> Matrix:
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     found: Matrix = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     return found
 
 
-def numbers_of(names: Sequence[str], labels: Sequence[str]) -> Numbers:
+def convert_to_numbers(names: Sequence[str], labels: Sequence[str]) -> Numbers:
     """Return labels as numbers, in the order of `names`."""
     place = {name: number for number, name in enumerate(names)}
     return np.array([place[label] for label in labels], np.int64)
@@ -171,7 +171,7 @@ class CascadeLimits:
     enough: float = 0.5
     target: float = 0.9
 
-    def covers(self, records: int) -> bool:
+    def is_read_whole(self, records: int) -> bool:
         """True if the model reads every one of `records` different records."""
         return self.read_all is None or records <= self.read_all
 
@@ -180,15 +180,15 @@ EVERY_RECORD = CascadeLimits(read_all=None)
 
 
 @dataclass(frozen=True)
-class Cascaded:
+class CascadeResult:
     """The model's labels, the classifier's labels of other records by number, and the possible error of counts."""
 
-    asked: Asked
+    asked: RecordResults
     inferred: dict[int, str]
     doubt: Doubt
 
 
-def cascade(
+def run_cascade(
     read: Read,
     labels: Sequence[str],
     copies: Counter[int],
@@ -196,11 +196,11 @@ def cascade(
     limits: CascadeLimits,
     *,
     cancelled: Callable[[], bool] = not_cancelled,
-) -> Generator[Progress, None, Cascaded]:
+) -> Generator[OperatorProgress, None, CascadeResult]:
     """Label the different records 0 to n - 1, of which there are `copies[number]` each. Raises `RunCancelledError`."""
     total = len(copies)
-    if embed is None or limits.covers(total):
-        return Cascaded((yield from read(range(total))), {}, Doubt())
+    if embed is None or limits.is_read_whole(total):
+        return CascadeResult((yield from read(range(total))), {}, Doubt())
     order = random.Random(total).sample(range(total), total)
     taken = limits.sample
     asked = yield from read(sorted(order[:taken]))
@@ -213,11 +213,11 @@ def cascade(
     others = sorted(order[taken:])
     inferred = yield from _infer(fitted, others, labels, embed, cancelled)
     asked.add((yield from read([number for number in others if number not in inferred])))
-    return Cascaded(asked, inferred, _doubt(fitted, labels, copies, len(inferred)))
+    return CascadeResult(asked, inferred, _compute_doubt(fitted, labels, copies, len(inferred)))
 
 
 @dataclass(frozen=True)
-class _Fitted:
+class _FittedSample:
     """A sample with the model's labels, the classifier's cross-fitted probabilities, and the threshold of trust."""
 
     sample: Sequence[int]
@@ -227,42 +227,46 @@ class _Fitted:
     threshold: Threshold
 
 
-def _fit(asked: Asked, labels: Sequence[str], embed: Embed, target: float, cancelled: Callable[[], bool]) -> _Fitted:
+def _fit(
+    asked: RecordResults, labels: Sequence[str], embed: Embed, target: float, cancelled: Callable[[], bool]
+) -> _FittedSample:
     sample, wanted = list(asked.results), [str(label) for label in asked.results.values()]
     if len(set(wanted)) < 2:
         nothing = np.zeros((0, len(labels)), np.float32)
-        return _Fitted(sample, wanted, nothing, nothing, Threshold(2.0, 1.0, 0.0))
-    vectors, numbers = embed(sample), numbers_of(labels, wanted)
-    probabilities = cross_fitted(vectors, numbers, len(labels), cancelled=cancelled)
-    return _Fitted(sample, wanted, vectors, probabilities, sure_threshold(probabilities, numbers, target=target))
+        return _FittedSample(sample, wanted, nothing, nothing, Threshold(2.0, 1.0, 0.0))
+    vectors, numbers = embed(sample), convert_to_numbers(labels, wanted)
+    probabilities = compute_cross_fitted(vectors, numbers, len(labels), cancelled=cancelled)
+    return _FittedSample(
+        sample, wanted, vectors, probabilities, compute_threshold(probabilities, numbers, target=target)
+    )
 
 
 def _infer(
-    fitted: _Fitted, numbers: Sequence[int], labels: Sequence[str], embed: Embed, cancelled: Callable[[], bool]
-) -> Generator[Progress, None, dict[int, str]]:
+    fitted: _FittedSample, numbers: Sequence[int], labels: Sequence[str], embed: Embed, cancelled: Callable[[], bool]
+) -> Generator[OperatorProgress, None, dict[int, str]]:
     inferred: dict[int, str] = {}
     if fitted.threshold.confidence > 1:
         return inferred
-    model = train(fitted.vectors, numbers_of(labels, fitted.wanted), len(labels), cancelled=cancelled)
-    for at in unless_cancelled(range(0, len(numbers), _BLOCK), cancelled):
+    model = train(fitted.vectors, convert_to_numbers(labels, fitted.wanted), len(labels), cancelled=cancelled)
+    for at in iter_unless_cancelled(range(0, len(numbers), _BLOCK), cancelled):
         block = numbers[at : at + _BLOCK]
-        found = model.probabilities(embed(block))
+        found = model.compute_probabilities(embed(block))
         sure = found.max(axis=1) >= fitted.threshold.confidence
         inferred |= {
             number: labels[label]
             for number, label, is_sure in zip(block, found.argmax(axis=1), sure, strict=True)
             if is_sure
         }
-        yield Progress("infer", at + len(block), len(numbers))
+        yield OperatorProgress("infer", at + len(block), len(numbers))
     return inferred
 
 
-def _doubt(fitted: _Fitted, labels: Sequence[str], copies: Counter[int], inferred: int) -> Doubt:
+def _compute_doubt(fitted: _FittedSample, labels: Sequence[str], copies: Counter[int], inferred: int) -> Doubt:
     if not inferred:
         return Doubt()
     sure = fitted.probabilities.max(axis=1) >= fitted.threshold.confidence
     said = fitted.probabilities[sure].argmax(axis=1)
-    wanted = numbers_of(labels, fitted.wanted)[sure]
+    wanted = convert_to_numbers(labels, fitted.wanted)[sure]
     weights = np.array([copies[number] for number in fitted.sample], np.float64)[sure]
     shift: dict[str, float] = {}
     half_width: dict[str, float] = {}
@@ -271,5 +275,5 @@ def _doubt(fitted: _Fitted, labels: Sequence[str], copies: Counter[int], inferre
         shift[name] = inferred * float(off.mean())
         # One more disagreement than was seen: no sample proves that there is none.
         spread = max(float(off.var()), float(weights.mean()) ** 2 / (len(off) + 1))
-        half_width[name] = error_of_total(spread, len(off), inferred)
+        half_width[name] = compute_total_error(spread, len(off), inferred)
     return Doubt(fitted.threshold.agreement, shift, half_width)

@@ -35,7 +35,7 @@ class Doubt:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgementReport:
     """The report of every operator. `refused` counts the records without a result by the reason's code, and `failure`
     is that of the first failed call. `quotes[i]` are the words that the model says its result for record i rests on,
     empty for none."""
@@ -47,7 +47,7 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Classification(Judged):
+class Classification(JudgementReport):
     """`labels[i]` is the label of `records[i]`, or None without one, and `judged_by[i]` its author."""
 
     records: Sequence[Handle]
@@ -61,7 +61,7 @@ class Classification(Judged):
         return Counter(label for label in self.labels if label is not None)
 
     @property
-    def rests_on(self) -> str:
+    def classifier_note(self) -> str:
         """Return for people how much of this a classifier said; empty if the model gave every label."""
         inferred = self.coverage.units_inferred
         if not inferred:
@@ -71,7 +71,7 @@ class Classification(Judged):
             f"sample, {1 - self.doubt.agreement:.1%} of such labels were not the model's."
         )
 
-    def interval(self, places: Sequence[int], *, missing: int = 0) -> Interval | None:
+    def compute_interval(self, places: Sequence[int], *, missing: int = 0) -> Interval | None:
         """Return the range of a count of the records at `places`, counted for their labels; None for an exact count.
 
         Counted records have the share of a label's mistakes that they have of the records the classifier gave it.
@@ -93,7 +93,7 @@ class Classification(Judged):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extraction(Judged):
+class Extraction(JudgementReport):
     """`values[i]` is the value extracted from `records[i]`, None if that failed."""
 
     records: Sequence[Handle]
@@ -103,21 +103,21 @@ class Extraction(Judged):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairJudgement(Judged):
+class PairJudgement(JudgementReport):
     """`held[i]` is true if the criterion holds of `pairs[i]`, None if nobody could say."""
 
     pairs: Sequence[tuple[Handle, Handle]]
     held: Sequence[bool | None]
 
 
-def covered(
+def compute_coverage(
     corpus: Corpus, records: Sequence[Handle], judged_by: Sequence[JudgedBy], refused: Mapping[str, int]
 ) -> Coverage:
     """Sum up records that were judged one by one; records left out by a budget were not tried and did not fail."""
     tokens: Counter[JudgedBy] = Counter()
     counted: Counter[JudgedBy] = Counter(judged_by)
     for record, by in zip(records, judged_by, strict=True):
-        tokens[by] += max(1, corpus.tokens(record))
+        tokens[by] += max(1, corpus.estimate_tokens(record))
     failed = sum(count for code, count in refused.items() if code != "budget_exhausted")
     return Coverage(
         tokens_in_scope=tokens.total(),

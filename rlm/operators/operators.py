@@ -15,19 +15,29 @@ import numpy as np
 from retrieval.encoders.port import Embedder
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
-from rlm.errors import not_cancelled, require_wanted, unless_cancelled
+from rlm.errors import iter_unless_cancelled, not_cancelled, require_not_cancelled
 from rlm.llm.port import BatchedSubCalls
 from rlm.llm.profiles import ModelProfile
-from rlm.operators.cascade import EVERY_RECORD, CascadeLimits, Matrix, cascade
-from rlm.operators.judged import Classification, Extraction, JudgedBy, PairJudgement, covered
-from rlm.operators.packing import Asked, Asker, PackLimits, Progress, Texts
-from rlm.operators.tasks import YES, YES_OR_NO, Classify, Extract, Filter, Quoted, Quoting, Task, label_set
-from rlm.requests import Wanted
+from rlm.operators.cascade import EVERY_RECORD, CascadeLimits, Matrix, run_cascade
+from rlm.operators.judged import Classification, Extraction, JudgedBy, PairJudgement, compute_coverage
+from rlm.operators.packing import OperatorProgress, PackLimits, RecordAsker, RecordResults, Texts
+from rlm.operators.tasks import (
+    YES,
+    YES_OR_NO,
+    ClassifyTask,
+    ExtractTask,
+    FilterTask,
+    QuotedResult,
+    QuotingTask,
+    Task,
+    build_label_set,
+)
+from rlm.requests import AnswerOptions
 
 # A cancelled run waits for at most this many texts to be embedded: about a second on two cores.
-_EMBEDDED_AT_ONCE = 128
+_EMBED_BATCH = 128
 Result = TypeVar("Result")
-Working = Generator[Progress, None, Result]
+Working = Generator[OperatorProgress, None, Result]
 
 
 class DistinctTexts:
@@ -41,7 +51,7 @@ class DistinctTexts:
         self._first = array("L")
         self.number_of = array("L")
         numbers: dict[bytes, int] = {}
-        for place, text in unless_cancelled(enumerate(texts(range(count))), cancelled):
+        for place, text in iter_unless_cancelled(enumerate(texts(range(count))), cancelled):
             digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
             number = numbers.setdefault(digest, len(numbers))
             if number == len(self._first):
@@ -55,11 +65,11 @@ class DistinctTexts:
     def copies(self) -> Counter[int]:
         return Counter(self.number_of)
 
-    def texts(self, numbers: Sequence[int]) -> Iterator[str]:
+    def iter_texts(self, numbers: Sequence[int]) -> Iterator[str]:
         return self._texts([self._first[number] for number in numbers])
 
 
-def finish(working: Working[Result], told: Callable[[Progress], None] = lambda _: None) -> Result:
+def run_to_end(working: Working[Result], told: Callable[[OperatorProgress], None] = lambda _: None) -> Result:
     """Run an operator to its end and return its result; `told` hears of its progress."""
     while True:
         try:
@@ -90,22 +100,22 @@ class Operators:
         self._embedder = embedder
         self.limits = limits or PackLimits()
         self.cascade_limits = cascade_limits or (EVERY_RECORD if embedder is None else CascadeLimits())
-        self._asker = Asker(subcalls, self.limits, cancelled)
+        self._asker = RecordAsker(subcalls, self.limits, cancelled)
         self._cancelled = cancelled
 
     @classmethod
-    def of(
+    def from_request(
         cls,
         corpus: Corpus,
         calls: BatchedSubCalls,
         profile: ModelProfile,
         embedder: Embedder | None,
-        wanted: Wanted,
+        wanted: AnswerOptions,
         *,
         cancelled: Callable[[], bool],
     ) -> "Operators":
         """Return the operators of a request; the model reads every record if the caller asked for that."""
-        limits, cascade_limits = PackLimits.of(profile), EVERY_RECORD if wanted.every_record else None
+        limits, cascade_limits = PackLimits.from_profile(profile), EVERY_RECORD if wanted.every_record else None
         return cls(corpus, calls, embedder, limits=limits, cascade_limits=cascade_limits, cancelled=cancelled)
 
     def classify(
@@ -121,14 +131,16 @@ class Operators:
 
         Raises `ValueError` for fewer than two labels or a name that is there twice.
         """
-        chosen = label_set(labels)
-        return (yield from self._sort(records, chosen, Classify(chosen, instruction), texts, quoting=quoting))
+        chosen = build_label_set(labels)
+        return (
+            yield from self._classify_texts(records, chosen, ClassifyTask(chosen, instruction), texts, quoting=quoting)
+        )
 
     def filter(
         self, records: Sequence[Handle], criterion: str, *, texts: Texts | None = None, quoting: bool = False
     ) -> Working[Classification]:
         """Answer a yes/no question about each record; the labels are "yes" and "no"."""
-        return (yield from self._sort(records, YES_OR_NO, Filter(criterion), texts, quoting=quoting))
+        return (yield from self._classify_texts(records, YES_OR_NO, FilterTask(criterion), texts, quoting=quoting))
 
     def extract(
         self,
@@ -140,27 +152,29 @@ class Operators:
         quoting: bool = False,
     ) -> Working[Extraction]:
         """Extract values from each record; `properties` are JSON schemas by name. Raises as `tasks.Extract`."""
-        task = Extract(instruction, properties)
-        distinct = self._distinct(records, texts)
-        asked = yield from self._asker.ask(Quoting(task) if quoting else task, range(len(distinct)), distinct.texts)
-        words = _words_taken(asked)
+        task = ExtractTask(instruction, properties)
+        distinct = self._build_distinct(records, texts)
+        asked = yield from self._asker.ask(
+            QuotingTask(task) if quoting else task, range(len(distinct)), distinct.iter_texts
+        )
+        words = _extract_words(asked)
         found = [asked.results.get(number) for number in distinct.number_of]
         values = [each if isinstance(each, dict) else None for each in found]
         judged_by = [JudgedBy.NOBODY if each is None else JudgedBy.MODEL for each in values]
         quotes = [words.get(number, "") for number in distinct.number_of] if quoting else ()
-        return Extraction(values=values, quotes=quotes, **self._report(records, judged_by, asked, distinct))
+        return Extraction(values=values, quotes=quotes, **self._build_report(records, judged_by, asked, distinct))
 
-    def pairs(self, candidates: Sequence[tuple[Handle, Handle]], criterion: str) -> Working[PairJudgement]:
+    def judge_pairs(self, candidates: Sequence[tuple[Handle, Handle]], criterion: str) -> Working[PairJudgement]:
         """Answer a yes/no question about each pair of records, such as "Do both report the same fault?".
 
         Candidates come from code: all pairs of n records are n²/2 questions. A record that is too long to stand beside
         another one is read whole first, and the notes on it take its place.
         """
-        task = Filter(criterion, "pairs")
+        task = FilterTask(criterion, "pairs")
         records = sorted({each for pair in candidates for each in pair})
-        own = self._own_texts(records)
+        own = self._build_own_texts(records)
         half = self._asker.limits.record_chars // 2
-        notes = yield from self._asker.shortened(task, range(len(records)), own, half)
+        notes = yield from self._asker.shorten_texts(task, range(len(records)), own, half)
         place = {record: number for number, record in enumerate(records)}
         lost = {
             number: notes.refused[place[each]]
@@ -169,16 +183,16 @@ class Operators:
             if place[each] in notes.refused
         }
 
-        def shown(record: Handle) -> str:
-            return str(notes.results.get(place[record]) or self._corpus.text(record))
+        def show_record(record: Handle) -> str:
+            return str(notes.results.get(place[record]) or self._corpus.load_text(record))
 
-        def texts(numbers: Sequence[int]) -> Iterator[str]:
+        def iter_pair_texts(numbers: Sequence[int]) -> Iterator[str]:
             pairs = (candidates[number] for number in numbers)
-            return (f"first: {shown(one)} second: {shown(other)}" for one, other in pairs)
+            return (f"first: {show_record(one)} second: {show_record(other)}" for one, other in pairs)
 
         left = [number for number in range(len(candidates)) if number not in lost]
-        asked = Asked(refused=lost, usage=notes.usage)
-        asked.add((yield from self._asker.ask(task, left, texts)))
+        asked = RecordResults(refused=lost, usage=notes.usage)
+        asked.add((yield from self._asker.ask(task, left, iter_pair_texts)))
         said = [asked.results.get(number) for number in range(len(candidates))]
         return PairJudgement(
             pairs=candidates,
@@ -188,7 +202,7 @@ class Operators:
             failure=asked.failure,
         )
 
-    def _sort(
+    def _classify_texts(
         self,
         records: Sequence[Handle],
         labels: Mapping[str, str],
@@ -197,18 +211,18 @@ class Operators:
         *,
         quoting: bool,
     ) -> Working[Classification]:
-        distinct = self._distinct(records, texts)
+        distinct = self._build_distinct(records, texts)
         words: dict[int, str] = {}
 
-        def read(numbers: Sequence[int]) -> Working[Asked]:
-            asked = yield from self._asker.ask(Quoting(task) if quoting else task, numbers, distinct.texts)
-            words.update(_words_taken(asked))
+        def read(numbers: Sequence[int]) -> Working[RecordResults]:
+            asked = yield from self._asker.ask(QuotingTask(task) if quoting else task, numbers, distinct.iter_texts)
+            words.update(_extract_words(asked))
             return asked
 
         def embed(numbers: Sequence[int]) -> Matrix:
-            return self._embedded(distinct.texts(numbers))
+            return self._embed_texts(distinct.iter_texts(numbers))
 
-        found = yield from cascade(
+        found = yield from run_cascade(
             read,
             list(labels),
             distinct.copies,
@@ -222,11 +236,11 @@ class Operators:
         by_number = found.inferred | said
         given = [by_number.get(number) for number in distinct.number_of]
         quotes = [words.get(number, "") for number in distinct.number_of] if quoting else ()
-        report = self._report(records, judged_by, found.asked, distinct)
+        report = self._build_report(records, judged_by, found.asked, distinct)
         return Classification(labels=given, doubt=found.doubt, quotes=quotes, **report)
 
-    def _report(
-        self, records: Sequence[Handle], judged_by: Sequence[JudgedBy], asked: Asked, distinct: DistinctTexts
+    def _build_report(
+        self, records: Sequence[Handle], judged_by: Sequence[JudgedBy], asked: RecordResults, distinct: DistinctTexts
     ) -> dict[str, Any]:
         """Return what the reports on records have in common; records without a result count by the reason's code."""
         refused, copies = Counter[str](), distinct.copies
@@ -235,34 +249,34 @@ class Operators:
         return {
             "records": records,
             "judged_by": judged_by,
-            "coverage": covered(self._corpus, records, judged_by, refused),
+            "coverage": compute_coverage(self._corpus, records, judged_by, refused),
             "usage": asked.usage,
             "refused": dict(refused),
             "failure": asked.failure,
         }
 
-    def _distinct(self, records: Sequence[Handle], texts: Texts | None) -> DistinctTexts:
-        return DistinctTexts(len(records), texts or self._own_texts(records), cancelled=self._cancelled)
+    def _build_distinct(self, records: Sequence[Handle], texts: Texts | None) -> DistinctTexts:
+        return DistinctTexts(len(records), texts or self._build_own_texts(records), cancelled=self._cancelled)
 
-    def _own_texts(self, records: Sequence[Handle]) -> Texts:
+    def _build_own_texts(self, records: Sequence[Handle]) -> Texts:
         def read(numbers: Sequence[int]) -> Iterator[str]:
-            texts = self._corpus.read_all(records[number] for number in numbers)
-            return unless_cancelled(texts, self._cancelled)
+            texts = self._corpus.iter_texts(records[number] for number in numbers)
+            return iter_unless_cancelled(texts, self._cancelled)
 
         return read
 
-    def _embedded(self, texts: Iterator[str]) -> Matrix:
+    def _embed_texts(self, texts: Iterator[str]) -> Matrix:
         """Return a row for each text; a cancelled run waits for at most one portion of them."""
         assert self._embedder is not None, "nothing is embedded without an encoder"
         portions: list[Matrix] = []
-        while portion := list(islice(texts, _EMBEDDED_AT_ONCE)):
-            require_wanted(self._cancelled)
-            portions.append(self._embedder.documents(portion).vectors)
+        while portion := list(islice(texts, _EMBED_BATCH)):
+            require_not_cancelled(self._cancelled)
+            portions.append(self._embedder.embed_documents(portion).vectors)
         return np.concatenate(portions) if portions else np.zeros((0, self._embedder.dimension), np.float32)
 
 
-def _words_taken(asked: Asked) -> dict[int, str]:
+def _extract_words(asked: RecordResults) -> dict[int, str]:
     """Take the words that results rest on out of the results, and return them by record number."""
-    quoted = {number: each for number, each in asked.results.items() if isinstance(each, Quoted)}
+    quoted = {number: each for number, each in asked.results.items() if isinstance(each, QuotedResult)}
     asked.results |= {number: each.result for number, each in quoted.items()}
     return {number: each.words for number, each in quoted.items() if each.words}

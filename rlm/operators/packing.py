@@ -9,18 +9,18 @@ from typing import Any
 from rlm.errors import not_cancelled
 from rlm.llm.budgets import Usage
 from rlm.llm.port import BatchedSubCalls, SubFailure, SubReply
-from rlm.llm.profiles import ModelProfile, estimated_tokens
-from rlm.operators.tasks import TakeNotes, Task
-from rlm.untrusted import one_line
+from rlm.llm.profiles import ModelProfile, estimate_tokens
+from rlm.operators.tasks import NotesTask, Task
+from rlm.untrusted import to_one_line
 
 # Calls that are handed over together; progress is reported in between.
-_CALLS_AT_ONCE = 64
+_MAX_CALLS = 64
 _OVERHEAD_TOKENS = 8
 # The factor between the room of a second reply and that of the first.
 _MORE_ROOM = 4
-_MENDABLE = frozenset({"language_model_output", "context_too_long"})
+_RETRYABLE_CODES = frozenset({"language_model_output", "context_too_long"})
 # Notes on parts of a record that are themselves too long are read part by part again, at most this often.
-_MOST_PASSES = 3
+_MAX_PASSES = 3
 # Share of text that neighbouring parts of a long record have in common, so that no sentence is only seen in halves.
 _OVERLAP = 0.05
 
@@ -37,7 +37,7 @@ class PackLimits:
     output_tokens: int = 1_024
 
     @classmethod
-    def of(cls, profile: ModelProfile) -> "PackLimits":
+    def from_profile(cls, profile: ModelProfile) -> "PackLimits":
         """Return the limits that follow from a model's profile."""
         return cls(profile.batch_items, max(500, profile.slice_tokens), profile.max_output_tokens)
 
@@ -48,7 +48,7 @@ class PackLimits:
 
 
 @dataclass(frozen=True)
-class Progress:
+class OperatorProgress:
     """Progress of an operator: the records, or parts of long ones, that are done."""
 
     step: str
@@ -57,7 +57,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Refused:
+class Refusal:
     """The reason for a missing result. `failure` is that of its call, if the whole call failed."""
 
     code: str
@@ -65,11 +65,11 @@ class Refused:
 
 
 @dataclass
-class Asked:
+class RecordResults:
     """Results and refusals by record number, and their cost."""
 
     results: dict[int, object] = field(default_factory=dict)
-    refused: dict[int, Refused] = field(default_factory=dict)
+    refused: dict[int, Refusal] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
 
     @property
@@ -77,7 +77,7 @@ class Asked:
         """The failure of the first record whose whole call failed."""
         return next((why.failure for why in self.refused.values() if why.failure is not None), None)
 
-    def add(self, more: "Asked") -> None:
+    def add(self, more: "RecordResults") -> None:
         """Add the results of other records, or of the same ones again."""
         self.results |= more.results
         self.refused = {at: why for at, why in self.refused.items() if at not in more.results} | more.refused
@@ -85,102 +85,104 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Asker:
+class RecordAsker:
     """Asks one model about records; a record that is too long for one call is read whole, in parts."""
 
     subcalls: BatchedSubCalls
     limits: PackLimits
     cancelled: Callable[[], bool] = not_cancelled
 
-    def ask(self, task: Task, numbers: Sequence[int], texts: Texts) -> Generator[Progress, None, Asked]:
+    def ask(self, task: Task, numbers: Sequence[int], texts: Texts) -> Generator[OperatorProgress, None, RecordResults]:
         """Ask about the records `numbers`. Raises `RunCancelledError`."""
-        notes = yield from self.shortened(task, numbers, texts, self.limits.record_chars)
+        notes = yield from self.shorten_texts(task, numbers, texts, self.limits.record_chars)
 
-        def short(wanted: Sequence[int]) -> Iterator[str]:
-            return _replaced(wanted, texts, notes.results)
+        def iter_short_texts(wanted: Sequence[int]) -> Iterator[str]:
+            return _replace_with_notes(wanted, texts, notes.results)
 
-        asked = Asked(refused=notes.refused, usage=notes.usage)
+        asked = RecordResults(refused=notes.refused, usage=notes.usage)
         left = [number for number in numbers if number not in notes.refused]
-        asked.add((yield from self._ask_short(task, left, short)))
+        asked.add((yield from self._ask_short(task, left, iter_short_texts)))
         return asked
 
-    def shortened(
-        self, task: Task, numbers: Sequence[int], texts: Texts, max_chars: int, passes: int = _MOST_PASSES - 1
-    ) -> Generator[Progress, None, Asked]:
+    def shorten_texts(
+        self, task: Task, numbers: Sequence[int], texts: Texts, max_chars: int, passes: int = _MAX_PASSES - 1
+    ) -> Generator[OperatorProgress, None, RecordResults]:
         """Read every text longer than `max_chars` in parts; results are the notes taken for `task`, by number."""
         sizes = [(number, len(text)) for number, text in zip(numbers, texts(numbers), strict=True)]
         long = [(number, size) for number, size in sizes if size > max_chars]
         if not long:
-            return Asked()
+            return RecordResults()
         part_chars = self.limits.record_chars
-        parts = [(number, start) for number, size in long for start in _starts(size, part_chars)]
+        parts = [(number, start) for number, size in long for start in _compute_starts(size, part_chars)]
 
-        def part_texts(wanted: Sequence[int]) -> Iterator[str]:
+        def iter_part_texts(wanted: Sequence[int]) -> Iterator[str]:
             for number, group in groupby(wanted, key=lambda at: parts[at][0]):
                 (text,) = texts([number])
                 yield from (text[parts[at][1] : parts[at][1] + part_chars] for at in group)
 
-        read = yield from self._ask_short(TakeNotes(task.aim, task.purpose), range(len(parts)), part_texts)
-        notes = Asked(usage=read.usage)
+        read = yield from self._ask_short(NotesTask(task.aim, task.purpose), range(len(parts)), iter_part_texts)
+        notes = RecordResults(usage=read.usage)
         for number, group in groupby(range(len(parts)), key=lambda at: parts[at][0]):
             places = list(group)
             refused = next((read.refused[at] for at in places if at in read.refused), None)
             if refused is not None:
                 notes.refused[number] = refused
             else:
-                notes.results[number] = _joined([str(read.results[at]) for at in places])
+                notes.results[number] = _join_notes([str(read.results[at]) for at in places])
         if passes:
 
-            def noted(wanted: Sequence[int]) -> Iterator[str]:
+            def iter_noted_texts(wanted: Sequence[int]) -> Iterator[str]:
                 return (str(notes.results[number]) for number in wanted)
 
-            again = self.shortened(task, list(notes.results), noted, max_chars, passes - 1)
+            again = self.shorten_texts(task, list(notes.results), iter_noted_texts, max_chars, passes - 1)
             notes.add((yield from again))
         return notes
 
-    def _ask_short(self, task: Task, numbers: Sequence[int], texts: Texts) -> Generator[Progress, None, Asked]:
+    def _ask_short(
+        self, task: Task, numbers: Sequence[int], texts: Texts
+    ) -> Generator[OperatorProgress, None, RecordResults]:
         """Ask about texts that each fit a call.
 
         Records without a result are asked for again in packs of half the size and with more room for the reply;
         those that fail even then because their whole call does are asked about alone, with all the room there is.
         """
         limits, most = self.limits, self.limits.output_tokens
-        asked = yield from self._round(task, numbers, texts, limits, lambda tokens: tokens)
-        again = [number for number, why in asked.refused.items() if why.code in _MENDABLE]
+        asked = yield from self._ask_once(task, numbers, texts, limits, lambda tokens: tokens)
+        again = [number for number, why in asked.refused.items() if why.code in _RETRYABLE_CODES]
         if again:
             smaller = replace(limits, records=max(1, limits.records // 2), tokens=max(200, limits.tokens // 2))
-            asked.add((yield from self._round(task, again, texts, smaller, lambda it: min(_MORE_ROOM * it, most))))
-        alone = [at for at, why in asked.refused.items() if why.failure is not None and why.code in _MENDABLE]
+            asked.add((yield from self._ask_once(task, again, texts, smaller, lambda it: min(_MORE_ROOM * it, most))))
+        alone = [at for at, why in asked.refused.items() if why.failure is not None and why.code in _RETRYABLE_CODES]
         if alone:
             single = replace(limits, records=1)
-            asked.add((yield from self._round(task, alone, texts, single, lambda _: most)))
+            asked.add((yield from self._ask_once(task, alone, texts, single, lambda _: most)))
         return asked
 
-    def _round(
+    def _ask_once(
         self, task: Task, numbers: Sequence[int], texts: Texts, limits: PackLimits, room: Callable[[int], int]
-    ) -> Generator[Progress, None, Asked]:
+    ) -> Generator[OperatorProgress, None, RecordResults]:
         """Ask about each record once. If the first calls bring no result at all, no more are made."""
-        asked, done = Asked(), 0
-        packs = _packs(zip(numbers, texts(numbers), strict=True), limits)
-        while together := list(islice(packs, _CALLS_AT_ONCE)):
-            calls = [task.call([line for _, line in pack]) for pack in together]
+        asked, done = RecordResults(), 0
+        packs = _iter_packs(zip(numbers, texts(numbers), strict=True), limits)
+        while together := list(islice(packs, _MAX_CALLS)):
+            calls = [task.build_call([line for _, line in pack]) for pack in together]
             calls = [replace(each, max_tokens=max(each.max_tokens, room(each.max_tokens))) for each in calls]
             for pack, reply in zip(together, self.subcalls.run(calls, cancelled=self.cancelled), strict=True):
-                _take(task, pack, reply, asked)
+                _collect_results(task, pack, reply, asked)
                 done += len(pack)
-            yield Progress(task.purpose, done, len(numbers))
+            yield OperatorProgress(task.purpose, done, len(numbers))
             if not asked.results and done < len(numbers):
                 asked.refused |= dict.fromkeys(numbers[done:], asked.refused[numbers[done - 1]])
                 break
         return asked
 
 
-def _packs(records: Iterator[tuple[int, str]], limits: PackLimits) -> Iterator[list[tuple[int, str]]]:
+def _iter_packs(records: Iterator[tuple[int, str]], limits: PackLimits) -> Iterator[list[tuple[int, str]]]:
     pack: list[tuple[int, str]] = []
     room = limits.tokens
     for number, text in records:
-        line = one_line(text, limits.record_chars)
-        tokens = estimated_tokens(line) + _OVERHEAD_TOKENS
+        line = to_one_line(text, limits.record_chars)
+        tokens = estimate_tokens(line) + _OVERHEAD_TOKENS
         if pack and (len(pack) == limits.records or tokens > room):
             yield pack
             pack, room = [], limits.tokens
@@ -190,21 +192,23 @@ def _packs(records: Iterator[tuple[int, str]], limits: PackLimits) -> Iterator[l
         yield pack
 
 
-def _take(task: Task, pack: Sequence[tuple[int, str]], reply: SubReply | SubFailure, asked: Asked) -> None:
+def _collect_results(
+    task: Task, pack: Sequence[tuple[int, str]], reply: SubReply | SubFailure, asked: RecordResults
+) -> None:
     asked.usage += reply.paid
     if isinstance(reply, SubFailure):
-        asked.refused |= dict.fromkeys((number for number, _ in pack), Refused(reply.code, reply))
+        asked.refused |= dict.fromkeys((number for number, _ in pack), Refusal(reply.code, reply))
         return
-    values = _json_object(reply.text)
+    values = _parse_json_object(reply.text)
     for position, (number, _) in enumerate(pack, start=1):
-        result = task.read(values.get(str(position)))
+        result = task.parse_result(values.get(str(position)))
         if result is None:
-            asked.refused[number] = Refused("language_model_output")
+            asked.refused[number] = Refusal("language_model_output")
         else:
             asked.results[number] = result
 
 
-def _json_object(text: str) -> Mapping[str, Any]:
+def _parse_json_object(text: str) -> Mapping[str, Any]:
     """Return the reply's JSON object, empty if the reply is cut off or no object; its records are asked again."""
     try:
         value = json.loads(text[text.index("{") : text.rindex("}") + 1])
@@ -213,19 +217,19 @@ def _json_object(text: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _starts(size: int, part_chars: int) -> range:
+def _compute_starts(size: int, part_chars: int) -> range:
     """Return the starts of the parts of a text of `size` characters; the last part reaches its end."""
     step = max(1, int(part_chars * (1 - _OVERLAP)))
     return range(0, max(1, size - part_chars + step), step)
 
 
-def _joined(notes: Sequence[str]) -> str:
+def _join_notes(notes: Sequence[str]) -> str:
     said = [f"Part {number}: {note.strip()}" for number, note in enumerate(notes, start=1) if note.strip()]
     body = "\n".join(said) or "Nothing in it bears on the task."
     return f"Notes on a long document that was read whole, in {len(notes)} parts.\n{body}"
 
 
-def _replaced(wanted: Sequence[int], texts: Texts, notes: Mapping[int, object]) -> Iterator[str]:
+def _replace_with_notes(wanted: Sequence[int], texts: Texts, notes: Mapping[int, object]) -> Iterator[str]:
     """Yield the text of each record, or the notes taken on it; the texts of records with notes are not read."""
     others = texts([number for number in wanted if number not in notes])
     return (str(notes[number]) if number in notes else next(others) for number in wanted)

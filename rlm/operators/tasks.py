@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from retrieval.model_text import neutral
+from retrieval.model_text import neutralize
 from rlm.llm.port import SubCall
-from rlm.llm.structured_output import closed_object, require_usable
-from rlm.untrusted import one_line
+from rlm.llm.structured_output import build_closed_object, require_valid_schema
+from rlm.untrusted import to_one_line
 
 MAX_LABELS = 40
 YES, NO = "yes", "no"
@@ -60,7 +60,7 @@ _TOKENS_PER_LABEL = 14
 _TOKENS_PER_VALUE = 40
 _TOKENS_PER_NOTE = 300
 _TOKENS_PER_QUOTE = 80
-_MOST_QUOTED_CHARS = 1_000
+_MAX_QUOTED_CHARS = 1_000
 _TOKENS_AROUND = 32
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
@@ -73,7 +73,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def label_set(labels: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+def build_label_set(labels: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
     """Return definitions by label, empty without one. Raises `ValueError` for too few, too many or equal names."""
     pairs = list(labels.items() if isinstance(labels, Mapping) else ((name, "") for name in labels))
     named = {name.strip(): definition.strip() for name, definition in pairs}
@@ -84,19 +84,19 @@ def label_set(labels: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
     return named
 
 
-YES_OR_NO = label_set([YES, NO])
+YES_OR_NO = build_label_set([YES, NO])
 
 
-def _listed(labels: Mapping[str, str]) -> str:
-    return "\n".join(f"- {one_line(f'{name}: {text}' if text else name)}" for name, text in labels.items())
+def _format_labels(labels: Mapping[str, str]) -> str:
+    return "\n".join(f"- {to_one_line(f'{name}: {text}' if text else name)}" for name, text in labels.items())
 
 
-def numbered_schema(count: int, each: Mapping[str, object]) -> dict[str, object]:
+def build_numbered_schema(count: int, each: Mapping[str, object]) -> dict[str, object]:
     """Return the schema of an object with a value of schema `each` for every number from 1 to `count`."""
-    return closed_object({str(number): each for number in range(1, count + 1)})
+    return build_closed_object({str(number): each for number in range(1, count + 1)})
 
 
-def _numbered(records: Sequence[str]) -> str:
+def _format_records(records: Sequence[str]) -> str:
     lines = "\n".join(f"{number}. {record}" for number, record in enumerate(records, start=1))
     digest = hashlib.sha256(lines.encode()).hexdigest()[:12]
     return f"BEGIN records {digest}\n{lines}\nEND records {digest}"
@@ -111,14 +111,14 @@ class Task(Protocol):
     @property
     def aim(self) -> str: ...
 
-    def call(self, records: Sequence[str]) -> SubCall: ...
+    def build_call(self, records: Sequence[str]) -> SubCall: ...
 
-    def read(self, value: object) -> object | None:
+    def parse_result(self, value: object) -> object | None:
         """Return the result of one record from its value in the reply; None if that is unusable."""
 
 
 @dataclass(frozen=True)
-class Classify:
+class ClassifyTask:
     """The class of each record; `instruction` says what to sort by if the labels alone do not."""
 
     labels: Mapping[str, str]
@@ -127,21 +127,21 @@ class Classify:
 
     @property
     def aim(self) -> str:
-        return f"{self.instruction} Decide which of these classes fits the document best: {_listed(self.labels)}"
+        return f"{self.instruction} Decide which of these classes fits the document best: {_format_labels(self.labels)}"
 
-    def call(self, records: Sequence[str]) -> SubCall:
-        task = f" {one_line(self.instruction, 2000)}" if self.instruction else ""
-        prompt = _CLASSIFY.format(task=task, classes=_listed(self.labels), records=_numbered(records))
-        return _choice(prompt, len(records), self.labels, self.purpose)
+    def build_call(self, records: Sequence[str]) -> SubCall:
+        task = f" {to_one_line(self.instruction, 2000)}" if self.instruction else ""
+        prompt = _CLASSIFY.format(task=task, classes=_format_labels(self.labels), records=_format_records(records))
+        return _build_choice_call(prompt, len(records), self.labels, self.purpose)
 
-    def read(self, value: object) -> object | None:
+    def parse_result(self, value: object) -> object | None:
         if value in self.labels:
             return value
-        return next((label for label in self.labels if neutral(label) == value), None)  # as the model was given it
+        return next((label for label in self.labels if neutralize(label) == value), None)  # as the model was given it
 
 
 @dataclass(frozen=True)
-class Filter:
+class FilterTask:
     """Yes or no for each record."""
 
     question: str
@@ -151,16 +151,16 @@ class Filter:
     def aim(self) -> str:
         return f"answer yes or no to this question about the whole document: {self.question}"
 
-    def call(self, records: Sequence[str]) -> SubCall:
-        prompt = _FILTER.format(question=one_line(self.question, 1000), records=_numbered(records))
-        return _choice(prompt, len(records), YES_OR_NO, self.purpose)
+    def build_call(self, records: Sequence[str]) -> SubCall:
+        prompt = _FILTER.format(question=to_one_line(self.question, 1000), records=_format_records(records))
+        return _build_choice_call(prompt, len(records), YES_OR_NO, self.purpose)
 
-    def read(self, value: object) -> object | None:
+    def parse_result(self, value: object) -> object | None:
         return value if value in YES_OR_NO else None
 
 
 @dataclass(frozen=True)
-class Extract:
+class ExtractTask:
     """Values of each record. `properties` are JSON schemas by name; each value may also be null.
 
     Raises `ValueError` if none is named or a type is unknown, and `LanguageModelRefusedError` for an invalid schema.
@@ -176,50 +176,50 @@ class Extract:
         unknown = {str(each.get("type")) for each in self.properties.values()} - _TYPES.keys()
         if unknown:
             raise ValueError(f"a property's type is one of {', '.join(_TYPES)}, not {', '.join(sorted(unknown))}")
-        require_usable(numbered_schema(1, self._schema))
+        require_valid_schema(build_numbered_schema(1, self._schema))
 
     @property
     def aim(self) -> str:
         return f"{self.instruction} (the values asked for: {', '.join(self.properties)})"
 
-    def call(self, records: Sequence[str]) -> SubCall:
+    def build_call(self, records: Sequence[str]) -> SubCall:
         room = _TOKENS_PER_VALUE * len(records) * len(self.properties) + _TOKENS_AROUND
-        schema = numbered_schema(len(records), self._schema)
-        prompt = _EXTRACT.format(instruction=one_line(self.instruction, 2000), records=_numbered(records))
+        schema = build_numbered_schema(len(records), self._schema)
+        prompt = _EXTRACT.format(instruction=to_one_line(self.instruction, 2000), records=_format_records(records))
         return SubCall(SYSTEM, prompt, room, schema, self.purpose)
 
-    def read(self, value: object) -> object | None:
+    def parse_result(self, value: object) -> object | None:
         if not isinstance(value, dict) or not self.properties.keys() <= value.keys():
             return None
         found = {name: value[name] for name in self.properties}
-        return found if all(_fits(found[name], schema) for name, schema in self.properties.items()) else None
+        return found if all(_is_valid(found[name], schema) for name, schema in self.properties.items()) else None
 
     @property
     def _schema(self) -> dict[str, object]:
-        return closed_object(
+        return build_closed_object(
             {name: {"anyOf": [dict(schema), {"type": "null"}]} for name, schema in self.properties.items()}
         )
 
 
 @dataclass(frozen=True)
-class TakeNotes:
+class NotesTask:
     """The notes on each part of a long record that matter to another task."""
 
     aim: str
     purpose: str
 
-    def call(self, records: Sequence[str]) -> SubCall:
+    def build_call(self, records: Sequence[str]) -> SubCall:
         room = _TOKENS_PER_NOTE * len(records) + _TOKENS_AROUND
-        schema = numbered_schema(len(records), {"type": "string"})
-        prompt = _NOTES.format(aim=one_line(self.aim, 3000), records=_numbered(records))
+        schema = build_numbered_schema(len(records), {"type": "string"})
+        prompt = _NOTES.format(aim=to_one_line(self.aim, 3000), records=_format_records(records))
         return SubCall(SYSTEM, prompt, room, schema, self.purpose)
 
-    def read(self, value: object) -> object | None:
+    def parse_result(self, value: object) -> object | None:
         return value if isinstance(value, str) else None
 
 
 @dataclass(frozen=True)
-class Quoted:
+class QuotedResult:
     """The result of another task for a record, and the words of the record that it rests on, empty for none."""
 
     result: object
@@ -227,7 +227,7 @@ class Quoted:
 
 
 @dataclass(frozen=True)
-class Quoting:
+class QuotingTask:
     """Another task, with the words that each of its results rests on."""
 
     task: Task
@@ -240,28 +240,32 @@ class Quoting:
     def aim(self) -> str:
         return f"{self.task.aim} Copy exactly the sentence that the answer rests on."
 
-    def call(self, records: Sequence[str]) -> SubCall:
-        call = self.task.call(records)
+    def build_call(self, records: Sequence[str]) -> SubCall:
+        call = self.task.build_call(records)
         properties: Any = (call.schema or {})["properties"]
         words = {"anyOf": [{"type": "string"}, {"type": "null"}]}
-        schema = numbered_schema(len(records), closed_object({"words": words, "answer": properties["1"]}))
+        schema = build_numbered_schema(len(records), build_closed_object({"words": words, "answer": properties["1"]}))
         room = call.max_tokens + _TOKENS_PER_QUOTE * len(records)
         return SubCall(call.system, call.prompt + _QUOTING, room, schema, call.purpose)
 
-    def read(self, value: object) -> object | None:
+    def parse_result(self, value: object) -> object | None:
         """Read a result with its words; one without them, as of a server that follows no schema, will do."""
         is_parted = isinstance(value, dict) and "answer" in value and value.keys() <= {"words", "answer"}
         parts = value if is_parted and isinstance(value, dict) else {"answer": value}
-        result, words = self.task.read(parts["answer"]), parts.get("words")
-        return None if result is None else Quoted(result, words[:_MOST_QUOTED_CHARS] if isinstance(words, str) else "")
+        result, words = self.task.parse_result(parts["answer"]), parts.get("words")
+        return (
+            None
+            if result is None
+            else QuotedResult(result, words[:_MAX_QUOTED_CHARS] if isinstance(words, str) else "")
+        )
 
 
-def _choice(prompt: str, count: int, labels: Iterable[str], purpose: str) -> SubCall:
-    schema = numbered_schema(count, {"type": "string", "enum": list(labels)})
+def _build_choice_call(prompt: str, count: int, labels: Iterable[str], purpose: str) -> SubCall:
+    schema = build_numbered_schema(count, {"type": "string", "enum": list(labels)})
     return SubCall(SYSTEM, prompt, _TOKENS_PER_LABEL * count + _TOKENS_AROUND, schema, purpose)
 
 
-def _fits(value: object, schema: Mapping[str, Any]) -> bool:
+def _is_valid(value: object, schema: Mapping[str, Any]) -> bool:
     if value is None:
         return True
     kind = str(schema["type"])

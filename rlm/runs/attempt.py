@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ingest.storage.answers.run_records import Entry, Spent
+from ingest.storage.answers.run_records import RunLogEntry, Spent
 from rlm.llm.budgets import Budget, Price, Usage
 
 
@@ -26,14 +26,14 @@ class RunClock:
         since = self._clock() - self._zero
         return since if self._goes_on else max(self._before, since)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Let the clock run, because new work begins."""
         if not self._goes_on:
             self._zero = self._clock() - self()
             self._goes_on = True
 
 
-class Spending:
+class AttemptAccount:
     """The account of one attempt. Each method may be called in any thread.
 
     Earlier spending is charged where its work is replayed, and all the rest before anything new is sent. So code
@@ -51,7 +51,7 @@ class Spending:
         """Charge a replayed part of what earlier attempts spent."""
         with self._lock:
             if not self._rest_charged:
-                self._rest = self._rest.without(usage)
+                self._rest = self._rest.subtract(usage)
                 self._charge(usage, budget, price)
 
     def charge_rest(self, budget: Budget, price: Price | None) -> None:
@@ -61,16 +61,16 @@ class Spending:
                 self._rest_charged = True
                 self._charge(self._rest, budget.root, price)
 
-    def logged(self, usage: Usage) -> None:
+    def record_logged(self, usage: Usage) -> None:
         """Note the cost of a logged call of this attempt."""
         with self._lock:
             self._known += usage
 
-    def given_up(self, budget: Budget) -> Usage:
+    def compute_given_up(self, budget: Budget) -> Usage:
         """Return the run `budget`'s spending on unlogged requests: those given up, and those whose replies were."""
         spent = budget.spent.usage
         with self._lock:
-            return spent.without(self._known)
+            return spent.subtract(self._known)
 
     def _charge(self, usage: Usage, budget: Budget, price: Price | None) -> None:
         self._known += usage
@@ -83,10 +83,10 @@ class Spending:
 
 
 # Each time is a separate attempt, some seconds after the one before.
-_OFTEN = 3
+_MIN_LOSSES = 3
 
 
-class Losses:
+class LostCalls:
     """Counts how often each call came to nothing, in this attempt and earlier ones, by its key.
 
     The first two times the model may have been away; after that the call may be at fault.
@@ -98,15 +98,15 @@ class Losses:
         self._attempt = attempt
         self._often: set[str] = set()
 
-    def next_key(self, key: str) -> str:
+    def build_next_key(self, key: str) -> str:
         """Return the key under which to log that the call came to nothing in this attempt too."""
-        keys = [f"{key}:lost:{number}" for number in range(1, _OFTEN + 1)]
+        keys = [f"{key}:lost:{number}" for number in range(1, _MIN_LOSSES + 1)]
         before = len(self._logged(keys))
-        if before + 1 >= _OFTEN:
+        if before + 1 >= _MIN_LOSSES:
             self._often.add(key)
-        return keys[before] if before < _OFTEN else f"{key}:{self._attempt}"
+        return keys[before] if before < _MIN_LOSSES else f"{key}:{self._attempt}"
 
-    def often(self, key: str) -> bool:
+    def is_often_lost(self, key: str) -> bool:
         """True if the call came to nothing in this attempt, and not for the first few times."""
         return key in self._often
 
@@ -118,20 +118,20 @@ class LogWriter:
     milliseconds. After a failure nothing more is written, and every method raises it.
     """
 
-    def __init__(self, append: Callable[[Sequence[Entry]], None]) -> None:
+    def __init__(self, append: Callable[[Sequence[RunLogEntry]], None]) -> None:
         self._append = append
         self._changed = threading.Condition()
-        self._waiting: list[Entry] = []
+        self._waiting: list[RunLogEntry] = []
         self._put = self._written = 0
         self._failure: Exception | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._write, name="run-log", daemon=True)
         self._thread.start()
 
-    def put(self, *entries: Entry) -> None:
+    def add_entries(self, *entries: RunLogEntry) -> None:
         """Hand entries over."""
         with self._changed:
-            self._raise()
+            self._raise_failure()
             self._waiting += entries
             self._put += len(entries)
             self._changed.notify_all()
@@ -141,7 +141,7 @@ class LogWriter:
         with self._changed:
             until = self._put
             self._changed.wait_for(lambda: self._written >= until or self._failure is not None)
-            self._raise()
+            self._raise_failure()
 
     def close(self) -> bool:
         """Write the waiting entries, and end; false if something was not written. Raise nothing."""
@@ -151,7 +151,7 @@ class LogWriter:
         self._thread.join()
         return self._failure is None
 
-    def _raise(self) -> None:
+    def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
 

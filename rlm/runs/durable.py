@@ -15,9 +15,9 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
-from ingest.storage.answers.run_records import Entry, Run
+from ingest.storage.answers.run_records import Run, RunLogEntry
 from ingest.storage.documents.rows import ActiveDocument
-from ingest.storage.instrumentation import reach
+from ingest.storage.instrumentation import reach_point
 from retrieval.search.requests import Passage
 from rlm.corpus.corpus import ActiveDocuments
 from rlm.errors import (
@@ -30,28 +30,28 @@ from rlm.errors import (
 )
 from rlm.events import Delta, Event, Turn
 from rlm.llm.budgets import Budget, Limits, Price, Usage
-from rlm.llm.port import Finished, ReportedSubCalls, SubCall, SubCalls, SubFailure, SubReply, raised
-from rlm.runs.attempt import LogWriter, Losses, RunClock, Spending
+from rlm.llm.port import Finished, ReportedSubCalls, SubCall, SubCalls, SubFailure, SubReply, rebuild_error
+from rlm.runs.attempt import AttemptAccount, LogWriter, LostCalls, RunClock
 from rlm.runs.bodies import (
-    call_entry,
-    call_hash,
-    cell_body,
-    content_hash,
-    event_entry,
-    given_up_entry,
-    passages_entry,
-    passages_of,
-    result_of,
+    build_call_entry,
+    build_cell_body,
+    build_event_entry,
+    build_given_up_entry,
+    build_passages_entry,
+    compute_call_hash,
+    compute_content_hash,
+    parse_call_result,
+    parse_passages,
 )
 from rlm.runs.port import Durability, Log
-from rlm.runs.raises import Raises, is_met
+from rlm.runs.raises import BudgetRaises, is_met
 from rlm.strategy import Search
 
 # Pieces of a reply come many times a second; the log takes one in this time.
-_SECONDS_APART = 1.0
+_PIECE_SECONDS = 1.0
 
 
-class Drafts:
+class DraftPieces:
     """Gathers the pieces of one attempt. An entry says `from` which character on its `text` stands; 0 begins anew."""
 
     def __init__(self, attempt: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -62,20 +62,20 @@ class Drafts:
         self._logged = 0
         self._since: float | None = None
 
-    def add(self, piece: str) -> Entry | None:
+    def add(self, piece: str) -> RunLogEntry | None:
         """Take the next piece; returns an entry if it is time for one. A short reply needs none."""
         self._text += piece
         now = self._clock()
         if self._since is None:
             self._since = now
-        if now - self._since < _SECONDS_APART or len(self._text) == self._logged:
+        if now - self._since < _PIECE_SECONDS or len(self._text) == self._logged:
             return None
         begin, self._logged, self._since = self._logged, len(self._text), now
-        return Entry(f"draft:{self._attempt}:{begin}", "draft", {"from": begin, "text": self._text[begin:]})
+        return RunLogEntry(f"draft:{self._attempt}:{begin}", "draft", {"from": begin, "text": self._text[begin:]})
 
 
 # Failures that the same call would meet again; code that met one went on from it, and will do so again.
-_LASTING = frozenset({ContextTooLongError.code, LanguageModelOutputError.code, BudgetExhaustedError.code})
+_LASTING_CODES = frozenset({ContextTooLongError.code, LanguageModelOutputError.code, BudgetExhaustedError.code})
 _PROBE_TOKENS = 16
 
 
@@ -96,92 +96,92 @@ class DurableRun(Durability):
         self._occurrences: Counter[str] = Counter()
         self._nonces = itertools.count()
         self._writer = LogWriter(log.append)
-        self._spending = Spending(run.spent)
-        self._losses = Losses(self.logged, run.events)
+        self._spending = AttemptAccount(run.spent)
+        self._losses = LostCalls(self.load_bodies, run.events)
         self._budget: Budget | None = None
         self._price: Price | None = None
-        self.raises = Raises(run, self.logged)
-        self._drafts = Drafts(run.events)
+        self.raises = BudgetRaises(run, self.load_bodies)
+        self._drafts = DraftPieces(run.events)
 
-    def sub_calls(self, inner: ReportedSubCalls, budget: Budget, price: Price | None) -> SubCalls:
+    def wrap_sub_calls(self, inner: ReportedSubCalls, budget: Budget, price: Price | None) -> SubCalls:
         return _DurableSubCalls(inner, self, self._spending, budget, price)
 
-    def turn(self, turn: Turn) -> None:
-        digest = content_hash(turn.depth, turn.number, turn.code, turn.output, turn.error)
-        self._writer.put(Entry(self.key("cell", digest), "cell", cell_body(turn)))
+    def record_turn(self, turn: Turn) -> None:
+        digest = compute_content_hash(turn.depth, turn.number, turn.code, turn.output, turn.error)
+        self._writer.add_entries(RunLogEntry(self.build_key("cell", digest), "cell", build_cell_body(turn)))
 
-    def search(self, inner: Search) -> Search:
+    def wrap_search(self, inner: Search) -> Search:
         def search(query: str, top_k: int) -> Sequence[Passage]:
-            key = self.key("retrieved", content_hash(query, top_k))
-            logged = self.logged([key]).get(key)
+            key = self.build_key("retrieved", compute_content_hash(query, top_k))
+            logged = self.load_bodies([key]).get(key)
             if logged is None:
                 found = list(inner(query, top_k))
-                self._writer.put(passages_entry(key, found))
+                self._writer.add_entries(build_passages_entry(key, found))
                 self._writer.flush()
                 return found
-            passages = passages_of(logged)
-            gone = self._log.withheld({passage.version_id for passage in passages})
+            passages = parse_passages(logged)
+            gone = self._log.list_withheld({passage.version_id for passage in passages})
             return [passage for passage in passages if passage.version_id not in gone]
 
         return search
 
-    def documents(self, inner: ActiveDocuments) -> ActiveDocuments:
+    def wrap_documents(self, inner: ActiveDocuments) -> ActiveDocuments:
         return self
 
-    def active_documents(self, tenant_id: str, *, after: int, **scope: object) -> list[ActiveDocument]:
+    def list_active_documents(self, tenant_id: str, *, after: int, **scope: object) -> list[ActiveDocument]:
         """Return the documents that the run began with and may still see; its scope is the same in each attempt."""
-        return self._log.pinned(after=after)
+        return self._log.list_pinned_documents(after=after)
 
-    def budget(self, limits: Limits, price: Price | None) -> Budget:
+    def build_budget(self, limits: Limits, price: Price | None) -> Budget:
         budget = Budget(limits, elapsed_seconds=self.clock(), clock=self.clock)
-        self._spending.charge(self._log.lost(), budget, price)
+        self._spending.charge(self._log.load_lost_usage(), budget, price)
         self._budget, self._price = budget, price
         self.raises.bind(budget)
         return budget
 
-    def nonce(self) -> str:
+    def create_nonce(self) -> str:
         """Return a mark unknown to all document authors: it is made from the run's id, 122 random bits drawn later."""
         return hashlib.sha256(f"{self._run.id}:{next(self._nonces)}".encode()).hexdigest()[:16]
 
-    def today(self) -> date:
+    def get_today(self) -> date:
         return datetime.fromtimestamp(self._run.created_at, UTC).date()
 
-    def record(self, event: Event) -> None:
+    def record_event(self, event: Event) -> None:
         """Log a strategy's event; the text is logged in pieces while it is written."""
         if isinstance(event, Delta):
             if (piece := self._drafts.add(event.text)) is not None:
-                self._writer.put(piece)
+                self._writer.add_entries(piece)
             return
         name = type(event).__name__
         with self._lock:
             self._occurrences[name] += 1
             occurrence = self._occurrences[name]
-        if (entry := event_entry(event, occurrence)) is not None:
-            self._writer.put(entry)
+        if (entry := build_event_entry(event, occurrence)) is not None:
+            self._writer.add_entries(entry)
 
-    def key(self, kind: str, digest: str) -> str:
+    def build_key(self, kind: str, digest: str) -> str:
         """Return the key of the next occurrence of this content."""
         with self._lock:
             occurrence = self._occurrences[f"{kind}:{digest}"]
             self._occurrences[f"{kind}:{digest}"] += 1
         return f"{kind}:{digest}:{occurrence}"
 
-    def logged(self, keys: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        return self._log.logged(keys)
+    def load_bodies(self, keys: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        return self._log.load_bodies(keys)
 
     def raise_budget(self, stage: int, key: str, failure: SubFailure) -> None:
         """Raise the budget of a stage, which a call has met, and log that. Raises `RunPausedError`."""
-        if (entry := self.raises.met(stage, key, failure)) is not None:
-            self._writer.put(entry)
+        if (entry := self.raises.raise_met_budget(stage, key, failure)) is not None:
+            self._writer.add_entries(entry)
 
-    def put_met(self, key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None) -> None:
+    def record_met(self, key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None) -> None:
         """Log what a call cost that met the budget and is asked again."""
         if result.paid != Usage():
-            digest = content_hash(key, self._run.events, self.raises.stage)
-            self._writer.put(call_entry(f"met:{digest}", call, result, price, kind="lost"))
-        self._spending.logged(result.paid)
+            digest = compute_content_hash(key, self._run.events, self.raises.stage)
+            self._writer.add_entries(build_call_entry(f"met:{digest}", call, result, price, kind="lost"))
+        self._spending.record_logged(result.paid)
 
-    def put(
+    def record_call(
         self, key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None, *, for_good: bool = False
     ) -> None:
         """Hand a finished sub-call over to be logged, at its model's price.
@@ -190,49 +190,49 @@ class DurableRun(Durability):
         unless the failure is `for_good`. A call that was never sent leaves nothing. One that nobody read
         is not counted as a call of the run: waiting for a model must not spend the run's budget.
         """
-        reach("run.replied")
-        if for_good or not isinstance(result, SubFailure) or result.code in _LASTING:
-            self._writer.put(call_entry(key, call, result, price))
+        reach_point("run.replied")
+        if for_good or not isinstance(result, SubFailure) or result.code in _LASTING_CODES:
+            self._writer.add_entries(build_call_entry(key, call, result, price))
         elif not _is_unsent(result):
             lost = result if result.usage.prompt_tokens else replace(result, usage=Usage())
-            self._writer.put(call_entry(self._losses.next_key(key), call, lost, price, kind="lost"))
-        self._spending.logged(result.paid)
+            self._writer.add_entries(build_call_entry(self._losses.build_next_key(key), call, lost, price, kind="lost"))
+        self._spending.record_logged(result.paid)
 
-    def lost_often(self, key: str) -> bool:
+    def is_often_lost(self, key: str) -> bool:
         """True if a sub-call that was `put` came to nothing, as it did in earlier attempts."""
-        return self._losses.often(key)
+        return self._losses.is_often_lost(key)
 
-    def probe(self) -> tuple[str, SubCall]:
+    def build_probe(self) -> tuple[str, SubCall]:
         """Return a small call that was never made before, with its key."""
-        key = self.key("probe", str(self._run.events))
+        key = self.build_key("probe", str(self._run.events))
         return key, SubCall("", f"Reply with yes. ({self._run.id} {key})", _PROBE_TOKENS, purpose="probe")
 
     def flush(self) -> None:
         """Wait until everything that was handed over is committed."""
         self._writer.flush()
-        reach("run.logged")
+        reach_point("run.logged")
 
     def close(self) -> None:
         """Log spending lost when the attempt was broken off, and end; raise nothing."""
-        if self._budget is not None and (usage := self._spending.given_up(self._budget)) != Usage():
+        if self._budget is not None and (usage := self._spending.compute_given_up(self._budget)) != Usage():
             with suppress(Exception):  # the run may have ended, or be somebody else's
-                self._writer.put(given_up_entry(f"given-up:{self._run.events}", usage, self._price))
+                self._writer.add_entries(build_given_up_entry(f"given-up:{self._run.events}", usage, self._price))
         if not self._writer.close() and self._budget is not None:
             spent = self._budget.spent
             with suppress(Exception):  # the catalog is away
-                self._log.spent(spent.usage, spent.dollars)
+                self._log.record_spending(spent.usage, spent.dollars)
 
 
 class _DurableSubCalls:
     def __init__(
-        self, inner: ReportedSubCalls, run: DurableRun, spending: Spending, budget: Budget, price: Price | None
+        self, inner: ReportedSubCalls, run: DurableRun, spending: AttemptAccount, budget: Budget, price: Price | None
     ) -> None:
         self._inner = inner
         self._run = run
         self._charge = partial(spending.charge, budget=budget, price=price)
         self._charge_rest = partial(spending.charge_rest, budget, price)
-        self._put = partial(run.put, price=price)
-        self._put_met = partial(run.put_met, price=price)
+        self._put = partial(run.record_call, price=price)
+        self._put_met = partial(run.record_met, price=price)
 
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled
@@ -243,31 +243,33 @@ class _DurableSubCalls:
         and the next attempt has all the earlier ones. Raises `RunPausedError` if the run waits because its budget is
         met.
         """
-        keys = [self._run.key("call", call_hash(call)) for call in calls]
-        self._run.raises.reached(keys)
-        logged = self._run.logged(keys)
-        results = {at: result_of(logged[key]) for at, key in enumerate(keys) if key in logged}
+        keys = [self._run.build_key("call", compute_call_hash(call)) for call in calls]
+        self._run.raises.apply_reached(keys)
+        logged = self._run.load_bodies(keys)
+        results = {at: parse_call_result(logged[key]) for at, key in enumerate(keys) if key in logged}
         for result in results.values():
             self._charge(result.paid)
         missing = [at for at in range(len(calls)) if at not in results]
         if missing:
-            self._run.clock.go_on()
+            self._run.clock.resume()
             self._charge_rest()
-            results |= self._asked(calls, keys, missing, cancelled)
+            results |= self._ask_missing(calls, keys, missing, cancelled)
             failures = ((at, results[at]) for at in missing)
-            failed = [_Failed(at, keys[at], calls[at], each) for at, each in failures if isinstance(each, SubFailure)]
-            results |= self._settle(failed, cancelled)
+            failed = [
+                _FailedCall(at, keys[at], calls[at], each) for at, each in failures if isinstance(each, SubFailure)
+            ]
+            results |= self._resolve_failures(failed, cancelled)
         return [results[at] for at in range(len(calls))]
 
-    def _asked(
+    def _ask_missing(
         self, calls: Sequence[SubCall], keys: Sequence[str], missing: Sequence[int], cancelled: Callable[[], bool]
     ) -> Mapping[int, SubReply | SubFailure]:
         """Ask the missing ones, and those that met the budget once more after each raise of it."""
         results: dict[int, SubReply | SubFailure] = {}
         while missing:
             stage = self._run.raises.stage
-            waits = self._run.raises.waits(stage)
-            told = self._logging(calls, keys, missing, waits=waits)
+            waits = self._run.raises.is_waiting(stage)
+            told = self._build_logger(calls, keys, missing, waits=waits)
             asked = [calls[at] for at in missing]
             for place, result in enumerate(self._inner.run(asked, cancelled=cancelled, finished=told)):
                 told(place, result)
@@ -280,14 +282,14 @@ class _DurableSubCalls:
                 self._run.raise_budget(stage, keys[missing[0]], met[missing[0]])
         return results
 
-    def _logging(
+    def _build_logger(
         self, calls: Sequence[SubCall], keys: Sequence[str], missing: Sequence[int], *, waits: bool
     ) -> Finished:
         """Return what logs each result once, as soon as it is known; to have met the budget is none if it `waits`."""
         seen: set[int] = set()
         lock = threading.Lock()
 
-        def told(place: int, result: SubReply | SubFailure) -> None:
+        def log_result(place: int, result: SubReply | SubFailure) -> None:
             with lock:
                 if place in seen:
                     return
@@ -296,7 +298,7 @@ class _DurableSubCalls:
             put = self._put_met if waits and is_met(result) else self._put
             put(keys[at], calls[at], result)
 
-        return told
+        return log_result
 
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
@@ -305,20 +307,20 @@ class _DurableSubCalls:
 
         Raises `LanguageModelUnavailableError` and `RunPausedError` as `run` does.
         """
-        key = self._run.key("call", call_hash(call))
-        self._run.raises.reached([key])
-        if (logged := self._run.logged([key]).get(key)) is not None:
-            result = result_of(logged)
+        key = self._run.build_key("call", compute_call_hash(call))
+        self._run.raises.apply_reached([key])
+        if (logged := self._run.load_bodies([key]).get(key)) is not None:
+            result = parse_call_result(logged)
             self._charge(result.paid)
             if isinstance(result, SubReply):
                 yield result.text
             yield result
             return
-        self._run.clock.go_on()
+        self._run.clock.resume()
         self._charge_rest()
-        yield from self._streamed(key, call, cancelled)
+        yield from self._stream_new(key, call, cancelled)
 
-    def _streamed(
+    def _stream_new(
         self, key: str, call: SubCall, cancelled: Callable[[], bool]
     ) -> Iterator[str | SubReply | SubFailure]:
         """Stream a new call, and once more if it met the budget before anything was shown and that was raised."""
@@ -327,15 +329,15 @@ class _DurableSubCalls:
             if isinstance(item, str):
                 shown = True
                 yield item
-            elif not shown and isinstance(item, SubFailure) and is_met(item) and self._run.raises.waits(stage):
+            elif not shown and isinstance(item, SubFailure) and is_met(item) and self._run.raises.is_waiting(stage):
                 self._put_met(key, call, item)
                 self._run.flush()
                 self._run.raise_budget(stage, key, item)
-                yield from self._streamed(key, call, cancelled)
+                yield from self._stream_new(key, call, cancelled)
             else:
-                yield from self._logged(key, call, item, cancelled, shown=shown)
+                yield from self._log_end(key, call, item, cancelled, shown=shown)
 
-    def _logged(
+    def _log_end(
         self, key: str, call: SubCall, result: SubReply | SubFailure, cancelled: Callable[[], bool], *, shown: bool
     ) -> Iterator[str | SubReply | SubFailure]:
         """Log the end of a stream and yield its result; a stream with pieces already `shown` cannot be asked again."""
@@ -345,37 +347,37 @@ class _DurableSubCalls:
             yield result
             return
         if shown and _is_away(result):
-            if not self._run.lost_often(key):
-                raise raised(result)
+            if not self._run.is_often_lost(key):
+                raise rebuild_error(result)
             self._put(key, call, replace(result, usage=Usage()), for_good=True)
             self._run.flush()
             yield result
             return
-        settled = self._settle([_Failed(0, key, call, result)], cancelled).get(0, result)
+        settled = self._resolve_failures([_FailedCall(0, key, call, result)], cancelled).get(0, result)
         if isinstance(settled, SubReply):
             yield settled.text
         yield settled
 
-    def _settle(
-        self, failed: Sequence["_Failed"], cancelled: Callable[[], bool]
+    def _resolve_failures(
+        self, failed: Sequence["_FailedCall"], cancelled: Callable[[], bool]
     ) -> Mapping[int, SubReply | SubFailure]:
         """Wait for a model that is away, but give up on calls that fail each time while the model answers others.
 
         Return the results of calls asked once more because the model answers others.
         """
-        often = {each.key for each in failed if self._run.lost_often(each.key)}
+        often = {each.key for each in failed if self._run.is_often_lost(each.key)}
         late = [each for each in failed if each.failure.code == LanguageModelTimeoutError.code and each.key in often]
         for each in late:
             self._put(each.key, each.call, replace(each.failure, usage=Usage()), for_good=True)
         if late:
             self._run.flush()
         away = [each for each in failed if _is_away(each.failure)]
-        if away and not (all(each.key in often for each in away) and self._answers(cancelled)):
-            raise raised(away[0].failure)
-        return self._once_more(away, cancelled) if away else {}
+        if away and not (all(each.key in often for each in away) and self._is_answering(cancelled)):
+            raise rebuild_error(away[0].failure)
+        return self._ask_once_more(away, cancelled) if away else {}
 
-    def _once_more(
-        self, away: Sequence["_Failed"], cancelled: Callable[[], bool]
+    def _ask_once_more(
+        self, away: Sequence["_FailedCall"], cancelled: Callable[[], bool]
     ) -> Mapping[int, SubReply | SubFailure]:
         results = self._inner.run([each.call for each in away], cancelled=cancelled)
         unsent = [each for each in results if isinstance(each, SubFailure) and _is_unsent(each)]
@@ -383,19 +385,19 @@ class _DurableSubCalls:
             self._put(each.key, each.call, result, for_good=result not in unsent)
         self._run.flush()
         if unsent:
-            raise raised(unsent[0])
+            raise rebuild_error(unsent[0])
         return {each.at: result for each, result in zip(away, results, strict=True)}
 
-    def _answers(self, cancelled: Callable[[], bool]) -> bool:
+    def _is_answering(self, cancelled: Callable[[], bool]) -> bool:
         """True if the model answers anything at all."""
-        key, call = self._run.probe()
+        key, call = self._run.build_probe()
         (result,) = self._inner.run([call], cancelled=cancelled)
         self._put(key, call, result)
         return isinstance(result, SubReply) or result.code == LanguageModelOutputError.code
 
 
 @dataclass(frozen=True)
-class _Failed:
+class _FailedCall:
     """A call of a batch without a reply: its position and its key."""
 
     at: int

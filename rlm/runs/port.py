@@ -5,35 +5,35 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from ingest.storage.answers.run_records import Entry
+from ingest.storage.answers.run_records import RunLogEntry
 from ingest.storage.documents.rows import ActiveDocument
 from rlm.corpus.corpus import ActiveDocuments
 from rlm.events import Turn
 from rlm.llm.budgets import Budget, Limits, Price, Usage
 from rlm.llm.port import ReportedSubCalls, SubCalls
 from rlm.strategy import Search
-from rlm.untrusted import new_nonce
+from rlm.untrusted import create_nonce
 
 
 class Log(Protocol):
     """One run's log, held by one worker. Its methods may be called in any thread."""
 
-    def logged(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+    def load_bodies(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
         """Return the bodies of the keys that are logged."""
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[RunLogEntry]) -> None:
         """Log the entries with new keys, in one commit. Raises `LeaseLostError` once the run is somebody else's."""
 
-    def withheld(self, version_ids: Collection[str]) -> Collection[str]:
+    def list_withheld(self, version_ids: Collection[str]) -> Collection[str]:
         """Return the versions whose document was deleted, or closed to the run's principal, since the run began."""
 
-    def lost(self) -> Usage:
+    def load_lost_usage(self) -> Usage:
         """Return the cost of sub-calls that came to nothing and are asked again."""
 
-    def spent(self, usage: Usage, dollars: Decimal) -> None:
+    def record_spending(self, usage: Usage, dollars: Decimal) -> None:
         """Note what the run has spent in all, after `append` failed: requests under way are in no entry."""
 
-    def pinned(self, *, after: int) -> list[ActiveDocument]:
+    def list_pinned_documents(self, *, after: int) -> list[ActiveDocument]:
         """Return the next documents of the run's scope as of its beginning, without those deleted since."""
 
 
@@ -47,7 +47,7 @@ class Durability:
 
     background = False
 
-    def sub_calls(self, inner: ReportedSubCalls, budget: Budget, price: Price | None) -> SubCalls:
+    def wrap_sub_calls(self, inner: ReportedSubCalls, budget: Budget, price: Price | None) -> SubCalls:
         """`budget` is the one that `inner` spends: logged calls are charged to it at the same points as before.
 
         Calls of a resumable run raise `LanguageModelUnavailableError` while the model is away; a strategy cannot go
@@ -55,28 +55,28 @@ class Durability:
         """
         return inner
 
-    def search(self, inner: Search) -> Search:
+    def wrap_search(self, inner: Search) -> Search:
         return inner
 
-    def turn(self, turn: Turn) -> None:
+    def record_turn(self, turn: Turn) -> None:
         """Log the result of a root model's cell, in the run or in a part of it."""
 
-    def documents(self, inner: ActiveDocuments) -> ActiveDocuments:
+    def wrap_documents(self, inner: ActiveDocuments) -> ActiveDocuments:
         """Return the documents in scope: those of now, or those of when the run began."""
         return inner
 
-    def budget(self, limits: Limits, price: Price | None) -> Budget:
+    def build_budget(self, limits: Limits, price: Price | None) -> Budget:
         """Return the budget: the limits, less the lost spending and the time of earlier attempts."""
         return Budget(limits)
 
-    def nonce(self) -> str:
-        """Return a nonce as `rlm.untrusted.new_nonce`; the n-th is the same in each attempt, so prompts are too."""
-        return new_nonce()
+    def create_nonce(self) -> str:
+        """Return a nonce as `rlm.untrusted.create_nonce`; the n-th is the same in each attempt, so prompts are too."""
+        return create_nonce()
 
-    def today(self) -> date:
+    def get_today(self) -> date:
         """Return the day on which the question was asked, by UTC; it is the same in each attempt."""
         return datetime.now(UTC).date()
 
 
-ONCE = Durability()
+NOT_DURABLE = Durability()
 """No durability: for an answer that its caller waits for."""

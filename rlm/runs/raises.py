@@ -9,34 +9,34 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ingest.storage.answers.run_records import Entry, Run
+from ingest.storage.answers.run_records import Run, RunLogEntry
 from rlm.errors import BudgetExhaustedError, RunPausedError
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubFailure, SubReply
-from rlm.runs.bodies import limits_body, limits_of
+from rlm.runs.bodies import build_limits_body, parse_limits
 
 
-def first_limits(run: Run) -> Limits:
+def compute_first_limits(run: Run) -> Limits:
     """Return the limits with which an attempt begins: those before all raises, but for the time, which no prompt says.
 
     The clock of a run stands at the time of its earlier attempts while their work is replayed.
     """
     # guard: raised-run-first-budget
-    first, last = (limits_of(each) for each in ((*run.raised, run.limits)[0], run.limits))
+    first, last = (parse_limits(each) for each in ((*run.raised, run.limits)[0], run.limits))
     return replace(first, seconds=last.seconds)
 
 
-class Raises:
+class BudgetRaises:
     """The raises of one run, in one attempt. Safe in any thread; `stage` counts those that have taken effect."""
 
     def __init__(self, run: Run, logged: Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]]) -> None:
         """`logged` looks keys up in the run's log."""
-        self._limits = [limits_of(each) for each in (*run.raised, run.limits)]
+        self._limits = [parse_limits(each) for each in (*run.raised, run.limits)]
         self._pauses = run.pauses
         self._lock = threading.Lock()
         self._budget: Budget | None = None
         self.stage = 0
-        keys = [_key(stage) for stage in range(len(run.raised))]
+        keys = [_format_key(stage) for stage in range(len(run.raised))]
         found = logged(keys) if keys else {}
         self._places = [found.get(key, {}).get("at") for key in keys]
 
@@ -45,17 +45,17 @@ class Raises:
         budget.waits = self._pauses
         self._budget = budget
 
-    def waits(self, stage: int) -> bool:
+    def is_waiting(self, stage: int) -> bool:
         """True if meeting the budget of a stage is no result: there is a larger one, or a person is waited for."""
         return self._pauses or stage < len(self._places)
 
-    def reached(self, keys: Collection[str]) -> None:
+    def apply_reached(self, keys: Collection[str]) -> None:
         """Raise the budget where an earlier attempt did, before calls with these keys are looked at."""
         with self._lock:
             while self.stage < len(self._places) and self._places[self.stage] in keys:
-                self._raise()
+                self._raise_budget()
 
-    def met(self, stage: int, key: str, failure: SubFailure) -> Entry | None:
+    def raise_met_budget(self, stage: int, key: str, failure: SubFailure) -> RunLogEntry | None:
         """Raise the budget because the call with this key met that of `stage`; return what is to be logged.
 
         None if another thread has raised it meanwhile. Raises `RunPausedError` if there is no larger one.
@@ -66,14 +66,16 @@ class Raises:
             if stage == len(self._places):
                 resource = failure.error.resource if isinstance(failure.error, BudgetExhaustedError) else ""
                 raise RunPausedError(failure.detail, resource=resource)
-            self._raise()
-            return Entry(_key(stage), "raised", {"at": key, "budget": limits_body(self._limits[stage + 1])})
+            self._raise_budget()
+            return RunLogEntry(
+                _format_key(stage), "raised", {"at": key, "budget": build_limits_body(self._limits[stage + 1])}
+            )
 
-    def _raise(self) -> None:
+    def _raise_budget(self) -> None:
         before, after = self._limits[self.stage], self._limits[self.stage + 1]
         self.stage += 1
         if self._budget is not None:
-            self._budget.raise_by(_added(before, after))
+            self._budget.raise_limits(_compute_added(before, after))
 
 
 def is_met(result: SubReply | SubFailure) -> bool:
@@ -81,7 +83,7 @@ def is_met(result: SubReply | SubFailure) -> bool:
     return isinstance(result, SubFailure) and result.code == BudgetExhaustedError.code
 
 
-def _added(before: Limits, after: Limits) -> Limits:
+def _compute_added(before: Limits, after: Limits) -> Limits:
     more: dict[str, Any] = {
         name: max(type(limit)(0), raised - limit)
         for name, limit in vars(before).items()
@@ -90,5 +92,5 @@ def _added(before: Limits, after: Limits) -> Limits:
     return Limits(**more)
 
 
-def _key(stage: int) -> str:
+def _format_key(stage: int) -> str:
     return f"raised:{stage}"

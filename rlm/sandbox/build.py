@@ -15,7 +15,7 @@ from rlm.errors import SandboxUnavailableError
 from rlm.sandbox.monty_sandbox import MontySandbox
 from rlm.sandbox.port import DEFAULT_LIMITS, Sandbox, SandboxForm, SandboxLimits, Session, Tool
 
-_INSIDE = "/monty"
+_MOUNT_PATH = "/monty"
 _START_SECONDS = 20
 # The interpreter's own limit is on its heap; code, stacks and messages between the two processes come on top.
 _ADDRESS_SPACE_FACTOR = 2
@@ -33,9 +33,9 @@ class BubblewrapWorker:
         self._folder = tempfile.TemporaryDirectory(prefix="leadline-sandbox-")
         self.path = Path(self._folder.name) / "worker"
         try:
-            self.path.write_text(_script(_command(interpreter), limits))
+            self.path.write_text(_build_script(_build_command(interpreter), limits))
             self.path.chmod(0o700)
-            self._try()
+            self._check_isolation()
         except BaseException:
             self.close()
             raise
@@ -43,7 +43,7 @@ class BubblewrapWorker:
     def close(self) -> None:
         self._folder.cleanup()
 
-    def _try(self) -> None:
+    def _check_isolation(self) -> None:
         try:
             tried = subprocess.run(
                 [self.path, "--version"], capture_output=True, timeout=_START_SECONDS, env={}, text=True, check=False
@@ -57,7 +57,7 @@ class BubblewrapWorker:
             )
 
 
-def _command(interpreter: Path) -> list[str]:
+def _build_command(interpreter: Path) -> list[str]:
     bubblewrap = shutil.which("bwrap", path="/usr/local/bin:/usr/bin:/bin")
     if bubblewrap is None:
         raise SandboxUnavailableError(
@@ -68,16 +68,16 @@ def _command(interpreter: Path) -> list[str]:
         bubblewrap,
         *("--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"),
         *("--hostname", "sandbox"),
-        *("--ro-bind", str(interpreter), _INSIDE),
-        *(part for library in _libraries(interpreter) for part in ("--ro-bind", library, library)),
+        *("--ro-bind", str(interpreter), _MOUNT_PATH),
+        *(part for library in _list_libraries(interpreter) for part in ("--ro-bind", library, library)),
         *("--remount-ro", "/"),
         *("--chdir", "/"),
         "--",
-        _INSIDE,
+        _MOUNT_PATH,
     ]
 
 
-def _libraries(interpreter: Path) -> Sequence[str]:
+def _list_libraries(interpreter: Path) -> Sequence[str]:
     """Return the files of the dynamic loader and of the libraries it loads, as the program names them."""
     try:
         listed = subprocess.run(
@@ -88,7 +88,7 @@ def _libraries(interpreter: Path) -> Sequence[str]:
     return sorted({path for path in re.findall(r"(/\S+) \(0x", listed) if Path(path).is_file()})
 
 
-def _script(command: Sequence[str], limits: SandboxLimits) -> str:
+def _build_script(command: Sequence[str], limits: SandboxLimits) -> str:
     """Return a script that sets limits for the kernel to enforce, then replaces the shell by bubblewrap."""
     address_space = _ADDRESS_SPACE_BASE + _ADDRESS_SPACE_FACTOR * limits.memory_bytes
     return "\n".join(
@@ -114,7 +114,7 @@ class PreparedSandbox:
     def open(self, tools: Mapping[str, Tool]) -> Session:
         with self._lock:
             if self._sandbox is None:
-                self._sandbox = MontySandbox(self._program(), self._limits)
+                self._sandbox = MontySandbox(self._prepare_program(), self._limits)
             sandbox = self._sandbox
         return sandbox.open(tools)
 
@@ -125,10 +125,10 @@ class PreparedSandbox:
             self._worker.close()
         self._sandbox = self._worker = None
 
-    def _program(self) -> Path:
+    def _prepare_program(self) -> Path:
         if self._form is SandboxForm.PLAIN:
-            return interpreter_path()
-        self._worker = BubblewrapWorker(interpreter_path(), self._limits)
+            return get_interpreter_path()
+        self._worker = BubblewrapWorker(get_interpreter_path(), self._limits)
         return self._worker.path
 
 
@@ -137,7 +137,7 @@ def build_sandbox(form: SandboxForm, limits: SandboxLimits = DEFAULT_LIMITS) -> 
     return PreparedSandbox(form, limits)
 
 
-def interpreter_path() -> Path:
+def get_interpreter_path() -> Path:
     """Return the interpreter installed beside this Python, never one that `PATH` names.
 
     Raises `SandboxUnavailableError`.
@@ -151,6 +151,6 @@ def interpreter_path() -> Path:
     return beside.resolve()
 
 
-def interpreter_release() -> str:
+def get_interpreter_release() -> str:
     """Return name and release of the interpreter."""
     return f"pydantic-monty {metadata.version('pydantic-monty')}"

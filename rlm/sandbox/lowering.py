@@ -13,12 +13,12 @@ from importlib import resources
 MAX_CODE_CHARS = 100_000
 _MAX_BRACKET_DEPTH = 100
 _TOO_DEEP = "the code is nested too deep; of many operands make a list, and join or sum it"
-_COLLECTED = "_ll_yielded"
+_YIELD_LIST = "_ll_yielded"
 _CONSUMERS = frozenset(
     ("sum", "any", "all", "list", "tuple", "set", "frozenset", "sorted", "max", "min", "dict", "Counter", "enumerate")
 )
 # Tools cannot be called from within the interpreter's own `map` and `filter`; its `round(2.675, 2)` is 2.68.
-_REPLACED = {"exit": "_ll_exit", "quit": "_ll_exit", "map": "_ll_map", "filter": "_ll_filter", "round": "_ll_round"}
+_REPLACEMENTS = {"exit": "_ll_exit", "quit": "_ll_exit", "map": "_ll_map", "filter": "_ll_filter", "round": "_ll_round"}
 _parsing = threading.Lock()
 PRELUDE = "_prelude"
 _SHIMS = "rlm.sandbox.shims"
@@ -33,34 +33,34 @@ METHODS = frozenset(_METHOD_NAMES.split())
 
 
 @dataclass(frozen=True)
-class Lowered:
+class LoweredCode:
     """`code` is the interpreter's input; `shims` are the modules that must be loaded before it."""
 
     code: str
     shims: frozenset[str] = field(default_factory=frozenset)
 
 
-def lower(code: str) -> Lowered:
+def lower(code: str) -> LoweredCode:
     """Rewrite the code. Raises `SyntaxError` as Python does, and `ValueError` for code that is too long or too deep."""
-    code = _showing_last_expression(code)
-    tree = parsed(code)
+    code = _show_last_expression(code)
+    tree = parse_code(code)
     imports = _ImportPass()
     try:
         before = ast.dump(tree)
         for rewrite in (_GeneratorPass(), imports, _ExpressionPass()):
             tree = rewrite.visit(tree)
         if ast.dump(tree) == before:
-            return Lowered(code)
-        return Lowered(ast.unparse(ast.fix_missing_locations(tree)), frozenset(imports.shims))
+            return LoweredCode(code)
+        return LoweredCode(ast.unparse(ast.fix_missing_locations(tree)), frozenset(imports.shims))
     except RecursionError as error:  # the passes go deeper into Python's stack than the parser did
         raise ValueError(_TOO_DEEP) from error
 
 
-def parsed(code: str) -> ast.Module:
+def parse_code(code: str) -> ast.Module:
     """Parse the code. Raises `SyntaxError`, or `ValueError` for code that no compiler should be given."""
     if len(code) > MAX_CODE_CHARS:
         raise ValueError(f"the code has {len(code):,} characters, and the limit is {MAX_CODE_CHARS:,}")
-    if _bracket_depth(code) > _MAX_BRACKET_DEPTH:
+    if _compute_bracket_depth(code) > _MAX_BRACKET_DEPTH:
         raise ValueError(_TOO_DEEP)
     try:
         # Python warns of escapes such as "\d" while it parses; the filters are the process's, hence the lock.
@@ -71,9 +71,9 @@ def parsed(code: str) -> ast.Module:
         raise ValueError(_TOO_DEEP) from error
 
 
-def _showing_last_expression(code: str) -> str:
+def _show_last_expression(code: str) -> str:
     """Make the cell print the value of its last expression, as a notebook does; lines keep their numbers."""
-    body = parsed(code).body
+    body = parse_code(code).body
     last = body[-1] if body else None
     match last:
         case ast.Expr(ast.Call(ast.Name("print"))):
@@ -91,7 +91,7 @@ def _showing_last_expression(code: str) -> str:
     return b"".join(lines).decode()
 
 
-def _bracket_depth(code: str) -> int:
+def _compute_bracket_depth(code: str) -> int:
     depth = deepest = 0
     for char in code:
         if char in "([{":
@@ -110,9 +110,9 @@ class _GeneratorPass(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         is_context = any("contextmanager" in ast.dump(decorator) for decorator in node.decorator_list)
-        if _yields(node) and not is_context and not any(map(_is_endless, _own(node))):
-            begin = ast.Assign([ast.Name(_COLLECTED, ast.Store())], ast.List([], ast.Load()))
-            node.body = [begin, *(_Collecting().visit(each) for each in node.body), _returned()]
+        if _has_yield(node) and not is_context and not any(map(_is_endless, _list_own_nodes(node))):
+            begin = ast.Assign([ast.Name(_YIELD_LIST, ast.Store())], ast.List([], ast.Load()))
+            node.body = [begin, *(_Collecting().visit(each) for each in node.body), _build_return()]
         self.generic_visit(node)
         return node
 
@@ -129,21 +129,21 @@ class _Collecting(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         match node.value:
             case ast.Yield(value=value):
-                return _collect("append", value or ast.Constant(None))
+                return _build_collect("append", value or ast.Constant(None))
             case ast.YieldFrom(value=value):
-                return _collect("extend", value)
+                return _build_collect("extend", value)
         return node
 
     def visit_Return(self, node: ast.Return) -> ast.AST:
-        return _returned()
+        return _build_return()
 
 
-def _collect(method: str, value: ast.expr) -> ast.Expr:
-    return ast.Expr(ast.Call(ast.Attribute(ast.Name(_COLLECTED, ast.Load()), method, ast.Load()), [value], []))
+def _build_collect(method: str, value: ast.expr) -> ast.Expr:
+    return ast.Expr(ast.Call(ast.Attribute(ast.Name(_YIELD_LIST, ast.Load()), method, ast.Load()), [value], []))
 
 
-def _returned() -> ast.Return:
-    return ast.Return(_called("iter", ast.Name(_COLLECTED, ast.Load())))
+def _build_return() -> ast.Return:
+    return ast.Return(_build_call("iter", ast.Name(_YIELD_LIST, ast.Load())))
 
 
 def _is_endless(node: ast.AST) -> bool:
@@ -152,16 +152,16 @@ def _is_endless(node: ast.AST) -> bool:
         isinstance(node, ast.While)
         and isinstance(node.test, ast.Constant)
         and bool(node.test.value)
-        and _yields(node)
-        and not any(isinstance(each, ast.Return | ast.Raise | ast.Break) for each in _own(node))
+        and _has_yield(node)
+        and not any(isinstance(each, ast.Return | ast.Raise | ast.Break) for each in _list_own_nodes(node))
     )
 
 
-def _yields(node: ast.AST) -> bool:
-    return any(isinstance(each, ast.Yield | ast.YieldFrom) for each in _own(node))
+def _has_yield(node: ast.AST) -> bool:
+    return any(isinstance(each, ast.Yield | ast.YieldFrom) for each in _list_own_nodes(node))
 
 
-def _own(node: ast.AST) -> list[ast.AST]:
+def _list_own_nodes(node: ast.AST) -> list[ast.AST]:
     """Return everything inside a node except the contents of functions or classes inside it."""
     found: list[ast.AST] = []
     waiting = list(ast.iter_child_nodes(node))
@@ -178,17 +178,17 @@ class _ExpressionPass(ast.NodeTransformer):
     def visit_Delete(self, node: ast.Delete) -> list[ast.stmt]:
         """Set a deleted name to None, so that its value is freed."""
         self.generic_visit(node)
-        return [_deleted(target) for target in node.targets]
+        return [_build_deletion(target) for target in node.targets]
 
     def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.AST:
         """Wrap the expression in `iter`: the interpreter makes a list of it, and `next` wants an iterator."""
         self.generic_visit(node)
-        return _called("iter", node)
+        return _build_call("iter", node)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
         if isinstance(node.ctx, ast.Load) and node.attr in METHODS:
-            return _called("_ll_bound", node.value, ast.Constant(node.attr))
+            return _build_call("_ll_bound", node.value, ast.Constant(node.attr))
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
@@ -200,14 +200,14 @@ class _ExpressionPass(ast.NodeTransformer):
             case ast.Attribute(value=ast.Name(id="str"), attr="maketrans"):
                 node.func = ast.Name("_ll_maketrans", ast.Load())
             case ast.Attribute(value=value, attr="translate") if len(node.args) == 1:
-                node = _called("_ll_translate", value, node.args[0])
+                node = _build_call("_ll_translate", value, node.args[0])
                 node.args[0] = self.visit(value)
                 node.args[1] = self.visit(node.args[1])
                 return node
             case ast.Attribute(value=value) as attribute:
                 attribute.value = self.visit(value)
-            case ast.Name(id=name) if name in _REPLACED:
-                node.func = ast.Name(_REPLACED[name], ast.Load())
+            case ast.Name(id=name) if name in _REPLACEMENTS:
+                node.func = ast.Name(_REPLACEMENTS[name], ast.Load())
             case func:
                 node.func = self.visit(func)
         node.args = [self.visit(argument) for argument in node.args]
@@ -224,11 +224,11 @@ def _is_consumer(function: ast.expr) -> bool:
     return False
 
 
-def _called(name: str, *arguments: ast.expr) -> ast.Call:
+def _build_call(name: str, *arguments: ast.expr) -> ast.Call:
     return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
 
 
-def _deleted(target: ast.expr) -> ast.stmt:
+def _build_deletion(target: ast.expr) -> ast.stmt:
     match target:
         case ast.Name(id=name):
             return ast.Assign([ast.Name(name, ast.Store())], ast.Constant(None))
@@ -240,7 +240,7 @@ def _deleted(target: ast.expr) -> ast.stmt:
     return ast.Delete([target])
 
 
-def shim_names() -> frozenset[str]:
+def list_shim_names() -> frozenset[str]:
     """Return the names of the modules that have a shim."""
     files = resources.files(_SHIMS).iterdir()
     return frozenset(
@@ -250,7 +250,7 @@ def shim_names() -> frozenset[str]:
     )
 
 
-def shim_source(name: str) -> str:
+def build_shim_source(name: str) -> str:
     """Return the shim as statements that define `variable_of(name)`; its own names stay inside a function."""
     text = resources.files(_SHIMS).joinpath(f"{name.replace('.', '__')}.py").read_text("utf-8")
     if name == PRELUDE:
@@ -259,22 +259,22 @@ def shim_source(name: str) -> str:
             ("_ll_methods = {", *(f"    {each!r}: {called.format(each)}," for each in sorted(METHODS)), "}\n")
         )
     body = ast.parse(text).body
-    exported = [each for statement in body for each in _defined(statement) if not each.startswith("_")]
+    exported = [each for statement in body for each in _list_defined_names(statement) if not each.startswith("_")]
     module = ast.parse("module = _ll_Module()").body
     module += ast.parse("\n".join(f"module.{each} = {each}" for each in exported)).body
     module += [ast.Return(ast.Name("module", ast.Load()))]
     loader = ast.parse("def _ll_load():\n    pass").body[0]
     assert isinstance(loader, ast.FunctionDef)
     loader.body = [*body, *module]
-    load = ast.parse(f"{variable_of(name)} = _ll_load()").body
+    load = ast.parse(f"{get_shim_variable(name)} = _ll_load()").body
     return ast.unparse(ast.fix_missing_locations(ast.Module([loader, *load], [])))
 
 
-def variable_of(name: str) -> str:
+def get_shim_variable(name: str) -> str:
     return f"_ll_module_{name.replace('.', '_')}"
 
 
-def _defined(statement: ast.stmt) -> list[str]:
+def _list_defined_names(statement: ast.stmt) -> list[str]:
     match statement:
         case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
             return [name]
@@ -289,14 +289,14 @@ class _ImportPass(ast.NodeTransformer):
     """Rewrites imports of shims; others are left for the interpreter."""
 
     def __init__(self) -> None:
-        self._known = shim_names()
+        self._known = list_shim_names()
         self.shims: set[str] = set()
 
     def visit_Import(self, node: ast.Import) -> ast.AST | list[ast.stmt]:
         ours = [alias for alias in node.names if alias.name in self._known]
         if not ours:
             return node
-        statements: list[ast.stmt] = [each for alias in ours for each in self._import(alias)]
+        statements: list[ast.stmt] = [each for alias in ours for each in self._build_import(alias)]
         others = [alias for alias in node.names if alias.name not in self._known]
         return [ast.Import(others), *statements] if others else statements
 
@@ -306,27 +306,31 @@ class _ImportPass(ast.NodeTransformer):
             return []
         submodules = [alias for alias in node.names if f"{name}.{alias.name}" in self._known]
         if submodules and len(submodules) == len(node.names):
-            return [_assigned(alias.asname or alias.name, self._use(f"{name}.{alias.name}")) for alias in submodules]
+            return [
+                _build_assignment(alias.asname or alias.name, self._use_shim(f"{name}.{alias.name}"))
+                for alias in submodules
+            ]
         if name not in self._known or any(alias.name == "*" for alias in node.names):
             return node
-        module = self._use(name)
+        module = self._use_shim(name)
         return [
-            _assigned(alias.asname or alias.name, ast.Attribute(module, alias.name, ast.Load())) for alias in node.names
+            _build_assignment(alias.asname or alias.name, ast.Attribute(module, alias.name, ast.Load()))
+            for alias in node.names
         ]
 
-    def _import(self, alias: ast.alias) -> list[ast.stmt]:
-        module = self._use(alias.name)
+    def _build_import(self, alias: ast.alias) -> list[ast.stmt]:
+        module = self._use_shim(alias.name)
         parent, _, child = alias.name.partition(".")
         if alias.asname or not child:
-            return [_assigned(alias.asname or alias.name, module)]
+            return [_build_assignment(alias.asname or alias.name, module)]
         made = ast.Call(ast.Name("_ll_Module", ast.Load()), [], [])
         within = ast.Attribute(ast.Name(parent, ast.Load()), child, ast.Store())
-        return [_assigned(parent, made), ast.Assign([within], module)]
+        return [_build_assignment(parent, made), ast.Assign([within], module)]
 
-    def _use(self, name: str) -> ast.Name:
+    def _use_shim(self, name: str) -> ast.Name:
         self.shims.add(name)
-        return ast.Name(variable_of(name), ast.Load())
+        return ast.Name(get_shim_variable(name), ast.Load())
 
 
-def _assigned(name: str, value: ast.expr) -> ast.Assign:
+def _build_assignment(name: str, value: ast.expr) -> ast.Assign:
     return ast.Assign([ast.Name(name, ast.Store())], value)

@@ -25,14 +25,14 @@ from pydantic_monty import (
 from ingest.storage.errors import LeadlineError
 from rlm.errors import RunCancelledError, SandboxLostError, SandboxUnavailableError, not_cancelled
 from rlm.metrics import CELL_SECONDS, CELLS
-from rlm.sandbox.lowering import PRELUDE, lower, shim_source
-from rlm.sandbox.port import DEFAULT_LIMITS, Cell, SandboxLimits, Tool, ToolError
-from rlm.sandbox.reports import NO_FILES, CappedOutput, hint_for, report, syntax_report
+from rlm.sandbox.lowering import PRELUDE, build_shim_source, lower
+from rlm.sandbox.port import DEFAULT_LIMITS, CellResult, SandboxLimits, Tool, ToolError
+from rlm.sandbox.reports import NO_FILES, CappedOutput, find_hint, format_report, format_syntax_error
 
 log = structlog.get_logger(__name__)
 _PLAIN = (str, int, float, bool, bytes, type(None))
 _MAX_DEPTH = 100
-_LOST = ("TimeoutError: feed time limit exceeded", "MemoryError: ")
+_FATAL_ERRORS = ("TimeoutError: feed time limit exceeded", "MemoryError: ")
 _LIMIT_OF_CALLS = "RuntimeError: suspension limit"
 
 
@@ -51,7 +51,7 @@ class MontySandbox:
     def open(self, tools: Mapping[str, Tool]) -> "MontyReplSession":
         """Open a session. Raises `SandboxUnavailableError` if no worker starts, or none becomes free in time."""
         try:
-            checkout = self._opened().checkout(
+            checkout = self._open_pool().checkout(
                 limits={
                     "max_memory": self._limits.memory_bytes,
                     "max_feed_duration_secs": self._limits.cell_seconds,
@@ -76,7 +76,7 @@ class MontySandbox:
                 self._pool.__exit__(None, None, None)
                 self._pool = None
 
-    def _opened(self) -> Monty:
+    def _open_pool(self) -> Monty:
         with self._lock:
             if self._pool is None:
                 pool = Monty(
@@ -104,24 +104,24 @@ class MontyReplSession:
         self._limits = limits
         self._loaded: set[str] = set()
         self._killer = WorkerKiller(session.worker_pid)
-        self._load({PRELUDE})
+        self._load_shims({PRELUDE})
         # Bound by name, so that they can be passed on like any function.
-        self._session.feed_run("None", inputs={name: _placeholder(name) for name in tools.names()})
+        self._session.feed_run("None", inputs={name: _build_placeholder(name) for name in tools.list_names()})
 
-    def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> Cell:
+    def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> CellResult:
         if self._checkout is None:
             raise SandboxLostError("The sandbox was closed.")
         begun = time.perf_counter()
         output = CappedOutput(self._limits.output_chars)
         outcome = "lost"
         try:
-            with self._killer.watching(cancelled):
-                error = self._failure(code, output, cancelled)
+            with self._killer.watch(cancelled):
+                error = self._find_failure(code, output, cancelled)
             outcome = "error" if error else "ok"
         finally:
             CELLS.labels(outcome).inc()
             CELL_SECONDS.observe(time.perf_counter() - begun)
-        return Cell(output.text(), output.characters, error, time.perf_counter() - begun)
+        return CellResult(output.get_text(), output.characters, error, time.perf_counter() - begun)
 
     def close(self) -> None:
         """Close the session; a worker in the middle of a cell is killed, because it must receive nothing more."""
@@ -130,16 +130,16 @@ class MontyReplSession:
             self._killer.close()
             checkout.__exit__(None, None, None)
 
-    def _failure(self, code: str, output: CappedOutput, cancelled: Callable[[], bool]) -> str | None:
+    def _find_failure(self, code: str, output: CappedOutput, cancelled: Callable[[], bool]) -> str | None:
         """Return the failure of the code, with a hint, or None."""
         try:
             lowered = lower(code)
         except SyntaxError as error:
-            return syntax_report(error)
+            return format_syntax_error(error)
         except ValueError as error:
             return f"SyntaxError: {error}"  # refused before anything was run
         try:
-            self._load(lowered.shims)
+            self._load_shims(lowered.shims)
             self._feed(lowered.code, output, cancelled)
         except MontyCrashedError as error:
             self.close()
@@ -147,7 +147,7 @@ class MontyReplSession:
                 raise RunCancelledError("The run was cancelled.") from error
             raise SandboxLostError("The sandbox did not stop at its limits, or died.") from error
         except MontyRuntimeError as error:
-            return self._told(error)
+            return self._format_error(error)
         except MontyError as error:
             return self._report(f"{type(error).__name__}: {error}")
         except BaseException:
@@ -155,29 +155,29 @@ class MontyReplSession:
             raise
         return None
 
-    def _told(self, error: MontyRuntimeError) -> str | None:
+    def _format_error(self, error: MontyRuntimeError) -> str | None:
         text = str(error)
-        if text.startswith(_LOST):
+        if text.startswith(_FATAL_ERRORS):
             self.close()
             what = "memory" if text.startswith("MemoryError") else "time"
             raise SandboxLostError(
-                f"The cell ran out of {what}, and the sandbox's variables are gone.", hint=hint_for(text)
+                f"The cell ran out of {what}, and the sandbox's variables are gone.", hint=find_hint(text)
             ) from error
         if text.startswith(_LIMIT_OF_CALLS):
             self.close()
             raise SandboxLostError(
-                f"The limit of {self._limits.calls:,} calls of a session is reached.", hint=hint_for(text)
+                f"The limit of {self._limits.calls:,} calls of a session is reached.", hint=find_hint(text)
             ) from error
         if text.split(":")[0] == "SystemExit":
             return None
         return self._report(error.display())
 
     def _report(self, text: str) -> str:
-        return report(text, limit=self._limits.error_chars, names=self._tools.names())
+        return format_report(text, limit=self._limits.error_chars, names=self._tools.list_names())
 
-    def _load(self, shims: set[str] | frozenset[str]) -> None:
+    def _load_shims(self, shims: set[str] | frozenset[str]) -> None:
         for name in sorted(shims - self._loaded):
-            self._session.feed_run(shim_source(name))
+            self._session.feed_run(build_shim_source(name))
             self._loaded.add(name)
 
     def _feed(self, code: str, output: CappedOutput, cancelled: Callable[[], bool]) -> None:
@@ -186,9 +186,9 @@ class MontyReplSession:
             if cancelled():
                 # Never resumed: the code could catch any exception it were resumed with.
                 raise RunCancelledError("The run was cancelled.")
-            snapshot = self._answered(snapshot)
+            snapshot = self._answer_snapshot(snapshot)
 
-    def _answered(self, snapshot: Any) -> Any:  # noqa: ANN401 - the vendor's snapshots share no type
+    def _answer_snapshot(self, snapshot: Any) -> Any:  # noqa: ANN401 - the vendor's snapshots share no type
         if isinstance(snapshot, NameLookupSnapshot):
             return snapshot.resume()
         if not isinstance(snapshot, FunctionSnapshot):
@@ -202,7 +202,7 @@ class MontyReplSession:
         return snapshot.resume({"exception": result} if isinstance(result, Exception) else {"return_value": result})
 
 
-def _placeholder(name: str) -> Callable[..., None]:
+def _build_placeholder(name: str) -> Callable[..., None]:
     """Return a function whose name alone crosses to the sandbox; calls come back by it."""
 
     def tool(*_: object, **__: object) -> None: ...
@@ -225,7 +225,7 @@ class WorkerKiller:
         self._lock = threading.Lock()  # a closed descriptor may be another worker's
 
     @contextmanager
-    def watching(self, cancelled: Callable[[], bool]) -> Iterator[None]:
+    def watch(self, cancelled: Callable[[], bool]) -> Iterator[None]:
         """Check every tenth of a second while the block runs."""
         if cancelled is not_cancelled or self._pidfd is None:
             yield
@@ -261,7 +261,7 @@ class ToolTable:
         self._tools = dict(tools)
         self._signatures = {name: inspect.signature(tool) for name, tool in tools.items()}
 
-    def names(self) -> tuple[str, ...]:
+    def list_names(self) -> tuple[str, ...]:
         return tuple(self._tools)
 
     def call(self, name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any | Exception:  # noqa: ANN401
@@ -285,18 +285,18 @@ class ToolTable:
         if not is_plain(result):
             log.error("tool_returned_no_plain_value", tool=name)
             return RuntimeError(f"{name} failed")
-        return _mended(result)
+        return _replace_surrogates(result)
 
 
-def _mended(value: Any) -> Any:  # noqa: ANN401
+def _replace_surrogates(value: Any) -> Any:  # noqa: ANN401
     """Return a plain value without half surrogate pairs, which a model's JSON may have: no interpreter takes them."""
     match value:
         case str():
             return value if value.isascii() else value.encode(errors="replace").decode()
         case dict():
-            return {_mended(key): _mended(each) for key, each in value.items()}
+            return {_replace_surrogates(key): _replace_surrogates(each) for key, each in value.items()}
         case list() | tuple() | set() | frozenset():
-            return type(value)(map(_mended, value))
+            return type(value)(map(_replace_surrogates, value))
     return value
 
 

@@ -46,7 +46,7 @@ class ToolError(Exception):
 
 
 @dataclass(frozen=True)
-class Cell:
+class CellResult:
     """The result of running a piece of code.
 
     `output` is what it printed and the value of its last expression, capped to its head and tail; `characters` is how
@@ -62,7 +62,7 @@ class Cell:
 class Session(Protocol):
     """One interpreter; variables live from cell to cell."""
 
-    def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> Cell:
+    def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> CellResult:
         """Failures of the code are in the result. Raises `SandboxLostError` when the interpreter died or had to be
         killed (its variables are gone), `RunCancelledError` soon after `cancelled` says so, and the `LeadlineError`
         of a tool; after each of them the session is closed.

@@ -24,7 +24,7 @@ class CappedOutput:
         if rest:
             self._tail = (self._tail + rest[-self._tail_room :])[-self._tail_room :]
 
-    def text(self) -> str:
+    def get_text(self) -> str:
         """Return the whole text, or head and tail with a line between them that says how much was left out."""
         head = "".join(self._head)
         left_out = self.characters - len(head) - len(self._tail)
@@ -77,7 +77,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
 )
 
 
-def hint_for(error: str, *, names: Iterable[str] = ()) -> str:
+def find_hint(error: str, *, names: Iterable[str] = ()) -> str:
     """Return one sentence, or nothing; `names` are the tools that can be called."""
     for pattern, hint in _HINTS:
         if re.search(pattern, error):
@@ -94,24 +94,24 @@ def hint_for(error: str, *, names: Iterable[str] = ()) -> str:
 _SHOWING = "_ll_show("
 _CARETS = re.compile(r" *~+")
 # The text may be anything the code raised: beyond this length only the ends are read, and each in linear time.
-_LOOKED_AT_CHARS = 200_000
+_MAX_SEARCHED_CHARS = 200_000
 _CELL = re.compile(r"<python-input-\d+>|<unknown>")
 
 
-def report(text: str, *, limit: int, names: Iterable[str]) -> str:
+def format_report(text: str, *, limit: int, names: Iterable[str]) -> str:
     """Return the end of the traceback in the code's own names, and a hint."""
-    if len(text) > _LOOKED_AT_CHARS:
-        text = f"{text[: _LOOKED_AT_CHARS // 2]}\n…\n{text[-_LOOKED_AT_CHARS // 2 :]}"
-    text = _as_written(_CELL.sub("<cell>", text)).replace("_ll_show((", "").rstrip()
+    if len(text) > _MAX_SEARCHED_CHARS:
+        text = f"{text[: _MAX_SEARCHED_CHARS // 2]}\n…\n{text[-_MAX_SEARCHED_CHARS // 2 :]}"
+    text = _restore_lines(_CELL.sub("<cell>", text)).replace("_ll_show((", "").rstrip()
     text = text.replace("'_ll_Module' object", "this module")
-    hint = hint_for(text[-2 * limit :], names=names)
+    hint = find_hint(text[-2 * limit :], names=names)
     capped = CappedOutput(limit)
     capped.write(text)
-    text = capped.text()
+    text = capped.get_text()
     return f"{text}\nHint: {hint}" if hint else text
 
 
-def _as_written(text: str) -> str:
+def _restore_lines(text: str) -> str:
     """Return wrapped lines in their original form, without the carets under them, which would be under other
     characters then."""
     lines = text.split("\n")
@@ -121,13 +121,13 @@ def _as_written(text: str) -> str:
         if wrapped and _CARETS.fullmatch(line):
             wrapped = False
             continue
-        plain = _unwrapped(line) if at + 1 < len(lines) else line
+        plain = _unwrap_line(line) if at + 1 < len(lines) else line
         wrapped = plain != line
         kept.append(plain)
     return "\n".join(kept)
 
 
-def _unwrapped(line: str) -> str:
+def _unwrap_line(line: str) -> str:
     before, found, rest = line.partition(_SHOWING)
     for opening, closing in (("(", "))"), ("", ")")):
         end = rest.rfind(closing, len(opening))
@@ -136,6 +136,6 @@ def _unwrapped(line: str) -> str:
     return line
 
 
-def syntax_report(error: SyntaxError) -> str:
+def format_syntax_error(error: SyntaxError) -> str:
     """Report a syntax error as Python does, with the line and a caret."""
     return _CELL.sub("<cell>", "".join(traceback.format_exception_only(error))).strip()

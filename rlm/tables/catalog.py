@@ -19,34 +19,41 @@ from itertools import islice, takewhile
 from typing import Any
 
 from ingest.storage.errors import ContentChangedError
-from ingest.storage.tables.profiles import VALUE_CHARS, cut, kept, merged, profile_of, written
+from ingest.storage.tables.profiles import (
+    MAX_VALUE_CHARS,
+    compute_column_profile,
+    format_value,
+    merge_profiles,
+    select_values,
+    truncate_text,
+)
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.tables.types import PROPERTY_COLUMNS, Column, ColumnProfile, ColumnType, RecordTable
-from retrieval.index.bm25 import CONTEXT_WEIGHT, Bm25Encoder, matched_in_each
+from retrieval.index.bm25 import CONTEXT_WEIGHT, Bm25Encoder, iter_matched_words
 from retrieval.search.requests import Passage
-from rlm.corpus.corpus import Corpus, CorpusDocument, Section, outline
+from rlm.corpus.corpus import Corpus, CorpusDocument, Section, list_sections
 from rlm.errors import DocumentUnreadableError, UnknownHandleError
 from rlm.strategy import Search
-from rlm.tables.description import DESCRIBED_CHARS, Contents, Described, Description, described
-from rlm.tables.surroundings import surroundings
-from rlm.untrusted import one_line
+from rlm.tables.description import DESCRIBED_CHARS, Contents, DescribedTable, Description, describe_tables
+from rlm.tables.surroundings import load_surroundings
+from rlm.untrusted import to_one_line
 
 DOCUMENTS, SECTIONS = "documents", "sections"
-MOST_DESCRIBED = 30
+MAX_DESCRIBED = 30
 # Passages that tell which tables a question may be about.
-_LOOKED_UP = 50
-_FEW = 3  # all of so many are described, in whatever order
+_LOOKUP_PASSAGES = 50
+_FEW_TABLES = 3  # all of so many are described, in whatever order
 # Rankings of tables are short, so the first of one says far more than its others: a smaller constant than for passages.
 _RRF_K = 10
 _CHARS_PER_TOKEN = 4
-_MOST_ATTRIBUTES = 60
+_MAX_ATTRIBUTES = 60
 _SAMPLE_ROWS, _SHOWN_DOCUMENTS = 3, 40
 _TITLE_CHARS = 80
 # A table may be put together from thousands: of so many the profiles are merged, and the captions shown.
 _MOST_PROFILED, _MOST_CAPTIONS = 200, 6
 _NAME_CHARS = 40
 # Documents examined to find out if a corpus has headings.
-_LOOKED_AT = 10
+_SAMPLED_DOCUMENTS = 10
 _DOCUMENT_COLUMNS = (
     Column("title", ColumnType.TEXT),
     Column("name", ColumnType.TEXT),
@@ -66,7 +73,7 @@ _BIGINT = 1 << 63
 _OTHER_THAN_WORDS = re.compile(r"\W+")
 
 
-class Kind(StrEnum):
+class TableKind(StrEnum):
     """The source of a table's rows."""
 
     RECORDS = "records"
@@ -75,7 +82,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Part:
+class TablePart:
     """A document's own table, which is all or a part of one in scope."""
 
     document: CorpusDocument
@@ -90,10 +97,10 @@ class TableInScope:
     """
 
     name: str
-    kind: Kind
+    kind: TableKind
     columns: tuple[Column, ...]
     rows: int | None
-    parts: tuple[Part, ...] = ()
+    parts: tuple[TablePart, ...] = ()
     origin: tuple[str, ...] = ()
 
 
@@ -107,13 +114,13 @@ class TablesInScope:
     @property
     def has_records(self) -> bool:
         """True if any table comes from a file, and not from the list of documents and sections."""
-        return any(table.kind is Kind.RECORDS for table in self.tables)
+        return any(table.kind is TableKind.RECORDS for table in self.tables)
 
-    def named(self, name: str) -> TableInScope | None:
+    def find_table(self, name: str) -> TableInScope | None:
         """Return the table with this name, ignoring case as SQL does."""
         return next((table for table in self.tables if table.name.casefold() == name.casefold()), None)
 
-    def mentioned(self, sql: str) -> list[TableInScope]:
+    def list_mentioned(self, sql: str) -> list[TableInScope]:
         """Return the tables whose names occur in a query, in order of first occurrence."""
         places = (
             (re.search(rf"(?<!\w){re.escape(table.name)}(?!\w)", sql, re.IGNORECASE), table) for table in self.tables
@@ -121,22 +128,24 @@ class TablesInScope:
         found = [(match.start(), table) for match, table in places if match]
         return [table for _, table in sorted(found, key=lambda each: each[0])]
 
-    def description(self, reading_tokens: int = 0) -> str:
+    def render_description(self, reading_tokens: int = 0) -> str:
         """Return the text of `described`."""
-        return self.described(reading_tokens).text
+        return self.describe(reading_tokens).text
 
-    def described(self, reading_tokens: int = 0) -> Description:
+    def describe(self, reading_tokens: int = 0) -> Description:
         """Describe the tables for a prompt, as many as fit; names, titles and cells are the documents' words.
 
         Those of documents and sections are always described. A model that reads many tokens of documents is shown
         more: a quarter as many of tables.
         """
-        records = [self._described(table) for table in self.tables if table.kind is Kind.RECORDS]
-        others = [self._described(table) for table in self.tables if table.kind is not Kind.RECORDS]
-        return described(records, others, max(DESCRIBED_CHARS, reading_tokens * _CHARS_PER_TOKEN // 4))
+        records = [self._describe_table(table) for table in self.tables if table.kind is TableKind.RECORDS]
+        others = [self._describe_table(table) for table in self.tables if table.kind is not TableKind.RECORDS]
+        return describe_tables(records, others, max(DESCRIBED_CHARS, reading_tokens * _CHARS_PER_TOKEN // 4))
 
-    def _described(self, table: TableInScope) -> Described:
-        return Described(table.name, table.columns, table.rows, _source(table), self.contents.get(table.name))
+    def _describe_table(self, table: TableInScope) -> DescribedTable:
+        return DescribedTable(
+            table.name, table.columns, table.rows, _describe_source(table), self.contents.get(table.name)
+        )
 
 
 class TableCatalog:
@@ -145,56 +154,60 @@ class TableCatalog:
     def __init__(self, records: RecordTables) -> None:
         self.records = records
 
-    def in_scope(self, corpus: Corpus, question: str = "", search: Search | None = None) -> TablesInScope:
+    def list_tables(self, corpus: Corpus, question: str = "", search: Search | None = None) -> TablesInScope:
         """Return the tables of all documents of a corpus, with what is known of those that can be described.
 
         Documents that were closed to the principal since the corpus was opened have none. If there are many tables,
         those come first that a search for the question finds, that share rare words with it, or that have many rows.
         """
         # guard: table-prompt-readers
-        corpus = corpus.within(each.handle for each in corpus.documents if corpus.is_open(each))
-        having = self.records.may_have_tables([each.handle.version_id for each in corpus.documents])
+        corpus = corpus.restrict_to(each.handle for each in corpus.documents if corpus.is_open(each))
+        having = self.records.select_with_tables([each.handle.version_id for each in corpus.documents])
         parts = [
-            Part(document, table)
+            TablePart(document, table)
             for document in corpus.documents
             if document.handle.version_id in having
-            for table in self._tables_of(document, corpus)
+            for table in self._load_tables(document, corpus)
         ]
-        corpus.note(part.document for part in parts)
-        records, others = list(_grouped(parts)), (_documents(corpus), *_sections(corpus))
-        if len(records) > _FEW and search is not None and question:
-            records = _by_relevance(records, question, search(question, _LOOKED_UP))
-        described = (*records[:MOST_DESCRIBED], *others)
-        contents = {table.name: self._contents(table, corpus) for table in described}
+        corpus.record_use(part.document for part in parts)
+        records, others = list(_group_parts(parts)), (_build_documents_table(corpus), *_iter_sections_tables(corpus))
+        if len(records) > _FEW_TABLES and search is not None and question:
+            records = _rank_tables(records, question, search(question, _LOOKUP_PASSAGES))
+        described = (*records[:MAX_DESCRIBED], *others)
+        contents = {table.name: self._load_contents(table, corpus) for table in described}
         return TablesInScope((*records, *others), contents)
 
-    def _tables_of(self, document: CorpusDocument, corpus: Corpus) -> Sequence[RecordTable]:
+    def _load_tables(self, document: CorpusDocument, corpus: Corpus) -> Sequence[RecordTable]:
         """Return the tables of a document; none of one whose list of tables cannot be read."""
         try:
             with corpus.reading_stored(document):
-                return self.records.tables(document.handle.version_id)
+                return self.records.load_tables(document.handle.version_id)
         except DocumentUnreadableError:
             return ()
 
-    def showing(self, tables: TablesInScope, wanted: Sequence[TableInScope], corpus: Corpus) -> TablesInScope:
+    def load_contents(self, tables: TablesInScope, wanted: Sequence[TableInScope], corpus: Corpus) -> TablesInScope:
         """Return tables with the `wanted` ones first, and with what is known of their cells."""
-        contents = {table.name: self._contents(table, corpus) for table in wanted if table.name not in tables.contents}
+        contents = {
+            table.name: self._load_contents(table, corpus) for table in wanted if table.name not in tables.contents
+        }
         others = (table for table in tables.tables if table not in wanted)
         return TablesInScope((*wanted, *others), {**tables.contents, **contents})
 
-    def _contents(self, table: TableInScope, corpus: Corpus) -> Contents:
-        if table.kind is Kind.DOCUMENTS:
-            return _documents_contents(table, corpus)
-        if table.kind is Kind.SECTIONS:
-            shown = enumerate(islice(all_sections(corpus), _SAMPLE_ROWS), start=1)
-            return Contents(rows={number: _as_texts(section_row(each, corpus)) for number, each in shown})
+    def _load_contents(self, table: TableInScope, corpus: Corpus) -> Contents:
+        if table.kind is TableKind.DOCUMENTS:
+            return _build_documents_contents(table, corpus)
+        if table.kind is TableKind.SECTIONS:
+            shown = enumerate(islice(iter_sections(corpus), _SAMPLE_ROWS), start=1)
+            return Contents(rows={number: _to_texts(build_section_row(each, corpus)) for number, each in shown})
         try:
             profiles = [
-                self.records.profile(part.document.handle.version_id, part.table.index)
+                self.records.load_profile(part.document.handle.version_id, part.table.index)
                 for part in table.parts[:_MOST_PROFILED]
             ]
             around = [
-                surroundings(corpus, part.document, part.table, self.records.tables(part.document.handle.version_id))
+                load_surroundings(
+                    corpus, part.document, part.table, self.records.load_tables(part.document.handle.version_id)
+                )
                 for part in table.parts[:_MOST_CAPTIONS]
             ]
         except (KeyError, ContentChangedError, UnknownHandleError):  # it was deleted, closed or changed meanwhile
@@ -202,35 +215,41 @@ class TableCatalog:
         columns: list[ColumnProfile | None] = []
         if len(profiles) == len(table.parts):
             of_parts = zip(*(profile.columns for profile in profiles), strict=False)
-            columns += [merged(each, column.type) for each, column in zip(of_parts, table.columns, strict=False)]
+            columns += [
+                merge_profiles(each, column.type) for each, column in zip(of_parts, table.columns, strict=False)
+            ]
             columns += [None] * (len(table.columns) - len(table.origin) - len(columns))
-            columns += [_profile_of_origin(table, at) for at in range(len(table.origin))]
-        origin = origin_values(table, table.parts[0])
+            columns += [_build_origin_profile(table, at) for at in range(len(table.origin))]
+        origin = get_origin_values(table, table.parts[0])
         rows_shown = {number: (*row, *origin) for number, row in profiles[0].rows.items()}
         return Contents(columns, rows_shown, around, len(table.parts))
 
 
-def _documents_contents(table: TableInScope, corpus: Corpus) -> Contents:
+def _build_documents_contents(table: TableInScope, corpus: Corpus) -> Contents:
     columns: list[ColumnProfile | None] = [None] * len(_DOCUMENT_COLUMNS)
-    known = _properties(corpus)
+    known = _load_properties(corpus)
     for column in table.columns[len(_DOCUMENT_COLUMNS) :]:
         if column.name in _PROPERTIES:
             values = [each.get(column.name) for each in known]
-            columns.append(profile_of(values, column.type) if known else None)
+            columns.append(compute_column_profile(values, column.type) if known else None)
         else:
-            values = [_attributes(each).get(column.name) for each in corpus.documents]
-            columns.append(profile_of((_as_typed(value, column.type) for value in values), column.type))
+            values = [_get_attributes(each).get(column.name) for each in corpus.documents]
+            columns.append(
+                compute_column_profile((_convert_to_type(value, column.type) for value in values), column.type)
+            )
     names = [each.collection for each in corpus.documents]
-    columns[[column.name for column in _DOCUMENT_COLUMNS].index("collection")] = profile_of(names, ColumnType.TEXT)
+    columns[[column.name for column in _DOCUMENT_COLUMNS].index("collection")] = compute_column_profile(
+        names, ColumnType.TEXT
+    )
     numbers = {each.handle: number for number, each in enumerate(corpus.documents, start=1)}
     rows: dict[int, Sequence[str | None]] = {}
-    for each in corpus.spread(_SHOWN_DOCUMENTS):
+    for each in corpus.sample_documents(_SHOWN_DOCUMENTS):
         with suppress(UnknownHandleError):  # deleted or closed meanwhile
-            rows[numbers[each.handle]] = _as_texts(document_row(each, corpus, table.columns))
+            rows[numbers[each.handle]] = _to_texts(build_document_row(each, corpus, table.columns))
     return Contents(columns, rows)
 
 
-def _properties(corpus: Corpus) -> list[Mapping[str, str]]:
+def _load_properties(corpus: Corpus) -> list[Mapping[str, str]]:
     """Return the properties of every document; nothing if more have some than are looked into for a description."""
     have_some = [document.media_type in PROPERTY_COLUMNS for document in corpus.documents]
     if not 0 < sum(have_some) <= _MOST_PROFILED:
@@ -239,77 +258,78 @@ def _properties(corpus: Corpus) -> list[Mapping[str, str]]:
     for at, document in enumerate(corpus.documents):
         if have_some[at]:
             with suppress(UnknownHandleError):
-                found[at] = corpus.map(document).properties
+                found[at] = corpus.load_text_map(document).properties
     return found
 
 
-def _profile_of_origin(table: TableInScope, at: int) -> ColumnProfile:
+def _build_origin_profile(table: TableInScope, at: int) -> ColumnProfile:
     counts: Counter[str] = Counter()
     for part in table.parts:
-        counts[cut(origin_values(table, part)[at], VALUE_CHARS)] += part.table.rows
-    return ColumnProfile(ColumnType.TEXT, 0, len(counts), kept(counts))
+        counts[truncate_text(get_origin_values(table, part)[at], MAX_VALUE_CHARS)] += part.table.rows
+    return ColumnProfile(ColumnType.TEXT, 0, len(counts), select_values(counts))
 
 
-def _as_texts(row: Sequence[object]) -> list[str | None]:
-    return [None if cell is None else written(cell) for cell in row]
+def _to_texts(row: Sequence[object]) -> list[str | None]:
+    return [None if cell is None else format_value(cell) for cell in row]
 
 
-def document_row(document: CorpusDocument, corpus: Corpus, columns: Sequence[Column]) -> tuple[object, ...]:
+def build_document_row(document: CorpusDocument, corpus: Corpus, columns: Sequence[Column]) -> tuple[object, ...]:
     """Return the row of `documents` for a document, in the order of `columns`."""
-    text = corpus.map(document)
+    text = corpus.load_text_map(document)
     pages = len(text.layout.places) or None
     fixed = (document.title, document.name, document.collection, document.characters, document.tokens, pages)
-    known = {**_attributes(document), **text.properties}
+    known = {**_get_attributes(document), **text.properties}
     others = columns[len(_DOCUMENT_COLUMNS) :]
-    return (*fixed, *(_as_typed(known.get(column.name), column.type) for column in others))
+    return (*fixed, *(_convert_to_type(known.get(column.name), column.type) for column in others))
 
 
-def _attributes(document: CorpusDocument) -> dict[str, Any]:
-    return {_attribute_name(name): value for name, value in document.attributes.items()}
+def _get_attributes(document: CorpusDocument) -> dict[str, Any]:
+    return {_build_attribute_name(name): value for name, value in document.attributes.items()}
 
 
-def section_row(section: Section, corpus: Corpus) -> tuple[object, ...]:
+def build_section_row(section: Section, corpus: Corpus) -> tuple[object, ...]:
     """Return the row of `sections` for a section."""
-    title = corpus.document(section.handle).title
+    title = corpus.get_document(section.handle).title
     return (title, " > ".join(section.heading_path) or None, section.page, section.tokens)
 
 
-def all_sections(corpus: Corpus) -> Iterator[Section]:
+def iter_sections(corpus: Corpus) -> Iterator[Section]:
     """Yield the sections of all documents, in reading order."""
     for document in corpus.documents:
         with suppress(DocumentUnreadableError):  # the answer says so
-            yield from outline(corpus, document.handle)
+            yield from list_sections(corpus, document.handle)
 
 
-def origin_values(table: TableInScope, part: Part) -> tuple[str, ...]:
+def get_origin_values(table: TableInScope, part: TablePart) -> tuple[str, ...]:
     """Return the values of the columns named in `table.origin` for the rows of a part."""
     return (part.document.title, part.table.name)[: len(table.origin)]
 
 
-def _by_relevance(tables: Sequence[TableInScope], question: str, passages: Sequence[Passage]) -> list[TableInScope]:
+def _rank_tables(tables: Sequence[TableInScope], question: str, passages: Sequence[Passage]) -> list[TableInScope]:
     """Put tables in an order that fuses three rankings: by the passages found, by the question's words, and by size.
 
     This is reciprocal rank fusion (Cormack, Clarke & Buettcher, SIGIR 2009); those that tie all have the last's rank.
     """
     sizes = [float(table.rows or 0) for table in tables]
-    rankings = [_as_found(tables, passages), _as_worded(tables, question), sizes]
-    fused = map(sum, zip(*map(_shares, rankings), strict=True))
+    rankings = [_score_by_passages(tables, passages), _score_by_words(tables, question), sizes]
+    fused = map(sum, zip(*map(_compute_shares, rankings), strict=True))
     return [table for _, table in sorted(zip(fused, tables, strict=True), key=lambda each: -each[0])]
 
 
-def _shares(scores: Sequence[float]) -> list[float]:
+def _compute_shares(scores: Sequence[float]) -> list[float]:
     ascending = sorted(scores)
     ranks = (len(scores) - bisect_left(ascending, score) for score in scores)
     return [1 / (_RRF_K + rank) if score > 0 else 0.0 for rank, score in zip(ranks, scores, strict=True)]
 
 
-def _as_worded(tables: Sequence[TableInScope], question: str) -> list[float]:
+def _score_by_words(tables: Sequence[TableInScope], question: str) -> list[float]:
     """Score tables by the words they share with a question; a word that few tables have weighs more.
 
     What a table or its file is called weighs more than the names of its columns.
     """
     in_titles, in_columns = (
-        list(map(set, matched_in_each(_encoder(), question, map(texts, tables)))) for texts in (_titles, _column_names)
+        list(map(set, iter_matched_words(_get_encoder(), question, map(texts, tables))))
+        for texts in (_join_titles, _join_column_names)
     )
     having = Counter(word for each in map(set.union, in_titles, in_columns) for word in each)
     weights = {word: math.log(1 + (len(tables) - count + 0.5) / (count + 0.5)) for word, count in having.items()}
@@ -320,31 +340,31 @@ def _as_worded(tables: Sequence[TableInScope], question: str) -> list[float]:
 
 
 @cache
-def _encoder() -> Bm25Encoder:
+def _get_encoder() -> Bm25Encoder:
     return Bm25Encoder()
 
 
-def _titles(table: TableInScope) -> str:
+def _join_titles(table: TableInScope) -> str:
     """Return what the tables of documents that a table is put together from, their documents and files are called."""
     parts = table.parts[:_MOST_CAPTIONS]
     named = (each for part in parts for each in (part.table.name, part.document.title, part.document.name))
     return " ".join(dict.fromkeys(named))
 
 
-def _column_names(table: TableInScope) -> str:
+def _join_column_names(table: TableInScope) -> str:
     return " ".join(column.name for column in table.columns)
 
 
-def _as_found(tables: Sequence[TableInScope], passages: Sequence[Passage]) -> list[float]:
+def _score_by_passages(tables: Sequence[TableInScope], passages: Sequence[Passage]) -> list[float]:
     """Score tables by passages, best first: those that a passage lies in, then those of documents found."""
     by_document = {passage.version_id: rank for rank, passage in reversed(list(enumerate(passages)))}
 
-    def score(table: TableInScope) -> float:
+    def score_table(table: TableInScope) -> float:
         versions = {part.document.handle.version_id for part in table.parts}
         within = (
             number
             for number, passage in enumerate(passages)
-            if passage.version_id in versions and any(_meet(part, passage) for part in table.parts)
+            if passage.version_id in versions and any(_is_overlapping(part, passage) for part in table.parts)
         )
         found = next(within, None)
         if found is not None:
@@ -352,42 +372,42 @@ def _as_found(tables: Sequence[TableInScope], passages: Sequence[Passage]) -> li
         ranks = [by_document[version] for version in versions if version in by_document]
         return float(len(passages) - min(ranks)) if ranks else 0.0
 
-    return [score(table) for table in tables]
+    return [score_table(table) for table in tables]
 
 
-def _meet(part: Part, passage: Passage) -> bool:
+def _is_overlapping(part: TablePart, passage: Passage) -> bool:
     is_same = part.document.handle.version_id == passage.version_id
     return is_same and part.table.start < passage.end and passage.start < part.table.end
 
 
-def _grouped(parts: Iterable[Part]) -> Iterator[TableInScope]:
+def _group_parts(parts: Iterable[TablePart]) -> Iterator[TableInScope]:
     """Merge tables with the same column names."""
-    groups: dict[tuple[str, ...], list[Part]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[TablePart]] = defaultdict(list)
     for part in parts:
         groups[tuple(column.name.casefold() for column in part.table.columns)].append(part)
     taken = {DOCUMENTS, SECTIONS}
     for group in groups.values():
-        name = _unused(_safe_name(_common_name([part.table.name for part in group])), taken)
+        name = _reserve_name(_build_safe_name(_find_common_name([part.table.name for part in group])), taken)
         columns = group[0].table.columns
         for part in group[1:]:
-            columns = tuple(map(_common_column, columns, part.table.columns))
-        origin = _origin(group, columns)
+            columns = tuple(map(_merge_columns, columns, part.table.columns))
+        origin = _list_origin_columns(group, columns)
         added = tuple(Column(each, ColumnType.TEXT) for each in origin)
         rows = sum(part.table.rows for part in group)
-        yield TableInScope(name, Kind.RECORDS, (*columns, *added), rows, tuple(group), origin)
+        yield TableInScope(name, TableKind.RECORDS, (*columns, *added), rows, tuple(group), origin)
 
 
-def _origin(parts: Sequence[Part], columns: Sequence[Column]) -> tuple[str, ...]:
+def _list_origin_columns(parts: Sequence[TablePart], columns: Sequence[Column]) -> tuple[str, ...]:
     """Return the names of the columns that tell a row's source; none if all rows are from one table."""
     if len(parts) == 1:
         return ()
     taken = {column.name.casefold() for column in columns}
     documents = len({part.document.handle.version_id for part in parts})
     wanted = ("document", "table_name") if len(parts) > documents else ("document",)
-    return tuple(_unused(name, taken) for name in wanted)
+    return tuple(_reserve_name(name, taken) for name in wanted)
 
 
-def _common_column(one: Column, other: Column) -> Column:
+def _merge_columns(one: Column, other: Column) -> Column:
     unit = one.unit if one.unit == other.unit else ""
     if one.type is other.type:
         return Column(one.name, one.type, unit)
@@ -399,7 +419,7 @@ def _common_column(one: Column, other: Column) -> Column:
     return Column(one.name, ColumnType.TEXT)
 
 
-def _common_name(names: Sequence[str]) -> str:
+def _find_common_name(names: Sequence[str]) -> str:
     """Return the common beginning of some tables' names, or the first of the names."""
     if len(set(names)) == 1:
         return names[0]
@@ -408,46 +428,46 @@ def _common_name(names: Sequence[str]) -> str:
     return stem if len(stem) > 2 else names[0]
 
 
-def _documents(corpus: Corpus) -> TableInScope:
-    columns = (*_DOCUMENT_COLUMNS, *_property_columns(corpus), *_attribute_columns(corpus))
-    return TableInScope(DOCUMENTS, Kind.DOCUMENTS, columns, len(corpus.documents))
+def _build_documents_table(corpus: Corpus) -> TableInScope:
+    columns = (*_DOCUMENT_COLUMNS, *_list_property_columns(corpus), *_iter_attribute_columns(corpus))
+    return TableInScope(DOCUMENTS, TableKind.DOCUMENTS, columns, len(corpus.documents))
 
 
-def _sections(corpus: Corpus) -> Iterator[TableInScope]:
-    if any(_has_headings(document, corpus) for document in corpus.spread(_LOOKED_AT)):
-        yield TableInScope(SECTIONS, Kind.SECTIONS, _SECTION_COLUMNS, None)
+def _iter_sections_tables(corpus: Corpus) -> Iterator[TableInScope]:
+    if any(_has_headings(document, corpus) for document in corpus.sample_documents(_SAMPLED_DOCUMENTS)):
+        yield TableInScope(SECTIONS, TableKind.SECTIONS, _SECTION_COLUMNS, None)
 
 
 def _has_headings(document: CorpusDocument, corpus: Corpus) -> bool:
     try:
-        return any(chunk.heading_path for chunk in corpus.map(document).chunks)
+        return any(chunk.heading_path for chunk in corpus.load_text_map(document).chunks)
     except DocumentUnreadableError:  # the answer says so
         return False
 
 
-def _property_columns(corpus: Corpus) -> tuple[Column, ...]:
+def _list_property_columns(corpus: Corpus) -> tuple[Column, ...]:
     """Return the columns of what the types of the files in scope say of themselves."""
     types = dict.fromkeys(document.media_type for document in corpus.documents)
     return tuple(dict.fromkeys(column for kind in types for column in PROPERTY_COLUMNS.get(kind, ())))
 
 
-def _attribute_columns(corpus: Corpus) -> Iterator[Column]:
+def _iter_attribute_columns(corpus: Corpus) -> Iterator[Column]:
     values: dict[str, list[Any]] = defaultdict(list)
-    corpus.note(document for document in corpus.documents if document.attributes)
+    corpus.record_use(document for document in corpus.documents if document.attributes)
     for document in corpus.documents:
         for name, value in document.attributes.items():
-            values[_attribute_name(name)].append(value)
-    for name in islice(values, _MOST_ATTRIBUTES):
-        yield Column(name, _type_of([value for value in values[name] if value is not None]))
+            values[_build_attribute_name(name)].append(value)
+    for name in islice(values, _MAX_ATTRIBUTES):
+        yield Column(name, _infer_type([value for value in values[name] if value is not None]))
 
 
-def _attribute_name(name: str) -> str:
+def _build_attribute_name(name: str) -> str:
     taken = _PROPERTIES | {column.name for column in _DOCUMENT_COLUMNS}
-    plain = one_line(name) or "attribute"
+    plain = to_one_line(name) or "attribute"
     return f"{plain}_attribute" if plain.casefold() in taken or plain.startswith("_") else plain
 
 
-def _type_of(values: Sequence[Any]) -> ColumnType:
+def _infer_type(values: Sequence[Any]) -> ColumnType:
     kinds = {type(value) for value in values}
     if kinds == {bool}:
         return ColumnType.BOOLEAN
@@ -456,19 +476,19 @@ def _type_of(values: Sequence[Any]) -> ColumnType:
     return ColumnType.NUMBER if kinds in ({float}, {int, float}) else ColumnType.TEXT
 
 
-def _as_typed(value: object, kind: ColumnType) -> object:
+def _convert_to_type(value: object, kind: ColumnType) -> object:
     if value is None or kind is not ColumnType.TEXT or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _safe_name(name: str) -> str:
+def _build_safe_name(name: str) -> str:
     """Return a name that SQL takes without quotes, unless it is one of SQL's own words."""
     safe = _OTHER_THAN_WORDS.sub("_", name.casefold()).strip("_")[:_NAME_CHARS].rstrip("_") or "table"
     return f"table_{safe}" if safe[0].isdigit() else safe
 
 
-def _unused(name: str, taken: set[str]) -> str:
+def _reserve_name(name: str, taken: set[str]) -> str:
     """Return the name, with a number if it is taken, and mark it as taken."""
     unused, number = name, 1
     while unused in taken:
@@ -478,11 +498,11 @@ def _unused(name: str, taken: set[str]) -> str:
     return unused
 
 
-def _source(table: TableInScope) -> str:
-    if table.kind is Kind.DOCUMENTS:
+def _describe_source(table: TableInScope) -> str:
+    if table.kind is TableKind.DOCUMENTS:
         return ": one row for each document, with its metadata"
-    if table.kind is Kind.SECTIONS:
+    if table.kind is TableKind.SECTIONS:
         return ": one row for each section of a document, in reading order"
-    first = one_line(table.parts[0].document.title, _TITLE_CHARS)
+    first = to_one_line(table.parts[0].document.title, _TITLE_CHARS)
     others = len({part.document.handle.version_id for part in table.parts}) - 1
     return f', from "{first}"' + (f" and {others:,} other document{'s' if others > 1 else ''}" if others else "")

@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, islice, zip_longest
 
-from ingest.storage.tables.parquet import quoted_literal
-from ingest.storage.tables.profiles import CUT, VALUE_CHARS, cut
+from ingest.storage.tables.parquet import quote_literal
+from ingest.storage.tables.profiles import ELLIPSIS, MAX_VALUE_CHARS, truncate_text
 from ingest.storage.tables.types import Column, ColumnProfile, ColumnType
-from rlm.untrusted import one_line
+from rlm.untrusted import to_one_line
 
 # A prompt has room for so much about tables, or for more if its model reads much. Columns come first, but take no
 # more than their share of it if there are many tables; and the values and rows of one table no more than theirs.
 DESCRIBED_CHARS = 12_000
 _SHARE_OF_COLUMNS, _SHARE_OF_ONE = 1 / 2, 1 / 3
 _NAMED_CHARS = 2_000
-_MOST_COLUMNS = 60
+_MAX_COLUMNS = 60
 _NAME_CHARS = 80
 _UNIT_CHARS = 8
 _EXAMPLES, _MOST_NAMES = 3, 24  # of values that occur once: so many of more than so many
@@ -53,7 +53,7 @@ class Contents:
 
 
 @dataclass(frozen=True)
-class Described:
+class DescribedTable:
     """A table as it is described: its name and columns in SQL, the number of its rows, and words on its source."""
 
     name: str
@@ -76,29 +76,31 @@ class Description:
     listed: frozenset[str]
 
 
-def described(records: Sequence[Described], others: Sequence[Described], most_chars: int) -> Description:
+def describe_tables(
+    records: Sequence[DescribedTable], others: Sequence[DescribedTable], most_chars: int
+) -> Description:
     """Describe tables for a prompt: `others` always, and as many `records` as fit, from the first.
 
     As many as fit get at least their columns, the first of these also values and rows, and of the rest names are given.
     """
-    always = ["\n".join(_whole(table, most_chars)) for table in others]
+    always = ["\n".join(_render_whole(table, most_chars)) for table in others]
     room = max(0, most_chars - sum(map(len, always)))
-    in_brief = ["\n".join(_brief(table)) for table in records]
-    brief = _fitting(in_brief, 0, int(room * _SHARE_OF_COLUMNS))
+    in_brief = ["\n".join(_render_brief(table)) for table in records]
+    brief = _select_fitting(in_brief, 0, int(room * _SHARE_OF_COLUMNS))
     room -= sum(map(len, brief.values()))
     most = int(max(most_chars * _SHARE_OF_ONE, most_chars / max(1, len(records))))
     whole: dict[int, str] = {}
     for at, table in enumerate(records[: max(1, len(brief))]):
-        text = "\n".join(_whole(table, most)) if table.contents else ""
+        text = "\n".join(_render_whole(table, most)) if table.contents else ""
         added = len(text) - len(brief.get(at, ""))
         # guard: table-prompt-room
         if text and (not whole or added <= room):
             whole[at] = text
             room -= added
-    brief |= _fitting(in_brief, max(1, len(brief)), room)
+    brief |= _select_fitting(in_brief, max(1, len(brief)), room)
     only_brief = {at: text for at, text in brief.items() if at not in whole}
     rest = [table for at, table in enumerate(records) if at not in whole and at not in brief]
-    lines = [*whole.values(), *always, *_left_out(len(only_brief)), *only_brief.values(), *_named(rest)]
+    lines = [*whole.values(), *always, *_render_left_out(len(only_brief)), *only_brief.values(), *_render_names(rest)]
     names = [table.name for table in records]
     return Description(
         "\n".join(lines),
@@ -108,7 +110,7 @@ def described(records: Sequence[Described], others: Sequence[Described], most_ch
     )
 
 
-def _fitting(texts: Sequence[str], start: int, room: int) -> dict[int, str]:
+def _select_fitting(texts: Sequence[str], start: int, room: int) -> dict[int, str]:
     """Return the texts from `start`, as many as fit."""
     lengths = accumulate(map(len, texts[start:]))
     return {
@@ -116,71 +118,72 @@ def _fitting(texts: Sequence[str], start: int, room: int) -> dict[int, str]:
     }
 
 
-def _left_out(count: int) -> Iterator[str]:
+def _render_left_out(count: int) -> Iterator[str]:
     tables = "this table" if count == 1 else f"these {count:,} tables"
     if count:
         yield f"There was no room for the values and rows of {tables}:"
 
 
-def _whole(table: Described, most_chars: int = DESCRIBED_CHARS) -> Iterator[str]:
+def _render_whole(table: DescribedTable, most_chars: int = DESCRIBED_CHARS) -> Iterator[str]:
     """Yield all lines about a table. Its values take half of the characters at most, and its rows the other half."""
     contents = table.contents or Contents()
-    yield _heading(table)
-    yield from _captions(contents)
-    shown = table.columns[:_MOST_COLUMNS]
+    yield _render_heading(table)
+    yield from _render_captions(contents)
+    shown = table.columns[:_MAX_COLUMNS]
     is_whole = table.rows is not None and len(contents.rows) >= table.rows
     if is_whole or not any(contents.columns):
-        yield _columns_line(table)
+        yield _render_columns(table)
     else:
         yield "  columns:"
         columns = list(zip_longest(shown, contents.columns[: len(shown)]))
         rows, of_all = table.rows or 0, min(_VALUES_CHARS, most_chars // 2)
         room = max(
-            _FEWEST_VALUES_CHARS, _longest([_facts(each, rows, of_all) if each else "" for _, each in columns], of_all)
+            _FEWEST_VALUES_CHARS,
+            _compute_cell_length([_render_facts(each, rows, of_all) if each else "" for _, each in columns], of_all),
         )
         for column, profile in columns:
-            yield f"    {_column(column)}{_facts(profile, rows, room) if profile else ''}"
+            yield f"    {_render_column(column)}{_render_facts(profile, rows, room) if profile else ''}"
         if len(table.columns) > len(shown):
             yield f"    and {len(table.columns) - len(shown):,} more columns, which are left out"
     of_one = min(_ROW_CHARS, most_chars // (2 * max(1, len(contents.rows))))
     for number, row in contents.rows.items():
-        cells = [_EMPTY if cell is None else one_line(cell) for cell in row[:_MOST_COLUMNS]]
-        room = max(_FEWEST_CELL_CHARS, _longest(cells, of_one))
-        yield f"  row {number}: {' | '.join(cut(cell, room) for cell in cells)}"
+        cells = [_EMPTY if cell is None else to_one_line(cell) for cell in row[:_MAX_COLUMNS]]
+        room = max(_FEWEST_CELL_CHARS, _compute_cell_length(cells, of_one))
+        yield f"  row {number}: {' | '.join(truncate_text(cell, room) for cell in cells)}"
 
 
-def _captions(contents: Contents) -> Iterator[str]:
+def _render_captions(contents: Contents) -> Iterator[str]:
     """Yield the lines above and below; those of several tables with their names, which tell their rows."""
     for each in contents.around:
-        above, name = one_line(each.above), one_line(each.name, _NAME_CHARS)
+        above, name = to_one_line(each.above), to_one_line(each.name, _NAME_CHARS)
         if contents.parts == 1:
             which = ""
         else:
-            which = f' "{name}" ({_count(each.rows, "row")})'
+            which = f' "{name}" ({_format_count(each.rows, "row")})'
             above = above.removeprefix(name).strip(" /") or "(nothing)"
         if above:
             yield f"  above{which}: {above}"
         if each.below:
-            yield f"  below{which}: {one_line(each.below)}"
+            yield f"  below{which}: {to_one_line(each.below)}"
     more = contents.parts - len(contents.around)
     if contents.around and more:
-        yield f"  and {_count(more, 'more table')} with the same columns, with no room for the lines around"
+        yield f"  and {_format_count(more, 'more table')} with the same columns, with no room for the lines around"
 
 
-def _columns_line(table: Described) -> str:
-    shown = ", ".join(map(_column, table.columns[:_MOST_COLUMNS]))
-    more = len(table.columns) - _MOST_COLUMNS
+def _render_columns(table: DescribedTable) -> str:
+    shown = ", ".join(map(_render_column, table.columns[:_MAX_COLUMNS]))
+    more = len(table.columns) - _MAX_COLUMNS
     return f"  columns: {shown}{f' and {more:,} more' if more > 0 else ''}"
 
 
-def _brief(table: Described) -> Iterator[str]:
-    yield _heading(table)
-    if table.contents and table.contents.around and (above := one_line(table.contents.around[0].above)):
-        yield f"  above: {above if len(above) <= _BRIEF_CHARS else CUT + above[-_BRIEF_CHARS:]}"
-    yield _columns_line(table)
+def _render_brief(table: DescribedTable) -> Iterator[str]:
+    yield _render_heading(table)
+    if table.contents and table.contents.around and (above := to_one_line(table.contents.around[0].above)):
+        yield f"  above: {above if len(above) <= _BRIEF_CHARS else ELLIPSIS + above[-_BRIEF_CHARS:]}"
+    yield _render_columns(table)
 
 
-def _named(tables: Sequence[Described]) -> Iterator[str]:
+def _render_names(tables: Sequence[DescribedTable]) -> Iterator[str]:
     """Yield a line with the names of tables that are not described, as many as fit."""
     if not tables:
         return
@@ -191,17 +194,17 @@ def _named(tables: Sequence[Described]) -> Iterator[str]:
     yield f"There are also: {named}{more}. There was no room for their columns."
 
 
-def _heading(table: Described) -> str:
-    rows = "" if table.rows is None else f", {_count(table.rows, 'row')}"
+def _render_heading(table: DescribedTable) -> str:
+    rows = "" if table.rows is None else f", {_format_count(table.rows, 'row')}"
     return f'Table "{table.name}"{rows}{table.source}'
 
 
-def _column(column: Column) -> str:
-    quoted = one_line(column.name, _NAME_CHARS).replace('"', '""')
-    return f'"{quoted}" {column.type}' + (f" (in {one_line(column.unit, _UNIT_CHARS)})" if column.unit else "")
+def _render_column(column: Column) -> str:
+    quoted = to_one_line(column.name, _NAME_CHARS).replace('"', '""')
+    return f'"{quoted}" {column.type}' + (f" (in {to_one_line(column.unit, _UNIT_CHARS)})" if column.unit else "")
 
 
-def _facts(profile: ColumnProfile, rows: int, room: int) -> str:
+def _render_facts(profile: ColumnProfile, rows: int, room: int) -> str:
     """Return what a model is told of a column: empty cells, and all values, or the range, or the commonest values."""
     found: list[str] = []
     if profile.empty:
@@ -209,41 +212,43 @@ def _facts(profile: ColumnProfile, rows: int, room: int) -> str:
     different = f"{'' if profile.is_exact else 'about '}{profile.distinct:,} different" if profile.distinct else ""
     # A range says more than a list of numbers or dates that hardly ever repeat, and nobody compares with long texts.
     repeats = profile.distinct is None or 2 * profile.distinct <= rows - profile.empty
-    if profile.smallest is not None and not (profile.is_listed and repeats):
+    if profile.smallest is not None and not (profile.has_all_values and repeats):
         found += [f"{profile.smallest} to {profile.largest}", different]
-    elif profile.values and (repeats or profile.longest <= VALUE_CHARS):
-        found.append(f"{different}{_values(profile, room)}".removeprefix(", "))
+    elif profile.values and (repeats or profile.longest <= MAX_VALUE_CHARS):
+        found.append(f"{different}{_render_values(profile, room)}".removeprefix(", "))
     else:
-        found += [different, f"up to {_count(profile.longest, 'character')}" if profile.longest else ""]
+        found += [different, f"up to {_format_count(profile.longest, 'character')}" if profile.longest else ""]
     said = "; ".join(filter(None, found))
     return f": {said}" if said else ""
 
 
-def _values(profile: ColumnProfile, room: int) -> str:
+def _render_values(profile: ColumnProfile, room: int) -> str:
     """Return values with their counts, written as in SQL.
 
     They are all, or the commonest and the rarest, or of many that do not repeat, examples.
     """
     is_bare = profile.type in (ColumnType.INTEGER, ColumnType.NUMBER, ColumnType.BOOLEAN)
-    is_example = max(profile.values.values()) == 1 and not (profile.is_listed and len(profile.values) <= _MOST_NAMES)
+    is_example = max(profile.values.values()) == 1 and not (
+        profile.has_all_values and len(profile.values) <= _MOST_NAMES
+    )
     shown = [
-        f"{one_line(value) if is_bare else quoted_literal(one_line(value))}{f' ({count:,})' if count > 1 else ''}"
+        f"{to_one_line(value) if is_bare else quote_literal(to_one_line(value))}{f' ({count:,})' if count > 1 else ''}"
         for value, count in islice(profile.values.items(), _EXAMPLES if is_example else None)
     ]
     is_whole = len(", ".join(shown)) <= room
-    if is_example or (is_whole and profile.is_listed):
+    if is_example or (is_whole and profile.has_all_values):
         return f"{', such as ' if is_example else ': '}{', '.join(shown)}"
-    often = _that_fit(shown, int(room * _SHARE_OF_COMMON)) or shown[:1]
-    rare = _that_fit(shown[: len(often) - 1 : -1], room - int(room * _SHARE_OF_COMMON))[::-1]
+    often = _take_fitting(shown, int(room * _SHARE_OF_COMMON)) or shown[:1]
+    rare = _take_fitting(shown[: len(often) - 1 : -1], room - int(room * _SHARE_OF_COMMON))[::-1]
     return f", most often {', '.join(often)}" + (f"; also {', '.join(rare)}" if rare else "")
 
 
-def _that_fit(texts: Sequence[str], room: int) -> Sequence[str]:
+def _take_fitting(texts: Sequence[str], room: int) -> Sequence[str]:
     """Return the first texts whose characters, with a comma and a space behind each, are no more than `room`."""
     return texts[: sum(length <= room for length in accumulate(len(text) + 2 for text in texts))]
 
 
-def _longest(cells: Sequence[str], room: int) -> int:
+def _compute_cell_length(cells: Sequence[str], room: int) -> int:
     """Return how long a cell may be for all to fit into `room`; short ones leave theirs to the others."""
     lengths = sorted(map(len, cells))
     for at, length in enumerate(lengths):
@@ -253,5 +258,5 @@ def _longest(cells: Sequence[str], room: int) -> int:
     return max(lengths, default=0)
 
 
-def _count(number: int, unit: str) -> str:
+def _format_count(number: int, unit: str) -> str:
     return f"{number:,} {unit}{'' if number == 1 else 's'}"

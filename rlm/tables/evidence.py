@@ -7,13 +7,13 @@ from itertools import islice
 from retrieval.search.requests import Passage
 from rlm.answers import OfferedQuote
 from rlm.tables.opened import TextRows
-from rlm.tables.plan import Plan
-from rlm.tables.render import MOST_SHOWN_ROWS
+from rlm.tables.plan import TablePlan
+from rlm.tables.render import MAX_SHOWN_ROWS
 from rlm.tables.sql import SqlResult
 from rlm.tables.working import PlanRun
 
 # The number of rows behind an answer that may be cited; `rows_behind` gives all.
-_MOST_CITED = 50
+_MAX_CITED = 50
 # A sentence, and a row of a result, carries the markers of its records if there are no more than these, and of
 # documents that a model read; of more, those of the first few.
 _MOST_MARKERS, _MOST_MARKERS_READ = 5, 20
@@ -38,22 +38,22 @@ class Evidence:
     @property
     def markers(self) -> str:
         """Return the markers of all rows for one sentence, or of the first few if they are many."""
-        shown = self.rows if self.rows <= _most_markers(bool(self.read)) else _FIRST_FEW
+        shown = self.rows if self.rows <= _get_marker_limit(bool(self.read)) else _FIRST_FEW
         return "".join(f"[{number}]" for number in islice(self.passages, shown))
 
-    def row_markers(self, result: SqlResult) -> Sequence[str]:
+    def list_row_markers(self, result: SqlResult) -> Sequence[str]:
         """Return the markers of the first rows of a result, each of all its records or the first few; none unless each
         has some."""
         markers = [
             [self.numbers.get((self.table, number)) for number in row]
-            for row in _of_rows(result, self.table, read=self.table in self.read)
+            for row in _iter_cited_rows(result, self.table, read=self.table in self.read)
         ]
         if not all(row and None not in row for row in markers):
             return ()
         return ["".join(f"[{number}]" for number in row) for row in markers]
 
 
-def evidence_of(plan: Plan, result: SqlResult, behind: Mapping[str, Sequence[int]], run: PlanRun) -> Evidence:
+def build_evidence(plan: TablePlan, result: SqlResult, behind: Mapping[str, Sequence[int]], run: PlanRun) -> Evidence:
     """Cite the first rows behind an answer; those that a model read whole for the words that their values rest on.
 
     Records of the result's first rows come before others.
@@ -63,17 +63,17 @@ def evidence_of(plan: Plan, result: SqlResult, behind: Mapping[str, Sequence[int
     numbers: dict[tuple[str, int], int] = {}
     read: set[str] = set()
     for name, rows in behind.items():
-        opened, words = run.opened(name), run.read_whole(plan, name)
+        opened, words = run.get_table(name), run.get_words_read(plan, name)
         if words:
             read.add(name)
-        front = [number for row in _of_rows(result, name, read=bool(words)) for number in row]
-        shown = list(islice(_in_front(front, rows), max(0, _MOST_CITED - len(passages))))
+        front = [number for row in _iter_cited_rows(result, name, read=bool(words)) for number in row]
+        shown = list(islice(_move_to_front(front, rows), max(0, _MAX_CITED - len(passages))))
         unread = [row for row in shown if row not in words]
-        plain = dict(zip(unread, opened.passages(unread), strict=True))
+        plain = dict(zip(unread, opened.build_passages(unread), strict=True))
         for row in shown:
             said: list[str] = []
             if row in words and isinstance(opened, TextRows):
-                passage, said = opened.read_passage(row, words[row])
+                passage, said = opened.build_read_passage(row, words[row])
             else:
                 passage = plain[row]
             passages.append(passage)
@@ -85,23 +85,23 @@ def evidence_of(plan: Plan, result: SqlResult, behind: Mapping[str, Sequence[int
     return Evidence(numbered, tuple(quotes), numbers, frozenset(read), sum(map(len, behind.values())), table)
 
 
-def _of_rows(result: SqlResult, table: str, *, read: bool) -> Iterator[list[int]]:
+def _iter_cited_rows(result: SqlResult, table: str, *, read: bool) -> Iterator[list[int]]:
     """Yield the records of a table that each of the first rows of a result is cited for."""
     found = result.records
     if found is None or found.table.casefold() != table.casefold():
         return
-    for row in found.rows[:MOST_SHOWN_ROWS]:
-        few = sum(last - first + 1 for first, last in row[None]) <= _most_markers(read)
+    for row in found.rows[:MAX_SHOWN_ROWS]:
+        few = sum(last - first + 1 for first, last in row[None]) <= _get_marker_limit(read)
         numbers = (number for first, last in row[None] for number in range(first, last + 1))
         yield list(numbers if few else islice(numbers, _FIRST_FEW))
 
 
-def _in_front(front: Sequence[int], rows: Sequence[int]) -> Iterator[int]:
+def _move_to_front(front: Sequence[int], rows: Sequence[int]) -> Iterator[int]:
     """Yield rows once, those of them first that are to stand in front."""
     first = set(front).intersection(rows)
     yield from dict.fromkeys(number for number in front if number in first)
     yield from (number for number in rows if number not in first)
 
 
-def _most_markers(read: bool) -> int:
+def _get_marker_limit(read: bool) -> int:
     return _MOST_MARKERS_READ if read else _MOST_MARKERS

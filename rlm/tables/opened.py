@@ -10,17 +10,25 @@ from itertools import accumulate, groupby
 from pathlib import Path
 
 from ingest.storage.answers.records import ITS_SECTIONS, WHOLE_DOCUMENT
-from ingest.storage.tables.parquet import quoted_literal, quoted_name
+from ingest.storage.tables.parquet import quote_literal, quote_name
 from ingest.storage.tables.store import RecordTables
-from ingest.storage.tables.types import ColumnType, Row
+from ingest.storage.tables.types import ColumnType, RecordRow
 from retrieval.search.requests import Passage
-from rlm.answers import TableRows
+from rlm.answers import SourceRows
 from rlm.checking.quotes import QuotedText
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
-from rlm.llm.profiles import estimated_tokens
-from rlm.tables.catalog import Kind, Part, TableInScope, all_sections, document_row, origin_values, section_row
-from rlm.tables.sql import SqlTable, rows_of
+from rlm.llm.profiles import estimate_tokens
+from rlm.tables.catalog import (
+    TableInScope,
+    TableKind,
+    TablePart,
+    build_document_row,
+    build_section_row,
+    get_origin_values,
+    iter_sections,
+)
+from rlm.tables.sql import SqlTable, build_rows_select
 
 # Added columns by name, such as judged ones: a type, and a value for each row.
 Added = Mapping[str, tuple[ColumnType, Sequence[object]]]
@@ -36,7 +44,7 @@ _TYPES = {
     ColumnType.BOOLEAN: "BOOLEAN",
 }
 # The number of rows whose texts are read to estimate the length of all.
-_SAMPLED = 20
+_ESTIMATE_SAMPLE_ROWS = 20
 # A citation quotes only the beginning of a whole document or section.
 _QUOTED_CHARS = 1_000
 _NAMES_ROW = re.compile(r"\brows? \d+(?: to \d+)?$")
@@ -55,53 +63,53 @@ class RecordRows:
     def rows(self) -> int:
         return self._ends[-1]
 
-    def handles(self, numbers: Sequence[int]) -> list[Handle]:
+    def list_handles(self, numbers: Sequence[int]) -> list[Handle]:
         """Return the span of each row."""
-        return [part.document.handle[row.start : row.end] for part, row in self._read(numbers)]
+        return [part.document.handle[row.start : row.end] for part, row in self._iter_rows(numbers)]
 
-    def texts(self, numbers: Sequence[int]) -> Iterator[str]:
+    def iter_texts(self, numbers: Sequence[int]) -> Iterator[str]:
         """Yield the text of each row for a model."""
-        for part, row in self._read(numbers):
-            values = (*row.values, *origin_values(self.table, part))
+        for part, row in self._iter_rows(numbers):
+            values = (*row.values, *get_origin_values(self.table, part))
             yield "; ".join(
                 f"{name}: {value}" for name, value in zip(self._names, values, strict=True) if value is not None
             )
 
-    def tokens(self, numbers: Sequence[int]) -> int:
+    def estimate_tokens(self, numbers: Sequence[int]) -> int:
         """Estimate how many tokens the texts of these rows have in all."""
-        sample = numbers[:: max(1, len(numbers) // _SAMPLED)]
-        return sum(map(estimated_tokens, self.texts(sample))) * len(numbers) // max(1, len(sample))
+        sample = numbers[:: max(1, len(numbers) // _ESTIMATE_SAMPLE_ROWS)]
+        return sum(map(estimate_tokens, self.iter_texts(sample))) * len(numbers) // max(1, len(sample))
 
-    def sql_table(self, folder: Path, added: Added) -> SqlTable:
+    def build_sql_table(self, folder: Path, added: Added) -> SqlTable:
         """Return the table for a query, with more columns; files are written into `folder`."""
         files = [folder / f"{self.table.name}.{number}.parquet" for number in range(len(self.table.parts))]
         for part, file in zip(self.table.parts, files, strict=True):
             with self._corpus.reading(part.document):
                 if not file.exists():
                     self._records.copy_to(part.document.handle.version_id, part.table.index, file)
-        return SqlTable(self.table.name, self._selects(files), added)
+        return SqlTable(self.table.name, self._build_selects(files), added)
 
-    def passages(self, numbers: Sequence[int]) -> list[Passage]:
+    def build_passages(self, numbers: Sequence[int]) -> list[Passage]:
         """Return rows as passages for citations."""
-        return [self._passage(part, row) for part, row in self._read(numbers)]
+        return [self._build_passage(part, row) for part, row in self._iter_rows(numbers)]
 
-    def by_document(self, numbers: Sequence[int]) -> Mapping[str, int]:
+    def count_by_document(self, numbers: Sequence[int]) -> Mapping[str, int]:
         """Return how many of these rows each document has, by its id."""
         counts: Counter[str] = Counter()
-        for part, own in self._by_part(numbers):
+        for part, own in self._iter_parts(numbers):
             counts[part.document.handle.document_id] += len(own)
         return counts
 
-    def behind(self, numbers: Sequence[int]) -> tuple[TableRows, ...]:
+    def list_source_rows(self, numbers: Sequence[int]) -> tuple[SourceRows, ...]:
         """Return rows by their own documents and tables."""
         return tuple(
-            TableRows(part.document.handle.document_id, part.document.handle.version_id, part.table.index, tuple(own))
-            for part, own in self._by_part(sorted(numbers))
+            SourceRows(part.document.handle.document_id, part.document.handle.version_id, part.table.index, tuple(own))
+            for part, own in self._iter_parts(sorted(numbers))
         )
 
-    def _passage(self, part: Part, row: Row) -> Passage:
+    def _build_passage(self, part: TablePart, row: RecordRow) -> Passage:
         """Return a row as a passage; its heading has its number in the table where its place names no row."""
-        found = self._corpus.passage(part.document.handle[row.start : row.end])
+        found = self._corpus.load_passage(part.document.handle[row.start : row.end])
         number = () if _NAMES_ROW.search(found.place) else (f"row {row.number}",)
         return replace(found, heading_path=(part.table.name, *number))
 
@@ -109,35 +117,35 @@ class RecordRows:
     def _names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.table.columns)
 
-    def _selects(self, files: Sequence[Path]) -> list[str]:
+    def _build_selects(self, files: Sequence[Path]) -> list[str]:
         """Return a SELECT of each part's rows, numbered continuously; columns get the names and types of the table."""
         if len(files) == 1:
-            return [rows_of(files[0])]
+            return [build_rows_select(files[0])]
         befores = [0, *self._ends]
         return [
-            rows_of(file, self._columns(part), before=before)
+            build_rows_select(file, self._build_columns(part), before=before)
             for file, part, before in zip(files, self.table.parts, befores, strict=False)
         ]
 
-    def _columns(self, part: Part) -> str:
-        names = [quoted_name(column.name) for column in part.table.columns]
-        values = [*names, *map(quoted_literal, origin_values(self.table, part))]
+    def _build_columns(self, part: TablePart) -> str:
+        names = [quote_name(column.name) for column in part.table.columns]
+        values = [*names, *map(quote_literal, get_origin_values(self.table, part))]
         return ", ".join(
-            f"CAST({value} AS {_TYPES[column.type]}) AS {quoted_name(column.name)}"
+            f"CAST({value} AS {_TYPES[column.type]}) AS {quote_name(column.name)}"
             for value, column in zip(values, self.table.columns, strict=True)
         )
 
-    def _read(self, numbers: Sequence[int]) -> Iterator[tuple[Part, Row]]:
-        for part, own in self._by_part(numbers):
+    def _iter_rows(self, numbers: Sequence[int]) -> Iterator[tuple[TablePart, RecordRow]]:
+        for part, own in self._iter_parts(numbers):
             for at in range(0, len(own), _ROWS_AT_ONCE):
                 some = own[at : at + _ROWS_AT_ONCE]
                 # guard: table-rows-readers
                 with self._corpus.reading(part.document):
-                    rows = self._records.rows(part.document.handle.version_id, part.table.index, some)
+                    rows = self._records.load_rows(part.document.handle.version_id, part.table.index, some)
                 for row in rows:
                     yield part, row
 
-    def _by_part(self, numbers: Sequence[int]) -> Iterator[tuple[Part, list[int]]]:
+    def _iter_parts(self, numbers: Sequence[int]) -> Iterator[tuple[TablePart, list[int]]]:
         """Yield the numbers that rows have within their own tables, in the order given."""
         for place, group in groupby(numbers, key=lambda number: bisect_right(self._ends, number - 1)):
             before = self._ends[place - 1] if place else 0
@@ -159,53 +167,55 @@ class TextRows:
     def rows(self) -> int:
         return len(self._spans)
 
-    def handles(self, numbers: Sequence[int]) -> list[Handle]:
+    def list_handles(self, numbers: Sequence[int]) -> list[Handle]:
         return [self._spans[number - 1] for number in numbers]
 
-    def texts(self, numbers: Sequence[int]) -> Iterator[str]:
-        for handle, text in zip(self.handles(numbers), self._corpus.read_all(self.handles(numbers)), strict=True):
-            yield f"{self._corpus.document(handle).title}\n{text}"
+    def iter_texts(self, numbers: Sequence[int]) -> Iterator[str]:
+        for handle, text in zip(
+            self.list_handles(numbers), self._corpus.iter_texts(self.list_handles(numbers)), strict=True
+        ):
+            yield f"{self._corpus.get_document(handle).title}\n{text}"
 
-    def tokens(self, numbers: Sequence[int]) -> int:
-        return sum(map(self._corpus.tokens, self.handles(numbers)))
+    def estimate_tokens(self, numbers: Sequence[int]) -> int:
+        return sum(map(self._corpus.estimate_tokens, self.list_handles(numbers)))
 
-    def sql_table(self, folder: Path, added: Added) -> SqlTable:
+    def build_sql_table(self, folder: Path, added: Added) -> SqlTable:
         values = list(zip(*self._values(), strict=True)) or [()] * len(self.table.columns)
         own = {column.name: (column.type, each) for column, each in zip(self.table.columns, values, strict=True)}
         return SqlTable(self.table.name, [f"SELECT range + 1 AS _row FROM range({self.rows})"], {**own, **added})
 
-    def passages(self, numbers: Sequence[int]) -> list[Passage]:
-        return [self._corpus.passage(handle[:_QUOTED_CHARS]) for handle in self.handles(numbers)]
+    def build_passages(self, numbers: Sequence[int]) -> list[Passage]:
+        return [self._corpus.load_passage(handle[:_QUOTED_CHARS]) for handle in self.list_handles(numbers)]
 
-    def read_passage(self, number: int, words: Iterable[str]) -> tuple[Passage, list[str]]:
+    def build_read_passage(self, number: int, words: Iterable[str]) -> tuple[Passage, list[str]]:
         """Return what a row that was read whole is cited for: the passage from the first to the last of these words.
 
         The words that stand in it come beside it, as it has them. If none do, as of what a text does not say, the
         passage is empty, and its place says that the whole text was read.
         """
         span = self._spans[number - 1]
-        text = self._corpus.text(span)
+        text = self._corpus.load_text(span)
         source = QuotedText(text)
         found = [place for place in map(source.locate, words) if place is not None]
         if not found:
-            what = "document" if self.table.kind is Kind.DOCUMENTS else "section"
+            what = "document" if self.table.kind is TableKind.DOCUMENTS else "section"
             place = f"the whole {what}, which the model read"
-            return replace(self._corpus.passage(span[:0]), heading_path=(), page=None, place=place), []
-        passage = self._corpus.passage(span[min(start for start, _ in found) : max(end for _, end in found)])
+            return replace(self._corpus.load_passage(span[:0]), heading_path=(), page=None, place=place), []
+        passage = self._corpus.load_passage(span[min(start for start, _ in found) : max(end for _, end in found)])
         return passage, [text[start:end] for start, end in found]
 
-    def by_document(self, numbers: Sequence[int]) -> Mapping[str, int]:
-        return Counter(handle.document_id for handle in self.handles(numbers))
+    def count_by_document(self, numbers: Sequence[int]) -> Mapping[str, int]:
+        return Counter(handle.document_id for handle in self.list_handles(numbers))
 
-    def behind(self, numbers: Sequence[int]) -> tuple[TableRows, ...]:
+    def list_source_rows(self, numbers: Sequence[int]) -> tuple[SourceRows, ...]:
         """Return rows by their documents: each is the document itself, or one of its sections by number."""
-        table = WHOLE_DOCUMENT if self.table.kind is Kind.DOCUMENTS else ITS_SECTIONS
+        table = WHOLE_DOCUMENT if self.table.kind is TableKind.DOCUMENTS else ITS_SECTIONS
         by_document: dict[tuple[str, str], list[int]] = defaultdict(list)
         for number in sorted(numbers):
-            by_document[self._document(number)].append(self._number_within[number - 1])
-        return tuple(TableRows(*document, table, tuple(own)) for document, own in by_document.items())
+            by_document[self._get_document(number)].append(self._number_within[number - 1])
+        return tuple(SourceRows(*document, table, tuple(own)) for document, own in by_document.items())
 
-    def _document(self, number: int) -> tuple[str, str]:
+    def _get_document(self, number: int) -> tuple[str, str]:
         span = self._spans[number - 1]
         return span.document_id, span.version_id
 
@@ -215,8 +225,8 @@ class TextRows:
         seen: Counter[tuple[str, str]] = Counter()
         numbers = []
         for row in range(1, self.rows + 1):
-            seen[self._document(row)] += 1
-            numbers.append(seen[self._document(row)])
+            seen[self._get_document(row)] += 1
+            numbers.append(seen[self._get_document(row)])
         return numbers
 
 
@@ -224,14 +234,14 @@ OpenedTable = RecordRows | TextRows
 
 
 def open_table(table: TableInScope, corpus: Corpus, records: RecordTables) -> OpenedTable:
-    if table.kind is Kind.RECORDS:
-        corpus.note(part.document for part in table.parts)
+    if table.kind is TableKind.RECORDS:
+        corpus.record_use(part.document for part in table.parts)
         return RecordRows(table, corpus, records)
-    if table.kind is Kind.DOCUMENTS:
+    if table.kind is TableKind.DOCUMENTS:
         spans = [document.handle for document in corpus.documents]
         return TextRows(
-            table, corpus, spans, lambda: [document_row(each, corpus, table.columns) for each in corpus.documents]
+            table, corpus, spans, lambda: [build_document_row(each, corpus, table.columns) for each in corpus.documents]
         )
-    sections = list(all_sections(corpus))
+    sections = list(iter_sections(corpus))
     spans = [section.handle for section in sections]
-    return TextRows(table, corpus, spans, lambda: [section_row(each, corpus) for each in sections])
+    return TextRows(table, corpus, spans, lambda: [build_section_row(each, corpus) for each in sections])

@@ -10,16 +10,16 @@ from typing import Any
 
 from rlm.llm.port import SubCall
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.structured_output import closed_object
-from rlm.operators.tasks import MAX_LABELS, label_set
+from rlm.llm.structured_output import build_closed_object
+from rlm.operators.tasks import MAX_LABELS, build_label_set
 from rlm.tables.catalog import TableInScope, TablesInScope
 from rlm.tables.description import Description
-from rlm.untrusted import DATA_ONLY, asked, plain
+from rlm.untrusted import DATA_ONLY, format_question, sanitize
 
 _MAX_TOKENS = 2_000
-_MOST_SEMANTIC_COLUMNS = 6
+_MAX_SEMANTIC_COLUMNS = 6
 _MAX_TEXT_CHARS = 8_000
-MOST_SHOWN = 5
+MAX_SHOWN_TABLES = 5
 _NAME = re.compile(r"[^\W\d_]\w{0,59}")
 
 _SYSTEM = f"""You answer questions about tables by planning a computation. You see the tables' names, columns and
@@ -91,7 +91,7 @@ END tables {nonce}
 Reply with the plan as JSON."""
 _LOOK = f"""
 Of some of these tables no columns, or no values and rows, are shown. Where the plan may need them, name up to
-{MOST_SHOWN} such tables in "show", with "sql" and "answer" empty: you will see them and be asked again, once. Otherwise
+{MAX_SHOWN_TABLES} such tables in "show", with "sql" and "answer" empty: you will see them and be asked again, once. Otherwise
 leave "show" empty.
 """
 _REPAIR = """
@@ -126,7 +126,7 @@ class SemanticColumn:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TablePlan:
     """The computation for a question. Without `sql`, `answer` says why the tables cannot answer it.
 
     `language` is the BCP 47 tag of the language of `answer`, empty if it is not known.
@@ -138,20 +138,20 @@ class Plan:
     answer: str
     language: str = ""
 
-    def steps(self) -> tuple[str, ...]:
+    def list_steps(self) -> tuple[str, ...]:
         """Return the steps for people, a sentence each."""
         judging = (f'Read the rows of "{each.table}": {each.instruction}' for each in self.semantic_columns)
         return (*judging, "Run the query over the tables.")
 
 
-class PlanError(ValueError):
+class TablePlanError(ValueError):
     """The plan cannot be used; the message tells its author why."""
 
 
 _MEMBERS: Mapping[str, object] = {
     "semantic_columns": {
         "type": "array",
-        "items": closed_object(
+        "items": build_closed_object(
             {
                 "table": {"type": "string"},
                 "name": {"type": "string"},
@@ -167,46 +167,46 @@ _MEMBERS: Mapping[str, object] = {
     "language": {"type": "string"},
     "answer": {"type": "string"},
 }
-PLAN_SCHEMA: Mapping[str, object] = closed_object(_MEMBERS)
+PLAN_SCHEMA: Mapping[str, object] = build_closed_object(_MEMBERS)
 # The schema of a plan that may ask first to see more of some tables.
-LOOKING_SCHEMA: Mapping[str, object] = closed_object(
+LOOKING_SCHEMA: Mapping[str, object] = build_closed_object(
     {"show": {"type": "array", "items": {"type": "string"}}, **_MEMBERS}
 )
 
 
-def planning_call(
+def build_planning_call(
     question: str, today: date, shown: Description, nonce: str, profile: ModelProfile, *, may_look: bool = False
 ) -> SubCall:
     """Return the call that asks for a plan; who `may_look` may ask to see more of the tables first."""
     look, schema = (_LOOK, LOOKING_SCHEMA) if may_look else ("", PLAN_SCHEMA)
-    wanted = asked(question, today, nonce)
-    prompt = _PROMPT.format(nonce=nonce, tables=plain(shown.text, nonce), asked=wanted, look=look)
+    wanted = format_question(question, today, nonce)
+    prompt = _PROMPT.format(nonce=nonce, tables=sanitize(shown.text, nonce), asked=wanted, look=look)
     return SubCall(_SYSTEM, prompt, min(_MAX_TOKENS, profile.max_output_tokens), schema, "plan")
 
 
-def asked_to_see(reply: str, tables: TablesInScope, shown: Description) -> list[TableInScope]:
+def list_requested_tables(reply: str, tables: TablesInScope, shown: Description) -> list[TableInScope]:
     """Return the tables that a planner has to see first: those it names that are not shown in full.
 
     Tables that its query reads without having seen their columns are among them.
     """
     try:
         value = json.loads(reply)
-        found = [tables.named(str(name).strip().strip('"')) for name in value["show"]]
-        read = [table for table in tables.mentioned(str(value["sql"])) if table.name in shown.listed]
+        found = [tables.find_table(str(name).strip().strip('"')) for name in value["show"]]
+        read = [table for table in tables.list_mentioned(str(value["sql"])) if table.name in shown.listed]
     except (ValueError, KeyError, TypeError, RecursionError):
         return []
     wanted = [table for table in found if table is not None and table.name in shown.brief | shown.listed]
-    return list({table.name: table for table in (*wanted, *read)}.values())[:MOST_SHOWN]
+    return list({table.name: table for table in (*wanted, *read)}.values())[:MAX_SHOWN_TABLES]
 
 
-def repairing_call(call: SubCall, reply: str, error: str, nonce: str) -> SubCall:
+def build_repair_call(call: SubCall, reply: str, error: str, nonce: str) -> SubCall:
     """Return the call again, with the plan that failed and the reason."""
-    said = plain(f"{reply[:_MAX_TEXT_CHARS]}", nonce)
-    repair = _REPAIR.format(plan=said, error=plain(error[:_MAX_TEXT_CHARS], nonce))
+    said = sanitize(f"{reply[:_MAX_TEXT_CHARS]}", nonce)
+    repair = _REPAIR.format(plan=said, error=sanitize(error[:_MAX_TEXT_CHARS], nonce))
     return SubCall(call.system, call.prompt + repair, call.max_tokens, call.schema, call.purpose)
 
 
-def read_plan(reply: str, tables: TablesInScope, *, repaired: bool = False) -> Plan:
+def parse_plan(reply: str, tables: TablesInScope, *, repaired: bool = False) -> TablePlan:
     """Read the plan in a reply. Raises `PlanError` for a plan that cannot be run over these tables.
 
     A model that was told so and still names columns of the tables as semantic ones only lists what its query uses: of a
@@ -214,25 +214,25 @@ def read_plan(reply: str, tables: TablesInScope, *, repaired: bool = False) -> P
     """
     try:
         value = json.loads(reply)
-        columns = tuple(map(_semantic_column, value["semantic_columns"]))
+        columns = tuple(map(_parse_semantic_column, value["semantic_columns"]))
         texts = [str(value[name]).strip() for name in ("sql", "rows_sql", "answer")]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise PlanError("It does not follow the JSON schema.") from error
+        raise TablePlanError("It does not follow the JSON schema.") from error
     if repaired:
-        columns = tuple(each for each in columns if not _is_there(each, tables))
+        columns = tuple(each for each in columns if not _is_existing(each, tables))
     if any(len(text) > _MAX_TEXT_CHARS for text in texts):
-        raise PlanError(f"A query or an answer has more than {_MAX_TEXT_CHARS:,} characters.")
+        raise TablePlanError(f"A query or an answer has more than {_MAX_TEXT_CHARS:,} characters.")
     sql, rows_sql = (text.rstrip("; \n\t") for text in texts[:2])
-    plan = Plan(columns, sql, rows_sql, texts[2], str(value.get("language", "")).strip())
+    plan = TablePlan(columns, sql, rows_sql, texts[2], str(value.get("language", "")).strip())
     if not plan.sql and not plan.answer:
-        raise PlanError('It has neither "sql" nor an "answer" that says what is missing.')
-    if len(columns) > _MOST_SEMANTIC_COLUMNS:
-        raise PlanError(f"It has more than {_MOST_SEMANTIC_COLUMNS} semantic columns.")
+        raise TablePlanError('It has neither "sql" nor an "answer" that says what is missing.')
+    if len(columns) > _MAX_SEMANTIC_COLUMNS:
+        raise TablePlanError(f"It has more than {_MAX_SEMANTIC_COLUMNS} semantic columns.")
     _require_usable(columns, tables)
     return plan
 
 
-def _semantic_column(value: Mapping[str, Any]) -> SemanticColumn:
+def _parse_semantic_column(value: Mapping[str, Any]) -> SemanticColumn:
     return SemanticColumn(
         table=str(value["table"]).strip().strip('"'),
         name=str(value["name"]).strip().strip('"'),
@@ -243,33 +243,35 @@ def _semantic_column(value: Mapping[str, Any]) -> SemanticColumn:
     )
 
 
-def _is_there(column: SemanticColumn, tables: TablesInScope) -> bool:
-    table = tables.named(column.table)
-    return table is not None and column.name.casefold() in _names(table)
+def _is_existing(column: SemanticColumn, tables: TablesInScope) -> bool:
+    table = tables.find_table(column.table)
+    return table is not None and column.name.casefold() in _get_column_names(table)
 
 
-def _names(table: TableInScope) -> set[str]:
+def _get_column_names(table: TableInScope) -> set[str]:
     return {each.name.casefold() for each in table.columns} | {"_row"}
 
 
 def _require_usable(columns: Sequence[SemanticColumn], tables: TablesInScope) -> None:
     taken: set[tuple[str, str]] = set()
     for column in columns:
-        table = tables.named(column.table)
+        table = tables.find_table(column.table)
         if table is None:
             known = ", ".join(f'"{each.name}"' for each in tables.tables[:50])
-            raise PlanError(f'There is no table "{column.table}"; there are {known}.')
-        names = _names(table)
+            raise TablePlanError(f'There is no table "{column.table}"; there are {known}.')
+        names = _get_column_names(table)
         key = (table.name, column.name.casefold())
         if not _NAME.fullmatch(column.name) or column.name.casefold() in names or key in taken:
-            raise PlanError(f'The semantic column "{column.name}" needs one word as its name, which no column has yet.')
+            raise TablePlanError(
+                f'The semantic column "{column.name}" needs one word as its name, which no column has yet.'
+            )
         taken.add(key)
         if not column.instruction:
-            raise PlanError(f'The semantic column "{column.name}" has no instruction.')
+            raise TablePlanError(f'The semantic column "{column.name}" has no instruction.')
         if column.type is SemanticType.LABEL:
             try:
-                label_set(column.labels)
+                build_label_set(column.labels)
             except ValueError as error:
-                raise PlanError(
+                raise TablePlanError(
                     f'The semantic column "{column.name}" needs 2 to {MAX_LABELS} different labels.'
                 ) from error

@@ -30,24 +30,24 @@ class _Source:
     columns: Sequence[_Column] | None
 
 
-def quantities(query: Node, width: int) -> list[int]:
+def find_quantities(query: Node, width: int) -> list[int]:
     """Return the numbers of those of `width` columns that are counts or sums, or computed from nothing else, or from
     several columns.
 
     There are none if the syntax of the query does not tell what each column is.
     """
     try:
-        columns = _columns(query, {}) or []
+        columns = _list_columns(query, {}) or []
     except (KeyError, RecursionError):
         return []
     return [at for at, column in enumerate(columns) if column.is_quantity] if len(columns) == width else []
 
 
-def _columns(node: Node, outer: dict[str, Node]) -> list[_Column] | None:
+def _list_columns(node: Node, outer: dict[str, Node]) -> list[_Column] | None:
     """Return the columns of a query; None if its syntax does not name all of them."""
     named = outer | {entry["key"].casefold(): entry["value"]["query_node"] for entry in node["cte_map"]["map"]}
     if node["type"] == "SET_OPERATION_NODE":
-        parts = [_columns(each, named) for each in node["children"]]
+        parts = [_list_columns(each, named) for each in node["children"]]
         known = [each for each in parts if each is not None]
         if len(known) < len(parts):
             return None
@@ -56,7 +56,7 @@ def _columns(node: Node, outer: dict[str, Node]) -> list[_Column] | None:
         ]
     if node["type"] != "SELECT_NODE":
         return None
-    sources = list(_sources(node["from_table"], named))
+    sources = list(_iter_sources(node["from_table"], named))
     found: list[_Column] = []
     for each in node["select_list"]:
         if each["class"] != "STAR":
@@ -69,17 +69,17 @@ def _columns(node: Node, outer: dict[str, Node]) -> list[_Column] | None:
     return found
 
 
-def _sources(source: Node, named: dict[str, Node]) -> Iterator[_Source]:
+def _iter_sources(source: Node, named: dict[str, Node]) -> Iterator[_Source]:
     name = str(source.get("alias") or source.get("table_name", "")).casefold()
     match source["type"]:
         case "JOIN":
-            yield from _sources(source["left"], named)
-            yield from _sources(source["right"], named)
+            yield from _iter_sources(source["left"], named)
+            yield from _iter_sources(source["right"], named)
         case "SUBQUERY" if not source["column_name_alias"]:
-            yield _Source(name, _columns(source["subquery"]["node"], named))
+            yield _Source(name, _list_columns(source["subquery"]["node"], named))
         case "BASE_TABLE" if (read := named.get(str(source["table_name"]).casefold())) is not None:
             others = {key: each for key, each in named.items() if each is not read}
-            yield _Source(name, None if source["column_name_alias"] else _columns(read, others))
+            yield _Source(name, None if source["column_name_alias"] else _list_columns(read, others))
         case _:
             yield _Source(name, None)
 
@@ -92,19 +92,19 @@ def _is_quantity(expression: Node, sources: Sequence[_Source], named: dict[str, 
             found = [each for source in read for each in source.columns or () if each.name == name]
             return bool(found) and all(each.is_quantity for each in found)
         case "SUBQUERY":
-            (column, *_) = _columns(expression["subquery"]["node"], named) or [_Column("", False)]
+            (column, *_) = _list_columns(expression["subquery"]["node"], named) or [_Column("", False)]
             return bool(expression["subquery_type"] == "SCALAR" and column.is_quantity)
         case "FUNCTION" | "WINDOW" if str(expression["function_name"]).casefold() in _COUNTING | _ADDING:
             return True
-        case "FUNCTION" if len(set(_added_up(expression))) > 1:
+        case "FUNCTION" if len(set(_iter_summed_columns(expression))) > 1:
             return True
         case "FUNCTION" | "WINDOW" | "CAST" | "OPERATOR":
-            parts = [each for each in _operands(expression) if each["class"] != "CONSTANT"]
+            parts = [each for each in _list_operands(expression) if each["class"] != "CONSTANT"]
             return bool(parts) and all(_is_quantity(each, sources, named) for each in parts)
     return False
 
 
-def _added_up(expression: Node) -> Iterator[str]:
+def _iter_summed_columns(expression: Node) -> Iterator[str]:
     """Yield the columns whose values arithmetic puts together, as in `apr + may`; none if it takes anything else."""
     waiting, found = [expression], list[str]()
     while waiting:
@@ -112,13 +112,13 @@ def _added_up(expression: Node) -> Iterator[str]:
         if node["class"] == "COLUMN_REF":
             found.append(str(node["column_names"][-1]).casefold())
         elif node["type"] in _PASSING or (node["class"] == "FUNCTION" and node["function_name"] in _ARITHMETIC):
-            waiting += _operands(node)
+            waiting += _list_operands(node)
         elif node["class"] != "CONSTANT":
             return
     yield from found
 
 
-def _operands(expression: Node) -> list[Any]:
+def _list_operands(expression: Node) -> list[Any]:
     if expression["class"] == "CAST":
         return [expression["child"]]
     return [each["expression"] for each in expression.get("arguments", ())] or list(expression.get("children", ()))

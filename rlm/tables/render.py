@@ -11,15 +11,15 @@ from decimal import Decimal, localcontext
 from babel import Locale, UnknownLocaleError
 from babel.numbers import format_decimal
 
-from rlm.answers import Interval, Result, as_json
-from rlm.checking.markers import sentence_spans
+from rlm.answers import Interval, Result, convert_to_json
+from rlm.checking.markers import list_sentence_spans
 from rlm.tables.sql import SqlResult
-from rlm.untrusted import one_line
+from rlm.untrusted import to_one_line
 
-MOST_SHOWN_ROWS = 20
-_MOST_LISTED = 20
+MAX_SHOWN_ROWS = 20
+_MAX_LISTED = 20
 _CELL_CHARS = 300
-_MOST_DIGITS = 400
+_MAX_DIGITS = 400
 _PLAIN_FLOATS = 1e15  # floats from here on have an exponent
 _MARKDOWN = re.compile(r"([\\`*\[\]<|~]|&(?=#?\w+;)|^[#>+-](?=\s))")
 _EMPHASIS = re.compile(r"(?<!\w)_|_(?!\w)")
@@ -27,8 +27,8 @@ _MARKER = re.compile(r"\s*\[\d+\]")
 _PLACEHOLDER = re.compile(r"\{([^{}]{1,100})\}")
 _LIST = "list:"
 _ROW_COUNT = "row_count"
-_NOTHING = "No record matches what was asked for."
-_UNPLACED = "The result of the query:"
+_NO_ROWS = "No record matches what was asked for."
+_RESULT_HEADING = "The result of the query:"
 _EMPTY = "—"
 ENGLISH = Locale("en")
 
@@ -39,7 +39,7 @@ class _Figure(str):
     __slots__ = ()
 
 
-def locale_of(tag: str) -> Locale:
+def get_locale(tag: str) -> Locale:
     """Return how a language writes figures, by its BCP 47 tag; as English if it is unknown."""
     try:
         return Locale.parse(tag, sep="-")
@@ -47,7 +47,7 @@ def locale_of(tag: str) -> Locale:
         return ENGLISH
 
 
-def sentence(
+def render_sentence(
     template: str, result: SqlResult, markers: str, row_markers: Sequence[str] = (), locale: Locale = ENGLISH
 ) -> str:
     """Return the sentences of an answer, with `markers` before the first one's stop, or those of each row in a list.
@@ -55,66 +55,68 @@ def sentence(
     A result without rows or values has its own sentence, unless the planned one only counts rows; so has a
     result that lacks the columns named in the planned sentence, or a plan that has no sentence.
     """
-    template = _MARKER.sub("", one_line(template))
+    template = _MARKER.sub("", to_one_line(template))
     names = set(_PLACEHOLDER.findall(template))
     if not _has_values(result) and not names & {_ROW_COUNT}:
-        return _NOTHING
+        return _NO_ROWS
     if not _is_sentence(template, result):
-        return _marked(_UNPLACED, markers, result)
+        return _add_markers(_RESULT_HEADING, markers, result)
     known = {name.casefold(): at for at, name in enumerate(result.columns)}
 
-    def filled(match: re.Match[str]) -> str:
+    def fill_placeholder(match: re.Match[str]) -> str:
         name = match[1].strip()
         if name == _ROW_COUNT:
-            return _number(result.total_rows, 0, locale)
-        columns = [known[each.casefold()] for each in _named(name, result)]
+            return _format_number(result.total_rows, 0, locale)
+        columns = [known[each.casefold()] for each in _parse_columns(name, result)]
         if name.startswith(_LIST):
-            return _listed(result, columns, row_markers, locale)
-        return cell(_aligned(result, locale)[0][columns[0]]) if result.rows else _EMPTY
+            return _render_list(result, columns, row_markers, locale)
+        return render_cell(_align_figures(result, locale)[0][columns[0]]) if result.rows else _EMPTY
 
-    return _marked(_PLACEHOLDER.sub(filled, template), markers, result)
+    return _add_markers(_PLACEHOLDER.sub(fill_placeholder, template), markers, result)
 
 
 def _is_sentence(template: str, result: SqlResult) -> bool:
     """True if a planned sentence can be used: the result has its columns, and it says more than figures."""
-    return not unknown_placeholders(template, result) and _has_words(template, result)
+    return not list_unknown_placeholders(template, result) and _has_words(template, result)
 
 
 def _has_words(template: str, result: SqlResult) -> bool:
     """True if a planned sentence says more than figures: it has words of its own, or values that are texts."""
     places = (place.strip() for place in _PLACEHOLDER.findall(template))
-    named = {name.casefold() for place in places for name in _named(place, result)}
+    named = {name.casefold() for place in places for name in _parse_columns(place, result)}
     placed = [at for at, column in enumerate(result.columns) if column.casefold() in named]
     texts = (row[at] for row in result.rows for at in placed if isinstance(row[at], str))
     return any(map(str.isalpha, _PLACEHOLDER.sub("", template))) or any(texts)
 
 
-def unknown_placeholders(template: str, result: SqlResult) -> list[str]:
+def list_unknown_placeholders(template: str, result: SqlResult) -> list[str]:
     """Return the names in a sentence that the result has no column for."""
     known = {name.casefold() for name in result.columns}
     places = (place.strip() for place in _PLACEHOLDER.findall(template))
-    named = (name for place in places if place != _ROW_COUNT for name in _named(place, result))
+    named = (name for place in places if place != _ROW_COUNT for name in _parse_columns(place, result))
     return [name for name in named if name.casefold() not in known]
 
 
-def shows_table(template: str, result: SqlResult) -> bool:
+def needs_table(template: str, result: SqlResult) -> bool:
     """True if the sentence alone does not show the whole result."""
     if not _has_values(result):
         return False
     places = (place.strip() for place in _PLACEHOLDER.findall(template))
     shown = (place for place in places if place.startswith(_LIST) or result.total_rows == 1)
-    placed = {name.casefold() for place in shown for name in _named(place, result)}
-    columns = {name.casefold() for at, name in enumerate(result.columns) if at not in told_once(template, result)}
-    return not _is_sentence(template, result) or not columns <= placed or result.total_rows > _MOST_LISTED
+    placed = {name.casefold() for place in shown for name in _parse_columns(place, result)}
+    columns = {
+        name.casefold() for at, name in enumerate(result.columns) if at not in find_stated_columns(template, result)
+    }
+    return not _is_sentence(template, result) or not columns <= placed or result.total_rows > _MAX_LISTED
 
 
-def lists_rows(template: str, result: SqlResult) -> bool:
+def is_listing_rows(template: str, result: SqlResult) -> bool:
     """True if the sentence lists the rows of the result, in one column or several."""
     lists = any(place.strip().startswith(_LIST) for place in _PLACEHOLDER.findall(template))
-    return lists and _has_values(result) and not unknown_placeholders(template, result)
+    return lists and _has_values(result) and not list_unknown_placeholders(template, result)
 
 
-def told_once(template: str, result: SqlResult) -> set[int]:
+def find_stated_columns(template: str, result: SqlResult) -> set[int]:
     """Return the columns with one value in all rows, such as a total, that the sentence names; never all columns.
 
     In a result of one row, these are all columns that it names outside lists.
@@ -128,36 +130,38 @@ def told_once(template: str, result: SqlResult) -> set[int]:
     return found if len(found) < len(result.columns) else set()
 
 
-def markdown_table(
+def render_markdown_table(
     result: SqlResult, without: Collection[int] = (), row_markers: Sequence[str] = (), locale: Locale = ENGLISH
 ) -> str:
     """Return the first rows of a result as a Markdown table, and how many more there are; `without` some columns.
 
     The markers of a row, if it has any, stand at its end.
     """
-    shown = _aligned(result, locale)[:MOST_SHOWN_ROWS]
+    shown = _align_figures(result, locale)[:MAX_SHOWN_ROWS]
     columns = [at for at in range(len(result.columns)) if at not in without]
     marked = zip(shown, row_markers or [""] * len(shown), strict=False)
     lines = [
-        _row(_escaped(result.columns[at]) for at in columns),
+        _render_row(_escape(result.columns[at]) for at in columns),
         "|" + " --- |" * len(columns),
-        *(_row(_marked_cells([cell(each[at]) for at in columns], marker)) for each, marker in marked),
+        *(_render_row(_add_cell_markers([render_cell(each[at]) for at in columns], marker)) for each, marker in marked),
     ]
     more = result.total_rows - len(shown)
     if more <= 0:
         return "\n".join(lines)
-    left_out = f"and {more:,} more row{'' if more == 1 else 's'}" if _is_english(locale) else _plus(more, locale)
+    left_out = (
+        f"and {more:,} more row{'' if more == 1 else 's'}" if _is_english(locale) else _render_remainder(more, locale)
+    )
     return "\n".join([*lines, "", f"… {left_out}"])
 
 
-def cell(value: object) -> str:
+def render_cell(value: object) -> str:
     """Return a value for people, on one line."""
-    return value if isinstance(value, _Figure) else _escaped(_written(value))
+    return value if isinstance(value, _Figure) else _escape(_format_value(value))
 
 
-def result_of(result: SqlResult, interval: Interval | None, most_rows: int) -> Result:
+def build_result(result: SqlResult, interval: Interval | None, most_rows: int) -> Result:
     """Return a result for programs: a number or label of one cell, a list of one column, or a table of named values."""
-    rows = [as_json(row) for row in result.rows[:most_rows]]
+    rows = [convert_to_json(row) for row in result.rows[:most_rows]]
     if len(result.columns) == 1:
         if result.total_rows == 1:
             (value,) = rows[0]
@@ -171,23 +175,23 @@ def _has_values(result: SqlResult) -> bool:
     return any(value is not None for row in result.rows for value in row)
 
 
-def _named(place: str, result: SqlResult) -> list[str]:
+def _parse_columns(place: str, result: SqlResult) -> list[str]:
     """Return the columns that a place in a sentence names: one, or those of `list:name, orders`."""
     name = place.removeprefix(_LIST).strip()
     is_column = name.casefold() in map(str.casefold, result.columns)
     return [name] if is_column or not place.startswith(_LIST) else [each.strip() for each in name.split(",")]
 
 
-def _listed(result: SqlResult, columns: Sequence[int], markers: Sequence[str], locale: Locale) -> str:
+def _render_list(result: SqlResult, columns: Sequence[int], markers: Sequence[str], locale: Locale) -> str:
     """Return the first rows in words, of several columns as "Ann (7), Bob (2)"; semicolons part what has commas."""
-    rows = [[cell(row[at]) for at in columns] for row in _aligned(result, locale)[:_MOST_LISTED]]
+    rows = [[render_cell(row[at]) for at in columns] for row in _align_figures(result, locale)[:_MAX_LISTED]]
     shown = [first + (f" ({', '.join(others)})" if others else "") for first, *others in rows]
     shown = [f"{each} {marker}" for each, marker in zip(shown, markers, strict=False)] if markers else shown
     more = result.total_rows - len(shown)
     between = "; " if any(", " in each for row in rows for each in row) else ", "
     if more <= 0:
         return between.join(shown)
-    left_out = f" and {more:,} more" if _is_english(locale) else f"{between}… {_plus(more, locale)}"
+    left_out = f" and {more:,} more" if _is_english(locale) else f"{between}… {_render_remainder(more, locale)}"
     return between.join(shown) + left_out
 
 
@@ -195,89 +199,89 @@ def _is_english(locale: Locale) -> bool:
     return locale.language == ENGLISH.language
 
 
-def _plus(more: int, locale: Locale) -> str:
+def _render_remainder(more: int, locale: Locale) -> str:
     """Return how much is left out of a list, without words."""
-    return f"(+{_number(more, 0, locale)})"
+    return f"(+{_format_number(more, 0, locale)})"
 
 
-def _aligned(result: SqlResult, locale: Locale) -> list[list[object]]:
+def _align_figures(result: SqlResult, locale: Locale) -> list[list[object]]:
     """Return the rows with the figures of a column written alike: as many decimals, and the thousands of a count or
     sum parted."""
     most = [
-        max((len(_plain_decimal(each).partition(".")[2]) for each in column if isinstance(each, Decimal)), default=0)
+        max((len(_format_decimal(each).partition(".")[2]) for each in column if isinstance(each, Decimal)), default=0)
         for column in zip(*result.rows, strict=True)
     ]
     parted = [at in result.quantities for at in range(len(result.columns))]
-    return [[_figure(*each, locale) for each in zip(row, most, parted, strict=True)] for row in result.rows]
+    return [[_format_figure(*each, locale) for each in zip(row, most, parted, strict=True)] for row in result.rows]
 
 
-def _figure(value: object, places: int, is_parted: bool, locale: Locale) -> object:
+def _format_figure(value: object, places: int, is_parted: bool, locale: Locale) -> object:
     match value:
         case Decimal():
-            return _number(value, places, locale, is_parted=is_parted)
+            return _format_number(value, places, locale, is_parted=is_parted)
         case int() if is_parted and not isinstance(value, bool):
-            return _number(value, 0, locale)
+            return _format_number(value, 0, locale)
         case float() if abs(value) < _PLAIN_FLOATS:
-            number = Decimal(_plain_float(value))
-            return _number(number, max(0, -int(number.as_tuple().exponent)), locale, is_parted=is_parted)
+            number = Decimal(_format_float(value))
+            return _format_number(number, max(0, -int(number.as_tuple().exponent)), locale, is_parted=is_parted)
         case _:
             return value
 
 
-def _number(value: int | Decimal, places: int, locale: Locale, *, is_parted: bool = True) -> str:
+def _format_number(value: int | Decimal, places: int, locale: Locale, *, is_parted: bool = True) -> str:
     pattern = ("#,##0" if is_parted else "0") + f".{'0' * places}" * bool(places)
-    with localcontext(prec=_MOST_DIGITS):  # the library raises for more than 28 digits
+    with localcontext(prec=_MAX_DIGITS):  # the library raises for more than 28 digits
         return _Figure(format_decimal(value, format=pattern, locale=locale))
 
 
-def _plain_float(value: float) -> str:
+def _format_float(value: float) -> str:
     """Return the number without digits that only its binary form has."""
     return f"{value:.{10 if abs(value) < 1e10 else 15}g}" if abs(value) < _PLAIN_FLOATS else repr(value)
 
 
-def _marked(text: str, markers: str, result: SqlResult) -> str:
+def _add_markers(text: str, markers: str, result: SqlResult) -> str:
     """Return a text with markers before the stop of its first sentence, which answers; others say what was left out."""
     if not markers:
         return text
-    values = (cell(value) for row in result.rows for value in row if isinstance(value, str))
-    spans = sentence_spans(text, values) or [(0, len(text))]
+    values = (render_cell(value) for row in result.rows for value in row if isinstance(value, str))
+    spans = list_sentence_spans(text, values) or [(0, len(text))]
     body = text[: spans[0][1]].rstrip(".!?:;… ")
     return f"{body} {markers}{text[len(body) :].rstrip()}"
 
 
-def _marked_cells(cells: list[str], markers: str) -> list[str]:
+def _add_cell_markers(cells: list[str], markers: str) -> list[str]:
     return [*cells[:-1], f"{cells[-1]} {markers}"] if markers else cells
 
 
-def _row(cells: Iterable[str]) -> str:
+def _render_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _escaped(text: str) -> str:
-    return _EMPHASIS.sub(r"\\_", _MARKDOWN.sub(r"\\\1", one_line(text, _CELL_CHARS)))
+def _escape(text: str) -> str:
+    return _EMPHASIS.sub(r"\\_", _MARKDOWN.sub(r"\\\1", to_one_line(text, _CELL_CHARS)))
 
 
-def _written(value: object) -> str:
+def _format_value(value: object) -> str:
     match value:
         case None:
             return _EMPTY
         case bool():
             return "yes" if value else "no"
         case float():
-            return _plain_float(value)
+            return _format_float(value)
         case Decimal():
-            return _plain_decimal(value)
+            return _format_decimal(value)
         case datetime():
             return value.isoformat(sep=" ")
         case date():
             return value.isoformat()
         case list() | tuple():
-            return ", ".join(map(_written, value))
+            return ", ".join(map(_format_value, value))
         case _:
             return str(value)
 
 
-def _plain_decimal(value: Decimal) -> str:
+def _format_decimal(value: Decimal) -> str:
     """Return the decimal without zeros that only a wide type adds, but with at least two decimals if it has any."""
     text = f"{value:f}"
     whole, point, decimals = text.partition(".")

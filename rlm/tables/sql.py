@@ -16,14 +16,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-from ingest.storage.tables.parquet import quoted_literal
+from ingest.storage.tables.parquet import quote_literal
 from ingest.storage.tables.types import ColumnType
-from rlm.errors import SqlError, SqlLimitError, SqlRefusedError, not_cancelled, require_wanted
+from rlm.errors import SqlError, SqlLimitError, SqlRefusedError, not_cancelled, require_not_cancelled
 
 # -I: no environment variable and no file in the working folder changes the child's imports.
 CHILD_COMMAND = (sys.executable, "-I", "-m", "rlm.tables.sql_child")
 
-_STORED = {
+_STORED_TYPES = {
     ColumnType.TEXT: "VARCHAR",
     ColumnType.INTEGER: "BIGINT",
     ColumnType.NUMBER: "DOUBLE",
@@ -86,12 +86,12 @@ class SqlLimits:
     result_bytes: int = 16_000_000
 
 
-def rows_of(file: Path, columns: str = "* EXCLUDE (_row, _start, _end)", *, before: int = 0) -> str:
+def build_rows_select(file: Path, columns: str = "* EXCLUDE (_row, _start, _end)", *, before: int = 0) -> str:
     """Return a SELECT of a Parquet file's rows with these columns, numbered from `before` + 1."""
-    return f"SELECT _row + {before} AS _row, {columns} FROM read_parquet({quoted_literal(str(file.absolute()))})"
+    return f"SELECT _row + {before} AS _row, {columns} FROM read_parquet({quote_literal(str(file.absolute()))})"
 
 
-class RunRequest(Protocol):
+class SqlChildRunner(Protocol):
     """Answers a request of `rlm.tables.sql_child`, whose files are in `folder`."""
 
     def __call__(
@@ -120,23 +120,23 @@ def run_in_child(
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=folder,
-            env=_environment(folder),
+            env=_build_environment(folder),
             start_new_session=True,
         )
     try:
         output = _wait(process, request["limits"]["seconds"], cancelled)
     finally:
-        _end(process)
+        _end_process(process)
     try:
         return dict(json.loads(output))
     except ValueError as error:
-        raise _ended(process.returncode) from error
+        raise _build_exit_error(process.returncode) from error
 
 
 def _wait(process: "subprocess.Popen[bytes]", seconds: float, cancelled: Callable[[], bool]) -> bytes:
     deadline = time.monotonic() + seconds
     while True:
-        require_wanted(cancelled)
+        require_not_cancelled(cancelled)
         try:
             return process.communicate(timeout=_LOOK_SECONDS)[0]
         except subprocess.TimeoutExpired as error:
@@ -147,7 +147,7 @@ def _wait(process: "subprocess.Popen[bytes]", seconds: float, cancelled: Callabl
 class SqlEngine:
     """Runs each query in its own process, unless `run` does otherwise. Safe to use from any thread."""
 
-    def __init__(self, limits: SqlLimits | None = None, *, run: RunRequest = run_in_child) -> None:
+    def __init__(self, limits: SqlLimits | None = None, *, run: SqlChildRunner = run_in_child) -> None:
         self._limits = limits or SqlLimits()
         self._run = run
 
@@ -167,18 +167,20 @@ class SqlEngine:
         """
         with tempfile.TemporaryDirectory(prefix="leadline-sql-") as folder:
             request = {
-                "tables": [_request(table, Path(folder, f"added-{at}.csv")) for at, table in enumerate(tables)],
+                "tables": [
+                    _build_table_request(table, Path(folder, f"added-{at}.csv")) for at, table in enumerate(tables)
+                ],
                 "sql": sql,
                 "max_rows": max_rows,
                 "traced_rows": traced_rows,
                 "limits": asdict(self._limits),
             }
-            answer = self._ask(request, Path(folder), cancelled)
-        rows = tuple(tuple(_read(cell) for cell in row) for row in answer["rows"])
+            answer = self._send_request(request, Path(folder), cancelled)
+        rows = tuple(tuple(_parse_cell(cell) for cell in row) for row in answer["rows"])
         columns, quantities = tuple(answer["columns"]), frozenset(answer["quantities"])
-        return SqlResult(columns, rows, answer["total_rows"], _records(answer["records"]), quantities)
+        return SqlResult(columns, rows, answer["total_rows"], _parse_records(answer["records"]), quantities)
 
-    def rows_behind(
+    def list_rows_behind(
         self, sql: str, rows_sql: str = "", *, cancelled: Callable[[], bool] = not_cancelled
     ) -> list[tuple[str, str]]:
         """Return tables, each with a SELECT of `_row` for the rows of it that `sql` computes from, the best first.
@@ -188,17 +190,19 @@ class SqlEngine:
         """
         request = {"sql": sql, "rows_sql": rows_sql, "behind": True, "limits": asdict(self._limits)}
         with tempfile.TemporaryDirectory(prefix="leadline-sql-") as folder:
-            answer = self._ask(request, Path(folder), cancelled)
+            answer = self._send_request(request, Path(folder), cancelled)
         return [(table, each) for table, each in answer["behind"]]
 
-    def _ask(self, request: Mapping[str, Any], folder: Path, cancelled: Callable[[], bool]) -> Mapping[str, Any]:
+    def _send_request(
+        self, request: Mapping[str, Any], folder: Path, cancelled: Callable[[], bool]
+    ) -> Mapping[str, Any]:
         answer = self._run(request, folder, cancelled)
         if "error" in answer:
             raise _ERRORS[answer["error"]](answer["detail"])
         return answer
 
 
-def _request(table: SqlTable, added: Path) -> dict[str, Any]:
+def _build_table_request(table: SqlTable, added: Path) -> dict[str, Any]:
     """Write the added columns into a file, because there may be as many values as the table has rows."""
     if table.added:
         with added.open("w", encoding="utf-8", newline="") as file:
@@ -209,14 +213,14 @@ def _request(table: SqlTable, added: Path) -> dict[str, Any]:
         "name": table.name,
         "rows": table.rows,
         "added": str(added) if table.added else None,
-        "added_columns": {name: _STORED[kind] for name, (kind, _) in table.added.items()},
+        "added_columns": {name: _STORED_TYPES[kind] for name, (kind, _) in table.added.items()},
     }
 
 
-def _read(cell: Any) -> object:  # noqa: ANN401 - any JSON
+def _parse_cell(cell: Any) -> object:  # noqa: ANN401 - any JSON
     """Read a value that `sql_child` wrote."""
     if isinstance(cell, list):
-        return [_read(each) for each in cell]
+        return [_parse_cell(each) for each in cell]
     if not isinstance(cell, dict):
         return cell
     ((kind, value),) = cell.items()
@@ -228,10 +232,10 @@ def _read(cell: Any) -> object:  # noqa: ANN401 - any JSON
         case "date":
             return date.fromisoformat(value)
         case _:
-            return {key: _read(each) for key, each in value.items()}
+            return {key: _parse_cell(each) for key, each in value.items()}
 
 
-def _records(found: Mapping[str, Any] | None) -> ResultRecords | None:
+def _parse_records(found: Mapping[str, Any] | None) -> ResultRecords | None:
     if found is None:
         return None
     rows = [
@@ -241,7 +245,7 @@ def _records(found: Mapping[str, Any] | None) -> ResultRecords | None:
     return ResultRecords(found["table"], rows)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end_process(process: "subprocess.Popen[bytes]") -> None:
     if process.returncode is None:  # not reaped yet, so its group's number is nobody else's
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -250,14 +254,14 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def _ended(status: int) -> SqlError | SqlLimitError:
+def _build_exit_error(status: int) -> SqlError | SqlLimitError:
     """Return the error of a child that died without an answer, nearly always for lack of memory."""
     if status < 0:
         return SqlLimitError("The query ended its process, most likely because it needs more memory than it may have.")
     return SqlError("The process that runs queries gave no answer.")
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _build_environment(folder: Path) -> dict[str, str]:
     """Return an environment without our secrets, with one allocation arena, because arenas reserve limited space."""
     environment = {"LANG": "C.UTF-8", "HOME": str(folder), "TMPDIR": str(folder), "MALLOC_ARENA_MAX": "1"}
     if "LD_LIBRARY_PATH" in os.environ:  # some Pythons find their own library through it

@@ -27,17 +27,24 @@ from typing import Any
 
 import _duckdb as duckdb  # the engine without its Python package, which takes three times as long to import
 
-from ingest.storage.answers.records import ranges_of
-from ingest.storage.tables.parquet import quoted_name, read_csv_call
+from ingest.storage.answers.records import group_into_ranges
+from ingest.storage.tables.parquet import format_read_csv, quote_name
 from ingest.storage.tables.types import ROW_NUMBER
-from rlm.tables.quantities import quantities
-from rlm.tables.sql_syntax import SqlNotOneSelectError, behind, parse, require_select, selected, traced
+from rlm.tables.quantities import find_quantities
+from rlm.tables.sql_syntax import (
+    SqlNotOneSelectError,
+    build_behind_query,
+    find_rows_query,
+    parse_statement,
+    require_select,
+    trace_query,
+)
 
 _ROWS_AT_ONCE = 2_000
 # The share of its time in which a query has to be done, for its records to be looked up by another like it.
 _SHARE_OF_TIME = 1 / 3
 # The most ranges of records that one result names; a result over more is given without them.
-_MOST_RANGES = 200_000
+_MAX_RANGES = 200_000
 _MESSAGE_CHARS = 2_000
 _GRACE_SECONDS = 5
 # The engine counts its own memory; the interpreter, its libraries and their threads' stacks come on top.
@@ -51,7 +58,7 @@ class _LimitError(Exception):
     """The result is too large to be handed over."""
 
 
-def _limit(kind: int, value: int) -> None:
+def _set_limit(kind: int, value: int) -> None:
     """Set a limit, unless the machine already allows less, because a limit cannot be raised again."""
     _, hard = resource.getrlimit(kind)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -60,40 +67,43 @@ def _limit(kind: int, value: int) -> None:
 
 def main() -> None:
     request = json.loads(sys.stdin.buffer.read())
-    sys.stdout.buffer.write(json.dumps(answer(request)).encode())
+    sys.stdout.buffer.write(json.dumps(answer_request(request)).encode())
 
 
-def answer(request: dict[str, Any], limit: Limit = _limit) -> dict[str, Any]:
+def answer_request(request: dict[str, Any], limit: Limit = _set_limit) -> dict[str, Any]:
     """Return the result, or the error. `limit` sets limits of this process, which last as long as it."""
     try:
         limits = request["limits"]
-        engine = _engine(limits["memory_bytes"], limits["seconds"], limit)
+        engine = _open_engine(limits["memory_bytes"], limits["seconds"], limit)
         if request.get("behind"):
-            queries = selected(engine, request["rows_sql"]), behind(engine, request["sql"])
+            queries = find_rows_query(engine, request["rows_sql"]), build_behind_query(engine, request["sql"])
             return {"behind": [[each.table, each.sql] for each in queries if each is not None]}
         require_select(engine, request["sql"], [table["name"] for table in request["tables"]])
         for table in request["tables"]:
-            _load(engine, table)
-        _close(engine, limit)
+            _load_table(engine, table)
+        _close_engine(engine, limit)
         begun = time.monotonic()
-        found = _result(engine, request["sql"], request["max_rows"], limits)
+        found = _run_query(engine, request["sql"], request["max_rows"], limits)
         in_time = time.monotonic() - begun < limits["seconds"] * _SHARE_OF_TIME
-        return {**found, "records": _records(engine, request, found) if request["traced_rows"] and in_time else None}
+        return {
+            **found,
+            "records": _find_records(engine, request, found) if request["traced_rows"] and in_time else None,
+        }
     except (SqlNotOneSelectError, duckdb.PermissionException) as error:
-        return _failure("refused", error)
+        return _build_failure("refused", error)
     except (MemoryError, duckdb.OutOfMemoryException):
         return {"error": "limit", "detail": "The query needs more memory than it may have."}
     except _LimitError as error:
-        return _failure("limit", error)
+        return _build_failure("limit", error)
     except (duckdb.Error, RecursionError) as error:
-        return _failure("sql", error)
+        return _build_failure("sql", error)
 
 
-def _failure(kind: str, error: BaseException) -> dict[str, Any]:
+def _build_failure(kind: str, error: BaseException) -> dict[str, Any]:
     return {"error": kind, "detail": str(error)[:_MESSAGE_CHARS]}
 
 
-def _engine(memory_bytes: int, seconds: float, limit: Limit) -> duckdb.DuckDBPyConnection:
+def _open_engine(memory_bytes: int, seconds: float, limit: Limit) -> duckdb.DuckDBPyConnection:
     """Open the engine with one thread, so that a query takes as much of the machine as any other, and no spill file.
 
     The parent ends a query in time; the limit on processor time ends it if the parent has died.
@@ -113,20 +123,20 @@ def _engine(memory_bytes: int, seconds: float, limit: Limit) -> duckdb.DuckDBPyC
     return duckdb.connect(":memory:", config=config)
 
 
-def _load(engine: duckdb.DuckDBPyConnection, table: dict[str, Any]) -> None:
+def _load_table(engine: duckdb.DuckDBPyConnection, table: dict[str, Any]) -> None:
     """Create a table of the rows that `table` names, with the added columns beside their own."""
-    name = quoted_name(table["name"])
+    name = quote_name(table["name"])
     first, *others = table["rows"]
     engine.execute(f"CREATE TABLE {name} AS {first}")
     for rows in others:
         engine.execute(f"INSERT INTO {name} {rows}")
     if table["added"] is not None:
-        added = read_csv_call({ROW_NUMBER: "BIGINT", **table["added_columns"]}, table["added"])
+        added = format_read_csv({ROW_NUMBER: "BIGINT", **table["added_columns"]}, table["added"])
         joined = f"SELECT * FROM {name} LEFT JOIN {added} USING ({ROW_NUMBER}) ORDER BY {ROW_NUMBER}"
         engine.execute(f"CREATE OR REPLACE TABLE {name} AS {joined}")
 
 
-def _close(engine: duckdb.DuckDBPyConnection, limit: Limit) -> None:
+def _close_engine(engine: duckdb.DuckDBPyConnection, limit: Limit) -> None:
     """Close the engine: nothing can be opened again from here on."""
     engine.execute("SET enable_external_access = false")
     engine.execute("SET lock_configuration = true")
@@ -135,7 +145,7 @@ def _close(engine: duckdb.DuckDBPyConnection, limit: Limit) -> None:
     limit(resource.RLIMIT_NPROC, 0)
 
 
-def _result(
+def _run_query(
     engine: duckdb.DuckDBPyConnection,
     sql: str,
     max_rows: int,
@@ -145,11 +155,11 @@ def _result(
     described = found.description or []
     rows: list[list[Any]] = []
     total = size = 0
-    for row in chain.from_iterable(_blocks(found)):
+    for row in chain.from_iterable(_iter_blocks(found)):
         total += 1
         if total > max_rows:
             continue
-        cells = [_written(cell) for cell in row]
+        cells = [_convert_to_json(cell) for cell in row]
         lengths = [len(json.dumps(cell)) for cell in cells]
         size += sum(lengths)
         if max(lengths, default=0) > limits["cell_chars"] or size > limits["result_bytes"]:
@@ -157,17 +167,17 @@ def _result(
         rows.append(cells)
     return {
         "columns": [str(column[0]) for column in described],
-        "quantities": quantities(parse(engine, sql)["node"], len(described)),
+        "quantities": find_quantities(parse_statement(engine, sql)["node"], len(described)),
         "rows": rows,
         "total_rows": total,
     }
 
 
-def _records(
+def _find_records(
     engine: duckdb.DuckDBPyConnection, request: dict[str, Any], found: dict[str, Any]
 ) -> dict[str, Any] | None:
     """Return the records behind the first rows of a result: of a second query, which has to give the same rows."""
-    query = traced(engine, request["sql"])
+    query = trace_query(engine, request["sql"])
     if query is None:
         return None
     own = len(found["columns"])
@@ -179,24 +189,24 @@ def _records(
         return None
     for row, shown in zip(rows, found["rows"], strict=False):
         # guard: sql-rows-name-own-records
-        if len(row) != own + 1 + len(query.columns) or [_written(cell) for cell in row[:own]] != shown:
+        if len(row) != own + 1 + len(query.columns) or [_convert_to_json(cell) for cell in row[:own]] != shown:
             return None
         lists = zip(("", *map(str, query.columns)), row[own:], strict=True)
-        found_ranges = {name: ranges_of(sorted(set(numbers or ()))) for name, numbers in lists}
+        found_ranges = {name: group_into_ranges(sorted(set(numbers or ()))) for name, numbers in lists}
         of_row = found_ranges[""]
         records.append({name: each for name, each in found_ranges.items() if name == "" or each != of_row})
         ranges += sum(map(len, records[-1].values()))
-        if ranges > _MOST_RANGES:
+        if ranges > _MAX_RANGES:
             return None
     return {"table": query.table, "rows": records}
 
 
-def _blocks(found: duckdb.DuckDBPyConnection) -> Iterator[list[tuple[Any, ...]]]:
+def _iter_blocks(found: duckdb.DuckDBPyConnection) -> Iterator[list[tuple[Any, ...]]]:
     while block := found.fetchmany(_ROWS_AT_ONCE):
         yield block
 
 
-def _written(value: object) -> object:
+def _convert_to_json(value: object) -> object:
     """Return a value in JSON; a value without a JSON form becomes an object that names its kind."""
     match value:
         case None | bool() | int() | float() | str():
@@ -208,9 +218,9 @@ def _written(value: object) -> object:
         case date():
             return {"date": value.isoformat()}
         case list() | tuple():
-            return [_written(each) for each in value]
+            return [_convert_to_json(each) for each in value]
         case dict():
-            return {"struct": {str(key): _written(each) for key, each in value.items()}}
+            return {"struct": {str(key): _convert_to_json(each) for key, each in value.items()}}
         case _:
             return str(value)
 

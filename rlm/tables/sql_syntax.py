@@ -55,8 +55,8 @@ class SqlNotOneSelectError(ValueError):
 
 def require_select(engine: duckdb.DuckDBPyConnection, sql: str, tables: Sequence[str]) -> None:
     """Raise `SqlNotOneSelectError` for anything but one SELECT over these tables; `duckdb.Error` for broken SQL."""
-    statement = parse(engine, sql)
-    for node, known in _nodes_in_scope(statement, frozenset(name.casefold() for name in tables)):
+    statement = parse_statement(engine, sql)
+    for node, known in _iter_nodes_in_scope(statement, frozenset(name.casefold() for name in tables)):
         kind, function = node.get("type"), str(node.get("function_name", "")).casefold()
         if isinstance(kind, str) and (kind in _REFUSED_NODES or kind.endswith("_QUERY_NODE")):
             raise SqlNotOneSelectError(f"The SQL {_REFUSED_NODES.get(kind, 'does more than select')}.")
@@ -80,65 +80,65 @@ class RowsQuery:
     sql: str
 
 
-def selected(engine: duckdb.DuckDBPyConnection, sql: str) -> RowsQuery | None:
+def find_rows_query(engine: duckdb.DuckDBPyConnection, sql: str) -> RowsQuery | None:
     """Return a SELECT of `_row` with the table that it is of; None if that is not plain.
 
     It is the table that the SELECT reads, or the one of those it joins that `_row` is qualified by.
     """
-    found = traced(engine, sql)
+    found = trace_query(engine, sql)
     if found is not None:
         return RowsQuery(found.table, sql)
     try:
-        node = parse(engine, sql)["node"]
+        node = parse_statement(engine, sql)["node"]
         if node["cte_map"]["map"]:
             return None
         (column,) = node["select_list"]
         called, _ = column["column_names"]
-        (table,) = (name for alias, name in _joined_tables(node["from_table"]) if alias == called.casefold())
+        (table,) = (name for alias, name in _iter_joined_tables(node["from_table"]) if alias == called.casefold())
     except (SqlNotOneSelectError, duckdb.Error, KeyError, ValueError):
         return None
     return RowsQuery(table, sql)
 
 
-def _joined_tables(source: Node) -> Iterator[tuple[str, str]]:
+def _iter_joined_tables(source: Node) -> Iterator[tuple[str, str]]:
     """Yield the tables that a FROM joins, each by the name that it has in the query."""
     if source["type"] == "JOIN":
-        yield from _joined_tables(source["left"])
-        yield from _joined_tables(source["right"])
+        yield from _iter_joined_tables(source["left"])
+        yield from _iter_joined_tables(source["right"])
     elif source["type"] == "BASE_TABLE":
         yield (source["alias"] or source["table_name"]).casefold(), source["table_name"]
 
 
-def behind(engine: duckdb.DuckDBPyConnection, sql: str) -> RowsQuery | None:
+def build_behind_query(engine: duckdb.DuckDBPyConnection, sql: str) -> RowsQuery | None:
     """Return a SELECT of the numbers of the rows that `sql` computes from; None if it reads anything but one table.
 
     Groups and their conditions are left out, so behind aggregates are all rows that pass WHERE and that one of them
     takes. A SELECT without aggregates keeps its order and limit: the rows behind it are the rows it shows.
     """
     try:
-        node = parse(engine, sql)["node"]
+        node = parse_statement(engine, sql)["node"]
     except (SqlNotOneSelectError, duckdb.Error):
         return None
-    while _reads_query_alone(node):
+    while _is_query_only(node):
         node = node["from_table"]["subquery"]["node"]
-    if not _reads_one_table(node):
+    if not _is_single_table(node):
         return None
-    if _aggregates(engine, node):
-        rows = _column(ROW_NUMBER)
+    if _is_aggregate(engine, node):
+        rows = _build_column(ROW_NUMBER)
         bare: Node = {"modifiers": [], "group_expressions": [], "group_sets": [], "having": None, "qualify": None}
-        conditions = [node["where_clause"], _taken(engine, node["select_list"])]
-        bare["where_clause"] = _joined("AND", [each for each in conditions if each is not None])
+        conditions = [node["where_clause"], _build_taken_condition(engine, node["select_list"])]
+        bare["where_clause"] = _join_conditions("AND", [each for each in conditions if each is not None])
         rest = {**node, **bare, "aggregate_handling": "STANDARD_HANDLING", "select_list": [rows]}
-        written = _as_sql(engine, rest)
+        written = _render_sql(engine, rest)
     else:
-        shown = {**node, "select_list": [*node["select_list"], _column(ROW_NUMBER, alias=_ROW_ALIAS)]}
-        inner = _as_sql(engine, shown)
+        shown = {**node, "select_list": [*node["select_list"], _build_column(ROW_NUMBER, alias=_ROW_ALIAS)]}
+        inner = _render_sql(engine, shown)
         written = inner and f"SELECT {_ROW_ALIAS} AS {ROW_NUMBER} FROM ({inner})"
     return RowsQuery(str(node["from_table"]["table_name"]), written) if written else None
 
 
 @dataclass(frozen=True)
-class Traced:
+class TracedQuery:
     """A SELECT that also gives the numbers of the records of `table` that each row of its result rests on.
 
     They are in lists after its own columns: first those of the row, then those of the cells in `columns`, which rest
@@ -150,7 +150,7 @@ class Traced:
     columns: tuple[int, ...]
 
 
-def traced(engine: duckdb.DuckDBPyConnection, sql: str) -> Traced | None:
+def trace_query(engine: duckdb.DuckDBPyConnection, sql: str) -> TracedQuery | None:
     """Extend a SELECT so that its result names its records; None if it reads more than one table at its root.
 
     A list of numbers is one more aggregate, or one more column. A query inside FROM or WITH is extended the same way,
@@ -158,15 +158,15 @@ def traced(engine: duckdb.DuckDBPyConnection, sql: str) -> Traced | None:
     the same query of WITH may see the column.
     """
     try:
-        node = deepcopy(parse(engine, sql)["node"])
+        node = deepcopy(parse_statement(engine, sql)["node"])
         table = _trace(engine, node, {})
         if table is None:
             return None
         cells = tuple(_trace_cells(engine, node))
     except (SqlNotOneSelectError, duckdb.Error, KeyError):
         return None
-    written = _as_sql(engine, node)
-    return Traced(written, table, cells) if written else None
+    written = _render_sql(engine, node)
+    return TracedQuery(written, table, cells) if written else None
 
 
 def _trace(engine: duckdb.DuckDBPyConnection, node: Node, named: dict[str, Node]) -> str | None:
@@ -182,20 +182,20 @@ def _trace(engine: duckdb.DuckDBPyConnection, node: Node, named: dict[str, Node]
         table = _trace(engine, source["subquery"]["node"], named)
     else:
         table = str(source["table_name"]) if source.get("type") == "BASE_TABLE" else None
-    if table is None or not _without_distinct(engine, node):
+    if table is None or not _replace_distinct(engine, node):
         return None
     is_list = inner is not None or source["type"] == "SUBQUERY"
     if is_list:
         for each in node["select_list"]:
             if each["type"] == "STAR":
                 each["exclude_list"] = [*each["exclude_list"], _RECORDS]
-    if _aggregates(engine, node):
+    if _is_aggregate(engine, node):
         listed = f"flatten(list({_RECORDS}))" if is_list else f"list({ROW_NUMBER})"
     else:
         listed = _RECORDS if is_list else f"[{ROW_NUMBER}]"
-    records = _expression(engine, f"{listed} AS {_RECORDS}")
-    if _aggregates(engine, node) and (taken := _taken(engine, node["select_list"])) is not None:
-        _filtered(records, taken)
+    records = _parse_expression(engine, f"{listed} AS {_RECORDS}")
+    if _is_aggregate(engine, node) and (taken := _build_taken_condition(engine, node["select_list"])) is not None:
+        _filter_records(records, taken)
     node["select_list"].append(records)
     return table
 
@@ -208,58 +208,60 @@ def _trace_once(engine: duckdb.DuckDBPyConnection, named: Node, others: dict[str
     return table
 
 
-def _without_distinct(engine: duckdb.DuckDBPyConnection, node: Node) -> bool:
+def _replace_distinct(engine: duckdb.DuckDBPyConnection, node: Node) -> bool:
     """Write DISTINCT as groups, which a list of records does not tell apart; False if it cannot be written so."""
     distinct = [each for each in node["modifiers"] if each["type"] == "DISTINCT_MODIFIER"]
     if not distinct:
         return True
     node["modifiers"] = [each for each in node["modifiers"] if each["type"] != "DISTINCT_MODIFIER"]
-    if any(each["distinct_on_targets"] for each in distinct) or _aggregates(engine, node) or _has_window(node):
+    if any(each["distinct_on_targets"] for each in distinct) or _is_aggregate(engine, node) or _has_window(node):
         return False
     node["aggregate_handling"] = "FORCE_AGGREGATES"
     return True
 
 
 def _has_window(node: Node) -> bool:
-    return any(each.get("class") == "WINDOW" for each in _nodes(node["select_list"]))
+    return any(each.get("class") == "WINDOW" for each in _iter_nodes(node["select_list"]))
 
 
 def _trace_cells(engine: duckdb.DuckDBPyConnection, node: Node) -> Iterator[int]:
     """Add a list for each column that takes some records of its row only; yield the numbers of these columns."""
     own = node["select_list"][:-1]
-    if not _aggregates(engine, node) or any(each["type"] == "STAR" for each in own):
+    if not _is_aggregate(engine, node) or any(each["type"] == "STAR" for each in own):
         return
-    of_row = _taken(engine, own)
+    of_row = _build_taken_condition(engine, own)
     for at, each in enumerate(own):
-        condition = _taken(engine, [each])
+        condition = _build_taken_condition(engine, [each])
         if condition is None or condition == of_row:
             continue
         listed = deepcopy(node["select_list"][len(own)])
-        _filtered(listed, condition)
+        _filter_records(listed, condition)
         listed["alias"] = f"{_RECORDS}_{at}"
         node["select_list"].append(listed)
         yield at
 
 
-def _filtered(listed: Node, condition: Node) -> None:
+def _filter_records(listed: Node, condition: Node) -> None:
     """Let a list of records have those alone that a condition holds for."""
     inner = listed["arguments"][0]["expression"] if listed["function_name"] == "flatten" else listed
     inner["filter"] = deepcopy(condition)
 
 
-def _taken(engine: duckdb.DuckDBPyConnection, select_list: Sequence[Node]) -> Node | None:
+def _build_taken_condition(engine: duckdb.DuckDBPyConnection, select_list: Sequence[Node]) -> Node | None:
     """Return the condition under which any aggregate takes a record; None if one takes each, or there is none."""
-    known = _known_aggregates(engine)
+    known = _list_aggregates(engine)
     conditions = [
-        _condition(engine, call) for call in _calls(list(select_list)) if str(call["function_name"]).casefold() in known
+        _build_condition(engine, call)
+        for call in _iter_calls(list(select_list))
+        if str(call["function_name"]).casefold() in known
     ]
     if not conditions or any(each is None for each in conditions):
         return None
     different = [each for at, each in enumerate(conditions) if each not in conditions[:at]]
-    return _joined("OR", [each for each in different if each is not None])
+    return _join_conditions("OR", [each for each in different if each is not None])
 
 
-def _condition(engine: duckdb.DuckDBPyConnection, call: Node) -> Node | None:
+def _build_condition(engine: duckdb.DuckDBPyConnection, call: Node) -> Node | None:
     """Return the condition under which an aggregate takes a record, None if it takes each."""
     name = str(call["function_name"]).casefold()
     arguments = [each["expression"] for each in call["arguments"]]
@@ -268,19 +270,19 @@ def _condition(engine: duckdb.DuckDBPyConnection, call: Node) -> Node | None:
         conditions.append(arguments[0])
     elif name in _SKIPPING_NULL and arguments:
         value = arguments[0]
-        if value.get("class") == "CASE" and len(value["case_checks"]) == 1 and _adds_nothing(call, value["else_expr"]):
+        if value.get("class") == "CASE" and len(value["case_checks"]) == 1 and _is_neutral(call, value["else_expr"]):
             conditions.append(value["case_checks"][0]["when_expr"])
             value = value["case_checks"][0]["then_expr"]
         if value.get("class") not in ("CONSTANT", "STAR"):
-            conditions.append(_is_not_null(engine, value))
-    return _joined("AND", [_unplaced(each) for each in conditions])
+            conditions.append(_build_not_null(engine, value))
+    return _join_conditions("AND", [_remove_places(each) for each in conditions])
 
 
-def _is_not_null(engine: duckdb.DuckDBPyConnection, value: Node) -> Node:
-    return {**_expression(engine, "x IS NOT NULL"), "children": [{**value, "alias": ""}]}
+def _build_not_null(engine: duckdb.DuckDBPyConnection, value: Node) -> Node:
+    return {**_parse_expression(engine, "x IS NOT NULL"), "children": [{**value, "alias": ""}]}
 
 
-def _joined(how: str, conditions: Sequence[Node]) -> Node | None:
+def _join_conditions(how: str, conditions: Sequence[Node]) -> Node | None:
     """Join conditions with AND or OR; None if there is none."""
     if len(conditions) < 2:
         return dict(conditions[0]) if conditions else None
@@ -288,16 +290,16 @@ def _joined(how: str, conditions: Sequence[Node]) -> Node | None:
     return {**plain, "query_location": 0, "query_location_length": 0}
 
 
-def _unplaced(tree: Any) -> Any:  # noqa: ANN401 - any JSON
+def _remove_places(tree: Any) -> Any:  # noqa: ANN401 - any JSON
     """Return an expression without its places in the text, so that equal ones compare as equal."""
     if isinstance(tree, list):
-        return [_unplaced(each) for each in tree]
+        return [_remove_places(each) for each in tree]
     if not isinstance(tree, dict):
         return tree
-    return {key: 0 if key.startswith("query_location") else _unplaced(each) for key, each in tree.items()}
+    return {key: 0 if key.startswith("query_location") else _remove_places(each) for key, each in tree.items()}
 
 
-def _adds_nothing(call: Node, otherwise: Node) -> bool:
+def _is_neutral(call: Node, otherwise: Node) -> bool:
     """True if the value that a CASE has otherwise does not count in an aggregate: NULL, or 0 in a sum."""
     text = str(otherwise.get("literal", {}).get("text", otherwise.get("value", {}).get("value"))).casefold()
     null = otherwise.get("literal", {}).get("kind") == "NULL" or otherwise.get("value", {}).get("is_null") is True
@@ -306,12 +308,12 @@ def _adds_nothing(call: Node, otherwise: Node) -> bool:
     )
 
 
-def _expression(engine: duckdb.DuckDBPyConnection, sql: str) -> Node:
-    (found,) = parse(engine, f"SELECT {sql}")["node"]["select_list"]
+def _parse_expression(engine: duckdb.DuckDBPyConnection, sql: str) -> Node:
+    (found,) = parse_statement(engine, f"SELECT {sql}")["node"]["select_list"]
     return dict(found)
 
 
-def parse(engine: duckdb.DuckDBPyConnection, sql: str) -> Node:
+def parse_statement(engine: duckdb.DuckDBPyConnection, sql: str) -> Node:
     """Return the syntax tree of the one statement."""
     found = engine.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
     tree: Node = json.loads(found[0]) if found else {"error": True}
@@ -324,13 +326,13 @@ def parse(engine: duckdb.DuckDBPyConnection, sql: str) -> Node:
     return dict(tree["statements"][0])
 
 
-def _as_sql(engine: duckdb.DuckDBPyConnection, node: Node) -> str | None:
+def _render_sql(engine: duckdb.DuckDBPyConnection, node: Node) -> str | None:
     tree = {"error": False, "statements": [{"node": node, "named_param_map": []}]}
     found = engine.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchone()
     return str(found[0]) if found else None
 
 
-def _nodes(tree: object) -> Iterator[Node]:
+def _iter_nodes(tree: object) -> Iterator[Node]:
     waiting = [tree]
     while waiting:
         each = waiting.pop()
@@ -341,7 +343,7 @@ def _nodes(tree: object) -> Iterator[Node]:
             waiting.extend(each)
 
 
-def _nodes_in_scope(statement: Node, tables: frozenset[str]) -> Iterator[tuple[Node, frozenset[str]]]:
+def _iter_nodes_in_scope(statement: Node, tables: frozenset[str]) -> Iterator[tuple[Node, frozenset[str]]]:
     """Yield every node with the names that a FROM may use there: the tables, and queries that WITH names above it.
 
     A query of WITH sees those before it, and itself only if it is recursive.
@@ -364,45 +366,45 @@ def _nodes_in_scope(statement: Node, tables: frozenset[str]) -> Iterator[tuple[N
         waiting.extend((value, known) for name, value in each.items() if name != "cte_map")
 
 
-def _reads_query_alone(node: Node) -> bool:
+def _is_query_only(node: Node) -> bool:
     source = node.get("from_table") or {}
     plain = source.get("type") == "SUBQUERY" and not node.get("where_clause") and not node["cte_map"]["map"]
     return bool(plain and node["type"] == "SELECT_NODE")
 
 
-def _reads_one_table(node: Node) -> bool:
+def _is_single_table(node: Node) -> bool:
     source = node.get("from_table") or {}
     alone = node["type"] == "SELECT_NODE" and source.get("type") == "BASE_TABLE" and not node["cte_map"]["map"]
     return bool(alone and not node["sample"] and not source.get("sample"))
 
 
-def _aggregates(engine: duckdb.DuckDBPyConnection, node: Node) -> bool:
+def _is_aggregate(engine: duckdb.DuckDBPyConnection, node: Node) -> bool:
     """True if the SELECT makes one row of several: it has groups, DISTINCT, or an aggregate outside windows."""
     distinct = any(modifier["type"] == "DISTINCT_MODIFIER" for modifier in node["modifiers"])
     if node["group_expressions"] or node["group_sets"] or distinct or node["aggregate_handling"] != "STANDARD_HANDLING":
         return True
-    known = _known_aggregates(engine)
-    return any(str(call["function_name"]).casefold() in known for call in _calls(node["select_list"]))
+    known = _list_aggregates(engine)
+    return any(str(call["function_name"]).casefold() in known for call in _iter_calls(node["select_list"]))
 
 
-def _known_aggregates(engine: duckdb.DuckDBPyConnection) -> set[str]:
+def _list_aggregates(engine: duckdb.DuckDBPyConnection) -> set[str]:
     listed = engine.execute("SELECT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'").fetchall()
     return {name for (name,) in listed}
 
 
-def _calls(tree: object) -> Iterator[Node]:
+def _iter_calls(tree: object) -> Iterator[Node]:
     """Yield the calls of functions in an expression itself, not in a window or a query inside it."""
     if isinstance(tree, list):
         for each in tree:
-            yield from _calls(each)
+            yield from _iter_calls(each)
     elif isinstance(tree, dict) and tree.get("class") not in ("SUBQUERY", "WINDOW"):
         if tree.get("class") == "FUNCTION":
             yield tree
         for each in tree.values():
-            yield from _calls(each)
+            yield from _iter_calls(each)
 
 
-def _column(name: str, alias: str = "") -> Node:
+def _build_column(name: str, alias: str = "") -> Node:
     return {
         "class": "COLUMN_REF",
         "type": "COLUMN_REF",

@@ -6,35 +6,42 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from retrieval.encoders.port import Embedder
-from rlm.answers import AnswerStatus, Draft, Interval, ResultTable, Searched, as_json
+from rlm.answers import AnswerStatus, Draft, Interval, ResultTable, SearchSummary, convert_to_json
 from rlm.corpus.corpus import Corpus
-from rlm.errors import LanguageModelOutputError, SqlError, SqlRefusedError, require_wanted
+from rlm.errors import LanguageModelOutputError, SqlError, SqlRefusedError, require_not_cancelled
 from rlm.events import Delta, Drafted, Event, Planned, Routed
-from rlm.llm.port import SubCall, reply_to
+from rlm.llm.port import SubCall, request_reply
 from rlm.operators.judged import Classification
 from rlm.strategy import Context, Strategy
 from rlm.tables.catalog import DOCUMENTS, SECTIONS, TableCatalog, TablesInScope
-from rlm.tables.evidence import Evidence, evidence_of
-from rlm.tables.plan import Plan, PlanError, asked_to_see, planning_call, read_plan, repairing_call
+from rlm.tables.evidence import Evidence, build_evidence
+from rlm.tables.plan import (
+    TablePlan,
+    TablePlanError,
+    build_planning_call,
+    build_repair_call,
+    list_requested_tables,
+    parse_plan,
+)
 from rlm.tables.render import (
-    lists_rows,
-    locale_of,
-    markdown_table,
-    result_of,
-    sentence,
-    shows_table,
-    told_once,
-    unknown_placeholders,
+    build_result,
+    find_stated_columns,
+    get_locale,
+    is_listing_rows,
+    list_unknown_placeholders,
+    needs_table,
+    render_markdown_table,
+    render_sentence,
 )
 from rlm.tables.sql import SqlEngine, SqlResult
 from rlm.tables.working import PlanRun
 
 _KEPT_ROWS = 100
-_MOST_DOCUMENTS = 50
+_MAX_DOCUMENTS = 50
 
 
 # A plan that could be run, and its result, or None if the plan says that the tables cannot answer.
-Computed = tuple[Plan, SqlResult | None]
+Computed = tuple[TablePlan, SqlResult | None]
 
 
 class TableStrategy:
@@ -61,16 +68,16 @@ class TableStrategy:
         `SqlLimitError` for a query that cannot be run, and `RunTooLargeError` before many rows are judged unconfirmed.
         """
         corpus = context.corpus()
-        tables = self._catalog.in_scope(corpus, context.question, context.search)
+        tables = self._catalog.list_tables(corpus, context.question, context.search)
         with tempfile.TemporaryDirectory(prefix="leadline-tables-") as folder:
             run = PlanRun(context, corpus, tables, self._catalog.records, self._engine, self._embedder, Path(folder))
             plan, result = yield from self._compute(context, corpus, tables, run)
-            draft = None if result is None else _draft(plan, result, run)
+            draft = None if result is None else _build_draft(plan, result, run)
         if draft is None and self._otherwise is not None:
             yield Routed("direct", f"Direct: the tables cannot answer this. {plan.answer}".strip())
             yield from self._otherwise.stream(context)
             return
-        draft = draft or Draft(AnswerStatus.NOT_FOUND, plan.answer, {}, Searched(0, 0, ()))
+        draft = draft or Draft(AnswerStatus.NOT_FOUND, plan.answer, {}, SearchSummary(0, 0, ()))
         yield Delta(draft.text)
         yield Drafted(draft)
 
@@ -82,118 +89,124 @@ class TableStrategy:
         A small model plans over what it is shown.
         """
         nonce, profile = context.nonce(), context.profile
-        shown = tables.described(profile.reading_tokens)
+        shown = tables.describe(profile.reading_tokens)
         may_look = bool(shown.brief | shown.listed) and not profile.small
-        call = planning_call(context.question, context.today, shown, nonce, profile, may_look=may_look)
-        reply = _reply(context, call)
-        if may_look and (wanted := asked_to_see(reply, tables, shown)):
-            tables = self._catalog.showing(tables, wanted, corpus)
-            shown = tables.described(profile.reading_tokens)
-            call = planning_call(context.question, context.today, shown, nonce, profile)
-            reply = _reply(context, call)
+        call = build_planning_call(context.question, context.today, shown, nonce, profile, may_look=may_look)
+        reply = _request_plan(context, call)
+        if may_look and (wanted := list_requested_tables(reply, tables, shown)):
+            tables = self._catalog.load_contents(tables, wanted, corpus)
+            shown = tables.describe(profile.reading_tokens)
+            call = build_planning_call(context.question, context.today, shown, nonce, profile)
+            reply = _request_plan(context, call)
         try:
-            plan, result = yield from self._run(reply, tables, run)
+            plan, result = yield from self._run_plan(reply, tables, run)
             _require_columns(plan, result)
             return plan, result
-        except (PlanError, SqlError, SqlRefusedError) as error:
-            call = repairing_call(call, reply, getattr(error, "detail", str(error)), nonce)
+        except (TablePlanError, SqlError, SqlRefusedError) as error:
+            call = build_repair_call(call, reply, getattr(error, "detail", str(error)), nonce)
         try:
-            return (yield from self._run(_reply(context, call), tables, run, repaired=True))
-        except PlanError as error:
+            return (yield from self._run_plan(_request_plan(context, call), tables, run, repaired=True))
+        except TablePlanError as error:
             raise LanguageModelOutputError(f"The plan over the tables cannot be used. {error}") from error
 
-    def _run(
+    def _run_plan(
         self, reply: str, tables: TablesInScope, run: PlanRun, *, repaired: bool = False
     ) -> Generator[Event, None, Computed]:
-        plan = read_plan(reply, tables, repaired=repaired)
+        plan = parse_plan(reply, tables, repaired=repaired)
         if not plan.sql:
             return plan, None
-        run.try_out(plan)
-        yield Planned(plan.steps(), plan.sql)
-        yield from run.judge(plan)
-        return plan, run.query(plan, traced_rows=_KEPT_ROWS)
+        run.dry_run(plan)
+        yield Planned(plan.list_steps(), plan.sql)
+        yield from run.judge_rows(plan)
+        return plan, run.run_query(plan, traced_rows=_KEPT_ROWS)
 
 
-def _reply(context: Context, call: SubCall) -> str:
-    require_wanted(context.cancelled)
-    return reply_to(context.calls, call, cancelled=context.cancelled).text
+def _request_plan(context: Context, call: SubCall) -> str:
+    require_not_cancelled(context.cancelled)
+    return request_reply(context.calls, call, cancelled=context.cancelled).text
 
 
-def _require_columns(plan: Plan, result: SqlResult | None) -> None:
+def _require_columns(plan: TablePlan, result: SqlResult | None) -> None:
     """Raise `PlanError` if the sentence has a place for a value that the result lacks."""
-    unknown = unknown_placeholders(plan.answer, result) if result is not None else []
+    unknown = list_unknown_placeholders(plan.answer, result) if result is not None else []
     if result is not None and unknown:
         columns = ", ".join(result.columns)
-        raise PlanError(f"The answer has a place for {', '.join(unknown)}; the result has the columns {columns}.")
+        raise TablePlanError(f"The answer has a place for {', '.join(unknown)}; the result has the columns {columns}.")
 
 
-def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
-    behind = run.behind(plan, result)
-    evidence = evidence_of(plan, result, behind, run)
+def _build_draft(plan: TablePlan, result: SqlResult, run: PlanRun) -> Draft:
+    behind = run.find_rows_behind(plan, result)
+    evidence = build_evidence(plan, result, behind, run)
     count = evidence.rows
-    text = _text(plan, result, evidence)
-    coverage, interval = run.coverage(plan), run.interval(plan, result, behind)
+    text = _render_text(plan, result, evidence)
+    coverage, interval = run.compute_coverage(plan), run.compute_interval(plan, result, behind)
     return Draft(
-        status=AnswerStatus.ANSWERED if coverage.complete else AnswerStatus.PARTIAL,
+        status=AnswerStatus.ANSWERED if coverage.is_complete else AnswerStatus.PARTIAL,
         text=text,
         evidence=evidence.passages,
-        searched=Searched(count, coverage.units_read, run.documents(plan, behind)[:_MOST_DOCUMENTS]),
+        searched=SearchSummary(count, coverage.units_read, run.list_documents(plan, behind)[:_MAX_DOCUMENTS]),
         quotes=evidence.quotes,
         computed=True,
-        finished=not any("budget_exhausted" in judged.found.refused for judged in run.judged(plan)),
-        notes=(*_notes(plan, run, interval), *_cited(text, evidence)),
+        finished=not any("budget_exhausted" in judged.found.refused for judged in run.list_judged(plan)),
+        notes=(*_iter_notes(plan, run, interval), *_iter_citation_notes(text, evidence)),
         coverage=coverage,
-        result=result_of(result, interval, _KEPT_ROWS),
-        table=_table(plan, result),
-        rows_behind=tuple(rows for name, numbers in behind.items() for rows in run.opened(name).behind(numbers)),
-        cells_behind=tuple(run.behind_cells(result)),
+        result=build_result(result, interval, _KEPT_ROWS),
+        table=_build_result_table(plan, result),
+        rows_behind=tuple(
+            rows for name, numbers in behind.items() for rows in run.get_table(name).list_source_rows(numbers)
+        ),
+        cells_behind=tuple(run.iter_rows_behind_cells(result)),
     )
 
 
-def _text(plan: Plan, result: SqlResult, evidence: Evidence) -> str:
+def _render_text(plan: TablePlan, result: SqlResult, evidence: Evidence) -> str:
     """Return the sentence and the table; markers stand by the rows in a list or the table, or else in the sentence."""
-    answer, locale = plan.answer, locale_of(plan.language)
-    by_row, has_table, has_list = evidence.row_markers(result), shows_table(answer, result), lists_rows(answer, result)
+    answer, locale = plan.answer, get_locale(plan.language)
+    by_row, has_table, has_list = (
+        evidence.list_row_markers(result),
+        needs_table(answer, result),
+        is_listing_rows(answer, result),
+    )
     is_marked = bool(by_row) and (has_list or (has_table and result.total_rows > 1))
-    text = sentence(answer, result, "" if is_marked else evidence.markers, by_row, locale)
+    text = render_sentence(answer, result, "" if is_marked else evidence.markers, by_row, locale)
     if not has_table:
         return text
     in_table = by_row if is_marked and not has_list else ()
-    return f"{text}\n\n{markdown_table(result, told_once(answer, result), in_table, locale)}"
+    return f"{text}\n\n{render_markdown_table(result, find_stated_columns(answer, result), in_table, locale)}"
 
 
-def _table(plan: Plan, result: SqlResult) -> ResultTable:
-    rows = tuple(tuple(as_json(row)) for row in result.rows[:_KEPT_ROWS])
+def _build_result_table(plan: TablePlan, result: SqlResult) -> ResultTable:
+    rows = tuple(tuple(convert_to_json(row)) for row in result.rows[:_KEPT_ROWS])
     judged = {column.name: column.instruction for column in plan.semantic_columns}
     return ResultTable(result.columns, rows, result.total_rows, plan.sql, judged, tuple(sorted(result.quantities)))
 
 
-def _notes(plan: Plan, run: PlanRun, interval: Interval | None) -> Iterator[str]:
+def _iter_notes(plan: TablePlan, run: PlanRun, interval: Interval | None) -> Iterator[str]:
     if interval is not None:
         low, high = f"{interval.low:,.0f}", f"{interval.high:,.0f}"
         yield f"The count lies between {low} and {high} with a probability of {interval.confidence:.0%}."
-    yield from _readings(plan, run)
-    for judged in run.judged(plan):
-        if isinstance(judged.found, Classification) and judged.found.rests_on:
-            yield judged.found.rests_on
+    yield from _iter_reading_notes(plan, run)
+    for judged in run.list_judged(plan):
+        if isinstance(judged.found, Classification) and judged.found.classifier_note:
+            yield judged.found.classifier_note
         for code, count in judged.found.refused.items():
             rows = "1 row was" if count == 1 else f"{count:,} rows were"
             yield f'For "{judged.column.name}", {rows} not judged: {code.replace("_", " ")}.'
 
 
-def _cited(text: str, evidence: Evidence) -> Iterator[str]:
+def _iter_citation_notes(text: str, evidence: Evidence) -> Iterator[str]:
     """Say how many of the records behind an answer it cites, if it cites some of them only."""
     cited = sum(f"[{number}]" in text for number in evidence.passages)
     if 0 < cited < evidence.rows:
         yield f"{cited} of the {evidence.rows:,} records behind this answer {'is' if cited == 1 else 'are'} cited."
 
 
-def _readings(plan: Plan, run: PlanRun) -> Iterator[str]:
+def _iter_reading_notes(plan: TablePlan, run: PlanRun) -> Iterator[str]:
     """Say which columns are a model's reading of records, and of how many."""
     columns: dict[tuple[str, int], list[str]] = defaultdict(list)
-    for judged in run.judged(plan):
-        if count := sum(1 for _ in judged.words()):
-            columns[run.table_name(judged.column), count].append(f'"{judged.column.name}"')
+    for judged in run.list_judged(plan):
+        if count := sum(1 for _ in judged.iter_words()):
+            columns[run.get_table_name(judged.column), count].append(f'"{judged.column.name}"')
     for (table, count), names in columns.items():
         what = table.removesuffix("s") if count == 1 else table
         what = what if table in (DOCUMENTS, SECTIONS) else f'row{"" if count == 1 else "s"} of "{table}"'

@@ -5,7 +5,7 @@ They say what no cell says: that figures are in millions, as of which day, what 
 
 from collections.abc import Sequence
 
-from ingest.storage.tables.profiles import CUT, cut
+from ingest.storage.tables.profiles import ELLIPSIS, truncate_text
 from ingest.storage.tables.types import RecordTable
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.tables.description import Surroundings
@@ -18,7 +18,7 @@ _BLANK_LINE = len("\n\n")
 _ROW, _HEADING = "|", "#"
 
 
-def surroundings(
+def load_surroundings(
     corpus: Corpus, document: CorpusDocument, table: RecordTable, all_tables: Sequence[RecordTable]
 ) -> Surroundings:
     """Return the lines around a table; `all_tables` are its document's in reading order.
@@ -34,33 +34,35 @@ def surroundings(
         end = after.pop(0).end
     first = max(before[-1].end if before else 0, start - _READ_CHARS)
     last = min(after[0].start if after else document.characters, end + _READ_CHARS)
-    above = _above(corpus.text(document.handle[first:start]))
-    below = _below(corpus.text(document.handle[end:last]), belongs_to_next=bool(after) and last == after[0].start)
+    above = _extract_above(corpus.load_text(document.handle[first:start]))
+    below = _extract_below(
+        corpus.load_text(document.handle[end:last]), belongs_to_next=bool(after) and last == after[0].start
+    )
     return Surroundings(table.name, table.rows, above, below)
 
 
-def _above(text: str) -> str:
+def _extract_above(text: str) -> str:
     """Return the paragraphs between a table and what is before it, with the headings over them."""
     taken: list[str] = []
-    for paragraph in reversed(_paragraphs(text)):
+    for paragraph in reversed(_split_paragraphs(text)):
         is_heading = paragraph.startswith(_HEADING)
         if paragraph.startswith(_ROW) or (taken and taken[-1].startswith(_HEADING) and not is_heading):
             break
         taken.append(paragraph)
     found = " / ".join(paragraph.lstrip(_HEADING).strip() for paragraph in reversed(taken))
-    return found if len(found) <= _ABOVE_CHARS else f"{CUT}{found[-_ABOVE_CHARS:]}"
+    return found if len(found) <= _ABOVE_CHARS else f"{ELLIPSIS}{found[-_ABOVE_CHARS:]}"
 
 
-def _below(text: str, *, belongs_to_next: bool) -> str:
+def _extract_below(text: str, *, belongs_to_next: bool) -> str:
     """Return the paragraphs below a table up to the next heading, without the last if that names the next table."""
-    paragraphs = _paragraphs(text)
+    paragraphs = _split_paragraphs(text)
     taken: list[str] = []
     for paragraph in paragraphs[: len(paragraphs) - belongs_to_next]:
         if paragraph.startswith((_HEADING, _ROW)):
             break
         taken.append(paragraph)
-    return cut(" / ".join(taken), _BELOW_CHARS)
+    return truncate_text(" / ".join(taken), _BELOW_CHARS)
 
 
-def _paragraphs(text: str) -> list[str]:
+def _split_paragraphs(text: str) -> list[str]:
     return [paragraph.strip() for paragraph in text.split("\n\n") if paragraph.strip()]

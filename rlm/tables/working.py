@@ -12,17 +12,17 @@ from retrieval.encoders.port import Embedder
 from rlm import events
 from rlm.answers import CellRecords, Coverage, Interval, SearchedDocument
 from rlm.corpus.corpus import Corpus
-from rlm.errors import SqlError, SqlLimitError, SqlRefusedError, require_wanted
-from rlm.estimates import Estimate, judging, require_confirmation
+from rlm.errors import SqlError, SqlLimitError, SqlRefusedError, require_not_cancelled
+from rlm.estimates import CostEstimate, estimate_judging, require_confirmation
 from rlm.events import Event
-from rlm.llm.port import raised
+from rlm.llm.port import rebuild_error
 from rlm.operators.judged import Classification, Extraction, JudgedBy
 from rlm.operators.operators import Operators, Working
 from rlm.operators.tasks import YES
 from rlm.strategy import Context
-from rlm.tables.catalog import Kind, TablesInScope
+from rlm.tables.catalog import TableKind, TablesInScope
 from rlm.tables.opened import Added, OpenedTable, open_table
-from rlm.tables.plan import Plan, PlanError, SemanticColumn, SemanticType
+from rlm.tables.plan import SemanticColumn, SemanticType, TablePlan, TablePlanError
 from rlm.tables.sql import SqlEngine, SqlResult
 
 _VALUE = "value"
@@ -33,8 +33,8 @@ _TYPES = {
     SemanticType.NUMBER: ColumnType.NUMBER,
     SemanticType.DATE: ColumnType.DATE,
 }
-_MOST_RESULT_ROWS = 1_000
-_MOST_ROWS_BEHIND = 1_000_000
+_MAX_RESULT_ROWS = 1_000
+_MAX_ROWS_BEHIND = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -46,63 +46,63 @@ class JudgedColumn:
     values: Sequence[object]
     found: Classification | Extraction
 
-    def added(self, rows: int) -> tuple[ColumnType, Sequence[object]]:
+    def build_added(self, rows: int) -> tuple[ColumnType, Sequence[object]]:
         """Return the type, and a value for every row of the table."""
         values: list[object] = [None] * rows
         for number, value in zip(self.numbers, self.values, strict=True):
             values[number - 1] = value
         return _TYPES[self.column.type], values
 
-    def words(self) -> Iterator[tuple[int, str]]:
+    def iter_words(self) -> Iterator[tuple[int, str]]:
         """Yield each row that the model read, with the words that its value rests on, empty for none."""
         quotes = self.found.quotes or [""] * len(self.numbers)
         for number, by, quote in zip(self.numbers, self.found.judged_by, quotes, strict=True):
             if by is JudgedBy.MODEL:
                 yield number, quote
 
-    def interval(self, counted: Sequence[int]) -> Interval | None:
+    def compute_interval(self, counted: Sequence[int]) -> Interval | None:
         """Return the range of a count of these rows, as far as it depends on this column; None if it is exact."""
         if not isinstance(self.found, Classification):
             return None
         place = {number: at for at, number in enumerate(self.numbers)}
         missing = sum(label is None for label in self.found.labels)
         judged = [place[number] for number in counted if number in place]
-        found = self.found.interval(judged, missing=missing)
+        found = self.found.compute_interval(judged, missing=missing)
         others = len(counted) - len(judged)
         return found and Interval(found.low + others, found.high + others)
 
 
-def judge(
+def judge_column(
     column: SemanticColumn, opened: OpenedTable, numbers: Sequence[int], operators: Operators, *, quoting: bool = False
 ) -> Working[JudgedColumn]:
     """Judge rows for a column; with `quoting` the model also copies the words that each value rests on."""
-    handles = opened.handles(numbers)
+    handles = opened.list_handles(numbers)
 
-    def texts(places: Sequence[int]) -> Iterator[str]:
-        return opened.texts([numbers[place] for place in places])
+    def iter_row_texts(places: Sequence[int]) -> Iterator[str]:
+        return opened.iter_texts([numbers[place] for place in places])
 
     match column.type:
         case SemanticType.BOOLEAN:
-            said = yield from operators.filter(handles, column.instruction, texts=texts, quoting=quoting)
+            said = yield from operators.filter(handles, column.instruction, texts=iter_row_texts, quoting=quoting)
             held = [None if label is None else label == YES for label in said.labels]
             return JudgedColumn(column, numbers, held, said)
         case SemanticType.LABEL:
             said = yield from operators.classify(
-                handles, column.labels, instruction=column.instruction, texts=texts, quoting=quoting
+                handles, column.labels, instruction=column.instruction, texts=iter_row_texts, quoting=quoting
             )
             return JudgedColumn(column, numbers, said.labels, said)
     wanted = {"type": "number" if column.type is SemanticType.NUMBER else "string"}
     instruction = column.instruction
     if column.type is SemanticType.DATE:
         instruction = f"{instruction} Write the date as YYYY-MM-DD."
-    taken = yield from operators.extract(handles, instruction, {_VALUE: wanted}, texts=texts, quoting=quoting)
+    taken = yield from operators.extract(handles, instruction, {_VALUE: wanted}, texts=iter_row_texts, quoting=quoting)
     values = [None if each is None else each[_VALUE] for each in taken.values]
     if column.type is SemanticType.DATE:
-        values = list(map(_date, values))
+        values = list(map(_parse_date, values))
     return JudgedColumn(column, numbers, values, taken)
 
 
-def _date(value: object) -> date | None:
+def _parse_date(value: object) -> date | None:
     try:
         return date.fromisoformat(str(value)[:10])
     except ValueError:
@@ -130,146 +130,155 @@ class PlanRun:
         self._folder = folder
         self._opened: dict[str, OpenedTable] = {}
         self._judged: dict[SemanticColumn, JudgedColumn] = {}
-        reading = context.reading()
+        reading = context.get_reader()
         self._reader = reading.profile
-        self._operators = Operators.of(
+        self._operators = Operators.from_request(
             corpus, reading.calls, reading.profile, embedder, context.wanted, cancelled=context.cancelled
         )
 
-    def judged(self, plan: Plan) -> list[JudgedColumn]:
+    def list_judged(self, plan: TablePlan) -> list[JudgedColumn]:
         return [self._judged[column] for column in plan.semantic_columns if column in self._judged]
 
-    def try_out(self, plan: Plan) -> None:
+    def dry_run(self, plan: TablePlan) -> None:
         """Run the query over columns without values, before anything is spent on them. Raises as `query`."""
         if plan.semantic_columns:
-            self._run(plan.sql, plan, judged=False, most_rows=1)
+            self._run_sql(plan.sql, plan, judged=False, most_rows=1)
 
-    def judge(self, plan: Plan) -> Iterator[Event]:
+    def judge_rows(self, plan: TablePlan) -> Iterator[Event]:
         """Have the rows judged that the plan names. Raises `RunTooLargeError` first if that is a lot of work.
 
         Raises the failure of the first call if not one row of a column could be judged.
         """
         waiting = [column for column in plan.semantic_columns if column not in self._judged]
-        numbers = {column: self._wanted_rows(column) for column in waiting}
-        total = Estimate()
+        numbers = {column: self._select_rows(column) for column in waiting}
+        total = CostEstimate()
         for column in waiting:
-            opened = self._open(column.table)
+            opened = self._open_table(column.table)
             rows = numbers[column]
-            total += judging(
+            total += estimate_judging(
                 len(rows),
-                opened.tokens(rows),
+                opened.estimate_tokens(rows),
                 self._reader,
                 pack=self._operators.limits,
                 cascade=self._operators.cascade_limits,
                 values=column.type not in (SemanticType.BOOLEAN, SemanticType.LABEL),
-                quoting=self._quotes(opened),
+                quoting=self._should_quote(opened),
             )
         # guard: large-table-runs-confirmed
         require_confirmation(total, self._context.wanted)
         for column in waiting:
-            yield from self._judge(column, numbers[column])
+            yield from self._judge_column(column, numbers[column])
 
-    def query(self, plan: Plan, *, traced_rows: int) -> SqlResult:
+    def run_query(self, plan: TablePlan, *, traced_rows: int) -> SqlResult:
         """Return the result of the plan's query, with the records behind its first `traced_rows`.
 
         Raises `SqlError`, `SqlRefusedError` and `SqlLimitError`.
         """
-        return self._run(plan.sql, plan, judged=True, most_rows=_MOST_RESULT_ROWS, traced_rows=traced_rows)
+        return self._run_sql(plan.sql, plan, judged=True, most_rows=_MAX_RESULT_ROWS, traced_rows=traced_rows)
 
-    def behind(self, plan: Plan, result: SqlResult) -> dict[str, list[int]]:
+    def find_rows_behind(self, plan: TablePlan, result: SqlResult) -> dict[str, list[int]]:
         """Return the rows that the result rests on, by table: as the plan says, or by the syntax of its query.
 
         If neither tells, they are the documents and sections that a model read for it, and no others.
         """
         try:
-            queries = self._engine.rows_behind(plan.sql, plan.rows_sql, cancelled=self._context.cancelled)
+            queries = self._engine.list_rows_behind(plan.sql, plan.rows_sql, cancelled=self._context.cancelled)
         except (SqlError, SqlRefusedError, SqlLimitError):
             queries = []
         for name, sql in queries:
-            if (found := self._row_numbers(name, sql, plan)) is not None:
+            if (found := self._find_row_numbers(name, sql, plan)) is not None:
                 return found
         if result.records is not None and len(result.records.rows) == result.total_rows:
             ranges = (each for row in result.records.rows for each in row[None])
             numbers = dict.fromkeys(number for first, last in ranges for number in range(first, last + 1))
-            return {self._open(result.records.table).table.name: list(numbers)}
-        names = dict.fromkeys(map(self.table_name, plan.semantic_columns))
-        return {name: read for name in names if (read := sorted(self.read_whole(plan, name)))}
+            return {self._open_table(result.records.table).table.name: list(numbers)}
+        names = dict.fromkeys(map(self.get_table_name, plan.semantic_columns))
+        return {name: read for name in names if (read := sorted(self.get_words_read(plan, name)))}
 
-    def behind_cells(self, result: SqlResult) -> Iterator[CellRecords]:
+    def iter_rows_behind_cells(self, result: SqlResult) -> Iterator[CellRecords]:
         """Yield the records behind each row of a result that names them, and behind cells that rest on fewer."""
         found = result.records
         if found is None:
             return
-        opened = self._open(found.table)
+        opened = self._open_table(found.table)
         for row, cells in enumerate(found.rows, start=1):
             for column, ranges in cells.items():
                 numbers = [number for first, last in ranges for number in range(first, last + 1)]
-                if parts := opened.behind(numbers):
+                if parts := opened.list_source_rows(numbers):
                     yield CellRecords(row, column, parts)
 
-    def opened(self, name: str) -> OpenedTable:
+    def get_table(self, name: str) -> OpenedTable:
         return self._opened[name]
 
-    def read_whole(self, plan: Plan, name: str) -> dict[int, list[str]]:
+    def get_words_read(self, plan: TablePlan, name: str) -> dict[int, list[str]]:
         """Return the documents or sections of a table that the model read, by row, with the words of each it named."""
         found: dict[int, list[str]] = defaultdict(list)
-        for judged in self.judged(plan):
-            if self.table_name(judged.column) == name and self._open(name).table.kind is not Kind.RECORDS:
-                for number, words in judged.words():
+        for judged in self.list_judged(plan):
+            if (
+                self.get_table_name(judged.column) == name
+                and self._open_table(name).table.kind is not TableKind.RECORDS
+            ):
+                for number, words in judged.iter_words():
                     found[number] += [words] if words else []
         return found
 
-    def documents(self, plan: Plan, behind: Mapping[str, Sequence[int]]) -> tuple[SearchedDocument, ...]:
+    def list_documents(self, plan: TablePlan, behind: Mapping[str, Sequence[int]]) -> tuple[SearchedDocument, ...]:
         """Return the documents that rows are from, and others that were judged: how many rows, and how many judged.
 
         Where it is not known which rows an answer rests on, they are the documents of the tables in its query.
         """
         read: dict[str, set[int]] = defaultdict(set)
-        for judged in self.judged(plan):
-            read[self.table_name(judged.column)].update(number for number, _ in judged.words())
+        for judged in self.list_judged(plan):
+            read[self.get_table_name(judged.column)].update(number for number, _ in judged.iter_words())
         counts, judged_counts = Counter[str](), Counter[str]()
         for name, numbers in behind.items():
-            counts.update(self._opened[name].by_document(numbers))
+            counts.update(self._opened[name].count_by_document(numbers))
         for name, own in read.items():
-            judged_counts.update(self._opened[name].by_document(sorted(own)))
+            judged_counts.update(self._opened[name].count_by_document(sorted(own)))
         if not behind:
-            parts = (part for table in self._tables.mentioned(plan.sql) for part in table.parts)
+            parts = (part for table in self._tables.list_mentioned(plan.sql) for part in table.parts)
             counts.update({part.document.handle.document_id: 0 for part in parts})
-        found = {each: self._corpus.with_id(each) for each in {**counts, **judged_counts}}
+        found = {each: self._corpus.find_by_id(each) for each in {**counts, **judged_counts}}
         return tuple(
             SearchedDocument(identifier, each.title, counts[identifier], judged_counts[identifier])
             for identifier, each in found.items()
             if each is not None
         )
 
-    def interval(self, plan: Plan, result: SqlResult, behind: Mapping[str, Sequence[int]]) -> Interval | None:
+    def compute_interval(
+        self, plan: TablePlan, result: SqlResult, behind: Mapping[str, Sequence[int]]
+    ) -> Interval | None:
         """Return the range of a count that rests on a classifier's labels, or on rows that nobody could judge."""
         if len(result.rows) != 1 or len(result.rows[0]) != 1 or len(behind) != 1:
             return None
         ((name, numbers),) = behind.items()
         if result.rows[0][0] != len(numbers):
             return None
-        found = [column.interval(numbers) for column in self.judged(plan) if self.table_name(column.column) == name]
+        found = [
+            column.compute_interval(numbers)
+            for column in self.list_judged(plan)
+            if self.get_table_name(column.column) == name
+        ]
         known = [each for each in found if each is not None]
         return Interval(min(each.low for each in known), max(each.high for each in known)) if known else None
 
-    def coverage(self, plan: Plan) -> Coverage:
+    def compute_coverage(self, plan: TablePlan) -> Coverage:
         """Return which parts of the tables a model judged, a classifier labelled, and code alone searched."""
-        used = {table.name: table for table in self._tables.mentioned(plan.sql)}
-        units = sum(self._open(name).rows for name in used)
+        used = {table.name: table for table in self._tables.list_mentioned(plan.sql)}
+        units = sum(self._open_table(name).rows for name in used)
         by_row: dict[tuple[str, int], set[JudgedBy]] = defaultdict(set)
         tokens: dict[str, int] = {}
         failed = 0
-        for judged in self.judged(plan):
-            name = self.table_name(judged.column)
+        for judged in self.list_judged(plan):
+            name = self.get_table_name(judged.column)
             for number, by in zip(judged.numbers, judged.found.judged_by, strict=True):
                 by_row[name, number].add(by)
             tokens[name] = max(tokens.get(name, 0), judged.found.coverage.tokens_read)
             failed = max(failed, judged.found.coverage.units_failed)
         whole = sum(
-            self._corpus.tokens(part.document.handle[part.table.start : part.table.end])
+            self._corpus.estimate_tokens(part.document.handle[part.table.start : part.table.end])
             for table in used.values()
-            if table.kind is Kind.RECORDS
+            if table.kind is TableKind.RECORDS
             for part in table.parts
         )
         lost = sum(JudgedBy.NOBODY in by for by in by_row.values())
@@ -286,10 +295,10 @@ class PlanRun:
             unit="record",
         )
 
-    def _judge(self, column: SemanticColumn, numbers: Sequence[int]) -> Iterator[Event]:
-        require_wanted(self._context.cancelled)
-        opened = self._open(column.table)
-        working = judge(column, opened, numbers, self._operators, quoting=self._quotes(opened))
+    def _judge_column(self, column: SemanticColumn, numbers: Sequence[int]) -> Iterator[Event]:
+        require_not_cancelled(self._context.cancelled)
+        opened = self._open_table(column.table)
+        working = judge_column(column, opened, numbers, self._operators, quoting=self._should_quote(opened))
         while True:
             try:
                 progress = next(working)
@@ -298,65 +307,68 @@ class PlanRun:
                 break
             yield events.Working(f'Judging the rows for "{column.name}"', progress.done, progress.total)
         if found.found.failure is not None and not any(by is not JudgedBy.NOBODY for by in found.found.judged_by):
-            raise raised(found.found.failure)
+            raise rebuild_error(found.found.failure)
         self._judged[column] = found
 
-    def _quotes(self, opened: OpenedTable) -> bool:
+    def _should_quote(self, opened: OpenedTable) -> bool:
         """True for rows that are read whole, by a model that can also copy what its values rest on."""
-        return opened.table.kind is not Kind.RECORDS and not self._reader.small
+        return opened.table.kind is not TableKind.RECORDS and not self._reader.small
 
-    def _wanted_rows(self, column: SemanticColumn) -> list[int]:
-        opened = self._open(column.table)
+    def _select_rows(self, column: SemanticColumn) -> list[int]:
+        opened = self._open_table(column.table)
         if not column.where:
             return list(range(1, opened.rows + 1))
         sql = f'SELECT _row FROM "{opened.table.name}" WHERE {column.where}'
-        found = self._run(sql, Plan((), sql, "", ""), judged=False, most_rows=max(1, opened.rows))
-        return sorted(_numbers(found, opened.rows))
+        found = self._run_sql(sql, TablePlan((), sql, "", ""), judged=False, most_rows=max(1, opened.rows))
+        return sorted(_iter_numbers(found, opened.rows))
 
-    def _run(self, sql: str, plan: Plan, *, judged: bool, most_rows: int, traced_rows: int = 0) -> SqlResult:
-        names = [table.name for table in self._tables.mentioned(sql)]
-        tables = [self._open(name).sql_table(self._folder, self._added(name, plan, judged=judged)) for name in names]
+    def _run_sql(self, sql: str, plan: TablePlan, *, judged: bool, most_rows: int, traced_rows: int = 0) -> SqlResult:
+        names = [table.name for table in self._tables.list_mentioned(sql)]
+        tables = [
+            self._open_table(name).build_sql_table(self._folder, self._build_added(name, plan, judged=judged))
+            for name in names
+        ]
         return self._engine.query(
             tables, sql, max_rows=most_rows, traced_rows=traced_rows, cancelled=self._context.cancelled
         )
 
-    def _added(self, name: str, plan: Plan, *, judged: bool) -> Added:
-        rows = self._open(name).rows
-        own = [column for column in plan.semantic_columns if self.table_name(column) == name]
+    def _build_added(self, name: str, plan: TablePlan, *, judged: bool) -> Added:
+        rows = self._open_table(name).rows
+        own = [column for column in plan.semantic_columns if self.get_table_name(column) == name]
         return {
-            column.name: self._judged[column].added(rows)
+            column.name: self._judged[column].build_added(rows)
             if judged and column in self._judged
             else (_TYPES[column.type], [None] * rows)
             for column in own
         }
 
-    def _row_numbers(self, name: str, sql: str, plan: Plan) -> dict[str, list[int]] | None:
+    def _find_row_numbers(self, name: str, sql: str, plan: TablePlan) -> dict[str, list[int]] | None:
         """Return the rows of a table that a query gives.
 
         The result is None if the query cannot be run, or gives something else; the answer stands without it.
         """
-        table = self._tables.named(name)
+        table = self._tables.find_table(name)
         if table is None:
             return None
-        rows = self._open(table.name).rows
+        rows = self._open_table(table.name).rows
         try:
-            found = self._run(sql, plan, judged=True, most_rows=max(1, min(rows, _MOST_ROWS_BEHIND)))
+            found = self._run_sql(sql, plan, judged=True, most_rows=max(1, min(rows, _MAX_ROWS_BEHIND)))
         except (SqlError, SqlRefusedError, SqlLimitError):
             return None
         right = [column.casefold() for column in found.columns] == [ROW_NUMBER]
-        return {table.name: list(dict.fromkeys(_numbers(found, rows)))} if right else None
+        return {table.name: list(dict.fromkeys(_iter_numbers(found, rows)))} if right else None
 
-    def _open(self, name: str) -> OpenedTable:
-        table = self._tables.named(name)
+    def _open_table(self, name: str) -> OpenedTable:
+        table = self._tables.find_table(name)
         if table is None:
-            raise PlanError(f'There is no table "{name}".')
+            raise TablePlanError(f'There is no table "{name}".')
         if table.name not in self._opened:
             self._opened[table.name] = open_table(table, self._corpus, self._records)
         return self._opened[table.name]
 
-    def table_name(self, column: SemanticColumn) -> str:
-        return self._open(column.table).table.name
+    def get_table_name(self, column: SemanticColumn) -> str:
+        return self._open_table(column.table).table.name
 
 
-def _numbers(found: SqlResult, rows: int) -> Iterator[int]:
+def _iter_numbers(found: SqlResult, rows: int) -> Iterator[int]:
     return (row[0] for row in found.rows if isinstance(row[0], int) and 1 <= row[0] <= rows)

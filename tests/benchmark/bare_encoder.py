@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from ingest.chunking import chunk_text
-from ingest.storage.texts.chunks import context_line
-from ingest.storage.texts.layout import markdown_layout
-from retrieval.build import embedded_encoder
+from ingest.storage.texts.chunks import build_context_line
+from ingest.storage.texts.layout import build_markdown_layout
+from retrieval.build import open_embedded_encoder
 from retrieval.models.store import ModelStore
 
 _BATCH = 256
@@ -21,8 +21,8 @@ def sample_chunks(files: Iterable[tuple[str, Path]], size: int) -> list[str]:
     for name, path in files:
         body = path.read_bytes().decode("utf-8", "replace")
         texts += [
-            f"{context_line(name, chunk.heading_path)}\n{body[chunk.start : chunk.end]}"
-            for chunk in chunk_text(body, markdown_layout(body))
+            f"{build_context_line(name, chunk.heading_path)}\n{body[chunk.start : chunk.end]}"
+            for chunk in chunk_text(body, build_markdown_layout(body))
         ]
     chosen = np.random.default_rng(0).permutation(len(texts))[:size]
     return [texts[index] for index in chosen]
@@ -30,12 +30,12 @@ def sample_chunks(files: Iterable[tuple[str, Path]], size: int) -> list[str]:
 
 def bare_rates(models: ModelStore, texts: Sequence[str]) -> list[float]:
     """Tokens per second of the encoder alone, batch by batch."""
-    encoder = embedded_encoder(models)
-    encoder.documents(texts[:_BATCH])  # the first batch pays for memory
+    encoder = open_embedded_encoder(models)
+    encoder.embed_documents(texts[:_BATCH])  # the first batch pays for memory
     rates: list[float] = []
     for at in range(0, len(texts) - _BATCH + 1, _BATCH):
         begun = time.perf_counter()
-        embedded = encoder.documents(texts[at : at + _BATCH])
+        embedded = encoder.embed_documents(texts[at : at + _BATCH])
         rates.append(embedded.tokens / (time.perf_counter() - begun))
     encoder.close()
     return rates

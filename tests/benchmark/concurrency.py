@@ -16,8 +16,8 @@ from rich.console import Console
 
 from api.build.embedded import open_embedded
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed
-from api.cli.private_service import private_server
+from api.cli.fetching import fetch_needed_files
+from api.cli.private_service import run_private_server
 from tests.benchmark.figures import AsJson, print_rows, query_texts
 
 _WARM_UP = 16
@@ -54,11 +54,11 @@ def concurrency(
     search when it has the answer to the one before. Stop the service first: the folder's index has one owner.
     """
     settings = read_settings(llm="none", query_cache_bytes=0)
-    fetch_needed(settings)
+    fetch_needed_files(settings)
     with (
         ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
         open_embedded(settings) as services,
-        private_server(services, uvicorn.Server) as (_, socket, key),
+        run_private_server(services, uvicorn.Server) as (_, socket, key),
         Console(stderr=True).status("Searching …"),
     ):
         texts = query_texts(services.documents.catalog, services.contents.texts, queries, seed, home=settings.home)

@@ -25,8 +25,8 @@ from api.admission.services import DEFAULT_TENANT
 from api.build.embedded import open_embedded
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed
-from api.cli.private_service import private_server
+from api.cli.fetching import fetch_needed_files
+from api.cli.private_service import run_private_server
 from retrieval.search.requests import SearchRequest
 from tests.benchmark.figures import AsJson, print_figures, print_rows, query_texts
 from tests.support.facades import FACADES, asks, seconds_until_nothing_is_asked
@@ -56,11 +56,11 @@ def overhead(
     Stop the service first: the folder's index has one owner.
     """
     settings = read_settings(llm="none", query_cache_bytes=0)
-    fetch_needed(settings)
+    fetch_needed_files(settings)
     with (
         ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
         open_embedded(settings) as services,
-        private_server(services, uvicorn.Server) as (_, socket, key),
+        run_private_server(services, uvicorn.Server) as (_, socket, key),
         Console(stderr=True).status("Searching …"),
     ):
         texts = query_texts(

@@ -16,8 +16,8 @@ from rich.console import Console
 from api.build.embedded import open_embedded
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed
-from api.cli.private_service import private
+from api.cli.fetching import fetch_needed_files
+from api.cli.private_service import open_services_client
 from api.client import Client
 from api.settings.settings import Settings
 from retrieval.encoders.port import HashingEmbedder
@@ -122,14 +122,14 @@ def _watched(seconds: float, max_pages: int, cheap_vectors: bool) -> Iterator[Wa
     """Open a service on a data folder that is gone afterwards."""
     settings = read_settings(llm="none", reranker="none")
     if not cheap_vectors:
-        fetch_needed(settings)
+        fetch_needed_files(settings)
     with tempfile.TemporaryDirectory(prefix="leadline-fairness-") as home:
         given = {**settings.model_dump(), "home": Path(home) / "data", "max_pages": max_pages}
         own = Settings(**given)
         with open_embedded(own, encoder=HashingEmbedder() if cheap_vectors else None) as services:
             services.documents.catalog.ensure_tenant(OTHER_TENANT)
             _, other_key = services.keys.issue(OTHER_TENANT, "fairness")
-            with private(services) as client:
+            with open_services_client(services) as client:
                 yield Watched(client, other_key, time.monotonic() + seconds)
 
 

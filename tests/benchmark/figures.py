@@ -25,7 +25,9 @@ _MOST_DOCUMENTS = 500
 
 def query_texts(catalog: Catalog, texts: Texts, count: int, seed: int, *, home: Path) -> list[str]:
     """Runs of words out of ready documents, each from another place. Raises `QueryError` where there are none."""
-    documents = catalog.documents(DEFAULT_TENANT, DocumentFilter(states=[VersionState.READY]), limit=_MOST_DOCUMENTS)
+    documents = catalog.list_documents(
+        DEFAULT_TENANT, DocumentFilter(states=[VersionState.READY]), limit=_MOST_DOCUMENTS
+    )
     if not documents:
         raise QueryError(f"There is no ready document in {home}.", hint="Run `leadline ingest FOLDER` first.")
     random = np.random.default_rng(seed)

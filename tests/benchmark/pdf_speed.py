@@ -12,7 +12,7 @@ import typer
 from pypdfium2 import PdfDocument, PdfiumError
 
 from ingest.parsing.pdf import parse_pdf
-from ingest.parsing.pdf.characters import page_frame, read_words
+from ingest.parsing.pdf.characters import get_page_frame, read_words
 from ingest.parsing.pdf.content import PageContent
 from ingest.storage.errors import LeadlineError
 from tests.benchmark.figures import AsJson, print_figures
@@ -94,5 +94,5 @@ def _words(path: Path) -> None:
     """Read words with their boxes and type, without their order."""
     with PdfDocument(path) as document:
         for number, page in enumerate(document, start=1):
-            read_words(page, PageContent(number, *page_frame(page).size), keep_invisible=False)
+            read_words(page, PageContent(number, *get_page_frame(page).size), keep_invisible=False)
             page.close()

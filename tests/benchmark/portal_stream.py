@@ -16,7 +16,7 @@ import typer
 from playwright.sync_api import expect
 
 from api.client import Client
-from rlm.answers import Answer, AnswerStatus, Check, Citation, Quote, Searched, SearchedDocument, Sentence
+from rlm.answers import Answer, AnswerStatus, Check, Citation, Quote, SearchedDocument, SearchSummary, Sentence
 from rlm.events import Checking, Completed, Delta, Event, Reading
 from rlm.requests import AnswerRequest
 from tests.benchmark.figures import AsJson, print_figures
@@ -61,7 +61,7 @@ def long_answer(document: Mapping[str, Any], words: int, citations: int) -> Answ
         Citation(each, document["id"], document["active_version"], "Plans", (), None, 0, 5, "Plans", True)
         for each in range(1, citations + 1)
     )
-    found = Searched(citations, citations, (SearchedDocument(document["id"], "Plans", citations, citations),))
+    found = SearchSummary(citations, citations, (SearchedDocument(document["id"], "Plans", citations, citations),))
     return Answer(AnswerStatus.ANSWERED, text, tuple(sentences), cited, "direct", "a model", found, question="All?")
 
 
@@ -71,7 +71,7 @@ class _Streamed:
     def __init__(self, answer: Answer, pieces: int, seconds: float) -> None:
         self._answer, self._pieces, self._pause = answer, pieces, seconds / pieces
 
-    def state(self) -> Mapping[str, Any]:
+    def get_state(self) -> Mapping[str, Any]:
         return {"state": "ready", "model": "a model"}
 
     def stream(self, request: AnswerRequest, *, cancelled: Callable[[], bool], **_: object) -> Iterator[Event]:

@@ -16,11 +16,11 @@ from rich.console import Console
 from api.admission.services import DEFAULT_TENANT
 from api.build.embedded import open_catalog, open_embedded
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed
-from api.cli.ingest import Report, find_files, run
+from api.cli.fetching import fetch_needed_files
+from api.cli.ingest import IngestReport, iter_files, upload_batch
 from api.settings.settings import Settings
-from api.sizing.constants import read_constants
-from api.sizing.service import Wanted, make_plan
+from api.sizing.constants import load_constants
+from api.sizing.service import Workload, plan_deployment
 from ingest.storage.queue.records import JobKind
 from rlm.corpus.corpus import open_corpus
 from rlm.corpus.grep import count_matches
@@ -121,7 +121,7 @@ def words(
 @contextmanager
 def _folders() -> Iterator[tuple[Path, Path]]:
     """Yield a folder for files and one for data, both gone at the end; models are fetched first."""
-    fetch_needed(read_settings(llm="none", reranker="none"))
+    fetch_needed_files(read_settings(llm="none", reranker="none"))
     with tempfile.TemporaryDirectory(prefix="leadline-scale-") as folder:
         files = Path(folder) / "files"
         files.mkdir()
@@ -140,7 +140,7 @@ def _write_pages(
     folder: Path, paragraphs: Sequence[str], documents: int, tokens: int, chosen: random.Random
 ) -> list[Path]:
     """Write consecutive pages of about so many tokens, each of which ends with a word of its own."""
-    characters = tokens * read_constants()["token_bytes"]
+    characters = tokens * load_constants()["token_bytes"]
     following = cycle(paragraphs)
     written = []
     for number in range(documents):
@@ -158,7 +158,7 @@ def _write_shuffled(
     folder: Path, paragraphs: Sequence[str], tokens: int, planted: int, chosen: random.Random
 ) -> list[Path]:
     """Write files of shuffled paragraphs; sentences are planted in places as far from each other as can be."""
-    left = int(tokens * read_constants()["token_bytes"])
+    left = int(tokens * load_constants()["token_bytes"])
     number, every = 0, left / (planted + 1)
     passed, written = 0, list[Path]()
     source = _endlessly_shuffled(paragraphs, chosen)
@@ -202,7 +202,7 @@ def _queries(files: Sequence[Path], count: int, chosen: random.Random) -> list[s
     return found
 
 
-def _upload(served: Served, files: Path, wait: str) -> tuple[Report, float]:
+def _upload(served: Served, files: Path, wait: str) -> tuple[IngestReport, float]:
     """Upload everything as one batch; return the report, and the seconds until the last file was accepted."""
     begun, accepted = time.monotonic(), 0.0
     with Console(stderr=True).status("Uploading …") as status:
@@ -213,11 +213,11 @@ def _upload(served: Served, files: Path, wait: str) -> tuple[Report, float]:
                 accepted = time.monotonic() - begun
             status.update(f"{stage}: {done:,} of {total:,}")
 
-        report = run(served.client, list(find_files([files])), collection="default", wait=wait, watch=watch)
+        report = upload_batch(served.client, list(iter_files([files])), collection="default", wait=wait, watch=watch)
     return report, accepted
 
 
-def _taken(report: Report, accepted: float) -> dict[str, Any]:
+def _taken(report: IngestReport, accepted: float) -> dict[str, Any]:
     seconds = report.ready_seconds or report.searchable_seconds or 1.0
     return {
         "documents": report.files,
@@ -245,18 +245,18 @@ def _replies(served: Served, before: int, after: int) -> dict[str, Any]:
     }
 
 
-def _planned(report: Report, served: Served, cpu: float, memory: int, disk: int) -> dict[str, Any]:
+def _planned(report: IngestReport, served: Served, cpu: float, memory: int, disk: int) -> dict[str, Any]:
     """Return what `leadline plan` says of as many documents and tokens, beside what they took."""
-    constants = read_constants()
+    constants = load_constants()
     cores = os.cpu_count() or 1
-    wanted = Wanted(report.files, report.tokens / report.files, cores=cores)
-    needs, corpus = (plan := make_plan(wanted, None, constants)).needs, plan.corpus
+    wanted = Workload(report.files, report.tokens / report.files, cores=cores)
+    needs, corpus = (plan := plan_deployment(wanted, None, constants)).needs, plan.corpus
     searching = len(served.measured.search_ms["meanwhile"]) * constants["api_seconds_of_a_question"]
     figures: dict[str, Any] = {"tokens": report.tokens}
     for name, planned, measured in (
         ("chunks", corpus.chunks, report.chunks),
         ("processor_seconds", needs.processor_seconds - constants["processor_seconds_empty"] + searching, cpu),
-        ("seconds", needs.seconds(cores), report.ready_seconds or 0.0),
+        ("seconds", needs.compute_index_seconds(cores), report.ready_seconds or 0.0),
         ("memory_mb", needs.memory_bytes / 1e6, memory / 1e6),
         ("disk_mb", needs.disk_bytes / 1e6, disk / 1e6),
     ):

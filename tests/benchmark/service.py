@@ -9,12 +9,11 @@ from pathlib import Path
 
 from api.admission.services import DEFAULT_TENANT, Services
 from api.build.embedded import open_embedded
-from api.cli.client import loading_language_model
+from api.cli.client import iter_language_model_states
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed
-from api.cli.ingest import find_files
-from api.cli.ingest import run as upload
-from api.cli.private_service import private
+from api.cli.fetching import fetch_needed_files
+from api.cli.ingest import iter_files, upload_batch
+from api.cli.private_service import open_services_client
 from api.client import ServiceError
 from api.settings.settings import Settings
 from ingest.storage.documents.listing import DocumentFilter
@@ -23,8 +22,8 @@ from retrieval.encoders.port import HashingEmbedder
 from rlm.answers import Answer, AnswerStatus
 from rlm.events import Completed, Working
 from rlm.llm.budgets import Limits
-from rlm.requests import AnswerRequest, AnswerScope, StrategyName, Wanted
-from rlm.runs.port import ONCE
+from rlm.requests import AnswerOptions, AnswerRequest, AnswerScope, StrategyName
+from rlm.runs.port import NOT_DURABLE
 from tests.benchmark.results import Outcome
 from tests.benchmark.tasks.folder import GoldSpan, Question, TaskFolder
 from tests.support.oracle import MODEL, PROFILE, oracle_server
@@ -46,7 +45,7 @@ class AskedService:
     ) -> Outcome:
         """What became of one question; an error of the model or the service is an outcome too."""
         begun = time.monotonic()
-        wanted = Wanted(strategy, confirm=True, budget=limits, every_record=True)
+        wanted = AnswerOptions(strategy, confirm=True, budget=limits, every_record=True)
         request = AnswerRequest(question.text, AnswerScope(DEFAULT_TENANT, (_COLLECTION,)), wanted=wanted)
         answer, error = None, f"There was no answer after {seconds} s."
         try:
@@ -54,7 +53,7 @@ class AskedService:
             for event in answering.stream(
                 request,
                 cancelled=lambda: seconds is not None and time.monotonic() - begun > seconds,
-                durability=ONCE,
+                durability=NOT_DURABLE,
             ):
                 if isinstance(event, Working):
                     watch(f"{question.id}: {event.step}, {event.done:,} of {event.total:,}")
@@ -101,20 +100,20 @@ def serving(folder: TaskFolder, *, oracle: bool, wait: str, watch: Watch) -> Ite
             (home / "profiles.toml").write_text(PROFILE, "utf-8")
             settings = read_settings(llm=f"{server.url} {MODEL}", model_profiles=home / "profiles.toml")
         else:
-            fetch_needed(settings)
+            fetch_needed_files(settings)
         own = Settings(**{**settings.model_dump(), "home": home / "data"})
         services = stack.enter_context(open_embedded(own, encoder=HashingEmbedder() if oracle else None))
-        with private(services) as client:
-            report = upload(
+        with open_services_client(services) as client:
+            report = upload_batch(
                 client,
-                list(find_files([folder.documents])),
+                list(iter_files([folder.documents])),
                 collection=_COLLECTION,
                 wait=wait,
                 watch=lambda stage, done, total, _: watch(f"Until {stage}: {done:,} of {total:,}"),
             )
             for failure in (*report.rejected, *report.failed):
                 raise ServiceError(f"{failure['name']} was not taken: {failure['detail']}", hint=failure["hint"])
-            for state in loading_language_model(client):
+            for state in iter_language_model_states(client):
                 watch(f"The language model is {state['state']}.")
         yield AskedService(services, _names(services))
 
@@ -123,7 +122,7 @@ def _names(services: Services) -> dict[str, str]:
     """The names of all documents by their ids."""
     names: dict[str, str] = {}
     after = 0
-    while page := services.documents.catalog.documents(
+    while page := services.documents.catalog.list_documents(
         DEFAULT_TENANT, DocumentFilter(collection=_COLLECTION), after=after, limit=500
     ):
         names.update((document.id, document.name) for document in page)

@@ -16,13 +16,13 @@ import typer
 
 from api.build.embedded import open_embedded
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed
-from api.cli.ingest import find_files, run
-from api.cli.private_service import private
+from api.cli.fetching import fetch_needed_files
+from api.cli.ingest import iter_files, upload_batch
+from api.cli.private_service import open_services_client
 from api.settings.settings import Settings
-from api.sizing.constants import read_constants
-from api.sizing.documents import Corpus, EmbeddedNeeds, embedded_needs
-from retrieval.index.edge.resident_memory import resident_bytes
+from api.sizing.constants import load_constants
+from api.sizing.documents import CorpusSize, EmbeddedNeeds, estimate_embedded_needs
+from retrieval.index.edge.resident_memory import get_resident_bytes
 from tests.benchmark.figures import AsJson, print_rows
 
 app = typer.Typer(help="Compare what a plan says with what is measured.", no_args_is_help=True)
@@ -43,16 +43,16 @@ def measure(
     Run each size in a process of its own: memory counts from the process's start.
     """
     settings = read_settings(llm="none", reranker="none")
-    fetch_needed(settings)
+    fetch_needed_files(settings)
     with tempfile.TemporaryDirectory(prefix="leadline-sizing-") as folder:
         files, home = Path(folder) / "files", Path(folder) / "home"
         uploaded = write_documents(files, documents, words, seed)
         cpu, begun = _cpu_seconds(), time.monotonic()
         own = Settings(**{**settings.model_dump(), "home": home})
-        with open_embedded(own) as services, private(services) as client:
-            empty = resident_bytes()
-            report = run(client, list(find_files([files])), collection="default", wait="ready")
-            taken, resident = time.monotonic() - begun, resident_bytes()
+        with open_embedded(own) as services, open_services_client(services) as client:
+            empty = get_resident_bytes()
+            report = upload_batch(client, list(iter_files([files])), collection="default", wait="ready")
+            taken, resident = time.monotonic() - begun, get_resident_bytes()
         figures = {
             "documents": report.files - len(report.rejected) - len(report.failed),
             "uploaded_bytes": uploaded,
@@ -95,13 +95,13 @@ def compare(
 
 def compared(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Put a measurement beside the plan for as many documents, tokens and bytes."""
-    corpus = Corpus(
+    corpus = CorpusSize(
         documents=figures["documents"],
         tokens=figures["tokens"],
         uploaded_bytes=figures["uploaded_bytes"],
         chunks=figures["chunks"],
     )
-    planned: EmbeddedNeeds = embedded_needs(corpus, read_constants())
+    planned: EmbeddedNeeds = estimate_embedded_needs(corpus, load_constants())
     row: dict[str, Any] = {"documents": corpus.documents, "tokens": corpus.tokens, "chunks": corpus.chunks}
     row["seconds"] = figures["seconds"]
     disk = sum(figures[f"{name}_bytes"] for name in ("catalog", "blobs", "index", "other"))

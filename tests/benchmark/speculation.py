@@ -17,7 +17,7 @@ import psutil
 import typer
 
 from api.build.language_model import RemoteLanguageModel
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import LOCAL_QWEN
 from tests.benchmark.figures import AsJson, print_rows
@@ -77,7 +77,7 @@ def speculation(
 def cited_prompts(questions: Sequence[str]) -> list[dict[str, Any]]:
     """Return the requests for direct answers to these, as the service sends them over the project's documentation."""
     with tempfile.TemporaryDirectory() as home, scripted_openai() as model:
-        chat = ChatModel(remote_chat_model(model.url, _PROFILE), _PROFILE)
+        chat = ChatModel(build_remote_chat_model(model.url, _PROFILE), _PROFILE)
         with running(Path(home), language_model=RemoteLanguageModel(model.url, chat), check="off") as (_, client):
             for path in sorted(_DOCS.glob("*.md")):
                 client.http.post("/v1/documents", params={"name": path.name}, content=path.read_bytes())

@@ -14,12 +14,12 @@ from rich.console import Console
 from api.admission.services import DEFAULT_TENANT
 from api.build.embedded import open_embedded
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed
-from api.cli.ingest import find_files, run
-from api.cli.private_service import private
+from api.cli.fetching import fetch_needed_files
+from api.cli.ingest import iter_files, upload_batch
+from api.cli.private_service import open_services_client
 from api.settings.settings import Settings
-from retrieval.build import sparse_encoder
-from retrieval.index.port import Scope
+from retrieval.build import build_sparse_encoder
+from retrieval.index.port import SearchScope
 from retrieval.models.store import ModelStore
 from retrieval.search.ranking import CANDIDATES
 from retrieval.search.search import SearchRequest
@@ -46,17 +46,17 @@ def ingest(
     is the median over batches. The pipeline's figure is all tokens by the time from the first upload to `ready`.
     """
     settings = read_settings(llm="none")
-    fetch_needed(settings)
+    fetch_needed_files(settings)
     console = Console(stderr=True)
-    files = list(find_files([folder]))
+    files = list(iter_files([folder]))
     sample = sample_chunks(files, bare_chunks)
     half = len(sample) // 2
     with console.status("The bare encoder …"):
         bare = bare_rates(ModelStore(settings.models), sample[:half])
     with tempfile.TemporaryDirectory(prefix="leadline-bench-") as home, console.status("Ingesting …") as status:
         own = Settings(**{**settings.model_dump(), "home": Path(home)})
-        with open_embedded(own) as services, private(services) as client:
-            report = run(
+        with open_embedded(own) as services, open_services_client(services) as client:
+            report = upload_batch(
                 client,
                 files,
                 collection="default",
@@ -96,10 +96,10 @@ def search(
     that turns. Stop the service first: the folder's index has one owner.
     """
     settings = read_settings(llm="none", query_cache_bytes=0)
-    fetch_needed(settings)
-    sparse = sparse_encoder()
+    fetch_needed_files(settings)
+    sparse = build_sparse_encoder()
     ways: dict[str, list[float]] = {"service": [], "rest": [], "bare": []}
-    with open_embedded(settings) as services, private(services) as client:
+    with open_embedded(settings) as services, open_services_client(services) as client:
         texts = query_texts(services.documents.catalog, services.contents.texts, queries, seed, home=settings.home)
 
         def service(text: str) -> None:
@@ -109,10 +109,10 @@ def search(
             client.post("/v1/search", {"query": text})
 
         def bare(text: str) -> None:
-            with services.asking.searcher.uncached.generations.active() as made:
-                words, vector = sparse.query(text), made.encoder.query(text)
-                best, _ = made.index.search(Scope(DEFAULT_TENANT), sparse=words, dense=vector, limit=CANDIDATES)
-                made.index.chunks(Scope(DEFAULT_TENANT), [hit.id for hit in best[:10]])
+            with services.asking.searcher.uncached.generations.use_active() as made:
+                words, vector = sparse.encode_query(text), made.encoder.embed_query(text)
+                best, _ = made.index.search(SearchScope(DEFAULT_TENANT), sparse=words, dense=vector, limit=CANDIDATES)
+                made.index.load_chunks(SearchScope(DEFAULT_TENANT), [hit.id for hit in best[:10]])
 
         runs = {"service": service, "rest": rest, "bare": bare}
         for text in texts[:10]:  # first calls pay for caches and lazy parts
@@ -125,7 +125,7 @@ def search(
                 runs[name](text)
                 ways[name].append((time.perf_counter() - begun) * 1000)
             order.append(order.pop(0))
-        chunks = sum(total.chunks for total in services.documents.catalog.totals(DEFAULT_TENANT).values())
+        chunks = sum(total.chunks for total in services.documents.catalog.sum_by_state(DEFAULT_TENANT).values())
     figures: dict[str, Any] = {"queries": len(texts), "chunks": chunks}
     for name, times in ways.items():
         prefix = "" if name == "service" else f"{name}_"

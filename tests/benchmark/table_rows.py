@@ -16,20 +16,20 @@ import numpy as np
 import typer
 
 from ingest.chunking import chunk_text
-from ingest.parsing.registry import FORMATS, tables_of
+from ingest.parsing.registry import FORMATS, find_document_tables
 from ingest.parsing.sniff import sniff_file
-from ingest.parsing.tables import table_spans
+from ingest.parsing.tables import build_table_spans
 from ingest.parsing.types import ParsedDocument
-from ingest.storage.documents.records import chunk_id
+from ingest.storage.documents.records import derive_chunk_id
 from ingest.storage.errors import LeadlineError
 from ingest.storage.operations.installation import Installation
-from retrieval.build import embedded_indexes, sparse_encoder
-from retrieval.evaluation.metrics import bootstrap_interval, mean
+from retrieval.build import build_embedded_store, build_sparse_encoder
+from retrieval.evaluation.metrics import compute_bootstrap_interval, mean
 from retrieval.index.bm25 import SparseEncoder
-from retrieval.index.languages import language_of
-from retrieval.index.port import Index, IndexedChunk, Scope
+from retrieval.index.languages import detect_language
+from retrieval.index.port import Index, IndexedChunk, SearchScope
 from tests.benchmark.figures import AsJson, print_figures
-from workers.tasks.vectors import indexed_text, word_weights
+from workers.tasks.vectors import build_indexed_text, compute_word_weights
 
 _TENANT = "rows"
 _DEPTH = 10
@@ -57,9 +57,9 @@ def rows(
     as_json: AsJson = False,
 ) -> None:
     """Search for rows of a folder's tables by their labels, and print how many are found, with 95 % intervals."""
-    encoder, asked, texts = sparse_encoder(), list[LabelledRow](), dict[str, str]()
+    encoder, asked, texts = build_sparse_encoder(), list[LabelledRow](), dict[str, str]()
     with tempfile.TemporaryDirectory(prefix="leadline-rows-") as home:
-        index = embedded_indexes(Path(home), Installation("", lambda _: True)).open(1, 1)
+        index = build_embedded_store(Path(home), Installation("", lambda _: True)).open(1, 1)
         for name, document in _parsed(folder):
             texts |= _index(name, document, index, encoder)
             asked += _labelled_rows(name, document, per_document)
@@ -83,7 +83,7 @@ def _parsed(folder: Path) -> Iterator[tuple[str, ParsedDocument]]:
             parse = FORMATS[media_type].parse
             if parse is not None:
                 document = parse(path)
-                tables = document.layout.tables or table_spans(tables_of(document, media_type))
+                tables = document.layout.tables or build_table_spans(find_document_tables(document, media_type))
                 yield str(path.relative_to(folder)), replace(document, layout=replace(document.layout, tables=tables))
         except (IsADirectoryError, LeadlineError):
             continue
@@ -91,15 +91,15 @@ def _parsed(folder: Path) -> Iterator[tuple[str, ParsedDocument]]:
 
 def _index(name: str, document: ParsedDocument, index: Index, encoder: SparseEncoder) -> dict[str, str]:
     """Put a document's chunks into the index; returns their texts by id."""
-    text, layout, language = document.text, document.layout, language_of(document.text)
+    text, layout, language = document.text, document.layout, detect_language(document.text)
     records, weights = [], []
     for chunk in chunk_text(text, layout, document.positions):
-        identifier = chunk_id(name, chunk.start, chunk.end)
+        identifier = derive_chunk_id(name, chunk.start, chunk.end)
         records.append(
             IndexedChunk(identifier, _TENANT, "", name, name, chunk.ordinal, chunk.start, chunk.end, 0, 0, None, ())
         )
-        indexed = indexed_text(document.title or name, chunk, text, layout)
-        weights.append(word_weights(encoder, indexed, name=name, language=language))
+        indexed = build_indexed_text(document.title or name, chunk, text, layout)
+        weights.append(compute_word_weights(encoder, indexed, name=name, language=language))
     index.upsert(records, weights)
     return {record.id: text[record.start : record.end] for record in records}
 
@@ -119,13 +119,13 @@ def _labelled_rows(name: str, document: ParsedDocument, most: int) -> list[Label
 
 
 def _rank(row: LabelledRow, index: Index, encoder: SparseEncoder, texts: dict[str, str]) -> int | None:
-    scope = Scope(_TENANT, documents=(row.document,))
-    hits, _ = index.search(scope, sparse=encoder.query(row.label), dense=None, limit=_DEPTH)
+    scope = SearchScope(_TENANT, documents=(row.document,))
+    hits, _ = index.search(scope, sparse=encoder.encode_query(row.label), dense=None, limit=_DEPTH)
     return next((rank for rank, hit in enumerate(hits, start=1) if row.stands_in(texts[hit.id])), None)
 
 
 def _in_words(values: Sequence[float]) -> str:
-    low, high = bootstrap_interval(values, resamples=2_000)
+    low, high = compute_bootstrap_interval(values, resamples=2_000)
     return f"{mean(values):.3f} ({low:.3f} to {high:.3f})"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.db.database import build_sqlite_url, open_database
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import EmbedReport, VersionState
@@ -30,7 +30,7 @@ def test_the_same_bytes_in_another_collection_or_tenant_are_other_documents(cata
 
 
 def test_ids_come_from_content(catalog: Catalog, tmp_path: Path) -> None:
-    with disposed(open_database(sqlite_url(tmp_path / "elsewhere.sqlite"))) as engine:
+    with disposed(open_database(build_sqlite_url(tmp_path / "elsewhere.sqlite"))) as engine:
         elsewhere = Catalog(engine)
         elsewhere.ensure_tenant("ann")
         arrive(elsewhere, "b")
@@ -41,30 +41,30 @@ def test_ids_come_from_content(catalog: Catalog, tmp_path: Path) -> None:
 def test_another_tenants_document_is_not_found(catalog: Catalog) -> None:
     document = arrive(catalog)
     with pytest.raises(DocumentNotFoundError):
-        catalog.document("bob", document.id)
+        catalog.load_document("bob", document.id)
     with pytest.raises(DocumentNotFoundError):
         catalog.delete("bob", document.id)
-    assert catalog.documents("bob") == []
+    assert catalog.list_documents("bob") == []
 
 
 def test_a_version_is_visible_from_its_activation_to_its_deletion(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
     document = arrive(catalog)
     version = document.version.id
-    assert catalog.visible("ann", [version]) == {}
-    assert catalog.matching("ann", []) == []
+    assert catalog.find_visible("ann", [version]) == {}
+    assert catalog.list_matching("ann", []) == []
     searchable(jobs)
-    assert catalog.visible("ann", [version])[version].title == "Title"
-    assert catalog.visible("bob", [version]) == {}
-    assert catalog.matching("ann", []) == [document.id]
-    assert catalog.matching("bob", []) == []
+    assert catalog.find_visible("ann", [version])[version].title == "Title"
+    assert catalog.find_visible("bob", [version]) == {}
+    assert catalog.list_matching("ann", []) == [document.id]
+    assert catalog.list_matching("bob", []) == []
     catalog.delete("ann", document.id)
-    assert catalog.visible("ann", [version]) == {}
-    assert catalog.matching("ann", []) == []
-    assert catalog.hidden_versions("ann") == [version]
+    assert catalog.find_visible("ann", [version]) == {}
+    assert catalog.list_matching("ann", []) == []
+    assert catalog.list_hidden_versions("ann") == [version]
     wake(engine)
     (collect,) = jobs.claim(JobKind.COLLECT)
     jobs.finish_collect(collect)
-    assert catalog.hidden_versions("ann") == []
+    assert catalog.list_hidden_versions("ann") == []
 
 
 def test_a_deleted_documents_id_never_comes_back(catalog: Catalog) -> None:
@@ -79,7 +79,7 @@ def test_deleting_under_a_worker_takes_its_lease_and_waits_out_its_grace(catalog
     catalog.delete("ann", document.id)
     with pytest.raises(LeaseLostError):
         finish_ingest(jobs, job, chunks=1)
-    assert catalog.visible("ann", [document.version.id]) == {}
+    assert catalog.find_visible("ann", [document.version.id]) == {}
     assert jobs.claim(JobKind.COLLECT) == []
 
 
@@ -90,20 +90,20 @@ def test_a_worker_whose_lease_was_taken_cannot_commit_anything(catalog: Catalog,
     assert jobs.recover(all_running=False) == 1
     (quick,) = jobs.claim(JobKind.INGEST)
     attempts: list[Callable[[], object]] = [
-        lambda: jobs.progress(slow, VersionState.INDEXING),
+        lambda: jobs.record_progress(slow, VersionState.INDEXING),
         lambda: finish_ingest(jobs, slow, chunks=1),
         lambda: jobs.fail(slow, Failure("x", "y")),
         lambda: jobs.hand_back(slow),
-        lambda: jobs.extend(slow),
-        lambda: jobs.check(slow),
+        lambda: jobs.extend_lease(slow),
+        lambda: jobs.require_held(slow),
         lambda: jobs.retry(slow, Failure("x", "y")),
     ]
     for attempt in attempts:
         with pytest.raises(LeaseLostError):
             attempt()
-    assert catalog.document("ann", document.id).version.state is VersionState.ACCEPTED
+    assert catalog.load_document("ann", document.id).version.state is VersionState.ACCEPTED
     finish_ingest(jobs, quick, chunks=1)
-    assert catalog.document("ann", document.id).version.state is VersionState.SEARCHABLE
+    assert catalog.load_document("ann", document.id).version.state is VersionState.SEARCHABLE
 
 
 def test_a_living_lease_is_not_recovered(catalog: Catalog, jobs: Jobs) -> None:
@@ -116,13 +116,13 @@ def test_searchable_queues_the_embedding_and_embedding_ends_ready(catalog: Catal
     document = arrive(catalog)
     searchable(jobs)
     (embed,) = jobs.claim(JobKind.EMBED)
-    jobs.progress(embed, VersionState.EMBEDDING, chunks_embedded=1, tokens=5)
-    assert [each.tokens for each in catalog.active_documents("ann")] == [None]  # five are not all
+    jobs.record_progress(embed, VersionState.EMBEDDING, chunks_embedded=1, tokens=5)
+    assert [each.tokens for each in catalog.list_active_documents("ann")] == [None]  # five are not all
     assert jobs.finish_embed([EmbedReport(embed, 12)]) == []
-    version = catalog.document("ann", document.id).version
+    version = catalog.load_document("ann", document.id).version
     assert (version.state, version.tokens, version.chunks_embedded) == (VersionState.READY, 12, 2)
-    assert [each.tokens for each in catalog.active_documents("ann")] == [12]
-    assert jobs.unfinished() == {}
+    assert [each.tokens for each in catalog.list_active_documents("ann")] == [12]
+    assert jobs.count_unfinished() == {}
 
 
 def test_attempts_end_after_the_limit(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
@@ -134,7 +134,7 @@ def test_attempts_end_after_the_limit(catalog: Catalog, jobs: Jobs, engine: Engi
         assert job.attempt == attempt
         assert jobs.retry(job, reason) is (attempt < MAX_ATTEMPTS)
     jobs.fail(job, reason)
-    version = catalog.document("ann", document.id).version
+    version = catalog.load_document("ann", document.id).version
     assert (version.state, version.failure) == (VersionState.FAILED, reason)
 
 
@@ -158,39 +158,41 @@ def test_listing_goes_on_after_a_sequence_and_filters(catalog: Catalog, jobs: Jo
     for content in "abcde":
         arrive(catalog, content)
     searchable(jobs)
-    first = catalog.documents("ann", limit=2)
-    rest = catalog.documents("ann", after=first[-1].sequence)
+    first = catalog.list_documents("ann", limit=2)
+    rest = catalog.list_documents("ann", after=first[-1].sequence)
     assert [d.name[0] for d in (*first, *rest)] == list("abcde")
-    assert [d.name for d in catalog.documents("ann", DocumentFilter(states=[VersionState.SEARCHABLE]))] == ["a.txt"]
-    assert catalog.documents("ann", DocumentFilter(collection="none")) == []
+    assert [d.name for d in catalog.list_documents("ann", DocumentFilter(states=[VersionState.SEARCHABLE]))] == [
+        "a.txt"
+    ]
+    assert catalog.list_documents("ann", DocumentFilter(collection="none")) == []
 
 
 def test_totals_count_documents_chunks_and_tokens_by_state(catalog: Catalog, jobs: Jobs) -> None:
     arrive(catalog, "a")
     arrive(catalog, "b")
     searchable(jobs)
-    totals = catalog.totals("ann")
+    totals = catalog.sum_by_state("ann")
     assert totals[VersionState.SEARCHABLE].documents == totals[VersionState.ACCEPTED].documents == 1
     assert totals[VersionState.SEARCHABLE].chunks == 2
-    assert catalog.totals("bob") == {}
+    assert catalog.sum_by_state("bob") == {}
 
 
 def test_a_scope_lists_active_versions_in_pages_and_no_other_tenants(catalog: Catalog, jobs: Jobs) -> None:
-    assert catalog.active_documents("ann") == []
+    assert catalog.list_active_documents("ann") == []
     first, second = arrive(catalog, "a"), arrive(catalog, "b", collection="other")
     arrive(catalog, "c", tenant="bob")
-    assert catalog.active_documents("ann") == []
+    assert catalog.list_active_documents("ann") == []
     for _ in range(3):
         searchable(jobs)
-    listed = catalog.active_documents("ann")
+    listed = catalog.list_active_documents("ann")
     assert [(each.document_id, each.version_id) for each in listed] == [
         (first.id, first.version.id),
         (second.id, second.version.id),
     ]
-    assert catalog.active_documents("ann", limit=1) == listed[:1]
-    assert catalog.active_documents("ann", after=listed[0].sequence) == listed[1:]
-    assert catalog.active_documents("ann", collections=["other"]) == listed[1:]
-    assert catalog.active_documents("ann", identifiers=[first.id]) == listed[:1]
-    assert catalog.active_documents("bob", identifiers=[first.id]) == []
+    assert catalog.list_active_documents("ann", limit=1) == listed[:1]
+    assert catalog.list_active_documents("ann", after=listed[0].sequence) == listed[1:]
+    assert catalog.list_active_documents("ann", collections=["other"]) == listed[1:]
+    assert catalog.list_active_documents("ann", identifiers=[first.id]) == listed[:1]
+    assert catalog.list_active_documents("bob", identifiers=[first.id]) == []
     catalog.delete("ann", first.id)
-    assert catalog.active_documents("ann") == listed[1:]
+    assert catalog.list_active_documents("ann") == listed[1:]

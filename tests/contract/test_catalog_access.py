@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.documents.catalog import Catalog
-from ingest.storage.documents.filters import conditions
+from ingest.storage.documents.filters import parse_conditions
 from ingest.storage.documents.records import Document, DocumentChange, VersionState
 from ingest.storage.errors import DocumentNotFoundError, MetadataError, NotUploaderError, PreconditionFailedError
 from ingest.storage.jobs.jobs import Jobs
@@ -59,14 +59,14 @@ def test_a_closed_document_does_not_exist_for_others(catalog: Catalog, jobs: Job
     searchable(jobs)
     searchable(jobs)
     for readers, seen in ((EVE, [opened.id, closed.id]), (BOB, [opened.id]), (NOBODY, [opened.id])):
-        assert [each.id for each in catalog.documents("ann", readers=readers)] == seen
-        assert [each.document_id for each in catalog.active_documents("ann", readers=readers)] == seen
-        assert sum(total.documents for total in catalog.totals("ann", readers=readers).values()) == len(seen)
-    shown = catalog.visible("ann", [opened.version.id, closed.version.id])
-    assert [shown[each.version.id].open_to(BOB) for each in (opened, closed)] == [True, False]
-    assert catalog.document("ann", closed.id, readers=EVE).readers == frozenset({"group:hr"})
+        assert [each.id for each in catalog.list_documents("ann", readers=readers)] == seen
+        assert [each.document_id for each in catalog.list_active_documents("ann", readers=readers)] == seen
+        assert sum(total.documents for total in catalog.sum_by_state("ann", readers=readers).values()) == len(seen)
+    shown = catalog.find_visible("ann", [opened.version.id, closed.version.id])
+    assert [shown[each.version.id].is_open_to(BOB) for each in (opened, closed)] == [True, False]
+    assert catalog.load_document("ann", closed.id, readers=EVE).readers == frozenset({"group:hr"})
     for forbidden in (
-        lambda: catalog.document("ann", closed.id, readers=BOB),
+        lambda: catalog.load_document("ann", closed.id, readers=BOB),
         lambda: catalog.cancel("ann", closed.id, readers=BOB),
         lambda: catalog.delete("ann", closed.id, readers=BOB),
         lambda: change(catalog, closed, readers=BOB, title="mine"),
@@ -75,9 +75,9 @@ def test_a_closed_document_does_not_exist_for_others(catalog: Catalog, jobs: Job
         with pytest.raises(DocumentNotFoundError):
             forbidden()
     catalog.delete("ann", closed.id, readers=EVE)
-    assert catalog.deletion("ann", closed.id, readers=EVE).document_id == closed.id
+    assert catalog.load_deletion("ann", closed.id, readers=EVE).document_id == closed.id
     with pytest.raises(DocumentNotFoundError):
-        catalog.deletion("ann", closed.id, readers=BOB)
+        catalog.load_deletion("ann", closed.id, readers=BOB)
     with pytest.raises(DocumentNotFoundError):
         catalog.delete("ann", closed.id, readers=BOB)
 
@@ -100,30 +100,32 @@ def test_the_same_bytes_with_other_metadata_keep_what_is_there_and_say_so(catalo
 def test_a_change_is_seen_by_every_query_and_changes_tag_and_corpus(catalog: Catalog, jobs: Jobs) -> None:
     document = upload(catalog, attributes={"year": 1815, "draft": True})
     searchable(jobs)
-    before = catalog.corpus_version("ann")
+    before = catalog.load_corpus_version("ann")
     changed = change(catalog, document, metadata={"draft": None, "author": "Calloway"}, title="Brine")
     assert (changed.attributes, changed.title, changed.revision) == ({"year": 1815, "author": "Calloway"}, "Brine", 1)
     assert changed.tag != document.tag
-    assert catalog.corpus_version("ann") > before
-    assert catalog.matching("ann", conditions({"author": "Calloway", "draft": {"not": True}})) == [document.id]
-    assert catalog.matching("ann", conditions({"draft": True})) == []
+    assert catalog.load_corpus_version("ann") > before
+    assert catalog.list_matching("ann", parse_conditions({"author": "Calloway", "draft": {"not": True}})) == [
+        document.id
+    ]
+    assert catalog.list_matching("ann", parse_conditions({"draft": True})) == []
     either = {"$any": [{"draft": True}, {"author": ["Shelley", "Calloway"], "year": {"lt": 1900}}]}
     neither = {"$any": [{"draft": True}, {"$all": [{"author": "Calloway"}, {"draft": True}]}]}
     for among in ((), (document.id,)):
-        assert catalog.matching("ann", conditions(either), among=among) == [document.id]
-        assert catalog.matching("ann", conditions(neither), among=among) == []
+        assert catalog.list_matching("ann", parse_conditions(either), among=among) == [document.id]
+        assert catalog.list_matching("ann", parse_conditions(neither), among=among) == []
     with pytest.raises(PreconditionFailedError):
         catalog.change("ann", document.id, DocumentChange({"a": 1}), {document.tag})
     catalog.change("ann", document.id, DocumentChange({"a": 1}), {changed.tag})
-    assert catalog.unsettled() == []
+    assert catalog.list_unsynced_readers() == []
 
 
 def test_a_given_title_outlives_new_content_and_can_be_given_back(catalog: Catalog, jobs: Jobs) -> None:
     document = upload(catalog)
     assert change(catalog, document, title="Mine").title == "Mine"
     searchable(jobs)
-    assert catalog.document("ann", document.id).title == "Mine"
-    assert catalog.visible("ann", [document.version.id])[document.version.id].title == "Mine"
+    assert catalog.load_document("ann", document.id).title == "Mine"
+    assert catalog.find_visible("ann", [document.version.id])[document.version.id].title == "Mine"
     assert change(catalog, document, title=None).title == "Title"
 
 
@@ -131,14 +133,14 @@ def test_readers_are_unsettled_until_the_index_has_those_of_the_last_change(cata
     document = upload(catalog)
     first = change(catalog, document, closed_to=EVE)
     second = change(catalog, document, closed_to=BOB)
-    assert catalog.unsettled() == [document.id]
-    assert not catalog.record_settled(document.id, first.revision)
-    assert catalog.unsettled() == [document.id]
-    assert catalog.record_settled(document.id, second.revision)
+    assert catalog.list_unsynced_readers() == [document.id]
+    assert not catalog.record_readers_synced(document.id, first.revision)
+    assert catalog.list_unsynced_readers() == [document.id]
+    assert catalog.record_readers_synced(document.id, second.revision)
     change(catalog, document, metadata={"a": 1})
-    assert catalog.unsettled() == []
-    catalog.unsettle()
-    assert catalog.unsettled() == [document.id]
+    assert catalog.list_unsynced_readers() == []
+    catalog.mark_readers_unsynced()
+    assert catalog.list_unsynced_readers() == [document.id]
 
 
 def test_of_a_document_without_an_uploader_only_admins_change_the_readers(catalog: Catalog) -> None:
@@ -158,7 +160,7 @@ def test_nobody_but_an_admin_closes_a_document_to_themselves(catalog: Catalog) -
     with pytest.raises(MetadataError, match="could not see"):
         change(catalog, document, readers=BOB, closed_to=EVE)
     assert change(catalog, document, closed_to=NOBODY).readers == NOBODY
-    assert catalog.documents("ann", readers=EVE) == []
+    assert catalog.list_documents("ann", readers=EVE) == []
     assert change(catalog, document, closed_to=None).readers is None
 
 
@@ -192,22 +194,22 @@ def test_sql_finds_what_plain_python_finds(
         if document.version.state is VersionState.ACCEPTED:
             searchable(jobs)
     for document, attributes in zip(documents, some, strict=True):
-        known = catalog.document("ann", document.id).attributes
+        known = catalog.load_document("ann", document.id).attributes
         change(catalog, document, metadata={**dict.fromkeys(known), **attributes})
     ids = [document.id for document in documents]
     for wanted in filters:
         expected = {i for i, attributes in zip(ids, some, strict=True) if matches(attributes, wanted)}
-        assert set(catalog.matching("ann", conditions(wanted), among=ids)) == expected
-        assert set(catalog.matching("ann", conditions(wanted))) & set(ids) == expected
-        assert {each.document_id for each in catalog.active_documents("ann", conditions=conditions(wanted))} & set(
-            ids
-        ) == expected
+        assert set(catalog.list_matching("ann", parse_conditions(wanted), among=ids)) == expected
+        assert set(catalog.list_matching("ann", parse_conditions(wanted))) & set(ids) == expected
+        assert {
+            each.document_id for each in catalog.list_active_documents("ann", conditions=parse_conditions(wanted))
+        } & set(ids) == expected
 
 
 def test_deleted_metadata_matches_nothing(catalog: Catalog, engine: Engine, jobs: Jobs) -> None:
     document = upload(catalog, attributes={"year": 1815})
     searchable(jobs)
     catalog.delete("ann", document.id)
-    assert catalog.matching("ann", conditions({"year": 1815})) == []
+    assert catalog.list_matching("ann", parse_conditions({"year": 1815})) == []
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM document_attributes").scalar() == 0

@@ -8,9 +8,18 @@ import pytest
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from ingest.storage.accounts.keys import ApiKeys
-from ingest.storage.audit.records import Action, Actor, ActorKind, Anchor, AuditEntry, acting, entry_hash, identify
-from ingest.storage.audit.store import Audit, AuditFilter, record
-from ingest.storage.db.database import open_database, write
+from ingest.storage.audit.records import (
+    Action,
+    Actor,
+    ActorKind,
+    Anchor,
+    AuditEntry,
+    actor_context,
+    compute_entry_hash,
+    set_current_actor,
+)
+from ingest.storage.audit.store import Audit, AuditFilter, record_action
+from ingest.storage.db.database import open_database, write_transaction
 from ingest.storage.db.schema import audit, audit_chain
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.jobs.jobs import Jobs
@@ -23,7 +32,7 @@ LAST = 7
 
 
 def logged(engine: Engine, wanted: AuditFilter = WHOLE) -> list[AuditEntry]:
-    return list(Audit(engine).entries(wanted))
+    return list(Audit(engine).iter_entries(wanted))
 
 
 def note(engine: Engine, number: int) -> None:
@@ -36,7 +45,7 @@ def log(engine: Engine) -> Audit:
     for number in range(3, LAST + 1):
         note(engine, number)
     found = Audit(engine)
-    assert (found.head().sequence, found.verify().faults) == (LAST, ())
+    assert (found.load_head().sequence, found.verify().faults) == (LAST, ())
     return found
 
 
@@ -66,13 +75,13 @@ def test_each_change_of_a_document_a_key_and_a_queue_leaves_one_entry(
         (None, "queue.paused", "queue:embed"),
         (None, "queue.resumed", "queue:embed"),
     ]
-    said = str([entry.as_json() for entry in found])
+    said = str([entry.to_json() for entry in found])
     assert all(secret not in said for secret in ("first", "second", secret, secret.split("_", 2)[2]))
 
 
 def test_an_entry_says_who_acted_and_in_which_request(engine: Engine, catalog: Catalog) -> None:
-    with acting(Actor(ActorKind.NOBODY), "request-1"):
-        identify(Actor(ActorKind.CALLER, "0123", "ann@example.org"))
+    with actor_context(Actor(ActorKind.NOBODY), "request-1"):
+        set_current_actor(Actor(ActorKind.CALLER, "0123", "ann@example.org"))
         arrive(catalog, "a")
     arrive(catalog, "b")
     by_caller, by_itself = logged(engine)[2:]
@@ -82,8 +91,8 @@ def test_an_entry_says_who_acted_and_in_which_request(engine: Engine, catalog: C
 
 def test_a_change_that_is_rolled_back_leaves_no_entry(engine: Engine) -> None:
     def fail() -> None:
-        with write(engine) as connection:
-            record(connection, Action.TENANT_CHANGED, "tenant:ann", tenant_id="ann")
+        with write_transaction(engine) as connection:
+            record_action(connection, Action.TENANT_CHANGED, "tenant:ann", tenant_id="ann")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -122,15 +131,15 @@ def test_details_are_ids_and_figures_of_bounded_length(engine: Engine) -> None:
 def test_a_listing_shows_a_tenants_own_entries_newest_first_by_action_object_and_time(
     engine: Engine, log: Audit
 ) -> None:
-    ours = log.latest(AuditFilter("ann"))
+    ours = log.list_latest(AuditFilter("ann"))
     assert [entry.sequence for entry in ours] == [7, 6, 5, 4, 3, 1]
-    assert [entry.sequence for entry in log.latest(AuditFilter("ann"), before=6, limit=2)] == [5, 4]
-    assert [entry.sequence for entry in log.latest(AuditFilter("bob"))] == [2]
-    assert [entry.sequence for entry in log.latest(AuditFilter("ann", action="tenant.created"))] == [1]
-    assert [entry.sequence for entry in log.latest(AuditFilter("ann", object="quota:4"))] == [4]
+    assert [entry.sequence for entry in log.list_latest(AuditFilter("ann"), before=6, limit=2)] == [5, 4]
+    assert [entry.sequence for entry in log.list_latest(AuditFilter("bob"))] == [2]
+    assert [entry.sequence for entry in log.list_latest(AuditFilter("ann", action="tenant.created"))] == [1]
+    assert [entry.sequence for entry in log.list_latest(AuditFilter("ann", object="quota:4"))] == [4]
     at = ours[2].at
-    assert [entry.sequence for entry in log.latest(AuditFilter("ann", since=at))][-1] == 5
-    assert log.latest(AuditFilter("ann", until=at))[0].sequence == 4
+    assert [entry.sequence for entry in log.list_latest(AuditFilter("ann", since=at))][-1] == 5
+    assert log.list_latest(AuditFilter("ann", until=at))[0].sequence == 4
 
 
 def change(connection: Connection) -> None:
@@ -141,7 +150,7 @@ def change_and_hash_again(connection: Connection) -> None:
     (entry,) = (entry for entry in _entries(connection) if entry.sequence == 5)
     changed = replace(entry, object="quota:9")
     of_entry = update(audit).where(audit.c.sequence == 5)
-    connection.execute(of_entry.values(object="quota:9", hash=entry_hash(changed)))
+    connection.execute(of_entry.values(object="quota:9", hash=compute_entry_hash(changed)))
 
 
 def remove(connection: Connection) -> None:
@@ -156,7 +165,7 @@ def swap(connection: Connection) -> None:
 def insert_beyond_the_end(connection: Connection) -> None:
     last = _entries(connection)[-1]
     forged = replace(last, sequence=LAST + 1, previous_hash=last.hash)
-    _insert(connection, replace(forged, hash=entry_hash(forged)))
+    _insert(connection, replace(forged, hash=compute_entry_hash(forged)))
 
 
 def cut_off(connection: Connection) -> None:
@@ -185,14 +194,14 @@ def cut_the_beginning(connection: Connection) -> None:
 def test_what_was_done_to_the_log_is_found(
     engine: Engine, log: Audit, tamper: Callable[[Connection], None], found: list[int]
 ) -> None:
-    with write(engine) as connection:
+    with write_transaction(engine) as connection:
         tamper(connection)
     assert [fault.sequence for fault in log.verify().faults] == found
 
 
 def test_an_end_that_was_cut_off_with_its_traces_is_found_by_an_anchor(engine: Engine, log: Audit) -> None:
-    anchor = log.head()
-    with write(engine) as connection:
+    anchor = log.load_head()
+    with write_transaction(engine) as connection:
         cut_off(connection)
         last = _entries(connection)[-1]
         connection.execute(update(audit_chain).values(sequence=last.sequence, hash=last.hash))
@@ -216,7 +225,7 @@ def test_old_entries_go_in_good_order_and_the_rest_is_a_chain_still(engine: Engi
 
 
 def test_an_anchor_reads_back_what_it_prints_and_nothing_else(log: Audit) -> None:
-    assert Anchor.parse(f" {log.head()}\n") == log.head()
+    assert Anchor.parse(f" {log.load_head()}\n") == log.load_head()
     for text in ("", "7", "7:", "x:" + "0" * 64, "7:" + "z" * 64):
         with pytest.raises(ValueError, match=r"sequence and a hash|invalid literal"):
             Anchor.parse(text)

@@ -32,7 +32,7 @@ def fail(jobs: Jobs) -> None:
 
 
 def found(batches: Batches, batch: Batch) -> BatchProgress:
-    return batches.progress("ann", batch.id)
+    return batches.load_progress("ann", batch.id)
 
 
 def test_a_batch_counts_what_became_of_its_files_and_is_completed_when_it_is_closed(
@@ -65,7 +65,7 @@ def test_a_batch_of_a_known_size_is_completed_when_so_many_files_are_at_an_end(
     accept(catalog, "a", batch_id=batch.id)
     fail(jobs)
     assert (found(batches, batch).state, found(batches, batch).fraction) == (BatchState.OPEN, 0.5)
-    batches.refuse("ann", batch.id, "b.png", UNKNOWN_TYPE)
+    batches.record_refused_file("ann", batch.id, "b.png", UNKNOWN_TYPE)
     assert found(batches, batch).state is BatchState.COMPLETED
 
 
@@ -80,7 +80,7 @@ def test_bytes_that_were_there_are_duplicates_and_the_same_file_sent_again_count
     for content in ("old", "new", "old", "new"):
         accept(catalog, content, batch_id=batch.id)
     for _ in range(2):
-        batches.refuse("ann", batch.id, "b.png", UNKNOWN_TYPE)
+        batches.record_refused_file("ann", batch.id, "b.png", UNKNOWN_TYPE)
     seen = found(batches, batch).batch
     assert (seen.received, seen.duplicates, seen.refused) == (3, 1, 1)
 
@@ -93,7 +93,7 @@ def test_a_file_that_failed_and_is_sent_again_is_what_became_of_it_last(
     accept(catalog, "a", batch_id=batch.id)
     seen = found(batches, batch)
     assert (seen.batch.received, seen.tally.documents) == (1, {VersionState.ACCEPTED: 1})
-    assert batches.failures("ann", batch.id) == []
+    assert batches.list_failures("ann", batch.id) == []
 
 
 def test_uploads_at_once_are_each_counted(catalog: Catalog, batches: Batches, batch: Batch) -> None:
@@ -110,19 +110,19 @@ def test_a_closed_batch_takes_no_more_files_and_none_is_kept(catalog: Catalog, b
         batches.require_open("ann", batch.id)
     with pytest.raises(BatchNotFoundError):
         accept(catalog, "lost", batch_id="unknown")
-    assert catalog.documents("ann") == []
+    assert catalog.list_documents("ann") == []
 
 
 def test_failures_are_listed_in_order_of_arrival_page_by_page(
     catalog: Catalog, jobs: Jobs, batches: Batches, batch: Batch
 ) -> None:
-    batches.refuse("ann", batch.id, "0.png", UNKNOWN_TYPE)
+    batches.record_refused_file("ann", batch.id, "0.png", UNKNOWN_TYPE)
     broken = [accept(catalog, content, batch_id=batch.id).document.id for content in "abcd"]
     fail(jobs)
     searchable(jobs)
     fail(jobs)
-    first = batches.failures("ann", batch.id, limit=2)
-    rest = batches.failures("ann", batch.id, after=first[-1].number, limit=2)
+    first = batches.list_failures("ann", batch.id, limit=2)
+    rest = batches.list_failures("ann", batch.id, after=first[-1].number, limit=2)
     assert [(f.name, f.document_id, f.failure) for f in first + rest] == [
         ("0.png", None, UNKNOWN_TYPE),
         ("a.txt", broken[0], BROKEN),
@@ -155,11 +155,11 @@ def test_cancelling_stops_what_is_not_ready_in_one_step_and_keeps_what_is(
         {VersionState.READY: 1, VersionState.CANCELLED: 3},
     )
     with pytest.raises(LeaseLostError):
-        jobs.progress(running, VersionState.CHUNKING)
+        jobs.record_progress(running, VersionState.CHUNKING)
     assert [job.document_id for job in jobs.claim(JobKind.INGEST, limit=10)] == [other.id]
     assert jobs.claim(JobKind.EMBED, limit=10) == []
-    assert jobs.unfinished()[JobKind.COLLECT] == 3
-    assert catalog.document("ann", ids[1]).active_version_id is None
+    assert jobs.count_unfinished()[JobKind.COLLECT] == 3
+    assert catalog.load_document("ann", ids[1]).active_version_id is None
     assert batches.cancel("ann", batch.id) == seen
     with pytest.raises(BatchStateError, match="cancelled"):
         accept(catalog, "late", batch_id=batch.id)
@@ -181,7 +181,7 @@ def test_cancelling_a_replacement_leaves_the_content_that_is_searched(
     embedded(jobs)
     catalog.replace(arrival("new", batch_id=batch.id), document.id, None)
     batches.cancel("ann", batch.id)
-    after = catalog.document("ann", document.id)
+    after = catalog.load_document("ann", document.id)
     assert (after.version.id, after.active_version_id) == (document.version.id, document.version.id)
 
 
@@ -208,11 +208,11 @@ def test_an_upload_and_a_cancellation_at_once_leave_nothing_of_the_batch_under_w
     assert all(isinstance(end, BatchStateError) for end in refused)
     seen = found(batches, batch)
     assert seen.tally.unfinished == 0
-    assert seen.batch.received == len(catalog.documents("ann")) == 4 - len(refused)
+    assert seen.batch.received == len(catalog.list_documents("ann")) == 4 - len(refused)
 
 
 def test_another_tenant_finds_no_batch(catalog: Catalog, batches: Batches, batch: Batch) -> None:
-    for ask in (batches.progress, batches.close, batches.cancel, batches.failures, batches.require_open):
+    for ask in (batches.load_progress, batches.close, batches.cancel, batches.list_failures, batches.require_open):
         with pytest.raises(BatchNotFoundError) as theirs:
             ask("bob", batch.id)
         with pytest.raises(BatchNotFoundError) as unknown:
@@ -220,7 +220,7 @@ def test_another_tenant_finds_no_batch(catalog: Catalog, batches: Batches, batch
         assert str(theirs.value).replace(batch.id, "unknown") == str(unknown.value)
     with pytest.raises(BatchNotFoundError):
         accept(catalog, "a", tenant="bob", batch_id=batch.id)
-    assert (batches.latest("bob"), catalog.documents("bob")) == ([], [])
+    assert (batches.list_latest("bob"), catalog.list_documents("bob")) == ([], [])
 
 
 def test_the_same_key_makes_one_batch_and_another_tenants_key_is_its_own(batches: Batches) -> None:
@@ -234,6 +234,6 @@ def test_the_same_key_makes_one_batch_and_another_tenants_key_is_its_own(batches
 
 def test_batches_are_listed_newest_first_page_by_page(batches: Batches) -> None:
     made = [batches.create("ann")[0].id for _ in range(5)]
-    page = batches.latest("ann", limit=3)
-    rest = batches.latest("ann", before=page[-1].batch.sequence, limit=3)
+    page = batches.list_latest("ann", limit=3)
+    rest = batches.list_latest("ann", before=page[-1].batch.sequence, limit=3)
     assert [progress.batch.id for progress in page + rest] == made[::-1]

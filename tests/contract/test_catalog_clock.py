@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from ingest.storage.db.database import now, open_database
+from ingest.storage.db.database import open_database, read_clock
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.db.schema import turns
 from ingest.storage.documents.catalog import Catalog
@@ -49,7 +49,7 @@ def elsewhere(seconds: float) -> Iterator[None]:
 def seconds_until(engine: Engine, column: str) -> float:
     """From now to the greatest instant in a column of `jobs`, by the database's clock."""
     with engine.connect() as connection:
-        return float(connection.execute(select(func.max(job_rows.c[column]))).scalar_one()) - now(connection)
+        return float(connection.execute(select(func.max(job_rows.c[column]))).scalar_one()) - read_clock(connection)
 
 
 def test_a_lease_that_a_clock_behind_has_given_is_not_taken_away(catalog: Catalog, jobs: Jobs) -> None:
@@ -59,14 +59,14 @@ def test_a_lease_that_a_clock_behind_has_given_is_not_taken_away(catalog: Catalo
         assert jobs.recover(all_running=False) == 0
     assert jobs.recover(all_running=False) == 0
     with elsewhere(-HOUR_SECONDS):
-        jobs.extend_all([job])
+        jobs.extend_leases([job])
     assert jobs.recover(all_running=False) == 0
     with elsewhere(-HOUR_SECONDS):
-        jobs.extend(job)
+        jobs.extend_lease(job)
     assert jobs.recover(all_running=False) == 0
     with elsewhere(HOUR_SECONDS):
         assert jobs.recover(all_running=False) == 0
-    jobs.check(job)
+    jobs.require_held(job)
 
 
 @pytest.mark.parametrize("ahead", [-HOUR_SECONDS, HOUR_SECONDS])
@@ -92,4 +92,4 @@ def test_whose_turn_it_is_goes_by_the_same_clock(catalog: Catalog, jobs: Jobs, e
     with elsewhere(HOUR_SECONDS):
         jobs.claim(JobKind.INGEST)
     with engine.connect() as connection:
-        assert connection.execute(select(turns.c.served_at)).scalar_one() <= now(connection)
+        assert connection.execute(select(turns.c.served_at)).scalar_one() <= read_clock(connection)

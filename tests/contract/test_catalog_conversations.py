@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from ingest.storage.answers.conversations import Conversations
-from ingest.storage.answers.records import CellRanges, Exchange, KeptAnswer, RowRanges, ranges_of
+from ingest.storage.answers.records import CellRanges, Exchange, RowRanges, StoredAnswer, group_into_ranges
 from ingest.storage.answers.run_log import RunLog
 from ingest.storage.answers.run_records import RunRequest, RunState
 from ingest.storage.answers.runs import Runs
@@ -43,18 +43,18 @@ def answer(
     *,
     text: str = "Because.",
     **changes: Any,  # noqa: ANN401 - members of `KeptAnswer`
-) -> KeptAnswer:
+) -> StoredAnswer:
     members = {"tenant_id": "ann", "turn": None, "question": "Why?", "rows_behind": (), "created_at": 100 * DAY_SECONDS}
-    return KeptAnswer(id=identifier, conversation_id=conversation, body={"text": text}, **{**members, **changes})
+    return StoredAnswer(id=identifier, conversation_id=conversation, body={"text": text}, **{**members, **changes})
 
 
 def test_an_answer_comes_back_as_it_was_kept_with_the_rows_behind_it(kept: Conversations) -> None:
-    rows = (RowRanges("d", "v", 0, ranges_of([1, 2, 3, 7, 9, 10])), RowRanges("e", "w", 2, ((5, 5),)))
+    rows = (RowRanges("d", "v", 0, group_into_ranges([1, 2, 3, 7, 9, 10])), RowRanges("e", "w", 2, ((5, 5),)))
     given = answer(text="Half 鯨", rows_behind=rows)
-    assert kept.keep(given) == given
-    found = kept.answer("ann", "a")
+    assert kept.store_answer(given) == given
+    found = kept.load_answer("ann", "a")
     assert found == given
-    assert [list(each.numbers()) for each in found.rows_behind] == [[1, 2, 3, 7, 9, 10], [5]]
+    assert [list(each.iter_numbers()) for each in found.rows_behind] == [[1, 2, 3, 7, 9, 10], [5]]
     assert [len(each) for each in found.rows_behind] == [6, 1]
 
 
@@ -66,145 +66,145 @@ def test_the_rows_behind_single_cells_come_back_also_those_of_other_tables(kept:
     )
     for identifier, behind in (("a", rows), ("b", ())):
         given = answer(identifier, rows_behind=behind, cells_behind=cells)
-        kept.keep(given)
-        assert kept.answer("ann", identifier) == given
+        kept.store_answer(given)
+        assert kept.load_answer("ann", identifier) == given
 
 
 def test_keeping_an_answer_again_makes_no_second_turn(kept: Conversations) -> None:
-    talk = kept.begin("ann", "Why?")
-    first = kept.keep(answer("a", talk))
-    assert kept.keep(answer("a", talk)) == first
-    assert kept.conversation("ann", talk).turns == first.turn == 1
+    talk = kept.start("ann", "Why?")
+    first = kept.store_answer(answer("a", talk))
+    assert kept.store_answer(answer("a", talk)) == first
+    assert kept.load_conversation("ann", talk).turns == first.turn == 1
 
 
 def test_answers_at_once_are_turns_of_their_own(kept: Conversations) -> None:
-    talk = kept.begin("ann", "Why?")
-    ends = at_once(*(lambda n=n: kept.keep(answer(f"{n}", talk)).turn for n in range(6)))
+    talk = kept.start("ann", "Why?")
+    ends = at_once(*(lambda n=n: kept.store_answer(answer(f"{n}", talk)).turn for n in range(6)))
     assert sorted(map(str, ends)) == list("123456")
-    assert [each.turn for each in kept.turns("ann", talk)] == [1, 2, 3, 4, 5, 6]
+    assert [each.turn for each in kept.list_turns("ann", talk)] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_conversation_is_listed_newest_first_once_something_was_answered_in_it(kept: Conversations) -> None:
-    first, second, _ = (kept.begin("ann", f"Question\n {number}?") for number in range(3))
+    first, second, _ = (kept.start("ann", f"Question\n {number}?") for number in range(3))
     for talk in (first, second):
-        kept.keep(answer(f"in {talk}"[:36], talk))
-    assert [each.title for each in kept.conversations("ann")] == ["Question 1?", "Question 0?"]
-    newest = kept.conversations("ann", limit=1)[0]
-    assert [each.id for each in kept.conversations("ann", before=newest.sequence)] == [first]
-    assert kept.conversations("bob") == []
+        kept.store_answer(answer(f"in {talk}"[:36], talk))
+    assert [each.title for each in kept.list_conversations("ann")] == ["Question 1?", "Question 0?"]
+    newest = kept.list_conversations("ann", limit=1)[0]
+    assert [each.id for each in kept.list_conversations("ann", before=newest.sequence)] == [first]
+    assert kept.list_conversations("bob") == []
 
 
 def test_the_end_of_a_long_conversation_is_read_and_not_all_of_it(kept: Conversations) -> None:
-    talk = kept.begin("ann", "0?")
+    talk = kept.start("ann", "0?")
     for number in range(60):
-        kept.keep(answer(f"{number}", talk, question=f"{number:02}?", text=f"Answer {number:02}."))
-    assert kept.last_exchanges("ann", talk, characters=30) == [
+        kept.store_answer(answer(f"{number}", talk, question=f"{number:02}?", text=f"Answer {number:02}."))
+    assert kept.list_last_exchanges("ann", talk, characters=30) == [
         Exchange("57?", "Answer 57."),
         Exchange("58?", "Answer 58."),
         Exchange("59?", "Answer 59."),
     ]
-    assert len(kept.last_exchanges("ann", talk, characters=10_000)) == 60
+    assert len(kept.list_last_exchanges("ann", talk, characters=10_000)) == 60
 
 
 def test_an_answer_that_was_deleted_is_in_its_conversation_no_more(kept: Conversations) -> None:
-    talk = kept.begin("ann", "Why?")
+    talk = kept.start("ann", "Why?")
     for identifier in "abc":
-        kept.keep(answer(identifier, talk))
+        kept.store_answer(answer(identifier, talk))
     kept.delete_answer("ann", "b")
-    assert [each.id for each in kept.turns("ann", talk)] == ["a", "c"]
-    assert kept.keep(answer("d", talk)).turn == 4
+    assert [each.id for each in kept.list_turns("ann", talk)] == ["a", "c"]
+    assert kept.store_answer(answer("d", talk)).turn == 4
     with pytest.raises(AnswerNotFoundError):
-        kept.answer("ann", "b")
+        kept.load_answer("ann", "b")
 
 
 def test_with_a_conversation_go_its_answers_and_a_late_one_belongs_to_none(kept: Conversations) -> None:
-    talk = kept.begin("ann", "Why?")
-    kept.keep(answer("a", talk))
+    talk = kept.start("ann", "Why?")
+    kept.store_answer(answer("a", talk))
     kept.delete("ann", talk)
     with pytest.raises(AnswerNotFoundError):
-        kept.answer("ann", "a")
+        kept.load_answer("ann", "a")
     with pytest.raises(ConversationNotFoundError):
-        kept.turns("ann", talk)
-    late = kept.keep(answer("b", talk))
+        kept.list_turns("ann", talk)
+    late = kept.store_answer(answer("b", talk))
     assert (late.conversation_id, late.turn) == (None, None)
-    assert kept.answer("ann", "b") == late
+    assert kept.load_answer("ann", "b") == late
 
 
 def test_another_tenants_answers_and_conversations_are_none(kept: Conversations) -> None:
-    talk = kept.begin("ann", "Why?")
-    kept.keep(answer("a", talk))
-    for use in (kept.answer, kept.delete_answer):
+    talk = kept.start("ann", "Why?")
+    kept.store_answer(answer("a", talk))
+    for use in (kept.load_answer, kept.delete_answer):
         with pytest.raises(AnswerNotFoundError):
             use("bob", "a")
-    for read in (kept.conversation, kept.turns, kept.delete):
+    for read in (kept.load_conversation, kept.list_turns, kept.delete):
         with pytest.raises(ConversationNotFoundError):
             read("bob", talk)
     with pytest.raises(ConversationNotFoundError):
-        kept.last_exchanges("bob", talk, characters=10)
-    assert kept.keep(answer("b", talk, tenant_id="bob")).conversation_id is None
-    assert [each.id for each in kept.turns("ann", talk)] == ["a"]
+        kept.list_last_exchanges("bob", talk, characters=10)
+    assert kept.store_answer(answer("b", talk, tenant_id="bob")).conversation_id is None
+    assert [each.id for each in kept.list_turns("ann", talk)] == ["a"]
 
 
 def test_what_was_kept_for_its_time_goes_and_a_conversation_that_is_used_stays_whole(
     kept: Conversations, engine: Engine
 ) -> None:
-    old, used = kept.begin("ann", "old"), kept.begin("ann", "used")
-    kept.keep(answer("1", old, created_at=9 * DAY_SECONDS))
-    kept.keep(answer("2", used, created_at=9 * DAY_SECONDS))
-    kept.keep(answer("3", used, created_at=99 * DAY_SECONDS))
-    kept.keep(answer("4", created_at=69 * DAY_SECONDS))
-    kept.keep(answer("5", created_at=71 * DAY_SECONDS))
-    assert Expiry(engine, clock=lambda: 100 * DAY_SECONDS).forget(Retention(30, 90)) == {
+    old, used = kept.start("ann", "old"), kept.start("ann", "used")
+    kept.store_answer(answer("1", old, created_at=9 * DAY_SECONDS))
+    kept.store_answer(answer("2", used, created_at=9 * DAY_SECONDS))
+    kept.store_answer(answer("3", used, created_at=99 * DAY_SECONDS))
+    kept.store_answer(answer("4", created_at=69 * DAY_SECONDS))
+    kept.store_answer(answer("5", created_at=71 * DAY_SECONDS))
+    assert Expiry(engine, clock=lambda: 100 * DAY_SECONDS).delete_expired(Retention(30, 90)) == {
         "conversations": 1,
         "answers": 1,
     }
-    assert [each.id for each in kept.conversations("ann")] == [used]
-    assert [each.id for each in kept.turns("ann", used)] == ["2", "3"]
+    assert [each.id for each in kept.list_conversations("ann")] == [used]
+    assert [each.id for each in kept.list_turns("ann", used)] == ["2", "3"]
     for gone in "14":
         with pytest.raises(AnswerNotFoundError):
-            kept.answer("ann", gone)
-    assert kept.answer("ann", "5").id == "5"
+            kept.load_answer("ann", gone)
+    assert kept.load_answer("ann", "5").id == "5"
 
 
 def test_which_documents_were_deleted(kept: Conversations, engine: Engine) -> None:
     catalog = Catalog(engine)
     gone, there = arrive(catalog, "gone"), arrive(catalog, "there")
     catalog.delete("ann", gone.id)
-    assert kept.withheld_documents({gone.id, there.id, "unknown"}) == {gone.id}
+    assert kept.list_withheld_documents({gone.id, there.id, "unknown"}) == {gone.id}
 
 
 def test_a_run_ends_with_its_answer_in_its_conversation_and_deleting_either_leaves_nothing_of_it(
     kept: Conversations, engine: Engine
 ) -> None:
     runs, jobs, log = Runs(engine), Jobs(engine), RunLog(engine)
-    talk = kept.begin("ann", "Why?")
+    talk = kept.start("ann", "Why?")
     ids = []
     for _ in range(2):
         asked = RunRequest("ann", "Why?", history=[{"role": "user", "text": "Hm."}], conversation_id=talk)
         run = runs.create(asked)[0]
         assert (run.history, run.conversation_id) == ([{"role": "user", "text": "Hm."}], talk)
         (job,) = jobs.claim(JobKind.RUN)
-        log.begin(job)
+        log.start(job)
         given = answer(run.id, talk)
         log.finish(job, RunState.COMPLETED, given.body, seconds=1.0, kept=given)
         ids.append(run.id)
-    assert [each.id for each in kept.turns("ann", talk)] == ids
+    assert [each.id for each in kept.list_turns("ann", talk)] == ids
     kept.delete_answer("ann", ids[0])
-    assert runs.run("ann", ids[0]).answer is None
+    assert runs.load_run("ann", ids[0]).answer is None
     runs.delete("ann", ids[1])
-    assert kept.turns("ann", talk) == []
+    assert kept.list_turns("ann", talk) == []
 
 
 def test_a_run_that_was_cancelled_keeps_no_answer(kept: Conversations, engine: Engine) -> None:
     runs, jobs, log = Runs(engine), Jobs(engine), RunLog(engine)
     run = runs.create(RunRequest("ann", "Why?"))[0]
     (job,) = jobs.claim(JobKind.RUN)
-    log.begin(job)
+    log.start(job)
     runs.cancel("ann", run.id)
     with pytest.raises(LeaseLostError):
         log.finish(job, RunState.COMPLETED, {"text": "x"}, seconds=1.0, kept=answer(run.id))
     with pytest.raises(AnswerNotFoundError):
-        kept.answer("ann", run.id)
+        kept.load_answer("ann", run.id)
 
 
 @pytest.mark.parametrize(

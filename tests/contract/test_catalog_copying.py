@@ -9,7 +9,7 @@ from sqlalchemy import Engine, select
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.answers.run_records import RunRequest
 from ingest.storage.answers.runs import Runs
-from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.db.database import build_sqlite_url, open_database
 from ingest.storage.db.schema import metadata
 from ingest.storage.db.schema import runs as run_rows
 from ingest.storage.documents.catalog import Catalog
@@ -23,7 +23,7 @@ from tests.support.catalogs import accept, embedded, searchable
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Iterator[Engine]:
-    made = open_database(sqlite_url(tmp_path / "copy.sqlite"))
+    made = open_database(build_sqlite_url(tmp_path / "copy.sqlite"))
     yield made
     made.dispose()
 
@@ -47,7 +47,7 @@ def test_every_row_is_copied_there_and_back_and_numbering_goes_on(
     before = rows(engine)
     assert copy_catalog(engine, copy) == sum(map(len, before.values()))
     assert rows(copy) == before
-    catalog.delete("ann", catalog.documents("ann")[0].id)
+    catalog.delete("ann", catalog.list_documents("ann")[0].id)
     accept(catalog, "c")
     copy_catalog(copy, engine)
     assert rows(engine) == before
@@ -58,10 +58,10 @@ def test_every_row_is_copied_there_and_back_and_numbering_goes_on(
 def test_how_far_files_are_sealed_stays_with_the_files(engine: Engine, copy: Engine) -> None:
     InstallationRecord(engine).record_sealing(Sealing.BOUND)
     copy_catalog(engine, copy)
-    assert InstallationRecord(copy).sealing() is Sealing.MIXED
+    assert InstallationRecord(copy).load_sealing() is Sealing.MIXED
     InstallationRecord(copy).record_sealing(Sealing.BINDING)
     copy_catalog(copy, engine)
-    assert InstallationRecord(engine).sealing() is Sealing.BOUND
+    assert InstallationRecord(engine).load_sealing() is Sealing.BOUND
 
 
 def test_an_absent_value_stays_absent(engine: Engine, copy: Engine) -> None:
@@ -79,6 +79,6 @@ def test_what_is_committed_after_the_copy_began_is_not_in_it(engine: Engine, cat
         accept(catalog, next(more))
 
     copy_catalog(engine, copy, go_on)
-    assert [row[0] for row in rows(copy)["documents"]] == [catalog.documents("ann")[0].id]
+    assert [row[0] for row in rows(copy)["documents"]] == [catalog.list_documents("ann")[0].id]
     assert len({row[0] for row in rows(copy)["versions"]}) == 1
     assert len(rows(engine)["documents"]) > 1

@@ -21,8 +21,8 @@ def counted(catalog: Catalog) -> Callable[[], int]:
 
     def since() -> int:
         nonlocal seen
-        assert catalog.corpus_version("bob") == 0
-        before, seen = seen, catalog.corpus_version("ann")
+        assert catalog.load_corpus_version("bob") == 0
+        before, seen = seen, catalog.load_corpus_version("ann")
         return seen - before
 
     return since
@@ -34,7 +34,7 @@ def test_what_is_uploaded_counts_when_it_can_be_found(catalog: Catalog, jobs: Jo
     searchable(jobs)
     assert counted() == 1
     (job,) = jobs.claim(JobKind.EMBED)
-    jobs.progress(job, VersionState.EMBEDDING, chunks_embedded=1)
+    jobs.record_progress(job, VersionState.EMBEDDING, chunks_embedded=1)
     assert counted() == 1
     jobs.hand_back(job)
     embedded(jobs)
@@ -92,4 +92,4 @@ def test_commits_at_once_are_all_counted(catalog: Catalog, jobs: Jobs) -> None:
     documents = [arrive(catalog, f"text {number}") for number in range(6)]
     ends = at_once(*(lambda document=document: catalog.delete("ann", document.id) for document in documents))
     assert not [end for end in ends if isinstance(end, Exception)]
-    assert catalog.corpus_version("ann") == 6
+    assert catalog.load_corpus_version("ann") == 6

@@ -20,7 +20,9 @@ def ingested(catalog: Catalog, jobs: Jobs, content: str, *names: str) -> str:
     """Accept a document and finish its ingest with digests of files with these names; returns its version."""
     version = accept(catalog, content).document.version.id
     (job,) = jobs.claim(JobKind.INGEST)
-    digests = {key(version, name): Digest.of(LONG if name.endswith("txt") else name.encode()) for name in names}
+    digests = {
+        key(version, name): Digest.from_content(LONG if name.endswith("txt") else name.encode()) for name in names
+    }
     assert jobs.finish_ingest([IngestReport(job, None, None, 4, 1, digests=digests)]) == []
     return version
 
@@ -32,7 +34,7 @@ def key(version: str, name: str) -> str:
 
 def ingested_by_the_previous_release(engine: Engine, jobs: Jobs, version: str) -> None:
     """Ingest a version again as a process does that knows nothing of digests."""
-    jobs.reindex(version)
+    jobs.requeue_ingest(version)
     (job,) = jobs.claim(JobKind.INGEST)
     with engine.begin() as connection:
         connection.execute(update(job_table).where(job_table.c.id == job.id).values(state="done", lease_until=None))
@@ -48,18 +50,20 @@ def test_digests_are_recorded_in_the_commit_that_makes_a_version_searchable(
 ) -> None:
     digests = ContentDigests(engine)
     version = ingested(catalog, jobs, "a", "text.txt", "text.json", "tables.0.parquet")
-    found = digests.of_versions([version, "unknown"])
+    found = digests.load_digests([version, "unknown"])
     assert found.keys() == {version}
-    assert found[version]["text.txt"] == Digest.of(LONG)
-    assert found[version]["tables.0.parquet"] == Digest.of(b"tables.0.parquet")
-    assert digests.count_lacking() == 0
+    assert found[version]["text.txt"] == Digest.from_content(LONG)
+    assert found[version]["tables.0.parquet"] == Digest.from_content(b"tables.0.parquet")
+    assert digests.count_undigested() == 0
 
 
 def test_a_worker_that_lost_its_job_records_nothing(engine: Engine, catalog: Catalog, jobs: Jobs) -> None:
     document = accept(catalog, "a").document
     (job,) = jobs.claim(JobKind.INGEST)
     catalog.delete("ann", document.id)
-    report = IngestReport(job, None, None, 4, 1, digests={key(document.version.id, "text.txt"): Digest.of(LONG)})
+    report = IngestReport(
+        job, None, None, 4, 1, digests={key(document.version.id, "text.txt"): Digest.from_content(LONG)}
+    )
     assert jobs.finish_ingest([report]) == [job]
     assert rows(engine) == 0
 
@@ -71,30 +75,33 @@ def test_versions_of_an_earlier_release_are_listed_counted_and_given_digests_onc
     for content in "abc":
         accept(catalog, content)
         searchable(jobs)
-    first, second, third = digests.lacking("", 10)
-    assert digests.lacking(first.version_id, 1) == [second]
-    assert digests.count_lacking() == 3
+    first, second, third = digests.list_undigested("", 10)
+    assert digests.list_undigested(first.version_id, 1) == [second]
+    assert digests.count_undigested() == 3
     version = second.version_id
-    assert digests.add_missing(second, {key(version, "text.txt"): Digest.of(b"as it is")})
-    assert digests.add_missing(second, {key(version, "text.txt"): Digest.of(b"as it is later")})
-    assert digests.of_versions([version])[version]["text.txt"] == Digest.of(b"as it is")
-    assert digests.lacking("", 10) == [first, third]
+    assert digests.add_missing(second, {key(version, "text.txt"): Digest.from_content(b"as it is")})
+    assert digests.add_missing(second, {key(version, "text.txt"): Digest.from_content(b"as it is later")})
+    assert digests.load_digests([version])[version]["text.txt"] == Digest.from_content(b"as it is")
+    assert digests.list_undigested("", 10) == [first, third]
 
 
 def test_digests_hold_while_a_version_is_ingested_again(engine: Engine, catalog: Catalog, jobs: Jobs) -> None:
     digests = ContentDigests(engine)
     version = ingested(catalog, jobs, "a", "text.txt", "text.json")
-    before = digests.of_versions([version])
-    jobs.reindex(version)
-    assert digests.of_versions([version]) == before
+    before = digests.load_digests([version])
+    jobs.requeue_ingest(version)
+    assert digests.load_digests([version]) == before
     (job,) = jobs.claim(JobKind.INGEST)
-    assert digests.of_versions([version]) == before
-    assert digests.count_lacking() == 0
-    written = {key(version, "text.txt"): Digest.of(b"other words"), key(version, "text.json"): Digest.of(b"{}")}
-    catalog.renew_digests({job: written})
-    assert digests.of_versions([version])[version]["text.txt"] == Digest.of(b"other words")
+    assert digests.load_digests([version]) == before
+    assert digests.count_undigested() == 0
+    written = {
+        key(version, "text.txt"): Digest.from_content(b"other words"),
+        key(version, "text.json"): Digest.from_content(b"{}"),
+    }
+    catalog.replace_digests({job: written})
+    assert digests.load_digests([version])[version]["text.txt"] == Digest.from_content(b"other words")
     assert jobs.finish_ingest([IngestReport(job, None, None, 4, 1, digests=written)]) == []
-    assert digests.of_versions([version])[version]["text.txt"] == Digest.of(b"other words")
+    assert digests.load_digests([version])[version]["text.txt"] == Digest.from_content(b"other words")
 
 
 def test_a_version_that_is_ingested_for_the_first_time_has_no_digests_to_renew(
@@ -102,7 +109,7 @@ def test_a_version_that_is_ingested_for_the_first_time_has_no_digests_to_renew(
 ) -> None:
     version = accept(catalog, "a").document.version.id
     (job,) = jobs.claim(JobKind.INGEST)
-    catalog.renew_digests({job: {key(version, "text.txt"): Digest.of(b"words")}})
+    catalog.replace_digests({job: {key(version, "text.txt"): Digest.from_content(b"words")}})
     assert rows(engine) == 0
 
 
@@ -112,16 +119,16 @@ def test_digests_are_out_of_date_once_the_previous_release_has_ingested_the_vers
     digests = ContentDigests(engine)
     version, other = (ingested(catalog, jobs, content, "text.txt", "tables.json") for content in "ab")
     ingested_by_the_previous_release(engine, jobs, version)
-    assert digests.of_versions([version, other]).keys() == {other}
-    assert digests.may_have("tables.7.parquet", [version, other]) == {version}
-    required = {each.key: each.sha256 for each in CatalogCopies(engine).contents({}) if version in each.key}
+    assert digests.load_digests([version, other]).keys() == {other}
+    assert digests.select_possible_holders("tables.7.parquet", [version, other]) == {version}
+    required = {each.key: each.sha256 for each in CatalogCopies(engine).list_files({}) if version in each.key}
     assert required[key(version, "text.txt")] is None
-    (lacking,) = digests.lacking("", 10)
+    (lacking,) = digests.list_undigested("", 10)
     assert lacking.version_id == version
-    assert digests.count_lacking() == 1
-    assert digests.add_missing(lacking, {key(version, "text.txt"): Digest.of(b"other words")})
-    assert digests.of_versions([version])[version] == {"text.txt": Digest.of(b"other words")}
-    assert digests.count_lacking() == 0
+    assert digests.count_undigested() == 1
+    assert digests.add_missing(lacking, {key(version, "text.txt"): Digest.from_content(b"other words")})
+    assert digests.load_digests([version])[version] == {"text.txt": Digest.from_content(b"other words")}
+    assert digests.count_undigested() == 0
 
 
 def test_digests_of_files_that_were_read_before_another_ingest_are_not_recorded(
@@ -130,9 +137,11 @@ def test_digests_of_files_that_were_read_before_another_ingest_are_not_recorded(
     digests = ContentDigests(engine)
     accept(catalog, "a")
     searchable(jobs)
-    (lacking,) = digests.lacking("", 10)
+    (lacking,) = digests.list_undigested("", 10)
     ingested_by_the_previous_release(engine, jobs, lacking.version_id)
-    assert not digests.add_missing(lacking, {key(lacking.version_id, "text.txt"): Digest.of(b"the words before")})
+    assert not digests.add_missing(
+        lacking, {key(lacking.version_id, "text.txt"): Digest.from_content(b"the words before")}
+    )
     assert rows(engine) == 0
 
 
@@ -144,31 +153,31 @@ def test_versions_without_tables_are_told_apart_without_reading_a_file(
     tabular = ingested(catalog, jobs, "b", "text.txt", "tables.json")
     accept(catalog, "c")
     searchable(jobs)
-    (older,) = (each.version_id for each in digests.lacking("", 10))
-    assert digests.may_have("tables.json", [plain, tabular, older]) == {tabular, older}
+    (older,) = (each.version_id for each in digests.list_undigested("", 10))
+    assert digests.select_possible_holders("tables.json", [plain, tabular, older]) == {tabular, older}
 
 
 def test_digests_are_forgotten_with_their_version(engine: Engine, catalog: Catalog, jobs: Jobs) -> None:
     digests = ContentDigests(engine)
     version, other = (ingested(catalog, jobs, content, "text.txt", "text.json") for content in "ab")
-    catalog.forget_digests(version)
-    assert digests.of_versions([version]) == {}
-    assert digests.of_versions([other]).keys() == {other}
-    document = next(each for each in catalog.documents("ann") if each.version.id == other)
+    catalog.delete_digests(version)
+    assert digests.load_digests([version]) == {}
+    assert digests.load_digests([other]).keys() == {other}
+    document = next(each for each in catalog.list_documents("ann") if each.version.id == other)
     catalog.delete("ann", document.id)
-    assert digests.forget_removed() == 2
+    assert digests.delete_orphaned_digests() == 2
     assert rows(engine) == 0
 
 
 def test_a_backup_names_the_files_of_a_version_by_its_digests(engine: Engine, catalog: Catalog, jobs: Jobs) -> None:
     version = ingested(catalog, jobs, "a", "text.txt", "text.json", "tables.json")
     stray = {version: [key(version, "tables.json"), key(version, "tables.7.parquet")]}
-    derived = {each.key: each for each in CatalogCopies(engine).contents(stray) if version in each.key}
+    derived = {each.key: each for each in CatalogCopies(engine).list_files(stray) if version in each.key}
     assert derived.keys() == {key(version, name) for name in ("text.txt", "text.json", "tables.json")}
-    assert derived[key(version, "text.txt")].sha256 == Digest.of(LONG).sha256.hex()
+    assert derived[key(version, "text.txt")].sha256 == Digest.from_content(LONG).sha256.hex()
     assert all(each.required for each in derived.values())
     accept(catalog, "b")
     searchable(jobs)
-    (older,) = (each.version_id for each in ContentDigests(engine).lacking("", 10))
-    named = {each.key: each.required for each in CatalogCopies(engine).contents({}) if older in each.key}
+    (older,) = (each.version_id for each in ContentDigests(engine).list_undigested("", 10))
+    named = {each.key: each.required for each in CatalogCopies(engine).list_files({}) if older in each.key}
     assert named == {key(older, "text.txt"): True, key(older, "text.json"): True, key(older, "text.positions"): False}

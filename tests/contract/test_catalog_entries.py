@@ -44,7 +44,7 @@ def container(catalog: Catalog, jobs: Jobs, *paths: str, **changes: str) -> Docu
 
 
 def paths(catalog: Catalog, document: Document) -> dict[str, Document]:
-    found = catalog.documents("ann", DocumentFilter(container=document.id), limit=500)
+    found = catalog.list_documents("ann", DocumentFilter(container=document.id), limit=500)
     return {str(each.entry_path): each for each in found}
 
 
@@ -64,7 +64,7 @@ def test_a_worker_that_lost_its_lease_makes_no_entries(catalog: Catalog, jobs: J
     (job,) = jobs.claim(JobKind.INGEST)
     catalog.delete("ann", document.id)
     assert jobs.finish_ingest([IngestReport(job, None, None, 1, 2, (), (entry("a.txt"),))]) == [job]
-    assert catalog.documents("ann") == []
+    assert catalog.list_documents("ann") == []
 
 
 def test_an_entry_deleted_alone_has_another_id_when_its_container_brings_it_again(catalog: Catalog, jobs: Jobs) -> None:
@@ -90,7 +90,7 @@ def test_a_replacement_takes_its_entries_when_it_is_ready_and_not_before(
     (job,) = jobs.claim(JobKind.INGEST)
     ingested(jobs, job, "same.txt", "new.txt", entries=[entry("other.txt", "changed")])
     assert set(paths(catalog, document)) == {"same.txt", "other.txt", "gone.txt"}
-    assert Leftovers(engine).unknown_originals({"blob-new.txt-", "blob-never"}) == {"blob-never"}
+    assert Leftovers(engine).select_unknown_originals({"blob-new.txt-", "blob-never"}) == {"blob-never"}
     (job,) = jobs.claim(JobKind.EMBED)
     unused: list[str] = []
     jobs.finish_embed([EmbedReport(job, 12, chunks_indexed=2)], unused=unused.append)
@@ -112,9 +112,9 @@ def test_the_family_of_a_container_is_deleted_together_and_each_has_a_receipt(ca
         ingested(jobs, job, *(["deep.txt"] if job.document_id == inner.id else []))
     family = [*paths(catalog, document).values(), *paths(catalog, inner).values()]
     deleted = catalog.delete("ann", document.id)
-    assert (deleted.receipt.entries, len(family), catalog.documents("ann")) == (3, 3, [])
+    assert (deleted.receipt.entries, len(family), catalog.list_documents("ann")) == (3, 3, [])
     for each in family:
-        assert catalog.deletion("ann", each.id).document_id == each.id
+        assert catalog.load_deletion("ann", each.id).document_id == each.id
     assert catalog.delete("ann", document.id).receipt == deleted.receipt
 
 
@@ -122,10 +122,10 @@ def test_what_is_stored_is_counted_for_entries_and_given_back_with_them(
     catalog: Catalog, jobs: Jobs, engine: Engine
 ) -> None:
     quotas = Quotas(engine)
-    quotas.set(Account("ann"), {Quota.DOCUMENTS: 100, Quota.BYTES: 10_000})
+    quotas.set_limits(Account("ann"), {Quota.DOCUMENTS: 100, Quota.BYTES: 10_000})
 
     def stored() -> list[int]:
-        return [each.used for each in quotas.standings(Account("ann"), [Quota.DOCUMENTS, Quota.BYTES])]
+        return [each.used for each in quotas.load_statuses(Account("ann"), [Quota.DOCUMENTS, Quota.BYTES])]
 
     document = container(catalog, jobs, "a.txt", "b.txt")
     assert stored() == [3, 9]
@@ -136,12 +136,12 @@ def test_what_is_stored_is_counted_for_entries_and_given_back_with_them(
 def test_entries_beyond_a_quota_are_omissions_and_their_blobs_are_unused(
     catalog: Catalog, jobs: Jobs, engine: Engine
 ) -> None:
-    Quotas(engine).set(Account("ann"), {Quota.DOCUMENTS: 2})
+    Quotas(engine).set_limits(Account("ann"), {Quota.DOCUMENTS: 2})
     document = arrive(catalog, "zip")
     (job,) = jobs.claim(JobKind.INGEST)
     assert ingested(jobs, job, "a.txt", "b.txt", "c.txt") == ["blob-b.txt-", "blob-c.txt-"]
     assert set(paths(catalog, document)) == {"a.txt"}
-    (omission,) = catalog.document("ann", document.id).version.omissions
+    (omission,) = catalog.load_document("ann", document.id).version.omissions
     assert (omission.kind, omission.count) == (OmissionKind.ENTRY, 2)
 
 
@@ -152,10 +152,10 @@ def test_a_batch_that_is_closed_takes_the_entries_of_its_files(catalog: Catalog,
     batches.close("ann", batch.id)
     (job,) = jobs.claim(JobKind.INGEST)
     ingested(jobs, job, "a.txt", "b.txt")
-    counted = batches.progress("ann", batch.id)
+    counted = batches.load_progress("ann", batch.id)
     assert (counted.batch.received, counted.batch.entries, counted.tally.unfinished) == (3, 2, 3)
     batches.cancel("ann", batch.id)
-    assert all(each.version.state is VersionState.CANCELLED for each in catalog.documents("ann"))
+    assert all(each.version.state is VersionState.CANCELLED for each in catalog.list_documents("ann"))
 
 
 def test_a_new_access_list_of_a_container_is_one_of_its_entries_and_tells_the_index(
@@ -165,9 +165,9 @@ def test_a_new_access_list_of_a_container_is_one_of_its_entries_and_tells_the_in
     inside = paths(catalog, document)["a.txt"]
     change = DocumentChange(readers=frozenset({"user:bob"}), changed=frozenset({"readers"}))
     catalog.change("ann", document.id, change, None)
-    assert set(catalog.unsettled()) == {document.id, inside.id}
+    assert set(catalog.list_unsynced_readers()) == {document.id, inside.id}
     with pytest.raises(DocumentNotFoundError):
-        catalog.document("ann", inside.id, readers=frozenset({"user:ann"}))
+        catalog.load_document("ann", inside.id, readers=frozenset({"user:ann"}))
 
 
 def test_containers_that_end_at_once_wait_for_each_other(catalog: Catalog, jobs: Jobs) -> None:
@@ -184,7 +184,7 @@ def test_a_container_deleted_while_its_ingest_ends_leaves_no_entry(catalog: Cata
         document = arrive(catalog, f"zip {number}")
         (job,) = jobs.claim(JobKind.INGEST)
         at_once(partial(ingested_or_lost, jobs, job), partial(catalog.delete, "ann", document.id))
-    assert catalog.documents("ann") == []
+    assert catalog.list_documents("ann") == []
 
 
 def ingested_or_lost(jobs: Jobs, job: Job) -> None:

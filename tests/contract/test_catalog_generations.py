@@ -44,20 +44,24 @@ def put_in(generations: GenerationRecords, jobs: Jobs) -> list[str]:
 
 
 def states(generations: GenerationRecords) -> dict[int, str]:
-    return {generation.id: generation.state.value for generation in generations.all()}
+    return {generation.id: generation.state.value for generation in generations.list_all()}
 
 
 def test_the_first_generation_is_recorded_once(generations: GenerationRecords) -> None:
     first = generations.ensure_first(*NEW)
     assert (first.id, first.encoder, first.dimension, first.state) == (1, "old/8", 8, GenerationState.ACTIVE)
-    assert generations.all() == [first] == generations.live()
-    assert (generations.active(), generations.beside(), generations.discarded()) == (first, None, [])
+    assert generations.list_all() == [first] == generations.list_live()
+    assert (generations.load_active(), generations.find_beside_active(), generations.list_discarded()) == (
+        first,
+        None,
+        [],
+    )
 
 
 def test_many_processes_that_start_at_once_record_one(engine: Engine) -> None:
     ends = at_once(*[lambda: GenerationRecords(engine).ensure_first(*OLD)] * 4)
     assert all(isinstance(end, Generation) and end.id == 1 for end in ends)
-    assert len(GenerationRecords(engine).all()) == 1
+    assert len(GenerationRecords(engine).list_all()) == 1
 
 
 def test_a_generation_is_built_from_what_belongs_into_an_index(
@@ -70,16 +74,16 @@ def test_a_generation_is_built_from_what_belongs_into_an_index(
     searchable(jobs)
     catalog.delete("ann", gone.id)
     arrive(catalog, "d")  # nothing was made of it yet
-    begun = generations.begin(*NEW)
-    assert (begun.id, begun.state, generations.beside()) == (2, GenerationState.BUILDING, begun)
+    begun = generations.start(*NEW)
+    assert (begun.id, begun.state, generations.find_beside_active()) == (2, GenerationState.BUILDING, begun)
     assert (generations.queue_missing(), generations.queue_missing()) == (2, 0)
-    assert generations.progress() == BuildProgress(versions=2, versions_done=0, chunks=4, chunks_done=0, failed=0)
+    assert generations.load_progress() == BuildProgress(versions=2, versions_done=0, chunks=4, chunks_done=0, failed=0)
     claimed = jobs.claim(JobKind.REEMBED, limit=10)
     assert {(job.version_id, job.generation) for job in claimed} == {(whole, 2), (half, 2)}
     jobs.finish_reembed(claimed[0])
-    assert generations.progress().percent == 50
-    assert [version.id for version in generations.done()] == [claimed[0].version_id]
-    assert {version.id for version in generations.wanted()} == {whole, half}
+    assert generations.load_progress().percent == 50
+    assert [version.id for version in generations.list_complete_versions()] == [claimed[0].version_id]
+    assert {version.id for version in generations.list_wanted_versions()} == {whole, half}
 
 
 def test_without_a_generation_to_build_there_is_nothing_to_claim(
@@ -91,10 +95,10 @@ def test_without_a_generation_to_build_there_is_nothing_to_claim(
 
 
 def test_beginning_again_goes_on_and_another_is_refused_with_the_next_step(generations: GenerationRecords) -> None:
-    begun = generations.begin(*NEW)
-    assert generations.begin(*NEW) == begun
+    begun = generations.start(*NEW)
+    assert generations.start(*NEW) == begun
     with pytest.raises(GenerationStateError, match=r"Generation 2 .*being built.*discard --unfinished"):
-        generations.begin("third/8", "words", 8)
+        generations.start("third/8", "words", 8)
 
 
 def test_a_switch_waits_for_the_rest_and_says_how_much_that_is(
@@ -102,7 +106,7 @@ def test_a_switch_waits_for_the_rest_and_says_how_much_that_is(
 ) -> None:
     for content in "abcd":
         ready(catalog, jobs, content)
-    generations.begin(*NEW)
+    generations.start(*NEW)
     generations.queue_missing()
     for job in jobs.claim(JobKind.REEMBED, limit=3):
         jobs.finish_reembed(job)
@@ -112,17 +116,17 @@ def test_a_switch_waits_for_the_rest_and_says_how_much_that_is(
     put_in(generations, jobs)
     assert generations.activate(2).state is GenerationState.ACTIVE
     assert generations.activate(2).id == 2
-    (switched,) = Audit(engine).latest(AuditFilter(whole=True, action=Action.INDEX_SWITCHED))
+    (switched,) = Audit(engine).list_latest(AuditFilter(whole=True, action=Action.INDEX_SWITCHED))
     assert (switched.object, switched.details) == ("generation:2", {"previous": 1})
     assert states(generations) == {1: "previous", 2: "active"}
-    assert jobs.unfinished() == {}
+    assert jobs.count_unfinished() == {}
 
 
 def test_a_document_that_came_meanwhile_is_waited_for(
     catalog: Catalog, jobs: Jobs, generations: GenerationRecords
 ) -> None:
     ready(catalog, jobs, "a")
-    generations.begin(*NEW)
+    generations.start(*NEW)
     put_in(generations, jobs)
     arrive(catalog, "b")
     searchable(jobs)
@@ -139,14 +143,14 @@ def test_what_was_written_to_the_generation_that_was_left_does_not_count(
     (embedding,) = jobs.claim(JobKind.EMBED)
     (ingesting,) = jobs.claim(JobKind.INGEST)
     assert (embedding.generation, ingesting.generation) == (1, 1)
-    generations.begin(*NEW)
+    generations.start(*NEW)
     put_in(generations, jobs)
     generations.activate(2)
     with pytest.raises(GenerationChangedError):
         jobs.finish_embed([EmbedReport(embedding, 1, chunks_indexed=2)])
     with pytest.raises(GenerationChangedError):
         finish_ingest(jobs, ingesting, chunks=2)
-    assert catalog.version(first.version_id).state is VersionState.SEARCHABLE
+    assert catalog.load_version(first.version_id).state is VersionState.SEARCHABLE
     jobs.postpone(embedding, Failure("generation_changed", ""))
     jobs.hand_back(ingesting)
     jobs.pause(JobKind.COLLECT)
@@ -159,7 +163,7 @@ def test_a_builder_of_a_generation_that_was_switched_or_discarded_cannot_commit(
     catalog: Catalog, jobs: Jobs, generations: GenerationRecords
 ) -> None:
     ready(catalog, jobs, "a")
-    generations.begin(*NEW)
+    generations.start(*NEW)
     generations.queue_missing()
     (job,) = jobs.claim(JobKind.REEMBED)
     with pytest.raises(GenerationStateError, match="discard --unfinished"):
@@ -167,11 +171,11 @@ def test_a_builder_of_a_generation_that_was_switched_or_discarded_cannot_commit(
     assert generations.discard(unfinished=True) is not None
     with pytest.raises(GenerationChangedError):
         jobs.finish_reembed(job)
-    generations.begin("third/8", "words", 8)
+    generations.start("third/8", "words", 8)
     with pytest.raises(GenerationChangedError):
         jobs.finish_reembed(job)
-    assert (states(generations), generations.discarded()) == ({1: "active", 2: "discarded", 3: "building"}, [2])
-    assert generations.progress().versions_done == 0
+    assert (states(generations), generations.list_discarded()) == ({1: "active", 2: "discarded", 3: "building"}, [2])
+    assert generations.load_progress().versions_done == 0
 
 
 def test_the_way_back_lacks_what_came_since_and_nothing_else(
@@ -180,7 +184,7 @@ def test_the_way_back_lacks_what_came_since_and_nothing_else(
     ready(catalog, jobs, "a")
     arrive(catalog, "b")
     half = searchable(jobs).version_id  # in the old generation it has no vectors
-    generations.begin(*NEW)
+    generations.start(*NEW)
     put_in(generations, jobs)
     generations.activate(2)
     embedded(jobs)
@@ -198,7 +202,7 @@ def test_a_deletion_ends_what_is_put_into_a_generation_and_is_not_waited_for(
     document = arrive(catalog, "a")
     searchable(jobs)
     embedded(jobs)
-    generations.begin(*NEW)
+    generations.start(*NEW)
     generations.queue_missing()
     (job,) = jobs.claim(JobKind.REEMBED)
     deleted = catalog.delete("ann", document.id)
@@ -207,7 +211,7 @@ def test_a_deletion_ends_what_is_put_into_a_generation_and_is_not_waited_for(
     with pytest.raises(LeaseLostError):
         jobs.finish_reembed(job)
     assert generations.queue_missing() == 0
-    assert generations.progress().whole
+    assert generations.load_progress().is_complete
     wake(engine)
     assert [job.version_id for job in jobs.claim(JobKind.COLLECT)] == [job.version_id]
 
@@ -216,30 +220,30 @@ def test_what_cannot_be_put_in_fails_alone_and_is_tried_again_when_asked(
     catalog: Catalog, jobs: Jobs, generations: GenerationRecords, engine: Engine
 ) -> None:
     version = ready(catalog, jobs, "a")
-    generations.begin(*NEW)
+    generations.start(*NEW)
     generations.queue_missing()
     for _ in range(MAX_ATTEMPTS):
         assert jobs.claim(JobKind.REEMBED)
         lapse(engine)
         jobs.recover(all_running=False)
-    assert catalog.version(version).state is VersionState.READY
-    progress = generations.progress()
-    assert (progress.failed, progress.whole, jobs.unfinished()) == (1, False, {})
-    ((document, failure),) = generations.failures()
-    assert (document, failure.code) == (catalog.version(version).document_id, "worker_lost")
+    assert catalog.load_version(version).state is VersionState.READY
+    progress = generations.load_progress()
+    assert (progress.failed, progress.is_complete, jobs.count_unfinished()) == (1, False, {})
+    ((document, failure),) = generations.list_failures()
+    assert (document, failure.code) == (catalog.load_version(version).document_id, "worker_lost")
     assert generations.retry_failed() == 1
     (job,) = jobs.claim(JobKind.REEMBED)
     jobs.fail(job, Failure("text_lost", "gone"))
-    assert catalog.version(version).state is VersionState.READY
-    assert generations.failures() == [(document, Failure("text_lost", "gone"))]
+    assert catalog.load_version(version).state is VersionState.READY
+    assert generations.list_failures() == [(document, Failure("text_lost", "gone"))]
 
 
 def test_what_the_index_has_lost_is_put_in_again(catalog: Catalog, jobs: Jobs, generations: GenerationRecords) -> None:
     version = ready(catalog, jobs, "a")
-    generations.begin(*NEW)
+    generations.start(*NEW)
     put_in(generations, jobs)
     assert generations.requeue([version, "unknown"]) == 1
-    assert not generations.progress().whole
+    assert not generations.load_progress().is_complete
     assert put_in(generations, jobs) == [version]
 
 
@@ -247,15 +251,15 @@ def test_discarding_removes_the_one_that_is_kept_and_then_nothing(
     catalog: Catalog, jobs: Jobs, generations: GenerationRecords
 ) -> None:
     ready(catalog, jobs, "a")
-    generations.begin(*NEW)
+    generations.start(*NEW)
     put_in(generations, jobs)
     generations.activate(2)
     gone = generations.discard(unfinished=False)
     assert gone is not None
     assert gone.id == 1
     assert generations.discard(unfinished=False) is None
-    assert [generation.id for generation in generations.live()] == [2]
-    assert generations.begin(*OLD).id == 3  # a number does not come back
+    assert [generation.id for generation in generations.list_live()] == [2]
+    assert generations.start(*OLD).id == 3  # a number does not come back
     with pytest.raises(GenerationStateError, match="discarded"):
         generations.activate(1)
 
@@ -266,8 +270,8 @@ def test_strangers_belong_into_no_index_and_are_not_on_their_way(
     whole = ready(catalog, jobs, "a")
     arrive(catalog, "b")
     (job,) = jobs.claim(JobKind.INGEST)
-    jobs.progress(job, VersionState.INDEXING)
-    assert generations.strangers({whole, job.version_id, "unknown"}) == {"unknown"}
+    jobs.record_progress(job, VersionState.INDEXING)
+    assert generations.select_stray_versions({whole, job.version_id, "unknown"}) == {"unknown"}
     assert generations.is_wanted(whole)
     assert not generations.is_wanted(job.version_id)
 
@@ -278,7 +282,7 @@ def test_a_commit_and_a_switch_at_once_leave_nothing_that_is_not_in_the_active_g
 ) -> None:
     put: dict[int, set[str]] = {1: set(), 2: set()}
     put[1].add(ready(catalog, jobs, "a"))
-    generations.begin(*NEW)
+    generations.start(*NEW)
     put[2] |= set(put_in(generations, jobs))
     arrive(catalog, f"racing-{round_}")
     (job,) = jobs.claim(JobKind.INGEST)
@@ -292,5 +296,5 @@ def test_a_commit_and_a_switch_at_once_leave_nothing_that_is_not_in_the_active_g
     refused = [end for end in ends if isinstance(end, Exception)]
     assert len(refused) == 1  # whoever comes second finds that the other was first
     assert isinstance(refused[0], GenerationChangedError | GenerationStateError)
-    active = generations.active().id
-    assert {version.id for version in generations.wanted()} <= put[active]
+    active = generations.load_active().id
+    assert {version.id for version in generations.list_wanted_versions()} <= put[active]

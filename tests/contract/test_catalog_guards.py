@@ -107,7 +107,7 @@ class History:
     def write_some(self) -> None:
         """A worker writes some of what it has to."""
         for job in self.some_held():
-            if self.commits(job, lambda job=job: self.jobs.progress(job, VersionState.INDEXING)):  # type: ignore[misc]
+            if self.commits(job, lambda job=job: self.jobs.record_progress(job, VersionState.INDEXING)):  # type: ignore[misc]
                 if job.kind is JobKind.INGEST:
                     self.points[job.version_id], self.vectors[job.version_id] = self.source.randint(0, CHUNKS), 0
                 self.held.append(job)
@@ -121,7 +121,7 @@ class History:
         for job in self.some_held():
             if job.kind is JobKind.INGEST and self.points.get(job.version_id) == CHUNKS:
                 self.commits(job, lambda job=job: self.finish_ingest(job))  # type: ignore[misc]
-            elif job.kind is JobKind.EMBED and self.catalog.replaced_by([job.version_id]):
+            elif job.kind is JobKind.EMBED and self.catalog.load_replaced_versions([job.version_id]):
                 self.finish_embed(job)
 
     def fail(self) -> None:
@@ -129,12 +129,12 @@ class History:
             self.commits(job, lambda job=job: self.jobs.fail(job, Failure("x", "y")))  # type: ignore[misc]
 
     def searches_find_of_each_document_its_active_version_and_all_of_that(self) -> None:
-        shown = self.catalog.visible("ann", self.versions)
+        shown = self.catalog.find_visible("ann", self.versions)
         active = {document.id: document.active_version_id for document in self.documents()}
         assert {v.document_id: v.version_id for v in shown.values()} == {d: v for d, v in active.items() if v}
         assert not self.deleted & set(active)
         for version, visible in shown.items():
-            state = self.catalog.version(version).state
+            state = self.catalog.load_version(version).state
             assert state not in (VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED)
             assert self.points.get(version) == CHUNKS
             if state is VersionState.READY:
@@ -144,36 +144,39 @@ class History:
         assert self.whole <= {visible.document_id for visible in shown.values()}
 
     def whatever_else_is_in_the_index_is_hidden(self) -> None:
-        hidden, shown = set(self.catalog.hidden_versions("ann")), set(self.catalog.visible("ann", self.versions))
+        hidden, shown = (
+            set(self.catalog.list_hidden_versions("ann")),
+            set(self.catalog.find_visible("ann", self.versions)),
+        )
         assert not hidden & shown
         assert {version for version, chunks in self.points.items() if chunks} <= hidden | shown
 
     def all_that_waits_is_done(self) -> None:
         """And then the index has what is shown and nothing else."""
         self.lose_the_workers()
-        while self.jobs.unfinished():
+        while self.jobs.count_unfinished():
             self.wait()
             for kind in (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT):
                 for job in self.jobs.claim(kind):
                     self.owners[job.id] = job.fence
                     self.do(job)
-        shown = set(self.catalog.visible("ann", self.versions))
+        shown = set(self.catalog.find_visible("ann", self.versions))
         assert {version for version, chunks in self.points.items() if chunks} == shown
-        assert self.catalog.hidden_versions("ann") == []
+        assert self.catalog.list_hidden_versions("ann") == []
 
     def do(self, job: Job) -> None:
         """All of a job, by a worker that asks before it writes."""
-        if not self.commits(job, lambda: self.jobs.check(job)):
+        if not self.commits(job, lambda: self.jobs.require_held(job)):
             return
         if job.kind is JobKind.COLLECT:
-            if self.catalog.removable(job.version_id) is not None:
+            if self.catalog.find_removable_version(job.version_id) is not None:
                 self.points.pop(job.version_id, None)
                 self.vectors.pop(job.version_id, None)
             self.commits(job, lambda: self.jobs.finish_collect(job))
         elif job.kind is JobKind.EMBED:
             self.vectors[job.version_id] = self.points.get(job.version_id, 0)
             self.finish_embed(job)
-        elif self.commits(job, lambda: self.jobs.progress(job, VersionState.INDEXING)):
+        elif self.commits(job, lambda: self.jobs.record_progress(job, VersionState.INDEXING)):
             self.points[job.version_id], self.vectors[job.version_id] = CHUNKS, 0
             self.commits(job, lambda: self.finish_ingest(job))
 
@@ -202,7 +205,7 @@ class History:
         return self.source.choice("abc")
 
     def documents(self) -> list[Document]:
-        return self.catalog.documents("ann", limit=500)
+        return self.catalog.list_documents("ann", limit=500)
 
     def some_document(self) -> list[Document]:
         """One, if there are any."""
@@ -230,18 +233,18 @@ def test_the_fence_keeps_a_worker_that_lost_its_job_to_another_from_every_commit
     lapse(engine)
     jobs.recover(all_running=False)
     (quick,) = jobs.claim(JobKind.INGEST)
-    before = catalog.version(version)
+    before = catalog.load_version(version)
     reason = Failure("x", "y")
     attempts: dict[str, Callable[[Job], object]] = {
-        "progress": lambda job: jobs.progress(job, VersionState.INDEXING),
+        "progress": lambda job: jobs.record_progress(job, VersionState.INDEXING),
         "finish_ingest": lambda job: finish_ingest(jobs, job, chunks=1),
         "fail": lambda job: jobs.fail(job, reason),
         "retry": lambda job: jobs.retry(job, reason),
         "hand_back": jobs.hand_back,
-        "extend": jobs.extend,
-        "check": jobs.check,
+        "extend": jobs.extend_lease,
+        "check": jobs.require_held,
     }
     with pytest.raises(LeaseLostError):
         attempts[commit](slow)
-    assert catalog.version(version) == before
+    assert catalog.load_version(version) == before
     attempts[commit](quick)

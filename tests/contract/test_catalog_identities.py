@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select
 from ingest.storage.accounts.access import Readers
 from ingest.storage.accounts.grants import Grants
 from ingest.storage.accounts.keys import ApiKeys
-from ingest.storage.accounts.records import OPEN, TENANT_SCOPES, CollectionAccess, Principal, Role, Scope
+from ingest.storage.accounts.records import OPEN_ACCESS, TENANT_SCOPES, CollectionAccess, Principal, Role, Scope
 from ingest.storage.build import Identities
 from ingest.storage.db.schema import api_keys
 from ingest.storage.documents.catalog import Catalog
@@ -53,7 +53,7 @@ def keys(engine: Engine, clock: Clock) -> ApiKeys:
 
 @pytest.fixture
 def identities(engine: Engine) -> Identities:
-    return Identities.of(engine)
+    return Identities.from_engine(engine)
 
 
 def test_a_key_opens_only_with_its_whole_secret_and_only_until_it_is_revoked(keys: ApiKeys) -> None:
@@ -75,7 +75,7 @@ def test_a_key_has_the_scopes_user_and_groups_that_it_was_given(identities: Iden
     changed = identities.keys.check(presented)
     assert changed is not None
     assert changed.readers == frozenset({"user:anna", "group:board"})
-    assert [(each.user, each.scopes) for each in identities.keys.keys("ann")] == [("anna", READ)]
+    assert [(each.user, each.scopes) for each in identities.keys.list_keys("ann")] == [("anna", READ)]
     with pytest.raises(UserNotFoundError):
         identities.keys.issue("bob", "phone", user="anna")
 
@@ -86,7 +86,7 @@ def test_a_key_is_valid_until_its_expiry(keys: ApiKeys, clock: Clock) -> None:
     assert keys.check(presented) is not None
     clock.passes(seconds=1)
     assert keys.check(presented) is None
-    assert [key.state(clock.now) for key in keys.keys("ann")] == ["expired"]
+    assert [key.get_state(clock.now) for key in keys.list_keys("ann")] == ["expired"]
 
 
 def test_a_key_that_would_be_good_for_nothing_is_refused(keys: ApiKeys, clock: Clock) -> None:
@@ -96,7 +96,7 @@ def test_a_key_that_would_be_good_for_nothing_is_refused(keys: ApiKeys, clock: C
         keys.issue("ann", "idle", scopes=())
     with pytest.raises(TenantNotFoundError):
         keys.issue("nobody", "lost")
-    assert keys.keys("ann") == []
+    assert keys.list_keys("ann") == []
 
 
 def test_after_a_rotation_both_keys_are_live_until_the_grace_is_over(keys: ApiKeys, clock: Clock) -> None:
@@ -104,7 +104,7 @@ def test_after_a_rotation_both_keys_are_live_until_the_grace_is_over(keys: ApiKe
     clock.passes(days=2)
     new, second = keys.rotate("ann", old.id, grace_seconds=3600)
     assert (new.name, new.scopes, new.expires_at) == ("service", READ, clock.now + 10 * 86_400)
-    assert keys.key("ann", old.id).successor_id == new.id
+    assert keys.load_key("ann", old.id).successor_id == new.id
     assert keys.check(first) is not None
     assert keys.check(second) is not None
     with pytest.raises(KeyStateError, match="was rotated"):
@@ -117,7 +117,7 @@ def test_after_a_rotation_both_keys_are_live_until_the_grace_is_over(keys: ApiKe
 def test_a_rotation_never_prolongs_the_old_key(keys: ApiKeys, clock: Clock) -> None:
     old, _ = keys.issue("ann", "service", expires_at=clock.now + 60)
     keys.rotate("ann", old.id, grace_seconds=3600)
-    assert keys.key("ann", old.id).expires_at == clock.now + 60
+    assert keys.load_key("ann", old.id).expires_at == clock.now + 60
     clock.passes(minutes=1)
     with pytest.raises(KeyStateError, match="is expired"):
         keys.rotate("ann", old.id)
@@ -139,8 +139,8 @@ def test_changes_of_a_key_hold_at_once(keys: ApiKeys, clock: Clock) -> None:
 def test_keys_are_listed_in_pages(keys: ApiKeys, clock: Clock) -> None:
     made = {keys.issue("ann", f"key {number}")[0].id for number in range(3)}  # all in the same moment
     keys.issue("bob", "another tenant's")
-    first = keys.keys("ann", limit=2)
-    rest = keys.keys("ann", after=first[-1].id, limit=2)
+    first = keys.list_keys("ann", limit=2)
+    rest = keys.list_keys("ann", after=first[-1].id, limit=2)
     assert {key.id for key in [*first, *rest]} == made
     assert len(rest) == 1
 
@@ -152,12 +152,12 @@ def test_the_last_use_is_recorded_beside_the_request_and_once_a_minute(
     assert key.last_used_at is None
     begun = clock.now
     keys.check(presented)
-    eventually(lambda: keys.key("ann", key.id).last_used_at == begun)
+    eventually(lambda: keys.load_key("ann", key.id).last_used_at == begun)
     clock.passes(seconds=59)
     keys.check(presented)
     clock.passes(seconds=1)
     keys.check(presented)
-    eventually(lambda: keys.key("ann", key.id).last_used_at == begun + 60)
+    eventually(lambda: keys.load_key("ann", key.id).last_used_at == begun + 60)
 
 
 def test_deleting_a_user_revokes_its_keys_at_once_and_frees_its_name(identities: Identities, engine: Engine) -> None:
@@ -186,7 +186,7 @@ def test_users_names_are_unique_within_a_tenant_and_tenants_names_in_the_install
     with pytest.raises(NameTakenError):
         identities.tenants.rename("bob", "acme")
     assert identities.tenants.rename("acme", "acme & sons").id == acme.id
-    assert [user.name for user in identities.users.users("ann")] == ["anna"]
+    assert [user.name for user in identities.users.list_users("ann")] == ["anna"]
 
 
 @pytest.mark.parametrize("name", ["", "  ", "two\nlines", "x" * 201, "nul\0"])
@@ -210,12 +210,12 @@ def test_a_suspended_tenants_keys_are_refused_until_it_is_resumed(identities: Id
 
 
 def access(grants: Grants, **who: object) -> CollectionAccess:
-    return grants.granted(Principal("ann", **{"key_id": "k", "name": "", "scopes": READ, **who})).collections  # type: ignore[arg-type]
+    return grants.resolve_access(Principal("ann", **{"key_id": "k", "name": "", "scopes": READ, **who})).collections  # type: ignore[arg-type]
 
 
 def test_a_collection_is_open_until_it_is_granted_and_then_for_those_and_admins(engine: Engine) -> None:
     grants = Grants(engine)
-    assert access(grants, user="anna") == OPEN
+    assert access(grants, user="anna") == OPEN_ACCESS
     grants.grant("ann", "staff", "group:hr", Role.READER)
     grants.grant("ann", "staff", "user:anna", Role.WRITER)
     grants.grant("ann", "staff", "key:robot", Role.ADMIN)
@@ -224,8 +224,8 @@ def test_a_collection_is_open_until_it_is_granted_and_then_for_those_and_admins(
     anna = access(grants, user="anna", groups=frozenset({"hr"}))
     assert (anna.denied, anna.read_only) == (frozenset(), frozenset())
     assert access(grants, key_id="robot").managed == {"staff"}
-    assert access(grants, user="otto", scopes=TENANT_SCOPES) == OPEN
-    assert grants.granted(Principal("bob", "k", "", scopes=READ)).collections == OPEN
+    assert access(grants, user="otto", scopes=TENANT_SCOPES) == OPEN_ACCESS
+    assert grants.resolve_access(Principal("bob", "k", "", scopes=READ)).collections == OPEN_ACCESS
 
 
 def test_a_key_is_checked_with_the_grants_of_its_tenant(identities: Identities) -> None:
@@ -239,9 +239,9 @@ def test_a_key_is_checked_with_the_grants_of_its_tenant(identities: Identities) 
 def test_documents_of_a_granted_collection_are_for_its_readers_and_admins(engine: Engine, catalog: Catalog) -> None:
     grants = Grants(engine)
     plan, book = arrive(catalog, "a", collection="staff"), arrive(catalog, "b", collection="books")
-    before = catalog.corpus_version("ann")
+    before = catalog.load_corpus_version("ann")
     grants.grant("ann", "staff", "group:hr", Role.READER)
-    assert catalog.corpus_version("ann") > before  # nothing that was found before is shown again
+    assert catalog.load_corpus_version("ann") > before  # nothing that was found before is shown again
     for who, seen in (
         (Principal("ann", "k", "", scopes=READ), {book.id}),
         (Principal("ann", "k", "", user="otto", scopes=READ), {book.id}),
@@ -249,21 +249,21 @@ def test_documents_of_a_granted_collection_are_for_its_readers_and_admins(engine
         (Principal("ann", "k", "", user="otto", scopes=TENANT_SCOPES), {plan.id, book.id}),
         (Principal("ann", "k", "", scopes=TENANT_SCOPES), {plan.id, book.id}),
     ):
-        principal = grants.granted(who)
+        principal = grants.resolve_access(who)
         readers = principal.readers
-        assert {each.id for each in catalog.documents("ann", readers=readers)} == seen
-        closed = set() if readers is None else catalog.closed_collections("ann", readers)
+        assert {each.id for each in catalog.list_documents("ann", readers=readers)} == seen
+        closed = set() if readers is None else catalog.list_closed_collections("ann", readers)
         assert ("staff" in closed) is (plan.id not in seen)
         assert _is_found(catalog, plan.id, readers) is (plan.id in seen)
-        assert principal.collections.may_read("staff") is (plan.id in seen)
+        assert principal.collections.can_read("staff") is (plan.id in seen)
     grants.grant("ann", "staff", "key:robot", Role.WRITER)
-    robot = grants.granted(Principal("ann", "robot", "", scopes=READ))
-    assert {each.id for each in catalog.documents("ann", readers=robot.readers)} == {plan.id, book.id}
+    robot = grants.resolve_access(Principal("ann", "robot", "", scopes=READ))
+    assert {each.id for each in catalog.list_documents("ann", readers=robot.readers)} == {plan.id, book.id}
 
 
 def _is_found(catalog: Catalog, document_id: str, readers: Readers) -> bool:
     try:
-        catalog.document("ann", document_id, readers=readers)
+        catalog.load_document("ann", document_id, readers=readers)
     except DocumentNotFoundError:
         return False
     return True
@@ -279,9 +279,9 @@ def test_the_last_grant_is_taken_away_only_if_it_is_meant(engine: Engine) -> Non
         grants.revoke("bob", "staff", "group:hr")
     with pytest.raises(LastGrantError):
         grants.revoke("ann", "staff", "group:hr")
-    assert [(each.subject, each.role) for each in grants.grants("ann", "staff")] == [("group:hr", Role.WRITER)]
+    assert [(each.subject, each.role) for each in grants.list_grants("ann", "staff")] == [("group:hr", Role.WRITER)]
     grants.revoke("ann", "staff", "group:hr", open_to_all=True)
-    assert grants.grants("ann", "staff") == []
+    assert grants.list_grants("ann", "staff") == []
 
 
 def test_collections_are_listed_with_their_documents_and_grants(engine: Engine, catalog: Catalog) -> None:
@@ -290,7 +290,7 @@ def test_collections_are_listed_with_their_documents_and_grants(engine: Engine, 
     arrive(catalog, "b", collection="books")
     arrive(catalog, "c", tenant="bob", collection="secret")
     grants.grant("ann", "staff", "group:hr", Role.READER)
-    listed = [(each.name, each.documents, each.grants) for each in grants.collections("ann")]
+    listed = [(each.name, each.documents, each.grants) for each in grants.list_collections("ann")]
     assert listed == [("books", 2, 0), ("staff", 0, 1)]
 
 

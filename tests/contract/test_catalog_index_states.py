@@ -26,16 +26,16 @@ def test_versions_that_searches_find_are_listed_with_what_the_index_must_hold(
     jobs.fail(jobs.claim(JobKind.INGEST)[0], Failure("document_damaged", "It is damaged."))
     arrive(catalog, "words alone")
     by_words = searchable(jobs, chunks=3).version_id
-    (unembedded,) = states.searchable()
+    (unembedded,) = states.list_searchable()
     assert (unembedded.id, unembedded.chunks, unembedded.needs_vectors) == (by_words, 3, False)
     embedded(jobs)
-    (ready,) = states.searchable()
+    (ready,) = states.list_searchable()
     assert (ready.needs_vectors, ready.is_moving) == (True, False)
-    jobs.reindex(by_words)
-    (again,) = states.searchable()
+    jobs.requeue_ingest(by_words)
+    (again,) = states.list_searchable()
     assert again.is_moving
     finish_ingest(jobs, jobs.claim(JobKind.INGEST)[0], chunks=4)
-    (written,) = states.searchable()
+    (written,) = states.list_searchable()
     assert (written.chunks, written.needs_vectors, written.is_moving) == (4, False, False)
 
 
@@ -44,9 +44,9 @@ def test_deleted_staged_and_empty_versions_are_not_listed(catalog: Catalog, jobs
     for chunks in (2, 0):
         finish_ingest(jobs, jobs.claim(JobKind.INGEST)[0], chunks=chunks)
     catalog.delete("ann", gone.id)
-    assert catalog.version(empty.version.id).state is VersionState.SEARCHABLE
-    assert states.searchable() == []
-    assert states.again([gone.version.id, empty.version.id]) == {}
+    assert catalog.load_version(empty.version.id).state is VersionState.SEARCHABLE
+    assert states.list_searchable() == []
+    assert states.select_searchable([gone.version.id, empty.version.id]) == {}
 
 
 def test_a_version_whose_embedding_failed_must_have_its_words(
@@ -55,7 +55,7 @@ def test_a_version_whose_embedding_failed_must_have_its_words(
     arrive(catalog, "a")
     job = searchable(jobs)
     jobs.fail(jobs.claim(JobKind.EMBED)[0], Failure("encoder_failed", "It failed."))
-    (version,) = states.searchable()
+    (version,) = states.list_searchable()
     assert (version.id, version.needs_vectors) == (job.version_id, False)
 
 
@@ -65,33 +65,33 @@ def test_a_sample_is_of_one_tenant_or_of_all_and_no_larger_than_asked(
     for content, tenant in (("a", "ann"), ("b", "ann"), ("c", "bob")):
         arrive(catalog, content, tenant=tenant)
         searchable(jobs)
-    assert {version.tenant_id for version in states.sample(10)} == {"ann", "bob"}
-    assert [version.tenant_id for version in states.sample(10, tenant_id="bob")] == ["bob"]
-    assert len(states.sample(2)) == 2
-    assert set(states.again([version.id for version in states.searchable()[:2]])) == {
-        version.id for version in states.searchable()[:2]
+    assert {version.tenant_id for version in states.sample_versions(10)} == {"ann", "bob"}
+    assert [version.tenant_id for version in states.sample_versions(10, tenant_id="bob")] == ["bob"]
+    assert len(states.sample_versions(2)) == 2
+    assert set(states.select_searchable([version.id for version in states.list_searchable()[:2]])) == {
+        version.id for version in states.list_searchable()[:2]
     }
 
 
 def test_a_result_is_read_as_it_was_recorded_and_a_mark_stays(states: IndexStates) -> None:
-    assert states.of(1) == IndexState(1)
-    states.record(IndexState(1, is_marked=True, versions=10, missing=1, requeued=1))
-    states.record(IndexState(1, versions=10, missing=10, requeued=2, lost="It is gone."))
-    found = states.of(1)
+    assert states.load_state(1) == IndexState(1)
+    states.record_state(IndexState(1, is_marked=True, versions=10, missing=1, requeued=1))
+    states.record_state(IndexState(1, versions=10, missing=10, requeued=2, lost="It is gone."))
+    found = states.load_state(1)
     assert (found.is_marked, found.versions, found.missing, found.requeued) == (True, 10, 10, 3)
     assert found.lost == "It is gone."
     assert found.checked_at is not None
-    states.record(IndexState(1, is_marked=True, versions=10))
-    assert (states.of(1).lost, states.of(1).requeued) == ("", 3)
+    states.record_state(IndexState(1, is_marked=True, versions=10))
+    assert (states.load_state(1).lost, states.load_state(1).requeued) == ("", 3)
 
 
 def test_a_loss_is_told_with_the_generation_and_ends_with_it(engine: Engine, states: IndexStates) -> None:
     generations = GenerationRecords(engine)
-    states.record(IndexState(1, is_marked=True, lost="It is gone."))
-    assert [each.lost for each in generations.live()] == [generations.active().lost] == ["It is gone."]
-    generations.begin("new/8", "words", 8)
+    states.record_state(IndexState(1, is_marked=True, lost="It is gone."))
+    assert [each.lost for each in generations.list_live()] == [generations.load_active().lost] == ["It is gone."]
+    generations.start("new/8", "words", 8)
     generations.activate(2)
-    assert {each.id: (each.state, each.lost) for each in generations.all()} == {
+    assert {each.id: (each.state, each.lost) for each in generations.list_all()} == {
         1: (GenerationState.DISCARDED, "It is gone."),
         2: (GenerationState.ACTIVE, ""),
     }
@@ -99,21 +99,21 @@ def test_a_loss_is_told_with_the_generation_and_ends_with_it(engine: Engine, sta
 
 def test_a_generation_that_is_revived_has_no_result_any_more(engine: Engine, states: IndexStates) -> None:
     generations = GenerationRecords(engine)
-    states.record(IndexState(1, is_marked=True))
-    generations.begin("new/8", "words", 8)
+    states.record_state(IndexState(1, is_marked=True))
+    generations.start("new/8", "words", 8)
     generations.activate(2)
     generations.revive(1)
-    assert states.of(1) == IndexState(1)
-    states.record(IndexState(2, is_marked=True))
+    assert states.load_state(1) == IndexState(1)
+    states.record_state(IndexState(2, is_marked=True))
     generations.revive(1)
-    assert states.of(2).is_marked
+    assert states.load_state(2).is_marked
 
 
 def test_copies_are_recorded_by_generation_and_forgotten_with_it(states: IndexStates) -> None:
-    assert states.copies() == []
+    assert states.list_copies() == []
     states.record_copies([CopiesState(1, 6, 4, "Short.", ("node 3",)), CopiesState(2, 6, 0, "All.")])
-    assert states.copies() == [CopiesState(1, 6, 4, "Short.", ("node 3",)), CopiesState(2, 6, 0, "All.")]
+    assert states.list_copies() == [CopiesState(1, 6, 4, "Short.", ("node 3",)), CopiesState(2, 6, 0, "All.")]
     states.record_copies([CopiesState(2, 6, 1, "Short.")])
-    assert states.copies() == [CopiesState(2, 6, 1, "Short.")]
+    assert states.list_copies() == [CopiesState(2, 6, 1, "Short.")]
     states.record_copies([])
-    assert states.copies() == []
+    assert states.list_copies() == []

@@ -8,10 +8,10 @@ from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.jobs.jobs import Jobs
-from ingest.storage.queue.records import FIRST_TRIES, QUICK_BYTES, Job, JobKind, Lane, Priority
+from ingest.storage.queue.records import FIRST_TRY_LANES, MAX_QUICK_BYTES, Job, JobKind, JobPriority, Lane
 from tests.support.catalogs import accept, finish_ingest, lapse
 
-LARGE = QUICK_BYTES + 1
+LARGE = MAX_QUICK_BYTES + 1
 
 
 def upload(catalog: Catalog, name: str, *, tenant: str = "ann", size: int = 3, **more: object) -> str:
@@ -28,9 +28,9 @@ def claim(jobs: Jobs, kind: JobKind = JobKind.INGEST) -> Job:
 def slow(catalog: Catalog, jobs: Jobs, name: str, *, tenant: str = "ann") -> str:
     """A version that has had its first try."""
     version = upload(catalog, name, tenant=tenant, size=LARGE)
-    (job,) = jobs.claim(JobKind.INGEST, lanes=FIRST_TRIES)
+    (job,) = jobs.claim(JobKind.INGEST, lanes=FIRST_TRY_LANES)
     assert job.version_id == version
-    jobs.put_back(job, Lane.SLOW)
+    jobs.requeue_in_lane(job, Lane.SLOW)
     return version
 
 
@@ -40,7 +40,7 @@ def slow_of_another_tenant(catalog: Catalog, jobs: Jobs) -> str:
     claimed = [claim(jobs), claim(jobs)]
     for job in claimed:
         if job.version_id == version:
-            jobs.put_back(job, Lane.SLOW)
+            jobs.requeue_in_lane(job, Lane.SLOW)
         else:
             jobs.hand_back(job)
     return version
@@ -82,9 +82,9 @@ def test_large_documents_take_turns_with_small_ones_of_their_tenant(catalog: Cat
 
 
 def test_the_more_urgent_go_first_whatever_their_size(catalog: Catalog, jobs: Jobs) -> None:
-    bulk = upload(catalog, "note", priority=Priority.BULK)
+    bulk = upload(catalog, "note", priority=JobPriority.BULK)
     book = upload(catalog, "book", size=LARGE)
-    bulk_book = upload(catalog, "book2", size=LARGE, priority=Priority.BULK)
+    bulk_book = upload(catalog, "book2", size=LARGE, priority=JobPriority.BULK)
     urgent = upload(catalog, "note2")
     assert [jobs.claim(JobKind.INGEST)[0].version_id for _ in range(4)] == [urgent, book, bulk, bulk_book]
 
@@ -94,16 +94,16 @@ def test_a_document_is_put_back_without_a_counted_attempt_and_without_its_progre
 ) -> None:
     version = upload(catalog, "scan")
     job = claim(jobs)
-    jobs.progress(job, VersionState.PARSING, pages_done=7, pages=20)
-    jobs.put_back(job, Lane.SLOW)
+    jobs.record_progress(job, VersionState.PARSING, pages_done=7, pages=20)
+    jobs.requeue_in_lane(job, Lane.SLOW)
     with engine.connect() as connection:
         row = connection.execute(select(job_rows).where(job_rows.c.version_id == version)).one()
     assert (row.state, row.lane, row.attempt, row.interruptions) == ("queued", "slow", 0, 0)
-    assert catalog.version(version).pages_done is None
+    assert catalog.load_version(version).pages_done is None
     again = claim(jobs)
     assert (again.version_id, again.lane, again.attempt) == (version, Lane.SLOW, 1)
     with pytest.raises(LeaseLostError):
-        jobs.put_back(job, Lane.SLOW)
+        jobs.requeue_in_lane(job, Lane.SLOW)
 
 
 def test_first_tries_go_before_slow_documents_and_the_slow_lane_has_its_turn(catalog: Catalog, jobs: Jobs) -> None:
@@ -115,9 +115,9 @@ def test_first_tries_go_before_slow_documents_and_the_slow_lane_has_its_turn(cat
 
 def test_no_slow_document_is_claimed_where_first_tries_are_asked_for(catalog: Catalog, jobs: Jobs) -> None:
     slow(catalog, jobs, "scan")
-    assert jobs.claim(JobKind.INGEST, lanes=FIRST_TRIES) == []
+    assert jobs.claim(JobKind.INGEST, lanes=FIRST_TRY_LANES) == []
     note = upload(catalog, "note")
-    assert [job.version_id for job in jobs.claim(JobKind.INGEST, limit=9, lanes=FIRST_TRIES)] == [note]
+    assert [job.version_id for job in jobs.claim(JobKind.INGEST, limit=9, lanes=FIRST_TRY_LANES)] == [note]
 
 
 def test_one_slow_document_at_a_time_has_a_turn_while_others_wait_and_all_do_when_none_waits(
@@ -150,14 +150,14 @@ def test_a_slow_document_keeps_its_worker_unless_its_lane_has_more_than_its_shar
     slow(catalog, jobs, "scan1")
     slow(catalog, jobs, "scan2")
     first, second = claim(jobs), claim(jobs)
-    assert [jobs.find_kept_waiting(job, Lane.SLOW) for job in (first, second)] == [None, None]
+    assert [jobs.find_job_to_yield_to(job, Lane.SLOW) for job in (first, second)] == [None, None]
     note = upload(catalog, "note", tenant="bob")
-    kept_waiting = jobs.find_kept_waiting(second, Lane.SLOW)
-    assert jobs.find_kept_waiting(first, Lane.SLOW) is None
+    kept_waiting = jobs.find_job_to_yield_to(second, Lane.SLOW)
+    assert jobs.find_job_to_yield_to(first, Lane.SLOW) is None
     assert kept_waiting is not None
     assert claim(jobs).id == kept_waiting
-    assert catalog.version(note).id == note
-    assert jobs.find_kept_waiting(second, Lane.SLOW) is None  # another worker has it
+    assert catalog.load_version(note).id == note
+    assert jobs.find_job_to_yield_to(second, Lane.SLOW) is None  # another worker has it
 
 
 def test_a_slow_document_keeps_its_turn_when_a_first_try_that_was_queued_earlier_becomes_slow(
@@ -170,22 +170,22 @@ def test_a_slow_document_keeps_its_turn_when_a_first_try_that_was_queued_earlier
     first_try = claim(jobs)
     assert first_try.version_id == backlog[0]
     assert first_try.id < turn.id
-    jobs.slow_down(first_try)
-    assert jobs.find_kept_waiting(turn, Lane.SLOW) is None
-    assert jobs.find_kept_waiting(first_try, Lane.SLOW) is not None
+    jobs.mark_slow(first_try)
+    assert jobs.find_job_to_yield_to(turn, Lane.SLOW) is None
+    assert jobs.find_job_to_yield_to(first_try, Lane.SLOW) is not None
 
 
 def test_a_tenants_second_document_gives_way_to_a_tenant_that_has_none(catalog: Catalog, jobs: Jobs) -> None:
     for number in range(3):
         upload(catalog, f"book{number}", size=LARGE)
     first, second = claim(jobs), claim(jobs)
-    assert [jobs.find_kept_waiting(job, Lane.LARGE) for job in (first, second)] == [None, None]
+    assert [jobs.find_job_to_yield_to(job, Lane.LARGE) for job in (first, second)] == [None, None]
     upload(catalog, "note", tenant="bob")
-    assert jobs.find_kept_waiting(first, Lane.LARGE) is None
-    assert jobs.find_kept_waiting(second, Lane.LARGE) is not None
+    assert jobs.find_job_to_yield_to(first, Lane.LARGE) is None
+    assert jobs.find_job_to_yield_to(second, Lane.LARGE) is not None
     assert claim(jobs).tenant_id == "bob"
     upload(catalog, "book of bob", tenant="bob", size=LARGE)
-    assert jobs.find_kept_waiting(second, Lane.LARGE) is None  # bob has a worker already
+    assert jobs.find_job_to_yield_to(second, Lane.LARGE) is None  # bob has a worker already
 
 
 def test_a_large_document_gives_way_to_a_small_one_if_another_large_one_is_parsed(catalog: Catalog, jobs: Jobs) -> None:
@@ -193,43 +193,43 @@ def test_a_large_document_gives_way_to_a_small_one_if_another_large_one_is_parse
         upload(catalog, f"book{number}", size=LARGE)
     first, second = claim(jobs), claim(jobs)
     note = upload(catalog, "note")
-    assert jobs.find_kept_waiting(first, Lane.LARGE) is None
-    assert jobs.find_kept_waiting(second, Lane.LARGE) is not None
+    assert jobs.find_job_to_yield_to(first, Lane.LARGE) is None
+    assert jobs.find_job_to_yield_to(second, Lane.LARGE) is not None
     assert claim(jobs).version_id == note
-    assert jobs.find_kept_waiting(second, Lane.LARGE) is None
+    assert jobs.find_job_to_yield_to(second, Lane.LARGE) is None
 
 
 def test_the_only_large_document_gives_way_to_no_small_one_of_its_tenant(catalog: Catalog, jobs: Jobs) -> None:
     upload(catalog, "book", size=LARGE)
     book = claim(jobs)
     upload(catalog, "note")
-    assert jobs.find_kept_waiting(book, Lane.LARGE) is None
+    assert jobs.find_job_to_yield_to(book, Lane.LARGE) is None
 
 
-@pytest.mark.parametrize("priority", [Priority.BULK, Priority.INTERACTIVE])
+@pytest.mark.parametrize("priority", [JobPriority.BULK, JobPriority.INTERACTIVE])
 def test_a_large_document_gives_way_to_no_small_one_of_a_folder(
-    catalog: Catalog, jobs: Jobs, priority: Priority
+    catalog: Catalog, jobs: Jobs, priority: JobPriority
 ) -> None:
     for number in range(2):
         upload(catalog, f"book{number}", size=LARGE, priority=priority)
     claim(jobs)
     second = claim(jobs)
-    upload(catalog, "note", priority=Priority.BULK)
-    assert jobs.find_kept_waiting(second, Lane.LARGE) is None
+    upload(catalog, "note", priority=JobPriority.BULK)
+    assert jobs.find_job_to_yield_to(second, Lane.LARGE) is None
 
 
 def test_a_first_try_that_becomes_slow_counts_as_slow_from_then_on(catalog: Catalog, jobs: Jobs) -> None:
     for number in range(2):
         upload(catalog, f"scan{number}", size=LARGE)
     first, second = claim(jobs), claim(jobs)
-    jobs.slow_down(first)
-    jobs.slow_down(second)
+    jobs.mark_slow(first)
+    jobs.mark_slow(second)
     upload(catalog, "note", tenant="bob")
-    kept_waiting = [jobs.find_kept_waiting(job, Lane.SLOW) is not None for job in (first, second)]
+    kept_waiting = [jobs.find_job_to_yield_to(job, Lane.SLOW) is not None for job in (first, second)]
     assert kept_waiting == [False, True]
     jobs.hand_back(first)
     with pytest.raises(LeaseLostError):
-        jobs.slow_down(first)
+        jobs.mark_slow(first)
 
 
 def test_a_worker_that_dies_in_the_slow_lane_costs_an_attempt_and_leaves_its_document_there(
@@ -243,7 +243,7 @@ def test_a_worker_that_dies_in_the_slow_lane_costs_an_attempt_and_leaves_its_doc
         lapse(engine)
         jobs.recover(all_running=False)
     assert attempts == [(1, Lane.SLOW), (2, Lane.SLOW), (3, Lane.SLOW)]
-    failure = catalog.version(version).failure
+    failure = catalog.load_version(version).failure
     assert failure is not None
     assert failure.code == "worker_lost"
 
@@ -262,10 +262,10 @@ def test_a_note_is_embedded_before_books_that_were_searchable_earlier(catalog: C
         finish_ingest(jobs, claim(jobs), chunks=1_000)
     book = claim(jobs, JobKind.EMBED)
     assert book.lane is Lane.LARGE
-    assert jobs.should_give_way([book]) is False
+    assert jobs.should_yield([book]) is False
     note = upload(catalog, "note")
     finish_ingest(jobs, claim(jobs), chunks=1)
-    assert jobs.should_give_way([book]) is True
+    assert jobs.should_yield([book]) is True
     jobs.hand_back(book)
     assert claim(jobs, JobKind.EMBED).version_id == note
     assert claim(jobs, JobKind.EMBED).version_id == book.version_id
@@ -276,16 +276,16 @@ def test_embedding_gives_way_to_another_tenant_only_while_it_waits(catalog: Cata
         upload(catalog, f"book of {tenant}", tenant=tenant, size=LARGE)
         finish_ingest(jobs, claim(jobs), chunks=1_000)
     first = claim(jobs, JobKind.EMBED)
-    assert jobs.should_give_way([first]) is True
+    assert jobs.should_yield([first]) is True
     claim(jobs, JobKind.EMBED)
-    assert jobs.should_give_way([first]) is False
+    assert jobs.should_yield([first]) is False
 
 
 def test_slow_documents_do_not_count_as_those_that_embedding_stands_back_for(catalog: Catalog, jobs: Jobs) -> None:
     slow(catalog, jobs, "scan")
-    assert jobs.unfinished_since(JobKind.INGEST) is None
+    assert jobs.find_oldest_unfinished_time(JobKind.INGEST) is None
     upload(catalog, "note")
-    assert jobs.unfinished_since(JobKind.INGEST) is not None
+    assert jobs.find_oldest_unfinished_time(JobKind.INGEST) is not None
 
 
 def test_slow_and_large_documents_are_no_quick_jobs(catalog: Catalog, jobs: Jobs) -> None:
@@ -300,4 +300,4 @@ def test_a_position_goes_by_lanes(catalog: Catalog, jobs: Jobs) -> None:
     scan = slow(catalog, jobs, "scan")
     book = upload(catalog, "book", size=LARGE)
     note = upload(catalog, "note")
-    assert [jobs.position(version) for version in (note, book, scan)] == [0, 1, 2]
+    assert [jobs.estimate_position(version) for version in (note, book, scan)] == [0, 1, 2]

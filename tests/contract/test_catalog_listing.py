@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from ingest.storage.accounts.grants import Grants
 from ingest.storage.accounts.records import Role
 from ingest.storage.documents.catalog import Catalog
-from ingest.storage.documents.listing import START, DocumentFilter
+from ingest.storage.documents.listing import LISTING_START, DocumentFilter
 from ingest.storage.documents.records import DocumentChange, ListOrder, VersionState
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Failure, JobKind
@@ -18,13 +18,13 @@ SIZES = {"Note 10": 30, "note 9": 10, "Zebra": 20, "äpfel": 20, "Ahorn": 5}
 
 
 def names(catalog: Catalog, named: str, readers: frozenset[str] | None = None) -> list[str]:
-    return [each.name for each in catalog.documents("ann", DocumentFilter(named=named), readers=readers)]
+    return [each.name for each in catalog.list_documents("ann", DocumentFilter(named=named), readers=readers)]
 
 
 def paged(catalog: Catalog, order: ListOrder, *, limit: int = 2) -> list[str]:
     shown: list[str] = []
-    after = START
-    while page := catalog.listing.page("ann", DocumentFilter(), None, order=order, after=after, limit=limit):
+    after = LISTING_START
+    while page := catalog.listing.list_page("ann", DocumentFilter(), None, order=order, after=after, limit=limit):
         shown += [document.name.removesuffix(".txt") for document, _ in page]
         after = page[-1][1]
     return shown
@@ -77,7 +77,7 @@ def test_pages_follow_every_order_and_equals_keep_that_of_arrival(
         catalog.accept(type(made)(**{**vars(made), "size_bytes": size}))
         if name == "Note 10":
             searchable(jobs)
-            document = catalog.documents("ann")[0]
+            document = catalog.list_documents("ann")[0]
             catalog.change("ann", document.id, DocumentChange(title="Note 10", changed=frozenset({"title"})), None)
             embedded(jobs)
         elif name == "note 9":
@@ -94,15 +94,15 @@ def test_filters_go_together_and_sums_and_counts_are_those_of_what_is_shown(cata
     arrive(catalog, "c")
     arrive(catalog, "d", tenant="bob", collection="books")
     waiting = DocumentFilter(collection="books", states=[VersionState.ACCEPTED])
-    assert [each.name for each in catalog.documents("ann", waiting)] == ["b.txt"]
-    assert catalog.documents("ann", DocumentFilter(collection="books", media_types=["application/pdf"])) == []
+    assert [each.name for each in catalog.list_documents("ann", waiting)] == ["b.txt"]
+    assert catalog.list_documents("ann", DocumentFilter(collection="books", media_types=["application/pdf"])) == []
     books = DocumentFilter(collection="books", media_types=["text/plain"])
     assert catalog.listing.count("ann", books, None) == 2
-    total = catalog.listing.total("ann", books, None)
+    total = catalog.listing.compute_total("ann", books, None)
     assert (total.documents, total.size_bytes, total.chunks, total.through) == (2, 6, 2, 2)
-    assert catalog.listing.ids("ann", books, None, after=0, through=1, limit=5) == [(1, first.id)]
-    assert catalog.listing.media_types("ann", None) == {"text/plain": 3}
-    assert catalog.listing.total("ann", DocumentFilter(named="none"), None).documents == 0
+    assert catalog.listing.list_ids("ann", books, None, after=0, through=1, limit=5) == [(1, first.id)]
+    assert catalog.listing.count_media_types("ann", None) == {"text/plain": 3}
+    assert catalog.listing.compute_total("ann", DocumentFilter(named="none"), None).documents == 0
 
 
 def test_readers_see_in_every_listing_what_they_see_elsewhere(catalog: Catalog, engine: Engine) -> None:
@@ -119,11 +119,13 @@ def test_readers_see_in_every_listing_what_they_see_elsewhere(catalog: Catalog, 
         readers = frozenset({person})
         assert set(names(catalog, "", readers)) == expected
         assert catalog.listing.count("ann", DocumentFilter(), readers) == len(expected)
-        assert catalog.listing.total("ann", DocumentFilter(), readers).documents == len(expected)
-        assert len(catalog.listing.ids("ann", DocumentFilter(), readers, after=0, through=9, limit=9)) == len(expected)
-        assert sum(catalog.listing.media_types("ann", readers).values()) == len(expected)
+        assert catalog.listing.compute_total("ann", DocumentFilter(), readers).documents == len(expected)
+        assert len(catalog.listing.list_ids("ann", DocumentFilter(), readers, after=0, through=9, limit=9)) == len(
+            expected
+        )
+        assert sum(catalog.listing.count_media_types("ann", readers).values()) == len(expected)
     assert names(catalog, "plan", frozenset({"user:eve"})) == []
     assert set(names(catalog, "", frozenset({"scope:admin"}))) == {"plan.txt", "open.txt"}
     catalog.change("ann", closed.id, DocumentChange(readers=None, changed=frozenset({"readers"})), None)
     assert names(catalog, "closed", frozenset({"user:cy"})) == ["closed.txt"]
-    assert plan.id in {each.id for each in catalog.documents("ann")}
+    assert plan.id in {each.id for each in catalog.list_documents("ann")}

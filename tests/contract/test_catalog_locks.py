@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, select, text, update
 
-from ingest.storage.db.database import open_database, write
+from ingest.storage.db.database import open_database, write_transaction
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.db.schema import versions
 from ingest.storage.documents.catalog import Catalog
@@ -32,7 +32,7 @@ def test_a_deletion_waits_for_the_job_of_a_worker_before_it_changes_the_version(
     arrive(catalog)
     (job,) = Jobs(engine).claim(JobKind.INGEST)
     deletion = threading.Thread(target=catalog.delete, args=("ann", job.document_id))
-    with write(engine) as worker:  # in the order of a worker that reports progress
+    with write_transaction(engine) as worker:  # in the order of a worker that reports progress
         worker.execute(select(job_rows.c.id).where(job_rows.c.id == job.id).with_for_update())
         deletion.start()
         waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
@@ -42,4 +42,4 @@ def test_a_deletion_waits_for_the_job_of_a_worker_before_it_changes_the_version(
         worker.execute(update(versions).where(versions.c.id == job.version_id).values(chunks=1))
     deletion.join()
     with pytest.raises(DocumentNotFoundError):
-        catalog.document("ann", job.document_id)
+        catalog.load_document("ann", job.document_id)

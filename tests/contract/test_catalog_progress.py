@@ -6,15 +6,15 @@ import pytest
 from sqlalchemy import Engine
 
 from ingest.storage.documents.catalog import Catalog
-from ingest.storage.documents.progress import Progress
+from ingest.storage.documents.progress import DocumentProgress
 from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Failure, JobKind
 from tests.support.catalogs import accept, arrive, embedded, finish_ingest, searchable
 
 
-def progress(catalog: Catalog, document: Document) -> Progress:
-    return catalog.progress(catalog.document(document.tenant_id, document.id))
+def progress(catalog: Catalog, document: Document) -> DocumentProgress:
+    return catalog.load_progress(catalog.load_document(document.tenant_id, document.id))
 
 
 def pass_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -25,18 +25,18 @@ def pass_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
 def test_each_stage_of_a_document_is_told_with_what_is_known_by_then(catalog: Catalog, jobs: Jobs) -> None:
     document = arrive(catalog)
-    assert progress(catalog, document) == Progress(VersionState.ACCEPTED, 0.0, None, None, 0, 0, 0, None)
+    assert progress(catalog, document) == DocumentProgress(VersionState.ACCEPTED, 0.0, None, None, 0, 0, 0, None)
     (job,) = jobs.claim(JobKind.INGEST)
-    jobs.progress(job, VersionState.PARSING, pages=3, pages_done=2)
+    jobs.record_progress(job, VersionState.PARSING, pages=3, pages_done=2)
     parsing = progress(catalog, document)
     assert (parsing.stage, parsing.pages, parsing.pages_done) == (VersionState.PARSING, 3, 2)
-    jobs.progress(job, VersionState.CHUNKING, pages=3, characters=100)
-    assert progress(catalog, document) == Progress(VersionState.CHUNKING, 0.02, 3, None, 0, 1, None, None)
+    jobs.record_progress(job, VersionState.CHUNKING, pages=3, characters=100)
+    assert progress(catalog, document) == DocumentProgress(VersionState.CHUNKING, 0.02, 3, None, 0, 1, None, None)
     finish_ingest(jobs, job, title=None, pages=3, characters=100, chunks=2)
-    assert progress(catalog, document) == Progress(VersionState.SEARCHABLE, 0.05, 3, 2, 0, 0, 0, None)
+    assert progress(catalog, document) == DocumentProgress(VersionState.SEARCHABLE, 0.05, 3, 2, 0, 0, 0, None)
     (job,) = jobs.claim(JobKind.EMBED)
-    jobs.progress(job, VersionState.EMBEDDING, chunks_embedded=1)
-    assert progress(catalog, document) == Progress(VersionState.EMBEDDING, 0.525, 3, 2, 1, 1, None, None)
+    jobs.record_progress(job, VersionState.EMBEDDING, chunks_embedded=1)
+    assert progress(catalog, document) == DocumentProgress(VersionState.EMBEDDING, 0.525, 3, 2, 1, 1, None, None)
 
 
 def test_a_document_at_its_end_waits_for_nothing(catalog: Catalog, jobs: Jobs) -> None:
@@ -45,8 +45,8 @@ def test_a_document_at_its_end_waits_for_nothing(catalog: Catalog, jobs: Jobs) -
     embedded(jobs)
     (job,) = jobs.claim(JobKind.INGEST)
     jobs.fail(job, Failure("no_text", "A scan.", ""))
-    assert progress(catalog, ready) == Progress(VersionState.READY, 1.0, None, 2, 2, seconds_left=0.0)
-    assert progress(catalog, broken) == Progress(VersionState.FAILED, 1.0, None, None, 0)
+    assert progress(catalog, ready) == DocumentProgress(VersionState.READY, 1.0, None, 2, 2, seconds_left=0.0)
+    assert progress(catalog, broken) == DocumentProgress(VersionState.FAILED, 1.0, None, None, 0)
 
 
 def test_the_jobs_before_a_document_and_the_attempts_at_it_are_counted(catalog: Catalog, jobs: Jobs) -> None:
@@ -86,10 +86,10 @@ def test_a_long_document_is_estimated_by_its_chunks(
     document = arrive(catalog)
     searchable(jobs, chunks=100)
     (job,) = jobs.claim(JobKind.EMBED)
-    jobs.progress(job, VersionState.EMBEDDING, chunks_embedded=10)
+    jobs.record_progress(job, VersionState.EMBEDDING, chunks_embedded=10)
     assert progress(catalog, document).seconds_left is None
     pass_time(monkeypatch, 10.0)
-    jobs.progress(job, VersionState.EMBEDDING, chunks_embedded=30)
+    jobs.record_progress(job, VersionState.EMBEDDING, chunks_embedded=30)
     assert progress(catalog, document).seconds_left == pytest.approx(35.0)
 
 
@@ -101,7 +101,7 @@ def test_what_was_done_long_ago_says_nothing_of_today(
     searchable(jobs, chunks=100)
     (job,) = jobs.claim(JobKind.EMBED)
     for done in (10, 30):
-        jobs.progress(job, VersionState.EMBEDDING, chunks_embedded=done)
+        jobs.record_progress(job, VersionState.EMBEDDING, chunks_embedded=done)
         pass_time(monkeypatch, 10.0)
     assert progress(catalog, document).seconds_left is not None
     pass_time(monkeypatch, 1000.0)
@@ -113,12 +113,12 @@ def test_whoever_listens_is_told_of_each_change_once_it_is_committed(engine: Eng
 
     def announce(tenant: str, documents: object) -> None:
         assert isinstance(documents, list | set)
-        told.append((tenant, tuple(documents), Catalog(engine).documents(tenant)[0].version.state))
+        told.append((tenant, tuple(documents), Catalog(engine).list_documents(tenant)[0].version.state))
 
     catalog, jobs = Catalog(engine, announce=announce), Jobs(engine, announce=announce)
     document = accept(catalog, "a").document
     (job,) = jobs.claim(JobKind.INGEST)
-    jobs.progress(job, VersionState.PARSING)
+    jobs.record_progress(job, VersionState.PARSING)
     finish_ingest(jobs, job, chunks=2)
     embedded(jobs)
     states = [VersionState.ACCEPTED, VersionState.ACCEPTED, VersionState.PARSING]

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from ingest.storage.db.database import open_database
-from ingest.storage.documents.catalog import Accepted, Catalog
+from ingest.storage.documents.catalog import AcceptedUpload, Catalog
 from ingest.storage.documents.records import EmbedReport, VersionState
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
 from ingest.storage.jobs.jobs import Jobs
@@ -42,11 +42,11 @@ def claim_all(url: str) -> list[int]:
 def test_the_same_bytes_at_once_are_one_document(catalog: Catalog) -> None:
     for number in range(ROUNDS):
         ends = at_once(*[partial(accept, catalog, chr(97 + number), blob=f"{number}-{n}") for n in range(4)])
-        accepted = [end for end in ends if isinstance(end, Accepted)]
+        accepted = [end for end in ends if isinstance(end, AcceptedUpload)]
         assert len(accepted) == 4, ends
         assert len({a.document.id for a in accepted}) == 1
         assert sum(a.created for a in accepted) == 1
-    assert len(catalog.documents("ann")) == ROUNDS
+    assert len(catalog.list_documents("ann")) == ROUNDS
 
 
 def test_processes_that_upload_the_same_bytes_make_each_document_once(catalog: Catalog, catalog_url: str) -> None:
@@ -65,7 +65,7 @@ def test_a_listing_that_goes_on_after_a_sequence_misses_no_document_that_is_bein
         last = 0
         while True:
             ended = done.is_set()
-            page = catalog.documents("ann", after=last, limit=3)
+            page = catalog.list_documents("ann", after=last, limit=3)
             seen.extend(document.name for document in page)
             last = page[-1].sequence if page else last
             if ended and not page:
@@ -124,20 +124,20 @@ def test_a_document_deleted_while_its_ingest_ends_stays_deleted(catalog: Catalog
         deleted, finished, moved = at_once(
             partial(catalog.delete, "ann", document.id),
             partial(finish_ingest, jobs, job, chunks=1),
-            partial(jobs.progress, job, VersionState.INDEXING, chunks=1),
+            partial(jobs.record_progress, job, VersionState.INDEXING, chunks=1),
         )
         assert not isinstance(deleted, Exception), deleted
         assert finished is None or isinstance(finished, LeaseLostError)
         assert moved is None or isinstance(moved, LeaseLostError)
-        assert catalog.version(document.version.id).state is VersionState.DELETED
-        assert catalog.visible("ann", [document.version.id]) == {}
+        assert catalog.load_version(document.version.id).state is VersionState.DELETED
+        assert catalog.find_visible("ann", [document.version.id]) == {}
         assert jobs.claim(JobKind.EMBED) == []
 
 
 def test_documents_deleted_while_a_batch_of_them_is_embedded_stay_deleted(catalog: Catalog, jobs: Jobs) -> None:
     for number in range(ROUNDS):
         versions = [arrive(catalog, f"{number}-{n}").version.id for n in range(4)]
-        documents = [catalog.version(version).document_id for version in versions]
+        documents = [catalog.load_version(version).document_id for version in versions]
         for job in jobs.claim(JobKind.INGEST, limit=4):
             finish_ingest(jobs, job, chunks=1)
         held = jobs.claim(JobKind.EMBED, limit=4)
@@ -147,7 +147,7 @@ def test_documents_deleted_while_a_batch_of_them_is_embedded_stay_deleted(catalo
             partial(jobs.finish_embed, [EmbedReport(job, 1) for job in reversed(held)]),
         )
         assert not any(isinstance(end, Exception) for end in (*deleted, finished)), (deleted, finished)
-        states = [catalog.version(version).state for version in versions]
+        states = [catalog.load_version(version).state for version in versions]
         assert states == [VersionState.READY, VersionState.DELETED] * 2
 
 
@@ -156,13 +156,13 @@ def test_bytes_uploaded_while_their_document_is_deleted_are_there_or_were_there(
         document = arrive(catalog, f"{number}")
         deleted, accepted = at_once(partial(catalog.delete, "ann", document.id), partial(accept, catalog, f"{number}"))
         assert not isinstance(deleted, Exception), deleted
-        assert isinstance(accepted, Accepted), accepted
+        assert isinstance(accepted, AcceptedUpload), accepted
         if accepted.created:
-            assert catalog.document("ann", accepted.document.id).version.state is VersionState.ACCEPTED
+            assert catalog.load_document("ann", accepted.document.id).version.state is VersionState.ACCEPTED
         else:
             assert accepted.document.id == document.id
             with pytest.raises(DocumentNotFoundError):
-                catalog.document("ann", document.id)
+                catalog.load_document("ann", document.id)
 
 
 def test_a_tenant_that_several_make_at_once_is_made_once(catalog: Catalog) -> None:

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from ingest.storage.documents.catalog import Accepted, Catalog
+from ingest.storage.documents.catalog import AcceptedUpload, Catalog
 from ingest.storage.documents.records import Document, EmbedReport, VersionState
 from ingest.storage.errors import (
     DocumentNotFoundError,
@@ -24,12 +24,12 @@ def ready(catalog: Catalog, jobs: Jobs, content: str = "a") -> Document:
     arrive(catalog, content)
     searchable(jobs)
     embedded(jobs)
-    return next(document for document in catalog.documents("ann") if document.name == f"{content}.txt")
+    return next(document for document in catalog.list_documents("ann") if document.name == f"{content}.txt")
 
 
 def replace(
     catalog: Catalog, document: Document, content: str, *, tag: str | None = None, tenant: str = "ann"
-) -> Accepted:
+) -> AcceptedUpload:
     return catalog.replace(arrival(content, tenant=tenant), document.id, None if tag is None else {tag})
 
 
@@ -41,7 +41,7 @@ def stage(jobs: Jobs) -> Job:
 
 
 def shown(catalog: Catalog, *versions: str) -> list[str]:
-    return list(catalog.visible("ann", versions))
+    return list(catalog.find_visible("ann", versions))
 
 
 def test_the_old_content_is_searched_until_the_new_one_is_ready_and_then_that(catalog: Catalog, jobs: Jobs) -> None:
@@ -51,32 +51,32 @@ def test_the_old_content_is_searched_until_the_new_one_is_ready_and_then_that(ca
     new = accepted.document.version.id
     assert (accepted.created, accepted.document.id) == (True, document.id)
     (ingest,) = jobs.claim(JobKind.INGEST)
-    jobs.progress(ingest, VersionState.INDEXING, chunks=2)
-    assert (shown(catalog, old, new), catalog.hidden_versions("ann")) == ([old], [new])
+    jobs.record_progress(ingest, VersionState.INDEXING, chunks=2)
+    assert (shown(catalog, old, new), catalog.list_hidden_versions("ann")) == ([old], [new])
     finish_ingest(jobs, ingest, title="New title", pages=None, characters=10, chunks=2)
     (embed,) = jobs.claim(JobKind.EMBED)
-    staged = catalog.document("ann", document.id)
+    staged = catalog.load_document("ann", document.id)
     assert (staged.version.state, staged.active_version_id) == (VersionState.EMBEDDING, old)
     assert (staged.name, staged.title) == ("a.txt", "Title")
-    assert (shown(catalog, old, new), catalog.hidden_versions("ann")) == ([old], [new])
+    assert (shown(catalog, old, new), catalog.list_hidden_versions("ann")) == ([old], [new])
     jobs.finish_embed([EmbedReport(embed, 12, chunks_reused=1, chunks_indexed=2)])
-    done = catalog.document("ann", document.id)
+    done = catalog.load_document("ann", document.id)
     assert (done.version.state, done.active_version_id) == (VersionState.READY, new)
     assert (done.name, done.title, done.version.chunks_reused) == ("b.txt", "New title", 1)
-    assert (shown(catalog, old, new), catalog.hidden_versions("ann")) == ([new], [old])
-    assert catalog.version(old).state is VersionState.RETIRED
+    assert (shown(catalog, old, new), catalog.list_hidden_versions("ann")) == ([new], [old])
+    assert catalog.load_version(old).state is VersionState.RETIRED
 
 
 def test_a_staged_version_that_is_tried_again_is_hidden_in_every_stage(catalog: Catalog, jobs: Jobs) -> None:
     document = ready(catalog, jobs)
     new = replace(catalog, document, "b").document.version.id
     (ingest,) = jobs.claim(JobKind.INGEST)
-    jobs.progress(ingest, VersionState.INDEXING, chunks=2)
+    jobs.record_progress(ingest, VersionState.INDEXING, chunks=2)
     jobs.hand_back(ingest)
     (ingest,) = jobs.claim(JobKind.INGEST)
     for state in (VersionState.PARSING, VersionState.CHUNKING, VersionState.INDEXING, VersionState.EMBEDDING):
-        jobs.progress(ingest, state)
-        assert catalog.hidden_versions("ann") == [new]
+        jobs.record_progress(ingest, state)
+        assert catalog.list_hidden_versions("ann") == [new]
 
 
 def test_what_is_replaced_is_collected_but_not_under_its_readers(catalog: Catalog, jobs: Jobs) -> None:
@@ -85,8 +85,8 @@ def test_what_is_replaced_is_collected_but_not_under_its_readers(catalog: Catalo
     searchable(jobs)
     embedded(jobs)
     assert jobs.claim(JobKind.COLLECT) == []
-    assert jobs.unfinished() == {JobKind.COLLECT: 1}
-    leaving = catalog.removable(document.version.id)
+    assert jobs.count_unfinished() == {JobKind.COLLECT: 1}
+    leaving = catalog.find_removable_version(document.version.id)
     assert leaving is not None
     assert leaving.state is VersionState.RETIRED
 
@@ -97,7 +97,7 @@ def test_only_the_latest_version_can_be_named_by_who_replaces_it(catalog: Catalo
     second = replace(catalog, document, "b", tag=first).document.version.id
     with pytest.raises(PreconditionFailedError, match=second):
         replace(catalog, document, "c", tag=first)
-    assert catalog.document("ann", document.id).version.id == second
+    assert catalog.load_document("ann", document.id).version.id == second
     assert replace(catalog, document, "c", tag=second).created
 
 
@@ -114,7 +114,7 @@ def test_the_same_content_as_now_changes_nothing(catalog: Catalog, jobs: Jobs) -
     again = replace(catalog, document, "a")
     assert (again.created, again.document) == (False, document)
     staged = replace(catalog, document, "b").document
-    assert replace(catalog, document, "b") == Accepted(staged, created=False)
+    assert replace(catalog, document, "b") == AcceptedUpload(staged, created=False)
     assert len(jobs.claim(JobKind.INGEST, limit=5)) == 1
 
 
@@ -124,7 +124,7 @@ def test_returning_to_the_content_that_is_searched_ends_its_replacement(catalog:
     back = replace(catalog, document, "a", tag=staged)
     assert (back.created, back.document) == (False, document)
     assert jobs.claim(JobKind.INGEST) == []
-    assert catalog.version(staged).state is VersionState.CANCELLED
+    assert catalog.load_version(staged).state is VersionState.CANCELLED
 
 
 def test_a_failed_replacement_leaves_the_old_content_and_shows_why(catalog: Catalog, jobs: Jobs) -> None:
@@ -132,9 +132,9 @@ def test_a_failed_replacement_leaves_the_old_content_and_shows_why(catalog: Cata
     old = document.version.id
     new = replace(catalog, document, "b").document.version.id
     (ingest,) = jobs.claim(JobKind.INGEST)
-    jobs.progress(ingest, VersionState.INDEXING, chunks=2)
+    jobs.record_progress(ingest, VersionState.INDEXING, chunks=2)
     jobs.fail(ingest, REASON)
-    after = catalog.document("ann", document.id)
+    after = catalog.load_document("ann", document.id)
     assert (after.version.id, after.version.failure, after.active_version_id) == (new, REASON, old)
     assert (shown(catalog, old, new), after.name) == ([old], "a.txt")
     assert [job.version_id for job in jobs.claim(JobKind.COLLECT)] == [new]
@@ -142,7 +142,7 @@ def test_a_failed_replacement_leaves_the_old_content_and_shows_why(catalog: Cata
     searchable(jobs)
     embedded(jobs)
     assert shown(catalog, old, new) == []
-    assert catalog.document("ann", document.id).version.state is VersionState.READY
+    assert catalog.load_document("ann", document.id).version.state is VersionState.READY
 
 
 def test_a_second_replacement_takes_the_place_of_the_first(catalog: Catalog, jobs: Jobs) -> None:
@@ -151,10 +151,10 @@ def test_a_second_replacement_takes_the_place_of_the_first(catalog: Catalog, job
     first = replace(catalog, document, "b").document.version.id
     embed = stage(jobs)
     second = replace(catalog, document, "c").document.version.id
-    assert catalog.version(first).state is VersionState.CANCELLED
+    assert catalog.load_version(first).state is VersionState.CANCELLED
     assert jobs.finish_embed([EmbedReport(embed, 1, chunks_indexed=2)]) == [embed]
     assert shown(catalog, old, first, second) == [old]
-    leaving = catalog.removable(first)
+    leaving = catalog.find_removable_version(first)
     assert leaving is not None
     searchable(jobs)
     embedded(jobs)
@@ -165,11 +165,11 @@ def test_a_document_replaced_before_it_was_searchable_is_found_as_soon_as_it_is(
     document = arrive(catalog)
     first = document.version.id
     replaced = replace(catalog, document, "b").document
-    assert (catalog.version(first).state, replaced.name) == (VersionState.CANCELLED, "b.txt")
+    assert (catalog.load_version(first).state, replaced.name) == (VersionState.CANCELLED, "b.txt")
     job = searchable(jobs)
     assert job.version_id == replaced.version.id
     assert shown(catalog, first, replaced.version.id) == [replaced.version.id]
-    assert catalog.document("ann", document.id).version.state is VersionState.SEARCHABLE
+    assert catalog.load_document("ann", document.id).version.state is VersionState.SEARCHABLE
 
 
 def test_the_embedding_of_the_old_content_goes_on_while_the_new_one_is_made(catalog: Catalog, jobs: Jobs) -> None:
@@ -178,7 +178,7 @@ def test_the_embedding_of_the_old_content_goes_on_while_the_new_one_is_made(cata
     (embed,) = jobs.claim(JobKind.EMBED)
     replace(catalog, document, "b")
     assert jobs.finish_embed([EmbedReport(embed, 1)]) == []
-    assert catalog.version(document.version.id).state is VersionState.READY
+    assert catalog.load_version(document.version.id).state is VersionState.READY
 
 
 @pytest.mark.parametrize("indexed", [None, 1, 3])
@@ -191,8 +191,8 @@ def test_a_replacement_that_the_index_has_not_all_of_is_not_swapped_in(
     with pytest.raises(IncompleteVersionError):
         jobs.finish_embed([EmbedReport(embed, 1, chunks_indexed=indexed)])
     assert shown(catalog, document.version.id, new) == [document.version.id]
-    assert catalog.version(document.version.id).state is VersionState.READY
-    jobs.check(embed)
+    assert catalog.load_version(document.version.id).state is VersionState.READY
+    jobs.require_held(embed)
 
 
 def test_content_that_comes_back_is_a_new_version(catalog: Catalog, jobs: Jobs) -> None:
@@ -233,7 +233,7 @@ def test_a_deleted_document_takes_its_replacement_along(catalog: Catalog, jobs: 
     catalog.delete("ann", document.id)
     assert jobs.finish_embed([EmbedReport(embed, 1, chunks_indexed=2)]) == [embed]
     assert shown(catalog, document.version.id, staged) == []
-    assert {catalog.version(v).state for v in (document.version.id, staged)} == {VersionState.DELETED}
+    assert {catalog.load_version(v).state for v in (document.version.id, staged)} == {VersionState.DELETED}
     with pytest.raises(DocumentNotFoundError):
         replace(catalog, document, "c")
 
@@ -244,9 +244,9 @@ def test_of_two_who_replace_what_both_have_seen_one_is_refused(catalog: Catalog,
         ends = at_once(
             *[partial(replace, catalog, document, f"{number}-{n}", tag=document.version.id) for n in range(3)]
         )
-        (won,) = [end for end in ends if isinstance(end, Accepted)]
+        (won,) = [end for end in ends if isinstance(end, AcceptedUpload)]
         assert sum(isinstance(end, PreconditionFailedError) for end in ends) == 2, ends
-        assert catalog.document("ann", document.id).version.id == won.document.version.id
+        assert catalog.load_document("ann", document.id).version.id == won.document.version.id
         (ingest,) = jobs.claim(JobKind.INGEST, limit=5)
         jobs.fail(ingest, REASON)
 
@@ -264,16 +264,16 @@ def test_a_swap_that_meets_a_second_replacement_and_a_cancel_leaves_one_version_
             partial(catalog.cancel, "ann", document.id),
         )
         assert swapped in ([], [embed])
-        assert isinstance(second, Accepted), second
+        assert isinstance(second, AcceptedUpload), second
         assert isinstance(cancelled, Document | DocumentStateError), cancelled
         active = first if swapped == [] else document.version.id
         known = [document.version.id, first, second.document.version.id]
         assert shown(catalog, *known) == [active]
-        after = catalog.document("ann", document.id)
+        after = catalog.load_document("ann", document.id)
         assert after.active_version_id == active
         # A version that is neither active nor the latest is gone for good.
         gone = set(known) - {active, after.version.id}
-        assert all(catalog.removable(version) is not None for version in gone)
+        assert all(catalog.find_removable_version(version) is not None for version in gone)
         for ingest in jobs.claim(JobKind.INGEST, limit=5):
             jobs.fail(ingest, REASON)
         assert jobs.claim(JobKind.EMBED, limit=5) == []
@@ -287,10 +287,10 @@ def test_a_document_deleted_while_its_replacement_is_swapped_in_is_deleted(catal
         swapped, deleted, moved = at_once(
             partial(jobs.finish_embed, [EmbedReport(embed, 1, chunks_indexed=2)]),
             partial(catalog.delete, "ann", document.id),
-            partial(jobs.progress, embed, VersionState.EMBEDDING, chunks_embedded=1),
+            partial(jobs.record_progress, embed, VersionState.EMBEDDING, chunks_embedded=1),
         )
         assert swapped in ([], [embed])
         assert not isinstance(deleted, Exception), deleted
         assert moved is None or isinstance(moved, LeaseLostError)
         assert shown(catalog, document.version.id, staged) == []
-        assert catalog.version(staged).state is VersionState.DELETED
+        assert catalog.load_version(staged).state is VersionState.DELETED

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from ingest.storage.answers.conversations import Conversations
-from ingest.storage.answers.records import KeptAnswer
+from ingest.storage.answers.records import StoredAnswer
 from ingest.storage.answers.replies import Replies, StoredReply
 from ingest.storage.answers.run_log import RunLog
-from ingest.storage.answers.run_records import Entry, RunRequest, RunState
+from ingest.storage.answers.run_records import RunLogEntry, RunRequest, RunState
 from ingest.storage.answers.runs import Runs
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit
@@ -35,9 +35,9 @@ def ended_run(engine: Engine, jobs: Jobs, version: str) -> str:
     run, _ = Runs(engine).create(RunRequest("ann", "What?"))
     (job,) = jobs.claim(JobKind.RUN)
     log, work = RunLog(engine), Work(run.id, frozenset({version}))
-    log.begin(job)
-    log.append(job, [Entry("a", "call", {"text": "said"})], seconds=1.0, work=work)
-    answer = KeptAnswer(run.id, "ann", None, None, "What?", {"text": "said"}, (), time.time())
+    log.start(job)
+    log.append(job, [RunLogEntry("a", "call", {"text": "said"})], seconds=1.0, work=work)
+    answer = StoredAnswer(run.id, "ann", None, None, "What?", {"text": "said"}, (), time.time())
     log.finish(job, RunState.COMPLETED, answer.body, seconds=1.0, kept=answer, work=work)
     return run.id
 
@@ -48,16 +48,16 @@ def test_a_runs_log_goes_first_and_followers_still_see_its_end_then_the_run_and_
     run = ended_run(engine, jobs, arrive(catalog).version.id)
     waiting, _ = Runs(engine).create(RunRequest("ann", "And?"))
     retention = Retention(runs_days=20, run_logs_days=10, answers_days=40)
-    assert later(engine, 9).forget(retention) == {}
-    assert later(engine, 11).forget(retention) == {"run logs": 1}
-    assert later(engine, 12).forget(retention) == {}
-    assert [event.kind for event in Runs(engine).events("ann", run)] == ["start", "end"]
-    assert Runs(engine).run("ann", run).answer == {"text": "said"}
-    assert later(engine, 21).forget(retention) == {"runs": 1}
+    assert later(engine, 9).delete_expired(retention) == {}
+    assert later(engine, 11).delete_expired(retention) == {"run logs": 1}
+    assert later(engine, 12).delete_expired(retention) == {}
+    assert [event.kind for event in Runs(engine).list_events("ann", run)] == ["start", "end"]
+    assert Runs(engine).load_run("ann", run).answer == {"text": "said"}
+    assert later(engine, 21).delete_expired(retention) == {"runs": 1}
     with pytest.raises(RunNotFoundError):
-        Runs(engine).run("ann", run)
-    assert Conversations(engine).answer("ann", run).body == {"text": "said"}
-    assert Runs(engine).run("ann", waiting.id).state is RunState.QUEUED
+        Runs(engine).load_run("ann", run)
+    assert Conversations(engine).load_answer("ann", run).body == {"text": "said"}
+    assert Runs(engine).load_run("ann", waiting.id).state is RunState.QUEUED
 
 
 def test_a_closed_batch_goes_after_its_time_and_its_documents_stay(engine: Engine, catalog: Catalog) -> None:
@@ -65,19 +65,19 @@ def test_a_closed_batch_goes_after_its_time_and_its_documents_stay(engine: Engin
     closed, open_ = (batches.create("ann", name=name)[0].id for name in ("closed", "open"))
     document = accept(catalog, batch_id=closed).document
     batches.close("ann", closed)
-    assert later(engine, 5).forget(Retention(batches_days=6)) == {}
-    assert later(engine, 7).forget(Retention(batches_days=6)) == {"batches": 1}
+    assert later(engine, 5).delete_expired(Retention(batches_days=6)) == {}
+    assert later(engine, 7).delete_expired(Retention(batches_days=6)) == {"batches": 1}
     with pytest.raises(BatchNotFoundError):
-        batches.progress("ann", closed)
-    assert batches.progress("ann", open_).batch.id == open_
-    assert catalog.document("ann", document.id) == document
+        batches.load_progress("ann", closed)
+    assert batches.load_progress("ann", open_).batch.id == open_
+    assert catalog.load_document("ann", document.id) == document
 
 
 def test_the_audit_log_is_trimmed_once_a_day_of_it_is_too_old(engine: Engine, catalog: Catalog) -> None:
     arrive(catalog)
     audit, retention = Audit(engine), Retention(audit_days=10)
-    assert later(engine, 10.5).forget(retention) == {}
-    assert later(engine, 11.5).forget(retention) == {"audit": 3}
+    assert later(engine, 10.5).delete_expired(retention) == {}
+    assert later(engine, 11.5).delete_expired(retention) == {"audit": 3}
     assert (audit.verify().faults, audit.verify().entries) == ((), 1)
     audit.record(Action.TENANT_CHANGED, "tenant:ann", tenant_id="ann")
     assert audit.verify().faults == ()
@@ -88,17 +88,17 @@ def test_what_a_work_was_given_is_known_as_long_as_anything_of_it_is_kept(
 ) -> None:
     version = arrive(catalog).version.id
     run = ended_run(engine, jobs, version)
-    Replies(engine).put("ann", [StoredReply("key", "said", 1, 1, 1)], Work("asked", frozenset({version})))
+    Replies(engine).store_replies("ann", [StoredReply("key", "said", 1, 1, 1)], Work("asked", frozenset({version})))
 
     def works() -> int:
         with engine.connect() as connection:
             return connection.execute(select(func.count()).select_from(work_versions)).scalar_one()
 
-    later(engine, 0).forget(Retention())
+    later(engine, 0).delete_expired(Retention())
     assert works() == 2
     Runs(engine).delete("ann", run)
-    later(engine, 0).forget(Retention())
+    later(engine, 0).delete_expired(Retention())
     assert works() == 1
-    Replies(engine).forget("ann")
-    later(engine, 0).forget(Retention())
+    Replies(engine).delete_all("ann")
+    later(engine, 0).delete_expired(Retention())
     assert works() == 0

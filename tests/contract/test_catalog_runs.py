@@ -9,7 +9,7 @@ from sqlalchemy import Engine, select, update
 
 from ingest.storage.accounts.records import Scope
 from ingest.storage.answers.run_log import RunLog
-from ingest.storage.answers.run_records import Entry, Run, RunRequest, RunState, Spent
+from ingest.storage.answers.run_records import Run, RunLogEntry, RunRequest, RunState, Spent
 from ingest.storage.answers.runs import Runs
 from ingest.storage.build import Identities
 from ingest.storage.db.schema import jobs as job_rows
@@ -56,55 +56,55 @@ def claimed(jobs: Jobs) -> Job:
 def begun(runs: Runs, jobs: Jobs, log: RunLog) -> Job:
     asked(runs)
     job = claimed(jobs)
-    log.begin(job)
+    log.start(job)
     return job
 
 
-def call(key: str) -> Entry:
-    return Entry(key, "call", {"text": key}, SPENT)
+def call(key: str) -> RunLogEntry:
+    return RunLogEntry(key, "call", {"text": key}, SPENT)
 
 
 def kinds(runs: Runs, job: Job) -> list[str]:
-    return [event.kind for event in runs.events("ann", job.version_id)]
+    return [event.kind for event in runs.list_events("ann", job.version_id)]
 
 
 def test_a_run_goes_from_queued_to_its_answer(runs: Runs, jobs: Jobs, log: RunLog) -> None:
     run = asked(runs)
     assert (run.state, run.attempt, run.started_at) == (RunState.QUEUED, 0, None)
-    assert jobs.position(run.id) == 0
+    assert jobs.estimate_position(run.id) == 0
     job = claimed(jobs)
-    assert log.begin(job).state is RunState.RUNNING
-    log.append(job, [Entry("r", "reading", {"call": 1}, progress=True), call("a")], seconds=1.5)
-    now = runs.run("ann", run.id)
+    assert log.start(job).state is RunState.RUNNING
+    log.append(job, [RunLogEntry("r", "reading", {"call": 1}, progress=True), call("a")], seconds=1.5)
+    now = runs.load_run("ann", run.id)
     assert (now.progress, now.spent, now.seconds) == ({"call": 1}, SPENT, 1.5)
     log.finish(job, RunState.COMPLETED, {"text": "Because."}, seconds=2.5)
-    done = runs.run("ann", run.id)
+    done = runs.load_run("ann", run.id)
     assert (done.state, done.answer, done.seconds, done.ended) == (
         RunState.COMPLETED,
         {"text": "Because."},
         2.5,
         True,
     )
-    assert [event.sequence for event in runs.events("ann", run.id)] == [1, 2, 3, 4]
+    assert [event.sequence for event in runs.list_events("ann", run.id)] == [1, 2, 3, 4]
     assert kinds(runs, job) == ["start", "reading", "call", "end"]
-    assert jobs.unfinished() == {}
+    assert jobs.count_unfinished() == {}
 
 
 @pytest.mark.parametrize("character", ["a", "Ж", "鯨", "🐋", "\ud800", "\0", '"'])
 def test_what_a_search_found_is_kept_whole_in_any_script(runs: Runs, jobs: Jobs, log: RunLog, character: str) -> None:
     job = begun(runs, jobs, log)
     body = {"found": [{"text": character * 1_000, "heading_path": [character * 200]} for _ in range(200)]}
-    log.append(job, [Entry("f", "retrieved", body)], seconds=1.0)
-    assert log.logged(job.version_id, ["f"]) == {"f": body}
+    log.append(job, [RunLogEntry("f", "retrieved", body)], seconds=1.0)
+    assert log.load_bodies(job.version_id, ["f"]) == {"f": body}
 
 
 def test_what_is_logged_again_changes_and_costs_nothing(runs: Runs, jobs: Jobs, log: RunLog) -> None:
     job = begun(runs, jobs, log)
     log.append(job, [call("a"), call("a"), call("b")], seconds=1.0)
     log.append(job, [call("b"), call("c")], seconds=2.0)
-    assert runs.run("ann", job.version_id).spent == Spent(calls=3, prompt_tokens=30, completion_tokens=6)
+    assert runs.load_run("ann", job.version_id).spent == Spent(calls=3, prompt_tokens=30, completion_tokens=6)
     assert kinds(runs, job) == ["start", "call", "call", "call"]
-    assert log.logged(job.version_id, ["b", "x"]) == {"b": {"text": "b"}}
+    assert log.load_bodies(job.version_id, ["b", "x"]) == {"b": {"text": "b"}}
 
 
 def test_a_resumed_run_finds_what_was_logged_and_a_worker_that_lost_it_adds_nothing(
@@ -114,17 +114,17 @@ def test_a_resumed_run_finds_what_was_logged_and_a_worker_that_lost_it_adds_noth
     log.append(job, [call("a")], seconds=1.0)
     lapse(engine)
     assert jobs.recover(all_running=False) == 1
-    assert runs.run("ann", job.version_id).state is RunState.QUEUED
+    assert runs.load_run("ann", job.version_id).state is RunState.QUEUED
     for late in (
-        lambda: log.begin(job),
+        lambda: log.start(job),
         lambda: log.append(job, [call("late")], seconds=9.0),
         lambda: log.finish(job, RunState.COMPLETED, {}, seconds=9.0),
     ):
         with pytest.raises(LeaseLostError):
             late()
     again = claimed(jobs)
-    assert log.begin(again).seconds == 1.0
-    assert set(log.logged(job.version_id, ["a", "late"])) == {"a"}
+    assert log.start(again).seconds == 1.0
+    assert set(log.load_bodies(job.version_id, ["a", "late"])) == {"a"}
     assert kinds(runs, job) == ["start", "call", "resume"]
 
 
@@ -132,8 +132,8 @@ def test_threads_that_log_at_once_number_their_events_without_a_gap(runs: Runs, 
     job = begun(runs, jobs, log)
     ends = at_once(*(lambda n=n: log.append(job, [call(f"{n}"), call("same")], seconds=1.0) for n in range(6)))
     assert ends == [None] * 6
-    assert [event.sequence for event in runs.events("ann", job.version_id)] == list(range(1, 9))
-    assert runs.run("ann", job.version_id).spent.calls == 7
+    assert [event.sequence for event in runs.list_events("ann", job.version_id)] == list(range(1, 9))
+    assert runs.load_run("ann", job.version_id).spent.calls == 7
 
 
 def test_a_run_is_about_the_versions_that_were_active_when_it_began(
@@ -148,11 +148,11 @@ def test_a_run_is_about_the_versions_that_were_active_when_it_began(
     arrive(catalog, "not yet searchable")
     run = runs.create(RunRequest("ann", "Why?", collections=("default",)))[0]
     job = claimed(jobs)
-    assert (log.begin(job).scope_documents, log.begin(job).scope_characters) == (1, 10)
-    assert [(p.document_id, p.version_id) for p in log.pinned(run.id)] == [(first.id, first.version.id)]
+    assert (log.start(job).scope_documents, log.start(job).scope_characters) == (1, 10)
+    assert [(p.document_id, p.version_id) for p in log.list_pinned_documents(run.id)] == [(first.id, first.version.id)]
     catalog.delete("ann", first.id)
-    assert log.pinned(run.id) == []
-    assert log.withheld([first.version.id]) == {first.version.id}
+    assert log.list_pinned_documents(run.id) == []
+    assert log.list_withheld([first.version.id]) == {first.version.id}
 
 
 def test_a_run_keeps_how_it_was_asked_for(runs: Runs) -> None:
@@ -173,13 +173,13 @@ def test_a_replaced_version_is_kept_until_the_runs_that_read_it_have_ended(
     catalog.replace(arrival("b"), document.id, None)
     searchable(jobs)
     embedded(jobs)
-    assert catalog.document("ann", document.id).active_version_id != old
+    assert catalog.load_document("ann", document.id).active_version_id != old
     with pytest.raises(VersionInUseError):
-        catalog.removable(old)
-    assert Leftovers(engine).given_up({old}) == set()
+        catalog.find_removable_version(old)
+    assert Leftovers(engine).select_given_up({old}) == set()
     log.finish(job, RunState.COMPLETED, {}, seconds=1.0)
-    assert catalog.removable(old) is not None
-    assert Leftovers(engine).given_up({old}) == {old}
+    assert catalog.find_removable_version(old) is not None
+    assert Leftovers(engine).select_given_up({old}) == {old}
 
 
 def test_a_deleted_version_goes_whoever_reads_it(runs: Runs, jobs: Jobs, log: RunLog, catalog: Catalog) -> None:
@@ -187,7 +187,7 @@ def test_a_deleted_version_goes_whoever_reads_it(runs: Runs, jobs: Jobs, log: Ru
     searchable(jobs)
     begun(runs, jobs, log)
     catalog.delete("ann", document.id)
-    assert catalog.removable(document.version.id) is not None
+    assert catalog.find_removable_version(document.version.id) is not None
 
 
 @pytest.mark.parametrize("running", [False, True])
@@ -197,11 +197,11 @@ def test_cancelling_ends_a_run_at_once_and_takes_it_from_its_worker(
     run = asked(runs)
     job = claimed(jobs) if running else None
     assert [runs.cancel("ann", run.id).state for _ in range(2)] == [RunState.CANCELLED] * 2
-    assert [event.kind for event in runs.events("ann", run.id)] == ["end"]
+    assert [event.kind for event in runs.list_events("ann", run.id)] == ["end"]
     assert jobs.claim(JobKind.RUN) == []
     if job is not None:
         with pytest.raises(LeaseLostError):
-            jobs.check(job)
+            jobs.require_held(job)
         with pytest.raises(LeaseLostError):
             log.finish(job, RunState.COMPLETED, {}, seconds=1.0)
 
@@ -219,7 +219,7 @@ def test_of_a_cancellation_and_an_answer_at_once_one_counts(runs: Runs, jobs: Jo
             lambda job=job: runs.cancel("ann", job.version_id).state,  # type: ignore[misc]
             lambda job=job: log.finish(job, RunState.COMPLETED, {"text": "x"}, seconds=1.0),  # type: ignore[misc]
         )
-        run = runs.run("ann", job.version_id)
+        run = runs.load_run("ann", job.version_id)
         assert cancelled is run.state
         assert isinstance(finished, LeaseLostError) == (run.state is RunState.CANCELLED)
         assert kinds(runs, job) == ["start", "end"]
@@ -233,7 +233,7 @@ def test_a_run_that_ends_its_worker_three_times_fails_with_the_reason(
         claimed(jobs)
         lapse(engine)
         jobs.recover(all_running=False)
-    failed = runs.run("ann", run.id)
+    failed = runs.load_run("ann", run.id)
     assert failed.state is RunState.FAILED
     assert failed.failure is not None
     assert (failed.failure.code, failed.failure.detail) == (
@@ -248,16 +248,16 @@ def test_a_run_that_gets_further_in_each_attempt_is_never_given_up(
     run = asked(runs)
     for number in range(2 * MAX_ATTEMPTS):
         job = claimed(jobs)
-        log.begin(job)
+        log.start(job)
         log.append(job, [call("a"), call(f"{number}")], seconds=1.0)
-        assert runs.run("ann", run.id).attempt == 1
+        assert runs.load_run("ann", run.id).attempt == 1
         if number % 2:
             assert jobs.retry(job, Failure("language_model_timeout", "It took too long."))
             wake(engine)
         else:
             lapse(engine)
             jobs.recover(all_running=False)
-    assert runs.run("ann", run.id).state is RunState.QUEUED
+    assert runs.load_run("ann", run.id).state is RunState.QUEUED
 
 
 def test_a_run_that_gets_no_further_ends_after_three_more_attempts(
@@ -268,11 +268,11 @@ def test_a_run_that_gets_no_further_ends_after_three_more_attempts(
     jobs.recover(all_running=False)
     for number in range(MAX_ATTEMPTS):
         job = claimed(jobs)
-        log.begin(job)
-        log.append(job, [call("a"), Entry(f"lost {number}", "lost", {"usage": {}})], seconds=1.0)
+        log.start(job)
+        log.append(job, [call("a"), RunLogEntry(f"lost {number}", "lost", {"usage": {}})], seconds=1.0)
         lapse(engine)
         assert jobs.recover(all_running=False) == (number < MAX_ATTEMPTS - 1)
-    failed = runs.run("ann", job.version_id)
+    failed = runs.load_run("ann", job.version_id)
     assert failed.failure is not None
     assert failed.failure.detail == "The run ended its worker 3 times in 3 attempts."
 
@@ -287,7 +287,7 @@ def test_an_attempt_that_got_further_and_does_not_count_leaves_none(
     job = claimed(jobs)
     log.append(job, [call("a")], seconds=1.0)
     give_up(jobs, job)
-    assert runs.run("ann", job.version_id).attempt == 0
+    assert runs.load_run("ann", job.version_id).attempt == 0
 
 
 def away(engine: Engine) -> tuple[float, float]:
@@ -312,7 +312,7 @@ def test_the_longer_a_run_waits_for_what_is_away_the_later_it_looks_again(
     job = postponed(jobs, engine)
     since, again = away(engine)
     assert again - since == pytest.approx(5)
-    assert jobs.away_seconds(job) < 60
+    assert jobs.load_away_seconds(job) < 60
     age_absence(engine, 75)
     job = postponed(jobs, engine)
     still, again = away(engine)
@@ -322,7 +322,7 @@ def test_the_longer_a_run_waits_for_what_is_away_the_later_it_looks_again(
     postponed(jobs, engine)
     still, again = away(engine)
     assert again - still == pytest.approx(100_075 + 120, abs=60)
-    assert jobs.away_seconds(job) >= 100_075
+    assert jobs.load_away_seconds(job) >= 100_075
 
 
 def test_a_run_that_got_further_has_not_waited(runs: Runs, jobs: Jobs, log: RunLog, engine: Engine) -> None:
@@ -331,10 +331,10 @@ def test_a_run_that_got_further_has_not_waited(runs: Runs, jobs: Jobs, log: RunL
     age_absence(engine, 100_000)
     wake(engine)
     job = claimed(jobs)
-    log.append(job, [Entry("lost", "lost", {"usage": {}})], seconds=1.0)
-    assert jobs.away_seconds(job) >= 100_000
+    log.append(job, [RunLogEntry("lost", "lost", {"usage": {}})], seconds=1.0)
+    assert jobs.load_away_seconds(job) >= 100_000
     log.append(job, [call("a")], seconds=1.0)
-    assert jobs.away_seconds(job) == 0.0
+    assert jobs.load_away_seconds(job) == 0.0
     jobs.postpone(job, AWAY)
     since, again = away(engine)
     assert again - since == pytest.approx(5)
@@ -362,12 +362,12 @@ def test_a_document_looks_again_every_five_seconds(catalog: Catalog, jobs: Jobs,
 def test_a_failed_run_says_why(runs: Runs, jobs: Jobs, log: RunLog) -> None:
     job = begun(runs, jobs, log)
     jobs.fail(job, Failure("language_model_refused", "It refused.", "Check the key."))
-    run = runs.run("ann", job.version_id)
+    run = runs.load_run("ann", job.version_id)
     assert (run.state, run.failure) == (
         RunState.FAILED,
         Failure("language_model_refused", "It refused.", "Check the key."),
     )
-    assert runs.events("ann", run.id)[-1].body["code"] == "language_model_refused"
+    assert runs.list_events("ann", run.id)[-1].body["code"] == "language_model_refused"
 
 
 def test_a_tenant_has_only_so_many_running_and_others_go_on(engine: Engine, runs: Runs) -> None:
@@ -396,11 +396,11 @@ def test_the_same_key_is_the_same_run_and_another_tenants_is_not(runs: Runs) -> 
         runs.create(RunRequest("ann", "Why?", idempotency_key="k")),
     )
     assert (first[0].id, first[1], again[1]) == (again[0].id, True, False)
-    known = runs.known(RunRequest("ann", "Why?", idempotency_key="k"))
+    known = runs.find_existing(RunRequest("ann", "Why?", idempotency_key="k"))
     assert known is not None
     assert known.id == first[0].id
-    assert runs.known(RunRequest("ann", "Why?", idempotency_key="other")) is None
-    assert runs.known(RunRequest("bob", "Why?", idempotency_key="k")) is None
+    assert runs.find_existing(RunRequest("ann", "Why?", idempotency_key="other")) is None
+    assert runs.find_existing(RunRequest("bob", "Why?", idempotency_key="k")) is None
     assert asked(runs, tenant="bob", key="k").id != first[0].id
     assert asked(runs).id != asked(runs).id
 
@@ -420,10 +420,10 @@ def test_the_same_key_is_the_same_run_and_another_tenants_is_not(runs: Runs) -> 
 def test_the_same_key_with_another_request_is_refused(runs: Runs, other: dict[str, Any]) -> None:
     request = RunRequest("ann", "Why?", idempotency_key="k", unasked={"calls": 5})
     runs.create(request)
-    for use in (runs.create, runs.known):
+    for use in (runs.create, runs.find_existing):
         with pytest.raises(IdempotencyKeyReusedError):
             use(replace(request, **other))
-    assert len(runs.runs("ann")) == 1
+    assert len(runs.list_runs("ann")) == 1
 
 
 def test_a_key_is_for_what_was_asked_and_not_for_what_the_service_made_of_it(runs: Runs) -> None:
@@ -454,10 +454,10 @@ def test_runs_are_listed_newest_first_and_by_state(runs: Runs, jobs: Jobs, log: 
     first, second, third = asked(runs, "1"), asked(runs, "2"), asked(runs, "3")
     asked(runs, "theirs", tenant="bob")
     runs.cancel("ann", second.id)
-    assert [run.id for run in runs.runs("ann")] == [third.id, second.id, first.id]
-    assert [run.id for run in runs.runs("ann", before=third.sequence, limit=1)] == [second.id]
-    assert [run.id for run in runs.runs("ann", states=[RunState.QUEUED])] == [third.id, first.id]
-    assert [run.id for run in runs.runs("ann", states=[RunState.CANCELLED])] == [second.id]
+    assert [run.id for run in runs.list_runs("ann")] == [third.id, second.id, first.id]
+    assert [run.id for run in runs.list_runs("ann", before=third.sequence, limit=1)] == [second.id]
+    assert [run.id for run in runs.list_runs("ann", states=[RunState.QUEUED])] == [third.id, first.id]
+    assert [run.id for run in runs.list_runs("ann", states=[RunState.CANCELLED])] == [second.id]
 
 
 def test_only_an_ended_run_is_deleted_and_nothing_of_it_is_left(runs: Runs, jobs: Jobs, log: RunLog) -> None:
@@ -466,31 +466,31 @@ def test_only_an_ended_run_is_deleted_and_nothing_of_it_is_left(runs: Runs, jobs
         runs.delete("ann", job.version_id)
     runs.cancel("ann", job.version_id)
     runs.delete("ann", job.version_id)
-    assert log.logged(job.version_id, ["start", "end"]) == {}
+    assert log.load_bodies(job.version_id, ["start", "end"]) == {}
     with pytest.raises(RunNotFoundError):
-        runs.run("ann", job.version_id)
+        runs.load_run("ann", job.version_id)
 
 
 def test_another_tenants_run_is_no_run(runs: Runs) -> None:
     run = asked(runs)
-    for use in (runs.run, runs.events, runs.cancel, runs.delete):
+    for use in (runs.load_run, runs.list_events, runs.cancel, runs.delete):
         with pytest.raises(RunNotFoundError):
             use("bob", run.id)
-    assert runs.runs("bob") == []
-    assert runs.run("ann", run.id).state is RunState.QUEUED
+    assert runs.list_runs("bob") == []
+    assert runs.load_run("ann", run.id).state is RunState.QUEUED
 
 
 def test_an_event_too_large_to_be_kept_is_refused(runs: Runs, jobs: Jobs, log: RunLog) -> None:
     job = begun(runs, jobs, log)
     with pytest.raises(LogEntryTooLargeError, match="'call'"):
-        log.append(job, [Entry("big", "call", {"text": "鯨" * 1_500_000})], seconds=1.0)
+        log.append(job, [RunLogEntry("big", "call", {"text": "鯨" * 1_500_000})], seconds=1.0)
     assert kinds(runs, job) == ["start"]
 
 
 def test_a_run_reads_what_its_asker_may_see_when_it_begins_and_when_it_goes_on(
     runs: Runs, jobs: Jobs, log: RunLog, catalog: Catalog, engine: Engine
 ) -> None:
-    identities = Identities.of(engine)
+    identities = Identities.from_engine(engine)
     identities.users.create("ann", "eve", ["hr"])
     key, _ = identities.keys.issue("ann", "eve", scopes=[Scope.ASK], user="eve")
     opened, closed, other = (
@@ -508,33 +508,39 @@ def test_a_run_reads_what_its_asker_may_see_when_it_begins_and_when_it_goes_on(
     request = RunRequest("ann", "Why?", filters={"year": 1815}, owner="user:eve", key_id=key.id, readers=readers)
     runs.create(request)
     job = claimed(jobs)
-    run = log.begin(job)
-    assert [each.document_id for each in log.pinned(run.id, readers=run.readers)] == [opened.id, closed.id]
-    assert [each.document_id for each in log.pinned(run.id)] == [opened.id, closed.id]  # it counts no others either
-    assert log.withheld([closed.version.id, other.version.id], run.readers) == {other.version.id}
+    run = log.start(job)
+    assert [each.document_id for each in log.list_pinned_documents(run.id, readers=run.readers)] == [
+        opened.id,
+        closed.id,
+    ]
+    assert [each.document_id for each in log.list_pinned_documents(run.id)] == [
+        opened.id,
+        closed.id,
+    ]  # it counts no others either
+    assert log.list_withheld([closed.version.id, other.version.id], run.readers) == {other.version.id}
     with pytest.raises(RunNotFoundError):
-        runs.run("ann", run.id, "user:bob")
-    assert runs.runs("ann", owner="user:bob") == []
+        runs.load_run("ann", run.id, "user:bob")
+    assert runs.list_runs("ann", owner="user:bob") == []
     runs.create(replace(request, idempotency_key="k"))
     with pytest.raises(IdempotencyKeyReusedError):
         runs.create(replace(request, idempotency_key="k", owner="user:bob"))
     identities.users.set_groups("ann", "eve", [])
-    again = log.begin(job)
+    again = log.start(job)
     assert again.readers == frozenset({"user:eve"})
-    assert [each.document_id for each in log.pinned(run.id, readers=again.readers)] == [opened.id]
-    assert runs.withheld([run.id], again.readers) == {run.id}
+    assert [each.document_id for each in log.list_pinned_documents(run.id, readers=again.readers)] == [opened.id]
+    assert runs.list_withheld_runs([run.id], again.readers) == {run.id}
     identities.keys.revoke("ann", key.id)
     with pytest.raises(KeyRevokedError):
-        log.begin(job)
+        log.start(job)
 
 
 def test_a_run_goes_on_with_the_key_that_its_own_was_rotated_to(
     runs: Runs, jobs: Jobs, log: RunLog, engine: Engine
 ) -> None:
-    keys = Identities.of(engine).keys
+    keys = Identities.from_engine(engine).keys
     key, _ = keys.issue("ann", "robot")
     runs.create(RunRequest("ann", "Why?", key_id=key.id))
     job = claimed(jobs)
     keys.rotate("ann", key.id)
     keys.revoke("ann", key.id)
-    assert log.begin(job).readers is None
+    assert log.start(job).readers is None

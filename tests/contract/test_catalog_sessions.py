@@ -33,7 +33,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def identities(engine: Engine) -> Identities:
-    return Identities.of(engine)
+    return Identities.from_engine(engine)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def principal(key: ApiKey) -> Principal:
 
 
 def test_a_session_acts_as_its_key_and_ends_with_it(sessions: Sessions, identities: Identities, key: ApiKey) -> None:
-    secret = sessions.begin(principal(key))
+    secret = sessions.start(principal(key))
     found = sessions.check(secret)
     assert found is not None
     assert replace(found, expires_at=None) == principal(key)
@@ -66,7 +66,7 @@ def test_a_session_acts_as_its_key_and_ends_with_it(sessions: Sessions, identiti
 
 
 def test_a_session_ends_without_use_and_at_its_time(sessions: Sessions, key: ApiKey, clock: Clock) -> None:
-    idle, used = sessions.begin(principal(key)), sessions.begin(principal(key))
+    idle, used = sessions.start(principal(key)), sessions.start(principal(key))
     begun = clock.now
     while clock.now + IDLE_SECONDS / 2 < begun + LIFETIME_SECONDS:
         clock.now += IDLE_SECONDS / 2
@@ -81,78 +81,78 @@ def test_a_session_of_a_token_ends_with_the_token_and_sees_what_its_holder_sees(
 ) -> None:
     identities.grants.grant("ann", "plans", "user:lena", Role.READER)
     holder = Principal("ann", None, "ludo", "ludo", frozenset({"hr"}), frozenset({Scope.READ}), clock.now + 60)
-    secret = sessions.begin(holder)
+    secret = sessions.start(holder)
     found = sessions.check(secret)
     assert found is not None
     assert (found.user, found.groups, found.scopes) == ("ludo", frozenset({"hr"}), frozenset({Scope.READ}))
-    assert not found.collections.may_read("plans")
+    assert not found.collections.can_read("plans")
     clock.now += 61
     assert sessions.check(secret) is None
 
 
 def test_a_ticket_is_good_once_and_for_an_hour_and_is_no_session(sessions: Sessions, key: ApiKey, clock: Clock) -> None:
-    ticket, late = sessions.ticket("ann", key.id), sessions.ticket("ann", key.id)
+    ticket, late = sessions.issue_ticket("ann", key.id), sessions.issue_ticket("ann", key.id)
     assert sessions.check(ticket) is None
-    found = sessions.redeem(ticket)
+    found = sessions.redeem_ticket(ticket)
     assert found is not None
     assert found.key_id == key.id
-    assert sessions.redeem(ticket) is None
-    session = sessions.begin(found)
-    assert sessions.redeem(session) is None
+    assert sessions.redeem_ticket(ticket) is None
+    session = sessions.start(found)
+    assert sessions.redeem_ticket(session) is None
     assert sessions.check(session) is not None
     clock.now += TICKET_SECONDS + 1
-    assert sessions.redeem(late) is None
+    assert sessions.redeem_ticket(late) is None
 
 
 def test_signing_out_ends_one_session_or_all_of_the_same_holder(
     sessions: Sessions, identities: Identities, key: ApiKey
 ) -> None:
     other = identities.keys.issue("ann", "phone")[0]
-    first, second, third = (sessions.begin(principal(each)) for each in (key, key, other))
-    ticket = sessions.ticket("ann", key.id)
+    first, second, third = (sessions.start(principal(each)) for each in (key, key, other))
+    ticket = sessions.issue_ticket("ann", key.id)
     sessions.end(first)
     assert sessions.check(first) is None
     assert sessions.check(second) is not None
     assert sessions.end_all(principal(key)) == 2
     assert sessions.check(second) is None
-    assert sessions.redeem(ticket) is None
+    assert sessions.redeem_ticket(ticket) is None
     assert sessions.check(third) is not None
 
 
 def test_a_suspended_tenant_has_no_sessions(sessions: Sessions, identities: Identities, key: ApiKey) -> None:
-    secret, ticket = sessions.begin(principal(key)), sessions.ticket("ann", key.id)
+    secret, ticket = sessions.start(principal(key)), sessions.issue_ticket("ann", key.id)
     identities.tenants.suspend("ann")
     assert sessions.check(secret) is None
-    assert sessions.redeem(ticket) is None
+    assert sessions.redeem_ticket(ticket) is None
 
 
 def test_no_secret_is_kept_and_what_has_ended_goes(
     sessions: Sessions, engine: Engine, key: ApiKey, clock: Clock
 ) -> None:
-    secret = sessions.begin(principal(key))
+    secret = sessions.start(principal(key))
     with engine.connect() as connection:
         assert secret not in str(connection.execute(select(rows)).all())
     clock.now += LIFETIME_SECONDS + DAY
-    sessions.begin(principal(key))
+    sessions.start(principal(key))
     with engine.connect() as connection:
         assert connection.execute(select(func.count()).select_from(rows)).scalar_one() == 1
 
 
 def test_sessions_are_in_the_audit_log(sessions: Sessions, engine: Engine, key: ApiKey) -> None:
-    sessions.begin(principal(key))
+    sessions.start(principal(key))
     sessions.end_all(principal(key))
-    actions = [entry.action for entry in Audit(engine).entries(AuditFilter(tenant_id="ann"))]
+    actions = [entry.action for entry in Audit(engine).iter_entries(AuditFilter(tenant_id="ann"))]
     assert {"session.begun", "sessions.ended"} <= set(actions)
 
 
 def test_a_deleted_users_sessions_of_every_kind_end(sessions: Sessions, identities: Identities) -> None:
     identities.users.create("ann", "eve")
-    (eve,) = identities.users.users("ann")
+    (eve,) = identities.users.list_users("ann")
     held = identities.keys.issue("ann", "portal", scopes=[Scope.READ], user="eve")[0]
-    by_key = sessions.begin(replace(principal(held), user="eve"))
-    by_token = sessions.begin(Principal("ann", None, "eve", user="eve", scopes=frozenset({Scope.READ})))
-    other = sessions.begin(Principal("ann", None, "bea", user="bea", scopes=frozenset({Scope.READ})))
-    access = identities.users.access("ann", [eve])[eve.id]
+    by_key = sessions.start(replace(principal(held), user="eve"))
+    by_token = sessions.start(Principal("ann", None, "eve", user="eve", scopes=frozenset({Scope.READ})))
+    other = sessions.start(Principal("ann", None, "bea", user="bea", scopes=frozenset({Scope.READ})))
+    access = identities.users.load_access("ann", [eve])[eve.id]
     assert (access.keys, access.sessions, access.scopes) == (1, 2, frozenset({Scope.READ}))
     identities.users.delete("ann", "eve")
     assert (sessions.check(by_key), sessions.check(by_token)) == (None, None)
@@ -162,6 +162,6 @@ def test_a_deleted_users_sessions_of_every_kind_end(sessions: Sessions, identiti
 def test_a_ticket_ends_with_the_sessions_of_the_user_that_it_admits(sessions: Sessions, identities: Identities) -> None:
     identities.users.create("ann", "eve")
     held = identities.keys.issue("ann", "portal", scopes=[Scope.READ], user="eve")[0]
-    ticket = sessions.ticket("ann", held.id)
-    assert sessions.end_all_of("ann", "user:eve") == 1
-    assert sessions.redeem(ticket) is None
+    ticket = sessions.issue_ticket("ann", held.id)
+    assert sessions.end_all_for_owner("ann", "user:eve") == 1
+    assert sessions.redeem_ticket(ticket) is None

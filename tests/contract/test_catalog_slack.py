@@ -5,12 +5,12 @@ from sqlalchemy import Engine, update
 
 from ingest.storage.answers.run_records import RunRequest
 from ingest.storage.answers.runs import Runs
-from ingest.storage.db.database import write
+from ingest.storage.db.database import write_transaction
 from ingest.storage.db.schema import jobs
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import LeaseLostError
-from ingest.storage.slack.records import Asked, QuestionState, SlackQuestion, Surface, Workspace
-from ingest.storage.slack.store import Slack
+from ingest.storage.slack.records import IncomingQuestion, QuestionState, SlackQuestion, Surface, Workspace
+from ingest.storage.slack.store import SlackStore
 
 TEAM, NOON = "T0HARBOUR", 1_796_558_400.0  # 2026-12-06 12:00 of UTC
 
@@ -21,12 +21,12 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.now = NOON
         self.engine = engine
-        self.slack = Slack(engine, clock=lambda: self.now)
-        self.slack.install(Workspace(TEAM, "ann", "Harbour", "U0BOT", ""))
+        self.slack = SlackStore(engine, clock=lambda: self.now)
+        self.slack.install_workspace(Workspace(TEAM, "ann", "Harbour", "U0BOT", ""))
 
     def ask(self, ts: str) -> str:
-        asked = Asked(TEAM, "ann", "C1", "1.1", ts, "U0ANN", Surface.CHANNEL, "Who?")
-        found = self.slack.ask(asked, {f"message:{ts}"})
+        asked = IncomingQuestion(TEAM, "ann", "C1", "1.1", ts, "U0ANN", Surface.CHANNEL, "Who?")
+        found = self.slack.store_question(asked, {f"message:{ts}"})
         assert found is not None
         return found
 
@@ -39,12 +39,12 @@ class Store:
         question = self.claimed()
         run, _ = Runs(self.engine).create(RunRequest("ann", "Who?"))
         self.set_run(run.id, "paused")
-        question = self.slack.began(question, run.id)
+        question = self.slack.record_run(question, run.id)
         self.slack.pause(question)
         return question, run.id
 
     def set_run(self, run_id: str, state: str) -> None:
-        with write(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             connection.execute(update(jobs).where(jobs.c.version_id == run_id).values(state=state))
 
 
@@ -57,12 +57,12 @@ def store(engine: Engine, catalog: Catalog) -> Store:
 def test_a_question_that_waits_is_nobodys_until_its_run_goes_on_or_ends(store: Store, goes_on: str) -> None:
     store.ask("1.1")
     held, run = store.paused()
-    for late in (store.slack.renew, store.slack.posting, store.slack.pause):
+    for late in (store.slack.renew, store.slack.mark_posting, store.slack.pause):
         with pytest.raises(LeaseLostError):
             late(held)
     store.now += 5 * 86_400
     assert store.slack.claim(limit=5) == []
-    assert store.slack.open_questions() == 0
+    assert store.slack.count_open_questions() == 0
     store.set_run(run, goes_on)
     again = store.claimed()
     assert (again.id, again.run_id, again.state) == (held.id, run, QuestionState.ANSWERING)
@@ -90,6 +90,6 @@ def test_a_question_that_waits_keeps_no_other_of_its_thread_waiting_but_is_answe
 def test_a_question_that_waits_is_among_those_that_are_stopped(store: Store) -> None:
     first = store.ask("1.1")
     store.paused()
-    (stopped,) = store.slack.stop(TEAM, "C1", "1.1")
+    (stopped,) = store.slack.stop_questions(TEAM, "C1", "1.1")
     assert stopped.id == first
     assert store.slack.is_stopped(stopped)

@@ -5,24 +5,24 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine, select
 
-from ingest.storage.db.database import read
+from ingest.storage.db.database import read_transaction
 from ingest.storage.db.schema import slack_files
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.slack.files import SlackFiles
 from ingest.storage.slack.records import (
-    Asked,
     Audience,
     FileShare,
-    FileState,
-    Shared,
+    IncomingQuestion,
+    IncomingShare,
     SharedFile,
+    SharedFileState,
     ShareState,
     Surface,
     Workspace,
 )
-from ingest.storage.slack.store import Slack
-from ingest.storage.slack.usage import UsageByChannel
+from ingest.storage.slack.store import SlackStore
+from ingest.storage.slack.usage import ChannelUsage
 from tests.support.catalogs import arrival
 
 TEAM, NOON = "T0HARBOUR", 1_796_558_400.0  # 2026-12-06 12:00 of UTC
@@ -35,12 +35,12 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.now = NOON
         self.files = SlackFiles(engine, clock=lambda: self.now)
-        self.slack = Slack(engine, clock=lambda: self.now)
-        self.slack.install(Workspace(TEAM, "ann", "Harbour", "U0BOT", ""))
+        self.slack = SlackStore(engine, clock=lambda: self.now)
+        self.slack.install_workspace(Workspace(TEAM, "ann", "Harbour", "U0BOT", ""))
 
     def share(self, ts: str = "1.1", *files: SharedFile) -> bool:
-        shared = Shared(TEAM, "ann", "C1", ts, ts, "U0ANN")
-        return self.files.share(shared, files or FILES, takes_part=True)
+        shared = IncomingShare(TEAM, "ann", "C1", ts, ts, "U0ANN")
+        return self.files.store_message(shared, files or FILES, takes_part=True)
 
     def claimed(self) -> FileShare:
         (share,) = self.files.claim(limit=5)
@@ -58,29 +58,29 @@ def test_a_message_is_stored_once_and_held_by_one(store: Store) -> None:
     held = store.claimed()
     assert [each.name for each in held.files] == ["a.md", "b.md"]
     assert store.files.claim() == []
-    assert store.slack.takes_part(TEAM, "C1", "1.1")
+    assert store.slack.has_joined_thread(TEAM, "C1", "1.1")
     store.now += 31
     again = store.claimed()
-    for late in (store.files.renew, store.files.posting, lambda each: store.files.put_back(each, 0)):
+    for late in (store.files.renew, store.files.mark_posting, lambda each: store.files.requeue(each, 0)):
         with pytest.raises(LeaseLostError):
             late(held)
-    store.files.put_back(again, 5)
+    store.files.requeue(again, 5)
     assert store.files.claim() == []
     store.now += 5
     assert store.claimed().fence == 3
 
 
 def test_an_event_that_comes_again_is_no_second_question(store: Store) -> None:
-    asked = Asked(TEAM, "ann", "C1", "1.1", "1.1", "U0ANN", Surface.CHANNEL, "What is it?")
-    assert store.slack.ask(asked, {"event:1", "message:C1:1.1"}) is not None
-    assert store.slack.ask(asked, {"event:1", "message:C1:1.1"}) is None
-    assert store.slack.ask(asked, {"event:2", "message:C1:1.1"}) is None
-    assert store.slack.open_questions() == 1
+    asked = IncomingQuestion(TEAM, "ann", "C1", "1.1", "1.1", "U0ANN", Surface.CHANNEL, "What is it?")
+    assert store.slack.store_question(asked, {"event:1", "message:C1:1.1"}) is not None
+    assert store.slack.store_question(asked, {"event:1", "message:C1:1.1"}) is None
+    assert store.slack.store_question(asked, {"event:2", "message:C1:1.1"}) is None
+    assert store.slack.count_open_questions() == 1
 
 
 ENDS: dict[str, Callable[[Store, FileShare], None]] = {
     "ended": lambda store, share: store.files.end(share, ShareState.ENDED),
-    "put back": lambda store, share: store.files.put_back(share, 600),
+    "put back": lambda store, share: store.files.requeue(share, 600),
 }
 
 
@@ -89,32 +89,32 @@ def test_a_deletion_that_comes_while_a_message_is_held_is_seen_at_once_after(sto
     store.share()
     held = store.claimed()
     for file in held.files:
-        held = store.files.changed(held, SharedFile(file.file_id, file.name, FileState.READY))
-    assert store.files.file_gone(TEAM, "F2") == 1
+        held = store.files.update_file(held, SharedFile(file.file_id, file.name, SharedFileState.READY))
+    assert store.files.mark_file_deleted(TEAM, "F2") == 1
     ENDS[as_it](store, held)
     again = store.claimed()
     assert [each.gone_at for each in again.files] == [None, NOON]
     for file in again.files:
-        again = store.files.changed(again, SharedFile(file.file_id, file.name, FileState.GONE))
+        again = store.files.update_file(again, SharedFile(file.file_id, file.name, SharedFileState.GONE))
     store.files.end(again, ShareState.ENDED)
-    assert store.files.open_shares() == 0
-    assert store.files.file_gone(TEAM, "F2") == 0
+    assert store.files.count_open_shares() == 0
+    assert store.files.mark_file_deleted(TEAM, "F2") == 0
 
 
 def test_a_message_that_ended_is_taken_again_when_it_is_deleted(store: Store) -> None:
     store.share()
     store.files.end(store.claimed(), ShareState.GIVEN_UP, "channel_not_found")
-    assert store.files.file_gone("T0OTHER", "F1") == 0
-    assert store.files.message_gone(TEAM, "ann", "C1", "1.1") == 1
+    assert store.files.mark_file_deleted("T0OTHER", "F1") == 0
+    assert store.files.mark_message_deleted(TEAM, "ann", "C1", "1.1") == 1
     assert all(each.gone_at == NOON for each in store.claimed().files)
-    store.files.message_gone(TEAM, "ann", "C1", "2.2")
+    store.files.mark_message_deleted(TEAM, "ann", "C1", "2.2")
     assert not store.share("2.2"), "it was deleted before it came"
 
 
 def test_a_question_waits_for_the_files_of_its_message_for_ten_minutes(store: Store) -> None:
     store.share()
-    asked = Asked(TEAM, "ann", "C1", "1.1", "1.1", "U0ANN", Surface.CHANNEL, "What is it?")
-    store.slack.ask(asked, {"event:1"})
+    asked = IncomingQuestion(TEAM, "ann", "C1", "1.1", "1.1", "U0ANN", Surface.CHANNEL, "What is it?")
+    store.slack.store_question(asked, {"event:1"})
     assert store.slack.claim() == []
     store.now += 601
     assert len(store.slack.claim()) == 1
@@ -126,30 +126,30 @@ def test_what_is_forgotten_is_what_no_document_came_from(store: Store, engine: E
         store.share(ts, SharedFile(f"F{ts}", "a.md"))
         held = store.claimed()
         became = document.id if ts == "1.1" else None
-        store.files.changed(held, SharedFile(f"F{ts}", "a.md", FileState.READY, became, Audience.CHANNEL))
+        store.files.update_file(held, SharedFile(f"F{ts}", "a.md", SharedFileState.READY, became, Audience.CHANNEL))
         store.files.end(held, ShareState.ENDED)
     assert store.files.is_used(document.id)
-    assert store.files.closed_channels(TEAM) == {"C1"}
+    assert store.files.list_closed_channels(TEAM) == {"C1"}
     store.now += 1
-    assert store.files.forget(store.now) == 1
+    assert store.files.delete_ended(store.now) == 1
     catalog.delete("ann", document.id)
-    with read(engine) as connection:
+    with read_transaction(engine) as connection:
         assert connection.execute(select(slack_files.c.name)).scalars().all() == [""]
-    assert store.files.forget(store.now) == 1
-    assert store.files.closed_channels(TEAM) == set()
+    assert store.files.delete_ended(store.now) == 1
+    assert store.files.list_closed_channels(TEAM) == set()
 
 
 def test_usage_counts_questions_and_files_by_day_and_channel(store: Store, engine: Engine, catalog: Catalog) -> None:
     catalog.accept(arrival("b", key="slack:C2"))
     for number, later in enumerate((0, 1, 86_400)):
         store.now = NOON + later
-        asked = Asked(TEAM, "ann", "C1", "1.1", f"{number}.0", "U0ANN", Surface.CHANNEL, "What is it?")
-        store.slack.ask(asked, {f"event:{number}"})
+        asked = IncomingQuestion(TEAM, "ann", "C1", "1.1", f"{number}.0", "U0ANN", Surface.CHANNEL, "What is it?")
+        store.slack.store_question(asked, {f"event:{number}"})
     store.share()
 
     def listed(**choices: object) -> list[tuple[str, str, int, int, int]]:
         usual = {"channel": None, "since": "", "until": "9", "skip": 0, "limit": 10}
-        found = UsageByChannel(engine).list_days("ann", **{**usual, **choices})  # type: ignore[arg-type]
+        found = ChannelUsage(engine).list_days("ann", **{**usual, **choices})  # type: ignore[arg-type]
         return [(each.day, each.channel, each.questions, each.files, each.documents) for each in found]
 
     mine = [("2026-12-07", "C1", 1, 2, 0), ("2026-12-06", "C1", 2, 0, 0)]
@@ -157,4 +157,4 @@ def test_usage_counts_questions_and_files_by_day_and_channel(store: Store, engin
     assert listed(channel="C1", until="2026-12-06") == mine[1:]
     assert listed(channel="C1", skip=1, limit=1) == mine[1:]
     assert [each[1:] for each in listed(channel="C2")] == [("C2", 0, 0, 1)]
-    assert UsageByChannel(engine).list_days("bob", channel=None, since="", until="9", skip=0, limit=10) == []
+    assert ChannelUsage(engine).list_days("bob", channel=None, since="", until="9", skip=0, limit=10) == []

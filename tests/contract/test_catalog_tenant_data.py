@@ -10,10 +10,10 @@ from sqlalchemy import Engine, select
 
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.answers.conversations import Conversations
-from ingest.storage.answers.records import KeptAnswer
+from ingest.storage.answers.records import StoredAnswer
 from ingest.storage.answers.replies import Replies, StoredReply
 from ingest.storage.answers.run_log import RunLog
-from ingest.storage.answers.run_records import Entry, RunRequest
+from ingest.storage.answers.run_records import RunLogEntry, RunRequest
 from ingest.storage.answers.runs import Runs
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, AuditFilter
@@ -26,7 +26,7 @@ from ingest.storage.documents.collections import Collections
 from ingest.storage.documents.records import Work
 from ingest.storage.errors import TenantNotFoundError
 from ingest.storage.jobs.jobs import Jobs
-from ingest.storage.operations.tenant_data import TenantData, TenantRemoval, of_tenant
+from ingest.storage.operations.tenant_data import TenantData, TenantRemoval, build_tenant_condition
 from ingest.storage.queue.records import JobKind
 from ingest.storage.uploads.files import FileRemoval, Files
 from tests.support.catalogs import RemovedBlobs, accept, stored, wake
@@ -54,15 +54,17 @@ def filled(engine: Engine, tenant: str) -> str:
     Files(engine).add(stored(f"file-{tenant}", tenant))
     Collections(engine).create(tenant, "gone", CollectionSettings("Gone"))
     Collections(engine).delete(tenant, "gone", owner="key:x")
-    talk = Conversations(engine).begin(tenant, "Why?")
+    talk = Conversations(engine).start(tenant, "Why?")
     work = Work(f"answer of {tenant}", frozenset({document.version.id}))
-    answer = KeptAnswer(work.id, tenant, talk, None, "Why?", {"text": "because"}, (), 1.0)
-    Conversations(engine).keep(answer, work.versions)
-    Replies(engine).put(tenant, [StoredReply("key", "said", 1, 1, 1)], work)
+    answer = StoredAnswer(work.id, tenant, talk, None, "Why?", {"text": "because"}, (), 1.0)
+    Conversations(engine).store_answer(answer, work.versions)
+    Replies(engine).store_replies(tenant, [StoredReply("key", "said", 1, 1, 1)], work)
     run, _ = Runs(engine).create(RunRequest(tenant, "How?"))
     (job,) = jobs.claim(JobKind.RUN)
-    RunLog(engine).begin(job)
-    RunLog(engine).append(job, [Entry("a", "call", {"text": "said"})], seconds=1.0, work=Work(run.id, work.versions))
+    RunLog(engine).start(job)
+    RunLog(engine).append(
+        job, [RunLogEntry("a", "call", {"text": "said"})], seconds=1.0, work=Work(run.id, work.versions)
+    )
     return ApiKeys(engine).issue(tenant, "a key")[1]
 
 
@@ -71,7 +73,7 @@ def rows(engine: Engine, tenant: str) -> dict[str, int]:
     found = {}
     with engine.connect() as connection:
         for table in metadata.sorted_tables:
-            owned = of_tenant(table, tenant)
+            owned = build_tenant_condition(table, tenant)
             if owned is not None:
                 found[table.name] = len(connection.execute(select(table).where(owned)).all())
     return {name: count for name, count in found.items() if count and name != "audit"}
@@ -86,7 +88,7 @@ def collect_all(engine: Engine) -> None:
 
 
 def test_every_table_is_known_to_be_a_tenants_or_the_installations() -> None:
-    assert {table.name for table in metadata.sorted_tables if of_tenant(table, "ann") is None} == WHOLE
+    assert {table.name for table in metadata.sorted_tables if build_tenant_condition(table, "ann") is None} == WHOLE
 
 
 def test_of_a_deleted_tenant_nothing_is_left_but_its_entries_in_the_audit_log(engine: Engine) -> None:
@@ -98,25 +100,28 @@ def test_of_a_deleted_tenant_nothing_is_left_but_its_entries_in_the_audit_log(en
     assert ApiKeys(engine).check(key) is None
     removed = RemovedBlobs()
     removal = TenantRemoval(engine, FileRemoval(engine, removed.remove))
-    assert (removal.pending(), removal.step()) == (["ann"], True)  # its documents are deleted, and wait for workers
+    assert (removal.list_pending(), removal.run_step()) == (
+        ["ann"],
+        True,
+    )  # its documents are deleted, and wait for workers
     assert removed.keys == ["blob-of-file-ann"]
-    assert removal.step()
+    assert removal.run_step()
     assert "documents" in rows(engine, "ann")
     collect_all(engine)
-    assert not removal.step()
-    assert (rows(engine, "ann"), removal.pending(), removal.step()) == ({}, [], False)
+    assert not removal.run_step()
+    assert (rows(engine, "ann"), removal.list_pending(), removal.run_step()) == ({}, [], False)
     with engine.connect() as connection:
         assert list(connection.execute(select(tenants.c.id)).scalars()) == ["bob"]
     assert rows(engine, "bob") == before
     assert ApiKeys(engine).check(theirs) is not None
     audit = Audit(engine)
-    assert [entry.action for entry in audit.latest(AuditFilter("ann"), limit=3)] == [
+    assert [entry.action for entry in audit.list_latest(AuditFilter("ann"), limit=3)] == [
         "tenant.erased",
         "document.deleted",
         "tenant.deleted",
     ]
     assert audit.verify().faults == ()
-    for use in (TenantData(engine).delete, TenantData(engine).require):
+    for use in (TenantData(engine).delete, TenantData(engine).require_tenant):
         with pytest.raises(TenantNotFoundError):
             use("ann")
 
@@ -126,14 +131,14 @@ def test_a_removal_that_was_interrupted_between_its_steps_goes_on(engine: Engine
     TenantData(engine).delete("ann")
     TenantData(engine).delete("ann")
     removal = TenantRemoval(engine, FileRemoval(engine, len))
-    removal.step()
+    removal.run_step()
     accept(Catalog(engine), "late", tenant="ann")  # uploads that were under way when the key was revoked
     Files(engine).add(stored("file-late", "ann"))
-    assert removal.step()
+    assert removal.run_step()
     collect_all(engine)
-    assert not removal.step()
+    assert not removal.run_step()
     assert rows(engine, "ann") == {}
-    deleted = Audit(engine).latest(AuditFilter("ann", action=Action.TENANT_DELETED))
+    deleted = Audit(engine).list_latest(AuditFilter("ann", action=Action.TENANT_DELETED))
     assert len(deleted) == 1
 
 
@@ -145,7 +150,7 @@ def test_an_export_has_originals_and_rows_of_the_tenant_alone_without_secrets(en
     filled(engine, other)
     key = filled(engine, "ann")
     file = io.BytesIO()
-    counts = TenantData(engine).export("ann", file, DirectoryBlobs(tmp_path).blocks)
+    counts = TenantData(engine).export("ann", file, DirectoryBlobs(tmp_path).iter_blocks)
     with zipfile.ZipFile(file) as archive:
         manifest = json.loads(archive.read("manifest.json"))
         found = {
@@ -164,6 +169,6 @@ def test_an_export_has_originals_and_rows_of_the_tenant_alone_without_secrets(en
     assert other not in whole
     assert key.split("_", 2)[2] not in whole
     assert "secret_sha256" not in whole
-    assert Audit(engine).latest(AuditFilter("ann"), limit=1)[0].action == "tenant.exported"
+    assert Audit(engine).list_latest(AuditFilter("ann"), limit=1)[0].action == "tenant.exported"
     with pytest.raises(TenantNotFoundError):
-        TenantData(engine).export("eve", io.BytesIO(), DirectoryBlobs(tmp_path).blocks)
+        TenantData(engine).export("eve", io.BytesIO(), DirectoryBlobs(tmp_path).iter_blocks)

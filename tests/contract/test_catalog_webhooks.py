@@ -7,16 +7,16 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from ingest.storage.answers.conversations import keep_answer
+from ingest.storage.answers.conversations import store_answer
 from ingest.storage.answers.feedback import Feedback
 from ingest.storage.answers.feedback_records import Rating, Verdict
-from ingest.storage.answers.records import KeptAnswer
+from ingest.storage.answers.records import StoredAnswer
 from ingest.storage.answers.run_log import RunLog
 from ingest.storage.answers.run_records import RunRequest
 from ingest.storage.answers.runs import Runs
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, AuditFilter
-from ingest.storage.db.database import read, write
+from ingest.storage.db.database import read_transaction, write_transaction
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.db.schema import webhook_deliveries as rows
 from ingest.storage.db.schema import webhooks as webhook_rows
@@ -26,10 +26,18 @@ from ingest.storage.errors import WebhookNotFoundError, WebhooksFullError
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.operations.expiry import Expiry
 from ingest.storage.operations.retention import Retention
-from ingest.storage.operations.tenant_data import TenantRemoval, exported_rows
+from ingest.storage.operations.tenant_data import TenantRemoval, iter_exported_rows
 from ingest.storage.queue.records import Failure, JobKind
 from ingest.storage.webhooks.outbox import Outbox, publish
-from ingest.storage.webhooks.records import MAX_WEBHOOKS, RETRY_SECONDS, DeliveryState, Due, EventType, Outcome, Webhook
+from ingest.storage.webhooks.records import (
+    MAX_WEBHOOKS,
+    RETRY_SECONDS,
+    DeliveryResult,
+    DeliveryState,
+    DueDelivery,
+    EventType,
+    Webhook,
+)
 from ingest.storage.webhooks.store import Webhooks
 from tests.support.catalogs import arrive
 
@@ -53,31 +61,31 @@ def webhook(webhooks: Webhooks) -> Webhook:
 
 
 def tell(engine: Engine, *documents: str, tenant: str = "ann") -> None:
-    with write(engine) as connection:
+    with write_transaction(engine) as connection:
         subjects = [{"document": document} for document in documents]
         publish(connection, tenant, EventType.DOCUMENT_DELETED, subjects)
 
 
 def told(webhooks: Webhooks, webhook: Webhook) -> list[tuple[str, dict[str, str]]]:
     """The types and subjects of what a webhook was told, oldest first."""
-    found = webhooks.deliveries(webhook.tenant_id, webhook.id)
+    found = webhooks.list_deliveries(webhook.tenant_id, webhook.id)
     return [(each.type, json.loads(each.body)["data"]) for each in reversed(found)]
 
 
-def claim(outbox: Outbox, **how: int) -> list[Due]:
+def claim(outbox: Outbox, **how: int) -> list[DueDelivery]:
     return outbox.claim(lease_seconds=60.0, **how)
 
 
 def again(engine: Engine, **values: float) -> None:
     """Make the next try due at once."""
-    with write(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(update(rows).values(not_before=0.0, **values))
 
 
 def test_a_message_is_there_if_its_change_was_committed_and_only_then(
     engine: Engine, webhooks: Webhooks, webhook: Webhook
 ) -> None:
-    with suppress(RuntimeError), write(engine) as connection:
+    with suppress(RuntimeError), write_transaction(engine) as connection:
         publish(connection, "ann", EventType.DOCUMENT_DELETED, [{"document": "one"}])
         raise RuntimeError
     assert told(webhooks, webhook) == []
@@ -118,7 +126,7 @@ def test_documents_tell_when_they_are_ready_have_failed_or_were_deleted(
         ("document.failed", {"version": bad.version.id, "document": bad.id, "code": "damaged_document"}),
         ("document.ready", {"version": good.version.id, "document": good.id}),
     ]
-    with read(webhooks._engine) as connection:
+    with read_transaction(webhooks._engine) as connection:
         bodies = " ".join(connection.execute(select(rows.c.body)).scalars())
     assert "Secret" not in bodies
     assert "A title" not in bodies
@@ -144,21 +152,21 @@ def test_a_run_that_waits_for_a_person_tells_so_each_time(
     log = RunLog(engine)
     for _ in range(2):
         (job,) = jobs.claim(JobKind.RUN, limit=1)
-        log.begin(job)
+        log.start(job)
         log.pause(job, "Its calls are used up.", "calls", seconds=1.0)
-        with write(engine) as connection:
+        with write_transaction(engine) as connection:
             connection.execute(update(job_rows).values(state="queued"))
     assert told(webhooks, webhook) == [("run.paused", {"run": run.id, "state": "paused", "resource": "calls"})] * 2
 
 
 def test_feedback_tells_of_its_answer_and_of_each_change(engine: Engine, webhooks: Webhooks, webhook: Webhook) -> None:
-    kept = KeptAnswer("a", "ann", None, None, "Which?", {"text": "", "sentences": [], "citations": []}, (), 0.0)
-    with write(engine) as connection:
-        keep_answer(connection, kept)
+    kept = StoredAnswer("a", "ann", None, None, "Which?", {"text": "", "sentences": [], "citations": []}, (), 0.0)
+    with write_transaction(engine) as connection:
+        store_answer(connection, kept)
     clock = iter((1.0, 2.0))
     feedback = Feedback(engine, clock=lambda: next(clock))
     for rating in (Rating.UP, Rating.DOWN):
-        given = feedback.give("ann", "a", "user:ann", Verdict(rating, "Secret words."))
+        given = feedback.record_feedback("ann", "a", "user:ann", Verdict(rating, "Secret words."))
     assert told(webhooks, webhook) == [
         ("feedback.given", {"feedback": given.id, "answer": "a", "rating": rating.value})
         for rating in (Rating.UP, Rating.DOWN)
@@ -174,9 +182,9 @@ def test_one_sender_holds_a_message_at_a_time_and_a_lost_one_is_followed_by_anot
     again(engine, lease_until=time.time() - 1)
     (second,) = claim(outbox)
     assert (second.id, second.attempt) == (first.id, 2)
-    outbox.settle(first, Outcome(200), disable_days=5)  # too late: another one sends it
+    outbox.record_result(first, DeliveryResult(200), disable_days=5)  # too late: another one sends it
     assert claim(outbox) == []
-    outbox.settle(second, Outcome(200), disable_days=5)
+    outbox.record_result(second, DeliveryResult(200), disable_days=5)
     again(engine)
     assert claim(outbox) == []
 
@@ -198,15 +206,15 @@ def test_tries_follow_the_schedule_until_they_are_used_up(
     for pause in RETRY_SECONDS:
         (due,) = claim(outbox)
         begun = time.time()
-        outbox.settle(due, Outcome(500, "It broke."), disable_days=5)
-        (delivery,) = webhooks.deliveries("ann", webhook.id)
+        outbox.record_result(due, DeliveryResult(500, "It broke."), disable_days=5)
+        (delivery,) = webhooks.list_deliveries("ann", webhook.id)
         assert (delivery.state, delivery.status, delivery.detail) == (DeliveryState.PENDING, 500, "It broke.")
         assert delivery.next_at is not None
         assert begun + pause - 0.01 <= delivery.next_at <= time.time() + 1.1 * pause + 0.01
         again(engine)
     (due,) = claim(outbox)
-    outbox.settle(due, Outcome(None, "No reply came."), disable_days=5)
-    (delivery,) = webhooks.deliveries("ann", webhook.id, states=[DeliveryState.FAILED])
+    outbox.record_result(due, DeliveryResult(None, "No reply came."), disable_days=5)
+    (delivery,) = webhooks.list_deliveries("ann", webhook.id, states=[DeliveryState.FAILED])
     assert (delivery.attempts, delivery.next_at) == (len(RETRY_SECONDS) + 1, None)
     assert claim(outbox) == []
 
@@ -216,8 +224,8 @@ def test_a_receiver_that_asks_for_time_gets_it(
 ) -> None:
     tell(engine, "one")
     (due,) = claim(outbox)
-    outbox.settle(due, Outcome(429, wait_seconds=3_000.0), disable_days=5)
-    (delivery,) = webhooks.deliveries("ann", webhook.id)
+    outbox.record_result(due, DeliveryResult(429, wait_seconds=3_000.0), disable_days=5)
+    (delivery,) = webhooks.list_deliveries("ann", webhook.id)
     assert delivery.next_at is not None
     assert delivery.next_at - time.time() > 2_900
 
@@ -227,16 +235,16 @@ def test_a_webhook_is_disabled_when_nothing_has_arrived_for_days_and_enabled_wit
 ) -> None:
     tell(engine, "one", "two")
     first, second = claim(outbox)
-    outbox.settle(first, Outcome(500), disable_days=5)
-    since = webhooks.webhook("ann", webhook.id).failing_since
+    outbox.record_result(first, DeliveryResult(500), disable_days=5)
+    since = webhooks.load_webhook("ann", webhook.id).failing_since
     assert since is not None
-    with write(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(update(webhook_rows).values(failing_since=since - 5.1 * 86_400))
-    outbox.settle(second, Outcome(503), disable_days=5)
-    found = webhooks.webhook("ann", webhook.id)
+    outbox.record_result(second, DeliveryResult(503), disable_days=5)
+    found = webhooks.load_webhook("ann", webhook.id)
     assert found.disabled_at is not None
     assert found.disabled_reason == "Nothing arrived for 5.1 days; the last reply was 503."
-    (entry,) = Audit(engine).latest(AuditFilter("ann", action=Action.WEBHOOK_DISABLED))
+    (entry,) = Audit(engine).list_latest(AuditFilter("ann", action=Action.WEBHOOK_DISABLED))
     assert entry.object == f"webhook:{webhook.id}"
     again(engine)
     assert claim(outbox) == []
@@ -249,17 +257,17 @@ def test_what_arrives_ends_the_count_of_what_does_not(
 ) -> None:
     tell(engine, "one", "two")
     first, second = claim(outbox)
-    outbox.settle(first, Outcome(500), disable_days=5)
-    outbox.settle(second, Outcome(204), disable_days=5)
-    assert webhooks.webhook("ann", webhook.id).failing_since is None
+    outbox.record_result(first, DeliveryResult(500), disable_days=5)
+    outbox.record_result(second, DeliveryResult(204), disable_days=5)
+    assert webhooks.load_webhook("ann", webhook.id).failing_since is None
 
 
 def test_a_receiver_that_is_gone_is_told_no_more(
     engine: Engine, webhooks: Webhooks, outbox: Outbox, webhook: Webhook
 ) -> None:
     tell(engine, "one")
-    outbox.settle(claim(outbox)[0], Outcome(410), disable_days=5)
-    assert "410" in str(webhooks.webhook("ann", webhook.id).disabled_reason)
+    outbox.record_result(claim(outbox)[0], DeliveryResult(410), disable_days=5)
+    assert "410" in str(webhooks.load_webhook("ann", webhook.id).disabled_reason)
 
 
 def test_a_message_is_sent_again_with_its_id_whatever_became_of_it(
@@ -267,7 +275,7 @@ def test_a_message_is_sent_again_with_its_id_whatever_became_of_it(
 ) -> None:
     tell(engine, "one")
     (due,) = claim(outbox)
-    outbox.settle(due, Outcome(200), disable_days=5)
+    outbox.record_result(due, DeliveryResult(200), disable_days=5)
     assert webhooks.replay("ann", webhook.id, due.id).state is DeliveryState.PENDING
     (repeated,) = claim(outbox)
     assert (repeated.id, repeated.attempt) == (due.id, 1)
@@ -279,10 +287,10 @@ def test_messages_are_signed_with_both_secrets_for_a_day_after_a_rotation(
     engine: Engine, webhooks: Webhooks, outbox: Outbox
 ) -> None:
     webhook, old = webhooks.create("ann", URL, ALL)
-    _, new = webhooks.rotate("ann", webhook.id)
+    _, new = webhooks.rotate_secret("ann", webhook.id)
     tell(engine, "one")
     assert claim(outbox)[0].secrets == (new, old)
-    with write(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(update(webhook_rows).values(previous_until=time.time() - 1))
     again(engine, lease_until=0.0)
     assert claim(outbox)[0].secrets == (new,)
@@ -291,16 +299,22 @@ def test_messages_are_signed_with_both_secrets_for_a_day_after_a_rotation(
 def test_a_deleted_webhook_takes_its_messages_along(engine: Engine, webhooks: Webhooks, webhook: Webhook) -> None:
     tell(engine, "one")
     webhooks.delete("ann", webhook.id)
-    with read(engine) as connection:
+    with read_transaction(engine) as connection:
         assert connection.execute(select(func.count()).select_from(rows)).scalar_one() == 0
     with pytest.raises(WebhookNotFoundError):
-        webhooks.webhook("ann", webhook.id)
+        webhooks.load_webhook("ann", webhook.id)
     tell(engine, "two")
 
 
 def test_nobody_sees_or_changes_another_tenants(webhooks: Webhooks, webhook: Webhook) -> None:
-    assert webhooks.webhooks("bob") == []
-    for act in (webhooks.webhook, webhooks.rotate, webhooks.delete, webhooks.test, webhooks.deliveries):
+    assert webhooks.list_webhooks("bob") == []
+    for act in (
+        webhooks.load_webhook,
+        webhooks.rotate_secret,
+        webhooks.delete,
+        webhooks.send_test,
+        webhooks.list_deliveries,
+    ):
         with pytest.raises(WebhookNotFoundError):
             act("bob", webhook.id)
     with pytest.raises(WebhookNotFoundError):
@@ -318,18 +332,18 @@ def test_old_messages_go_and_a_deleted_tenants_are_not_sent(
     engine: Engine, webhooks: Webhooks, outbox: Outbox, webhook: Webhook
 ) -> None:
     tell(engine, "one")
-    with write(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(update(rows).values(created_at=time.time() - 31 * 86_400))
-    assert Expiry(engine).forget(Retention())["webhook messages"] == 1
+    assert Expiry(engine).delete_expired(Retention())["webhook messages"] == 1
     tell(engine, "two")
-    TenantRemoval(engine).begin("ann")
+    TenantRemoval(engine).start("ann")
     assert claim(outbox) == []
 
 
 def test_exports_have_webhooks_and_no_secret(engine: Engine, webhooks: Webhooks) -> None:
     webhook, old = webhooks.create("ann", URL, ALL)
-    _, new = webhooks.rotate("ann", webhook.id)
-    exported = list(exported_rows(engine, webhook_rows, "ann"))
+    _, new = webhooks.rotate_secret("ann", webhook.id)
+    exported = list(iter_exported_rows(engine, webhook_rows, "ann"))
     assert [row["url"] for row in exported] == [URL]
     assert old not in str(exported)
     assert new not in str(exported)

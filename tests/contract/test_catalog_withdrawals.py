@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 from sqlalchemy import Engine
 
-from ingest.storage.documents.catalog import Accepted, Catalog
+from ingest.storage.documents.catalog import AcceptedUpload, Catalog
 from ingest.storage.documents.records import EmbedReport, VersionState
 from ingest.storage.errors import DocumentNotFoundError, DocumentStateError, LeaseLostError
 from ingest.storage.jobs.jobs import MAX_ATTEMPTS, Jobs
@@ -24,18 +24,18 @@ def test_a_cancelled_document_is_neither_made_nor_found_and_says_so(catalog: Cat
     cancelled = catalog.cancel("ann", document.id)
     assert (cancelled.id, cancelled.version.state) == (document.id, VersionState.CANCELLED)
     assert jobs.claim(JobKind.INGEST) == []
-    assert catalog.document("ann", document.id).version.state is VersionState.CANCELLED
+    assert catalog.load_document("ann", document.id).version.state is VersionState.CANCELLED
     assert [job.version_id for job in jobs.claim(JobKind.COLLECT)] == [document.version.id]
 
 
 def test_cancelling_takes_the_lease_and_waits_out_the_grace_of_whoever_is_at_it(catalog: Catalog, jobs: Jobs) -> None:
     document = arrive(catalog)
     (job,) = jobs.claim(JobKind.INGEST)
-    jobs.progress(job, VersionState.INDEXING, chunks=2)
+    jobs.record_progress(job, VersionState.INDEXING, chunks=2)
     cancel(catalog, document.id)
     with pytest.raises(LeaseLostError):
         finish_ingest(jobs, job, chunks=2)
-    assert catalog.hidden_versions("ann") == [document.version.id]
+    assert catalog.list_hidden_versions("ann") == [document.version.id]
     assert jobs.claim(JobKind.COLLECT) == []
 
 
@@ -44,9 +44,9 @@ def test_a_document_cancelled_while_it_is_embedded_is_no_longer_found(catalog: C
     searchable(jobs)
     (embed,) = jobs.claim(JobKind.EMBED)
     cancel(catalog, document.id)
-    assert catalog.visible("ann", [document.version.id]) == {}
+    assert catalog.find_visible("ann", [document.version.id]) == {}
     assert jobs.finish_embed([EmbedReport(embed, 1)]) == [embed]
-    assert catalog.document("ann", document.id).active_version_id is None
+    assert catalog.load_document("ann", document.id).active_version_id is None
 
 
 def test_only_what_is_under_way_can_be_cancelled_and_only_by_its_tenant(catalog: Catalog, jobs: Jobs) -> None:
@@ -73,9 +73,11 @@ def test_the_same_bytes_as_a_cancelled_documents_start_over_with_nothing_of_the_
     assert again.document.version.id != first.version.id
     assert (again.document.version.state, again.document.version.blob_key) == (VersionState.ACCEPTED, "blob-2")
     assert searchable(jobs).version_id == again.document.version.id
-    assert list(catalog.visible("ann", [first.version.id, again.document.version.id])) == [again.document.version.id]
-    assert catalog.removable(first.version.id) is not None
-    assert catalog.removable(again.document.version.id) is None
+    assert list(catalog.find_visible("ann", [first.version.id, again.document.version.id])) == [
+        again.document.version.id
+    ]
+    assert catalog.find_removable_version(first.version.id) is not None
+    assert catalog.find_removable_version(again.document.version.id) is None
 
 
 def test_uploading_a_failed_document_again_tries_it_again(catalog: Catalog, jobs: Jobs) -> None:
@@ -86,8 +88,8 @@ def test_uploading_a_failed_document_again_tries_it_again(catalog: Catalog, jobs
     assert (again.created, again.document.id) == (True, document.id)
     (retried,) = jobs.claim(JobKind.INGEST)
     assert (retried.version_id, retried.attempt) == (again.document.version.id, 1)
-    assert catalog.document("ann", document.id).version.failure is None
-    gone = catalog.removable(document.version.id)
+    assert catalog.load_document("ann", document.id).version.failure is None
+    gone = catalog.find_removable_version(document.version.id)
     assert gone is not None
     assert gone.state is VersionState.RETIRED
 
@@ -95,13 +97,13 @@ def test_uploading_a_failed_document_again_tries_it_again(catalog: Catalog, jobs
 def test_what_a_failed_version_has_in_the_index_is_hidden_and_collected(catalog: Catalog, jobs: Jobs) -> None:
     document = arrive(catalog)
     (job,) = jobs.claim(JobKind.INGEST)
-    jobs.progress(job, VersionState.INDEXING, chunks=2)
+    jobs.record_progress(job, VersionState.INDEXING, chunks=2)
     jobs.fail(job, REASON)
-    assert catalog.hidden_versions("ann") == [document.version.id]
+    assert catalog.list_hidden_versions("ann") == [document.version.id]
     (collect,) = jobs.claim(JobKind.COLLECT)
     jobs.finish_collect(collect)
-    assert catalog.hidden_versions("ann") == []
-    assert catalog.document("ann", document.id).version.failure == REASON
+    assert catalog.list_hidden_versions("ann") == []
+    assert catalog.load_document("ann", document.id).version.failure == REASON
 
 
 def test_a_version_that_failed_before_the_index_leaves_nothing_to_collect(catalog: Catalog, jobs: Jobs) -> None:
@@ -116,8 +118,8 @@ def test_a_version_being_searched_whose_embedding_fails_is_still_searched(catalo
     searchable(jobs)
     (embed,) = jobs.claim(JobKind.EMBED)
     jobs.fail(embed, REASON)
-    assert list(catalog.visible("ann", [document.version.id])) == [document.version.id]
-    assert catalog.removable(document.version.id) is None
+    assert list(catalog.find_visible("ann", [document.version.id])) == [document.version.id]
+    assert catalog.find_removable_version(document.version.id) is None
     assert jobs.claim(JobKind.COLLECT) == []
 
 
@@ -127,7 +129,7 @@ def test_what_a_lost_worker_may_still_write_is_collected_after_its_grace(
     document = arrive(catalog)
     for _ in range(MAX_ATTEMPTS):
         (job,) = jobs.claim(JobKind.INGEST)
-        jobs.progress(job, VersionState.INDEXING, chunks=2)
+        jobs.record_progress(job, VersionState.INDEXING, chunks=2)
         lapse(engine)
         jobs.recover(all_running=False)
     assert jobs.claim(JobKind.COLLECT) == []
@@ -148,9 +150,9 @@ def test_a_document_cancelled_while_its_ingest_ends_is_cancelled_or_searchable(c
         )
         assert cancelled is None  # a version that is searchable but not ready can still be cancelled
         assert finished is None or isinstance(finished, LeaseLostError)
-        assert isinstance(again, Accepted)
-        after = catalog.document("ann", document.id)
-        assert catalog.visible("ann", [document.version.id]) == {}
+        assert isinstance(again, AcceptedUpload)
+        after = catalog.load_document("ann", document.id)
+        assert catalog.find_visible("ann", [document.version.id]) == {}
         expected = VersionState.ACCEPTED if again.created else VersionState.CANCELLED
         assert after.version.state is expected
         for queued in jobs.claim(JobKind.INGEST, limit=5):
@@ -161,12 +163,12 @@ def test_a_document_cancelled_while_its_ingest_ends_is_cancelled_or_searchable(c
 
 def test_what_is_in_use_is_never_to_be_removed(catalog: Catalog, jobs: Jobs) -> None:
     version = arrive(catalog).version.id
-    assert catalog.removable(version) is None
+    assert catalog.find_removable_version(version) is None
     (job,) = jobs.claim(JobKind.INGEST)
     for state in (VersionState.PARSING, VersionState.CHUNKING, VersionState.INDEXING):
-        jobs.progress(job, state)
-        assert catalog.removable(version) is None
+        jobs.record_progress(job, state)
+        assert catalog.find_removable_version(version) is None
     finish_ingest(jobs, job, chunks=1)
-    assert catalog.removable(version) is None
+    assert catalog.find_removable_version(version) is None
     embedded(jobs)
-    assert catalog.removable(version) is None
+    assert catalog.find_removable_version(version) is None

@@ -10,14 +10,14 @@ from ingest.storage import instrumentation as faultpoints
 from ingest.storage.answers.conversations import Conversations
 from ingest.storage.answers.feedback import Feedback
 from ingest.storage.answers.feedback_records import Rating, Verdict
-from ingest.storage.answers.records import KeptAnswer
-from ingest.storage.answers.redaction import WITHHELD, Redacted, Redaction
+from ingest.storage.answers.records import StoredAnswer
+from ingest.storage.answers.redaction import WITHHELD_TEXT, Redaction, RedactionCounts
 from ingest.storage.answers.replies import Replies, StoredReply
 from ingest.storage.answers.run_log import RunLog
-from ingest.storage.answers.run_records import Entry, RunRequest, RunState, Spent
+from ingest.storage.answers.run_records import RunLogEntry, RunRequest, RunState, Spent
 from ingest.storage.answers.runs import Runs
 from ingest.storage.documents.catalog import Catalog
-from ingest.storage.documents.records import ROUTE, Work
+from ingest.storage.documents.records import ROUTE_SUFFIX, Work
 from ingest.storage.errors import LeaseLostError, SourceGoneError
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Job, JobKind
@@ -57,16 +57,16 @@ def body(*sentences: Mapping[str, Any], cites: Mapping[int, str]) -> dict[str, A
     }
 
 
-def kept(identifier: str, content: Mapping[str, Any]) -> KeptAnswer:
-    return KeptAnswer(identifier, "ann", None, None, "What?", content, (), 1.0)
+def kept(identifier: str, content: Mapping[str, Any]) -> StoredAnswer:
+    return StoredAnswer(identifier, "ann", None, None, "What?", content, (), 1.0)
 
 
 def put(engine: Engine, key: str, work: Work | None) -> None:
-    Replies(engine).put("ann", [StoredReply(key, MARK, 1, 1, 1)], work)
+    Replies(engine).store_replies("ann", [StoredReply(key, MARK, 1, 1, 1)], work)
 
 
 def known(engine: Engine, *keys: str) -> set[str]:
-    return set(Replies(engine).get("ann", keys))
+    return set(Replies(engine).load_replies("ann", keys))
 
 
 def everything(engine: Engine) -> str:
@@ -88,14 +88,14 @@ def other(catalog: Catalog) -> str:
 def begun(engine: Engine, jobs: Jobs, question: str = "What?") -> Job:
     Runs(engine).create(RunRequest("ann", question))
     (job,) = jobs.claim(JobKind.RUN)
-    RunLog(engine).begin(job)
+    RunLog(engine).start(job)
     return job
 
 
-def call(key: str, purpose: str = "answer") -> Entry:
+def call(key: str, purpose: str = "answer") -> RunLogEntry:
     usage = {"calls": 1, "prompt_tokens": 5, "completion_tokens": 2}
     members = {"purpose": purpose, "prompt": MARK, "text": MARK, "cached": False, "usage": usage}
-    return Entry(key, "call", members, Spent(1, 0, 5, 2))
+    return RunLogEntry(key, "call", members, Spent(1, 0, 5, 2))
 
 
 def test_replies_to_calls_of_a_work_go_with_each_version_that_it_was_given(
@@ -105,9 +105,9 @@ def test_replies_to_calls_of_a_work_go_with_each_version_that_it_was_given(
     put(engine, "second", Work("a", frozenset({version, other})))
     put(engine, "third", Work("b", frozenset({other})))
     put(engine, "fourth", None)
-    assert Redaction(engine).redact("ann", version) == Redacted(replies=2)
+    assert Redaction(engine).redact("ann", version) == RedactionCounts(replies=2)
     assert known(engine, "first", "second", "third", "fourth") == {"third", "fourth"}
-    assert Redaction(engine).redact("ann", version) == Redacted()
+    assert Redaction(engine).redact("ann", version) == RedactionCounts()
 
 
 def test_nothing_made_of_a_deleted_document_is_stored_any_more(engine: Engine, catalog: Catalog, jobs: Jobs) -> None:
@@ -120,7 +120,7 @@ def test_nothing_made_of_a_deleted_document_is_stored_any_more(engine: Engine, c
     put(engine, "another", Work("b", frozenset({version})))
     assert known(engine, "after", "another") == set()
     answer = kept("c", body(sentence(MARK, 1), cites={1: version}))
-    assert Conversations(engine).keep(answer, frozenset({version})).body["text"] == WITHHELD
+    assert Conversations(engine).store_answer(answer, frozenset({version})).body["text"] == WITHHELD_TEXT
     with pytest.raises(SourceGoneError):
         RunLog(engine).append(job, [call("key")], seconds=1.0, work=Work(job.version_id, frozenset({version})))
     with pytest.raises(SourceGoneError):
@@ -143,23 +143,23 @@ def test_of_an_answer_the_question_stays_and_sentences_that_other_versions_hold_
         cites={1: version, 2: other},
     )
     conversations = Conversations(engine)
-    conversations.keep(kept("a", content), frozenset({version, other}))
-    conversations.keep(kept("b", body(sentence("Apart [1].", 1), cites={1: other})), frozenset({other}))
-    assert Redaction(engine).redact("ann", version) == Redacted(answers=1)
-    found = conversations.answer("ann", "a")
+    conversations.store_answer(kept("a", content), frozenset({version, other}))
+    conversations.store_answer(kept("b", body(sentence("Apart [1].", 1), cites={1: other})), frozenset({other}))
+    assert Redaction(engine).redact("ann", version) == RedactionCounts(answers=1)
+    found = conversations.load_answer("ann", "a")
     assert (found.question, found.body["question"]) == ("What?", "What?")
-    assert found.body["text"] == f"{WITHHELD} It stays [2]. {WITHHELD}"
+    assert found.body["text"] == f"{WITHHELD_TEXT} It stays [2]. {WITHHELD_TEXT}"
     assert [found.body["text"][each["start"] : each["end"]] for each in found.body["sentences"]] == [
-        WITHHELD,
+        WITHHELD_TEXT,
         "It stays [2].",
-        WITHHELD,
+        WITHHELD_TEXT,
     ]
     gone, stays = found.body["citations"]
     assert (gone["quote"], gone["title"], gone["deleted"], stays["quote"]) == ("", "", True, MARK)
-    assert conversations.answer("ann", "b").body["sentences"][0]["text"] == "Apart [1]."
+    assert conversations.load_answer("ann", "b").body["sentences"][0]["text"] == "Apart [1]."
     Redaction(engine).redact("ann", other)
-    assert conversations.answer("ann", "a").body["text"] == WITHHELD
-    assert MARK not in str(conversations.answer("ann", "a"))
+    assert conversations.load_answer("ann", "a").body["text"] == WITHHELD_TEXT
+    assert MARK not in str(conversations.load_answer("ann", "a"))
 
 
 def test_of_a_run_its_question_usage_and_kinds_of_events_stay_and_no_text(
@@ -168,15 +168,15 @@ def test_of_a_run_its_question_usage_and_kinds_of_events_stay_and_no_text(
     job = begun(engine, jobs)
     work = Work(job.version_id, frozenset({version}))
     log = RunLog(engine)
-    found = Entry("found", "retrieved", {"passages": 1, "titles": [MARK], "found": [{"text": MARK}]})
+    found = RunLogEntry("found", "retrieved", {"passages": 1, "titles": [MARK], "found": [{"text": MARK}]})
     log.append(job, [call("one"), found], seconds=1.0, work=work)
     answer = kept(job.version_id, body(sentence(f"{MARK} [1].", 1), cites={1: version}))
     log.finish(job, RunState.COMPLETED, answer.body, seconds=1.0, kept=answer, work=work)
-    before = Runs(engine).run("ann", job.version_id)
-    assert Redaction(engine).redact("ann", version) == Redacted(answers=1, runs=1)
-    after = Runs(engine).run("ann", job.version_id)
+    before = Runs(engine).load_run("ann", job.version_id)
+    assert Redaction(engine).redact("ann", version) == RedactionCounts(answers=1, runs=1)
+    after = Runs(engine).load_run("ann", job.version_id)
     assert (after.question, after.state, after.spent, after.seconds) == ("What?", before.state, before.spent, 1.0)
-    events = Runs(engine).events("ann", job.version_id)
+    events = Runs(engine).list_events("ann", job.version_id)
     assert [each.kind for each in events] == ["start", "call", "retrieved", "end"]
     usage = {"calls": 1, "prompt_tokens": 5, "completion_tokens": 2}
     assert events[1].body == {"purpose": "answer", "usage": usage, "cached": False, "withheld": True}
@@ -194,44 +194,44 @@ def test_a_run_under_way_loses_its_worker_and_begins_again_without_what_it_had_r
         log.append(job, [call("two")], seconds=1.0, work=work)
     (again,) = jobs.claim(JobKind.RUN)
     assert (again.version_id, again.attempt) == (job.version_id, 1)
-    log.begin(again)
-    assert log.logged(job.version_id, ["one"]) == {}
+    log.start(again)
+    assert log.load_bodies(job.version_id, ["one"]) == {}
     log.append(again, [call("one")], seconds=1.0, work=Work(job.version_id, frozenset({other})))
-    assert set(log.logged(job.version_id, ["one"])) == {"one"}
+    assert set(log.load_bodies(job.version_id, ["one"])) == {"one"}
 
 
 def test_what_only_the_choice_of_a_strategy_saw_takes_no_answer_along(
     engine: Engine, jobs: Jobs, version: str, other: str
 ) -> None:
     job = begun(engine, jobs)
-    log, seen = RunLog(engine), Work(job.version_id + ROUTE, frozenset({version}))
+    log, seen = RunLog(engine), Work(job.version_id + ROUTE_SUFFIX, frozenset({version}))
     put(engine, "route", seen)
-    log.append(job, [call("route", "route"), Entry("routed", "routed", {"reason": MARK})], seconds=1.0, work=seen)
+    log.append(job, [call("route", "route"), RunLogEntry("routed", "routed", {"reason": MARK})], seconds=1.0, work=seen)
     work = Work(job.version_id, frozenset({other}))
     put(engine, "answer", work)
     log.append(job, [call("answer")], seconds=1.0, work=work)
     answer = kept(job.version_id, body(sentence("It stays [1].", 1), cites={1: other}))
     log.finish(job, RunState.COMPLETED, answer.body, seconds=1.0, kept=answer, work=work)
-    assert Redaction(engine).redact("ann", version) == Redacted(replies=1)
+    assert Redaction(engine).redact("ann", version) == RedactionCounts(replies=1)
     assert known(engine, "route", "answer") == {"answer"}
-    events = Runs(engine).events("ann", job.version_id)
+    events = Runs(engine).list_events("ann", job.version_id)
     assert [MARK in str(each.body) for each in events if each.kind in ("call", "routed")] == [False, False, True]
-    found = Conversations(engine).answer("ann", job.version_id).body
+    found = Conversations(engine).load_answer("ann", job.version_id).body
     assert (found["reasons"], found["searched"]["queries"]) == ([], [])
     assert found["sentences"] == answer.body["sentences"]
 
 
 def test_a_follow_up_rests_on_what_its_conversation_rests_on(engine: Engine, jobs: Jobs, version: str) -> None:
     conversations = Conversations(engine)
-    talk = conversations.begin("ann", "What?")
-    first = KeptAnswer("a", "ann", talk, None, "What?", body(sentence(MARK, 1), cites={1: version}), (), 1.0)
-    conversations.keep(first, frozenset({version}))
-    assert conversations.versions("ann", talk) == {version}
-    assert conversations.versions("bob", talk) == frozenset()
+    talk = conversations.start("ann", "What?")
+    first = StoredAnswer("a", "ann", talk, None, "What?", body(sentence(MARK, 1), cites={1: version}), (), 1.0)
+    conversations.store_answer(first, frozenset({version}))
+    assert conversations.list_versions("ann", talk) == {version}
+    assert conversations.list_versions("bob", talk) == frozenset()
     said = [{"role": "user", "text": "What?"}, {"role": "assistant", "text": MARK}]
     run, _ = Runs(engine).create(RunRequest("ann", "And?", history=said, conversation=talk, conversation_id=talk))
-    assert Redaction(engine).redact("ann", version) == Redacted(answers=1, runs=1)
-    assert Runs(engine).run("ann", run.id).history == [said[0], {"role": "assistant", "text": WITHHELD}]
+    assert Redaction(engine).redact("ann", version) == RedactionCounts(answers=1, runs=1)
+    assert Runs(engine).load_run("ann", run.id).history == [said[0], {"role": "assistant", "text": WITHHELD_TEXT}]
     assert MARK not in everything(engine)
 
 
@@ -247,24 +247,24 @@ def test_redaction_that_was_interrupted_goes_on_where_it_was_and_its_receipt_cou
     def die(point: str) -> None:
         raise ConnectionAbortedError(point)
 
-    faultpoints.arm(die)
+    faultpoints.set_point_hook(die)
     try:
         with pytest.raises(ConnectionAbortedError):
             Redaction(engine).redact("ann", version)
     finally:
-        faultpoints.arm(None)
-    assert catalog.deletion("ann", document.id).replies_removed == 20
-    assert Redaction(engine).redact("ann", version) == Redacted(replies=30)
-    assert catalog.deletion("ann", document.id).replies_removed == 50
+        faultpoints.set_point_hook(None)
+    assert catalog.load_deletion("ann", document.id).replies_removed == 20
+    assert Redaction(engine).redact("ann", version) == RedactionCounts(replies=30)
+    assert catalog.load_deletion("ann", document.id).replies_removed == 50
 
 
 def test_comments_on_what_rested_on_a_gone_version_are_redacted(engine: Engine, version: str, other: str) -> None:
     feedback = Feedback(engine)
     for identifier, read in (("a", version), ("b", other)):
         content = body(sentence(MARK, 1), cites={1: read})
-        Conversations(engine).keep(kept(identifier, content), frozenset([read]))
-        feedback.give("ann", identifier, "user:eve", Verdict(Rating.DOWN, f"It is {MARK}.", (1,), (1,)))
+        Conversations(engine).store_answer(kept(identifier, content), frozenset([read]))
+        feedback.record_feedback("ann", identifier, "user:eve", Verdict(Rating.DOWN, f"It is {MARK}.", (1,), (1,)))
     Redaction(engine).redact("ann", version)
-    said = {each.answer_id: each.verdict for each in feedback.latest("ann")}
-    assert said["a"] == Verdict(Rating.DOWN, WITHHELD)
+    said = {each.answer_id: each.verdict for each in feedback.list_latest("ann")}
+    assert said["a"] == Verdict(Rating.DOWN, WITHHELD_TEXT)
     assert said["b"] == Verdict(Rating.DOWN, f"It is {MARK}.", (1,), (1,))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from rlm.errors import ContextTooLongError
-from rlm.llm.chat_models import local_chat_model, remote_chat_model
+from rlm.llm.chat_models import build_local_chat_model, build_remote_chat_model
 from rlm.llm.local.process import LocalModelProcess
 from rlm.llm.profiles import LOCAL_QWEN
 from tests.support.chats import AskedChat
@@ -37,12 +37,12 @@ pytestmark = pytest.mark.xdist_group("language-model")
 def model(request: pytest.FixtureRequest) -> Iterator[AskedChat]:
     if request.param == "local":
         process: LocalModelProcess = request.getfixturevalue("local_model")
-        local = AskedChat(local_chat_model(process.socket, LOCAL_QWEN))
+        local = AskedChat(build_local_chat_model(process.socket, LOCAL_QWEN))
         yield local
         local.close()
     else:
         with scripted_openai() as server:
-            remote = AskedChat(remote_chat_model(server.url, LOCAL_QWEN))
+            remote = AskedChat(build_remote_chat_model(server.url, LOCAL_QWEN))
             yield remote
             remote.close()
 

@@ -17,7 +17,14 @@ from sqlalchemy import Engine, text
 import ingest.storage.db.database
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.accounts.tenants import Tenants
-from ingest.storage.db.database import insert_new, json_text, migrate, open_database, sqlite_url, write
+from ingest.storage.db.database import (
+    build_sqlite_url,
+    format_json,
+    insert_if_absent,
+    migrate,
+    open_database,
+    write_transaction,
+)
 from ingest.storage.db.schema import metadata, tenant_deletions, tenants
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import (
@@ -36,7 +43,7 @@ from tests.support.postgres import Postgres, disposed, running_postgres
 @pytest.fixture(params=["sqlite", "postgres"])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
-        yield sqlite_url(tmp_path / "catalog.sqlite")
+        yield build_sqlite_url(tmp_path / "catalog.sqlite")
         return
     server: Postgres = request.getfixturevalue("postgres")
     url = server.empty_database()
@@ -53,7 +60,7 @@ def to_revision(engine: Engine, revision: str) -> None:
     config = Config()
     folder = Path(ingest.storage.db.database.__file__).parent / "migrations"
     config.set_main_option("script_location", str(folder))
-    with write(engine) as connection:
+    with write_transaction(engine) as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, revision)
 
@@ -63,7 +70,7 @@ def open_and_close(url: str) -> None:
 
 
 def test_json_is_kept_in_as_few_bytes_as_its_script_takes() -> None:
-    assert json_text({"Кит": ["鯨", "half \ud83d", "\0"]}) == '{"Кит":["鯨","half \\ud83d","\\u0000"]}'
+    assert format_json({"Кит": ["鯨", "half \ud83d", "\0"]}) == '{"Кит":["鯨","half \\ud83d","\\u0000"]}'
 
 
 def test_a_new_catalog_has_exactly_the_tables(empty_url: str) -> None:
@@ -78,7 +85,7 @@ def test_a_catalog_of_the_oldest_known_schema_is_brought_up_to_date(empty_url: s
         assert differences(engine) != []
         migrate(engine)
         assert differences(engine) == []
-        assert [tenant.id for tenant in Tenants(engine).tenants()] == ["ann"]
+        assert [tenant.id for tenant in Tenants(engine).list_tenants()] == ["ann"]
 
 
 @pytest.mark.slow
@@ -101,7 +108,7 @@ def test_a_new_catalog_is_opened_while_another_process_writes_its_first_page(tmp
         other.execute("BEGIN IMMEDIATE")  # not in WAL yet: whoever asks for it now is refused, not made to wait
         release = threading.Timer(0.3, other.rollback)
         release.start()
-        with disposed(open_database(sqlite_url(path))) as engine, engine.connect() as connection:
+        with disposed(open_database(build_sqlite_url(path))) as engine, engine.connect() as connection:
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         release.join()
 
@@ -154,10 +161,10 @@ def test_a_server_that_goes_away_is_unavailable_and_used_again_when_it_is_back()
             arrive(catalog)
         assert "INSERT" not in str(away.value)
         with pytest.raises(CatalogUnavailableError):
-            catalog.documents("ann")
+            catalog.list_documents("ann")
         server.start()
         arrive(catalog)
-        assert len(catalog.documents("ann")) == 1
+        assert len(catalog.list_documents("ann")) == 1
 
 
 @pytest.mark.parametrize(
@@ -176,7 +183,7 @@ def test_what_a_server_says_that_is_there_is_told_from_one_that_is_away(
 ) -> None:
     raising = text(f"DO $$ BEGIN RAISE EXCEPTION 'so it is' USING ERRCODE = '{state}'; END $$")
     with disposed(open_database(postgres.catalog_database())) as engine:
-        with pytest.raises(LeadlineError) as raised, write(engine) as connection:
+        with pytest.raises(LeadlineError) as raised, write_transaction(engine) as connection:
             connection.execute(raising)
         assert type(raised.value) is kind
         assert "EXCEPTION" not in str(raised.value)
@@ -184,13 +191,13 @@ def test_what_a_server_says_that_is_there_is_told_from_one_that_is_away(
 
 def test_a_value_that_the_database_does_not_take_is_refused(postgres: Postgres) -> None:
     with disposed(open_database(postgres.catalog_database())) as engine:
-        with pytest.raises(ValueRefusedError) as refused, write(engine) as connection:
+        with pytest.raises(ValueRefusedError) as refused, write_transaction(engine) as connection:
             connection.execute(text("SELECT CAST(:value AS TEXT)"), {"value": "a\0b"})
         assert "\0" not in refused.value.detail
 
 
 def test_no_secret_is_in_the_database(tmp_path: Path) -> None:
-    with disposed(open_database(sqlite_url(tmp_path / "catalog.sqlite"))) as engine:
+    with disposed(open_database(build_sqlite_url(tmp_path / "catalog.sqlite"))) as engine:
         Catalog(engine).ensure_tenant("ann")
         _, presented = ApiKeys(engine).issue("ann", "laptop")
     secret = presented.split("_", 2)[2].encode()
@@ -203,20 +210,20 @@ def test_a_row_is_new_once(engine: Engine) -> None:
         (tenant_deletions, {"tenant_id": "ann", "deleted_at": 1.0}),
     ):
         for is_new in (True, False):
-            with write(engine) as connection:
-                assert insert_new(connection, table, **values) is is_new
+            with write_transaction(engine) as connection:
+                assert insert_if_absent(connection, table, **values) is is_new
 
 
 @pytest.mark.parametrize("first_byte", [0, 4096], ids=["the header", "the pages behind it"])
 def test_a_damaged_catalog_is_named_at_the_start_with_what_to_do(tmp_path: Path, first_byte: int) -> None:
     path = tmp_path / "catalog.sqlite"
-    open_database(sqlite_url(path)).dispose()
+    open_database(build_sqlite_url(path)).dispose()
     with path.open("r+b") as file:
         file.seek(first_byte)
         file.write(b"\xa5" * (path.stat().st_size - first_byte))
     refused: Exception | None = None
     try:
-        with disposed(open_database(sqlite_url(path))) as engine:
+        with disposed(open_database(build_sqlite_url(path))) as engine:
             Catalog(engine).ensure_tenant("ann")
     except Exception as error:  # noqa: BLE001 - which one is what is asked
         refused = error

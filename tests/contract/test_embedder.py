@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.build import embedded_encoder
+from retrieval.build import open_embedded_encoder
 from retrieval.encoders.openai_embedder import OpenAIEmbedder
 from retrieval.encoders.openvino_embedder import NICENESS
 from retrieval.encoders.port import Embedder, HashingEmbedder
 from retrieval.encoders.sentence_transformers_embedder import SentenceTransformersEmbedder
-from retrieval.encoders.sentence_transformers_model import locate
+from retrieval.encoders.sentence_transformers_model import locate_model
 from retrieval.encoders.specs import parse_spec
 from retrieval.errors import EncoderError
 from retrieval.models.store import ModelStore
@@ -47,14 +47,14 @@ def minilm_folder() -> Path:
 
 @pytest.fixture(scope="module")
 def int8(encoder_files: Path) -> Iterator[Embedder]:
-    made = embedded_encoder(ModelStore(encoder_files))
+    made = open_embedded_encoder(ModelStore(encoder_files))
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
 def original(minilm_folder: Path) -> Iterator[SentenceTransformersEmbedder]:
-    made = SentenceTransformersEmbedder(locate(parse_spec(f"sentence-transformers {minilm_folder} device=cpu")))
+    made = SentenceTransformersEmbedder(locate_model(parse_spec(f"sentence-transformers {minilm_folder} device=cpu")))
     yield made
     made.close()
 
@@ -78,7 +78,7 @@ def embedder(request: pytest.FixtureRequest) -> Iterator[Embedder]:
 
 
 def test_vectors_are_of_unit_length_one_row_a_text(embedder: Embedder) -> None:
-    embedded = embedder.documents(TEXTS)
+    embedded = embedder.embed_documents(TEXTS)
     assert embedded.vectors.shape == (len(TEXTS), embedder.dimension)
     assert embedded.vectors.dtype == np.float32
     assert np.allclose(np.linalg.norm(embedded.vectors, axis=1), 1, atol=1e-4)
@@ -87,22 +87,22 @@ def test_vectors_are_of_unit_length_one_row_a_text(embedder: Embedder) -> None:
 
 
 def test_rows_are_in_the_order_of_their_texts_whatever_their_length(embedder: Embedder) -> None:
-    together = embedder.documents(TEXTS).vectors
+    together = embedder.embed_documents(TEXTS).vectors
     for text, row in zip(TEXTS, together, strict=True):
-        assert float(row @ embedder.documents([text]).vectors[0]) > 0.99
+        assert float(row @ embedder.embed_documents([text]).vectors[0]) > 0.99
 
 
 def test_a_query_is_nearest_to_the_text_with_its_words(embedder: Embedder) -> None:
-    scores = embedder.documents(TEXTS[:2]).vectors @ embedder.query("white whale")
+    scores = embedder.embed_documents(TEXTS[:2]).vectors @ embedder.embed_query("white whale")
     assert scores[0] > scores[1]
 
 
 def test_no_texts_give_no_rows(embedder: Embedder) -> None:
-    assert embedder.documents([]).vectors.shape == (0, embedder.dimension)
+    assert embedder.embed_documents([]).vectors.shape == (0, embedder.dimension)
 
 
 def test_the_same_text_gives_the_same_vector_twice(embedder: Embedder) -> None:
-    assert np.array_equal(embedder.query("white whale"), embedder.query("white whale"))
+    assert np.array_equal(embedder.embed_query("white whale"), embedder.embed_query("white whale"))
 
 
 def test_threads_get_their_own_rows(embedder: Embedder) -> None:
@@ -110,7 +110,7 @@ def test_threads_get_their_own_rows(embedder: Embedder) -> None:
     found: dict[int, np.ndarray] = {}
 
     def work(thread: int) -> None:
-        found[thread] = embedder.documents(texts[thread]).vectors
+        found[thread] = embedder.embed_documents(texts[thread]).vectors
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -118,16 +118,16 @@ def test_threads_get_their_own_rows(embedder: Embedder) -> None:
     for thread in threads:
         thread.join()
     for number in range(4):
-        alone = embedder.documents(texts[number]).vectors
+        alone = embedder.embed_documents(texts[number]).vectors
         assert float((found[number] * alone).sum(axis=1).min()) > 0.99
 
 
 def test_queries_of_many_threads_get_their_own_vectors(embedder: Embedder) -> None:
     texts = [f"a question about ship number {number}" for number in range(60)]
     with ThreadPoolExecutor(6) as threads:
-        together = list(threads.map(embedder.query, texts))
+        together = list(threads.map(embedder.embed_query, texts))
     for text, vector in zip(texts, together, strict=True):
-        np.testing.assert_array_equal(vector, embedder.query(text))
+        np.testing.assert_array_equal(vector, embedder.embed_query(text))
 
 
 def test_the_fingerprint_names_the_dimension(embedder: Embedder) -> None:
@@ -138,7 +138,7 @@ def test_the_fingerprint_names_the_dimension(embedder: Embedder) -> None:
 def test_the_original_and_its_int8_form_point_the_same_way(
     original: SentenceTransformersEmbedder, int8: Embedder
 ) -> None:
-    ours, theirs = original.documents(SENTENCES), int8.documents(SENTENCES)
+    ours, theirs = original.embed_documents(SENTENCES), int8.embed_documents(SENTENCES)
     cosines = (ours.vectors * theirs.vectors).sum(axis=1)
     assert float(cosines.min()) > 0.995
     assert ours.token_counts == theirs.token_counts
@@ -150,12 +150,12 @@ def test_the_original_and_its_int8_form_point_the_same_way(
 @pytest.mark.slow
 def test_threads_that_embed_documents_stand_back_and_their_callers_do_not(encoder_files: Path) -> None:
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    made = embedded_encoder(ModelStore(encoder_files))
+    made = open_embedded_encoder(ModelStore(encoder_files))
     standing_back = threads_of_priority(NICENESS)
     begun = processor_ticks(standing_back)
-    waited_for = made.documents(SENTENCES * 20)
+    waited_for = made.embed_documents(SENTENCES * 20)
     before = processor_ticks(standing_back)
-    embedded = made.documents(SENTENCES * 20, in_background=True)
+    embedded = made.embed_documents(SENTENCES * 20, in_background=True)
     assert processor_ticks(standing_back) - before > 4 * (before - begun)
     assert os.getpriority(os.PRIO_PROCESS, 0) == own
     assert np.abs(embedded.vectors - waited_for.vectors).max() < 0.05
@@ -186,9 +186,9 @@ def test_a_model_made_for_it_is_cut_to_fewer_dimensions_and_scaled_again(
     minilm_folder: Path, original: SentenceTransformersEmbedder
 ) -> None:
     cut = SentenceTransformersEmbedder(
-        locate(parse_spec(f"sentence-transformers {minilm_folder} dimension=128 device=cpu"))
+        locate_model(parse_spec(f"sentence-transformers {minilm_folder} dimension=128 device=cpu"))
     )
-    found, whole = cut.documents(SENTENCES).vectors, original.documents(SENTENCES).vectors[:, :128]
+    found, whole = cut.embed_documents(SENTENCES).vectors, original.embed_documents(SENTENCES).vectors[:, :128]
     np.testing.assert_allclose(found, whole / np.linalg.norm(whole, axis=1, keepdims=True), atol=1e-5)
     assert cut.dimension == 128
     assert cut.fingerprint != original.fingerprint
@@ -199,11 +199,11 @@ def test_prompts_are_put_before_queries_and_documents_each_its_own(
     minilm_folder: Path, original: SentenceTransformersEmbedder
 ) -> None:
     spec = f"sentence-transformers {minilm_folder} query='query: ' document='passage: ' device=cpu"
-    prompted = SentenceTransformersEmbedder(locate(parse_spec(spec)))
-    np.testing.assert_allclose(prompted.query("whales"), original.query("query: whales"), atol=1e-5)
-    document = prompted.documents(["ships"])
-    np.testing.assert_allclose(document.vectors[0], original.query("passage: ships"), atol=1e-5)
-    assert document.token_counts == original.documents(["passage: ships"]).token_counts
+    prompted = SentenceTransformersEmbedder(locate_model(parse_spec(spec)))
+    np.testing.assert_allclose(prompted.embed_query("whales"), original.embed_query("query: whales"), atol=1e-5)
+    document = prompted.embed_documents(["ships"])
+    np.testing.assert_allclose(document.vectors[0], original.embed_query("passage: ships"), atol=1e-5)
+    assert document.token_counts == original.embed_documents(["passage: ships"]).token_counts
     assert prompted.fingerprint != original.fingerprint
 
 
@@ -211,5 +211,5 @@ def test_prompts_are_put_before_queries_and_documents_each_its_own(
 def test_a_backend_that_is_not_installed_says_what_to_install(minilm_folder: Path) -> None:
     spec = parse_spec(f"sentence-transformers {minilm_folder} backend=onnx device=cpu")
     with pytest.raises(EncoderError) as raised:
-        SentenceTransformersEmbedder(locate(spec))
+        SentenceTransformersEmbedder(locate_model(spec))
     assert "sentence-transformers[onnx]" in raised.value.hint

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
 
 from ingest.storage.db import database
-from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.db.database import build_sqlite_url, open_database
 
 Schema = dict[str, dict[str, dict[str, Any]]]
 
@@ -46,14 +46,14 @@ def breaks(before: Schema, after: Schema) -> list[str]:
 
 
 def test_what_a_migration_takes_from_the_release_before_it_is_marked_as_a_contract(tmp_path: Path) -> None:
-    engine = open_database(sqlite_url(tmp_path / "catalog.sqlite"))
-    config = database._migrations()
+    engine = open_database(build_sqlite_url(tmp_path / "catalog.sqlite"))
+    config = database._build_migration_config()
     unmarked: dict[str, list[str]] = {}
     after = schema_of(engine)
     for script in ScriptDirectory.from_config(config).walk_revisions():
         if script.down_revision is None:
             break
-        with database._migrating(engine) as connection:
+        with database._migration_transaction(engine) as connection:
             config.attributes["connection"] = connection
             command.downgrade(config, str(script.down_revision))
         before = schema_of(engine)

@@ -8,9 +8,9 @@ import pytest
 from qdrant_client import QdrantClient
 
 from ingest.storage.errors import InstallationMismatchError
-from ingest.storage.operations.installation import MARK, Installation
+from ingest.storage.operations.installation import MARK_FILE, Installation
 from retrieval import build
-from retrieval.index.generations import IndexStore, Presence, Size
+from retrieval.index.generations import IndexPresence, IndexSize, IndexStore
 from retrieval.index.stores import ServerStore
 from tests.support.index_chunks import indexed_chunk, put_words
 from tests.support.installations import OURS
@@ -25,10 +25,10 @@ OpenStore = Callable[[Installation], IndexStore]
 @pytest.fixture(params=["folder", "server"])
 def store_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore]:
     if request.param == "folder":
-        yield partial(build.embedded_indexes, tmp_path)
+        yield partial(build.build_embedded_store, tmp_path)
         return
     with vector_server(tmp_path / "qdrant") as double:
-        yield partial(build.server_indexes, double.url)
+        yield partial(build.build_server_store, double.url)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_generations_have_nothing_in_common(store: IndexStore) -> None:
     one, two = store.open(1, 8), store.open(2, 16)
     put_words(one, {indexed_chunk("a"): "whales swim"})
     put_words(two, {indexed_chunk("b"): "ships sail", indexed_chunk("c"): "masts"})
-    assert (one.count("ann", "v1"), two.count("ann", "v1")) == (1, 2)
+    assert (one.count_chunks("ann", "v1"), two.count_chunks("ann", "v1")) == (1, 2)
     one.close()
     two.close()
 
@@ -51,7 +51,7 @@ def test_a_generation_is_there_when_it_is_opened_again(store: IndexStore) -> Non
     index.close()
     again = store.open(3, 8)
     again.require_ready()
-    assert again.count("ann", "v1") == 1
+    assert again.count_chunks("ann", "v1") == 1
     again.close()
 
 
@@ -62,61 +62,61 @@ def test_what_is_removed_is_gone_and_leaves_the_others(store: IndexStore) -> Non
     two.close()
     store.remove(2)
     store.remove(2)
-    assert store.size(2) is None
+    assert store.find_size(2) is None
     empty = store.open(2, 8)
-    assert (one.count("ann", "v1"), empty.count("ann", "v1")) == (1, 0)
+    assert (one.count_chunks("ann", "v1"), empty.count_chunks("ann", "v1")) == (1, 0)
     one.close()
     empty.close()
 
 
 def test_a_generation_that_is_there_says_what_it_takes(store: IndexStore) -> None:
-    assert store.size(1) is None
+    assert store.find_size(1) is None
     index = store.open(1, 8)
     put_words(index, {indexed_chunk("a"): "whales swim"})
     index.flush()
-    size = store.size(1)
+    size = store.find_size(1)
     assert size is not None
-    assert size == Size(points=1) or (size.disk_bytes or 0) > 0
+    assert size == IndexSize(points=1) or (size.disk_bytes or 0) > 0
     index.close()
 
 
 def test_a_mark_tells_an_index_from_one_that_is_made_in_its_place(store: IndexStore) -> None:
-    assert store.presence(1) is Presence.ABSENT
+    assert store.check_presence(1) is IndexPresence.ABSENT
     store.open(1, 8).close()
-    assert store.presence(1) is Presence.UNMARKED
-    store.mark(1)
-    store.mark(1)
-    assert (store.presence(1), store.owner(1)) == (Presence.MARKED, OURS.id)
+    assert store.check_presence(1) is IndexPresence.UNMARKED
+    store.mark_complete(1)
+    store.mark_complete(1)
+    assert (store.check_presence(1), store.find_owner(1)) == (IndexPresence.MARKED, OURS.id)
     store.open(1, 8).close()
-    assert store.presence(1) is Presence.MARKED
+    assert store.check_presence(1) is IndexPresence.MARKED
     store.remove(1)
-    assert store.presence(1) is Presence.ABSENT
+    assert store.check_presence(1) is IndexPresence.ABSENT
     store.open(1, 8).close()
-    assert store.presence(1) is Presence.UNMARKED
+    assert store.check_presence(1) is IndexPresence.UNMARKED
 
 
 def test_an_index_belongs_to_the_installation_that_made_it(store_of: OpenStore) -> None:
     ours, theirs = store_of(OURS), store_of(THEIRS)
-    assert ours.owner(1) is None
+    assert ours.find_owner(1) is None
     index = ours.open(1, 8)
     put_words(index, {indexed_chunk("a"): "whales swim"})
     index.close()
-    assert ours.owner(1) == theirs.owner(1) == OURS.id
+    assert ours.find_owner(1) == theirs.find_owner(1) == OURS.id
     with pytest.raises(InstallationMismatchError, match=f"belongs to installation {OURS.id}"):
         theirs.open(1, 8)
     with pytest.raises(InstallationMismatchError):
         theirs.remove(1)
     again = ours.open(1, 8)
-    assert again.count("ann", "v1") == 1
+    assert again.count_chunks("ann", "v1") == 1
     again.close()
 
 
 def test_an_index_that_is_adopted_changes_hands(store_of: OpenStore) -> None:
     ours, theirs = store_of(OURS), store_of(THEIRS)
-    ours.adopt(1)
-    assert ours.size(1) is None
+    ours.take_ownership(1)
+    assert ours.find_size(1) is None
     ours.open(1, 8).close()
-    theirs.adopt(1)
+    theirs.take_ownership(1)
     theirs.open(1, 8).close()
     with pytest.raises(InstallationMismatchError):
         ours.open(1, 8)
@@ -132,9 +132,9 @@ def test_an_index_without_an_id_is_taken_only_if_the_catalog_knows_something_of_
     _forget_owner(store, tmp_path)
     with pytest.raises(InstallationMismatchError, match="knows none of them"):
         store_of(KNOWS_NOTHING).open(1, 8)
-    assert store.owner(1) is None
+    assert store.find_owner(1) is None
     store.open(1, 8).close()
-    assert store.owner(1) == OURS.id
+    assert store.find_owner(1) == OURS.id
 
 
 def _forget_owner(store: IndexStore, tmp_path: Path) -> None:
@@ -144,4 +144,4 @@ def _forget_owner(store: IndexStore, tmp_path: Path) -> None:
         client.update_collection("leadline", metadata={"leadline_installation": None})
         client.close()
     else:
-        (tmp_path / "index" / MARK).unlink()
+        (tmp_path / "index" / MARK_FILE).unlink()

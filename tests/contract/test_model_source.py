@@ -8,7 +8,7 @@ import pytest
 
 from retrieval.errors import ModelSourceError
 from retrieval.models.manifest import Address, HubAddress, ModelFile, PackageAddress
-from retrieval.models.sources import HubSource, PackageSource, Source
+from retrieval.models.sources import HubSource, ModelSource, PackageSource
 from tests.fakes.model_source import FakeSource
 from tests.support.hub_server import HubFile, hub_server
 from tests.support.model_files import build_pieces, model_file_of, some_bytes
@@ -25,7 +25,7 @@ class Rig:
     from, so that only a source which keeps what it has can still make the file. `take_away` leaves it nothing.
     """
 
-    source: Source
+    source: ModelSource
     file: ModelFile
     address: Address
     cut_once: Callable[[], None]
@@ -103,7 +103,7 @@ def _package_rig(tmp_path: Path) -> Rig:
 def _deliver(rig: Rig, part: Path) -> list[int]:
     counts: list[int] = []
     part.parent.mkdir(exist_ok=True)
-    rig.source.deliver(rig.file, rig.address, part, counts.append)
+    rig.source.fetch_into(rig.file, rig.address, part, counts.append)
     return counts
 
 
@@ -150,8 +150,8 @@ def test_a_source_that_has_nothing_says_so_by_its_name_and_the_files(rig: Rig, t
 def test_a_source_opens_its_own_kind_of_address_only(rig: Rig) -> None:
     addresses: list[Address] = [HubAddress("http://hub.invalid/x"), PackageAddress(())]
 
-    assert [type(address) for address in addresses if rig.source.opens(address)] == [type(rig.address)]
+    assert [type(address) for address in addresses if rig.source.can_fetch(address)] == [type(rig.address)]
 
 
 def test_scratch_room_is_stated_in_bytes(rig: Rig) -> None:
-    assert rig.source.scratch_bytes(rig.address) >= 0
+    assert rig.source.get_scratch_bytes(rig.address) >= 0

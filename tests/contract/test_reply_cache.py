@@ -48,86 +48,88 @@ def keys(*numbers: int) -> list[str]:
 
 
 def test_what_was_put_is_there_for_its_tenant_alone(cache: ReplyCache) -> None:
-    cache.put("ann", [reply(1), reply(2, "東京 \N{ROCKET}")])
-    assert cache.get("ann", keys(1, 2, 3)) == {each.key: each for each in (reply(1), reply(2, "東京 \N{ROCKET}"))}
-    assert cache.get("bob", keys(1, 2)) == {}
-    assert cache.get("ann", []) == {}
+    cache.store_replies("ann", [reply(1), reply(2, "東京 \N{ROCKET}")])
+    assert cache.load_replies("ann", keys(1, 2, 3)) == {
+        each.key: each for each in (reply(1), reply(2, "東京 \N{ROCKET}"))
+    }
+    assert cache.load_replies("bob", keys(1, 2)) == {}
+    assert cache.load_replies("ann", []) == {}
 
 
 def test_the_first_reply_stays(cache: ReplyCache) -> None:
-    cache.put("ann", [reply(1)])
-    cache.put("ann", [reply(1, "Otherwise."), reply(2)])
-    assert cache.get("ann", keys(1))[reply(1).key].text == "It is so."
-    assert len(cache.get("ann", keys(1, 2))) == 2
+    cache.store_replies("ann", [reply(1)])
+    cache.store_replies("ann", [reply(1, "Otherwise."), reply(2)])
+    assert cache.load_replies("ann", keys(1))[reply(1).key].text == "It is so."
+    assert len(cache.load_replies("ann", keys(1, 2))) == 2
 
 
 def test_more_than_a_query_takes_is_put_and_found(cache: ReplyCache) -> None:
     small = [reply(number, "") for number in range(150)]
-    cache.put("ann", small)
-    assert len(cache.get("ann", keys(*range(1_500)))) == 150
+    cache.store_replies("ann", small)
+    assert len(cache.load_replies("ann", keys(*range(1_500)))) == 150
 
 
 def test_when_it_is_full_those_that_were_not_used_for_longest_go(cache: ReplyCache, clock: Clock) -> None:
     for number in range(10):
         clock.now += 3_600
-        cache.put("ann", [reply(number, "x" * 3_800)])
-    cache.put("bob", [reply(0, "x" * 3_800)])
+        cache.store_replies("ann", [reply(number, "x" * 3_800)])
+    cache.store_replies("bob", [reply(0, "x" * 3_800)])
     clock.now += 3_600
-    cache.get("ann", keys(0, 1))
+    cache.load_replies("ann", keys(0, 1))
     clock.now += 3_600
-    cache.put("ann", [reply(10, "x" * 3_800), reply(11, "x" * 3_800)])
-    left = set(cache.get("ann", keys(*range(12))))
+    cache.store_replies("ann", [reply(10, "x" * 3_800), reply(11, "x" * 3_800)])
+    left = set(cache.load_replies("ann", keys(*range(12))))
     assert sum(4_000 for _ in left) <= MAX_BYTES
     assert {*keys(0, 1, 10, 11)} <= left
     assert not left & {*keys(2, 3)}
-    assert cache.get("bob", keys(0))
+    assert cache.load_replies("bob", keys(0))
 
 
 def test_a_reply_that_would_take_most_of_the_room_is_not_kept(cache: ReplyCache) -> None:
-    cache.put("ann", [reply(1), reply(2, "x" * MAX_BYTES)])
-    assert set(cache.get("ann", keys(1, 2))) == set(keys(1))
+    cache.store_replies("ann", [reply(1), reply(2, "x" * MAX_BYTES)])
+    assert set(cache.load_replies("ann", keys(1, 2))) == set(keys(1))
 
 
 def test_a_tenants_replies_can_be_forgotten(cache: Replies | MemoryReplyCache) -> None:
-    cache.put("ann", [reply(1), reply(2)])
-    cache.put("bob", [reply(1)])
-    assert cache.forget("ann") == 2
-    assert cache.get("ann", keys(1, 2)) == {}
-    assert cache.get("bob", keys(1))
+    cache.store_replies("ann", [reply(1), reply(2)])
+    cache.store_replies("bob", [reply(1)])
+    assert cache.delete_all("ann") == 2
+    assert cache.load_replies("ann", keys(1, 2)) == {}
+    assert cache.load_replies("bob", keys(1))
 
 
 def test_what_no_database_takes_is_kept_all_the_same(cache: ReplyCache) -> None:
-    cache.put("ann", [reply(1, "a\0b\ud800c")])
-    (found,) = cache.get("ann", keys(1)).values()
+    cache.store_replies("ann", [reply(1, "a\0b\ud800c")])
+    (found,) = cache.load_replies("ann", keys(1)).values()
     assert (found.text[0], found.text[-1]) == ("a", "c")
 
 
 def test_what_nobody_used_for_long_goes(catalog_url: str, clock: Clock) -> None:
     with disposed(open_database(catalog_url)) as engine:
         cache = Replies(engine, clock=clock)
-        cache.put("ann", [reply(1), reply(2)])
+        cache.store_replies("ann", [reply(1), reply(2)])
         clock.now += 20 * 24 * 3_600
-        cache.get("ann", keys(2))
+        cache.load_replies("ann", keys(2))
         clock.now += 20 * 24 * 3_600
-        Replies(engine, clock=clock).put("ann", [reply(3)])
-        assert set(cache.get("ann", keys(1, 2, 3))) == set(keys(2, 3))
+        Replies(engine, clock=clock).store_replies("ann", [reply(3)])
+        assert set(cache.load_replies("ann", keys(1, 2, 3))) == set(keys(2, 3))
 
 
 def test_what_an_earlier_process_left_counts_as_room_taken(catalog_url: str, clock: Clock) -> None:
     with disposed(open_database(catalog_url)) as engine:
         for number in range(30):
             clock.now += 1
-            Replies(engine, max_bytes=MAX_BYTES, clock=clock).put("ann", [reply(number, "x" * 3_800)])
-        assert len(Replies(engine).get("ann", keys(*range(30)))) <= 10
+            Replies(engine, max_bytes=MAX_BYTES, clock=clock).store_replies("ann", [reply(number, "x" * 3_800)])
+        assert len(Replies(engine).load_replies("ann", keys(*range(30)))) <= 10
 
 
 def test_replies_are_there_when_their_use_cannot_be_written_down(clock: Clock, tmp_path: object) -> None:
     with disposed(open_database(f"sqlite:///{tmp_path}/catalog.sqlite")) as engine:
         cache = Replies(engine, max_bytes=MAX_BYTES, clock=clock)
-        cache.put("ann", [reply(1)])
+        cache.store_replies("ann", [reply(1)])
         clock.now += 3_600
         with engine.connect() as connection:
             connection.exec_driver_sql(
                 "CREATE TRIGGER full BEFORE UPDATE ON replies BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
             )
-        assert cache.get("ann", keys(1)) == {reply(1).key: reply(1)}
+        assert cache.load_replies("ann", keys(1)) == {reply(1).key: reply(1)}

@@ -18,21 +18,21 @@ from rich.console import Console
 from api.admission.services import DEFAULT_TENANT
 from api.build.index_access import IndexAccess, open_index_access
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed
+from api.cli.fetching import fetch_needed_files
 from api.settings.settings import Settings
 from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import DataFolderBusyError
-from ingest.storage.texts.chunks import context_line
-from retrieval.build import embedded_encoder, sparse_encoder
+from ingest.storage.texts.chunks import build_context_line
+from retrieval.build import build_sparse_encoder, open_embedded_encoder
 from retrieval.encoders.port import DenseVector
-from retrieval.index.edge.compaction import UpkeepPolicy
+from retrieval.index.edge.compaction import MaintenancePolicy
 from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
-from retrieval.index.edge.resident_memory import resident_bytes
-from retrieval.index.edge.shard_folder import shard_bytes
-from retrieval.index.port import IndexedChunk, Scope, SparseVector
+from retrieval.index.edge.resident_memory import get_resident_bytes
+from retrieval.index.edge.shard_folder import compute_shard_bytes
+from retrieval.index.port import IndexedChunk, SearchScope, SparseVector
 from retrieval.models.store import ModelStore
-from retrieval.search.ranking import Clock, rank
+from retrieval.search.ranking import Clock, rank_chunks
 from retrieval.search.requests import Fusion
 from tests.benchmark.figures import AsJson, print_rows, query_texts
 from tests.eval.repeating import Repetition, VectorFile
@@ -44,7 +44,7 @@ _TOP = 10
 _WARM_UP = 20
 _PAGE = 500
 # Compacted so seldom, an index grows faster and takes more memory meanwhile; compacted, it is the same.
-_SELDOM = UpkeepPolicy(unsealed_points=400_000, journal_points=400_000)
+_SELDOM = MaintenancePolicy(unsealed_points=400_000, journal_points=400_000)
 _NO_WORDS = SparseVector((), ())
 _MIB = 1024**2
 
@@ -93,7 +93,7 @@ def index(
     until = time.monotonic() + minutes * 60
     sizes = sorted(set(chunks or (100_000, 1_000_000)))
     settings = read_settings(llm="none")
-    fetch_needed(settings)
+    fetch_needed_files(settings)
     with Console(stderr=True).status("Reading the data folder …") as status:
         with open_index_access(settings, cluster=None) as access:
             originals, texts = _originals(access, seed), _queries(access, settings, queries, seed)
@@ -113,19 +113,19 @@ def _originals(access: IndexAccess, seed: int) -> Repetition:
     chunks: list[IndexedChunk] = []
     texts: list[str] = []
     vectors: list[DenseVector] = []
-    with access.generations.active() as made:
+    with access.generations.use_active() as made:
         after = 0
-        while page := access.catalog.documents(
+        while page := access.catalog.list_documents(
             DEFAULT_TENANT, DocumentFilter(states=[VersionState.READY]), after=after, limit=_PAGE
         ):
             after = page[-1].sequence
             for document in page:
-                points = list(made.index.points(DEFAULT_TENANT, document.version.id))
-                dense = made.index.dense([point.id for point in points])
+                points = list(made.index.iter_version_chunks(DEFAULT_TENANT, document.version.id))
+                dense = made.index.load_dense_vectors([point.id for point in points])
                 for point in (point for point in points if point.id in dense):
                     body = access.deps.texts.read_bytes(point.version_id, point.byte_start, point.byte_end)
                     chunks.append(point)
-                    texts.append(f"{context_line(document.name, point.heading_path)}\n{body}")
+                    texts.append(f"{build_context_line(document.name, point.heading_path)}\n{body}")
                     vectors.append(dense[point.id])
     return Repetition(chunks, texts, np.stack(vectors), seed=seed)
 
@@ -136,15 +136,15 @@ def _queries(access: IndexAccess, settings: Settings, count: int, seed: int) -> 
 
 
 def _query_vectors(settings: Settings, texts: Sequence[str]) -> DenseVector:
-    with closing(embedded_encoder(ModelStore(settings.models))) as encoder:
-        return np.stack([encoder.query(text) for text in texts])
+    with closing(open_embedded_encoder(ModelStore(settings.models))) as encoder:
+        return np.stack([encoder.embed_query(text) for text in texts])
 
 
 def _growing(
     home: Path, originals: Repetition, sizes: Sequence[int], show: Show, *, words: bool, until: float
 ) -> Iterator[Grown]:
     """The index at each size, compacted and closed; it grows on when the next is asked for, and not after `until`."""
-    sparse, rows = sparse_encoder(), list[str]()
+    sparse, rows = build_sparse_encoder(), list[str]()
     vectors = VectorFile(home / "vectors", originals.dimension)
     with closing(vectors):
         for size in sizes:
@@ -156,8 +156,10 @@ def _growing(
                     if time.monotonic() > until:
                         break
                     identifiers = [chunk.id for chunk in batch.chunks]
-                    made.upsert(batch.chunks, [sparse.document(text) if words else _NO_WORDS for text in batch.texts])
-                    made.set_dense(identifiers, batch.vectors)
+                    made.upsert(
+                        batch.chunks, [sparse.encode_document(text) if words else _NO_WORDS for text in batch.texts]
+                    )
+                    made.set_dense_vectors(identifiers, batch.vectors)
                     vectors.append(batch.vectors)
                     rows += identifiers
                     show(f"Writing: {len(rows):,} of {sizes[-1]:,} chunks")
@@ -182,7 +184,7 @@ def _measure(settings: Settings, grown: Grown, texts: Sequence[str], vectors: De
         "recall@10": round(_recall(looks.nearest, grown.rows, exact), 4),
         "index_resident_mib": round(resident),
         "process_resident_mib": round(looks.resident_after / _MIB),
-        "index_disk_mib": round(shard_bytes(grown.home / _INDEX) / _MIB),
+        "index_disk_mib": round(compute_shard_bytes(grown.home / _INDEX) / _MIB),
     }
 
 
@@ -196,20 +198,20 @@ def _recall(nearest: Sequence[Sequence[str]], rows: Sequence[str], exact: NDArra
 
 def _look(home: Path, models: Path, texts: list[str]) -> Looks:
     """For a process of its own: what it has resident beside the encoder is the index's."""
-    scope, sparse, warm_up = Scope(DEFAULT_TENANT), sparse_encoder(), texts[:_WARM_UP]
+    scope, sparse, warm_up = SearchScope(DEFAULT_TENANT), build_sparse_encoder(), texts[:_WARM_UP]
     search_ms: list[float] = []
     rank_ms: list[float] = []
     nearest: list[list[str]] = []
-    with closing(embedded_encoder(ModelStore(models))) as encoder:
+    with closing(open_embedded_encoder(ModelStore(models))) as encoder:
         for text in warm_up:
-            encoder.query(text)
-        before = resident_bytes()
+            encoder.embed_query(text)
+        before = get_resident_bytes()
         with closing(QdrantEdgeIndex(home / _INDEX, dimension=encoder.dimension)) as made:
             for position, text in enumerate([*warm_up, *texts]):
                 begun = time.perf_counter()
-                words, meaning = sparse.query(text), encoder.query(text)
+                words, meaning = sparse.encode_query(text), encoder.embed_query(text)
                 embedded = time.perf_counter()
-                rank(
+                rank_chunks(
                     made,
                     scope,
                     sparse=words,
@@ -224,9 +226,9 @@ def _look(home: Path, models: Path, texts: list[str]) -> Looks:
                 if position >= len(warm_up):
                     search_ms.append((ended - begun) * 1000)
                     rank_ms.append((ended - embedded) * 1000)
-            after = resident_bytes()
+            after = get_resident_bytes()
             for text in texts:
-                _, found = made.search(scope, sparse=None, dense=encoder.query(text), limit=_TOP)
+                _, found = made.search(scope, sparse=None, dense=encoder.embed_query(text), limit=_TOP)
                 nearest.append([hit.id for hit in found])
     return Looks(search_ms, rank_ms, nearest, before, after)
 

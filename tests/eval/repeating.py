@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.storage.documents.records import chunk_id
+from ingest.storage.documents.records import derive_chunk_id
 from retrieval.encoders.port import DenseVector
 from retrieval.index.port import IndexedChunk
 
@@ -122,7 +122,7 @@ def _copy(chunk: IndexedChunk, copy: int) -> IndexedChunk:
     version = f"{chunk.version_id}-{copy}"
     return replace(
         chunk,
-        id=chunk_id(version, chunk.start, chunk.end),
+        id=derive_chunk_id(version, chunk.start, chunk.end),
         document_id=f"{chunk.document_id}-{copy}",
         version_id=version,
     )

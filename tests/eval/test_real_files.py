@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.parsing.registry import parser_for, tables_of
+from ingest.parsing.registry import find_document_tables, get_parser
 from ingest.parsing.sniff import sniff_file
 from ingest.parsing.types import ParsedDocument
 
@@ -65,7 +65,7 @@ def _tables(source: Path) -> set[str]:
     """Return the letters and digits of each header and row of a file's record tables."""
     document = _parsed(source)
     with source.open("rb") as file:
-        found = tables_of(document, sniff_file(file, source.name, None))
+        found = find_document_tables(document, sniff_file(file, source.name, None))
     rows = {_letters("".join(row.cells)) for table in found for row in table.rows()}
     return rows | {_letters("".join(table.columns)) for table in found}
 
@@ -73,7 +73,7 @@ def _tables(source: Path) -> set[str]:
 def _parsed(source: Path) -> ParsedDocument:
     with source.open("rb") as file:
         media_type = sniff_file(file, source.name, None)
-    return parser_for(media_type)(source)
+    return get_parser(media_type)(source)
 
 
 def _letters(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from ingest.storage.digests import Digest, file_of, version_of
+from ingest.storage.digests import Digest, parse_file_name, parse_version_id
 
 
 class DigestRecordsHere:
@@ -14,15 +14,15 @@ class DigestRecordsHere:
         self.changed: list[str] = []
 
     def record(self, key: str, content: bytes) -> None:
-        self.digests.setdefault(version_of(key), {})[file_of(key)] = Digest.of(content)
+        self.digests.setdefault(parse_version_id(key), {})[parse_file_name(key)] = Digest.from_content(content)
 
-    def of_versions(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
+    def load_digests(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
         self.asked.append(list(version_ids))
         return {version: dict(self.digests[version]) for version in version_ids if version in self.digests}
 
-    def may_have(self, file: str, version_ids: Collection[str]) -> set[str]:
+    def select_possible_holders(self, file: str, version_ids: Collection[str]) -> set[str]:
         return set(version_ids)
 
-    def note_changed(self, key: str) -> str | None:
+    def record_changed_file(self, key: str) -> str | None:
         self.changed.append(key)
         return "the-document"

@@ -18,7 +18,7 @@ class LoadedModel:
         self._model = ChatModel(chat, profile) if chat else None
         self.is_away = False
 
-    def state(self) -> Mapping[str, Any]:
+    def get_state(self) -> Mapping[str, Any]:
         return {"state": "away" if self.is_away else "ready", "model": "scripted"}
 
     def acquire(self) -> ChatModel | None:

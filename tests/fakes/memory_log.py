@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from ingest.storage.answers.run_records import Entry
+from ingest.storage.answers.run_records import RunLogEntry
 from ingest.storage.documents.rows import ActiveDocument
 from rlm.llm.budgets import Usage
 
@@ -17,22 +17,22 @@ class MemoryLog:
     """
 
     def __init__(self) -> None:
-        self.commits: list[list[Entry]] = []
+        self.commits: list[list[RunLogEntry]] = []
         self.failure: Exception | None = None
         self.gone: set[str] = set()
         self.told: tuple[Usage, Decimal] | None = None
         self.documents: list[ActiveDocument] = []
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, RunLogEntry] = {}
         self._lock = threading.Lock()
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[RunLogEntry]:
         return list(self._entries.values())
 
-    def logged(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+    def load_bodies(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
         return {key: self._entries[key].body for key in keys if key in self._entries}
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[RunLogEntry]) -> None:
         with self._lock:
             if self.failure is not None:
                 raise self.failure
@@ -40,14 +40,14 @@ class MemoryLog:
             for entry in entries:
                 self._entries.setdefault(entry.key, entry)
 
-    def withheld(self, version_ids: Collection[str]) -> Collection[str]:
+    def list_withheld(self, version_ids: Collection[str]) -> Collection[str]:
         return self.gone & set(version_ids)
 
-    def lost(self) -> Usage:
+    def load_lost_usage(self) -> Usage:
         return sum((Usage(**entry.body["usage"]) for entry in self.entries if entry.kind == "lost"), Usage())
 
-    def spent(self, usage: Usage, dollars: Decimal) -> None:
+    def record_spending(self, usage: Usage, dollars: Decimal) -> None:
         self.told = (usage, dollars)
 
-    def pinned(self, *, after: int) -> list[ActiveDocument]:
+    def list_pinned_documents(self, *, after: int) -> list[ActiveDocument]:
         return [document for document in self.documents if document.sequence > after]

@@ -16,7 +16,7 @@ class MemoryReplyCache:
         self._tenants: dict[str, OrderedDict[str, StoredReply]] = {}
         self._lock = threading.Lock()
 
-    def get(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
+    def load_replies(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
         with self._lock:
             kept = self._tenants.get(tenant_id, OrderedDict())
             found = {key: kept[key] for key in keys if key in kept}
@@ -24,7 +24,7 @@ class MemoryReplyCache:
                 kept.move_to_end(key)
             return found
 
-    def put(self, tenant_id: str, replies: Sequence[StoredReply], work: Work | None = None) -> None:
+    def store_replies(self, tenant_id: str, replies: Sequence[StoredReply], work: Work | None = None) -> None:
         with self._lock:
             kept = self._tenants.setdefault(tenant_id, OrderedDict())
             for reply in replies:
@@ -35,6 +35,6 @@ class MemoryReplyCache:
                 _, oldest = kept.popitem(last=False)
                 size -= oldest.size_bytes
 
-    def forget(self, tenant_id: str) -> int:
+    def delete_all(self, tenant_id: str) -> int:
         with self._lock:
             return len(self._tenants.pop(tenant_id, {}))

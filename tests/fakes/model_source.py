@@ -25,13 +25,13 @@ class FakeSource:
     stop_with: Callable[[], BaseException] | None = None
     delivered: list[tuple[str, int]] = field(default_factory=list)
 
-    def opens(self, address: Address) -> bool:
+    def can_fetch(self, address: Address) -> bool:
         return isinstance(address, self.kind)
 
-    def scratch_bytes(self, address: Address) -> int:
+    def get_scratch_bytes(self, address: Address) -> int:
         return self.scratch
 
-    def deliver(self, file: ModelFile, address: Address, part: Path, arrived: Arrived) -> None:
+    def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: Arrived) -> None:
         content = self.contents.get(file.name)
         if content is None:
             raise ModelSourceError(file.name, [(self.name, "has no such file")])

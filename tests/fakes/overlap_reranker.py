@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from retrieval.rerank.port import Corpus, seconds_left
+from retrieval.rerank.port import CorpusSnapshot, require_seconds_left
 
 
 class OverlapReranker:
@@ -10,10 +10,10 @@ class OverlapReranker:
 
     fingerprint = "shared-words"
 
-    def scores(
-        self, query: str, passages: Sequence[str], *, until: float, corpus: Corpus | None = None
+    def score_passages(
+        self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
-        seconds_left(until)
+        require_seconds_left(until)
         asked = set(query.casefold().split())
         return [len(asked & set(passage.casefold().split())) / max(1, len(asked)) for passage in passages]
 

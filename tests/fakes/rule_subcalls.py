@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rlm.errors import RunCancelledError, not_cancelled
 from rlm.llm.budgets import Usage
-from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore_result
 
 _RECORD = re.compile(r"^(\d+)\. (.*)$", re.MULTILINE)
 
@@ -29,7 +29,11 @@ class RuleSubCalls:
         self.calls: list[SubCall] = []
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+        self,
+        calls: Sequence[SubCall],
+        *,
+        cancelled: Callable[[], bool] = not_cancelled,
+        finished: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         results = []
         for index, call in enumerate(calls):

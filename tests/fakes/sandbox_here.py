@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ingest.storage.errors import LeadlineError
-from rlm.errors import SandboxLostError, not_cancelled, require_wanted
-from rlm.sandbox.lowering import PRELUDE, lower, shim_source
+from rlm.errors import SandboxLostError, not_cancelled, require_not_cancelled
+from rlm.sandbox.lowering import PRELUDE, build_shim_source, lower
 from rlm.sandbox.monty_sandbox import ToolTable
-from rlm.sandbox.port import DEFAULT_LIMITS, Cell, SandboxLimits, Tool
-from rlm.sandbox.reports import CappedOutput, report, syntax_report
+from rlm.sandbox.port import DEFAULT_LIMITS, CellResult, SandboxLimits, Tool
+from rlm.sandbox.reports import CappedOutput, format_report, format_syntax_error
 
 _FILE = "<cell>"
 
@@ -44,10 +44,10 @@ class SessionHere:
         self._output = CappedOutput(limits.output_chars)
         self._cancelled: Callable[[], bool] = not_cancelled
         self._variables: dict[str, Any] | None = {"__name__": "cell", "print": self._print}
-        exec(shim_source(PRELUDE), self._variables)
-        self._variables |= {name: self._tool(name) for name in tools.names()}
+        exec(build_shim_source(PRELUDE), self._variables)
+        self._variables |= {name: self._tool(name) for name in tools.list_names()}
 
-    def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> Cell:
+    def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> CellResult:
         if self._variables is None:
             raise SandboxLostError("The sandbox was closed.")
         self._output, self._cancelled = CappedOutput(self._limits.output_chars), cancelled
@@ -56,7 +56,7 @@ class SessionHere:
         except _Ended as ended:
             self.close()
             raise ended.error from None
-        return Cell(self._output.text(), self._output.characters, error, 0.0)
+        return CellResult(self._output.get_text(), self._output.characters, error, 0.0)
 
     def close(self) -> None:
         self._variables = None
@@ -66,17 +66,17 @@ class SessionHere:
         try:
             lowered = lower(code)
         except SyntaxError as error:
-            return syntax_report(error)
+            return format_syntax_error(error)
         except ValueError as error:
             return f"SyntaxError: {error}"
         try:
             for shim in lowered.shims:
-                exec(shim_source(shim), variables)
+                exec(build_shim_source(shim), variables)
             exec(compile(lowered.code, _FILE, "exec"), variables)
         except SystemExit:
             return None
         except Exception as error:  # noqa: BLE001 - the code of a cell raises anything
-            return report(_traceback(error), limit=self._limits.error_chars, names=self._tools.names())
+            return format_report(_traceback(error), limit=self._limits.error_chars, names=self._tools.list_names())
         return None
 
     def _print(self, *values: object, sep: str = " ", end: str = "\n") -> None:
@@ -85,7 +85,7 @@ class SessionHere:
     def _tool(self, name: str) -> Callable[..., Any]:
         def tool(*arguments: object, **named: object) -> object:
             try:
-                require_wanted(self._cancelled)
+                require_not_cancelled(self._cancelled)
                 result = self._tools.call(name, arguments, named)
             except LeadlineError as error:
                 raise _Ended(error) from error

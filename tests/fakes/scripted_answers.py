@@ -10,8 +10,8 @@ from rlm.answers import (
     Check,
     Citation,
     Quote,
-    Searched,
     SearchedDocument,
+    SearchSummary,
     Sentence,
 )
 from rlm.events import Completed, Delta, Event
@@ -29,7 +29,7 @@ def answer(document_id: str = "d", *, text: str = SENTENCE, **changes: Any) -> A
         (Citation(1, document_id, "v", "The Whale", ("Chapter 1",), 2, 4, 19, "white whale was", True),),
         "direct",
         "a model",
-        Searched(3, 2, (SearchedDocument(document_id, "The Whale", 3, 2),), ("white whale",)),
+        SearchSummary(3, 2, (SearchedDocument(document_id, "The Whale", 3, 2),), ("white whale",)),
         question="Which colour had the whale?",
         timings_ms={"total": 12.5},
     )
@@ -43,7 +43,7 @@ class ScriptedAnswers:
         self.requests: list[AnswerRequest] = []
         self.scripts = list(scripts)
 
-    def state(self) -> Mapping[str, Any]:
+    def get_state(self) -> Mapping[str, Any]:
         return {"state": "ready", "model": "a model"}
 
     def stream(self, request: AnswerRequest, *, cancelled: Callable[[], bool], **_: object) -> Iterator[Event]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rlm.errors import RunCancelledError, not_cancelled
 from rlm.llm.budgets import Usage
-from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore_result
 
 Reply = str | SubReply | SubFailure
 # A text for every call of a purpose, the texts of its calls in order, or a function of the call.
@@ -20,7 +20,11 @@ class ScriptedCalls:
         self.calls: list[SubCall] = []
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+        self,
+        calls: Sequence[SubCall],
+        *,
+        cancelled: Callable[[], bool] = not_cancelled,
+        finished: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         if cancelled():
             raise RunCancelledError("The run was cancelled.")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rlm.errors import RunCancelledError, not_cancelled
 from rlm.llm.budgets import Usage
-from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore_result
 
 SPENT = Usage(1, 100, 10)
 
@@ -28,7 +28,11 @@ class ScriptedRoot:
         self.asked: list[str] = []
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+        self,
+        calls: Sequence[SubCall],
+        *,
+        cancelled: Callable[[], bool] = not_cancelled,
+        finished: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         if cancelled():
             raise RunCancelledError("The run was cancelled.")

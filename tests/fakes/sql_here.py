@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rlm.errors import require_wanted
+from rlm.errors import require_not_cancelled
 from rlm.tables.sql import SqlEngine
-from rlm.tables.sql_child import answer
+from rlm.tables.sql_child import answer_request
 
 
 def sql_engine_here() -> SqlEngine:
@@ -16,6 +16,6 @@ def sql_engine_here() -> SqlEngine:
 
 
 def _run_here(request: Mapping[str, Any], folder: Path, cancelled: Callable[[], bool]) -> Mapping[str, Any]:
-    require_wanted(cancelled)
-    answered = answer(json.loads(json.dumps(request)), limit=lambda kind, value: None)
+    require_not_cancelled(cancelled)
+    answered = answer_request(json.loads(json.dumps(request)), limit=lambda kind, value: None)
     return dict(json.loads(json.dumps(answered)))

@@ -3,14 +3,18 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from rlm.errors import not_cancelled
-from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore_result
 
 
 class WholeReplies:
     """A base for fakes of the port; they write `run`."""
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+        self,
+        calls: Sequence[SubCall],
+        *,
+        cancelled: Callable[[], bool] = not_cancelled,
+        finished: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         raise NotImplementedError
 

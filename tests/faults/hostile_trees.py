@@ -26,7 +26,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 from rlm.errors import BudgetExhaustedError, LanguageModelUnavailableError, RunCancelledError
 from rlm.llm.budgets import Budget, Limits
-from rlm.llm.completion import prompt_tokens
+from rlm.llm.completion import estimate_prompt_tokens
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
@@ -98,7 +98,7 @@ class MeteredChat(BaseChatModel):
         self, messages: list[BaseMessage], kwargs: dict[str, Any], *, streamed: bool
     ) -> ChatGenerationChunk:
         system, prompt = (str(message.content) for message in messages)
-        most = prompt_tokens(SubCall(system, prompt, 0)), int(kwargs["max_tokens"])
+        most = estimate_prompt_tokens(SubCall(system, prompt, 0)), int(kwargs["max_tokens"])
         # Who gives up before the count arrives is counted in full by the budget, and so here.
         used = most[0], 0 if streamed else most[1]
         self.meter.arrive(*most)
@@ -171,7 +171,7 @@ class Hostile:
 
     def _child(self, budget: Budget) -> None:
         try:
-            child = budget.child(Limits(calls=10**9, prompt_tokens=10**12, completion_tokens=10**12, depth=10**6))
+            child = budget.build_child(Limits(calls=10**9, prompt_tokens=10**12, completion_tokens=10**12, depth=10**6))
         except BudgetExhaustedError:
             self.refused += 1
             return

@@ -27,10 +27,10 @@ from api.admission.services import DEFAULT_TENANT
 from api.cli.console_logging import configure_logging
 from ingest.storage.answers.run_records import ENDED_STATES, Run, RunRequest, RunState
 from ingest.storage.answers.runs import Runs
-from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.db.database import build_sqlite_url, open_database
 from ingest.storage.db.schema import replies, run_events
 from rlm.llm.port import SubCall, SubReply
-from rlm.runs.bodies import call_hash
+from rlm.runs.bodies import compute_call_hash
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.fakes.scripted_root import in_code
 from tests.support.cluster import wait_until
@@ -79,7 +79,7 @@ def killed(points: int, *, folder: Path, seed: int = 1) -> dict[str, Any]:
             repeated += sum(_hash(request) in finished for request in model.requests[asked_before:])
             finished = _logged(engine, run)
             _forget(engine)
-        ended = runs.run(DEFAULT_TENANT, run.id)
+        ended = runs.load_run(DEFAULT_TENANT, run.id)
         return {
             "kills": kills,
             "calls_of_an_undisturbed_run": calls,
@@ -96,7 +96,7 @@ def _still_since(runs: Runs, run: Run, model: ScriptedOpenAI) -> float:
     begun = since = time.monotonic()
     seen: tuple[int, int] | None = None
     while time.monotonic() - since < _STILL_SECONDS:
-        now = runs.run(DEFAULT_TENANT, run.id).events, len(model.requests)
+        now = runs.load_run(DEFAULT_TENANT, run.id).events, len(model.requests)
         if model.open or now != seen:
             seen, since = now, time.monotonic()
         if since - begun > _SECONDS:
@@ -141,7 +141,7 @@ def _library(folder: Path, model: ScriptedOpenAI) -> Iterator[Engine]:
         wait_until(
             lambda: client.get(f"/v1/documents/{sent}")["state"] == "ready", seconds=_SECONDS, what="it is ready"
         )
-    with disposed(open_database(sqlite_url(folder / "catalog.sqlite"))) as engine:
+    with disposed(open_database(build_sqlite_url(folder / "catalog.sqlite"))) as engine:
         yield engine
 
 
@@ -160,7 +160,7 @@ def _undisturbed(runs: Runs, engine: Engine, model: ScriptedOpenAI, folder: Path
     run = _asked(runs)
     with _service(folder, model):
         wait_until(lambda: _state(runs, run) in ENDED_STATES, seconds=_SECONDS, what="the run has ended")
-    return runs.run(DEFAULT_TENANT, run.id), len(_logged(engine, run))
+    return runs.load_run(DEFAULT_TENANT, run.id), len(_logged(engine, run))
 
 
 def _asked(runs: Runs) -> Run:
@@ -168,7 +168,7 @@ def _asked(runs: Runs) -> Run:
 
 
 def _state(runs: Runs, run: Run) -> RunState:
-    return runs.run(DEFAULT_TENANT, run.id).state
+    return runs.load_run(DEFAULT_TENANT, run.id).state
 
 
 def _logged(engine: Engine, run: Run) -> set[str]:
@@ -197,7 +197,7 @@ def _replied(request: dict[str, Any]) -> str:
 
 def _hash(request: dict[str, Any]) -> str:
     """As the log has it, of what the server was sent."""
-    return call_hash(_call(request))
+    return compute_call_hash(_call(request))
 
 
 def _call(request: dict[str, Any]) -> SubCall:

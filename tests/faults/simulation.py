@@ -32,20 +32,20 @@ from ingest.parsing.types import ParsedDocument
 from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.quarantine import UpkeepLimits
 from ingest.storage.blobs.store import DirectoryBlobs
-from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.db.database import build_sqlite_url, open_database
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.documents.batches import Batches
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.documents.listing import DocumentFilter
-from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState, chunk_id
+from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState, derive_chunk_id
 from ingest.storage.errors import DocumentNotFoundError
-from ingest.storage.instrumentation import arm, reach
+from ingest.storage.instrumentation import reach_point, set_point_hook
 from ingest.storage.jobs import jobs as jobs_module
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.operations.leftovers import Leftovers
 from ingest.storage.queue.records import Job, JobKind
-from ingest.storage.texts.layout import markdown_layout
+from ingest.storage.texts.layout import build_markdown_layout
 from ingest.storage.texts.texts import Texts
 from retrieval.encoders.port import HashingEmbedder
 from retrieval.index.bm25 import SparseEncoder
@@ -59,8 +59,8 @@ from workers.job_runner import JobRunner
 from workers.tasks.deletion import CollectTask, Deleter
 from workers.tasks.embed import EmbedTask
 from workers.tasks.ingest import IngestTask
-from workers.upkeep.leftovers import LeftoverRounds
-from workers.upkeep.upkeep import sweep
+from workers.upkeep.leftovers import LeftoverCleaner
+from workers.upkeep.upkeep import sweep_jobs
 
 _TENANT = "ann"
 _REAL_TIME = time.time
@@ -86,7 +86,7 @@ class Simulation:
         self.acknowledged: dict[str, int] = {}
         self.deleting: set[str] = set()
         self.deleted: set[str] = set()
-        self.engine = open_database(sqlite_url(folder / "catalog.sqlite"))
+        self.engine = open_database(build_sqlite_url(folder / "catalog.sqlite"))
         self.catalog = Catalog(self.engine)
         self.jobs = Jobs(self.engine, lease_seconds=_LEASE_SECONDS)
         self.index = MemoryIndex()
@@ -100,19 +100,19 @@ class Simulation:
         self._deps = WorkerDeps(self.catalog, self.jobs, redaction, blobs, self.texts, self._generations)
         self._deleter = Deleter(self.catalog, redaction, self._generations, self.texts, blobs)
         time.time = self._clock  # leases and pauses go by this world's clock
-        arm(self._stand)
+        set_point_hook(self._stand)
 
     def upload(self, content: int) -> None:
         with self.intake.receive(UploadRequest(_TENANT, "default", f"{content}.md")) as upload:
             upload.write(_CONTENTS[content].encode())
             document = upload.accept().document
         self.rings.append(JobKind.INGEST)
-        reach("upload.answering")
+        reach_point("upload.answering")
         self.acknowledged[document.id] = content
 
     def delete(self, document: str) -> None:
         self.deleting.add(document)
-        self._deleter.delete(_TENANT, document)
+        self._deleter.delete_document(_TENANT, document)
         self.rings.append(JobKind.COLLECT)
         self.deleted.add(document)
 
@@ -125,12 +125,12 @@ class Simulation:
             CollectTask(self._deps),
             stopping=lambda: False,
         )
-        if runner.once(kind) and kind is JobKind.INGEST:
+        if runner.run_once(kind) and kind is JobKind.INGEST:
             self.rings.append(JobKind.EMBED)
 
     def sweep(self) -> None:
         unanswered = {kind: self.rings.count(kind) for kind in JobKind}
-        sweep(self.jobs, unanswered=unanswered, ring=lambda kind, _: self.rings.append(kind))
+        sweep_jobs(self.jobs, unanswered=unanswered, ring=lambda kind, _: self.rings.append(kind))
 
     def begin(self, work: Callable[[], None]) -> None:
         """A new actor, at its first fault point or already at its end."""
@@ -153,15 +153,15 @@ class Simulation:
         for _ in range(_HEALING_ROUNDS):
             while self.actors:
                 self.step(self.actors[0])
-            if not self.jobs.unfinished():
-                rounds = LeftoverRounds(
+            if not self.jobs.count_unfinished():
+                rounds = LeftoverCleaner(
                     self._record, Leftovers(self.engine), self._generations, self.blobs, self.texts, UpkeepLimits()
                 )
                 assert not rounds.run().stopped
                 return
             self.now += _LEASE_SECONDS + 1
             self.take_over()
-        raise AssertionError(f"work is left after {_HEALING_ROUNDS} rounds: {self.jobs.unfinished()}")
+        raise AssertionError(f"work is left after {_HEALING_ROUNDS} rounds: {self.jobs.count_unfinished()}")
 
     def take_over(self) -> None:
         """A sweep, and healthy workers that answer every ring, while all other actors stand still."""
@@ -172,14 +172,14 @@ class Simulation:
 
     def check_now(self) -> None:
         """What must hold at every moment, whatever is under way."""
-        for document in self.catalog.documents(_TENANT, limit=500):
+        for document in self.catalog.list_documents(_TENANT, limit=500):
             version = document.version
             assert document.id not in self.deleted, f"{document.id} was deleted and is in the catalog"
             if version.state in SEARCHABLE_STATES:
-                present = self.index.count(_TENANT, version.id)
+                present = self.index.count_chunks(_TENANT, version.id)
                 assert present == version.chunks, f"{version.state} with {present} of {version.chunks} chunks"
             if version.state is VersionState.READY:
-                embedded = self.index.count(_TENANT, version.id, embedded_only=True)
+                embedded = self.index.count_chunks(_TENANT, version.id, embedded_only=True)
                 assert embedded == version.chunks, f"ready with {embedded} of {version.chunks} vectors"
 
     def check_end(self) -> None:
@@ -187,7 +187,7 @@ class Simulation:
         self.check_now()
         live: set[str] = set()
         contents: list[str] = []
-        for document in self.catalog.documents(_TENANT, limit=500):
+        for document in self.catalog.list_documents(_TENANT, limit=500):
             version = document.version
             contents.append(version.content_sha256)
             if version.state is VersionState.FAILED:
@@ -195,16 +195,16 @@ class Simulation:
                 continue
             assert version.state is VersionState.READY, f"{document.id} stays {version.state}"
             text = self.texts.read(version.id)
-            live |= {chunk_id(version.id, c.start, c.end) for c in chunk_text(text, markdown_layout(text))}
+            live |= {derive_chunk_id(version.id, c.start, c.end) for c in chunk_text(text, build_markdown_layout(text))}
         assert len(contents) == len(set(contents)), "two documents have the same content"
         for document_id in self.acknowledged.keys() - self.deleting:
-            self.catalog.document(_TENANT, document_id)  # raises when it was lost
+            self.catalog.load_document(_TENANT, document_id)  # raises when it was lost
         orphans = {c.version_id for c in self.index.kept.values() if c.id not in live} - self._failed()
         assert not orphans, f"points of no live document: {orphans}"
         assert live <= set(self.index.kept), "chunks are missing"
 
     def close(self) -> None:
-        arm(None)
+        set_point_hook(None)
         time.time = _REAL_TIME
         for actor in (*self.dead, *self.actors):
             if not actor.dead:
@@ -212,7 +212,7 @@ class Simulation:
         self.engine.dispose()
 
     def _failed(self) -> set[str]:
-        documents = self.catalog.documents(_TENANT, DocumentFilter(states=[VersionState.FAILED]), limit=500)
+        documents = self.catalog.list_documents(_TENANT, DocumentFilter(states=[VersionState.FAILED]), limit=500)
         return {document.version.id for document in documents}
 
     def _clock(self) -> float:
@@ -252,13 +252,13 @@ class _WordCounts(SparseEncoder):
 
     fingerprint = "words"
 
-    def of(self, fingerprint: str) -> SparseEncoder:
+    def find_compatible(self, fingerprint: str) -> SparseEncoder:
         return self
 
-    def document(self, text: str, *, context: str = "", language: Language = Language.ENGLISH) -> SparseVector:
+    def encode_document(self, text: str, *, context: str = "", language: Language = Language.ENGLISH) -> SparseVector:
         return SparseVector((len(text),), (1.0,))
 
-    def query(self, text: str) -> SparseVector:
+    def encode_query(self, text: str) -> SparseVector:
         return SparseVector((len(text),), (1.0,))
 
 
@@ -375,7 +375,7 @@ def _own_clock_only_inside() -> Iterator[None]:
     try:
         yield
     finally:
-        arm(None)
+        set_point_hook(None)
         time.time = _REAL_TIME
 
 
@@ -385,7 +385,7 @@ def _template() -> Iterator[Path]:
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
         path = Path(folder) / "empty.sqlite"
-        engine = open_database(sqlite_url(path))
+        engine = open_database(build_sqlite_url(path))
         Catalog(engine).ensure_tenant(_TENANT)
         engine.dispose()
         yield path

@@ -59,7 +59,7 @@ def connect(killed: Killed) -> None:
 
     def is_known() -> bool:
         with open_catalog(killed.folder / "home") as opened:
-            return opened.slack.workspace(TEAM) is not None
+            return opened.slack.find_workspace(TEAM) is not None
 
     with killed._service():
         wait_until(is_known, seconds=_SECONDS, what="Slack is connected")
@@ -71,7 +71,7 @@ def _told(killed: Killed, channel: str, words: str) -> bool:
 
 def _documents(killed: Killed) -> list[Document]:
     with open_catalog(killed.folder / "home") as opened:
-        return list(opened.catalog.documents("default", limit=1_000))
+        return list(opened.catalog.list_documents("default", limit=1_000))
 
 
 def main() -> None:

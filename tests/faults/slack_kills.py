@@ -206,7 +206,7 @@ def fail() -> int:
         with harbour(Path(folder) / "home", model, **settings) as made:
             made.model.piece_seconds = _HASTE_SECONDS
             store, sender = made.services.slack.store, Sender(made.url)
-            wait_until(lambda: store.workspace(TEAM) is not None, what="Slack is connected")
+            wait_until(lambda: store.find_workspace(TEAM) is not None, what="Slack is connected")
             for channel, (method, fault) in tried.items():
                 slack.channel(channel, "U0ANN")
                 slack.faults[f"{method} {channel}"].append(FAULTS[fault])
@@ -214,7 +214,7 @@ def fail() -> int:
                     slack.faults[f"chat.startStream {channel}"].append(FAULTS["429 for long"])
                 sender.event(slack.says("U0ANN", channel, f"<@{BOT}> {KEEPER}"))
             with suppress(AssertionError):  # it is told below
-                wait_until(lambda: store.open_questions() == 0, seconds=600, what="all have ended")
+                wait_until(lambda: store.count_open_questions() == 0, seconds=600, what="all have ended")
             sender.close()
     wrong = 0
     for channel, (method, fault) in tried.items():

@@ -78,6 +78,6 @@ def test_a_message_whose_worker_is_killed_comes_back_without_a_sweep(tmp_path: P
         cluster.kill(cluster.faults.reached("look.began") or 0)
         cluster.faults.release()
         wait_until(
-            lambda: cluster.catalog.document("default", document).version.searchable_at is not None,
+            lambda: cluster.catalog.load_document("default", document).version.searchable_at is not None,
             what="the document is searchable",
         )

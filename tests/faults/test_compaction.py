@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import IndexUnavailableError
-from retrieval.index.edge.compaction import UpkeepPolicy
+from retrieval.index.edge.compaction import MaintenancePolicy
 from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
-from retrieval.index.port import Scope
+from retrieval.index.port import SearchScope
 from tests.support.compacted_index import (
     BY_HAND,
     DIMENSION,
@@ -89,16 +89,16 @@ def test_writes_of_the_last_moment_are_not_lost(tmp_path: Path, undisturbed: Pat
 def test_a_write_that_failed_does_not_stop_the_compaction(tmp_path: Path) -> None:
     known = version("known")
     ids = [chunk.id for chunk in known]
-    vectors = EMBEDDER.documents([*known.values(), "unknown"]).vectors
+    vectors = EMBEDDER.embed_documents([*known.values(), "unknown"]).vectors
 
     def fail() -> None:
         with pytest.raises(IndexUnavailableError):
-            index.set_dense([*ids, next(iter(version("unknown"))).id], vectors)
+            index.set_dense_vectors([*ids, next(iter(version("unknown"))).id], vectors)
 
     index = opened(tmp_path / "i", lambda step: fail() if step == "cloned" else None)
     put(index, known, dense=False)
     assert index.compact()
-    index.set_dense(ids, vectors[:-1])  # how much of the failed write was done is not defined
+    index.set_dense_vectors(ids, vectors[:-1])  # how much of the failed write was done is not defined
     index.close()
     plain = opened(tmp_path / "plain")
     put(plain, known)
@@ -177,7 +177,7 @@ def test_writers_wait_while_the_journal_is_full_and_lose_nothing(tmp_path: Path,
             writer.start()
 
     writer = threading.Thread(target=write)
-    policy = UpkeepPolicy(unsealed_points=10**9, journal_points=10)
+    policy = MaintenancePolicy(unsealed_points=10**9, journal_points=10)
     index = QdrantEdgeIndex(tmp_path / "i", dimension=DIMENSION, policy=policy, observe=observe)
     write_first(index)
     assert index.compact()
@@ -191,7 +191,7 @@ def test_a_compaction_that_takes_too_long_is_given_up_and_loses_nothing(tmp_path
     index = QdrantEdgeIndex(
         tmp_path / "i",
         dimension=DIMENSION,
-        policy=UpkeepPolicy(unsealed_points=10**9, longest_seconds=0),
+        policy=MaintenancePolicy(unsealed_points=10**9, longest_seconds=0),
         observe=lambda step: write_more(index) if step == "cloned" else None,
     )
     write_first(index)
@@ -206,14 +206,14 @@ def test_enough_writes_compact_the_index_by_themselves(tmp_path: Path) -> None:
     index = QdrantEdgeIndex(
         tmp_path / "i",
         dimension=DIMENSION,
-        policy=UpkeepPolicy(unsealed_points=200, mapped_bytes=0),
+        policy=MaintenancePolicy(unsealed_points=200, mapped_bytes=0),
         observe=lambda step: retired.set() if step == "retired" else None,
     )
     write_first(index)
     for _ in range(100):  # what wakes the upkeep
-        index.count("ann", "kept")
+        index.count_chunks("ann", "kept")
     assert retired.wait(120)
-    assert index.count("ann", "kept", embedded_only=True) == 60
+    assert index.count_chunks("ann", "kept", embedded_only=True) == 60
     index.close()
 
 
@@ -226,10 +226,12 @@ def test_searches_and_writes_during_compactions_lose_nothing(tmp_path: Path) -> 
 
     def search() -> None:
         nonlocal searches
-        scope, query = Scope("ann", documents=("doc-steady",)), "whale harpoon number7"
+        scope, query = SearchScope("ann", documents=("doc-steady",)), "whale harpoon number7"
         while not stop.is_set():
-            lexical, dense = index.search(scope, sparse=ENCODER.query(query), dense=EMBEDDER.query(query), limit=60)
-            if len(dense) != 60 or not lexical or len(index.chunks(scope, [hit.id for hit in dense])) != 60:
+            lexical, dense = index.search(
+                scope, sparse=ENCODER.encode_query(query), dense=EMBEDDER.embed_query(query), limit=60
+            )
+            if len(dense) != 60 or not lexical or len(index.load_chunks(scope, [hit.id for hit in dense])) != 60:
                 failures.append(f"{len(lexical)} {len(dense)}")
             searches += 1
 

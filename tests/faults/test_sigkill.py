@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.db.database import build_sqlite_url, open_database
 from ingest.storage.documents.catalog import Catalog
 from retrieval.encoders.openvino_embedder import DIMENSION
 from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
@@ -66,13 +66,13 @@ def kill_at(home: Path, books: Path, reached: Callable[[], bool]) -> None:
 
 def contents(home: Path) -> dict[str, tuple[str, list[tuple[str, int, int]], int]]:
     """Every document's name, state, chunks with their spans, and how many of them have vectors."""
-    engine = open_database(sqlite_url(home / "catalog.sqlite"))
+    engine = open_database(build_sqlite_url(home / "catalog.sqlite"))
     index = QdrantEdgeIndex(home / "index", dimension=DIMENSION)
     found = {}
-    for document in Catalog(engine).documents("default", limit=500):
+    for document in Catalog(engine).list_documents("default", limit=500):
         version = document.version
-        chunks = sorted((c.id, c.start, c.end) for c in index.points("default", version.id))
-        embedded = index.count("default", version.id, embedded_only=True)
+        chunks = sorted((c.id, c.start, c.end) for c in index.iter_version_chunks("default", version.id))
+        embedded = index.count_chunks("default", version.id, embedded_only=True)
         assert (version.state, version.chunks, version.chunks_embedded) == ("ready", len(chunks), embedded)
         found[document.name] = (version.id, chunks, version.tokens or 0)
     index.close()

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.cli.client import running_url
+from api.cli.client import find_running_url
 from ingest.storage.accounts.keys import ApiKeys
-from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.db.database import build_sqlite_url, open_database
 from ingest.storage.documents.catalog import Catalog
 from tests.support.books import book
 from tests.support.scripted_openai import scripted_openai
@@ -44,7 +44,7 @@ def start(home: Path, model_url: str, log: Path, **settings: str) -> "subprocess
 
 def address(home: Path, process: "subprocess.Popen[bytes]", log: Path) -> str:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while (url := running_url(home)) is None:
+    while (url := find_running_url(home)) is None:
         assert process.poll() is None, log.read_text()[-3000:]
         assert time.monotonic() < deadline, log.read_text()[-3000:]
         time.sleep(0.05)
@@ -107,7 +107,7 @@ class Load:
 
 def new_key(home: Path) -> str:
     home.mkdir()
-    engine = open_database(sqlite_url(home / "catalog.sqlite"))
+    engine = open_database(build_sqlite_url(home / "catalog.sqlite"))
     Catalog(engine).ensure_tenant("default")
     _, key = ApiKeys(engine).issue("default", "load")
     engine.dispose()

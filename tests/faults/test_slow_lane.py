@@ -51,7 +51,7 @@ def lanes(cluster: Cluster) -> list[str | None]:
 
 
 def state(cluster: Cluster, document: str) -> VersionState:
-    return cluster.catalog.document("default", document).version.state
+    return cluster.catalog.load_document("default", document).version.state
 
 
 def hang(cluster: Cluster, count: int) -> list[str]:
@@ -82,7 +82,7 @@ def test_documents_that_hang_fail_with_their_reason_after_one_attempt(cluster: C
         what="the documents that hang have failed",
     )
     for document in documents:
-        version = cluster.catalog.document("default", document).version
+        version = cluster.catalog.load_document("default", document).version
         assert version.failure is not None
         assert version.failure.code == "parser_limit"
         assert cluster.attempts(version.id) == 1
@@ -97,7 +97,7 @@ def test_a_worker_that_dies_in_the_slow_lane_loses_nothing(cluster: Cluster) -> 
     upload_note(cluster, 0)
     wait_until(lambda: bool(stuck(cluster)), what="the other worker is at it")
     assert lanes(cluster) == [Lane.SLOW]
-    version = cluster.catalog.document("default", document).version
+    version = cluster.catalog.load_document("default", document).version
     assert cluster.attempts(version.id) == 2
     worker.start()
     upload_note(cluster, 1)

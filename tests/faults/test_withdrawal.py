@@ -10,7 +10,7 @@ import pytest
 
 from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
-from ingest.storage.operations.installation import MARK
+from ingest.storage.operations.installation import MARK_FILE
 from ingest.storage.queue.records import Job, JobKind
 from tests.support.books import book
 from tests.support.fixed_generation import FixedGeneration
@@ -100,7 +100,7 @@ def begin(worker: WorkerFixture, number: int, kind: JobKind, *, staged: bool) ->
 
 
 def delete(worker: WorkerFixture, document: Document) -> None:
-    worker.deleter.delete("ann", document.id)
+    worker.deleter.delete_document("ann", document.id)
 
 
 def cancel(worker: WorkerFixture, document: Document) -> None:
@@ -115,19 +115,21 @@ def supersede(worker: WorkerFixture, document: Document) -> None:
 def settle(worker: WorkerFixture) -> None:
     """Do what waits, and what would be collected once every lease has run out."""
     worker.work_off()
-    assert worker.jobs.unfinished() == {}
-    assert worker.catalog.hidden_versions("ann") == []
+    assert worker.jobs.count_unfinished() == {}
+    assert worker.catalog.list_hidden_versions("ann") == []
 
 
 def in_use(worker: WorkerFixture) -> set[str]:
-    documents = worker.catalog.documents("ann", limit=500)
+    documents = worker.catalog.list_documents("ann", limit=500)
     return {document.active_version_id for document in documents if document.active_version_id is not None}
 
 
 def everything_kept(worker: WorkerFixture) -> tuple[set[str], int]:
     """Versions with points, and how many texts and originals are on disk."""
     points = {chunk.version_id for chunk in worker.index.kept.values()}
-    return points, sum(path.is_file() and path.name != MARK for path in worker.blobs.path(MARK).parent.rglob("*"))
+    return points, sum(
+        path.is_file() and path.name != MARK_FILE for path in worker.blobs.resolve_path(MARK_FILE).parent.rglob("*")
+    )
 
 
 @pytest.mark.parametrize("withdraw", [delete, cancel, supersede])
@@ -144,10 +146,10 @@ def test_whatever_the_step_at_which_it_is_withdrawn_a_version_leaves_nothing(
         document, job = begin(worker, number + 1, kind, staged=staged)
         run(worker, job, {number: lambda document=document: withdraw(worker, document)})  # type: ignore[misc]
         settle(worker)
-        version = worker.catalog.version(job.version_id)
+        version = worker.catalog.load_version(job.version_id)
         if withdraw is delete:
             assert version.state is VersionState.DELETED
-            assert worker.catalog.deletion("ann", document.id).collected
+            assert worker.catalog.load_deletion("ann", document.id).collected
         assert {chunk.version_id for chunk in worker.index.kept.values()} == in_use(worker), names[number]
     points, files = everything_kept(worker)
     assert files == 3 * len(points)  # of each version in use its original, its text and the map of that

@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 from redis import Redis
 
-from api.cli.ingest import find_files
+from api.cli.ingest import iter_files
 from api.settings.settings import Settings
 from ingest.storage.documents.records import Document, VersionState
 from retrieval.index.bm25 import Bm25Encoder
-from retrieval.index.port import Scope
+from retrieval.index.port import SearchScope
 from retrieval.models.store import ModelStore
 from tests.benchmark.bare_encoder import bare_rates, sample_chunks
 from tests.support.books import book
@@ -99,7 +99,7 @@ def poisoned(*, good: int, bad: int, folder: Path) -> dict[str, Any]:
     with _cluster(folder, workers=2) as cluster:
         accepted = {name: cluster.upload(text, name) for name, text in order}
         seconds = wait_until(cluster.settled, seconds=600, what="all work is done")
-        documents = [cluster.catalog.document(_TENANT, accepted[name]) for name in bad_texts]
+        documents = [cluster.catalog.load_document(_TENANT, accepted[name]) for name in bad_texts]
         attempts = {document.id: cluster.attempts(document.version.id) for document in documents}
         return {
             "good": good,
@@ -124,7 +124,7 @@ def workers(*, uploads: int, folder: Path) -> dict[str, Any]:
     for name, text in texts.items():
         (shelf / name).write_text(text)
     models = ModelStore(Settings().models)
-    sample = sample_chunks(find_files([shelf]), 2_048)
+    sample = sample_chunks(iter_files([shelf]), 2_048)
     half = len(sample) // 2
     bare = bare_rates(models, sample[:half])
     free = {count: _worked(folder / f"free-{count}", texts, count) for count in (1, 2)}
@@ -151,7 +151,7 @@ def _worked(folder: Path, texts: Mapping[str, str], workers: int, *, encoder: st
         for worker in cluster.workers:
             worker.start()
         wait_until(cluster.settled, seconds=600, what="all work is done")
-        versions = [document.version for document in cluster.catalog.documents(_TENANT, limit=len(texts))]
+        versions = [document.version for document in cluster.catalog.list_documents(_TENANT, limit=len(texts))]
         first = min(version.searchable_at or 0.0 for version in versions)
         last = max(version.ready_at or 0.0 for version in versions)
         return last - first, sum(version.tokens or 0 for version in versions)
@@ -233,7 +233,7 @@ def _texts(count: int) -> dict[str, str]:
 
 
 def _count(cluster: Cluster, state: VersionState) -> int:
-    total = cluster.catalog.totals(_TENANT).get(state)
+    total = cluster.catalog.sum_by_state(_TENANT).get(state)
     return total.documents if total else 0
 
 
@@ -246,13 +246,15 @@ def _points(cluster: Cluster) -> dict[str, Point]:
     """Every point with its payload, its vector, and its BM25 score for each of some words."""
     scores: dict[str, list[float]] = {}
     for word in ("anchor", "captain", "whale", "harbour", "lantern"):
-        by_bm25, _ = cluster.index.search(Scope(_TENANT), sparse=Bm25Encoder().query(word), dense=None, limit=10_000)
+        by_bm25, _ = cluster.index.search(
+            SearchScope(_TENANT), sparse=Bm25Encoder().encode_query(word), dense=None, limit=10_000
+        )
         for hit in by_bm25:
             scores.setdefault(hit.id, []).append(round(hit.score, 5))
     found: dict[str, Point] = {}
-    for version in cluster.index.versions():
-        chunks = list(cluster.index.points(_TENANT, version))
-        vectors = cluster.index.dense([chunk.id for chunk in chunks])
+    for version in cluster.index.count_chunks_by_version():
+        chunks = list(cluster.index.iter_version_chunks(_TENANT, version))
+        vectors = cluster.index.load_dense_vectors([chunk.id for chunk in chunks])
         for chunk in chunks:
             vector = vectors.get(chunk.id, np.zeros(0, np.float32))
             found[chunk.id] = Point(chunk, vector.tobytes(), tuple(scores.get(chunk.id, ())))

@@ -14,7 +14,7 @@ from api.build.embedded import open_catalog
 from api.build.index_access import open_index_access
 from api.settings.settings import Settings
 from ingest.storage.blobs.store import DirectoryBlobs
-from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.db.database import build_sqlite_url, open_database
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import BackupError, RestoreUnfinishedError
@@ -22,19 +22,19 @@ from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.operations import backup as backups
 from ingest.storage.operations.backup import (
     MANIFEST,
-    Manifest,
-    make_backup,
+    BackupManifest,
+    create_backup,
     read_manifest,
     verify_backup,
     verify_contents,
 )
 from ingest.storage.operations.copying import CatalogCopies
-from ingest.storage.operations.installation import read_mark, tie
+from ingest.storage.operations.installation import bind_installation, read_folder_mark
 from ingest.storage.operations.installation_record import InstallationRecord
-from ingest.storage.operations.restore import Restored, RestoredParts, restore
+from ingest.storage.operations.restore import RestoreResult, RestoreTarget, restore_backup
 from ingest.storage.texts.texts import Texts
 from retrieval.encoders.port import HashingEmbedder
-from retrieval.encoders.registry import only
+from retrieval.encoders.registry import wrap_encoder
 from tests.integration.test_older_catalog import SUBJECTS, require_served, upload
 from tests.support.books import book
 from tests.support.service import running
@@ -61,7 +61,7 @@ class Target:
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True)
         self.home = home
-        self.engine = open_database(sqlite_url(home / "catalog.sqlite"))
+        self.engine = open_database(build_sqlite_url(home / "catalog.sqlite"))
         self.blobs = DirectoryBlobs(home / "blobs")
         self.record = InstallationRecord(self.engine)
 
@@ -71,9 +71,9 @@ class Target:
         advanced: backups.Advanced = lambda *_: None,
         taken: Callable[[int], bool] = lambda _: False,
         **how: bool,
-    ) -> Restored:
-        parts = RestoredParts(CatalogCopies(self.engine), self.record, GenerationRecords(self.engine), self.blobs)
-        return restore(folder, parts, advanced, taken=taken, **how)
+    ) -> RestoreResult:
+        parts = RestoreTarget(CatalogCopies(self.engine), self.record, GenerationRecords(self.engine), self.blobs)
+        return restore_backup(folder, parts, advanced, taken=taken, **how)
 
 
 @pytest.fixture
@@ -87,8 +87,10 @@ def quiet(*_: object) -> None:
     return None
 
 
-def backup(worker: WorkerFixture, folder: Path, advanced: backups.Advanced = quiet, *, link: bool = True) -> Manifest:
-    return make_backup(CatalogCopies(worker.engine), worker.blobs, folder, advanced, link=link)
+def backup(
+    worker: WorkerFixture, folder: Path, advanced: backups.Advanced = quiet, *, link: bool = True
+) -> BackupManifest:
+    return create_backup(CatalogCopies(worker.engine), worker.blobs, folder, advanced, link=link)
 
 
 def when(what: str, act: Callable[[], object]) -> backups.Advanced:
@@ -106,7 +108,7 @@ def documents(engine_of: WorkerFixture | Target) -> dict[str, str]:
     """The live documents, each with the hash of its original as it is in the blobs."""
     return {
         document.id: hashlib.sha256(engine_of.blobs.read(document.version.blob_key)).hexdigest()
-        for document in Catalog(engine_of.engine).documents("ann", limit=500)
+        for document in Catalog(engine_of.engine).list_documents("ann", limit=500)
     }
 
 
@@ -124,12 +126,12 @@ def test_what_is_uploaded_and_backed_up_is_served_again_after_everything_was_des
         during: list[str] = []
         uploading = threading.Thread(target=lambda: during.extend(upload(client, SUBJECTS[4:])))
         uploading.start()
-        engine = open_database(sqlite_url(home / "catalog.sqlite"))
-        tie(InstallationRecord(engine), services.contents.blobs)
-        made = make_backup(CatalogCopies(engine), services.contents.blobs, folder, quiet)
+        engine = open_database(build_sqlite_url(home / "catalog.sqlite"))
+        bind_installation(InstallationRecord(engine), services.contents.blobs)
+        made = create_backup(CatalogCopies(engine), services.contents.blobs, folder, quiet)
         engine.dispose()
         uploading.join()
-        identifier = read_mark(home / "blobs")
+        identifier = read_folder_mark(home / "blobs")
     assert made.documents >= 4
     assert (made.lost, made.damaged) == ((), ())
     assert verify_backup(folder, quiet) == []
@@ -139,15 +141,15 @@ def test_what_is_uploaded_and_backed_up_is_served_again_after_everything_was_des
     there.restore(folder)
     there.engine.dispose()
     settings = Settings(home=home, llm="none")
-    with open_index_access(settings, cluster=None, encoders=only(HashingEmbedder())) as access:
+    with open_index_access(settings, cluster=None, encoders=wrap_encoder(HashingEmbedder())) as access:
         access.build_restored(lambda progress, uncommitted: None)
-        assert [generation.id for generation in access.records.live()] == [2]
-    assert read_mark(home / "blobs") == identifier
+        assert [generation.id for generation in access.records.list_live()] == [2]
+    assert read_folder_mark(home / "blobs") == identifier
     with running(home) as (services, client):
         require_served(client, before)
-        assert services.documents.catalog.totals("default")
+        assert services.documents.catalog.sum_by_state("default")
         with open_catalog(home) as opened:
-            assert len(opened.keys.keys("default")) > 0
+            assert len(opened.keys.list_keys("default")) > 0
 
 
 def test_a_backup_broken_off_is_none_and_goes_on_where_it_was(
@@ -181,9 +183,9 @@ def test_what_happens_during_a_backup_does_not_tear_it(
 
     def act() -> None:
         if what == "delete":
-            worker.deleter.delete("ann", first)
+            worker.deleter.delete_document("ann", first)
         elif what == "replace":
-            worker.replace(worker.catalog.document("ann", first), book(3))
+            worker.replace(worker.catalog.load_document("ann", first), book(3))
             worker.work_off()
         else:
             worker.upload(book(3), "late.md")
@@ -206,7 +208,7 @@ def test_a_document_that_came_and_went_during_a_backup_is_not_in_it(
 ) -> None:
     ready(worker, book(1))
     came: list[str] = []
-    gone = when("Catalog", lambda: worker.deleter.delete("ann", came[0]))
+    gone = when("Catalog", lambda: worker.deleter.delete_document("ann", came[0]))
     coming = when("Files", lambda: came.extend(ready(worker, book(2))))
 
     def advanced(what: str, done: int, total: int) -> None:
@@ -221,11 +223,11 @@ def test_a_document_that_came_and_went_during_a_backup_is_not_in_it(
 
 def test_what_was_deleted_before_the_backup_is_not_in_it(worker: WorkerFixture, folder: Path) -> None:
     first, _ = ready(worker, book(1), book(2))
-    version = worker.catalog.document("ann", first).version
+    version = worker.catalog.load_document("ann", first).version
 
     def advanced(what: str, done: int, total: int) -> None:
         if what == "Files" and done == total:  # every file is in the folder by now
-            worker.deleter.delete("ann", first)
+            worker.deleter.delete_document("ann", first)
 
     backup(worker, folder, advanced)
     names = {path.name.partition(".")[0] for path in (folder / "blobs").rglob("*") if path.is_file()}
@@ -239,10 +241,10 @@ def test_record_tables_and_texts_come_back_byte_for_byte(worker: WorkerFixture, 
     backup(worker, folder)
     target.restore(folder)
     for kind in ("original", "text", "tables"):
-        keys = sorted(worker.blobs.keys(kind))
-        assert sorted(target.blobs.keys(kind)) == keys != []
+        keys = sorted(worker.blobs.iter_keys(kind))
+        assert sorted(target.blobs.iter_keys(kind)) == keys != []
         assert all(target.blobs.read(key) == worker.blobs.read(key) for key in keys)
-    version = worker.catalog.document("ann", document.id).version
+    version = worker.catalog.load_document("ann", document.id).version
     assert Texts(target.blobs).read(version.id) == worker.texts.read(version.id)
 
 
@@ -260,7 +262,7 @@ def test_verifying_names_every_file_that_is_not_as_it_was(worker: WorkerFixture,
     with pytest.raises(BackupError):
         target.restore(folder)
     with pytest.raises(RestoreUnfinishedError):
-        tie(target.record, target.blobs)
+        bind_installation(target.record, target.blobs)
 
 
 def test_damaged_bytes_are_not_put_back(worker: WorkerFixture, folder: Path, target: Target) -> None:
@@ -270,16 +272,16 @@ def test_damaged_bytes_are_not_put_back(worker: WorkerFixture, folder: Path, tar
     original.write_bytes(b"rotten")
     with pytest.raises(BackupError, match="has other bytes"):
         target.restore(folder)
-    assert list(target.blobs.keys("original")) == []
+    assert list(target.blobs.iter_keys("original")) == []
 
 
 def test_an_original_that_the_installation_had_lost_or_that_was_damaged_is_named(
     worker: WorkerFixture, folder: Path
 ) -> None:
     ready(worker, book(1), book(2))
-    (lost, _), (damaged, _) = ((d.version.blob_key, d) for d in worker.catalog.documents("ann"))
-    worker.blobs.path(lost).unlink()
-    worker.blobs.path(damaged).write_bytes(b"rotten")
+    (lost, _), (damaged, _) = ((d.version.blob_key, d) for d in worker.catalog.list_documents("ann"))
+    worker.blobs.resolve_path(lost).unlink()
+    worker.blobs.resolve_path(damaged).write_bytes(b"rotten")
     assert sorted(verify_contents(CatalogCopies(worker.engine), worker.blobs, quiet)) == sorted(
         [f"{lost} is missing.", f"{damaged} has other bytes than were written."]
     )
@@ -327,8 +329,8 @@ def test_a_restore_refuses_a_list_with_a_path_that_no_backup_has_and_writes_noth
     with pytest.raises(BackupError, match="no file of a backup"):
         verify_backup(folder, quiet)
     assert {each for each in tmp_path.rglob("*") if each.is_file() and each.read_bytes() == content} == planted
-    assert list(target.blobs.keys("original")) == []
-    assert tie(target.record, target.blobs)  # nothing was begun
+    assert list(target.blobs.iter_keys("original")) == []
+    assert bind_installation(target.record, target.blobs)  # nothing was begun
 
 
 def test_a_restore_writes_only_files_that_the_catalog_of_the_backup_names(
@@ -342,7 +344,7 @@ def test_a_restore_writes_only_files_that_the_catalog_of_the_backup_names(
         (folder / "blobs" / key).write_bytes(b"planted")
     listing(folder, *((f"blobs/{key}", b"planted") for key in strangers))
     done = target.restore(folder)
-    assert [key for key in strangers if target.blobs.size(key) is not None] == []
+    assert [key for key in strangers if target.blobs.find_size(key) is not None] == []
     assert done.left_out == tuple(sorted(strangers))
     assert documents(target) == documents(worker)
 
@@ -364,12 +366,12 @@ def test_a_restore_takes_no_place_that_is_taken_unless_told(
     taken.home, taken.engine, taken.blobs, taken.record = tmp_path, worker.engine, worker.blobs, worker.record
     with pytest.raises(BackupError, match="documents here already"):
         taken.restore(folder)
-    original = worker.catalog.document("ann", later).version.blob_key
+    original = worker.catalog.load_document("ann", later).version.blob_key
     taken.restore(folder, replace=True)
     assert documents(worker) == kept
     assert worker.blobs.read(original)
     (saved,) = worker.blobs.local_folder.glob("catalog-replaced-*.sqlite")
-    engine = open_database(sqlite_url(saved))
+    engine = open_database(build_sqlite_url(saved))
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM documents").scalar() == 2
     engine.dispose()
@@ -388,9 +390,9 @@ def test_a_restore_broken_off_keeps_services_out_and_can_be_given_again(
         with pytest.raises(KeyboardInterrupt):
             target.restore(folder, when(stage, end))
         with pytest.raises(RestoreUnfinishedError):
-            tie(target.record, target.blobs)
+            bind_installation(target.record, target.blobs)
     target.restore(folder)
-    assert tie(target.record, target.blobs).id == worker.record.id()
+    assert bind_installation(target.record, target.blobs).id == worker.record.load_id()
     assert documents(target) == documents(worker)
 
 
@@ -398,7 +400,7 @@ def test_a_copy_beside_the_original_has_an_id_of_its_own(worker: WorkerFixture, 
     ready(worker, book(1))
     backup(worker, folder)
     target.restore(folder, as_new=True)
-    assert target.record.id() == read_mark(target.blobs.local_folder) != worker.record.id()
+    assert target.record.load_id() == read_folder_mark(target.blobs.local_folder) != worker.record.load_id()
 
 
 def test_the_index_that_is_made_anew_has_a_number_that_no_index_has(
@@ -407,7 +409,7 @@ def test_the_index_that_is_made_anew_has_a_number_that_no_index_has(
     GenerationRecords(worker.engine).ensure_first("encoder", "sparse", 8)
     backup(worker, folder)
     target.restore(folder, taken=lambda number: number in (1, 2, 4))
-    beside = GenerationRecords(target.engine).beside()
+    beside = GenerationRecords(target.engine).find_beside_active()
     assert beside is not None
     assert (beside.id, beside.encoder) == (5, "encoder")
 
@@ -419,7 +421,7 @@ def test_files_are_linked_where_that_can_be_done_and_copied_when_told(worker: Wo
         backup(worker, folder, link=link)
         (original,) = (path for path in (folder / "blobs" / "original").rglob("*") if path.is_file())
         key = original.relative_to(folder / "blobs").as_posix()
-        assert original.samefile(worker.blobs.path(key)) == link
+        assert original.samefile(worker.blobs.resolve_path(key)) == link
 
 
 def test_a_folder_that_holds_a_backup_or_anything_else_is_not_written_to(worker: WorkerFixture, folder: Path) -> None:

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from api.build.language_model import RemoteLanguageModel
-from api.cli.answer_view import cell_line
+from api.cli.answer_view import format_cell
 from api.client import Client
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.cluster import wait_until
@@ -69,7 +69,7 @@ def server() -> Iterator[MisbehavingOpenAI]:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory, server: MisbehavingOpenAI) -> Iterator[Client]:
-    chat = remote_chat_model(server.url, PROFILE)
+    chat = build_remote_chat_model(server.url, PROFILE)
     model = RemoteLanguageModel(server.url, ChatModel(chat, PROFILE))
     with running(tmp_path_factory.mktemp("home"), language_model=model) as (_, made):
         text = document(labelled_records(600)).encode()
@@ -114,6 +114,6 @@ def test_what_a_model_writes_and_what_comes_of_it_is_streamed(client: Client, se
     counted = cell["output"].split()[0]
     assert counted.isdecimal()
     assert [data["estimate"] for name, data in events if name == "routed"] != [""]
-    assert cell_line(cell).startswith("cell 1: n = len(records()) print(n)")
+    assert format_cell(cell).startswith("cell 1: n = len(records()) print(n)")
     assert events[-1][0] == "completed"
     assert events[-1][1]["text"].startswith(counted)

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from api.admission.services import Services
-from ingest.storage.db.database import sqlite_url
+from ingest.storage.db.database import build_sqlite_url
 from rlm.llm.budgets import Limits
 from tests.support.raw_http import answer, connected, head
 from tests.support.service import listening, running
@@ -149,7 +149,7 @@ def test_listings_survive_what_was_stored_before_it_was_checked(tmp_path: Path) 
         found = http.post("/v1/documents", params={"name": "a.md"}, content=b"words").json()
         run = http.post("/v1/answers", json={"question": "what?", "background": True}).json()
         metadata = json.dumps({"x": "\ud800", "n": float("nan"), "deep": [float("inf"), "\udfff"]})
-        engine = create_engine(sqlite_url(home / "catalog.sqlite"))
+        engine = create_engine(build_sqlite_url(home / "catalog.sqlite"))
         with engine.begin() as connection:
             connection.execute(text("UPDATE documents SET attributes = :it"), {"it": metadata})
             connection.execute(text("UPDATE runs SET collections = :it"), {"it": json.dumps(["\ud800"])})
@@ -211,7 +211,7 @@ def many(count: int, request: Callable[[], httpx.Response], gate: Gate) -> Itera
 def test_health_and_other_tenants_are_answered_while_one_key_has_all_its_searches_hanging(tmp_path: Path) -> None:
     with served(tmp_path, work_at_once=8, turn_seconds=1) as (services, http):
         gate = Gate()
-        hanging = cast(Any, type("Hanging", (), {"search": gate, "counts": services.asking.searcher.counts})())
+        hanging = cast(Any, type("Hanging", (), {"search": gate, "counts": services.asking.searcher.get_counts})())
         services.asking = replace(services.asking, searcher=hanging)
         services.documents.catalog.ensure_tenant("other")
         _, key = services.keys.issue("other", "test")
@@ -249,7 +249,7 @@ def test_a_background_question_is_queued_while_every_place_for_answers_is_taken(
     with served(tmp_path, answers_at_once=1, runs_at_once=1) as (services, http):
         gate = Gate()
         answering = services.asking.answering
-        hanging = cast(Any, type("Hanging", (), {"stream": gate, "state": answering.state})())
+        hanging = cast(Any, type("Hanging", (), {"stream": gate, "state": answering.get_state})())
         services.asking = replace(services.asking, answering=hanging)
         with many(1, lambda: http.post("/v1/answers", json={"question": "what?"}), gate):
             eventually(lambda: gate.entered == 1)

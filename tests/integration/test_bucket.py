@@ -19,11 +19,11 @@ from api.build.embedded import open_embedded
 from api.build.index_access import open_index_access
 from api.settings.settings import Settings
 from ingest.storage.blobs.bucket import open_bucket
-from ingest.storage.blobs.keyring import new_key
+from ingest.storage.blobs.keyring import generate_key
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.sealed import SealedBlobs
 from ingest.storage.blobs.sealed_format import MAGIC, is_sealed
-from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.db.database import build_sqlite_url, open_database
 from ingest.storage.errors import (
     BlobChangedError,
     BlobKeyError,
@@ -33,13 +33,13 @@ from ingest.storage.errors import (
     InstallationMismatchError,
 )
 from ingest.storage.generations.store import GenerationRecords
-from ingest.storage.operations.backup import make_backup, verify_backup, verify_contents
+from ingest.storage.operations.backup import create_backup, verify_backup, verify_contents
 from ingest.storage.operations.copying import CatalogCopies
 from ingest.storage.operations.installation_record import InstallationRecord
-from ingest.storage.operations.restore import RestoredParts, restore
-from ingest.storage.sealing import SEALED_NOTE, NoSealRecord
+from ingest.storage.operations.restore import RestoreTarget, restore_backup
+from ingest.storage.sealing import SEALED_MARKER, InMemorySealRecord
 from retrieval.encoders.port import HashingEmbedder
-from retrieval.encoders.registry import only
+from retrieval.encoders.registry import wrap_encoder
 from tests.support.cluster import wait_until
 from tests.support.relay import relayed
 from tests.support.s3_server import BUCKET, bucket_environment, bucket_settings, s3_server
@@ -73,13 +73,13 @@ def objects(url: str, prefix: str, folder: Path) -> dict[str, bytes]:
     """What the server holds below a prefix, as it holds it."""
     plain = open_bucket(bucket_settings(url, prefix), folder)
     kinds = ("original", "text", "tables", "uploads", "parts")
-    return {key: plain.read(key) for kind in kinds for key in plain.keys(kind)}
+    return {key: plain.read(key) for kind in kinds for key in plain.iter_keys(kind)}
 
 
 def test_a_service_works_over_a_sealed_bucket_and_a_backup_of_it_gives_the_same_answers_elsewhere(
     tmp_path: Path, server: str
 ) -> None:
-    environment = {**bucket_environment(server, "whole"), "blob_keys": new_key()}
+    environment = {**bucket_environment(server, "whole"), "blob_keys": generate_key()}
     home, folder = tmp_path / "home", tmp_path / "backup"
     with running(home, **environment) as (services, client):
         http = client.http
@@ -96,7 +96,7 @@ def test_a_service_works_over_a_sealed_bucket_and_a_backup_of_it_gives_the_same_
         assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(TEXT)}")
         with closing_catalog(home) as catalog:
             assert verify_contents(catalog, services.contents.blobs, quiet) == []
-            made = make_backup(catalog, services.contents.blobs, folder, quiet)
+            made = create_backup(catalog, services.contents.blobs, folder, quiet)
     assert (made.lost, made.damaged) == ((), ())
     assert verify_backup(folder, quiet) == []
     content = objects(server, "whole", tmp_path)
@@ -105,7 +105,7 @@ def test_a_service_works_over_a_sealed_bucket_and_a_backup_of_it_gives_the_same_
     assert not any(b"Brandt" in each for each in content.values())
     assert not any(b"Brandt" in path.read_bytes() for path in (home / "blobs-in-use").rglob("*") if path.is_file())
 
-    elsewhere = {**bucket_environment(server, "elsewhere"), "blob_keys": new_key()}
+    elsewhere = {**bucket_environment(server, "elsewhere"), "blob_keys": generate_key()}
     there = tmp_path / "there"
     restored(folder, there, elsewhere)
     with running(there, **elsewhere) as (_, client):
@@ -124,7 +124,7 @@ class CatalogOf(CatalogCopies):
     """The catalog of a home, beside a running service."""
 
     def __init__(self, home: Path) -> None:
-        self._own = open_database(sqlite_url(home / "catalog.sqlite"))
+        self._own = open_database(build_sqlite_url(home / "catalog.sqlite"))
         super().__init__(self._own)
 
     def close(self) -> None:
@@ -134,23 +134,23 @@ class CatalogOf(CatalogCopies):
 def restored(folder: Path, home: Path, environment: dict[str, Any]) -> None:
     home.mkdir()
     settings = Settings.model_validate({"home": home, "llm": "none", **environment})
-    engine = open_database(sqlite_url(home / "catalog.sqlite"))
-    parts = RestoredParts(
+    engine = open_database(build_sqlite_url(home / "catalog.sqlite"))
+    parts = RestoreTarget(
         CatalogCopies(engine),
         InstallationRecord(engine),
         GenerationRecords(engine),
         open_blobs(settings, home, InstallationRecord(engine)),
     )
-    restore(folder, parts, quiet, taken=lambda _: False)
+    restore_backup(folder, parts, quiet, taken=lambda _: False)
     engine.dispose()
-    with open_index_access(settings, cluster=None, encoders=only(HashingEmbedder())) as access:
+    with open_index_access(settings, cluster=None, encoders=wrap_encoder(HashingEmbedder())) as access:
         access.build_restored(lambda progress, uncommitted: None)
 
 
 def test_a_resumable_upload_goes_on_in_another_process_with_the_parts_in_the_bucket(
     tmp_path: Path, server: str
 ) -> None:
-    environment = {**bucket_environment(server, "resumable"), "blob_keys": new_key()}
+    environment = {**bucket_environment(server, "resumable"), "blob_keys": generate_key()}
     headers = {"Tus-Resumable": "1.0.0"}
     with running(tmp_path / "home", **environment) as (services, client):
         _, key = services.keys.issue(DEFAULT_TENANT, "a test")
@@ -172,7 +172,7 @@ def test_a_resumable_upload_goes_on_in_another_process_with_the_parts_in_the_buc
 
 
 def test_keys_that_are_missing_or_wrong_keep_a_service_from_starting(tmp_path: Path) -> None:
-    first, second = new_key(), new_key()
+    first, second = generate_key(), generate_key()
     with running(tmp_path, blob_keys=first) as (_, client):
         document = uploaded(client.http)
     for keys, said in ((None, "LEADLINE_BLOB_KEYS is not set"), (second, "not in LEADLINE_BLOB_KEYS")):
@@ -180,14 +180,14 @@ def test_keys_that_are_missing_or_wrong_keep_a_service_from_starting(tmp_path: P
         with pytest.raises(BlobKeyError, match=said), open_embedded(settings, encoder=HashingEmbedder()):
             pass
     with pytest.raises(BlobKeyError, match="no key"):
-        open_blobs(Settings(home=tmp_path, blob_keys="no key"), tmp_path, NoSealRecord())
+        open_blobs(Settings(home=tmp_path, blob_keys="no key"), tmp_path, InMemorySealRecord())
     with running(tmp_path, blob_keys=f"{second} {first}") as (services, client):
         assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
         sealed = services.contents.blobs
         assert isinstance(sealed, SealedBlobs)
-        files = [key for kind in ("original", "text", "tables") for key in sealed.keys(kind)]
+        files = [key for kind in ("original", "text", "tables") for key in sealed.iter_keys(kind)]
         assert [sealed.reseal(key) for key in files] == [True] * len(files)
-        sealed.reseal_note()
+        sealed.reseal_marker()
         assert [sealed.reseal(key) for key in files] == [False] * len(files)
         assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
     with running(tmp_path, blob_keys=second) as (_, client):
@@ -198,11 +198,11 @@ def test_keys_that_are_missing_or_wrong_keep_a_service_from_starting(tmp_path: P
 def test_files_from_before_there_was_a_key_are_read_and_sealed_when_asked(tmp_path: Path) -> None:
     with running(tmp_path) as (_, client):
         document = uploaded(client.http)
-    with running(tmp_path, blob_keys=new_key()) as (services, client):
+    with running(tmp_path, blob_keys=generate_key()) as (services, client):
         assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
         sealed = services.contents.blobs
         assert isinstance(sealed, SealedBlobs)
-        (key,) = sealed.keys("original")
+        (key,) = sealed.iter_keys("original")
         assert (tmp_path / "blobs" / key).read_bytes() == TEXT
         assert sealed.reseal(key)
         assert is_sealed((tmp_path / "blobs" / key).read_bytes())
@@ -214,7 +214,7 @@ def test_files_from_before_there_was_a_key_are_read_and_sealed_when_asked(tmp_pa
     ["a bit", "the size", "two frames", "the end", "another file's head", "another file", "plain bytes", "no content"],
 )
 def test_a_sealed_file_that_was_changed_is_never_read(tmp_path: Path, change: str) -> None:
-    blobs = open_blobs(Settings(home=tmp_path, blob_keys=new_key()), tmp_path, NoSealRecord())
+    blobs = open_blobs(Settings(home=tmp_path, blob_keys=generate_key()), tmp_path, InMemorySealRecord())
     content = secrets.token_bytes(200_000)
     blobs.put("original/ab/x", content)
     blobs.put("original/ab/y", content)
@@ -239,7 +239,7 @@ def test_a_sealed_file_that_was_changed_is_never_read(tmp_path: Path, change: st
         sealed[head - 8 :] = bytes(8)
     path.write_bytes(sealed)
     with pytest.raises(BlobChangedError):
-        b"".join(blobs.blocks("original/ab/x"))
+        b"".join(blobs.iter_blocks("original/ab/x"))
     with pytest.raises(BlobChangedError):
         blobs.read("original/ab/x")
     assert blobs.read("original/ab/y") == content
@@ -302,7 +302,7 @@ def faulty() -> Iterator[str]:
 
 def test_a_server_that_is_too_busy_is_asked_again(tmp_path: Path, faulty: str) -> None:
     Faulty.left, Faulty.status, Faulty.code = 2, 503, "SlowDown"
-    open_blobs(bucket_settings(faulty), tmp_path, NoSealRecord())
+    open_blobs(bucket_settings(faulty), tmp_path, InMemorySealRecord())
     assert Faulty.seen >= 3
 
 
@@ -319,9 +319,9 @@ def test_a_server_that_is_too_busy_is_asked_again(tmp_path: Path, faulty: str) -
 def test_a_refusal_says_what_to_do(tmp_path: Path, faulty: str, status: int, code: str, said: str) -> None:
     Faulty.left, Faulty.status, Faulty.code = 99, status, code
     with pytest.raises(BlobStoreRefusedError, match=code) as refused:
-        open_blobs(bucket_settings(faulty), tmp_path, NoSealRecord())
+        open_blobs(bucket_settings(faulty), tmp_path, InMemorySealRecord())
     assert said in refused.value.hint
-    assert faulty not in " ".join(refused.value.told)
+    assert faulty not in " ".join(refused.value.public_message)
 
 
 def test_without_credentials_one_is_told_to_give_some(
@@ -330,23 +330,23 @@ def test_without_credentials_one_is_told_to_give_some(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     settings = bucket_settings(server, s3_access_key_id=None, s3_secret_access_key=None, s3_seconds=2)
     with pytest.raises(BlobStoreError) as refused:
-        open_blobs(settings, tmp_path, NoSealRecord())
+        open_blobs(settings, tmp_path, InMemorySealRecord())
     assert "LEADLINE_S3_" in refused.value.hint
 
 
 def test_a_line_that_is_cut_in_the_middle_of_a_large_file_leaves_no_half_of_it(tmp_path: Path, server: str) -> None:
     content = secrets.token_bytes(40_000_000)
     with relayed(server) as relay:
-        blobs = open_blobs(bucket_settings(relay.url, "cut"), tmp_path, NoSealRecord())
-        hasty = open_blobs(bucket_settings(relay.url, "cut", s3_seconds=8), tmp_path, NoSealRecord())
+        blobs = open_blobs(bucket_settings(relay.url, "cut"), tmp_path, InMemorySealRecord())
+        hasty = open_blobs(bucket_settings(relay.url, "cut", s3_seconds=8), tmp_path, InMemorySealRecord())
         relay.cut_after(20_000_000)
         with pytest.raises(BlobStoreUnavailableError):
             hasty.put_file("original/ab/x", io.BytesIO(content))
         relay.mend()
-        assert blobs.size("original/ab/x") is None
+        assert blobs.find_size("original/ab/x") is None
         blobs.put_file("original/ab/x", io.BytesIO(content))
         digest = hashlib.sha256()
-        for number, block in enumerate(blobs.blocks("original/ab/x")):
+        for number, block in enumerate(blobs.iter_blocks("original/ab/x")):
             if number == 1:
                 relay.cut()
                 Thread(target=relay.mend).start()
@@ -355,5 +355,5 @@ def test_a_line_that_is_cut_in_the_middle_of_a_large_file_leaves_no_half_of_it(t
 
 
 def test_the_note_of_a_sealed_store_is_all_that_is_made_of_an_empty_one(tmp_path: Path) -> None:
-    open_blobs(Settings(home=tmp_path, blob_keys=new_key()), tmp_path, NoSealRecord())
-    assert [path.name for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == [SEALED_NOTE]
+    open_blobs(Settings(home=tmp_path, blob_keys=generate_key()), tmp_path, InMemorySealRecord())
+    assert [path.name for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == [SEALED_MARKER]

@@ -174,11 +174,11 @@ def test_a_link_signs_a_user_in_once_with_its_scopes_and_all_of_its_sessions_end
     assert (user["scopes"], user["keys"], user["sessions"]) == ([], 0, 0)
     assert client.get("/v1/groups")["groups"] == [{"name": "books", "members": 1}, {"name": "hr", "members": 1}]
     link = client.post(f"/v1/users/{user['id']}/sign-in-link", {"scopes": ["read", "ask"]})
-    caller = services.accounts.sessions.redeem(link["url"].partition("#")[2])
+    caller = services.accounts.sessions.redeem_ticket(link["url"].partition("#")[2])
     assert caller is not None
     assert (caller.user, sorted(caller.scopes), sorted(caller.groups)) == ("ann", ["ask", "read"], ["books", "hr"])
-    assert services.accounts.sessions.redeem(link["url"].partition("#")[2]) is None
-    session = services.accounts.sessions.begin(caller)
+    assert services.accounts.sessions.redeem_ticket(link["url"].partition("#")[2]) is None
+    session = services.accounts.sessions.start(caller)
     shown = client.get("/v1/users/ann")
     assert (shown["scopes"], shown["keys"], shown["sessions"]) == (["ask", "read"], 1, 1)
     again = client.post(f"/v1/users/{user['id']}/sign-in-link", {"scopes": ["read"]})
@@ -188,8 +188,8 @@ def test_a_link_signs_a_user_in_once_with_its_scopes_and_all_of_its_sessions_end
     assert changed.scopes == {Scope.READ}
     assert client.post("/v1/users/ann/sign-out", {})["sessions"] == 2
     assert services.accounts.sessions.check(session) is None
-    assert services.accounts.sessions.redeem(again["url"].partition("#")[2]) is None
-    later = services.accounts.sessions.begin(caller)
+    assert services.accounts.sessions.redeem_ticket(again["url"].partition("#")[2]) is None
+    later = services.accounts.sessions.start(caller)
     assert client.http.delete("/v1/users/ann").status_code == 204
     assert services.accounts.sessions.check(later) is None
     operator = client.post("/v1/users", {"name": "bea"})

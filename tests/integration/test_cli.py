@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ingest.storage.permissions import list_wider_paths
+from ingest.storage.permissions import list_exposed_paths
 
 LEADLINE = [sys.executable, "-c", "from api.cli.main import main; main()"]
 
@@ -145,7 +145,7 @@ def test_everything_that_commands_and_the_service_write_is_their_users_alone(
     assert leadline(environment, "backup", str(tmp_path / "backup")).returncode == 0
     for folder in (Path(environment["LEADLINE_HOME"]), tmp_path / "backup"):
         assert len(list(folder.rglob("*"))) > 3
-        assert list_wider_paths(folder, 10) == []
+        assert list_exposed_paths(folder, 10) == []
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ def test_a_vector_server_that_is_away_is_said_and_uploads_go_on(tmp_path: Path, 
         cluster.qdrant.start()
         wait_until(lambda: ready(cluster) == (200, "ready"), what="the index is back")
         wait_until(
-            lambda: cluster.catalog.document("default", document).version.state is VersionState.READY,
+            lambda: cluster.catalog.load_document("default", document).version.state is VersionState.READY,
             what="the document is ready",
         )
 
@@ -50,7 +50,10 @@ def test_a_vector_server_that_lost_its_data_is_an_outage_until_the_index_is_made
         key = {"Authorization": f"Bearer {cluster.key}"}
         document = cluster.upload(book(1, chapters=1), "a.md")
         states = IndexStates(cluster.engine)
-        wait_until(lambda: states.of(1).is_marked and states.of(1).versions == 1, what="upkeep has compared the index")
+        wait_until(
+            lambda: states.load_state(1).is_marked and states.load_state(1).versions == 1,
+            what="upkeep has compared the index",
+        )
         before = search()
         assert before[0] == 200
         cluster.qdrant.kill()
@@ -58,7 +61,7 @@ def test_a_vector_server_that_lost_its_data_is_an_outage_until_the_index_is_made
         cluster.qdrant.start()
         wait_until(lambda: search() == (503, "index_lost"), what="the loss is said")
         cluster.workers[0].restart()  # it makes an empty collection, as any process does that starts
-        wait_until(lambda: "lacks 1 of 1 documents" in states.of(1).lost, what="the loss is recorded")
+        wait_until(lambda: "lacks 1 of 1 documents" in states.load_state(1).lost, what="the loss is recorded")
         wait_until(lambda: ready(cluster) == (503, "lost"), what="readiness says so")
         assert search() == (503, "index_lost")
         assert cluster.ready("uploads").status_code == 200
@@ -68,10 +71,13 @@ def test_a_vector_server_that_lost_its_data_is_an_outage_until_the_index_is_made
         assert ready(cluster) == (200, "ready")
         for each in (document, late):
             wait_until(
-                lambda each=each: cluster.catalog.document("default", each).version.state is VersionState.READY,  # type: ignore[misc]
+                lambda each=each: cluster.catalog.load_document("default", each).version.state is VersionState.READY,  # type: ignore[misc]
                 what="every document is ready",
             )
-        wait_until(lambda: states.of(2).is_marked and not states.of(2).missing, what="the new index is compared")
+        wait_until(
+            lambda: states.load_state(2).is_marked and not states.load_state(2).missing,
+            what="the new index is compared",
+        )
 
 
 def test_a_worker_that_is_told_to_stop_hands_back_what_it_holds(tmp_path: Path, postgres: Postgres) -> None:
@@ -90,12 +96,12 @@ def test_a_worker_that_is_told_to_stop_hands_back_what_it_holds(tmp_path: Path, 
                 cluster.faults.arm("embed.written")
         cluster.faults.release()
         assert worker.exit_code() == 0
-        version = cluster.catalog.document("default", document).version
+        version = cluster.catalog.load_document("default", document).version
         assert 0 < version.chunks_embedded < (version.chunks or 0)
         assert cluster.attempts(version.id) <= 1
         assert cluster.jobs.recover(all_running=True) == 0
         worker.start()
         wait_until(
-            lambda: cluster.catalog.document("default", document).version.state is VersionState.READY,
+            lambda: cluster.catalog.load_document("default", document).version.state is VersionState.READY,
             what="the document is ready",
         )

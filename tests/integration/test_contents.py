@@ -138,9 +138,9 @@ def test_positions_go_on_where_a_page_of_them_ended(client: Client, service: tup
     for number, word in enumerate(text.split()):
         at = Box(1 + number // 3, 0.25 * (number % 3), 0.125, 0.25 * (number % 3) + 0.125, 0.25)
         builder.add(text.index(word), text.index(word) + len(word), at)
-    services.documents.catalog.forget_digests(version)
+    services.documents.catalog.delete_digests(version)
     services.contents.texts.delete(version)
-    services.contents.texts.save_all([VersionText(version, text, None, (), positions=builder.made())])
+    services.contents.texts.save_all([VersionText(version, text, None, (), positions=builder.build())])
     path = f"/v1/documents/{document}/positions"
     whole: Any = client.get(path, start=0, end=18)
     assert whole["boxes"] == [
@@ -185,7 +185,7 @@ def test_the_box_of_a_citation_lies_over_its_words_in_the_picture_of_its_page(cl
 def test_no_picture_is_drawn_of_an_original_that_was_changed(service: tuple[Services, Client]) -> None:
     services, client = service
     document = sent(client, "price.pdf", pdf([["The price is 52000 crowns."]]))
-    key = services.documents.catalog.document(DEFAULT_TENANT, document).version.blob_key
+    key = services.documents.catalog.load_document(DEFAULT_TENANT, document).version.blob_key
     services.contents.blobs.put(key, pdf([["The price is 92000 crowns."]]))
     refused = client.http.get(f"/v1/documents/{document}/pages/1/image")
     assert (refused.status_code, refused.json()["code"]) == (500, "content_changed")

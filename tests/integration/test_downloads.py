@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from api.admission.services import DEFAULT_TENANT, Services
-from ingest.storage.blobs.keyring import new_key
+from ingest.storage.blobs.keyring import generate_key
 from ingest.storage.blobs.store import BLOCK_BYTES
 from tests.support.cluster import wait_until
 from tests.support.service import listening, running
@@ -48,7 +48,7 @@ class Stored:
 @pytest.fixture(scope="module", params=["plain", "sealed"])
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
     home = tmp_path_factory.mktemp("home")
-    keys: dict[str, Any] = {"blob_keys": new_key()} if request.param == "sealed" else {}
+    keys: dict[str, Any] = {"blob_keys": generate_key()} if request.param == "sealed" else {}
     with (
         running(home, **keys) as (services, _),
         listening(services) as (url, key),
@@ -135,7 +135,7 @@ def test_an_original_that_is_missing_is_a_problem(service: Stored) -> None:
     made = service.http.post("/v1/documents", params={"name": "b.txt"}, content=b"Just a text.").json()["id"]
     wait_until(lambda: service.http.get(f"/v1/documents/{made}").json()["state"] == "ready", what="it is ready")
     service.services.contents.blobs.delete(
-        service.services.documents.catalog.document(DEFAULT_TENANT, made).version.blob_key
+        service.services.documents.catalog.load_document(DEFAULT_TENANT, made).version.blob_key
     )
     for headers in ({}, {"Range": "bytes=0-9"}):
         refused = service.http.get(f"/v1/documents/{made}/original", headers=headers)

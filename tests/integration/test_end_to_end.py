@@ -9,7 +9,7 @@ import pytest
 
 from api.build.embedded import open_embedded
 from api.build.language_model import LocalLanguageModel
-from api.cli.private_service import private
+from api.cli.private_service import open_services_client
 from api.client import Client
 from api.settings.settings import Settings
 from rlm.llm.local.process import LocalModelProcess
@@ -45,8 +45,8 @@ class Shared:
     def __init__(self, process: LocalModelProcess) -> None:
         self._model = LocalLanguageModel(process)
 
-    def state(self) -> Mapping[str, Any]:
-        return self._model.state()
+    def get_state(self) -> Mapping[str, Any]:
+        return self._model.get_state()
 
     def acquire(self) -> ChatModel | None:
         return self._model.acquire()
@@ -60,7 +60,10 @@ def client(
     tmp_path_factory: pytest.TempPathFactory, encoder_files: Path, local_model: LocalModelProcess
 ) -> Iterator[Client]:
     settings = Settings(home=tmp_path_factory.mktemp("home"), models=encoder_files, min_free_bytes=0, ballast_bytes=0)
-    with open_embedded(settings, language_model=Shared(local_model)) as services, private(services) as made:
+    with (
+        open_embedded(settings, language_model=Shared(local_model)) as services,
+        open_services_client(services) as made,
+    ):
         for name, text in (("log.md", LOG), ("garden.md", GARDEN)):
             made.http.post("/v1/documents", params={"name": name}, content=text.encode()).raise_for_status()
         while set(made.get("/v1/status")["documents"]) != {"ready"}:

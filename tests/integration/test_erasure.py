@@ -11,8 +11,8 @@ import pytest
 
 from api.build.language_model import RemoteLanguageModel
 from api.client import Client
-from ingest.storage.answers.redaction import WITHHELD
-from rlm.llm.chat_models import remote_chat_model
+from ingest.storage.answers.redaction import WITHHELD_TEXT
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.cluster import wait_until
@@ -74,7 +74,9 @@ def _number(prompt: str, text: str) -> str:
 def client(tmp_path: Path) -> Iterator[Client]:
     profile = ModelProfile("scripted", 32_000, 4_000)
     with scripted_openai(replied, window_tokens=32_000, keeps_requests=False) as server:
-        language_model = RemoteLanguageModel(server.url, ChatModel(remote_chat_model(server.url, profile), profile))
+        language_model = RemoteLanguageModel(
+            server.url, ChatModel(build_remote_chat_model(server.url, profile), profile)
+        )
         with running(tmp_path, language_model=language_model) as (_, client):
             yield client
 
@@ -143,14 +145,14 @@ def test_nothing_that_stood_only_in_a_deleted_document_is_left_after_answers_run
 
     kept = client.get(f"/v1/answers/{first['id']}")
     lamp = next(each["number"] for each in first["citations"] if each["document_id"] == documents["harbour.md"])
-    assert kept["text"] == f"{WITHHELD} The lamp was lit in 1871 [{lamp}]."
+    assert kept["text"] == f"{WITHHELD_TEXT} The lamp was lit in 1871 [{lamp}]."
     assert [kept["text"][each["start"] : each["end"]] for each in kept["sentences"]] == [
         each["text"] for each in kept["sentences"]
     ]
     assert kept["question"] == DIRECT
     turns = client.get(f"/v1/conversations/{first['conversation']}")["turns"]
     assert [turn["question"] for turn in turns] == [DIRECT, FOLLOW, DIRECT]
-    assert client.get(f"/v1/answers/{table['id']}")["text"] == WITHHELD
+    assert client.get(f"/v1/answers/{table['id']}")["text"] == WITHHELD_TEXT
     for run in runs:
         after = client.get(f"/v1/runs/{run['id']}")
         assert (after["question"], after["usage"]) == (run["question"], run["usage"])

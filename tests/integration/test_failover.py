@@ -63,7 +63,7 @@ def opened(fleet: Fleet, home: Path) -> RemoteLanguageModel:
     settings = Settings(home=home, models=home / "models", llm=fleet.setting)
     model = open_language_model(settings, ModelStore(settings.models))
     assert isinstance(model, RemoteLanguageModel)
-    assert model.wait_seen(120)
+    assert model.wait_for_check(120)
     return model
 
 
@@ -111,7 +111,7 @@ def test_when_one_of_three_servers_dies_under_load_no_call_fails(
         dying.cut()
         replies = [reply for result in results for reply in result.result()]
     assert [reply for reply in replies if isinstance(reply, SubFailure)] == []
-    told = {state["server"]: state["state"] for state in model.state()["servers"]}
+    told = {state["server"]: state["state"] for state in model.get_state()["servers"]}
     assert (told[2], told[3]) == ("ready", "ready")
     assert failures("1") > before
 

@@ -15,8 +15,8 @@ import pytest
 from api.admission.services import DEFAULT_TENANT, Services
 from api.main import create_app
 from ingest.storage.accounts.records import Role
-from ingest.storage.documents.catalog import Accepted, Arrival
-from ingest.storage.queue.records import Priority
+from ingest.storage.documents.catalog import AcceptedUpload, Arrival
+from ingest.storage.queue.records import JobPriority
 from tests.support.cluster import wait_until
 from tests.support.people import People
 from tests.support.raw_http import connected, head
@@ -135,13 +135,13 @@ def test_fields_describe_every_file_of_a_form(office: Office) -> None:
 def test_the_priority_of_a_form_is_that_of_its_jobs(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     taken, accept = [], office.services.documents.catalog.accept
 
-    def note(arrival: Arrival) -> Accepted:
+    def note(arrival: Arrival) -> AcceptedUpload:
         taken.append(arrival.priority)
         return accept(arrival)
 
     monkeypatch.setattr(office.services.documents.catalog, "accept", note)
     assert office.send(FILE, PRIORITY).status_code == 202
-    assert taken == [Priority.BULK]
+    assert taken == [JobPriority.BULK]
     refused = office.send(FILE, part("priority", "soon"))
     assert (refused.status_code, refused.json()["errors"][0]["at"]) == (400, "form.priority")
 

@@ -13,17 +13,17 @@ from pydantic import SecretStr
 
 from api.admission.services import Services
 from api.build.language_model import RemoteLanguageModel
-from api.http.problems import problem
+from api.http.problems import build_problem
 from ingest.storage import errors as ingest
 from ingest.storage.errors import CatalogUnavailableError
 from ingest.storage.generations.records import CopiesState
 from retrieval import errors as retrieval
 from retrieval.errors import IndexUnavailableError
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.service import listening, patient_health, running
-from workers.errors import failure
+from workers.errors import build_failure
 
 SECRETS = ("hunter2", "ann:", "db.internal", "10.1.2.3", "6333", "/srv/data")
 LEAKY = "postgresql://ann:hunter2@db.internal:5432/x at 10.1.2.3, http://10.1.2.3:6333, /srv/data"
@@ -117,7 +117,7 @@ def test_a_part_that_hangs_counts_as_away_and_delays_nobody(service: tuple[Servi
 def test_health_tells_nothing_of_the_language_models_server(tmp_path: Path) -> None:
     url = "http://ann:hunter2@10.1.2.3:9/v1"
     profile = ModelProfile("m", 32_000, 4_000)
-    chat = remote_chat_model("http://127.0.0.1:9/v1", profile, api_key=SecretStr("x"))
+    chat = build_remote_chat_model("http://127.0.0.1:9/v1", profile, api_key=SecretStr("x"))
     model = RemoteLanguageModel(url, ChatModel(chat, profile))
     with running(tmp_path, language_model=model) as (services, _), listening(services) as (address, _):
         response = httpx.get(f"{address}/health/ready")
@@ -141,7 +141,7 @@ def test_health_tells_nothing_of_the_language_models_server(tmp_path: Path) -> N
 )
 def test_what_users_are_told_names_no_host_user_address_or_file(kind: type[ingest.LeadlineError]) -> None:
     error = kind(f"It failed: {LEAKY}", hint=f"curl {LEAKY}")
-    for told in (str(problem(error)), str(failure(error))):
+    for told in (str(build_problem(error)), str(build_failure(error))):
         assert not any(secret in told for secret in SECRETS), told
     assert "hunter2" in str(error)  # those who run the service see it in the log and on the command line
 

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 from api.admission.services import Services
-from api.cli.serving import Server
+from api.cli.serving import ApiServer
 from tests.support.raw_http import answer, connected, head
 from tests.support.service import running
 
 
 @contextmanager
-def serving(services: Services) -> Iterator[tuple[Server, str]]:
+def serving(services: Services) -> Iterator[tuple[ApiServer, str]]:
     """A server in a thread, with the bounds of the settings, and its address."""
     addresses: list[str] = []
-    server = Server(services, addresses.append)
+    server = ApiServer(services, addresses.append)
     thread = threading.Thread(target=lambda: server.run())
     thread.start()
     try:
@@ -36,9 +36,9 @@ def serving(services: Services) -> Iterator[tuple[Server, str]]:
 @pytest.fixture
 def server(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[Server, str]]:
+) -> Iterator[tuple[ApiServer, str]]:
     """The settings are the parameter's; heads may otherwise take longer than any busy machine needs."""
-    monkeypatch.setattr(Server, "capture_signals", _no_signals)  # they belong to the main thread
+    monkeypatch.setattr(ApiServer, "capture_signals", _no_signals)  # they belong to the main thread
     bounds: dict[str, Any] = {
         "head_seconds": 600.0,
         "connections_at_once": 4,
@@ -50,7 +50,7 @@ def server(
 
 
 @pytest.fixture
-def url(server: tuple[Server, str]) -> str:
+def url(server: tuple[ApiServer, str]) -> str:
     return server[1]
 
 
@@ -201,7 +201,9 @@ def test_a_body_that_goes_on_after_its_refusal_ends_the_connection(url: str) -> 
         assert time.monotonic() < deadline
 
 
-def test_who_leaves_serves_on_says_so_and_closes_each_connection_after_its_answer(server: tuple[Server, str]) -> None:
+def test_who_leaves_serves_on_says_so_and_closes_each_connection_after_its_answer(
+    server: tuple[ApiServer, str],
+) -> None:
     leaving, url = server
     with connected(url) as kept:
         kept.sendall(head("GET", "/health/ready"))

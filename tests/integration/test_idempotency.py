@@ -17,7 +17,7 @@ from api.admission.idempotency import MAX_KEY_CHARS, REPEATABLE
 from api.admission.services import DEFAULT_TENANT, Services
 from api.main import create_app
 from ingest.storage.accounts.records import TENANT_SCOPES, Scope
-from ingest.storage.db.database import open_database, read, sqlite_url
+from ingest.storage.db.database import build_sqlite_url, open_database, read_transaction
 from ingest.storage.db.schema import idempotency_keys
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.idempotency import LEASE_SECONDS, IdempotencyKeys
@@ -69,7 +69,7 @@ def again(http: httpx.Client, key: str, path: str, **sent: Any) -> tuple[httpx.R
 def settle(service: Harbour) -> None:
     """Wait until runs that began before have ended: nobody else asks the model then."""
     runs = service.services.answers.runs
-    wait_until(lambda: all(run.ended for run in runs.runs(DEFAULT_TENANT)), what="all runs have ended")
+    wait_until(lambda: all(run.ended for run in runs.list_runs(DEFAULT_TENANT)), what="all runs have ended")
 
 
 def hold_the_model(service: Harbour) -> None:
@@ -189,7 +189,7 @@ def test_many_at_once_with_one_key_make_one(service: Harbour, http: httpx.Client
         made = list(pool.map(make, range(12)))
     assert {each.status_code for each in made} <= {202, 409}
     assert len({each.json()["id"] for each in made if each.status_code == 202}) == 1
-    asked = [run for run in service.services.answers.runs.runs(DEFAULT_TENANT) if run.question == LAMP]
+    asked = [run for run in service.services.answers.runs.list_runs(DEFAULT_TENANT) if run.question == LAMP]
     assert len(asked) == 1
 
 
@@ -247,7 +247,10 @@ def test_neither_keys_nor_responses_stand_readable_in_the_catalog(service: Harbo
     home = Path(service.services.settings.home)
     files = [file.read_bytes() for file in home.glob("catalog.sqlite*")]
     assert not any(text in file for file in files for text in (secret, b"a secret text"))
-    with disposed(open_database(sqlite_url(home / "catalog.sqlite"))) as engine, read(engine) as connection:
+    with (
+        disposed(open_database(build_sqlite_url(home / "catalog.sqlite"))) as engine,
+        read_transaction(engine) as connection,
+    ):
         kept = [row.response for row in connection.execute(select(idempotency_keys)).all() if row.response]
     for start in range(32):  # they are compressed before they are sealed
         for response in kept:
@@ -257,17 +260,17 @@ def test_neither_keys_nor_responses_stand_readable_in_the_catalog(service: Harbo
 
 def test_a_lease_that_ran_out_is_taken_over_under_the_same_id_and_a_key_ends_in_time(tmp_path: Path) -> None:
     now = [1_000.0]
-    with disposed(open_database(sqlite_url(tmp_path / "catalog.sqlite"))) as engine:
+    with disposed(open_database(build_sqlite_url(tmp_path / "catalog.sqlite"))) as engine:
         Catalog(engine).ensure_tenant("ann")
         keys = IdempotencyKeys(engine, kept_seconds=3_600, clock=lambda: now[0])
         first = keys.claim("ann", "k", "r")
         now[0] += LEASE_SECONDS + 1
         second = keys.claim("ann", "k", "r")
         assert (first.is_repeat, second.is_repeat, second.id) == (False, True, first.id)
-        keys.keep(second, b"sealed")
+        keys.store_response(second, b"sealed")
         assert keys.claim("ann", "k", "r").response == b"sealed"
         now[0] += 3_600
         assert keys.claim("ann", "k", "r").id != first.id
-        Expiry(engine, clock=lambda: now[0] + 3_601).forget(Retention())
-        with read(engine) as connection:
+        Expiry(engine, clock=lambda: now[0] + 3_601).delete_expired(Retention())
+        with read_transaction(engine) as connection:
             assert connection.execute(select(idempotency_keys)).all() == []

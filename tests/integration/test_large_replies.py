@@ -13,10 +13,10 @@ from retrieval.encoders.specs import EncoderSpec
 from retrieval.errors import EncoderError, RerankerOutputError
 from retrieval.rerank.http_reranker import HttpReranker
 from rlm.errors import LanguageModelOutputError, LanguageModelUnavailableError
-from rlm.llm.chat_models import remote_chat_model
-from rlm.llm.completion import Completion, ThoughtFilter, complete
+from rlm.llm.chat_models import build_remote_chat_model
+from rlm.llm.completion import Completion, ThoughtFilter, fill_completion
 from rlm.llm.port import SubCall
-from rlm.llm.profiles import read_profiles
+from rlm.llm.profiles import load_profiles
 from tests.support.misbehaving_openai import Behaviour, MisbehavingOpenAI, Request, misbehaving_openai
 
 MIB = 1024**2
@@ -32,12 +32,12 @@ def server() -> Iterator[MisbehavingOpenAI]:
 
 def ask(server: MisbehavingOpenAI, *, schema: bool = False, most_tokens: int = 50) -> Completion:
     async def asked() -> Completion:
-        profile = read_profiles(None).named("a-model")
-        chat = remote_chat_model(server.url, profile)
+        profile = load_profiles(None).get_profile("a-model")
+        chat = build_remote_chat_model(server.url, profile)
         call = SubCall("", "Why?", most_tokens, {"type": "object"} if schema else None)
         completion = Completion(ThoughtFilter())
         try:
-            await complete(chat, profile, call, completion, salt="", most_tokens=most_tokens)
+            await fill_completion(chat, profile, call, completion, salt="", most_tokens=most_tokens)
         finally:
             await chat.aclose()
         return completion
@@ -79,7 +79,7 @@ def test_an_event_without_an_end_is_refused(server: MisbehavingOpenAI) -> None:
     server.behaviours = [sends(event, kind="text/event-stream")]
     with pytest.raises(LanguageModelOutputError, match=MODEL_LIMIT) as refused:
         ask(server)
-    assert "127.0.0.1" not in " ".join(refused.value.told)  # whoever asks learns no address
+    assert "127.0.0.1" not in " ".join(refused.value.public_message)  # whoever asks learns no address
 
 
 @pytest.mark.parametrize("announced", [True, False])
@@ -149,7 +149,7 @@ def test_a_rerankers_compressed_reply_is_refused_unread(server: MisbehavingOpenA
     reranker = HttpReranker(server.url, "a-model")
     try:
         with pytest.raises(RerankerOutputError, match=COMPRESSED):
-            reranker.scores("why", ["because"], until=time.monotonic() + 60)
+            reranker.score_passages("why", ["because"], until=time.monotonic() + 60)
     finally:
         reranker.close()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rlm.llm.chat_models import local_chat_model
+from rlm.llm.chat_models import build_local_chat_model
 from rlm.llm.local.process import LocalModelProcess
 from rlm.llm.profiles import LOCAL_QWEN
 from tests.support.chats import AskedChat
@@ -33,7 +33,7 @@ server.serve_forever()
 
 @pytest.fixture
 def model(local_model: LocalModelProcess) -> Iterator[AskedChat]:
-    made = AskedChat(local_chat_model(local_model.socket, LOCAL_QWEN))
+    made = AskedChat(build_local_chat_model(local_model.socket, LOCAL_QWEN))
     yield made
     made.close()
 
@@ -44,22 +44,22 @@ def stand_in(folder: Path) -> LocalModelProcess:
 
 def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
     process = stand_in(tmp_path)
-    assert process.wait_ready(120).state == "ready"
+    assert process.wait_until_ready(120).state == "ready"
     (tmp_path / "die").touch()
-    while process.state().state == "ready":
+    while process.get_state().state == "ready":
         time.sleep(0.02)
     (tmp_path / "die").unlink()
-    assert process.wait_ready(120).state == "ready"
+    assert process.wait_until_ready(120).state == "ready"
     assert (tmp_path / "starts").read_text() >= "xx"
     process.close()
-    assert process.state().state == "stopped"
+    assert process.get_state().state == "stopped"
 
 
 def test_a_child_gets_no_secret_of_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_LLM_API_KEY", "sk-very-secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "sk-other")
     process = stand_in(tmp_path)
-    assert process.wait_ready(120).state == "ready"
+    assert process.wait_until_ready(120).state == "ready"
     process.close()
     log = (tmp_path / "log").read_text()
     assert "PATH" in log
@@ -71,7 +71,7 @@ def test_a_file_that_is_no_model_fails_with_its_reason(tmp_path: Path) -> None:
     model = tmp_path / "broken.gguf"
     model.write_bytes(b"GGUF" + bytes(100))
     process = LocalModelProcess(model, tmp_path / "log")
-    state = process.wait_ready(120)
+    state = process.wait_until_ready(120)
     process.close()
     assert state.state == "failed"
     assert "models" in state.hint

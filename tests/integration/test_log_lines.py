@@ -37,7 +37,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
 def test_a_requests_line_names_request_tenant_and_key_and_not_what_was_sent(tmp_path: Path, lines: Lines) -> None:
     with running(tmp_path) as (services, client):
         secret = str(client.http.headers["Authorization"]).partition(" ")[2]
-        (key,) = services.keys.keys("default")
+        (key,) = services.keys.list_keys("default")
         client.http.get("/v1/status", headers={"X-Request-Id": "mine"})
         client.http.post("/v1/search", json={"query": TEXT})
         client.http.post("/v1/search", content=b'{"query": "' + TEXT.encode() + b'\\ud800"}')
@@ -68,7 +68,7 @@ def test_lines_of_jobs_and_runs_name_them(tmp_path: Path, lines: Lines) -> None:
     document = worker.upload("damaged")
     run, _ = Runs(worker.engine).create(RunRequest("ann", "what?", (), (), "auto", None, False, None))
     runner = JobRunner(worker.jobs, worker.ingest, stopping=no, answer=cast(RunTask, FailingAnswers()))
-    assert runner.once(JobKind.INGEST) == runner.once(JobKind.RUN) == 1
+    assert runner.run_once(JobKind.INGEST) == runner.run_once(JobKind.RUN) == 1
     worker.engine.dispose()
     ingest, answer = (line for line in lines() if line["event"] == "job failed")
     assert (ingest["tenant"], ingest["version"]) == ("ann", document.version.id)

@@ -20,7 +20,7 @@ from api.cli import doctor, index
 from api.client import Client
 from api.settings.settings import Settings
 from retrieval.encoders.port import HashingEmbedder
-from retrieval.encoders.registry import only
+from retrieval.encoders.registry import wrap_encoder
 from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
 from tests.support.cluster import wait_until
 from tests.support.service import running
@@ -81,22 +81,24 @@ def diagnosed(home: Path) -> doctor.Finding:
 
 def shown(home: Path) -> str:
     """What `leadline index show` says of the last check."""
-    with open_index_access(settings(home), cluster=None, only_look=True, encoders=only(HashingEmbedder())) as access:
-        return index.describe_check(access.states.of(access.records.active().id))
+    with open_index_access(
+        settings(home), cluster=None, only_look=True, encoders=wrap_encoder(HashingEmbedder())
+    ) as access:
+        return index.describe_check(access.states.load_state(access.records.load_active().id))
 
 
 def rebuild(home: Path) -> None:
     """As `leadline index rebuild` does, beside a running service or without one."""
-    with open_index_access(settings(home), cluster=None, encoders=only(HashingEmbedder())) as access:
+    with open_index_access(settings(home), cluster=None, encoders=wrap_encoder(HashingEmbedder())) as access:
         access.rebuild(lambda _progress, _chunks: None)
-        access.tidy()
+        access.clean_up()
 
 
 def verified(home: Path) -> tuple[bool, int]:
     """Whether `leadline index verify` agrees, and in how many documents it does not."""
-    with open_index_access(settings(home), cluster=None, encoders=only(HashingEmbedder())) as access:
-        found = access.verify(access.records.active(), sample=100, seed=1, advanced=lambda _done, _all: None)
-    return found.agrees, len(found.disagreements)
+    with open_index_access(settings(home), cluster=None, encoders=wrap_encoder(HashingEmbedder())) as access:
+        found = access.verify(access.records.load_active(), sample=100, seed=1, advanced=lambda _done, _all: None)
+    return found.is_consistent, len(found.disagreements)
 
 
 def report(when: str, services: Services, client: Client) -> None:
@@ -121,7 +123,7 @@ def remove_folder(home: Path) -> None:
 
 def remove_half_of_the_points(home: Path) -> None:
     engine = QdrantEdgeIndex(home / "index", dimension=HashingEmbedder().dimension)
-    held = sorted(engine.versions())
+    held = sorted(engine.count_chunks_by_version())
     for version in held[: len(held) // 2]:
         engine.delete_version("default", version)
     engine.close()

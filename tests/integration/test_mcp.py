@@ -19,7 +19,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult
 
 from api.admission.services import DEFAULT_TENANT
-from api.openai.inert import inert
+from api.openai.inert import neutralize_markdown
 from ingest.storage.accounts.records import Scope
 from ingest.storage.queue.records import JobKind
 from tests.support.cluster import wait_until
@@ -299,7 +299,7 @@ def test_an_answer_cannot_make_a_client_load_or_link_anything(service: Harbour, 
     finally:
         model.wrapped = ""
     assert "evil" in answer["text"]
-    assert inert(answer["text"]) == answer["text"]
+    assert neutralize_markdown(answer["text"]) == answer["text"]
     assert "https://" not in answer["text"]
     for each in answer["sentences"]:
         assert answer["text"][each["start"] : each["end"]] == each["text"]

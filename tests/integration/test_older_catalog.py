@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.doctor import _installation
+from api.cli.doctor import _check_installation
 from api.client import Client
 from api.settings.settings import Settings
 from ingest.storage.blobs.quarantine import Quarantine
@@ -75,7 +75,7 @@ def test_an_older_catalog_loses_nothing_and_the_newer_one_put_back_serves_everyt
         (home / "unclean").touch()  # so that upkeep runs at the start
         with running(home) as (_, client):
             require_served(client, dict(list(documents.items())[:3]))
-    assert len(Quarantine(DirectoryBlobs(home / "blobs")).since()) == 9  # originals, texts and maps of three
+    assert len(Quarantine(DirectoryBlobs(home / "blobs")).load_dates()) == 9  # originals, texts and maps of three
 
     put_catalog(home, newer)
     with running(home) as (_, client):
@@ -130,7 +130,7 @@ def test_readiness_and_doctor_say_that_upkeep_touches_nothing(tmp_path: Path, mo
         ready = client.http.get("/health/ready")
         assert ready.status_code == 200
         assert ready.json()["parts"]["upkeep"]["state"] == "stopped"
-        (said,) = (found for found in _installation(Settings()) if found.what == "upkeep")
+        (said,) = (found for found in _check_installation(Settings()) if found.what == "upkeep")
     assert "11 of 12 originals" in said.found
     assert said.advice
     with running(tmp_path, upkeep_share=1.0) as (_, client):

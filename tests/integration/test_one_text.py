@@ -10,7 +10,7 @@ import pytest
 
 from api.build.language_model import RemoteLanguageModel
 from api.client import Client
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.cluster import wait_until
@@ -36,7 +36,7 @@ def _reply(request: dict[str, Any]) -> str:
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     profile = ModelProfile("scripted", 32_000, 4_000)
     with scripted_openai(_reply, window_tokens=32_000) as server:
-        model = RemoteLanguageModel(server.url, ChatModel(remote_chat_model(server.url, profile), profile))
+        model = RemoteLanguageModel(server.url, ChatModel(build_remote_chat_model(server.url, profile), profile))
         with (
             running(tmp_path_factory.mktemp("home"), language_model=model) as (services, _),
             listening(services) as (url, key),

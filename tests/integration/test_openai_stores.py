@@ -324,7 +324,7 @@ def test_files_count_on_quotas_and_give_back_what_they_took(openai: OpenAI, serv
         standings = service.client.get("/v1/quotas")["quotas"]
         return next(int(each["used"]) for each in standings if each["quota"] == "bytes")
 
-    service.services.admission.meter.quotas.set(Account(DEFAULT_TENANT), {Quota.BYTES: 10_000})
+    service.services.admission.meter.quotas.set_limits(Account(DEFAULT_TENANT), {Quota.BYTES: 10_000})
     before = used()
     sent = openai.files.create(file=named("book.md", BOOK), purpose="assistants")
     assert used() == before + len(BOOK)

@@ -14,7 +14,7 @@ from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
 from api.build.language_model import RemoteLanguageModel
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.scripted_openai import scripted_openai
@@ -34,7 +34,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
     """The URL of a service with one of each thing, a key, and the ids of the things."""
     profile = ModelProfile("scripted", 32_000, 4_000)
     with scripted_openai(window_tokens=32_000) as server:
-        model = RemoteLanguageModel(server.url, ChatModel(remote_chat_model(server.url, profile), profile))
+        model = RemoteLanguageModel(server.url, ChatModel(build_remote_chat_model(server.url, profile), profile))
         with (
             running(tmp_path_factory.mktemp("home"), language_model=model, body_idle_seconds=5) as (services, _),
             listening(services) as (url, key),

@@ -165,7 +165,7 @@ def test_a_schema_that_cannot_be_compiled_harms_nobody_beside_it(
         assert refused.status_code == 400
         assert "9" in "".join(numbers)
     assert "blue" in text_of(ask(client, "What colour is a clear sky at noon? One word.")).casefold()
-    assert local_model.state().state == "ready"
+    assert local_model.get_state().state == "ready"
 
 
 def test_a_full_queue_refuses_and_is_empty_again_when_the_clients_have_gone(

@@ -7,8 +7,8 @@ import pytest
 
 from api.build.embedded import open_embedded
 from api.build.index_access import open_index_access
-from api.cli.ingest import find_files, run
-from api.cli.private_service import private
+from api.cli.ingest import iter_files, upload_batch
+from api.cli.private_service import open_services_client
 from api.client import Client
 from api.settings.settings import Settings
 from retrieval.encoders.port import HashingEmbedder
@@ -38,7 +38,7 @@ def ingest(client: Client, folder: Path) -> None:
     folder.mkdir()
     for name, text in NOTES.items():
         (folder / f"{name}.md").write_text(text)
-    assert run(client, list(find_files([folder])), collection="default", wait="ready").failed == []
+    assert upload_batch(client, list(iter_files([folder])), collection="default", wait="ready").failed == []
 
 
 def best(client: Client, query: str) -> str:
@@ -47,7 +47,7 @@ def best(client: Client, query: str) -> str:
 
 def test_an_index_keeps_to_the_model_it_was_made_with_until_it_is_moved(tmp_path: Path, url: str) -> None:
     first, second = f"{url} some/model", f"{url} some/model dimension=16"
-    with open_embedded(settings(tmp_path, encoder=first)) as services, private(services) as client:
+    with open_embedded(settings(tmp_path, encoder=first)) as services, open_services_client(services) as client:
         ingest(client, tmp_path / "notes")
         assert best(client, "white whale") == "whales.md"
     for other in ("minilm", second):
@@ -57,10 +57,10 @@ def test_an_index_keeps_to_the_model_it_was_made_with_until_it_is_moved(tmp_path
         pass
     assert "LEADLINE_ENCODER" in raised.value.hint
     with open_index_access(settings(tmp_path, encoder=first, beside=second), cluster=None) as access:
-        switcher = access.switcher(lambda _progress, _chunks: None)
-        switcher.reembed(access.encoders.named(second), access.sparse.fingerprint)
+        switcher = access.build_switcher(lambda _progress, _chunks: None)
+        switcher.build_generation(access.encoders.get_by_name(second), access.sparse.fingerprint)
         switcher.switch()
-    with open_embedded(settings(tmp_path, encoder=second)) as services, private(services) as client:
+    with open_embedded(settings(tmp_path, encoder=second)) as services, open_services_client(services) as client:
         assert best(client, "white whale") == "whales.md"
 
 
@@ -71,5 +71,8 @@ def test_a_service_does_not_start_on_a_guess_about_a_server_that_is_away(tmp_pat
         open_embedded(settings(tmp_path, encoder=away)),
     ):
         pass
-    with open_embedded(settings(tmp_path, encoder=f"{away} dimension=32")) as services, private(services) as client:
+    with (
+        open_embedded(settings(tmp_path, encoder=f"{away} dimension=32")) as services,
+        open_services_client(services) as client,
+    ):
         assert client.get("/health/live")

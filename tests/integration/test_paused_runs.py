@@ -16,7 +16,7 @@ from api.cli.main import app
 from api.client import Client
 from ingest.storage.operations.expiry import Expiry
 from ingest.storage.operations.retention import Retention
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.cluster import wait_until
@@ -52,7 +52,7 @@ def model() -> Iterator[ScriptedOpenAI]:
 
 
 def opened(home: Path, server: ScriptedOpenAI) -> Any:  # noqa: ANN401 - a context manager
-    chat = ChatModel(remote_chat_model(server.url, PROFILE), PROFILE)
+    chat = ChatModel(build_remote_chat_model(server.url, PROFILE), PROFILE)
     return running(home, language_model=RemoteLanguageModel(server.url, chat))
 
 
@@ -206,8 +206,8 @@ def test_nobody_is_waited_for_longer_than_the_days_that_are_set(tmp_path: Path, 
         run = ask(client, calls=14)
         in_state(client, run, "paused")
         expiry = Expiry(engine_of(services))
-        assert expiry.forget(Retention(paused_days=1)) == {}
-        assert expiry.forget(Retention(paused_days=-1)) == {"paused runs": 1}
+        assert expiry.delete_expired(Retention(paused_days=1)) == {}
+        assert expiry.delete_expired(Retention(paused_days=-1)) == {"paused runs": 1}
         assert in_state(client, run, "failed", "completed", "partial")["state"] != "failed"
 
 

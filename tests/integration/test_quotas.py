@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from api.admission.services import DEFAULT_TENANT, Services
-from api.cli.private_service import private_server
+from api.cli.private_service import run_private_server
 from api.client import Client
 from ingest.storage.accounts.records import Scope
 from ingest.storage.queue.records import JobKind
@@ -62,7 +62,7 @@ def services(service: tuple[Services, Client], model: Model, one_day: None) -> I
     services, _ = service
     model.chat.prompts.clear()
     yield services
-    services.admission.meter.quotas.reset(TENANT, list(Quota))
+    services.admission.meter.quotas.reset_limits(TENANT, list(Quota))
     services.admission.meter._limits.clear()
 
 
@@ -72,7 +72,7 @@ def client(services: Services, service: tuple[Services, Client]) -> Client:
 
 
 def limit(services: Services, account: Account = TENANT, **limits: int) -> None:
-    services.admission.meter.quotas.set(account, {Quota(name): amount for name, amount in limits.items()})
+    services.admission.meter.quotas.set_limits(account, {Quota(name): amount for name, amount in limits.items()})
     services.admission.meter._limits.clear()
 
 
@@ -83,7 +83,7 @@ def new_key(services: Services) -> tuple[Account, dict[str, str]]:
 
 
 def used(services: Services, account: Account) -> int:
-    days = services.admission.meter.quotas.usage(account.tenant_id, key_id=account.key_id, skip=0, limit=10)
+    days = services.admission.meter.quotas.list_usage(account.tenant_id, key_id=account.key_id, skip=0, limit=10)
     return sum(day.prompt_tokens + day.completion_tokens for day in days)
 
 
@@ -115,7 +115,7 @@ def test_an_answer_that_a_quota_cuts_short_says_so_and_not_that_its_budget_is_ov
     refused = client.http.post("/v1/answers", json=QUESTION, headers=headers)
     assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
     assert model.chat.prompts == []
-    assert services.admission.meter.quotas.standings(account)[0].reserved == 0
+    assert services.admission.meter.quotas.load_statuses(account)[0].reserved == 0
 
 
 @pytest.mark.slow
@@ -130,7 +130,7 @@ def test_200_questions_at_once_on_one_key_spend_no_more_than_it_may(services: Se
     # Where idle connections are closed, one may be just when another thread takes it: all are kept.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=None)
     with (
-        private_server(services, uvicorn.Server) as (_, socket, _),
+        run_private_server(services, uvicorn.Server) as (_, socket, _),
         httpx.HTTPTransport(uds=socket, limits=limits) as transport,
         httpx.Client(base_url="http://leadline", transport=transport, timeout=None) as http,
         ThreadPoolExecutor(200) as clients,
@@ -138,7 +138,7 @@ def test_200_questions_at_once_on_one_key_spend_no_more_than_it_may(services: Se
         found = list(clients.map(ask, range(200)))
     assert set(found) <= {200, 429}
     assert 0 < used(services, account) <= 4_000
-    assert services.admission.meter.quotas.standings(account)[0].reserved == 0
+    assert services.admission.meter.quotas.load_statuses(account)[0].reserved == 0
 
 
 def test_answers_and_runs_of_a_key_have_places_of_their_own(services: Services, client: Client, model: Model) -> None:
@@ -161,7 +161,7 @@ def test_answers_and_runs_of_a_key_have_places_of_their_own(services: Services, 
         assert held.result().status_code == 200
     run = begun.json()["id"]
     wait_until(lambda: client.get(f"/v1/runs/{run}")["state"] == "completed", what="the run has ended")
-    assert all(each.used == 0 for each in services.admission.meter.quotas.standings(account))
+    assert all(each.used == 0 for each in services.admission.meter.quotas.load_statuses(account))
     days = client.http.get("/v1/usage", params={"key": account.key_id}, headers=headers).json()["usage"]
     assert [(day["answers"], day["runs"], day["key_id"]) for day in days] == [(1, 1, account.key_id)]
 
@@ -187,7 +187,7 @@ def test_a_limit_that_is_set_while_a_key_is_used_soon_holds_for_it(services: Ser
         return client.http.get("/v1/status", headers=headers).status_code
 
     assert {status() for _ in range(5)} == {200}
-    services.admission.meter.quotas.set(account, {Quota.REQUESTS_PER_MINUTE: 2})
+    services.admission.meter.quotas.set_limits(account, {Quota.REQUESTS_PER_MINUTE: 2})
     wait_until(lambda: status() == 429, what="the limit holds")
 
 
@@ -223,7 +223,7 @@ def test_a_rewrite_past_the_quota_is_a_search_as_asked_and_says_why(
 
 def test_quotas_and_usage_are_shown_to_the_caller(services: Services, client: Client) -> None:
     account, headers = new_key(services)
-    services.admission.meter.quotas.settle(account, "answer", "x", Spending(1, 2, 3, 4_000_000), reported=Spending())
+    services.admission.meter.quotas.charge(account, "answer", "x", Spending(1, 2, 3, 4_000_000), reported=Spending())
     limit(services, account, dollars_per_month=2_000_000_000)
     (quota,) = client.http.get("/v1/quotas", headers=headers).json()["quotas"]
     assert (quota["quota"], quota["limit"], quota["used"], quota["left"]) == ("dollars_per_month", 2.0, 0.004, 1.996)
@@ -334,11 +334,11 @@ def _instance(schema: dict[str, Any], openapi: dict[str, Any]) -> Any:  # noqa: 
 
 def _spent(services: Services, model: Model) -> tuple[int, int, int]:
     """Calls of the model, versions that were stored and runs that were made, so far."""
-    days = services.admission.meter.quotas.usage(DEFAULT_TENANT, skip=0, limit=500)
+    days = services.admission.meter.quotas.list_usage(DEFAULT_TENANT, skip=0, limit=500)
     return (
         len(model.chat.prompts),
         sum(day.documents + day.bytes for day in days),
-        len(services.answers.runs.runs(DEFAULT_TENANT)),
+        len(services.answers.runs.list_runs(DEFAULT_TENANT)),
     )
 
 
@@ -350,12 +350,12 @@ def test_no_route_spends_anything_once_the_quotas_are_used_up(services: Services
         values = (
             {} if of_everything is None else {quota.value: of_everything for quota in Quota if "minute" not in quota}
         )
-        services.admission.meter.quotas.reset(TENANT, list(Quota))
+        services.admission.meter.quotas.reset_limits(TENANT, list(Quota))
         limit(services, TENANT, **values)
         for method, path, request in _requests(client, document):
             before = _spent(services, model)
             response = client.http.request(method, path, **request)
-            wait_until(lambda: not services.jobs.unfinished().keys() & MAKING, what="what was begun has ended")
+            wait_until(lambda: not services.jobs.count_unfinished().keys() & MAKING, what="what was begun has ended")
             if _spent(services, model) != before:
                 assert of_everything is None, f"{method} {path} spends past the quotas"
                 spenders.add(f"{method} {path}")

@@ -25,7 +25,7 @@ def counting(valkey: Valkey) -> RequestRates:
 
 
 def taken(rates: RequestRates, account: Account = ANN, of: str = "key", limit: int = 5) -> bool:
-    return rates.count(account, of, limit)[0]
+    return rates.count_request(account, of, limit)[0]
 
 
 def test_processes_count_together_and_no_burst_gets_through(valkey: Valkey) -> None:
@@ -48,7 +48,7 @@ def test_each_process_counts_alone_while_the_valkey_is_away_and_together_when_it
 
 def test_what_is_left_and_when_it_is_renewed_is_told() -> None:
     rates = RequestRates()
-    _, standing = rates.count(ANN, "tenant", 3)
-    assert (standing.of, standing.limit, standing.left) == ("tenant", 3, 2)
+    _, standing = rates.count_request(ANN, "tenant", 3)
+    assert (standing.of, standing.limit, standing.remaining) == ("tenant", 3, 2)
     assert standing.renews_at is not None
-    assert not RequestRates().count(ANN, "key", 0)[0]
+    assert not RequestRates().count_request(ANN, "key", 0)[0]

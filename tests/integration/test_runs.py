@@ -17,7 +17,7 @@ from api.cli import runs
 from api.client import Client
 from ingest.storage.answers.run_records import RunState
 from ingest.storage.queue.records import JobKind
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.cluster import wait_until
@@ -67,7 +67,7 @@ def replied(request: dict[str, Any]) -> str:
 
 def language_model(server: ScriptedOpenAI) -> RemoteLanguageModel:
     profile = ModelProfile("scripted", 8192, 512)
-    return RemoteLanguageModel(server.url, ChatModel(remote_chat_model(server.url, profile), profile))
+    return RemoteLanguageModel(server.url, ChatModel(build_remote_chat_model(server.url, profile), profile))
 
 
 def ask(client: Client, question: str = QUESTION, *, conversation: str | None = None, **headers: str) -> httpx.Response:
@@ -157,7 +157,7 @@ def test_a_cancelled_run_stops_and_its_request_to_a_model_that_never_ends_is_clo
     wait_until(lambda: model.open == 0, what="the request is closed")
     wait_until(lambda: model.dropped == dropped + 1, what="its client is lost")
     wait_until(lambda: not [t for t in threading.enumerate() if t.name == "run-log"], what="it has stopped")
-    assert service[0].jobs.unfinished().get(JobKind.RUN) is None
+    assert service[0].jobs.count_unfinished().get(JobKind.RUN) is None
     assert client.post(f"/v1/runs/{run}/cancel", {})["state"] == "cancelled"
     assert [name for _, name, _ in followed(client, run)][-1] == "end"
 
@@ -249,7 +249,7 @@ def test_the_command_line_shows_a_run_as_a_tree_with_its_answer(
     out = capsys.readouterr().out
     assert "answer: 1 sub-call" in out
     assert "1819" in out
-    runs.listing(state=[RunState.COMPLETED], as_json=True, limit=1)
+    runs.list_runs(state=[RunState.COMPLETED], as_json=True, limit=1)
     assert run in capsys.readouterr().out
     runs.cancel(run)
     runs.delete(run)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.openai.inert import inert
+from api.openai.inert import neutralize_markdown
 from rlm.answers import Answer, Check, Citation, Quote, Sentence
 from rlm.events import Completed, Delta
 from tests.fakes.scripted_answers import answer
@@ -76,7 +76,7 @@ class Seen:
 def seen(body: Mapping[str, Any], text: str | None = None, annotations: Any = None) -> Seen:  # noqa: ANN401 - JSON
     """What the members of an answer say, in whichever reply they stand."""
     return Seen(
-        inert(body["text"]) if text is None else text,
+        neutralize_markdown(body["text"]) if text is None else text,
         [tuple(each[name] for name in ("number", *_SPAN)) for each in body["citations"]],
         [
             (
@@ -118,7 +118,7 @@ def kept(api: AskedApi) -> Seen:
 def streamed(api: AskedApi) -> Seen:
     events = api.events(question=QUESTION)
     text = "".join(body["text"] for name, body in events if name == "delta")
-    return seen(events[-1][1], inert(text))
+    return seen(events[-1][1], neutralize_markdown(text))
 
 
 def _post(api: AskedApi, path: str, **body: Any) -> Any:  # noqa: ANN401 - a reply
@@ -230,6 +230,8 @@ def test_every_protocol_cites_alike(api: AskedApi, made: Answer) -> None:
         half = len(made.text) // 2
         api.answers.scripts = [[Delta(made.text[:half]), Delta(made.text[half:]), Completed(made)]]
         found = protocol(api)
-        expected = Seen(inert(made.text), citations, sentences, annotations if found.annotations is not None else None)
+        expected = Seen(
+            neutralize_markdown(made.text), citations, sentences, annotations if found.annotations is not None else None
+        )
         assert found == expected, protocol.__name__
         assert all(found.text[start:end] == f"[{each.number}]" for start, end, each in markers)

@@ -10,7 +10,7 @@ from api.admission.services import Services
 from api.build.language_model import RemoteLanguageModel
 from api.client import Client
 from rlm.errors import LanguageModelUnavailableError
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.fakes.loaded_model import LoadedModel
@@ -32,7 +32,7 @@ def model() -> Iterator[ScriptedOpenAI]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, model: ScriptedOpenAI) -> Iterator[tuple[Services, Client]]:
-    language_model = RemoteLanguageModel(model.url, ChatModel(remote_chat_model(model.url, PROFILE), PROFILE))
+    language_model = RemoteLanguageModel(model.url, ChatModel(build_remote_chat_model(model.url, PROFILE), PROFILE))
     with running(tmp_path_factory.mktemp("home"), language_model=language_model) as (services, client):
         document = client.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE).json()["id"]
         wait_until(

@@ -223,7 +223,7 @@ def test_a_lease_that_ran_out_is_taken_by_the_next(
 ) -> None:
     services, _, key = service
     rows, where = services.work.uploads._rows, begun(http, 100)
-    rows.take(DEFAULT_TENANT, where.rpartition("/")[2], f"key:{key.split('_')[1]}", 0)
+    rows.acquire(DEFAULT_TENANT, where.rpartition("/")[2], f"key:{key.split('_')[1]}", 0)
     assert add(http, where, 0, b"# text").json()["code"] == "upload_taken"
     now = rows._clock()
     monkeypatch.setattr(rows, "_clock", lambda: now + LEASE_SECONDS + 1)
@@ -252,7 +252,7 @@ def test_uploads_under_way_count_on_the_quota_of_bytes(service: tuple[Services, 
     services, url, _ = service
     services.documents.catalog.ensure_tenant("small")
     _, key = services.keys.issue("small", "a key", scopes=[Scope.WRITE, Scope.READ])
-    services.admission.meter.quotas.set(Account("small", ""), {Quota.BYTES: 1_000})
+    services.admission.meter.quotas.set_limits(Account("small", ""), {Quota.BYTES: 1_000})
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=120) as http:
         first = begun(http, 600)
         headers = {**TUS, "Upload-Length": "600", "Upload-Metadata": ""}

@@ -17,7 +17,7 @@ from fastapi import Request, Response
 from sqlalchemy import Engine, update
 
 from api.client import Client, RefusedError
-from ingest.storage.db.database import open_database, write
+from ingest.storage.db.database import open_database, write_transaction
 from ingest.storage.db.schema import webhook_deliveries as rows
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.webhooks.outbox import Outbox, publish
@@ -49,19 +49,19 @@ class Told:
         self.tell("one")
 
     def tell(self, document: str) -> None:
-        with write(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             publish(connection, "ann", EventType.DOCUMENT_DELETED, [{"document": document}])
 
     def send(self, **settings: Any) -> Delivery:  # noqa: ANN401
         """Try what is due, and return the message."""
-        with write(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             connection.execute(update(rows).values(not_before=0.0, lease_until=None))
-        assert WebhookSender(Outbox(self.engine), loopback(**settings)).step()
+        assert WebhookSender(Outbox(self.engine), loopback(**settings)).send_due()
         return self.delivery
 
     @property
     def delivery(self) -> Delivery:
-        return self.webhooks.deliveries("ann", self.webhook.id)[-1]
+        return self.webhooks.list_deliveries("ann", self.webhook.id)[-1]
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def test_a_message_outlives_its_sender_and_is_told_by_its_id(
         sender.send_signal(signal.SIGKILL)
     assert len(receiver.ids) == before
     assert told.delivery.state is DeliveryState.PENDING
-    assert not WebhookSender(Outbox(told.engine), loopback()).step(), "another sender took what is leased"
+    assert not WebhookSender(Outbox(told.engine), loopback()).send_due(), "another sender took what is leased"
     assert told.send().state is DeliveryState.DELIVERED
     assert len(receiver.ids) == before + 1
     assert len(set(receiver.ids)) == 1
@@ -225,7 +225,7 @@ def test_two_senders_at_once_send_a_message_once(told: Told, receiver: Receiver)
     first, second = (WebhookSender(Outbox(told.engine), loopback()) for _ in range(2))
 
     async def both() -> None:
-        while any(await asyncio.gather(*(asyncio.to_thread(each.step) for each in (first, second)))):
+        while any(await asyncio.gather(*(asyncio.to_thread(each.send_due) for each in (first, second)))):
             pass
 
     asyncio.run(both())

@@ -17,11 +17,11 @@ from rich.table import Table
 from api.settings.settings import Settings
 from ingest.chunking import chunk_text
 from ingest.storage.operations.installation import Installation
-from ingest.storage.texts.layout import markdown_layout
+from ingest.storage.texts.layout import build_markdown_layout
 from ingest.storage.texts.normalize import normalize
-from retrieval.build import embedded_encoder, embedded_indexes, sparse_encoder
-from retrieval.evaluation.chunks import Cutter, find_chunks, index_chunks, judge_chunks
-from retrieval.evaluation.passages import open_placed
+from retrieval.build import build_embedded_store, build_sparse_encoder, open_embedded_encoder
+from retrieval.evaluation.chunks import Cutter, index_chunks, judge_chunks, search_chunks
+from retrieval.evaluation.passages import open_located_questions
 from retrieval.models.store import ModelStore
 
 # What a reader gets for a question, and the splitters' sizes, in characters.
@@ -30,21 +30,21 @@ _SIZES = (400, 800, 1000, 1600)
 
 
 def main() -> None:
-    placed = open_placed(Path(sys.argv[1]), None)
+    placed = open_located_questions(Path(sys.argv[1]), None)
     texts = {name: normalize(path.read_text("utf-8")) for name, path in placed.documents.items()}
-    located, asked = placed.located(texts), {each.id: each.text for each in placed.questions}
-    encoder, sparse = embedded_encoder(ModelStore(Settings().models)), sparse_encoder()
+    located, asked = placed.locate_in_texts(texts), {each.id: each.text for each in placed.questions}
+    encoder, sparse = open_embedded_encoder(ModelStore(Settings().models)), build_sparse_encoder()
     table: Table | None = None
     for name, cut in _splitters().items():
         with tempfile.TemporaryDirectory() as home:
-            index = embedded_indexes(Path(home), Installation("", lambda _: True)).open(1, encoder.dimension)
+            index = build_embedded_store(Path(home), Installation("", lambda _: True)).open(1, encoder.dimension)
             places = index_chunks(texts, cut, index, encoder, sparse)
-            found = find_chunks(asked, places, index, encoder, sparse, characters=_READ)
+            found = search_chunks(asked, places, index, encoder, sparse, characters=_READ)
             index.close()
         run = judge_chunks(found, located, places.values())
         table = table or Table("splitter", "chunks", *run.figures)
-        table.add_row(name, f"{len(places):,}", *(f"{figure.mean:.3f}" for figure in run.summary().values()))
-        print(name, {measure: round(figure.mean, 4) for measure, figure in run.summary().items()}, file=sys.stderr)
+        table.add_row(name, f"{len(places):,}", *(f"{figure.mean:.3f}" for figure in run.summarize().values()))
+        print(name, {measure: round(figure.mean, 4) for measure, figure in run.summarize().items()}, file=sys.stderr)
     Console().print(table)
 
 
@@ -53,7 +53,7 @@ def _splitters() -> Mapping[str, Cutter]:
     chonkie: Any = import_module("chonkie")
 
     def ours(size: int) -> Cutter:
-        return lambda _, text: [(c.start, c.end) for c in chunk_text(text, markdown_layout(text), max_chars=size)]
+        return lambda _, text: [(c.start, c.end) for c in chunk_text(text, build_markdown_layout(text), max_chars=size)]
 
     def langchain(size: int, overlap: int) -> Cutter:
         splitter = recursive(chunk_size=size, chunk_overlap=overlap, add_start_index=True)

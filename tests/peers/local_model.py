@@ -5,7 +5,7 @@ import argparse
 import uvicorn
 
 from api.settings.settings import Settings
-from retrieval.models.manifest import LANGUAGE_GGUF, model_file
+from retrieval.models.manifest import LANGUAGE_GGUF, load_model_file
 from retrieval.models.store import ModelStore
 from rlm.llm.local.engine import OpenVINOEngine, load_pipeline
 from rlm.llm.local.protocol import EngineLimits
@@ -17,7 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.peers.local_model", description="Serve the local model.")
     parser.add_argument("--port", type=int, default=8770)
     options = parser.parse_args()
-    path = ModelStore(Settings().models).path(model_file(LANGUAGE_GGUF))
+    path = ModelStore(Settings().models).require_path(load_model_file(LANGUAGE_GGUF))
 
     def stop() -> None:
         server.should_exit = True

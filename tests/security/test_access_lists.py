@@ -162,7 +162,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             world.add(f"open-{number}.md", TWIN.format(n=number), "open", "", None, year)
             world.add(f"closed-{number}.md", TWIN.format(n=number), "closed", "", readers, year)
             world.add(f"secret-{number}.md", SECRET.format(n=number, word=word), "closed", word, readers, year)
-        waiting = services.jobs.unfinished
+        waiting = services.jobs.count_unfinished
         wait_until(lambda: not any(waiting().values()), what="everything is indexed")
         yield world
 
@@ -331,10 +331,10 @@ def test_a_narrowing_is_effective_when_it_answers_although_the_index_is_away(
     world.change(document, readers=["user:eve"])
     assert world.search("bob", query=word, mode="bm25") == []
     assert [hit["document"] for hit in world.search("eve", query=word, mode="bm25")] == [document]
-    assert document in world.services.documents.catalog.unsettled()
+    assert document in world.services.documents.catalog.list_unsynced_readers()
     monkeypatch.undo()
     world.change(document, metadata={"year": 1809})
-    assert world.services.documents.catalog.unsettled() == []
+    assert world.services.documents.catalog.list_unsynced_readers() == []
 
 
 def test_an_upload_closes_a_document_before_anybody_can_find_it(world: World) -> None:
@@ -350,7 +350,7 @@ def test_an_upload_closes_a_document_before_anybody_can_find_it(world: World) ->
     world.readers[document], world.metadata[document], world.words[document] = {"group:hr"}, {"year": 1700}, ""
     world.names[document] = {"hr.md", "zqpay"}
     until = time.monotonic() + 120
-    while world.services.jobs.unfinished().get(JobKind.INGEST) and time.monotonic() < until:
+    while world.services.jobs.count_unfinished().get(JobKind.INGEST) and time.monotonic() < until:
         assert world.search("bob", query="zqpay", mode="bm25") == []
     assert [hit["document"] for hit in world.search("eve", query="zqpay", mode="bm25")] == [document]
     again = world.http.post("/v1/documents", files={"file": file}, headers=world.of("bob"))

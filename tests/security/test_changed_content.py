@@ -17,12 +17,12 @@ import pytest
 from api.admission.services import DEFAULT_TENANT, Services
 from api.build.language_model import RemoteLanguageModel
 from ingest.storage.blobs.bucket import open_bucket
-from ingest.storage.blobs.keyring import new_key
+from ingest.storage.blobs.keyring import generate_key
 from ingest.storage.blobs.store import BlobStore, DirectoryBlobs
-from ingest.storage.db.database import open_database, sqlite_url
-from ingest.storage.operations.backup import make_backup, verify_backup, verify_contents
+from ingest.storage.db.database import build_sqlite_url, open_database
+from ingest.storage.operations.backup import create_backup, verify_backup, verify_contents
 from ingest.storage.operations.copying import CatalogCopies
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.cluster import wait_until
@@ -99,7 +99,7 @@ class Trial:
         made = http.post("/v1/documents", params={"name": f"{person}.md"}, content=content).json()["id"]
         wait_until(lambda: http.get(f"/v1/documents/{made}").json()["state"] == "ready", what="it is ready")
         tenant = DEFAULT_TENANT if http is self.one else "two"
-        version = self.services.documents.catalog.document(tenant, made).version
+        version = self.services.documents.catalog.load_document(tenant, made).version
         return Uploaded(person, made, version.blob_key, f"text/{version.id[:2]}/{version.id}.txt", http)
 
     @contextmanager
@@ -129,13 +129,13 @@ class Trial:
     def verify_backup(self, folder: Path) -> tuple[tuple[str, ...], str]:
         """What a backup says was damaged while it was made, and what is found when it is verified."""
         with closing_engine(self.home) as catalog:
-            made = make_backup(catalog, self.services.contents.blobs, folder, quiet, link=False)
+            made = create_backup(catalog, self.services.contents.blobs, folder, quiet, link=False)
         return (*made.damaged, *made.lost), "\n".join(verify_backup(folder, quiet))
 
 
 @contextmanager
 def closing_engine(home: Path) -> Iterator[CatalogCopies]:
-    engine = open_database(sqlite_url(home / "catalog.sqlite"))
+    engine = open_database(build_sqlite_url(home / "catalog.sqlite"))
     with closing(engine.raw_connection()):
         yield CatalogCopies(engine)
     engine.dispose()
@@ -151,14 +151,14 @@ def server() -> Iterator[str]:
 def trial(request: pytest.FixtureRequest, server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
     home, prefix = tmp_path_factory.mktemp("home"), request.param.replace(" ", "-")
     is_sealed, is_bucket = "sealed" in request.param, "bucket" in request.param
-    keys = {"blob_keys": new_key()} if is_sealed else {}
+    keys = {"blob_keys": generate_key()} if is_sealed else {}
     settings = {**(bucket_environment(server, prefix) if is_bucket else {}), **keys, "check": "quotes"}
     raw: BlobStore = DirectoryBlobs(home / "blobs")
     if is_bucket:
         raw = open_bucket(bucket_settings(server, prefix), tmp_path_factory.mktemp("raw"))
     profile = ModelProfile("scripted", 32_000, 4_000)
     with scripted_openai(write, window_tokens=32_000) as models:
-        model = RemoteLanguageModel(models.url, ChatModel(remote_chat_model(models.url, profile), profile))
+        model = RemoteLanguageModel(models.url, ChatModel(build_remote_chat_model(models.url, profile), profile))
         with running(home, language_model=model, **settings) as (services, _), listening(services) as (url, key):
             services.documents.catalog.ensure_tenant("two")
             _, other = services.keys.issue("two", "a test")
@@ -280,7 +280,7 @@ def test_a_search_and_an_answer_over_more_documents_go_on_without_the_one_that_w
         what="they are ready",
     )
     person, changed = documents[1]
-    version = trial.services.documents.catalog.document(DEFAULT_TENANT, changed).version
+    version = trial.services.documents.catalog.load_document(DEFAULT_TENANT, changed).version
     with trial.put(f"text/{version.id[:2]}/{version.id}.txt", b"planted"):
         found = trial.one.post("/v1/search", json={"query": "salary", "collections": [collection["collection"]]}).json()
         assert {hit["document"] for hit in found["hits"]} == {each for _, each in documents} - {changed}

@@ -11,7 +11,7 @@ import pytest
 from ingest.parsing.containers import DOCX, EPUB, ODP, ODT, PPTX
 from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.isolation.sandbox import ParserSandbox
-from ingest.parsing.registry import parser_for
+from ingest.parsing.registry import get_parser
 from ingest.parsing.types import ParserLimits
 from ingest.storage.errors import LeadlineError
 from tests.support.office_files import cell, docx, epub, odf, paragraph, pptx, root, shape, table
@@ -37,7 +37,7 @@ def test_every_truncation_is_damage(tmp_path: Path, media_type: str) -> None:
     for length in range(8, len(whole) - 1, max(1, len(whole) // 40)):
         path.write_bytes(whole[:length])
         with pytest.raises(DamagedDocumentError):
-            parser_for(media_type)(path)
+            get_parser(media_type)(path)
 
 
 @pytest.mark.parametrize("media_type", _ZIPS)
@@ -50,7 +50,7 @@ def test_a_part_that_is_missing_or_broken_fails_or_changes_nothing(tmp_path: Pat
             changed = {each: content for each, content in parts.items() if each != name}
             path.write_bytes(zipped(changed if broken is None else {**changed, name: broken}))
             try:
-                text = parser_for(media_type)(path).text
+                text = get_parser(media_type)(path).text
             except LeadlineError:
                 failed += 1
                 continue

@@ -40,7 +40,7 @@ def send(services: Services, path: Path, name: str) -> Document:
 
 def documents(services: Services) -> list[Document]:
     found: list[Document] = []
-    while page := services.documents.catalog.documents(
+    while page := services.documents.catalog.list_documents(
         DEFAULT_TENANT, after=found[-1].sequence if found else 0, limit=500
     ):
         found += page

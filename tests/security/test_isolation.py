@@ -206,7 +206,7 @@ def test_what_is_anothers_is_as_what_is_not_there(service: tuple[Services, Clien
     assert client.get(f"/v1/files/{kept['file_id']}")["filename"] == "quokka.md"
     assert client.get(f"/v1/vector_stores/{kept['vector_store_id']}/files")["data"]
     assert client.get(f"/v1/webhooks/{kept['webhook_id']}")["disabled_at"] is None
-    grants = services.accounts.grants.grants(DEFAULT_TENANT, "secrets")
+    grants = services.accounts.grants.list_grants(DEFAULT_TENANT, "secrets")
     assert [(each.subject, each.role) for each in grants] == [("user:quokka-keeper", Role.READER)]
 
 

@@ -49,7 +49,7 @@ def test_nothing_of_a_document_is_left_for_the_next(isolated: ParserSandbox, tmp
 
 def test_the_products_own_parsers_work_confined(isolated: ParserSandbox, tmp_path: Path) -> None:
     assert_still_parses(isolated, tmp_path)
-    assert isolated.confined_by() == ("Landlock", "seccomp")
+    assert isolated.get_confinements() == ("Landlock", "seccomp")
 
 
 def test_a_machine_that_cannot_isolate_parses_nothing_if_isolation_is_required(

@@ -14,7 +14,7 @@ import pytest
 
 from ingest.parsing.errors import DamagedDocumentError, ParseError, ParserLimitError, UnsupportedTypeError
 from ingest.parsing.isolation.handover import ENTRIES_FILE, HandoverError, read_document, write_document
-from ingest.parsing.isolation.sandbox import ParserSandbox, hand_over
+from ingest.parsing.isolation.sandbox import ParserSandbox, hand_over_entries
 from ingest.parsing.types import EntryRoom, FoundEntry, ParsedDocument, ParserLimits, Unpacking
 from ingest.storage.errors import IngestError, LeadlineError
 from tests.support.hostile_parsers import COMMAND, SLEEPER
@@ -183,7 +183,7 @@ def test_entries_that_no_parser_of_ours_leaves_are_not_taken(tmp_path: Path, for
     taken: list[FoundEntry] = []
     unpacking = Unpacking(EntryRoom(entries=4, total_bytes=1_000), lambda entry, _: taken.append(entry))
     with pytest.raises(HandoverError):
-        hand_over(read_document(tmp_path, 1_000).entries, tmp_path, unpacking)
+        hand_over_entries(read_document(tmp_path, 1_000).entries, tmp_path, unpacking)
     assert taken == []
 
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.answers.forms import Cited, Form
-from api.answers.rendering import as_form, title_as_form
+from api.answers.forms import CitedSpan, Form
+from api.answers.rendering import render_text, render_title_link
 from tests.security.injections import PAYLOADS
 from tests.support.inert import faults_of_html, faults_of_mrkdwn
 
-CITED = {1: Cited("4f1c", 3, 90), 2: Cited('a"b/../c?d', 0, 5)}
+CITED = {1: CitedSpan("4f1c", 3, 90), 2: CitedSpan('a"b/../c?d', 0, 5)}
 BASE = "https://leadline.test"
 RELATIVE = {each.address for each in CITED.values()}
 ABSOLUTE = {BASE + each.page_address for each in CITED.values()}
@@ -124,16 +124,16 @@ FORMATTED = (
 
 
 def _faults(text: str) -> list[str]:
-    html = as_form(Form.HTML, text, CITED, BASE)
-    mrkdwn = as_form(Form.MRKDWN, text, CITED, BASE)
-    plain = as_form(Form.MRKDWN, text, CITED, None)
+    html = render_text(Form.HTML, text, CITED, BASE)
+    mrkdwn = render_text(Form.MRKDWN, text, CITED, BASE)
+    plain = render_text(Form.MRKDWN, text, CITED, None)
     return [
         *faults_of_html(html, RELATIVE),
         *faults_of_mrkdwn(mrkdwn, ABSOLUTE),
         *faults_of_mrkdwn(plain, ()),
-        *faults_of_html(title_as_form(Form.HTML, text, CITED[1], BASE), RELATIVE),
-        *faults_of_mrkdwn(title_as_form(Form.MRKDWN, text, CITED[1], BASE), ABSOLUTE),
-        *faults_of_mrkdwn(title_as_form(Form.MRKDWN, text, CITED[1], None), ()),
+        *faults_of_html(render_title_link(Form.HTML, text, CITED[1], BASE), RELATIVE),
+        *faults_of_mrkdwn(render_title_link(Form.MRKDWN, text, CITED[1], BASE), ABSOLUTE),
+        *faults_of_mrkdwn(render_title_link(Form.MRKDWN, text, CITED[1], None), ()),
     ]
 
 
@@ -199,7 +199,7 @@ def test_the_checkers_see_what_is_not_inert() -> None:
 
 def test_formatting_is_kept_in_html() -> None:
     text = FORMATTED
-    html = as_form(Form.HTML, text, CITED, None)
+    html = render_text(Form.HTML, text, CITED, None)
     for part in ("<h1>Head</h1>", "<em>b</em>", "<strong>c</strong>", "<s>d</s>", "<code>e</code>", "<li>one", "<ol>"):
         assert part in html
     for part in ("<th>x</th>", "<td>2</td>", "<pre><code>if a &lt; b:\n</code></pre>", "<blockquote>"):
@@ -210,7 +210,7 @@ def test_formatting_is_kept_in_html() -> None:
 def test_formatting_is_kept_in_mrkdwn() -> None:
     text = FORMATTED
     link = f"<{BASE}/library/4f1c?start=3&amp;end=90|[1]>"
-    assert as_form(Form.MRKDWN, text, CITED, BASE) == "\n".join(
+    assert render_text(Form.MRKDWN, text, CITED, BASE) == "\n".join(
         [
             *("*Head*", "", f"A _b_ *c* ~d~ `e` {link}", "", "• one", "    1. two", ""),
             *("```", "x | yy", "--+---", "1 | 2", "```", "", "```", "if a &lt; b:", "```", "", "> said"),
@@ -219,7 +219,7 @@ def test_formatting_is_kept_in_mrkdwn() -> None:
 
 
 def test_only_markers_of_citations_are_links_and_escaped_ones_are_not() -> None:
-    html = as_form(Form.HTML, "a [1] b [3] c \\[1\\] d `[1]` e [1](https://evil.test)", CITED, None)
+    html = render_text(Form.HTML, "a [1] b [3] c \\[1\\] d `[1]` e [1](https://evil.test)", CITED, None)
     assert html.count("<a ") == 2
     assert "[3]" in html
     assert "(https://evil.test)" in html
@@ -227,8 +227,8 @@ def test_only_markers_of_citations_are_links_and_escaped_ones_are_not() -> None:
 
 def test_the_text_of_a_refused_link_stays_readable() -> None:
     text = "Read [the terms](https://evil.test/x) or ![a chart](https://evil.test/y) of it."
-    assert as_form(Form.HTML, text, {}, None).strip() == f"<p>{text}</p>"
-    shown = as_form(Form.MRKDWN, text, {}, None)
+    assert render_text(Form.HTML, text, {}, None).strip() == f"<p>{text}</p>"
+    shown = render_text(Form.MRKDWN, text, {}, None)
     assert shown == "Read [the terms](https[:]//evil[.]test/x) or ![a chart](https[:]//evil[.]test/y) of it."
 
 

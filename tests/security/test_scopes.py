@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from api.admission.access import Requires
+from api.admission.access import ScopeRequirement
 from api.main import create_app
 from ingest.storage.accounts.records import Role, Scope
 from tests.support.asking import AskedApi, asked_api
@@ -49,9 +49,9 @@ def routes(app: FastAPI) -> list[tuple[str, APIRoute]]:
     return found
 
 
-def declared(route: APIRoute) -> list[Requires]:
-    def of(dependant: Any) -> Iterator[Requires]:  # noqa: ANN401 - FastAPI's own tree
-        if isinstance(dependant.call, Requires):
+def declared(route: APIRoute) -> list[ScopeRequirement]:
+    def of(dependant: Any) -> Iterator[ScopeRequirement]:  # noqa: ANN401 - FastAPI's own tree
+        if isinstance(dependant.call, ScopeRequirement):
             yield dependant.call
         for inner in dependant.dependencies:
             yield from of(inner)

@@ -76,7 +76,7 @@ def test_nobody_signs_in_over_a_connection_that_others_can_read(api: AskedApi, b
 
 def test_a_link_signs_in_once(api: AskedApi) -> None:
     key = api.services.keys.issue("ann", "portal")[0]
-    ticket = api.services.accounts.sessions.ticket("ann", key.id)
+    ticket = api.services.accounts.sessions.issue_ticket("ann", key.id)
     http = browser(api)
     assert http.post("/v1/sign-in", json={"ticket": ticket}).status_code == 200
     assert http.get("/v1/me").json()["key"] == key.id

@@ -14,7 +14,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from ingest.storage.slack.records import ChannelSettings
-from retrieval.model_text import neutral
+from retrieval.model_text import neutralize
 from tests.security.injections import PAYLOADS, Injection, injections
 from tests.support.cluster import wait_until
 from tests.support.harbour import Harbour, Model, harbour
@@ -62,7 +62,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, slack: SlackDouble) -> Iter
     settings = {"slack_signing_secret": SECRET, "slack_bot_token": BOT_TOKEN, "slack_api_url": slack.url}
     home: Path = tmp_path_factory.mktemp("traps") / "home"
     with harbour(home, Obedient(), **settings, public_url=PUBLIC_URL) as made:
-        wait_until(lambda: made.services.slack.store.workspace(TEAM) is not None, what="Slack is connected")
+        wait_until(lambda: made.services.slack.store.find_workspace(TEAM) is not None, what="Slack is connected")
         yield made
 
 
@@ -75,7 +75,7 @@ def sender(served: Harbour) -> Iterator[Sender]:
 
 def quiet(served: Harbour) -> None:
     services = served.services
-    counts = services.slack.store.open_questions, services.slack.files.open_shares
+    counts = services.slack.store.count_open_questions, services.slack.files.count_open_shares
     wait_until(lambda: sum(count() for count in counts) == 0, seconds=300, what="everything has ended")
 
 
@@ -128,7 +128,7 @@ def texts(value: object, name: str = "") -> Iterator[tuple[str, str]]:
 def share(slack: SlackDouble, served: Harbour, sender: Sender, channel: str, files: list[str], text: str) -> str:
     """Link a channel with a collection of its own, share files there with a question, and wait for all to end."""
     slack.channel(channel, "U0ANN")
-    team = served.services.slack.store.workspace(TEAM)
+    team = served.services.slack.store.find_workspace(TEAM)
     assert team is not None
     settings = ChannelSettings((channel,), "direct", files_to=channel)
     served.services.slack.store.set_settings(team, channel, settings, "U0ANN")
@@ -155,7 +155,7 @@ def test_no_injection_gets_a_link_a_mention_an_image_or_an_unfurled_page_into_sl
     for channel, some in channels.items():
         (answer,) = [each for each in slack.replies(channel) if "ready" not in each.text]
         words = re.sub(r"\W", "", f"{answer.text}{answer.blocks}")
-        obeyed += sum(re.sub(r"\W", "", neutral(each.payload))[:12] in words for each in some)
+        obeyed += sum(re.sub(r"\W", "", neutralize(each.payload))[:12] in words for each in some)
     assert obeyed > len(everything) / 2, "the model did what most of them say"
 
 

@@ -139,5 +139,5 @@ def test_the_audit_log_has_the_readers_before_and_after_a_change(asked: Asked) -
     path, headers = f"/v1/documents/{document}", people.of("eve", **{"If-Match": "*"})
     assert http.patch(path, json={"title": "Open"}, headers=headers).status_code == 200
     of_document = AuditFilter(DEFAULT_TENANT, object=f"document:{document}", action="document.changed")
-    entries = services.events.audit.latest(of_document)
+    entries = services.events.audit.list_latest(of_document)
     assert [entry.details for entry in entries] == [{}, {"readers": {"before": sorted(BOTH), "after": None}}]

@@ -4,16 +4,16 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from contextlib import contextmanager
 
 from ingest.chunking import chunk_text
-from ingest.storage.documents.catalog import Visible
+from ingest.storage.documents.catalog import VisibleVersion
 from ingest.storage.documents.filters import Conditions
 from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.tables.store import RecordTables
-from ingest.storage.texts.layout import markdown_layout
+from ingest.storage.texts.layout import build_markdown_layout
 from ingest.storage.texts.texts import Texts
 from retrieval.encoders.port import HashingEmbedder
 from retrieval.search.search import Searcher
-from rlm.answering import Answering
-from rlm.build import Helpers, Parts
+from rlm.answering import AnswerPipeline
+from rlm.build import Helpers, PipelineParts
 from rlm.checking.checker import CheckMode
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
@@ -38,11 +38,11 @@ class Documents:
         self._tenant_id = tenant_id
         self._rows: list[ActiveDocument] = []
         for number, (title, text) in enumerate(documents.items(), 1):
-            texts.save(f"v{number}", text, title=title, chunks=chunk_text(text, markdown_layout(text)))
+            texts.save(f"v{number}", text, title=title, chunks=chunk_text(text, build_markdown_layout(text)))
             row = ActiveDocument(number, f"d{number}", f"v{number}", "c", f"{title}.md", title, len(text), None, {})
             self._rows.append(row)
 
-    def active_documents(
+    def list_active_documents(
         self,
         tenant_id: str,
         *,
@@ -56,24 +56,24 @@ class Documents:
             return []
         return [row for row in self._rows if not identifiers or row.document_id in identifiers]
 
-    def closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+    def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         return set()
 
     def has_access_lists(self, tenant_id: str) -> bool:
         return False
 
-    def matching(
+    def list_matching(
         self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
         return []
 
-    def corpus_version(self, tenant_id: str) -> int:
+    def load_corpus_version(self, tenant_id: str) -> int:
         return 1
 
-    def hidden_versions(self, tenant_id: str) -> list[str]:
+    def list_hidden_versions(self, tenant_id: str) -> list[str]:
         return []
 
-    def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]:
+    def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
         return {}
 
 
@@ -113,7 +113,7 @@ def pipeline(
     check: CheckMode = CheckMode.JUDGE,
     helpers: Helpers | None = None,
     sandbox: Sandbox | None = None,
-) -> Iterator[tuple[Answering, CallableChat | None]]:
+) -> Iterator[tuple[AnswerPipeline, CallableChat | None]]:
     """Answers over these documents, and the chat model that they come from; None is no model."""
     blobs = MemoryBlobs()
     texts, encoder = Texts(blobs), HashingEmbedder()
@@ -121,9 +121,9 @@ def pipeline(
     chat = None if model is None else CallableChat(answer=model)
     sandbox = sandbox or build_sandbox(SandboxForm.PLAIN)
     searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), catalog, texts)
-    parts = Parts(catalog, texts, RecordTables(blobs), SqlEngine(), scheduler, encoder, sandbox)
+    parts = PipelineParts(catalog, texts, RecordTables(blobs), SqlEngine(), scheduler, encoder, sandbox)
     try:
-        yield Answering(searcher, LoadedModel(chat, profile), parts, check=check, helpers=helpers), chat
+        yield AnswerPipeline(searcher, LoadedModel(chat, profile), parts, check=check, helpers=helpers), chat
     finally:
         scheduler.close()
         sandbox.close()

@@ -15,18 +15,18 @@ from sqlalchemy import Engine
 
 from api.admission.meter import Meter
 from api.admission.request_rates import RequestRates
-from api.admission.services import Admission, Asking, DocumentWork, Health, Services
+from api.admission.services import Admission, DocumentServices, Health, QueryServices, Services
 from api.main import create_app
 from api.settings.settings import Settings
 from ingest.storage.blobs.store import DirectoryBlobs
-from ingest.storage.build import Identities, SlackStores, make_stores
+from ingest.storage.build import Identities, SlackStores, build_stores
 from ingest.storage.db.database import open_database
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.feed.feed import LocalFeed
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.quotas.store import Quotas
 from ingest.storage.tables.places import Location
-from ingest.storage.tables.types import Column, ColumnType, RecordTable, Row
+from ingest.storage.tables.types import Column, ColumnType, RecordRow, RecordTable
 from ingest.storage.texts.texts import TextMap
 from tests.fakes.scripted_answers import ScriptedAnswers
 from tests.support.catalogs import migrated_sqlite
@@ -49,8 +49,10 @@ class TenRows:
         columns = (Column("name", ColumnType.TEXT), Column("year", ColumnType.INTEGER))
         return () if version_id == "gone" else (RecordTable(0, "ships", columns, 10, 0, 110),)
 
-    def rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[Row]:
-        return [Row(number, 10 * number, 10 * number + 10, (f"ship {number}", 1800 + number)) for number in numbers]
+    def rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[RecordRow]:
+        return [
+            RecordRow(number, 10 * number, 10 * number + 10, (f"ship {number}", 1800 + number)) for number in numbers
+        ]
 
 
 class CountedTexts:
@@ -106,23 +108,23 @@ def _read_settings(environment: tuple[tuple[str, str], ...]) -> Settings:
 @contextmanager
 def asked_api(folder: Path, *, model_costs: bool = False) -> Iterator[AskedApi]:
     with disposed(open_database(migrated_sqlite(folder / "catalog.sqlite"))) as engine:
-        catalog, identities = Catalog(engine), Identities.of(engine)
+        catalog, identities = Catalog(engine), Identities.from_engine(engine)
         for tenant in ("ann", "bob"):
             catalog.ensure_tenant(tenant)
         nothing = cast(Any, None)
         answers = ScriptedAnswers()
         quotas = Quotas(engine)
         meter = Meter(quotas, RequestRates(), answer_tokens=1_000, model_is_free=True)
-        stores = make_stores(engine, LocalFeed(), DirectoryBlobs(folder / "blobs"), quotas)
+        stores = build_stores(engine, LocalFeed(), DirectoryBlobs(folder / "blobs"), quotas)
         contents = replace(stores.contents, texts=cast(Any, CountedTexts()), tables=cast(Any, TenRows()))
         services = Services(
             settings=_settings().model_copy(update={"home": folder}),
             stores=replace(stores, contents=contents),
             accounts=identities,
-            slack=SlackStores.of(engine),
+            slack=SlackStores.from_engine(engine),
             admission=Admission(IdempotencyKeys(engine), meter),
-            asking=Asking(cast(Any, RowsAsPlaces()), nothing, answers, model_costs),
-            work=DocumentWork(nothing, nothing, nothing, nothing, ThreadDoorbell(), nothing),
+            asking=QueryServices(cast(Any, RowsAsPlaces()), nothing, answers, model_costs),
+            work=DocumentServices(nothing, nothing, nothing, nothing, ThreadDoorbell(), nothing),
             health=Health(),
         )
         mine, theirs = (

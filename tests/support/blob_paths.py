@@ -9,4 +9,4 @@ from ingest.storage.blobs.store import DirectoryBlobs
 def blob_path(services: Services, key: str) -> Path:
     """Return the path of a blob, whether it is there or not."""
     assert isinstance(services.contents.blobs, DirectoryBlobs)
-    return services.contents.blobs.path(key)
+    return services.contents.blobs.resolve_path(key)

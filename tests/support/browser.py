@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.admission.services import DEFAULT_TENANT, Services
 from api.main import create_app
-from api.portal.links import own_key, sign_in_link
+from api.portal.links import build_sign_in_link, ensure_portal_key
 from tests.support.serving import serving
 
 _PATIENCE_MS = 60_000  # a busy machine is no fault
@@ -57,7 +57,7 @@ class Portal:
 
     def link(self) -> str:
         """A link that signs in once."""
-        return sign_in_link(self.url, self._ticket())
+        return build_sign_in_link(self.url, self._ticket())
 
     def signed_in(self, path: str = "/") -> Page:
         """Return a page at a path with the session that such a link begins, without the pages that the link opens."""
@@ -71,8 +71,8 @@ class Portal:
         return page
 
     def _ticket(self) -> str:
-        key = own_key(self.services.keys, DEFAULT_TENANT)
-        return self.services.accounts.sessions.ticket(DEFAULT_TENANT, key.id)
+        key = ensure_portal_key(self.services.keys, DEFAULT_TENANT)
+        return self.services.accounts.sessions.issue_ticket(DEFAULT_TENANT, key.id)
 
     @contextmanager
     def somebody_else(self, path: str) -> Iterator[Page]:

@@ -10,15 +10,15 @@ from typing import Any
 
 from sqlalchemy import Engine, select, update
 
-from ingest.storage.db.database import open_database, read, sqlite_url
+from ingest.storage.db.database import build_sqlite_url, open_database, read_transaction
 from ingest.storage.db.schema import document_listing
 from ingest.storage.db.schema import jobs as jobs_table
-from ingest.storage.documents.catalog import Accepted, Arrival, Catalog
-from ingest.storage.documents.listing import listing_query, listing_row
+from ingest.storage.documents.catalog import AcceptedUpload, Arrival, Catalog
+from ingest.storage.documents.listing import build_listing_query, build_listing_row
 from ingest.storage.documents.records import Document, EmbedReport, IngestReport
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.jobs.jobs import Jobs
-from ingest.storage.queue.records import Job, JobKind, Priority
+from ingest.storage.queue.records import Job, JobKind, JobPriority
 from ingest.storage.uploads.records import StoredFile
 
 
@@ -27,14 +27,14 @@ def migrated_sqlite(path: Path) -> str:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_migrated())
-    return sqlite_url(path)
+    return build_sqlite_url(path)
 
 
 @cache
 def _migrated() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "catalog.sqlite"
-        open_database(sqlite_url(path)).dispose()
+        open_database(build_sqlite_url(path)).dispose()
         return path.read_bytes()
 
 
@@ -44,7 +44,7 @@ def arrival(
     tenant: str = "ann",
     collection: str = "default",
     blob: str = "",
-    priority: Priority = Priority.INTERACTIVE,
+    priority: JobPriority = JobPriority.INTERACTIVE,
     batch_id: str | None = None,
     key: str = "",
     size: int = 3,
@@ -75,7 +75,7 @@ def arrive(catalog: Catalog, content: str = "a", *, tenant: str = "ann", collect
     return accept(catalog, content, tenant=tenant, collection=collection).document
 
 
-def accept(catalog: Catalog, content: str = "a", **changes: Any) -> Accepted:  # noqa: ANN401 - of `arrival`
+def accept(catalog: Catalog, content: str = "a", **changes: Any) -> AcceptedUpload:  # noqa: ANN401 - of `arrival`
     return catalog.accept(arrival(content, **changes))
 
 
@@ -141,8 +141,8 @@ def at_once(*works: Callable[[], object]) -> list[object]:
 
 def require_true_listing(engine: Engine) -> None:
     """Assert that listings go by what documents and versions say, whatever was done with them."""
-    with read(engine) as connection:
-        derived = [listing_row(row) for row in connection.execute(listing_query()).all()]
+    with read_transaction(engine) as connection:
+        derived = [build_listing_row(row) for row in connection.execute(build_listing_query()).all()]
         kept = [dict(row) for row in connection.execute(select(document_listing)).mappings().all()]
     by_place = {(row["tenant_id"], row["sequence"]): row for row in kept}
     assert by_place == {(row["tenant_id"], row["sequence"]): row for row in derived}

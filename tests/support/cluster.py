@@ -27,7 +27,7 @@ from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.jobs.jobs import Jobs
-from ingest.storage.operations.installation import tie
+from ingest.storage.operations.installation import bind_installation
 from ingest.storage.operations.installation_record import InstallationRecord
 from retrieval import build
 from retrieval.index.open_generations import OpenGenerations
@@ -123,10 +123,12 @@ class Cluster:
     _open: OpenGenerations = field(init=False)
 
     def __post_init__(self) -> None:
-        installation = tie(InstallationRecord(self.engine), DirectoryBlobs(self.home / "shared" / "blobs"))
-        store = build.server_indexes(self.qdrant.url, installation)
+        installation = bind_installation(
+            InstallationRecord(self.engine), DirectoryBlobs(self.home / "shared" / "blobs")
+        )
+        store = build.build_server_store(self.qdrant.url, installation)
         self.records = GenerationRecords(self.engine)
-        self._open = OpenGenerations(self.records, store, hashing_encoders(), build.sparse_encoder())
+        self._open = OpenGenerations(self.records, store, hashing_encoders(), build.build_sparse_encoder())
         self._http = httpx.Client(
             base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=httpx.Timeout(40.0, connect=2.0)
         )
@@ -134,15 +136,15 @@ class Cluster:
     @property
     def index(self) -> Index:
         """That of the generation that is active now."""
-        with self._open.of(self.records.active().id) as made:
+        with self._open.use_generation(self.records.load_active().id) as made:
             return made.index
 
     def versions(self) -> dict[str, int]:
         """Points of each version in the generation that has the most of it."""
         found: Counter[str] = Counter()
-        with self._open.indexes() as indexes:
+        with self._open.use_all_indexes() as indexes:
             for index in indexes.values():
-                found |= Counter(index.versions())
+                found |= Counter(index.count_chunks_by_version())
         return dict(found)
 
     def request(self, method: str, path: str, *, give_up_after: float = 60.0, **options: object) -> httpx.Response:
@@ -192,7 +194,7 @@ class Cluster:
         """No job is queued or running. What has ended by itself is started again meanwhile."""
         for part in (self.api, self.beat, *self.workers):
             part.revive()
-        return not self.jobs.unfinished()
+        return not self.jobs.count_unfinished()
 
     def close(self) -> None:
         self._http.close()

@@ -6,7 +6,7 @@ Where LEADLINE_ENCODER names one, that is used.
 import argparse
 import logging
 
-from api.build.cluster import cluster_answers, open_cluster
+from api.build.cluster import build_answers_opener, open_cluster
 from api.build.index_access import open_index_access
 from api.cli.console_logging import configure_logging
 from api.cli.serving import serve
@@ -16,7 +16,7 @@ from retrieval.encoders.registry import Encoders
 from tests.support.encoders import cluster_encoders
 from tests.support.fault_folder import arm_from_environment
 from tests.support.poison import limit_memory, poisoned_parser
-from workers.cluster import configured_encoders
+from workers.cluster import open_configured_encoders
 from workers.main import run_beat, run_worker
 from workers.settings import ClusterSettings
 
@@ -42,7 +42,7 @@ def main() -> None:
             name=arguments.name,
             open_encoders=_encoders,
             open_parser=poisoned_parser,
-            open_answers=cluster_answers(Settings()),
+            open_answers=build_answers_opener(Settings()),
             at_child_start=_start_child,
         )
     elif arguments.part == "move":
@@ -57,22 +57,22 @@ def main() -> None:
 def move(cluster: ClusterSettings) -> None:
     """Build a generation with another encoder, or go on with that; switch to it, and throw the one before away."""
     with open_index_access(Settings(), cluster=cluster, open_encoders=_encoders) as access:
-        records, mover = access.records, access.switcher(lambda _progress, _chunks: None)
-        beside = records.beside()
+        records, mover = access.records, access.build_switcher(lambda _progress, _chunks: None)
+        beside = records.find_beside_active()
         if beside is None or beside.state is GenerationState.BUILDING:
-            now = records.active().encoder
+            now = records.load_active().encoder
             other = next(choice for choice in access.encoders.choices if choice.fingerprint != now)
-            mover.reembed(None if beside else other, access.sparse.fingerprint)
+            mover.build_generation(None if beside else other, access.sparse.fingerprint)
             mover.switch()
         records.discard(unfinished=False)
-        access.tidy()
+        access.clean_up()
 
 
 def rebuild(cluster: ClusterSettings) -> None:
     """Make the index again, as `leadline index rebuild` does."""
     with open_index_access(Settings(), cluster=cluster, open_encoders=_encoders) as access:
         access.rebuild(lambda _progress, _chunks: None)
-        access.tidy()
+        access.clean_up()
 
 
 def _start_child() -> None:
@@ -82,7 +82,7 @@ def _start_child() -> None:
 
 
 def _encoders(settings: ClusterSettings) -> Encoders:
-    return cluster_encoders() if settings.encoder is None else configured_encoders(settings)
+    return cluster_encoders() if settings.encoder is None else open_configured_encoders(settings)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from functools import lru_cache
 
 from ingest.chunking import chunk_text
 from ingest.storage.blobs.store import DirectoryBlobs
-from ingest.storage.documents.records import COLLECTABLE_STATES, Document, VersionState, chunk_id
+from ingest.storage.documents.records import COLLECTABLE_STATES, Document, VersionState, derive_chunk_id
 from ingest.storage.errors import DocumentNotFoundError
-from ingest.storage.texts.layout import markdown_layout
+from ingest.storage.texts.layout import build_markdown_layout
 from ingest.storage.texts.normalize import normalize
 from ingest.storage.texts.texts import Texts
 from tests.support.cluster import Cluster
@@ -36,7 +36,7 @@ class Truth:
 
     def _ready(self, text: str, identifier: str) -> Iterator[str]:
         try:
-            document = self._cluster.catalog.document(_TENANT, identifier)
+            document = self._cluster.catalog.load_document(_TENANT, identifier)
         except DocumentNotFoundError:
             yield f"lost: {identifier} was accepted and is not in the catalog"
             return
@@ -47,16 +47,16 @@ class Truth:
         if self._texts.read(version.id) != normalize(text):
             yield f"text differs: {identifier}"
         index = self._cluster.index
-        present = {(c.id, c.start, c.end) for c in index.points(_TENANT, version.id)}
-        wanted = {(chunk_id(version.id, start, end), start, end) for start, end in _spans(text)}
+        present = {(c.id, c.start, c.end) for c in index.iter_version_chunks(_TENANT, version.id)}
+        wanted = {(derive_chunk_id(version.id, start, end), start, end) for start, end in _spans(text)}
         if present != wanted:
             yield f"chunks differ: {identifier} has {len(present)} and should have {len(wanted)}"
-        if index.count(_TENANT, version.id, embedded_only=True) != len(wanted):
+        if index.count_chunks(_TENANT, version.id, embedded_only=True) != len(wanted):
             yield f"vectors missing: {identifier}"
 
     def _deleted(self, identifier: str) -> Iterator[str]:
         try:
-            self._cluster.catalog.document(_TENANT, identifier)
+            self._cluster.catalog.load_document(_TENANT, identifier)
             yield f"resurrected: {identifier} was deleted and is in the catalog"
         except DocumentNotFoundError:
             return
@@ -75,7 +75,7 @@ class Truth:
 
     def _documents(self) -> Iterator[Document]:
         after = 0
-        while page := self._cluster.catalog.documents(_TENANT, after=after, limit=500):
+        while page := self._cluster.catalog.list_documents(_TENANT, after=after, limit=500):
             yield from page
             after = page[-1].sequence
 
@@ -83,4 +83,4 @@ class Truth:
 @lru_cache(maxsize=1024)
 def _spans(text: str) -> tuple[tuple[int, int], ...]:
     normal = normalize(text)
-    return tuple((chunk.start, chunk.end) for chunk in chunk_text(normal, markdown_layout(normal)))
+    return tuple((chunk.start, chunk.end) for chunk in chunk_text(normal, build_markdown_layout(normal)))

@@ -9,7 +9,7 @@ from qdrant_edge import EdgeShard, ScrollRequest
 
 from retrieval.encoders.port import DenseVector, HashingEmbedder
 from retrieval.index.bm25 import Bm25Encoder
-from retrieval.index.edge.compaction import UpkeepPolicy
+from retrieval.index.edge.compaction import MaintenancePolicy
 from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
 from retrieval.index.edge.shard_folder import ShardFolder
 from retrieval.index.port import IndexedChunk, SparseVector
@@ -17,7 +17,7 @@ from retrieval.index.port import IndexedChunk, SparseVector
 # Large enough that a single chunk is sealed when the index is compacted.
 DIMENSION = 384
 # Compacted only when a test asks for it.
-BY_HAND = UpkeepPolicy(unsealed_points=10**9)
+BY_HAND = MaintenancePolicy(unsealed_points=10**9)
 ENCODER, EMBEDDER = Bm25Encoder(), HashingEmbedder(DIMENSION)
 _WORDS = ("whale", "ship", "sea", "mast", "captain", "harpoon", "storm", "island", "gold", "letter", "horse", "castle")
 
@@ -32,8 +32,8 @@ class CompactedIndex(QdrantEdgeIndex):
         super().upsert(chunks, sparse)
         assert self.compact()
 
-    def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
-        super().set_dense(chunk_ids, vectors)
+    def set_dense_vectors(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
+        super().set_dense_vectors(chunk_ids, vectors)
         assert self.compact()
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
@@ -55,9 +55,9 @@ def version(name: str, chunks: int = 60) -> dict[IndexedChunk, str]:
 
 
 def put(index: QdrantEdgeIndex, texts: dict[IndexedChunk, str], *, dense: bool = True) -> None:
-    index.upsert(list(texts), [ENCODER.document(text) for text in texts.values()])
+    index.upsert(list(texts), [ENCODER.encode_document(text) for text in texts.values()])
     if dense:
-        index.set_dense([chunk.id for chunk in texts], EMBEDDER.documents(list(texts.values())).vectors)
+        index.set_dense_vectors([chunk.id for chunk in texts], EMBEDDER.embed_documents(list(texts.values())).vectors)
 
 
 def write_first(index: QdrantEdgeIndex) -> None:
@@ -71,7 +71,7 @@ def write_more(index: QdrantEdgeIndex) -> None:
     """Every kind of write, most of them on points that are there; done twice it changes nothing more."""
     index.delete_version("ann", "deleted later")
     later = version("embedded later")
-    index.set_dense([chunk.id for chunk in later], EMBEDDER.documents(list(later.values())).vectors)
+    index.set_dense_vectors([chunk.id for chunk in later], EMBEDDER.embed_documents(list(later.values())).vectors)
     put(index, version("written again"), dense=False)
     put(index, version("new"))
     put(index, version("short-lived"))

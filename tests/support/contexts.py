@@ -5,21 +5,21 @@ from datetime import date
 from itertools import count
 
 from ingest.chunking import chunk_text
-from ingest.storage.documents.catalog import Visible
+from ingest.storage.documents.catalog import VisibleVersion
 from ingest.storage.documents.filters import Conditions
-from ingest.storage.texts.chunks import context_line
-from ingest.storage.texts.layout import Layout, markdown_layout
-from ingest.storage.texts.texts import Texts, byte_spans
+from ingest.storage.texts.chunks import build_context_line
+from ingest.storage.texts.layout import Layout, build_markdown_layout
+from ingest.storage.texts.texts import Texts, compute_byte_spans
 from retrieval.encoders.port import HashingEmbedder
 from retrieval.index.bm25 import Bm25Encoder
 from retrieval.index.port import IndexedChunk
 from retrieval.search.search import Searcher
-from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
+from rlm.corpus.corpus import Corpus, CorpusDocument, estimate_tokens_from_length
 from rlm.corpus.handles import Handle
 from rlm.llm.port import SubCalls
 from rlm.llm.profiles import ModelProfile
-from rlm.passages import searching
-from rlm.requests import ANYHOW, AnswerScope, Wanted
+from rlm.passages import build_search
+from rlm.requests import DEFAULT_OPTIONS, AnswerOptions, AnswerScope
 from rlm.strategy import Context
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.support.fixed_generation import FixedGeneration
@@ -39,9 +39,9 @@ def corpus_of(documents: Mapping[str, str], *, markdown: bool = True) -> Corpus:
             handle.version_id,
             text,
             title=title,
-            chunks=chunk_text(text, markdown_layout(text) if markdown else Layout()),
+            chunks=chunk_text(text, build_markdown_layout(text) if markdown else Layout()),
         )
-        found.append(CorpusDocument(handle, title, f"{title}.md", "default", estimated_tokens(len(text))))
+        found.append(CorpusDocument(handle, title, f"{title}.md", "default", estimate_tokens_from_length(len(text))))
     return Corpus(found, texts, "ann")
 
 
@@ -50,26 +50,28 @@ class _Open:
 
     def __init__(self, corpus: Corpus) -> None:
         self._visible = {
-            each.handle.version_id: Visible(each.handle.version_id, each.handle.document_id, "default", each.title, {})
+            each.handle.version_id: VisibleVersion(
+                each.handle.version_id, each.handle.document_id, "default", each.title, {}
+            )
             for each in corpus.documents
         }
 
-    def corpus_version(self, tenant_id: str) -> int:
+    def load_corpus_version(self, tenant_id: str) -> int:
         return 1
 
-    def hidden_versions(self, tenant_id: str) -> list[str]:
+    def list_hidden_versions(self, tenant_id: str) -> list[str]:
         return []
 
-    def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]:
+    def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
         return {version: self._visible[version] for version in version_ids}
 
-    def closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+    def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         return set()
 
     def has_access_lists(self, tenant_id: str) -> bool:
         return False
 
-    def matching(
+    def list_matching(
         self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
         return list(among)[:limit]
@@ -79,17 +81,19 @@ def searcher_over(corpus: Corpus) -> Searcher:
     """A searcher of the corpus by words, without vectors."""
     index = MemoryIndex()
     for document in corpus.documents:
-        version, text = document.handle.version_id, corpus.text(document.handle)
-        chunks = corpus.map(document).chunks
+        version, text = document.handle.version_id, corpus.load_text(document.handle)
+        chunks = corpus.load_text_map(document).chunks
         indexed = [
             IndexedChunk(
                 f"{version}-{each.ordinal}", "ann", "default", document.handle.document_id, version, each.ordinal,
                 each.start, each.end, *span, page=None, heading_path=each.heading_path,
             )
-            for each, span in zip(chunks, byte_spans(text, chunks), strict=True)
+            for each, span in zip(chunks, compute_byte_spans(text, chunks), strict=True)
         ]  # fmt: skip
-        words = (f"{context_line(document.title, each.heading_path)}\n{text[each.start : each.end]}" for each in chunks)
-        index.upsert(indexed, [Bm25Encoder().document(each) for each in words])
+        words = (
+            f"{build_context_line(document.title, each.heading_path)}\n{text[each.start : each.end]}" for each in chunks
+        )
+        index.upsert(indexed, [Bm25Encoder().encode_document(each) for each in words])
     return Searcher(FixedGeneration(index, HashingEmbedder()), _Open(corpus), corpus._texts)
 
 
@@ -100,7 +104,7 @@ def context_over(
     *,
     profile: ModelProfile = CAPABLE,
     queries: Sequence[str] = (),
-    wanted: Wanted = ANYHOW,
+    wanted: AnswerOptions = DEFAULT_OPTIONS,
 ) -> Context:
     """A context whose search ranks the chunks of the corpus by BM25."""
     nonces, scope = count(1), AnswerScope("ann")
@@ -111,7 +115,7 @@ def context_over(
         wanted=wanted,
         profile=profile,
         calls=calls,
-        search=searching(searcher_over(corpus), scope, corpus.used, widened_chars=None),
+        search=build_search(searcher_over(corpus), scope, corpus.used, widened_chars=None),
         corpus=lambda: corpus,
         nonce=lambda: f"nonce{next(nonces)}",
         today=TODAY,

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ingest.chunking import chunk_text
-from ingest.storage.tables.parquet import rows_to_parquet
+from ingest.storage.tables.parquet import convert_rows_to_parquet
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.tables.types import Column, ColumnType, ParsedTable
-from ingest.storage.texts.layout import Layout, markdown_layout
+from ingest.storage.texts.layout import Layout, build_markdown_layout
 from ingest.storage.texts.texts import Texts
-from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
+from rlm.corpus.corpus import Corpus, CorpusDocument, estimate_tokens_from_length
 from rlm.corpus.handles import Handle
 from tests.fakes.memory_blobs import MemoryBlobs
 
@@ -28,10 +28,10 @@ def corpus_of(
     for number, text in enumerate(documents, start=1):
         version = f"v{number}"
         title = titles[number - 1] if titles else f"Title {number}"
-        layout = markdown_layout(text) if markdown else Layout()
+        layout = build_markdown_layout(text) if markdown else Layout()
         texts.save(version, text, title=title, chunks=chunk_text(text, layout), layout=layout)
         handle = Handle(f"doc-{number}", version, 0, len(text))
-        made.append(CorpusDocument(handle, title, f"{number}.md", "default", estimated_tokens(len(text))))
+        made.append(CorpusDocument(handle, title, f"{number}.md", "default", estimate_tokens_from_length(len(text))))
     return Corpus(made, texts, tables=tables)
 
 
@@ -49,7 +49,7 @@ def tables_of(
         file.write("".join(lines))
         file.flush()
         typed = [(name, kinds[kind]) for name, kind in columns.items()]
-        parquet = rows_to_parquet(Path(file.name), typed, count=len(rows), start=start, end=len(text))
+        parquet = convert_rows_to_parquet(Path(file.name), typed, count=len(rows), start=start, end=len(text))
     table = ParsedTable(
         "table", tuple(Column(name, kind) for name, kind in columns.items()), len(rows), start, len(text), parquet
     )

@@ -9,7 +9,7 @@ import yaml
 from fastapi.routing import APIRoute
 from typer.main import get_command
 
-from api.cli.environment import known_variables
+from api.cli.environment import list_known_variables
 from api.cli.main import app
 from api.settings.settings import Settings
 from api.status import metrics
@@ -51,7 +51,7 @@ def is_pinned(image: str) -> bool:
 
 def is_read(variable: str) -> bool:
     """True if a process of ours, or a library in it, reads the variable."""
-    return variable in known_variables() or _FOREIGN.fullmatch(variable) is not None
+    return variable in list_known_variables() or _FOREIGN.fullmatch(variable) is not None
 
 
 def require_command(words: list[str]) -> None:

@@ -24,7 +24,7 @@ def embeds(
         if window_characters is not None and max(map(len, texts)) > window_characters:
             request.refuse(400)
             return
-        embedded = encoder.documents(texts)
+        embedded = encoder.embed_documents(texts)
         dimension = request.body.get("dimensions", encoder.dimension)
         data = [
             {"object": "embedding", "index": index, "embedding": (3 * row[:dimension]).tolist()}

@@ -16,22 +16,22 @@ class FixedGeneration:
         self.made = OpenGeneration(0, index, encoder, sparse or Bm25Encoder())
 
     @contextmanager
-    def active(self) -> Iterator[OpenGeneration]:
+    def use_active(self) -> Iterator[OpenGeneration]:
         yield self.made
 
     @contextmanager
-    def of(self, generation_id: int) -> Iterator[OpenGeneration]:
+    def use_generation(self, generation_id: int) -> Iterator[OpenGeneration]:
         yield self.made
 
-    def has_left(self, generation: OpenGeneration) -> bool:
+    def is_superseded(self, generation: OpenGeneration) -> bool:
         return False
 
     @contextmanager
-    def index(self, generation_id: int) -> Iterator[Index]:
+    def use_index(self, generation_id: int) -> Iterator[Index]:
         yield self.made.index
 
     @contextmanager
-    def indexes(self) -> Iterator[Mapping[int, Index]]:
+    def use_all_indexes(self) -> Iterator[Mapping[int, Index]]:
         yield {0: self.made.index}
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
@@ -43,5 +43,5 @@ class FixedGeneration:
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
         self.made.index.set_readers(tenant_id, version_id, readers)
 
-    def tidy(self) -> None:
+    def remove_discarded(self) -> None:
         return None

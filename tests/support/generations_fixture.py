@@ -19,7 +19,7 @@ from workers.tasks.deletion import CollectTask, Deleter
 from workers.tasks.embed import EmbedTask
 from workers.tasks.ingest import IngestTask
 from workers.upkeep.index_checks import IndexChecks
-from workers.upkeep.verify import Verified, Verifier
+from workers.upkeep.verify import VerificationResult, Verifier
 
 WHALE = "# Whales\n\nThe white whale swims under the ice of the northern sea.\n"
 SHIPS = "# Ships\n\nA ship with three masts lies in the harbour and waits for wind.\n"
@@ -45,7 +45,7 @@ class GenerationsFixture(WorkerFixture):
         self.ingest, self.embed = IngestTask(self.deps, PlainParser()), EmbedTask(self.deps)
         self.collect = CollectTask(self.deps)
         self.deleter = Deleter(self.catalog, self.redaction, self.open, self.texts, self.blobs)
-        self.searcher = Searcher(self.open, self.catalog, self.texts, found_nothing=self.checks.after_nothing)
+        self.searcher = Searcher(self.open, self.catalog, self.texts, found_nothing=self.checks.check_empty_search)
         self.builder, self.task = open_builder(self.records, self.deps, no)
 
     def ready(self, text: str, name: str = "a.md") -> Document:
@@ -64,15 +64,15 @@ class GenerationsFixture(WorkerFixture):
         return GenerationSwitcher(self.records, self.build)
 
     def choice(self, name: str) -> EncoderChoice:
-        return self.encoders.named(name)
+        return self.encoders.get_by_name(name)
 
     def begin(self, name: str) -> int:
         """Begin a generation, and put nothing into it yet."""
         choice = self.choice(name)
-        return self.records.begin(choice.fingerprint, self.sparse.fingerprint, choice.dimension).id
+        return self.records.start(choice.fingerprint, self.sparse.fingerprint, choice.dimension).id
 
-    def verify(self, generation_id: int | None = None, *, sample: int = 10_000) -> Verified:
-        with self.open.of(generation_id or self.records.active().id) as made:
+    def verify(self, generation_id: int | None = None, *, sample: int = 10_000) -> VerificationResult:
+        with self.open.use_generation(generation_id or self.records.load_active().id) as made:
             return Verifier(self.catalog, self.records, self.texts, made).run(sample=sample, seed=1)
 
     def found(self, query: str, mode: Mode = Mode.DENSE, top_k: int = 3) -> list[str]:
@@ -83,13 +83,13 @@ class GenerationsFixture(WorkerFixture):
 
     def points_of(self, document_id: str) -> dict[int, int]:
         """How many points each generation has of a document, whatever version they are of."""
-        with self.open.indexes() as indexes:
+        with self.open.use_all_indexes() as indexes:
             return {
                 generation: sum(
                     point.document_id == document_id
-                    for version in index.versions()
-                    for tenant in index.tenants_of(version)
-                    for point in index.points(tenant, version)
+                    for version in index.count_chunks_by_version()
+                    for tenant in index.list_version_tenants(version)
+                    for point in index.iter_version_chunks(tenant, version)
                 )
                 for generation, index in indexes.items()
             }

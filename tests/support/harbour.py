@@ -14,7 +14,7 @@ import httpx
 from api.admission.services import Services
 from api.build.language_model import RemoteLanguageModel
 from api.client import Client
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel, SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
 from tests.fakes.rule_subcalls import RuleSubCalls
@@ -123,7 +123,9 @@ def harbour(home: Path, model: Model, **settings: object) -> Iterator[Harbour]:
     """A service on a TCP port with both documents ready."""
     profile = ModelProfile("scripted", 32_000, 4_000)
     with scripted_openai(model, window_tokens=32_000) as server:
-        language_model = RemoteLanguageModel(server.url, ChatModel(remote_chat_model(server.url, profile), profile))
+        language_model = RemoteLanguageModel(
+            server.url, ChatModel(build_remote_chat_model(server.url, profile), profile)
+        )
         with (
             running(home, language_model=language_model, **settings) as (services, _),
             listening(services) as (url, key),

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.isolation import child
-from ingest.parsing.isolation.progress import tell
-from ingest.parsing.registry import ParserFunction, parser_for
+from ingest.parsing.isolation.progress import report_progress
+from ingest.parsing.registry import ParserFunction, get_parser
 from ingest.parsing.types import EntryRoom, ParsedDocument
 
 SLEEPER = ("/bin/sleep", "20.0731")
@@ -241,7 +241,7 @@ def _keeper(path: Path) -> ParsedDocument:
 
 def _slow(path: Path) -> ParsedDocument:
     """Takes its time, and tells of it."""
-    tell(3, 10)
+    report_progress(3, 10)
     time.sleep(1.5)
     return ParsedDocument("slow", None, "test")
 
@@ -262,7 +262,7 @@ _DOCUMENTS: dict[str, ParserFunction] = {
 def find_parser(media_type: str, room: EntryRoom) -> ParserFunction:
     act = HOSTILE.get(media_type)
     if act is None:
-        return _DOCUMENTS.get(media_type) or parser_for(media_type, room)
+        return _DOCUMENTS.get(media_type) or get_parser(media_type, room)
 
     def parse(path: Path) -> ParsedDocument:
         act()

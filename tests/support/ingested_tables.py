@@ -9,9 +9,9 @@ from ingest.parsing.sniff import sniff_file
 from ingest.parsing.types import Parser
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.tables.store import RecordTables
-from ingest.storage.tables.types import named_tables
+from ingest.storage.tables.types import name_tables
 from ingest.storage.texts.texts import Texts, VersionText
-from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
+from rlm.corpus.corpus import Corpus, CorpusDocument, estimate_tokens_from_length
 from rlm.corpus.handles import Handle
 from tests.support.parsing import ParserHere
 
@@ -39,7 +39,7 @@ def ingested(
             version, parsed.text, parsed.title, tuple(chunks), parsed.layout, properties=parsed.properties
         )
         texts.save_all([stored])
-        tables.save(version, named_tables(parsed.tables, name))
+        tables.save(version, name_tables(parsed.tables, name))
         size = len(parsed.text)
         documents.append(
             CorpusDocument(
@@ -47,7 +47,7 @@ def ingested(
                 parsed.title or name,
                 name,
                 "default",
-                estimated_tokens(size),
+                estimate_tokens_from_length(size),
                 (attributes or {}).get(name, {}),
                 media_type,
             )

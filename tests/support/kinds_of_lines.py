@@ -3,8 +3,8 @@
 import random
 from collections.abc import Sequence
 
-from retrieval.encoders.port import Embedded, HashingEmbedder
-from rlm.corpus.records import SplitBy, split
+from retrieval.encoders.port import EmbeddedTexts, HashingEmbedder
+from rlm.corpus.records import SplitBy, split_records
 from rlm.operators.cascade import CascadeLimits
 from tests.support.corpora import corpus_of
 
@@ -26,7 +26,7 @@ def lines(count: int, seed: int = 1) -> list[str]:
 
 def corpus_and_records(texts: list[str]):  # type: ignore[no-untyped-def]
     corpus = corpus_of("\n".join(texts))
-    return corpus, [each.handle for each in split(corpus, SplitBy.LINE)]
+    return corpus, [each.handle for each in split_records(corpus, SplitBy.LINE)]
 
 
 class Signalling(HashingEmbedder):
@@ -37,9 +37,9 @@ class Signalling(HashingEmbedder):
         self.at = at
         self.portions: list[int] = []
 
-    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
+    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
         self.portions.append(len(texts))
-        return super().documents(texts)
+        return super().embed_documents(texts)
 
     def cancelled(self) -> bool:
         return sum(self.portions) >= self.at

@@ -8,8 +8,8 @@ import numpy as np
 
 from retrieval.encoders.port import DenseVector
 from retrieval.errors import ChunksMissingError
-from retrieval.index.points import inside
-from retrieval.index.port import IndexedChunk, Scope, Scored, SparseVector, best_first
+from retrieval.index.points import is_in_scope
+from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, SparseVector, sort_best_first
 
 
 class MemoryIndex:
@@ -30,7 +30,7 @@ class MemoryIndex:
             self.kept.setdefault(chunk.id, chunk)
             self.sparse.setdefault(chunk.id, vector)
 
-    def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
+    def set_dense_vectors(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         self.fault("set_dense")
         if len(chunk_ids) != len(vectors):
             raise ValueError("each chunk needs its dense vector")
@@ -55,7 +55,7 @@ class MemoryIndex:
             self.embeddings.pop(identifier, None)
         return len(gone)
 
-    def count(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
+    def count_chunks(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
         self.fault("count")
         return sum(
             (c.tenant_id, c.version_id) == (tenant_id, version_id) and (not embedded_only or c.id in self.embeddings)
@@ -63,35 +63,35 @@ class MemoryIndex:
         )
 
     def search(
-        self, scope: Scope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
-    ) -> tuple[list[Scored], list[Scored]]:
+        self, scope: SearchScope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
+    ) -> tuple[list[ScoredChunk], list[ScoredChunk]]:
         self.fault("search")
         by_bm25 = self._by_bm25(scope, sparse) if sparse is not None else []
         by_dense = []
         if dense is not None:
             by_dense = [
-                Scored(i, float(np.dot(dense, v))) for i, v in list(self.embeddings.items()) if self._in(scope, i)
+                ScoredChunk(i, float(np.dot(dense, v))) for i, v in list(self.embeddings.items()) if self._in(scope, i)
             ]
-        return best_first(by_bm25)[:limit], best_first(by_dense)[:limit]
+        return sort_best_first(by_bm25)[:limit], sort_best_first(by_dense)[:limit]
 
-    def compare(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
+    def score_by_cosine(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[ScoredChunk]:
         self.fault("compare")
         found = ((i, self.embeddings[i]) for i in chunk_ids if i in self.embeddings)
-        return best_first(Scored(i, float(np.dot(dense, vector))) for i, vector in found)
+        return sort_best_first(ScoredChunk(i, float(np.dot(dense, vector))) for i, vector in found)
 
-    def chunks(self, scope: Scope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
-        return {i: self.kept[i] for i in chunk_ids if i in self.kept and inside(scope, self.kept[i])}
+    def load_chunks(self, scope: SearchScope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
+        return {i: self.kept[i] for i in chunk_ids if i in self.kept and is_in_scope(scope, self.kept[i])}
 
-    def points(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
+    def iter_version_chunks(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
         for _, chunk in sorted(self.kept.items()):
             if (chunk.tenant_id, chunk.version_id) == (tenant_id, version_id):
                 yield chunk
 
-    def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
+    def load_dense_vectors(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
         self.fault("dense")
         return {i: self.embeddings[i] for i in chunk_ids if i in self.embeddings}
 
-    def by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
+    def find_by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
         self.fault("by_digest")
         return {
             chunk.digest: (chunk, self.embeddings[i])
@@ -99,13 +99,17 @@ class MemoryIndex:
             if chunk.tenant_id == tenant_id and chunk.digest in digests and i in self.embeddings
         }
 
-    def versions(self) -> dict[str, int]:
+    def count_chunks_by_version(self) -> dict[str, int]:
         return dict(Counter(c.version_id for c in list(self.kept.values())))
 
-    def count_each(self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False) -> dict[str, int]:
-        return {version: self.count(tenant, version, embedded_only=embedded_only) for tenant, version in versions}
+    def count_chunks_of_versions(
+        self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False
+    ) -> dict[str, int]:
+        return {
+            version: self.count_chunks(tenant, version, embedded_only=embedded_only) for tenant, version in versions
+        }
 
-    def tenants_of(self, version_id: str) -> list[str]:
+    def list_version_tenants(self, version_id: str) -> list[str]:
         return sorted({c.tenant_id for c in list(self.kept.values()) if c.version_id == version_id})
 
     def require_ready(self) -> None:
@@ -117,17 +121,17 @@ class MemoryIndex:
     def close(self) -> None:
         return None
 
-    def _in(self, scope: Scope, identifier: str) -> bool:
+    def _in(self, scope: SearchScope, identifier: str) -> bool:
         chunk = self.kept[identifier]
         listed = self.readers.get((chunk.tenant_id, chunk.version_id))
         is_open = scope.readers is None or listed is None or not listed.isdisjoint(scope.readers)
-        return is_open and inside(scope, chunk)
+        return is_open and is_in_scope(scope, chunk)
 
-    def _by_bm25(self, scope: Scope, query: SparseVector) -> list[Scored]:
+    def _by_bm25(self, scope: SearchScope, query: SparseVector) -> list[ScoredChunk]:
         mine = [(i, v) for i, v in list(self.sparse.items()) if self.kept[i].tenant_id == scope.tenant_id]
         documents = {i: dict(zip(v.indices, v.values, strict=True)) for i, v in mine}
         frequency = {term: sum(term in weights for weights in documents.values()) for term in query.indices}
-        scores: list[Scored] = []
+        scores: list[ScoredChunk] = []
         for identifier, weights in documents.items():
             matched = [
                 (term, weight) for term, weight in zip(query.indices, query.values, strict=True) if term in weights
@@ -137,5 +141,7 @@ class MemoryIndex:
                     term: math.log1p((len(documents) - frequency[term] + 0.5) / (frequency[term] + 0.5))
                     for term, _ in matched
                 }
-                scores.append(Scored(identifier, sum(weight * idf[term] * weights[term] for term, weight in matched)))
+                scores.append(
+                    ScoredChunk(identifier, sum(weight * idf[term] * weights[term] for term, weight in matched))
+                )
         return scores

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlm.loop.prompts import rules
+from rlm.loop.prompts import load_rules
 from tests.benchmark.tasks import programs
 from tests.benchmark.tasks.folder import Question
 from tests.benchmark.tasks.labels import LABEL_SETS, label_set
@@ -105,7 +105,7 @@ class Dialect:
 
 
 OURS = Dialect(
-    rules()[:200],
+    load_rules()[:200],
     "```python\n{}\n```",
     _SUBMIT_OURS,
     'submit(compute(kind, question, rows), computed="a model labelled each record, and code counted them")',

@@ -3,9 +3,9 @@
 import tempfile
 from pathlib import Path
 
-from ingest.parsing.isolation.child import answer
+from ingest.parsing.isolation.child import parse_into_folder
 from ingest.parsing.isolation.handover import read_document
-from ingest.parsing.registry import parser_for
+from ingest.parsing.registry import get_parser
 from ingest.parsing.sniff import sniff_file
 from ingest.parsing.types import DEFAULT_LIMITS, ParsedDocument, Parser
 
@@ -15,7 +15,7 @@ class ParserHere:
 
     def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
         with tempfile.TemporaryDirectory() as folder:
-            failure = answer(path, media_type, Path(folder), DEFAULT_LIMITS, parser_for)
+            failure = parse_into_folder(path, media_type, Path(folder), DEFAULT_LIMITS, get_parser)
             assert not failure, f"{name}: {failure}"
             return read_document(Path(folder), DEFAULT_LIMITS.text_bytes)
 

@@ -17,9 +17,9 @@ import psutil
 from ingest.parsing.isolation import child
 from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.isolation.settings import ParserSettings
-from ingest.parsing.registry import ParserFunction, parser_for
+from ingest.parsing.registry import ParserFunction, get_parser
 from ingest.parsing.types import EntryRoom, ParsedDocument, ParserLimits
-from retrieval.encoders.port import Embedded, HashingEmbedder
+from retrieval.encoders.port import EmbeddedTexts, HashingEmbedder
 
 HARMS = ("kill", "hang", "memory")
 _PARSER, _ENCODER = "POISON for the parser:", "POISON for the encoder:"
@@ -58,10 +58,10 @@ def hanging_parsers(of: int) -> list[psutil.Process]:
 class PoisonedEncoder(HashingEmbedder):
     """Harms its own process, the worker."""
 
-    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
+    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
         for text in texts:
             _obey(text, _ENCODER)
-        return super().documents(texts)
+        return super().embed_documents(texts)
 
 
 def limit_memory(spare_bytes: int = 3_000_000_000) -> None:
@@ -87,7 +87,7 @@ def _obey(text: str, whom: str) -> None:
 def _find_parser(media_type: str, room: EntryRoom) -> ParserFunction:
     def parse(path: Path) -> ParsedDocument:
         _obey(path.read_text(), _PARSER)
-        return parser_for(media_type, room)(path)
+        return get_parser(media_type, room)(path)
 
     return parse
 

@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Route, expect
 
 from api.client import Client
-from rlm.answers import Answer, Check, Citation, Quote, Searched, SearchedDocument, Sentence
+from rlm.answers import Answer, Check, Citation, Quote, SearchedDocument, SearchSummary, Sentence
 from rlm.events import Event
 from rlm.requests import AnswerRequest
 from tests.fakes.scripted_answers import answer
@@ -34,7 +34,7 @@ class WrittenAnswers:
         self.go_on = threading.Event()
         self.stopped = threading.Event()
 
-    def state(self) -> Mapping[str, Any]:
+    def get_state(self) -> Mapping[str, Any]:
         return {"state": "ready", "model": "a model"}
 
     def stream(self, request: AnswerRequest, *, cancelled: Callable[[], bool], **_: object) -> Iterator[Event]:
@@ -102,7 +102,7 @@ def written(document: dict[str, Any], content: str, markdown: str = MARKDOWN, **
         1, document["id"], document["active_version"], "The Whale", ("Colour",), None, cited.start, cited.end,
         cited.text, True,
     )  # fmt: skip
-    found = Searched(7, 3, (SearchedDocument(document["id"], "The Whale", 7, 3),), ("colour of the whale",))
+    found = SearchSummary(7, 3, (SearchedDocument(document["id"], "The Whale", 7, 3),), ("colour of the whale",))
     made = answer(document["id"], text=markdown, sentences=sentences, citations=(citation,), searched=found)
     return made if not changes else Answer(**{**made.__dict__, **changes})
 

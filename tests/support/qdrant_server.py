@@ -1,12 +1,12 @@
 """The server adapter as tests open it: few dimensions, short waits."""
 
 from retrieval.errors import RetryPolicy
-from retrieval.index.port import Scope
+from retrieval.index.port import SearchScope
 from retrieval.index.server.qdrant_server_index import QdrantServerIndex
 from retrieval.index.server.settings import QdrantServerSettings
 
 DIMENSION = 8
-ANN = Scope("ann")
+ANN = SearchScope("ann")
 SOON = RetryPolicy(attempts=4, first_wait_seconds=0.01, longest_wait_seconds=0.02)
 PATIENTLY = RetryPolicy(attempts=600, first_wait_seconds=0.05, longest_wait_seconds=0.1)
 

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ingest.parsing.registry import parser_for, tables_of
+from ingest.parsing.registry import find_document_tables, get_parser
 from ingest.parsing.table_files import read_tables, write_tables
 from ingest.parsing.tables import FoundTable
 from ingest.storage.tables.types import ParsedTable
@@ -15,7 +15,7 @@ def found_in(text: str, media_type: str = "text/plain") -> Sequence[FoundTable]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "file")
         path.write_text(text, encoding="utf-8")
-        return tables_of(parser_for(media_type)(path), media_type)
+        return find_document_tables(get_parser(media_type)(path), media_type)
 
 
 def parsed_from(text: str, media_type: str = "text/plain") -> tuple[ParsedTable, ...]:

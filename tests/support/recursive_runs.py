@@ -7,7 +7,7 @@ from typing import Any
 from ingest.storage.tables.places import Location
 from ingest.storage.tables.store import RecordTables
 from rlm.answers import Draft
-from rlm.checking.checker import located
+from rlm.checking.checker import locate_citations
 from rlm.corpus.corpus import Corpus
 from rlm.events import Drafted, Turn
 from rlm.llm.budgets import Budget, Limits
@@ -16,7 +16,7 @@ from rlm.llm.profiles import ModelProfile
 from rlm.loop.environment import Environment
 from rlm.loop.strategy import RecursiveStrategy
 from rlm.operators.operators import Operators
-from rlm.requests import ANYHOW, AnswerScope
+from rlm.requests import DEFAULT_OPTIONS, AnswerScope
 from rlm.sandbox.port import Sandbox
 from rlm.strategy import Context
 from tests.fakes.rule_subcalls import RuleSubCalls
@@ -58,7 +58,7 @@ def context(given: Environment, question: str = QUESTION) -> Context:
         question=question,
         queries=(),
         scope=AnswerScope("ann"),
-        wanted=ANYHOW,
+        wanted=DEFAULT_OPTIONS,
         profile=given.profile,
         calls=given.calls,
         search=nothing,
@@ -78,7 +78,7 @@ def drafted(given: Environment, question: str = QUESTION) -> Draft:
 
 def quotes(draft: Draft) -> list[str]:
     """What the draft's citations quote, by number."""
-    return [each.quote for each in located(draft, lambda *_: Location())[1]]
+    return [each.quote for each in locate_citations(draft, lambda *_: Location())[1]]
 
 
 class Both:

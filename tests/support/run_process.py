@@ -8,7 +8,7 @@ from api.build.embedded import open_embedded
 from api.build.language_model import RemoteLanguageModel
 from api.settings.settings import Settings
 from retrieval.encoders.port import HashingEmbedder
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.fault_folder import arm_from_environment
@@ -17,7 +17,7 @@ from tests.support.fault_folder import arm_from_environment
 def scripted_model(url: str) -> RemoteLanguageModel:
     """Two records a call and four calls at once, so that a run has many."""
     profile = ModelProfile("scripted", 8192, 512, batch_items=2, parallel_calls=4, writes_code=True)
-    return RemoteLanguageModel(url, ChatModel(remote_chat_model(url, profile), profile))
+    return RemoteLanguageModel(url, ChatModel(build_remote_chat_model(url, profile), profile))
 
 
 def main(home: str, url: str) -> None:

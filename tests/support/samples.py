@@ -1,7 +1,7 @@
 """A small file of each type that is not text."""
 
 from ingest.parsing.containers import DOCX, EPUB, ODP, ODS, ODT, PPTX, XLS, XLSB, XLSX
-from ingest.storage.tables.types import MSG
+from ingest.storage.tables.types import MSG_MEDIA_TYPE
 from tests.support.containers import mailbox_of, message, zip_of
 from tests.support.office_files import docx, epub, odf, paragraph, pptx, shape
 from tests.support.outlook_files import outlook_message
@@ -11,7 +11,7 @@ from tests.support.workbooks import ods, xls, xlsx
 SAMPLES = {
     "application/zip": zip_of({"a.txt": "Words."}),
     "application/mbox": mailbox_of(message()),
-    MSG: outlook_message("Tides", "Words."),
+    MSG_MEDIA_TYPE: outlook_message("Tides", "Words."),
     "application/pdf": pdf([["Words."]]),
     "application/rtf": rb"{\rtf1 Words.}",
     DOCX: docx(paragraph("Words.")),

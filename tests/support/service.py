@@ -9,7 +9,7 @@ import pytest
 from api.admission.services import DEFAULT_TENANT, Services
 from api.build.embedded import open_embedded
 from api.build.language_model import NoLanguageModel
-from api.cli.private_service import private
+from api.cli.private_service import open_services_client
 from api.client import Client
 from api.main import create_app
 from api.settings.settings import Settings
@@ -29,7 +29,7 @@ def running(
     with (
         patient_health(),
         open_embedded(made, encoder=HashingEmbedder(), language_model=language_model or NoLanguageModel()) as services,
-        private(services) as client,
+        open_services_client(services) as client,
     ):
         yield services, client
 

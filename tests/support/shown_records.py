@@ -31,34 +31,34 @@ from api.answers.schemas import AnswerOut
 from api.http.wire import QuotaOut
 from ingest.storage.accounts.grants import Grant
 from ingest.storage.accounts.keys import ApiKey
-from ingest.storage.accounts.records import OPEN, Principal
+from ingest.storage.accounts.records import OPEN_ACCESS, Principal
 from ingest.storage.accounts.tenants import Tenant
 from ingest.storage.accounts.users import User, UserAccess
 from ingest.storage.answers.feedback_records import FeedbackEntry, Share
 from ingest.storage.answers.records import Conversation
 from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.answers.usage import CollectionUsage
-from ingest.storage.audit.records import AuditEntry, Verification
+from ingest.storage.audit.records import AuditEntry, ChainVerification
 from ingest.storage.documents.batch_records import BatchFailure, BatchProgress
 from ingest.storage.documents.collection_records import Collection, CollectionDeletion, CollectionSettings
 from ingest.storage.documents.listing import ListTotal
-from ingest.storage.documents.progress import Progress
+from ingest.storage.documents.progress import DocumentProgress
 from ingest.storage.documents.records import Deletion, Document, Version, VersionState
-from ingest.storage.documents.rows import Total
-from ingest.storage.quotas.records import Standing, UsageDay
+from ingest.storage.documents.rows import StateTotal
+from ingest.storage.quotas.records import QuotaStatus, UsageDay
 from ingest.storage.slack.usage import ChannelDay
-from ingest.storage.tables.types import RecordTable, Row
+from ingest.storage.tables.types import RecordRow, RecordTable
 from ingest.storage.webhooks.records import Delivery, Webhook
 from retrieval.search.query_cache import CacheCounts
 from retrieval.search.requests import Rewrite
-from retrieval.search.reranking import Reranked
-from retrieval.search.rewriting import Rewritten
-from retrieval.search.search import Hit, SearchResult, Unreadable
-from rlm.answers import Answer, AnswerStatus, Coverage, Searched, kept_answer
+from retrieval.search.reranking import RerankOutcome
+from retrieval.search.rewriting import RewriteOutcome
+from retrieval.search.search import Hit, SearchResult, UnreadableDocument
+from rlm.answers import Answer, AnswerStatus, Coverage, SearchSummary, build_kept_answer
 from rlm.requests import StrategyName
 from tests.support.awkward_records import ANYTHING, TEXT, awkward
 
-ANSWER = Answer(AnswerStatus.ANSWERED, TEXT, (), (), "recursive", None, Searched(0, 0, ()))
+ANSWER = Answer(AnswerStatus.ANSWERED, TEXT, (), (), "recursive", None, SearchSummary(0, 0, ()))
 
 
 RECORDED = Path(__file__).with_suffix(".json")
@@ -73,85 +73,85 @@ def make_models(seed: str) -> dict[str, BaseModel]:
 
 
 def _accounts(chance: Random) -> list[BaseModel]:
-    principal, key = awkward(Principal, chance, collections=OPEN), awkward(ApiKey, chance)
+    principal, key = awkward(Principal, chance, collections=OPEN_ACCESS), awkward(ApiKey, chance)
     return [
         accounts.TenantOut.from_records(awkward(Tenant, chance)),
-        accounts.UserOut.of(awkward(User, chance), awkward(UserAccess, chance)),
-        accounts.KeyOut.of(key),
-        accounts.NewKeyOut.issued((key, TEXT)),
+        accounts.UserOut.from_user(awkward(User, chance), awkward(UserAccess, chance)),
+        accounts.KeyOut.from_key(key),
+        accounts.NewKeyOut.from_new_key((key, TEXT)),
         accounts.PrincipalOut.from_records(principal),
         accounts.GrantOut.from_records(awkward(Grant, chance)),
-        sessions.SessionOut.of(principal, chance.choice([None, "secret"])),
+        sessions.SessionOut.from_caller(principal, chance.choice([None, "secret"])),
         audit.AuditEntryOut.from_records(awkward(AuditEntry, chance)),
-        audit.VerificationOut.of(awkward(Verification, chance)),
+        audit.VerificationOut.from_verification(awkward(ChainVerification, chance)),
     ]
 
 
 def _answers(chance: Random) -> list[BaseModel]:
-    answer = replace(kept_answer(ANSWER, "id", "ann", TEXT, None), created_at=0.25, turn=chance.choice([None, 3]))
+    answer = replace(build_kept_answer(ANSWER, "id", "ann", TEXT, None), created_at=0.25, turn=chance.choice([None, 3]))
     body = chance.choice([None, answer.body, {**answer.body, "coverage": asdict(awkward(Coverage, chance))}])
     run, queued = awkward(Run, chance, answer=body), chance.choice([None, 2])
     entry = awkward(FeedbackEntry, chance)
     reader, withheld = chance.choice([TEXT, entry.author]), chance.random() < 0.3
-    shown = AnswerOut.of(answer)
+    shown = AnswerOut.from_kept_answer(answer)
     return [
-        conversations.ConversationOut.of(awkward(Conversation, chance)),
-        conversations.TurnOut.of(answer, ()),
-        runs.RunOut.of(run, queue_position=queued, withheld=withheld),
-        runs.RunWithAnswerOut.of(run, queue_position=queued, withheld=withheld),
-        runs.RunEventOut.of(awkward(RunEvent, chance), withheld=withheld),
-        feedback.FeedbackOut.of(entry, reader),
-        feedback.FeedbackWithAnswerOut.of(entry, reader),
-        shares.ShareOut.of(awkward(Share, chance), chance.choice([None, "https://leadline.example/"])),
-        mcp.CheckedAnswerOut.of(shown),
-        mcp.AskedOut.of(runs.RunWithAnswerOut.of(replace(run, state=RunState.RUNNING))),
+        conversations.ConversationOut.from_conversation(awkward(Conversation, chance)),
+        conversations.TurnOut.from_kept_answer(answer, ()),
+        runs.RunOut.from_run(run, queue_position=queued, withheld=withheld),
+        runs.RunWithAnswerOut.from_run(run, queue_position=queued, withheld=withheld),
+        runs.RunEventOut.from_event(awkward(RunEvent, chance), withheld=withheld),
+        feedback.FeedbackOut.from_entry(entry, reader),
+        feedback.FeedbackWithAnswerOut.from_entry(entry, reader),
+        shares.ShareOut.from_share(awkward(Share, chance), chance.choice([None, "https://leadline.example/"])),
+        mcp.CheckedAnswerOut.from_answer(shown),
+        mcp.AskedOut.from_run(runs.RunWithAnswerOut.from_run(replace(run, state=RunState.RUNNING))),
     ]
 
 
 def _documents(chance: Random) -> list[BaseModel]:
     document, strategy = awkward(Document, chance), chance.choice([None, *StrategyName])
     settings = awkward(CollectionSettings, chance, default_strategy=strategy)
-    principal = awkward(Principal, chance, collections=OPEN)
-    table, row = awkward(RecordTable, chance), awkward(Row, chance, values=(TEXT, None, 1.5))
+    principal = awkward(Principal, chance, collections=OPEN_ACCESS)
+    table, row = awkward(RecordTable, chance), awkward(RecordRow, chance, values=(TEXT, None, 1.5))
     return [
-        collections.CollectionOut.of(awkward(Collection, chance, settings=settings), principal),
+        collections.CollectionOut.from_collection(awkward(Collection, chance, settings=settings), principal),
         collections.CollectionDeletionOut.from_records(awkward(CollectionDeletion, chance)),
-        batches.BatchOut.of(awkward(BatchProgress, chance)),
-        batches.BatchFailureOut.of(awkward(BatchFailure, chance)),
-        content.TableOut.of(table, TEXT),
-        content.RecordOut.of(row, ("a", "b", "c"), ("c", "a")),
-        listings.BulkPlanOut.of(awkward(ListTotal, chance), 9, TEXT),
-        listings.VersionOut.of(awkward(Version, chance), document),
-        documents.DocumentOut.of(document, chance.choice([None, awkward(Progress, chance)])),
-        documents.DeletionOut.of(awkward(Deletion, chance)),
-        mcp.ListedDocumentOut.of(document),
+        batches.BatchOut.from_progress(awkward(BatchProgress, chance)),
+        batches.BatchFailureOut.from_failure(awkward(BatchFailure, chance)),
+        content.TableOut.from_table(table, TEXT),
+        content.RecordOut.from_row(row, ("a", "b", "c"), ("c", "a")),
+        listings.BulkPlanOut.from_totals(awkward(ListTotal, chance), 9, TEXT),
+        listings.VersionOut.from_version(awkward(Version, chance), document),
+        documents.DocumentOut.from_document(document, chance.choice([None, awkward(DocumentProgress, chance)])),
+        documents.DeletionOut.from_deletion(awkward(Deletion, chance)),
+        mcp.ListedDocumentOut.from_document(document),
     ]
 
 
 def _searches(chance: Random) -> list[BaseModel]:
-    rewritten = awkward(Rewritten, chance, how=chance.choice(list(Rewrite)))
+    rewritten = awkward(RewriteOutcome, chance, how=chance.choice(list(Rewrite)))
     hit = awkward(Hit, chance)
     return [
-        searches.HitOut.of(hit),
-        searches.SearchOut.of(TEXT, awkward(SearchResult, chance), chance.choice([None, rewritten])),
-        searches.UnreadableOut.from_records(awkward(Unreadable, chance)),
-        searches.RerankedOut.of(awkward(Reranked, chance)),
-        mcp.PassageOut.of(hit),
+        searches.HitOut.from_hit(hit),
+        searches.SearchOut.from_result(TEXT, awkward(SearchResult, chance), chance.choice([None, rewritten])),
+        searches.UnreadableOut.from_records(awkward(UnreadableDocument, chance)),
+        searches.RerankedOut.from_reranked(awkward(RerankOutcome, chance)),
+        mcp.PassageOut.from_hit(hit),
     ]
 
 
 def _others(chance: Random) -> list[BaseModel]:
-    totals = {state: awkward(Total, chance) for state in VersionState}
+    totals = {state: awkward(StateTotal, chance) for state in VersionState}
     webhook = awkward(Webhook, chance)
     return [
-        QuotaOut.of_standing(awkward(Standing, chance)),
-        status.StatusOut.of(totals, {TEXT: 1}, awkward(CacheCounts, chance)),
-        usage.KeyUsageOut.of_day(awkward(UsageDay, chance)),
+        QuotaOut.from_standing(awkward(QuotaStatus, chance)),
+        status.StatusOut.from_totals(totals, {TEXT: 1}, awkward(CacheCounts, chance)),
+        usage.KeyUsageOut.from_day(awkward(UsageDay, chance)),
         usage.CollectionUsageOut.from_records(awkward(CollectionUsage, chance)),
         usage.ChannelUsageOut.from_records(awkward(ChannelDay, chance)),
         webhooks.WebhookOut.from_records(webhook),
-        webhooks.NewWebhookOut.issued((webhook, TEXT)),
-        webhooks.DeliveryOut.of(awkward(Delivery, chance, body=json.dumps(ANYTHING))),
+        webhooks.NewWebhookOut.from_webhook((webhook, TEXT)),
+        webhooks.DeliveryOut.from_delivery(awkward(Delivery, chance, body=json.dumps(ANYTHING))),
     ]
 
 

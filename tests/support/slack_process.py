@@ -12,7 +12,7 @@ from api.settings.settings import Settings
 from api.slack.replies import live
 from retrieval.encoders.port import HashingEmbedder
 from rlm import estimates
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.fault_folder import arm_from_environment
@@ -24,11 +24,11 @@ def main(home: str, model_url: str, slack_url: str, port: str, stream_seconds: s
     """Serve; `stream_seconds` is how long a stream is kept open, and `calls` what a run may send unasked."""
     arm_from_environment()
     if calls:
-        estimates.UNASKED_CALLS = int(calls)
+        estimates.MAX_UNCONFIRMED_CALLS = int(calls)
     if stream_seconds:
         live.STREAM_SECONDS = float(stream_seconds)
     profile = ModelProfile("scripted", 32_000, 4_000)
-    model = RemoteLanguageModel(model_url, ChatModel(remote_chat_model(model_url, profile), profile))
+    model = RemoteLanguageModel(model_url, ChatModel(build_remote_chat_model(model_url, profile), profile))
     settings = Settings.model_validate(
         {
             "home": Path(home),

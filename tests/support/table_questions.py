@@ -13,7 +13,7 @@ from rlm.errors import not_cancelled
 from rlm.events import Drafted, Event
 from rlm.llm.port import SubCall, SubFailure
 from rlm.llm.profiles import ModelProfile
-from rlm.requests import ANYHOW, AnswerScope, Wanted
+from rlm.requests import DEFAULT_OPTIONS, AnswerOptions, AnswerScope
 from rlm.strategy import Context
 from rlm.tables.catalog import TableCatalog
 from rlm.tables.sql import SqlEngine
@@ -45,7 +45,7 @@ class TableQuestion:
     replies: list[object]
     rule: Answer = lambda text: "yes"
     embedder: Embedder | None = None
-    wanted: Wanted = ANYHOW
+    wanted: AnswerOptions = DEFAULT_OPTIONS
     profile: ModelProfile = PROFILE
     cancelled: Callable[[], bool] = not_cancelled
     sql: SqlEngine = field(default_factory=sql_engine_here)

@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ingest.intake import Intake, Replaces, UploadRequest
+from ingest.intake import Intake, Replacement, UploadRequest
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database
 from ingest.storage.documents.batches import Batches
-from ingest.storage.documents.catalog import Accepted, Catalog
+from ingest.storage.documents.catalog import AcceptedUpload, Catalog
 from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
-from ingest.storage.texts.layout import markdown_layout
+from ingest.storage.texts.layout import build_markdown_layout
 from ingest.storage.texts.texts import Texts
-from retrieval.encoders.port import Embedded, HashingEmbedder
+from retrieval.encoders.port import EmbeddedTexts, HashingEmbedder
 from tests.support.catalogs import migrated_sqlite, wake
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.installations import tied
@@ -36,9 +36,9 @@ class CountingEmbedder(HashingEmbedder):
         super().__init__()
         self.texts: list[str] = []
 
-    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
+    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
         self.texts += texts
-        return super().documents(texts)
+        return super().embed_documents(texts)
 
 
 class PlainParser:
@@ -49,7 +49,7 @@ class PlainParser:
         if text.startswith("damaged"):
             raise DamagedDocumentError(f"{name} is damaged.")
         tables = parsed_from(text, media_type)
-        return ParsedDocument(text, name.partition(".")[0], "plain", tables, markdown_layout(text))
+        return ParsedDocument(text, name.partition(".")[0], "plain", tables, build_markdown_layout(text))
 
 
 def no() -> bool:
@@ -92,10 +92,10 @@ class WorkerFixture:
             return upload.accept().document
 
     def state(self, document: Document) -> VersionState:
-        return self.catalog.document("ann", document.id).version.state
+        return self.catalog.load_document("ann", document.id).version.state
 
-    def replace(self, document: Document, text: str, name: str = "a.md") -> Accepted:
-        replaces = Replaces(document.id, None)
+    def replace(self, document: Document, text: str, name: str = "a.md") -> AcceptedUpload:
+        replaces = Replacement(document.id, None)
         with self.intake.receive(UploadRequest("ann", document.collection, name, replaces=replaces)) as upload:
             upload.write(text.encode())
             return upload.accept()

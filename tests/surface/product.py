@@ -27,20 +27,20 @@ from starlette.staticfiles import StaticFiles
 from typer.main import get_command
 
 from api.answers.event_schemas import ANSWER_EVENTS
-from api.cli.environment import known_variables
+from api.cli.environment import list_known_variables
 from api.cli.main import COMMANDS
 from api.cli.main import app as typer_app
-from api.http.problems import internal, status_of
+from api.http.problems import build_internal_problem, get_status
 from api.main import create_app
 from api.mcp.tools import INSTRUCTIONS, TOOLS
 from api.settings.settings import Settings
-from ingest.chunking import chunker_fingerprint
+from ingest.chunking import get_chunker_fingerprint
 from ingest.parsing.registry import FORMATS
-from ingest.storage.db.database import latest_revision
+from ingest.storage.db.database import get_latest_revision
 from ingest.storage.db.schema import metadata
 from ingest.storage.errors import LeadlineError
 from ingest.storage.queue.records import JobKind
-from ingest.storage.webhooks.records import TEST, EventType
+from ingest.storage.webhooks.records import TEST_EVENT, EventType
 from retrieval import build
 from retrieval.index.bm25 import Bm25Encoder
 from retrieval.models.store import ModelStore
@@ -54,15 +54,15 @@ __all__ = [
     "FORMATS",
     "INSTRUCTIONS",
     "QUEUES",
-    "TEST",
+    "TEST_EVENT",
     "TOOLS",
     "EventType",
     "JobKind",
-    "chunker_fingerprint",
-    "known_variables",
-    "latest_revision",
+    "get_chunker_fingerprint",
+    "get_latest_revision",
+    "get_status",
+    "list_known_variables",
     "metadata",
-    "status_of",
 ]
 
 ROOT = Path(__file__).parents[2]
@@ -204,7 +204,7 @@ def problems_without_class() -> list[tuple[int, str, str]]:
     request = Request(
         {"type": "http", "path": "/x", "headers": [], "query_string": b"", "server": ("host", 80), "app": app}
     )
-    bodies: list[Mapping[str, Any]] = [internal("…")]
+    bodies: list[Mapping[str, Any]] = [build_internal_problem("…")]
     raised: list[Exception] = [HTTPException(404), HTTPException(405), HTTPException(418), RequestValidationError([])]
     for error in raised:
         handle: Any = app.exception_handlers[type(error)]
@@ -221,7 +221,7 @@ def celery_settings() -> Mapping[str, Any]:
 def tasks() -> dict[str, str]:
     """Return the tasks of a worker by name, each with what it takes."""
     noted = _NotedTasks()
-    add_tasks: Any = worker._add_tasks  # a worker adds them when it starts
+    add_tasks: Any = worker._register_tasks  # a worker adds them when it starts
     add_tasks(noted, object.__new__(worker._Worker))
     return noted.found
 
@@ -242,7 +242,7 @@ def encoders() -> list[tuple[str, str, int]]:
         made = Settings()
         return [
             (each.name, each.fingerprint, each.dimension)
-            for each in build.encoders(ModelStore(made.models), made).choices
+            for each in build.build_encoders(ModelStore(made.models), made).choices
         ]
 
 

@@ -11,14 +11,14 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from api.cli.doctor import foreign_owners
+from api.cli.doctor import list_foreign_owners
 
 ROOT = Path(__file__).parents[2]
 _PACKAGES = {"ingest", "retrieval", "rlm", "api", "workers"}
 
 
 def test_no_other_distribution_owns_our_import_names() -> None:
-    assert foreign_owners() == {}
+    assert list_foreign_owners() == {}
 
 
 def test_the_distribution_is_private() -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 import api.main  # noqa: F401 - every error of the API
-from api.http.problems import status_of
+from api.http.problems import get_status
 from api.settings.settings import Settings
 from ingest.storage.errors import LeadlineError
 from rlm.answers import AnswerStatus, Check
@@ -41,7 +41,7 @@ def test_each_code_has_the_status_that_is_described() -> None:
     assert len(described) >= 30
     assert described.pop(ProfileFileError.code) == "–"  # it keeps the service from starting
     # By class alone: some are made with more than a sentence.
-    assert {code: str(status_of(known[code].__new__(known[code]))) for code in described} == described
+    assert {code: str(get_status(known[code].__new__(known[code]))) for code in described} == described
 
 
 @pytest.mark.parametrize("kind", [Settings, ClusterSettings])

@@ -23,15 +23,15 @@ def encoder(pooling_server: VllmServer) -> Iterator[OpenAIEmbedder]:
 
 
 def test_the_nearest_text_is_the_one_that_answers(encoder: OpenAIEmbedder) -> None:
-    vectors = encoder.documents(PASSAGES).vectors
+    vectors = encoder.embed_documents(PASSAGES).vectors
     assert vectors.shape == (3, 384)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, rtol=1e-4)
-    assert int(np.argmax(vectors @ encoder.query(QUESTION))) == 1
+    assert int(np.argmax(vectors @ encoder.embed_query(QUESTION))) == 1
 
 
 def test_a_text_past_the_window_is_cut_and_not_refused(encoder: OpenAIEmbedder) -> None:
     long = "whale " * 2000
-    vectors = encoder.documents([long, PASSAGES[0]]).vectors
+    vectors = encoder.embed_documents([long, PASSAGES[0]]).vectors
     assert np.isfinite(vectors).all()
 
 
@@ -39,7 +39,7 @@ def test_a_text_past_the_window_is_cut_and_not_refused(encoder: OpenAIEmbedder) 
 def test_passages_are_ranked_by_the_server(path: str, pooling_server: VllmServer) -> None:
     reranker = HttpReranker(f"{pooling_server.root}{path}", "all-MiniLM-L6-v2", api_key=KEY)
     try:
-        scores = reranker.scores(QUESTION, PASSAGES, until=time.monotonic() + 60)
+        scores = reranker.score_passages(QUESTION, PASSAGES, until=time.monotonic() + 60)
     finally:
         reranker.close()
     assert int(np.argmax(scores)) == 1

@@ -10,14 +10,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from api.sizing.checkpoint import read_checkpoint
+from api.sizing.checkpoint import load_checkpoint
 from rlm.llm.budgets import Budget, Limits
-from rlm.llm.chat_models import remote_chat_model
-from rlm.llm.completion import cache_salt
-from rlm.llm.port import SubCall, SubCalls, SubReply, reply_to
+from rlm.llm.chat_models import build_remote_chat_model
+from rlm.llm.completion import compute_cache_salt
+from rlm.llm.port import SubCall, SubCalls, SubReply, request_reply
 from rlm.llm.profiles import LOCAL_QWEN
 from rlm.llm.scheduler import SubCallScheduler
-from rlm.llm.structured_output import response_format
+from rlm.llm.structured_output import build_response_format
 from tests.support.cluster import wait_until
 from tests.support.vllm_server import KEY, MODEL, VllmServer, checkpoint
 from tests.unit.rlm.test_schemas import SCHEMAS
@@ -35,7 +35,7 @@ GOES_ON = {"max_tokens": MOST, "ignore_eos": True, "stream": True}
 
 @pytest.fixture
 def calls(chat_server: VllmServer) -> Iterator[SubCalls]:
-    chat = remote_chat_model(chat_server.url, PROFILE, api_key=SecretStr(KEY))
+    chat = build_remote_chat_model(chat_server.url, PROFILE, api_key=SecretStr(KEY))
     scheduler = SubCallScheduler()
     try:
         yield scheduler.bind(chat, PROFILE, tenant_id="tests", budget=Budget(Limits()))
@@ -104,7 +104,7 @@ def test_a_reply_comes_in_pieces_with_its_usage(calls: SubCalls) -> None:
 def test_the_server_takes_each_schema_that_is_sent(name: str, chat_server: VllmServer) -> None:
     schema = SCHEMAS[name]
     assert schema is not None
-    response = post(chat_server, asked("Reply.", max_tokens=6, response_format=response_format(schema)))
+    response = post(chat_server, asked("Reply.", max_tokens=6, response_format=build_response_format(schema)))
     assert response.status_code == 200, response.text
     assert response.json()["choices"][0]["message"]["content"].startswith("{")
 
@@ -116,7 +116,7 @@ def test_a_reply_follows_its_schema_and_has_no_white_space(calls: SubCalls) -> N
         "required": ["colour", "is_a_fish"],
         "additionalProperties": False,
     }
-    reply = reply_to(calls, SubCall("You read carefully.", "The whale is white. It is no fish.", 40, schema))
+    reply = request_reply(calls, SubCall("You read carefully.", "The whale is white. It is no fish.", 40, schema))
     assert json.loads(reply.text)["colour"] == "white"
     assert "\n" not in reply.text.strip()
 
@@ -134,7 +134,7 @@ def test_a_client_that_goes_away_ends_the_work_for_it(chat_server: VllmServer) -
 
 def test_the_beginning_of_a_prompt_is_computed_once_for_each_salt(chat_server: VllmServer) -> None:
     def ask(question: str, tenant: str) -> int:
-        body = asked(f"{STORY}\n\n{question}", max_tokens=1, cache_salt=cache_salt(tenant))
+        body = asked(f"{STORY}\n\n{question}", max_tokens=1, cache_salt=compute_cache_salt(tenant))
         usage = post(chat_server, body).json()["usage"]
         return int((usage["prompt_tokens_details"] or {}).get("cached_tokens") or 0)
 
@@ -211,5 +211,5 @@ def test_only_the_paths_that_are_used_are_open(
 def test_the_tokens_that_fit_are_those_that_were_computed(chat_server: VllmServer) -> None:
     told = chat_server.labels("vllm:cache_config_info")
     block = int(told["block_size"])
-    computed = 1024**3 / read_checkpoint(checkpoint()).cache.sequence_bytes(block)
+    computed = 1024**3 / load_checkpoint(checkpoint()).cache.compute_sequence_bytes(block)
     assert int(told["num_gpu_blocks"]) == int(computed)

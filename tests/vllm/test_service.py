@@ -8,9 +8,9 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from api.build.language_model import RemoteLanguageModel
-from api.cli.doctor import model_server_release
+from api.cli.doctor import check_server_release
 from api.client import Client
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.cluster import wait_until
@@ -25,7 +25,7 @@ QUESTION = "When was the white whale seen off the coast of Japan?"
 
 @contextmanager
 def service(home: Path, server: VllmServer, profile: ModelProfile) -> Iterator[Client]:
-    chat = remote_chat_model(server.url, profile, api_key=SecretStr(KEY))
+    chat = build_remote_chat_model(server.url, profile, api_key=SecretStr(KEY))
     model = RemoteLanguageModel(server.url, ChatModel(chat, profile), api_key=SecretStr(KEY))
     with running(home, language_model=model) as (_, client):
         for name, content in (("whale.md", WHALE), ("ships.md", SHIPS)):
@@ -77,6 +77,6 @@ def test_a_cancelled_recursive_run_leaves_the_server_idle(chat_server: VllmServe
 
 
 def test_doctor_reports_the_servers_release_and_advises_an_upgrade_from_an_old_one(chat_server: VllmServer) -> None:
-    (finding,) = model_server_release(chat_server.url, SecretStr(KEY))
+    (finding,) = check_server_release(chat_server.url, SecretStr(KEY))
     assert finding.found.startswith("vLLM 0.")
     assert finding.advice == "" or finding.advice.startswith("Upgrade vLLM to 0.33 or newer")

@@ -28,7 +28,7 @@ class ThreadDoorbell:
     def __init__(self) -> None:
         self._bells: list[tuple[JobKind, threading.Event]] = []
 
-    def bell(self, kind: JobKind) -> threading.Event:
+    def create_bell(self, kind: JobKind) -> threading.Event:
         """Return a new bell, set whenever there may be work of the kind."""
         bell = threading.Event()
         self._bells.append((kind, bell))

@@ -11,14 +11,14 @@ from kombu.entity import Exchange, Queue
 
 from ingest.storage.queue.records import JobKind
 
-LOOK = "leadline.look"
-SWEEP = "leadline.sweep"
-TIDY = "leadline.upkeep"
-TELL = "leadline.webhooks"
-UPKEEP = "upkeep"
+LOOK_TASK = "leadline.look"
+SWEEP_TASK = "leadline.sweep"
+UPKEEP_TASK = "leadline.upkeep"
+WEBHOOKS_TASK = "leadline.webhooks"
+UPKEEP_QUEUE = "upkeep"
 # One queue per kind, so that each can have workers of its own; collection is upkeep.
-QUEUES = {JobKind.INGEST: "ingest", JobKind.EMBED: "embed", JobKind.COLLECT: UPKEEP, JobKind.RUN: "runs"}
-QUEUE_NAMES = ("ingest", "embed", "runs", UPKEEP)
+QUEUES = {JobKind.INGEST: "ingest", JobKind.EMBED: "embed", JobKind.COLLECT: UPKEEP_QUEUE, JobKind.RUN: "runs"}
+QUEUE_NAMES = ("ingest", "embed", "runs", UPKEEP_QUEUE)
 
 TASK_SECONDS = 900.0
 # A run has its own time limit; this one is for a worker that hangs all the same.
@@ -34,11 +34,11 @@ def make_app(broker_url: str, *, task_seconds: float = TASK_SECONDS) -> Celery:
     app.conf.task_time_limit = task_seconds
     # Unacknowledged messages come back after this. It is above the time limit of a task, which would otherwise be
     # handed out a second time while the first still ran. A run's message does come back meanwhile, and costs a look.
-    app.conf.broker_transport_options = {**_TRANSPORT, "visibility_timeout": 2 * task_seconds}
+    app.conf.broker_transport_options = {**_TRANSPORT_OPTIONS, "visibility_timeout": 2 * task_seconds}
     return app
 
 
-_TRANSPORT = {
+_TRANSPORT_OPTIONS = {
     # By default the scan for messages that come back runs only every 100 s or so; these make it every 10 s.
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
@@ -78,10 +78,14 @@ _SETTINGS: dict[str, Any] = {
     # Workers need not talk to each other, and remote control would let a broker stop them.
     "worker_enable_remote_control": False,
     "worker_send_task_events": False,
-    "task_default_queue": UPKEEP,
+    "task_default_queue": UPKEEP_QUEUE,
     "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUE_NAMES],
     "task_create_missing_queues": False,
-    "task_routes": {SWEEP: {"queue": UPKEEP}, TIDY: {"queue": UPKEEP}, TELL: {"queue": UPKEEP}},
+    "task_routes": {
+        SWEEP_TASK: {"queue": UPKEEP_QUEUE},
+        UPKEEP_TASK: {"queue": UPKEEP_QUEUE},
+        WEBHOOKS_TASK: {"queue": UPKEEP_QUEUE},
+    },
     "worker_hijack_root_logger": False,
 }
 
@@ -90,10 +94,10 @@ def ring(app: Celery, kind: JobKind, job_id: int | None = None) -> None:
     """Send one message, which expires if nobody takes it. Raises the transport's errors."""
     limit = {"time_limit": _RUN_TASK_SECONDS} if kind is JobKind.RUN else {}
     asked = {"kind": kind.value, "job": job_id}
-    app.send_task(LOOK, kwargs=asked, queue=QUEUES[kind], expires=_RING_EXPIRES_SECONDS, **limit)
+    app.send_task(LOOK_TASK, kwargs=asked, queue=QUEUES[kind], expires=_RING_EXPIRES_SECONDS, **limit)
 
 
-def waiting_messages(app: Celery) -> dict[str, int]:
+def count_waiting_messages(app: Celery) -> dict[str, int]:
     """Count the messages in each queue, without those being worked on. Raises the transport's errors."""
     with app.connection_for_read() as connection, connection.channel() as channel:
         return {name: channel.client.llen(name) for name in QUEUE_NAMES}

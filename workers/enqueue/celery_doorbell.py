@@ -11,8 +11,8 @@ from kombu.exceptions import OperationalError
 from ingest.storage.queue.records import JobKind
 from workers.enqueue.celery_app import ring
 
-_KEPT = 1_000
-_AWAY_SECONDS = 5.0
+_MAX_WAITING_RINGS = 1_000
+_BROKER_PAUSE_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -26,9 +26,9 @@ class CeleryDoorbell:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        self._rings: queue.Queue[JobKind | None] = queue.Queue(_KEPT)
+        self._rings: queue.Queue[JobKind | None] = queue.Queue(_MAX_WAITING_RINGS)
         self._away_until = 0.0
-        self._thread = threading.Thread(target=self._send, name="doorbell", daemon=True)
+        self._thread = threading.Thread(target=self._send_rings, name="doorbell", daemon=True)
         self._thread.start()
 
     def ring(self, kind: JobKind) -> None:
@@ -44,12 +44,12 @@ class CeleryDoorbell:
             return
         self._thread.join(timeout=3.0)
 
-    def _send(self) -> None:
+    def _send_rings(self) -> None:
         while (kind := self._rings.get()) is not None:
             if time.monotonic() < self._away_until:
                 continue
             try:
                 ring(self._app, kind)
             except (OperationalError, OSError) as error:
-                self._away_until = time.monotonic() + _AWAY_SECONDS
+                self._away_until = time.monotonic() + _BROKER_PAUSE_SECONDS
                 log.warning("the broker is away; workers will find the work at the next sweep", error=repr(error))

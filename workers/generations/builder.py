@@ -32,19 +32,19 @@ class GenerationBuilder:
         self._runner = runner
         self._recounted: int | None = None
 
-    def once(self) -> bool:
+    def run_once(self) -> bool:
         """Put some versions into the generation; false when there is none, or nothing to put into it now."""
-        beside = self._records.beside()
+        beside = self._records.find_beside_active()
         if beside is None or beside.state is not GenerationState.BUILDING:
             self._recounted = None
-            self._generations.tidy()
+            self._generations.remove_discarded()
             return False
         if self._recounted != beside.id:
-            lost = recount(self._records, self._generations, beside.id)
+            lost = requeue_missing_versions(self._records, self._generations, beside.id)
             if lost:
                 log.warning("the generation being built has lost versions", generation=beside.id, versions=lost)
             self._recounted = beside.id
-        if self._runner.once(JobKind.REEMBED):
+        if self._runner.run_once(JobKind.REEMBED):
             return True
         return bool(self._records.queue_missing() or self._jobs.recover(all_running=False))
 
@@ -54,20 +54,20 @@ class GenerationBuilder:
 
     def run(self, stopping: Callable[[], bool], pause: Callable[[], None]) -> None:
         """Work until the generation has all but failed versions; `pause` waits a moment while others hold the rest."""
-        with self._keeping_leases():
+        with self._lease_heartbeat():
             while not stopping():
-                if self.once():
+                if self.run_once():
                     continue
-                progress = self._records.progress()
+                progress = self._records.load_progress()
                 if progress.versions_done + progress.failed >= progress.versions:
                     return
                 pause()
 
     @contextmanager
-    def _keeping_leases(self) -> Iterator[None]:
+    def _lease_heartbeat(self) -> Iterator[None]:
         closing = threading.Event()
 
-        def beat() -> None:
+        def extend_leases() -> None:
             while not closing.wait(self._jobs.lease_seconds / 3):
                 try:
                     self.keep_leases()
@@ -75,7 +75,7 @@ class GenerationBuilder:
                 except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
                     log.warning("leases were not extended", error=repr(error))
 
-        thread = threading.Thread(target=beat, name="leases", daemon=True)
+        thread = threading.Thread(target=extend_leases, name="leases", daemon=True)
         thread.start()
         try:
             yield
@@ -96,21 +96,21 @@ def open_builder(
     return GenerationBuilder(records, deps.jobs, deps.generations, runner), task
 
 
-def recount(records: GenerationRecords, generations: Generations, generation_id: int) -> int:
+def requeue_missing_versions(records: GenerationRecords, generations: Generations, generation_id: int) -> int:
     """Queue versions again that the generation being built lacks though they count as done; returns how many.
 
     The catalog's commits are fsynced one by one and the index's are not, so a power cut can leave the index behind; and
     a previous generation may have lost data since it was left.
     """
-    with generations.index(generation_id) as index:
-        present = index.versions()
+    with generations.use_index(generation_id) as index:
+        present = index.count_chunks_by_version()
         lost = [
             version.id
-            for version in records.done()
+            for version in records.list_complete_versions()
             if present.get(version.id, 0) != (version.chunks or 0)
             or (
                 version.state is not VersionState.FAILED
-                and index.count(version.tenant_id, version.id, embedded_only=True) != (version.chunks or 0)
+                and index.count_chunks(version.tenant_id, version.id, embedded_only=True) != (version.chunks or 0)
             )
         ]
     return records.requeue(lost) if lost else 0

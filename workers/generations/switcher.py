@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 from ingest.storage.errors import GenerationStateError
 from ingest.storage.generations.records import BuildProgress, Generation, GenerationState
-from ingest.storage.generations.store import GenerationRecords, incomplete
+from ingest.storage.generations.store import GenerationRecords, build_incomplete_error
 from retrieval.encoders.registry import EncoderChoice
 
 # Documents that arrive while the generation is completed are added too, in up to this many rounds, each shorter.
-_ROUNDS = 20
+_MAX_ROUNDS = 20
 # A switch adds what came in since the generation was complete; it refuses to begin if more than this share is missing.
-_CAUGHT_UP_SHARE = 0.05
+_MAX_MISSING_SHARE = 0.05
 
 
 class GenerationSwitcher:
@@ -23,12 +23,12 @@ class GenerationSwitcher:
         self._records = records
         self._complete = complete
 
-    def reembed(self, choice: EncoderChoice | None, sparse: str) -> Generation:
+    def build_generation(self, choice: EncoderChoice | None, sparse: str) -> Generation:
         """Build a generation with an encoder, or continue the one that is being built, without switching to it.
 
         Raises `GenerationStateError` when there is no need, or another generation is in the way.
         """
-        beside = self._records.beside()
+        beside = self._records.find_beside_active()
         if choice is None:
             if beside is None or beside.state is not GenerationState.BUILDING:
                 raise GenerationStateError(
@@ -38,7 +38,7 @@ class GenerationSwitcher:
                 )
             generation = beside
         else:
-            generation = self._begin(choice, sparse)
+            generation = self._start_generation(choice, sparse)
         self._finish(generation)
         return generation
 
@@ -48,7 +48,7 @@ class GenerationSwitcher:
         `differences` says in words how a generation is kept otherwise than that. No vector is computed again. Raises
         `GenerationStateError` when there is no need, or another generation is in the way.
         """
-        active = self._records.active()
+        active = self._records.load_active()
         if not differences(active.id):
             raise GenerationStateError(
                 f"Generation {active.id}, which is active, is kept as the settings ask for.",
@@ -56,7 +56,7 @@ class GenerationSwitcher:
                 "have, and then give this command with the same ones. An index in a folder cannot be spread. `leadline "
                 "index repair` makes copies again that were lost with a node.",
             )
-        generation = self._records.begin(active.encoder, active.sparse, active.dimension, copies=active.id)
+        generation = self._records.start(active.encoder, active.sparse, active.dimension, copies=active.id)
         self._finish(generation)
         if others := differences(generation.id):
             raise GenerationStateError(
@@ -71,15 +71,15 @@ class GenerationSwitcher:
 
         Vectors are copied where only the words are weighed otherwise, as after an upgrade, unless the index is lost.
         """
-        active = self._records.active()
+        active = self._records.load_active()
         same_vectors = active.encoder == choice.fingerprint and active.sparse != sparse and not active.lost
         copies = active.id if same_vectors else None
-        generation = self._records.begin(choice.fingerprint, sparse, choice.dimension, copies=copies)
+        generation = self._records.start(choice.fingerprint, sparse, choice.dimension, copies=copies)
         return self._finish_and_activate(generation)
 
     def switch(self) -> Generation:
         """Switch to the newer generation. Raises `GenerationStateError` while much of it is missing."""
-        active, beside = self._records.active(), self._records.beside()
+        active, beside = self._records.load_active(), self._records.find_beside_active()
         if beside is None:
             raise GenerationStateError(
                 f"There is no generation beside {active.id}, which is active.",
@@ -89,14 +89,14 @@ class GenerationSwitcher:
             return active
         beside = self._records.revive(beside.id)
         self._records.queue_missing()
-        progress = self._records.progress()
-        if progress.chunks - progress.chunks_done > _CAUGHT_UP_SHARE * progress.chunks:
-            raise incomplete(beside, progress)
+        progress = self._records.load_progress()
+        if progress.chunks - progress.chunks_done > _MAX_MISSING_SHARE * progress.chunks:
+            raise build_incomplete_error(beside, progress)
         return self._finish_and_activate(beside)
 
-    def rollback(self) -> Generation:
+    def roll_back(self) -> Generation:
         """Switch back to the previous generation, once it has what came since."""
-        active, beside = self._records.active(), self._records.beside()
+        active, beside = self._records.load_active(), self._records.find_beside_active()
         if beside is None:
             raise GenerationStateError(
                 f"There is no generation before {active.id} to go back to.", hint="`leadline index show` lists them."
@@ -110,8 +110,8 @@ class GenerationSwitcher:
             )
         return self._finish_and_activate(self._records.revive(beside.id))
 
-    def _begin(self, choice: EncoderChoice, sparse: str) -> Generation:
-        active, beside = self._records.active(), self._records.beside()
+    def _start_generation(self, choice: EncoderChoice, sparse: str) -> Generation:
+        active, beside = self._records.load_active(), self._records.find_beside_active()
         if (active.encoder, active.sparse) == (choice.fingerprint, sparse):
             raise GenerationStateError(
                 f"Generation {active.id}, which is active, was made with {choice.name} already.",
@@ -119,15 +119,15 @@ class GenerationSwitcher:
             )
         if beside is not None and beside.id > active.id and beside.encoder == choice.fingerprint:
             return self._records.revive(beside.id)
-        return self._records.begin(choice.fingerprint, sparse, choice.dimension)
+        return self._records.start(choice.fingerprint, sparse, choice.dimension)
 
     def _finish_and_activate(self, generation: Generation) -> Generation:
-        for _ in range(_ROUNDS - 1):
+        for _ in range(_MAX_ROUNDS - 1):
             self._finish(generation)
             try:
                 return self._records.activate(generation.id)
             except GenerationStateError:
-                if self._records.progress().failed:
+                if self._records.load_progress().failed:
                     raise
         self._finish(generation)
         return self._records.activate(generation.id)
@@ -136,13 +136,15 @@ class GenerationSwitcher:
         """Complete a generation. Raises `GenerationStateError` when versions cannot be put into it."""
         self._records.queue_missing()
         self._complete()
-        progress = self._records.progress()
+        progress = self._records.load_progress()
         if progress.failed:
-            raise _failed(generation, progress, self._records)
+            raise _build_failed_error(generation, progress, self._records)
 
 
-def _failed(generation: Generation, progress: BuildProgress, records: GenerationRecords) -> GenerationStateError:
-    reasons = "; ".join(f"{document}: {failure.detail}" for document, failure in records.failures()[:3])
+def _build_failed_error(
+    generation: Generation, progress: BuildProgress, records: GenerationRecords
+) -> GenerationStateError:
+    reasons = "; ".join(f"{document}: {failure.detail}" for document, failure in records.list_failures()[:3])
     return GenerationStateError(
         f"{progress.failed} of {progress.versions:,} documents could not be put into generation {generation.id}: "
         f"{reasons}",

@@ -11,55 +11,55 @@ import structlog
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import Document
 from ingest.storage.errors import LeadlineError
-from ingest.storage.instrumentation import reach
+from ingest.storage.instrumentation import reach_point
 from retrieval.index.generations import Generations
 from retrieval.index.port import IndexWriter
 
 log = structlog.get_logger(__name__)
 
 
-class ReadersWriter:
+class ReaderSync:
     """Writes documents' readers into every generation of the index."""
 
     def __init__(self, catalog: Catalog, generations: Generations) -> None:
         self._catalog = catalog
         self._generations = generations
 
-    def settle(self, document_id: str) -> bool:
+    def sync(self, document_id: str) -> bool:
         """Write a changed document's readers; return false if the index is away, and `settle_all` is to do it."""
-        reach("access.committed")
+        reach_point("access.committed")
         try:
-            revision = write_until_current(self._catalog, document_id, self._write)
+            revision = write_until_current(self._catalog, document_id, self._write_readers)
         except LeadlineError as error:
             log.warning("the index has not learnt a document's readers yet", document=document_id, error=repr(error))
             return False
-        return revision is None or self._catalog.record_settled(document_id, revision)
+        return revision is None or self._catalog.record_readers_synced(document_id, revision)
 
-    def settle_all(self) -> int:
+    def sync_all(self) -> int:
         """Write the readers of documents that the index is behind with, of every tenant; return how many."""
-        return sum(self.settle(document_id) for document_id in self._catalog.unsettled())
+        return sum(self.sync(document_id) for document_id in self._catalog.list_unsynced_readers())
 
-    def _write(self, document: Document) -> None:
+    def _write_readers(self, document: Document) -> None:
         for version in {document.version.id, document.active_version_id} - {None}:
             self._generations.set_readers(document.tenant_id, str(version), document.readers)
 
 
-def write_new_points(catalog: Catalog, index: IndexWriter, versions: Collection[tuple[str, str]]) -> None:
+def write_readers_of_new_points(catalog: Catalog, index: IndexWriter, versions: Collection[tuple[str, str]]) -> None:
     """Write the readers of versions, pairs of document and version, whose points were just written open to the tenant.
 
     Called before the versions are committed, so before anything of them is found.
     """
-    live = catalog.live([document_id for document_id, _ in versions])
+    live = catalog.load_live_documents([document_id for document_id, _ in versions])
     for document_id, version_id in versions:
         document = live.get(document_id)
         if document is None or (document.readers is None and not document.revision):
             continue  # a change from now on finds the points
 
-        def write(current: Document, version_id: str = version_id) -> None:
+        def write_readers(current: Document, version_id: str = version_id) -> None:
             index.set_readers(current.tenant_id, version_id, current.readers)
 
         # guard: new-points-readers
-        write_until_current(catalog, document_id, write)
+        write_until_current(catalog, document_id, write_readers)
 
 
 def write_until_current(catalog: Catalog, document_id: str, write: Callable[[Document], None]) -> int | None:
@@ -67,10 +67,10 @@ def write_until_current(catalog: Catalog, document_id: str, write: Callable[[Doc
 
     Whoever writes last has looked again afterwards, so what two writers leave is current.
     """
-    document = catalog.live([document_id]).get(document_id)
+    document = catalog.load_live_documents([document_id]).get(document_id)
     while document is not None:
         write(document)
-        current = catalog.live([document_id]).get(document_id)
+        current = catalog.load_live_documents([document_id]).get(document_id)
         if current is None or current.revision == document.revision:
             return document.revision
         document = current

@@ -8,7 +8,7 @@ from ingest.storage.blobs.store import Blobs
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import Deletion, Version, VersionState
 from ingest.storage.errors import LeadlineError
-from ingest.storage.instrumentation import reach
+from ingest.storage.instrumentation import reach_point
 from ingest.storage.queue.records import Job
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
@@ -31,31 +31,31 @@ class Deleter:
         self._blobs = blobs
         self._tables = RecordTables(blobs)
 
-    def remove(self, version: Version) -> tuple[int, int]:
+    def remove_version(self, version: Version) -> tuple[int, int]:
         """Remove a version unless it is in use; returns the chunks removed from the index and the bytes freed.
 
         It is removed from all generations of the index, and what was made of it is redacted: answers, logs of runs and
         kept replies. The original of a failed version stays, to be looked at, until
         its document is replaced or deleted. Removing again removes nothing.
         """
-        removable = self._catalog.removable(version.id)
+        removable = self._catalog.find_removable_version(version.id)
         if removable is None:
             return 0, 0
         chunks = self._generations.delete_version(removable.tenant_id, removable.id)
-        reach("delete.points_removed")
-        self._catalog.forget_digests(removable.id)  # first, so that nobody takes the text for lost
+        reach_point("delete.points_removed")
+        self._catalog.delete_digests(removable.id)  # first, so that nobody takes the text for lost
         size = self._texts.delete(removable.id) + self._tables.delete(removable.id)
         if removable.state is not VersionState.FAILED:
             size += self._blobs.delete(removable.blob_key)
-        if staged := self._catalog.staged_entries(removable.id):
+        if staged := self._catalog.list_staged_keys(removable.id):
             size += sum(self._blobs.delete(key) for key in staged)
-            self._catalog.forget_staged(removable.id)
-        reach("delete.blobs_removed")
+            self._catalog.delete_staged_entries(removable.id)
+        reach_point("delete.blobs_removed")
         # guard: redact-with-version
         self._redaction.redact(removable.tenant_id, removable.id)
         return chunks, size
 
-    def delete(self, tenant_id: str, document_id: str, readers: Readers = None) -> Deletion:
+    def delete_document(self, tenant_id: str, document_id: str, readers: Readers = None) -> Deletion:
         """Delete a document and remove its content as far as possible now; the receipt says what was removed.
 
         Searches find nothing of it from the first commit on. Content that cannot be removed now, because the index is
@@ -63,16 +63,16 @@ class Deleter:
         for a document that these readers may not see.
         """
         deleted = self._catalog.delete(tenant_id, document_id, readers=readers)
-        reach("delete.committed")
+        reach_point("delete.committed")
         for version in deleted.leaving:
             try:
-                chunks, size = self.remove(version)
+                chunks, size = self.remove_version(version)
             except LeadlineError as error:
                 log.warning("left to be collected", version=version.id, error=repr(error))
                 continue
             complete = version.id not in deleted.worked_on
             self._catalog.record_removal(version, chunks=chunks, size=size, complete=complete)
-        return self._catalog.deletion(tenant_id, document_id)
+        return self._catalog.load_deletion(tenant_id, document_id)
 
 
 class CollectTask:
@@ -84,6 +84,6 @@ class CollectTask:
 
     def run(self, job: Job) -> None:
         """Remove the version of a job. Raises `LeaseLostError`."""
-        self._deps.jobs.check(job)
-        chunks, size = self._deleter.remove(self._deps.catalog.version(job.version_id))
+        self._deps.jobs.require_held(job)
+        chunks, size = self._deleter.remove_version(self._deps.catalog.load_version(job.version_id))
         self._deps.jobs.finish_collect(job, chunks=chunks, size=size)

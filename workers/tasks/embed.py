@@ -8,20 +8,20 @@ from dataclasses import replace
 
 from ingest.storage.documents.records import EmbedReport, VersionState
 from ingest.storage.errors import LeaseLostError
-from ingest.storage.instrumentation import reach
+from ingest.storage.instrumentation import reach_point
 from ingest.storage.queue.records import Job, JobKind
 from retrieval.index.generations import OpenGeneration
 from retrieval.index.port import IndexWriter
-from workers.deps import Stopping, WorkerDeps
-from workers.tasks.vectors import Portion, VectorWriter, Written
+from workers.deps import WorkerDeps, WorkerStopping
+from workers.tasks.vectors import Portion, VectorCounts, VectorWriter
 
-_EMBED_BATCH = 256
+_BATCH_CHUNKS = 256
 
 
 class EmbedTask:
     """Gives versions their vectors; from then on dense retrieval finds them too."""
 
-    def __init__(self, deps: WorkerDeps, *, batch_chunks: int = _EMBED_BATCH) -> None:
+    def __init__(self, deps: WorkerDeps, *, batch_chunks: int = _BATCH_CHUNKS) -> None:
         self._deps = deps
         self._batch_chunks = batch_chunks
 
@@ -32,33 +32,33 @@ class EmbedTask:
         others may have a turn. Raises `Stopping` then, or when `stopping` says so.
         """
         try:
-            with self._deps.generations.of(jobs[0].generation) as made:
-                self._give_vectors(jobs, made, stopping)
+            with self._deps.generations.use_generation(jobs[0].generation) as made:
+                self._embed_jobs(jobs, made, stopping)
         except Exception:
             if len(jobs) == 1:
-                self._deps.jobs.check(jobs[0])  # if the version was withdrawn, that explains the error
+                self._deps.jobs.require_held(jobs[0])  # if the version was withdrawn, that explains the error
             raise
 
-    def _give_vectors(self, jobs: Sequence[Job], made: OpenGeneration, stopping: Callable[[], bool]) -> None:
+    def _embed_jobs(self, jobs: Sequence[Job], made: OpenGeneration, stopping: Callable[[], bool]) -> None:
         writer = VectorWriter(self._deps.texts, self._deps.catalog, made, JobKind.EMBED)
-        versions = self._deps.catalog.versions([job.version_id for job in jobs])
-        replaced = self._deps.catalog.replaced_by(list(versions))
+        versions = self._deps.catalog.load_versions([job.version_id for job in jobs])
+        replaced = self._deps.catalog.load_replaced_versions(list(versions))
         small: list[tuple[Job, Portion]] = []
         long: list[tuple[Job, Portion]] = []
         for job in jobs:
             version = versions[job.version_id]
-            chunks = self._deps.texts.map(version.id).chunks
+            chunks = self._deps.texts.load_map(version.id).chunks
             portion = Portion(version, chunks, staged=version.id in replaced)
             (long if len(chunks) > self._batch_chunks // 2 else small).append((job, portion))
-        for number, some in enumerate(self._together(small)):
-            if stopping() or (number and self._deps.jobs.should_give_way(jobs)):
-                raise Stopping
+        for number, some in enumerate(self._group_small(small)):
+            if stopping() or (number and self._deps.jobs.should_yield(jobs)):
+                raise WorkerStopping
             written = writer.write([portion for _, portion in some])
-            self._finish([_report(job, p, w, made.index) for (job, p), w in zip(some, written, strict=True)])
+            self._finish([_build_report(job, p, w, made.index) for (job, p), w in zip(some, written, strict=True)])
         for job, portion in long:
-            self._run_long(job, portion, made, writer, stopping)
+            self._embed_long(job, portion, made, writer, stopping)
 
-    def _together(self, small: Sequence[tuple[Job, Portion]]) -> Iterator[Sequence[tuple[Job, Portion]]]:
+    def _group_small(self, small: Sequence[tuple[Job, Portion]]) -> Iterator[Sequence[tuple[Job, Portion]]]:
         """Group small versions into batches, each of about as many chunks as others wait for at most."""
         some: list[tuple[Job, Portion]] = []
         for job, portion in small:
@@ -69,40 +69,40 @@ class EmbedTask:
         if some:
             yield some
 
-    def _run_long(
+    def _embed_long(
         self, job: Job, whole: Portion, made: OpenGeneration, writer: VectorWriter, stopping: Callable[[], bool]
     ) -> None:
         deps, version = self._deps, whole.version
-        done, total = version.chunks_embedded, Written(version.tokens or 0, version.chunks_reused)
-        if done and made.index.count(version.tenant_id, version.id, embedded_only=True) < done:
-            done, total = 0, Written(0, 0)  # the index lost some of what was recorded
+        done, total = version.chunks_embedded, VectorCounts(version.tokens or 0, version.chunks_reused)
+        if done and made.index.count_chunks(version.tenant_id, version.id, embedded_only=True) < done:
+            done, total = 0, VectorCounts(0, 0)  # the index lost some of what was recorded
         while done < len(whole.chunks):
             if stopping():
-                raise Stopping
+                raise WorkerStopping
             some = replace(whole, chunks=whole.chunks[done : done + self._batch_chunks])
             total += writer.write([some])[0]
             done += len(some.chunks)
-            deps.jobs.progress(
+            deps.jobs.record_progress(
                 job,
                 VersionState.EMBEDDING,
                 chunks_embedded=done,
                 chunks_reused=total.reused,
                 tokens=total.tokens,
             )
-            if done < len(whole.chunks) and deps.jobs.should_give_way([job]):
-                raise Stopping
-        self._finish([_report(job, whole, total, made.index)])
+            if done < len(whole.chunks) and deps.jobs.should_yield([job]):
+                raise WorkerStopping
+        self._finish([_build_report(job, whole, total, made.index)])
 
     def _finish(self, finished: Sequence[EmbedReport]) -> None:
         lost = self._deps.jobs.finish_embed(finished, unused=self._deps.blobs.delete)
-        reach("embed.committed")
+        reach_point("embed.committed")
         if lost and len(finished) == 1:
             raise LeaseLostError(f"Job {lost[0].id} was taken over.")
 
 
-def _report(job: Job, portion: Portion, written: Written, index: IndexWriter) -> EmbedReport:
+def _build_report(job: Job, portion: Portion, written: VectorCounts, index: IndexWriter) -> EmbedReport:
     version = portion.version
     indexed = None
     if portion.staged:  # a replacement is swapped in only when the index has all of it
-        indexed = index.count(version.tenant_id, version.id, embedded_only=True)
+        indexed = index.count_chunks(version.tenant_id, version.id, embedded_only=True)
     return EmbedReport(job, written.tokens, written.reused, indexed)

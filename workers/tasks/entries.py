@@ -3,15 +3,15 @@
 import hashlib
 from typing import BinaryIO
 
-from ingest.intake import fingerprint_of
+from ingest.intake import get_fingerprint
 from ingest.parsing.types import FoundEntry
 from ingest.storage.blobs.store import Blobs
 from ingest.storage.documents.records import Entry, Version
 
 _BLOCK_BYTES = 256 * 1024
-_SMALL_BYTES = 1024**2
-_TOGETHER = 64
-_TOGETHER_BYTES = 16 * 1024**2
+_MAX_SMALL_BYTES = 1024**2
+_BATCH_FILES = 64
+_BATCH_BYTES = 16 * 1024**2
 
 
 class EntryStore:
@@ -26,7 +26,7 @@ class EntryStore:
         self._found: list[Entry] = []
         self._waiting: dict[str, bytes] = {}
 
-    def take(self, found: FoundEntry, file: BinaryIO) -> None:
+    def store_entry(self, found: FoundEntry, file: BinaryIO) -> None:
         """Store an entry's bytes; durable when `entries` returns. Raises `StorageFullError`."""
         sha256, size = hashlib.sha256(), 0
         while block := file.read(_BLOCK_BYTES):
@@ -36,18 +36,18 @@ class EntryStore:
         name = hashlib.sha256(f"{self._version.id}/{found.file}".encode()).hexdigest()[:32]
         key = f"original/{name[:2]}/{name}"
         self._found.append(
-            Entry(found.path, found.media_type, sha256.hexdigest(), size, key, fingerprint_of(found.media_type))
+            Entry(found.path, found.media_type, sha256.hexdigest(), size, key, get_fingerprint(found.media_type))
         )
-        if size > _SMALL_BYTES:
+        if size > _MAX_SMALL_BYTES:
             self._blobs.put_file(key, file)
             return
         self._waiting[key] = file.read()
-        if len(self._waiting) >= _TOGETHER or sum(map(len, self._waiting.values())) >= _TOGETHER_BYTES:
-            self._store()
+        if len(self._waiting) >= _BATCH_FILES or sum(map(len, self._waiting.values())) >= _BATCH_BYTES:
+            self._store_batch()
 
-    def entries(self) -> tuple[Entry, ...]:
+    def finish(self) -> tuple[Entry, ...]:
         """Store what is left, and return all entries."""
-        self._store()
+        self._store_batch()
         return tuple(self._found)
 
     def remove(self) -> None:
@@ -56,7 +56,7 @@ class EntryStore:
         for entry in self._found:
             self._blobs.delete(entry.blob_key)
 
-    def _store(self) -> None:
+    def _store_batch(self) -> None:
         if self._waiting:
             self._blobs.put_all(self._waiting)
             self._waiting = {}

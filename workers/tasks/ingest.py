@@ -13,35 +13,35 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import BinaryIO
 
-from ingest.chunking import chunk_text, left_out_rows
+from ingest.chunking import chunk_text, list_omitted_rows
 from ingest.parsing.registry import is_container
-from ingest.parsing.types import DEFAULT_ROOM, EntryRoom, FoundEntry, ParsedDocument, Parser, Unpacking, unasked
-from ingest.storage.digests import Digest, version_of
+from ingest.parsing.types import DEFAULT_ROOM, EntryRoom, FoundEntry, ParsedDocument, Parser, Unpacking, never_cancel
+from ingest.storage.digests import Digest, parse_version_id
 from ingest.storage.documents.originals import require_uploaded_bytes
 from ingest.storage.documents.records import Document, Entry, IngestReport, Version, VersionState
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
-from ingest.storage.instrumentation import reach, span
-from ingest.storage.queue.records import QUICK_BYTES, Job
-from ingest.storage.tables.types import named_tables
+from ingest.storage.instrumentation import reach_point, span
+from ingest.storage.queue.records import MAX_QUICK_BYTES, Job
+from ingest.storage.tables.types import name_tables
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.texts import VersionText
 from retrieval.index.bm25 import SparseEncoder
 from retrieval.index.generations import OpenGeneration
-from retrieval.index.languages import Language, language_of
+from retrieval.index.languages import Language, detect_language
 from retrieval.index.port import IndexedChunk, IndexWriter, SparseVector
-from workers.deps import Stopping, WorkerDeps
-from workers.tasks.access import write_new_points
+from workers.deps import WorkerDeps, WorkerStopping
+from workers.tasks.access import write_readers_of_new_points
 from workers.tasks.entries import EntryStore
-from workers.tasks.turns import FIRST_TRY_SECONDS, TOGETHER_SECONDS, Turn
-from workers.tasks.vectors import indexed_chunks, indexed_text, word_weights
+from workers.tasks.turns import FIRST_TRY_SECONDS, SHARED_TRY_SECONDS, WorkerTurn
+from workers.tasks.vectors import build_indexed_text, compute_word_weights, iter_indexed_chunks
 
 # Limits of a claim: bytes of all files together, and documents.
-TOGETHER_BYTES = QUICK_BYTES
-TOGETHER_DOCUMENTS = 32
+BATCH_BYTES = MAX_QUICK_BYTES
+BATCH_DOCUMENTS = 32
 # When parsing has taken some seconds, or has given this much text, the remaining documents go back into the queue: so a
 # file that is slow or grows a thousandfold delays the documents parsed before it once, and those behind it not at all.
-_TOGETHER_CHARACTERS = 4_000_000
-_INDEX_BATCH = 512
+_MAX_BATCH_CHARACTERS = 4_000_000
+_BATCH_CHUNKS = 512
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class _ParsedVersion:
 
     @cached_property
     def language(self) -> Language:
-        return language_of(self.parsed.text)
+        return detect_language(self.parsed.text)
 
     @property
     def stored_text(self) -> VersionText:
@@ -93,9 +93,9 @@ class _ParsedVersion:
             parsed.properties,
         )
 
-    def points(self) -> Iterator["_Point"]:
+    def iter_points(self) -> Iterator["_Point"]:
         version = replace(self.version, title=self.parsed.title)
-        indexed = indexed_chunks(self.document, version, self.parsed.text, self.chunks, self.parsed.layout)
+        indexed = iter_indexed_chunks(self.document, version, self.parsed.text, self.chunks, self.parsed.layout)
         for chunk, point in zip(self.chunks, indexed, strict=True):
             yield _Point(self, chunk, point)
 
@@ -108,12 +108,12 @@ class _Point:
     chunk: Chunk
     indexed: IndexedChunk
 
-    def word_weights(self, encoder: SparseEncoder) -> SparseVector:
+    def compute_word_weights(self, encoder: SparseEncoder) -> SparseVector:
         """Return the BM25 weights of the chunk."""
         owner = self.owner
         parsed, name = owner.parsed, owner.version.name
-        text = indexed_text(parsed.title or name, self.chunk, parsed.text, parsed.layout)
-        return word_weights(encoder, text, name=name, language=owner.language)
+        text = build_indexed_text(parsed.title or name, self.chunk, parsed.text, parsed.layout)
+        return compute_word_weights(encoder, text, name=name, language=owner.language)
 
 
 class IngestTask:
@@ -125,7 +125,7 @@ class IngestTask:
         parser: Parser,
         *,
         room: EntryRoom = DEFAULT_ROOM,
-        batch_chunks: int = _INDEX_BATCH,
+        batch_chunks: int = _BATCH_CHUNKS,
         first_try_seconds: float = FIRST_TRY_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -153,7 +153,7 @@ class IngestTask:
         that concern all of them, such as an index that is away; then nothing is committed.
         """
         self._stores = {}
-        with self._deps.generations.of(jobs[0].generation) as made:
+        with self._deps.generations.use_generation(jobs[0].generation) as made:
             try:
                 failures = self._make_searchable(jobs, made, stopping)
             except Exception as error:
@@ -167,29 +167,31 @@ class IngestTask:
         self, jobs: Sequence[Job], made: OpenGeneration, stopping: Callable[[], bool]
     ) -> list[JobFailure]:
         deps = self._deps
-        only = self._turn(jobs[0], stopping) if len(jobs) == 1 else None
-        lost = deps.jobs.progress_together(VersionState.PARSING, {job: {} for job in jobs})
+        only = self._build_turn(jobs[0], stopping) if len(jobs) == 1 else None
+        lost = deps.jobs.record_batch_progress(VersionState.PARSING, {job: {} for job in jobs})
         parsed, failures = self._parse_each([job for job in jobs if job not in lost], only, stopping)
         if parsed:
-            digests = self._save(parsed)
-            reach("ingest.text_saved")
-            counts = {version.job: _counts(version.report) for version in parsed}
-            lost += deps.jobs.progress_together(VersionState.INDEXING, counts)
+            digests = self._save_parsed(parsed)
+            reach_point("ingest.text_saved")
+            counts = {version.job: _extract_counts(version.report) for version in parsed}
+            lost += deps.jobs.record_batch_progress(VersionState.INDEXING, counts)
             parsed = [version for version in parsed if version.job not in lost]
         if parsed:
             with span("index", {"leadline.documents": [version.document.id for version in parsed]}):
-                lost += self._index(parsed, made, stopping, only.look if only else unasked)
-                write_new_points(deps.catalog, made.index, [(each.document.id, each.version.id) for each in parsed])
-            reach("ingest.indexed")
+                lost += self._index_chunks(parsed, made, stopping, only.check if only else never_cancel)
+                write_readers_of_new_points(
+                    deps.catalog, made.index, [(each.document.id, each.version.id) for each in parsed]
+                )
+            reach_point("ingest.indexed")
             parsed = [version for version in parsed if version.job not in lost]
         if parsed:
             reports = [replace(version.report, digests=digests[version.version.id]) for version in parsed]
             lost += deps.jobs.finish_ingest(reports, unused=deps.blobs.delete)
-            reach("ingest.committed")
+            reach_point("ingest.committed")
         return failures + [JobFailure(job, LeaseLostError(f"Job {job.id} is no longer held.")) for job in lost]
 
-    def _turn(self, job: Job, stopping: Callable[[], bool], *, is_shared: bool = False) -> Turn:
-        return Turn(
+    def _build_turn(self, job: Job, stopping: Callable[[], bool], *, is_shared: bool = False) -> WorkerTurn:
+        return WorkerTurn(
             self._deps.jobs,
             job,
             is_shared=is_shared,
@@ -198,36 +200,38 @@ class IngestTask:
             clock=self._clock,
         )
 
-    def _save(self, parsed: Sequence[_ParsedVersion]) -> Mapping[str, Mapping[str, Digest]]:
+    def _save_parsed(self, parsed: Sequence[_ParsedVersion]) -> Mapping[str, Mapping[str, Digest]]:
         """Store texts and record tables; return the digests of each version's files, by key."""
         saved = self._deps.texts.save_all([version.stored_text for version in parsed])
         digests: dict[str, dict[str, Digest]] = {}
         for key, digest in saved.items():
-            digests.setdefault(version_of(key), {})[key] = digest
+            digests.setdefault(parse_version_id(key), {})[key] = digest
         for version in parsed:
-            tables = named_tables(version.parsed.tables, version.version.name)
+            tables = name_tables(version.parsed.tables, version.version.name)
             digests[version.version.id].update(self._deps.tables.save(version.version.id, tables))
-        self._deps.catalog.renew_digests({version.job: digests[version.version.id] for version in parsed})
+        self._deps.catalog.replace_digests({version.job: digests[version.version.id] for version in parsed})
         return digests
 
     def _parse_each(
-        self, jobs: Sequence[Job], only: Turn | None, stopping: Callable[[], bool]
+        self, jobs: Sequence[Job], only: WorkerTurn | None, stopping: Callable[[], bool]
     ) -> tuple[list[_ParsedVersion], list[JobFailure]]:
         deps = self._deps
-        documents = deps.catalog.live([job.document_id for job in jobs])
-        versions = deps.catalog.versions([job.version_id for job in jobs])  # may be older than the documents' latest
+        documents = deps.catalog.load_live_documents([job.document_id for job in jobs])
+        versions = deps.catalog.load_versions(
+            [job.version_id for job in jobs]
+        )  # may be older than the documents' latest
         parsed: list[_ParsedVersion] = []
         failures: list[JobFailure] = []
         begun = self._clock()
         for number, job in enumerate(jobs):
             if number and (stopping() or self._has_enough(parsed, begun)):
-                failures += [JobFailure(left, Stopping()) for left in jobs[number:]]
+                failures += [JobFailure(left, WorkerStopping()) for left in jobs[number:]]
                 break
             try:
                 if job.document_id not in documents or job.version_id not in versions:
                     raise DocumentNotFoundError(f"There is no document {job.document_id!r}.")
                 document, version = documents[job.document_id], versions[job.version_id]
-                turn = only or self._turn(job, stopping, is_shared=bool(parsed or jobs[number + 1 :]))
+                turn = only or self._build_turn(job, stopping, is_shared=bool(parsed or jobs[number + 1 :]))
                 parsed.append(self._parse(job, document, version, turn, alone=only is not None))
             # One document's error must not stop the others.
             except Exception as error:  # noqa: BLE001 - `workers.errors` decides what it means for the job
@@ -236,52 +240,54 @@ class IngestTask:
 
     def _has_enough(self, parsed: Sequence[_ParsedVersion], begun: float) -> bool:
         characters = sum(len(version.parsed.text) for version in parsed)
-        return self._clock() - begun > TOGETHER_SECONDS or characters > _TOGETHER_CHARACTERS
+        return self._clock() - begun > SHARED_TRY_SECONDS or characters > _MAX_BATCH_CHARACTERS
 
-    def _parse(self, job: Job, document: Document, version: Version, turn: Turn, *, alone: bool) -> _ParsedVersion:
+    def _parse(
+        self, job: Job, document: Document, version: Version, turn: WorkerTurn, *, alone: bool
+    ) -> _ParsedVersion:
         deps = self._deps
         store = self._stores[job.version_id] = EntryStore(deps.blobs, version)
         attributes = {"leadline.document": document.id, "leadline.media_type": version.media_type}
-        with span("parse", attributes), deps.blobs.local(version.blob_key) as path:
+        with span("parse", attributes), deps.blobs.local_file(version.blob_key) as path:
             # guard: changed-original-not-parsed
             require_uploaded_bytes(path, version)
             parsed = self._parser.parse(
                 path,
                 version.media_type,
                 name=version.name,
-                unpacking=self._unpacking(document, version, store),
-                progress=partial(self._tell_progress, job),
-                look=turn.look,
+                unpacking=self._build_unpacking(document, version, store),
+                progress=partial(self._record_progress, job),
+                look=turn.check,
             )
-        reach("ingest.parsed")
+        reach_point("ingest.parsed")
         if alone:  # small documents pass this stage too fast for anyone to see
             pages, characters = len(parsed.layout.places) or None, len(parsed.text)
-            deps.jobs.progress(job, VersionState.CHUNKING, pages=pages, characters=characters)
-        chunks = chunk_text(parsed.text, parsed.layout, parsed.positions, look=turn.look)
-        unsearched = left_out_rows(parsed.text, parsed.layout, parsed.positions)
+            deps.jobs.record_progress(job, VersionState.CHUNKING, pages=pages, characters=characters)
+        chunks = chunk_text(parsed.text, parsed.layout, parsed.positions, look=turn.check)
+        unsearched = list_omitted_rows(parsed.text, parsed.layout, parsed.positions)
         parsed = replace(parsed, omissions=(*parsed.omissions, *unsearched))
-        return _ParsedVersion(job, document, version, parsed, tuple(chunks), store.entries())
+        return _ParsedVersion(job, document, version, parsed, tuple(chunks), store.finish())
 
-    def _unpacking(self, document: Document, version: Version, store: EntryStore) -> Unpacking | None:
+    def _build_unpacking(self, document: Document, version: Version, store: EntryStore) -> Unpacking | None:
         """Return what a container's entries are taken for; None for other documents.
 
         A version that is active has given its entries: when it is indexed again they are parsed, and not kept.
         """
         if not is_container(version.media_type):
             return None
-        depth, others = self._deps.catalog.count_around(document.id)
+        depth, others = self._deps.catalog.count_nesting(document.id)
         # guard: upload-entry-room
         room = replace(
             self._room, entries=max(0, self._room.entries - others), levels=max(0, self._room.levels - depth)
         )
         # guard: no-entries-when-reindexing
-        return Unpacking(room, _keep_nothing if document.active_version_id == version.id else store.take)
+        return Unpacking(room, _skip_entry if document.active_version_id == version.id else store.store_entry)
 
-    def _tell_progress(self, job: Job, done: int, total: int | None) -> None:
+    def _record_progress(self, job: Job, done: int, total: int | None) -> None:
         """Show the places parsed so far, and extend the lease; a lost one ends the job at its next step."""
-        self._deps.jobs.progress_together(VersionState.PARSING, {job: {"pages_done": done, "pages": total}})
+        self._deps.jobs.record_batch_progress(VersionState.PARSING, {job: {"pages_done": done, "pages": total}})
 
-    def _index(
+    def _index_chunks(
         self,
         parsed: Sequence[_ParsedVersion],
         made: OpenGeneration,
@@ -291,42 +297,42 @@ class IngestTask:
         """Write every chunk; returns the jobs that were lost meanwhile, for which writing stops."""
         deps = self._deps
         lost: set[Job] = set()
-        points = [point for version in parsed for point in version.points()]
+        points = [point for version in parsed for point in version.iter_points()]
         for at in range(0, len(points), self._batch_chunks):
             if stopping():
-                raise Stopping
+                raise WorkerStopping
             look()
             some = points[at : at + self._batch_chunks]
-            sparse = [point.word_weights(made.sparse) for point in some]
+            sparse = [point.compute_word_weights(made.sparse) for point in some]
             writing = {point.owner.job for point in some}
             # Checked before each write, so that the collection of a withdrawn version finds everything written for it.
-            held = deps.jobs.held(list(writing))
+            held = deps.jobs.select_held(list(writing))
             lost |= {job for job in writing if job.id not in held}
-            reach("ingest.writing")
+            reach_point("ingest.writing")
             ours = [(p.indexed, vector) for p, vector in zip(some, sparse, strict=True) if p.owner.job not in lost]
             if ours:
                 made.index.upsert([point for point, _ in ours], [vector for _, vector in ours])
-            reach("ingest.half_indexed")
+            reach_point("ingest.half_indexed")
         return list(lost)
 
     def _undo_if_withdrawn(self, failure: JobFailure, index: IndexWriter) -> JobFailure:
         """Remove what was written for a withdrawn version; a lost job's failure becomes a `LeaseLostError`."""
         job = failure.job
         # guard: delete-during-indexing
-        if self._deps.catalog.removable(job.version_id) is not None:
+        if self._deps.catalog.find_removable_version(job.version_id) is not None:
             index.delete_version(job.tenant_id, job.version_id)
             self._deps.texts.delete(job.version_id)
             self._deps.tables.delete(job.version_id)
             if job.version_id in self._stores:
                 self._stores[job.version_id].remove()
-        if self._deps.jobs.held([job]):
+        if self._deps.jobs.select_held([job]):
             return failure
         return JobFailure(job, LeaseLostError(f"Job {job.id} is no longer held."))
 
 
-def _keep_nothing(found: FoundEntry, file: BinaryIO) -> None:
+def _skip_entry(found: FoundEntry, file: BinaryIO) -> None:
     """Leave an entry where it is."""
 
 
-def _counts(report: IngestReport) -> dict[str, int | None]:
+def _extract_counts(report: IngestReport) -> dict[str, int | None]:
     return {"pages": report.pages, "characters": report.characters, "chunks": report.chunks}

@@ -5,23 +5,23 @@ from dataclasses import dataclass
 
 from ingest.storage.documents.records import IN_PROGRESS, Version, VersionState
 from ingest.storage.errors import IncompleteVersionError, TextLostError
-from ingest.storage.instrumentation import reach
+from ingest.storage.instrumentation import reach_point
 from ingest.storage.queue.records import Failure, Job, JobKind
 from ingest.storage.texts.texts import TextMap
 from retrieval.index.generations import OpenGeneration
-from retrieval.index.languages import SAMPLE_CHARS, language_of
+from retrieval.index.languages import SAMPLE_CHARS, detect_language
 from retrieval.index.port import IndexedChunk
-from workers.deps import Stopping, WorkerDeps
-from workers.tasks.access import write_new_points
-from workers.tasks.vectors import Portion, VectorWriter, chunk_texts, indexed_chunks, word_weights
+from workers.deps import WorkerDeps, WorkerStopping
+from workers.tasks.access import write_readers_of_new_points
+from workers.tasks.vectors import Portion, VectorWriter, compute_word_weights, iter_chunk_texts, iter_indexed_chunks
 
-_INDEX_BATCH = 512
-_EMBED_BATCH = 256
-_AWAITED = Failure("vectors_awaited", "Its vectors are being made, and are copied when they are there.")
+_INDEX_BATCH_CHUNKS = 512
+_EMBED_BATCH_CHUNKS = 256
+_AWAITING_VECTORS = Failure("vectors_awaited", "Its vectors are being made, and are copied when they are there.")
 
 
 @dataclass(frozen=True)
-class _Begun:
+class _PartialVersion:
     """A version whose chunks are all in the generation; `embedded` of them certainly have their vectors."""
 
     job: Job
@@ -30,7 +30,7 @@ class _Begun:
     embedded: int
 
     @property
-    def left(self) -> int:
+    def remaining(self) -> int:
         return len(self.map.chunks) - self.embedded
 
 
@@ -40,71 +40,71 @@ class ReembedTask:
     It commits under the job's fence, as every task does. A version that is withdrawn meanwhile leaves nothing behind.
     """
 
-    def __init__(self, deps: WorkerDeps, *, batch_chunks: int = _EMBED_BATCH) -> None:
+    def __init__(self, deps: WorkerDeps, *, batch_chunks: int = _EMBED_BATCH_CHUNKS) -> None:
         self._deps = deps
         self._batch_chunks = batch_chunks
         self.uncommitted_chunks = 0
 
     def run(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
         """Run jobs that were claimed together; small versions share batches."""
-        with self._deps.generations.of(jobs[0].generation) as made:
+        with self._deps.generations.use_generation(jobs[0].generation) as made:
             try:
-                self._put(jobs, made, stopping)
+                self._reembed_jobs(jobs, made, stopping)
             except Exception:
                 if len(jobs) == 1:
                     self._undo_if_withdrawn(jobs[0], made)
-                    self._deps.jobs.check(jobs[0])
+                    self._deps.jobs.require_held(jobs[0])
                 raise
             finally:
                 self.uncommitted_chunks = 0
 
-    def _put(self, jobs: Sequence[Job], made: OpenGeneration, stopping: Callable[[], bool]) -> None:
-        waiting: list[_Begun] = []
+    def _reembed_jobs(self, jobs: Sequence[Job], made: OpenGeneration, stopping: Callable[[], bool]) -> None:
+        waiting: list[_PartialVersion] = []
         for job in jobs:
             # guard: copying-awaits-vectors
-            if made.copied is not None and self._awaits_vectors(job):
-                self._deps.jobs.postpone(job, _AWAITED)
+            if made.copied is not None and self._is_awaiting_vectors(job):
+                self._deps.jobs.postpone(job, _AWAITING_VECTORS)
                 continue
-            begun = self._begin(job, made, stopping)
-            if begun.left > self._batch_chunks // 2:
+            begun = self._prepare_version(job, made, stopping)
+            if begun.remaining > self._batch_chunks // 2:
                 self._embed_long(begun, made, stopping)
                 self._finish(begun, made)
                 continue
             waiting.append(begun)
-            if sum(each.left for each in waiting) >= self._batch_chunks:
+            if sum(each.remaining for each in waiting) >= self._batch_chunks:
                 self._embed_together(waiting, made)
                 waiting = []
         self._embed_together(waiting, made)
 
-    def _awaits_vectors(self, job: Job) -> bool:
+    def _is_awaiting_vectors(self, job: Job) -> bool:
         """True while another job makes the vectors that this one is to copy."""
-        return self._deps.catalog.version(job.version_id).state in IN_PROGRESS
+        return self._deps.catalog.load_version(job.version_id).state in IN_PROGRESS
 
-    def _begin(self, job: Job, made: OpenGeneration, stopping: Callable[[], bool]) -> _Begun:
+    def _prepare_version(self, job: Job, made: OpenGeneration, stopping: Callable[[], bool]) -> _PartialVersion:
         """Write the missing chunks of a version. Raises `TextLostError` when the blobs have no text of the version."""
         deps = self._deps
-        deps.jobs.check(job)
-        document = deps.catalog.document(job.tenant_id, job.document_id)
-        version = deps.catalog.version(job.version_id)
+        deps.jobs.require_held(job)
+        document = deps.catalog.load_document(job.tenant_id, job.document_id)
+        version = deps.catalog.load_version(job.version_id)
         try:
-            entry = deps.texts.map(version.id)
+            entry = deps.texts.load_map(version.id)
             text = deps.texts.read(version.id)
         except KeyError as error:
             raise TextLostError(f"The text of document {document.id} is not in the blobs any more.") from error
-        present = made.index.count(version.tenant_id, version.id)
+        present = made.index.count_chunks(version.tenant_id, version.id)
         if present > len(entry.chunks):  # from another chunk map, and so of no use
             made.index.delete_version(version.tenant_id, version.id)
             present = 0
         if present < len(entry.chunks):
-            indexed = list(indexed_chunks(document, version, text, entry.chunks, entry.layout))
+            indexed = list(iter_indexed_chunks(document, version, text, entry.chunks, entry.layout))
             self._write_chunks(job, version, entry, indexed, made, stopping)
-        write_new_points(deps.catalog, made.index, [(document.id, version.id)])
+        write_readers_of_new_points(deps.catalog, made.index, [(document.id, version.id)])
         if version.state is VersionState.FAILED:  # only its words can be found; it has no vectors in any generation
-            return _Begun(job, version, entry, len(entry.chunks))
-        embedded = made.index.count(version.tenant_id, version.id, embedded_only=True)
+            return _PartialVersion(job, version, entry, len(entry.chunks))
+        embedded = made.index.count_chunks(version.tenant_id, version.id, embedded_only=True)
         if embedded < len(entry.chunks):  # batches were written in order; the last may be incomplete
             embedded -= embedded % self._batch_chunks
-        return _Begun(job, version, entry, embedded)
+        return _PartialVersion(job, version, entry, embedded)
 
     def _write_chunks(
         self,
@@ -116,46 +116,46 @@ class ReembedTask:
         stopping: Callable[[], bool],
     ) -> None:
         deps = self._deps
-        language = language_of(deps.texts.read(version.id, 0, SAMPLE_CHARS))
-        for at in range(0, len(indexed), _INDEX_BATCH):
+        language = detect_language(deps.texts.read(version.id, 0, SAMPLE_CHARS))
+        for at in range(0, len(indexed), _INDEX_BATCH_CHUNKS):
             if stopping():
-                raise Stopping
-            some = entry.chunks[at : at + _INDEX_BATCH]
+                raise WorkerStopping
+            some = entry.chunks[at : at + _INDEX_BATCH_CHUNKS]
             sparse = [
-                word_weights(made.sparse, text, name=version.name, language=language)
-                for _, text in chunk_texts(deps.texts, version, some)
+                compute_word_weights(made.sparse, text, name=version.name, language=language)
+                for _, text in iter_chunk_texts(deps.texts, version, some)
             ]
-            deps.jobs.check(job)  # so that the collection of a withdrawn version finds everything written for it
-            reach("reembed.writing")
-            made.index.upsert(indexed[at : at + _INDEX_BATCH], sparse)
-            reach("reembed.half_indexed")
+            deps.jobs.require_held(job)  # so that the collection of a withdrawn version finds everything written for it
+            reach_point("reembed.writing")
+            made.index.upsert(indexed[at : at + _INDEX_BATCH_CHUNKS], sparse)
+            reach_point("reembed.half_indexed")
 
-    def _embed_long(self, begun: _Begun, made: OpenGeneration, stopping: Callable[[], bool]) -> None:
+    def _embed_long(self, begun: _PartialVersion, made: OpenGeneration, stopping: Callable[[], bool]) -> None:
         writer = VectorWriter(self._deps.texts, self._deps.catalog, made, JobKind.REEMBED)
         self.uncommitted_chunks = begun.embedded
         for at in range(begun.embedded, len(begun.map.chunks), self._batch_chunks):
             if stopping():
-                raise Stopping
+                raise WorkerStopping
             writer.write([Portion(begun.version, begun.map.chunks[at : at + self._batch_chunks])])
             self.uncommitted_chunks = at + self._batch_chunks
 
-    def _embed_together(self, begun: Sequence[_Begun], made: OpenGeneration) -> None:
-        portions = [Portion(each.version, each.map.chunks[each.embedded :]) for each in begun if each.left]
+    def _embed_together(self, begun: Sequence[_PartialVersion], made: OpenGeneration) -> None:
+        portions = [Portion(each.version, each.map.chunks[each.embedded :]) for each in begun if each.remaining]
         if portions:
             VectorWriter(self._deps.texts, self._deps.catalog, made, JobKind.REEMBED).write(portions)
         for each in begun:
             self._finish(each, made)
 
-    def _finish(self, begun: _Begun, made: OpenGeneration) -> None:
+    def _finish(self, begun: _PartialVersion, made: OpenGeneration) -> None:
         version, wanted = begun.version, len(begun.map.chunks)
         vectors = version.state is not VersionState.FAILED
-        found = made.index.count(version.tenant_id, version.id, embedded_only=vectors)
+        found = made.index.count_chunks(version.tenant_id, version.id, embedded_only=vectors)
         if found != wanted:
             raise IncompleteVersionError(f"Generation {made.id} holds {found} of {wanted} chunks of {version.id}.")
         self._deps.jobs.finish_reembed(begun.job)
         self.uncommitted_chunks = 0
-        reach("reembed.committed")
+        reach_point("reembed.committed")
 
     def _undo_if_withdrawn(self, job: Job, made: OpenGeneration) -> None:
-        if self._deps.catalog.removable(job.version_id) is not None:
+        if self._deps.catalog.find_removable_version(job.version_id) is not None:
             made.index.delete_version(job.tenant_id, job.version_id)

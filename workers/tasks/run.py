@@ -10,36 +10,36 @@ from typing import Any, Protocol
 import structlog
 
 from ingest.storage.answers.run_log import RunLog
-from ingest.storage.answers.run_records import Entry, Run, Spent
+from ingest.storage.answers.run_records import Run, RunLogEntry, Spent
 from ingest.storage.documents.records import UsedVersions
 from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.errors import LeadlineError, LeaseLostError
-from ingest.storage.instrumentation import reach
+from ingest.storage.instrumentation import reach_point
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Job
-from ingest.storage.quotas.records import nanodollars
-from rlm.answers import kept_answer
+from ingest.storage.quotas.records import to_nanodollars
+from rlm.answers import build_kept_answer
 from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError, RunPausedError
 from rlm.events import Completed, Event
 from rlm.llm.budgets import Usage
-from rlm.requests import AnswerRequest, AnswerScope, Message, StrategyName, Wanted
+from rlm.requests import AnswerOptions, AnswerRequest, AnswerScope, EarlierMessage, StrategyName
 from rlm.runs.attempt import RunClock
-from rlm.runs.bodies import state_of
+from rlm.runs.bodies import get_run_state
 from rlm.runs.durable import DurableRun
 from rlm.runs.port import Durability
-from rlm.runs.raises import first_limits
-from workers.deps import Stopping
+from rlm.runs.raises import compute_first_limits
+from workers.deps import WorkerStopping
 
 # How often a worker checks whether its run was cancelled.
-_LOOK_SECONDS = 0.5
+_CHECK_SECONDS = 0.5
 # After this long without its language model a run fails.
-_PATIENCE_SECONDS = 24 * 3600.0
+_MAX_AWAY_SECONDS = 24 * 3600.0
 
 log = structlog.get_logger(__name__)
 
 
-class Answers(Protocol):
-    """Answers a question, as `rlm.answering.Answering` does."""
+class RunAnswerer(Protocol):
+    """Answers a question, as `rlm.answering.AnswerPipeline` does."""
 
     def stream(
         self, request: AnswerRequest, *, cancelled: Callable[[], bool], durability: Durability
@@ -49,30 +49,30 @@ class Answers(Protocol):
 class RunTask:
     """Answers a run's question, from where an earlier attempt was interrupted."""
 
-    def __init__(self, jobs: Jobs, run_log: RunLog, answers: Answers) -> None:
+    def __init__(self, jobs: Jobs, run_log: RunLog, answers: RunAnswerer) -> None:
         self._jobs = jobs
         self._log = run_log
         self._answers = answers
 
     def run(self, job: Job, stopping: Callable[[], bool]) -> None:
         """Run one job. Raises `Stopping`, errors of answering, and `LeaseLostError` if the job was taken away."""
-        run = self._log.begin(job)
-        reach("run.begun")
+        run = self._log.start(job)
+        reach_point("run.begun")
         clock, used = RunClock(run.seconds), UsedVersions(run.id)
-        with self._watching(job) as held:
+        with self._lease_watch(job) as held:
             durable = DurableRun(run, _JobLog(self._log, job, clock, used, run.readers), clock)
             try:
                 with closing(durable):
-                    self._answer(job, run, used, durable, clock, cancelled=lambda: stopping() or not held())
+                    self._answer_run(job, run, used, durable, clock, cancelled=lambda: stopping() or not held())
             except RunPausedError as paused:
                 detail, resource = paused.detail, paused.resource
                 self._log.pause(job, detail, resource, seconds=clock(), work=used.work)
             except RunCancelledError:
-                self._raise_reason(job, stopping)
+                self._raise_interruption(job, stopping)
             except LanguageModelUnavailableError as error:
-                raise _or_refused(self._jobs.away_seconds(job), error) from error
+                raise _refuse_if_away_too_long(self._jobs.load_away_seconds(job), error) from error
 
-    def _answer(
+    def _answer_run(
         self,
         job: Job,
         run: Run,
@@ -82,27 +82,27 @@ class RunTask:
         *,
         cancelled: Callable[[], bool],
     ) -> None:
-        for event in self._answers.stream(_request(run, used), cancelled=cancelled, durability=durable):
-            durable.record(event)
+        for event in self._answers.stream(_build_request(run, used), cancelled=cancelled, durability=durable):
+            durable.record_event(event)
             if isinstance(event, Completed):
                 durable.flush()
-                reach("run.answered")
+                reach_point("run.answered")
                 answer = event.answer
-                kept = kept_answer(answer, run.id, run.tenant_id, run.question, run.conversation_id, run.owner)
-                self._log.finish(job, state_of(answer), kept.body, seconds=clock(), kept=kept, work=used.work)
-                reach("run.ended")
+                kept = build_kept_answer(answer, run.id, run.tenant_id, run.question, run.conversation_id, run.owner)
+                self._log.finish(job, get_run_state(answer), kept.body, seconds=clock(), kept=kept, work=used.work)
+                reach_point("run.ended")
                 return
         raise RunCancelledError("The run was cancelled.")
 
-    def _raise_reason(self, job: Job, stopping: Callable[[], bool]) -> None:
+    def _raise_interruption(self, job: Job, stopping: Callable[[], bool]) -> None:
         """Raise why the run was interrupted: the process ends, or the job is no longer this worker's."""
-        self._jobs.check(job)
+        self._jobs.require_held(job)
         if stopping():
-            raise Stopping
+            raise WorkerStopping
         raise LeaseLostError(f"Job {job.id} could not be seen to be held for too long.")
 
     @contextmanager
-    def _watching(self, job: Job) -> Iterator[Callable[[], bool]]:
+    def _lease_watch(self, job: Job) -> Iterator[Callable[[], bool]]:
         """Yield a function that tells whether the job is still held, as of half a second ago.
 
         While the catalog is away, the job counts as held for as long as its lease would last.
@@ -111,9 +111,9 @@ class RunTask:
 
         def watch() -> None:
             seen = time.monotonic()
-            while not over.wait(_LOOK_SECONDS):
+            while not over.wait(_CHECK_SECONDS):
                 try:
-                    self._jobs.check(job)
+                    self._jobs.require_held(job)
                     seen = time.monotonic()
                 except LeaseLostError:
                     return lost.set()
@@ -144,44 +144,44 @@ class _JobLog:
         self._used = used
         self._readers = readers
 
-    def logged(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
-        return self._log.logged(self._job.version_id, keys)
+    def load_bodies(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+        return self._log.load_bodies(self._job.version_id, keys)
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[RunLogEntry]) -> None:
         self._log.append(self._job, entries, seconds=self._clock(), work=self._used.work)
 
-    def withheld(self, version_ids: Collection[str]) -> Collection[str]:
-        return self._log.withheld(version_ids, self._readers)
+    def list_withheld(self, version_ids: Collection[str]) -> Collection[str]:
+        return self._log.list_withheld(version_ids, self._readers)
 
-    def lost(self) -> Usage:
-        return Usage(**self._log.lost(self._job.version_id))
+    def load_lost_usage(self) -> Usage:
+        return Usage(**self._log.load_lost_usage(self._job.version_id))
 
-    def spent(self, usage: Usage, dollars: Decimal) -> None:
-        spent = Spent(usage.calls, 0, usage.prompt_tokens, usage.completion_tokens, nanodollars(dollars))
-        self._log.raise_spent(self._job.version_id, spent)
+    def record_spending(self, usage: Usage, dollars: Decimal) -> None:
+        spent = Spent(usage.calls, 0, usage.prompt_tokens, usage.completion_tokens, to_nanodollars(dollars))
+        self._log.increase_spent(self._job.version_id, spent)
 
-    def pinned(self, *, after: int) -> list[ActiveDocument]:
-        return self._log.pinned(self._job.version_id, readers=self._readers, after=after)
+    def list_pinned_documents(self, *, after: int) -> list[ActiveDocument]:
+        return self._log.list_pinned_documents(self._job.version_id, readers=self._readers, after=after)
 
 
-def _request(run: Run, used: UsedVersions) -> AnswerRequest:
+def _build_request(run: Run, used: UsedVersions) -> AnswerRequest:
     """Return a run's request; it spends no more than its budget, so nothing is left to be confirmed."""
     return AnswerRequest(
         run.question,
         AnswerScope(run.tenant_id, run.collections, run.documents, run.filters, run.readers),
-        tuple(Message("user" if said["role"] == "user" else "assistant", said["text"]) for said in run.history),
-        Wanted(
+        tuple(EarlierMessage("user" if said["role"] == "user" else "assistant", said["text"]) for said in run.history),
+        AnswerOptions(
             StrategyName(run.strategy),
             confirm=True,
-            budget=first_limits(run),
+            budget=compute_first_limits(run),
             every_record=run.every_record,
         ),
         used,
     )
 
 
-def _or_refused(away_seconds: float, error: LeadlineError) -> LeadlineError:
+def _refuse_if_away_too_long(away_seconds: float, error: LeadlineError) -> LeadlineError:
     """Return the error, or a permanent one once the model has been away for too long."""
-    if away_seconds < _PATIENCE_SECONDS:
+    if away_seconds < _MAX_AWAY_SECONDS:
         return error
     return LanguageModelRefusedError(f"The language model was away for too long: {error.detail}", hint=error.hint)

@@ -12,17 +12,17 @@ from collections.abc import Callable
 from ingest.storage.errors import CatalogUnavailableError
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Job, Lane
-from workers.deps import Stopping
+from workers.deps import WorkerStopping
 
 FIRST_TRY_SECONDS = 10.0
 # A document that takes longer is queued again by itself if others were claimed with it.
-TOGETHER_SECONDS = 2.0
+SHARED_TRY_SECONDS = 2.0
 # How often to ask the catalog who waits. A document that still waits at the next look needs this worker: an idle one
 # would have claimed it by then.
-_LOOK_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 
 
-class PutBack(Exception):
+class RequeueInLane(Exception):
     """Raised when a document must give its worker to others: its job is queued again, in `lane`."""
 
     def __init__(self, lane: Lane) -> None:
@@ -30,7 +30,7 @@ class PutBack(Exception):
         self.lane = lane
 
 
-class Turn:
+class WorkerTurn:
     """The time that a document has with a worker. Call `look` often while the document is processed.
 
     The clock starts at the first look. A parser's process may be starting until then, which says nothing about the
@@ -59,34 +59,34 @@ class Turn:
         self._lane = job.lane
         self._waited: int | None = None
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Return if the job may continue. Raises `LeaseLostError` if it was withdrawn, `PutBack` and `Stopping`."""
         if self._stopping():
-            raise Stopping
+            raise WorkerStopping
         try:
-            self._look()
+            self._check()
         except CatalogUnavailableError:
             return  # the commit finds out; until then the work is kept
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         # guard: withdrawn-parse-ends
-        self._jobs.check(self._job)
+        self._jobs.require_held(self._job)
         now = self._clock()
         if self._begun is None:
             self._begun = self._last_look = now
         if self._is_shared:
-            if now - self._begun > min(TOGETHER_SECONDS, self._seconds):
-                raise PutBack(Lane.LARGE)
+            if now - self._begun > min(SHARED_TRY_SECONDS, self._seconds):
+                raise RequeueInLane(Lane.LARGE)
             return
         if self._lane is not Lane.SLOW and now - self._begun > self._seconds:
-            self._jobs.slow_down(self._job)
+            self._jobs.mark_slow(self._job)
             self._lane = Lane.SLOW
-        if now - self._last_look >= _LOOK_SECONDS:
+        if now - self._last_look >= _CHECK_SECONDS:
             self._last_look = now
-            self._give_way()
+            self._yield_worker()
 
-    def _give_way(self) -> None:
-        waiting = self._jobs.find_kept_waiting(self._job, self._lane)
+    def _yield_worker(self) -> None:
+        waiting = self._jobs.find_job_to_yield_to(self._job, self._lane)
         if waiting is not None and waiting == self._waited:
-            raise PutBack(Lane.SLOW)
+            raise RequeueInLane(Lane.SLOW)
         self._waited = waiting

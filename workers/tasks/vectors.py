@@ -13,22 +13,24 @@ from pathlib import PurePath
 import numpy as np
 
 from ingest.storage.documents.catalog import Catalog
-from ingest.storage.documents.records import Document, Version, chunk_id
-from ingest.storage.instrumentation import reach, span
+from ingest.storage.documents.records import Document, Version, derive_chunk_id
+from ingest.storage.instrumentation import reach_point, span
 from ingest.storage.queue.records import JobKind
-from ingest.storage.texts.chunks import Chunk, context_line
+from ingest.storage.texts.chunks import Chunk, build_context_line
 from ingest.storage.texts.layout import Layout
-from ingest.storage.texts.texts import Texts, byte_spans
+from ingest.storage.texts.texts import Texts, compute_byte_spans
 from retrieval.encoders.port import DenseVector
 from retrieval.index.bm25 import SparseEncoder
 from retrieval.index.generations import OpenGeneration
 from retrieval.index.languages import Language
 from retrieval.index.port import IndexedChunk, IndexVectors, SparseVector
 
-_READ_AT_ONCE = 256
-_DIGESTS_AT_ONCE = 256
-HEADER_CHARS = 300  # of a table's header that stands above each chunk of its rows; the encoder reads 256 tokens
-_TOKENS_A_CHARACTER = 0.25
+_READ_BATCH_CHUNKS = 256
+_BATCH_DIGESTS = 256
+MAX_TABLE_HEADER_CHARS = (
+    300  # of a table's header that stands above each chunk of its rows; the encoder reads 256 tokens
+)
+_TOKENS_PER_CHARACTER = 0.25
 _rule = re.compile(r"\|(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*")
 _pipe = re.compile(r"(?<!\\)\|")
 
@@ -46,10 +48,10 @@ class IndexedText:
     body: str
 
     def __str__(self) -> str:
-        return "\n".join([self.context, *filter(None, [_cells_of(self.header), _cells_of(self.body)])])
+        return "\n".join([self.context, *filter(None, [_extract_cells(self.header), _extract_cells(self.body)])])
 
 
-def _cells_of(text: str) -> str:
+def _extract_cells(text: str) -> str:
     """Return a text with the rows of Markdown tables as their cells alone."""
     if "|" not in text:
         return text
@@ -57,26 +59,31 @@ def _cells_of(text: str) -> str:
     return "\n".join(" ".join(_pipe.sub(" ", line).split()) if line.startswith("|") else line for line in lines)
 
 
-def indexed_text(title: str, chunk: Chunk, text: str, layout: Layout, offset: int = 0) -> IndexedText:
+def build_indexed_text(title: str, chunk: Chunk, text: str, layout: Layout, offset: int = 0) -> IndexedText:
     """Return what is indexed of a chunk; `text` begins at `offset`, and holds the chunk and its table's header."""
-    above = layout.header_above(chunk.start)
-    header = text[above[0] - offset : above[1] - offset][:HEADER_CHARS] if above else ""
-    return IndexedText(context_line(title, chunk.heading_path), header, text[chunk.start - offset : chunk.end - offset])
+    above = layout.find_header(chunk.start)
+    header = text[above[0] - offset : above[1] - offset][:MAX_TABLE_HEADER_CHARS] if above else ""
+    return IndexedText(
+        build_context_line(title, chunk.heading_path), header, text[chunk.start - offset : chunk.end - offset]
+    )
 
 
-def chunk_texts(texts: Texts, version: Version, chunks: Sequence[Chunk]) -> Iterator[tuple[str, IndexedText]]:
+def iter_chunk_texts(texts: Texts, version: Version, chunks: Sequence[Chunk]) -> Iterator[tuple[str, IndexedText]]:
     """Yield the id of each chunk and what is indexed of it, for chunks in reading order."""
-    title, layout = version.title or version.name, texts.map(version.id).layout
-    for at in range(0, len(chunks), _READ_AT_ONCE):
-        some = chunks[at : at + _READ_AT_ONCE]
-        headers = (header[0] for chunk in some if (header := layout.header_above(chunk.start)))
+    title, layout = version.title or version.name, texts.load_map(version.id).layout
+    for at in range(0, len(chunks), _READ_BATCH_CHUNKS):
+        some = chunks[at : at + _READ_BATCH_CHUNKS]
+        headers = (header[0] for chunk in some if (header := layout.find_header(chunk.start)))
         offset = min([some[0].start, *headers])
         body = texts.read(version.id, offset, some[-1].end)
         for chunk in some:
-            yield chunk_id(version.id, chunk.start, chunk.end), indexed_text(title, chunk, body, layout, offset)
+            yield (
+                derive_chunk_id(version.id, chunk.start, chunk.end),
+                build_indexed_text(title, chunk, body, layout, offset),
+            )
 
 
-def word_weights(encoder: SparseEncoder, text: IndexedText, *, name: str, language: Language) -> SparseVector:
+def compute_word_weights(encoder: SparseEncoder, text: IndexedText, *, name: str, language: Language) -> SparseVector:
     """Return the BM25 weights of a chunk, which stands under its headings, the file's name and its table's header.
 
     The encoder reads no file name: a name has words to search for, and no meaning.
@@ -84,17 +91,17 @@ def word_weights(encoder: SparseEncoder, text: IndexedText, *, name: str, langua
     known = [] if name in text.context else [PurePath(name).stem]
     # guard: table-header-indexed
     context = "\n".join([text.context, *known, *filter(None, [text.header])])
-    return encoder.document(text.body, context=context, language=language)
+    return encoder.encode_document(text.body, context=context, language=language)
 
 
-def indexed_chunks(
+def iter_indexed_chunks(
     document: Document, version: Version, text: str, chunks: Sequence[Chunk], layout: Layout
 ) -> Iterator[IndexedChunk]:
     """Yield the chunks of a version's whole text as records for the index."""
     title = version.title or version.name
-    for chunk, (byte_start, byte_end) in zip(chunks, byte_spans(text, chunks), strict=True):
+    for chunk, (byte_start, byte_end) in zip(chunks, compute_byte_spans(text, chunks), strict=True):
         yield IndexedChunk(
-            id=chunk_id(version.id, chunk.start, chunk.end),
+            id=derive_chunk_id(version.id, chunk.start, chunk.end),
             tenant_id=document.tenant_id,
             collection=document.collection,
             document_id=document.id,
@@ -106,7 +113,7 @@ def indexed_chunks(
             byte_end=byte_end,
             page=chunk.page,
             heading_path=chunk.heading_path,
-            digest=text_digest(str(indexed_text(title, chunk, text, layout))),
+            digest=compute_text_digest(str(build_indexed_text(title, chunk, text, layout))),
         )
 
 
@@ -120,18 +127,18 @@ class Portion:
 
 
 @dataclass(frozen=True)
-class Written:
+class VectorCounts:
     """Tokens of embedded chunks, and how many of their vectors were reused from other chunks."""
 
     tokens: int
     reused: int
 
-    def __add__(self, other: "Written") -> "Written":
-        return Written(self.tokens + other.tokens, self.reused + other.reused)
+    def __add__(self, other: "VectorCounts") -> "VectorCounts":
+        return VectorCounts(self.tokens + other.tokens, self.reused + other.reused)
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _MissingVector:
     """A chunk that needs a vector; chunks with the same key share one.
 
     A key contains the tenant, so that nobody can tell from the duration of an upload which texts other tenants have.
@@ -143,7 +150,7 @@ class _Wanted:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _KnownVector:
     """A vector for a text, with the text's tokens: counted if the vector is new, estimated if it is reused."""
 
     vector: DenseVector
@@ -164,79 +171,83 @@ class VectorWriter:
         self._made = made
         self._kind = kind
 
-    def write(self, portions: Sequence[Portion]) -> list[Written]:
+    def write(self, portions: Sequence[Portion]) -> list[VectorCounts]:
         """Write the vectors of several versions' chunks; new texts are encoded together, and each of them once."""
         parts = [
             [
-                _Wanted(i, (portion.version.tenant_id, text_digest(str(text))), str(text))
-                for i, text in chunk_texts(self._texts, portion.version, portion.chunks)
+                _MissingVector(i, (portion.version.tenant_id, compute_text_digest(str(text))), str(text))
+                for i, text in iter_chunk_texts(self._texts, portion.version, portion.chunks)
             ]
             for portion in portions
         ]
         wanted = [each for part in parts for each in part]
-        known = self._known(wanted)
+        known = self._find_known(wanted)
         missing = {each.key: each.text for each in wanted if each.key not in known}
         if missing:
             with span("embeddings", {"gen_ai.operation.name": "embeddings", "leadline.texts": len(missing)}):
-                embedded = self._made.encoder.documents(list(missing.values()), in_background=True)
-            reach(f"{self._kind}.encoded")
+                embedded = self._made.encoder.embed_documents(list(missing.values()), in_background=True)
+            reach_point(f"{self._kind}.encoded")
             for key, vector, tokens in zip(missing, embedded.vectors, embedded.token_counts, strict=True):
-                known[key] = _Known(vector, tokens, is_reused=False)
+                known[key] = _KnownVector(vector, tokens, is_reused=False)
         if wanted:
-            self._made.index.set_dense([each.id for each in wanted], np.stack([known[e.key].vector for e in wanted]))
-            reach(f"{self._kind}.written")
+            self._made.index.set_dense_vectors(
+                [each.id for each in wanted], np.stack([known[e.key].vector for e in wanted])
+            )
+            reach_point(f"{self._kind}.written")
         return [
-            Written(
+            VectorCounts(
                 sum(known[each.key].tokens for each in part),
                 sum(known[each.key].is_reused for each in part),
             )
             for part in parts
         ]
 
-    def _known(self, wanted: Sequence[_Wanted]) -> dict[tuple[str, str], _Known]:
+    def _find_known(self, wanted: Sequence[_MissingVector]) -> dict[tuple[str, str], _KnownVector]:
         """Find vectors of other chunks; those of the wanted chunks themselves are made again, to count their tokens."""
         ids = {each.id for each in wanted}
-        copied = self._copied(wanted)
-        others = _with_same_text(self._made.index, {each.key for each in wanted} - copied.keys())
+        copied = self._find_copied(wanted)
+        others = _find_same_texts(self._made.index, {each.key for each in wanted} - copied.keys())
         found = {key: hit for key, hit in others.items() if hit[0].id not in ids}
-        rates = self._token_rates({chunk.version_id for chunk, _ in found.values()})
+        rates = self._load_token_rates({chunk.version_id for chunk, _ in found.values()})
         return copied | {
-            key: _Known(vector, round((c.end - c.start) * rates.get(c.version_id, _TOKENS_A_CHARACTER)), is_reused=True)
+            key: _KnownVector(
+                vector, round((c.end - c.start) * rates.get(c.version_id, _TOKENS_PER_CHARACTER)), is_reused=True
+            )
             for key, (c, vector) in found.items()
         }
 
-    def _copied(self, wanted: Sequence[_Wanted]) -> dict[tuple[str, str], _Known]:
+    def _find_copied(self, wanted: Sequence[_MissingVector]) -> dict[tuple[str, str], _KnownVector]:
         """Find the vectors of the same texts in the generation that this one copies."""
         # guard: copied-vectors
         if self._made.copied is None:
             return {}
-        same = _with_same_text(self._made.copied, {each.key for each in wanted})
+        same = _find_same_texts(self._made.copied, {each.key for each in wanted})
         return {
-            each.key: _Known(same[each.key][1], round(len(each.text) * _TOKENS_A_CHARACTER), is_reused=True)
+            each.key: _KnownVector(same[each.key][1], round(len(each.text) * _TOKENS_PER_CHARACTER), is_reused=True)
             for each in wanted
             # guard: copy-vectors-same-text
             if each.key in same
         }
 
-    def _token_rates(self, version_ids: Collection[str]) -> dict[str, float]:
+    def _load_token_rates(self, version_ids: Collection[str]) -> dict[str, float]:
         """Tokens per character of versions with counted tokens, to estimate those of a single chunk."""
-        versions = self._catalog.versions(version_ids).values() if version_ids else ()
+        versions = self._catalog.load_versions(version_ids).values() if version_ids else ()
         return {v.id: v.tokens / v.characters for v in versions if v.tokens and v.characters}
 
 
-def _with_same_text(
+def _find_same_texts(
     index: IndexVectors, keys: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], tuple[IndexedChunk, DenseVector]]:
     """Find a chunk with its vector for keys of tenant and digest, as far as an index has one."""
     found: dict[tuple[str, str], tuple[IndexedChunk, DenseVector]] = {}
     for tenant in sorted({tenant for tenant, _ in keys}):
         digests = sorted(digest for of, digest in keys if of == tenant)
-        for at in range(0, len(digests), _DIGESTS_AT_ONCE):
-            same = index.by_digest(tenant, digests[at : at + _DIGESTS_AT_ONCE])
+        for at in range(0, len(digests), _BATCH_DIGESTS):
+            same = index.find_by_digest(tenant, digests[at : at + _BATCH_DIGESTS])
             found |= {(tenant, digest): hit for digest, hit in same.items()}
     return found
 
 
-def text_digest(text: str) -> str:
+def compute_text_digest(text: str) -> str:
     """Return a digest of 128 bits: nobody can find another text with the same one."""
     return base64.urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=16).digest()).decode().rstrip("=")

@@ -7,16 +7,16 @@ import structlog
 
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.digests import Digest
-from ingest.storage.documents.digests import ContentDigests, Lacking
+from ingest.storage.documents.digests import ContentDigests, UndigestedVersion
 from ingest.storage.errors import ContentChangedError
 from ingest.storage.tables.store import RecordTables
-from ingest.storage.texts.texts import positions_key, text_keys
+from ingest.storage.texts.texts import build_positions_key, build_text_keys
 
 log = structlog.get_logger(__name__)
 
-_AT_ONCE = 20
+_BATCH_VERSIONS = 20
 # Once no version lacks digests, they are looked for again after so long: a process of the release before writes none.
-_AGAIN_SECONDS = 3600.0
+_RECHECK_SECONDS = 3600.0
 
 
 class DigestFiller:
@@ -36,19 +36,19 @@ class DigestFiller:
         self._after = ""
         self._next = 0.0
 
-    def step(self, seconds: float) -> int:
+    def run_step(self, seconds: float) -> int:
         """Work for about so many seconds; return how many versions got their digests."""
         if self._clock() < self._next:
             return 0
         end, filled = self._clock() + seconds, 0
         while self._clock() < end:
-            lacking = self._digests.lacking(self._after, _AT_ONCE)
+            lacking = self._digests.list_undigested(self._after, _BATCH_VERSIONS)
             if not lacking:
-                self._after, self._next = "", self._clock() + _AGAIN_SECONDS
-                self._digests.forget_removed()
+                self._after, self._next = "", self._clock() + _RECHECK_SECONDS
+                self._digests.delete_orphaned_digests()
                 break
             for each in lacking:
-                filled += self._fill(each)
+                filled += self._fill_version(each)
                 self._after = each.version_id
                 if self._clock() >= end:
                     break
@@ -56,15 +56,15 @@ class DigestFiller:
             log.info("digests of stored texts were added", versions=filled)
         return filled
 
-    def _fill(self, lacking: Lacking) -> bool:
+    def _fill_version(self, lacking: UndigestedVersion) -> bool:
         """Add the digests of a version; return false if it cannot be read or was ingested again meanwhile."""
         version, digests = lacking.version_id, dict[str, Digest]()
         try:
-            for key in text_keys(version):
-                digests[key] = Digest.of_blocks(self._blobs.blocks(key))
-            for key in (positions_key(version), *self._tables.keys(version)):
-                if self._blobs.size(key) is not None:
-                    digests[key] = Digest.of_blocks(self._blobs.blocks(key))
+            for key in build_text_keys(version):
+                digests[key] = Digest.from_blocks(self._blobs.iter_blocks(key))
+            for key in (build_positions_key(version), *self._tables.list_keys(version)):
+                if self._blobs.find_size(key) is not None:
+                    digests[key] = Digest.from_blocks(self._blobs.iter_blocks(key))
         except (KeyError, ContentChangedError, ValueError) as error:
             log.warning("a stored text has no digest, because it cannot be read", version=version, error=repr(error))
             return False

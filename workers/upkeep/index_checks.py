@@ -21,23 +21,23 @@ from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.jobs.jobs import Jobs
 from retrieval.errors import IndexLostError, IndexUnavailableError
 from retrieval.index.copies import Copies
-from retrieval.index.generations import IndexStore, Presence
+from retrieval.index.generations import IndexPresence, IndexStore
 from retrieval.index.open_generations import OpenGenerations
 from retrieval.index.port import IndexInventory
-from workers.upkeep.upkeep import reconcile
+from workers.upkeep.upkeep import reconcile_index
 
 # Of so many versions that are missing, no more than a few in a thousand searches should notice anything while they are
 # indexed again; a larger share is damage, of which a search without hits says nothing.
-LOST_SHARE = 0.01
+MAX_MISSING_SHARE = 0.01
 # Versions compared by a quick look. If 5 % are missing, it misses them in 6 of 1,000 looks.
-SAMPLE = 100
+SAMPLE_VERSIONS = 100
 # A power cut takes writes that the system had not written to its disk yet, which it does after 30 s by default.
 _UNWRITTEN_SECONDS = 120.0
 # A replica may answer a moment late; what is missing is compared again after this pause.
 _PAUSE_SECONDS = 1.0
 # Looks after searches without hits take at most a fiftieth of the time.
-_BETWEEN_LOOKS_SECONDS = 5.0
-_BETWEEN_LOOKS_FACTOR = 50.0
+_MIN_CHECK_INTERVAL_SECONDS = 5.0
+_CHECK_INTERVAL_FACTOR = 50.0
 
 log = structlog.get_logger(__name__)
 
@@ -65,21 +65,21 @@ class Comparison:
         return [version for version in self.short if not version.is_moving]
 
 
-def compare(states: IndexStates, index: IndexInventory, pause: Callable[[], None]) -> Comparison:
+def compare_index(states: IndexStates, index: IndexInventory, pause: Callable[[], None]) -> Comparison:
     """Compare an index with the catalog. A version is missing if it was so twice, and is still wanted afterwards."""
-    versions = states.searchable()
-    short = _short_of(index, versions)
+    versions = states.list_searchable()
+    short = _select_incomplete(index, versions)
     # guard: lost-index-twice
     if short:
         pause()
-        wanted = states.again([version.id for version in short])
-        short = _short_of(index, list(wanted.values()))
-        wanted = states.again([version.id for version in short])
+        wanted = states.select_searchable([version.id for version in short])
+        short = _select_incomplete(index, list(wanted.values()))
+        wanted = states.select_searchable([version.id for version in short])
         short = [wanted[version.id] for version in short if wanted.get(version.id) == version]
     return Comparison(versions, short)
 
 
-def judge(state: IndexState, *, is_marked: bool, found: Comparison, crashed: bool = False) -> IndexState:
+def judge_state(state: IndexState, *, is_marked: bool, found: Comparison, crashed: bool = False) -> IndexState:
     """Return the state of an index after a comparison; `is_marked` says that the index carries its mark now.
 
     After a crash, versions that were written in the last minutes before it do not count if nothing else is missing: a
@@ -88,18 +88,18 @@ def judge(state: IndexState, *, is_marked: bool, found: Comparison, crashed: boo
     at_rest, missing = found.at_rest, found.missing
     # guard: lost-index-mark
     if state.is_marked and not is_marked and found.short:
-        return _lost(state, "Its files were removed or replaced. ", found.short, found.versions)
+        return _build_lost_state(state, "Its files were removed or replaced. ", found.short, found.versions)
     # guard: lost-index-share
-    too_many = len(missing) > LOST_SHARE * len(at_rest)
+    too_many = len(missing) > MAX_MISSING_SHARE * len(at_rest)
     if too_many and not (crashed and _are_recent(missing, at_rest)):
-        return _lost(state, "", missing, at_rest)
+        return _build_lost_state(state, "", missing, at_rest)
     counted = replace(state, versions=len(at_rest), missing=len(missing), requeued=0, lost="")
     if too_many or (found.versions and not at_rest):  # which says nothing about the index yet
         return counted
     return replace(counted, is_marked=True)
 
 
-def examine(
+def examine_generation(
     generation: Generation,
     states: IndexStates,
     store: IndexStore,
@@ -112,19 +112,19 @@ def examine(
 
     An index that does not exist is not opened, because that would make an empty one.
     """
-    state, presence = states.of(generation.id), store.presence(generation.id)
+    state, presence = states.load_state(generation.id), store.check_presence(generation.id)
     try:
         # guard: lost-index-absent
-        if presence is Presence.ABSENT:
-            versions = states.searchable()
+        if presence is IndexPresence.ABSENT:
+            versions = states.list_searchable()
             found = Comparison(versions, versions)
         else:
             with open_index() as index:
-                found = compare(states, index, pause)
+                found = compare_index(states, index, pause)
     except IndexLostError as error:
-        versions = states.searchable()
-        return _lost(state, f"{error.detail} ", versions, versions), versions
-    return judge(state, is_marked=presence is Presence.MARKED, found=found, crashed=crashed), found.missing
+        versions = states.list_searchable()
+        return _build_lost_state(state, f"{error.detail} ", versions, versions), versions
+    return judge_state(state, is_marked=presence is IndexPresence.MARKED, found=found, crashed=crashed), found.missing
 
 
 class IndexChecks:
@@ -153,22 +153,22 @@ class IndexChecks:
         self._looking = threading.Lock()
         self._next_look = 0.0
 
-    def at_open(self, *, crashed: bool = False) -> None:
+    def check_opened(self, *, crashed: bool = False) -> None:
         """Check the index that was just opened: in full after a crash or where something is amiss, else a sample."""
         try:
-            active = self._records.active()
-            state = self._states.of(active.id)
+            active = self._records.load_active()
+            state = self._states.load_state(active.id)
             if crashed or state.lost or not state.is_marked or not self._is_intact(active, None):
                 self.run(crashed=crashed)
         except IndexUnavailableError as error:  # whoever opened it knows already; upkeep checks again
             log.warning("the index was not checked", error=str(error))
 
-    def check_new(self) -> None:
+    def check_unchecked(self) -> None:
         """Check the active generation if that was never done, as after a switch."""
-        if self._states.of(self._records.active().id).checked_at is None:
+        if self._states.load_state(self._records.load_active().id).checked_at is None:
             self.run()
 
-    def after_nothing(self, tenant_id: str) -> None:
+    def check_empty_search(self, tenant_id: str) -> None:
         """Look, not too often, whether a tenant's search found nothing because the index has lost it.
 
         Raises `IndexLostError`.
@@ -178,13 +178,13 @@ class IndexChecks:
             if begun < self._next_look:
                 return
             try:
-                active = self._records.active()
+                active = self._records.load_active()
                 found = None if self._is_intact(active, tenant_id) else self.run()
             except IndexUnavailableError as error:
                 log.warning("the index was not checked", error=str(error))
                 found = None
             took = self._clock() - begun
-            self._next_look = begun + max(_BETWEEN_LOOKS_SECONDS, _BETWEEN_LOOKS_FACTOR * took)
+            self._next_look = begun + max(_MIN_CHECK_INTERVAL_SECONDS, _CHECK_INTERVAL_FACTOR * took)
         if found is not None and found.lost:
             raise IndexLostError(found.lost)
 
@@ -193,21 +193,21 @@ class IndexChecks:
 
         Raises `IndexUnavailableError` if the index does not answer; then nothing is recorded.
         """
-        active = self._records.active()
-        found, missing = self._examine(active, crashed=crashed)
+        active = self._records.load_active()
+        found, missing = self._examine_active(active, crashed=crashed)
         # guard: lost-index-left
-        if self._records.active().id != active.id:  # it was left meanwhile, and may be gone by now
-            return self._states.of(active.id)
+        if self._records.load_active().id != active.id:  # it was left meanwhile, and may be gone by now
+            return self._states.load_state(active.id)
         if not found.lost:
-            if found.is_marked and self._store.presence(active.id) is Presence.UNMARKED:
-                self._store.mark(active.id)
-            found = replace(found, requeued=self._queue_again(active, missing, crashed=crashed))
-        self._states.record(found)
+            if found.is_marked and self._store.check_presence(active.id) is IndexPresence.UNMARKED:
+                self._store.mark_complete(active.id)
+            found = replace(found, requeued=self._requeue(active, missing, crashed=crashed))
+        self._states.record_state(found)
         if found.lost:
             log.error("the index is lost", generation=active.id, reason=found.lost)
         elif found.missing or found.requeued:
-            log.warning("documents that the index lacks are indexed again", **_counts(found))
-        self._generations.look_again()
+            log.warning("documents that the index lacks are indexed again", **_extract_counts(found))
+        self._generations.refresh()
         return found
 
     def check_copies(self) -> list[CopiesState]:
@@ -215,61 +215,63 @@ class IndexChecks:
 
         Nothing is recorded for an index that is kept in one place. Raises `IndexUnavailableError`.
         """
-        found = [copies_state(*each) for each in live_copies(self._records, self._store).items()]
-        if found or self._states.copies():
+        found = [build_copies_state(*each) for each in fetch_live_copies(self._records, self._store).items()]
+        if found or self._states.list_copies():
             self._states.record_copies(found)
         for state in found:
             if state.short:
                 log.warning("shards lack copies", generation=state.generation, detail=state.detail)
         return found
 
-    def look(self) -> IndexState:
+    def inspect(self) -> IndexState:
         """Compare the whole index with the catalog, and change and record nothing."""
-        return self._examine(self._records.active(), crashed=False)[0]
+        return self._examine_active(self._records.load_active(), crashed=False)[0]
 
-    def _examine(self, active: Generation, *, crashed: bool) -> tuple[IndexState, Sequence[SearchableVersion]]:
-        index = partial(self._generations.index, active.id)
-        return examine(active, self._states, self._store, index, pause=self._pause, crashed=crashed)
+    def _examine_active(self, active: Generation, *, crashed: bool) -> tuple[IndexState, Sequence[SearchableVersion]]:
+        index = partial(self._generations.use_index, active.id)
+        return examine_generation(active, self._states, self._store, index, pause=self._pause, crashed=crashed)
 
     def _is_intact(self, active: Generation, tenant_id: str | None) -> bool:
         """Return false if the mark is gone, or a sample of the versions at rest is not completely in the index."""
-        if self._store.presence(active.id) is not Presence.MARKED:
+        if self._store.check_presence(active.id) is not IndexPresence.MARKED:
             return False
-        sample = [each for each in self._states.sample(SAMPLE, tenant_id=tenant_id) if not each.is_moving]
+        sample = [
+            each for each in self._states.sample_versions(SAMPLE_VERSIONS, tenant_id=tenant_id) if not each.is_moving
+        ]
         try:
-            with self._generations.index(active.id) as index:
-                return not _short_of(index, sample)
+            with self._generations.use_index(active.id) as index:
+                return not _select_incomplete(index, sample)
         except IndexLostError:
             return False
 
-    def _queue_again(self, active: Generation, missing: Collection[SearchableVersion], *, crashed: bool) -> int:
+    def _requeue(self, active: Generation, missing: Collection[SearchableVersion], *, crashed: bool) -> int:
         """Queue versions to be indexed again; return how many. After a crash, these are staged versions too."""
         if crashed:
-            with self._generations.index(active.id) as index:
-                return len(reconcile(self._catalog, self._jobs, index))
+            with self._generations.use_index(active.id) as index:
+                return len(reconcile_index(self._catalog, self._jobs, index))
         for version in missing:
-            self._jobs.reindex(version.id)
+            self._jobs.requeue_ingest(version.id)
         return len(missing)
 
 
-def live_copies(records: GenerationRecords, store: IndexStore) -> dict[int, Copies]:
+def fetch_live_copies(records: GenerationRecords, store: IndexStore) -> dict[int, Copies]:
     """Return the copies of each generation's shards, for indexes on several nodes of a vector server."""
-    found = {generation.id: store.copies(generation.id) for generation in records.live()}
+    found = {generation.id: store.find_copies(generation.id) for generation in records.list_live()}
     return {identifier: copies for identifier, copies in found.items() if copies is not None}
 
 
-def copies_state(generation_id: int, copies: Copies) -> CopiesState:
+def build_copies_state(generation_id: int, copies: Copies) -> CopiesState:
     """Return what is recorded of the copies of a generation's index."""
-    away = tuple(str(node) for node in copies.away)
-    return CopiesState(generation_id, len(copies.shards), len(copies.short), copies.describe(), away)
+    away = tuple(str(node) for node in copies.unreachable_nodes)
+    return CopiesState(generation_id, len(copies.shards), len(copies.underreplicated_shards), copies.describe(), away)
 
 
-def _short_of(index: IndexInventory, versions: Sequence[SearchableVersion]) -> list[SearchableVersion]:
+def _select_incomplete(index: IndexInventory, versions: Sequence[SearchableVersion]) -> list[SearchableVersion]:
     """Select the versions that the index does not hold completely."""
     held: dict[str, int] = {}
     for needs_vectors in (False, True):
         some = [(each.tenant_id, each.id) for each in versions if each.needs_vectors is needs_vectors]
-        held |= index.count_each(some, embedded_only=needs_vectors)
+        held |= index.count_chunks_of_versions(some, embedded_only=needs_vectors)
     return [version for version in versions if held.get(version.id, 0) < version.chunks]
 
 
@@ -279,7 +281,7 @@ def _are_recent(missing: Sequence[SearchableVersion], at_rest: Sequence[Searchab
     return all(version.settled_at >= latest - _UNWRITTEN_SECONDS for version in missing)
 
 
-def _lost(
+def _build_lost_state(
     state: IndexState, reason: str, missing: Sequence[SearchableVersion], versions: Sequence[SearchableVersion]
 ) -> IndexState:
     lacking = f"It lacks {len(missing):,} of {len(versions):,} documents that searches should find."
@@ -287,7 +289,7 @@ def _lost(
     return replace(found, lost=f"The vector index has lost documents. {reason}{lacking}")
 
 
-def _counts(found: IndexState) -> dict[str, int]:
+def _extract_counts(found: IndexState) -> dict[str, int]:
     return {
         "generation": found.generation,
         "versions": found.versions,

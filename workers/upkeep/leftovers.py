@@ -14,9 +14,9 @@ import structlog
 
 from ingest.storage.blobs.quarantine import Quarantine, UpkeepLimits
 from ingest.storage.blobs.store import BlobStore
-from ingest.storage.digests import version_of
+from ingest.storage.digests import parse_version_id
 from ingest.storage.errors import InstallationMismatchError
-from ingest.storage.operations.installation import require_tied
+from ingest.storage.operations.installation import require_bound
 from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.operations.leftovers import Leftovers
 from ingest.storage.tables.store import RecordTables
@@ -26,16 +26,16 @@ from retrieval.index.port import Index
 
 # An upload may take long, but an unfinished one that is older than this was given up.
 FORGOTTEN_SECONDS = 24 * 3600.0
-NOTICE = "upkeep"
+NOTICE_NAME = "upkeep"
 # So few files or versions are never too large a share.
-_HANDFUL = 10
-_DERIVED = ("text", "tables")
+_ALWAYS_ALLOWED = 10
+_DERIVED_KINDS = ("text", "tables")
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Removed:
+class CleanupResult:
     """Counts of a round: removed chunks and files, files put aside and put back, and why it touched nothing, if so."""
 
     orphan_chunks: int = 0
@@ -46,7 +46,7 @@ class Removed:
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _ContentCounts:
     """What there is of a kind, how much of that nobody explains, and how much of it is aside already."""
 
     name: str
@@ -54,18 +54,18 @@ class _Kind:
     unknown: int
     aside: int
 
-    def too_much(self, share: float) -> bool:
+    def has_too_many_unknown(self, share: float) -> bool:
         # guard: upkeep-counts-quarantine
         strange = self.unknown + self.aside
         # guard: upkeep-large-share
-        return self.unknown > 0 and strange > _HANDFUL and strange > share * (self.total + self.aside)
+        return self.unknown > 0 and strange > _ALWAYS_ALLOWED and strange > share * (self.total + self.aside)
 
     @property
     def counts(self) -> str:
         return f"{self.unknown + self.aside:,} of {self.total + self.aside:,} {self.name}"
 
 
-class LeftoverRounds:
+class LeftoverCleaner:
     """Looks for leftovers, one round at a time. Rounds may run in two processes at once."""
 
     def __init__(
@@ -89,93 +89,95 @@ class LeftoverRounds:
         self._limits = limits
         self._forgotten_seconds = forgotten_seconds
 
-    def run(self) -> Removed:
+    def run(self) -> CleanupResult:
         """Put back what is claimed again, put aside what is not known, remove what is explained or expired.
 
         A round that finds parts of different installations, or too much that is unknown, changes nothing and leaves a
         notice. Raises `IndexUnavailableError`.
         """
         try:
-            with self._generations.indexes() as indexes:
+            with self._generations.use_all_indexes() as indexes:
                 # guard: upkeep-one-installation
-                identifier = require_tied(self._record, self._blobs)
+                identifier = require_bound(self._record, self._blobs)
                 # guard: upkeep-own-index
                 self._generations.require_owned(identifier)
-                done = self._round(indexes)
+                done = self._run_round(indexes)
         except InstallationMismatchError as error:
-            done = Removed(stopped=str(error))
+            done = CleanupResult(stopped=str(error))
         if done.stopped:
             log.error("upkeep touches nothing", reason=done.stopped)
-            self._record.notice(NOTICE, done.stopped)
+            self._record.record_notice(NOTICE_NAME, done.stopped)
             return done
-        self._generations.tidy()
-        self._record.withdraw_notice(NOTICE)
-        if done != Removed():
+        self._generations.remove_discarded()
+        self._record.withdraw_notice(NOTICE_NAME)
+        if done != CleanupResult():
             log.warning("saw to what no document uses", **{name: n for name, n in vars(done).items() if n})
         return done
 
     @property
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """True if a round has something to do or to say again: files are aside, or the last round touched nothing."""
-        return bool(self._quarantine.since()) or NOTICE in self._record.notices()
+        return bool(self._quarantine.load_dates()) or NOTICE_NAME in self._record.load_notices()
 
-    def put_back(self) -> int:
+    def restore_claimed_files(self) -> int:
         """Return files to their places that the catalog names; return how many."""
-        aside = self._quarantine.since()
-        return self._quarantine.put_back(set(aside) - self._unknown(aside)) if aside else 0
+        aside = self._quarantine.load_dates()
+        return self._quarantine.restore_files(set(aside) - self._select_unknown(aside)) if aside else 0
 
-    def _round(self, indexes: Mapping[int, Index]) -> Removed:
+    def _run_round(self, indexes: Mapping[int, Index]) -> CleanupResult:
         # guard: quarantine-returns
-        put_back = self.put_back()
-        present = {version for index in indexes.values() for version in index.versions()}
-        keys = {kind: set(self._blobs.keys(kind)) for kind in ("original", *_DERIVED)}
+        put_back = self.restore_claimed_files()
+        present = {version for index in indexes.values() for version in index.count_chunks_by_version()}
+        keys = {kind: set(self._blobs.iter_keys(kind)) for kind in ("original", *_DERIVED_KINDS)}
         derived = keys["text"] | keys["tables"]
-        strangers = self._leftovers.unknown_versions(present)
-        lasting = self._lasting(strangers)
-        unknown = {name: self._forgotten(self._unknown(some)) for name, some in keys.items()}
-        aside = self._aside()
-        stopped = self._too_much(
-            _Kind("originals", len(keys["original"]), len(unknown["original"]), aside["original"]),
-            _Kind("texts", len(derived), len(unknown["text"] | unknown["tables"]), aside["text"] + aside["tables"]),
-            _Kind("versions in the index", len(present), len(strangers - lasting), 0),
+        strangers = self._leftovers.select_unknown_versions(present)
+        lasting = self._select_expired(strangers)
+        unknown = {name: self._select_forgotten(self._select_unknown(some)) for name, some in keys.items()}
+        aside = self._count_aside()
+        stopped = self._describe_excess(
+            _ContentCounts("originals", len(keys["original"]), len(unknown["original"]), aside["original"]),
+            _ContentCounts(
+                "texts", len(derived), len(unknown["text"] | unknown["tables"]), aside["text"] + aside["tables"]
+            ),
+            _ContentCounts("versions in the index", len(present), len(strangers - lasting), 0),
         )
         if stopped:
-            return Removed(put_back=put_back, stopped=stopped)
+            return CleanupResult(put_back=put_back, stopped=stopped)
         chunks = self._remove_given_up(indexes, present, derived)
-        self._leftovers.note_unknown(strangers - lasting)
-        chunks += _remove(indexes, lasting)
+        self._leftovers.record_unknown(strangers - lasting)
+        chunks += _remove_versions(indexes, lasting)
         # guard: unknown-files-quarantined
-        put_aside = self._quarantine.put_aside(set().union(*unknown.values()))
-        files = self._quarantine.expire(older_than_days=self._limits.quarantine_days)
+        put_aside = self._quarantine.quarantine_files(set().union(*unknown.values()))
+        files = self._quarantine.delete_expired(older_than_days=self._limits.quarantine_days)
         files += self._blobs.discard_unfinished(older_than_seconds=self._forgotten_seconds)
-        return Removed(chunks, files, put_aside, put_back)
+        return CleanupResult(chunks, files, put_aside, put_back)
 
-    def _unknown(self, keys: Collection[str]) -> set[str]:
+    def _select_unknown(self, keys: Collection[str]) -> set[str]:
         """Select the keys of originals that no version names, and of texts and tables of unknown versions."""
         originals = {key for key in keys if key.startswith("original/")}
-        versions = {key: version_of(key) for key in keys if key not in originals}
-        strangers = self._leftovers.unknown_versions(set(versions.values()))
+        versions = {key: parse_version_id(key) for key in keys if key not in originals}
+        strangers = self._leftovers.select_unknown_versions(set(versions.values()))
         unknown = {key for key, version in versions.items() if version in strangers}
-        return unknown | self._leftovers.unknown_originals(originals)
+        return unknown | self._leftovers.select_unknown_originals(originals)
 
-    def _forgotten(self, keys: Collection[str]) -> set[str]:
-        return {key for key in keys if self._blobs.age_seconds(key) >= self._forgotten_seconds}
+    def _select_forgotten(self, keys: Collection[str]) -> set[str]:
+        return {key for key in keys if self._blobs.get_age_seconds(key) >= self._forgotten_seconds}
 
-    def _aside(self) -> Mapping[str, int]:
+    def _count_aside(self) -> Mapping[str, int]:
         """Count what is aside and will stay there in this round, by the first part of its key."""
         first = (datetime.now(UTC) - timedelta(days=self._limits.quarantine_days)).date()
-        kinds = [key.partition("/")[0] for key, day in self._quarantine.since().items() if day >= first]
-        return {kind: kinds.count(kind) for kind in ("original", *_DERIVED)}
+        kinds = [key.partition("/")[0] for key, day in self._quarantine.load_dates().items() if day >= first]
+        return {kind: kinds.count(kind) for kind in ("original", *_DERIVED_KINDS)}
 
-    def _lasting(self, unknown: Collection[str]) -> set[str]:
+    def _select_expired(self, unknown: Collection[str]) -> set[str]:
         """Select the unknown versions that were first seen longer ago than they are kept."""
-        seen, last = self._leftovers.first_seen(), time.time() - 86_400 * self._limits.quarantine_days
+        seen, last = self._leftovers.load_first_seen(), time.time() - 86_400 * self._limits.quarantine_days
         # guard: unknown-chunks-wait
         return {version for version in unknown if seen.get(version, last) < last}
 
-    def _too_much(self, *kinds: _Kind) -> str:
+    def _describe_excess(self, *kinds: _ContentCounts) -> str:
         """Say which kinds are unknown in too large a part; nothing if none is."""
-        found = [kind for kind in kinds if kind.too_much(self._limits.share)]
+        found = [kind for kind in kinds if kind.has_too_many_unknown(self._limits.share)]
         if not found:
             return ""
         counts = ", ".join(kind.counts for kind in found)
@@ -186,19 +188,19 @@ class LeftoverRounds:
         )
 
     def _remove_given_up(self, indexes: Mapping[int, Index], present: Collection[str], derived: Collection[str]) -> int:
-        given_up = self._leftovers.given_up({*present, *map(version_of, derived)})
-        chunks = _remove(indexes, given_up.intersection(present))
+        given_up = self._leftovers.select_given_up({*present, *map(parse_version_id, derived)})
+        chunks = _remove_versions(indexes, given_up.intersection(present))
         for version in given_up:
             self._texts.delete(version)
             self._tables.delete(version)
         return chunks
 
 
-def _remove(indexes: Mapping[int, Index], versions: Collection[str]) -> int:
+def _remove_versions(indexes: Mapping[int, Index], versions: Collection[str]) -> int:
     """Remove the chunks of versions from all generations; return how many there were."""
     return sum(
         index.delete_version(tenant, version)
         for version in versions
         for index in indexes.values()
-        for tenant in index.tenants_of(version)
+        for tenant in index.list_version_tenants(version)
     )

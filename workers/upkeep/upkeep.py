@@ -9,20 +9,20 @@ import structlog
 
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import VersionState
-from ingest.storage.instrumentation import reach
+from ingest.storage.instrumentation import reach_point
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from retrieval.index.port import IndexWriter
 
 # The most rings that a sweep leaves waiting for a kind; more would only pile up while workers are busy.
-_RINGS = 32
+_MAX_WAITING_RINGS = 32
 # Builders of another generation look for their jobs without being rung for.
-_RUNG_FOR = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT, JobKind.RUN)
+_RUNG_KINDS = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT, JobKind.RUN)
 
 log = structlog.get_logger(__name__)
 
 
-def sweep(jobs: Jobs, *, unanswered: Mapping[JobKind, int], ring: Callable[[JobKind, int], None]) -> int:
+def sweep_jobs(jobs: Jobs, *, unanswered: Mapping[JobKind, int], ring: Callable[[JobKind, int], None]) -> int:
     """Queue jobs again that lost their worker, and ring for claimable jobs; returns the number of rings.
 
     Queueing a lost job again is one transaction under its fence, and a ring too many costs a look. `unanswered` counts
@@ -31,28 +31,28 @@ def sweep(jobs: Jobs, *, unanswered: Mapping[JobKind, int], ring: Callable[[JobK
     recovered = jobs.recover(all_running=False)
     if recovered:
         log.warning("jobs queued again after their lease ran out", jobs=recovered)
-    reach("sweep.recovered")
+    reach_point("sweep.recovered")
     rung = 0
-    for kind in _RUNG_FOR:
-        room = _RINGS - unanswered.get(kind, 0)
-        for job_id in jobs.claimable(kind, limit=room) if room > 0 else ():
+    for kind in _RUNG_KINDS:
+        room = _MAX_WAITING_RINGS - unanswered.get(kind, 0)
+        for job_id in jobs.list_claimable(kind, limit=room) if room > 0 else ():
             ring(kind, job_id)
             rung += 1
     return rung
 
 
-def reconcile(catalog: Catalog, jobs: Jobs, index: IndexWriter) -> list[str]:
+def reconcile_index(catalog: Catalog, jobs: Jobs, index: IndexWriter) -> list[str]:
     """Queue the ingest of versions again whose chunks or vectors are not all in the index; returns their ids.
 
     It is called after a crash: the catalog's commits are fsynced one by one and the index's are not, so a power cut can
     leave the index behind.
     """
     behind: list[str] = []
-    for version in catalog.indexed_versions():
-        present = index.count(version.tenant_id, version.id)
-        embedded = index.count(version.tenant_id, version.id, embedded_only=True)
+    for version in catalog.list_indexed_versions():
+        present = index.count_chunks(version.tenant_id, version.id)
+        embedded = index.count_chunks(version.tenant_id, version.id, embedded_only=True)
         expected = version.chunks if version.state is VersionState.READY else version.chunks_embedded
         if present != version.chunks or embedded < (expected or 0):
-            jobs.reindex(version.id)
+            jobs.requeue_ingest(version.id)
             behind.append(version.id)
     return behind

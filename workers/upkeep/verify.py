@@ -13,14 +13,14 @@ from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.texts import Texts
 from retrieval.index.generations import OpenGeneration
-from retrieval.index.port import IndexedChunk, Scope
-from workers.tasks.vectors import chunk_texts, indexed_chunks
+from retrieval.index.port import IndexedChunk, SearchScope
+from workers.tasks.vectors import iter_chunk_texts, iter_indexed_chunks
 
 # Vectors of the same text from different batches of the int8 encoder have a cosine of 0.9999 and more; vectors of
 # different texts of a document seldom reach 0.95.
-SAME_COSINE = 0.99
-_FOUND_AMONG = 100
-_NAMED = 5
+MIN_SAME_COSINE = 0.99
+_SEARCH_TOP_K = 100
+_MAX_EXAMPLES = 5
 
 
 @dataclass
@@ -40,13 +40,13 @@ class Disagreement:
     examples: list[str] = field(default_factory=list)
 
     @property
-    def any(self) -> bool:
+    def has_differences(self) -> bool:
         counts = (self.missing, self.extra, self.different, self.without_vector, self.other_vector)
         return self.text_lost or any((*counts, self.not_found_by_words))
 
 
 @dataclass(frozen=True)
-class Verified:
+class VerificationResult:
     """The extent of a comparison, and the versions where index and catalog disagree."""
 
     generation: int
@@ -57,7 +57,7 @@ class Verified:
     disagreements: tuple[Disagreement, ...]
 
     @property
-    def agrees(self) -> bool:
+    def is_consistent(self) -> bool:
         return not self.disagreements
 
 
@@ -70,37 +70,40 @@ class Verifier:
         self._records = records
         self._texts = texts
         self._made = made
-        self._beside = records.active().id != made.id
+        self._beside = records.load_active().id != made.id
         self._lowest: float | None = None
 
     def run(
         self, *, sample: int, seed: int, advanced: Callable[[int, int], None] = lambda done, all_: None
-    ) -> Verified:
+    ) -> VerificationResult:
         """Compare every version, and encode about `sample` chunks again, chosen by `seed`.
 
         Versions that seem wrong are compared a second time, since they may have been changed meanwhile.
         """
-        versions = self._records.done() if self._beside else self._records.wanted()
+        versions = self._records.list_complete_versions() if self._beside else self._records.list_wanted_versions()
         total = sum(version.chunks or 0 for version in versions)
-        chosen = self._choose(versions, sample, total, random.Random(seed))
+        chosen = self._choose_sample(versions, sample, total, random.Random(seed))
         found: list[Disagreement] = []
         for number, version in enumerate(versions, start=1):
-            wrong = self._compare(version, chosen.get(version.id, ()))
-            if wrong.any and (again := self._compare_again(version, chosen.get(version.id, ()))) is not None:
+            wrong = self._compare_version(version, chosen.get(version.id, ()))
+            if (
+                wrong.has_differences
+                and (again := self._compare_again(version, chosen.get(version.id, ()))) is not None
+            ):
                 found.append(again)
             advanced(number, len(versions))
-        found += self._strangers()
+        found += self._iter_unknown_points()
         sampled = sum(map(len, chosen.values()))
-        return Verified(self._made.id, len(versions), total, sampled, self._lowest, tuple(found))
+        return VerificationResult(self._made.id, len(versions), total, sampled, self._lowest, tuple(found))
 
     def _compare_again(self, version: Version, sample: Sequence[int]) -> Disagreement | None:
         """Compare a version again; None if it agrees now or is not wanted any more."""
         if not self._records.is_wanted(version.id):
             return None
-        wrong = self._compare(self._catalog.version(version.id), sample)
-        return wrong if wrong.any and self._records.is_wanted(version.id) else None
+        wrong = self._compare_version(self._catalog.load_version(version.id), sample)
+        return wrong if wrong.has_differences and self._records.is_wanted(version.id) else None
 
-    def _choose(
+    def _choose_sample(
         self, versions: Sequence[Version], sample: int, total: int, source: random.Random
     ) -> Mapping[str, Sequence[int]]:
         """Choose chunks to be encoded again: their ordinals by version."""
@@ -117,19 +120,21 @@ class Verifier:
             begin = end
         return chosen
 
-    def _compare(self, version: Version, sample: Sequence[int]) -> Disagreement:
+    def _compare_version(self, version: Version, sample: Sequence[int]) -> Disagreement:
         wrong = Disagreement(version.tenant_id, version.document_id, version.id)
         try:
-            document = self._catalog.document(version.tenant_id, version.document_id)
-            entry = self._texts.map(version.id)
+            document = self._catalog.load_document(version.tenant_id, version.document_id)
+            entry = self._texts.load_map(version.id)
             text = self._texts.read(version.id)
         except DocumentNotFoundError:
             return wrong
         except (KeyError, ContentChangedError):
             wrong.text_lost = True
             return wrong
-        expected = {chunk.id: chunk for chunk in indexed_chunks(document, version, text, entry.chunks, entry.layout)}
-        present = {chunk.id: chunk for chunk in self._made.index.points(version.tenant_id, version.id)}
+        expected = {
+            chunk.id: chunk for chunk in iter_indexed_chunks(document, version, text, entry.chunks, entry.layout)
+        }
+        present = {chunk.id: chunk for chunk in self._made.index.iter_version_chunks(version.tenant_id, version.id)}
         self._compare_chunks(wrong, expected, present)
         vectors = version.state is not VersionState.FAILED if self._beside else version.state is VersionState.READY
         if vectors:
@@ -143,14 +148,14 @@ class Verifier:
         self, wrong: Disagreement, expected: Mapping[str, IndexedChunk], present: Mapping[str, IndexedChunk]
     ) -> None:
         missing, extra = expected.keys() - present.keys(), present.keys() - expected.keys()
-        different = {i for i in expected.keys() & present.keys() if not _same(expected[i], present[i])}
+        different = {i for i in expected.keys() & present.keys() if not _is_same_chunk(expected[i], present[i])}
         wrong.missing, wrong.extra, wrong.different = len(missing), len(extra), len(different)
-        _name(wrong, missing | extra | different)
+        _add_examples(wrong, missing | extra | different)
 
     def _compare_vectors(
         self, wrong: Disagreement, version: Version, present: Mapping[str, IndexedChunk], expected: int
     ) -> None:
-        embedded = self._made.index.count(version.tenant_id, version.id, embedded_only=True)
+        embedded = self._made.index.count_chunks(version.tenant_id, version.id, embedded_only=True)
         # Absent chunks are counted as missing already.
         wrong.without_vector = max(0, min(len(present), expected) - embedded)
 
@@ -163,42 +168,42 @@ class Verifier:
         present: Mapping[str, IndexedChunk],
     ) -> None:
         """Compare vectors with those of the texts encoded again, and search each chunk by its own words."""
-        texts = {i: str(text) for i, text in chunk_texts(self._texts, version, chunks) if i in present}
+        texts = {i: str(text) for i, text in iter_chunk_texts(self._texts, version, chunks) if i in present}
         if not texts:
             return
-        kept = self._made.index.dense(list(texts))
+        kept = self._made.index.load_dense_vectors(list(texts))
         if kept:
-            again = self._made.encoder.documents([texts[i] for i in kept], in_background=True).vectors
+            again = self._made.encoder.embed_documents([texts[i] for i in kept], in_background=True).vectors
             cosines = {i: float(np.dot(kept[i], row)) for i, row in zip(kept, again, strict=True)}
-            other = {i for i, cosine in cosines.items() if cosine < SAME_COSINE}
+            other = {i for i, cosine in cosines.items() if cosine < MIN_SAME_COSINE}
             self._lowest = min(self._lowest, *cosines.values()) if self._lowest is not None else min(cosines.values())
             wrong.other_vector = len(other)
-            _name(wrong, other)
-        lost = {i for i, text in texts.items() if not self._finds(document, version, i, text)}
+            _add_examples(wrong, other)
+        lost = {i for i, text in texts.items() if not self._can_find(document, version, i, text)}
         wrong.not_found_by_words = len(lost)
-        _name(wrong, lost)
+        _add_examples(wrong, lost)
 
-    def _finds(self, document: Document, version: Version, identifier: str, text: str) -> bool:
-        scope = Scope(version.tenant_id, documents=(document.id,))
-        query = self._made.sparse.query(text)
+    def _can_find(self, document: Document, version: Version, identifier: str, text: str) -> bool:
+        scope = SearchScope(version.tenant_id, documents=(document.id,))
+        query = self._made.sparse.encode_query(text)
         if not query.indices:
             return True
-        hits, _ = self._made.index.search(scope, sparse=query, dense=None, limit=_FOUND_AMONG)
+        hits, _ = self._made.index.search(scope, sparse=query, dense=None, limit=_SEARCH_TOP_K)
         # In a document that repeats itself a hundred times, other chunks may fill the results.
-        return len(hits) == _FOUND_AMONG or any(hit.id == identifier for hit in hits)
+        return len(hits) == _SEARCH_TOP_K or any(hit.id == identifier for hit in hits)
 
-    def _strangers(self) -> Iterator[Disagreement]:
+    def _iter_unknown_points(self) -> Iterator[Disagreement]:
         """Find points of versions that belong to no document and that nobody is writing or about to remove."""
         index = self._made.index
-        for version in self._records.strangers(set(index.versions())):
-            for tenant in index.tenants_of(version):
-                yield Disagreement(tenant, "", version, extra=index.count(tenant, version))
+        for version in self._records.select_stray_versions(set(index.count_chunks_by_version())):
+            for tenant in index.list_version_tenants(version):
+                yield Disagreement(tenant, "", version, extra=index.count_chunks(tenant, version))
 
 
-def _same(expected: IndexedChunk, present: IndexedChunk) -> bool:
+def _is_same_chunk(expected: IndexedChunk, present: IndexedChunk) -> bool:
     """Compare records of a chunk; chunks written by releases without digests may lack the digest."""
     return present == (expected if present.digest else replace(expected, digest=""))
 
 
-def _name(wrong: Disagreement, ids: Collection[str]) -> None:
-    wrong.examples += sorted(ids)[: _NAMED - len(wrong.examples)]
+def _add_examples(wrong: Disagreement, ids: Collection[str]) -> None:
+    wrong.examples += sorted(ids)[: _MAX_EXAMPLES - len(wrong.examples)]

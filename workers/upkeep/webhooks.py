@@ -10,10 +10,10 @@ import structlog
 from standardwebhooks import Webhook as Signer
 
 from ingest.storage.errors import DestinationRefusedError
-from ingest.storage.instrumentation import reach
+from ingest.storage.instrumentation import reach_point
 from ingest.storage.webhooks.destinations import Destination, Destinations
 from ingest.storage.webhooks.outbox import Outbox
-from ingest.storage.webhooks.records import Due, Outcome, WebhookSettings
+from ingest.storage.webhooks.records import DeliveryResult, DueDelivery, WebhookSettings
 
 log = structlog.get_logger(__name__)
 
@@ -26,15 +26,15 @@ class WebhookSender:
 
     def __init__(self, outbox: Outbox, settings: WebhookSettings, *, tls: ssl.SSLContext | None = None) -> None:
         self._outbox = outbox
-        self._destinations = Destinations.within(settings.webhook_networks, settings.webhook_ports)
+        self._destinations = Destinations.parse(settings.webhook_networks, settings.webhook_ports)
         self._seconds = settings.webhook_seconds
         self._trusting = tls
         self._disable_days = settings.webhook_disable_days
 
-    def step(self) -> bool:
+    def send_due(self) -> bool:
         """Try what is due, some of it; true if there was anything."""
         claimed = self._outbox.claim(lease_seconds=self._seconds + _LEASE_SECONDS)
-        reach("webhooks.claimed")
+        reach_point("webhooks.claimed")
         if claimed:
             asyncio.run(self._send_all(claimed))
         return bool(claimed)
@@ -43,7 +43,7 @@ class WebhookSender:
     def _tls(self) -> ssl.SSLContext:
         return self._trusting or httpx.create_ssl_context()
 
-    async def _send_all(self, claimed: list[Due]) -> None:
+    async def _send_all(self, claimed: list[DueDelivery]) -> None:
         # No connection is kept: one that was made for a name must not serve another at the same address. And neither
         # a proxy of the environment nor a redirect may lead anywhere that was not checked.
         alone = httpx.Limits(max_keepalive_connections=0)
@@ -52,31 +52,33 @@ class WebhookSender:
         async with httpx.AsyncClient(verify=self._tls, limits=alone, trust_env=False, follow_redirects=False) as http:
             await asyncio.gather(*(self._send(http, due) for due in claimed))
 
-    async def _send(self, http: httpx.AsyncClient, due: Due) -> None:
+    async def _send(self, http: httpx.AsyncClient, due: DueDelivery) -> None:
         try:
             async with asyncio.timeout(self._seconds):
-                outcome = await self._attempt(http, due)
+                outcome = await self._attempt_delivery(http, due)
         except TimeoutError:
-            outcome = Outcome(None, f"It did not answer within {self._seconds:g} seconds.")
+            outcome = DeliveryResult(None, f"It did not answer within {self._seconds:g} seconds.")
         except DestinationRefusedError as error:
-            outcome = Outcome(None, str(error))
+            outcome = DeliveryResult(None, str(error))
         except httpx.HTTPError as error:
-            outcome = Outcome(None, f"No reply came: {error!r}.")
-        reach("webhooks.sent")
-        await asyncio.to_thread(self._outbox.settle, due, outcome, disable_days=self._disable_days)
+            outcome = DeliveryResult(None, f"No reply came: {error!r}.")
+        reach_point("webhooks.sent")
+        await asyncio.to_thread(self._outbox.record_result, due, outcome, disable_days=self._disable_days)
         log.info("told a webhook", webhook=due.webhook_id, message=due.id, attempt=due.attempt, status=outcome.status)
 
-    async def _attempt(self, http: httpx.AsyncClient, due: Due) -> Outcome:
+    async def _attempt_delivery(self, http: httpx.AsyncClient, due: DueDelivery) -> DeliveryResult:
         destination, addresses = await self._destinations.resolve(due.url)
         for address in addresses[:-1]:
             try:
-                return await self._post(http, due, destination, destination.url(address))
+                return await self._post(http, due, destination, destination.build_url(address))
             except httpx.ConnectError:
                 continue
         # guard: webhook-checked-address
-        return await self._post(http, due, destination, destination.url(addresses[-1]))
+        return await self._post(http, due, destination, destination.build_url(addresses[-1]))
 
-    async def _post(self, http: httpx.AsyncClient, due: Due, destination: Destination, url: str) -> Outcome:
+    async def _post(
+        self, http: httpx.AsyncClient, due: DueDelivery, destination: Destination, url: str
+    ) -> DeliveryResult:
         moment = datetime.now(UTC)
         signatures = (Signer(secret).sign(due.id, moment, due.body) for secret in due.secrets)
         headers = {
@@ -91,13 +93,13 @@ class WebhookSender:
         request = http.build_request("POST", url, content=due.body.encode(), headers=headers, extensions=named)
         response = await http.send(request, stream=True)  # its body is nobody's business here
         await response.aclose()
-        return _outcome(response)
+        return _build_result(response)
 
 
-def _outcome(response: httpx.Response) -> Outcome:
+def _build_result(response: httpx.Response) -> DeliveryResult:
     after = response.headers.get("retry-after", "")
     wait_seconds = float(after) if after.isdecimal() and len(after) < 10 else None
     detail = ""
     if response.is_redirect:
         detail = "It answered with a redirect, which is not followed: change the webhook's address."
-    return Outcome(response.status_code, detail, wait_seconds)
+    return DeliveryResult(response.status_code, detail, wait_seconds)

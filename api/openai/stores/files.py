@@ -12,7 +12,7 @@ from ingest.storage.uploads.records import ASSISTANTS, StoredFile
 PURPOSES = (ASSISTANTS, "user_data")
 
 
-def file_object(file: StoredFile) -> dict[str, Any]:
+def build_file_object(file: StoredFile) -> dict[str, Any]:
     """Return a file; what becomes of it in a vector store, that store's file says."""
     return {
         "id": file.id,
@@ -27,7 +27,7 @@ def file_object(file: StoredFile) -> dict[str, Any]:
     }
 
 
-def purpose_of(fields: Mapping[str, str]) -> str:
+def parse_purpose(fields: Mapping[str, str]) -> str:
     """Return the purpose that the fields of a form name. Raises `BadRequestError` for what is not followed."""
     purpose = fields.get("purpose")
     if purpose not in PURPOSES:
@@ -56,7 +56,7 @@ ObjectId = Annotated[str | None, Query(max_length=200)]
 PageLimit = Annotated[int, Query(ge=1, le=100)]
 
 
-def listed(found: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[str, Any]:
+def build_list_page(found: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[str, Any]:
     """Return a page."""
     ids = [each["id"] for each in found]
     return {

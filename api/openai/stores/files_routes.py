@@ -7,14 +7,14 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.admission.access import Caller, Served, UploadThreads, Writer, account_of
-from api.admission.quota_headers import tell
+from api.admission.access import Caller, Served, UploadThreads, Writer, get_account
+from api.admission.quota_headers import report_standings
 from api.admission.services import Services
 from api.documents import multipart
-from api.documents.downloads import Original, download
+from api.documents.downloads import Original, build_download
 from api.http.problems import BadRequestError
-from api.http.wire import sendable_text
-from api.openai.stores.files import ObjectId, Order, file_object, listed, purpose_of
+from api.http.wire import to_sendable_text
+from api.openai.stores.files import ObjectId, Order, build_file_object, build_list_page, parse_purpose
 from ingest.intake import UploadRequest
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import DocumentNotFoundError, DocumentStateError, RoleMissingError, StoredFileNotFoundError
@@ -23,7 +23,7 @@ from ingest.storage.uploads.records import StoredFile
 
 router = APIRouter(prefix="/v1/files", tags=["openai"])
 
-_MOST_LISTED = 10_000
+_MAX_LISTED = 10_000
 _FORM = {
     "requestBody": {
         "required": True,
@@ -55,10 +55,12 @@ async def upload(request: Request, caller: Writer, served: Served, threads: Uplo
         raise BadRequestError("A file is sent as a form.", hint="Send multipart/form-data with `file` and `purpose`.")
     base = UploadRequest(caller.tenant_id, "", "unnamed", key_id=caller.key_id or "", owner=caller.owner)
     made = await multipart.receive_file(
-        request.stream(), content_type, base, served.work.file_intake.receive, threads, purpose_of
+        request.stream(), content_type, base, served.work.file_intake.receive, threads, parse_purpose
     )
-    tell(request, await run_in_threadpool(served.admission.meter.stored, account_of(caller)))
-    return file_object(made)
+    report_standings(
+        request, await run_in_threadpool(served.admission.meter.load_storage_standings, get_account(caller))
+    )
+    return build_file_object(made)
 
 
 @router.get("")
@@ -68,31 +70,31 @@ def listing(
     purpose: Annotated[str | None, Query(max_length=40)] = None,
     order: Order = "desc",
     after: ObjectId = None,
-    limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 1_000,
+    limit: Annotated[int, Query(ge=1, le=_MAX_LISTED)] = 1_000,
 ) -> dict[str, Any]:
     """List files, newest first, a page at a time: those that were sent as files, and documents that came otherwise."""
-    found = served.documents.files.files(
+    found = served.documents.files.list_files(
         caller, purpose=purpose, newest_first=order == "desc", after=after, limit=limit + 1
     )
-    return listed([file_object(each) for each in found[:limit]], has_more=len(found) > limit)
+    return build_list_page([build_file_object(each) for each in found[:limit]], has_more=len(found) > limit)
 
 
 @router.get("/{file_id}")
 def one(file_id: str, caller: Caller, served: Served) -> dict[str, Any]:
     """Show a file, also by the id that a citation names."""
-    return file_object(served.documents.files.file(caller, file_id))
+    return build_file_object(served.documents.files.load_file(caller, file_id))
 
 
 @router.get("/{file_id}/content", response_class=StreamingResponse)
 def content(file_id: str, caller: Caller, served: Served, request: Request) -> Response:
     """Download the bytes of a file as they were sent."""
-    file = served.documents.files.file(caller, file_id)
-    if served.contents.blobs.size(file.blob_key) is None:
+    file = served.documents.files.load_file(caller, file_id)
+    if served.contents.blobs.find_size(file.blob_key) is None:
         raise DocumentStateError("The file's bytes are gone: its document was cancelled.", hint="Upload it again.")
-    name = quote(sendable_text(file.name.rpartition("/")[2]), safe="")
+    name = quote(to_sendable_text(file.name.rpartition("/")[2]), safe="")
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
     original = Original(file.blob_key, file.content_sha256, f"The content of file {file.id}")
-    return download(served.contents.blobs, original, request, headers)
+    return build_download(served.contents.blobs, original, request, headers)
 
 
 @router.delete("/{file_id}")
@@ -101,31 +103,31 @@ def delete(file_id: str, caller: Writer, served: Served) -> dict[str, Any]:
 
     A document that came without a file is deleted as `DELETE /v1/documents/{id}` does.
     """
-    file = served.documents.files.file(caller, file_id)
+    file = served.documents.files.load_file(caller, file_id)
     if file.document_id is not None:
         _delete_document(served, caller, file.document_id)
     else:
-        _delete_sent(served, caller, file)
+        _delete_sent_file(served, caller, file)
     served.work.doorbell.ring(JobKind.COLLECT)
     return {"id": file_id, "object": "file", "deleted": True}
 
 
-def _delete_sent(served: Services, caller: Principal, file: StoredFile) -> None:
+def _delete_sent_file(served: Services, caller: Principal, file: StoredFile) -> None:
     """Delete a file that was sent as one, first so that no document is made of it any more."""
     # guard: openai-file-of-other-owner
-    if caller.sees_only not in (None, file.owner):
+    if caller.visible_owner not in (None, file.owner):
         raise RoleMissingError("The file is another's, who has put it where you may read it.")
-    for _, collection in served.documents.files.documents_of(caller.tenant_id, file.id):
+    for _, collection in served.documents.files.list_documents(caller.tenant_id, file.id):
         caller.collections.require_writable(collection)
     served.documents.files.delete(caller.tenant_id, file.id)
-    for document, _ in served.documents.files.documents_of(caller.tenant_id, file.id):
+    for document, _ in served.documents.files.list_documents(caller.tenant_id, file.id):
         served.work.delete(caller.tenant_id, document, None)
     served.work.remove_files()
 
 
 def _delete_document(served: Services, caller: Principal, identifier: str) -> None:
     try:
-        document = served.documents.catalog.document(caller.tenant_id, identifier, readers=caller.readers)
+        document = served.documents.catalog.load_document(caller.tenant_id, identifier, readers=caller.readers)
         caller.collections.require_writable(document.collection)
         served.work.delete(caller.tenant_id, identifier, caller.readers)
     except DocumentNotFoundError as error:

@@ -9,21 +9,27 @@ from fastapi.responses import StreamingResponse
 
 from api.admission.access import Caller, Served, Writer
 from api.admission.services import Services
-from api.http.wire import sendable_text
-from api.openai.stores.files import ObjectId, Order, PageLimit, listed
-from api.openai.stores.store_files import put, put_all, readable_store, stored_document, with_attributes
+from api.http.wire import to_sendable_text
+from api.openai.stores.files import ObjectId, Order, PageLimit, build_list_page
+from api.openai.stores.store_files import (
+    add_file,
+    add_files,
+    replace_attributes,
+    require_readable_store,
+    require_stored_document,
+)
 from api.openai.stores.vector_stores import (
     STATES,
     AttributesIn,
     FileBatchIn,
     Status,
     StoreFileIn,
-    batch_object,
-    store_file_object,
+    build_batch_object,
+    build_store_file_object,
 )
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.batch_records import BatchProgress
-from ingest.storage.documents.listing import DocumentFilter, ListPlace
+from ingest.storage.documents.listing import DocumentFilter, ListingCursor
 from ingest.storage.documents.metadata import require_metadata
 from ingest.storage.documents.records import ListOrder
 from ingest.storage.errors import BatchNotFoundError, DocumentStateError
@@ -33,8 +39,8 @@ router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}", tags=["openai"]
 
 _PART_CHARS = 64 * 1024
 # How soon a client that waits may ask again; OpenAI's own does so each second otherwise.
-_AGAIN = {"openai-poll-after-ms": "300"}
-_OTHER = {ListOrder.OLDEST: ListOrder.NEWEST, ListOrder.NEWEST: ListOrder.OLDEST}
+_POLL_HEADERS = {"openai-poll-after-ms": "300"}
+_REVERSED = {ListOrder.OLDEST: ListOrder.NEWEST, ListOrder.NEWEST: ListOrder.OLDEST}
 
 
 @router.post("/files")
@@ -44,8 +50,8 @@ def create(vector_store_id: str, body: StoreFileIn, caller: Writer, served: Serv
     A file may be in several. One that is in it already stays as it is, but for `attributes` that are sent; if it had
     failed, it is tried again.
     """
-    readable_store(served, caller, vector_store_id)
-    return store_file_object(put(served, caller, vector_store_id, body))
+    require_readable_store(served, caller, vector_store_id)
+    return build_store_file_object(add_file(served, caller, vector_store_id, body))
 
 
 @router.get("/files")
@@ -60,37 +66,37 @@ def listing(
     before: ObjectId = None,
 ) -> dict[str, Any]:
     """List the documents of a collection as files, newest first, a page at a time; `filter` is a status."""
-    readable_store(served, caller, vector_store_id)
-    return _page(served, caller, vector_store_id, None, filter, limit, order, after, before)
+    require_readable_store(served, caller, vector_store_id)
+    return _load_page(served, caller, vector_store_id, None, filter, limit, order, after, before)
 
 
 @router.get("/files/{file_id}")
 def one(vector_store_id: str, file_id: str, caller: Caller, served: Served, response: Response) -> dict[str, Any]:
     """Show a file of a vector store: how far it is, and the reason if it failed."""
-    response.headers.update(_AGAIN)
-    return store_file_object(stored_document(served, caller, vector_store_id, file_id))
+    response.headers.update(_POLL_HEADERS)
+    return build_store_file_object(require_stored_document(served, caller, vector_store_id, file_id))
 
 
 @router.post("/files/{file_id}")
 def change(vector_store_id: str, file_id: str, body: AttributesIn, caller: Writer, served: Served) -> dict[str, Any]:
     """Give a file other attributes, at once; they take the place of those it has."""
-    document = stored_document(served, caller, vector_store_id, file_id)
+    document = require_stored_document(served, caller, vector_store_id, file_id)
     caller.collections.require_writable(vector_store_id)
     attributes = require_metadata(body.attributes or {})
-    return store_file_object(with_attributes(served, caller, document, attributes))
+    return build_store_file_object(replace_attributes(served, caller, document, attributes))
 
 
 @router.get("/files/{file_id}/content")
 def content(vector_store_id: str, file_id: str, caller: Caller, served: Served) -> StreamingResponse:
     """Return the text of a file that searches find, in parts."""
-    document = stored_document(served, caller, vector_store_id, file_id)
+    document = require_stored_document(served, caller, vector_store_id, file_id)
     active = document.active_version_id
     if active is None:
         raise DocumentStateError(
             f"The file is {document.version.state}, so it has no text to show.", hint="Wait until it is completed."
         )
-    characters = served.documents.catalog.version(active).characters or 0
-    return StreamingResponse(_text(served, active, characters), media_type="application/json")
+    characters = served.documents.catalog.load_version(active).characters or 0
+    return StreamingResponse(_stream_text(served, active, characters), media_type="application/json")
 
 
 @router.delete("/files/{file_id}")
@@ -99,7 +105,7 @@ def delete(vector_store_id: str, file_id: str, caller: Writer, served: Served) -
 
     What was sent to `/v1/files` stays there.
     """
-    document = stored_document(served, caller, vector_store_id, file_id)
+    document = require_stored_document(served, caller, vector_store_id, file_id)
     caller.collections.require_writable(vector_store_id)
     deletion = served.work.delete(caller.tenant_id, document.id, caller.readers)
     served.work.doorbell.ring(JobKind.COLLECT)
@@ -113,14 +119,14 @@ def create_batch(vector_store_id: str, body: FileBatchIn, caller: Writer, served
 
     A file that is refused, or that there is not, counts as failed and does not stop the others.
     """
-    readable_store(served, caller, vector_store_id)
+    require_readable_store(served, caller, vector_store_id)
     caller.collections.require_writable(vector_store_id)
-    sent = body.each()
+    sent = body.list_files()
     batch, _ = served.documents.batches.create(
         caller.tenant_id, expected=len(sent), collection=vector_store_id, owner=caller.owner
     )
-    put_all(served, caller, vector_store_id, sent, batch.id)
-    return batch_object(served.documents.batches.close(caller.tenant_id, batch.id), vector_store_id)
+    add_files(served, caller, vector_store_id, sent, batch.id)
+    return build_batch_object(served.documents.batches.close(caller.tenant_id, batch.id), vector_store_id)
 
 
 @router.get("/file_batches/{batch_id}")
@@ -128,21 +134,21 @@ def one_batch(
     vector_store_id: str, batch_id: str, caller: Caller, served: Served, response: Response
 ) -> dict[str, Any]:
     """Show a batch with its files by status."""
-    response.headers.update(_AGAIN)
-    return batch_object(_batch(served, caller, vector_store_id, batch_id), vector_store_id)
+    response.headers.update(_POLL_HEADERS)
+    return build_batch_object(_load_batch(served, caller, vector_store_id, batch_id), vector_store_id)
 
 
 @router.post("/file_batches/{batch_id}/cancel")
 def cancel_batch(vector_store_id: str, batch_id: str, caller: Writer, served: Served) -> dict[str, Any]:
     """Stop the processing of a batch's files that are not completed; a batch that has ended stays as it is."""
-    found = _batch(served, caller, vector_store_id, batch_id)
+    found = _load_batch(served, caller, vector_store_id, batch_id)
     caller.collections.require_writable(vector_store_id)
     if not found.ended:
         found = served.documents.batches.cancel(
-            caller.tenant_id, batch_id, readers=caller.readers, owner=caller.sees_only
+            caller.tenant_id, batch_id, readers=caller.readers, owner=caller.visible_owner
         )
         served.work.doorbell.ring(JobKind.COLLECT)
-    return batch_object(found, vector_store_id)
+    return build_batch_object(found, vector_store_id)
 
 
 @router.get("/file_batches/{batch_id}/files")
@@ -158,20 +164,20 @@ def batch_files(
     before: ObjectId = None,
 ) -> dict[str, Any]:
     """List the files of a batch, newest first, a page at a time."""
-    _batch(served, caller, vector_store_id, batch_id)
-    return _page(served, caller, vector_store_id, batch_id, filter, limit, order, after, before)
+    _load_batch(served, caller, vector_store_id, batch_id)
+    return _load_page(served, caller, vector_store_id, batch_id, filter, limit, order, after, before)
 
 
-def _batch(served: Services, caller: Principal, store: str, identifier: str) -> BatchProgress:
+def _load_batch(served: Services, caller: Principal, store: str, identifier: str) -> BatchProgress:
     """Return a batch of the store. Raises `CollectionNotFoundError` and `BatchNotFoundError`."""
-    readable_store(served, caller, store)
-    found = served.documents.batches.progress(caller.tenant_id, identifier, caller.sees_only)
+    require_readable_store(served, caller, store)
+    found = served.documents.batches.load_progress(caller.tenant_id, identifier, caller.visible_owner)
     if found.batch.collection != store:
         raise BatchNotFoundError(f"There is no batch {identifier!r}.")
     return found
 
 
-def _page(
+def _load_page(
     served: Services,
     caller: Principal,
     store: str,
@@ -184,27 +190,27 @@ def _page(
 ) -> dict[str, Any]:
     listing = ListOrder.NEWEST if order == "desc" else ListOrder.OLDEST
     limiting = before if after is None else after
-    start = None if limiting is None else stored_document(served, caller, store, limiting)
+    start = None if limiting is None else require_stored_document(served, caller, store, limiting)
     backwards = after is None and before is not None
     wanted = DocumentFilter(collection=store, batch=batch, states=STATES[status] if status else ())
-    found = served.documents.catalog.listing.page(
+    found = served.documents.catalog.listing.list_page(
         caller.tenant_id,
         wanted,
         caller.readers,
-        order=_OTHER[listing] if backwards else listing,
-        after=ListPlace(0 if start is None else start.sequence),
+        order=_REVERSED[listing] if backwards else listing,
+        after=ListingCursor(0 if start is None else start.sequence),
         limit=limit + 1,
     )
     page = [document for document, _ in found[:limit]]
     shown = page[::-1] if backwards else page
-    return listed([store_file_object(each) for each in shown], has_more=len(found) > limit)
+    return build_list_page([build_store_file_object(each) for each in shown], has_more=len(found) > limit)
 
 
-def _text(served: Services, version: str, characters: int) -> Iterator[str]:
+def _stream_text(served: Services, version: str, characters: int) -> Iterator[str]:
     """Yield the page of a text as JSON, a part at a time."""
     yield '{"object":"vector_store.file_content.page","data":['
     for start in range(0, max(1, characters), _PART_CHARS):
         text = served.contents.texts.read(version, start, min(start + _PART_CHARS, characters))
-        part = {"type": "text", "text": sendable_text(text)}
+        part = {"type": "text", "text": to_sendable_text(text)}
         yield ("," if start else "") + json.dumps(part, ensure_ascii=False)
     yield '],"has_more":false,"next_page":null}'

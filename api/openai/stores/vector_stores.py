@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from api.http.problems import BadRequestError
-from api.http.wire import sendable
+from api.http.wire import to_sendable
 from api.openai.asked import Lenient
 from ingest.parsing.errors import ParseError, UnsupportedTypeError
 from ingest.storage.documents.batch_records import BatchProgress, BatchState
@@ -31,8 +31,8 @@ STATES: Mapping[Status, frozenset[VersionState]] = {
 }
 _STATUS = {state: status for status, states in STATES.items() for state in states}
 # Codes of failures that are the file's; all others are the service's.
-_FAULTS_OF_FILES: tuple[type[LeadlineError], ...] = (ParseError, EmptyUploadError, *ParseError.__subclasses__())
-_OF_FILES = frozenset(each.code for each in _FAULTS_OF_FILES)
+_FILE_FAULTS: tuple[type[LeadlineError], ...] = (ParseError, EmptyUploadError, *ParseError.__subclasses__())
+_FILE_FAULT_CODES = frozenset(each.code for each in _FILE_FAULTS)
 
 Attribute = str | int | float | bool
 
@@ -49,7 +49,7 @@ class _Chunked(Lenient):
 
     @field_validator("chunking_strategy")
     @classmethod
-    def _as_we_do(cls, wanted: ChunkingIn | None) -> ChunkingIn | None:
+    def _require_own_chunking(cls, wanted: ChunkingIn | None) -> ChunkingIn | None:
         sizes = (wanted.static or {}) if wanted else {}
         asked = sizes.get("max_chunk_size_tokens"), sizes.get("chunk_overlap_tokens")
         if wanted is not None and wanted.type != "auto" and asked != (CHUNK_TOKENS, 0):
@@ -92,7 +92,7 @@ class FileBatchIn(_Chunked):
     files: list[StoreFileIn] = Field(default_factory=list, max_length=MAX_FILES)
     attributes: dict[str, Attribute] | None = Field(None, max_length=256)
 
-    def each(self) -> list[StoreFileIn]:
+    def list_files(self) -> list[StoreFileIn]:
         """Return the files one by one. Raises `BadRequestError`."""
         if bool(self.file_ids) == bool(self.files):
             raise BadRequestError("The batch names no files, or names them twice.", hint="Send `file_ids` or `files`.")
@@ -131,7 +131,7 @@ class StoreSearchIn(Lenient):
 
     @field_validator("query")
     @classmethod
-    def _something(cls, query: str | list[str]) -> str | list[str]:
+    def _require_queries(cls, query: str | list[str]) -> str | list[str]:
         queries = [query] if isinstance(query, str) else query
         if not queries or len(queries) > MAX_QUERIES + 1:
             raise ValueError(f"send 1 to {MAX_QUERIES + 1} queries")
@@ -144,7 +144,7 @@ class StoreSearchIn(Lenient):
         return [self.query] if isinstance(self.query, str) else self.query
 
 
-def store_object(found: Collection) -> dict[str, Any]:
+def build_store_object(found: Collection) -> dict[str, Any]:
     """Return a collection as a vector store."""
     settings = found.settings
     return {
@@ -154,25 +154,25 @@ def store_object(found: Collection) -> dict[str, Any]:
         "name": settings.title or found.name,
         "description": settings.description,
         "usage_bytes": found.size_bytes,
-        "file_counts": _counts(found.states),
+        "file_counts": _count_files(found.states),
         "status": "in_progress" if found.in_progress else "completed",
         "expires_after": None,
         "expires_at": None,
         "last_active_at": None,
-        "metadata": sendable(dict(settings.metadata)),
+        "metadata": to_sendable(dict(settings.metadata)),
     }
 
 
-def store_file_object(document: Document) -> dict[str, Any]:
+def build_store_file_object(document: Document) -> dict[str, Any]:
     """Return a document as a file of its vector store. `leadline` has its id and state here, and what to do."""
     version = document.version
     failure = version.failure
     error = None
     if failure is not None:
         message = " ".join(part for part in (failure.detail, failure.hint) if part)
-        error = {"code": _error_code(failure.code), "message": message or failure.code}
+        error = {"code": _get_error_code(failure.code), "message": message or failure.code}
     ours = {"document_id": document.id, "state": version.state, "failure": failure and failure.code}
-    shown = sendable(
+    shown = to_sendable(
         {
             "id": document.as_file,
             "object": "vector_store.file",
@@ -189,7 +189,7 @@ def store_file_object(document: Document) -> dict[str, Any]:
     return dict(shown)
 
 
-def batch_object(progress: BatchProgress, collection: str) -> dict[str, Any]:
+def build_batch_object(progress: BatchProgress, collection: str) -> dict[str, Any]:
     """Return a batch as a vector store's. Refused files count as failed."""
     status = {BatchState.CANCELLED: "cancelled", BatchState.COMPLETED: "completed"}.get(progress.state, "in_progress")
     return {
@@ -198,28 +198,28 @@ def batch_object(progress: BatchProgress, collection: str) -> dict[str, Any]:
         "created_at": int(progress.batch.created_at),
         "vector_store_id": collection,
         "status": status,
-        "file_counts": _counts(progress.tally.documents, refused=progress.batch.refused),
+        "file_counts": _count_files(progress.tally.documents, refused=progress.batch.refused),
     }
 
 
-def _counts(states: Mapping[VersionState, int], *, refused: int = 0) -> dict[str, int]:
+def _count_files(states: Mapping[VersionState, int], *, refused: int = 0) -> dict[str, int]:
     counts: dict[str, int] = {status: sum(states.get(each, 0) for each in some) for status, some in STATES.items()}
     counts["failed"] += refused
     return {**counts, "total": sum(counts.values())}
 
 
-def _error_code(code: str) -> str:
+def _get_error_code(code: str) -> str:
     if code == UnsupportedTypeError.code:
         return "unsupported_file"
-    return "invalid_file" if code in _OF_FILES else "server_error"
+    return "invalid_file" if code in _FILE_FAULT_CODES else "server_error"
 
 
 _COMPARISONS = {"eq": "in", "in": "in", "ne": "not", "nin": "not", "gt": "gt", "gte": "gte", "lt": "lt", "lte": "lte"}
 _COMPOUNDS = {"and": "$all", "or": "$any"}
-_DEEPEST = 5
+_MAX_FILTER_DEPTH = 5
 
 
-def our_filters(given: Mapping[str, Any], depth: int = _DEEPEST) -> dict[str, Any]:
+def convert_filters(given: Mapping[str, Any], depth: int = _MAX_FILTER_DEPTH) -> dict[str, Any]:
     """Return a comparison, or several joined by `and` and `or`, in the format of `ingest.storage.documents.filters`.
 
     Raises `BadRequestError`.
@@ -230,8 +230,8 @@ def our_filters(given: Mapping[str, Any], depth: int = _DEEPEST) -> dict[str, An
         if not isinstance(some, list) or not some or not all(isinstance(each, Mapping) for each in some):
             raise BadRequestError(f"The filter {kind!r} joins nothing.", hint="Give it a list of `filters`.")
         if depth == 0:
-            raise BadRequestError(f"Filters may be nested {_DEEPEST} deep.")
-        return {_COMPOUNDS[str(kind)]: [our_filters(each, depth - 1) for each in some]}
+            raise BadRequestError(f"Filters may be nested {_MAX_FILTER_DEPTH} deep.")
+        return {_COMPOUNDS[str(kind)]: [convert_filters(each, depth - 1) for each in some]}
     key, value = given.get("key"), given.get("value")
     if kind not in _COMPARISONS or not isinstance(key, str) or key.startswith("$"):
         raise BadRequestError(

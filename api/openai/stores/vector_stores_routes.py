@@ -8,28 +8,37 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
-from api.admission.access import AnswersAtOnce, Caller, Granter, HeldPlace, Served, Writer, account_of, missing_scope
+from api.admission.access import (
+    AnswersAtOnce,
+    Caller,
+    Granter,
+    HeldPlace,
+    Served,
+    Writer,
+    build_missing_scope_error,
+    get_account,
+)
 from api.admission.services import Services
 from api.collections.routes import require_manageable
 from api.http.problems import BadRequestError
-from api.http.wire import sendable
-from api.openai.stores.files import ObjectId, Order, PageLimit, listed, refuse_expiry
-from api.openai.stores.store_files import put_all, readable_store
+from api.http.wire import to_sendable
+from api.openai.stores.files import ObjectId, Order, PageLimit, build_list_page, refuse_expiry
+from api.openai.stores.store_files import add_files, require_readable_store
 from api.openai.stores.vector_stores import (
     RankingIn,
     StoreChangeIn,
     StoreFileIn,
     StoreIn,
     StoreSearchIn,
-    our_filters,
-    store_object,
+    build_store_object,
+    convert_filters,
 )
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.documents.collection_records import CollectionSettings
-from ingest.storage.documents.filters import conditions
+from ingest.storage.documents.filters import parse_conditions
 from ingest.storage.documents.metadata import require_metadata
 from ingest.storage.queue.records import JobKind
-from retrieval.search.requests import Also, Mode, Rewrite, SearchRequest
+from retrieval.search.requests import ExtraQuery, Mode, Rewrite, SearchRequest
 from retrieval.search.rewriting import RewritingSearcher
 
 router = APIRouter(prefix="/v1/vector_stores", tags=["openai"])
@@ -45,11 +54,13 @@ def create(body: StoreIn, caller: Writer, served: Served) -> dict[str, Any]:
     refuse_expiry(body.expires_after is not None)
     metadata = require_metadata(body.metadata or {})
     # All of them, before anything is made.
-    files = [served.documents.files.file(caller, each) for each in body.file_ids]
+    files = [served.documents.files.load_file(caller, each) for each in body.file_ids]
     settings = CollectionSettings(body.name or None, body.description or None, None, metadata)
     made = served.documents.collections.create(caller.tenant_id, f"vs_{uuid.uuid4().hex}", settings)
-    put_all(served, caller, made.name, [StoreFileIn(file_id=each.id) for each in files])
-    return store_object(served.documents.collections.collection(caller.tenant_id, made.name, readers=caller.readers))
+    add_files(served, caller, made.name, [StoreFileIn(file_id=each.id) for each in files])
+    return build_store_object(
+        served.documents.collections.load_collection(caller.tenant_id, made.name, readers=caller.readers)
+    )
 
 
 @router.get("")
@@ -63,7 +74,7 @@ def listing(
 ) -> dict[str, Any]:
     """List the collections that the caller may use as vector stores, newest first, a page at a time."""
     age = "newest" if order == "desc" else "oldest"
-    found = served.documents.collections.collections(
+    found = served.documents.collections.list_collections(
         caller.tenant_id,
         order=age,  # type: ignore[arg-type]
         after=after,
@@ -73,13 +84,13 @@ def listing(
     )
     has_more = len(found) > limit
     page = found[-limit:] if before is not None else found[:limit]
-    return listed([store_object(each) for each in page], has_more=has_more)
+    return build_list_page([build_store_object(each) for each in page], has_more=has_more)
 
 
 @router.get("/{vector_store_id}")
 def one(vector_store_id: str, caller: Caller, served: Served) -> dict[str, Any]:
     """Show a vector store with its files by status."""
-    return store_object(readable_store(served, caller, vector_store_id))
+    return build_store_object(require_readable_store(served, caller, vector_store_id))
 
 
 @router.post("/{vector_store_id}")
@@ -124,23 +135,23 @@ async def search(
     Scores are relative: the best result has 1, and `score_threshold` counts from there. `rewrite_query` has the
     language model make further queries, which needs the scope `ask`. `leadline` of a result says where it stands.
     """
-    await run_in_threadpool(readable_store, served, caller, vector_store_id)
-    request = _request(body, caller, vector_store_id)
+    await run_in_threadpool(require_readable_store, served, caller, vector_store_id)
+    request = _build_request(body, caller, vector_store_id)
     if not body.rewrite_query:
-        return await run_in_threadpool(_found, served, body, request, rewrite=None, caller=caller)
+        return await run_in_threadpool(_run_search, served, body, request, rewrite=None, caller=caller)
     if Scope.ASK not in caller.scopes:
-        raise missing_scope(Scope.ASK)
-    place.leave()
-    rewritten = partial(_found, served, body, request, rewrite=Rewrite.MULTI_QUERY, caller=caller)
+        raise build_missing_scope_error(Scope.ASK)
+    place.release()
+    rewritten = partial(_run_search, served, body, request, rewrite=Rewrite.MULTI_QUERY, caller=caller)
     return await threads.start(caller.tenant_id, rewritten)
 
 
-def _request(body: StoreSearchIn, caller: Principal, store: str) -> SearchRequest:
+def _build_request(body: StoreSearchIn, caller: Principal, store: str) -> SearchRequest:
     """Return the search. Raises `BadRequestError` and `FilterError`."""
-    filters = our_filters(body.filters) if body.filters else {}
-    conditions(filters)
+    filters = convert_filters(body.filters) if body.filters else {}
+    parse_conditions(filters)
     ranking, (first, *others) = body.ranking_options or RankingIn(), body.queries
-    mode = _mode(ranking)
+    mode = _select_mode(ranking)
     return SearchRequest(
         caller.tenant_id,
         first,
@@ -149,12 +160,12 @@ def _request(body: StoreSearchIn, caller: Principal, store: str) -> SearchReques
         collections=(store,),
         filters=filters,
         rerank=False if ranking.ranker == "none" else None,
-        also=tuple(Also(each, mode) for each in others),
+        also=tuple(ExtraQuery(each, mode) for each in others),
         readers=caller.readers,
     )
 
 
-def _mode(ranking: RankingIn) -> Mode:
+def _select_mode(ranking: RankingIn) -> Mode:
     weights = ranking.hybrid_search
     if weights is None:
         return Mode.HYBRID
@@ -168,17 +179,17 @@ def _mode(ranking: RankingIn) -> Mode:
     )
 
 
-def _found(
+def _run_search(
     served: Services, body: StoreSearchIn, request: SearchRequest, *, rewrite: Rewrite | None, caller: Principal
 ) -> dict[str, Any]:
     queries = [request.query, *(each.query for each in request.also)]
     if rewrite is None:
         result = served.asking.searcher.search(request)
     else:
-        rewriter = served.admission.meter.rewriter(account_of(caller), served.asking.rewriter)
+        rewriter = served.admission.meter.meter_rewriter(get_account(caller), served.asking.rewriter)
         result, rewritten = RewritingSearcher(served.asking.searcher, rewriter).search(request, rewrite)
         queries += [each.query for each in rewritten.queries]
-    files = served.documents.files.named(caller.tenant_id, {hit.passage.document_id for hit in result.hits})
+    files = served.documents.files.load_named_files(caller.tenant_id, {hit.passage.document_id for hit in result.hits})
     best = max((hit.passage.score for hit in result.hits), default=0.0)
     threshold = (body.ranking_options and body.ranking_options.score_threshold) or 0.0
     data: list[dict[str, Any]] = []
@@ -205,4 +216,4 @@ def _found(
             }
         )
     page = {"object": "vector_store.search_results.page", "search_query": queries, "data": data}
-    return dict(sendable({**page, "has_more": False, "next_page": None}))
+    return dict(to_sendable({**page, "has_more": False, "next_page": None}))

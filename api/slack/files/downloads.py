@@ -16,7 +16,7 @@ from api.slack.errors import FileRefusedError, SlackBusyError, SlackUnavailableE
 
 _TIMEOUT = httpx.Timeout(15.0, read=60.0)
 # A file that takes longer is begun again, and refused after some tries.
-_WHOLE_SECONDS = 900.0
+_DOWNLOAD_SECONDS = 900.0
 _BLOCK_BYTES = 1 << 18
 _HTML = "text/html"
 _CHECK = "Ask whoever set the app up to run leadline slack check, which says what is missing."
@@ -42,7 +42,7 @@ class RemoteFile:
     url: str
 
 
-def remote_file(body: Mapping[str, Any], *, max_bytes: int) -> RemoteFile:
+def parse_remote_file(body: Mapping[str, Any], *, max_bytes: int) -> RemoteFile:
     """Return what is to be read of a file, from Slack's description of it. Raises `FileRefusedError`."""
     kinds = {str(body.get("mode") or ""), str(body.get("filetype") or "")}
     if "tombstone" in kinds or body.get("file_access") == "file_not_found":
@@ -60,16 +60,16 @@ def remote_file(body: Mapping[str, Any], *, max_bytes: int) -> RemoteFile:
         raise FileRefusedError("Slack hands over no copy of it.", hint=_SHARE_ITSELF)
     size = int(body.get("size") or 0)
     if size > max_bytes:
-        raise too_large(f"The file is larger than the limit of {max_bytes:,} bytes.")
+        raise build_too_large_error(f"The file is larger than the limit of {max_bytes:,} bytes.")
     name = str(body.get("name") or body.get("title") or "unnamed")
     return RemoteFile(name, str(body.get("mimetype") or ""), size, url)
 
 
-def too_large(detail: str) -> FileRefusedError:
+def build_too_large_error(detail: str) -> FileRefusedError:
     return FileRefusedError(detail, hint="Share it in smaller parts.")
 
 
-def blocks(
+def iter_blocks(
     file: RemoteFile, token: str, api_url: str, *, going_on: Callable[[], bool] = lambda: True
 ) -> Generator[bytes]:
     """Yield the bytes of a file as they come, until the process stops.
@@ -77,7 +77,7 @@ def blocks(
     Raises `FileRefusedError`, `SlackBusyError`, and `SlackUnavailableError` for a file that may come another time.
     """
     # guard: slack-token-to-slack-only
-    if not is_slacks(file.url, api_url):
+    if not is_slack_address(file.url, api_url):
         raise FileRefusedError("Its address is none of Slack's, where the bot's token would go.", hint=_SHARE_ITSELF)
     begun, size = time.monotonic(), 0
     try:
@@ -92,7 +92,7 @@ def blocks(
                 size += len(block)
                 if not going_on():
                     raise SlackUnavailableError("The service stops; another process goes on.")
-                if time.monotonic() - begun > _WHOLE_SECONDS:
+                if time.monotonic() - begun > _DOWNLOAD_SECONDS:
                     raise SlackUnavailableError("Slack sends a file too slowly.")
                 yield block
     except httpx.HTTPError as error:
@@ -101,7 +101,7 @@ def blocks(
         raise SlackUnavailableError(f"Slack sent {size:,} bytes of {file.size:,}.")
 
 
-def is_slacks(url: str, api_url: str) -> bool:
+def is_slack_address(url: str, api_url: str) -> bool:
     """True for an address at the Web API's own server, or by TLS at the server of files beside it."""
     try:
         asked, api = urlsplit(url), urlsplit(api_url)
@@ -115,7 +115,7 @@ def _require_file(response: httpx.Response, file: RemoteFile) -> None:
     """Raise if the response has something else than the file's bytes."""
     status = response.status_code
     if status == httpx.codes.TOO_MANY_REQUESTS:
-        raise SlackBusyError("Slack sends no more files.", _seconds(response.headers.get("Retry-After")))
+        raise SlackBusyError("Slack sends no more files.", _parse_retry_after(response.headers.get("Retry-After")))
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
         raise SlackUnavailableError(f"Slack failed to send a file ({status}).")
     if status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
@@ -125,7 +125,7 @@ def _require_file(response: httpx.Response, file: RemoteFile) -> None:
         raise FileRefusedError("Slack does not let the bot read it.", hint=_CHECK)
 
 
-def _seconds(written: str | None) -> float:
+def _parse_retry_after(written: str | None) -> float:
     try:
         return float(written or 1)
     except ValueError:

@@ -21,14 +21,14 @@ from api.slack.errors import (
     SlackRefusedError,
     SlackUnavailableError,
 )
-from api.slack.files.downloads import RemoteFile, blocks, remote_file, too_large
-from api.slack.files.file_messages import Seen, files_message
+from api.slack.files.downloads import RemoteFile, build_too_large_error, iter_blocks, parse_remote_file
+from api.slack.files.file_messages import FileStatus, build_files_message
 from api.slack.files.notice import Notice
 from api.slack.leases import LeasedWork
-from api.slack.people import People, channel_group
+from api.slack.people import People, build_channel_group
 from api.slack.web import OpenWeb, SlackWeb
-from ingest.intake import TEMPORARY, UploadRequest
-from ingest.storage.accounts.records import SLACK_KEY, Principal
+from ingest.intake import TEMPORARY_ERRORS, UploadRequest
+from ingest.storage.accounts.records import SLACK_KEY_PREFIX, Principal
 from ingest.storage.documents.records import IN_PROGRESS, VersionState
 from ingest.storage.errors import (
     CatalogUnavailableError,
@@ -37,10 +37,18 @@ from ingest.storage.errors import (
     LeaseLostError,
     UploadTooLargeError,
 )
-from ingest.storage.instrumentation import reach
+from ingest.storage.instrumentation import reach_point
 from ingest.storage.queue.records import Failure, JobKind
 from ingest.storage.quotas.records import StorageQuotaExceededError
-from ingest.storage.slack.records import NOTHING_SAID, Audience, FileShare, FileState, SharedFile, ShareState, Workspace
+from ingest.storage.slack.records import (
+    NO_FAILURE,
+    Audience,
+    FileShare,
+    SharedFile,
+    SharedFileState,
+    ShareState,
+    Workspace,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +58,7 @@ _THREADS, _FETCHES = 4, 4
 _SOON_SECONDS, _SOON, _LATER_SECONDS = 2.0, 60.0, 15.0
 _LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
 # After so many attempts in a row that failed for no known reason, or that Slack broke off, a file is refused.
-_ATTEMPTS = 8
+_MAX_ATTEMPTS = 8
 _DIRECT = "D"  # how ids of direct messages begin
 _MISSING = frozenset({"file_not_found", "file_deleted"})
 _NOBODY = FileRefusedError(
@@ -61,14 +69,14 @@ _CLOSED = "The collection {!r} is not open to everybody here, so nobody could as
 _OTHER_COLLECTION = "Choose another collection for files in my home tab."
 
 
-def file_work(served: Services, people: People, open_web: OpenWeb) -> LeasedWork[FileShare]:
+def build_file_work(served: Services, people: People, open_web: OpenWeb) -> LeasedWork[FileShare]:
     """Return the work on files of all messages, each step of which is an attempt."""
     threads = Threads(_THREADS)
-    step = partial(_Step, served, people, open_web, threads, Threads(_FETCHES))
+    step = partial(_FileStep, served, people, open_web, threads, Threads(_FETCHES))
     return LeasedWork(served, served.slack.files, step, threads, at_once=_AT_ONCE)
 
 
-class _Step:
+class _FileStep:
     """One step with the files of one message."""
 
     def __init__(
@@ -86,99 +94,103 @@ class _Step:
     def about(self) -> Mapping[str, str]:
         return {"slack_share": self._share.id, "tenant": self._share.shared.tenant_id}
 
-    async def make(self) -> None:
+    async def execute(self) -> None:
         """Go on with the files, and put them back for the next step or end them. Raises nothing."""
         try:
-            await self._gone_on()
+            await self._advance_files()
         except LeaseLostError:
             return
         except SlackRefusedError as error:
             log.warning("Slack takes no word on files", reason=error.reason)
-            await self._end(ShareState.GIVEN_UP, error.reason)
-        except (SlackError, CatalogUnavailableError, *TEMPORARY) as error:
-            await self._put_back(error)
+            await self._end_share(ShareState.GIVEN_UP, error.reason)
+        except (SlackError, CatalogUnavailableError, *TEMPORARY_ERRORS) as error:
+            await self._postpone(error)
         except Exception:
             log.exception("files from Slack were not gone on with")
-            await self._put_back(SlackError("a fault of ours"))
+            await self._postpone(SlackError("a fault of ours"))
 
-    async def hand_over(self) -> None:
+    async def release(self) -> None:
         """Let another process take the next step at once."""
         with suppress(LeaseLostError, CatalogUnavailableError):
-            await self._threads.run(self._store.put_back, self._share, 0.0)
+            await self._threads.run(self._store.requeue, self._share, 0.0)
 
-    async def _gone_on(self) -> None:
+    async def _advance_files(self) -> None:
         shared = self._share.shared
-        workspace = await self._threads.run(self._served.slack.store.workspace, shared.team_id)
+        workspace = await self._threads.run(self._served.slack.store.find_workspace, shared.team_id)
         if workspace is None:
-            await self._end(ShareState.GIVEN_UP, "workspace_gone")
+            await self._end_share(ShareState.GIVEN_UP, "workspace_gone")
             return
-        await self._delete_gone()
+        await self._process_deleted_files()
         web = self._open_web(workspace)
         notice = Notice(web, self._store, workspace, self._threads)
-        self._share = await notice.recovered(self._share)
-        self._share = await notice.shown(self._share, files_message(await self._threads.run(self._seen)))
-        late = await self._take_waiting(web, workspace)
-        seen = await self._threads.run(self._seen)
+        self._share = await notice.recover(self._share)
+        self._share = await notice.show(self._share, build_files_message(await self._threads.run(self._load_statuses)))
+        late = await self._take_waiting_files(web, workspace)
+        seen = await self._threads.run(self._load_statuses)
         for each in seen:
             if each.file not in self._share.files:
-                await self._change(each.file)
-        self._share = await notice.shown(self._share, files_message(seen))
-        reach("slack.file_told")
+                await self._store_change(each.file)
+        self._share = await notice.show(self._share, build_files_message(seen))
+        reach_point("slack.file_told")
         if late is not None:
             raise late
         if all(file.has_ended for file in self._share.files):
-            await self._end(ShareState.ENDED)
+            await self._end_share(ShareState.ENDED)
         else:
             soon = time.time() - self._share.created_at < _SOON
-            await self._threads.run(self._store.put_back, self._share, _SOON_SECONDS if soon else _LATER_SECONDS)
+            await self._threads.run(self._store.requeue, self._share, _SOON_SECONDS if soon else _LATER_SECONDS)
 
-    async def _take_waiting(self, web: SlackWeb, workspace: Workspace) -> LeadlineError | None:
+    async def _take_waiting_files(self, web: SlackWeb, workspace: Workspace) -> LeadlineError | None:
         """Take the files that wait; returns why some have to wait longer, which keeps no other back."""
         late: LeadlineError | None = None
         for file in self._share.files:
-            if file.state is FileState.WAITING and file.gone_at is None:
+            if file.state is SharedFileState.WAITING and file.gone_at is None:
                 try:
-                    await self._change(await self._taken(web, workspace, file))
-                except (SlackUnavailableError, SlackBusyError, *TEMPORARY) as error:
+                    await self._store_change(await self._take_file(web, workspace, file))
+                except (SlackUnavailableError, SlackBusyError, *TEMPORARY_ERRORS) as error:
                     late = error
-                    await self._change(replace(file, said=Failure(error.code, error.told[0])))
-                reach("slack.file_taken")
+                    await self._store_change(replace(file, said=Failure(error.code, error.public_message[0])))
+                reach_point("slack.file_taken")
         return late
 
-    async def _taken(self, web: SlackWeb, workspace: Workspace, file: SharedFile) -> SharedFile:
+    async def _take_file(self, web: SlackWeb, workspace: Workspace, file: SharedFile) -> SharedFile:
         """Make a document of a file, or refuse it. Raises what may be over another time."""
         try:
             described = (await web.call("files.info", file=file.file_id)).get("file") or {}
             settings = self._served.settings
-            remote = remote_file(described, max_bytes=settings.max_upload_bytes)
+            remote = parse_remote_file(described, max_bytes=settings.max_upload_bytes)
             file = replace(file, name=remote.name)
-            request, audience = await self._request(web, workspace, remote)
-            document_id = await self._fetches.run(self._received, web, request, remote)
+            request, audience = await self._build_request(web, workspace, remote)
+            document_id = await self._fetches.run(self._receive_file, web, request, remote)
         except SlackRefusedError as error:
-            return _refused(file, _unreadable(error))
+            return _mark_refused(file, _build_unreadable_error(error))
         except StorageQuotaExceededError as error:  # time alone makes no room
-            return _refused(file, error)
-        except (SlackUnavailableError, SlackBusyError, *TEMPORARY) as error:
-            if self._share.failures + 1 < _ATTEMPTS or isinstance(error, SlackBusyError):
+            return _mark_refused(file, error)
+        except (SlackUnavailableError, SlackBusyError, *TEMPORARY_ERRORS) as error:
+            if self._share.failures + 1 < _MAX_ATTEMPTS or isinstance(error, SlackBusyError):
                 raise
-            return _refused(file, FileRefusedError(f"It could not be fetched. {error.told[0]}", hint="Share it again."))
+            return _mark_refused(
+                file, FileRefusedError(f"It could not be fetched. {error.public_message[0]}", hint="Share it again.")
+            )
         except CatalogUnavailableError:
             raise
         except LeadlineError as error:
-            return _refused(file, error)
-        return replace(file, state=FileState.TAKEN, document_id=document_id, audience=audience, said=NOTHING_SAID)
+            return _mark_refused(file, error)
+        return replace(file, state=SharedFileState.TAKEN, document_id=document_id, audience=audience, said=NO_FAILURE)
 
-    async def _request(self, web: SlackWeb, workspace: Workspace, remote: RemoteFile) -> tuple[UploadRequest, Audience]:
+    async def _build_request(
+        self, web: SlackWeb, workspace: Workspace, remote: RemoteFile
+    ) -> tuple[UploadRequest, Audience]:
         """Return what is uploaded, and for whom: what is shared where only some read is seen by those alone.
 
         Raises `SlackError`, `FileRefusedError` among them.
         """
         shared = self._share.shared
-        sharer = await self._people.asker(web, workspace, shared.channel, shared.user_id)
-        audience, readers, sender = await self._audience(web, workspace, sharer)
-        settings = await self._threads.run(self._served.slack.store.settings, shared.team_id, shared.channel)
+        sharer = await self._people.fetch_asker(web, workspace, shared.channel, shared.user_id)
+        audience, readers, sender = await self._resolve_audience(web, workspace, sharer)
+        settings = await self._threads.run(self._served.slack.store.load_settings, shared.team_id, shared.channel)
         collection = settings.files_to or next(iter(settings.collections), self._served.settings.slack_collection)
-        if not sender.collections.may_read(collection):
+        if not sender.collections.can_read(collection):
             raise FileRefusedError(_CLOSED.format(collection), hint=_OTHER_COLLECTION)
         request = UploadRequest(
             shared.tenant_id,
@@ -186,7 +198,7 @@ class _Step:
             remote.name,
             declared_type=remote.media_type or None,
             attributes={"source": "slack", "slack_channel": shared.channel},
-            key_id=f"{SLACK_KEY}{shared.channel}",
+            key_id=f"{SLACK_KEY_PREFIX}{shared.channel}",
             owner="" if sharer.user is None else sharer.owner,
             readers=readers,
             sender=sender.readers,
@@ -194,7 +206,7 @@ class _Step:
         )
         return request, audience
 
-    async def _audience(
+    async def _resolve_audience(
         self, web: SlackWeb, workspace: Workspace, sharer: Principal
     ) -> tuple[Audience, frozenset[str] | None, Principal]:
         """Return who may see a file of this channel, and a principal that sees what they all see."""
@@ -204,73 +216,77 @@ class _Step:
             if not own:
                 raise _NOBODY
             return Audience.SHARER, own, sharer
-        everybody = await self._people.audience(web, workspace, shared.channel)
+        everybody = await self._people.fetch_audience(web, workspace, shared.channel)
         described = (await web.call("conversations.info", channel=shared.channel)).get("channel") or {}
         if described.get("is_channel") and not described.get("is_private", True):
             return Audience.TENANT, None, everybody
-        members = f"group:{channel_group(shared.team_id, shared.channel)}"
+        members = f"group:{build_channel_group(shared.team_id, shared.channel)}"
         # guard: slack-private-channel-files
         return Audience.CHANNEL, own | {members}, everybody
 
-    def _received(self, web: SlackWeb, request: UploadRequest, remote: RemoteFile) -> str:
+    def _receive_file(self, web: SlackWeb, request: UploadRequest, remote: RemoteFile) -> str:
         """Take a file in as every upload is, and return its document's id."""
         served = self._served
-        read = blocks(remote, web.token, web.url, going_on=lambda: served.accepting)
+        read = iter_blocks(remote, web.token, web.url, going_on=lambda: served.accepting)
         try:
             with served.work.intake.receive(request) as upload:
                 for block in read:
                     upload.write(block)
-                reach("slack.file_fetched")
+                reach_point("slack.file_fetched")
                 document = upload.accept().document
         except UploadTooLargeError as error:
-            raise too_large(error.detail) from error
+            raise build_too_large_error(error.detail) from error
         finally:
             read.close()
-        reach("slack.file_accepted")
+        reach_point("slack.file_accepted")
         served.work.doorbell.ring(JobKind.INGEST)
         return document.id
 
-    def _seen(self) -> list[Seen]:
+    def _load_statuses(self) -> list[FileStatus]:
         """Look how far each file's document is; one that has ended ends the file."""
-        return [self._seen_of(file) for file in self._share.files]
+        return [self._load_status(file) for file in self._share.files]
 
-    def _seen_of(self, file: SharedFile) -> Seen:
-        if file.document_id is None or file.state is FileState.GONE:
-            return Seen(file)
+    def _load_status(self, file: SharedFile) -> FileStatus:
+        if file.document_id is None or file.state is SharedFileState.GONE:
+            return FileStatus(file)
         catalog, tenant = self._served.documents.catalog, self._share.shared.tenant_id
         try:
-            document = catalog.document(tenant, file.document_id)
+            document = catalog.load_document(tenant, file.document_id)
         except DocumentNotFoundError:
-            if file.state is FileState.TAKEN:
-                file = replace(file, state=FileState.FAILED, name="", said=Failure("deleted", "It was deleted here."))
-            return Seen(file)
+            if file.state is SharedFileState.TAKEN:
+                file = replace(
+                    file, state=SharedFileState.FAILED, name="", said=Failure("deleted", "It was deleted here.")
+                )
+            return FileStatus(file)
         version = document.version
-        if file.state is FileState.TAKEN and version.state not in IN_PROGRESS:
+        if file.state is SharedFileState.TAKEN and version.state not in IN_PROGRESS:
             if version.state is VersionState.READY:
-                return Seen(replace(file, state=FileState.READY), document)
+                return FileStatus(replace(file, state=SharedFileState.READY), document)
             said = version.failure or Failure("cancelled", "Its processing was cancelled.", "Share it again.")
-            return Seen(replace(file, state=FileState.FAILED, said=said), document)
-        return Seen(file, document, catalog.progress(document) if file.state is FileState.TAKEN else None)
+            return FileStatus(replace(file, state=SharedFileState.FAILED, said=said), document)
+        return FileStatus(
+            file, document, catalog.load_progress(document) if file.state is SharedFileState.TAKEN else None
+        )
 
-    async def _delete_gone(self) -> None:
+    async def _process_deleted_files(self) -> None:
         """Do what has to follow for each file that was deleted in Slack."""
         for file in self._share.files:
-            if file.gone_at is not None and file.state is not FileState.GONE:
-                await self._change(await self._threads.run(self._deleted, file))
-                reach("slack.file_deleted")
+            if file.gone_at is not None and file.state is not SharedFileState.GONE:
+                await self._store_change(await self._threads.run(self._delete_document, file))
+                reach_point("slack.file_deleted")
 
-    def _deleted(self, file: SharedFile) -> SharedFile:
+    def _delete_document(self, file: SharedFile) -> SharedFile:
         """Delete a file's document if it came from Slack alone, and nothing in Slack is it any more."""
         served, tenant = self._served, self._share.shared.tenant_id
-        gone = replace(file, state=FileState.GONE)
+        gone = replace(file, state=SharedFileState.GONE)
         if file.document_id is None:
             return replace(gone, said=Failure("", "Nothing of it is kept."), name="")
         if not served.settings.slack_delete_files:
             return replace(gone, said=Failure("", "Its document stays, as this service is set."))
         try:
-            document = served.documents.catalog.document(tenant, file.document_id)
+            document = served.documents.catalog.load_document(tenant, file.document_id)
             # guard: slack-deletes-own-documents
-            if not document.key_id.startswith(SLACK_KEY):
+            if not document.key_id.startswith(SLACK_KEY_PREFIX):
                 return replace(gone, said=Failure("", "Its document stays: it had been uploaded to Leadline before."))
             # guard: slack-document-still-shared
             if self._store.is_used(file.document_id):
@@ -282,33 +298,33 @@ class _Step:
         said = f"Its document and all that was made of it are deleted too. Receipt: {receipt.id}"
         return replace(gone, said=Failure("deleted", said), name="")
 
-    async def _change(self, file: SharedFile) -> None:
-        self._share = await self._threads.run(self._store.changed, self._share, file)
+    async def _store_change(self, file: SharedFile) -> None:
+        self._share = await self._threads.run(self._store.update_file, self._share, file)
 
-    async def _put_back(self, error: LeadlineError) -> None:
+    async def _postpone(self, error: LeadlineError) -> None:
         """Try again later; what nobody waits for any more is given up."""
         if time.time() - self._share.created_at > _GIVEN_UP_SECONDS and not any(
             file.gone_at is not None and not file.has_ended for file in self._share.files
         ):
-            await self._end(ShareState.GIVEN_UP, error.code)
+            await self._end_share(ShareState.GIVEN_UP, error.code)
             return
         pause = min(_LONGEST_PAUSE_SECONDS, 2.0 ** min(self._share.failures + 1, 10))
         if isinstance(error, SlackBusyError):
             pause = max(pause, error.seconds)
         log.warning("files from Slack wait", code=error.code, error=str(error), seconds=pause)
         with suppress(LeaseLostError, CatalogUnavailableError):  # the lease runs out
-            await self._threads.run(partial(self._store.put_back, self._share, pause, failed=True))
+            await self._threads.run(partial(self._store.requeue, self._share, pause, failed=True))
 
-    async def _end(self, state: ShareState, error_code: str | None = None) -> None:
+    async def _end_share(self, state: ShareState, error_code: str | None = None) -> None:
         with suppress(LeaseLostError, CatalogUnavailableError):
             await self._threads.run(self._store.end, self._share, state, error_code)
 
 
-def _refused(file: SharedFile, error: LeadlineError) -> SharedFile:
-    return replace(file, state=FileState.REFUSED, said=Failure(error.code, *error.told))
+def _mark_refused(file: SharedFile, error: LeadlineError) -> SharedFile:
+    return replace(file, state=SharedFileState.REFUSED, said=Failure(error.code, *error.public_message))
 
 
-def _unreadable(error: SlackRefusedError) -> FileRefusedError:
+def _build_unreadable_error(error: SlackRefusedError) -> FileRefusedError:
     """Return why Slack told nothing about a file."""
     if error.reason in _MISSING:
         return FileRefusedError("It was deleted in Slack, or the bot may not see it.", hint="Share it again.")

@@ -7,15 +7,15 @@ from typing import Any
 
 from api.http.threads import Threads
 from api.slack.errors import SlackError, SlackRefusedError, SlackUnavailableError
-from api.slack.replies.messages import Message
+from api.slack.replies.messages import SlackMessage
 from api.slack.web import SlackWeb
-from ingest.storage.instrumentation import reach
+from ingest.storage.instrumentation import reach_point
 from ingest.storage.slack.files import SlackFiles
 from ingest.storage.slack.records import FileShare, Workspace
 
 EVENT_TYPE = "leadline_files"
 # How far Slack's clock may be behind ours.
-_CLOCKS_APART_SECONDS = 60.0
+_CLOCK_SKEW_SECONDS = 60.0
 # What a message that is gone, or that never may be changed, is called.
 _UNCHANGEABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
 
@@ -29,7 +29,7 @@ class Notice:
         self._workspace = workspace
         self._threads = threads
 
-    async def recovered(self, share: FileShare) -> FileShare:
+    async def recover(self, share: FileShare) -> FileShare:
         """Find out what became of a message that was on its way when its process died."""
         if share.posting_since is None:
             return share
@@ -38,23 +38,23 @@ class Notice:
             "conversations.replies",
             channel=shared.channel,
             ts=shared.thread_ts,
-            oldest=f"{share.posting_since - _CLOCKS_APART_SECONDS:.6f}",
+            oldest=f"{share.posting_since - _CLOCK_SKEW_SECONDS:.6f}",
             limit=15,
             include_all_metadata=True,
         )
-        mine = [each["ts"] for each in found.get("messages", ()) if self._is_of(share, each)]
-        return await self._threads.run(self._store.posted, share, mine[0] if mine else None)
+        mine = [each["ts"] for each in found.get("messages", ()) if self._is_for_share(share, each)]
+        return await self._threads.run(self._store.record_posted, share, mine[0] if mine else None)
 
-    async def shown(self, share: FileShare, message: Message) -> FileShare:
+    async def show(self, share: FileShare, message: SlackMessage) -> FileShare:
         """Have the message say this; nothing is sent that it says already."""
         digest = hashlib.sha256(json.dumps(message.blocks).encode()).hexdigest()
         if digest == share.shown:
             return share
-        if share.reply_ts is None or not await self._updated(share, message):
-            share = await self._posted(share, message)
-        return await self._threads.run(self._store.shown, share, digest)
+        if share.reply_ts is None or not await self._update(share, message):
+            share = await self._post(share, message)
+        return await self._threads.run(self._store.record_shown, share, digest)
 
-    async def _updated(self, share: FileShare, message: Message) -> bool:
+    async def _update(self, share: FileShare, message: SlackMessage) -> bool:
         """Replace the message; false if Slack has it no more."""
         try:
             await self._web.call(
@@ -63,7 +63,7 @@ class Notice:
                 ts=share.reply_ts,
                 blocks=message.blocks,
                 text=message.text,
-                metadata=_metadata(share),
+                metadata=_build_metadata(share),
             )
         except SlackRefusedError as error:
             if error.reason not in _UNCHANGEABLE:
@@ -71,10 +71,10 @@ class Notice:
             return False
         return True
 
-    async def _posted(self, share: FileShare, message: Message) -> FileShare:
+    async def _post(self, share: FileShare, message: SlackMessage) -> FileShare:
         """Post the message, and record it. Where it is not known whether it is there, the next attempt looks."""
-        share = await self._threads.run(self._store.posting, share)
-        reach("slack.file_posting")
+        share = await self._threads.run(self._store.mark_posting, share)
+        reach_point("slack.file_posting")
         try:
             found = await self._web.call(
                 "chat.postMessage",
@@ -82,7 +82,7 @@ class Notice:
                 thread_ts=share.shared.thread_ts,
                 blocks=message.blocks,
                 text=message.text,
-                metadata=_metadata(share),
+                metadata=_build_metadata(share),
                 # guard: slack-notices-not-unfurled
                 unfurl_links=False,
                 unfurl_media=False,
@@ -90,17 +90,17 @@ class Notice:
         except SlackUnavailableError:
             raise
         except SlackError:
-            await self._threads.run(self._store.posted, share, None)
+            await self._threads.run(self._store.record_posted, share, None)
             raise
-        reach("slack.file_posted")
-        return await self._threads.run(self._store.posted, share, str(found["ts"]))
+        reach_point("slack.file_posted")
+        return await self._threads.run(self._store.record_posted, share, str(found["ts"]))
 
-    def _is_of(self, share: FileShare, message: Mapping[str, Any]) -> bool:
+    def _is_for_share(self, share: FileShare, message: Mapping[str, Any]) -> bool:
         metadata = message.get("metadata") or {}
         payload = metadata.get("event_payload") or {}
         is_bots = message.get("user") == self._workspace.bot_user_id
         return is_bots and metadata.get("event_type") == EVENT_TYPE and payload.get("share") == share.id
 
 
-def _metadata(share: FileShare) -> dict[str, Any]:
+def _build_metadata(share: FileShare) -> dict[str, Any]:
     return {"event_type": EVENT_TYPE, "event_payload": {"share": share.id}}

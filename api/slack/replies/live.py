@@ -12,14 +12,14 @@ from typing import Any
 
 import structlog
 
-from api.answers.rendering import inert_markdown, inert_mrkdwn
+from api.answers.rendering import escape_markdown, escape_mrkdwn
 from api.slack.errors import SlackBusyError, SlackError, SlackRefusedError, SlackUnavailableError
-from api.slack.replies.messages import SECTION_CHARS, Blocks, Message, context, pieces, section
+from api.slack.replies.messages import SECTION_CHARS, Blocks, SlackMessage, build_context, build_section, split_mrkdwn
 from api.slack.replies.reply import Reply
-from api.slack.replies.steps import Card, Steps, plan_block
+from api.slack.replies.steps import Card, RunSteps, build_plan_block
 from api.slack.web import SlackWeb
 from ingest.storage.answers.run_records import RunEvent
-from ingest.storage.instrumentation import reach
+from ingest.storage.instrumentation import reach_point
 from ingest.storage.slack.records import Surface
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ _TITLE_CHARS = 200
 PROGRESS = "Still at it."
 
 
-class Live:
+class LiveProgress:
     """Shows one run. Between `begin` and `end` each `show` takes an event, and each `refresh` draws if it is time."""
 
     def __init__(self, reply: Reply, *, clock: Callable[[], float] = time.time) -> None:
@@ -49,7 +49,7 @@ class Live:
         self._web = reply.web
         self._clock = clock
         self._asked_at = reply.question.created_at
-        self._steps = Steps()
+        self._steps = RunSteps()
         self._draft = ""
         self._is_closed = False  # somebody reads along who may not see what the run reads
         self._waits = False
@@ -64,14 +64,14 @@ class Live:
         self._is_gone = False  # somebody deleted the message in Slack
         self._status, self._status_at = "", float("-inf")
 
-    async def begin(self) -> None:
+    async def start(self) -> None:
         """Say at once that the question is being answered; Slack shows its button to stop from then on."""
-        await self._session("processing")
-        await self._say("is looking for the answer…")
+        await self._set_session("processing")
+        await self._set_status("is looking for the answer…")
 
     def show(self, event: RunEvent) -> None:
         """Take the next event of the run."""
-        self._steps.take(event.kind, event.body)
+        self._steps.add_event(event.kind, event.body)
         if event.kind == "paused":
             self.paused_at = event.created_at
         if event.kind == "draft":
@@ -86,22 +86,22 @@ class Live:
     def shows_text(self) -> bool:
         return bool(self._draft) and not self._is_closed
 
-    def close(self) -> None:
+    def hide_contents(self) -> None:
         """Show no more of what comes from documents, neither their titles nor what is written."""
         self._is_closed, self._shown_at = True, float("-inf")
 
     @property
-    def done(self) -> list[str]:
+    def done_titles(self) -> list[str]:
         """Return a title for each step that was done so far."""
-        return [card.title for card in self._steps.cards()]
+        return [card.title for card in self._steps.build_cards()]
 
     async def refresh(self, *, waits: bool = False) -> None:
         """Draw what has changed, no more often than Slack takes it; `waits` says that nobody works on the run now."""
         self._waits = waits
         if self._steps.status:
-            await self._say(self._steps.status)
+            await self._set_status(self._steps.status)
         now = self._clock()
-        view = self._view()
+        view = self._build_view()
         pause = _UPDATE_SECONDS
         if self._is_streaming:
             pause = _CARDS_SECONDS if view[2] == self._sent[2] else _TEXT_SECONDS
@@ -114,7 +114,7 @@ class Live:
             await self._draw(*view)
         except SlackRefusedError as error:
             log.info("progress not shown", reason=error.reason)
-            self._refused()
+            self._degrade()
         except SlackBusyError as error:
             self._may_stream = False
             self._shown_at = now + error.seconds
@@ -124,7 +124,7 @@ class Live:
             log.info("progress not shown", error=str(error))
             self._is_left, self._streamed_since = self._is_left or self._is_streaming, None
 
-    async def end(self) -> None:
+    async def end_stream(self) -> None:
         """End the stream, if there is one; one that Slack has ended is at its end too."""
         self._is_left |= self._is_streaming
         self._streamed_since, self._may_stream = None, False
@@ -132,7 +132,9 @@ class Live:
             return
         # A card that is not done when its stream ends is shown as a failure.
         # guard: slack-cards-completed
-        done = [card.chunk(begins=False) for card in self._steps.cards(ended=True)] if self._has_cards else []
+        done = (
+            [card.build_chunk(begins=False) for card in self._steps.build_cards(ended=True)] if self._has_cards else []
+        )
         for chunks in [done, []] if done else [[]]:
             try:
                 about = {"channel": self._reply.channel, "ts": self._reply.messages[0]}
@@ -148,11 +150,11 @@ class Live:
         shown = self._reply.messages
         return bool(shown) and ended_at is not None and ended_at - float(shown[0]) > STREAM_SECONDS
 
-    async def leave(self) -> None:
+    async def end_session(self) -> None:
         """Say that nothing is being done any more, once the reply is there."""
-        await self._session("active")
+        await self._set_session("active")
 
-    def _refused(self) -> None:
+    def _degrade(self) -> None:
         """Show less: no cards where none were taken, then no stream; a stream that is refused has ended."""
         if self._is_streaming:
             self._streamed_since, self._may_stream, self._is_left = None, False, True
@@ -165,12 +167,12 @@ class Live:
     def _is_streaming(self) -> bool:
         return self._streamed_since is not None
 
-    def _view(self) -> tuple[str, list[Card], str]:
+    def _build_view(self) -> tuple[str, list[Card], str]:
         """Return a title, the cards, and as much of the draft as ends with a word."""
         minutes = int(self._clock() - self._asked_at) // 60
         title = "Waiting to go on" if self._waits else "Looking for the answer"
         title += f", {minutes} minute{'' if minutes == 1 else 's'} so far" if minutes else ""
-        cards = self._steps.cards()
+        cards = self._steps.build_cards()
         if self._is_closed:
             return title, [replace(card, details="") for card in cards], ""
         return title, cards, self._draft[: max(self._draft.rfind(" "), self._draft.rfind("\n")) + 1]
@@ -179,65 +181,73 @@ class Live:
         if self._streamed_since is not None:
             # guard: slack-stream-time
             is_over = self._clock() - self._streamed_since >= STREAM_SECONDS
-            chunks = self._chunks(title, cards, draft)
-            if is_over or not draft.startswith(self._sent[2]) or self._sent_bytes + _size(chunks) > _STREAM_BYTES:
-                await self.end()
+            chunks = self._build_chunks(title, cards, draft)
+            if (
+                is_over
+                or not draft.startswith(self._sent[2])
+                or self._sent_bytes + _count_bytes(chunks) > _STREAM_BYTES
+            ):
+                await self.end_stream()
             elif chunks:
-                await self._append(chunks)
+                await self._append_to_stream(chunks)
         if not self._is_streaming and self._reply.messages:
             if self._is_left:
-                await self.end()
-            self._is_gone = not await self._reply.update(0, self._message(title, cards, draft))
+                await self.end_stream()
+            self._is_gone = not await self._reply.update(0, self._build_message(title, cards, draft))
         elif not self._is_streaming and (draft or self._has_cards):
             if self._may_stream:
-                await self._start(title, cards, draft)
+                await self._start_stream(title, cards, draft)
             elif self._clock() - self._asked_at >= CARDS_AFTER_SECONDS:
-                await self._reply.post(self._message(title, cards, draft), 0)
+                await self._reply.post(self._build_message(title, cards, draft), 0)
         self._sent = (title, cards, draft)
 
-    def _chunks(self, title: str, cards: list[Card], draft: str) -> list[dict[str, Any]]:
+    def _build_chunks(self, title: str, cards: list[Card], draft: str) -> list[dict[str, Any]]:
         """Return what a stream does not show yet."""
         chunks: list[dict[str, Any]] = []
         if self._has_cards:
             shown = {card.id: card for card in self._sent[1]}
             chunks += [{"type": "plan_update", "title": title}] if title != self._sent[0] else []
-            chunks += [card.chunk(begins=card.id not in shown) for card in cards if card != shown.get(card.id)]
+            chunks += [card.build_chunk(begins=card.id not in shown) for card in cards if card != shown.get(card.id)]
         new = draft[len(self._sent[2]) :]
-        return [*chunks, {"type": "markdown_text", "text": inert_markdown(new)}] if new else chunks
+        return [*chunks, {"type": "markdown_text", "text": escape_markdown(new)}] if new else chunks
 
-    async def _start(self, title: str, cards: list[Card], draft: str) -> None:
+    async def _start_stream(self, title: str, cards: list[Card], draft: str) -> None:
         asked = self._reply.question.asked
         recipient = {"recipient_team_id": asked.team_id, "recipient_user_id": asked.user_id}
         if asked.surface is Surface.DIRECT:
             recipient = {}
-        chunks = self._chunks(title, cards, draft)
-        if _size(chunks) > _STREAM_BYTES:
+        chunks = self._build_chunks(title, cards, draft)
+        if _count_bytes(chunks) > _STREAM_BYTES:
             self._may_stream = False
             return
-        await self._reply.post_once("chat.startStream", **self._content(chunks), **recipient)
-        self._streamed_since, self._sent_bytes = self._clock(), _size(chunks)
+        await self._reply.post_once("chat.startStream", **self._build_content(chunks), **recipient)
+        self._streamed_since, self._sent_bytes = self._clock(), _count_bytes(chunks)
 
-    async def _append(self, chunks: list[dict[str, Any]]) -> None:
+    async def _append_to_stream(self, chunks: list[dict[str, Any]]) -> None:
         about = {"channel": self._reply.channel, "ts": self._reply.messages[0]}
-        await self._web.call("chat.appendStream", **about, **self._content(chunks))
-        self._sent_bytes += _size(chunks)
-        reach("slack.streaming")
+        await self._web.call("chat.appendStream", **about, **self._build_content(chunks))
+        self._sent_bytes += _count_bytes(chunks)
+        reach_point("slack.streaming")
 
-    def _content(self, chunks: list[dict[str, Any]]) -> dict[str, Any]:
+    def _build_content(self, chunks: list[dict[str, Any]]) -> dict[str, Any]:
         """Return chunks as arguments; a stream is all chunks or all text: `streaming_mode_mismatch`."""
         if self._has_cards:
             return {"chunks": chunks, "task_display_mode": "plan"} if not self._is_streaming else {"chunks": chunks}
         return {"markdown_text": "".join(chunk["text"] for chunk in chunks)}
 
-    def _message(self, title: str, cards: list[Card], draft: str) -> Message:
+    def _build_message(self, title: str, cards: list[Card], draft: str) -> SlackMessage:
         """Return the whole as a message that is no stream, with the end of a long draft."""
-        blocks: Blocks = [plan_block(title, cards)] if cards and self._has_cards else [context(f"{title}.")]
+        blocks: Blocks = [build_plan_block(title, cards)] if cards and self._has_cards else [build_context(f"{title}.")]
         tail = draft.encode()[-_DRAFT_BYTES:].decode(errors="ignore")
         mark = "…" if len(tail) < len(draft) else ""
-        blocks += [section(piece) for piece in pieces(mark + inert_mrkdwn(tail), SECTION_CHARS)] if tail.strip() else []
-        return Message(blocks, PROGRESS)
+        blocks += (
+            [build_section(piece) for piece in split_mrkdwn(mark + escape_mrkdwn(tail), SECTION_CHARS)]
+            if tail.strip()
+            else []
+        )
+        return SlackMessage(blocks, PROGRESS)
 
-    async def _say(self, text: str) -> None:
+    async def _set_status(self, text: str) -> None:
         """Say what is being done, where Slack shows that; a status that cannot be shown is no fault."""
         if not self._reply.thread_ts or (self._reply.messages and self._has_cards):
             return
@@ -245,11 +255,11 @@ class Live:
         if text == self._status and self._clock() - self._status_at < _STATUS_SECONDS:
             return
         self._status, self._status_at = text, self._clock()
-        await _quietly(
+        await _call_quietly(
             self._web, "assistant.threads.setStatus", self._reply.channel, self._reply.thread_ts, status=text
         )
 
-    async def _session(self, status: str) -> None:
+    async def _set_session(self, status: str) -> None:
         """Set the state of the thread's session, which is begun with the question as its title."""
         if self._reply.thread_ts:
             asked = self._reply.question.asked
@@ -259,17 +269,17 @@ class Live:
 
 async def set_session(web: SlackWeb, channel: str, thread_ts: str, status: str, **about: str) -> None:
     """Set the state of a thread's session, on which Slack's button to stop depends; where that fails it is no fault."""
-    await _quietly(web, "agents.sessions.setStatus", channel, thread_ts, status=status, **about)
+    await _call_quietly(web, "agents.sessions.setStatus", channel, thread_ts, status=status, **about)
 
 
-async def _quietly(web: SlackWeb, method: str, channel: str, thread_ts: str, **body: str) -> None:
+async def _call_quietly(web: SlackWeb, method: str, channel: str, thread_ts: str, **body: str) -> None:
     try:
         await web.call(method, channel_id=channel, thread_ts=thread_ts, **body)
     except SlackError as error:
         log.debug("state not shown", method=method, error=str(error))
 
 
-def _size(chunks: list[dict[str, Any]]) -> int:
+def _count_bytes(chunks: list[dict[str, Any]]) -> int:
     """Return how many bytes chunks count for in their message; details count twice."""
     return sum(
         len(str(value).encode()) * (2 if key == "details" else 1)

@@ -10,20 +10,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.answers.forms import Cited, Form
-from api.answers.rendering import as_form, inert_mrkdwn
+from api.answers.forms import CitedSpan, Form
+from api.answers.rendering import escape_mrkdwn, render_text
 from api.answers.schemas import AnswerOut, CitationOut
 from rlm.answers import AnswerStatus, Check
 
 Blocks = list[dict[str, Any]]
 
 SECTION_CHARS = 3_000
-BLOCKS_A_MESSAGE = 50
+MAX_BLOCKS = 50
 # Slack refuses a message whose blocks take some 13,200 characters as JSON: https://github.com/slackapi/bolt-js/issues/2509
 MESSAGE_BYTES, _CARDS_BYTES = 12_000, 8_000
 _CARDS, _CARD_QUOTES = 10, 3
 _TITLE_CHARS, _BODY_CHARS, _FALLBACK_CHARS = 150, 200, 3_000
-_CHECKED = {
+_CHECK_WORDS = {
     Check.VERIFIED: "verified",
     Check.QUOTED: "found in the source, which nobody judged or which supports a part",
     Check.COMPUTED: "computed",
@@ -37,43 +37,48 @@ FEEDBACK, GO_AHEAD, PRIVATELY = "leadline_feedback", "leadline_go_ahead", "leadl
 
 
 @dataclass(frozen=True)
-class Message:
+class SlackMessage:
     """One message: its blocks, and the plain text of notifications."""
 
     blocks: Blocks = field(default_factory=list)
     text: str = ""
 
 
-def answer_messages(
+def build_answer_messages(
     answer: AnswerOut, base: str | None, question_id: str, *, privately: bool = False, asked: str | None = None
-) -> list[Message]:
+) -> list[SlackMessage]:
     """Return the messages of an answer, in order; the last one has sources and buttons.
 
     `base` is the service's address, without which nothing is a link. With `privately` a button offers an answer from
     all that the asker may see. `asked` is the question, where it stands nowhere above the answer.
     """
     cited = {each.number: each for each in answer.citations if not each.deleted}
-    spans = {number: Cited(each.document_id, each.start, each.end) for number, each in cited.items()}
-    text = as_form(Form.MRKDWN, answer.text, spans, base)
-    blocks = [section(piece) for piece in pieces(text, SECTION_CHARS)]
+    spans = {number: CitedSpan(each.document_id, each.start, each.end) for number, each in cited.items()}
+    text = render_text(Form.MRKDWN, answer.text, spans, base)
+    blocks = [build_section(piece) for piece in split_mrkdwn(text, SECTION_CHARS)]
     if answer.status is AnswerStatus.NOT_FOUND:
-        blocks.insert(0, section("*Not in these documents*"))
+        blocks.insert(0, build_section("*Not in these documents*"))
     if asked is not None:
-        blocks.insert(0, asked_line(asked))
-    footer = [*_not_found(answer), *_alerts(answer), *_notes(answer), *_sources(list(cited.values()), base)]
-    footer += _buttons(question_id, privately=privately)
-    plain = _fallback(answer)
-    return [Message(part, plain) for part in _parted([*blocks, *footer])]
+        blocks.insert(0, build_asked_line(asked))
+    footer = [
+        *_build_not_found(answer),
+        *_build_alerts(answer),
+        *_build_notes(answer),
+        *_build_sources(list(cited.values()), base),
+    ]
+    footer += _build_buttons(question_id, privately=privately)
+    plain = _format_fallback(answer)
+    return [SlackMessage(part, plain) for part in _split_blocks([*blocks, *footer])]
 
 
-def _parted(blocks: Blocks) -> Iterator[Blocks]:
+def _split_blocks(blocks: Blocks) -> Iterator[Blocks]:
     """Part blocks into messages that Slack takes."""
     part: Blocks = []
     size = 0
     for block in blocks:
-        more = _size(block)
+        more = _count_bytes(block)
         # guard: slack-message-bytes
-        if part and (len(part) == BLOCKS_A_MESSAGE or size + more > MESSAGE_BYTES):
+        if part and (len(part) == MAX_BLOCKS or size + more > MESSAGE_BYTES):
             yield part
             part, size = [], 0
         part.append(block)
@@ -81,51 +86,53 @@ def _parted(blocks: Blocks) -> Iterator[Blocks]:
     yield part
 
 
-def _size(block: dict[str, Any]) -> int:
+def _count_bytes(block: dict[str, Any]) -> int:
     return len(json.dumps(block, ensure_ascii=False).encode())
 
 
-def failure_message(detail: str, hint: str, question_id: str, *, may_go_ahead: bool = False) -> Message:
+def build_failure_message(detail: str, hint: str, question_id: str, *, may_go_ahead: bool = False) -> SlackMessage:
     """Return the one honest message of a question that has no answer, with what to do next."""
-    said = inert_mrkdwn(detail)[: SECTION_CHARS - 40]
-    blocks: Blocks = [{"type": "alert", "level": "error", "text": _mrkdwn(f"There is no answer: {said}")}]
+    said = escape_mrkdwn(detail)[: SECTION_CHARS - 40]
+    blocks: Blocks = [{"type": "alert", "level": "error", "text": _build_mrkdwn(f"There is no answer: {said}")}]
     if hint:
-        blocks.append(context(inert_mrkdwn(hint)[:SECTION_CHARS]))
+        blocks.append(build_context(escape_mrkdwn(hint)[:SECTION_CHARS]))
     if may_go_ahead:
-        blocks.append({"type": "actions", "elements": [button("Go ahead", GO_AHEAD, question_id, style="primary")]})
-    return Message(blocks, f"There is no answer: {detail}"[:_FALLBACK_CHARS])
+        blocks.append(
+            {"type": "actions", "elements": [build_button("Go ahead", GO_AHEAD, question_id, style="primary")]}
+        )
+    return SlackMessage(blocks, f"There is no answer: {detail}"[:_FALLBACK_CHARS])
 
 
-def stopped_message() -> Message:
+def build_stopped_message() -> SlackMessage:
     """Return what is said where somebody stopped the work."""
     text = "Stopped before there was an answer. Ask again whenever you like."
-    return Message([section(text)], text)
+    return SlackMessage([build_section(text)], text)
 
 
-def moved_message() -> Message:
+def build_moved_message() -> SlackMessage:
     """Return what stands in the place of a message that may not be deleted."""
     text = "The reply is below."
-    return Message([context(text)], text)
+    return SlackMessage([build_context(text)], text)
 
 
-def plainer(message: Message) -> Message:
+def simplify_message(message: SlackMessage) -> SlackMessage:
     """Return a message without the blocks that a workspace may not know, and with what they say."""
     blocks: Blocks = []
     for block in message.blocks:
         match block["type"]:
             case "alert":
-                blocks.append(section(f"*Note:* {block['text']['text']}"[:SECTION_CHARS]))
+                blocks.append(build_section(f"*Note:* {block['text']['text']}"[:SECTION_CHARS]))
             case "carousel":
-                blocks.append(section(_listed(map(_plainer_card, block["elements"]))))
+                blocks.append(build_section(_join_lines(map(_format_card_line, block["elements"]))))
             case "plan":
-                titles = [inert_mrkdwn(str(task["title"])) for task in block["tasks"]]
-                blocks.append(context(" · ".join([f"{block['title']}.", *titles])[:SECTION_CHARS]))
+                titles = [escape_mrkdwn(str(task["title"])) for task in block["tasks"]]
+                blocks.append(build_context(" · ".join([f"{block['title']}.", *titles])[:SECTION_CHARS]))
             case "section" | "context" | "actions":
                 blocks.append(block)
-    return Message(blocks, message.text)
+    return SlackMessage(blocks, message.text)
 
 
-def _plainer_card(card: dict[str, Any]) -> str:
+def _format_card_line(card: dict[str, Any]) -> str:
     title = card["title"]["text"]
     where = f", {card['subtitle']['text']}" if "subtitle" in card else ""
     for button in card.get("actions", ()):
@@ -133,10 +140,10 @@ def _plainer_card(card: dict[str, Any]) -> str:
     return f"{title}{where}"
 
 
-def pieces(text: str, most: int) -> Iterator[str]:
+def split_mrkdwn(text: str, most: int) -> Iterator[str]:
     """Split mrkdwn at ends of paragraphs, else of lines, else of words; a block of code goes on in the next piece."""
     while len(text) > most:
-        at = _cut(text, most - 2 * len(_FENCE) - 2)
+        at = _find_cut(text, most - 2 * len(_FENCE) - 2)
         piece, text = text[:at].rstrip(), text[at:].lstrip("\n")
         if piece.count(_FENCE) % 2:  # within code: close it here, and open it there
             piece, text = f"{piece}\n{_FENCE}", f"{_FENCE}\n{text}"
@@ -146,83 +153,82 @@ def pieces(text: str, most: int) -> Iterator[str]:
         yield text
 
 
-def _cut(text: str, most: int) -> int:
+def _find_cut(text: str, most: int) -> int:
     """Return where to cut so that no link, citation or item of a list is torn; `most` if there is no better place."""
     head = text[:most]
     for end in ("\n\n", "\n", " "):
         at = head.rfind(end)
-        if at > most // 2 and not _in_link(head[:at]):
+        if at > most // 2 and not _is_in_link(head[:at]):
             return at + len(end)
-    at = head.rfind("<") if _in_link(head) else most
+    at = head.rfind("<") if _is_in_link(head) else most
     return at if at > 0 else most
 
 
-def _in_link(head: str) -> bool:
+def _is_in_link(head: str) -> bool:
     return head.rfind("<") > head.rfind(">")
 
 
-def _alerts(answer: AnswerOut) -> Blocks:
+def _build_alerts(answer: AnswerOut) -> Blocks:
     """Return a warning that names each sentence which what it cites does not support."""
     found = [each for each in answer.sentences if each.check is Check.UNSUPPORTED]
     if not found:
         return []
     said = [
-        f"“{_shortened(each.text, 200)}”" + (f" ({_shortened(each.reason, 200)})" if each.reason else "")
-        for each in found
+        f"“{_shorten(each.text, 200)}”" + (f" ({_shorten(each.reason, 200)})" if each.reason else "") for each in found
     ]
     count = "One sentence is" if len(found) == 1 else f"{len(found)} sentences are"
-    text = f"{count} not supported by what {'it cites' if len(found) == 1 else 'they cite'}: " + inert_mrkdwn(
+    text = f"{count} not supported by what {'it cites' if len(found) == 1 else 'they cite'}: " + escape_mrkdwn(
         "; ".join(said)
     )
-    return [{"type": "alert", "level": "warning", "text": _mrkdwn(_shortened(text, SECTION_CHARS))}]
+    return [{"type": "alert", "level": "warning", "text": _build_mrkdwn(_shorten(text, SECTION_CHARS))}]
 
 
-def _notes(answer: AnswerOut) -> Blocks:
+def _build_notes(answer: AnswerOut) -> Blocks:
     """Return how the sentences were checked, and what the answer says of itself."""
     unfinished = [] if answer.finished else [_UNFINISHED]
-    said = [*_checked(answer), *unfinished, *answer.notes][:10]
-    elements = [_mrkdwn(inert_mrkdwn(_shortened(each, 500))) for each in said]
+    said = [*_describe_checks(answer), *unfinished, *answer.notes][:10]
+    elements = [_build_mrkdwn(escape_mrkdwn(_shorten(each, 500))) for each in said]
     return [{"type": "context", "elements": elements}] if elements else []
 
 
-def _checked(answer: AnswerOut) -> list[str]:
+def _describe_checks(answer: AnswerOut) -> list[str]:
     """Return a sentence on how the answer's were checked; none without an answer, or where a warning says it."""
     if answer.status is AnswerStatus.NOT_FOUND or not (answer.citations or answer.finished):
         return []
     if all(each.check is Check.UNSUPPORTED for each in answer.sentences):
         return []
     found = [(check, sum(each.check is check for each in answer.sentences)) for check in Check]
-    counts = [(_CHECKED[check], count) for check, count in found if count]
+    counts = [(_CHECK_WORDS[check], count) for check, count in found if count]
     if len(counts) > 1:
         parts = ", ".join(f"{count} {'is' if count == 1 else 'are'} {words}" for words, count in counts)
         return [f"Of {len(answer.sentences)} sentences, {parts}."]
     return [f"{'The sentence is' if count == 1 else f'All {count} sentences are'} {words}." for words, count in counts]
 
 
-def _not_found(answer: AnswerOut) -> Blocks:
+def _build_not_found(answer: AnswerOut) -> Blocks:
     if answer.status is not AnswerStatus.NOT_FOUND:
         return []
     searched = answer.searched
     queries = ", ".join(f"“{each}”" for each in searched.queries[:3])
     said = f"Searched for {queries}: found " if queries else "Found "
-    said += f"{_counted(searched.passages, 'passage')} in {_counted(len(searched.documents), 'document')}"
+    said += f"{_format_count(searched.passages, 'passage')} in {_format_count(len(searched.documents), 'document')}"
     said += f", and read {searched.read} of them."
-    return [context(inert_mrkdwn(_shortened(said, 1_500)))]
+    return [build_context(escape_mrkdwn(_shorten(said, 1_500)))]
 
 
-def _sources(cited: Sequence[CitationOut], base: str | None) -> Blocks:
+def _build_sources(cited: Sequence[CitationOut], base: str | None) -> Blocks:
     """Return a card for each source, numbered as in the answer; beyond ten, or what a message takes, a line each."""
     if not cited:
         return []
-    cards = [_card(each, base) for each in cited[:_CARDS]]
-    while len(cards) > 1 and sum(map(_size, cards)) > _CARDS_BYTES:
+    cards = [_build_card(each, base) for each in cited[:_CARDS]]
+    while len(cards) > 1 and sum(map(_count_bytes, cards)) > _CARDS_BYTES:
         cards.pop()
-    lines = [_line(each, base) for each in cited[len(cards) :]]
+    lines = [_format_source_line(each, base) for each in cited[len(cards) :]]
     blocks: Blocks = [{"type": "carousel", "elements": cards}]
-    return [*blocks, section(_listed(lines))] if lines else blocks
+    return [*blocks, build_section(_join_lines(lines))] if lines else blocks
 
 
-def _listed(lines: Iterable[str]) -> str:
+def _join_lines(lines: Iterable[str]) -> str:
     """Join as many lines as a section takes."""
     text = ""
     for line in lines:
@@ -232,92 +238,92 @@ def _listed(lines: Iterable[str]) -> str:
     return text
 
 
-def _card(each: CitationOut, base: str | None) -> dict[str, Any]:
-    number, title = f"[{each.number}] ", _plain(each.title or "Untitled")
-    where = _plain(each.place or " › ".join(each.heading_path))
+def _build_card(each: CitationOut, base: str | None) -> dict[str, Any]:
+    number, title = f"[{each.number}] ", _make_inert(each.title or "Untitled")
+    where = _make_inert(each.place or " › ".join(each.heading_path))
     quotes = each.quoted[:_CARD_QUOTES]
-    body = " ".join(_shortened(_plain(f"“{quote}”"), _BODY_CHARS // len(quotes) - 1) for quote in quotes)
+    body = " ".join(_shorten(_make_inert(f"“{quote}”"), _BODY_CHARS // len(quotes) - 1) for quote in quotes)
     card: dict[str, Any] = {
         "type": "card",
-        "title": _mrkdwn(_shortened(number + title, _TITLE_CHARS)),
-        "body": _mrkdwn(_shortened(body or "No words are quoted.", _BODY_CHARS)),
+        "title": _build_mrkdwn(_shorten(number + title, _TITLE_CHARS)),
+        "body": _build_mrkdwn(_shorten(body or "No words are quoted.", _BODY_CHARS)),
     }
     if where and where != title:
-        card["subtitle"] = _mrkdwn(_shortened(where, _TITLE_CHARS))
+        card["subtitle"] = _build_mrkdwn(_shorten(where, _TITLE_CHARS))
     if base is not None:
-        address = base.rstrip("/") + Cited(each.document_id, each.start, each.end).page_address
+        address = base.rstrip("/") + CitedSpan(each.document_id, each.start, each.end).page_address
         card["actions"] = [
-            {"type": "button", "text": _text("Open"), "url": address, "action_id": f"open_{each.number}"}
+            {"type": "button", "text": _build_text("Open"), "url": address, "action_id": f"open_{each.number}"}
         ]
     return card
 
 
-def _line(each: CitationOut, base: str | None) -> str:
-    title = _plain(_shortened(each.title or "Untitled", 100))
-    where = f", {_plain(_shortened(each.place, 60))}" if each.place else ""
+def _format_source_line(each: CitationOut, base: str | None) -> str:
+    title = _make_inert(_shorten(each.title or "Untitled", 100))
+    where = f", {_make_inert(_shorten(each.place, 60))}" if each.place else ""
     if base is None:
         return f"[{each.number}] {title}{where}"
-    address = base.rstrip("/") + Cited(each.document_id, each.start, each.end).page_address
+    address = base.rstrip("/") + CitedSpan(each.document_id, each.start, each.end).page_address
     return f"<{address.replace('&', '&amp;')}|[{each.number}] {title.replace('|', '¦')}>{where}"
 
 
-def _buttons(question_id: str, *, privately: bool) -> Blocks:
+def _build_buttons(question_id: str, *, privately: bool) -> Blocks:
     feedback = {
         "type": "feedback_buttons",
         "action_id": FEEDBACK,
-        "positive_button": {"text": _text("Good answer"), "value": f"up:{question_id}"},
-        "negative_button": {"text": _text("Bad answer"), "value": f"down:{question_id}"},
+        "positive_button": {"text": _build_text("Good answer"), "value": f"up:{question_id}"},
+        "negative_button": {"text": _build_text("Bad answer"), "value": f"down:{question_id}"},
     }
     blocks: Blocks = [{"type": "context_actions", "elements": [feedback]}]
     if privately:
-        private = button("Ask privately, with all I may see", PRIVATELY, question_id)
+        private = build_button("Ask privately, with all I may see", PRIVATELY, question_id)
         blocks.append({"type": "actions", "elements": [private]})
     return blocks
 
 
-def button(text: str, action: str, value: str, *, style: str | None = None) -> dict[str, Any]:
+def build_button(text: str, action: str, value: str, *, style: str | None = None) -> dict[str, Any]:
     """Return a button; `style` is `primary` or `danger`."""
-    made: dict[str, Any] = {"type": "button", "text": _text(text), "action_id": action, "value": value}
+    made: dict[str, Any] = {"type": "button", "text": _build_text(text), "action_id": action, "value": value}
     return made if style is None else {**made, "style": style}
 
 
-def asked_line(question: str) -> dict[str, Any]:
+def build_asked_line(question: str) -> dict[str, Any]:
     """Return the question in small print, for a message with nothing above it."""
-    return context(f"You asked: {_plain(_shortened(question, 500))}")
+    return build_context(f"You asked: {_make_inert(_shorten(question, 500))}")
 
 
-def section(text: str) -> dict[str, Any]:
+def build_section(text: str) -> dict[str, Any]:
     """Return a paragraph of mrkdwn."""
-    return {"type": "section", "text": _mrkdwn(text), "expand": True}
+    return {"type": "section", "text": _build_mrkdwn(text), "expand": True}
 
 
-def context(text: str) -> dict[str, Any]:
+def build_context(text: str) -> dict[str, Any]:
     """Return a line of mrkdwn in small print."""
-    return {"type": "context", "elements": [_mrkdwn(text)]}
+    return {"type": "context", "elements": [_build_mrkdwn(text)]}
 
 
-def _mrkdwn(text: str) -> dict[str, Any]:
+def _build_mrkdwn(text: str) -> dict[str, Any]:
     return {"type": "mrkdwn", "text": text or " ", "verbatim": True}
 
 
-def _text(text: str) -> dict[str, Any]:
+def _build_text(text: str) -> dict[str, Any]:
     return {"type": "plain_text", "text": text}
 
 
-def _counted(count: int, noun: str) -> str:
+def _format_count(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _plain(text: str) -> str:
-    return inert_mrkdwn(" ".join(text.split()))
+def _make_inert(text: str) -> str:
+    return escape_mrkdwn(" ".join(text.split()))
 
 
-def _fallback(answer: AnswerOut) -> str:
+def _format_fallback(answer: AnswerOut) -> str:
     """Return what notifications show, where Slack reads mentions as well."""
-    return _plain(_shortened(re.sub(r"\[\d{1,4}\]", "", answer.text), _FALLBACK_CHARS // 2)) or "No answer."
+    return _make_inert(_shorten(re.sub(r"\[\d{1,4}\]", "", answer.text), _FALLBACK_CHARS // 2)) or "No answer."
 
 
-def _shortened(text: str, most: int) -> str:
+def _shorten(text: str, most: int) -> str:
     """Cut at a whole character reference, so that none is torn."""
     if len(text) <= most:
         return text

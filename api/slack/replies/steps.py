@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from api.answers.rendering import inert_markdown
-from rlm.loop.environment import ROOT
+from api.answers.rendering import escape_markdown
+from rlm.loop.environment import ROOT_PURPOSE
 
 # Cards beyond these share the last one.
-MOST_STEPS = 10
+MAX_STEPS = 10
 TITLE_CHARS, DETAILS_CHARS = 150, 250
 _STRATEGIES = {"direct": "is reading the best passages…", "table": "is computing over tables…"}
-_DECIDED = {
+_DECISION_TITLES = {
     "direct": "Decide: read the best passages",
     "table": "Decide: compute over tables",
     "recursive": "Decide: work through the documents",
@@ -40,12 +40,12 @@ class Card:
     def state(self) -> str:
         return "complete" if self.is_done else "in_progress"
 
-    def chunk(self, *, begins: bool) -> dict[str, Any]:
+    def build_chunk(self, *, begins: bool) -> dict[str, Any]:
         """Return the piece of a stream that shows it, with details where it `begins`."""
         chunk = {"type": "task_update", "id": self.id, "title": self.title, "status": self.state}
         return {**chunk, "details": self.details} if begins and self.details else chunk
 
-    def block(self) -> dict[str, Any]:
+    def build_block(self) -> dict[str, Any]:
         block: dict[str, Any] = {
             "type": "task_card",
             "task_id": self.id,
@@ -58,7 +58,7 @@ class Card:
         return block
 
 
-class Steps:
+class RunSteps:
     """Gathers the steps of one run. `status` says what is being done, in Slack's form: after the bot's name."""
 
     def __init__(self) -> None:
@@ -69,83 +69,87 @@ class Steps:
         self._searches = self._found = self._cell = self._calls = 0
         self._documents: set[str] = set()
 
-    def take(self, kind: str, body: Mapping[str, Any]) -> None:
+    def add_event(self, kind: str, body: Mapping[str, Any]) -> None:
         """Take the next event of the run's log; kinds that are no step change nothing."""
-        self.status = _status(kind, body) or self.status
+        self.status = _format_status(kind, body) or self.status
         match kind:
             case "condensed":
-                self._step("question", f"Understand the question: “{body.get('question', '')}”")
+                self._show_step("question", f"Understand the question: “{body.get('question', '')}”")
             case "routed":
-                self._routed(str(body.get("strategy")), str(body.get("estimate", "")))
+                self._add_decision(str(body.get("strategy")), str(body.get("estimate", "")))
             case "retrieved":
                 self._searches += 1
                 self._found += int(body.get("passages", 0))
-                self._searched()
+                self._add_search()
             case "reading":
                 titles = list(dict.fromkeys(map(str, body.get("titles", ()))))
-                self._step("read", f"Read {_counted(len(body.get('titles', ())), 'passage')}", ", ".join(titles))
+                self._show_step(
+                    "read", f"Read {_format_count(len(body.get('titles', ())), 'passage')}", ", ".join(titles)
+                )
             case "planned":
-                self._step("plan", "Compute over tables", " ".join(map(str, body.get("steps", ()))))
+                self._show_step("plan", "Compute over tables", " ".join(map(str, body.get("steps", ()))))
             case "working":
-                self._working(str(body["step"]), int(body["done"]), int(body["total"]))
-            case "call" if self._is_recursive and self._current != "check" and body.get("purpose") != ROOT:
+                self._add_progress(str(body["step"]), int(body["done"]), int(body["total"]))
+            case "call" if self._is_recursive and self._current != "check" and body.get("purpose") != ROOT_PURPOSE:
                 self._calls += 1
                 self._documents |= {each["document_id"] for each in body.get("spans", ())}
-                self._work()
+                self._update_work_card()
             case "draft":
-                self._step("write", "Write the answer")
+                self._show_step("write", "Write the answer")
             case "checking":
-                self._step("check", f"Check {_counted(int(body.get('sentences', 0)), 'sentence')} against the sources")
+                self._show_step(
+                    "check", f"Check {_format_count(int(body.get('sentences', 0)), 'sentence')} against the sources"
+                )
 
-    def cards(self, *, ended: bool = False) -> list[Card]:
+    def build_cards(self, *, ended: bool = False) -> list[Card]:
         """Return the cards in the order in which their steps began."""
         return [
             Card(key, title, details, ended or key != self._current) for key, (title, details) in self._cards.items()
         ]
 
-    def _working(self, step: str, done: int, total: int) -> None:
+    def _add_progress(self, step: str, done: int, total: int) -> None:
         if step == "cells":
             self._cell = done
-            self._work()
+            self._update_work_card()
         else:
-            self._step(f"rows: {step}", f"{step}: {done:,} of {total:,}")
+            self._show_step(f"rows: {step}", f"{step}: {done:,} of {total:,}")
 
-    def _routed(self, strategy: str, estimate: str) -> None:
+    def _add_decision(self, strategy: str, estimate: str) -> None:
         self._is_recursive = strategy == "recursive"
-        if title := _DECIDED.get(strategy):
-            self._step("way", title, estimate)
+        if title := _DECISION_TITLES.get(strategy):
+            self._show_step("way", title, estimate)
 
-    def _searched(self) -> None:
+    def _add_search(self) -> None:
         if self._is_recursive:
-            self._work()
+            self._update_work_card()
             return
-        title = f"Search the documents: {_counted(self._found, 'passage')} found"
-        self._step("search", title + (f" in {self._searches} searches" if self._searches > 1 else ""))
+        title = f"Search the documents: {_format_count(self._found, 'passage')} found"
+        self._show_step("search", title + (f" in {self._searches} searches" if self._searches > 1 else ""))
 
-    def _work(self) -> None:
-        done = [_counted(self._cell, "step")] if self._cell else []
+    def _update_work_card(self) -> None:
+        done = [_format_count(self._cell, "step")] if self._cell else []
         done += [f"{self._searches} search{'' if self._searches == 1 else 'es'}"] if self._searches else []
-        done += [_counted(self._calls, "question") + " to the model"] if self._calls else []
-        done += [_counted(len(self._documents), "document") + " read"] if self._documents else []
-        self._step("work", "Work through the documents" + (": " + ", ".join(done) if done else ""))
+        done += [_format_count(self._calls, "question") + " to the model"] if self._calls else []
+        done += [_format_count(len(self._documents), "document") + " read"] if self._documents else []
+        self._show_step("work", "Work through the documents" + (": " + ", ".join(done) if done else ""))
 
-    def _step(self, key: str, title: str, details: str = "") -> None:
+    def _show_step(self, key: str, title: str, details: str = "") -> None:
         """Show what is being done now; whatever was being done before is done."""
-        if key not in self._cards and len(self._cards) >= MOST_STEPS:
+        if key not in self._cards and len(self._cards) >= MAX_STEPS:
             key = list(self._cards)[-1]
         known = self._cards.get(key, ("", ""))[1]
-        self._cards[key] = (_short(title, TITLE_CHARS), known or _short(details, DETAILS_CHARS))
+        self._cards[key] = (_shorten(title, TITLE_CHARS), known or _shorten(details, DETAILS_CHARS))
         self._current = key
 
 
-def plan_block(title: str, cards: Sequence[Card]) -> dict[str, Any]:
+def build_plan_block(title: str, cards: Sequence[Card]) -> dict[str, Any]:
     """Return the cards as a block, for a message that is no stream."""
-    return {"type": "plan", "title": title, "tasks": [card.block() for card in cards]}
+    return {"type": "plan", "title": title, "tasks": [card.build_block() for card in cards]}
 
 
-def _status(kind: str, body: Mapping[str, Any]) -> str:
+def _format_status(kind: str, body: Mapping[str, Any]) -> str:
     if kind == "reading":
-        return f"is reading {_counted(len(body.get('titles', ())), 'passage')}…"
+        return f"is reading {_format_count(len(body.get('titles', ())), 'passage')}…"
     if kind == "working" and body.get("step") != "cells":
         return f"is at {body['done']:,} of {body['total']:,}…"
     if kind == "routed":
@@ -153,11 +157,11 @@ def _status(kind: str, body: Mapping[str, Any]) -> str:
     return _STATUSES.get(kind, "")
 
 
-def _counted(count: int, noun: str) -> str:
+def _format_count(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _short(text: str, most: int) -> str:
+def _shorten(text: str, most: int) -> str:
     """Make a text inert, on one line, and short."""
     words = " ".join(text.split())
-    return inert_markdown(words if len(words) <= most else words[: most - 1].rstrip() + "…")
+    return escape_markdown(words if len(words) <= most else words[: most - 1].rstrip() + "…")

@@ -6,19 +6,27 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from api.admission.services import Services
-from api.answers.rendering import inert_mrkdwn
-from api.runs.control import end_with_what_it_has, raise_budget
-from api.slack.replies.live import Live
-from api.slack.replies.messages import SECTION_CHARS, Blocks, Message, asked_line, button, context, section
+from api.answers.rendering import escape_mrkdwn
+from api.runs.control import finish_with_partial_result, raise_budget
+from api.slack.replies.live import LiveProgress
+from api.slack.replies.messages import (
+    SECTION_CHARS,
+    Blocks,
+    SlackMessage,
+    build_asked_line,
+    build_button,
+    build_context,
+    build_section,
+)
 from api.slack.replies.reply import Reply
 from ingest.storage.answers.run_records import Run, RunState
 from ingest.storage.errors import LeadlineError, RunNotFoundError, RunStateError
-from ingest.storage.instrumentation import reach
+from ingest.storage.instrumentation import reach_point
 from ingest.storage.quotas.records import NANODOLLARS
 from ingest.storage.slack.records import SlackQuestion
-from rlm.estimates import at_most
+from rlm.estimates import format_limits
 from rlm.llm.budgets import Limits
-from rlm.runs.bodies import limits_of
+from rlm.runs.bodies import parse_limits
 
 log = structlog.get_logger(__name__)
 
@@ -28,28 +36,30 @@ _LIMITS = {"seconds": "time", "calls": "calls of the language model", "dollars":
 _NOT_YOURS = "Only those who may ask here decide that."
 _GONE = "That work is not kept any more. Ask again."
 _ENDED = "That work has ended by now."
-_DECIDED = "Somebody has decided that already."
+_ALREADY_DECIDED = "Somebody has decided that already."
 
 
-def as_much_again(run: Run) -> Limits:
+def compute_extra_limits(run: Run) -> Limits:
     """Return what one press adds: of each limit of the run as much as it allows so far."""
-    allowed = {name: value for name, value in vars(limits_of(run.limits)).items() if value and name != "depth"}
+    allowed = {name: value for name, value in vars(parse_limits(run.limits)).items() if value and name != "depth"}
     return Limits(**allowed)
 
 
-async def ask_what_to_do(live: Live, reply: Reply, run: Run, *, wait_days: float) -> None:
+async def ask_for_decision(live: LiveProgress, reply: Reply, run: Run, *, wait_days: float) -> None:
     """Put the question what becomes of a paused run in the place of what its thread shows. Raises `SlackError`s."""
-    await live.end()
+    await live.end_stream()
     asked, question_id = reply.question.asked, reply.question.id
     until = live.paused_at + wait_days * 24 * 3600.0
-    message = waiting_message(question_id, run, live.done, until, asked=None if asked.thread_ts else asked.text)
+    message = build_waiting_message(
+        question_id, run, live.done_titles, until, asked=None if asked.thread_ts else asked.text
+    )
     await reply.finish([message], anew=live.was_shown_for_long(live.paused_at))
-    await live.leave()
+    await live.end_session()
 
 
-def waiting_message(
+def build_waiting_message(
     question_id: str, run: Run, done: Sequence[str], until: float, *, asked: str | None = None
-) -> Message:
+) -> SlackMessage:
     """Return what a thread is asked: what was `done` and used, and what each button does.
 
     At the instant `until` the run ends by itself. `asked` is the question, where it stands nowhere above.
@@ -60,24 +70,28 @@ def waiting_message(
     used = [worked, f"{run.spent.calls:,} call{'' if run.spent.calls == 1 else 's'} of the language model"]
     if run.spent.nanodollars:
         used.append(f"${run.spent.nanodollars / NANODOLLARS:.2f}")
-    steps = [f"• {inert_mrkdwn(title)}" for title in done]
+    steps = [f"• {escape_mrkdwn(title)}" for title in done]
     said = f"*There is no answer yet, and the limit of {met} is met.*\nUsed so far: {', '.join(used)}."
-    more = at_most(as_much_again(run))
+    more = format_limits(compute_extra_limits(run))
     cost = " It may cost as much again." if run.spent.nanodollars else ""
-    blocks: Blocks = [asked_line(asked)] if asked is not None else []
-    blocks.append(section("\n".join([said, *steps])[:SECTION_CHARS]))
-    blocks.append(context(f"“Go on” allows as much again: {more[:1].lower()}{more[1:]}{cost}"))
-    blocks.append(context(f"If nobody decides until {_instant(until)}, you get an answer from what there is."))
+    blocks: Blocks = [build_asked_line(asked)] if asked is not None else []
+    blocks.append(build_section("\n".join([said, *steps])[:SECTION_CHARS]))
+    blocks.append(build_context(f"“Go on” allows as much again: {more[:1].lower()}{more[1:]}{cost}"))
+    blocks.append(
+        build_context(f"If nobody decides until {_format_instant(until)}, you get an answer from what there is.")
+    )
     value = f"{question_id}:{len(run.raised)}"
     buttons = [
-        button("Go on", GO_ON, value, style="primary"),
-        button("Answer with what it has", FINISH, value),
-        button("Stop", STOP, value),
+        build_button("Go on", GO_ON, value, style="primary"),
+        build_button("Answer with what it has", FINISH, value),
+        build_button("Stop", STOP, value),
     ]
-    return Message([*blocks, {"type": "actions", "elements": buttons}], f"No answer yet after {worked}: shall I go on?")
+    return SlackMessage(
+        [*blocks, {"type": "actions", "elements": buttons}], f"No answer yet after {worked}: shall I go on?"
+    )
 
 
-def _instant(at: float) -> str:
+def _format_instant(at: float) -> str:
     """Return an instant that Slack shows in each reader's own time."""
     plain = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
     return f"<!date^{int(at)}^{{date_long_pretty}}, {{time}}|{plain}>"
@@ -98,29 +112,29 @@ class Decisions:
         if question is None or question.run_id is None:
             return _GONE
         # guard: slack-decision-permission
-        if not question.settings.lets_ask(user_id):
+        if not question.settings.can_ask(user_id):
             return _NOT_YOURS
         try:
-            run = self._served.answers.runs.run(question.asked.tenant_id, question.run_id)
+            run = self._served.answers.runs.load_run(question.asked.tenant_id, question.run_id)
             # guard: slack-button-of-this-pause
             if run.state is not RunState.PAUSED or len(run.raised) != raises:
-                return _ENDED if run.ended else _DECIDED
+                return _ENDED if run.ended else _ALREADY_DECIDED
             self._carry_out(action, run)
         except RunNotFoundError:
             return _GONE
         except RunStateError:  # somebody else was faster by a moment
-            return _DECIDED
+            return _ALREADY_DECIDED
         except LeadlineError as error:
-            return inert_mrkdwn(" ".join(error.told).strip())
+            return escape_mrkdwn(" ".join(error.public_message).strip())
         log.info("decided in Slack", action=action, question=question.id, run=run.id, user=user_id)
-        reach("slack.decided")
+        reach_point("slack.decided")
         self._wake()
         return None
 
     def _carry_out(self, action: str, run: Run) -> None:
         if action == GO_ON:
-            raise_budget(self._served, run, as_much_again(run))
+            raise_budget(self._served, run, compute_extra_limits(run))
         elif action == FINISH:
-            end_with_what_it_has(self._served, run)
+            finish_with_partial_result(self._served, run)
         else:
             self._served.answers.runs.cancel(run.tenant_id, run.id)

@@ -29,21 +29,21 @@ from pathlib import Path
 from typing import Any
 
 from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError
-from ingest.parsing.isolation.confinement import ALL, confine, end_with_parent
-from ingest.parsing.isolation.handover import RECOGNITION_NEEDED, too_much_text, write_document
-from ingest.parsing.isolation.progress import ProgressFile, arm
-from ingest.parsing.ocr.allowance import RecognitionNeeded, allow
+from ingest.parsing.isolation.confinement import ALL_CONFINEMENTS, confine, set_parent_death_signal
+from ingest.parsing.isolation.handover import RECOGNITION_NEEDED, build_text_limit_error, write_document
+from ingest.parsing.isolation.progress import ProgressFile, set_progress_file
+from ingest.parsing.ocr.allowance import RecognitionNeeded, set_allowance
 from ingest.parsing.page_images import draw_page
-from ingest.parsing.page_limit import limit_pages
-from ingest.parsing.registry import ParserFunction, parser_for, tables_of
+from ingest.parsing.page_limit import set_page_limit
+from ingest.parsing.registry import ParserFunction, find_document_tables, get_parser
 from ingest.parsing.table_files import write_tables
-from ingest.parsing.tables import FoundTable, table_spans
+from ingest.parsing.tables import FoundTable, build_table_spans
 from ingest.parsing.types import NO_ROOM, EntryRoom, Isolation, ParsedDocument, ParserLimits
 from ingest.storage.errors import LeadlineError, StorageFullError
 from ingest.storage.texts.layout import Omission, OmissionKind
 
 # Loaded once here, and not by each document's process.
-_LIBRARIES = (
+_PRELOADED_MODULES = (
     "charset_normalizer",
     "ingest.parsing.office.docx",
     "ingest.parsing.office.pptx",
@@ -56,16 +56,16 @@ _SAMPLES = {
 }
 _NO_WORDS_HINT = "Check that the file was saved completely, and upload it again."
 # Files whose text is their source, and how many times longer they may be than it: as UTF-16 of ASCII is.
-_SOURCES = frozenset({"text/plain", "text/csv", "text/markdown", "application/json"})
-_SHRINKS = 2
-_OPEN_FILES = 64
-_MESSAGE_CHARS = 1_000
-_SAID_BYTES = 16_384
+_SOURCE_TYPES = frozenset({"text/plain", "text/csv", "text/markdown", "application/json"})
+_MAX_SHRINK_RATIO = 2
+_MAX_OPEN_FILES = 64
+_MAX_MESSAGE_CHARS = 1_000
+_MAX_MESSAGE_BYTES = 16_384
 _PARENT_CHECK_SECONDS = 1.0
-_ENDING_SECONDS = 0.002
+_EXIT_POLL_SECONDS = 0.002
 
 
-def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = parser_for) -> None:
+def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = get_parser) -> None:
     """Serve until the parent closes the pipe or dies."""
     requests, answers = os.dup(0), os.dup(1)
     # A library that prints must not write into our answers, nor one that reads eat requests.
@@ -75,15 +75,15 @@ def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = parser_for) -
     _ignore_system_media_types()
     _warm_up()
     parent = os.getppid()
-    _say(answers, {"id": 0, **_confinement(parent, (requests, answers))})
-    for line in _lines(requests, parent):
+    _send_answer(answers, {"id": 0, **_probe_confinement(parent, (requests, answers))})
+    for line in _iter_requests(requests, parent):
         request = json.loads(line)
 
         def parse(request: dict[str, Any] = request) -> str:
             return json.dumps(_answer_confined(request, find_parser))
 
-        status, said = _in_a_process(parse, parent, (requests, answers))
-        _say(answers, {"id": request["id"], "status": status, "said": said})
+        status, said = _run_in_process(parse, parent, (requests, answers))
+        _send_answer(answers, {"id": request["id"], "status": status, "said": said})
 
 
 def _ignore_system_media_types() -> None:
@@ -98,21 +98,21 @@ def _ignore_system_media_types() -> None:
 
 def _warm_up() -> None:
     """Load and use once what most documents need, so that their processes find it ready."""
-    for name in _LIBRARIES:
+    for name in _PRELOADED_MODULES:
         import_module(name)
     sample = Path("sample")
     for media_type, content in _SAMPLES.items():
         sample.write_text(content)
-        parser_for(media_type)(sample)
+        get_parser(media_type)(sample)
     sample.unlink()
     gc.freeze()
 
 
-def _say(answers: int, answer: dict[str, Any]) -> None:
+def _send_answer(answers: int, answer: dict[str, Any]) -> None:
     os.write(answers, f"{json.dumps(answer)}\n".encode())
 
 
-def _lines(requests: int, parent: int) -> Iterator[bytes]:
+def _iter_requests(requests: int, parent: int) -> Iterator[bytes]:
     held = b""
     while os.getppid() == parent:
         if not select.select([requests], [], [], _PARENT_CHECK_SECONDS)[0]:
@@ -126,19 +126,19 @@ def _lines(requests: int, parent: int) -> Iterator[bytes]:
             yield line
 
 
-def _confinement(parent: int, ours: tuple[int, ...]) -> dict[str, Any]:
+def _probe_confinement(parent: int, ours: tuple[int, ...]) -> dict[str, Any]:
     """Try what a document's process can be confined by."""
-    _, said = _in_a_process(lambda: json.dumps(confine(None, Path.cwd())), parent, ours)
+    _, said = _run_in_process(lambda: json.dumps(confine(None, Path.cwd())), parent, ours)
     return {"confined": json.loads(said or "[]")}
 
 
-def _in_a_process(work: Callable[[], str], parent: int, ours: tuple[int, ...]) -> tuple[int, str]:
+def _run_in_process(work: Callable[[], str], parent: int, ours: tuple[int, ...]) -> tuple[int, str]:
     """Return how a process ended that did some work, negative for a signal, and what the work returned."""
     reading, writing = os.pipe()
     own, pid = os.getpid(), os.fork()
     if pid == 0:
         try:
-            end_with_parent()
+            set_parent_death_signal()
             if os.getppid() != own:  # it ended before that
                 os._exit(1)
             for descriptor in (reading, *ours):
@@ -148,32 +148,32 @@ def _in_a_process(work: Callable[[], str], parent: int, ours: tuple[int, ...]) -
             os._exit(0)
     os.close(writing)
     try:
-        return _ended(pid, reading, parent)
+        return _wait_for_exit(pid, reading, parent)
     finally:
         os.close(reading)
 
 
-def _ended(pid: int, reading: int, parent: int) -> tuple[int, str]:
+def _wait_for_exit(pid: int, reading: int, parent: int) -> tuple[int, str]:
     said, open_ = b"", True
     while True:
-        wait = _PARENT_CHECK_SECONDS if open_ else _ENDING_SECONDS
+        wait = _PARENT_CHECK_SECONDS if open_ else _EXIT_POLL_SECONDS
         if select.select([reading] if open_ else [], [], [], wait)[0]:
-            block = os.read(reading, _SAID_BYTES)
-            said, open_ = said + block if len(said) < _SAID_BYTES else said, bool(block)
+            block = os.read(reading, _MAX_MESSAGE_BYTES)
+            said, open_ = said + block if len(said) < _MAX_MESSAGE_BYTES else said, bool(block)
         found, status = os.waitpid(pid, os.WNOHANG)
         if found and not open_:
-            return os.waitstatus_to_exitcode(status), said[:_SAID_BYTES].decode("utf-8", "replace")
+            return os.waitstatus_to_exitcode(status), said[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")
         if found:  # what it wrote before it ended is read
-            said += _rest(reading)
-            return os.waitstatus_to_exitcode(status), said[:_SAID_BYTES].decode("utf-8", "replace")
+            said += _read_rest(reading)
+            return os.waitstatus_to_exitcode(status), said[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")
         if os.getppid() != parent:
             os._exit(1)  # and the kernel ends the document's process
 
 
-def _rest(reading: int) -> bytes:
+def _read_rest(reading: int) -> bytes:
     os.set_blocking(reading, False)
     with suppress(BlockingIOError):
-        return os.read(reading, _SAID_BYTES)
+        return os.read(reading, _MAX_MESSAGE_BYTES)
     return b""
 
 
@@ -182,43 +182,43 @@ def _answer_confined(
 ) -> dict[str, str]:
     path, folder, limits = Path(request["path"]), Path(request["folder"]), ParserLimits(**request["limits"])
     os.chdir(folder)
-    restrict(limits)
+    limit_resources(limits)
     done = confine(path, folder, hardware=limits.threads)
-    if request["isolation"] == Isolation.REQUIRE and done != ALL:
+    if request["isolation"] == Isolation.REQUIRE and done != ALL_CONFINEMENTS:
         raise RuntimeError("what the first try was confined by is missing now")
     if "page" in request:
         drawing = partial(draw_page, path, request["media_type"], request["page"], request["width"])
-        return _failure_of(drawing, limits)
+        return _catch_failure(drawing, limits)
     room = EntryRoom(**request["room"]) if request.get("room") else NO_ROOM
-    arm(ProgressFile(folder))
-    return answer(path, request["media_type"], folder, limits, lambda kind: find_parser(kind, room))
+    set_progress_file(ProgressFile(folder))
+    return parse_into_folder(path, request["media_type"], folder, limits, lambda kind: find_parser(kind, room))
 
 
-def answer(
+def parse_into_folder(
     path: Path, media_type: str, folder: Path, limits: ParserLimits, find_parser: Callable[[str], ParserFunction]
 ) -> dict[str, str]:
     """Parse one document; returns nothing if it is in its folder, else the code, detail and hint of the error."""
-    limit_pages(limits.pages)
+    set_page_limit(limits.pages)
     if limits.threads:
-        allow(limits.ocr_pages)
-    too_late = _lateness(limits)
+        set_allowance(limits.ocr_pages)
+    too_late = _build_lateness_check(limits)
 
     def parse() -> None:
         # guard: oversized-source
-        if media_type in _SOURCES and path.stat().st_size > _SHRINKS * limits.text_bytes:
-            raise too_much_text(limits.text_bytes)
+        if media_type in _SOURCE_TYPES and path.stat().st_size > _MAX_SHRINK_RATIO * limits.text_bytes:
+            raise build_text_limit_error(limits.text_bytes)
         document = find_parser(media_type)(path)
         # guard: text-without-words
         if not any(map(str.isalnum, document.text)):
             raise NoTextError("The document holds no letter and no digit.", hint=_NO_WORDS_HINT)
-        found = tables_of(document, media_type)
+        found = find_document_tables(document, media_type)
         lost = write_tables(found, folder, too_late=too_late)
-        write_document(_with_tables(document, found, lost), folder, limits.text_bytes)
+        write_document(_add_tables(document, found, lost), folder, limits.text_bytes)
 
-    return _failure_of(parse, limits)
+    return _catch_failure(parse, limits)
 
 
-def _failure_of(work: Callable[[], None], limits: ParserLimits) -> dict[str, str]:
+def _catch_failure(work: Callable[[], None], limits: ParserLimits) -> dict[str, str]:
     """Do some work on a document; returns nothing, or the code, detail and hint of the error that ended it."""
     try:
         work()
@@ -229,60 +229,64 @@ def _failure_of(work: Callable[[], None], limits: ParserLimits) -> dict[str, str
     except MemoryError:
         failure = ParserLimitError(f"Parsing needs more than {limits.memory_bytes:,} bytes of memory.")
     except OSError as error:
-        failure = _of_os_error(error, limits)
+        failure = _convert_os_error(error, limits)
     except BaseException as error:  # noqa: BLE001 - the last boundary: libraries raise anything, and Rust's panic
         failure = DamagedDocumentError(f"The parser failed on this file ({type(error).__name__}).")
     else:
         return {}
-    return {"code": failure.code, "detail": failure.detail[:_MESSAGE_CHARS], "hint": failure.hint[:_MESSAGE_CHARS]}
+    return {
+        "code": failure.code,
+        "detail": failure.detail[:_MAX_MESSAGE_CHARS],
+        "hint": failure.hint[:_MAX_MESSAGE_CHARS],
+    }
 
 
-def _with_tables(document: ParsedDocument, found: Sequence[FoundTable], lost: int) -> ParsedDocument:
+def _add_tables(document: ParsedDocument, found: Sequence[FoundTable], lost: int) -> ParsedDocument:
     """Put the tables that were found in the text into its tree, if its parser did not, and say how many were lost."""
-    layout = document.layout if document.layout.tables else replace(document.layout, tables=table_spans(found))
+    layout = document.layout if document.layout.tables else replace(document.layout, tables=build_table_spans(found))
     detail = "tables that took too long, or were too many, to become records: their text can be searched"
     said = (Omission(OmissionKind.TABLE, lost, detail),) if lost else ()
     return replace(document, layout=layout, omissions=(*document.omissions, *said))
 
 
-def _lateness(limits: ParserLimits) -> Callable[[], bool]:
+def _build_lateness_check(limits: ParserLimits) -> Callable[[], bool]:
     """Says when half of a limit on time has gone: then record tables are given up, and the text is not."""
     used, begun = time.process_time(), time.monotonic()
 
-    def too_late() -> bool:
+    def is_too_late() -> bool:
         over = time.process_time() - used > limits.cpu_seconds / 2
         return over or time.monotonic() - begun > limits.wall_seconds / 2
 
-    return too_late
+    return is_too_late
 
 
-def restrict(limits: ParserLimits) -> None:
+def limit_resources(limits: ParserLimits) -> None:
     """Bound this process: memory, processor time from now on, files and their size."""
-    _limit(resource.RLIMIT_CORE, 0)
+    _set_limit(resource.RLIMIT_CORE, 0)
     if not limits.threads:
-        _limit(resource.RLIMIT_NPROC, 0)
-    _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
-    _limit(resource.RLIMIT_AS, limits.memory_bytes)
-    _limit(resource.RLIMIT_FSIZE, limits.text_bytes)
+        _set_limit(resource.RLIMIT_NPROC, 0)
+    _set_limit(resource.RLIMIT_NOFILE, _MAX_OPEN_FILES)
+    _set_limit(resource.RLIMIT_AS, limits.memory_bytes)
+    _set_limit(resource.RLIMIT_FSIZE, limits.text_bytes)
     used = time.process_time()
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (_lower(math.ceil(used) + limits.cpu_seconds, hard), hard))
+    resource.setrlimit(resource.RLIMIT_CPU, (_cap_limit(math.ceil(used) + limits.cpu_seconds, hard), hard))
 
 
-def _limit(kind: int, value: int) -> None:
+def _set_limit(kind: int, value: int) -> None:
     _, hard = resource.getrlimit(kind)
-    value = _lower(value, hard)
+    value = _cap_limit(value, hard)
     resource.setrlimit(kind, (value, value))
 
 
-def _lower(value: int, hard: int) -> int:
+def _cap_limit(value: int, hard: int) -> int:
     """Lower a limit; the machine may already allow less, and a limit cannot be raised again."""
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
-def _of_os_error(error: OSError, limits: ParserLimits) -> LeadlineError:
+def _convert_os_error(error: OSError, limits: ParserLimits) -> LeadlineError:
     if error.errno == errno.EFBIG:
-        return too_much_text(limits.text_bytes)
+        return build_text_limit_error(limits.text_bytes)
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StorageFullError("The disk that parsed text is written to is full.")
     if error.errno == errno.ENOMEM:

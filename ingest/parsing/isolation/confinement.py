@@ -23,10 +23,10 @@ from functools import cache
 from pathlib import Path
 
 LANDLOCK, SECCOMP = "Landlock", "seccomp"
-ALL = (LANDLOCK, SECCOMP)
+ALL_CONFINEMENTS = (LANDLOCK, SECCOMP)
 
 # OpenVINO asks these before it computes, and waits for ever if it gets no answer.
-_HARDWARE = tuple(map(Path, ("/sys/devices/system/cpu", "/sys/devices/system/node", "/proc/cpuinfo")))
+_HARDWARE_PATHS = tuple(map(Path, ("/sys/devices/system/cpu", "/sys/devices/system/node", "/proc/cpuinfo")))
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
@@ -43,7 +43,7 @@ _ALL_TCP, _ALL_SCOPES = 0b11, 0b11
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 # The calls that parsers of all formats were seen to make, text recognition on OpenVINO's threads included, their forms
 # in other C libraries, and what an interpreter asks of its own process. Any other call fails with an error.
-_ALLOWED: dict[str, tuple[int | None, int | None]] = {
+_ALLOWED_CALLS: dict[str, tuple[int | None, int | None]] = {
     # Open files and names; Landlock decides which.
     **{"close": (3, 57), "read": (0, 63), "readv": (19, 65), "pread64": (17, 67), "write": (1, 64)},
     **{"writev": (20, 66), "pwrite64": (18, 68), "lseek": (8, 62), "ftruncate": (77, 46), "fadvise64": (221, 223)},
@@ -71,21 +71,21 @@ _ALLOWED: dict[str, tuple[int | None, int | None]] = {
 _OPEN, _OPENAT, _CLONE, _CLONE3, _PRCTL, _PRLIMIT = (2, None), (257, 56), (56, 220), (435, 435), (157, 167), (302, 261)
 _KILL, _TGKILL, _SET_AFFINITY, _FCNTL, _IOCTL = (62, 129), (234, 131), (203, 122), (72, 25), (16, 29)
 _CLONE_THREAD = 0x10000
-_OPENING = ((_OPEN, 1), (_OPENAT, 2))  # with the place of their flags
+_OPEN_CALLS = ((_OPEN, 1), (_OPENAT, 2))  # with the place of their flags
 _TMPFILE = 0x400000  # a file without a name: Landlock lets it pass, and its size could not be bounded
 _THREAD_NAMES_AND_VECTORS = (15, 16, 51)  # PR_SET_NAME, PR_GET_NAME, PR_SVE_GET_VL
-_DESCRIPTORS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC; F_SETOWN would send signals
+_ALLOWED_FCNTLS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC; F_SETOWN would send signals
 # TCGETS and TCGETS2, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX: Python and C ask these of each file that they open.
-_TERMINAL = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5450, 0x5451)
+_ALLOWED_IOCTLS = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5450, 0x5451)
 # Calls of Linux 5.1 and later have the same numbers on every architecture. Libraries try them first, and do without
 # where the kernel is older and answers ENOSYS; they would take any other error for an answer.
-_NEWER = 424
+_FIRST_SHARED_NUMBER = 424
 _LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16
 
 
-def end_with_parent() -> None:
+def set_parent_death_signal() -> None:
     """Have the kernel kill this process when the thread that started it ends; `confine` keeps it so."""
     if sys.platform == "linux":
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -100,10 +100,10 @@ def confine(document: Path | None, folder: Path, *, hardware: bool = False) -> t
         return ()
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _drop_capabilities()
-    extra = _HARDWARE if hardware else ()
+    extra = _HARDWARE_PATHS if hardware else ()
     # guard: parser-seccomp
     # guard: parser-landlock
-    done = (LANDLOCK if _restrict_files(document, folder, extra) else "", SECCOMP if _restrict_calls() else "")
+    done = (LANDLOCK if _restrict_files(document, folder, extra) else "", SECCOMP if _restrict_system_calls() else "")
     return tuple(filter(None, done))
 
 
@@ -123,17 +123,17 @@ def _restrict_files(document: Path | None, folder: Path, readable: Iterable[Path
     if ruleset < 0:
         return False
     try:
-        for path in (*_code(), *filter(Path.exists, readable)):
-            _allow(ruleset, path, handled & (_READ_FILE | _READ_DIR))
+        for path in (*_list_code_paths(), *filter(Path.exists, readable)):
+            _allow_path(ruleset, path, handled & (_READ_FILE | _READ_DIR))
         if document is not None:
-            _allow(ruleset, document, _READ_FILE)
-        _allow(ruleset, folder, handled & (_READ_FILE | _WRITE_FILE | _MAKE_REG | _TRUNCATE))
+            _allow_path(ruleset, document, _READ_FILE)
+        _allow_path(ruleset, folder, handled & (_READ_FILE | _WRITE_FILE | _MAKE_REG | _TRUNCATE))
         return bool(_libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0)
     finally:
         os.close(ruleset)
 
 
-def _allow(ruleset: int, path: Path, rights: int) -> None:
+def _allow_path(ruleset: int, path: Path, rights: int) -> None:
     descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         if not path.is_dir():
@@ -145,7 +145,7 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
 
 
 @cache
-def _code() -> tuple[Path, ...]:
+def _list_code_paths() -> tuple[Path, ...]:
     """Return where Python, its libraries and this package are: modules are loaded when they are first needed."""
     standard = Path(os.__file__).parent
     packages = {path for path in map(Path, sys.path) if path.name in ("site-packages", "dist-packages")}
@@ -153,8 +153,8 @@ def _code() -> tuple[Path, ...]:
     return tuple(path for path in (*packages, standard, Path(__file__).parents[1], *system) if path.exists())
 
 
-def _restrict_calls() -> bool:
-    program = _filter()
+def _restrict_system_calls() -> bool:
+    program = _build_filter()
     if program is None:
         return False
     buffer = ctypes.create_string_buffer(program, len(program))
@@ -162,7 +162,7 @@ def _restrict_calls() -> bool:
     return bool(_libc.prctl(_PR_SET_SECCOMP, 2, argument, 0, 0) == 0)
 
 
-def _filter() -> bytes | None:
+def _build_filter() -> bytes | None:
     """Return the program that the kernel runs at each system call; None for a machine whose calls are not known."""
     if platform.machine() not in _ARCHITECTURES:
         return None
@@ -171,35 +171,38 @@ def _filter() -> bytes | None:
     # Each block is entered with the call's number loaded, and ends with a return or falls through with it loaded.
     blocks = [
         [(_LD, 0, 0, _ARCH), (_JEQ, 1, 0, architecture), (_RET, 0, 0, _KILL_PROCESS), (_LD, 0, 0, _NUMBER)],
-        *([(_JEQ, 0, 1, number), (_RET, 0, 0, _ALLOW)] for number in _numbers(_ALLOWED.values(), at)),
+        *([(_JEQ, 0, 1, number), (_RET, 0, 0, _ALLOW)] for number in _iter_call_numbers(_ALLOWED_CALLS.values(), at)),
         [(_JEQ, 0, 1, _CLONE3[at]), (_RET, 0, 0, enosys)],  # the C library then uses clone, whose flags can be read
-        _by_argument(_CLONE[at], 0, _JSET, (_CLONE_THREAD,), fits=_ALLOW, else_=eperm),
+        _build_argument_check(_CLONE[at], 0, _JSET, (_CLONE_THREAD,), fits=_ALLOW, else_=eperm),
         # guard: parser-nameless-files
-        *(_by_argument(call[at], place, _JSET, (_TMPFILE,), fits=eperm, else_=_ALLOW) for call, place in _OPENING),
-        _by_argument(_KILL[at], 0, _JEQ, (own,), fits=_ALLOW, else_=eperm),
-        _by_argument(_TGKILL[at], 0, _JEQ, (own,), fits=_ALLOW, else_=eperm),
+        *(
+            _build_argument_check(call[at], place, _JSET, (_TMPFILE,), fits=eperm, else_=_ALLOW)
+            for call, place in _OPEN_CALLS
+        ),
+        _build_argument_check(_KILL[at], 0, _JEQ, (own,), fits=_ALLOW, else_=eperm),
+        _build_argument_check(_TGKILL[at], 0, _JEQ, (own,), fits=_ALLOW, else_=eperm),
         # guard: parser-own-affinity
-        _by_argument(_SET_AFFINITY[at], 0, _JEQ, (0,), fits=_ALLOW, else_=eperm),
-        _by_argument(_PRLIMIT[at], 0, _JEQ, (0,), fits=_ALLOW, else_=eperm),
-        _by_argument(_PRCTL[at], 0, _JEQ, _THREAD_NAMES_AND_VECTORS, fits=_ALLOW, else_=eperm),
+        _build_argument_check(_SET_AFFINITY[at], 0, _JEQ, (0,), fits=_ALLOW, else_=eperm),
+        _build_argument_check(_PRLIMIT[at], 0, _JEQ, (0,), fits=_ALLOW, else_=eperm),
+        _build_argument_check(_PRCTL[at], 0, _JEQ, _THREAD_NAMES_AND_VECTORS, fits=_ALLOW, else_=eperm),
         # guard: parser-signal-owner
-        _by_argument(_FCNTL[at], 1, _JEQ, _DESCRIPTORS, fits=_ALLOW, else_=eperm),
-        _by_argument(_IOCTL[at], 1, _JEQ, _TERMINAL, fits=_ALLOW, else_=eperm),
-        [(_JGE, 0, 1, _NEWER), (_RET, 0, 0, enosys)],
+        _build_argument_check(_FCNTL[at], 1, _JEQ, _ALLOWED_FCNTLS, fits=_ALLOW, else_=eperm),
+        _build_argument_check(_IOCTL[at], 1, _JEQ, _ALLOWED_IOCTLS, fits=_ALLOW, else_=eperm),
+        [(_JGE, 0, 1, _FIRST_SHARED_NUMBER), (_RET, 0, 0, enosys)],
         # guard: parser-unlisted-calls
         [(_RET, 0, 0, eperm)],
     ]
     return b"".join(struct.pack("<HBBI", *each) for block in blocks for each in block)
 
 
-def _numbers(calls: Iterable[tuple[int | None, int | None]], at: int) -> Iterator[int]:
+def _iter_call_numbers(calls: Iterable[tuple[int | None, int | None]], at: int) -> Iterator[int]:
     for numbers in calls:
         number = numbers[at]
         if number is not None:
             yield number
 
 
-def _by_argument(
+def _build_argument_check(
     number: int | None, place: int, test: int, values: Iterable[int], *, fits: int, else_: int
 ) -> list[tuple[int, int, int, int]]:
     """Return a block that decides about one call by the argument at `place`: whether it is, or has, one of `values`.

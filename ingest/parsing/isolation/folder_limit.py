@@ -11,12 +11,12 @@ from ingest.storage.texts.normalize import normalize_title
 _BLOCK_BYTES = 4_096
 
 
-def folder_allowance(folder_bytes: int, room: EntryRoom | None) -> int:
+def compute_folder_allowance(folder_bytes: int, room: EntryRoom | None) -> int:
     """Return how many bytes a folder may hold: those of the limits, and those of the entries that it has room for."""
     return folder_bytes + (room.total_bytes + room.entries * _BLOCK_BYTES if room else 0)
 
 
-def require_within(folder: Path, most_bytes: int, name: str) -> None:
+def require_folder_within(folder: Path, most_bytes: int, name: str) -> None:
     """Raise `ParserLimitError` if the files in a folder, that of the document `name`, have more bytes together."""
     taken = 0
     with os.scandir(folder) as files:

@@ -13,7 +13,7 @@ from typing import Any
 from ingest.parsing.entries import clean_path
 from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.isolation.plain_files import read_plain_file
-from ingest.parsing.properties import read_properties
+from ingest.parsing.properties import parse_properties
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.table_files import TablesError, read_tables
 from ingest.parsing.types import FoundEntry, ParsedDocument
@@ -23,10 +23,10 @@ from ingest.storage.texts.layout import (
     Layout,
     LayoutError,
     Omission,
-    layout_json,
-    omissions_json,
-    read_layout,
-    read_omissions,
+    dump_layout,
+    dump_omissions,
+    parse_layout,
+    parse_omissions,
 )
 from ingest.storage.texts.positions import Positions, PositionsError
 
@@ -37,10 +37,10 @@ RECORD_FILE = "document.json"
 POSITIONS_FILE = "positions"
 ENTRIES_FILE = "entries.json"
 
-_RECORD_BYTES = 64_000_000
-_POSITIONS_BYTES = 256_000_000
-_ENTRIES_BYTES = 64_000_000
-_PATH_CHARS = 500
+_MAX_RECORD_BYTES = 64_000_000
+_MAX_POSITIONS_BYTES = 256_000_000
+_MAX_ENTRIES_BYTES = 64_000_000
+_MAX_PATH_CHARS = 500
 
 
 _entry_file = re.compile(r"entry-\d{1,6}")
@@ -54,12 +54,12 @@ def write_document(document: ParsedDocument, folder: Path, max_text_bytes: int) 
     """Write a document. Raises `ParserLimitError` when its text in UTF-8 is longer than `max_text_bytes`."""
     content = document.text.encode("utf-8")
     if len(content) > max_text_bytes:
-        raise too_much_text(max_text_bytes)
+        raise build_text_limit_error(max_text_bytes)
     record = {
         "title": document.title,
         "parser": document.parser,
-        "layout": layout_json(document.layout),
-        "omissions": omissions_json(document.omissions),
+        "layout": dump_layout(document.layout),
+        "omissions": dump_omissions(document.omissions),
         "properties": dict(document.properties),
     }
     (folder / TEXT_FILE).write_bytes(content)
@@ -74,12 +74,12 @@ def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
     """Read a document: no more than the limits, and nothing but its files. Raises `HandoverError`."""
     try:
         text = read_plain_file(folder / TEXT_FILE, max_text_bytes).decode("utf-8")
-        record = json.loads(read_plain_file(folder / RECORD_FILE, _RECORD_BYTES))
+        record = json.loads(read_plain_file(folder / RECORD_FILE, _MAX_RECORD_BYTES))
         title, parser = record["title"], record["parser"]
-        properties = read_properties(record["properties"])
-        layout, omissions = _read_tree(record, len(text))
-        positions = _read_positions(folder / POSITIONS_FILE, len(text))
-        entries = tuple(_read_entries(folder / ENTRIES_FILE))
+        properties = parse_properties(record["properties"])
+        layout, omissions = _parse_tree(record, len(text))
+        positions = _load_positions(folder / POSITIONS_FILE, len(text))
+        entries = tuple(_load_entries(folder / ENTRIES_FILE))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, InputError) as error:
         raise HandoverError("The files cannot be read.") from error
     if not (title is None or isinstance(title, str)) or not isinstance(parser, str):
@@ -91,30 +91,30 @@ def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
     return ParsedDocument(text, title, parser, tables, layout, positions, omissions, entries, properties=properties)
 
 
-def _read_tree(record: dict[str, Any], characters: int) -> tuple[Layout, tuple[Omission, ...]]:
+def _parse_tree(record: dict[str, Any], characters: int) -> tuple[Layout, tuple[Omission, ...]]:
     try:
-        return read_layout(record["layout"], characters=characters), read_omissions(record["omissions"])
+        return parse_layout(record["layout"], characters=characters), parse_omissions(record["omissions"])
     except LayoutError as error:
         raise HandoverError(str(error)) from error
 
 
-def _read_positions(path: Path, characters: int) -> Positions:
+def _load_positions(path: Path, characters: int) -> Positions:
     if not path.is_symlink() and not path.exists():
         return Positions()
     try:
-        return Positions.from_bytes(read_plain_file(path, _POSITIONS_BYTES), characters=characters)
+        return Positions.from_bytes(read_plain_file(path, _MAX_POSITIONS_BYTES), characters=characters)
     except PositionsError as error:
         raise HandoverError(str(error)) from error
 
 
-def _read_entries(path: Path) -> Iterator[FoundEntry]:
+def _load_entries(path: Path) -> Iterator[FoundEntry]:
     """Read what entries there are: plain names of files of ours, and paths that are clean and unique."""
     if not path.is_symlink() and not path.exists():
         return
     paths: set[str] = set()
-    for where, file, media_type, size in json.loads(read_plain_file(path, _ENTRIES_BYTES)):
+    for where, file, media_type, size in json.loads(read_plain_file(path, _MAX_ENTRIES_BYTES)):
         checked = check_text(where, "entry")
-        if not 0 < len(checked) <= _PATH_CHARS or checked in paths or checked != clean_path(checked):
+        if not 0 < len(checked) <= _MAX_PATH_CHARS or checked in paths or checked != clean_path(checked):
             raise HandoverError("An entry has no name that it could have.")
         # guard: forged-entry
         if not _entry_file.fullmatch(file) or media_type not in FORMATS or type(size) is not int:
@@ -123,6 +123,6 @@ def _read_entries(path: Path) -> Iterator[FoundEntry]:
         yield FoundEntry(checked, file, media_type, size)
 
 
-def too_much_text(max_text_bytes: int) -> ParserLimitError:
+def build_text_limit_error(max_text_bytes: int) -> ParserLimitError:
     """Make the error of a document whose text exceeds the limit, for child and parent."""
     return ParserLimitError(f"The document gives more than {max_text_bytes:,} bytes of text.")

@@ -22,12 +22,12 @@ from ingest.storage.errors import IngestError
 # -I: no environment variable and no file in the working folder changes what the child imports.
 CHILD_COMMAND = (sys.executable, "-I", "-m", "ingest.parsing.isolation.child")
 
-_ANSWER_BYTES = 65_536
-_START_SECONDS = 60.0
-_LOOK_SECONDS = 0.25  # so soon is a document let go that is deleted meanwhile
+_MAX_ANSWER_BYTES = 65_536
+_START_TIMEOUT_SECONDS = 60.0
+_POLL_SECONDS = 0.25  # so soon is a document let go that is deleted meanwhile
 
 
-def nothing() -> None:
+def do_nothing() -> None:
     """Waits and does nothing else."""
 
 
@@ -40,7 +40,7 @@ class BadAnswerError(ValueError):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProcessOutcome:
     """How a document's process ended, negative for a signal, and the message that it left; None without one."""
 
     status: int
@@ -63,19 +63,21 @@ class ParserProcess:
             stderr=subprocess.DEVNULL,
             bufsize=0,
             cwd=folder,
-            env=_environment(folder),
+            env=_build_environment(folder),
             start_new_session=True,
         )
         try:
-            ready = self._read_answer(0, time.monotonic() + _START_SECONDS)
+            ready = self._read_answer(0, time.monotonic() + _START_TIMEOUT_SECONDS)
             self.confined_by = tuple(map(str, ready.get("confined", ())))
         except (ChildEndedError, BadAnswerError, TimeoutError) as error:
-            self.end()
+            self.kill()
             raise IngestError(
                 "The parser process could not be started.", hint=f"Run `{' '.join(command)}` to see why."
             ) from error
 
-    def ask(self, request: dict[str, Any], seconds: float, waiting: Callable[[], None] = nothing) -> Outcome:
+    def send_request(
+        self, request: dict[str, Any], seconds: float, waiting: Callable[[], None] = do_nothing
+    ) -> ProcessOutcome:
         """Have a document parsed; `waiting` is called now and then until that is done.
 
         After `TimeoutError`, `ChildEndedError` or `BadAnswerError` the caller must call `end`.
@@ -89,12 +91,12 @@ class ParserProcess:
         except BrokenPipeError as error:
             raise ChildEndedError from error
         answer = self._read_answer(self.requests, deadline, waiting)
-        return Outcome(int(answer["status"]), _message(str(answer["said"])))
+        return ProcessOutcome(int(answer["status"]), _parse_message(str(answer["said"])))
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def end(self) -> None:
+    def kill(self) -> None:
         """Kill the child and whatever it started."""
         process = self._process
         if process.returncode is None:  # not reaped yet, so its group's number is nobody else's
@@ -105,7 +107,7 @@ class ParserProcess:
                 pipe.close()
         process.wait()
 
-    def _read_answer(self, number: int, deadline: float, waiting: Callable[[], None] = nothing) -> dict[str, Any]:
+    def _read_answer(self, number: int, deadline: float, waiting: Callable[[], None] = do_nothing) -> dict[str, Any]:
         try:
             answer = json.loads(self._read_line(deadline, waiting))
         except (ValueError, RecursionError) as error:
@@ -124,19 +126,19 @@ class ParserProcess:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise TimeoutError
-            if not readable.poll(min(remaining, _LOOK_SECONDS) * 1000):
+            if not readable.poll(min(remaining, _POLL_SECONDS) * 1000):
                 waiting()
                 continue
-            block = os.read(descriptor, _ANSWER_BYTES)
+            block = os.read(descriptor, _MAX_ANSWER_BYTES)
             if not block:
                 raise ChildEndedError
             line += block
-            if len(line) > _ANSWER_BYTES:
+            if len(line) > _MAX_ANSWER_BYTES:
                 raise BadAnswerError("The answer is too long.")
         return line
 
 
-def _message(said: str) -> dict[str, Any] | None:
+def _parse_message(said: str) -> dict[str, Any] | None:
     try:
         read = json.loads(said)
     except (ValueError, RecursionError):
@@ -144,7 +146,7 @@ def _message(said: str) -> dict[str, Any] | None:
     return read if isinstance(read, dict) else None
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _build_environment(folder: Path) -> dict[str, str]:
     """Return an environment without our secrets, with one allocation arena, because arenas reserve limited space."""
     environment = {"LANG": "C.UTF-8", "TMPDIR": str(folder), "MALLOC_ARENA_MAX": "1"}
     if "LD_LIBRARY_PATH" in os.environ:  # some Pythons find their own library through it

@@ -10,9 +10,9 @@ from ingest.parsing.isolation.plain_files import NotPlainError, read_plain_file
 
 PROGRESS_FILE = "progress"
 
-_FILE_BYTES = 64
-_MOST = 10_000_000
-_EVERY_SECONDS = 0.25
+_MAX_FILE_BYTES = 64
+_MAX_COUNT = 10_000_000
+_MIN_INTERVAL_SECONDS = 0.25
 
 
 class ProgressFile:
@@ -25,20 +25,20 @@ class ProgressFile:
     def __call__(self, done: int, total: int | None) -> None:
         now = time.monotonic()
         if now >= self._next:
-            self._next = now + _EVERY_SECONDS
+            self._next = now + _MIN_INTERVAL_SECONDS
             self._file.write_text(f"{done} {total or ''}", encoding="ascii")
 
 
 _told: ProgressFile | None = None
 
 
-def arm(file: ProgressFile | None) -> None:
+def set_progress_file(file: ProgressFile | None) -> None:
     """Have `tell` write into a file; None ends that."""
     global _told
     _told = file
 
 
-def tell(done: int, total: int | None = None) -> None:
+def report_progress(done: int, total: int | None = None) -> None:
     """Say how many places of the document are parsed, and of how many if that is known."""
     if _told is not None:
         _told(done, total)
@@ -47,8 +47,8 @@ def tell(done: int, total: int | None = None) -> None:
 def read_progress(folder: Path) -> tuple[int, int | None] | None:
     """Read what an untrusted process has left; None if it has left nothing that could be figures."""
     try:
-        done, _, total = read_plain_file(folder / PROGRESS_FILE, _FILE_BYTES).decode("ascii").partition(" ")
+        done, _, total = read_plain_file(folder / PROGRESS_FILE, _MAX_FILE_BYTES).decode("ascii").partition(" ")
         figures = int(done), int(total) if total else None
     except (OSError, ValueError, NotPlainError):
         return None
-    return figures if 0 <= figures[0] <= _MOST and 0 <= (figures[1] or 0) <= _MOST else None
+    return figures if 0 <= figures[0] <= _MAX_COUNT and 0 <= (figures[1] or 0) <= _MAX_COUNT else None

@@ -5,15 +5,15 @@ one document. Nothing is fetched.
 """
 
 from ingest.parsing.ocr.images import IMAGE_PARSER, IMAGE_TYPES, parse_image
-from ingest.parsing.ocr.recognizer import INSTALL, is_installed
-from ingest.parsing.ocr.scans import parse_pdf_with_scans, pdf_fingerprint
+from ingest.parsing.ocr.recognizer import INSTALL_HINT, is_installed
+from ingest.parsing.ocr.scans import get_pdf_fingerprint, parse_pdf_with_scans
 
 __all__ = [
     "IMAGE_PARSER",
     "IMAGE_TYPES",
-    "INSTALL",
+    "INSTALL_HINT",
+    "get_pdf_fingerprint",
     "is_installed",
     "parse_image",
     "parse_pdf_with_scans",
-    "pdf_fingerprint",
 ]

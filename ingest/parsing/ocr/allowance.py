@@ -16,12 +16,12 @@ class _Allowance:
 _allowance = _Allowance()
 
 
-def allow(pages: int) -> None:
+def set_allowance(pages: int) -> None:
     """Let this process read so many pictures."""
     _allowance.pages, _allowance.left_out = pages, 0
 
 
-def take_one() -> bool:
+def use_one() -> bool:
     """Take one picture of the allowance; False if none is left, which is counted. Raises `RecognitionNeeded`."""
     if _allowance.pages is None:
         # guard: ocr-own-process
@@ -34,6 +34,6 @@ def take_one() -> bool:
     return True
 
 
-def left_out() -> int:
+def count_skipped() -> int:
     """Return how many pictures were not read, because none was left of the allowance."""
     return _allowance.left_out

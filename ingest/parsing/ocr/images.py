@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
-from ingest.parsing.ocr.allowance import left_out, take_one
-from ingest.parsing.ocr.recognizer import INSTALL, OCR_PARSER, Picture, is_installed
+from ingest.parsing.ocr.allowance import count_skipped, use_one
+from ingest.parsing.ocr.recognizer import INSTALL_HINT, OCR_PARSER, Picture, is_installed
 from ingest.parsing.page_limit import require_pages_allowed
 from ingest.parsing.pdf import PDF_PARSER
 from ingest.parsing.types import ParsedDocument
@@ -24,7 +24,7 @@ IMAGE_PARSER = f"image-1+{PDF_PARSER}+{OCR_PARSER}"
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/tiff", "image/webp", "image/bmp", "image/gif")
 MAX_PIXELS = 100_000_000  # of one picture, which takes three bytes for each
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
-_LONGEST_SIDE = 4_000
+_MAX_SIDE_PIXELS = 4_000
 _PAGE_POINTS = 842.0  # the longer side of A4: a picture is read as if it were as large
 
 
@@ -35,18 +35,20 @@ def parse_image(path: Path) -> ParsedDocument:
     `UnsupportedTypeError` where recognition is not installed, and `RecognitionNeeded`.
     """
     if not is_installed():
-        raise UnsupportedTypeError("The file is an image, and nothing here reads the text in images.", hint=INSTALL)
-    take_one()
+        raise UnsupportedTypeError(
+            "The file is an image, and nothing here reads the text in images.", hint=INSTALL_HINT
+        )
+    use_one()
     from pypdfium2 import PdfDocument
 
     from ingest.parsing.pdf.pages import PagesParser
 
-    with opened_image(path) as image:
+    with open_image(path) as image:
         pages = _ImagePages(image)
         require_pages_allowed(pages.count)
         without = PdfDocument.new()  # an image has no bookmarks, title or embedded files
         try:
-            document = PagesParser(without, pages).parsed(IMAGE_PARSER)
+            document = PagesParser(without, pages).parse(IMAGE_PARSER)
         except NoTextError as error:
             hint = "If it shows text, upload it larger or sharper: letters need about 15 pixels."
             raise NoTextError("No text was found in the image.", hint=hint) from error
@@ -68,64 +70,64 @@ class _ImagePages:
     def read(self, number: int) -> "PageContent":
         """Read a page, counted from 1; some of a long document are asked for twice, and recognized once."""
         from ingest.parsing.pdf.content import PageContent
-        from ingest.parsing.pdf.reading import as_words
+        from ingest.parsing.pdf.reading import convert_recognized_words
 
         if number not in self._known:
-            self._known[number] = self._recognized(number)
+            self._known[number] = self._recognize_page(number)
         width, height, words = self._known[number]
         content = PageContent(number, width, height)
-        content.words = as_words(words, content)
+        content.words = convert_recognized_words(words, content)
         return content
 
-    def _recognized(self, number: int) -> "tuple[float, float, Sequence[RecognizedWord]]":
+    def _recognize_page(self, number: int) -> "tuple[float, float, Sequence[RecognizedWord]]":
         """Return a page's width and height in points, and its words."""
-        from ingest.parsing.ocr.words import recognized_words
+        from ingest.parsing.ocr.words import recognize_words
 
-        if number > 1 and not take_one():
+        if number > 1 and not use_one():
             return _PAGE_POINTS, _PAGE_POINTS, ()
-        with _translated():
+        with _translate_errors():
             self._image.seek(number - 1)
-            picture = picture_of(self._image)
+            picture = convert_to_picture(self._image)
         height, width = picture.shape[:2]
         points = _PAGE_POINTS / max(height, width)
-        return width * points, height * points, recognized_words(picture, number)
+        return width * points, height * points, recognize_words(picture, number)
 
     @property
     def omissions(self) -> tuple[Omission, ...]:
         found = (
             Omission(OmissionKind.IMAGE, self._other_frames, "frames after the first"),
-            Omission(OmissionKind.OTHER, left_out(), "pages after those that LEADLINE_OCR_PAGES allows"),
+            Omission(OmissionKind.OTHER, count_skipped(), "pages after those that LEADLINE_OCR_PAGES allows"),
         )
         return tuple(each for each in found if each.count)
 
 
-def page_of_image(path: Path, number: int) -> "Image":
+def load_image_page(path: Path, number: int) -> "Image":
     """Return a page of an image as it is shown, counted from 1. Raises as `parse_image`, and `PageNotFoundError`."""
     from PIL import Image
 
-    with opened_image(path) as image:
+    with open_image(path) as image:
         count = _ImagePages(image).count
         if not 1 <= number <= count:
             raise PageNotFoundError(f"The image has no page {number}: it has {count}.")
-        with _translated():
+        with _translate_errors():
             image.seek(number - 1)
-            return Image.fromarray(picture_of(image))
+            return Image.fromarray(convert_to_picture(image))
 
 
 @contextmanager
-def opened_image(path: Path) -> "Iterator[Image]":
+def open_image(path: Path) -> "Iterator[Image]":
     """Open an image. Raises `DamagedDocumentError`."""
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None  # the limit below is told apart from damage
-    with _translated():
+    with _translate_errors():
         image = Image.open(path, formats=_FORMATS)
     with image:
         yield image
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Turn whatever a library raises on a damaged image into our error."""
     try:
         yield
@@ -135,7 +137,7 @@ def _translated() -> Iterator[None]:
         ) from error
 
 
-def picture_of(image: "Image") -> Picture:
+def convert_to_picture(image: "Image") -> Picture:
     """Return a frame as it is shown: turned as its EXIF says, on white, and no larger than need be."""
     import numpy as np
     from PIL import Image, ImageOps
@@ -147,11 +149,11 @@ def picture_of(image: "Image") -> Picture:
             f"The image has {width * height:,} pixels; at most {MAX_PIXELS:,} are read.",
             hint="Scale it down: 200 dots an inch are enough.",
         )
-    image.draft("RGB", (_LONGEST_SIDE, _LONGEST_SIDE))  # lets a JPEG be decoded smaller
+    image.draft("RGB", (_MAX_SIDE_PIXELS, _MAX_SIDE_PIXELS))  # lets a JPEG be decoded smaller
     frame: Image.Image = image.copy()
     if frame.mode.startswith("I;16"):
         frame = frame.point(lambda value: value / 256).convert("L")
-    frame.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+    frame.thumbnail((_MAX_SIDE_PIXELS, _MAX_SIDE_PIXELS))
     if frame.has_transparency_data:
         white = Image.new("RGBA", frame.size, "white")
         frame = Image.alpha_composite(white, frame.convert("RGBA"))

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 OCR_PARSER = "pp-ocrv6-small-1"
-INSTALL = (
+INSTALL_HINT = (
     "Install Leadline's extra `ocr` (`pip install 'leadline[ocr]'`), which reads text in pictures, or run text "
     "recognition on it first and upload the result."
 )
 Picture = NDArray[np.uint8]  # rows, columns, and red, green, blue
 _DETECTOR, _READER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
 # Longer sides are scaled down to this, A4 at 200 dots an inch or so: larger type is found no better, and costs more.
-_LONGEST_SIDE = 2_400
+_MAX_SIDE_PIXELS = 2_400
 _JUDGED_LINES = 8  # the longest lines of a picture say which way up it is
 
 
@@ -39,7 +39,7 @@ class RecognizedText:
 
 
 @dataclass(frozen=True)
-class _Line:
+class _RecognizedLine:
     """A line of text: its box in pixels, its confidence, and its words, each with its own box."""
 
     left: float
@@ -57,7 +57,7 @@ def is_installed() -> bool:
 
 
 @cache
-def recognizer() -> "Recognizer":
+def get_recognizer() -> "Recognizer":
     """Open the models once in this process."""
     return Recognizer()
 
@@ -78,7 +78,7 @@ class Recognizer:
                 "Global.log_level": "critical",
                 "Global.use_cls": False,  # lines are upright once the picture is
                 "Global.return_word_box": True,
-                "Global.max_side_len": _LONGEST_SIDE,
+                "Global.max_side_len": _MAX_SIDE_PIXELS,
                 **{f"{part}.engine_type": engine for part in ("Det", "Cls", "Rec")},
                 "Det.model_path": str(models / _DETECTOR),
                 "Rec.model_path": str(models / _READER),
@@ -87,30 +87,30 @@ class Recognizer:
             }
         )
 
-    def words(self, picture: Picture) -> Iterator[RecognizedText]:
+    def iter_words(self, picture: Picture) -> Iterator[RecognizedText]:
         """Yield the words of a picture, line by line."""
-        lines = self._lines(picture)
-        turn = self._turn(picture, lines)
+        lines = self._recognize_lines(picture)
+        turn = self._detect_turn(picture, lines)
         if turn:
-            lines = self._lines(np.ascontiguousarray(np.rot90(picture, -turn)))
+            lines = self._recognize_lines(np.ascontiguousarray(np.rot90(picture, -turn)))
         height, width = picture.shape[:2]
         for line in lines:
             for text, box in line.words:
-                left, top, right, bottom = _turned_back(box, turn, width, height)
+                left, top, right, bottom = _rotate_back(box, turn, width, height)
                 yield RecognizedText(text, left / width, top / height, right / width, bottom / height, turn)
 
-    def _lines(self, picture: Picture) -> list[_Line]:
+    def _recognize_lines(self, picture: Picture) -> list[_RecognizedLine]:
         found = self._engine(picture[:, :, ::-1])
         if not len(found):
             return []
         return [
-            _line(np.asarray(corners), text, float(score), parts)
+            _build_line(np.asarray(corners), text, float(score), parts)
             for corners, text, score, parts in zip(
                 found.boxes, found.txts, found.scores, found.word_results, strict=False
             )
         ]
 
-    def _turn(self, picture: Picture, lines: Sequence[_Line]) -> int:
+    def _detect_turn(self, picture: Picture, lines: Sequence[_RecognizedLine]) -> int:
         """Return by how many quarter turns to the left the text is turned.
 
         Lines that are higher than wide are turned by one or three. Of the two ways up, the one is right in which the
@@ -120,11 +120,11 @@ class Recognizer:
             return 0
         upright = sum((line.right - line.left) - (line.bottom - line.top) for line in lines) >= 0
         longest = sorted(lines, key=lambda each: -max(each.right - each.left, each.bottom - each.top))[:_JUDGED_LINES]
-        crops = [_crop(picture, line) for line in longest]
+        crops = [_crop_line(picture, line) for line in longest]
         ways = (0, 2) if upright else (1, 3)
-        return max(ways, key=lambda turn: self._confidence([np.rot90(crop, -turn) for crop in crops]))
+        return max(ways, key=lambda turn: self._measure_confidence([np.rot90(crop, -turn) for crop in crops]))
 
-    def _confidence(self, crops: Sequence[Picture]) -> float:
+    def _measure_confidence(self, crops: Sequence[Picture]) -> float:
         total = 0.0
         for crop in crops:
             read = self._engine(np.ascontiguousarray(crop[:, :, ::-1]), use_det=False, use_cls=False, use_rec=True)
@@ -133,14 +133,14 @@ class Recognizer:
         return total
 
 
-def _line(corners: NDArray[np.float32], text: str, score: float, parts: Sequence[Any]) -> _Line:
+def _build_line(corners: NDArray[np.float32], text: str, score: float, parts: Sequence[Any]) -> _RecognizedLine:
     left, top = corners.min(axis=0)
     right, bottom = corners.max(axis=0)
     box = float(left), float(top), float(right), float(bottom)
-    return _Line(*box, score, tuple(_words(text, box, parts)))
+    return _RecognizedLine(*box, score, tuple(_iter_line_words(text, box, parts)))
 
 
-def _words(
+def _iter_line_words(
     text: str, box: tuple[float, float, float, float], parts: Sequence[Any]
 ) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
     """Yield a line's words between blanks, each around its parts' boxes, or else with its share of the line."""
@@ -161,12 +161,12 @@ def _words(
             at += len(word)
 
 
-def _crop(picture: Picture, line: _Line) -> Picture:
+def _crop_line(picture: Picture, line: _RecognizedLine) -> Picture:
     top, left = max(0, int(line.top)), max(0, int(line.left))
     return picture[top : max(top + 1, int(line.bottom) + 1), left : max(left + 1, int(line.right) + 1)]
 
 
-def _turned_back(
+def _rotate_back(
     box: tuple[float, float, float, float], turn: int, width: int, height: int
 ) -> tuple[float, float, float, float]:
     """Return where a box of the upright picture stands in the picture as it is, within its edges."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.parsing.errors import NoTextError
-from ingest.parsing.ocr.allowance import left_out, take_one
-from ingest.parsing.ocr.recognizer import INSTALL, OCR_PARSER, is_installed
+from ingest.parsing.ocr.allowance import count_skipped, use_one
+from ingest.parsing.ocr.recognizer import INSTALL_HINT, OCR_PARSER, is_installed
 from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.texts.layout import Omission, OmissionKind
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from ingest.parsing.pdf.content import RecognizedWord
 
-_RENDERED_DPI = 200
-_NOTHING_RECOGNIZED = "No text was recognized in its pictures. Scan it sharper, at 200 dots per inch or more."
-_LONGEST_SIDE = 4_000  # pixels, of a page that is larger than paper
+_RENDER_DPI = 200
+_NO_TEXT_HINT = "No text was recognized in its pictures. Scan it sharper, at 200 dots per inch or more."
+_MAX_SIDE_PIXELS = 4_000  # pixels, of a page that is larger than paper
 
 
-def pdf_fingerprint() -> str:
+def get_pdf_fingerprint() -> str:
     """Name what reads PDFs here: with or without recognition."""
     return f"{PDF_PARSER}+{OCR_PARSER}" if is_installed() else PDF_PARSER
 
@@ -36,13 +36,13 @@ def parse_pdf_with_scans(path: Path) -> ParsedDocument:
         try:
             return parse_pdf(path)
         except NoTextError as error:
-            raise NoTextError(error.detail, hint=f"If it is a scan: {INSTALL}") from error
+            raise NoTextError(error.detail, hint=f"If it is a scan: {INSTALL_HINT}") from error
     reader = _ScanReader()
     try:
         document = parse_pdf(path, ocr_page=reader)
     except NoTextError as error:
-        raise NoTextError(error.detail, hint=_NOTHING_RECOGNIZED if reader.has_read else None) from error
-    return replace(document, parser=pdf_fingerprint(), omissions=(*document.omissions, *_left_out()))
+        raise NoTextError(error.detail, hint=_NO_TEXT_HINT if reader.has_read else None) from error
+    return replace(document, parser=get_pdf_fingerprint(), omissions=(*document.omissions, *_list_omissions()))
 
 
 class _ScanReader:
@@ -59,22 +59,22 @@ class _ScanReader:
     def __call__(self, page: "PdfPage", number: int) -> "Sequence[RecognizedWord]":
         """Return the words of a page; none if no more pictures may be read. Raises `RecognitionNeeded`."""
         if number not in self._known:
-            self._known[number] = _words(page, number) if take_one() else ()
+            self._known[number] = _recognize_page(page, number) if use_one() else ()
         return self._known[number]
 
 
-def _words(page: "PdfPage", number: int) -> "Sequence[RecognizedWord]":
-    from ingest.parsing.ocr.words import recognized_words  # only here: it loads the models
+def _recognize_page(page: "PdfPage", number: int) -> "Sequence[RecognizedWord]":
+    from ingest.parsing.ocr.words import recognize_words  # only here: it loads the models
 
-    scale = min(_RENDERED_DPI / 72, _LONGEST_SIDE / max(1.0, *page.get_size()))
+    scale = min(_RENDER_DPI / 72, _MAX_SIDE_PIXELS / max(1.0, *page.get_size()))
     bitmap = page.render(scale=scale, rev_byteorder=True)
     try:
-        return recognized_words(bitmap.to_numpy()[:, :, :3], number)
+        return recognize_words(bitmap.to_numpy()[:, :, :3], number)
     finally:
         bitmap.close()
 
 
-def _left_out() -> tuple[Omission, ...]:
-    count = left_out()
+def _list_omissions() -> tuple[Omission, ...]:
+    count = count_skipped()
     detail = "scanned pages after those that LEADLINE_OCR_PAGES allows"
     return (Omission(OmissionKind.OTHER, count, detail),) if count else ()

@@ -1,14 +1,14 @@
 """The words of a picture as words of a page."""
 
-from ingest.parsing.ocr.recognizer import Picture, recognizer
+from ingest.parsing.ocr.recognizer import Picture, get_recognizer
 from ingest.parsing.pdf.content import RecognizedWord
 from ingest.storage.texts.positions import Box
 
 
-def recognized_words(picture: Picture, number: int) -> list[RecognizedWord]:
+def recognize_words(picture: Picture, number: int) -> list[RecognizedWord]:
     """Return the words of the picture of a page."""
     return [
         RecognizedWord(word.text, Box(number, word.left, word.top, word.right, word.bottom), word.turn)
-        for word in recognizer().words(picture)
+        for word in get_recognizer().iter_words(picture)
         if word.left < word.right and word.top < word.bottom
     ]

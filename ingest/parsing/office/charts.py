@@ -7,11 +7,11 @@ from itertools import islice
 from lxml import etree
 
 from ingest.parsing.office.names import DGM, A, C
-from ingest.parsing.office.numbers import whole
+from ingest.parsing.office.numbers import parse_whole_number
 from ingest.parsing.writer import DocumentWriter, Piece, Position
 
-_MOST_POINTS = 100_000
-_DIGITS = 15
+_MAX_POINTS = 100_000
+_MAX_DIGITS = 15
 _float = re.compile(r"-?\d+\.\d+(?:[eE][-+]?\d{1,3})?")
 # What a series is drawn by: names or x of its points, and their values or y (ECMA-376 part 1, 21.2).
 _CATEGORIES = (f"{C}cat", f"{C}xVal")
@@ -24,19 +24,19 @@ def write_chart(writer: DocumentWriter, chart: etree._Element, at: Position | No
     columns: list[tuple[str, dict[int, str]]] = []
     names: dict[int, str] = {}
     for number, each in enumerate(series, start=1):
-        names |= _points(each, _CATEGORIES)
-        columns.append((_text(each.find(f"{C}tx")) or f"Series {number}", _points(each, _VALUES)))
+        names |= _read_points(each, _CATEGORIES)
+        columns.append((_extract_text(each.find(f"{C}tx")) or f"Series {number}", _read_points(each, _VALUES)))
     indices = sorted({index for _, values in columns for index in values} | set(names))
     if not columns or not indices:
         return False
-    header = [_axis(chart) or "Category", *(name for name, _ in columns)]
+    header = [_extract_axis_title(chart) or "Category", *(name for name, _ in columns)]
     rows = ([names.get(index, str(index + 1)), *(values.get(index, "") for _, values in columns)] for index in indices)
-    writer.paragraph(_text(chart.find(f".//{C}title")) or "Chart", at)
-    writer.table([Piece(cell, at) for cell in row] for row in (header, *rows))
+    writer.write_paragraph(_extract_text(chart.find(f".//{C}title")) or "Chart", at)
+    writer.write_table([Piece(cell, at) for cell in row] for row in (header, *rows))
     return True
 
 
-def diagram_texts(data: etree._Element) -> Iterator[str]:
+def iter_diagram_texts(data: etree._Element) -> Iterator[str]:
     """Yield the text of each point of a diagram (SmartArt), in the order in which they were written."""
     for point in data.iter(f"{DGM}pt"):
         text = " ".join("".join(t.text or "" for t in paragraph.iter(f"{A}t")) for paragraph in point.iter(f"{A}p"))
@@ -44,34 +44,34 @@ def diagram_texts(data: etree._Element) -> Iterator[str]:
             yield text
 
 
-def _points(series: etree._Element, names: tuple[str, ...]) -> dict[int, str]:
+def _read_points(series: etree._Element, names: tuple[str, ...]) -> dict[int, str]:
     """Return the cached values by their index; those of several levels joined, the outermost first."""
     source = next((found for name in names if (found := series.find(name)) is not None), None)
     if source is None:
         return {}
     inner, *outer = list(source.iter(f"{C}lvl")) or [source]  # the innermost level comes first
-    values = _cached(inner)
+    values = _read_level(inner)
     for level in outer:
-        names_above, above = _cached(level), ""
+        names_above, above = _read_level(level), ""
         for index in sorted(values):
             above = names_above.get(index, above)  # it stands once for all those that follow
             values[index] = f"{above} {values[index]}".strip()
-    return {index: _number(value) for index, value in values.items()}
+    return {index: _format_number(value) for index, value in values.items()}
 
 
-def _cached(level: etree._Element) -> dict[int, str]:
-    points = islice(level.iter(f"{C}pt"), _MOST_POINTS)
-    return {whole(point.get("idx"), 0): point.findtext(f"{C}v", "") for point in points}
+def _read_level(level: etree._Element) -> dict[int, str]:
+    points = islice(level.iter(f"{C}pt"), _MAX_POINTS)
+    return {parse_whole_number(point.get("idx"), 0): point.findtext(f"{C}v", "") for point in points}
 
 
-def _number(text: str) -> str:
+def _format_number(text: str) -> str:
     """Return a number as a sheet shows it, with no more than 15 digits; other text as it is."""
-    if len(text) <= _DIGITS or not _float.fullmatch(text):
+    if len(text) <= _MAX_DIGITS or not _float.fullmatch(text):
         return text
-    return f"{float(text):.{_DIGITS}g}"
+    return f"{float(text):.{_MAX_DIGITS}g}"
 
 
-def _text(element: etree._Element | None) -> str:
+def _extract_text(element: etree._Element | None) -> str:
     """Return the text of a title or a series' name, typed in or taken from a cell."""
     if element is None:
         return ""
@@ -79,5 +79,5 @@ def _text(element: etree._Element | None) -> str:
     return " ".join((typed or " ".join(each.text or "" for each in element.iter(f"{C}v"))).split())
 
 
-def _axis(chart: etree._Element) -> str:
-    return _text(chart.find(f".//{C}catAx/{C}title"))
+def _extract_axis_title(chart: etree._Element) -> str:
+    return _extract_text(chart.find(f".//{C}catAx/{C}title"))

@@ -9,9 +9,9 @@ from typing import BinaryIO
 from lxml import etree
 
 from ingest.parsing.errors import DamagedDocumentError
-from ingest.parsing.grid import GridCell, without_lone_bullet, write_grid
-from ingest.parsing.office.charts import diagram_texts, write_chart
-from ingest.parsing.office.docx_chunks import ChunkReader, ChunkRoom
+from ingest.parsing.grid import GridCell, strip_lone_bullet, write_grid
+from ingest.parsing.office.charts import iter_diagram_texts, write_chart
+from ingest.parsing.office.docx_chunks import ChunkRoom, ChunkWriter
 from ingest.parsing.office.docx_inline import (
     CHART,
     COMMENT,
@@ -19,15 +19,15 @@ from ingest.parsing.office.docx_inline import (
     ENDNOTE,
     FOOTNOTE,
     TEXT_BOX,
-    Attached,
+    AttachedElement,
     Inline,
     InlineReader,
 )
-from ingest.parsing.office.docx_numbering import BULLET, Numbering, printed_number
-from ingest.parsing.office.docx_styles import ListPlace, Styles, list_place, outline_level
+from ingest.parsing.office.docx_numbering import BULLET, Numbering, format_number
+from ingest.parsing.office.docx_styles import ListMembership, WordStyles, parse_list_membership, parse_outline_level
 from ingest.parsing.office.fingerprints import DOCX_PARSER
-from ingest.parsing.office.names import R, W, choose_alternatives, core_title, is_on
-from ingest.parsing.office.numbers import whole
+from ingest.parsing.office.names import R, W, choose_alternatives, get_core_title, is_on
+from ingest.parsing.office.numbers import parse_whole_number
 from ingest.parsing.office.package import Package, open_package
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.text import NO_TEXT_HINT, PICTURE_HINT
@@ -36,24 +36,26 @@ from ingest.parsing.writer import DocumentWriter
 from ingest.storage.texts.layout import OmissionKind
 
 _VALUE = f"{W}val"
-_TABLE_IN_TABLE = "tables inside of tables' cells, whose text stands in the cell"
+_NESTED_TABLES_DETAIL = "tables inside of tables' cells, whose text stands in the cell"
 
 
 def parse_docx(path: Path) -> ParsedDocument:
     """Parse a document. Raises `DamagedDocumentError`, `EncryptedDocumentError`, `ParserLimitError`, `NoTextError`."""
     with open_package(path) as package:
-        main = _main_part(package)
+        main = _get_main_part(package)
         reader = DocxReader(package, main, DocumentWriter())
         reader.read()
-        title = next((core_title(package.xml(name)) for name in package.related("", "core-properties")), None)
+        title = next(
+            (get_core_title(package.parse_part(name)) for name in package.list_related("", "core-properties")), None
+        )
         title = reader.title or title or reader.writer.first_heading
         return reader.writer.finish(
             DOCX_PARSER, title, nothing="The document holds no text.", hint=NO_TEXT_HINT, picture_hint=PICTURE_HINT
         )
 
 
-def _main_part(package: Package) -> str:
-    main = next(iter(package.related("", "officeDocument")), "")
+def _get_main_part(package: Package) -> str:
+    main = next(iter(package.list_related("", "officeDocument")), "")
     if not main:
         raise DamagedDocumentError("The file is incomplete: it has no main part.")
     return main
@@ -68,67 +70,67 @@ class DocxReader:
         self._package = package
         self._main = main
         self._part = main  # the part that is being read, whose relations count
-        self._styles = Styles(self._optional("styles"))
-        self._numbering = Numbering(self._optional("numbering"))
+        self._styles = WordStyles(self._load_optional_part("styles"))
+        self._numbering = Numbering(self._load_optional_part("numbering"))
         self._notes = {
-            FOOTNOTE: _by_id(self._optional("footnotes"), f"{W}footnote"),
-            ENDNOTE: _by_id(self._optional("endnotes"), f"{W}endnote"),
-            COMMENT: _by_id(self._optional("comments"), f"{W}comment"),
+            FOOTNOTE: _index_by_id(self._load_optional_part("footnotes"), f"{W}footnote"),
+            ENDNOTE: _index_by_id(self._load_optional_part("endnotes"), f"{W}endnote"),
+            COMMENT: _index_by_id(self._load_optional_part("comments"), f"{W}comment"),
         }
         room, level = (ChunkRoom(), 1) if outer is None else (outer._chunks.room, outer._chunks.level + 1)
-        self._chunks: ChunkReader = ChunkReader(package, room, level, self._write_merged)
+        self._chunks: ChunkWriter = ChunkWriter(package, room, level, self._write_merged)
         self._marks: dict[tuple[str, str], str] = {}
         self._marked: Counter[str] = Counter() if outer is None else outer._marked  # over all that is merged
-        self._waiting: list[Attached] = []
-        self._at_end: list[Attached] = []
+        self._waiting: list[AttachedElement] = []
+        self._at_end: list[AttachedElement] = []
         self._code: list[str] = []
         self._carried = ""
         self._in_list = False
-        self._inline = InlineReader(self._styles, self.writer, self._mark)
+        self._inline = InlineReader(self._styles, self.writer, self._get_note_mark)
 
     def read(self) -> None:
         """Write headers, the body with its notes, endnotes and footers."""
-        document = self._xml(self._main)
+        document = self._load_part(self._main)
         body = document.find(f"{W}body")
         if body is None:
             raise DamagedDocumentError("The file is no sound Word document: it has no body.")
-        headers, footers = self._edges(document, "header"), self._edges(document, "footer")
+        headers, footers = self._list_edge_texts(document, "header"), self._list_edge_texts(document, "footer")
         for text in headers:
-            self.writer.paragraph(text)
-        self._blocks(body)
+            self.writer.write_paragraph(text)
+        self._read_blocks(body)
         self._flush()
         for note in self._at_end:
             self._write_attached(note)
         for text in footers:
-            self.writer.paragraph(text)
+            self.writer.write_paragraph(text)
         if any(name.lower().endswith("vbaproject.bin") for name in self._package.names):
-            self.writer.omit(OmissionKind.MACRO)
+            self.writer.record_omission(OmissionKind.MACRO)
 
-    def _blocks(self, parent: etree._Element) -> None:
+    def _read_blocks(self, parent: etree._Element) -> None:
         for child in parent.iterchildren():
             tag = child.tag
             if tag == f"{W}p":
-                self._paragraph(child)
+                self._read_paragraph(child)
             elif tag == f"{W}tbl":
                 self._flush()
-                self._table(child)
+                self._read_table(child)
             elif tag == f"{W}sdt":
                 for content in child.iterchildren(f"{W}sdtContent"):
-                    self._blocks(content)
+                    self._read_blocks(content)
             elif tag in (f"{W}customXml", f"{W}ins", f"{W}moveTo"):
-                self._blocks(child)
+                self._read_blocks(child)
             elif tag == f"{W}altChunk":
                 self._flush()
-                self._chunks.write(self.writer, self._package.relations(self._part).get(child.get(f"{R}id", "")))
+                self._chunks.write(self.writer, self._package.load_relations(self._part).get(child.get(f"{R}id", "")))
 
     def _write_merged(self, writer: DocumentWriter, file: BinaryIO) -> None:
         """Write a document that this one merges. Raises as `parse_docx`."""
         with open_package(file) as package:
-            DocxReader(package, _main_part(package), writer, self).read()
+            DocxReader(package, _get_main_part(package), writer, self).read()
 
-    def _paragraph(self, paragraph: etree._Element) -> None:
+    def _read_paragraph(self, paragraph: etree._Element) -> None:
         properties = paragraph.find(f"{W}pPr")
-        style = self._style(properties)
+        style = self._get_style(properties)
         inline = self._read_inline(paragraph, properties)
         if inline is None:
             return
@@ -142,14 +144,14 @@ class DocxReader:
             self._write_paragraph(text, properties, style)
         else:
             self._flush()
-            self._numbered(properties, style)  # an empty item is counted, too
+            self._count_in_list(properties, style)  # an empty item is counted, too
         self._waiting.extend(inline.attached)
         if any(each.kind not in (FOOTNOTE, ENDNOTE, COMMENT) for each in inline.attached):
             self._flush()
 
     def _read_inline(self, paragraph: etree._Element, properties: etree._Element | None) -> Inline | None:
         """Read a paragraph; None if its end was deleted, so that it goes on in the next, or if it is hidden."""
-        style = self._style(properties)
+        style = self._get_style(properties)
         inline = self._inline.read(paragraph)
         inline.parts.insert(0, self._carried)
         self._carried = ""
@@ -159,126 +161,126 @@ class DocxReader:
             return None
         if self._styles.is_hidden(style):
             if inline.text.strip():
-                self.writer.omit(OmissionKind.HIDDEN, detail="hidden text")
+                self.writer.record_omission(OmissionKind.HIDDEN, detail="hidden text")
             return None
         return inline
 
     def _write_paragraph(self, text: str, properties: etree._Element | None, style: str) -> None:
-        level = outline_level(properties)
+        level = parse_outline_level(properties)
         if level is None:
-            level = self._styles.heading_level(style)
-        numbered = self._numbered(properties, style)
+            level = self._styles.get_heading_level(style)
+        numbered = self._count_in_list(properties, style)
         if level:
             self._flush()
             number = "" if numbered is None or numbered[0] == BULLET else f"{numbered[0]} "
-            self.writer.heading(number + text, level)
+            self.writer.write_heading(number + text, level)
             if self.title is None and self._styles.is_title(style):
                 self.title = text
         elif numbered is not None:
             if not self._in_list:
                 self._flush()
             self._in_list = True
-            self.writer.item(" ".join(text.split()), mark=numbered[0] or BULLET, depth=numbered[1])
+            self.writer.write_item(" ".join(text.split()), mark=numbered[0] or BULLET, depth=numbered[1])
         else:
             self._flush()
-            write = self.writer.caption if self._styles.is_caption(style) else self.writer.paragraph
+            write = self.writer.write_caption if self._styles.is_caption(style) else self.writer.write_paragraph
             write(text.strip())
 
-    def _numbered(self, properties: etree._Element | None, style: str) -> tuple[str, int] | None:
+    def _count_in_list(self, properties: etree._Element | None, style: str) -> tuple[str, int] | None:
         """Count a paragraph in its list; returns its number and its level from 0, or None for one in no list."""
-        place = list_place(properties) or self._styles.list_place(style)
+        place = parse_list_membership(properties) or self._styles.get_list_membership(style)
         if place is None or place.list_id == "0":
             return None
-        level = self._level(place, properties, style)
-        number = self._numbering.next(place.list_id, level)
+        level = self._get_list_level(place, properties, style)
+        number = self._numbering.advance(place.list_id, level)
         return None if number is None else (number, level)
 
-    def _level(self, place: ListPlace, properties: etree._Element | None, style: str) -> int:
+    def _get_list_level(self, place: ListMembership, properties: etree._Element | None, style: str) -> int:
         if place.level is not None:
             return place.level
-        return self._numbering.level_of_style(place.list_id, self._styles.chain_ids(style))
+        return self._numbering.get_style_level(place.list_id, self._styles.list_chain_ids(style))
 
-    def _table(self, table: etree._Element) -> None:
-        rows = list(self._rows(table))
+    def _read_table(self, table: etree._Element) -> None:
+        rows = list(self._iter_rows(table))
         only = rows[0][0] if len(rows) == 1 and len(rows[0]) == 1 else None
         if only is not None:  # a frame around text, and no table
-            self._blocks(only)
+            self._read_blocks(only)
             return
-        of_header = takewhile(lambda row: is_on(row.find(f"{W}trPr/{W}tblHeader")), self._row_elements(table))
-        write_grid(self.writer, self._grid(table), header_rows=len(list(of_header)))
+        of_header = takewhile(lambda row: is_on(row.find(f"{W}trPr/{W}tblHeader")), self._iter_row_elements(table))
+        write_grid(self.writer, self._build_grid(table), header_rows=len(list(of_header)))
         self._flush()
 
-    def _rows(self, table: etree._Element) -> Iterator[list[etree._Element]]:
-        for row in self._row_elements(table):
-            yield list(_unwrapped(row, f"{W}tc"))
+    def _iter_rows(self, table: etree._Element) -> Iterator[list[etree._Element]]:
+        for row in self._iter_row_elements(table):
+            yield list(_iter_unwrapped(row, f"{W}tc"))
 
-    def _row_elements(self, table: etree._Element) -> Iterator[etree._Element]:
+    def _iter_row_elements(self, table: etree._Element) -> Iterator[etree._Element]:
         """Yield the rows of a table, but for those that were deleted."""
-        for row in _unwrapped(table, f"{W}tr"):
+        for row in _iter_unwrapped(table, f"{W}tr"):
             properties = row.find(f"{W}trPr")
             if properties is None or properties.find(f"{W}del") is None:
                 yield row
 
-    def _grid(self, table: etree._Element) -> list[list[GridCell]]:
+    def _build_grid(self, table: etree._Element) -> list[list[GridCell]]:
         """Return the cells with the rows that they span: each continued cell lengthens the one above it."""
         grid: list[list[GridCell]] = []
         begun: dict[int, tuple[int, int]] = {}  # by the first column: row and place of the cell that may go on
-        for row in self._row_elements(table):
+        for row in self._iter_row_elements(table):
             properties = row.find(f"{W}trPr")
-            cells = [GridCell("") for _ in range(_span(properties, "gridBefore", 0))]
+            cells = [GridCell("") for _ in range(_get_span(properties, "gridBefore", 0))]
             column = len(cells)
-            for cell in _unwrapped(row, f"{W}tc"):
+            for cell in _iter_unwrapped(row, f"{W}tc"):
                 about = cell.find(f"{W}tcPr")
                 merge = None if about is None else about.find(f"{W}vMerge")
-                width = _span(about, "gridSpan", 1)
+                width = _get_span(about, "gridSpan", 1)
                 if merge is not None and merge.get(_VALUE, "continue") == "continue" and column in begun:
                     at, place = begun[column]
                     above = grid[at][place]
                     grid[at][place] = GridCell(above.text, above.columns, len(grid) - at + 1)
-                elif about is not None and _continues_left(about) and cells:
+                elif about is not None and _is_merged_left(about) and cells:
                     cells[-1] = GridCell(cells[-1].text, cells[-1].columns + width, cells[-1].rows)
                 else:
                     begun[column] = (len(grid), len(cells))
-                    cells.append(GridCell(self._cell_text(cell), width))
+                    cells.append(GridCell(self._extract_cell_text(cell), width))
                 column += width
             grid.append(cells)
         return grid
 
-    def _cell_text(self, cell: etree._Element) -> str:
+    def _extract_cell_text(self, cell: etree._Element) -> str:
         """Return the text of all that stands in a cell, note or box, on one line."""
         lines: list[str] = []
         for child in cell.iterchildren():
             if child.tag == f"{W}p":
-                lines.extend(self._cell_paragraph(child))
+                lines.extend(self._iter_paragraph_texts(child))
             elif child.tag == f"{W}tbl":
-                self.writer.omit(OmissionKind.TABLE, detail=_TABLE_IN_TABLE)
-                rows = ([self._cell_text(each) for each in row] for row in self._rows(child))
+                self.writer.record_omission(OmissionKind.TABLE, detail=_NESTED_TABLES_DETAIL)
+                rows = ([self._extract_cell_text(each) for each in row] for row in self._iter_rows(child))
                 lines.extend(", ".join(filter(None, row)) + ";" for row in rows if any(row))
             elif child.tag in (f"{W}sdt", f"{W}sdtContent", f"{W}customXml", f"{W}ins"):
-                lines.append(self._cell_text(child))
+                lines.append(self._extract_cell_text(child))
             elif child.tag == f"{W}altChunk":
-                lines.append(self._chunk_text(child))
-        return without_lone_bullet(" ".join(" ".join(filter(None, lines)).split()), len(lines))
+                lines.append(self._extract_chunk_text(child))
+        return strip_lone_bullet(" ".join(" ".join(filter(None, lines)).split()), len(lines))
 
-    def _chunk_text(self, chunk: etree._Element) -> str:
+    def _extract_chunk_text(self, chunk: etree._Element) -> str:
         """Return the text of a document that is merged into a cell."""
         writer = DocumentWriter()
-        self._chunks.write(writer, self._package.relations(self._part).get(chunk.get(f"{R}id", "")))
-        for each in writer.omissions():
-            self.writer.omit(each.kind, each.count, each.detail)
+        self._chunks.write(writer, self._package.load_relations(self._part).get(chunk.get(f"{R}id", "")))
+        for each in writer.list_omissions():
+            self.writer.record_omission(each.kind, each.count, each.detail)
         return writer.finish(DOCX_PARSER, nothing="").text if writer.length else ""
 
-    def _cell_paragraph(self, paragraph: etree._Element) -> Iterator[str]:
+    def _iter_paragraph_texts(self, paragraph: etree._Element) -> Iterator[str]:
         properties = paragraph.find(f"{W}pPr")
         inline = self._read_inline(paragraph, properties)
         if inline is None:
             return
-        numbered = self._numbered(properties, self._style(properties))
+        numbered = self._count_in_list(properties, self._get_style(properties))
         if inline.text.strip():
             yield f"{numbered[0] or BULLET} {inline.text}" if numbered else inline.text
         for each in inline.attached:
             if each.kind == TEXT_BOX and each.element is not None:
-                yield self._cell_text(each.element)
+                yield self._extract_cell_text(each.element)
             else:
                 self._waiting.append(each)
 
@@ -296,43 +298,43 @@ class DocxReader:
     def _flush_code(self) -> None:
         if self._code:
             lines, self._code = self._code, []
-            self.writer.code("\n".join(lines))
+            self.writer.write_code("\n".join(lines))
 
-    def _write_attached(self, attached: Attached) -> None:
+    def _write_attached(self, attached: AttachedElement) -> None:
         if attached.kind == TEXT_BOX:
             if attached.element is not None:
-                self._blocks(attached.element)
+                self._read_blocks(attached.element)
                 self._flush()
         elif attached.kind in (CHART, DIAGRAM):
-            self._write_drawn(attached)
+            self._write_drawing(attached)
         else:
             self._write_note(attached)
 
-    def _write_note(self, attached: Attached) -> None:
+    def _write_note(self, attached: AttachedElement) -> None:
         note = self._notes[attached.kind].get(attached.key)
-        text = "" if note is None else self._in_part(attached.kind + "s", note)
+        text = "" if note is None else self._extract_text_in_part(attached.kind + "s", note)
         if note is None or not text:
             return
         if attached.kind == COMMENT:
             author = " ".join(note.get(f"{W}author", "").split())
-            self.writer.paragraph(f"[Comment{f' by {author}' if author else ''}: {text}]")
+            self.writer.write_paragraph(f"[Comment{f' by {author}' if author else ''}: {text}]")
         else:
-            self.writer.paragraph(f"{self._marks[attached.kind, attached.key]}: {text}")
+            self.writer.write_paragraph(f"{self._marks[attached.kind, attached.key]}: {text}")
 
-    def _write_drawn(self, attached: Attached) -> None:
-        relation = self._package.relations(self._part).get(attached.key)
+    def _write_drawing(self, attached: AttachedElement) -> None:
+        relation = self._package.load_relations(self._part).get(attached.key)
         if relation is None or relation.is_external or relation.target not in self._package.names:
-            self.writer.omit(OmissionKind.OTHER, detail="charts and diagrams without their data")
+            self.writer.record_omission(OmissionKind.OTHER, detail="charts and diagrams without their data")
             return
-        part = self._package.xml(relation.target)
+        part = self._package.parse_part(relation.target)
         if attached.kind == CHART:
             if not write_chart(self.writer, part):
-                self.writer.omit(OmissionKind.OTHER, detail="charts and diagrams without their data")
+                self.writer.record_omission(OmissionKind.OTHER, detail="charts and diagrams without their data")
         else:
-            for text in diagram_texts(part):
-                self.writer.item(text)
+            for text in iter_diagram_texts(part):
+                self.writer.write_item(text)
 
-    def _mark(self, attached: Attached) -> str:
+    def _get_note_mark(self, attached: AttachedElement) -> str:
         """Return the mark of a note in the text: `[^1]`, and `[^i]` for an endnote; comments have none."""
         if attached.kind == COMMENT:
             return ""
@@ -340,14 +342,14 @@ class DocxReader:
         if key not in self._marks:
             self._marked[attached.kind] += 1
             form = "decimal" if attached.kind == FOOTNOTE else "lowerRoman"
-            self._marks[key] = f"[^{printed_number(self._marked[attached.kind], form)}]"
+            self._marks[key] = f"[^{format_number(self._marked[attached.kind], form)}]"
         return self._marks[key]
 
-    def _edges(self, document: etree._Element, kind: str) -> list[str]:
+    def _list_edge_texts(self, document: etree._Element, kind: str) -> list[str]:
         """Return the texts of the headers or footers that pages show, each once."""
-        settings = self._optional("settings")
+        settings = self._load_optional_part("settings")
         even = settings is not None and is_on(settings.find(f"{W}evenAndOddHeaders"))
-        relations = self._package.relations(self._main)
+        relations = self._package.load_relations(self._main)
         texts: dict[str, None] = {}
         for section in document.iter(f"{W}sectPr"):
             shown = {"default"} | ({"first"} if is_on(section.find(f"{W}titlePg")) else set())
@@ -356,55 +358,55 @@ class DocxReader:
                 if relation is None or relation.target not in self._package.names:
                     continue
                 if reference.get(f"{W}type", "default") in (shown | {"even"} if even else shown):
-                    texts.setdefault(self._edge_text(relation.target))
+                    texts.setdefault(self._extract_edge_text(relation.target))
         self._waiting.clear()
         return [text for text in texts if text]
 
-    def _edge_text(self, name: str) -> str:
+    def _extract_edge_text(self, name: str) -> str:
         self._part = name
-        text = self._cell_text(self._xml(name))
+        text = self._extract_cell_text(self._load_part(name))
         self._part = self._main
         return text
 
-    def _in_part(self, kind: str, element: etree._Element) -> str:
+    def _extract_text_in_part(self, kind: str, element: etree._Element) -> str:
         """Read what belongs to another part, such as footnotes, whose relations count then."""
-        self._part = next(iter(self._package.related(self._main, kind)), self._main)
-        text = self._cell_text(element)
+        self._part = next(iter(self._package.list_related(self._main, kind)), self._main)
+        text = self._extract_cell_text(element)
         self._part = self._main
         return text
 
-    def _style(self, properties: etree._Element | None) -> str:
+    def _get_style(self, properties: etree._Element | None) -> str:
         style = None if properties is None else properties.find(f"{W}pStyle")
         return self._styles.default if style is None else style.get(_VALUE, "")
 
-    def _optional(self, kind: str) -> etree._Element | None:
-        name = next(iter(self._package.related(self._main, kind)), None)
-        return None if name is None else self._xml(name)
+    def _load_optional_part(self, kind: str) -> etree._Element | None:
+        name = next(iter(self._package.list_related(self._main, kind)), None)
+        return None if name is None else self._load_part(name)
 
-    def _xml(self, name: str) -> etree._Element:
-        root = self._package.xml(name)
+    def _load_part(self, name: str) -> etree._Element:
+        root = self._package.parse_part(name)
         choose_alternatives(root)
         return root
 
 
-def _unwrapped(parent: etree._Element, tag: str) -> Iterator[etree._Element]:
+def _iter_unwrapped(parent: etree._Element, tag: str) -> Iterator[etree._Element]:
     """Yield the children of a tag, also those inside of content controls and tracked insertions."""
     for child in parent.iterchildren():
         if child.tag == tag:
             yield child
         elif child.tag in (f"{W}sdt", f"{W}sdtContent", f"{W}customXml", f"{W}ins"):
-            yield from _unwrapped(child, tag)
+            yield from _iter_unwrapped(child, tag)
 
 
-def _span(properties: etree._Element | None, name: str, default: int) -> int:
+def _get_span(properties: etree._Element | None, name: str, default: int) -> int:
     found = None if properties is None else properties.find(f"{W}{name}")
-    return default if found is None else min(whole(found.get(_VALUE), default), MAX_COLUMNS)
+    return default if found is None else min(parse_whole_number(found.get(_VALUE), default), MAX_COLUMNS)
 
 
-def _continues_left(properties: etree._Element) -> bool:
+def _is_merged_left(properties: etree._Element) -> bool:
     merge = properties.find(f"{W}hMerge")
     return merge is not None and merge.get(_VALUE, "continue") == "continue"
 
 
-def _by_id(root: etree._Element | None, tag: str) -> dict[str, etree._Element]:
+def _index_by_id(root: etree._Element | None, tag: str) -> dict[str, etree._Element]:
     return {} if root is None else {each.get(f"{W}id", ""): each for each in root.iterchildren(tag)}

@@ -19,38 +19,38 @@ from ingest.parsing.office.package import Package, Relation
 from ingest.parsing.rtf import write_rtf
 from ingest.parsing.sniff import HTML, RTF, sniff_file
 from ingest.parsing.writer import DocumentWriter
-from ingest.storage.tables.types import EML
+from ingest.storage.tables.types import EML_MEDIA_TYPE
 from ingest.storage.texts.layout import OmissionKind
 
-_MOST_CHUNKS = 1_000
-_MOST_BYTES = 200_000_000  # as one entry of an archive may have (`EntryRoom.entry_bytes`)
-_MOST_LEVELS = 3  # as archives in archives (`EntryRoom.levels`)
-_DECLARED = {"application/xhtml+xml": HTML, "text/rtf": RTF, "multipart/related": EML}
+_MAX_CHUNKS = 1_000
+_MAX_BYTES = 200_000_000  # as one entry of an archive may have (`EntryRoom.entry_bytes`)
+_MAX_LEVELS = 3  # as archives in archives (`EntryRoom.levels`)
+_DECLARED_TYPES = {"application/xhtml+xml": HTML, "text/rtf": RTF, "multipart/related": EML_MEDIA_TYPE}
 
 
 @dataclass
 class ChunkRoom:
     """How much more may be merged into one document, with all that is merged into its chunks. Counts down."""
 
-    chunks: int = _MOST_CHUNKS
-    total_bytes: int = _MOST_BYTES
+    chunks: int = _MAX_CHUNKS
+    total_bytes: int = _MAX_BYTES
 
-    def take(self, size: int, level: int) -> None:
+    def reserve(self, size: int, level: int) -> None:
         """Take room for a chunk of `size` bytes, `level` documents deep. Raises `ParserLimitError` if none is left."""
         # guard: docx-chunk-depth
-        if level > _MOST_LEVELS:
-            raise ParserLimitError(f"Documents merged into one another are read {_MOST_LEVELS} levels deep.")
+        if level > _MAX_LEVELS:
+            raise ParserLimitError(f"Documents merged into one another are read {_MAX_LEVELS} levels deep.")
         # guard: docx-chunk-room
         if self.chunks < 1 or self.total_bytes < size:
             raise ParserLimitError(
-                f"A file is read with up to {_MOST_CHUNKS:,} merged documents of {_MOST_BYTES:,} bytes together."
+                f"A file is read with up to {_MAX_CHUNKS:,} merged documents of {_MAX_BYTES:,} bytes together."
             )
         self.chunks -= 1
         self.total_bytes -= size
 
 
 @dataclass(frozen=True)
-class ChunkReader:
+class ChunkWriter:
     """Writes the chunks of one package. `level` is 1 for those of the uploaded file, and `write_docx` writes a Word
     document that is one."""
 
@@ -64,24 +64,24 @@ class ChunkReader:
         try:
             if relation is None or relation.is_external or relation.target not in self.package.names:
                 raise UnsupportedTypeError("A merged document is not in the file.")
-            self.room.take(self.package.size(relation.target), self.level)
-            self._write(writer, relation.target)
+            self.room.reserve(self.package.get_size(relation.target), self.level)
+            self._write_part(writer, relation.target)
         except (ParseError, UnsupportedTypeError) as error:
-            writer.omit(OmissionKind.EMBEDDED_OBJECT, detail=f"merged documents: {error.detail}")
+            writer.record_omission(OmissionKind.EMBEDDED_OBJECT, detail=f"merged documents: {error.detail}")
 
-    def _write(self, writer: DocumentWriter, name: str) -> None:
-        content, declared = self.package.content(name), self.package.media_type(name)
-        kind = sniff_file(io.BytesIO(content), name, _DECLARED.get(declared, declared))
+    def _write_part(self, writer: DocumentWriter, name: str) -> None:
+        content, declared = self.package.read_part(name), self.package.get_media_type(name)
+        kind = sniff_file(io.BytesIO(content), name, _DECLARED_TYPES.get(declared, declared))
         if kind == DOCX or (kind == ZIP and declared.startswith(DOCX)):  # one that is cut off is any archive
             self.write_docx(writer, io.BytesIO(content))
         elif kind == HTML:
             write_html(writer, decode_html(content), whole=True)
-        elif kind == EML:
+        elif kind == EML_MEDIA_TYPE:
             write_web_archive(writer, content)
         elif kind == RTF:
             write_rtf(writer, content)
         elif kind.startswith("text/") and not _is_markup(content):
-            writer.paragraph(decode(content))
+            writer.write_paragraph(decode(content))
         else:
             raise UnsupportedTypeError(f"One is of a kind that Word documents are not merged from ({kind}).")
         writer.end_list()

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from ingest.parsing.office.docx_styles import Styles
-from ingest.parsing.office.equations import linear
+from ingest.parsing.office.docx_styles import WordStyles
+from ingest.parsing.office.equations import linearize_equation
 from ingest.parsing.office.names import DGM, MC, PIC, W14, WP, C, M, O, R, V, W, is_on
-from ingest.parsing.office.spacing import apart, spaced
+from ingest.parsing.office.spacing import apply_spacing, set_apart
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.texts.layout import OmissionKind
 
@@ -32,12 +32,12 @@ _SYMBOLS = {
     0xD8: "➢",
     0xA7: "▪",
 }
-DELETED = "deletions of tracked changes"
+DELETIONS_DETAIL = "deletions of tracked changes"
 COMMENT, FOOTNOTE, ENDNOTE, TEXT_BOX, CHART, DIAGRAM = "comment", "footnote", "endnote", "text box", "chart", "diagram"
 
 
 @dataclass(frozen=True)
-class Attached:
+class AttachedElement:
     """Something that hangs on a paragraph: a note by its id, a chart or diagram by its relation, or a text box."""
 
     kind: str
@@ -50,11 +50,11 @@ class Inline:
     """A paragraph's text and what hangs on it, in reading order."""
 
     parts: list[str] = field(default_factory=list)
-    attached: list[Attached] = field(default_factory=list)
+    attached: list[AttachedElement] = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        return spaced("".join(self.parts))
+        return apply_spacing("".join(self.parts))
 
 
 @dataclass
@@ -72,66 +72,68 @@ class _Field:
 class InlineReader:
     """Reads paragraphs one after the other; fields may go on from one to the next. Omissions are told the writer."""
 
-    def __init__(self, styles: Styles, writer: DocumentWriter, note_marks: Callable[[Attached], str]) -> None:
+    def __init__(
+        self, styles: WordStyles, writer: DocumentWriter, note_marks: Callable[[AttachedElement], str]
+    ) -> None:
         self._styles = styles
         self._writer = writer
         self._note_mark = note_marks
         self._fields: list[_Field] = []
         self._handlers: dict[str, Callable[[etree._Element, Inline], None]] = {
-            f"{W}r": self._run,
-            f"{W}t": self._text,
-            f"{W}tab": _writes("\t"),
-            f"{W}ptab": _writes("\t"),
-            f"{W}cr": _writes("\n"),
-            f"{W}br": self._break,
-            f"{W}noBreakHyphen": _writes("\u2011"),
-            f"{W}sym": self._symbol,
-            f"{W}footnoteReference": self._note(FOOTNOTE),
-            f"{W}endnoteReference": self._note(ENDNOTE),
-            f"{W}commentReference": self._note(COMMENT),
-            f"{W}fldChar": self._field_mark,
-            f"{W}fldSimple": self._simple_field,
-            f"{W}instrText": self._instruction,
-            f"{W}del": self._deletion,
-            f"{W}moveFrom": self._deletion,
-            f"{W}drawing": self._drawing,
-            f"{W}pict": self._drawing,
-            f"{W}object": self._object,
-            f"{M}oMath": self._equation,
-            f"{M}oMathPara": self._equation,
-            f"{W}sdt": self._control,
-            f"{MC}AlternateContent": self._children,
-            f"{MC}Choice": self._children,
-            f"{MC}Fallback": self._children,
-            f"{W}ruby": self._ruby,
+            f"{W}r": self._read_run,
+            f"{W}t": self._read_text,
+            f"{W}tab": _build_text_handler("\t"),
+            f"{W}ptab": _build_text_handler("\t"),
+            f"{W}cr": _build_text_handler("\n"),
+            f"{W}br": self._read_break,
+            f"{W}noBreakHyphen": _build_text_handler("\u2011"),
+            f"{W}sym": self._read_symbol,
+            f"{W}footnoteReference": self._build_note_handler(FOOTNOTE),
+            f"{W}endnoteReference": self._build_note_handler(ENDNOTE),
+            f"{W}commentReference": self._build_note_handler(COMMENT),
+            f"{W}fldChar": self._read_field_mark,
+            f"{W}fldSimple": self._read_simple_field,
+            f"{W}instrText": self._read_instruction,
+            f"{W}del": self._record_deletion,
+            f"{W}moveFrom": self._record_deletion,
+            f"{W}drawing": self._read_drawing,
+            f"{W}pict": self._read_drawing,
+            f"{W}object": self._read_object,
+            f"{M}oMath": self._read_equation,
+            f"{M}oMathPara": self._read_equation,
+            f"{W}sdt": self._read_content_control,
+            f"{MC}AlternateContent": self._read_children,
+            f"{MC}Choice": self._read_children,
+            f"{MC}Fallback": self._read_children,
+            f"{W}ruby": self._read_ruby,
             **dict.fromkeys(
                 (
                     f"{W}{name}"
                     for name in ("hyperlink", "smartTag", "ins", "moveTo", "customXml", "sdtContent", "dir", "bdo")
                 ),
-                self._children,
+                self._read_children,
             ),
         }
 
     def read(self, paragraph: etree._Element) -> Inline:
         inline = Inline()
-        self._children(paragraph, inline)
+        self._read_children(paragraph, inline)
         return inline
 
-    def _children(self, element: etree._Element, inline: Inline) -> None:
+    def _read_children(self, element: etree._Element, inline: Inline) -> None:
         for child in element.iterchildren():
             handler = self._handlers.get(child.tag)
             if handler is not None:
                 handler(child, inline)
 
-    def _run(self, run: etree._Element, inline: Inline) -> None:
+    def _read_run(self, run: etree._Element, inline: Inline) -> None:
         properties = run.find(f"{W}rPr")
         # guard: docx-hidden
         if properties is not None and self._is_hidden(properties):
             if run.find(f"{W}t") is not None:
-                self._writer.omit(OmissionKind.HIDDEN, detail="hidden text")
+                self._writer.record_omission(OmissionKind.HIDDEN, detail="hidden text")
             return
-        self._children(run, inline)
+        self._read_children(run, inline)
 
     def _is_hidden(self, properties: etree._Element) -> bool:
         vanish = properties.find(f"{W}vanish")
@@ -140,33 +142,33 @@ class InlineReader:
         style = properties.find(f"{W}rStyle")
         return style is not None and self._styles.is_hidden(style.get(_VALUE, ""))
 
-    def _text(self, element: etree._Element, inline: Inline) -> None:
+    def _read_text(self, element: etree._Element, inline: Inline) -> None:
         if element.text and not any(each.is_page_number for each in self._fields):
             inline.parts.append(element.text)
 
-    def _break(self, element: etree._Element, inline: Inline) -> None:
+    def _read_break(self, element: etree._Element, inline: Inline) -> None:
         inline.parts.append("\n")
 
-    def _symbol(self, element: etree._Element, inline: Inline) -> None:
+    def _read_symbol(self, element: etree._Element, inline: Inline) -> None:
         stated = element.get(f"{W}char", "")
         code = int(stated, 16) if _hexadecimal.fullmatch(stated) else 0
         if 0xF000 <= code <= 0xF0FF and (element.get(f"{W}font", "").startswith(("Wingdings", "Symbol"))):
             known = _SYMBOLS.get(code - 0xF000, "") if "Wing" in element.get(f"{W}font", "") else ""
             if not known:
-                self._writer.omit(OmissionKind.UNREADABLE_CHARACTER)
+                self._writer.record_omission(OmissionKind.UNREADABLE_CHARACTER)
             inline.parts.append(known)
         elif 0 < code < 0x110000:
             inline.parts.append(chr(code))
 
-    def _note(self, kind: str) -> Callable[[etree._Element, Inline], None]:
-        def handle(element: etree._Element, inline: Inline) -> None:
-            attached = Attached(kind, element.get(f"{W}id", ""))
+    def _build_note_handler(self, kind: str) -> Callable[[etree._Element, Inline], None]:
+        def read_note(element: etree._Element, inline: Inline) -> None:
+            attached = AttachedElement(kind, element.get(f"{W}id", ""))
             inline.parts.append(self._note_mark(attached))
             inline.attached.append(attached)
 
-        return handle
+        return read_note
 
-    def _field_mark(self, element: etree._Element, inline: Inline) -> None:
+    def _read_field_mark(self, element: etree._Element, inline: Inline) -> None:
         kind = element.get(f"{W}fldCharType")
         if kind == "begin":
             self._fields.append(_Field())
@@ -179,70 +181,70 @@ class InlineReader:
         elif kind == "end" and self._fields:
             ended = self._fields.pop()
             if ended.instruction.split(maxsplit=1)[:1] == ["EQ"] and not ended.has_result:
-                self._writer.omit(OmissionKind.FORMULA)
+                self._writer.record_omission(OmissionKind.FORMULA)
 
-    def _instruction(self, element: etree._Element, inline: Inline) -> None:
+    def _read_instruction(self, element: etree._Element, inline: Inline) -> None:
         if self._fields:
             self._fields[-1].instruction += element.text or ""
 
-    def _simple_field(self, element: etree._Element, inline: Inline) -> None:
+    def _read_simple_field(self, element: etree._Element, inline: Inline) -> None:
         self._fields.append(_Field(element.get(f"{W}instr", ""), has_result=True))
-        self._children(element, inline)
+        self._read_children(element, inline)
         self._fields.pop()
 
-    def _deletion(self, element: etree._Element, inline: Inline) -> None:
+    def _record_deletion(self, element: etree._Element, inline: Inline) -> None:
         if next(element.iter(f"{W}delText", f"{W}t"), None) is not None:
-            self._writer.omit(OmissionKind.OTHER, detail=DELETED)
+            self._writer.record_omission(OmissionKind.OTHER, detail=DELETIONS_DETAIL)
 
-    def _equation(self, element: etree._Element, inline: Inline) -> None:
-        text = linear(element)
+    def _read_equation(self, element: etree._Element, inline: Inline) -> None:
+        text = linearize_equation(element)
         if text:
-            inline.parts.append(apart(text))
+            inline.parts.append(set_apart(text))
         else:
-            self._writer.omit(OmissionKind.FORMULA)
+            self._writer.record_omission(OmissionKind.FORMULA)
 
-    def _control(self, element: etree._Element, inline: Inline) -> None:
+    def _read_content_control(self, element: etree._Element, inline: Inline) -> None:
         """Read a content control, unless it only shows what is to be typed there."""
         properties = element.find(f"{W}sdtPr")
         is_prompt = properties is not None and is_on(properties.find(f"{W}showingPlcHdr"))
         if is_prompt and properties.find(f"{W14}checkbox") is None:
             return
-        self._children(element, inline)
+        self._read_children(element, inline)
 
-    def _ruby(self, element: etree._Element, inline: Inline) -> None:
+    def _read_ruby(self, element: etree._Element, inline: Inline) -> None:
         base = element.find(f"{W}rubyBase")
         if base is not None:
-            self._children(base, inline)
+            self._read_children(base, inline)
 
-    def _object(self, element: etree._Element, inline: Inline) -> None:
+    def _read_object(self, element: etree._Element, inline: Inline) -> None:
         if element.find(f".//{O}OLEObject") is not None:
-            self._writer.omit(OmissionKind.EMBEDDED_OBJECT)
+            self._writer.record_omission(OmissionKind.EMBEDDED_OBJECT)
         else:
-            self._drawing(element, inline)
+            self._read_drawing(element, inline)
 
-    def _drawing(self, element: etree._Element, inline: Inline) -> None:
+    def _read_drawing(self, element: etree._Element, inline: Inline) -> None:
         """Count pictures, keeping their alternative texts, and attach text boxes, charts and diagrams."""
         described = list(element.iter(f"{WP}docPr"))
         pictures = 0
         for child in element.iter(f"{PIC}pic", f"{V}imagedata", f"{W}txbxContent", f"{C}chart", f"{DGM}relIds"):
             if child.tag == f"{W}txbxContent":
-                if not _is_inside(child, element):
-                    inline.attached.append(Attached(TEXT_BOX, element=child))
+                if not _is_in_text_box(child, element):
+                    inline.attached.append(AttachedElement(TEXT_BOX, element=child))
             elif child.tag == f"{C}chart":
-                inline.attached.append(Attached(CHART, child.get(f"{R}id", "")))
+                inline.attached.append(AttachedElement(CHART, child.get(f"{R}id", "")))
             elif child.tag == f"{DGM}relIds":
-                inline.attached.append(Attached(DIAGRAM, child.get(f"{R}dm", "")))
-            elif not _is_inside(child, element):
+                inline.attached.append(AttachedElement(DIAGRAM, child.get(f"{R}dm", "")))
+            elif not _is_in_text_box(child, element):
                 pictures += 1
         if pictures:
-            self._writer.omit(OmissionKind.IMAGE, pictures)
+            self._writer.record_omission(OmissionKind.IMAGE, pictures)
             texts = [each.get("descr", "") for each in described] or [
                 each.get("alt", "") for each in element.iter(f"{V}shape")
             ]
             inline.parts.extend(f" [Image: {' '.join(text.split())}] " for text in texts if text.strip())
 
 
-def _is_inside(element: etree._Element, outermost: etree._Element) -> bool:
+def _is_in_text_box(element: etree._Element, outermost: etree._Element) -> bool:
     """True if a text box stands around the element, inside of which it is read with the box."""
     for ancestor in element.iterancestors():
         if ancestor is outermost:
@@ -252,8 +254,8 @@ def _is_inside(element: etree._Element, outermost: etree._Element) -> bool:
     return False
 
 
-def _writes(text: str) -> Callable[[etree._Element, Inline], None]:
-    def write(element: etree._Element, inline: Inline) -> None:
+def _build_text_handler(text: str) -> Callable[[etree._Element, Inline], None]:
+    def append_text(element: etree._Element, inline: Inline) -> None:
         inline.parts.append(text)
 
-    return write
+    return append_text

@@ -9,22 +9,22 @@ from dataclasses import dataclass, field
 from lxml import etree
 
 from ingest.parsing.office.names import W, is_on
-from ingest.parsing.office.numbers import whole
+from ingest.parsing.office.numbers import parse_whole_number
 
 _VALUE = f"{W}val"
-_LEVELS = 9
+_LEVEL_COUNT = 9
 BULLET = "-"
 _place = re.compile(r"%([1-9])")
 _ROMAN = (
     *((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl")),
     *((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i")),
 )
-_MOST_ROMAN = 5_000
+_MAX_ROMAN = 5_000
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 
 
 @dataclass
-class _Level:
+class _NumberingLevel:
     """One level of a list's definition."""
 
     form: str = "decimal"
@@ -36,20 +36,20 @@ class _Level:
 
 
 @dataclass
-class _List:
+class _ListDefinition:
     """A definition with the counts of the lists that share it."""
 
-    levels: dict[int, _Level] = field(default_factory=dict)
-    counts: list[int | None] = field(default_factory=lambda: [None] * _LEVELS)
+    levels: dict[int, _NumberingLevel] = field(default_factory=dict)
+    counts: list[int | None] = field(default_factory=lambda: [None] * _LEVEL_COUNT)
 
 
 @dataclass
-class _Instance:
-    definition: _List
-    levels: dict[int, _Level] = field(default_factory=dict)
+class _ListInstance:
+    definition: _ListDefinition
+    levels: dict[int, _NumberingLevel] = field(default_factory=dict)
     starts: dict[int, int] = field(default_factory=dict)  # each is used up by the first item of its level
 
-    def level(self, number: int) -> _Level | None:
+    def get_level(self, number: int) -> _NumberingLevel | None:
         return self.levels.get(number) or self.definition.levels.get(number)
 
 
@@ -57,24 +57,24 @@ class Numbering:
     """Counts the items of all lists of a document, in reading order."""
 
     def __init__(self, root: etree._Element | None) -> None:
-        self._instances: dict[str, _Instance] = {}
+        self._instances: dict[str, _ListInstance] = {}
         if root is None:
             return
         abstract = {each.get(f"{W}abstractNumId", ""): each for each in root.iter(f"{W}abstractNum")}
         linked = {
-            _value(each, "styleLink"): number
+            _get_value(each, "styleLink"): number
             for number, each in abstract.items()
             if each.find(f"{W}styleLink") is not None
         }
-        lists = {number: _List(_levels(each)) for number, each in abstract.items()}
+        lists = {number: _ListDefinition(_parse_levels(each)) for number, each in abstract.items()}
         for each in root.iterchildren(f"{W}num"):
-            number = _value(each, "abstractNumId")
+            number = _get_value(each, "abstractNumId")
             if number in abstract and not lists[number].levels:
-                number = linked.get(_value(abstract[number], "numStyleLink"), number)
+                number = linked.get(_get_value(abstract[number], "numStyleLink"), number)
             if number in lists:
-                self._instances[each.get(f"{W}numId", "")] = _instance(each, lists[number])
+                self._instances[each.get(f"{W}numId", "")] = _parse_instance(each, lists[number])
 
-    def level_of_style(self, list_id: str, style_ids: list[str]) -> int:
+    def get_style_level(self, list_id: str, style_ids: list[str]) -> int:
         """Return the level that a list keeps for a style, or for one that it is based on; 0 if for none."""
         instance = self._instances.get(list_id)
         if instance is not None:
@@ -84,52 +84,54 @@ class Numbering:
                         return number
         return 0
 
-    def next(self, list_id: str, number: int) -> str | None:
+    def advance(self, list_id: str, number: int) -> str | None:
         """Count an item, and return its number as it is printed; `BULLET` for a bullet, None for no list.
 
         The number may be empty.
         """
         instance = self._instances.get(list_id)
-        level = None if instance is None else instance.level(number)
+        level = None if instance is None else instance.get_level(number)
         if instance is None or level is None:
             return None
-        self._count(instance, number, level)
+        self._advance_counts(instance, number, level)
         if level.form == "bullet":
             return BULLET
-        return " ".join(_place.sub(lambda found: self._printed(instance, int(found[1]) - 1, level), level.text).split())
+        return " ".join(
+            _place.sub(lambda found: self._format_level(instance, int(found[1]) - 1, level), level.text).split()
+        )
 
-    def _count(self, instance: _Instance, number: int, level: _Level) -> None:
+    def _advance_counts(self, instance: _ListInstance, number: int, level: _NumberingLevel) -> None:
         counts = instance.definition.counts
         for above in range(number):  # a level that was left out has begun all the same
             if counts[above] is None:
-                counts[above] = (instance.level(above) or level).start
+                counts[above] = (instance.get_level(above) or level).start
         start = instance.starts.pop(number, None)
         if start is not None:
             counts[number] = start
         else:
             count = counts[number]
             counts[number] = level.start if count is None else count + 1
-        for deeper in range(number + 1, _LEVELS):
-            definition = instance.level(deeper)
+        for deeper in range(number + 1, _LEVEL_COUNT):
+            definition = instance.get_level(deeper)
             restart = definition.restart if definition is not None else None
             if restart is None or number < restart:
                 counts[deeper] = None
 
-    def _printed(self, instance: _Instance, number: int, at: _Level) -> str:
-        level = instance.level(number) or _Level()
+    def _format_level(self, instance: _ListInstance, number: int, at: _NumberingLevel) -> str:
+        level = instance.get_level(number) or _NumberingLevel()
         count = instance.definition.counts[number]
         value = level.start if count is None else count
-        return printed_number(value, "decimal" if at.plain_digits else level.form)
+        return format_number(value, "decimal" if at.plain_digits else level.form)
 
 
-def printed_number(value: int, form: str) -> str:
+def format_number(value: int, form: str) -> str:
     """Write a number in a form of Word's; unknown forms are digits."""
-    if form in {"upperRoman", "lowerRoman"} and 0 < value < _MOST_ROMAN:
+    if form in {"upperRoman", "lowerRoman"} and 0 < value < _MAX_ROMAN:
         roman = ""
         for amount, letters in _ROMAN:
             roman, value = roman + letters * (value // amount), value % amount
         return roman.upper() if form == "upperRoman" else roman
-    if form in {"upperLetter", "lowerLetter"} and 0 < value < _MOST_ROMAN:
+    if form in {"upperLetter", "lowerLetter"} and 0 < value < _MAX_ROMAN:
         repeats, letter = divmod(value - 1, 26)
         letters = chr(ord("a") + letter) * (repeats + 1)
         return letters.upper() if form == "upperLetter" else letters
@@ -140,40 +142,40 @@ def printed_number(value: int, form: str) -> str:
     return "" if form == "none" else str(value)
 
 
-def _instance(element: etree._Element, definition: _List) -> _Instance:
-    instance = _Instance(definition)
+def _parse_instance(element: etree._Element, definition: _ListDefinition) -> _ListInstance:
+    instance = _ListInstance(definition)
     for override in element.iterchildren(f"{W}lvlOverride"):
-        number = whole(override.get(f"{W}ilvl", ""), 0)
-        instance.levels |= _levels(override)
+        number = parse_whole_number(override.get(f"{W}ilvl", ""), 0)
+        instance.levels |= _parse_levels(override)
         start = override.find(f"{W}startOverride")
         if start is not None:
-            instance.starts[number] = whole(start.get(_VALUE, ""), 1)
+            instance.starts[number] = parse_whole_number(start.get(_VALUE, ""), 1)
     return instance
 
 
-def _levels(element: etree._Element) -> dict[int, _Level]:
-    levels: dict[int, _Level] = {}
+def _parse_levels(element: etree._Element) -> dict[int, _NumberingLevel]:
+    levels: dict[int, _NumberingLevel] = {}
     for each in element.iterchildren(f"{W}lvl"):
-        number = whole(each.get(f"{W}ilvl", ""), 0)
-        if number < _LEVELS:
+        number = parse_whole_number(each.get(f"{W}ilvl", ""), 0)
+        if number < _LEVEL_COUNT:
             restart = each.find(f"{W}lvlRestart")
-            levels[number] = _Level(
-                form=_form(each),
-                text=_value(each, "lvlText"),
-                start=whole(_value(each, "start"), 1),
-                restart=None if restart is None else whole(restart.get(_VALUE, ""), 0),
+            levels[number] = _NumberingLevel(
+                form=_get_number_form(each),
+                text=_get_value(each, "lvlText"),
+                start=parse_whole_number(_get_value(each, "start"), 1),
+                restart=None if restart is None else parse_whole_number(restart.get(_VALUE, ""), 0),
                 plain_digits=is_on(each.find(f"{W}isLgl")),
-                style=_value(each, "pStyle"),
+                style=_get_value(each, "pStyle"),
             )
     return levels
 
 
-def _form(level: etree._Element) -> str:
+def _get_number_form(level: etree._Element) -> str:
     """Return the form of a level's numbers; newer ones stand in an alternative."""
     found = level.find(f".//{W}numFmt")
     return "decimal" if found is None else found.get(_VALUE, "decimal")
 
 
-def _value(element: etree._Element, name: str) -> str:
+def _get_value(element: etree._Element, name: str) -> str:
     found = element.find(f"{W}{name}")
     return "" if found is None else found.get(_VALUE, "")

@@ -8,10 +8,10 @@ from functools import cached_property
 from lxml import etree
 
 from ingest.parsing.office.names import W, is_on
-from ingest.parsing.office.numbers import whole
+from ingest.parsing.office.numbers import parse_whole_number
 
 _VALUE = f"{W}val"
-_DEEPEST_LEVEL = 8
+_MAX_LEVEL = 8
 _BODY_TEXT_LEVEL = 9  # of `w:outlineLvl`: no heading (ECMA-376 part 1, 17.3.1.20)
 # Built-in styles have these names in every language of Word.
 _heading = re.compile(r"heading ?([1-9])", re.IGNORECASE)
@@ -19,20 +19,20 @@ _CODE = {"html preformatted", "macro text", "macro", "source code", "preformatte
 
 
 @dataclass(frozen=True)
-class ListPlace:
+class ListMembership:
     """The list that a paragraph belongs to, and its level in it from 0; None where a style leaves the level open."""
 
     list_id: str
     level: int | None
 
 
-class Styles:
+class WordStyles:
     """The styles by their ids, as far as reading a text needs them."""
 
     def __init__(self, root: etree._Element | None) -> None:
         self._styles = {} if root is None else {each.get(f"{W}styleId", ""): each for each in root.iter(f"{W}style")}
         self._levels: dict[str, int | None] = {}
-        self._lists: dict[str, ListPlace | None] = {}
+        self._lists: dict[str, ListMembership | None] = {}
 
     @cached_property
     def default(self) -> str:
@@ -42,66 +42,70 @@ class Styles:
                 return str(name)
         return ""
 
-    def name(self, style_id: str) -> str:
+    def get_name(self, style_id: str) -> str:
         """Return the name of a style, which is the id where the file does not define it."""
         style = self._styles.get(style_id)
         name = None if style is None else style.find(f"{W}name")
         return style_id if name is None else name.get(_VALUE, style_id)
 
-    def heading_level(self, style_id: str) -> int | None:
+    def get_heading_level(self, style_id: str) -> int | None:
         """Return the level of a style's headings from 1; None for a style of other text."""
         if style_id not in self._levels:
             self._levels[style_id] = self._find_level(style_id)
         return self._levels[style_id]
 
-    def list_place(self, style_id: str) -> ListPlace | None:
+    def get_list_membership(self, style_id: str) -> ListMembership | None:
         """Return the list that a style puts its paragraphs into."""
         if style_id not in self._lists:
             found = None
-            for _, style in self._chain(style_id):
-                found = list_place(style.find(f"{W}pPr"))
+            for _, style in self._iter_chain(style_id):
+                found = parse_list_membership(style.find(f"{W}pPr"))
                 if found is not None:
                     break
             self._lists[style_id] = found
         return self._lists[style_id]
 
-    def chain_ids(self, style_id: str) -> list[str]:
+    def list_chain_ids(self, style_id: str) -> list[str]:
         """Return a style and those that it is based on."""
-        return [each for each, _ in self._chain(style_id)]
+        return [each for each, _ in self._iter_chain(style_id)]
 
     def is_hidden(self, style_id: str) -> bool:
         """True if text of the style is hidden."""
-        for _, style in self._chain(style_id):
+        for _, style in self._iter_chain(style_id):
             vanish = style.find(f"{W}rPr/{W}vanish")
             if vanish is not None:
                 return is_on(vanish)
         return False
 
     def is_title(self, style_id: str) -> bool:
-        return any(self.name(each).casefold() == "title" for each, _ in self._chain(style_id)) or style_id == "Title"
+        return (
+            any(self.get_name(each).casefold() == "title" for each, _ in self._iter_chain(style_id))
+            or style_id == "Title"
+        )
 
     def is_caption(self, style_id: str) -> bool:
         """True for the built-in style of captions, whose name is the same in every language, and those based on it."""
         return (
-            any(self.name(each).casefold() == "caption" for each, _ in self._chain(style_id)) or style_id == "Caption"
+            any(self.get_name(each).casefold() == "caption" for each, _ in self._iter_chain(style_id))
+            or style_id == "Caption"
         )
 
     def is_code(self, style_id: str) -> bool:
         """True for the styles that Word, LibreOffice and Pandoc keep for code."""
-        return any(self.name(each).casefold() in _CODE for each, _ in self._chain(style_id))
+        return any(self.get_name(each).casefold() in _CODE for each, _ in self._iter_chain(style_id))
 
     def _find_level(self, style_id: str) -> int | None:
-        for each, style in self._chain(style_id):
-            level = outline_level(style.find(f"{W}pPr"))
+        for each, style in self._iter_chain(style_id):
+            level = parse_outline_level(style.find(f"{W}pPr"))
             if level is not None:
                 return level or None
-            if named := _heading.fullmatch(self.name(each)):
+            if named := _heading.fullmatch(self.get_name(each)):
                 return int(named[1])
         if style_id not in self._styles and (named := _heading.fullmatch(style_id)):
             return int(named[1])
         return 1 if self.is_title(style_id) else None
 
-    def _chain(self, style_id: str) -> Iterator[tuple[str, etree._Element]]:
+    def _iter_chain(self, style_id: str) -> Iterator[tuple[str, etree._Element]]:
         seen = set[str]()
         while style_id in self._styles and style_id not in seen:
             seen.add(style_id)
@@ -111,16 +115,16 @@ class Styles:
             style_id = "" if base is None else base.get(_VALUE, "")
 
 
-def outline_level(properties: etree._Element | None) -> int | None:
+def parse_outline_level(properties: etree._Element | None) -> int | None:
     """Return the level that a paragraph's or style's own properties state: 0 for body text, None for no statement."""
     stated = None if properties is None else properties.find(f"{W}outlineLvl")
-    level = None if stated is None else whole(stated.get(_VALUE), None)
+    level = None if stated is None else parse_whole_number(stated.get(_VALUE), None)
     if level is None:
         return None
     return level + 1 if level < _BODY_TEXT_LEVEL else 0
 
 
-def list_place(properties: etree._Element | None) -> ListPlace | None:
+def parse_list_membership(properties: etree._Element | None) -> ListMembership | None:
     """Return the list that a paragraph's or style's own properties name; one with the id 0 is no list."""
     numbering = None if properties is None else properties.find(f"{W}numPr")
     if numbering is None:
@@ -128,5 +132,5 @@ def list_place(properties: etree._Element | None) -> ListPlace | None:
     number, level = numbering.find(f"{W}numId"), numbering.find(f"{W}ilvl")
     if number is None:
         return None
-    stated = None if level is None else whole(level.get(_VALUE), None)
-    return ListPlace(number.get(_VALUE, "0"), None if stated is None else min(stated, _DEEPEST_LEVEL))
+    stated = None if level is None else parse_whole_number(level.get(_VALUE), None)
+    return ListMembership(number.get(_VALUE, "0"), None if stated is None else min(stated, _MAX_LEVEL))

@@ -29,7 +29,7 @@ def choose_alternatives(root: etree._Element) -> None:
         parent[at : at + 1] = [] if chosen is None else list(chosen)
 
 
-def core_title(properties: etree._Element) -> str | None:
+def get_core_title(properties: etree._Element) -> str | None:
     """Return the title among a package's core properties."""
     title: str | None = properties.findtext(f"{DC}title")
     return title

@@ -2,17 +2,17 @@
 
 from typing import overload
 
-_DIGITS = 9
+_MAX_DIGITS = 9
 
 
 @overload
-def whole(text: str | None, default: int) -> int: ...
+def parse_whole_number(text: str | None, default: int) -> int: ...
 
 
 @overload
-def whole(text: str | None, default: None) -> int | None: ...
+def parse_whole_number(text: str | None, default: None) -> int | None: ...
 
 
-def whole(text: str | None, default: int | None) -> int | None:
+def parse_whole_number(text: str | None, default: int | None) -> int | None:
     """Return the whole number from 0 that a text states; `default` for any other text, and above a billion."""
-    return int(text) if text and len(text) <= _DIGITS and text.isascii() and text.isdecimal() else default
+    return int(text) if text and len(text) <= _MAX_DIGITS and text.isascii() and text.isdecimal() else default

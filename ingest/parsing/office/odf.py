@@ -7,20 +7,20 @@ from contextlib import contextmanager
 from lxml import etree
 
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError
-from ingest.parsing.grid import GridCell, without_lone_bullet, write_grid
-from ingest.parsing.mathml import linear_mathml
-from ingest.parsing.office.numbers import whole
-from ingest.parsing.office.odf_lists import BULLET, Counter, ListStyles
+from ingest.parsing.grid import GridCell, strip_lone_bullet, write_grid
+from ingest.parsing.mathml import linearize_mathml
+from ingest.parsing.office.numbers import parse_whole_number
+from ingest.parsing.office.odf_lists import BULLET, ListCounter, ListStyles
 from ingest.parsing.office.odf_names import CHART, DC, DRAW, MANIFEST, MATH, OFFICE, SVG, TABLE, TEXT, XLINK
 from ingest.parsing.office.odf_styles import OdfStyles
 from ingest.parsing.office.package import Package
-from ingest.parsing.office.spacing import apart, spaced
+from ingest.parsing.office.spacing import apply_spacing, set_apart
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter, Piece, Position
 from ingest.storage.texts.layout import OmissionKind
 
-_DEEPEST = 100
-_MOST_REPEATS = 1_000
+_MAX_DEPTH = 100
+_MAX_REPEATS = 1_000
 _PAGE_FIELDS = (f"{TEXT}page-number", f"{TEXT}page-count")
 _GROUPS = tuple(
     f"{TEXT}{name}"
@@ -34,22 +34,27 @@ _GROUPS = tuple(
 def require_unencrypted(package: Package) -> None:
     """Raise `EncryptedDocumentError` for a file any part of which is encrypted."""
     manifest = "META-INF/manifest.xml"
-    if manifest in package.names and next(package.xml(manifest).iter(f"{MANIFEST}encryption-data"), None) is not None:
+    if (
+        manifest in package.names
+        and next(package.parse_part(manifest).iter(f"{MANIFEST}encryption-data"), None) is not None
+    ):
         raise EncryptedDocumentError("The document is encrypted and asks for a password.")
 
 
-def open_content(package: Package) -> tuple[etree._Element, etree._Element | None]:
+def load_content(package: Package) -> tuple[etree._Element, etree._Element | None]:
     """Return the roots of content and styles. Raises `EncryptedDocumentError` and `DamagedDocumentError`."""
     require_unencrypted(package)
-    content = package.xml("content.xml")
+    content = package.parse_part("content.xml")
     if content.find(f"{OFFICE}body") is None:
         raise DamagedDocumentError("The file is no sound OpenDocument file: it has no body.")
-    return content, package.xml("styles.xml") if "styles.xml" in package.names else None
+    return content, package.parse_part("styles.xml") if "styles.xml" in package.names else None
 
 
-def meta_title(package: Package) -> str | None:
+def read_meta_title(package: Package) -> str | None:
     """Return the title that the file states about itself."""
-    title: str | None = package.xml("meta.xml").findtext(f".//{DC}title") if "meta.xml" in package.names else None
+    title: str | None = (
+        package.parse_part("meta.xml").findtext(f".//{DC}title") if "meta.xml" in package.names else None
+    )
     return title
 
 
@@ -69,73 +74,73 @@ class OdfReader:
         self._endnotes: list[str] = []
         self._in_edge = False
         if any(name.startswith(("Basic/", "Scripts/")) and not name.endswith("/") for name in package.names):
-            self.writer.omit(OmissionKind.MACRO)
+            self.writer.record_omission(OmissionKind.MACRO)
 
     @contextmanager
-    def at(self, position: Position | None) -> Iterator[None]:
+    def use_position(self, position: Position | None) -> Iterator[None]:
         """What is written meanwhile stands at this position."""
         self._at = position
         yield
         self._at = None
 
-    def blocks(self, parent: etree._Element, depth: int = 0) -> None:
+    def read_blocks(self, parent: etree._Element, depth: int = 0) -> None:
         """Write what stands in a body, section, box or cell."""
-        for child in parent.iterchildren() if depth < _DEEPEST else ():
+        for child in parent.iterchildren() if depth < _MAX_DEPTH else ():
             tag = child.tag
             if tag in (f"{TEXT}p", f"{TEXT}h"):
-                self._paragraph(child)
+                self._read_paragraph(child)
             elif tag == f"{TEXT}list":
-                self._list(child)
+                self._read_list(child)
             elif tag == f"{TABLE}table":
-                self.table(child)
+                self.read_table(child)
             elif tag == f"{TEXT}tracked-changes":
-                self._deletions(child)
+                self._record_deletions(child)
             elif tag in _GROUPS:
-                self._group(child, depth)
+                self._read_group(child, depth)
             elif isinstance(tag, str) and tag.startswith(DRAW):
-                self.writer.paragraph(spaced(self._drawn(child)), self._at)
+                self.writer.write_paragraph(apply_spacing(self._read_frame(child)), self._at)
                 self.flush()
 
-    def _group(self, element: etree._Element, depth: int) -> None:
+    def _read_group(self, element: etree._Element, depth: int) -> None:
         if element.get(f"{TEXT}display") == "none":
-            self.writer.omit(OmissionKind.HIDDEN, detail="hidden sections")
+            self.writer.record_omission(OmissionKind.HIDDEN, detail="hidden sections")
         else:
-            self.blocks(element, depth + 1)
+            self.read_blocks(element, depth + 1)
 
-    def _deletions(self, element: etree._Element) -> None:
+    def _record_deletions(self, element: etree._Element) -> None:
         deletions = len(list(element.iter(f"{TEXT}deletion")))
         if deletions:
-            self.writer.omit(OmissionKind.OTHER, deletions, "deletions of tracked changes")
+            self.writer.record_omission(OmissionKind.OTHER, deletions, "deletions of tracked changes")
 
     def flush(self) -> None:
         """Write code that was collected, and what hangs on the paragraphs before."""
         if self._code:
             lines, self._code = self._code, []
-            self.writer.code("\n".join(lines), at=self._at)
+            self.writer.write_code("\n".join(lines), at=self._at)
         waiting, self._waiting = self._waiting, []
         for write in waiting:
             write()
 
-    def end(self) -> None:
+    def write_endnotes(self) -> None:
         """Write the endnotes."""
         self.flush()
         for note in self._endnotes:
-            self.writer.paragraph(note)
+            self.writer.write_paragraph(note)
 
-    def edges(self, kind: str) -> list[str]:
+    def list_edge_texts(self, kind: str) -> list[str]:
         """Return the texts of headers or footers, each once, without the pages' numbers."""
         self._in_edge = True
-        texts = dict.fromkeys(self.cell_text(each) for each in self.styles.edges(kind))
+        texts = dict.fromkeys(self.extract_cell_text(each) for each in self.styles.iter_edges(kind))
         self._in_edge = False
         self._waiting.clear()
         return [text for text in texts if text]
 
-    def _paragraph(self, element: etree._Element) -> None:
+    def _read_paragraph(self, element: etree._Element) -> None:
         style = element.get(f"{TEXT}style-name", "")
-        text = self.inline(element)
+        text = self.read_inline(element)
         if self.styles.is_hidden(style):
             if text.strip():
-                self.writer.omit(OmissionKind.HIDDEN, detail="hidden text")
+                self.writer.record_omission(OmissionKind.HIDDEN, detail="hidden text")
             return
         if self.styles.is_code(style):
             self._code.append(text)
@@ -144,102 +149,102 @@ class OdfReader:
         self.flush()
         text = text.strip()
         if element.tag == f"{TEXT}h":
-            self._heading(element, text)
+            self._write_heading(element, text)
         elif self.styles.is_title(style) and text:
             self.title = self.title or text
-            self.writer.heading(text, 1, [Piece(text, self._at)])
+            self.writer.write_heading(text, 1, [Piece(text, self._at)])
         else:
-            self.writer.paragraph(text, self._at)
+            self.writer.write_paragraph(text, self._at)
         self._waiting = waiting
         self.flush()
 
-    def _heading(self, element: etree._Element, text: str) -> None:
-        level = _outline_level(element)
+    def _write_heading(self, element: etree._Element, text: str) -> None:
+        level = _get_outline_level(element)
         if element.get(f"{TEXT}is-list-header") != "true":
-            mark = self._lists.headings.next(level - 1, _start(element))
+            mark = self._lists.headings.advance(level - 1, _get_start(element))
             text = f"{mark} {text}" if mark != BULLET and text else text
-        self.writer.heading(text, level, [Piece(text, self._at)])
+        self.writer.write_heading(text, level, [Piece(text, self._at)])
 
-    def _list(self, element: etree._Element) -> None:
+    def _read_list(self, element: etree._Element) -> None:
         self.flush()
-        self._items(element, None, 0, self._write_item)
+        self._read_items(element, None, 0, self._write_item)
         self.flush()
 
-    def _items(
+    def _read_items(
         self,
         element: etree._Element,
-        outer: Counter | None,
+        outer: ListCounter | None,
         level: int,
         write: Callable[[etree._Element, str, int], None],
     ) -> None:
         """Give `write` each paragraph of a list with its mark, which is empty where an item goes on, and its level."""
-        if level > _DEEPEST:
+        if level > _MAX_DEPTH:
             return
         counter = outer
-        style = element.get(f"{TEXT}style-name", "") or self._style_of_first(element)
+        style = element.get(f"{TEXT}style-name", "") or self._get_first_item_style(element)
         if counter is None or (element.get(f"{TEXT}style-name") and level == 0):
-            counter = self._lists.begin(element, style)
+            counter = self._lists.start_list(element, style)
         for item in element.iterchildren(f"{TEXT}list-item", f"{TEXT}list-header"):
             is_counted = False
             for child in item.iterchildren():
                 if child.tag == f"{TEXT}list":
-                    self._items(child, counter, level + 1, write)
+                    self._read_items(child, counter, level + 1, write)
                 elif child.tag in (f"{TEXT}p", f"{TEXT}h"):
                     mark = ""
                     if item.tag == f"{TEXT}list-item" and not is_counted:
-                        mark, is_counted = counter.next(level, _start(item)), True
+                        mark, is_counted = counter.advance(level, _get_start(item)), True
                     write(child, mark, level)
 
-    def _style_of_first(self, element: etree._Element) -> str:
+    def _get_first_item_style(self, element: etree._Element) -> str:
         first = element.find(f"{TEXT}list-item/{TEXT}p")
-        return "" if first is None else self.styles.list_style(first.get(f"{TEXT}style-name", ""))
+        return "" if first is None else self.styles.get_list_style(first.get(f"{TEXT}style-name", ""))
 
     def _write_item(self, element: etree._Element, mark: str, level: int) -> None:
         waiting, self._waiting = self._waiting, []
-        text = " ".join(self.inline(element).split())
+        text = " ".join(self.read_inline(element).split())
         self._waiting = [*waiting, *self._waiting]
         if element.tag == f"{TEXT}h":
             text = text if mark in ("", BULLET) or not text else f"{mark} {text}"
-            self.writer.heading(text, _outline_level(element), [Piece(text, self._at)])
+            self.writer.write_heading(text, _get_outline_level(element), [Piece(text, self._at)])
         elif mark:
-            self.writer.item([Piece(text, self._at)], mark=mark, depth=level)
+            self.writer.write_item([Piece(text, self._at)], mark=mark, depth=level)
         else:
-            self.writer.paragraph(text, self._at)
+            self.writer.write_paragraph(text, self._at)
 
-    def table(self, table: etree._Element) -> None:
+    def read_table(self, table: etree._Element) -> None:
         """Write a table; one of a single cell is a frame around text."""
         self.flush()
         rows = list(table.iterdescendants(f"{TABLE}table-row"))
         cells = list(rows[0].iterchildren(f"{TABLE}table-cell")) if len(rows) == 1 else []
         if len(cells) == 1:
-            self.blocks(cells[0])
+            self.read_blocks(cells[0])
         else:
-            header_rows, grid = self.grid(table)
+            header_rows, grid = self.build_grid(table)
             write_grid(self.writer, grid, header_rows=header_rows)
         self.flush()
 
-    def grid(self, table: etree._Element) -> tuple[int, list[list[GridCell]]]:
+    def build_grid(self, table: etree._Element) -> tuple[int, list[list[GridCell]]]:
         """Return how many rows are the header's, and all rows with their cells; covered cells are left out."""
         header_rows, grid = 0, []
-        for row in self._rows(table):
+        for row in self._iter_rows(table):
             parent = row.getparent()
             if parent is not None and parent.tag == f"{TABLE}table-header-rows":
                 header_rows += 1
             cells: list[GridCell] = []
             for cell in row.iterchildren(f"{TABLE}table-cell"):
-                text = self.cell_text(cell) or _stated_value(cell)
-                found = GridCell(text, _span(cell, "columns"), _span(cell, "rows"), self._at)
-                cells.extend([found] * min(_count(cell.get(f"{TABLE}number-columns-repeated")), MAX_COLUMNS))
-            repeats = _count(row.get(f"{TABLE}number-rows-repeated"))
-            grid.extend([cells] * min(repeats if any(cell.text for cell in cells) else 1, _MOST_REPEATS))
+                text = self.extract_cell_text(cell) or _get_stated_value(cell)
+                found = GridCell(text, _get_span(cell, "columns"), _get_span(cell, "rows"), self._at)
+                cells.extend([found] * min(_parse_count(cell.get(f"{TABLE}number-columns-repeated")), MAX_COLUMNS))
+            repeats = _parse_count(row.get(f"{TABLE}number-rows-repeated"))
+            grid.extend([cells] * min(repeats if any(cell.text for cell in cells) else 1, _MAX_REPEATS))
         return header_rows, grid
 
-    def _rows(self, table: etree._Element) -> Iterator[etree._Element]:
+    def _iter_rows(self, table: etree._Element) -> Iterator[etree._Element]:
         """Yield the rows of a table, but none of a table in one of its cells."""
         for child in table.iterchildren():
             if child.tag == f"{TABLE}table-row":
                 if child.get(f"{TABLE}visibility") in {"collapse", "filter"}:
-                    self.writer.omit(OmissionKind.HIDDEN, detail="hidden rows")
+                    self.writer.record_omission(OmissionKind.HIDDEN, detail="hidden rows")
                 else:
                     yield child
             elif child.tag in (
@@ -247,147 +252,147 @@ class OdfReader:
                 f"{TABLE}table-rows",
                 f"{TABLE}table-row-group",
             ):
-                yield from self._rows(child)
+                yield from self._iter_rows(child)
 
-    def cell_text(self, cell: etree._Element, depth: int = 0) -> str:
+    def extract_cell_text(self, cell: etree._Element, depth: int = 0) -> str:
         """Return the text of all that stands in a cell or note, on one line."""
 
-        def write(element: etree._Element, mark: str, level: int) -> None:
-            lines.append(f"{mark} {self.inline(element)}")
+        def append_item(element: etree._Element, mark: str, level: int) -> None:
+            lines.append(f"{mark} {self.read_inline(element)}")
 
         lines: list[str] = []
 
-        for child in cell.iterchildren() if depth < _DEEPEST else ():
+        for child in cell.iterchildren() if depth < _MAX_DEPTH else ():
             if child.tag in (f"{TEXT}p", f"{TEXT}h"):
-                lines.append(self.inline(child))
+                lines.append(self.read_inline(child))
             elif child.tag == f"{TEXT}list":
-                self._items(child, None, 0, write)
+                self._read_items(child, None, 0, append_item)
             elif child.tag == f"{TABLE}table":
-                self.writer.omit(
+                self.writer.record_omission(
                     OmissionKind.TABLE, detail="tables inside of tables' cells, whose text stands in the cell"
                 )
-                _, rows = self.grid(child)
+                _, rows = self.build_grid(child)
                 lines.extend(f"{', '.join(cell.text for cell in row if cell.text)};" for row in rows)
             elif child.tag in _GROUPS:
-                lines.append(self.cell_text(child, depth + 1))
+                lines.append(self.extract_cell_text(child, depth + 1))
             elif isinstance(child.tag, str) and child.tag.startswith(DRAW):
-                lines.append(spaced(self._drawn(child)))
-        return without_lone_bullet(" ".join(" ".join(lines).split()), len(lines))
+                lines.append(apply_spacing(self._read_frame(child)))
+        return strip_lone_bullet(" ".join(" ".join(lines).split()), len(lines))
 
-    def inline(self, element: etree._Element, depth: int = 0) -> str:
+    def read_inline(self, element: etree._Element, depth: int = 0) -> str:
         """Return the text of a paragraph; what hangs on it waits to be written after it."""
-        parts = [_collapsed(element.text)]
-        for child in element.iterchildren() if depth < _DEEPEST else ():
-            parts.append(self._inline_child(child, depth + 1))
-            parts.append(_collapsed(child.tail))
-        return spaced("".join(parts))
+        parts = [_collapse_white_space(element.text)]
+        for child in element.iterchildren() if depth < _MAX_DEPTH else ():
+            parts.append(self._read_inline_child(child, depth + 1))
+            parts.append(_collapse_white_space(child.tail))
+        return apply_spacing("".join(parts))
 
-    def _inline_child(self, child: etree._Element, depth: int) -> str:
+    def _read_inline_child(self, child: etree._Element, depth: int) -> str:
         tag = child.tag
         if tag == f"{TEXT}s":
-            return " " * min(_count(child.get(f"{TEXT}c")), _MOST_REPEATS)
+            return " " * min(_parse_count(child.get(f"{TEXT}c")), _MAX_REPEATS)
         if tag in (f"{TEXT}tab", f"{TEXT}line-break"):
             return "\t" if tag == f"{TEXT}tab" else "\n"
         if tag == f"{TEXT}note":
-            return self._note(child)
+            return self._read_note(child)
         if tag in (f"{OFFICE}annotation", f"{OFFICE}annotation-end"):
-            self.annotation(child)
+            self.read_annotation(child)
             return ""
         if tag in (f"{TEXT}hidden-text", f"{TEXT}hidden-paragraph"):
-            self.writer.omit(OmissionKind.HIDDEN, detail="hidden text")
+            self.writer.record_omission(OmissionKind.HIDDEN, detail="hidden text")
             return ""
         if tag == f"{TEXT}span" and self.styles.is_hidden(child.get(f"{TEXT}style-name", "")):
-            self.writer.omit(OmissionKind.HIDDEN, detail="hidden text")
+            self.writer.record_omission(OmissionKind.HIDDEN, detail="hidden text")
             return ""
         if tag == f"{TEXT}ruby-text" or (self._in_edge and tag in _PAGE_FIELDS):
             return ""
         if isinstance(tag, str) and tag.startswith(DRAW) and tag != f"{DRAW}a":
-            return self._drawn(child)
-        return self.inline(child, depth) if isinstance(tag, str) else ""
+            return self._read_frame(child)
+        return self.read_inline(child, depth) if isinstance(tag, str) else ""
 
-    def _note(self, note: etree._Element) -> str:
+    def _read_note(self, note: etree._Element) -> str:
         self._notes += 1
         mark = f"[^{self._notes}]"
         body = note.find(f"{TEXT}note-body")
-        text = "" if body is None else f"{mark}: {self.cell_text(body)}"
+        text = "" if body is None else f"{mark}: {self.extract_cell_text(body)}"
         if note.get(f"{TEXT}note-class") == "endnote":
             self._endnotes.append(text)
         else:
-            self._waiting.append(lambda: self.writer.paragraph(text, self._at))
+            self._waiting.append(lambda: self.writer.write_paragraph(text, self._at))
         return mark
 
-    def annotation(self, element: etree._Element) -> None:
-        text = self.cell_text(element)
+    def read_annotation(self, element: etree._Element) -> None:
+        text = self.extract_cell_text(element)
         if text:
             author = " ".join(element.findtext(f"{DC}creator", "").split())
             self._waiting.append(
-                lambda: self.writer.paragraph(f"[Comment{f' by {author}' if author else ''}: {text}]", self._at)
+                lambda: self.writer.write_paragraph(f"[Comment{f' by {author}' if author else ''}: {text}]", self._at)
             )
 
-    def _drawn(self, element: etree._Element) -> str:
+    def _read_frame(self, element: etree._Element) -> str:
         """Return the text that stands for a frame or shape; boxes, charts and tables in it wait to be written."""
         objects = element.find(f"{DRAW}object")
         if objects is not None:
-            return self._object(objects)
+            return self._read_object(objects)
         for table in element.iterchildren(f"{TABLE}table"):
-            self._waiting.append(lambda table=table: self.table(table))  # type: ignore[misc]
+            self._waiting.append(lambda table=table: self.read_table(table))  # type: ignore[misc]
         if element.find(f"{TABLE}table") is not None:
             return ""
         if element.find(f"{DRAW}object-ole") is not None or element.find(f"{DRAW}plugin") is not None:
-            self.writer.omit(OmissionKind.EMBEDDED_OBJECT)
+            self.writer.record_omission(OmissionKind.EMBEDDED_OBJECT)
             return ""
         boxes = list(element.iterchildren(f"{DRAW}text-box"))
         if element.tag not in (f"{DRAW}frame", f"{DRAW}g"):
             boxes.append(element)
         for box in boxes:
             if box.find(f"{TEXT}p") is not None or box.find(f"{TEXT}list") is not None or len(box):
-                self._waiting.append(lambda box=box: self._box(box))  # type: ignore[misc]
+                self._waiting.append(lambda box=box: self._write_box(box))  # type: ignore[misc]
         if element.tag == f"{DRAW}g":
-            return " ".join(filter(None, (self._drawn(each) for each in element.iterchildren())))
+            return " ".join(filter(None, (self._read_frame(each) for each in element.iterchildren())))
         if element.find(f"{DRAW}image") is None:
             return ""
-        self.writer.omit(OmissionKind.IMAGE)
+        self.writer.record_omission(OmissionKind.IMAGE)
         words = element.findtext(f"{SVG}desc", "") or element.findtext(f"{SVG}title", "")
-        return apart(f"[Image: {' '.join(words.split())}]") if words.strip() else ""
+        return set_apart(f"[Image: {' '.join(words.split())}]") if words.strip() else ""
 
-    def _box(self, box: etree._Element) -> None:
-        self.blocks(box)
+    def _write_box(self, box: etree._Element) -> None:
+        self.read_blocks(box)
         self.flush()
 
-    def _object(self, element: etree._Element) -> str:
+    def _read_object(self, element: etree._Element) -> str:
         """Return a formula, or have a chart written; other objects are counted."""
         math = element.find(MATH)
         name = posixpath.normpath(element.get(f"{XLINK}href", "")).lstrip("/")
         path = posixpath.join(name, "content.xml")
-        root = self._package.xml(path) if math is None and path in self._package.names else math
+        root = self._package.parse_part(path) if math is None and path in self._package.names else math
         if root is None:
-            self.writer.omit(OmissionKind.EMBEDDED_OBJECT)
+            self.writer.record_omission(OmissionKind.EMBEDDED_OBJECT)
             return ""
         if root.tag == MATH:
-            text = linear_mathml(root)
+            text = linearize_mathml(root)
             if not text:
-                self.writer.omit(OmissionKind.FORMULA)
-            return apart(text) if text else ""
+                self.writer.record_omission(OmissionKind.FORMULA)
+            return set_apart(text) if text else ""
         chart = root.find(f"{OFFICE}body/{OFFICE}chart/{CHART}chart")
         if chart is None:
-            self.writer.omit(OmissionKind.EMBEDDED_OBJECT)
+            self.writer.record_omission(OmissionKind.EMBEDDED_OBJECT)
         else:
-            self._waiting.append(lambda: self._chart(chart))
+            self._waiting.append(lambda: self._write_chart(chart))
         return ""
 
-    def _chart(self, chart: etree._Element) -> None:
+    def _write_chart(self, chart: etree._Element) -> None:
         table, title = chart.find(f"{TABLE}table"), chart.find(f"{CHART}title")
         if table is None:
-            self.writer.omit(OmissionKind.OTHER, detail="charts without their data")
+            self.writer.record_omission(OmissionKind.OTHER, detail="charts without their data")
             return
-        header_rows, grid = self.grid(table)
+        header_rows, grid = self.build_grid(table)
         if header_rows and not any(cell.text for cell in grid[0]):
             grid[0] = [GridCell("Category"), *(GridCell(f"Series {number}") for number in range(1, len(grid[0])))]
         caption = "" if title is None else " ".join(" ".join(title.itertext()).split())
         write_grid(self.writer, grid, header_rows=header_rows, caption=caption or "Chart")
 
 
-def _collapsed(text: str | None) -> str:
+def _collapse_white_space(text: str | None) -> str:
     """White space in ODF's text is one blank (ODF 1.3, 6.1.2)."""
     if not text:
         return ""
@@ -395,22 +400,22 @@ def _collapsed(text: str | None) -> str:
     return f"{' ' if text[0].isspace() else ''}{words}{' ' if words and text[-1].isspace() else ''}"
 
 
-def _stated_value(cell: etree._Element) -> str:
+def _get_stated_value(cell: etree._Element) -> str:
     """Return the value of a cell that has no text to show it."""
     return str(cell.get(f"{OFFICE}value") or cell.get(f"{OFFICE}string-value") or cell.get(f"{OFFICE}date-value") or "")
 
 
-def _span(cell: etree._Element, kind: str) -> int:
-    return min(_count(cell.get(f"{TABLE}number-{kind}-spanned")), MAX_COLUMNS)
+def _get_span(cell: etree._Element, kind: str) -> int:
+    return min(_parse_count(cell.get(f"{TABLE}number-{kind}-spanned")), MAX_COLUMNS)
 
 
-def _count(text: str | None) -> int:
-    return max(whole(text, 1), 1)
+def _parse_count(text: str | None) -> int:
+    return max(parse_whole_number(text, 1), 1)
 
 
-def _start(element: etree._Element) -> int | None:
-    return whole(element.get(f"{TEXT}start-value") or element.get(f"{TEXT}restart-numbering-value"), None)
+def _get_start(element: etree._Element) -> int | None:
+    return parse_whole_number(element.get(f"{TEXT}start-value") or element.get(f"{TEXT}restart-numbering-value"), None)
 
 
-def _outline_level(heading: etree._Element) -> int:
-    return min(max(whole(heading.get(f"{TEXT}outline-level"), 1), 1), _DEEPEST)
+def _get_outline_level(heading: etree._Element) -> int:
+    return min(max(parse_whole_number(heading.get(f"{TEXT}outline-level"), 1), 1), _MAX_DEPTH)

@@ -4,17 +4,17 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from ingest.parsing.office.docx_numbering import printed_number
-from ingest.parsing.office.numbers import whole
+from ingest.parsing.office.docx_numbering import format_number
+from ingest.parsing.office.numbers import parse_whole_number
 from ingest.parsing.office.odf_names import STYLE, TEXT
 
 BULLET = "-"
 _FORMS = {"1": "decimal", "a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
-_MOST_LEVELS = 10
+_MAX_LEVELS = 10
 
 
 @dataclass(frozen=True)
-class _Level:
+class _ListLevel:
     """A level of a list's or the headings' style; one without a form has no number, and perhaps a bullet."""
 
     form: str | None = None
@@ -26,29 +26,29 @@ class _Level:
 
 
 @dataclass
-class Counter:
+class ListCounter:
     """Counts the items of one list, or the headings of a document."""
 
-    levels: dict[int, _Level]
+    levels: dict[int, _ListLevel]
     counts: dict[int, int] = field(default_factory=dict)
 
-    def next(self, level: int, start: int | None = None) -> str:
+    def advance(self, level: int, start: int | None = None) -> str:
         """Count an item of a level from 0 and return its mark: a number, `BULLET`, or nothing."""
         for above in range(level):  # a level that was left out has begun all the same
-            self.counts.setdefault(above, self.levels.get(above, _Level()).start)
+            self.counts.setdefault(above, self.levels.get(above, _ListLevel()).start)
         counted = self.counts.get(level)
-        first = self.levels.get(level, _Level()).start
+        first = self.levels.get(level, _ListLevel()).start
         self.counts[level] = start if start is not None else first if counted is None else counted + 1
         self.counts = {each: count for each, count in self.counts.items() if each <= level}
-        return self._printed(level)
+        return self._format_mark(level)
 
-    def _printed(self, level: int) -> str:
+    def _format_mark(self, level: int) -> str:
         style = self.levels.get(level)
         if style is None or style.form is None:
             return BULLET if style is None or style.has_bullet else ""
         shown = range(max(0, level - style.shown_levels + 1), level + 1)
         numbers = [
-            printed_number(self.counts.get(each, found.start), found.form)
+            format_number(self.counts.get(each, found.start), found.form)
             for each in shown
             if (found := self.levels.get(each)) is not None and found.form is not None
         ]
@@ -60,32 +60,34 @@ class ListStyles:
 
     def __init__(self, *roots: etree._Element) -> None:
         self._styles = {
-            each.get(f"{STYLE}name", ""): _levels(each) for root in roots for each in root.iter(f"{TEXT}list-style")
+            each.get(f"{STYLE}name", ""): _parse_levels(each)
+            for root in roots
+            for each in root.iter(f"{TEXT}list-style")
         }
         outline = next((each for root in roots for each in root.iter(f"{TEXT}outline-style")), None)
-        self.headings = Counter({} if outline is None else _levels(outline))
-        self._last: dict[str, Counter] = {}
+        self.headings = ListCounter({} if outline is None else _parse_levels(outline))
+        self._last: dict[str, ListCounter] = {}
 
-    def begin(self, element: etree._Element, style: str) -> Counter:
+    def start_list(self, element: etree._Element, style: str) -> ListCounter:
         """Return the counter of a list that begins, or goes on where another one of its style ended."""
         goes_on = element.get(f"{TEXT}continue-numbering") == "true" or element.get(f"{TEXT}continue-list")
         if not goes_on or style not in self._last:
-            self._last[style] = Counter(self._styles.get(style, {}))
+            self._last[style] = ListCounter(self._styles.get(style, {}))
         return self._last[style]
 
 
-def _levels(style: etree._Element) -> dict[int, _Level]:
-    levels: dict[int, _Level] = {}
+def _parse_levels(style: etree._Element) -> dict[int, _ListLevel]:
+    levels: dict[int, _ListLevel] = {}
     for each in style.iterchildren():
-        number = whole(each.get(f"{TEXT}level"), 0)
-        if not isinstance(each.tag, str) or not 0 < number <= _MOST_LEVELS:
+        number = parse_whole_number(each.get(f"{TEXT}level"), 0)
+        if not isinstance(each.tag, str) or not 0 < number <= _MAX_LEVELS:
             continue
-        levels[number - 1] = _Level(
+        levels[number - 1] = _ListLevel(
             form=_FORMS.get(each.get(f"{STYLE}num-format", "")),
             has_bullet=f"{TEXT}bullet-char" in each.attrib or each.tag == f"{TEXT}list-level-style-image",
             prefix=each.get(f"{STYLE}num-prefix", ""),
             suffix=each.get(f"{STYLE}num-suffix", ""),
-            shown_levels=whole(each.get(f"{TEXT}display-levels"), 1),
-            start=whole(each.get(f"{TEXT}start-value"), 1),
+            shown_levels=parse_whole_number(each.get(f"{TEXT}display-levels"), 1),
+            start=parse_whole_number(each.get(f"{TEXT}start-value"), 1),
         )
     return levels

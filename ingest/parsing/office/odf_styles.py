@@ -30,35 +30,35 @@ class OdfStyles:
                 self._styles.setdefault(each.get(f"{STYLE}name", ""), each)
 
     def is_title(self, style: str) -> bool:
-        return "Title" in self._names(style)
+        return "Title" in self._list_names(style)
 
     def is_code(self, style: str) -> bool:
         """True for the styles that LibreOffice and Pandoc keep for code."""
-        return not _CODE.isdisjoint(self._names(style))
+        return not _CODE.isdisjoint(self._list_names(style))
 
     def is_hidden(self, style: str) -> bool:
         """True if text of the style is hidden."""
-        for _, each in self._chain(style):
+        for _, each in self._iter_chain(style):
             display = each.find(f"{STYLE}text-properties[@{TEXT}display]")
             if display is not None:
                 return bool(display.get(f"{TEXT}display") == "none")
         return False
 
     def is_hidden_slide(self, page: etree._Element) -> bool:
-        for _, each in self._chain(page.get(f"{DRAW}style-name", "")):
+        for _, each in self._iter_chain(page.get(f"{DRAW}style-name", "")):
             properties = each.find(f"{STYLE}drawing-page-properties")
             if properties is not None and properties.get(f"{PRESENTATION}visibility") == "hidden":
                 return True
         return False
 
-    def list_style(self, style: str) -> str:
+    def get_list_style(self, style: str) -> str:
         """Return the name of the list style that a paragraph's style asks for."""
-        for _, each in self._chain(style):
+        for _, each in self._iter_chain(style):
             if f"{STYLE}list-style-name" in each.attrib:
                 return str(each.get(f"{STYLE}list-style-name"))
         return ""
 
-    def edges(self, kind: str) -> Iterator[etree._Element]:
+    def iter_edges(self, kind: str) -> Iterator[etree._Element]:
         """Yield the headers or footers of the pages that are used; the first of the file's is the usual one."""
         masters = [each for root in self._roots for each in root.iter(f"{STYLE}master-page")]
         used = {each.get(f"{STYLE}master-page-name") for each in self._styles.values()}
@@ -70,29 +70,29 @@ class OdfStyles:
                     if each.get(f"{STYLE}display") != "false"
                 )
 
-    def page_size(self, master_name: str) -> PageSize | None:
+    def get_page_size(self, master_name: str) -> PageSize | None:
         """Return the size of the pages of a master page."""
         for root in self._roots:
             for master in root.iterfind(f".//{OFFICE}master-styles/{STYLE}master-page"):
                 if master.get(f"{STYLE}name") == master_name:
-                    return self._layout_size(master.get(f"{STYLE}page-layout-name", ""))
+                    return self._find_layout_size(master.get(f"{STYLE}page-layout-name", ""))
         return None
 
-    def _layout_size(self, name: str) -> PageSize | None:
+    def _find_layout_size(self, name: str) -> PageSize | None:
         for root in self._roots:
             for layout in root.iter(f"{STYLE}page-layout"):
                 properties = layout.find(f"{STYLE}page-layout-properties")
                 if layout.get(f"{STYLE}name") == name and properties is not None:
-                    width, height = (length(properties.get(f"{FO}page-{each}")) for each in ("width", "height"))
+                    width, height = (parse_length(properties.get(f"{FO}page-{each}")) for each in ("width", "height"))
                     return PageSize(width, height) if width and height else None
         return None
 
-    def _names(self, style: str) -> set[str]:
+    def _list_names(self, style: str) -> set[str]:
         """Return a style's name and those of its parents, also of one that the file does not define."""
-        parents = (each.get(f"{STYLE}parent-style-name", "") for _, each in self._chain(style))
+        parents = (each.get(f"{STYLE}parent-style-name", "") for _, each in self._iter_chain(style))
         return {style, *parents}
 
-    def _chain(self, style: str) -> Iterator[tuple[str, etree._Element]]:
+    def _iter_chain(self, style: str) -> Iterator[tuple[str, etree._Element]]:
         seen = set[str]()
         while style in self._styles and style not in seen:
             seen.add(style)
@@ -100,7 +100,7 @@ class OdfStyles:
             style = self._styles[style].get(f"{STYLE}parent-style-name", "")
 
 
-def length(text: str | None) -> float | None:
+def parse_length(text: str | None) -> float | None:
     """Return a length in centimetres; None for what is none."""
     text = (text or "").strip()
     try:

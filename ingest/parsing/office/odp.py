@@ -8,27 +8,27 @@ from lxml import etree
 
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.office.fingerprints import ODP_PARSER
-from ingest.parsing.office.odf import OdfReader, meta_title, open_content
+from ingest.parsing.office.odf import OdfReader, load_content, read_meta_title
 from ingest.parsing.office.odf_names import DRAW, OFFICE, PRESENTATION, SVG
-from ingest.parsing.office.odf_styles import PageSize, length
+from ingest.parsing.office.odf_styles import PageSize, parse_length
 from ingest.parsing.office.package import open_package
-from ingest.parsing.office.reading_order import reading_order
+from ingest.parsing.office.reading_order import compute_reading_order
 from ingest.parsing.page_limit import require_pages_allowed
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import Piece
 from ingest.storage.texts.layout import OmissionKind, PlaceKind
 from ingest.storage.texts.positions import Box
 
-_NOT_READ = frozenset({"page-number", "date-time", "header"})
-_USUAL_SIZE = PageSize(28.0, 21.0)
+_SKIPPED_KINDS = frozenset({"page-number", "date-time", "header"})
+_DEFAULT_SIZE = PageSize(28.0, 21.0)
 _moved = re.compile(r"translate\s*\(\s*(?P<x>\S+?)[\s,]+(?P<y>[^\s)]+)")
-_DEEPEST = 60
+_MAX_DEPTH = 60
 
 
 def parse_odp(path: Path) -> ParsedDocument:
     """Parse a presentation. Raises as `parse_odt`."""
     with open_package(path) as package:
-        content, styles = open_content(package)
+        content, styles = load_content(package)
         body = content.find(f"{OFFICE}body/{OFFICE}presentation")
         if body is None:
             raise DamagedDocumentError("The file is no sound OpenDocument presentation: it has no slides.")
@@ -37,78 +37,78 @@ def parse_odp(path: Path) -> ParsedDocument:
         require_pages_allowed(len(pages), "slides")
         footers = set[str]()
         for number, page in enumerate(pages, start=1):
-            _slide(reader, page, number, footers)
-        title = reader.title or meta_title(package)
+            _write_slide(reader, page, number, footers)
+        title = reader.title or read_meta_title(package)
         nothing = f"No slide that is shown holds text, of {len(pages):,} in the presentation."
         hint = "Save it as PDF and upload that: text in its pictures is recognized then. Or show its hidden slides."
         return reader.writer.finish(ODP_PARSER, title, nothing=nothing, hint=hint)
 
 
-def _slide(reader: OdfReader, page: etree._Element, number: int, footers: set[str]) -> None:
+def _write_slide(reader: OdfReader, page: etree._Element, number: int, footers: set[str]) -> None:
     writer = reader.writer
-    writer.place(PlaceKind.SLIDE)
+    writer.start_place(PlaceKind.SLIDE)
     if reader.styles.is_hidden_slide(page):
-        writer.omit(OmissionKind.HIDDEN, detail=f"slide {number}")
+        writer.record_omission(OmissionKind.HIDDEN, detail=f"slide {number}")
         return
     before = writer.length
-    size = reader.styles.page_size(page.get(f"{DRAW}master-page-name", "")) or _USUAL_SIZE
-    shapes = [(each, _box(each, number, size)) for each in _shapes(page)]
-    titles = [each for each in shapes if _kind(each[0]) == "title"]
-    others = [each for each in shapes if _kind(each[0]) not in {"title", *_NOT_READ}]
+    size = reader.styles.get_page_size(page.get(f"{DRAW}master-page-name", "")) or _DEFAULT_SIZE
+    shapes = [(each, _build_box(each, number, size)) for each in _iter_shapes(page)]
+    titles = [each for each in shapes if _get_kind(each[0]) == "title"]
+    others = [each for each in shapes if _get_kind(each[0]) not in {"title", *_SKIPPED_KINDS}]
     writer.end_section(1)
     for element, box in titles:
-        with reader.at(box):
-            title = reader.cell_text(next(iter(element.iterchildren(f"{DRAW}text-box")), element))
-            writer.heading(title, 1, [Piece(title, box)])
+        with reader.use_position(box):
+            title = reader.extract_cell_text(next(iter(element.iterchildren(f"{DRAW}text-box")), element))
+            writer.write_heading(title, 1, [Piece(title, box)])
             reader.title = reader.title or title or None
-    for at in reading_order([box for _, box in others]):
+    for at in compute_reading_order([box for _, box in others]):
         element, box = others[at]
-        if _kind(element) == "footer":
+        if _get_kind(element) == "footer":
             text = " ".join(" ".join(element.itertext()).split())
             if text in footers:
                 continue
             footers.add(text)
-        with reader.at(box):
+        with reader.use_position(box):
             holder = etree.Element("shape")
             holder.append(element)
-            reader.blocks(holder)
+            reader.read_blocks(holder)
             reader.flush()
-    _notes(reader, page)
+    _write_notes(reader, page)
     if writer.length == before:
-        writer.omit(OmissionKind.PAGE_WITHOUT_TEXT, detail=f"slide {number}")
+        writer.record_omission(OmissionKind.PAGE_WITHOUT_TEXT, detail=f"slide {number}")
 
 
-def _shapes(parent: etree._Element, depth: int = 0) -> Iterator[etree._Element]:
+def _iter_shapes(parent: etree._Element, depth: int = 0) -> Iterator[etree._Element]:
     """Yield the shapes of a slide, also those in groups, whose places are the slide's own (ODF 1.3, 10.3.15)."""
     for child in parent.iterchildren():
         if child.tag == f"{DRAW}g":
-            if depth < _DEEPEST:
-                yield from _shapes(child, depth + 1)
+            if depth < _MAX_DEPTH:
+                yield from _iter_shapes(child, depth + 1)
         elif isinstance(child.tag, str) and child.tag.startswith(DRAW):
             yield child
 
 
-def _notes(reader: OdfReader, page: etree._Element) -> None:
+def _write_notes(reader: OdfReader, page: etree._Element) -> None:
     for annotation in page.iterchildren(f"{OFFICE}annotation"):
-        reader.annotation(annotation)
+        reader.read_annotation(annotation)
     reader.flush()
     for frame in page.iterfind(f"{PRESENTATION}notes/{DRAW}frame"):
-        if _kind(frame) == "notes":
-            lines = (reader.cell_text(box) for box in frame.iterchildren(f"{DRAW}text-box"))
+        if _get_kind(frame) == "notes":
+            lines = (reader.extract_cell_text(box) for box in frame.iterchildren(f"{DRAW}text-box"))
             notes = "\n".join(filter(None, lines))
             if notes:
-                reader.writer.paragraph(f"Notes: {notes}")
+                reader.writer.write_paragraph(f"Notes: {notes}")
 
 
-def _kind(element: etree._Element) -> str:
+def _get_kind(element: etree._Element) -> str:
     return str(element.get(f"{PRESENTATION}class", ""))
 
 
-def _box(element: etree._Element, slide: int, size: PageSize) -> Box:
-    x, y, width, height = (length(element.get(f"{SVG}{each}")) for each in ("x", "y", "width", "height"))
+def _build_box(element: etree._Element, slide: int, size: PageSize) -> Box:
+    x, y, width, height = (parse_length(element.get(f"{SVG}{each}")) for each in ("x", "y", "width", "height"))
     moved = _moved.search(element.get(f"{DRAW}transform", ""))
     if moved is not None and x is None:
-        x, y = length(moved["x"]), length(moved["y"])
+        x, y = parse_length(moved["x"]), parse_length(moved["y"])
     left, top = (x or 0.0) / size.width, (y or 0.0) / size.height
     right, bottom = left + (width or 0.0) / size.width, top + (height or 0.0) / size.height
     return Box(slide, *(min(max(each, 0.0), 1.0) for each in (left, top, right, bottom)))

@@ -9,14 +9,14 @@ from lxml import etree
 
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.grid import GridCell, write_grid
-from ingest.parsing.office.charts import diagram_texts, write_chart
+from ingest.parsing.office.charts import iter_diagram_texts, write_chart
 from ingest.parsing.office.fingerprints import PPTX_PARSER
-from ingest.parsing.office.names import DGM, A, C, P, R, choose_alternatives, core_title
-from ingest.parsing.office.numbers import whole
+from ingest.parsing.office.names import DGM, A, C, P, R, choose_alternatives, get_core_title
+from ingest.parsing.office.numbers import parse_whole_number
 from ingest.parsing.office.package import Package, open_package
-from ingest.parsing.office.pptx_shapes import Frame, Shape, Slide, number
-from ingest.parsing.office.pptx_text import Bullets, paragraph_text, paragraphs
-from ingest.parsing.office.reading_order import reading_order
+from ingest.parsing.office.pptx_shapes import Frame, Shape, Slide, parse_number
+from ingest.parsing.office.pptx_text import Bullets, extract_paragraph_text, iter_paragraphs
+from ingest.parsing.office.reading_order import compute_reading_order
 from ingest.parsing.page_limit import require_pages_allowed
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.types import ParsedDocument
@@ -25,20 +25,22 @@ from ingest.storage.texts.layout import OmissionKind, PlaceKind
 
 _P14_SECTION = "{http://schemas.microsoft.com/office/powerpoint/2010/main}section"
 _P14_SLIDE = "{http://schemas.microsoft.com/office/powerpoint/2010/main}sldId"
-_NOT_READ = frozenset({"sldNum", "dt", "hdr"})
-_NO_DATA = "charts and diagrams without their data"
+_SKIPPED_KINDS = frozenset({"sldNum", "dt", "hdr"})
+_NO_DATA_DETAIL = "charts and diagrams without their data"
 _DEFAULT_SIZE = (9_144_000.0, 6_858_000.0)
 
 
 def parse_pptx(path: Path) -> ParsedDocument:
     """Parse a presentation. Raises the `ParseError`s of a zip, and `NoTextError`."""
     with open_package(path) as package:
-        main = next(iter(package.related("", "officeDocument")), "")
+        main = next(iter(package.list_related("", "officeDocument")), "")
         if not main:
             raise DamagedDocumentError("The file is incomplete: it has no main part.")
         reader = PptxReader(package, main)
         slides = reader.read()
-        title = next((core_title(package.xml(name)) for name in package.related("", "core-properties")), None)
+        title = next(
+            (get_core_title(package.parse_part(name)) for name in package.list_related("", "core-properties")), None
+        )
         nothing = f"No slide that is shown holds text, of {slides:,} in the presentation."
         hint = "Save it as PDF and upload that: text in its pictures is recognized then. Or show its hidden slides."
         return reader.writer.finish(PPTX_PARSER, reader.title or title, nothing=nothing, hint=hint)
@@ -62,7 +64,7 @@ class PptxReader:
         self.title: str | None = None
         self._package = package
         self._main = main
-        self._root = package.xml(main)
+        self._root = package.parse_part(main)
         self._roots: dict[str, etree._Element] = {}
         self._footers = set[str]()
 
@@ -71,22 +73,22 @@ class PptxReader:
         slides = list(self._root.iterfind(f"{P}sldIdLst/{P}sldId"))
         # guard: slides-counted-first
         require_pages_allowed(len(slides), "slides")
-        relations = self._package.relations(self._main)
-        sections = self._sections()
+        relations = self._package.load_relations(self._main)
+        sections = self._read_sections()
         for place, slide in enumerate(slides, start=1):
             relation = relations.get(slide.get(f"{R}id", ""))
             if relation is None or relation.target not in self._package.names:
                 raise DamagedDocumentError(f"The file is incomplete: its slide {place} is missing.")
-            self.writer.place(PlaceKind.SLIDE)
+            self.writer.start_place(PlaceKind.SLIDE)
             section = sections.get(slide.get("id", ""))
             if section:
-                self.writer.section(section, 1)
-            self._slide(relation.target, place, level=2 if sections else 1)
+                self.writer.start_section(section, 1)
+            self._write_slide(relation.target, place, level=2 if sections else 1)
         if any(name.lower().endswith("vbaproject.bin") for name in self._package.names):
-            self.writer.omit(OmissionKind.MACRO)
+            self.writer.record_omission(OmissionKind.MACRO)
         return len(slides)
 
-    def _sections(self) -> dict[str, str]:
+    def _read_sections(self) -> dict[str, str]:
         """Return the names of sections by their first slides' ids."""
         found = {}
         for section in self._root.iter(_P14_SECTION):
@@ -95,66 +97,66 @@ class PptxReader:
                 found[first.get("id", "")] = section.get("name", "")
         return found
 
-    def _slide(self, part: str, place: int, level: int) -> None:
-        root = self._package.xml(part)
+    def _write_slide(self, part: str, place: int, level: int) -> None:
+        root = self._package.parse_part(part)
         # guard: pptx-hidden
         if root.get("show") in {"0", "false"}:
-            self.writer.omit(OmissionKind.HIDDEN, detail=f"slide {place}")
+            self.writer.record_omission(OmissionKind.HIDDEN, detail=f"slide {place}")
             return
         choose_alternatives(root)
         before = self.writer.length
-        behind = list(self._behind(part))
+        behind = list(self._iter_layout_and_master(part))
         slide = Slide(place, root, behind, self._frame)
         context = _Context(part, place, level, behind[-1] if len(behind) > 1 else None)
-        shapes = list(slide.shapes())
+        shapes = list(slide.iter_shapes())
         titles = [shape for shape in shapes if shape.is_title]
         others = [shape for shape in shapes if not shape.is_title]
         # guard: slide-without-title
         self.writer.end_section(level)
-        for shape in (*titles, *(others[at] for at in reading_order([shape.box for shape in others]))):
-            self._shape(shape, context)
+        for shape in (*titles, *(others[at] for at in compute_reading_order([shape.box for shape in others]))):
+            self._write_shape(shape, context)
         if slide.hidden_shapes:
-            self.writer.omit(OmissionKind.HIDDEN, slide.hidden_shapes, f"shapes on slide {place}")
-        self._notes(part)
-        self._comments(part)
+            self.writer.record_omission(OmissionKind.HIDDEN, slide.hidden_shapes, f"shapes on slide {place}")
+        self._write_notes(part)
+        self._write_comments(part)
         if self.writer.length == before:
-            self.writer.omit(OmissionKind.PAGE_WITHOUT_TEXT, detail=f"slide {place}")
+            self.writer.record_omission(OmissionKind.PAGE_WITHOUT_TEXT, detail=f"slide {place}")
 
     @cached_property
     def _frame(self) -> Frame:
         size = self._root.find(f"{P}sldSz")
-        width, height = (0.0, 0.0) if size is None else (number(size.get("cx")), number(size.get("cy")))
+        width, height = (0.0, 0.0) if size is None else (parse_number(size.get("cx")), parse_number(size.get("cy")))
         return Frame(0.0, 0.0, 1 / (width or _DEFAULT_SIZE[0]), 1 / (height or _DEFAULT_SIZE[1]))
 
-    def _behind(self, part: str) -> Iterator[etree._Element]:
+    def _iter_layout_and_master(self, part: str) -> Iterator[etree._Element]:
         """Yield the layout and the master of a slide."""
-        for layout in self._package.related(part, "slideLayout")[:1]:
-            yield self._kept(layout)
-            for master in self._package.related(layout, "slideMaster")[:1]:
-                yield self._kept(master)
+        for layout in self._package.list_related(part, "slideLayout")[:1]:
+            yield self._load_cached_part(layout)
+            for master in self._package.list_related(layout, "slideMaster")[:1]:
+                yield self._load_cached_part(master)
 
-    def _kept(self, name: str) -> etree._Element:
+    def _load_cached_part(self, name: str) -> etree._Element:
         if name not in self._roots:
-            self._roots[name] = self._package.xml(name)
+            self._roots[name] = self._package.parse_part(name)
         return self._roots[name]
 
-    def _shape(self, shape: Shape, context: _Context) -> None:
+    def _write_shape(self, shape: Shape, context: _Context) -> None:
         tag = shape.element.tag
         if tag == f"{P}pic":
-            self._picture(shape)
+            self._write_picture(shape)
         elif tag == f"{P}graphicFrame":
-            self._graphic(shape, context)
+            self._write_graphic(shape, context)
         else:
-            self._text(shape, context)
+            self._write_text(shape, context)
 
-    def _text(self, shape: Shape, context: _Context) -> None:
+    def _write_text(self, shape: Shape, context: _Context) -> None:
         body = shape.element.find(f"{P}txBody")
-        if body is None or shape.placeholder in _NOT_READ:
+        if body is None or shape.placeholder in _SKIPPED_KINDS:
             return
-        found = list(paragraphs(body, Bullets(body, shape.inherited, context.master, shape.placeholder)))
+        found = list(iter_paragraphs(body, Bullets(body, shape.inherited, context.master, shape.placeholder)))
         if shape.is_title:
             title = " ".join(each.text for each in found)
-            self.writer.heading(title, context.level, [Piece(title, shape.box)])
+            self.writer.write_heading(title, context.level, [Piece(title, shape.box)])
             self.title = self.title or title
             return
         if shape.placeholder == "ftr":
@@ -164,77 +166,80 @@ class PptxReader:
             self._footers.add(text)
         for each in found:
             if each.mark is None:
-                self.writer.paragraph(each.text.strip(), shape.box)
+                self.writer.write_paragraph(each.text.strip(), shape.box)
             else:
                 line = " ".join(each.text.split())
-                self.writer.item([Piece(line, shape.box)], mark=each.mark, depth=each.level)
+                self.writer.write_item([Piece(line, shape.box)], mark=each.mark, depth=each.level)
 
-    def _picture(self, shape: Shape) -> None:
+    def _write_picture(self, shape: Shape) -> None:
         if shape.element.find(f"{P}nvPicPr/{P}nvPr/{A}videoFile") is not None or _has_sound(shape.element):
-            self.writer.omit(OmissionKind.EMBEDDED_OBJECT, detail="films and sounds")
+            self.writer.record_omission(OmissionKind.EMBEDDED_OBJECT, detail="films and sounds")
         else:
-            self.writer.omit(OmissionKind.IMAGE)
+            self.writer.record_omission(OmissionKind.IMAGE)
         properties = shape.element.find(f"{P}nvPicPr/{P}cNvPr")
         words = "" if properties is None else " ".join(properties.get("descr", "").split())
         if words:
-            self.writer.paragraph(f"[Image: {words}]", shape.box)
+            self.writer.write_paragraph(f"[Image: {words}]", shape.box)
 
-    def _graphic(self, shape: Shape, context: _Context) -> None:
+    def _write_graphic(self, shape: Shape, context: _Context) -> None:
         element = shape.element
         table = element.find(f"{A}graphic/{A}graphicData/{A}tbl")
         chart, diagram = element.find(f".//{C}chart"), element.find(f".//{DGM}relIds")
         if table is not None:
-            write_grid(self.writer, list(_table_rows(table, shape, context.number)))
+            write_grid(self.writer, list(_iter_table_rows(table, shape, context.number)))
         elif chart is not None:
-            part = self._related(context.part, chart.get(f"{R}id", ""))
+            part = self._load_related(context.part, chart.get(f"{R}id", ""))
             if part is None or not write_chart(self.writer, part, shape.box):
-                self.writer.omit(OmissionKind.OTHER, detail=_NO_DATA)
+                self.writer.record_omission(OmissionKind.OTHER, detail=_NO_DATA_DETAIL)
         elif diagram is not None:
-            part = self._related(context.part, diagram.get(f"{R}dm", ""))
-            texts = [] if part is None else list(diagram_texts(part))
+            part = self._load_related(context.part, diagram.get(f"{R}dm", ""))
+            texts = [] if part is None else list(iter_diagram_texts(part))
             for text in texts:
-                self.writer.item([Piece(text, shape.box)])
+                self.writer.write_item([Piece(text, shape.box)])
             if not texts:
-                self.writer.omit(OmissionKind.OTHER, detail=_NO_DATA)
+                self.writer.record_omission(OmissionKind.OTHER, detail=_NO_DATA_DETAIL)
         else:
-            self.writer.omit(OmissionKind.EMBEDDED_OBJECT)
+            self.writer.record_omission(OmissionKind.EMBEDDED_OBJECT)
 
-    def _related(self, part: str, key: str) -> etree._Element | None:
-        relation = self._package.relations(part).get(key)
+    def _load_related(self, part: str, key: str) -> etree._Element | None:
+        relation = self._package.load_relations(part).get(key)
         if relation is None or relation.is_external or relation.target not in self._package.names:
             return None
-        return self._package.xml(relation.target)
+        return self._package.parse_part(relation.target)
 
-    def _notes(self, part: str) -> None:
-        for name in self._package.related(part, "notesSlide")[:1]:
+    def _write_notes(self, part: str) -> None:
+        for name in self._package.list_related(part, "notesSlide")[:1]:
             lines: list[str] = []
-            for shape in self._package.xml(name).iter(f"{P}sp"):
+            for shape in self._package.parse_part(name).iter(f"{P}sp"):
                 placeholder = shape.find(f"{P}nvSpPr/{P}nvPr/{P}ph")
                 if placeholder is not None and placeholder.get("type") == "body":
-                    lines.extend(paragraph_text(each).strip() for each in shape.iterfind(f"{P}txBody/{A}p"))
+                    lines.extend(extract_paragraph_text(each).strip() for each in shape.iterfind(f"{P}txBody/{A}p"))
             notes = "\n".join(filter(None, lines))
             if notes:
-                self.writer.paragraph(f"Notes: {notes}")
+                self.writer.write_paragraph(f"Notes: {notes}")
 
-    def _comments(self, part: str) -> None:
+    def _write_comments(self, part: str) -> None:
         """Write comments of both kinds: older ones by `cm` and `text`, threads since 2021 with text bodies."""
-        for name in self._package.related(part, "comments"):
-            for comment in self._package.xml(name).iter("{*}cm", "{*}reply"):
+        for name in self._package.list_related(part, "comments"):
+            for comment in self._package.parse_part(name).iter("{*}cm", "{*}reply"):
                 text = comment.findtext("{*}text") or " ".join(
-                    paragraph_text(each) for each in comment.iterfind(f"{{*}}txBody/{A}p")
+                    extract_paragraph_text(each) for each in comment.iterfind(f"{{*}}txBody/{A}p")
                 )
                 if text.strip():
                     author = self._authors.get(comment.get("authorId", ""), "")
                     by = f" by {author}" if author else ""
-                    self.writer.paragraph(f"[Comment{by}: {' '.join(text.split())}]")
+                    self.writer.write_paragraph(f"[Comment{by}: {' '.join(text.split())}]")
 
     @cached_property
     def _authors(self) -> dict[str, str]:
-        parts = [*self._package.related(self._main, "commentAuthors"), *self._package.related(self._main, "authors")]
+        parts = [
+            *self._package.list_related(self._main, "commentAuthors"),
+            *self._package.list_related(self._main, "authors"),
+        ]
         return {
             each.get("id", ""): " ".join(each.get("name", "").split())
             for part in parts
-            for each in self._package.xml(part).iter("{*}cmAuthor", "{*}author")
+            for each in self._package.parse_part(part).iter("{*}cmAuthor", "{*}author")
         }
 
 
@@ -242,29 +247,31 @@ def _has_sound(picture: etree._Element) -> bool:
     return picture.find(f"{P}nvPicPr/{P}nvPr/{A}audioFile") is not None
 
 
-def _table_rows(table: etree._Element, shape: Shape, slide: int) -> Iterator[list[GridCell]]:
+def _iter_table_rows(table: etree._Element, shape: Shape, slide: int) -> Iterator[list[GridCell]]:
     """Yield rows of cells with their boxes; cells that another covers are left out."""
     transform = shape.element.find(f"{P}xfrm/{A}off")
-    left, top = (0.0, 0.0) if transform is None else (number(transform.get("x")), number(transform.get("y")))
-    widths = [number(each.get("w")) for each in table.iterfind(f"{A}tblGrid/{A}gridCol")]
-    heights = [number(each.get("h")) for each in table.iterchildren(f"{A}tr")]
+    left, top = (
+        (0.0, 0.0) if transform is None else (parse_number(transform.get("x")), parse_number(transform.get("y")))
+    )
+    widths = [parse_number(each.get("w")) for each in table.iterfind(f"{A}tblGrid/{A}gridCol")]
+    heights = [parse_number(each.get("h")) for each in table.iterchildren(f"{A}tr")]
     for at, row in enumerate(table.iterchildren(f"{A}tr")):
         cells: list[GridCell] = []
         for column, cell in enumerate(row.iterchildren(f"{A}tc")):
             if cell.get("hMerge") in {"1", "true"} or cell.get("vMerge") in {"1", "true"}:
                 continue
-            columns, rows = _span(cell.get("gridSpan")), _span(cell.get("rowSpan"))
-            box = shape.frame.box(
+            columns, rows = _parse_span(cell.get("gridSpan")), _parse_span(cell.get("rowSpan"))
+            box = shape.frame.map_box(
                 slide,
                 left + sum(widths[:column]),
                 top + sum(heights[:at]),
                 sum(widths[column : column + columns]),
                 sum(heights[at : at + rows]),
             )
-            text = " ".join(paragraph_text(each) for each in cell.iterfind(f"{A}txBody/{A}p"))
+            text = " ".join(extract_paragraph_text(each) for each in cell.iterfind(f"{A}txBody/{A}p"))
             cells.append(GridCell(" ".join(text.split()), columns, rows, box))
         yield cells
 
 
-def _span(text: str | None) -> int:
-    return min(max(whole(text, 1), 1), MAX_COLUMNS)
+def _parse_span(text: str | None) -> int:
+    return min(max(parse_whole_number(text, 1), 1), MAX_COLUMNS)

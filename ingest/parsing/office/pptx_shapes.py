@@ -10,7 +10,7 @@ from ingest.storage.texts.positions import Box
 
 _SHAPES = (f"{P}sp", f"{P}pic", f"{P}graphicFrame", f"{P}cxnSp", f"{P}contentPart")
 _TITLES = frozenset({"title", "ctrTitle"})
-_DEEPEST = 60
+_MAX_DEPTH = 60
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,18 @@ class Frame:
     across: float
     down: float
 
-    def box(self, slide: int, x: float, y: float, width: float, height: float) -> Box:
+    def map_box(self, slide: int, x: float, y: float, width: float, height: float) -> Box:
         """Return a rectangle's box, cut at the slide's edges."""
         left, top = self.left + x * self.across, self.top + y * self.down
         right, bottom = left + abs(width * self.across), top + abs(height * self.down)
-        return Box(slide, _within(left), _within(top), _within(right), _within(bottom))
+        return Box(slide, _clamp(left), _clamp(top), _clamp(right), _clamp(bottom))
 
-    def inside(self, transform: etree._Element | None) -> "Frame":
+    def build_group_frame(self, transform: etree._Element | None) -> "Frame":
         """Return the frame of a group."""
         if transform is None:
             return self
-        x, y, width, height = _rectangle(transform, "off", "ext")
-        inner_x, inner_y, inner_width, inner_height = _rectangle(transform, "chOff", "chExt")
+        x, y, width, height = _read_rectangle(transform, "off", "ext")
+        inner_x, inner_y, inner_width, inner_height = _read_rectangle(transform, "chOff", "chExt")
         across = self.across * (width / inner_width if inner_width else 1.0)
         down = self.down * (height / inner_height if inner_height else 1.0)
         return Frame(
@@ -66,53 +66,55 @@ class Slide:
         self._frame = frame
         self.hidden_shapes = 0
 
-    def shapes(self) -> Iterator[Shape]:
+    def iter_shapes(self) -> Iterator[Shape]:
         """Yield the shapes in the order in which they are drawn. Those that are hidden are counted."""
         tree = self._root.find(f"{P}cSld/{P}spTree")
         if tree is not None:
-            yield from self._shapes_in(tree, self._frame, 0)
+            yield from self._iter_shapes_in(tree, self._frame, 0)
 
-    def _shapes_in(self, parent: etree._Element, frame: Frame, depth: int) -> Iterator[Shape]:
+    def _iter_shapes_in(self, parent: etree._Element, frame: Frame, depth: int) -> Iterator[Shape]:
         for element in parent.iterchildren():
             if element.tag != f"{P}grpSp" and element.tag not in _SHAPES:
                 continue
             if _is_hidden(element):
                 self.hidden_shapes += 1
             elif element.tag in _SHAPES:
-                yield self._shape(element, frame)
-            elif depth < _DEEPEST:
-                yield from self._shapes_in(element, frame.inside(element.find(f"{P}grpSpPr/{A}xfrm")), depth + 1)
+                yield self._build_shape(element, frame)
+            elif depth < _MAX_DEPTH:
+                yield from self._iter_shapes_in(
+                    element, frame.build_group_frame(element.find(f"{P}grpSpPr/{A}xfrm")), depth + 1
+                )
 
-    def _shape(self, element: etree._Element, frame: Frame) -> Shape:
-        placeholder = _placeholder(element)
+    def _build_shape(self, element: etree._Element, frame: Frame) -> Shape:
+        placeholder = _find_placeholder(element)
         inherited: tuple[etree._Element, ...] = ()
         if placeholder is not None:
-            inherited = tuple(self._inherited(placeholder))
-        transforms = (_transform(each) for each in (element, *inherited))
+            inherited = tuple(self._iter_inherited(placeholder))
+        transforms = (_find_transform(each) for each in (element, *inherited))
         transform = next((each for each in transforms if each is not None), None)
-        x, y, width, height = (0.0, 0.0, 0.0, 0.0) if transform is None else _rectangle(transform, "off", "ext")
+        x, y, width, height = (0.0, 0.0, 0.0, 0.0) if transform is None else _read_rectangle(transform, "off", "ext")
         kind = None if placeholder is None else placeholder.get("type", "obj")
-        return Shape(element, frame.box(self._number, x, y, width, height), kind, inherited, frame)
+        return Shape(element, frame.map_box(self._number, x, y, width, height), kind, inherited, frame)
 
-    def _inherited(self, placeholder: etree._Element) -> Iterator[etree._Element]:
+    def _iter_inherited(self, placeholder: etree._Element) -> Iterator[etree._Element]:
         """Yield what a placeholder takes after: in the layout the one of its index, in the master that of its kind."""
         kind, index = placeholder.get("type", "obj"), placeholder.get("idx", "0")
         for root in self._behind:
-            shapes = [(each, found) for each in root.iter(f"{P}sp") if (found := _placeholder(each)) is not None]
+            shapes = [(each, found) for each in root.iter(f"{P}sp") if (found := _find_placeholder(each)) is not None]
             same = [each for each, found in shapes if found.get("idx", "0") == index and index != "0"]
-            same = same or [each for each, found in shapes if _same_kind(found.get("type", "obj"), kind)]
+            same = same or [each for each, found in shapes if _is_same_kind(found.get("type", "obj"), kind)]
             if same:
-                kind = _placeholder(same[0]).get("type", kind)  # type: ignore[union-attr]  # it has one
+                kind = _find_placeholder(same[0]).get("type", kind)  # type: ignore[union-attr]  # it has one
                 index = "0"  # the master's indices are its own
                 yield same[0]
 
 
-def _same_kind(one: str, other: str) -> bool:
+def _is_same_kind(one: str, other: str) -> bool:
     body = {"obj", "body", "subTitle", "tbl", "chart", "dgm", "media", "pic", "clipArt"}
     return one == other or (one in _TITLES and other in _TITLES) or (one in body and other in body)
 
 
-def _placeholder(element: etree._Element) -> etree._Element | None:
+def _find_placeholder(element: etree._Element) -> etree._Element | None:
     return element.find(f"*/{P}nvPr/{P}ph")
 
 
@@ -121,23 +123,23 @@ def _is_hidden(element: etree._Element) -> bool:
     return properties is not None and properties.get("hidden") in {"1", "true"}
 
 
-def _transform(element: etree._Element) -> etree._Element | None:
+def _find_transform(element: etree._Element) -> etree._Element | None:
     found = element.find(f"{P}spPr/{A}xfrm")
     return element.find(f"{P}xfrm") if found is None else found
 
 
-def _rectangle(transform: etree._Element, offset: str, extent: str) -> tuple[float, float, float, float]:
+def _read_rectangle(transform: etree._Element, offset: str, extent: str) -> tuple[float, float, float, float]:
     at, size = transform.find(f"{A}{offset}"), transform.find(f"{A}{extent}")
-    x, y = (0.0, 0.0) if at is None else (number(at.get("x")), number(at.get("y")))
-    width, height = (0.0, 0.0) if size is None else (number(size.get("cx")), number(size.get("cy")))
+    x, y = (0.0, 0.0) if at is None else (parse_number(at.get("x")), parse_number(at.get("y")))
+    width, height = (0.0, 0.0) if size is None else (parse_number(size.get("cx")), parse_number(size.get("cy")))
     return x, y, width, height
 
 
-def number(text: str | None) -> float:
+def parse_number(text: str | None) -> float:
     """Return a coordinate or length of the file's; 0 for what is none."""
     text = text or ""
     return float(text) if text.lstrip("-").isdecimal() and len(text) < 16 else 0.0
 
 
-def _within(fraction: float) -> float:
+def _clamp(fraction: float) -> float:
     return min(max(fraction, 0.0), 1.0)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from ingest.parsing.office.docx_numbering import printed_number
-from ingest.parsing.office.equations import linear
+from ingest.parsing.office.docx_numbering import format_number
+from ingest.parsing.office.equations import linearize_equation
 from ingest.parsing.office.names import A, M, P
-from ingest.parsing.office.numbers import whole
-from ingest.parsing.office.spacing import apart, spaced
+from ingest.parsing.office.numbers import parse_whole_number
+from ingest.parsing.office.spacing import apply_spacing, set_apart
 
 _auto = re.compile(r"(?P<form>arabic|alphaLc|alphaUc|romanLc|romanUc)(?P<mark>Period|ParenR|ParenBoth|Plain)")
 _FORMS = {
@@ -21,8 +21,8 @@ _FORMS = {
     "romanUc": "upperRoman",
 }
 _MARKS = {"Period": "{}.", "ParenR": "{})", "ParenBoth": "({})", "Plain": "{}"}
-_OF_TEXT = {"title": "titleStyle", "ctrTitle": "titleStyle"}
-_DEEPEST_LEVEL = 8
+_TEXT_STYLES = {"title": "titleStyle", "ctrTitle": "titleStyle"}
+_MAX_LEVEL = 8
 _OTHER_TEXT = frozenset({"dt", "ftr", "sldNum", "hdr"})
 
 
@@ -47,54 +47,54 @@ class Bullets:
     ) -> None:
         styles = [body.find(f"{A}lstStyle"), *(each.find(f"{P}txBody/{A}lstStyle") for each in inherited)]
         if master is not None and placeholder is not None and placeholder not in _OTHER_TEXT:
-            styles.append(master.find(f"{P}txStyles/{P}{_OF_TEXT.get(placeholder, 'bodyStyle')}"))
+            styles.append(master.find(f"{P}txStyles/{P}{_TEXT_STYLES.get(placeholder, 'bodyStyle')}"))
         self._styles = [style for style in styles if style is not None]
         self._counts: dict[int, tuple[str, int]] = {}
 
-    def mark(self, properties: etree._Element | None, level: int) -> str | None:
+    def assign_mark(self, properties: etree._Element | None, level: int) -> str | None:
         """Return a paragraph's mark and count it; None for one that is in no list."""
         own = [] if properties is None else [properties]
         levels = (style.find(f"{A}lvl{level + 1}pPr") for style in self._styles)
         for source in (*own, *(each for each in levels if each is not None)):
             for child in source.iterchildren():
                 if child.tag in (f"{A}buChar", f"{A}buBlip"):
-                    self._end_counts(level)
+                    self._reset_counts(level)
                     return "-"
                 if child.tag == f"{A}buAutoNum":
-                    return self._number(child, level)
+                    return self._format_number(child, level)
                 if child.tag == f"{A}buNone":
-                    self._end_counts(level)
+                    self._reset_counts(level)
                     return None
-        self._end_counts(level)
+        self._reset_counts(level)
         return None
 
-    def _number(self, definition: etree._Element, level: int) -> str:
+    def _format_number(self, definition: etree._Element, level: int) -> str:
         kind = definition.get("type", "arabicPeriod")
         found = _auto.match(kind)
-        start = whole(definition.get("startAt"), 1)
+        start = parse_whole_number(definition.get("startAt"), 1)
         before = self._counts.get(level)
         count = before[1] + 1 if before is not None and before[0] == kind else start
-        self._end_counts(level)
+        self._reset_counts(level)
         self._counts[level] = kind, count
         if found is None:
             return f"{count}."
-        return _MARKS[found["mark"]].format(printed_number(count, _FORMS[found["form"]]))
+        return _MARKS[found["mark"]].format(format_number(count, _FORMS[found["form"]]))
 
-    def _end_counts(self, level: int) -> None:
+    def _reset_counts(self, level: int) -> None:
         self._counts = {each: count for each, count in self._counts.items() if each < level}
 
 
-def paragraphs(body: etree._Element, bullets: Bullets) -> Iterator[Paragraph]:
+def iter_paragraphs(body: etree._Element, bullets: Bullets) -> Iterator[Paragraph]:
     """Yield the paragraphs of a text frame that have text."""
     for paragraph in body.iterchildren(f"{A}p"):
-        text = paragraph_text(paragraph)
+        text = extract_paragraph_text(paragraph)
         if text.strip():
             properties = paragraph.find(f"{A}pPr")
-            level = 0 if properties is None else min(whole(properties.get("lvl"), 0), _DEEPEST_LEVEL)
-            yield Paragraph(text, bullets.mark(properties, level), level)
+            level = 0 if properties is None else min(parse_whole_number(properties.get("lvl"), 0), _MAX_LEVEL)
+            yield Paragraph(text, bullets.assign_mark(properties, level), level)
 
 
-def paragraph_text(paragraph: etree._Element) -> str:
+def extract_paragraph_text(paragraph: etree._Element) -> str:
     """Return a paragraph's text with its line breaks; an equation stands on the line."""
     parts: list[str] = []
     for child in paragraph.iterchildren():
@@ -103,5 +103,5 @@ def paragraph_text(paragraph: etree._Element) -> str:
         elif child.tag == f"{A}br":
             parts.append("\n")
         else:
-            parts.extend(apart(linear(math)) for math in child.iter(f"{M}oMath"))
-    return spaced("".join(parts))
+            parts.extend(set_apart(linearize_equation(math)) for math in child.iter(f"{M}oMath"))
+    return apply_spacing("".join(parts))

@@ -11,25 +11,25 @@ from ingest.storage.texts.positions import Box
 _EDGE = 0.25
 
 
-def reading_order(boxes: Sequence[Box]) -> list[int]:
+def compute_reading_order(boxes: Sequence[Box]) -> list[int]:
     """Return the indices of boxes as they are read: row by row.
 
     A full grid with as many columns as rows, or more, is read column by column: there each column has its own title.
     """
-    return _cut(list(range(len(boxes))), boxes)
+    return _order_by_cuts(list(range(len(boxes))), boxes)
 
 
-def _cut(indices: list[int], boxes: Sequence[Box]) -> list[int]:
-    rows = _bands(indices, lambda index: _vertical(boxes[index]))
-    columns = _bands(indices, lambda index: _horizontal(boxes[index]))
+def _order_by_cuts(indices: list[int], boxes: Sequence[Box]) -> list[int]:
+    rows = _group_bands(indices, lambda index: _get_vertical_extent(boxes[index]))
+    columns = _group_bands(indices, lambda index: _get_horizontal_extent(boxes[index]))
     is_grid = len(columns) >= len(rows) and all(len(row) >= len(columns) for row in rows)
     bands = columns if is_grid and len(columns) > 1 else rows if len(rows) > 1 else columns
     if len(bands) > 1:
-        return [index for band in bands for index in _cut(band, boxes)]
+        return [index for band in bands for index in _order_by_cuts(band, boxes)]
     return sorted(indices, key=lambda index: (boxes[index].top, boxes[index].left))
 
 
-def _bands(indices: list[int], extent: Callable[[int], tuple[float, float]]) -> list[list[int]]:
+def _group_bands(indices: list[int], extent: Callable[[int], tuple[float, float]]) -> list[list[int]]:
     """Group what overlaps in one direction."""
     bands: list[list[int]] = []
     end = 0.0
@@ -44,11 +44,11 @@ def _bands(indices: list[int], extent: Callable[[int], tuple[float, float]]) -> 
     return bands
 
 
-def _vertical(box: Box) -> tuple[float, float]:
+def _get_vertical_extent(box: Box) -> tuple[float, float]:
     edge = (box.bottom - box.top) * _EDGE
     return box.top + edge, box.bottom - edge
 
 
-def _horizontal(box: Box) -> tuple[float, float]:
+def _get_horizontal_extent(box: Box) -> tuple[float, float]:
     edge = (box.right - box.left) * _EDGE
     return box.left + edge, box.right - edge

@@ -8,12 +8,12 @@ _before = re.compile(rf"(?<=[^\s{_AFTER}]){_BEFORE}")
 _after = re.compile(rf"{_AFTER}(?=[\w{_BEFORE}])")
 
 
-def apart(text: str) -> str:
+def set_apart(text: str) -> str:
     """Mark a text to stand apart from the words around it."""
     return f"{_BEFORE}{text}{_AFTER}"
 
 
-def spaced(text: str) -> str:
+def apply_spacing(text: str) -> str:
     """Put blanks where marks ask for them."""
     if _BEFORE not in text:
         return text

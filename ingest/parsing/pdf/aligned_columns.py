@@ -6,74 +6,74 @@ from itertools import pairwise
 
 import numpy as np
 
-from ingest.parsing.pdf.aligned_headers import Column, HeaderReader, cut_between, overlap
+from ingest.parsing.pdf.aligned_headers import ColumnEdges, HeaderReader, compute_overlap, split_at_columns
 from ingest.parsing.pdf.constants import (
     MAX_CROSSING_SHARE,
     MIN_COLUMN_GAP_RATIO,
     MIN_PROSE_CHARS,
     WHOLE_TABLE_RULE_SHARE,
 )
-from ingest.parsing.pdf.content import Rule, median, merged_rules
-from ingest.parsing.pdf.rows import Cell, Row, in_reading_order, is_mark, is_right_to_left
+from ingest.parsing.pdf.content import Rule, compute_median, merge_rules
+from ingest.parsing.pdf.rows import RowCell, TextRow, is_list_mark, is_right_to_left, sort_for_reading
 from ingest.parsing.pdf.tables import (
     Table,
     Words,
-    cell_text,
-    header_rows,
+    count_header_rows,
     is_currency,
+    is_opening_symbol,
     is_symbol,
     is_value,
     is_year,
-    opens,
+    join_cell_words,
 )
 
-_NOTE = re.compile(r"\d{1,3}|[a-z*†‡§]{1,2}|\[[\w+.-]{1,12}\]")  # before the text of a note, or of a reference
+_NOTE_MARK = re.compile(r"\d{1,3}|[a-z*†‡§]{1,2}|\[[\w+.-]{1,12}\]")  # before the text of a note, or of a reference
 _FORMULA_NUMBER = re.compile(r"\((\d{1,3})\)")
 
 
 class TableBuilder:
     """Makes a table of a group of rows."""
 
-    def __init__(self, rows: Sequence[Row], rules: Sequence[Rule]) -> None:
+    def __init__(self, rows: Sequence[TextRow], rules: Sequence[Rule]) -> None:
         self._rows = rows
-        self._size = median(row.size for row in rows)
+        self._size = compute_median(row.size for row in rows)
         self.is_list = False  # true once its rows have turned out to be notes with their marks, or numbered formulas
         self._left = min(row.left for row in rows)
         self._right = max(row.right for row in rows)
         top, bottom = rows[0].top, rows[-1].bottom
-        near = merged_rules(rule for rule in rules if rule.level and top <= rule.at <= bottom)
+        near = merge_rules(rule for rule in rules if rule.level and top <= rule.at <= bottom)
         self._rules = [
             rule for rule in near if rule.end - rule.start < WHOLE_TABLE_RULE_SHARE * (self._right - self._left)
         ]
 
-    def table(self) -> Table | None:
+    def build_table(self) -> Table | None:
         """Return the table; None if the rows are none."""
-        columns = self.columns()
+        columns = self.find_columns()
         if len(columns) < 2:
             return None
-        lines = [self._in_columns(row, columns) for row in self._rows]
-        headers = header_rows(lines)
-        columns = _with_signs(columns, lines[headers:])
-        lines[:headers] = HeaderReader(self._rows[:headers], columns, self._rules, self._size).lines()
-        lines, headers = _continued(lines, headers)
+        lines = [self._split_into_columns(row, columns) for row in self._rows]
+        headers = count_header_rows(lines)
+        columns = _widen_for_signs(columns, lines[headers:])
+        lines[:headers] = HeaderReader(self._rows[:headers], columns, self._rules, self._size).read_lines()
+        lines, headers = _join_continued_rows(lines, headers)
         if not self._is_table(lines, headers):
             return None
         if is_right_to_left(word for line in lines for cell in line for word in cell):
             lines = [line[::-1] for line in lines]
         return Table(lines, headers, self._left, self._rows[0].top, self._right, self._rows[-1].bottom)
 
-    def columns(self) -> list[Column]:
+    def find_columns(self) -> list[ColumnEdges]:
         """Return the columns: what stands between the gaps that hardly any row crosses."""
         voters = [row for row in self._rows if len(row.cells) > 1]
         valued = [row for row in voters if any(has_value(cell) for cell in row.cells[1:])]
-        if len(valued) == 1 and (found := _columns_of(valued[0], voters)):
+        if len(valued) == 1 and (found := _find_row_columns(valued[0], voters)):
             return found
         if len(valued) > 1:
             voters = valued
         width = int(self._right - self._left) + 2
         gaps, crossed = np.zeros(width, np.int32), np.zeros(width, np.int32)
         for row in voters:
-            bare = _bare(row.cells)
+            bare = _trim_signs(row.cells)
             for left, right in bare:
                 crossed[int(left - self._left) : int(right - self._left) + 1] += 1
             for (_, left), (right, _) in pairwise(bare):
@@ -81,54 +81,58 @@ class TableBuilder:
         free = (gaps >= min(2, len(voters))) & (crossed <= MAX_CROSSING_SHARE * gaps)
         columns, start = [], 0
         least = max(1, int(MIN_COLUMN_GAP_RATIO * self._size))
-        for first, last in _runs(free):
+        for first, last in _find_runs(free):
             if last - first >= least:
-                columns.append(Column(self._left + start, self._left + first))
+                columns.append(ColumnEdges(self._left + start, self._left + first))
                 start = last
-        columns.append(Column(self._left + start, self._right))
+        columns.append(ColumnEdges(self._left + start, self._right))
         return columns
 
-    def _in_columns(self, row: Row, columns: Sequence[Column]) -> list[Words]:
+    def _split_into_columns(self, row: TextRow, columns: Sequence[ColumnEdges]) -> list[Words]:
         line: list[Words] = [[] for _ in columns]
         for cell in row.cells:
-            for part in cut_between(cell, columns, self._size, signs_lead=not is_currency(row.words[-1].text)):
-                at = _column_of(part, columns)
-                line[at] = [*line[at], *in_reading_order(part.words)]
+            for part in split_at_columns(cell, columns, self._size, signs_lead=not is_currency(row.words[-1].text)):
+                at = _select_column(part, columns)
+                line[at] = [*line[at], *sort_for_reading(part.words)]
         return line
 
     def _is_table(self, lines: Sequence[Sequence[Words]], headers: int) -> bool:
-        body = [[cell_text(cell) for cell in line] for line in lines[headers:]]
+        body = [[join_cell_words(cell) for cell in line] for line in lines[headers:]]
         full = [line for line in body if sum(map(bool, line)) > 1]
         values = sum(is_value(cell) and not is_year(cell) for line in full for cell in line[1:])
-        if not values and len(lines[0]) == 2 and all(_is_note_mark(cell_text(line[0])) for line in lines if line[0]):
+        if (
+            not values
+            and len(lines[0]) == 2
+            and all(_is_note_mark(join_cell_words(line[0])) for line in lines if line[0])
+        ):
             self.is_list = True
             return False
-        if len(lines[0]) == 2 and _number_formulas([cell_text(line[1]) for line in lines if line[1]]):
+        if len(lines[0]) == 2 and _are_formula_numbers([join_cell_words(line[1]) for line in lines if line[1]]):
             self.is_list = True
             return False
         if values >= 2 or (values and headers):
             return True
-        longest = median(len(cell) for line in body for cell in line if cell)
+        longest = compute_median(len(cell) for line in body for cell in line if cell)
         return len(full) + min(headers, 1) >= 3 and longest < MIN_PROSE_CHARS
 
 
-def _columns_of(row: Row, rows: Sequence[Row]) -> list[Column]:
+def _find_row_columns(row: TextRow, rows: Sequence[TextRow]) -> list[ColumnEdges]:
     """Return the columns of a single row of figures and those that name them: others may span some.
 
     They have as many cells right of its label, each below the other. None without such a row.
     """
-    (_, label), *others = _bare(row.cells)
-    beside = ([cell for cell in _bare(each.cells) if cell[0] > label] for each in rows)
+    (_, label), *others = _trim_signs(row.cells)
+    beside = ([cell for cell in _trim_signs(each.cells) if cell[0] > label] for each in rows)
     alike = [cells for cells in beside if len(cells) == len(others)]
     if len(alike) < 2:
         return []
-    values = [Column(min(cell)[0], max(end for _, end in cell)) for cell in zip(*alike, strict=True)]
-    ends = (end for each in rows for _, end in _bare(each.cells) if end < values[0].left)
-    columns = [Column(min(each.left for each in rows), max(ends)), *values]
+    values = [ColumnEdges(min(cell)[0], max(end for _, end in cell)) for cell in zip(*alike, strict=True)]
+    ends = (end for each in rows for _, end in _trim_signs(each.cells) if end < values[0].left)
+    columns = [ColumnEdges(min(each.left for each in rows), max(ends)), *values]
     return columns if all(one.right < other.left for one, other in pairwise(columns)) else []
 
 
-def _number_formulas(texts: Sequence[str]) -> bool:
+def _are_formula_numbers(texts: Sequence[str]) -> bool:
     """True for the numbers (1), (2), (3) at the edge of a column, which count formulas."""
     found = [_FORMULA_NUMBER.fullmatch(text) for text in texts]
     numbers = [int(match[1]) for match in found if match]
@@ -136,58 +140,58 @@ def _number_formulas(texts: Sequence[str]) -> bool:
 
 
 def _is_note_mark(text: str) -> bool:
-    return is_mark(text) or _NOTE.fullmatch(text) is not None
+    return is_list_mark(text) or _NOTE_MARK.fullmatch(text) is not None
 
 
-def has_value(cell: Cell) -> bool:
+def has_value(cell: RowCell) -> bool:
     """True for a number that is not a year's."""
-    text = cell_text(cell.words)
+    text = join_cell_words(cell.words)
     return is_value(text) and not is_year(text)
 
 
-def _runs(free: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> list[tuple[int, int]]:
+def _find_runs(free: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> list[tuple[int, int]]:
     edges = np.flatnonzero(np.diff(np.concatenate(([False], free, [False])).astype(np.int8)))
     return list(zip(edges[0::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-def _column_of(part: Cell, columns: Sequence[Column]) -> int:
+def _select_column(part: RowCell, columns: Sequence[ColumnEdges]) -> int:
     """Return the column of a part of a row: a sign's is that of its number, words' the first that they reach into."""
     numbers = range(len(columns))
     if is_symbol(part.text):
         middle = (part.left + part.right) / 2
-        if opens(part.text):
+        if is_opening_symbol(part.text):
             return next((number for number in numbers if columns[number].right > middle), len(columns) - 1)
         return next((number for number in reversed(numbers) if columns[number].left < middle), 0)
-    nearest = max(numbers, key=lambda number: overlap(part, columns[number]))
+    nearest = max(numbers, key=lambda number: compute_overlap(part, columns[number]))
     if is_value(part.text):
         return nearest
-    return next((number for number in numbers if overlap(part, columns[number]) > 0), nearest)
+    return next((number for number in numbers if compute_overlap(part, columns[number]) > 0), nearest)
 
 
-def _bare(cells: Sequence[Cell]) -> list[tuple[float, float]]:
+def _trim_signs(cells: Sequence[RowCell]) -> list[tuple[float, float]]:
     """Return where each cell stands without the signs around its number, which may reach into the gaps."""
     bare = [[word for word in cell.words if not is_symbol(word.text)] for cell in cells]
     return [(words[0].left, max(word.right for word in words)) for words in bare if words]
 
 
-def _with_signs(columns: Sequence[Column], lines: Sequence[Sequence[Words]]) -> list[Column]:
+def _widen_for_signs(columns: Sequence[ColumnEdges], lines: Sequence[Sequence[Words]]) -> list[ColumnEdges]:
     """Return the columns as wide as their values are with their signs."""
     wide = []
     for number, column in enumerate(columns):
-        values = [word for line in lines if is_value(cell_text(line[number])) for word in line[number]]
+        values = [word for line in lines if is_value(join_cell_words(line[number])) for word in line[number]]
         left, right = (word.left for word in values), (word.right for word in values)
-        wide.append(Column(min(left, default=column.left), max(right, default=column.right)))
+        wide.append(ColumnEdges(min(left, default=column.left), max(right, default=column.right)))
     return wide
 
 
-def _continued(lines: list[list[Words]], headers: int) -> tuple[list[list[Words]], int]:
+def _join_continued_rows(lines: list[list[Words]], headers: int) -> tuple[list[list[Words]], int]:
     """Join the rows of a header, and rows that go on in the next one."""
     width = len(lines[0])
     header = [[word for line in lines[:headers] for word in line[number]] for number in range(width)]
     joined = [header] if headers else []
     for line in lines[headers:]:
         before = joined[-1] if len(joined) > min(headers, 1) else None
-        if before is not None and _goes_on(before, line):
+        if before is not None and _is_continuation(before, line):
             for number, cell in enumerate(line):
                 before[number] = [*before[number], *cell]
         else:
@@ -195,7 +199,7 @@ def _continued(lines: list[list[Words]], headers: int) -> tuple[list[list[Words]
     return joined, min(headers, 1)
 
 
-def _goes_on(before: Sequence[Words], line: Sequence[Words]) -> bool:
+def _is_continuation(before: Sequence[Words], line: Sequence[Words]) -> bool:
     """True if a row is the rest of the one before: its label begins in the middle of a sentence, or it has none."""
     label, rest = line[0], [cell for cell in line[1:] if cell]
     if label:
@@ -203,6 +207,6 @@ def _goes_on(before: Sequence[Words], line: Sequence[Words]) -> bool:
         if not (begins.islower() or begins in ")]") or not before[0]:
             return False
         return not rest or not any(before[1:])
-    return all(not is_value(cell_text(cell)) for cell in rest) and all(
+    return all(not is_value(join_cell_words(cell)) for cell in rest) and all(
         before[number] for number, cell in enumerate(line) if cell
     )

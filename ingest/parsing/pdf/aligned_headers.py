@@ -12,12 +12,12 @@ from ingest.parsing.pdf.constants import (
     SAME_RULE_LINE_POINTS,
 )
 from ingest.parsing.pdf.content import Rule
-from ingest.parsing.pdf.rows import Cell, Row, in_reading_order
-from ingest.parsing.pdf.tables import Words, cell_text, is_currency, is_value
+from ingest.parsing.pdf.rows import RowCell, TextRow, sort_for_reading
+from ingest.parsing.pdf.tables import Words, is_currency, is_value, join_cell_words
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnEdges:
     """The edges of a column, in points."""
 
     left: float
@@ -28,22 +28,24 @@ class Column:
         return (self.left + self.right) / 2
 
 
-def overlap(cell: Cell, column: Column) -> float:
+def compute_overlap(cell: RowCell, column: ColumnEdges) -> float:
     return min(cell.right, column.right) - max(cell.left, column.left)
 
 
-def cut_between(cell: Cell, columns: Sequence[Column], size: float, *, signs_lead: bool = False) -> list[Cell]:
+def split_at_columns(
+    cell: RowCell, columns: Sequence[ColumnEdges], size: float, *, signs_lead: bool = False
+) -> list[RowCell]:
     """Cut a cell between columns, where its words leave room there.
 
     With `signs_lead`, a currency sign behind a number is that of the next column's.
     """
-    parts = [Cell([cell.words[0]])]
+    parts = [RowCell([cell.words[0]])]
     for before, word in pairwise(cell.words):
         cut = any(before.right <= one.right + 1 and word.left >= other.left - 1 for one, other in pairwise(columns))
         # guard: pdf-currency-sign
-        leads = signs_lead and is_currency(word.text) and is_value(cell_text(parts[-1].words))
+        leads = signs_lead and is_currency(word.text) and is_value(join_cell_words(parts[-1].words))
         if leads or (cut and word.left - before.right >= MIN_COLUMN_GAP_RATIO * size):
-            parts.append(Cell([word]))
+            parts.append(RowCell([word]))
         else:
             parts[-1].words.append(word)
     return parts
@@ -52,40 +54,42 @@ def cut_between(cell: Cell, columns: Sequence[Column], size: float, *, signs_lea
 class HeaderReader:
     """Puts the words of a header's rows into columns: `rows` are all of the header, `rules` those of its table."""
 
-    def __init__(self, rows: Sequence[Row], columns: Sequence[Column], rules: Sequence[Rule], size: float) -> None:
+    def __init__(
+        self, rows: Sequence[TextRow], columns: Sequence[ColumnEdges], rules: Sequence[Rule], size: float
+    ) -> None:
         self._rows = rows
         self._columns = columns
         self._rules = rules
         self._size = size
-        self._boxes = [self._box(number) for number in range(len(columns))]
+        self._boxes = [self._build_box(number) for number in range(len(columns))]
 
-    def lines(self) -> list[list[Words]]:
+    def read_lines(self) -> list[list[Words]]:
         """Return the rows, each with a cell in every column that it stands over."""
-        return [self._line(number) for number in range(len(self._rows))]
+        return [self._read_line(number) for number in range(len(self._rows))]
 
-    def _line(self, number: int) -> list[Words]:
+    def _read_line(self, number: int) -> list[Words]:
         row = self._rows[number]
         line: list[Words] = [[] for _ in self._columns]
-        parts = [part for cell in row.cells for part in self._parts(cell)]
-        spans = self._spans(number, parts) or [self._stands_over(row, part) for part in parts]
+        parts = [part for cell in row.cells for part in self._split_cell(cell)]
+        spans = self._find_spans(number, parts) or [self._list_cell_columns(row, part) for part in parts]
         for part, span in zip(parts, spans, strict=True):
             for at in span:
-                line[at] = [*line[at], *in_reading_order(part.words)]
+                line[at] = [*line[at], *sort_for_reading(part.words)]
         return line
 
-    def _parts(self, cell: Cell) -> list[Cell]:
+    def _split_cell(self, cell: RowCell) -> list[RowCell]:
         """Cut a cell into as many parts as it stands over columns, if gaps wider than all others part them."""
-        over = sum(overlap(cell, column) > 0 for column in self._columns)
+        over = sum(compute_overlap(cell, column) > 0 for column in self._columns)
         gaps = sorted(((word.left - before.right, at) for at, (before, word) in enumerate(pairwise(cell.words), 1)))
         chosen, others = gaps[len(gaps) - over + 1 :], gaps[: len(gaps) - over + 1]
         if over < 2 or len(gaps) < over - 1 or chosen[0][0] < MIN_COLUMN_GAP_RATIO * self._size:
             return [cell]
         if others and others[-1][0] * HEADER_GAP_WORD_GAPS > chosen[0][0]:
-            return cut_between(cell, self._columns, self._size)
+            return split_at_columns(cell, self._columns, self._size)
         cuts = [0, *sorted(at for _, at in chosen), len(cell.words)]
-        return [Cell(cell.words[start:end]) for start, end in pairwise(cuts)]
+        return [RowCell(cell.words[start:end]) for start, end in pairwise(cuts)]
 
-    def _spans(self, number: int, cells: Sequence[Cell]) -> list[Sequence[int]] | None:
+    def _find_spans(self, number: int, cells: Sequence[RowCell]) -> list[Sequence[int]] | None:
         """Return the columns of each cell of a row whose cells are centred over some each, and together over all.
 
         The first column, of labels, is left to what stands in it. None if no cell spans several, or one may be centred
@@ -110,17 +114,17 @@ class HeaderReader:
         is_sure = all(self._is_spanned(number, cell, span, alike=alike) for cell, span in several)
         return spans if is_sure else None
 
-    def _is_spanned(self, number: int, cell: Cell, span: Sequence[int], *, alike: bool) -> bool:
+    def _is_spanned(self, number: int, cell: RowCell, span: Sequence[int], *, alike: bool) -> bool:
         """True if rules part a cell from the names of all columns that it is centred over.
 
         With `alike`, also if it reaches over several columns or stands between two, and rules do not say that others
         are its. What stands over a single column may be the first or last line of its name.
         """
         row = self._rows[number]
-        below = self._rule_below(row, cell)
-        if below and len(self._under(below)) > 1 and self._under(below) != list(span):
+        below = self._find_rule_below(row, cell)
+        if below and len(self._list_columns_under(below)) > 1 and self._list_columns_under(below) != list(span):
             return False
-        if alike and sum(overlap(cell, self._boxes[at]) > 0 for at in span) != 1:
+        if alike and sum(compute_overlap(cell, self._boxes[at]) > 0 for at in span) != 1:
             return True
         last = number == len(self._rows) - 1
         upper, lower = (self._rows[number - 1], row) if last else (row, self._rows[number + 1])
@@ -132,22 +136,22 @@ class HeaderReader:
 
     def _is_ruled(self, span: Sequence[int], rules: Sequence[Rule]) -> bool:
         """True if rules are over all of some columns, and none is over one of them and over another."""
-        under = [self._under(rule) for rule in rules]
+        under = [self._list_columns_under(rule) for rule in rules]
         within = [each for each in under if set(each) & set(span)]
         return {at for each in within for at in each} == set(span)
 
-    def _under(self, rule: Rule) -> list[int]:
+    def _list_columns_under(self, rule: Rule) -> list[int]:
         return [at for at, column in enumerate(self._columns) if rule.start <= column.middle <= rule.end]
 
-    def _stands_over(self, row: Row, cell: Cell) -> Sequence[int]:
-        rule = self._rule_below(row, cell)
-        over = [at for at, column in enumerate(self._columns) if overlap(cell, column) > 0]
+    def _list_cell_columns(self, row: TextRow, cell: RowCell) -> Sequence[int]:
+        rule = self._find_rule_below(row, cell)
+        over = [at for at, column in enumerate(self._columns) if compute_overlap(cell, column) > 0]
         if rule:
-            over = self._under(rule)
+            over = self._list_columns_under(rule)
         middle = (cell.left + cell.right) / 2
         return over or [min(range(len(self._columns)), key=lambda at: abs(self._columns[at].middle - middle))]
 
-    def _rule_below(self, row: Row, cell: Cell) -> Rule | None:
+    def _find_rule_below(self, row: TextRow, cell: RowCell) -> Rule | None:
         """Return the nearest rule below a cell that is as long as it, and below no other of its row."""
         below = (
             rule
@@ -159,7 +163,7 @@ class HeaderReader:
         )
         return min(below, key=lambda rule: rule.at, default=None)
 
-    def _box(self, number: int) -> Column:
+    def _build_box(self, number: int) -> ColumnEdges:
         """Return a column as wide as the rules over it that reach over no other."""
         column = self._columns[number]
         others = [*self._columns[:number], *self._columns[number + 1 :]]
@@ -170,4 +174,4 @@ class HeaderReader:
             and not any(rule.start < other.right and other.left < rule.end for other in others)
         ]
         left, right = (rule.start for rule in rules), (rule.end for rule in rules)
-        return Column(min(left, default=column.left), max(right, default=column.right))
+        return ColumnEdges(min(left, default=column.left), max(right, default=column.right))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from ingest.parsing.pdf.aligned_columns import TableBuilder, has_value
-from ingest.parsing.pdf.aligned_headers import Column
+from ingest.parsing.pdf.aligned_headers import ColumnEdges
 from ingest.parsing.pdf.constants import (
     ADJOINING_STEP_RATIO,
     CELL_LINE_STEP_RATIO,
@@ -22,28 +22,28 @@ from ingest.parsing.pdf.constants import (
     MIN_COLUMN_GAP_RATIO,
     MIN_TABLE_STEPS,
 )
-from ingest.parsing.pdf.content import Rule, Word, median
-from ingest.parsing.pdf.contents import mark_contents, without_leaders
-from ingest.parsing.pdf.rows import Cell, Row, is_mark, is_stretched, split_at_common_gaps, split_cells
+from ingest.parsing.pdf.content import Rule, Word, compute_median
+from ingest.parsing.pdf.contents import mark_contents_rows, strip_leaders
+from ingest.parsing.pdf.rows import RowCell, TextRow, is_justified, is_list_mark, split_at_common_gaps, split_cells
 from ingest.parsing.pdf.tables import Table, is_symbol
 
 
-def with_tables(rows: Sequence[Row], rules: Sequence[Rule], blank: float) -> list[Row | Table]:
+def merge_table_rows(rows: Sequence[TextRow], rules: Sequence[Rule], blank: float) -> list[TextRow | Table]:
     """Return the rows with those of tables replaced by the table; `blank` is that of `usual_blank`."""
     # guard: pdf-contents-no-table
-    mark_contents(rows)
+    mark_contents_rows(rows)
     split_at_common_gaps(rows, blank)
     for row in rows:
-        row.cells = _cells_of(row)
-    found: list[Row | Table] = []
+        row.cells = _split_row(row)
+    found: list[TextRow | Table] = []
     at = free = 0
     while at < len(rows):
-        end = _group_end(rows, at) if _is_tabular(rows[at]) else at
+        end = _find_group_end(rows, at) if _is_tabular(rows[at]) else at
         if end - at >= 2:
-            first, end = _with_rows_that_fit(rows, at, end, free)
-            begin = _with_header_above(rows, first, end, free)
+            first, end = _extend_table(rows, at, end, free)
+            begin = _extend_to_header(rows, first, end, free)
             builder = TableBuilder(rows[begin:end], rules)
-            table = builder.table()
+            table = builder.build_table()
             if table is not None:
                 del found[len(found) - (at - begin) :]
                 found.append(table)
@@ -57,41 +57,41 @@ def with_tables(rows: Sequence[Row], rules: Sequence[Rule], blank: float) -> lis
     return found
 
 
-def _is_tabular(row: Row) -> bool:
+def _is_tabular(row: TextRow) -> bool:
     return not row.is_contents and len(row.cells) > 1
 
 
-def _cells_of(row: Row) -> list[Cell]:
+def _split_row(row: TextRow) -> list[RowCell]:
     """Return a row's cells, a mark with what it marks, without the dots that lead from one cell to the next."""
-    if is_stretched(row):
-        return [Cell(row.words)]
-    cells, words = row.cells, without_leaders(row)
+    if is_justified(row):
+        return [RowCell(row.words)]
+    cells, words = row.cells, strip_leaders(row)
     if len(words) < len(row.words):
         cells = split_cells(words, row.size) if words else []
-    if len(cells) > 1 and is_mark(cells[0].text):
-        return [Cell([*cells[0].words, *cells[1].words]), *cells[2:]]
+    if len(cells) > 1 and is_list_mark(cells[0].text):
+        return [RowCell([*cells[0].words, *cells[1].words]), *cells[2:]]
     return cells
 
 
-def _gaps(row: Row) -> list[tuple[float, float]]:
+def _list_gaps(row: TextRow) -> list[tuple[float, float]]:
     cells = row.cells
     return [(one.right, other.left) for one, other in pairwise(cells)]
 
 
-def _group_end(rows: Sequence[Row], start: int) -> int:
+def _find_group_end(rows: Sequence[TextRow], start: int) -> int:
     """Return the end of the rows that may be one table with the row at `start`."""
     tabular, end = [rows[start]], start + 1
     left, right = rows[start].left, rows[start].right
     at = end
     steps: list[float] = []
-    while at < len(rows) and _adjoins(rows[at - 1], rows[at]):
+    while at < len(rows) and _is_adjacent(rows[at - 1], rows[at]):
         row = rows[at]
         step = row.bottom - rows[at - 1].bottom
-        if len(steps) >= MIN_TABLE_STEPS and step > MAX_TABLE_STEP_RATIO * median(steps):
+        if len(steps) >= MIN_TABLE_STEPS and step > MAX_TABLE_STEP_RATIO * compute_median(steps):
             break
         steps.append(step)
         if _is_tabular(row):
-            if _begins_another(tabular, row) or not any(_share_a_gap(row, other) for other in tabular[-3:]):
+            if _is_new_header(tabular, row) or not any(_has_shared_gap(row, other) for other in tabular[-3:]):
                 break
             tabular.append(row)
             left, right = min(left, row.left), max(right, row.right)
@@ -102,44 +102,44 @@ def _group_end(rows: Sequence[Row], start: int) -> int:
     return end
 
 
-def _adjoins(above: Row, row: Row) -> bool:
+def _is_adjacent(above: TextRow, row: TextRow) -> bool:
     """True if a row is close enough to the one above it to be in the same table."""
     return row.top - above.bottom <= MAX_TABLE_ROW_GAP_RATIO * max(row.size, above.size)
 
 
-def _begins_another(before: Sequence[Row], row: Row) -> bool:
+def _is_new_header(before: Sequence[TextRow], row: TextRow) -> bool:
     """True for a header below rows with values: it has no label, and nothing but words or years."""
     labels = [each.left for each in before if any(has_value(cell) for cell in each.cells[1:])]
-    if not labels or row.left <= median(labels) + MAX_LABEL_INDENT_RATIO * row.size:
+    if not labels or row.left <= compute_median(labels) + MAX_LABEL_INDENT_RATIO * row.size:
         return False
     return not any(is_symbol(cell.text) or has_value(cell) for cell in row.cells)
 
 
-def _share_a_gap(one: Row, other: Row) -> bool:
+def _has_shared_gap(one: TextRow, other: TextRow) -> bool:
     least = MIN_COLUMN_GAP_RATIO * min(one.size, other.size)
-    return any(min(b, d) - max(a, c) >= least for a, b in _gaps(one) for c, d in _gaps(other))
+    return any(min(b, d) - max(a, c) >= least for a, b in _list_gaps(one) for c, d in _list_gaps(other))
 
 
-def _with_rows_that_fit(rows: Sequence[Row], start: int, end: int, free: int) -> tuple[int, int]:
+def _extend_table(rows: Sequence[TextRow], start: int, end: int, free: int) -> tuple[int, int]:
     """Return where a table starts and ends with the rows beside it that stand in its columns.
 
     They are rows whose cells are too near to each other to be told apart without those columns, and the rest of a cell.
     """
-    columns = TableBuilder(rows[start:end], ()).columns()
-    step = median(other.bottom - one.bottom for one, other in pairwise(rows[start:end]))
+    columns = TableBuilder(rows[start:end], ()).find_columns()
+    step = compute_median(other.bottom - one.bottom for one, other in pairwise(rows[start:end]))
     while start > free and rows[start].bottom - rows[start - 1].bottom <= ADJOINING_STEP_RATIO * step:
-        if _fits(rows[start - 1], columns) < 2:
+        if _count_filled_columns(rows[start - 1], columns) < 2:
             break
         start -= 1
     while end < len(rows) and rows[end].bottom - rows[end - 1].bottom <= ADJOINING_STEP_RATIO * step:
         is_near = rows[end].bottom - rows[end - 1].bottom < CELL_LINE_STEP_RATIO * step
-        if not _fits(rows[end], columns, or_first=is_near):
+        if not _count_filled_columns(rows[end], columns, or_first=is_near):
             break
         end += 1
     return start, end
 
 
-def _fits(row: Row, columns: Sequence[Column], *, or_first: bool = False) -> int:
+def _count_filled_columns(row: TextRow, columns: Sequence[ColumnEdges], *, or_first: bool = False) -> int:
     """Return how many columns a row's words fill, each at an edge; 0 if some stand elsewhere.
 
     Words in the first column alone are a row of the table only if `or_first`.
@@ -160,7 +160,7 @@ def _fits(row: Row, columns: Sequence[Column], *, or_first: bool = False) -> int
     return 0 if set(held) == {0} and not or_first else len(held)
 
 
-def _with_header_above(rows: Sequence[Row], start: int, end: int, free: int) -> int:
+def _extend_to_header(rows: Sequence[TextRow], start: int, end: int, free: int) -> int:
     """Return where the table begins with the rows of one cell that stand over its columns."""
     first = min(row.cells[1].left for row in rows[start:end] if _is_tabular(row)) - rows[start].size
     left, right = min(row.left for row in rows[start:end]), max(row.right for row in rows[start:end])

@@ -9,13 +9,13 @@ import numpy as np
 import pypdfium2.raw as raw
 from pypdfium2 import PdfDocument, PdfPage
 
-from ingest.parsing.pdf.characters import page_frame
+from ingest.parsing.pdf.characters import get_page_frame
 from ingest.parsing.pdf.constants import ANNOTATION_HIDDEN_FLAGS, MAX_PAGE_ANNOTATIONS
-from ingest.parsing.pdf.content import PageContent, Word, words_in_box
+from ingest.parsing.pdf.content import PageContent, Word, spread_words
 
-_WITH_TEXT = frozenset({raw.FPDF_FORMFIELD_TEXTFIELD, raw.FPDF_FORMFIELD_COMBOBOX, raw.FPDF_FORMFIELD_LISTBOX})
-_CHECKS = frozenset({raw.FPDF_FORMFIELD_CHECKBOX, raw.FPDF_FORMFIELD_RADIOBUTTON})
-_COMMENTS = frozenset(
+_TEXT_FIELDS = frozenset({raw.FPDF_FORMFIELD_TEXTFIELD, raw.FPDF_FORMFIELD_COMBOBOX, raw.FPDF_FORMFIELD_LISTBOX})
+_CHECK_FIELDS = frozenset({raw.FPDF_FORMFIELD_CHECKBOX, raw.FPDF_FORMFIELD_RADIOBUTTON})
+_COMMENT_KINDS = frozenset(
     {
         raw.FPDF_ANNOT_TEXT,
         raw.FPDF_ANNOT_HIGHLIGHT,
@@ -26,7 +26,7 @@ _COMMENTS = frozenset(
         raw.FPDF_ANNOT_INK,
     }
 )
-_CHECKED = "☒"
+_CHECKED_BOX = "☒"
 
 
 def read_annotations(document: PdfDocument, page: PdfPage, content: PageContent) -> None:
@@ -35,39 +35,39 @@ def read_annotations(document: PdfDocument, page: PdfPage, content: PageContent)
         annotation = raw.FPDFPage_GetAnnot(page, number)
         if annotation:
             try:
-                _read(document, page, content, annotation)
+                _read_annotation(document, page, content, annotation)
             finally:
                 raw.FPDFPage_CloseAnnot(annotation)
 
 
-def _read(document: PdfDocument, page: PdfPage, content: PageContent, annotation: object) -> None:
+def _read_annotation(document: PdfDocument, page: PdfPage, content: PageContent, annotation: object) -> None:
     kind = raw.FPDFAnnot_GetSubtype(annotation)
     if kind == raw.FPDF_ANNOT_WIDGET and document.formenv:
-        text = _field(document.formenv, annotation)
-    elif kind in (raw.FPDF_ANNOT_FREETEXT, *_COMMENTS):
-        text = _string(raw.FPDFAnnot_GetStringValue, annotation, b"Contents")
+        text = _read_field(document.formenv, annotation)
+    elif kind in (raw.FPDF_ANNOT_FREETEXT, *_COMMENT_KINDS):
+        text = _read_string(raw.FPDFAnnot_GetStringValue, annotation, b"Contents")
     else:
         return
     if not text.strip():
         return
     if raw.FPDFAnnot_GetFlags(annotation) & ANNOTATION_HIDDEN_FLAGS:
         content.hidden += len(text)
-    elif kind in _COMMENTS:
+    elif kind in _COMMENT_KINDS:
         content.comments += 1
     else:
-        content.words += _words(page, content, annotation, text)
+        content.words += _build_words(page, content, annotation, text)
 
 
-def _field(form: object, annotation: object) -> str:
+def _read_field(form: object, annotation: object) -> str:
     kind = raw.FPDFAnnot_GetFormFieldType(form, annotation)
-    if kind in _WITH_TEXT:
-        return _string(raw.FPDFAnnot_GetFormFieldValue, form, annotation)
-    if kind in _CHECKS and raw.FPDFAnnot_IsChecked(form, annotation):
-        return _CHECKED
+    if kind in _TEXT_FIELDS:
+        return _read_string(raw.FPDFAnnot_GetFormFieldValue, form, annotation)
+    if kind in _CHECK_FIELDS and raw.FPDFAnnot_IsChecked(form, annotation):
+        return _CHECKED_BOX
     return ""
 
 
-def _string(function: "ctypes._FuncPointer", *arguments: object) -> str:
+def _read_string(function: "ctypes._FuncPointer", *arguments: object) -> str:
     length = function(*arguments, None, 0)
     if length <= 2:
         return ""
@@ -76,10 +76,10 @@ def _string(function: "ctypes._FuncPointer", *arguments: object) -> str:
     return buffer.raw[: length - 2].decode("utf-16-le", "replace")
 
 
-def _words(page: PdfPage, content: PageContent, annotation: object, text: str) -> list[Word]:
+def _build_words(page: PdfPage, content: PageContent, annotation: object, text: str) -> list[Word]:
     rectangle = raw.FS_RECTF()
     if not raw.FPDFAnnot_GetRect(annotation, rectangle):
         return []
     box = np.array([[rectangle.left, rectangle.top, rectangle.right, rectangle.bottom]], np.float32)
-    left, top, right, bottom = page_frame(page).shown(box)[0].tolist()
-    return words_in_box(content, text, left, top, right, bottom)
+    left, top, right, bottom = get_page_frame(page).map_boxes(box)[0].tolist()
+    return spread_words(content, text, left, top, right, bottom)

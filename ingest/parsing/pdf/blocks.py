@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from ingest.parsing.pdf.aligned_tables import with_tables
-from ingest.parsing.pdf.columns import columns
+from ingest.parsing.pdf.aligned_tables import merge_table_rows
+from ingest.parsing.pdf.columns import iter_regions
 from ingest.parsing.pdf.constants import (
     DEFAULT_LINE_STEP_RATIO,
     FULL_LINE_END_RATIO,
@@ -16,13 +16,20 @@ from ingest.parsing.pdf.constants import (
     PARAGRAPH_STEP_RATIO,
     SAME_SIZE_TOLERANCE,
 )
-from ingest.parsing.pdf.content import PageContent, Word, median, upright
-from ingest.parsing.pdf.grids import grid_tables
-from ingest.parsing.pdf.rows import Row, in_reading_order, is_mark, is_right_to_left, make_rows, usual_blank
+from ingest.parsing.pdf.content import PageContent, Word, compute_median, turn_upright
+from ingest.parsing.pdf.grids import find_grid_tables
+from ingest.parsing.pdf.rows import (
+    TextRow,
+    build_rows,
+    compute_usual_space,
+    is_list_mark,
+    is_right_to_left,
+    sort_for_reading,
+)
 from ingest.parsing.pdf.tables import Table
 from ingest.storage.texts.positions import Box
 
-_END = re.compile(r".*[.!?:;。！？؟][\"'”’)\]]*", re.DOTALL)
+_SENTENCE_END = re.compile(r".*[.!?:;。！？؟][\"'”’)\]]*", re.DOTALL)
 
 
 @dataclass
@@ -56,7 +63,7 @@ class Block:
 
     @property
     def ends_a_sentence(self) -> bool:
-        return _END.fullmatch(self.lines[-1][-1].text) is not None
+        return _SENTENCE_END.fullmatch(self.lines[-1][-1].text) is not None
 
 
 @dataclass
@@ -72,35 +79,37 @@ class PageRegions:
     """A page's rows and tables by region, in reading order."""
 
     number: int
-    regions: list[list[Row | Table]]
+    regions: list[list[TextRow | Table]]
 
 
-def page_regions(content: PageContent) -> PageRegions:
+def divide_page(content: PageContent) -> PageRegions:
     """Divide a page: first the words that stand as most of them do, then any others."""
     counts: dict[int, int] = {}
     for word in content.words:
         counts[word.turn] = counts.get(word.turn, 0) + len(word.text)
-    regions: list[list[Row | Table]] = []
+    regions: list[list[TextRow | Table]] = []
     order = sorted(counts, key=lambda each: -counts[each])
     if order[:1] == [0]:  # turned words in a grid, as headers of narrow columns, belong to its cells
-        tables, words = grid_tables(content)
+        tables, words = find_grid_tables(content)
         content.words = [word for word in words if word.turn]
-        regions += _in_columns(content, tables, [word for word in words if not word.turn])
+        regions += _split_into_columns(content, tables, [word for word in words if not word.turn])
         del order[0]
     for turn in order:
-        turned = upright(content, turn)
-        regions += _in_columns(turned, *grid_tables(turned))
+        turned = turn_upright(content, turn)
+        regions += _split_into_columns(turned, *find_grid_tables(turned))
     return PageRegions(content.number, regions)
 
 
-def _in_columns(content: PageContent, tables: Sequence[Table], words: Sequence[Word]) -> list[list[Row | Table]]:
-    stand_ins = [_stand_in(table, content.number) for table in tables]
+def _split_into_columns(
+    content: PageContent, tables: Sequence[Table], words: Sequence[Word]
+) -> list[list[TextRow | Table]]:
+    stand_ins = [_build_stand_in(table, content.number) for table in tables]
     in_place = {id(word): table for word, table in zip(stand_ins, tables, strict=True)}
-    blank = usual_blank(words)
-    found: list[list[Row | Table]] = []
-    for region in columns([*words, *stand_ins]):
-        rows = make_rows(word for word in region if id(word) not in in_place)
-        items = with_tables(rows, content.rules, blank)
+    blank = compute_usual_space(words)
+    found: list[list[TextRow | Table]] = []
+    for region in iter_regions([*words, *stand_ins]):
+        rows = build_rows(word for word in region if id(word) not in in_place)
+        items = merge_table_rows(rows, content.rules, blank)
         items += [in_place[id(word)] for word in region if id(word) in in_place]
         found.append(sorted(items, key=lambda item: item.top))
     return found
@@ -112,63 +121,68 @@ class Leading:
     def __init__(self, pages: Iterable[PageRegions]) -> None:
         distances: dict[float, list[float]] = {}
         for items in (items for page in pages for items in page.regions):
-            rows = [item for item in items if isinstance(item, Row)]
+            rows = [item for item in items if isinstance(item, TextRow)]
             right = max((row.right for row in rows), default=0.0)
             for one, other in pairwise(rows):
                 distance = other.bottom - one.bottom
                 is_full = one.right > right - FULL_LINE_END_RATIO * one.size
                 # guard: pdf-line-distance
-                if _alike(one, other) and is_full and distance <= MAX_PARAGRAPH_STEP_RATIO * one.size:
+                if _has_same_type(one, other) and is_full and distance <= MAX_PARAGRAPH_STEP_RATIO * one.size:
                     distances.setdefault(one.size, []).append(distance)
-        self._usual = {size: median(each) for size, each in distances.items() if len(each) >= MIN_LINE_PAIRS}
+        self._usual = {size: compute_median(each) for size, each in distances.items() if len(each) >= MIN_LINE_PAIRS}
 
-    def of(self, row: Row) -> float:
+    def get_step(self, row: TextRow) -> float:
         return self._usual.get(row.size, DEFAULT_LINE_STEP_RATIO * row.size)
 
 
-def page_blocks(page: PageRegions, leading: Leading) -> list[Block | PageTable]:
+def build_page_blocks(page: PageRegions, leading: Leading) -> list[Block | PageTable]:
     """Put the rows of a page into blocks."""
-    return [block for items in page.regions for block in _ColumnBlocks(page.number, items, leading).made()]
+    return [block for items in page.regions for block in _ColumnBlockBuilder(page.number, items, leading).build()]
 
 
-def _stand_in(table: Table, page: int) -> Word:
+def _build_stand_in(table: Table, page: int) -> Word:
     """Return what takes a table's place among the words while columns are looked for."""
     box = Box(page, 0.0, 0.0, 0.0, 0.0)
     return Word("", table.left, table.top, table.right, table.bottom, 0.0, False, 0, box)
 
 
-def _alike(one: Row, other: Row) -> bool:
+def _has_same_type(one: TextRow, other: TextRow) -> bool:
     return abs(one.size - other.size) <= SAME_SIZE_TOLERANCE * one.size and one.bold == other.bold
 
 
-class _ColumnBlocks:
+class _ColumnBlockBuilder:
     """Makes the blocks of one column."""
 
-    def __init__(self, page: int, items: Sequence[Row | Table], leading: Leading) -> None:
+    def __init__(self, page: int, items: Sequence[TextRow | Table], leading: Leading) -> None:
         self._page = page
         self._items = items
         self._leading = leading
-        rows = [item for item in items if isinstance(item, Row)]
+        rows = [item for item in items if isinstance(item, TextRow)]
         self._left = min((row.left for row in rows), default=0.0)
         self._right = max((row.right for row in rows), default=0.0)
         self._blocks: list[Block | PageTable] = []
-        self._last: Row | None = None
+        self._last: TextRow | None = None
         self._hanging = 0.0  # where the text of an item begins
 
-    def made(self) -> list[Block | PageTable]:
+    def build(self) -> list[Block | PageTable]:
         for item in self._items:
             if isinstance(item, Table):
                 self._blocks.append(PageTable(self._page, item))
                 self._last = None
             else:
-                self._add(item)
+                self._add_row(item)
         return self._blocks
 
-    def _add(self, row: Row) -> None:
+    def _add_row(self, row: TextRow) -> None:
         block = self._blocks[-1] if self._blocks else None
-        words = list(in_reading_order(row.words))
-        mark = _mark(words)
-        if self._last is None or not isinstance(block, Block) or mark or not self._goes_on(block, self._last, row):
+        words = list(sort_for_reading(row.words))
+        mark = _find_mark(words)
+        if (
+            self._last is None
+            or not isinstance(block, Block)
+            or mark
+            or not self._is_continuation(block, self._last, row)
+        ):
             text = words[1:] if mark else words
             rightward = is_right_to_left(words)
             left = -row.right if rightward else row.left
@@ -176,35 +190,35 @@ class _ColumnBlocks:
             self._hanging = text[0].left
             self._set_depth()
         else:
-            block.breaks.append(self._leaves_room(self._last, row))
+            block.breaks.append(self._has_room_left(self._last, row))
             block.lines.append(words)
         if row.is_contents and isinstance(self._blocks[-1], Block):
             self._blocks[-1].is_contents = True
         self._last = row
 
-    def _goes_on(self, block: Block, last: Row, row: Row) -> bool:
+    def _is_continuation(self, block: Block, last: TextRow, row: TextRow) -> bool:
         if last.is_contents and row.is_contents:
             return True
-        usual = self._leading.of(row)
-        if not _alike(last, row) or row.bottom - last.bottom > PARAGRAPH_STEP_RATIO * max(usual, row.height):
+        usual = self._leading.get_step(row)
+        if not _has_same_type(last, row) or row.bottom - last.bottom > PARAGRAPH_STEP_RATIO * max(usual, row.height):
             return False
         if block.mark is not None:
             hanging = min(self._hanging, block.mark.left + INDENT_RATIO * row.size) - 2
             if row.left >= hanging:
                 return True
             if len(block.lines) == 1 or last.left >= hanging:
-                return not (self._leaves_room(last, row) or block.ends_a_sentence)
-        if self._leaves_room(last, row) and block.ends_a_sentence:
+                return not (self._has_room_left(last, row) or block.ends_a_sentence)
+        if self._has_room_left(last, row) and block.ends_a_sentence:
             return False
         begins_indented = row.left - last.left > INDENT_RATIO * row.size
         flush = last.left - self._left <= INDENT_RATIO * row.size
         return not (begins_indented and flush and len(block.lines) > 1)
 
-    def _leaves_room(self, last: Row, row: Row) -> bool:
+    def _has_room_left(self, last: TextRow, row: TextRow) -> bool:
         """True if the next line's first word would have stood on the last line too: the line's end was meant."""
         if last.is_contents:
             return True
-        first = in_reading_order(row.words)[0]
+        first = sort_for_reading(row.words)[0]
         room = self._right - last.right if not is_right_to_left(last.words) else last.left - self._left
         return room > first.right - first.left + row.size
 
@@ -224,8 +238,8 @@ class _ColumnBlocks:
                 break
 
 
-def _mark(words: Sequence[Word]) -> Word | None:
+def _find_mark(words: Sequence[Word]) -> Word | None:
     """Return the bullet or number that a row begins with, if words follow it."""
     if len(words) < 2:
         return None
-    return words[0] if is_mark(words[0].text) else None
+    return words[0] if is_list_mark(words[0].text) else None

@@ -30,7 +30,7 @@ from ingest.parsing.pdf.pdfium import TextPage
 from ingest.storage.texts.positions import Box
 
 # Hyphens: where PDFium says that a line divides a word, and soft ones that are drawn.
-_AS_DRAWN = {PDFIUM_HYPHEN: "-", SOFT_HYPHEN: "-", NO_CHARACTER: None}
+_REPLACEMENTS = {PDFIUM_HYPHEN: "-", SOFT_HYPHEN: "-", NO_CHARACTER: None}
 _SPACES = np.array(WHITE_SPACE, np.uint32)
 # Names say it where weights do not: "Medi" is the bold of Nimbus, "BX" (bold extended) that of Computer Modern.
 _BOLD_NAME = re.compile(r"bold|black|heavy|demi|semibd|-medi(?!um)|^(?:cm|sf|ec|lm)[a-z]{0,3}bx", re.IGNORECASE)
@@ -52,7 +52,7 @@ class PageFrame:
         width, height = self.right - self.left, self.top - self.bottom
         return (height, width) if self.turns % 2 else (width, height)
 
-    def shown(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def map_boxes(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Turn rows of left, top, right, bottom in the page's coordinates into those of the page as it is shown."""
         left, top, right, bottom = boxes.T
         if self.turns == 0:
@@ -66,7 +66,7 @@ class PageFrame:
         return np.stack(four, axis=1)
 
 
-def page_frame(page: PdfPage) -> PageFrame:
+def get_page_frame(page: PdfPage) -> PageFrame:
     left, bottom, right, top = page.get_bbox()
     return PageFrame(left, bottom, max(right, left + 1), max(top, bottom + 1), (page.get_rotation() // 90) % 4)
 
@@ -80,16 +80,16 @@ class Fonts:
     mapped: dict[int, set[str]] = field(default_factory=dict)  # the characters that have a Unicode
     coded: dict[int, bool] = field(default_factory=dict)  # true if the codes of those without are their Unicode
 
-    def look_up(self, font: int) -> None:
+    def load_font(self, font: int) -> None:
         if font not in self.names:
-            name = pdfium.font_name(font).partition("+")[2] or pdfium.font_name(font)
-            heavy = pdfium.font_weight(font) >= MIN_BOLD_WEIGHT
+            name = pdfium.get_font_name(font).partition("+")[2] or pdfium.get_font_name(font)
+            heavy = pdfium.get_font_weight(font) >= MIN_BOLD_WEIGHT
             self.names[font] = name or "unnamed"
             self.bold[font] = heavy or _BOLD_NAME.search(name) is not None
 
 
 @dataclass
-class _Type:
+class _WordType:
     font: int = 0
     size: float = 0.0
     turn: int = 0
@@ -103,12 +103,12 @@ def read_words(page: PdfPage, content: PageContent, *, keep_invisible: bool) -> 
     """
     text_page = page.get_textpage()
     try:
-        _Reader(TextPage(pdfium.address(text_page)), page_frame(page), content, keep_invisible).read()
+        _WordReader(TextPage(pdfium.get_address(text_page)), get_page_frame(page), content, keep_invisible).read()
     finally:
         text_page.close()
 
 
-class _Reader:
+class _WordReader:
     def __init__(self, text: TextPage, frame: PageFrame, content: PageContent, keep_invisible: bool) -> None:
         self._text = text
         self._frame = frame
@@ -116,42 +116,42 @@ class _Reader:
         self._fonts = Fonts()
         self._keep_invisible = keep_invisible
         self._object = -1
-        self._type = _Type()
+        self._type = _WordType()
         self._codes, self._spans = "", [(0, 0)]
         self._places: dict[tuple[str, int], list[tuple[float, float]]] = {}  # of words, by their height in points
 
     def read(self) -> None:
-        codes = self._text.codes()
+        codes = self._text.read_codes()
         if not len(codes):
             return
-        boxes = self._text.boxes()
-        _take_out_blanks(self._text, codes, boxes)
-        starts, ends = _word_spans(codes, boxes)
+        boxes = self._text.read_boxes()
+        _remove_false_spaces(self._text, codes, boxes)
+        starts, ends = _find_word_spans(codes, boxes)
         if not len(starts):
             return
-        _take_what_is_drawn(self._text, codes, boxes)
-        text = _ligatures_in_order(codes, boxes).astype("<u4").tobytes().decode("utf-32-le", "replace")
+        _use_tight_boxes(self._text, codes, boxes)
+        text = _reorder_ligatures(codes, boxes).astype("<u4").tobytes().decode("utf-32-le", "replace")
         self._codes, self._spans = text, list(zip(starts.tolist(), ends.tolist(), strict=True))
         size = np.array(2 * self._frame.size, np.float32)
-        shown = self._frame.shown(_boxes_around(boxes, starts, ends))
+        shown = self._frame.map_boxes(_compute_word_boxes(boxes, starts, ends))
         middles = (shown[:, :2] + shown[:, 2:]) / 2
         inside = np.all((middles >= 0) & (middles <= size[:2]), axis=1)
         shown = np.clip(shown, 0, size)
-        columns = shown, shown / size, inside, _runs_down(boxes, starts, ends)
+        columns = shown, shown / size, inside, _find_vertical_words(boxes, starts, ends)
         for (start, end), *each in zip(self._spans, *(column.tolist() for column in columns), strict=True):
-            self._add(text[start:end], start, *each)
+            self._add_word(text[start:end], start, *each)
 
-    def _add(self, text: str, start: int, four: list[float], share: list[float], inside: bool, down: bool) -> None:
+    def _add_word(self, text: str, start: int, four: list[float], share: list[float], inside: bool, down: bool) -> None:
         content = self._content
-        self._look_at(start)
+        self._read_type(start)
         kind = self._type
         # guard: pdf-invisible-text
         if not inside or kind.size < MIN_TYPE_SIZE or (kind.invisible and not self._keep_invisible):
             content.hidden += len(text)
-        elif readable := self._readable(text, start):
+        elif readable := self._replace_unmapped(text, start):
             box = Box(content.number, share[0], share[1], share[2], share[3])
             left, top, right, bottom = four
-            if self._is_drawn(readable, left, top, kind.size):
+            if self._is_redrawn(readable, left, top, kind.size):
                 return
             turn = kind.turn
             if down and (turn + self._frame.turns) % 4 == 0:  # read as what is turned to the right
@@ -159,7 +159,7 @@ class _Reader:
             bold = self._fonts.bold[kind.font]
             content.words.append(Word(readable, left, top, right, bottom, kind.size, bold, turn, box))
 
-    def _is_drawn(self, text: str, left: float, top: float, size: float) -> bool:
+    def _is_redrawn(self, text: str, left: float, top: float, size: float) -> bool:
         """True for a word that was drawn in the same place before: twice for a bolder look, or for a shadow."""
         most = REDRAWN_OFFSET_RATIO * size
         for height in range(round(top - most), round(top + most) + 1):
@@ -169,29 +169,29 @@ class _Reader:
         self._places.setdefault((text, round(top)), []).append((left, top))
         return False
 
-    def _look_at(self, index: int) -> None:
+    def _read_type(self, index: int) -> None:
         """Find the type of the word that starts there; words of one text object share it."""
-        text_object = self._text.text_object(index)
+        text_object = self._text.get_text_object(index)
         if text_object == self._object and text_object:
             return
         self._object = text_object
-        font = pdfium.text_object_font(text_object) if text_object else 0
+        font = pdfium.get_text_object_font(text_object) if text_object else 0
         if font:
-            self._fonts.look_up(font)
+            self._fonts.load_font(font)
         else:
             self._fonts.names.setdefault(0, "unnamed")
             self._fonts.bold.setdefault(0, False)
-        a, b, c, d = self._text.matrix(index)[:4]
-        size = round(self._text.font_size(index) * (hypot(c, d) or 1.0) * 2) / 2
+        a, b, c, d = self._text.get_matrix(index)[:4]
+        size = round(self._text.get_font_size(index) * (hypot(c, d) or 1.0) * 2) / 2
         if size < 0:  # a negative size in a matrix that is turned around: the letters stand upright
             a, b = -a, -b
         quarters = atan2(b, a) / (pi / 2) - self._frame.turns
         turn = round(quarters)
         slanted = abs(quarters - turn) > SLANTED_TURN
-        invisible = bool(text_object) and pdfium.render_mode(text_object) in INVISIBLE_RENDERING_MODES
-        self._type = _Type(font, abs(size), 4 if slanted else turn % 4, invisible)
+        invisible = bool(text_object) and pdfium.get_render_mode(text_object) in INVISIBLE_RENDERING_MODES
+        self._type = _WordType(font, abs(size), 4 if slanted else turn % 4, invisible)
 
-    def _readable(self, text: str, start: int) -> str:
+    def _replace_unmapped(self, text: str, start: int) -> str:
         """Return the text with what its font has no Unicode for replaced; nothing for a word that is all of that.
 
         A sign that stands alone is kept: it may be the mark of an item.
@@ -201,7 +201,7 @@ class _Reader:
         if not known.issuperset(text):
             bad = {at for at, char in enumerate(text) if char not in known and self._text.is_unmapped(start + at)}
             known.update(char for at, char in enumerate(text) if at not in bad)
-            if bad and self._is_coded(font):
+            if bad and self._has_unicode_codes(font):
                 known.update(text)
             elif bad:
                 name = self._fonts.names[font]
@@ -209,9 +209,9 @@ class _Reader:
                 if len(bad) == len(text) > 1:
                     return ""
                 text = "".join(_UNREADABLE if at in bad else char for at, char in enumerate(text))
-        return text if text.isalnum() else text.translate(_AS_DRAWN)
+        return text if text.isalnum() else text.translate(_REPLACEMENTS)
 
-    def _is_coded(self, font: int) -> bool:
+    def _has_unicode_codes(self, font: int) -> bool:
         """True if a font's codes for what it has no Unicode for are Unicode themselves.
 
         They make text then: there are no controls among them, and its blanks are U+0020; or all are of the block of
@@ -220,7 +220,7 @@ class _Reader:
         if font not in self._fonts.coded:
             found: set[str] = set()
             for start, end in self._spans:
-                if pdfium.text_object_font(self._text.text_object(start)) == font:
+                if pdfium.get_text_object_font(self._text.get_text_object(start)) == font:
                     after = range(end, end + (self._codes[end : end + 1] == " "))
                     found.update(self._codes[at] for at in (*range(start, end), *after) if self._text.is_unmapped(at))
             is_text = not any(unicodedata.category(char).startswith("C") for char in found)
@@ -229,7 +229,7 @@ class _Reader:
         return self._fonts.coded[font]
 
 
-def _word_spans(
+def _find_word_spans(
     codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Cut the characters into words, at white space and where two letters are not beside each other."""
@@ -248,7 +248,7 @@ def _word_spans(
     return np.flatnonzero(begins), np.flatnonzero(stops) + 1
 
 
-def _runs_down(
+def _find_vertical_words(
     boxes: npt.NDArray[np.float32], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
     """Return for each word whether its letters stand below each other, as Chinese and Japanese may be written."""
@@ -258,7 +258,7 @@ def _runs_down(
     return below
 
 
-def _take_out_blanks(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> None:
+def _remove_false_spaces(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> None:
     """Take out the blanks and line ends that PDFium puts between letters no further apart than those beside them.
 
     It does so where letters overlap, in type that is set tight, and where all of them are spaced. What the page draws
@@ -280,7 +280,7 @@ def _take_out_blanks(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.N
         beside = [each for each in (number - 1, number + 1) if 0 <= each < len(gaps) and together[each]]
         if heights[number] < NOTE_MARK_HEIGHT_RATIO * heights[number + 1] and number - 1 not in beside:
             continue
-        plain = [each for each in beside if not any(map(_is_mark, codes[letters[each : each + 2]]))]
+        plain = [each for each in beside if not any(map(_is_combining_mark, codes[letters[each : each + 2]]))]
         usual = min(gaps[plain], default=0.0)
         blanks = range(letters[number] + 1, letters[number + 1])
         if gaps[number] <= usual + TOUCHING_GAP_RATIO * high[number] and all(map(text.is_generated, blanks)):
@@ -288,12 +288,12 @@ def _take_out_blanks(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.N
             boxes[blanks] = boxes[letters[number]]
 
 
-def _is_mark(code: np.uint32) -> bool:
+def _is_combining_mark(code: np.uint32) -> bool:
     """True for a mark that stands above or below the letter before it."""
     return unicodedata.category(chr(code)) == "Mn"
 
 
-def _ligatures_in_order(codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
+def _reorder_ligatures(codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
     """Put the letters of a right-to-left ligature into the order of writing; PDFium turns them around with the line.
 
     Letters of one ligature have one box.
@@ -305,16 +305,16 @@ def _ligatures_in_order(codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.flo
     return codes
 
 
-def _take_what_is_drawn(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> None:
+def _use_tight_boxes(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> None:
     """Take the box of what is drawn of a character where its font's height makes no sense."""
     height = boxes[:, 1] - boxes[:, 3]
     letters = ~np.isin(codes, _SPACES)
     usual = max(1.0, float(np.median(height[letters])))
     for index in np.flatnonzero(letters & ((height <= 0.01) | (height > MAX_HEIGHT_RATIO * usual))).tolist():
-        boxes[index] = text.tight_box(index)
+        boxes[index] = text.get_tight_box(index)
 
 
-def _boxes_around(
+def _compute_word_boxes(
     boxes: npt.NDArray[np.float32], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
     cuts = np.empty(2 * len(starts), np.int64)

@@ -32,8 +32,8 @@ from ingest.parsing.pdf.constants import (
     RASTER_HEIGHT,
     RASTER_WIDTH,
 )
-from ingest.parsing.pdf.content import Word, median, typical_size
-from ingest.parsing.pdf.rows import Row, is_mark, is_right_to_left, make_rows
+from ingest.parsing.pdf.content import Word, compute_median, compute_typical_size
+from ingest.parsing.pdf.rows import TextRow, build_rows, is_list_mark, is_right_to_left
 
 _DASHES = "-–—"  # a table's, in place of a number
 
@@ -46,7 +46,7 @@ class _Gutter:
     bottom: float
 
 
-def columns(words: Sequence[Word], depth: int = 0) -> Iterator[list[Word]]:
+def iter_regions(words: Sequence[Word], depth: int = 0) -> Iterator[list[Word]]:
     """Yield the words of each region without columns, regions in reading order."""
     if not words:
         return
@@ -68,45 +68,46 @@ def columns(words: Sequence[Word], depth: int = 0) -> Iterator[list[Word]]:
             (left if word.middle < gutter.left else right).append(word)
     sides = (right, left) if is_right_to_left([*left, *right]) else (left, right)
     for part in (above, *sides, below):
-        yield from columns(part, depth + 1)
+        yield from iter_regions(part, depth + 1)
 
 
 def _find_gutter(words: Sequence[Word]) -> _Gutter | None:
     """Return the tallest strip that parts columns."""
-    size = typical_size(words)
-    for gutter in _strips(words, size):
-        bands = _bands(gutter, words, size)
-        if _parts_columns(_together(bands), gutter, size):
-            kept = bands[: _end_of_columns(bands, gutter, size)][::-1]
-            kept = kept[: _end_of_columns(kept, gutter, size)][::-1]
-            if len(kept) < len(bands) and not _parts_columns(_together(kept), gutter, size):
+    size = compute_typical_size(words)
+    for gutter in _iter_strips(words, size):
+        bands = _split_bands(gutter, words, size)
+        if _is_column_gutter(_merge_bands(bands), gutter, size):
+            kept = bands[: _count_column_bands(bands, gutter, size)][::-1]
+            kept = kept[: _count_column_bands(kept, gutter, size)][::-1]
+            if len(kept) < len(bands) and not _is_column_gutter(_merge_bands(kept), gutter, size):
                 continue
             top, bottom = min(word.top for word in kept[0]), max(word.bottom for word in kept[-1])
             return _Gutter(gutter.left, gutter.right, top, bottom)
     return None
 
 
-def _end_of_columns(bands: Sequence[list[Word]], gutter: _Gutter, size: float) -> int:
+def _count_column_bands(bands: Sequence[list[Word]], gutter: _Gutter, size: float) -> int:
     """Return how many bands come before those that are a table together, if the last ones are one."""
     end = len(bands)
     for start in range(len(bands) - 1, 0, -1):
-        words = _together(bands[start:])
-        if _parts_columns(words, gutter, size):
+        words = _merge_bands(bands[start:])
+        if _is_column_gutter(words, gutter, size):
             break
-        one, other = _sides(words, gutter)
+        one, other = _split_sides(words, gutter)
         if (
             min(len(one), len(other)) > 1
-            and min(_beside(one, other, size), _beside(other, one, size)) >= BESIDE_ROWS_SHARE
+            and min(_compute_beside_share(one, other, size), _compute_beside_share(other, one, size))
+            >= BESIDE_ROWS_SHARE
         ):
             end = start
     return end
 
 
-def _together(bands: Sequence[list[Word]]) -> list[Word]:
+def _merge_bands(bands: Sequence[list[Word]]) -> list[Word]:
     return [word for band in bands for word in band]
 
 
-def _bands(gutter: _Gutter, words: Sequence[Word], size: float) -> list[list[Word]]:
+def _split_bands(gutter: _Gutter, words: Sequence[Word], size: float) -> list[list[Word]]:
     """Return the words along a strip, cut where nothing stands on either side: a table below columns is not theirs."""
     inside = [word for word in words if gutter.top < (word.top + word.bottom) / 2 < gutter.bottom]
     bands: list[list[Word]] = []
@@ -120,7 +121,7 @@ def _bands(gutter: _Gutter, words: Sequence[Word], size: float) -> list[list[Wor
     return bands
 
 
-def _strips(words: Sequence[Word], size: float) -> Iterator[_Gutter]:
+def _iter_strips(words: Sequence[Word], size: float) -> Iterator[_Gutter]:
     """Yield tall strips between words, the tallest first, each where it is widest."""
     x0, y0 = min(word.left for word in words), min(word.top for word in words)
     x1, y1 = max(word.right for word in words), max(word.bottom for word in words)
@@ -163,10 +164,10 @@ def _strips(words: Sequence[Word], size: float) -> Iterator[_Gutter]:
         tallest[first : last + 1] = 0
 
 
-def _parts_columns(words: Sequence[Word], gutter: _Gutter, size: float) -> bool:
-    one, other = _sides(words, gutter)
+def _is_column_gutter(words: Sequence[Word], gutter: _Gutter, size: float) -> bool:
+    one, other = _split_sides(words, gutter)
     if not one or not other:  # a table, or nothing, stands on one side
-        return len(one) + len(other) > 1 and all(_on_both_sides(words, gutter))
+        return len(one) + len(other) > 1 and all(_has_words_beside(words, gutter))
     if min(len(one), len(other)) < 2:
         return False
     if (_is_running_text(one) and _is_running_text(other)) or (_is_list(one) and _is_list(other)):
@@ -176,38 +177,38 @@ def _parts_columns(words: Sequence[Word], gutter: _Gutter, size: float) -> bool:
     top, bottom = max(one[0].top, other[0].top), min(one[-1].bottom, other[-1].bottom)
     one, other = ([row for row in rows if row.bottom > top and row.top < bottom] for rows in (one, other))
     few, many = sorted((one, other), key=len)
-    return len(few) > 2 and _beside(few, many, size) < BESIDE_ROWS_SHARE
+    return len(few) > 2 and _compute_beside_share(few, many, size) < BESIDE_ROWS_SHARE
 
 
-def _sides(words: Sequence[Word], gutter: _Gutter) -> tuple[list[Row], list[Row]]:
+def _split_sides(words: Sequence[Word], gutter: _Gutter) -> tuple[list[TextRow], list[TextRow]]:
     """Return the rows on both sides of a strip; what stands for a table has no words."""
     left = [word for word in words if word.text and word.middle < gutter.left]
     right = [word for word in words if word.text and word.middle >= gutter.left]
-    return make_rows(left), make_rows(right)
+    return build_rows(left), build_rows(right)
 
 
-def _on_both_sides(words: Sequence[Word], gutter: _Gutter) -> tuple[bool, bool]:
+def _has_words_beside(words: Sequence[Word], gutter: _Gutter) -> tuple[bool, bool]:
     return any(word.middle < gutter.left for word in words), any(word.middle >= gutter.left for word in words)
 
 
-def _is_mostly_numbers(rows: Sequence[Row]) -> bool:
+def _is_mostly_numbers(rows: Sequence[TextRow]) -> bool:
     words = [word for row in rows for word in row.words]
     return 2 * sum(not any(map(str.isalpha, word.text)) for word in words) > len(words)
 
 
-def _is_running_text(rows: Sequence[Row]) -> bool:
+def _is_running_text(rows: Sequence[TextRow]) -> bool:
     width = max(row.right for row in rows) - min(row.left for row in rows)
     words = [word for row in rows for word in row.words]
     numbers = sum(not any(map(str.isalpha, word.text)) for word in words)
     steps = [other.bottom - one.bottom for one, other in pairwise(rows)]
-    if median(steps) > MAX_TEXT_LINE_STEP_RATIO * typical_size(words):
+    if compute_median(steps) > MAX_TEXT_LINE_STEP_RATIO * compute_typical_size(words):
         return False
     full = sum(sum(word.right - word.left for word in row.words) >= FULL_LINE_RATIO * width for row in rows)
-    least = MIN_TEXT_LINE_WORDS * len(rows) * _parts_across(rows)
+    least = MIN_TEXT_LINE_WORDS * len(rows) * _count_parts_across(rows)
     return len(words) >= least and numbers <= MAX_TEXT_NUMBER_SHARE * len(words) and 2 * full > len(rows)
 
 
-def _parts_across(rows: Sequence[Row]) -> int:
+def _count_parts_across(rows: Sequence[TextRow]) -> int:
     """Return into how many parts the rows fall where none of them has a word; rivers of few lines are no such place."""
     if len(rows) < MIN_RIVER_LINES:
         return 1
@@ -219,13 +220,15 @@ def _parts_across(rows: Sequence[Row]) -> int:
     return parts
 
 
-def _is_list(rows: Sequence[Row]) -> bool:
+def _is_list(rows: Sequence[TextRow]) -> bool:
     """True if most rows are an item with its mark: a table's cells hardly ever are."""
-    items = sum(len(row.words) > 1 and is_mark(row.words[0].text) and row.words[0].text not in _DASHES for row in rows)
+    items = sum(
+        len(row.words) > 1 and is_list_mark(row.words[0].text) and row.words[0].text not in _DASHES for row in rows
+    )
     return 2 * items > len(rows)
 
 
-def _beside(few: Sequence[Row], many: Sequence[Row], size: float) -> float:
+def _compute_beside_share(few: Sequence[TextRow], many: Sequence[TextRow], size: float) -> float:
     """Return the share of rows that stand beside a row of the other side."""
     middles = np.array([row.top + row.bottom for row in many]) / 2
     beside = sum(

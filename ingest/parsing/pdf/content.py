@@ -77,7 +77,7 @@ class RecognizedWord:
     turn: int = 0
 
 
-def upright(content: PageContent, turn: int) -> PageContent:
+def turn_upright(content: PageContent, turn: int) -> PageContent:
     """Return a page with its words of one turn, set upright; a word's `box` stays as it is.
 
     Rules follow the words; slanted words stay where they are.
@@ -88,7 +88,7 @@ def upright(content: PageContent, turn: int) -> PageContent:
             content, words=words, rules=content.rules if turn == 0 else [], fills=content.fills if turn == 0 else []
         )
 
-    def turned(left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
+    def turn_box(left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
         if turn == 1:
             return content.height - bottom, left, content.height - top, right
         if turn == 2:
@@ -98,17 +98,17 @@ def upright(content: PageContent, turn: int) -> PageContent:
     rules = []
     for rule in content.rules:
         level, at, start, end = rule.level, rule.at, rule.start, rule.end
-        left, top, right, bottom = turned(start, at, end, at) if level else turned(at, start, at, end)
+        left, top, right, bottom = turn_box(start, at, end, at) if level else turn_box(at, start, at, end)
         now_level = level == (turn == 2)
         rules.append(Rule(True, top, left, right) if now_level else Rule(False, left, top, bottom))
     for word in words:
-        word.left, word.top, word.right, word.bottom = turned(word.left, word.top, word.right, word.bottom)
+        word.left, word.top, word.right, word.bottom = turn_box(word.left, word.top, word.right, word.bottom)
     across = turn % 2 == 1
     width, height = (content.height, content.width) if across else (content.width, content.height)
     return replace(content, width=width, height=height, words=words, rules=rules, fills=[])
 
 
-def merged_rules(rules: Iterable[Rule]) -> list[Rule]:
+def merge_rules(rules: Iterable[Rule]) -> list[Rule]:
     """Join rules on one line that touch."""
     merged: list[Rule] = []
     for rule in sorted(rules, key=lambda each: (round(each.at), each.start)):
@@ -121,7 +121,7 @@ def merged_rules(rules: Iterable[Rule]) -> list[Rule]:
     return merged
 
 
-def words_in_box(content: PageContent, text: str, left: float, top: float, right: float, bottom: float) -> list[Word]:
+def spread_words(content: PageContent, text: str, left: float, top: float, right: float, bottom: float) -> list[Word]:
     """Return the words of a text that fills a box of a page, each with its share of it."""
     left, right = max(0.0, left), min(content.width, right)
     top, bottom = max(0.0, top), min(content.height, bottom)
@@ -145,13 +145,13 @@ def words_in_box(content: PageContent, text: str, left: float, top: float, right
     return words
 
 
-def median(numbers: Iterable[float], default: float = 0.0) -> float:
+def compute_median(numbers: Iterable[float], default: float = 0.0) -> float:
     """Return the middle one of the numbers, the higher of two."""
     ordered = sorted(numbers)
     return ordered[len(ordered) // 2] if ordered else default
 
 
-def typical_size(words: Sequence[Word]) -> float:
+def compute_typical_size(words: Sequence[Word]) -> float:
     """Return the type size that half of the words' characters do not exceed."""
     if words and all(word.size == words[0].size for word in words):
         return words[0].size

@@ -15,7 +15,7 @@ from ingest.parsing.pdf.constants import (
     ROMAN_NUMERALS,
 )
 from ingest.parsing.pdf.content import Word
-from ingest.parsing.pdf.rows import Cell, Row, split_cells
+from ingest.parsing.pdf.rows import RowCell, TextRow, split_cells
 from ingest.parsing.pdf.tables import is_value, is_year
 
 _LEADERS = re.compile(r"[.·…_]+")
@@ -24,7 +24,7 @@ _ROMAN = re.compile(r"[ivxlc]{1,7}")
 _SECTION = re.compile(r"(?:\d{1,3}|[A-Z])(?:\.\d{1,3})*\.?")
 
 
-def without_leaders(row: Row) -> list[Word]:
+def strip_leaders(row: TextRow) -> list[Word]:
     """Return a row's words without the dots that lead from one cell to the next."""
     leading = [bool(_LEADERS.fullmatch(word.text)) for word in row.words]
     if sum(len(word.text) for word, leads in zip(row.words, leading, strict=True) if leads) < MIN_LEADER_DOTS:
@@ -32,19 +32,19 @@ def without_leaders(row: Row) -> list[Word]:
     return [word for word, leads in zip(row.words, leading, strict=True) if not leads]
 
 
-def mark_contents(rows: Sequence[Row]) -> None:
+def mark_contents_rows(rows: Sequence[TextRow]) -> None:
     """Mark the rows that are lines of a table of contents, and take the dots out of them."""
-    lines = [(number, *found) for number, row in enumerate(rows) if (found := _line(row))]
+    lines = [(number, *found) for number, row in enumerate(rows) if (found := _parse_line(row))]
     at = 0
     while at < len(lines):
         end = at + 1
-        while end < len(lines) and _follows(lines[end - 1], lines[end]):
+        while end < len(lines) and _can_follow(lines[end - 1], lines[end]):
             end += 1
         run = lines[at:end]
-        if len(run) >= _least(rows, run) and not all(is_year(str(page)) for _, _, page, _ in run):
+        if len(run) >= _compute_min_lines(rows, run) and not all(is_year(str(page)) for _, _, page, _ in run):
             for number, words, _, _ in run:
                 rows[number].words = words
-                rows[number].cells = [Cell(words)]
+                rows[number].cells = [RowCell(words)]
                 rows[number].is_contents = True
         at = end
 
@@ -52,11 +52,11 @@ def mark_contents(rows: Sequence[Row]) -> None:
 _Line = tuple[int, list[Word], int, bool]  # the row's number, its words, the page, and whether dots lead to it
 
 
-def _line(row: Row) -> tuple[list[Word], int, bool] | None:
-    words = without_leaders(row)
+def _parse_line(row: TextRow) -> tuple[list[Word], int, bool] | None:
+    words = strip_leaders(row)
     cells = split_cells(words, CELL_GAP_RATIO * row.size) if words else []
     is_led = len(words) < len(row.words)
-    page = _page(words[-1].text) if words else None
+    page = _parse_page_number(words[-1].text) if words else None
     if page is None or len(words) < 2 or not (is_led or len(cells[-1].words) == 1 < len(cells)):
         return None
     title = split_cells(words[:-1], CELL_GAP_RATIO * row.size)
@@ -68,7 +68,7 @@ def _line(row: Row) -> tuple[list[Word], int, bool] | None:
     return words, page, is_led
 
 
-def _page(text: str) -> int | None:
+def _parse_page_number(text: str) -> int | None:
     if _PAGE.fullmatch(text):
         return int(text)
     if not _ROMAN.fullmatch(text):
@@ -78,13 +78,13 @@ def _page(text: str) -> int | None:
     return sum(-one if one < other else one for one, other in zip(values, after, strict=True)) - FRONT_MATTER_OFFSET
 
 
-def _follows(before: _Line, line: _Line) -> bool:
+def _can_follow(before: _Line, line: _Line) -> bool:
     one, other = before[1][-1], line[1][-1]
     apart = min(abs(one.right - other.right), abs(one.left - other.left), abs(one.middle - other.middle))
     return line[2] >= before[2] and apart <= PAGE_NUMBER_EDGE_POINTS
 
 
-def _least(rows: Sequence[Row], run: Sequence[_Line]) -> int:
+def _compute_min_lines(rows: Sequence[TextRow], run: Sequence[_Line]) -> int:
     """Return how many lines make it sure: many below what may be the header of a table, few if dots lead."""
     if all(led for _, _, _, led in run):
         return MIN_DOTTED_CONTENTS_LINES

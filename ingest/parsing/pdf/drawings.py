@@ -6,7 +6,7 @@ import numpy as np
 from pypdfium2 import PdfPage
 
 from ingest.parsing.pdf import pdfium
-from ingest.parsing.pdf.characters import PageFrame, page_frame
+from ingest.parsing.pdf.characters import PageFrame, get_page_frame
 from ingest.parsing.pdf.constants import (
     MAX_BOX_SEGMENTS,
     MAX_FILLED_BOXES,
@@ -26,7 +26,7 @@ from ingest.parsing.pdf.constants import (
     PDFIUM_SHADING_OBJECT,
 )
 from ingest.parsing.pdf.content import PageContent, Rule
-from ingest.parsing.pdf.pdfium import Floats
+from ingest.parsing.pdf.pdfium import FloatBuffer
 
 Matrix = tuple[float, ...]
 Four = tuple[float, float, float, float]  # left, bottom, right, top
@@ -37,18 +37,18 @@ class DrawingReader:
 
     def __init__(self, page: PdfPage, content: PageContent) -> None:
         self._content = content
-        self._frame: PageFrame = page_frame(page)
-        self._page = pdfium.address(page)
-        self._four = Floats(4)
+        self._frame: PageFrame = get_page_frame(page)
+        self._page = pdfium.get_address(page)
+        self._four = FloatBuffer(4)
         self._left = MAX_PAGE_OBJECTS
         self._found: list[Four] = []
         self._boxes: list[Four] = []
         self._fills = 0
 
     def read(self) -> None:
-        self._read(pdfium.page_objects(self._page), None, 0)
+        self._read_objects(pdfium.list_page_objects(self._page), None, 0)
         if self._left > 0:
-            self._content.rules += self._rules(self._found)
+            self._content.rules += self._iter_rules(self._found)
             boxes = self._boxes if self._fills < MAX_FILLED_BOXES else []
             sides = [
                 side
@@ -60,26 +60,28 @@ class DrawingReader:
                     (right, bottom, right, top),
                 )
             ]
-            self._content.fills += self._rules(sides)
+            self._content.fills += self._iter_rules(sides)
 
-    def _read(self, objects: list[tuple[int, int]], matrix: Matrix | None, depth: int) -> None:
+    def _read_objects(self, objects: list[tuple[int, int]], matrix: Matrix | None, depth: int) -> None:
         for kind, each in objects:
             self._left -= 1
             if self._left <= 0:
                 return
             if kind == PDFIUM_PATH_OBJECT:
-                self._path(each, matrix)
+                self._read_path(each, matrix)
             elif kind in (PDFIUM_IMAGE_OBJECT, PDFIUM_SHADING_OBJECT):
-                self._picture(each, matrix, counted=kind == PDFIUM_IMAGE_OBJECT)
+                self._read_picture(each, matrix, counted=kind == PDFIUM_IMAGE_OBJECT)
             elif kind == PDFIUM_FORM_OBJECT and depth < MAX_FORM_DEPTH:
-                self._read(pdfium.form_objects(each), _joined(pdfium.object_matrix(each), matrix), depth + 1)
+                self._read_objects(
+                    pdfium.list_form_objects(each), _combine_matrices(pdfium.get_object_matrix(each), matrix), depth + 1
+                )
 
-    def _bounds(self, each: int, matrix: Matrix | None) -> Four | None:
-        found = pdfium.bounds(each, self._four)
-        return found if found is None or matrix is None else _mapped(found, matrix)
+    def _get_bounds(self, each: int, matrix: Matrix | None) -> Four | None:
+        found = pdfium.get_bounds(each, self._four)
+        return found if found is None or matrix is None else _map_box(found, matrix)
 
-    def _picture(self, each: int, matrix: Matrix | None, *, counted: bool) -> None:
-        found = self._bounds(each, matrix)
+    def _read_picture(self, each: int, matrix: Matrix | None, *, counted: bool) -> None:
+        found = self._get_bounds(each, matrix)
         if found is None or not counted:
             return
         frame = self._frame
@@ -91,21 +93,21 @@ class DrawingReader:
         # Some scanners cut a page into strips, each a picture lower than a line: they count together.
         content = self._content
         content.image_share += wide * high / ((frame.right - frame.left) * (frame.top - frame.bottom))
-        content.image_box = _around(content.image_box, (left, bottom, right, top))
+        content.image_box = _merge_boxes(content.image_box, (left, bottom, right, top))
         content.images += min(wide, high) >= MIN_PICTURE_SIDE
 
-    def _path(self, each: int, matrix: Matrix | None) -> None:
-        found = self._bounds(each, matrix)
+    def _read_path(self, each: int, matrix: Matrix | None) -> None:
+        found = self._get_bounds(each, matrix)
         if found is None:
             return
         left, bottom, right, top = found
-        filled, stroked = pdfium.draw_mode(each)
+        filled, stroked = pdfium.get_draw_mode(each)
         if not (filled or stroked) or max(right - left, top - bottom) < MIN_RULE_LENGTH:
             return
         if min(right - left, top - bottom) <= MAX_RULE_THICKNESS:
             self._found.append(found)
         elif stroked:
-            self._edges(each, matrix)
+            self._read_edges(each, matrix)
         elif min(right - left, top - bottom) >= MIN_BOX_SIDE and self._fills < MAX_FILLED_BOXES:
             self._fills += 1
             if self._is_box(each):
@@ -114,41 +116,41 @@ class DrawingReader:
     def _is_box(self, path: int) -> bool:
         """True for a path of level and upright lines alone, no more than a box has."""
         before: tuple[float, float] | None = None
-        for number, (kind, x, y, _) in enumerate(pdfium.segments(path, MAX_BOX_SEGMENTS + 1)):
+        for number, (kind, x, y, _) in enumerate(pdfium.list_segments(path, MAX_BOX_SEGMENTS + 1)):
             level = before is None or min(abs(x - before[0]), abs(y - before[1])) <= MAX_LINE_LEAN
             if number == MAX_BOX_SEGMENTS or kind not in (PDFIUM_LINE_SEGMENT, PDFIUM_MOVE_SEGMENT) or not level:
                 return False
             before = x, y
         return before is not None
 
-    def _edges(self, path: int, matrix: Matrix | None) -> None:
+    def _read_edges(self, path: int, matrix: Matrix | None) -> None:
         """Take the level and upright lines of a stroked path."""
-        whole = _joined(pdfium.object_matrix(path), matrix)
+        whole = _combine_matrices(pdfium.get_object_matrix(path), matrix)
         start = before = (0.0, 0.0)
-        for kind, x, y, closes in pdfium.segments(path, MAX_PATH_SEGMENTS):
-            point = _moved((x, y), whole)
+        for kind, x, y, closes in pdfium.list_segments(path, MAX_PATH_SEGMENTS):
+            point = _map_point((x, y), whole)
             if kind == PDFIUM_LINE_SEGMENT:
-                self._line(before, point)
+                self._add_line(before, point)
             if kind == PDFIUM_MOVE_SEGMENT:
                 start = point
             before = point
             if closes:
-                self._line(before, start)
+                self._add_line(before, start)
                 before = start
 
-    def _line(self, one: tuple[float, float], other: tuple[float, float]) -> None:
+    def _add_line(self, one: tuple[float, float], other: tuple[float, float]) -> None:
         wide, high = abs(one[0] - other[0]), abs(one[1] - other[1])
         if min(wide, high) <= MAX_LINE_LEAN and max(wide, high) >= MIN_RULE_LENGTH:
             xs, ys = sorted((one[0], other[0])), sorted((one[1], other[1]))
             self._found.append((xs[0], ys[0], xs[1], ys[1]))
 
-    def _rules(self, lines: Sequence[Four]) -> Iterator[Rule]:
+    def _iter_rules(self, lines: Sequence[Four]) -> Iterator[Rule]:
         """Yield lines as rules of the page as it is shown."""
         if not lines:
             return
         boxes = np.array(lines, np.float32)[:, [0, 3, 2, 1]]
         width, height = self._content.width, self._content.height
-        for left, top, right, bottom in self._frame.shown(boxes).tolist():
+        for left, top, right, bottom in self._frame.map_boxes(boxes).tolist():
             if right < 0 or bottom < 0 or left > width or top > height:
                 continue
             if right - left >= bottom - top:
@@ -157,13 +159,13 @@ class DrawingReader:
                 yield Rule(False, (left + right) / 2, top, bottom)
 
 
-def _around(box: Four | None, other: Four) -> Four:
+def _merge_boxes(box: Four | None, other: Four) -> Four:
     if box is None:
         return other
     return min(box[0], other[0]), min(box[1], other[1]), max(box[2], other[2]), max(box[3], other[3])
 
 
-def _joined(inner: Matrix, outer: Matrix | None) -> Matrix:
+def _combine_matrices(inner: Matrix, outer: Matrix | None) -> Matrix:
     """Return the matrix that maps by the inner one and then by the outer one."""
     if outer is None:
         return inner
@@ -172,12 +174,12 @@ def _joined(inner: Matrix, outer: Matrix | None) -> Matrix:
     return a * A + b * C, a * B + b * D, c * A + d * C, c * B + d * D, e * A + f * C + E, e * B + f * D + F
 
 
-def _moved(point: tuple[float, float], matrix: Matrix) -> tuple[float, float]:
+def _map_point(point: tuple[float, float], matrix: Matrix) -> tuple[float, float]:
     a, b, c, d, e, f = matrix
     return a * point[0] + c * point[1] + e, b * point[0] + d * point[1] + f
 
 
-def _mapped(four: Four, matrix: Matrix) -> Four:
-    corners = [_moved((x, y), matrix) for x in (four[0], four[2]) for y in (four[1], four[3])]
+def _map_box(four: Four, matrix: Matrix) -> Four:
+    corners = [_map_point((x, y), matrix) for x in (four[0], four[2]) for y in (four[1], four[3])]
     xs, ys = [x for x, _ in corners], [y for _, y in corners]
     return min(xs), min(ys), max(xs), max(ys)

@@ -17,9 +17,9 @@ from ingest.parsing.pdf.constants import (
     RUNNING_LINE_GAP_RATIO,
     RUNNING_TITLE_SIZE_RATIO,
 )
-from ingest.parsing.pdf.content import PageContent, Word, median
-from ingest.parsing.pdf.grids import grid_tables
-from ingest.parsing.pdf.rows import Row, make_rows
+from ingest.parsing.pdf.content import PageContent, Word, compute_median
+from ingest.parsing.pdf.grids import find_grid_tables
+from ingest.parsing.pdf.rows import TextRow, build_rows
 
 _number = re.compile(r"(?<!\w)\d+(?!\w)")
 Key = tuple[str, str]
@@ -29,30 +29,30 @@ Key = tuple[str, str]
 class PageEdges:
     """The lines at a page's two edges, from the outermost inwards, and the next one."""
 
-    top: list[Row] = field(default_factory=list)
-    bottom: list[Row] = field(default_factory=list)
+    top: list[TextRow] = field(default_factory=list)
+    bottom: list[TextRow] = field(default_factory=list)
 
 
-def page_edges(content: PageContent) -> PageEdges:
+def find_page_edges(content: PageContent) -> PageEdges:
     """Return the outermost lines of a page's upright words."""
     words = [word for word in content.words if word.turn == 0]
     by_top = sorted(words, key=lambda word: word.top)
     by_bottom = sorted(words, key=lambda word: -word.bottom)
-    return PageEdges(_outermost(by_top, down=True), _outermost(by_bottom, down=False))
+    return PageEdges(_list_outermost_rows(by_top, down=True), _list_outermost_rows(by_bottom, down=False))
 
 
-def _outermost(words: Sequence[Word], *, down: bool) -> list[Row]:
+def _list_outermost_rows(words: Sequence[Word], *, down: bool) -> list[TextRow]:
     most = 40
-    rows = make_rows(words[:most])
+    rows = build_rows(words[:most])
     while len(rows) < MAX_RUNNING_LINES + 2 and most < len(words):
         most *= 2
-        rows = make_rows(words[:most])
+        rows = build_rows(words[:most])
     whole = len(words) <= most
     rows = rows if down else rows[::-1]
     return rows[: MAX_RUNNING_LINES + 1] if whole else rows[: min(MAX_RUNNING_LINES + 1, len(rows) - 1)]
 
 
-def _keys(text: str, page: int) -> list[str]:
+def _list_keys(text: str, page: int) -> list[str]:
     """Return the ways in which a line may be the same on other pages."""
     folded = " ".join(text.casefold().split())
     keys = [folded] if any(map(str.isalpha, folded)) else []
@@ -63,53 +63,53 @@ def _keys(text: str, page: int) -> list[str]:
     ]
 
 
-class Furniture:
+class RunningLines:
     """The running lines of some pages."""
 
     def __init__(self, pages: Sequence[tuple[int, PageEdges]]) -> None:
         sizes: dict[Key, list[float]] = {}
         for number, edges in pages:
             for side, rows in (("top", edges.top), ("bottom", edges.bottom)):
-                found = {(side, key): row.size for row in rows for key in _keys(row.text, number)}
+                found = {(side, key): row.size for row in rows for key in _list_keys(row.text, number)}
                 for each, size in found.items():
                     sizes.setdefault(each, []).append(size)
-        self._running = {key: median(found) for key, found in sizes.items() if len(found) >= MIN_RUNNING_PAGES}
+        self._running = {key: compute_median(found) for key, found in sizes.items() if len(found) >= MIN_RUNNING_PAGES}
 
-    def of(self, content: PageContent, edges: PageEdges) -> list[tuple[str, Row]]:
+    def list_running_lines(self, content: PageContent, edges: PageEdges) -> list[tuple[str, TextRow]]:
         """Return a page's running lines, each with what makes it the same on other pages."""
-        return _outside_tables(self._same(content.number, edges), content)
+        return _drop_grid_lines(self._find_repeated_lines(content.number, edges), content)
 
-    def _same(self, number: int, edges: PageEdges) -> list[tuple[str, Row]]:
-        found: list[tuple[str, Row]] = []
+    def _find_repeated_lines(self, number: int, edges: PageEdges) -> list[tuple[str, TextRow]]:
+        found: list[tuple[str, TextRow]] = []
         for side, rows in (("top", edges.top), ("bottom", edges.bottom)):
             keys = []
             for row in rows[:MAX_RUNNING_LINES]:
-                same = [key for key in _keys(row.text, number) if (side, key) in self._running]
+                same = [key for key in _list_keys(row.text, number) if (side, key) in self._running]
                 # guard: pdf-large-title
                 if not same or row.size > RUNNING_TITLE_SIZE_RATIO * self._running[side, same[0]]:
                     break
                 keys.append(same[0])
-            while keys and len(rows) > len(keys) and not _apart(rows[len(keys) - 1], rows[len(keys)]):
+            while keys and len(rows) > len(keys) and not _is_apart(rows[len(keys) - 1], rows[len(keys)]):
                 keys.pop()
             found += zip(keys, rows, strict=False)
         return found
 
 
-def _outside_tables(running: list[tuple[str, Row]], content: PageContent) -> list[tuple[str, Row]]:
+def _drop_grid_lines(running: list[tuple[str, TextRow]], content: PageContent) -> list[tuple[str, TextRow]]:
     """Return running lines without those of a grid that holds other lines too."""
     middles = [(row.top + row.bottom) / 2 for _, row in running]
     if not any(rule.start < middle < rule.end for rule in content.rules if not rule.level for middle in middles):
         return running
     words = {id(word) for _, row in running for word in row.words}
     inside: set[int] = set()
-    for table in grid_tables(content)[0]:
+    for table in find_grid_tables(content)[0]:
         held = {id(word) for row in table.rows for cell in row for word in cell}
         if held - words:
             inside |= held
     return [(key, row) for key, row in running if inside.isdisjoint(map(id, row.words))]
 
 
-def _apart(outer: Row, inner: Row) -> bool:
+def _is_apart(outer: TextRow, inner: TextRow) -> bool:
     """True if more than the usual distance of lines is between two rows."""
     gap = max(inner.top - outer.bottom, outer.top - inner.bottom)
     return gap > RUNNING_LINE_GAP_RATIO * min(outer.size, inner.size)

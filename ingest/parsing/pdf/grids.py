@@ -18,9 +18,17 @@ from ingest.parsing.pdf.constants import (
     MIN_DRAWN_EDGES_SHARE,
     RULE_TOUCH_POINTS,
 )
-from ingest.parsing.pdf.content import PageContent, Rule, Word, merged_rules, typical_size
-from ingest.parsing.pdf.rows import is_right_to_left, make_rows
-from ingest.parsing.pdf.tables import Table, Words, cell_text, header_rows, in_lines, is_symbol, is_value
+from ingest.parsing.pdf.content import PageContent, Rule, Word, compute_typical_size, merge_rules
+from ingest.parsing.pdf.rows import build_rows, is_right_to_left
+from ingest.parsing.pdf.tables import (
+    Table,
+    Words,
+    count_header_rows,
+    is_symbol,
+    is_value,
+    join_cell_words,
+    sort_cell_words,
+)
 
 Drawn = npt.NDArray[np.bool_]
 
@@ -33,40 +41,40 @@ class _Grid:
     level: list[Rule]
 
 
-def grid_tables(content: PageContent) -> tuple[list[Table], list[Word]]:
+def find_grid_tables(content: PageContent) -> tuple[list[Table], list[Word]]:
     """Return the tables in grids, and the words that are in none."""
-    tables, words = _tables(content.rules, content.words, whole=False)
+    tables, words = _find_tables(content.rules, content.words, whole=False)
     if content.fills and words:
-        coloured, words = _tables([*content.rules, *content.fills], words, whole=True)
+        coloured, words = _find_tables([*content.rules, *content.fills], words, whole=True)
         tables += coloured
     return tables, words
 
 
-def _tables(rules: Sequence[Rule], words: list[Word], *, whole: bool) -> tuple[list[Table], list[Word]]:
+def _find_tables(rules: Sequence[Rule], words: list[Word], *, whole: bool) -> tuple[list[Table], list[Word]]:
     """Return the tables in the grids of some rules, and the words that are in none.
 
     With `whole` both edges of each row must be drawn: rows of which only each second has a colour are no grid.
     """
-    level = merged_rules(rule for rule in rules if rule.level)
-    upright = merged_rules(rule for rule in rules if not rule.level)
+    level = merge_rules(rule for rule in rules if rule.level)
+    upright = merge_rules(rule for rule in rules if not rule.level)
     if not upright or len(level) < 2 or len(level) + len(upright) > MAX_PAGE_RULES:
         return [], words
     tables = []
-    for grid in _grids(level, upright):
+    for grid in _iter_grids(level, upright):
         inside: list[Word] = []
         outside: list[Word] = []
         for word in words:
             middle = (word.top + word.bottom) / 2
             in_grid = grid.xs[0] <= word.middle <= grid.xs[-1] and grid.ys[0] <= middle <= grid.ys[-1]
             (inside if in_grid else outside).append(word)
-        table = _table(grid, inside, whole=whole)
-        if table is not None and not (whole and _goes_on(table, outside)):
+        table = _build_table(grid, inside, whole=whole)
+        if table is not None and not (whole and _is_continued(table, outside)):
             tables.append(table)
             words = outside
     return tables, words
 
 
-def _grids(level: Sequence[Rule], upright: Sequence[Rule]) -> Iterable[_Grid]:
+def _iter_grids(level: Sequence[Rule], upright: Sequence[Rule]) -> Iterable[_Grid]:
     """Yield the grids of rules that touch each other, the largest first."""
     y, x0, x1 = np.array([(rule.at, rule.start, rule.end) for rule in level]).T[:, :, None]
     x, y0, y1 = np.array([(rule.at, rule.start, rule.end) for rule in upright]).T[:, None, :]
@@ -86,17 +94,17 @@ def _grids(level: Sequence[Rule], upright: Sequence[Rule]) -> Iterable[_Grid]:
                     todo += new
         left -= rows
         if len(rows) > 1:
-            found.append(_grid([level[n] for n in rows], [upright[n] for n in columns]))
+            found.append(_build_grid([level[n] for n in rows], [upright[n] for n in columns]))
     return sorted(found, key=lambda grid: -(grid.xs[-1] - grid.xs[0]) * (grid.ys[-1] - grid.ys[0]))
 
 
-def _grid(level: list[Rule], upright: list[Rule]) -> _Grid:
-    xs = _apart([*(r.at for r in upright), min(r.start for r in level), max(r.end for r in level)])
-    ys = _apart([*(r.at for r in level), min(r.start for r in upright), max(r.end for r in upright)])
+def _build_grid(level: list[Rule], upright: list[Rule]) -> _Grid:
+    xs = _merge_close([*(r.at for r in upright), min(r.start for r in level), max(r.end for r in level)])
+    ys = _merge_close([*(r.at for r in level), min(r.start for r in upright), max(r.end for r in upright)])
     return _Grid(xs, ys, upright, level)
 
 
-def _apart(numbers: Iterable[float]) -> list[float]:
+def _merge_close(numbers: Iterable[float]) -> list[float]:
     kept: list[float] = []
     for number in sorted(numbers):
         if not kept or number - kept[-1] > RULE_TOUCH_POINTS:
@@ -104,19 +112,19 @@ def _apart(numbers: Iterable[float]) -> list[float]:
     return kept
 
 
-def _table(grid: _Grid, words: Sequence[Word], *, whole: bool) -> Table | None:
+def _build_table(grid: _Grid, words: Sequence[Word], *, whole: bool) -> Table | None:
     wide, high = len(grid.xs) - 1, len(grid.ys) - 1
     if wide < 2 or high < 1 or not words:
         return None
-    right_of = _drawn(grid.upright, grid.xs, grid.ys)  # [column edge][row]
-    below = _drawn(grid.level, grid.ys, grid.xs)  # [row edge][column]
+    right_of = _find_drawn_edges(grid.upright, grid.xs, grid.ys)  # [column edge][row]
+    below = _find_drawn_edges(grid.level, grid.ys, grid.xs)  # [row edge][column]
     if (
         right_of.mean() < MIN_DRAWN_EDGES_SHARE
         or below.mean() < MIN_DRAWN_EDGES_SHARE
         or (whole and not right_of[[0, -1]].all())
     ):
         return None
-    owner = _owners(right_of, below, wide, high)
+    owner = _find_owners(right_of, below, wide, high)
     held: dict[tuple[int, int], Words] = {}
     for word in words:
         column = int(np.clip(np.searchsorted(grid.xs, word.middle) - 1, 0, wide - 1))
@@ -128,20 +136,20 @@ def _table(grid: _Grid, words: Sequence[Word], *, whole: bool) -> Table | None:
     rows = []
     for row in range(high):
         cells = [held.get((row, column), []) if owner[row][column] == (row, column) else [] for column in range(wide)]
-        rows += _lines_of(cells)
+        rows += _split_row_lines(cells)
     rows = [row for row in rows if any(row)]
     used = [column for column in range(wide) if any(row[column] for row in rows)]
     rows = [[row[column] for column in used] for row in rows]
     if len(rows) < 2 or len(used) < 2:
         return None
-    if whole and not _is_whole(rows):
+    if whole and not _is_complete(rows):
         return None
-    return _with_header(rows, grid)
+    return _build_headed_table(rows, grid)
 
 
-def _goes_on(table: Table, words: Sequence[Word]) -> bool:
+def _is_continued(table: Table, words: Sequence[Word]) -> bool:
     """True if numbers stand near a table, above or below, so that it is a part of a larger one."""
-    step = max((table.bottom - table.top) / len(table.rows), GRID_NEAR_RATIO * typical_size(words))
+    step = max((table.bottom - table.top) / len(table.rows), GRID_NEAR_RATIO * compute_typical_size(words))
     return any(
         table.left <= word.middle <= table.right
         and table.top - step <= (word.top + word.bottom) / 2 <= table.bottom + step
@@ -150,35 +158,35 @@ def _goes_on(table: Table, words: Sequence[Word]) -> bool:
     )
 
 
-def _is_whole(rows: Sequence[Sequence[Words]]) -> bool:
+def _is_complete(rows: Sequence[Sequence[Words]]) -> bool:
     """True if the first row is a header, and no column holds nothing but the signs beside another's numbers.
 
     Where only a table's body has colours, its header would be lost.
     """
-    columns = ([cell_text(row[at]) for row in rows if row[at]] for at in range(len(rows[0])))
-    return header_rows(rows) > 0 and not any(all(map(is_symbol, texts)) for texts in columns)
+    columns = ([join_cell_words(row[at]) for row in rows if row[at]] for at in range(len(rows[0])))
+    return count_header_rows(rows) > 0 and not any(all(map(is_symbol, texts)) for texts in columns)
 
 
-def _with_header(rows: list[list[Words]], grid: _Grid) -> Table:
+def _build_headed_table(rows: list[list[Words]], grid: _Grid) -> Table:
     if is_right_to_left(word for row in rows for cell in row for word in cell):
         rows = [row[::-1] for row in rows]
-    headers = header_rows(rows)
+    headers = count_header_rows(rows)
     if headers > 1:
         for line in rows[:headers]:
-            _spread(line)
+            _repeat_spanning_cells(line)
         joined = [[word for line in rows[:headers] for word in line[number]] for number in range(len(rows[0]))]
         rows, headers = [joined, *rows[headers:]], 1
     return Table(rows, headers, grid.xs[0], grid.ys[0], grid.xs[-1], grid.ys[-1])
 
 
-def _spread(line: list[Words]) -> None:
+def _repeat_spanning_cells(line: list[Words]) -> None:
     """Repeat a cell of a header in the empty columns to its right, which it spans."""
     for number in range(2, len(line)):
         if not line[number]:
             line[number] = list(line[number - 1])
 
 
-def _drawn(rules: Sequence[Rule], lines: Sequence[float], across: Sequence[float]) -> Drawn:
+def _find_drawn_edges(rules: Sequence[Rule], lines: Sequence[float], across: Sequence[float]) -> Drawn:
     """Return for each line, and each step between two places across, whether a rule is drawn there."""
     drawn = np.zeros((len(lines), len(across) - 1), bool)
     at, first, last = np.array([(rule.at, rule.start, rule.end) for rule in rules]).reshape(-1, 3).T
@@ -190,7 +198,7 @@ def _drawn(rules: Sequence[Rule], lines: Sequence[float], across: Sequence[float
     return drawn
 
 
-def _owners(right_of: Drawn, below: Drawn, wide: int, high: int) -> list[list[tuple[int, int]]]:
+def _find_owners(right_of: Drawn, below: Drawn, wide: int, high: int) -> list[list[tuple[int, int]]]:
     """Return for each place of a grid the first place of the cell it belongs to."""
     owner = [[(row, column) for column in range(wide)] for row in range(high)]
     for row in range(high):
@@ -202,23 +210,23 @@ def _owners(right_of: Drawn, below: Drawn, wide: int, high: int) -> list[list[tu
     return owner
 
 
-def _lines_of(cells: list[Words]) -> list[list[Words]]:
+def _split_row_lines(cells: list[Words]) -> list[list[Words]]:
     """Return the rows of a row of a grid: several if its cells' lines stand beside each other, as no rule parts rows.
 
     They do if two or more cells have three lines or more, as many of them, at the same heights.
     """
-    lines = [make_rows(cell) for cell in cells]
+    lines = [build_rows(cell) for cell in cells]
     several = [each for each in lines if len(each) > 2]
     if len(several) < 2:
-        return [[in_lines(cell) for cell in cells]]
+        return [[sort_cell_words(cell) for cell in cells]]
     tops = [row.top for row in max(several, key=len)]
     beside = all(all(min(abs(row.top - top) for top in tops) <= RULE_TOUCH_POINTS for row in each) for each in several)
-    values = sum(len(each) > 1 and all(is_value(cell_text(row.words)) for row in each) for each in lines)
+    values = sum(len(each) > 1 and all(is_value(join_cell_words(row.words)) for row in each) for each in lines)
     if not beside or not values or any(0 < len(each) < len(tops) / 2 for each in lines):
-        return [[in_lines(cell) for cell in cells]]
+        return [[sort_cell_words(cell) for cell in cells]]
     split: list[list[Words]] = [[[] for _ in cells] for _ in tops]
     for column, each in enumerate(lines):
         for row in each:
             at = min(range(len(tops)), key=lambda number: abs(tops[number] - row.top))
-            split[at][column] += in_lines(row.words)
+            split[at][column] += sort_cell_words(row.words)
     return split

@@ -24,7 +24,7 @@ from ingest.parsing.pdf.constants import (
     RUNNING_TEXT_CHARS,
     TYPEWRITER_WIDTH_RATIO,
 )
-from ingest.parsing.pdf.content import Word, median
+from ingest.parsing.pdf.content import Word, compute_median
 
 _of_programs = re.compile(r"[_=$<>{}\[\]\\|*]")
 # Characters of text for each line in capitals: names of speakers, which are no headings, have a sentence or two.
@@ -45,7 +45,7 @@ class Bookmark:
 
 
 @dataclass
-class Headings:
+class HeadingFinder:
     """Which blocks of a document are headings, and of what level."""
 
     bookmarks: Sequence[Bookmark] = ()
@@ -58,7 +58,7 @@ class Headings:
     _ranks: list[Style] = field(default_factory=list)
     _marked: dict[Style, int] = field(default_factory=dict)
 
-    def learn(self, pages: Iterable[Sequence[Block | PageTable]]) -> None:
+    def learn_styles(self, pages: Iterable[Sequence[Block | PageTable]]) -> None:
         """Learn a document's type from some of its pages."""
         for bookmark in self.bookmarks:
             self._by_page.setdefault(bookmark.page, []).append(bookmark)
@@ -72,27 +72,29 @@ class Headings:
         if not characters:
             return
         self._body_size, self._body_bold = characters.most_common(1)[0][0]
-        self._running = {style for style, found in lengths.items() if median(found) > RUNNING_TEXT_CHARS}
-        heads = sum(_in_capitals(*each[:2]) for each in pages if len(each) > 1)
+        self._running = {style for style, found in lengths.items() if compute_median(found) > RUNNING_TEXT_CHARS}
+        heads = sum(_is_capitals_heading(*each[:2]) for each in pages if len(each) > 1)
         self._run_in_capitals = heads > max(1, RUNNING_CAPITALS_PAGE_SHARE * len(pages))
-        in_capitals = sum(_in_capitals(*pair) for each in pages for pair in pairwise(each[self._run_in_capitals :]))
+        in_capitals = sum(
+            _is_capitals_heading(*pair) for each in pages for pair in pairwise(each[self._run_in_capitals :])
+        )
         self._has_capitals = in_capitals * MIN_CHARS_PER_CAPITALS_LINE <= sum(characters.values())
         ranks: Counter[Style] = Counter()
         marked: dict[Style, Counter[int]] = {}
         for each in pages:
-            for block, level in self._found(each):
-                ranks[_style(block)] += 1
+            for block, level in self._iter_headings(each):
+                ranks[_get_style(block)] += 1
                 if level:
-                    marked.setdefault(_style(block), Counter())[level] += 1
+                    marked.setdefault(_get_style(block), Counter())[level] += 1
         self._marked = {style: counts.most_common(1)[0][0] for style, counts in marked.items()}
         self._ranks = sorted(style for style, count in ranks.items() if count > 1 or style == min(ranks))
 
-    def mark(self, blocks: Sequence[Block | PageTable]) -> None:
+    def mark_headings(self, blocks: Sequence[Block | PageTable]) -> None:
         """Set the level of each heading of a page."""
-        for block, level in self._found(blocks):
-            block.level = level or self._level(_style(block))
+        for block, level in self._iter_headings(blocks):
+            block.level = level or self._get_level(_get_style(block))
 
-    def _level(self, style: Style) -> int:
+    def _get_level(self, style: Style) -> int:
         if style in self._marked:
             return self._marked[style]
         above = [self._marked[each] for each in self._marked if each < style]
@@ -100,21 +102,21 @@ class Headings:
             return min(MAX_HEADING_LEVEL, max(above) + 1)
         return min(MAX_HEADING_LEVEL, bisect_left(self._ranks, style) + 1)
 
-    def _found(self, blocks: Sequence[Block | PageTable]) -> Iterable[tuple[Block, int]]:
+    def _iter_headings(self, blocks: Sequence[Block | PageTable]) -> Iterable[tuple[Block, int]]:
         """Yield the headings of a page with their bookmark's level, or 0."""
         page = next((block.page for block in blocks), 0)
-        named = {_folded(each.title): each.level for each in self._by_page.get(page, ())}
+        named = {_fold_title(each.title): each.level for each in self._by_page.get(page, ())}
         for number, block in enumerate(blocks):
             if not isinstance(block, Block) or block.is_contents:
                 continue
             if len(block.text) > MAX_HEADING_CHARS or len(block.lines) > MAX_HEADING_LINES:
                 continue
-            folded = _folded(_whole(block))
-            level = named.get(folded) or named.get(_number_off(folded)) or 0
-            if folded and (level or self._looks_like_one(block, blocks[:number], blocks[number + 1 :])):
+            folded = _fold_title(_get_full_text(block))
+            level = named.get(folded) or named.get(_strip_number(folded)) or 0
+            if folded and (level or self._is_heading(block, blocks[:number], blocks[number + 1 :])):
                 yield block, level
 
-    def _looks_like_one(
+    def _is_heading(
         self, block: Block, before: Sequence[Block | PageTable], after: Sequence[Block | PageTable]
     ) -> bool:
         """True for a line that looks like a heading; the first one on its page may be a running line."""
@@ -127,55 +129,55 @@ class Headings:
             return False
         following = next(iter(after), None)
         may_run = not before and self._run_in_capitals
-        if self._has_capitals and not may_run and following is not None and _in_capitals(block, following):
+        if self._has_capitals and not may_run and following is not None and _is_capitals_heading(block, following):
             return True
         if (block.size, block.bold) in self._running:
             return False
         if block.size >= HEADING_MIN_SIZE_RATIO * self._body_size:
             return True
         bolder = block.bold and not self._body_bold and block.size >= self._body_size / HEADING_MIN_SIZE_RATIO
-        return bolder and following is not None and block.mark is None and not _goes_on(block, before)
+        return bolder and following is not None and block.mark is None and not _is_continuation(block, before)
 
 
-def _goes_on(block: Block, before: Sequence[Block | PageTable]) -> bool:
+def _is_continuation(block: Block, before: Sequence[Block | PageTable]) -> bool:
     """True for a line that begins in the middle of a sentence."""
     last = before[-1] if before else None
     is_open = last is None or (isinstance(last, Block) and not (last.bold or last.ends_a_sentence))
     return block.text[0].islower() and is_open
 
 
-def _in_capitals(block: Block | PageTable, following: Block | PageTable) -> bool:
+def _is_capitals_heading(block: Block | PageTable, following: Block | PageTable) -> bool:
     """True for a line in capitals above a text in small letters, which is longer or another heading."""
     if not isinstance(block, Block) or not isinstance(following, Block) or len(block.lines) > 1:
         return False
-    if _of_programs.search(block.text) or _is_typewritten(block.lines[0]):
+    if _of_programs.search(block.text) or _is_monospaced(block.lines[0]):
         return False
     is_upper = block.text.isupper() and sum(map(str.isalpha, block.text)) >= MIN_CAPITALS
     is_above = following.bold or len(following.text) > len(block.text)
     return is_upper and is_above and not following.text.isupper()
 
 
-def _is_typewritten(words: Sequence[Word]) -> bool:
+def _is_monospaced(words: Sequence[Word]) -> bool:
     """True if all letters of several words are equally wide."""
     widths = [(word.right - word.left) / len(word.text) for word in words if len(word.text) > 2]
     return len(widths) > 1 and max(widths) <= TYPEWRITER_WIDTH_RATIO * min(widths)
 
 
-def _whole(block: Block) -> str:
+def _get_full_text(block: Block) -> str:
     return f"{block.mark.text} {block.text}" if block.mark else block.text
 
 
-def _style(block: Block) -> Style:
-    first = _whole(block).split()[0]
+def _get_style(block: Block) -> Style:
+    first = _get_full_text(block).split()[0]
     numbered = _number.match(first)
     depth = 1 + (numbered[1].count(".") if numbered else 0)
     return -block.size, 0 if block.bold or block.text.isupper() else 1, depth
 
 
-def _folded(text: str) -> str:
+def _fold_title(text: str) -> str:
     return " ".join(_not_word.sub(" ", text.casefold()).split())
 
 
-def _number_off(folded: str) -> str:
+def _strip_number(folded: str) -> str:
     """Return a title without the number before it."""
     return re.sub(r"^(?:chapter |section |appendix )?(?:[a-z]|[\divx]+)(?: \d+)* (?=\S)", "", folded)

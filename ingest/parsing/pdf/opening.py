@@ -21,7 +21,7 @@ _LOST_PAGE = "Pages tree includes non-dictionary object"  # qpdf's warning of a 
 SAVE_AGAIN = "Open it in a PDF reader, save it as a new file, and upload that."
 
 
-def require_end(path: Path) -> None:
+def require_complete(path: Path) -> None:
     """Raise for a truncated file, since PDFium silently leaves out its missing pages.
 
     Other bytes may follow the end mark, as servers append some, but no objects: those are of an update that was cut.
@@ -36,7 +36,7 @@ def require_end(path: Path) -> None:
 
 
 @contextmanager
-def opened(path: Path) -> "Iterator[PdfDocument]":
+def open_pdf(path: Path) -> "Iterator[PdfDocument]":
     """Open a file, repaired if PDFium cannot open it. Raises `EncryptedDocumentError` and `DamagedDocumentError`."""
     from pypdfium2 import PdfDocument, PdfiumError
 
@@ -48,28 +48,28 @@ def opened(path: Path) -> "Iterator[PdfDocument]":
                 "The PDF is encrypted and asks for a password.",
                 hint="Open it with its password, save or print it to a PDF without one, and upload that.",
             ) from error
-        document = _repaired(path)
+        document = _repair(path)
     try:
-        _begin_forms(document)
+        _load_forms(document)
         yield document
     finally:
         document.close()
 
 
 @contextmanager
-def repaired(path: Path, *, pages: int) -> "Iterator[PdfDocument]":
+def open_repaired_pdf(path: Path, *, pages: int) -> "Iterator[PdfDocument]":
     """Open a repaired copy of a file, which must have as many pages as the file says."""
-    document = _repaired(path)
+    document = _repair(path)
     try:
         if len(document) < pages:
             raise DamagedDocumentError(f"{pages - len(document)} of the PDF's {pages} pages are lost.", hint=SAVE_AGAIN)
-        _begin_forms(document)
+        _load_forms(document)
         yield document
     finally:
         document.close()
 
 
-def _begin_forms(document: "PdfDocument") -> None:
+def _load_forms(document: "PdfDocument") -> None:
     """Make the values of a form's fields readable. Scripts do not run: this PDFium has no engine for them."""
     from pypdfium2 import PdfiumError
 
@@ -77,7 +77,7 @@ def _begin_forms(document: "PdfDocument") -> None:
         document.init_forms()
 
 
-def _repaired(path: Path) -> "PdfDocument":
+def _repair(path: Path) -> "PdfDocument":
     """Have qpdf rebuild the file in memory. A part of a file is not passed off as the whole."""
     import pikepdf
     from pypdfium2 import PdfDocument, PdfiumError
@@ -98,7 +98,7 @@ def _repaired(path: Path) -> "PdfDocument":
         raise DamagedDocumentError(_DAMAGED, hint=SAVE_AGAIN) from error
 
 
-def title_of(document: "PdfDocument") -> str | None:
+def get_title(document: "PdfDocument") -> str | None:
     """Return the title in a PDF's metadata, unless it is what programs write when nobody gave one, or a number."""
     try:
         title = str(document.get_metadata_value("Title"))
@@ -108,7 +108,7 @@ def title_of(document: "PdfDocument") -> str | None:
     return title if is_title else None
 
 
-def bookmarks_of(document: "PdfDocument") -> "list[Bookmark]":
+def list_bookmarks(document: "PdfDocument") -> "list[Bookmark]":
     """Return the outline, as far as its entries lead to a page."""
     from pypdfium2 import PdfiumError
 
@@ -126,7 +126,7 @@ def bookmarks_of(document: "PdfDocument") -> "list[Bookmark]":
     return found
 
 
-def embedded_files(document: "PdfDocument") -> list[str]:
+def list_embedded_files(document: "PdfDocument") -> list[str]:
     """Return the names of the files that are attached to a PDF."""
     from pypdfium2 import PdfiumError
 

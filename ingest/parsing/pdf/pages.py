@@ -6,25 +6,25 @@ from dataclasses import dataclass, field
 from pypdfium2 import PdfDocument
 
 from ingest.parsing.errors import NoTextError
-from ingest.parsing.isolation.progress import tell
-from ingest.parsing.pdf.blocks import Block, Leading, PageTable, page_blocks, page_regions
+from ingest.parsing.isolation.progress import report_progress
+from ingest.parsing.pdf.blocks import Block, Leading, PageTable, build_page_blocks, divide_page
 from ingest.parsing.pdf.constants import TYPE_SAMPLE_PAGES, WINDOW_PAGES
 from ingest.parsing.pdf.content import PageContent
-from ingest.parsing.pdf.furniture import Furniture, page_edges
-from ingest.parsing.pdf.headings import Headings
-from ingest.parsing.pdf.opening import bookmarks_of, embedded_files, title_of
-from ingest.parsing.pdf.reading import ReadsPages
-from ingest.parsing.pdf.rows import Row, in_reading_order
-from ingest.parsing.pdf.writing import PageBlocks, PageWriter, words_of
+from ingest.parsing.pdf.furniture import RunningLines, find_page_edges
+from ingest.parsing.pdf.headings import HeadingFinder
+from ingest.parsing.pdf.opening import get_title, list_bookmarks, list_embedded_files
+from ingest.parsing.pdf.reading import PageSource
+from ingest.parsing.pdf.rows import TextRow, sort_for_reading
+from ingest.parsing.pdf.writing import PageBlocks, PageWriter, collect_words
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.texts.layout import OmissionKind
 
-_RUNNING = "running headers and footers after the first, and page numbers"
+_RUNNING_LINES_DETAIL = "running headers and footers after the first, and page numbers"
 
 
 @dataclass
-class _Seen:
+class _PageCounts:
     """What is counted while pages go by."""
 
     without_text: list[int] = field(default_factory=list)
@@ -47,60 +47,60 @@ class _Seen:
 class PagesParser:
     """Reads, orders and writes all pages of a document."""
 
-    def __init__(self, document: PdfDocument, reader: ReadsPages) -> None:
+    def __init__(self, document: PdfDocument, reader: PageSource) -> None:
         self._document = document
         self._reader = reader
-        self._headings = Headings(bookmarks_of(document))
+        self._headings = HeadingFinder(list_bookmarks(document))
         self._writer = DocumentWriter()
-        self._seen = _Seen()
+        self._seen = _PageCounts()
         self._running_seen: set[str] = set()
 
-    def parsed(self, parser: str) -> ParsedDocument:
+    def parse(self, parser: str) -> ParsedDocument:
         """Return the document. Raises `PageError` and `NoTextError`."""
         count = self._reader.count
         pages = PageWriter(self._writer)
         first_title: str | None = None
         if count > WINDOW_PAGES:
             numbers = (1 + number * count // TYPE_SAMPLE_PAGES for number in range(TYPE_SAMPLE_PAGES))
-            sample = [page_regions(self._reader.read(number)) for number in numbers]
-            self._headings.learn(page_blocks(page, Leading(sample)) for page in sample)
+            sample = [divide_page(self._reader.read(number)) for number in numbers]
+            self._headings.learn_styles(build_page_blocks(page, Leading(sample)) for page in sample)
         for start in range(1, count + 1, WINDOW_PAGES):
             window = range(start, min(start + WINDOW_PAGES, count + 1))
-            found = self._window(window)
+            found = self._read_window(window)
             if count <= WINDOW_PAGES:
-                self._headings.learn(each.blocks for each in found)
+                self._headings.learn_styles(each.blocks for each in found)
             words: set[str] = set()
             for each in found:
-                self._headings.mark(each.blocks)
-                words_of(each.blocks, words)
-            first_title = first_title or _largest_heading(found[0].blocks if start == 1 else ())
+                self._headings.mark_headings(each.blocks)
+                collect_words(each.blocks, words)
+            first_title = first_title or _find_largest_heading(found[0].blocks if start == 1 else ())
             pages.write(found, words, last=window[-1] == count)
-        self._say_omissions()
+        self._record_omissions()
         without = "1 page and it holds no text" if count == 1 else f"{count} pages and none holds text"
-        title = title_of(self._document) or first_title
+        title = get_title(self._document) or first_title
         return self._writer.finish(parser, title, nothing=f"The PDF has {without}.", hint=NoTextError.default_hint)
 
-    def _window(self, numbers: Iterable[int]) -> list[PageBlocks]:
-        contents = [self._read(number) for number in numbers]
-        edges = {content.number: page_edges(content) for content in contents}
-        furniture = Furniture(list(edges.items()))
-        lines = [furniture.of(content, edges[content.number]) for content in contents]
-        if all(map(_is_all, contents, lines)):
+    def _read_window(self, numbers: Iterable[int]) -> list[PageBlocks]:
+        contents = [self._read_page(number) for number in numbers]
+        edges = {content.number: find_page_edges(content) for content in contents}
+        furniture = RunningLines(list(edges.items()))
+        lines = [furniture.list_running_lines(content, edges[content.number]) for content in contents]
+        if all(map(_has_only_running_lines, contents, lines)):
             lines = [[] for _ in contents]  # a line for each page, as of labels, is what the document says
         found = []
         for content, each in zip(contents, lines, strict=True):
             self._seen.add(content)
-            running = self._without_running_lines(content, each)
-            found.append((page_regions(content), running))
+            running = self._remove_running_lines(content, each)
+            found.append((divide_page(content), running))
             content.words = []
         leading = Leading(page for page, _ in found)
-        return [PageBlocks(page.number, page_blocks(page, leading), running) for page, running in found]
+        return [PageBlocks(page.number, build_page_blocks(page, leading), running) for page, running in found]
 
-    def _read(self, number: int) -> PageContent:
-        tell(number - 1, self._reader.count)
+    def _read_page(self, number: int) -> PageContent:
+        report_progress(number - 1, self._reader.count)
         return self._reader.read(number)
 
-    def _without_running_lines(self, content: PageContent, running: Sequence[tuple[str, Row]]) -> list[Block]:
+    def _remove_running_lines(self, content: PageContent, running: Sequence[tuple[str, TextRow]]) -> list[Block]:
         """Take a page's running lines from its words; returns those that no page before had."""
         gone: set[int] = set()
         first: list[Block] = []
@@ -110,35 +110,35 @@ class PagesParser:
                 self._seen.running_lines += 1
                 continue
             self._running_seen.add(key)
-            words = list(in_reading_order(row.words))
+            words = list(sort_for_reading(row.words))
             first.append(Block(content.number, [words], row.size, row.bold, row.left, row.right))
         content.words = [word for word in content.words if id(word) not in gone]
         return first
 
-    def _say_omissions(self) -> None:
-        omit, seen = self._writer.omit, self._seen
+    def _record_omissions(self) -> None:
+        omit, seen = self._writer.record_omission, self._seen
         if seen.without_text:
-            omit(OmissionKind.PAGE_WITHOUT_TEXT, len(seen.without_text), _listed(seen.without_text))
+            omit(OmissionKind.PAGE_WITHOUT_TEXT, len(seen.without_text), _format_page_numbers(seen.without_text))
         if seen.images:
             omit(OmissionKind.IMAGE, seen.images)
         if seen.hidden:
             omit(OmissionKind.HIDDEN, seen.hidden, "characters that are drawn invisibly or outside of the page")
         for font, count in seen.unreadable.items():
             omit(OmissionKind.UNREADABLE_CHARACTER, count, f"the font {font} does not say which characters they are")
-        for name in embedded_files(self._document):
+        for name in list_embedded_files(self._document):
             omit(OmissionKind.ENTRY, 1, f"embedded file {name}")
         if seen.comments:
             omit(OmissionKind.OTHER, seen.comments, "comments")
         if seen.running_lines:
-            omit(OmissionKind.OTHER, seen.running_lines, _RUNNING)
+            omit(OmissionKind.OTHER, seen.running_lines, _RUNNING_LINES_DETAIL)
 
 
-def _is_all(content: PageContent, running: Sequence[tuple[str, Row]]) -> bool:
+def _has_only_running_lines(content: PageContent, running: Sequence[tuple[str, TextRow]]) -> bool:
     """True if a page has no words but those of its running lines."""
     return {id(word) for _, row in running for word in row.words} >= set(map(id, content.words))
 
 
-def _largest_heading(blocks: Sequence[Block | PageTable]) -> str | None:
+def _find_largest_heading(blocks: Sequence[Block | PageTable]) -> str | None:
     """Return the heading of the first page in the largest type, if it stands alone in it."""
     titles = [block for block in blocks if isinstance(block, Block) and block.level]
     largest = max((block.size for block in titles), default=0.0)
@@ -146,7 +146,7 @@ def _largest_heading(blocks: Sequence[Block | PageTable]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _listed(numbers: Sequence[int]) -> str:
+def _format_page_numbers(numbers: Sequence[int]) -> str:
     """Write page numbers as "pages 3, 7 to 9"."""
     runs: list[list[int]] = []
     for number in numbers:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.page_limit import require_pages_allowed
-from ingest.parsing.pdf.opening import SAVE_AGAIN, opened, repaired, require_end
+from ingest.parsing.pdf.opening import SAVE_AGAIN, open_pdf, open_repaired_pdf, require_complete
 from ingest.parsing.types import ParsedDocument
 
 if TYPE_CHECKING:
@@ -27,21 +27,21 @@ def parse_pdf(path: Path, *, ocr_page: "OcrPage | None" = None) -> ParsedDocumen
     `DamagedDocumentError` (also when a single page cannot be read, after qpdf tried to repair the file: a part is not
     passed off as the whole).
     """
-    require_end(path)
+    require_complete(path)
     from ingest.parsing.pdf.reading import PageError  # only here: importing this module loads no parser
 
     try:
-        with opened(path) as document:
-            return _parsed(document, ocr_page)
+        with open_pdf(path) as document:
+            return _parse_document(document, ocr_page)
     except PageError as error:
         try:
-            with repaired(path, pages=error.pages) as document:
-                return _parsed(document, ocr_page)
+            with open_repaired_pdf(path, pages=error.pages) as document:
+                return _parse_document(document, ocr_page)
         except (PageError, DamagedDocumentError) as again:
             raise DamagedDocumentError(str(error), hint=SAVE_AGAIN) from again
 
 
-def _parsed(document: "PdfDocument", ocr_page: "OcrPage | None") -> ParsedDocument:
+def _parse_document(document: "PdfDocument", ocr_page: "OcrPage | None") -> ParsedDocument:
     from ingest.parsing.pdf.pages import PagesParser
     from ingest.parsing.pdf.reading import PageReader
 
@@ -49,4 +49,4 @@ def _parsed(document: "PdfDocument", ocr_page: "OcrPage | None") -> ParsedDocume
         raise DamagedDocumentError("The PDF has no pages.")
     # guard: pages-counted-first
     require_pages_allowed(len(document))
-    return PagesParser(document, PageReader(document, ocr_page)).parsed(PDF_PARSER)
+    return PagesParser(document, PageReader(document, ocr_page)).parse(PDF_PARSER)

@@ -25,19 +25,19 @@ _address, _int = ctypes.c_void_p, ctypes.c_int
 
 
 @cache
-def call(name: str, result: CType, *arguments: CType) -> PdfiumFunction:
+def get_function(name: str, result: CType, *arguments: CType) -> PdfiumFunction:
     """Return a function of PDFium that takes and gives plain numbers."""
     found = ctypes.cast(getattr(raw, name), _address).value
     function: PdfiumFunction = ctypes.PYFUNCTYPE(result, *arguments)(found or 0)
     return function
 
 
-def address(of: PdfPage | PdfTextPage) -> int:
+def get_address(of: PdfPage | PdfTextPage) -> int:
     """Return the address of what one of pypdfium2's objects stands for."""
     return int(ctypes.cast(of.raw, _address).value or 0)
 
 
-class Floats:
+class FloatBuffer:
     """A few floats or doubles that PDFium writes."""
 
     def __init__(self, count: int, kind: str = "f4") -> None:
@@ -51,49 +51,49 @@ class TextPage:
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
-        self.count = max(0, call("FPDFText_CountChars", _int, _address)(handle))
-        self._object = call("FPDFText_GetTextObject", _address, _address, _int)
-        self._size = call("FPDFText_GetFontSize", ctypes.c_double, _address, _int)
-        self._matrix_of = call("FPDFText_GetMatrix", _int, _address, _int, _address)
-        self._unmapped = call("FPDFText_HasUnicodeMapError", _int, _address, _int)
-        self._generated = call("FPDFText_IsGenerated", _int, _address, _int)
-        self._matrix, self._box = Floats(6), Floats(4, "f8")
+        self.count = max(0, get_function("FPDFText_CountChars", _int, _address)(handle))
+        self._object = get_function("FPDFText_GetTextObject", _address, _address, _int)
+        self._size = get_function("FPDFText_GetFontSize", ctypes.c_double, _address, _int)
+        self._matrix_of = get_function("FPDFText_GetMatrix", _int, _address, _int, _address)
+        self._unmapped = get_function("FPDFText_HasUnicodeMapError", _int, _address, _int)
+        self._generated = get_function("FPDFText_IsGenerated", _int, _address, _int)
+        self._matrix, self._box = FloatBuffer(6), FloatBuffer(4, "f8")
 
-    def codes(self) -> npt.NDArray[np.uint32]:
+    def read_codes(self) -> npt.NDArray[np.uint32]:
         """Return the code points; 2 stands for the hyphen of a word that a line divides."""
         buffer = np.zeros(self.count + 2, np.uint16)
-        written = call("FPDFText_GetText", _int, _address, _int, _int, _address)(
+        written = get_function("FPDFText_GetText", _int, _address, _int, _int, _address)(
             self.handle, 0, self.count, buffer.ctypes.data
         )
         if written == self.count + 1 and not np.any((buffer & 0xF800) == 0xD800):
             codes = buffer[: self.count].astype(np.uint32)
             codes[codes == PDFIUM_HYPHEN_IN_TEXT] = PDFIUM_HYPHEN
             return codes
-        one = call("FPDFText_GetUnicode", ctypes.c_uint, _address, _int)
+        one = get_function("FPDFText_GetUnicode", ctypes.c_uint, _address, _int)
         return np.fromiter(map(one, repeat(self.handle), range(self.count)), np.uint32, self.count)
 
-    def boxes(self) -> npt.NDArray[np.float32]:
+    def read_boxes(self) -> npt.NDArray[np.float32]:
         """Return left, top, right and bottom of each character, with the height of its font, up being more."""
         boxes = np.zeros((self.count, 4), np.float32)
-        first, one = boxes.ctypes.data, call("FPDFText_GetLooseCharBox", _int, _address, _int, _address)
+        first, one = boxes.ctypes.data, get_function("FPDFText_GetLooseCharBox", _int, _address, _int, _address)
         addresses = range(first, first + 16 * self.count, 16)
         deque(map(one, repeat(self.handle), range(self.count), addresses), maxlen=0)
         return boxes
 
-    def tight_box(self, index: int) -> tuple[float, float, float, float]:
+    def get_tight_box(self, index: int) -> tuple[float, float, float, float]:
         """Return left, top, right and bottom of what is drawn of a character."""
-        call("FPDFText_GetCharBox", _int, _address, _int, *[_address] * 4)(self.handle, index, *self._box.each)
+        get_function("FPDFText_GetCharBox", _int, _address, _int, *[_address] * 4)(self.handle, index, *self._box.each)
         left, right, bottom, top = self._box.values.tolist()
         return left, top, right, bottom
 
-    def text_object(self, index: int) -> int:
+    def get_text_object(self, index: int) -> int:
         return int(self._object(self.handle, index) or 0)
 
-    def matrix(self, index: int) -> tuple[float, ...]:
+    def get_matrix(self, index: int) -> tuple[float, ...]:
         self._matrix_of(self.handle, index, self._matrix.first)
         return tuple(self._matrix.values.tolist())
 
-    def font_size(self, index: int) -> float:
+    def get_font_size(self, index: int) -> float:
         return float(self._size(self.handle, index))
 
     def is_generated(self, index: int) -> bool:
@@ -105,76 +105,76 @@ class TextPage:
         return bool(self._unmapped(self.handle, index) == 1)
 
 
-def text_object_font(text_object: int) -> int:
-    return int(call("FPDFTextObj_GetFont", _address, _address)(text_object) or 0)
+def get_text_object_font(text_object: int) -> int:
+    return int(get_function("FPDFTextObj_GetFont", _address, _address)(text_object) or 0)
 
 
-def render_mode(text_object: int) -> int:
-    return int(call("FPDFTextObj_GetTextRenderMode", _int, _address)(text_object))
+def get_render_mode(text_object: int) -> int:
+    return int(get_function("FPDFTextObj_GetTextRenderMode", _int, _address)(text_object))
 
 
-def font_name(font: int) -> str:
+def get_font_name(font: int) -> str:
     buffer = ctypes.create_string_buffer(128)
-    call("FPDFFont_GetBaseFontName", ctypes.c_size_t, _address, _address, ctypes.c_size_t)(
+    get_function("FPDFFont_GetBaseFontName", ctypes.c_size_t, _address, _address, ctypes.c_size_t)(
         font, ctypes.addressof(buffer), 128
     )
     return buffer.value.decode("utf-8", "replace")
 
 
-def font_weight(font: int) -> int:
-    return int(call("FPDFFont_GetWeight", _int, _address)(font))
+def get_font_weight(font: int) -> int:
+    return int(get_function("FPDFFont_GetWeight", _int, _address)(font))
 
 
-def page_objects(page: int) -> list[tuple[int, int]]:
+def list_page_objects(page: int) -> list[tuple[int, int]]:
     """Return kind and address of each object of a page that is not text."""
-    count = call("FPDFPage_CountObjects", _int, _address)(page)
-    return _objects(call("FPDFPage_GetObject", _address, _address, _int), page, count)
+    count = get_function("FPDFPage_CountObjects", _int, _address)(page)
+    return _list_objects(get_function("FPDFPage_GetObject", _address, _address, _int), page, count)
 
 
-def form_objects(form: int) -> list[tuple[int, int]]:
-    count = call("FPDFFormObj_CountObjects", _int, _address)(form)
-    return _objects(call("FPDFFormObj_GetObject", _address, _address, ctypes.c_ulong), form, count)
+def list_form_objects(form: int) -> list[tuple[int, int]]:
+    count = get_function("FPDFFormObj_CountObjects", _int, _address)(form)
+    return _list_objects(get_function("FPDFFormObj_GetObject", _address, _address, ctypes.c_ulong), form, count)
 
 
-def _objects(one: PdfiumFunction, holder: int, count: int) -> list[tuple[int, int]]:
-    kind = call("FPDFPageObj_GetType", _int, _address)
+def _list_objects(one: PdfiumFunction, holder: int, count: int) -> list[tuple[int, int]]:
+    kind = get_function("FPDFPageObj_GetType", _int, _address)
     found = [each for each in map(one, repeat(holder), range(max(0, count))) if each]
     return [(number, each) for number, each in zip(map(kind, found), found, strict=True) if number > 1]
 
 
-def bounds(page_object: int, into: Floats) -> tuple[float, float, float, float] | None:
+def get_bounds(page_object: int, into: FloatBuffer) -> tuple[float, float, float, float] | None:
     """Return left, bottom, right and top of an object, in the coordinates of what holds it."""
-    if not call("FPDFPageObj_GetBounds", _int, *[_address] * 5)(page_object, *into.each):
+    if not get_function("FPDFPageObj_GetBounds", _int, *[_address] * 5)(page_object, *into.each):
         return None
     left, bottom, right, top = into.values.tolist()
     return left, bottom, right, top
 
 
-def object_matrix(page_object: int) -> tuple[float, ...]:
-    six = Floats(6)
-    call("FPDFPageObj_GetMatrix", _int, _address, _address)(page_object, six.first)
+def get_object_matrix(page_object: int) -> tuple[float, ...]:
+    six = FloatBuffer(6)
+    get_function("FPDFPageObj_GetMatrix", _int, _address, _address)(page_object, six.first)
     return tuple(six.values.tolist())
 
 
-def draw_mode(path: int) -> tuple[bool, bool]:
+def get_draw_mode(path: int) -> tuple[bool, bool]:
     """Return whether a path is filled, and whether it is stroked."""
     filled, stroked = ctypes.c_int(), ctypes.c_int()
-    call("FPDFPath_GetDrawMode", _int, _address, _address, _address)(
+    get_function("FPDFPath_GetDrawMode", _int, _address, _address, _address)(
         path, ctypes.addressof(filled), ctypes.addressof(stroked)
     )
     return bool(filled.value), bool(stroked.value)
 
 
-def segments(path: int, most: int) -> list[tuple[int, float, float, bool]]:
+def list_segments(path: int, most: int) -> list[tuple[int, float, float, bool]]:
     """Return kind (0 line, 1 curve, 2 move), point and whether it closes, of each segment; none of more than `most`."""
-    count = call("FPDFPath_CountSegments", _int, _address)(path)
+    count = get_function("FPDFPath_CountSegments", _int, _address)(path)
     if count > most:
         return []
-    one = call("FPDFPath_GetPathSegment", _address, _address, _int)
-    kind = call("FPDFPathSegment_GetType", _int, _address)
-    point = call("FPDFPathSegment_GetPoint", _int, _address, _address, _address)
-    closes = call("FPDFPathSegment_GetClose", _int, _address)
-    two = Floats(2)
+    one = get_function("FPDFPath_GetPathSegment", _address, _address, _int)
+    kind = get_function("FPDFPathSegment_GetType", _int, _address)
+    point = get_function("FPDFPathSegment_GetPoint", _int, _address, _address, _address)
+    closes = get_function("FPDFPathSegment_GetClose", _int, _address)
+    two = FloatBuffer(2)
     found = []
     for number in range(count):
         segment = one(path, number)

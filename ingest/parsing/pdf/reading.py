@@ -6,14 +6,14 @@ from typing import Protocol
 from pypdfium2 import PdfDocument, PdfiumError, PdfPage
 
 from ingest.parsing.pdf.annotations import read_annotations
-from ingest.parsing.pdf.characters import page_frame, read_words
+from ingest.parsing.pdf.characters import get_page_frame, read_words
 from ingest.parsing.pdf.constants import (
     MIN_PICTURE_SIDE,
     RECOGNIZED_LARGER_RATIO,
     RECOGNIZED_TYPE_RATIO,
     SCAN_PAGE_SHARE,
 )
-from ingest.parsing.pdf.content import PageContent, RecognizedWord, Word, median
+from ingest.parsing.pdf.content import PageContent, RecognizedWord, Word, compute_median
 from ingest.parsing.pdf.drawings import DrawingReader
 
 OcrPage = Callable[[PdfPage, int], Sequence[RecognizedWord]]
@@ -27,7 +27,7 @@ class PageError(Exception):
         self.pages = pages
 
 
-class ReadsPages(Protocol):
+class PageSource(Protocol):
     """Gives the pages of a document one at a time, by number from 1."""
 
     count: int
@@ -48,28 +48,28 @@ class PageReader:
         try:
             page = self._document[number - 1]
             try:
-                return self._read(page, number)
+                return self._read_content(page, number)
             finally:
                 page.close()
         except PdfiumError as error:
             raise PageError(number, self.count) from error
 
-    def _read(self, page: PdfPage, number: int) -> PageContent:
-        content = PageContent(number, *page_frame(page).size)
+    def _read_content(self, page: PdfPage, number: int) -> PageContent:
+        content = PageContent(number, *get_page_frame(page).size)
         DrawingReader(page, content).read()
         scanned = content.image_share >= SCAN_PAGE_SHARE
         read_words(page, content, keep_invisible=scanned)
         read_annotations(self._document, page, content)
-        if not content.words and self._ocr_page is not None and _may_show_text(content):
+        if not content.words and self._ocr_page is not None and _can_show_text(content):
             recognized = self._ocr_page(page, number)
             # In a logo the models see a single "0" or "一", which is no text.
             if scanned or any(len(word.text) > 1 for word in recognized):
-                content.words = as_words(recognized, content)
+                content.words = convert_recognized_words(recognized, content)
             content.images -= bool(content.words and content.images)  # that picture is not left out
         return content
 
 
-def _may_show_text(content: PageContent) -> bool:
+def _can_show_text(content: PageContent) -> bool:
     """True if the page's pictures, which may be strips of one, leave room for a line of letters."""
     if content.image_box is None:
         return False
@@ -77,26 +77,26 @@ def _may_show_text(content: PageContent) -> bool:
     return min(right - left, top - bottom) >= MIN_PICTURE_SIDE
 
 
-def as_words(recognized: Sequence[RecognizedWord], content: PageContent) -> list[Word]:
+def convert_recognized_words(recognized: Sequence[RecognizedWord], content: PageContent) -> list[Word]:
     """Return recognized words as words of the page, in points, with a type size by the height of their lines.
 
     That height depends on the letters of a line: without ascenders and descenders it is about half. So only what is
     higher by half than most is larger type.
     """
-    highs = [_high(word, content) for word in recognized]
-    usual = median(highs, 1.0)
+    highs = [_compute_line_height(word, content) for word in recognized]
+    usual = compute_median(highs, 1.0)
     return [
-        _recognized(word, content, high if high > RECOGNIZED_LARGER_RATIO * usual else usual)
+        _convert_word(word, content, high if high > RECOGNIZED_LARGER_RATIO * usual else usual)
         for word, high in zip(recognized, highs, strict=True)
     ]
 
 
-def _high(word: RecognizedWord, content: PageContent) -> float:
+def _compute_line_height(word: RecognizedWord, content: PageContent) -> float:
     box = word.box
     return (box.bottom - box.top) * content.height if word.turn % 2 == 0 else (box.right - box.left) * content.width
 
 
-def _recognized(word: RecognizedWord, content: PageContent, high: float) -> Word:
+def _convert_word(word: RecognizedWord, content: PageContent, high: float) -> Word:
     box = word.box
     left, right = box.left * content.width, box.right * content.width
     top, bottom = box.top * content.height, box.bottom * content.height

@@ -20,19 +20,21 @@ from ingest.parsing.pdf.constants import (
     STRETCHED_GAPS_RATIO,
     STRETCHED_GAPS_SPREAD,
 )
-from ingest.parsing.pdf.content import Word, typical_size
+from ingest.parsing.pdf.content import Word, compute_typical_size
 
-_LEFTWARD = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
+_RIGHT_TO_LEFT_LETTER = re.compile(
+    "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
+)
 _RIGHT_TO_LEFT = frozenset({"R", "AL"})
 _BULLETS = frozenset("•‣⁃∙·*◦o\ufffd")
 _MARK_KINDS = frozenset({"So", "Co", "Cc", "Pd"})  # symbols, private use as of symbol fonts, controls, dashes
 _NO_MARKS = frozenset("©®™℗°")
-_NUMBER = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5}|[IVX]{1,5})[.)]")
+_ITEM_NUMBER = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5}|[IVX]{1,5})[.)]")
 _LETTERS = frozenset({"L", "R", "AL"})
 
 
 @dataclass(slots=True)
-class Cell:
+class RowCell:
     """Words that stand close to each other in a row, from left to right."""
 
     words: list[Word]
@@ -51,7 +53,7 @@ class Cell:
 
 
 @dataclass(slots=True)
-class Row:
+class TextRow:
     """The words of one line, from left to right, whatever way they are read."""
 
     words: list[Word]
@@ -59,7 +61,7 @@ class Row:
     bottom: float
     size: float = 0.0
     bold: bool = False
-    cells: list[Cell] = field(default_factory=list)
+    cells: list[RowCell] = field(default_factory=list)
     is_contents: bool = False  # a line of a table of contents
 
     @property
@@ -76,12 +78,12 @@ class Row:
 
     @property
     def text(self) -> str:
-        return " ".join(word.text for word in in_reading_order(self.words))
+        return " ".join(word.text for word in sort_for_reading(self.words))
 
 
-def make_rows(words: Iterable[Word]) -> list[Row]:
+def build_rows(words: Iterable[Word]) -> list[TextRow]:
     """Gather words into rows, from the top down."""
-    rows: list[Row] = []
+    rows: list[TextRow] = []
     for word in sorted(words, key=lambda each: each.top + each.bottom):
         top, bottom = word.top, word.bottom
         for row in rows[: -1 - NEAR_ROWS : -1]:
@@ -93,32 +95,32 @@ def make_rows(words: Iterable[Word]) -> list[Row]:
                 row.words.append(word)
                 break
         else:
-            rows.append(Row([word], top, bottom))
+            rows.append(TextRow([word], top, bottom))
     for row in rows:
         row.words.sort(key=lambda each: each.left)
-        row.size = typical_size(row.words)
+        row.size = compute_typical_size(row.words)
         row.bold = sum(len(word.text) if word.bold else -len(word.text) for word in row.words) > 0
         row.cells = split_cells(row.words, CELL_GAP_RATIO * row.size)
     rows.sort(key=lambda each: each.top + each.bottom)
     return rows
 
 
-def is_mark(text: str) -> bool:
+def is_list_mark(text: str) -> bool:
     """True for a bullet, a box to tick, or the number of an item."""
     if len(text) == 1:
         return text in _BULLETS or (unicodedata.category(text) in _MARK_KINDS and text not in _NO_MARKS)
-    return _NUMBER.fullmatch(text) is not None
+    return _ITEM_NUMBER.fullmatch(text) is not None
 
 
-def split_cells(words: Sequence[Word], gap: float) -> list[Cell]:
+def split_cells(words: Sequence[Word], gap: float) -> list[RowCell]:
     """Cut a row's words where they are further apart than the gap."""
-    cells: list[Cell] = []
+    cells: list[RowCell] = []
     right = 0.0
     for word in words:
         if cells and word.left - right < gap:
             cells[-1].words.append(word)
         else:
-            cells.append(Cell([word]))
+            cells.append(RowCell([word]))
             right = word.right
         right = max(right, word.right)
     return cells
@@ -127,7 +129,7 @@ def split_cells(words: Sequence[Word], gap: float) -> list[Cell]:
 def is_right_to_left(words: Iterable[Word]) -> bool:
     """True if more letters are of scripts that are written from right to left."""
     words = list(words)
-    if not _LEFTWARD.search("".join([word.text for word in words])):
+    if not _RIGHT_TO_LEFT_LETTER.search("".join([word.text for word in words])):
         return False
     balance = 0
     for word in words:
@@ -139,13 +141,13 @@ def is_right_to_left(words: Iterable[Word]) -> bool:
     return balance > 0
 
 
-def in_reading_order(words: Sequence[Word]) -> Sequence[Word]:
+def sort_for_reading(words: Sequence[Word]) -> Sequence[Word]:
     """Return a row's words as they are read: in a row from right to left, runs of Latin words keep their order.
 
     A row may hold two lines, as of a label beside a value that is centred between them: the upper one is read first.
     """
-    if (lines := _two_lines(words)) is not None:
-        return [*in_reading_order(lines[0]), *in_reading_order(lines[1])]
+    if (lines := _split_two_lines(words)) is not None:
+        return [*sort_for_reading(lines[0]), *sort_for_reading(lines[1])]
     if "".join([word.text for word in words]).isascii() or not is_right_to_left(words):
         return words
     ordered: list[Word] = []
@@ -160,7 +162,7 @@ def in_reading_order(words: Sequence[Word]) -> Sequence[Word]:
     return [*ordered, *reversed(run)]
 
 
-def _two_lines(words: Sequence[Word]) -> tuple[list[Word], list[Word]] | None:
+def _split_two_lines(words: Sequence[Word]) -> tuple[list[Word], list[Word]] | None:
     """Return the lines of words, from left to right, of which some stand above others; None unless they are two.
 
     Both have several words, and half of the shorter one is over the other: in a formula single signs stand so.
@@ -181,7 +183,7 @@ def _two_lines(words: Sequence[Word]) -> tuple[list[Word], list[Word]] | None:
     return (upper, lower) if 2 * over >= narrow else None
 
 
-def is_stretched(row: Row) -> bool:
+def is_justified(row: TextRow) -> bool:
     """True for a line of text whose blanks were widened to fill it: they are alike, though its words are not.
 
     In columns it is the words' ends or middles that are as far from each other.
@@ -193,7 +195,7 @@ def is_stretched(row: Row) -> bool:
     return max(gaps) - min(gaps) < STRETCHED_GAPS_SPREAD * row.size and max(widths) - min(widths) > row.size
 
 
-def usual_blank(words: Sequence[Word]) -> float:
+def compute_usual_space(words: Sequence[Word]) -> float:
     """Return the width of a blank between words in running text, as a share of the type size."""
     gaps = [
         (other.left - one.right) / one.size
@@ -204,30 +206,32 @@ def usual_blank(words: Sequence[Word]) -> float:
     return gaps[len(gaps) // 4] if gaps else DEFAULT_BLANK_RATIO
 
 
-def split_at_common_gaps(rows: Sequence[Row], blank: float) -> None:
+def split_at_common_gaps(rows: Sequence[TextRow], blank: float) -> None:
     """Cut rows into cells at narrower gaps too, where rows near them have such a gap in the same place.
 
     Such a gap is clearly wider than the blanks between the words of its row, or than `blank` in a row of few words.
     """
-    wide = [_wide_gaps(row, blank) for row in rows]
+    wide = [_list_wide_gaps(row, blank) for row in rows]
     for number, row in enumerate(rows):
         cuts = {
-            gap[0] for gap in wide[number] if _width(gap) >= CELL_GAP_RATIO * row.size or _is_common(gap, number, wide)
+            gap[0]
+            for gap in wide[number]
+            if _get_gap_width(gap) >= CELL_GAP_RATIO * row.size or _is_common_gap(gap, number, wide)
         }
         if len(cuts) >= len(row.cells):
             edges = [0, *sorted(cuts), len(row.words)]
-            row.cells = [Cell(row.words[start:end]) for start, end in pairwise(edges)]
+            row.cells = [RowCell(row.words[start:end]) for start, end in pairwise(edges)]
 
 
 Gap = tuple[int, float, float, float]  # the number of the word after it, its left and right end, and the type size
 Gaps = list[Gap]
 
 
-def _width(gap: Gap) -> float:
+def _get_gap_width(gap: Gap) -> float:
     return gap[2] - gap[1]
 
 
-def _is_common(gap: Gap, number: int, gaps: Sequence[Gaps]) -> bool:
+def _is_common_gap(gap: Gap, number: int, gaps: Sequence[Gaps]) -> bool:
     _, left, right, size = gap
     near = (*gaps[max(0, number - NEAR_ROWS) : number], *gaps[number + 1 : number + 1 + NEAR_ROWS])
     least = SHARED_GAP_RATIO * size
@@ -235,17 +239,17 @@ def _is_common(gap: Gap, number: int, gaps: Sequence[Gaps]) -> bool:
     return sharing >= MIN_ROWS_SHARING_GAP
 
 
-def _wide_gaps(row: Row, blank: float) -> Gaps:
+def _list_wide_gaps(row: TextRow, blank: float) -> Gaps:
     """Return the gaps that may part cells."""
     gaps: Gaps = []
     right = row.words[0].right
     for at, word in enumerate(row.words[1:], 1):
         gaps.append((at, right, word.left, row.size))
         right = max(right, word.right)
-    widths = sorted(map(_width, gaps))
+    widths = sorted(map(_get_gap_width, gaps))
     if len(widths) > 1 and widths[-1] < STRETCHED_GAPS_RATIO * widths[0]:  # blanks that were stretched to fill the line
         usual = widths[-1]
     else:
         usual = widths[len(widths) // 4] if len(widths) > FEW_ROW_GAPS else blank * row.size
     least = min(CELL_GAP_RATIO * row.size, max(MIN_CELL_GAP_RATIO * row.size, CELL_GAP_BLANKS * usual))
-    return [gap for gap in gaps if _width(gap) >= least]
+    return [gap for gap in gaps if _get_gap_width(gap) >= least]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ingest.parsing.pdf.content import Word
-from ingest.parsing.pdf.rows import in_reading_order, make_rows
+from ingest.parsing.pdf.rows import build_rows, sort_for_reading
 
 _OPENING = re.compile(r"[A-Z]{0,3}[$€£¥₹₩]|[(\[]|[+\-−]")
 _CLOSING = re.compile(r"[)\]%‰°*†‡]+|\)?\s?%")
@@ -33,15 +33,15 @@ class Table:
     bottom: float
 
 
-def cell_text(words: Sequence[Word]) -> str:
+def join_cell_words(words: Sequence[Word]) -> str:
     """Return the words of a cell, with its signs where they belong."""
     text = ""
-    for gap, word in with_gaps(words):
+    for gap, word in add_gaps(words):
         text += gap + word.text
     return text
 
 
-def with_gaps(words: Sequence[Word]) -> list[tuple[str, Word]]:
+def add_gaps(words: Sequence[Word]) -> list[tuple[str, Word]]:
     """Return words with what goes before each: nothing between a number and its currency, bracket or percent sign.
 
     Words on two lines have a blank between them.
@@ -63,7 +63,7 @@ def is_symbol(text: str) -> bool:
     return _SYMBOLS.fullmatch(text.replace(" ", "")) is not None
 
 
-def opens(text: str) -> bool:
+def is_opening_symbol(text: str) -> bool:
     return _OPENING.fullmatch(text.replace(" ", "")) is not None
 
 
@@ -80,22 +80,22 @@ def is_year(text: str) -> bool:
     return _YEAR.fullmatch(text) is not None
 
 
-def in_lines(words: Sequence[Word]) -> Words:
+def sort_cell_words(words: Sequence[Word]) -> Words:
     """Return the words of a cell of one or several lines in reading order; turned ones as they stand in it."""
     if words and words[0].turn in (1, 3):
         up = words[0].turn == 1
         return sorted(words, key=lambda word: (round(word.left), -word.top) if up else (-round(word.right), word.top))
-    return [word for row in make_rows(words) for word in in_reading_order(row.words)]
+    return [word for row in build_rows(words) for word in sort_for_reading(row.words)]
 
 
-def header_rows(rows: Sequence[Sequence[Words]]) -> int:
+def count_header_rows(rows: Sequence[Sequence[Words]]) -> int:
     """Return how many rows are the header: at most those before the first that has a value.
 
     A row that has a label alone does not end a header; nor do years, with a label, that the first row has for columns
     with other values. Of several rows before the first value the header is no more than those in bold above others that
     are not, or those up to one that names every column. Without values it is the first row, or those that lack labels.
     """
-    texts = [[cell_text(cell) for cell in row] for row in rows]
+    texts = [[join_cell_words(cell) for cell in row] for row in rows]
     end = next((number for number in range(len(rows)) if _has_values(texts, number)), None)
     if end is None:
         unlabelled = next((number for number, row in enumerate(rows) if row[0]), 0)
@@ -117,11 +117,11 @@ def _has_values(rows: Sequence[Sequence[str]], number: int) -> bool:
     texts = rows[number]
     values = [text for text in texts[1:] if is_value(text)]
     # guard: pdf-years-first-row
-    labelled = values and texts[0] and not (number == 0 and _are_years_of_columns(texts, rows[1:]))
+    labelled = values and texts[0] and not (number == 0 and _are_column_years(texts, rows[1:]))
     return bool(labelled) or any(not is_year(text) for text in values)
 
 
-def _are_years_of_columns(texts: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+def _are_column_years(texts: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """True if the cells of a row but its label are years, several, and a row below has another value.
 
     One year may be the value of a first row: when something was founded.

@@ -5,14 +5,14 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from ingest.parsing.pdf.blocks import Block, PageTable
-from ingest.parsing.pdf.tables import Table, Words, cell_text, with_gaps
+from ingest.parsing.pdf.tables import Table, Words, add_gaps, join_cell_words
 from ingest.parsing.writer import DocumentWriter, Piece
 from ingest.storage.texts.layout import PlaceKind
 
 _divided = re.compile(r"(?P<start>.*\w)[-\u2010\u2011]", re.DOTALL)
 _letters = re.compile(r"\w+")
 _BULLET = "-"
-_TICKED = frozenset("☐☑☒✓✔✗✘")  # boxes and ticks say something
+_TICK_BOXES = frozenset("☐☑☒✓✔✗✘")  # boxes and ticks say something
 
 
 @dataclass
@@ -39,67 +39,67 @@ class PageWriter:
     def write(self, pages: Sequence[PageBlocks], words: Set[str], *, last: bool) -> None:
         """Write pages; `words` are those of the document that tell whether a divided word is one word."""
         for page in pages:
-            self._page(page, words)
+            self._write_page(page, words)
         if last:
-            self._close(words)
+            self._close_block(words)
 
-    def _page(self, page: PageBlocks, words: Set[str]) -> None:
+    def _write_page(self, page: PageBlocks, words: Set[str]) -> None:
         if page.running or not page.blocks:
-            self._close(words)
-            self._begin(page.number)
+            self._close_block(words)
+            self._start_page(page.number)
         for line in page.running:
-            self._write(line, words)
+            self._write_block(line, words)
         for block in page.blocks:
-            if isinstance(block, Block) and self._open and _continues(self._open, block):
-                _join(self._open, block)
+            if isinstance(block, Block) and self._open and _is_continuation(self._open, block):
+                _join_blocks(self._open, block)
                 continue
-            self._close(words)
-            self._begin(page.number)
+            self._close_block(words)
+            self._start_page(page.number)
             if isinstance(block, PageTable):
-                self._table(block.table)
+                self._write_table(block.table)
                 continue
             self._header = []
             if block.level or block.mark:
-                self._write(block, words)
+                self._write_block(block, words)
             else:
                 self._open = block
 
-    def _begin(self, number: int) -> None:
+    def _start_page(self, number: int) -> None:
         if number > self._begun:
-            self._writer.place(PlaceKind.PAGE, number=number)
+            self._writer.start_place(PlaceKind.PAGE, number=number)
             self._begun = number
 
-    def _close(self, words: Set[str]) -> None:
+    def _close_block(self, words: Set[str]) -> None:
         if self._open:
-            self._write(self._open, words)
+            self._write_block(self._open, words)
             self._open = None
 
-    def _write(self, block: Block, words: Set[str]) -> None:
-        pieces = self._pieces(block, words)
+    def _write_block(self, block: Block, words: Set[str]) -> None:
+        pieces = self._build_pieces(block, words)
         if block.level:
             if block.mark:
                 pieces[0] = replace(pieces[0], gap=" ")
                 pieces.insert(0, Piece(block.mark.text, block.mark.box))
-            self._writer.heading(block.text, block.level, pieces)
+            self._writer.write_heading(block.text, block.level, pieces)
         elif block.mark:
             mark = block.mark
             ordered = mark.text[-1] in ".)"
-            if mark.text in _TICKED:
+            if mark.text in _TICK_BOXES:
                 pieces.insert(0, Piece(mark.text, mark.box, page=pieces[0].page))
                 pieces[1] = Piece(pieces[1].text, pieces[1].at)
             mark_text = mark.text if ordered else _BULLET
-            self._writer.item(pieces, mark=mark_text, depth=block.depth, at=mark.box if ordered else None)
+            self._writer.write_item(pieces, mark=mark_text, depth=block.depth, at=mark.box if ordered else None)
         else:
-            self._writer.pieces(pieces)
+            self._writer.write_pieces(pieces)
 
-    def _pieces(self, block: Block, words: Set[str]) -> list[Piece]:
+    def _build_pieces(self, block: Block, words: Set[str]) -> list[Piece]:
         pieces: list[Piece] = []
         for number, line in enumerate(block.lines):
             gap = ""
             if number:
                 meant = block.breaks[number - 1] and not block.level
                 gap = "\n" if meant else " "
-                if not meant and (start := _first_half(pieces[-1].text, line[0].text)) is not None:
+                if not meant and (start := _find_first_half(pieces[-1].text, line[0].text)) is not None:
                     gap = ""
                     if _is_one_word(start, line[0].text, words):
                         pieces[-1] = Piece(start, pieces[-1].at, pieces[-1].gap, pieces[-1].page)
@@ -111,25 +111,25 @@ class PageWriter:
                 gap = " "
         return pieces
 
-    def _table(self, table: Table) -> None:
-        rows: list[list[list[Piece] | str]] = [[_cell(words) for words in row] for row in table.rows]
+    def _write_table(self, table: Table) -> None:
+        rows: list[list[list[Piece] | str]] = [[_build_cell(words) for words in row] for row in table.rows]
         width = len(table.rows[0])
         headed = table.headers > 0
         if headed:
-            self._header = [cell_text(words) for words in table.rows[0]]
+            self._header = [join_cell_words(words) for words in table.rows[0]]
         elif len(self._header) == width:  # the rest of the table before
             rows.insert(0, list(self._header))
             headed = True
         else:
             self._header = []
-        self._writer.table(rows, headed=headed)
+        self._writer.write_table(rows, headed=headed)
 
 
-def _cell(words: Words) -> list[Piece]:
-    return [Piece(word.text, word.box, gap) for gap, word in with_gaps(words)]
+def _build_cell(words: Words) -> list[Piece]:
+    return [Piece(word.text, word.box, gap) for gap, word in add_gaps(words)]
 
 
-def _continues(before: Block, block: Block) -> bool:
+def _is_continuation(before: Block, block: Block) -> bool:
     """True if a paragraph goes on in a block of another column or page."""
     same_type = abs(before.size - block.size) <= 0.1 * before.size and before.bold == block.bold
     if not same_type or block.level or block.mark or before.ends_a_sentence:
@@ -139,13 +139,13 @@ def _continues(before: Block, block: Block) -> bool:
     return moved and not before.ends_short and (begins.islower() or before.text.endswith("-"))
 
 
-def _join(before: Block, block: Block) -> None:
+def _join_blocks(before: Block, block: Block) -> None:
     before.breaks += [False, *block.breaks]
     before.lines += block.lines
     before.right = block.right
 
 
-def _first_half(before: str, after: str) -> str | None:
+def _find_first_half(before: str, after: str) -> str | None:
     """Return what a line's last word begins with, if the line's end divides it."""
     found = _divided.fullmatch(before)
     return found["start"] if found and after[:1].islower() else None
@@ -157,7 +157,7 @@ def _is_one_word(start: str, end: str, words: Set[str]) -> bool:
     return bool(first and second) and (first[0] + second[0]).casefold() in words
 
 
-def words_of(blocks: Sequence[Block | PageTable], into: set[str]) -> None:
+def collect_words(blocks: Sequence[Block | PageTable], into: set[str]) -> None:
     """Collect the words of lines, as far as a line's end does not divide them."""
     for block in blocks:
         if isinstance(block, Block):

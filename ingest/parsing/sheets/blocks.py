@@ -6,7 +6,7 @@ from itertools import groupby
 
 from ingest.parsing.sheets.values import Value
 
-_MOST_FILLED = 2_000_000  # cells that merged ones are repeated in, per sheet
+_MAX_FILLED_CELLS = 2_000_000  # cells that merged ones are repeated in, per sheet
 
 # The first and the last row and column of merged cells, from 0.
 Range = tuple[tuple[int, int], tuple[int, int]]
@@ -29,16 +29,16 @@ class SheetRow:
 
 
 @dataclass(frozen=True)
-class Block:
+class SheetBlock:
     """Rows that belong together, and the numbers of the columns that they have values in."""
 
     rows: Sequence[SheetRow]
     columns: Sequence[int]
 
-    def narrowed(self) -> "Block":
+    def narrow(self) -> "SheetBlock":
         """Return a table without columns that have nothing but what merged cells bring from the left."""
         own = [at for at in self.columns if any(row.values[at] != "" and at not in row.spread for row in self.rows)]
-        return Block(self.rows, own) if len(own) > 1 else self
+        return SheetBlock(self.rows, own) if len(own) > 1 else self
 
 
 @dataclass
@@ -49,10 +49,10 @@ class MergedCells:
     _active: list[tuple[Range, Value]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._left = _MOST_FILLED
+        self._left = _MAX_FILLED_CELLS
         self._waiting = sorted(self.ranges, reverse=True)
 
-    def filled(self, number: int, values: list[Value], first_column: int) -> SheetRow:
+    def fill_row(self, number: int, values: list[Value], first_column: int) -> SheetRow:
         """Return a row with what merged cells put into it. Rows must come in order."""
         self._active = [each for each in self._active if each[0][1][0] >= number]
         while self._waiting and self._waiting[-1][0][0] <= number:
@@ -73,23 +73,23 @@ class MergedCells:
         return SheetRow(number, values, frozenset(spread))
 
 
-def bands(rows: Iterable[SheetRow]) -> Iterator[Iterator[SheetRow]]:
+def iter_bands(rows: Iterable[SheetRow]) -> Iterator[Iterator[SheetRow]]:
     """Yield the runs of rows without a blank one among them, each to be read before the next."""
     for blank, run in groupby(rows, key=lambda row: row.is_blank):
         if not blank:
             yield run
 
 
-def blocks(rows: Sequence[SheetRow]) -> Iterator[Block]:
+def iter_blocks(rows: Sequence[SheetRow]) -> Iterator[SheetBlock]:
     """Yield the blocks of a band, from the left; each is cut at blank rows and columns of its own again."""
     used = [at for at in range(len(rows[0].values)) if any(row.values[at] != "" for row in rows)]
-    if cut := _step(rows):
-        yield from blocks(rows[:cut])
-        yield from blocks(rows[cut:])
+    if cut := _find_step(rows):
+        yield from iter_blocks(rows[:cut])
+        yield from iter_blocks(rows[cut:])
         return
-    parts = _parted(used)
+    parts = _split_columns(used)
     if len(parts) == 1:
-        yield Block(rows, used)
+        yield SheetBlock(rows, used)
         return
     for part in parts:
         inside = set(part)
@@ -97,11 +97,11 @@ def blocks(rows: Sequence[SheetRow]) -> Iterator[Block]:
             SheetRow(row.number, [value if at in inside else "" for at, value in enumerate(row.values)], row.spread)
             for row in rows
         ]
-        for band in bands(own):
-            yield from blocks(list(band))
+        for band in iter_bands(own):
+            yield from iter_blocks(list(band))
 
 
-def _step(rows: Sequence[SheetRow]) -> int:
+def _find_step(rows: Sequence[SheetRow]) -> int:
     """Return the number of rows above a place where no row above has a column in common with one below; 0 if none is.
 
     Blocks that touch at a corner alone are parted there.
@@ -116,7 +116,7 @@ def _step(rows: Sequence[SheetRow]) -> int:
     return 0
 
 
-def _parted(used: Sequence[int]) -> list[list[int]]:
+def _split_columns(used: Sequence[int]) -> list[list[int]]:
     """Cut columns at blank ones if both sides have two columns next to one another: fewer are no table of their own.
 
     Between single columns a blank one is only space.

@@ -26,7 +26,7 @@ class UnitRuns:
         else:
             runs.append((row, row + rows, unit))
 
-    def at(self, row: int, column: int) -> str:
+    def get_unit(self, row: int, column: int) -> str:
         """Return the unit of a cell; empty without one."""
         runs = self._runs.get(column)
         if not runs:
@@ -36,7 +36,7 @@ class UnitRuns:
 
 
 @dataclass(frozen=True)
-class Comment:
+class CellComment:
     """A comment on a cell, by row and column from 0."""
 
     row: int
@@ -63,10 +63,10 @@ class UsedPart:
     right: int = -1
 
     @property
-    def cells(self) -> int:
+    def cell_count(self) -> int:
         return (self.bottom - self.top + 1) * (self.right - self.left + 1)
 
-    def holds(self, row: int, column: int) -> bool:
+    def contains(self, row: int, column: int) -> bool:
         """True if a cell with a value there would not widen it."""
         return self.top <= row <= self.bottom and self.left <= column <= self.right
 
@@ -91,7 +91,7 @@ class SheetFacts:
     not_computed_count: int = 0
     kinds: UnitRuns = field(default_factory=UnitRuns)  # `ERROR` and `DURATION`, where values do not tell
     merged: list[Range] = field(default_factory=list)
-    comments: list[Comment] = field(default_factory=list)
+    comments: list[CellComment] = field(default_factory=list)
     text_boxes: list[TextBox] = field(default_factory=list)
     hidden_text_boxes: int = 0
     used: UsedPart = field(default_factory=UsedPart)
@@ -108,8 +108,8 @@ class WorkbookFacts:
     embedded: int = 0
     has_macros: bool = False
 
-    def of(self, sheet: str) -> SheetFacts:
+    def get_sheet(self, sheet: str) -> SheetFacts:
         return self.sheets.get(sheet) or SheetFacts()
 
-    def each(self) -> Iterator[tuple[str, SheetFacts]]:
+    def iter_sheets(self) -> Iterator[tuple[str, SheetFacts]]:
         yield from self.sheets.items()

@@ -5,17 +5,17 @@ from datetime import date
 from itertools import pairwise
 from unicodedata import category
 
-from ingest.parsing.cells import read_number
-from ingest.parsing.sheets.blocks import Block, SheetRow
-from ingest.parsing.sheets.values import Value, is_text, is_typed, words
-from ingest.parsing.tables import NAME_CHARS
+from ingest.parsing.cells import parse_number
+from ingest.parsing.sheets.blocks import SheetBlock, SheetRow
+from ingest.parsing.sheets.values import Value, format_value, is_text, is_typed
+from ingest.parsing.tables import MAX_NAME_CHARS
 
-_MOST_HEADER_ROWS = 3
-_MOST_NOTES = 10
+_MAX_HEADER_ROWS = 3
+_MAX_NOTE_ROWS = 10
 _SAMPLED_ROWS = 200
 
 
-def titles(block: Block) -> int:
+def count_title_rows(block: SheetBlock) -> int:
     """Return how many rows at the top hold one cell of words each, in the first column or across several, or notes."""
     if len(block.columns) < 2:
         return 0
@@ -27,56 +27,59 @@ def titles(block: Block) -> int:
             break
         count += 1
     # guard: sheet-notes-above-header
-    return count + _notes(block.rows[count:], block.columns)
+    return count + _count_note_rows(block.rows[count:], block.columns)
 
 
-def _notes(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
+def _count_note_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
     """Return how many rows of scattered words stand over the header: the first row with words in all columns.
 
     A single one may be the upper row of the header, and so may one with merged cells.
     """
-    for at, row in enumerate(rows[: _MOST_NOTES + 1]):
+    for at, row in enumerate(rows[: _MAX_NOTE_ROWS + 1]):
         cells = [row.values[column] for column in columns]
         if all(map(is_text, cells)):
             names = at + bool(row.spread)
-            return at if at > 1 and _name_values(rows[names : names + 2], columns) else 0
+            return at if at > 1 and _are_names_over_values(rows[names : names + 2], columns) else 0
         if row.spread or any(map(is_typed, cells)):
             return 0
     return 0
 
 
-def _name_values(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
+def _are_names_over_values(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
     """True for a row with a name for each column, each of its own, and one with values."""
     if len(rows) < 2:
         return False
     names, values = ([row.values[at] for at in columns] for row in rows)
-    is_named = all(map(is_text, names)) and len({words(cell).casefold() for cell in names}) == len(names)
+    is_named = all(map(is_text, names)) and len({format_value(cell).casefold() for cell in names}) == len(names)
     return is_named and any(map(is_typed, values))
 
 
-def header_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
+def count_header_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
     """Return how many rows at the top name the columns: none if the first row is like those below it.
 
     One of units may follow them, and one of a few words stand over them, as in pivot tables.
     """
     count = 1
-    if not _names_columns(rows, columns):
-        if not _is_over_a_header(rows, columns):
+    if not _has_column_names(rows, columns):
+        if not _is_group_header(rows, columns):
             return 0
         count = 2
-    while count < min(_MOST_HEADER_ROWS, len(rows) - 1) and _goes_on(rows[count - 1], rows[count], columns):
+    while count < min(_MAX_HEADER_ROWS, len(rows) - 1) and _is_header_continued(rows[count - 1], rows[count], columns):
         count += 1
-    while count < min(_MOST_HEADER_ROWS + 1, len(rows) - 1) and _are_units(rows[count], columns):
+    while count < min(_MAX_HEADER_ROWS + 1, len(rows) - 1) and _are_units(rows[count], columns):
         count += 1
     return count
 
 
-def column_names(rows: Sequence[SheetRow], columns: Sequence[int]) -> list[str]:
+def build_column_names(rows: Sequence[SheetRow], columns: Sequence[int]) -> list[str]:
     """Join the header of each column from its rows, each text once."""
-    return [" ".join(dict.fromkeys(text for row in rows if (text := words(row.values[at]).strip()))) for at in columns]
+    return [
+        " ".join(dict.fromkeys(text for row in rows if (text := format_value(row.values[at]).strip())))
+        for at in columns
+    ]
 
 
-def letters(column: int) -> str:
+def format_column_letters(column: int) -> str:
     """Return a column's name as a spreadsheet shows it, from 0: A, B, …, Z, AA."""
     name = ""
     column += 1
@@ -86,12 +89,12 @@ def letters(column: int) -> str:
     return name
 
 
-def _names_columns(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
+def _has_column_names(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
     """True if the first row has words above values of another kind, or words that are in no row below it."""
     cells = [rows[0].values[at] for at in columns]
     given = [cell for cell in cells if cell != ""]
     typed = [cell for cell in given if is_typed(cell)]
-    if 2 * len(given) < len(cells) or any(is_text(cell) and len(words(cell)) > NAME_CHARS for cell in given):
+    if 2 * len(given) < len(cells) or any(is_text(cell) and len(format_value(cell)) > MAX_NAME_CHARS for cell in given):
         return False
     if typed and not _are_periods(typed):
         return False
@@ -100,10 +103,10 @@ def _names_columns(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
     if any(any(map(is_typed, values)) for values in columns_below):
         return len(typed) < len(given)
     repeated = any(cell != "" and cell in values for cell, values in zip(cells, columns_below, strict=True))
-    return not typed and not repeated and len({words(cell).casefold() for cell in given}) == len(given)
+    return not typed and not repeated and len({format_value(cell).casefold() for cell in given}) == len(given)
 
 
-def _is_over_a_header(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
+def _is_group_header(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
     """True if the first row has words over fewer than half of the columns, and the second names all above values."""
     given = [rows[0].values[at] for at in columns if rows[0].values[at] != ""]
     if len(rows) < 3 or 2 * len(given) >= len(columns) or not all(map(is_text, given)):
@@ -111,10 +114,10 @@ def _is_over_a_header(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
     below = rows[2 : 2 + _SAMPLED_ROWS]
     if any(rows[1].values[at] == "" for at in columns):
         return False
-    return any(is_typed(row.values[at]) for row in below for at in columns) and _names_columns(rows[1:], columns)
+    return any(is_typed(row.values[at]) for row in below for at in columns) and _has_column_names(rows[1:], columns)
 
 
-def _goes_on(above: SheetRow, row: SheetRow, columns: Sequence[int]) -> bool:
+def _is_header_continued(above: SheetRow, row: SheetRow, columns: Sequence[int]) -> bool:
     """True if the header goes on in a row: it names columns over which the row above has one merged cell, or none."""
     filled = [at for at in columns if row.values[at] != ""]
     typed = [row.values[at] for at in filled if is_typed(row.values[at])]
@@ -127,7 +130,7 @@ def _goes_on(above: SheetRow, row: SheetRow, columns: Sequence[int]) -> bool:
 
 def _are_units(row: SheetRow, columns: Sequence[int]) -> bool:
     """True for a row that says the units of columns under their names."""
-    cells = [words(row.values[at]).strip() for at in columns if row.values[at] != ""]
+    cells = [format_value(row.values[at]).strip() for at in columns if row.values[at] != ""]
     return len(cells) > 1 and all(map(_is_unit, cells))
 
 
@@ -135,7 +138,7 @@ def _is_unit(text: str) -> bool:
     """True for signs of currency or per cent, and for words in brackets, which are no negative number."""
     if text and all(sign == "%" or category(sign) == "Sc" for sign in text):
         return True
-    return text[:1] + text[-1:] in ("()", "[]") and read_number(text, comma=False) is None
+    return text[:1] + text[-1:] in ("()", "[]") and parse_number(text, comma=False) is None
 
 
 def _are_periods(cells: Sequence[Value]) -> bool:

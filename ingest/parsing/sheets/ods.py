@@ -8,11 +8,11 @@ from typing import IO
 
 from lxml import etree
 
-from ingest.parsing.containers import ZIP_MARK
+from ingest.parsing.containers import ZIP_SIGNATURE
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.office.odf import require_unencrypted
 from ingest.parsing.office.package import Package
-from ingest.parsing.sheets.facts import DURATION, ERROR, Comment, SheetFacts, TextBox, WorkbookFacts
+from ingest.parsing.sheets.facts import DURATION, ERROR, CellComment, SheetFacts, TextBox, WorkbookFacts
 from ingest.parsing.sheets.values import ERRORS
 from ingest.parsing.zip_guard import open_zip, read_entry
 
@@ -24,12 +24,12 @@ _CALC = "{urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0}"
 _META = "{http://purl.org/dc/elements/1.1/}"
 _SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW": "₩", "UAH": "₴", "ILS": "₪", "VND": "₫"}
 _CELLS = (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell")
-_SHOWN = (None, "visible")
+_VISIBLE = (None, "visible")
 _BLANKS = re.compile(rb"(?P<paragraph><text:p[ >].*?</text:p>)|(?<=>)\s+(?=<)", re.DOTALL)
-_FILLING = 1_000  # a row or cell that is repeated more often than this fills up a sheet, and is no content
+_MAX_REPEATS = 1_000  # a row or cell that is repeated more often than this fills up a sheet, and is no content
 
 
-def ods_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
+def read_ods_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
     """Read the facts of a workbook. Raises `EncryptedDocumentError`, and `DamagedDocumentError` for unreadable XML."""
     require_unencrypted(Package(archive))
     names = archive.namelist()
@@ -50,13 +50,13 @@ def ods_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
     return facts
 
 
-def without_blanks(path: Path) -> io.BytesIO | None:
+def remove_white_space(path: Path) -> io.BytesIO | None:
     """Return an ODS file whose XML has no blanks between elements, as pretty-printed ones have; None for others.
 
     calamine takes such blanks for content where none can be. Those inside paragraphs stay.
     """
     with path.open("rb") as file:
-        if file.read(len(ZIP_MARK)) != ZIP_MARK:
+        if file.read(len(ZIP_SIGNATURE)) != ZIP_SIGNATURE:
             return None
     with open_zip(path) as archive:
         if "content.xml" not in archive.namelist():
@@ -66,12 +66,12 @@ def without_blanks(path: Path) -> io.BytesIO | None:
             for name in ("mimetype", "META-INF/manifest.xml", "content.xml"):
                 if name in archive.namelist():
                     content = read_entry(archive, name)
-                    target.writestr(name, _BLANKS.sub(_paragraph_alone, content) if name == "content.xml" else content)
+                    target.writestr(name, _BLANKS.sub(_keep_paragraph, content) if name == "content.xml" else content)
     plain.seek(0)
     return plain
 
 
-def _paragraph_alone(match: re.Match[bytes]) -> bytes:
+def _keep_paragraph(match: re.Match[bytes]) -> bytes:
     return match["paragraph"] or b""
 
 
@@ -89,12 +89,12 @@ def _read_content(file: IO[bytes], facts: WorkbookFacts) -> None:
         elif event == "end" and element.tag == tags[3]:
             _read_shapes(element, sheet)
         elif event == "end":
-            repeated = _repeated(element, "rows" if element.tag == tags[1] else "columns")
-            hidden = element.get(f"{_TABLE}visibility") not in _SHOWN
+            repeated = _get_repeat_count(element, "rows" if element.tag == tags[1] else "columns")
+            hidden = element.get(f"{_TABLE}visibility") not in _VISIBLE
             if element.tag == tags[2]:
-                sheet.hidden_columns += hidden * (repeated if repeated < _FILLING else 1)
+                sheet.hidden_columns += hidden * (repeated if repeated < _MAX_REPEATS else 1)
                 continue
-            sheet.hidden_rows += hidden * (repeated if repeated < _FILLING else 1)
+            sheet.hidden_rows += hidden * (repeated if repeated < _MAX_REPEATS else 1)
             _read_row(element, row, repeated, sheet)
             row += repeated
             element.clear()
@@ -116,9 +116,9 @@ def _read_shapes(shapes: etree._Element, facts: SheetFacts) -> None:
 def _read_row(row: etree._Element, number: int, rows: int, facts: SheetFacts) -> None:
     column = 0
     for cell in row.iterchildren(*_CELLS):
-        repeated = _repeated(cell, "columns")
-        if repeated < _FILLING:
-            for runs, said in ((facts.units, _unit(cell)), (facts.kinds, _kind(cell))):
+        repeated = _get_repeat_count(cell, "columns")
+        if repeated < _MAX_REPEATS:
+            for runs, said in ((facts.units, _get_unit(cell)), (facts.kinds, _get_kind(cell))):
                 for at in range(column, column + repeated) if said else ():
                     runs.add(number, at, said, rows)
             wide, high = (int(cell.get(f"{_TABLE}number-{each}-spanned", "1")) for each in ("columns", "rows"))
@@ -127,11 +127,11 @@ def _read_row(row: etree._Element, number: int, rows: int, facts: SheetFacts) ->
             for note in cell.iterchildren(f"{_OFFICE}annotation"):
                 text = "\n".join("".join(line.itertext()) for line in note.iter(f"{_TEXT}p")).strip()
                 if text:
-                    facts.comments.append(Comment(number, column, text))
+                    facts.comments.append(CellComment(number, column, text))
         column += repeated
 
 
-def _unit(cell: etree._Element) -> str:
+def _get_unit(cell: etree._Element) -> str:
     match cell.get(f"{_OFFICE}value-type"):
         case "percentage":
             return "%"
@@ -141,7 +141,7 @@ def _unit(cell: etree._Element) -> str:
             return ""
 
 
-def _kind(cell: etree._Element) -> str:
+def _get_kind(cell: etree._Element) -> str:
     """Return `ERROR` for a formula that gives one, of which Excel writes the value 0, and `DURATION` for a time."""
     if cell.get(f"{_OFFICE}value-type") == "time":
         return DURATION
@@ -151,5 +151,5 @@ def _kind(cell: etree._Element) -> str:
     return ""
 
 
-def _repeated(element: etree._Element, what: str) -> int:
+def _get_repeat_count(element: etree._Element, what: str) -> int:
     return max(1, int(element.get(f"{_TABLE}number-{what}-repeated", "1")))

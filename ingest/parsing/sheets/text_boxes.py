@@ -3,9 +3,9 @@
 from lxml import etree
 
 from ingest.parsing.office.names import A, choose_alternatives, is_on
-from ingest.parsing.office.numbers import whole
+from ingest.parsing.office.numbers import parse_whole_number
 from ingest.parsing.office.package import Package
-from ingest.parsing.office.pptx_text import paragraph_text
+from ingest.parsing.office.pptx_text import extract_paragraph_text
 from ingest.parsing.sheets.facts import SheetFacts, TextBox
 
 _XDR = "{http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing}"
@@ -13,13 +13,13 @@ _XDR = "{http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing}"
 
 def read_text_boxes(package: Package, sheet: str, facts: SheetFacts) -> None:
     """Add the text boxes of a sheet's part to its facts; hidden ones are counted. Raises `DamagedDocumentError`."""
-    for name in package.related(sheet, "drawing"):
-        drawing = package.xml(name)
+    for name in package.list_related(sheet, "drawing"):
+        drawing = package.parse_part(name)
         choose_alternatives(drawing)
         for anchor in drawing.iterchildren():
-            row, column = _place(anchor)
+            row, column = _get_anchor_cell(anchor)
             for shape in anchor.iter(f"{_XDR}sp"):  # also those in groups
-                text = _text(shape)
+                text = _extract_text(shape)
                 # guard: sheet-hidden-text-box
                 if text and _is_hidden(shape):
                     facts.hidden_text_boxes += 1
@@ -27,18 +27,18 @@ def read_text_boxes(package: Package, sheet: str, facts: SheetFacts) -> None:
                     facts.text_boxes.append(TextBox(row, column, text))
 
 
-def _place(anchor: etree._Element) -> tuple[int, int]:
+def _get_anchor_cell(anchor: etree._Element) -> tuple[int, int]:
     """Return row and column, from 0, of the cell under a shape's corner; the first cell for one placed by lengths."""
     start = anchor.find(f"{_XDR}from")
     if start is None:
         return 0, 0
-    row, column = (whole(start.findtext(f"{_XDR}{each}"), 0) for each in ("row", "col"))
+    row, column = (parse_whole_number(start.findtext(f"{_XDR}{each}"), 0) for each in ("row", "col"))
     return max(0, row), max(0, column)
 
 
-def _text(shape: etree._Element) -> str:
+def _extract_text(shape: etree._Element) -> str:
     body = shape.find(f"{_XDR}txBody")
-    lines = () if body is None else map(paragraph_text, body.iterchildren(f"{A}p"))
+    lines = () if body is None else map(extract_paragraph_text, body.iterchildren(f"{A}p"))
     return "\n".join(filter(str.strip, lines)).strip()
 
 

@@ -8,7 +8,7 @@ Value = str | float | int | bool | date | datetime | time | timedelta
 
 WORKBOOK_PARSER = "workbook-5"
 
-_DIGITS = 15  # Excel keeps no more of a number, and shows no more
+_MAX_DIGITS = 15  # Excel keeps no more of a number, and shows no more
 _LONGEST_WHOLE = 10**15
 # As Excel and LibreOffice write them.
 ERRORS = frozenset({"#REF!", "#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#VALUE!", "#SPILL!", "#CALC!"})
@@ -22,7 +22,7 @@ def is_error(value: Value) -> bool:
     return value in ERRORS if isinstance(value, str) else isinstance(value, float) and not math.isfinite(value)
 
 
-def duration(written: str) -> Value:
+def convert_duration(written: str) -> Value:
     """Return a duration that OpenDocument writes as hours, minutes and seconds; other words as they are."""
     found = _duration.fullmatch(written)
     if found is None:
@@ -41,7 +41,7 @@ def is_typed(value: Value) -> bool:
     return not isinstance(value, str)
 
 
-def words(value: Value, unit: str = "", *, timed: bool = False) -> str:
+def format_value(value: Value, unit: str = "", *, timed: bool = False) -> str:
     """Return a value as text. `unit` is the sign of its number format, or the zeros of one for numbers that are names.
 
     `timed` gives dates their midnight.
@@ -53,12 +53,16 @@ def words(value: Value, unit: str = "", *, timed: bool = False) -> str:
             return "TRUE" if value else "FALSE"
         case float() | int():
             if unit == "%":
-                return f"{_number(value * 100)}%"
+                return f"{_format_number(value * 100)}%"
             if unit.startswith("0"):
-                return _number(value).zfill(len(unit) + (value < 0)) if value == int(value) else _number(value)
-            return f"{'-' if value < 0 else ''}{unit}{_number(abs(value))}" if unit else _number(value)
+                return (
+                    _format_number(value).zfill(len(unit) + (value < 0))
+                    if value == int(value)
+                    else _format_number(value)
+                )
+            return f"{'-' if value < 0 else ''}{unit}{_format_number(abs(value))}" if unit else _format_number(value)
         case datetime():
-            return _rounded(value).isoformat(" ")
+            return _round_to_seconds(value).isoformat(" ")
         case date():
             return f"{value.isoformat()} 00:00:00" if timed else value.isoformat()
         case time():
@@ -69,12 +73,12 @@ def words(value: Value, unit: str = "", *, timed: bool = False) -> str:
             return f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     if value == int(value) and abs(value) < _LONGEST_WHOLE:
         return str(int(value))
-    return f"{value:.{_DIGITS}g}"
+    return f"{value:.{_MAX_DIGITS}g}"
 
 
-def _rounded(moment: datetime) -> datetime:
+def _round_to_seconds(moment: datetime) -> datetime:
     """Return a moment by whole seconds: a sheet keeps it as a fraction of a day, which is hardly ever exact."""
     return (moment + timedelta(microseconds=500_000)).replace(microsecond=0)

@@ -20,25 +20,25 @@ from python_calamine import (
 )
 
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError
-from ingest.parsing.sheets.blocks import Block, MergedCells, SheetRow, bands, blocks
+from ingest.parsing.sheets.blocks import MergedCells, SheetBlock, SheetRow, iter_bands, iter_blocks
 from ingest.parsing.sheets.facts import DURATION, ERROR, SheetFacts, WorkbookFacts
-from ingest.parsing.sheets.headers import column_names, header_rows, letters, titles
-from ingest.parsing.sheets.ods import ods_facts, without_blanks
-from ingest.parsing.sheets.values import WORKBOOK_PARSER, Value, duration, is_error, is_text, words
-from ingest.parsing.sheets.xlsx import xlsx_facts
-from ingest.parsing.tables import MAX_COLUMNS, NAME_CHARS
+from ingest.parsing.sheets.headers import build_column_names, count_header_rows, count_title_rows, format_column_letters
+from ingest.parsing.sheets.ods import read_ods_facts, remove_white_space
+from ingest.parsing.sheets.values import WORKBOOK_PARSER, Value, convert_duration, format_value, is_error, is_text
+from ingest.parsing.sheets.xlsx import read_xlsx_facts
+from ingest.parsing.tables import MAX_COLUMNS, MAX_NAME_CHARS
 from ingest.parsing.types import ParsedDocument
-from ingest.parsing.writer import DocumentWriter, Piece, Row
+from ingest.parsing.writer import DocumentWriter, Piece, PositionedRow
 from ingest.parsing.zip_guard import open_zip
 from ingest.storage.texts.layout import OmissionKind, PlaceKind
-from ingest.storage.texts.positions import Cell
+from ingest.storage.texts.positions import SheetCell
 
 _HEAD_ROWS = 1_000  # a band that is longer is one table, whose first rows tell its columns
-_PLACED_CELLS = 200_000  # cells that have positions of their own; of those after them their rows have
-_MOST_SHEETS = 2_000
-_MOST_ROWS = 1_048_576  # of Excel and of LibreOffice
-_MOST_NAMED = 10
-_ZIP_MARK = b"PK"
+_MAX_POSITIONED_CELLS = 200_000  # cells that have positions of their own; of those after them their rows have
+_MAX_SHEETS = 2_000
+_MAX_ROWS = 1_048_576  # of Excel and of LibreOffice
+_MAX_NAMED = 10
+_ZIP_SIGNATURE = b"PK"
 # FilePass, after the beginning of the workbook's stream and perhaps WriteProtect (MS-XLS 2.1.7.20.3).
 _password_record = re.compile(rb"\x09\x08\x10\x00.{16}(?:\x86\x00\x00\x00)?\x2f\x00", re.DOTALL)
 _HINT = "Open it in Excel or LibreOffice, save it again, and upload that."
@@ -50,10 +50,10 @@ def parse_workbook(path: Path) -> ParsedDocument:
     Raises `EncryptedDocumentError`, `DamagedDocumentError`, `NoTextError`, and `ParserLimitError` for archives that
     `ingest.parsing.zip_guard` refuses.
     """
-    facts = _facts(path)
+    facts = _read_facts(path)
     try:
-        with _opened(path) as workbook:
-            return _Reader(workbook, facts).read()
+        with _open_workbook(path) as workbook:
+            return _WorkbookReader(workbook, facts).read()
     except CalamineError as error:
         if isinstance(error, PasswordError) or _has_password(path):
             raise EncryptedDocumentError("The workbook is encrypted and asks for a password.") from error
@@ -65,12 +65,12 @@ def parse_workbook(path: Path) -> ParsedDocument:
         raise DamagedDocumentError("The workbook cannot be read: one of its parts is damaged.", hint=_HINT) from error
 
 
-def _opened(path: Path) -> CalamineWorkbook:
+def _open_workbook(path: Path) -> CalamineWorkbook:
     """Open a workbook. Raises `CalamineError`."""
     try:
         return CalamineWorkbook.from_path(path)
     except CalamineError:
-        plain = without_blanks(path)
+        plain = remove_white_space(path)
         if plain is None:
             raise
         return CalamineWorkbook.from_filelike(plain)
@@ -81,18 +81,18 @@ def _has_password(path: Path) -> bool:
     return _password_record.search(path.read_bytes()) is not None
 
 
-def _facts(path: Path) -> WorkbookFacts:
+def _read_facts(path: Path) -> WorkbookFacts:
     with path.open("rb") as file:
-        if file.read(2) != _ZIP_MARK:
+        if file.read(2) != _ZIP_SIGNATURE:
             return WorkbookFacts()
     with open_zip(path) as archive:
         names = frozenset(archive.namelist())
         if "content.xml" in names:
-            return ods_facts(archive)
-        return WorkbookFacts() if "xl/workbook.bin" in names else xlsx_facts(archive)
+            return read_ods_facts(archive)
+        return WorkbookFacts() if "xl/workbook.bin" in names else read_xlsx_facts(archive)
 
 
-class _Reader:
+class _WorkbookReader:
     """Writes one workbook."""
 
     def __init__(self, workbook: CalamineWorkbook, facts: WorkbookFacts) -> None:
@@ -104,43 +104,49 @@ class _Reader:
     def read(self) -> ParsedDocument:
         hidden: list[str] = []
         for index, sheet in enumerate(self._workbook.sheets_metadata):
-            if index >= _MOST_SHEETS:
-                count = len(self._workbook.sheets_metadata) - _MOST_SHEETS
-                self._writer.omit(OmissionKind.OTHER, count, f"sheets after the first {_MOST_SHEETS:,}")
+            if index >= _MAX_SHEETS:
+                count = len(self._workbook.sheets_metadata) - _MAX_SHEETS
+                self._writer.record_omission(OmissionKind.OTHER, count, f"sheets after the first {_MAX_SHEETS:,}")
                 break
             # guard: hidden-sheets
             if sheet.visible is not SheetVisibleEnum.Visible:
                 hidden.append(sheet.name)
             elif sheet.typ is SheetTypeEnum.WorkSheet:
-                self._sheet(index, sheet.name)
+                self._read_sheet(index, sheet.name)
         if hidden:
-            self._writer.omit(OmissionKind.HIDDEN, len(hidden), f"hidden sheets, left out: {_listed(hidden)}")
-        self._say_what_is_no_cell()
+            self._writer.record_omission(
+                OmissionKind.HIDDEN, len(hidden), f"hidden sheets, left out: {_format_names(hidden)}"
+            )
+        self._record_other_omissions()
         nothing = "The workbook holds no values" + (" on sheets that are not hidden." if hidden else ".")
         return self._writer.finish(WORKBOOK_PARSER, self._facts.title, nothing=nothing, hint=_HINT)
 
-    def _sheet(self, index: int, name: str) -> None:
-        writer, facts = self._writer, self._facts.of(name)
-        place = writer.place(PlaceKind.SHEET, name, index + 1)
+    def _read_sheet(self, index: int, name: str) -> None:
+        writer, facts = self._writer, self._facts.get_sheet(name)
+        place = writer.start_place(PlaceKind.SHEET, name, index + 1)
         sheet = self._workbook.get_sheet_by_index(index)
-        rows = _rows(sheet, facts)
+        rows = _iter_rows(sheet, facts)
         first = next(rows, None)
         if first is not None or facts.text_boxes:
-            writer.heading(name, 1)
+            writer.write_heading(name, 1)
         if first is not None:
-            tables = _SheetTables(writer, facts, place.number, (sheet.start or (0, 0))[1], _PLACED_CELLS - self._cells)
-            for band in bands(chain([first], rows)):
+            tables = _SheetWriter(
+                writer, facts, place.number, (sheet.start or (0, 0))[1], _MAX_POSITIONED_CELLS - self._cells
+            )
+            for band in iter_bands(chain([first], rows)):
                 tables.write_band(band)
             self._cells += tables.cells
         for box in sorted(facts.text_boxes, key=lambda each: (each.row, each.column)):
-            writer.paragraph(box.text, Cell(place.number, box.row + 1, box.column + 1))
+            writer.write_paragraph(box.text, SheetCell(place.number, box.row + 1, box.column + 1))
         for comment in sorted(facts.comments, key=lambda each: (each.row, each.column)):
-            at = Cell(place.number, comment.row + 1, comment.column + 1)
-            writer.item([Piece(f"Comment on {letters(comment.column)}{comment.row + 1}: {comment.text}", at)])
-        self._say_of_sheet(name, facts)
+            at = SheetCell(place.number, comment.row + 1, comment.column + 1)
+            writer.write_item(
+                [Piece(f"Comment on {format_column_letters(comment.column)}{comment.row + 1}: {comment.text}", at)]
+            )
+        self._record_sheet_omissions(name, facts)
 
-    def _say_of_sheet(self, name: str, facts: SheetFacts) -> None:
-        omit = self._writer.omit
+    def _record_sheet_omissions(self, name: str, facts: SheetFacts) -> None:
+        omit = self._writer.record_omission
         if facts.hidden_rows:
             omit(OmissionKind.HIDDEN, facts.hidden_rows, f"hidden rows of sheet {name}, kept in the text")
         if facts.hidden_columns:
@@ -150,14 +156,14 @@ class _Reader:
         if facts.columns_past:
             omit(OmissionKind.OTHER, facts.columns_past, f"columns of sheet {name} after the first {MAX_COLUMNS:,}")
         if facts.not_computed_count:
-            cells = _listed(facts.not_computed, facts.not_computed_count)
+            cells = _format_names(facts.not_computed, facts.not_computed_count)
             detail = f"formulas of sheet {name} that were saved without a value ({cells}): open and save it in Excel"
             omit(OmissionKind.FORMULA, facts.not_computed_count, detail)
         if facts.errors:
             omit(OmissionKind.FORMULA, facts.errors, f"formulas of sheet {name} that give an error")
 
-    def _say_what_is_no_cell(self) -> None:
-        omit, facts = self._writer.omit, self._facts
+    def _record_other_omissions(self) -> None:
+        omit, facts = self._writer.record_omission, self._facts
         for kind, count, detail in (
             (OmissionKind.IMAGE, facts.images, "pictures"),
             (OmissionKind.EMBEDDED_OBJECT, facts.charts, "charts; the cells that they draw are in the text"),
@@ -168,7 +174,7 @@ class _Reader:
                 omit(kind, count, detail)
 
 
-class _SheetTables:
+class _SheetWriter:
     """Writes what is on one sheet."""
 
     def __init__(self, writer: DocumentWriter, facts: SheetFacts, place: int, first_column: int, placed: int) -> None:
@@ -184,101 +190,110 @@ class _SheetTables:
         head = list(islice(band, _HEAD_ROWS))
         following = next(band, None)
         if following is None:
-            for block in blocks(head):
-                self._block(block.narrowed(), ())
+            for block in iter_blocks(head):
+                self._write_block(block.narrow(), ())
             return
-        self._block(Block(head, range(len(head[0].values))), chain([following], band))
+        self._write_block(SheetBlock(head, range(len(head[0].values))), chain([following], band))
 
-    def _block(self, block: Block, following: Iterable[SheetRow]) -> None:
+    def _write_block(self, block: SheetBlock, following: Iterable[SheetRow]) -> None:
         rows, columns = block.rows, block.columns
         if len(columns) == 1 and _is_prose([row.values[columns[0]] for row in rows]):
-            self._lines(rows, columns)
-            self._caption = words(rows[0].values[columns[0]]) if len(rows) == 1 else ""
+            self._write_lines(rows, columns)
+            self._caption = format_value(rows[0].values[columns[0]]) if len(rows) == 1 else ""
             return
-        above = titles(block)
-        self._lines(rows[:above], columns)
-        caption = words(_first(rows[0], columns)) if above else self._caption
+        above = count_title_rows(block)
+        self._write_lines(rows[:above], columns)
+        caption = format_value(_get_first_value(rows[0], columns)) if above else self._caption
         self._caption = ""
         own = [at for at in columns if rows[-1].values[at] != "" and at not in rows[-1].spread]
         if len(rows) == above + 1 and len(own) == 1:
-            self._lines(rows[above:], columns)
-            self._caption = words(rows[0].values[own[0]]) if len(rows) == 1 and is_text(rows[0].values[own[0]]) else ""
+            self._write_lines(rows[above:], columns)
+            self._caption = (
+                format_value(rows[0].values[own[0]]) if len(rows) == 1 and is_text(rows[0].values[own[0]]) else ""
+            )
             return
-        self._table(rows[above:], columns, following, " ".join(caption.split())[:NAME_CHARS])
+        self._write_table(rows[above:], columns, following, " ".join(caption.split())[:MAX_NAME_CHARS])
 
-    def _lines(self, rows: Sequence[SheetRow], columns: Sequence[int]) -> None:
+    def _write_lines(self, rows: Sequence[SheetRow], columns: Sequence[int]) -> None:
         """Write rows that are lines of words, each cell at its place."""
-        self._writer.pieces(
-            Piece(words(row.values[at]), self._at(row, at), "\n")
+        self._writer.write_pieces(
+            Piece(format_value(row.values[at]), self._get_position(row, at), "\n")
             for row in rows
             for at in columns
             if row.values[at] != "" and at not in row.spread
         )
 
-    def _table(
+    def _write_table(
         self, rows: Sequence[SheetRow], columns: Sequence[int], following: Iterable[SheetRow], name: str
     ) -> None:
-        count = header_rows(rows, columns)
+        count = count_header_rows(rows, columns)
         header: list[Piece | str]
         if count:
             last = rows[count - 1]
             header = [
-                Piece(text, self._at(last, at))
-                for at, text in zip(columns, column_names(rows[:count], columns), strict=True)
+                Piece(text, self._get_position(last, at))
+                for at, text in zip(columns, build_column_names(rows[:count], columns), strict=True)
             ]
         else:
-            header = [letters(self._first_column + at) for at in columns]
+            header = [format_column_letters(self._first_column + at) for at in columns]
         timed = {at for at in columns if any(isinstance(row.values[at], datetime) for row in rows[count:])}
-        body = (self._row(row, columns, timed) for row in chain(rows[count:], following))
-        self._writer.table(chain([header], body), name=name)
+        body = (self._build_row(row, columns, timed) for row in chain(rows[count:], following))
+        self._writer.write_table(chain([header], body), name=name)
 
-    def _row(self, row: SheetRow, columns: Sequence[int], timed: set[int]) -> Row:
+    def _build_row(self, row: SheetRow, columns: Sequence[int], timed: set[int]) -> PositionedRow:
         units, values = self._facts.units, row.values
-        cells = [words(values[at], units.at(row.number, self._first_column + at), timed=at in timed) for at in columns]
+        cells = [
+            format_value(values[at], units.get_unit(row.number, self._first_column + at), timed=at in timed)
+            for at in columns
+        ]
         self.cells += len(cells)
         if self.cells <= self._placed:
-            return Row([Piece(text, self._at(row, at)) for text, at in zip(cells, columns, strict=True)])
-        return Row(cells, Cell(self._place, row.number + 1, 0))
+            return PositionedRow(
+                [Piece(text, self._get_position(row, at)) for text, at in zip(cells, columns, strict=True)]
+            )
+        return PositionedRow(cells, SheetCell(self._place, row.number + 1, 0))
 
-    def _at(self, row: SheetRow, at: int) -> Cell:
-        return Cell(self._place, row.number + 1, self._first_column + at + 1)
+    def _get_position(self, row: SheetRow, at: int) -> SheetCell:
+        return SheetCell(self._place, row.number + 1, self._first_column + at + 1)
 
 
-def _rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
+def _iter_rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
     """Yield the rows of a sheet's used part, with merged cells repeated; an error is an empty cell, and counted."""
     if sheet.start is None:
         return
     first_row, first_column = sheet.start
-    if sheet.end is not None and sheet.end[0] >= _MOST_ROWS:
-        raise DamagedDocumentError(f"A sheet has cells beyond row {_MOST_ROWS:,}, the last that there can be.")
+    if sheet.end is not None and sheet.end[0] >= _MAX_ROWS:
+        raise DamagedDocumentError(f"A sheet has cells beyond row {_MAX_ROWS:,}, the last that there can be.")
     merged = MergedCells([*(sheet.merged_cell_ranges or ()), *facts.merged])
     for number, row in enumerate(sheet.iter_rows()):  # from the sheet's first row, and the used part's first column
         if number < first_row:
             continue
         for at, value in enumerate(row):
-            kind = facts.kinds.at(number, first_column + at) if facts.kinds else ""
+            kind = facts.kinds.get_unit(number, first_column + at) if facts.kinds else ""
             if kind == ERROR or is_error(value):
                 row[at] = ""
                 facts.errors += 1
             elif kind == DURATION and isinstance(value, str):
-                row[at] = duration(value)
+                row[at] = convert_duration(value)
         facts.columns_past = max(facts.columns_past, len(row) - MAX_COLUMNS)
         is_own = any(value != "" for value in row)
-        filled = merged.filled(number, row[:MAX_COLUMNS], first_column)
+        filled = merged.fill_row(number, row[:MAX_COLUMNS], first_column)
         if is_own or filled.is_blank:  # a row of nothing but the lower parts of merged cells is none
             yield filled
 
 
 def _is_prose(values: Sequence[Value]) -> bool:
     """True for a column of words that is no list under a heading: a line or two, or lines longer than names."""
-    return all(map(is_text, values)) and (len(values) < 3 or any(len(words(value)) > NAME_CHARS for value in values))
+    return all(map(is_text, values)) and (
+        len(values) < 3 or any(len(format_value(value)) > MAX_NAME_CHARS for value in values)
+    )
 
 
-def _first(row: SheetRow, columns: Sequence[int]) -> Value:
+def _get_first_value(row: SheetRow, columns: Sequence[int]) -> Value:
     return next(row.values[at] for at in columns if row.values[at] != "")
 
 
-def _listed(names: Sequence[str], count: int | None = None) -> str:
+def _format_names(names: Sequence[str], count: int | None = None) -> str:
     count = len(names) if count is None else count
-    shown = ", ".join(names[:_MOST_NAMED])
-    return f"{shown} and {count - _MOST_NAMED:,} more" if count > _MOST_NAMED else shown
+    shown = ", ".join(names[:_MAX_NAMED])
+    return f"{shown} and {count - _MAX_NAMED:,} more" if count > _MAX_NAMED else shown

@@ -9,16 +9,16 @@ from lxml import etree
 
 from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.office.package import Package
-from ingest.parsing.sheets.facts import Comment, SheetFacts, UsedPart, WorkbookFacts
-from ingest.parsing.sheets.headers import letters
+from ingest.parsing.sheets.facts import CellComment, SheetFacts, UsedPart, WorkbookFacts
+from ingest.parsing.sheets.headers import format_column_letters
 from ingest.parsing.sheets.text_boxes import read_text_boxes
 
-_LISTED = 10
+_MAX_LISTED = 10
 _ALWAYS_READ_BYTES = 8 * 1024**2
-_BLOCK = 1 << 20
-_NAME_CHARS = 40
+_BLOCK_BYTES = 1 << 20
+_MAX_NAME_CHARS = 40
 # calamine takes 32 bytes for each cell of the used part, and a parser has 1.5 GB (`ParserLimits.memory_bytes`).
-_MOST_CELLS = 40_000_000
+_MAX_CELLS = 40_000_000
 _PERCENT_FORMATS = frozenset({"9", "10"})  # those that need no code (ECMA-376 part 1, 18.8.30)
 _TRUE = frozenset({"1", "true", "on"})
 _worth_reading = re.compile(rb"""<(?:\w+:)?f[\s>/]|hidden=["'](?:1|t)|\st=["']e["']""")
@@ -29,56 +29,56 @@ _reference = re.compile(r"([A-Z]{1,3})(\d{1,7})")
 _RELATION_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 
 
-def xlsx_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
+def read_xlsx_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
     """Read the facts of a workbook. Raises `DamagedDocumentError` for XML that cannot be read."""
     package = Package(archive)
     names = package.names
     facts = WorkbookFacts(
-        title=_title(package),
+        title=_read_title(package),
         images=sum(name.startswith("xl/media/") for name in names),
         charts=sum(bool(re.fullmatch(r"xl/(?:charts/chart|chartsheets/sheet)\w*\.xml", name)) for name in names),
         embedded=sum(name.startswith("xl/embeddings/") for name in names),
         has_macros="xl/vbaProject.bin" in names,
     )
-    units = _units(package)
-    book = next(iter(package.related("", "officeDocument")), None)
+    units = _read_units(package)
+    book = next(iter(package.list_related("", "officeDocument")), None)
     if book is None:
         return facts
-    relations = package.relations(book)
-    for sheet in package.xml(book).iter("{*}sheet"):
+    relations = package.load_relations(book)
+    for sheet in package.parse_part(book).iter("{*}sheet"):
         relation = relations.get(sheet.get(_RELATION_ID, ""))
         if relation and relation.kind == "worksheet" and relation.target in names:
             found = SheetFacts()
             _read_sheet(archive, relation.target, units, found)
             _require_bounded(found.used, sheet.get("name", ""))
-            found.comments.extend(_comments(package, relation.target))
+            found.comments.extend(_iter_comments(package, relation.target))
             read_text_boxes(package, relation.target, found)
             facts.sheets[sheet.get("name", "")] = found
     return facts
 
 
-def _title(package: Package) -> str | None:
+def _read_title(package: Package) -> str | None:
     if "docProps/core.xml" not in package.names:
         return None
-    return str(package.xml("docProps/core.xml").findtext("{*}title", ""))
+    return str(package.parse_part("docProps/core.xml").findtext("{*}title", ""))
 
 
-def _units(package: Package) -> dict[str, str]:
+def _read_units(package: Package) -> dict[str, str]:
     """Return the units of the cell styles that have one, by the style's number."""
     if "xl/styles.xml" not in package.names:
         return {}
-    styles = package.xml("xl/styles.xml")
+    styles = package.parse_part("xl/styles.xml")
     codes = {each.get("numFmtId"): each.get("formatCode", "") for each in styles.iter("{*}numFmt")}
     formats = styles.find("{*}cellXfs")
     found: dict[str, str] = {}
     for number, style in enumerate(() if formats is None else formats.iterchildren("{*}xf")):
         identifier = str(style.get("numFmtId", "0"))
-        if unit := "%" if identifier in _PERCENT_FORMATS else unit_of(codes.get(identifier, "")):
+        if unit := "%" if identifier in _PERCENT_FORMATS else parse_unit(codes.get(identifier, "")):
             found[str(number)] = unit
     return found
 
 
-def unit_of(code: str) -> str:
+def parse_unit(code: str) -> str:
     """Return what a format code shows with a number: a percent sign, a sign of currency, or zeros that fill it up."""
     if _padded.fullmatch(code):
         return code
@@ -103,7 +103,7 @@ def _read_sheet(archive: zipfile.ZipFile, name: str, units: dict[str, str], fact
             number = -1
             for _, element in parsed:
                 if element.tag.endswith("}col"):
-                    facts.hidden_columns += _span_of_hidden(element)
+                    facts.hidden_columns += _count_hidden_columns(element)
                     continue
                 number = int(element.get("r", number + 2)) - 1
                 facts.hidden_rows += element.get("hidden") in _TRUE
@@ -117,11 +117,11 @@ def _read_sheet(archive: zipfile.ZipFile, name: str, units: dict[str, str], fact
 
 def _require_bounded(used: UsedPart, sheet: str) -> None:
     """Raise `ParserLimitError` for a sheet that calamine has no memory for: it holds the cells between others too."""
-    if used.cells > _MOST_CELLS:
-        last = f"{letters(used.right)}{used.bottom + 1}"
+    if used.cell_count > _MAX_CELLS:
+        last = f"{format_column_letters(used.right)}{used.bottom + 1}"
         raise ParserLimitError(
-            f"Sheet {sheet[:_NAME_CHARS]} reaches from {letters(used.left)}{used.top + 1} to {last}: {used.cells:,} "
-            f"cells, most of them empty. At most {_MOST_CELLS:,} are read.",
+            f"Sheet {sheet[:_MAX_NAME_CHARS]} reaches from {format_column_letters(used.left)}{used.top + 1} to {last}: {used.cell_count:,} "
+            f"cells, most of them empty. At most {_MAX_CELLS:,} are read.",
             hint=f"Delete what stands far from the other cells, up to {last}, save the file and upload it again.",
         )
 
@@ -132,14 +132,14 @@ def _has_value(cell: etree._Element) -> bool:
 
 def _is_worth_reading(file: IO[bytes]) -> bool:
     before = b""
-    while block := file.read(_BLOCK):
+    while block := file.read(_BLOCK_BYTES):
         if _worth_reading.search(before + block):
             return True
         before = block[-64:]
     return False
 
 
-def _span_of_hidden(column: etree._Element) -> int:
+def _count_hidden_columns(column: etree._Element) -> int:
     if column.get("hidden") not in _TRUE:
         return 0
     first, last = int(column.get("min", "1")), int(column.get("max", "1"))
@@ -150,8 +150,8 @@ def _read_row(row: etree._Element, number: int, units: dict[str, str], facts: Sh
     column = -1
     for cell in row:
         found = _reference.fullmatch(cell.get("r", ""))
-        column = _column(found[1]) if found else column + 1
-        if len(cell) and not facts.used.holds(number, column) and _has_value(cell):
+        column = _parse_column(found[1]) if found else column + 1
+        if len(cell) and not facts.used.contains(number, column) and _has_value(cell):
             facts.used.widen(number, column)
         if unit := units.get(cell.get("s", "")):
             facts.units.add(number, column, unit)
@@ -160,26 +160,26 @@ def _read_row(row: etree._Element, number: int, units: dict[str, str], facts: Sh
             facts.errors += 1
         elif cell.find("{*}f") is not None and kind != "str" and not cell.findtext("{*}v"):
             facts.not_computed_count += 1
-            if len(facts.not_computed) < _LISTED:
+            if len(facts.not_computed) < _MAX_LISTED:
                 facts.not_computed.append(cell.get("r", ""))
 
 
-def _column(letters: str) -> int:
+def _parse_column(letters: str) -> int:
     number = 0
     for letter in letters:
         number = number * 26 + ord(letter) - ord("A") + 1
     return number - 1
 
 
-def _comments(package: Package, sheet: str) -> Iterator[Comment]:
+def _iter_comments(package: Package, sheet: str) -> Iterator[CellComment]:
     """Yield comments: threads where there are such, because their notes only say that there is a thread."""
     found: dict[str, list[str]] = {}
-    relations = sorted(package.relations(sheet).values(), key=lambda each: each.kind != "threadedComment")
+    relations = sorted(package.load_relations(sheet).values(), key=lambda each: each.kind != "threadedComment")
     threaded: set[str] = set()
     for relation in relations:
         if relation.kind not in ("threadedComment", "comments") or relation.target not in package.names:
             continue
-        for each in package.xml(relation.target).iter("{*}threadedComment", "{*}comment"):
+        for each in package.parse_part(relation.target).iter("{*}threadedComment", "{*}comment"):
             reference = each.get("ref", "")
             if relation.kind == "threadedComment":
                 threaded.add(reference)
@@ -190,4 +190,4 @@ def _comments(package: Package, sheet: str) -> Iterator[Comment]:
                 found.setdefault(reference, []).append(text)
     for reference, texts in found.items():
         if at := _reference.fullmatch(reference):
-            yield from (Comment(int(at[2]) - 1, _column(at[1]), text) for text in texts)
+            yield from (CellComment(int(at[2]) - 1, _parse_column(at[1]), text) for text in texts)

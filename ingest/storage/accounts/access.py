@@ -9,14 +9,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, null, select, true
 
-from ingest.storage.accounts.records import EVERY_COLLECTION
-from ingest.storage.db.database import portions
+from ingest.storage.accounts.records import ADMIN_READER
+from ingest.storage.db.database import iter_slices
 from ingest.storage.db.schema import collection_grants, document_listing, document_readers, documents
 
 Readers = frozenset[str] | None
 
 
-def open_to(readers: Readers) -> ColumnElement[bool]:
+def build_access_condition(readers: Readers) -> ColumnElement[bool]:
     """Return a condition on `documents`: it has no access list, or one that names a reader, and so has its collection.
 
     A collection without grants has no list, and an admin needs none.
@@ -28,10 +28,10 @@ def open_to(readers: Readers) -> ColumnElement[bool]:
     )
     listed = documents.c.readers.is_(null()) | named.exists()
     # guard: grants-in-document-queries
-    return listed if EVERY_COLLECTION in readers else listed & ~_in_closed_collection(readers)
+    return listed if ADMIN_READER in readers else listed & ~_build_closed_condition(readers)
 
 
-def listed_for(tenant_id: str, readers: Readers) -> ColumnElement[bool]:
+def build_listing_condition(tenant_id: str, readers: Readers) -> ColumnElement[bool]:
     """Return the condition of `open_to` on `document_listing`, whose subqueries are asked once and not for each row."""
     if readers is None:
         return true()
@@ -40,27 +40,27 @@ def listed_for(tenant_id: str, readers: Readers) -> ColumnElement[bool]:
         document_readers.c.subject.in_(sorted(readers)),
     )
     listed = ~document_listing.c.has_readers | named.exists()
-    if EVERY_COLLECTION in readers:
+    if ADMIN_READER in readers:
         return listed
     # guard: grants-in-listings
-    return listed & document_listing.c.collection.not_in(_closed_collections(tenant_id, readers))
+    return listed & document_listing.c.collection.not_in(_build_closed_query(tenant_id, readers))
 
 
-def closed_collections(connection: Connection, tenant_id: str, readers: Readers) -> set[str]:
+def list_closed_collections(connection: Connection, tenant_id: str, readers: Readers) -> set[str]:
     """Return the collections of which these readers may see nothing: those with grants, and with none for them."""
-    if readers is None or EVERY_COLLECTION in readers:
+    if readers is None or ADMIN_READER in readers:
         return set()
-    return set(connection.execute(_closed_collections(tenant_id, readers)).scalars())
+    return set(connection.execute(_build_closed_query(tenant_id, readers)).scalars())
 
 
-def _closed_collections(tenant_id: str, readers: frozenset[str]) -> Select[Any]:
+def _build_closed_query(tenant_id: str, readers: frozenset[str]) -> Select[Any]:
     grants = collection_grants.c
     of_tenant = select(grants.collection).where(grants.tenant_id == tenant_id)
     open_ones = of_tenant.where(grants.subject.in_(sorted(readers)))
     return of_tenant.where(grants.collection.not_in(open_ones))
 
 
-def _in_closed_collection(readers: frozenset[str]) -> ColumnElement[bool]:
+def _build_closed_condition(readers: frozenset[str]) -> ColumnElement[bool]:
     grants = collection_grants.c
     given = select(grants.subject).where(
         grants.tenant_id == documents.c.tenant_id, grants.collection == documents.c.collection
@@ -68,7 +68,7 @@ def _in_closed_collection(readers: frozenset[str]) -> ColumnElement[bool]:
     return given.exists() & ~given.where(grants.subject.in_(sorted(readers))).exists()
 
 
-def owned_by(table: Table, owner: str | None) -> ColumnElement[bool]:
+def build_owner_condition(table: Table, owner: str | None) -> ColumnElement[bool]:
     """Return a condition on conversations, answers or runs: this owner's, or without one; None is anybody's.
 
     Rows of releases without owners belong to the whole tenant, which was free to read every document then.
@@ -76,18 +76,18 @@ def owned_by(table: Table, owner: str | None) -> ColumnElement[bool]:
     return true() if owner is None else table.c.owner.is_(None) | (table.c.owner == owner)
 
 
-def withheld_documents(connection: Connection, identifiers: Collection[str], readers: Readers) -> set[str]:
+def list_withheld_documents(connection: Connection, identifiers: Collection[str], readers: Readers) -> set[str]:
     """Return the documents of which nothing may be shown to these readers: deleted ones, and those closed to them."""
     withheld: set[str] = set()
-    for some in portions(sorted(identifiers)):
-        hidden = documents.c.deleted_at.is_not(None) | ~open_to(readers)
+    for some in iter_slices(sorted(identifiers)):
+        hidden = documents.c.deleted_at.is_not(None) | ~build_access_condition(readers)
         withheld |= set(connection.execute(select(documents.c.id).where(documents.c.id.in_(some), hidden)).scalars())
     return withheld
 
 
-def write_readers(connection: Connection, identifiers: Sequence[str], readers: Collection[str] | None) -> None:
+def store_readers(connection: Connection, identifiers: Sequence[str], readers: Collection[str] | None) -> None:
     """Write the rows that `open_to` reads, the same for these documents; the list itself is a column of each."""
-    for some in portions(identifiers):
+    for some in iter_slices(identifiers):
         connection.execute(delete(document_readers).where(document_readers.c.document_id.in_(some)))
         rows = [{"document_id": each, "subject": subject} for each in some for subject in sorted(set(readers or ()))]
         if rows:

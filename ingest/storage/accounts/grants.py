@@ -7,32 +7,39 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 
-from ingest.storage.accounts.records import Principal, Role, checked_subject
+from ingest.storage.accounts.records import Principal, Role, validate_subject
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import bump_corpus_versions, insert_new, lock_tenant, put, read, write
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import (
+    bump_corpus_versions,
+    insert_if_absent,
+    lock_tenant,
+    read_transaction,
+    upsert_row,
+    write_transaction,
+)
 from ingest.storage.db.schema import collection_grants, collections, document_listing
 from ingest.storage.errors import CollectionNotFoundError, GrantNotFoundError, LastGrantError
 
 
 def ensure_collection(connection: Connection, tenant_id: str, name: str) -> None:
     """Make the collection unless it is there; the tenant is locked."""
-    if not collection_exists(connection, tenant_id, name):
-        insert_new(connection, collections, tenant_id=tenant_id, name=name, metadata={}, created_at=time.time())
+    if not has_collection(connection, tenant_id, name):
+        insert_if_absent(connection, collections, tenant_id=tenant_id, name=name, metadata={}, created_at=time.time())
 
 
-def collection_exists(connection: Connection, tenant_id: str, name: str) -> bool:
+def has_collection(connection: Connection, tenant_id: str, name: str) -> bool:
     here = select(collections.c.name).where(collections.c.tenant_id == tenant_id, collections.c.name == name)
     return connection.execute(here).first() is not None
 
 
 def require_collection(connection: Connection, tenant_id: str, name: str) -> None:
     """Raise `CollectionNotFoundError` unless the tenant has the collection."""
-    if not collection_exists(connection, tenant_id, name):
+    if not has_collection(connection, tenant_id, name):
         raise CollectionNotFoundError(f"There is no collection {name!r}.")
 
 
-GRANTS = select(collection_grants.c.collection, collection_grants.c.subject, collection_grants.c.role).where(
+GRANTS_QUERY = select(collection_grants.c.collection, collection_grants.c.subject, collection_grants.c.role).where(
     collection_grants.c.tenant_id == bindparam("tenant_id")
 )
 
@@ -72,11 +79,11 @@ class Grants:
 
         A collection may be granted before it has documents. Raises `NameInvalidError`.
         """
-        grant = Grant(collection, checked_subject(subject), role, time.time())
-        with write(self._engine) as connection:
+        grant = Grant(collection, validate_subject(subject), role, time.time())
+        with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
             ensure_collection(connection, tenant_id, collection)
-            put(
+            upsert_row(
                 connection,
                 collection_grants,
                 ("tenant_id", "collection", "subject"),
@@ -87,13 +94,15 @@ class Grants:
                 created_at=grant.created_at,
             )
             granted = {"granted": grant.subject, "role": role.value}
-            record(connection, Action.COLLECTION_CHANGED, f"collection:{collection}", tenant_id=tenant_id, **granted)
+            record_action(
+                connection, Action.COLLECTION_CHANGED, f"collection:{collection}", tenant_id=tenant_id, **granted
+            )
             bump_corpus_versions(connection, [tenant_id])
         return grant
 
     def revoke(self, tenant_id: str, collection: str, subject: str, *, open_to_all: bool = False) -> None:
         """Take a grant away. Raises `GrantNotFoundError`, and `LastGrantError` unless `open_to_all` is meant."""
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
             here = collection_grants.c.tenant_id == tenant_id, collection_grants.c.collection == collection
             held = set(connection.execute(select(collection_grants.c.subject).where(*here)).scalars())
@@ -106,21 +115,23 @@ class Grants:
                 )
             connection.execute(delete(collection_grants).where(*here, collection_grants.c.subject == subject))
             taken: dict[str, Any] = {"revoked": subject, "open_to_all": len(held) == 1}
-            record(connection, Action.COLLECTION_CHANGED, f"collection:{collection}", tenant_id=tenant_id, **taken)
+            record_action(
+                connection, Action.COLLECTION_CHANGED, f"collection:{collection}", tenant_id=tenant_id, **taken
+            )
             bump_corpus_versions(connection, [tenant_id])
 
-    def grants(self, tenant_id: str, collection: str) -> list[Grant]:
+    def list_grants(self, tenant_id: str, collection: str) -> list[Grant]:
         """List the grants of a collection in the order of their subjects."""
         query = (
             select(collection_grants)
             .where(collection_grants.c.tenant_id == tenant_id, collection_grants.c.collection == collection)
             .order_by(collection_grants.c.subject)
         )
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             rows = connection.execute(query).all()
         return [Grant(row.collection, row.subject, Role(row.role), row.created_at) for row in rows]
 
-    def collections(self, tenant_id: str) -> list[CollectionTotal]:
+    def list_collections(self, tenant_id: str) -> list[CollectionTotal]:
         """List the collections in the order of their names."""
         row = document_listing.c
         sums = select(row.collection, func.count(), func.sum(row.size_bytes))
@@ -131,25 +142,25 @@ class Grants:
             .group_by(collection_grants.c.collection)
         )
         named = select(collections.c.name, collections.c.title).where(collections.c.tenant_id == tenant_id)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             counted = {name: (count, int(size)) for name, count, size in connection.execute(filled).all()}
             grants = {name: count for name, count in connection.execute(granted).all()}
             found = connection.execute(named.order_by(collections.c.name)).all()
         return [CollectionTotal(name, *counted.get(name, (0, 0)), grants.get(name, 0), title) for name, title in found]
 
-    def granted(self, principal: Principal) -> Principal:
+    def resolve_access(self, principal: Principal) -> Principal:
         """Return the principal with the collections that it may use now."""
-        with read(self._engine) as connection:
-            return with_collections(connection, principal)
+        with read_transaction(self._engine) as connection:
+            return load_access(connection, principal)
 
 
-def with_collections(connection: Connection, principal: Principal) -> Principal:
+def load_access(connection: Connection, principal: Principal) -> Principal:
     """As `Grants.granted`, within a transaction."""
     if principal.is_admin:
         return principal
-    return granted_by(principal, connection.execute(GRANTS, {"tenant_id": principal.tenant_id}).all())
+    return apply_grants(principal, connection.execute(GRANTS_QUERY, {"tenant_id": principal.tenant_id}).all())
 
 
-def granted_by(principal: Principal, rows: Iterable[Sequence[Any]]) -> Principal:
+def apply_grants(principal: Principal, rows: Iterable[Sequence[Any]]) -> Principal:
     """Return the principal with the collections that rows of `GRANTS` give it."""
-    return replace(principal, collections=principal.collections_by((row[0], row[1], Role(row[2])) for row in rows))
+    return replace(principal, collections=principal.compute_access((row[0], row[1], Role(row[2])) for row in rows))

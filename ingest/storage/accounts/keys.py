@@ -13,46 +13,46 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Engine, Row, Select, bindparam, event, insert, select, update
 
-from ingest.storage.accounts.grants import GRANTS, granted_by, with_collections
-from ingest.storage.accounts.records import ROTATION_GRACE_SECONDS, TENANT_SCOPES, Principal, Scope, checked_name
-from ingest.storage.accounts.users import read_user
+from ingest.storage.accounts.grants import GRANTS_QUERY, apply_grants, load_access
+from ingest.storage.accounts.records import ROTATION_GRACE_SECONDS, TENANT_SCOPES, Principal, Scope, validate_name
+from ingest.storage.accounts.users import load_user
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import FrequentQuery, lock_tenant, read, write
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import FrequentQuery, lock_tenant, read_transaction, write_transaction
 from ingest.storage.db.schema import api_keys, tenants, users
 from ingest.storage.errors import KeyNotFoundError, KeyStateError, LeadlineError, NameInvalidError, TenantNotFoundError
 from ingest.storage.quotas.rows import copy_limits
 
-BETWEEN_SECONDS = 60.0
-_MOST_WAITING = 1_000
+LAST_USE_INTERVAL_SECONDS = 60.0
+_MAX_PENDING_USES = 1_000
 
 log = structlog.get_logger(__name__)
 
 
-class LastUse:
+class LastUseRecorder:
     """Written by a thread of its own, which begins with the first use; what cannot be written is left out."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lock = threading.Lock()
         self._noted: dict[str, float] = {}
-        self._waiting: queue.Queue[tuple[str, float] | None] = queue.Queue(_MOST_WAITING)
+        self._waiting: queue.Queue[tuple[str, float] | None] = queue.Queue(_MAX_PENDING_USES)
         self._thread: threading.Thread | None = None
         self._is_closed = False
         self._pool = engine.pool
         event.listen(engine, "engine_disposed", lambda _: self.close())
 
-    def note(self, key_id: str, written_at: float | None, at: float) -> None:
+    def record_use(self, key_id: str, written_at: float | None, at: float) -> None:
         """Have this use recorded, if the catalog and this process know of none within the last minute."""
         with self._lock:
             known = max(written_at or 0.0, self._noted.get(key_id, 0.0))
-            if at - known < BETWEEN_SECONDS or self._is_closed:
+            if at - known < LAST_USE_INTERVAL_SECONDS or self._is_closed:
                 return
-            if len(self._noted) >= _MOST_WAITING:
+            if len(self._noted) >= _MAX_PENDING_USES:
                 self._noted.clear()
             self._noted[key_id] = at
             if self._thread is None:
-                self._thread = threading.Thread(target=self._write, name="last-use", daemon=True)
+                self._thread = threading.Thread(target=self._write_pending, name="last-use", daemon=True)
                 self._thread.start()
         try:
             self._waiting.put_nowait((key_id, at))
@@ -69,22 +69,22 @@ class LastUse:
             thread.join()
             self._pool.dispose()  # a write that was under way has given its connection back to a pool that is left
 
-    def _write(self) -> None:
+    def _write_pending(self) -> None:
         while (use := self._waiting.get()) is not None:
             key_id, at = use
             self._pool = self._engine.pool
             older = api_keys.c.last_used_at.is_(None) | (api_keys.c.last_used_at < at)
             try:
-                with write(self._engine) as connection:
+                with write_transaction(self._engine) as connection:
                     connection.execute(update(api_keys).where(api_keys.c.id == key_id, older).values(last_used_at=at))
             except LeadlineError as error:
                 log.debug("the last use of a key was not recorded", key=key_id, error=repr(error))
 
 
-_PREFIX = "ll"
+_KEY_PREFIX = "ll"
 
 # Every request runs this; it is built once.
-_CHECKED = (
+_CHECK_QUERY = (
     select(api_keys, users.c.name.label("user"), users.c.groups, users.c.deleted_at, tenants.c.suspended_at)
     .join(tenants, tenants.c.id == api_keys.c.tenant_id)
     .outerjoin(users, users.c.id == api_keys.c.user_id)
@@ -110,7 +110,7 @@ class ApiKey:
     revoked_at: float | None
     successor_id: str | None
 
-    def state(self, now: float) -> str:
+    def get_state(self, now: float) -> str:
         """Return `live`, `expired` or `revoked`."""
         if self.revoked_at is not None:
             return "revoked"
@@ -123,8 +123,8 @@ class ApiKeys:
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
-        self._last_use = LastUse(engine)
-        self._checked, self._grants = FrequentQuery(engine, _CHECKED), FrequentQuery(engine, GRANTS)
+        self._last_use = LastUseRecorder(engine)
+        self._checked, self._grants = FrequentQuery(engine, _CHECK_QUERY), FrequentQuery(engine, GRANTS_QUERY)
 
     def issue(
         self,
@@ -141,75 +141,77 @@ class ApiKeys:
         be good for nothing.
         """
         now = self._clock()
-        _require_use(scopes, expires_at, now)
-        with write(self._engine) as connection:
+        _require_usable(scopes, expires_at, now)
+        with write_transaction(self._engine) as connection:
             if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
                 raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
-            user_id = None if user is None else read_user(connection, tenant_id, user).id
-            issued = _insert(
+            user_id = None if user is None else load_user(connection, tenant_id, user).id
+            issued = _insert_key(
                 connection,
                 tenant_id=tenant_id,
-                name=checked_name(name, "key"),
+                name=validate_name(name, "key"),
                 scopes=sorted(scopes),
                 user_id=user_id,
                 created_at=now,
                 expires_at=expires_at,
             )
-            _record(connection, Action.KEY_CREATED, issued[0], scopes=sorted(scopes), user=user, expires_at=expires_at)
+            _record_audit(
+                connection, Action.KEY_CREATED, issued[0], scopes=sorted(scopes), user=user, expires_at=expires_at
+            )
         return issued
 
     def check(self, presented: str) -> Principal | None:
         """Return who holds the key, or None for anything but a live key's full text."""
         prefix, _, rest = presented.partition("_")
         identifier, _, secret = rest.partition("_")
-        if prefix != _PREFIX or not secret:
+        if prefix != _KEY_PREFIX or not secret:
             return None
         now = self._clock()
-        row = next(iter(self._checked.rows({"id": identifier})), None)
+        row = next(iter(self._checked.load_rows({"id": identifier})), None)
         # An unknown id costs the same comparison as a wrong secret.
-        expected = _sha256("") if row is None else row.secret_sha256
-        if not hmac.compare_digest(expected, _sha256(secret)) or row is None or not _is_live(row, now):
+        expected = _hash_secret("") if row is None else row.secret_sha256
+        if not hmac.compare_digest(expected, _hash_secret(secret)) or row is None or not _is_live(row, now):
             return None
-        principal = _principal(row)
+        principal = _build_principal(row)
         if not principal.is_admin:
-            principal = granted_by(principal, self._grants.rows({"tenant_id": principal.tenant_id}))
-        self._last_use.note(row.id, row.last_used_at, now)
+            principal = apply_grants(principal, self._grants.load_rows({"tenant_id": principal.tenant_id}))
+        self._last_use.record_use(row.id, row.last_used_at, now)
         return principal
 
-    def keys(self, tenant_id: str, *, after: str = "", limit: int = 1000) -> list[ApiKey]:
+    def list_keys(self, tenant_id: str, *, after: str = "", limit: int = 1000) -> list[ApiKey]:
         """List keys oldest first, revoked ones too: those after the key with this id, or all."""
         at, identifier = api_keys.c.created_at, api_keys.c.id
-        query = _keys(tenant_id).order_by(at, identifier).limit(limit)
+        query = _build_keys_query(tenant_id).order_by(at, identifier).limit(limit)
         if after:
             mine = api_keys.c.tenant_id == tenant_id, api_keys.c.id == after
             since = select(api_keys.c.created_at).where(*mine).scalar_subquery()
             query = query.where((at > since) | ((at == since) & (identifier > after)))
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             rows = connection.execute(query).all()
-        return [_key(row) for row in rows]
+        return [_build_key(row) for row in rows]
 
-    def key(self, tenant_id: str, identifier: str) -> ApiKey:
+    def load_key(self, tenant_id: str, identifier: str) -> ApiKey:
         """Raises `KeyNotFoundError`, also for another tenant's."""
-        with read(self._engine) as connection:
-            return _read(connection, tenant_id, identifier)
+        with read_transaction(self._engine) as connection:
+            return _load_key(connection, tenant_id, identifier)
 
     def change(self, tenant_id: str, identifier: str, changes: Mapping[str, Any]) -> ApiKey:
         """Change a live key's `name`, `scopes` or `expires_at`; it holds from this commit on.
 
         Raises `KeyNotFoundError`, `KeyStateError` and `NameInvalidError`.
         """
-        with write(self._engine) as connection:
-            key, now = _live(connection, tenant_id, identifier, self._clock()), self._clock()
+        with write_transaction(self._engine) as connection:
+            key, now = _require_live_key(connection, tenant_id, identifier, self._clock()), self._clock()
             values = dict(changes)
-            _require_use(values.get("scopes", key.scopes), values.get("expires_at", key.expires_at), now)
+            _require_usable(values.get("scopes", key.scopes), values.get("expires_at", key.expires_at), now)
             if "name" in values:
-                values["name"] = checked_name(values["name"], "key")
+                values["name"] = validate_name(values["name"], "key")
             if "scopes" in values:
                 values["scopes"] = sorted(values["scopes"])
             if values:
                 connection.execute(update(api_keys).where(api_keys.c.id == identifier).values(**values))
-                _record(connection, Action.KEY_CHANGED, key, changed=values)
-            return _read(connection, tenant_id, identifier)
+                _record_audit(connection, Action.KEY_CHANGED, key, changed=values)
+            return _load_key(connection, tenant_id, identifier)
 
     def rotate(
         self, tenant_id: str, identifier: str, *, grace_seconds: float = ROTATION_GRACE_SECONDS
@@ -219,16 +221,16 @@ class ApiKeys:
         Both are live until then. Raises `KeyNotFoundError`, and `KeyStateError` for a key that is not live or was
         rotated before.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
             now = self._clock()
-            key = _live(connection, tenant_id, identifier, now)
+            key = _require_live_key(connection, tenant_id, identifier, now)
             if key.successor_id is not None:
                 raise KeyStateError(
                     f"Key {identifier} was rotated: {key.successor_id} takes its place.", hint="Rotate that one."
                 )
             columns = select(api_keys.c.user_id).where(api_keys.c.id == identifier)
-            successor = _insert(
+            successor = _insert_key(
                 connection,
                 tenant_id=tenant_id,
                 name=key.name,
@@ -241,36 +243,36 @@ class ApiKeys:
             ends = now + grace_seconds if key.expires_at is None else min(now + grace_seconds, key.expires_at)
             of_old = update(api_keys).where(api_keys.c.id == identifier)
             connection.execute(of_old.values(expires_at=ends, successor_id=successor[0].id))
-            _record(connection, Action.KEY_ROTATED, key, successor=successor[0].id, ends_at=ends)
+            _record_audit(connection, Action.KEY_ROTATED, key, successor=successor[0].id, ends_at=ends)
         return successor
 
     def expire(self, tenant_id: str, identifier: str) -> None:
         """Have a key end now; runs that it began go on, unlike those of a key that is revoked."""
         of_key = api_keys.c.tenant_id == tenant_id, api_keys.c.id == identifier
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             connection.execute(update(api_keys).where(*of_key).values(expires_at=self._clock()))
 
     def revoke(self, tenant_id: str, identifier: str) -> bool:
         """False when the tenant has no such key that is not revoked yet."""
         of_key = api_keys.c.tenant_id == tenant_id, api_keys.c.id == identifier, api_keys.c.revoked_at.is_(None)
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             revoked = connection.execute(update(api_keys).where(*of_key).values(revoked_at=self._clock())).rowcount == 1
             if revoked:
-                record(connection, Action.KEY_REVOKED, f"key:{identifier}", tenant_id=tenant_id)
+                record_action(connection, Action.KEY_REVOKED, f"key:{identifier}", tenant_id=tenant_id)
         return revoked
 
 
-def _record(connection: Connection, action: Action, key: ApiKey, **details: Any) -> None:  # noqa: ANN401 - JSON
-    record(connection, action, f"key:{key.id}", tenant_id=key.tenant_id, name=key.name, **details)
+def _record_audit(connection: Connection, action: Action, key: ApiKey, **details: Any) -> None:  # noqa: ANN401 - JSON
+    record_action(connection, action, f"key:{key.id}", tenant_id=key.tenant_id, name=key.name, **details)
 
 
-def live_principal(connection: Connection, identifier: str, now: float) -> Principal | None:
+def find_live_principal(connection: Connection, identifier: str, now: float) -> Principal | None:
     """Return who holds a key that is live now, for a session that acts as the key does."""
-    row = connection.execute(_CHECKED, {"id": identifier}).first()
-    return with_collections(connection, _principal(row)) if row is not None and _is_live(row, now) else None
+    row = connection.execute(_CHECK_QUERY, {"id": identifier}).first()
+    return load_access(connection, _build_principal(row)) if row is not None and _is_live(row, now) else None
 
 
-def current_principal(connection: Connection, identifier: str) -> Principal | None:
+def find_current_principal(connection: Connection, identifier: str) -> Principal | None:
     """Return who holds a key now, or the key it was rotated to, for work that the key began; None if both were revoked.
 
     A user's groups may have changed since. Work that was begun in time goes on after the key's expiry.
@@ -279,45 +281,45 @@ def current_principal(connection: Connection, identifier: str) -> Principal | No
     at: str | None = identifier
     while at is not None and at not in seen:
         seen.add(at)
-        row = connection.execute(_CHECKED, {"id": at}).first()
+        row = connection.execute(_CHECK_QUERY, {"id": at}).first()
         if row is None:
             return None
-        if _is_held(row):
-            return with_collections(connection, _principal(row))
+        if _is_usable(row):
+            return load_access(connection, _build_principal(row))
         at = row.successor_id
     return None
 
 
-def _insert(connection: Connection, **values: Any) -> tuple[ApiKey, str]:  # noqa: ANN401 - columns
+def _insert_key(connection: Connection, **values: Any) -> tuple[ApiKey, str]:  # noqa: ANN401 - columns
     identifier, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
-    connection.execute(insert(api_keys).values(id=identifier, secret_sha256=_sha256(secret), **values))
-    return _read(connection, values["tenant_id"], identifier), f"{_PREFIX}_{identifier}_{secret}"
+    connection.execute(insert(api_keys).values(id=identifier, secret_sha256=_hash_secret(secret), **values))
+    return _load_key(connection, values["tenant_id"], identifier), f"{_KEY_PREFIX}_{identifier}_{secret}"
 
 
 def _is_live(row: Row[Any], now: float) -> bool:
     # guard: key-expiry
-    return _is_held(row) and (row.expires_at is None or row.expires_at > now)
+    return _is_usable(row) and (row.expires_at is None or row.expires_at > now)
 
 
-def _is_held(row: Row[Any]) -> bool:
+def _is_usable(row: Row[Any]) -> bool:
     # guard: suspended-tenant-keys
     # guard: key-revocation
     return row.revoked_at is None and row.deleted_at is None and row.suspended_at is None
 
 
-def _principal(row: Row[Any]) -> Principal:
+def _build_principal(row: Row[Any]) -> Principal:
     return Principal(
         row.tenant_id,
         row.id,
         row.name,
         user=row.user,
         groups=frozenset(row.groups or ()),
-        scopes=_scopes(row.scopes),
+        scopes=_parse_scopes(row.scopes),
         expires_at=row.expires_at,
     )
 
 
-def _require_use(scopes: Collection[Scope], expires_at: float | None, now: float) -> None:
+def _require_usable(scopes: Collection[Scope], expires_at: float | None, now: float) -> None:
     """Refuse a key that nothing could be done with."""
     if not scopes:
         raise NameInvalidError("A key without a scope can do nothing.", hint=f"Scopes are {', '.join(Scope)}.")
@@ -325,31 +327,31 @@ def _require_use(scopes: Collection[Scope], expires_at: float | None, now: float
         raise KeyStateError("The key would have expired already.", hint="Name a time to come, or revoke the key.")
 
 
-def _live(connection: Connection, tenant_id: str, identifier: str, now: float) -> ApiKey:
-    key = _read(connection, tenant_id, identifier)
-    if key.state(now) != "live":
-        raise KeyStateError(f"Key {identifier} is {key.state(now)}.", hint="Make a new one.")
+def _require_live_key(connection: Connection, tenant_id: str, identifier: str, now: float) -> ApiKey:
+    key = _load_key(connection, tenant_id, identifier)
+    if key.get_state(now) != "live":
+        raise KeyStateError(f"Key {identifier} is {key.get_state(now)}.", hint="Make a new one.")
     return key
 
 
-def _read(connection: Connection, tenant_id: str, identifier: str) -> ApiKey:
-    row = connection.execute(_keys(tenant_id).where(api_keys.c.id == identifier)).first()
+def _load_key(connection: Connection, tenant_id: str, identifier: str) -> ApiKey:
+    row = connection.execute(_build_keys_query(tenant_id).where(api_keys.c.id == identifier)).first()
     if row is None:
         raise KeyNotFoundError(f"There is no key {identifier!r}.")
-    return _key(row)
+    return _build_key(row)
 
 
-def _keys(tenant_id: str) -> Select[Any]:
+def _build_keys_query(tenant_id: str) -> Select[Any]:
     named = select(api_keys, users.c.name.label("user")).outerjoin(users, users.c.id == api_keys.c.user_id)
     return named.where(api_keys.c.tenant_id == tenant_id)
 
 
-def _key(row: Row[Any]) -> ApiKey:
+def _build_key(row: Row[Any]) -> ApiKey:
     return ApiKey(
         row.id,
         row.tenant_id,
         row.name,
-        _scopes(row.scopes),
+        _parse_scopes(row.scopes),
         row.user,
         row.created_at,
         row.expires_at,
@@ -359,10 +361,10 @@ def _key(row: Row[Any]) -> ApiKey:
     )
 
 
-def _scopes(names: Collection[str]) -> frozenset[Scope]:
+def _parse_scopes(names: Collection[str]) -> frozenset[Scope]:
     """Return the scopes of a row; one of a later release means nothing here."""
     return frozenset(scope for scope in Scope if scope in names)
 
 
-def _sha256(secret: str) -> str:
+def _hash_secret(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -10,7 +10,7 @@ MAX_NAME_CHARS = 200
 # For so long the old secret of a rotated key goes on to work.
 ROTATION_GRACE_SECONDS = 24 * 3600.0
 # Usage of a Slack channel is counted under this prefix and the channel's id; ids of keys have no colon.
-SLACK_KEY = "slack:"
+SLACK_KEY_PREFIX = "slack:"
 
 
 class Scope(StrEnum):
@@ -34,7 +34,7 @@ class Role(StrEnum):
     ADMIN = "admin"  # manage its grants
 
 
-_RANK = {role: rank for rank, role in enumerate(Role)}
+_ROLE_RANKS = {role: rank for rank, role in enumerate(Role)}
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,18 @@ class CollectionAccess:
     by_key: bool = False
 
     @classmethod
-    def of(cls, grants: Iterable[tuple[str, str, Role]], subjects: frozenset[str]) -> "CollectionAccess":
+    def from_grants(cls, grants: Iterable[tuple[str, str, Role]], subjects: frozenset[str]) -> "CollectionAccess":
         """Decide by the grants of a tenant, each a collection, a subject and a role: a collection without is open."""
         best: dict[str, int] = {}
         by_key = False
         for collection, subject, role in grants:
-            rank = _RANK[role] if subject in subjects else -1
+            rank = _ROLE_RANKS[role] if subject in subjects else -1
             by_key |= rank >= 0 and subject.startswith("key:")
             best[collection] = max(rank, best.get(collection, -1))
         return cls(
             denied=frozenset(name for name, rank in best.items() if rank < 0),
-            read_only=frozenset(name for name, rank in best.items() if rank == _RANK[Role.READER]),
-            managed=frozenset(name for name, rank in best.items() if rank == _RANK[Role.ADMIN]),
+            read_only=frozenset(name for name, rank in best.items() if rank == _ROLE_RANKS[Role.READER]),
+            managed=frozenset(name for name, rank in best.items() if rank == _ROLE_RANKS[Role.ADMIN]),
             by_key=by_key,
         )
 
@@ -74,16 +74,16 @@ class CollectionAccess:
         if collection in self.read_only:
             raise RoleMissingError(f"This needs the role `writer` on the collection {collection!r}.")
 
-    def may_read(self, collection: str) -> bool:
+    def can_read(self, collection: str) -> bool:
         return collection not in self.denied
 
-    def may_write(self, collection: str) -> bool:
+    def can_write(self, collection: str) -> bool:
         return collection not in self.denied and collection not in self.read_only
 
 
-OPEN = CollectionAccess()
+OPEN_ACCESS = CollectionAccess()
 # Among the readers of an admin, who needs no grant; no grant and no access list can name it.
-EVERY_COLLECTION = "scope:admin"
+ADMIN_READER = "scope:admin"
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Principal:
     groups: frozenset[str] = frozenset()
     scopes: frozenset[Scope] = frozenset()
     expires_at: float | None = None
-    collections: CollectionAccess = OPEN
+    collections: CollectionAccess = OPEN_ACCESS
 
     @property
     def is_admin(self) -> bool:
@@ -119,7 +119,7 @@ class Principal:
         """
         if self.is_admin and self.user is None:
             return None
-        every = {EVERY_COLLECTION} if self.is_admin else set()
+        every = {ADMIN_READER} if self.is_admin else set()
         return self.subjects | every | ({f"key:{self.key_id}"} if self.collections.by_key else set())
 
     @property
@@ -128,19 +128,19 @@ class Principal:
         return f"user:{self.user}" if self.user is not None else f"key:{self.key_id}"
 
     @property
-    def sees_only(self) -> str | None:
+    def visible_owner(self) -> str | None:
         """The owner whose conversations, answers and runs it may see; None, for an admin, is everybody's."""
         return None if self.is_admin else self.owner
 
-    def collections_by(self, grants: Iterable[tuple[str, str, Role]]) -> CollectionAccess:
+    def compute_access(self, grants: Iterable[tuple[str, str, Role]]) -> CollectionAccess:
         """Decide which collections it may use; a tenant's admin uses all of them."""
         if self.is_admin:
-            return OPEN
+            return OPEN_ACCESS
         keys = frozenset() if self.key_id is None else frozenset({f"key:{self.key_id}"})
-        return CollectionAccess.of(grants, self.subjects | keys)
+        return CollectionAccess.from_grants(grants, self.subjects | keys)
 
 
-def checked_name(name: str, what: str) -> str:
+def validate_name(name: str, what: str) -> str:
     """Return a name of a tenant, user or group without surrounding spaces. Raises `NameInvalidError`."""
     name = name.strip()
     if not 1 <= len(name) <= MAX_NAME_CHARS or not name.isprintable():
@@ -148,9 +148,9 @@ def checked_name(name: str, what: str) -> str:
     return name
 
 
-def checked_subject(subject: str) -> str:
+def validate_subject(subject: str) -> str:
     """Return a subject of a grant, such as `user:ann`. Raises `NameInvalidError`."""
     kind, colon, name = subject.partition(":")
     if not colon or kind not in ("user", "group", "key"):
         raise NameInvalidError(f"{subject[:40]!r} is no subject.", hint="Write user:NAME, group:NAME or key:ID.")
-    return f"{kind}:{checked_name(name, kind)}"
+    return f"{kind}:{validate_name(name, kind)}"

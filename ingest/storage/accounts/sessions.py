@@ -9,20 +9,20 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
-from ingest.storage.accounts.grants import with_collections
-from ingest.storage.accounts.keys import live_principal
+from ingest.storage.accounts.grants import load_access
+from ingest.storage.accounts.keys import find_live_principal
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.accounts.users import SESSION, TICKET, end_sessions
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import read, write
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import read_transaction, write_transaction
 from ingest.storage.db.schema import sessions, tenants
 
 LIFETIME_SECONDS = 7 * 86_400.0
 IDLE_SECONDS = 24 * 3_600.0
 TICKET_SECONDS = 3_600.0
 # The last use of a session is written no more often than this.
-_BETWEEN_SECONDS = 300.0
+_USE_INTERVAL_SECONDS = 300.0
 
 
 class Sessions:
@@ -32,13 +32,13 @@ class Sessions:
         self._engine = engine
         self._clock = clock
 
-    def ticket(self, tenant_id: str, key_id: str, *, seconds: float = TICKET_SECONDS) -> str:
+    def issue_ticket(self, tenant_id: str, key_id: str, *, seconds: float = TICKET_SECONDS) -> str:
         """Return a text that begins one session, within this time, as the holder of the key."""
         now = self._clock()
-        with write(self._engine) as connection:
-            principal = live_principal(connection, key_id, now)
+        with write_transaction(self._engine) as connection:
+            principal = find_live_principal(connection, key_id, now)
             owner = f"key:{key_id}" if principal is None else principal.owner
-            return _insert(
+            return _insert_session(
                 connection,
                 purpose=TICKET,
                 tenant_id=tenant_id,
@@ -48,66 +48,68 @@ class Sessions:
                 ends_at=now + seconds,
             )
 
-    def redeem(self, ticket: str) -> Principal | None:
+    def redeem_ticket(self, ticket: str) -> Principal | None:
         """Return whom a ticket admits, and use it up; None for one that is unknown, used or late."""
-        with write(self._engine) as connection:
-            row = _live_row(connection, ticket, TICKET, self._clock())
+        with write_transaction(self._engine) as connection:
+            row = _find_live_row(connection, ticket, TICKET, self._clock())
             if row is None:
                 return None
             # guard: sign-in-link-once
             used = connection.execute(delete(sessions).where(sessions.c.secret_sha256 == row.secret_sha256)).rowcount
-            return _principal(connection, row, self._clock()) if used == 1 else None
+            return _find_principal(connection, row, self._clock()) if used == 1 else None
 
-    def begin(
+    def start(
         self, principal: Principal, *, lifetime_seconds: float = LIFETIME_SECONDS, idle_seconds: float = IDLE_SECONDS
     ) -> str:
         """Return the secret of a new session, which ends with the key or token of its principal at the latest."""
         now = self._clock()
         ends_at = min(now + lifetime_seconds, principal.expires_at or float("inf"))
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             connection.execute(delete(sessions).where(sessions.c.ends_at <= now))
-            secret = _insert(
+            secret = _insert_session(
                 connection,
                 purpose=SESSION,
                 tenant_id=principal.tenant_id,
                 key_id=principal.key_id,
-                holder=None if principal.key_id else _holder(principal),
+                holder=None if principal.key_id else _build_holder(principal),
                 owner=principal.owner,
                 now=now,
                 ends_at=ends_at,
                 idle_seconds=idle_seconds,
             )
-            record(connection, Action.SESSION_BEGUN, principal.owner, tenant_id=principal.tenant_id, ends_at=ends_at)
+            record_action(
+                connection, Action.SESSION_BEGUN, principal.owner, tenant_id=principal.tenant_id, ends_at=ends_at
+            )
         return secret
 
     def check(self, presented: str) -> Principal | None:
         """Return who is in a session; None for one that has ended, was not used for long, or whose key is not live."""
         now = self._clock()
-        with read(self._engine) as connection:
-            row = _live_row(connection, presented, SESSION, now)
-            principal = None if row is None else _principal(connection, row, now)
-        if row is not None and principal is not None and now - row.used_at > _BETWEEN_SECONDS:
-            with write(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
+            row = _find_live_row(connection, presented, SESSION, now)
+            principal = None if row is None else _find_principal(connection, row, now)
+        if row is not None and principal is not None and now - row.used_at > _USE_INTERVAL_SECONDS:
+            with write_transaction(self._engine) as connection:
                 of_session = sessions.c.secret_sha256 == row.secret_sha256
                 connection.execute(update(sessions).where(of_session).values(used_at=now))
         return None if row is None or principal is None else replace(principal, expires_at=row.ends_at)
 
     def end(self, presented: str) -> None:
         """Sign out of one session."""
-        with write(self._engine) as connection:
-            connection.execute(delete(sessions).where(sessions.c.secret_sha256 == _sha256(presented)))
+        with write_transaction(self._engine) as connection:
+            connection.execute(delete(sessions).where(sessions.c.secret_sha256 == _hash_secret(presented)))
 
     def end_all(self, principal: Principal) -> int:
         """Sign a principal out of all of its sessions; tickets that were not used end too."""
-        return self.end_all_of(principal.tenant_id, principal.owner)
+        return self.end_all_for_owner(principal.tenant_id, principal.owner)
 
-    def end_all_of(self, tenant_id: str, owner: str) -> int:
+    def end_all_for_owner(self, tenant_id: str, owner: str) -> int:
         """Sign whoever `owner` names, `user:NAME` or `key:ID`, out of all sessions; unused tickets end too."""
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             return end_sessions(connection, tenant_id, owner)
 
 
-def _insert(
+def _insert_session(
     connection: Connection,
     *,
     now: float,
@@ -117,15 +119,15 @@ def _insert(
     secret = secrets.token_urlsafe(32)
     connection.execute(
         insert(sessions).values(
-            secret_sha256=_sha256(secret), created_at=now, used_at=now, idle_seconds=idle_seconds, **values
+            secret_sha256=_hash_secret(secret), created_at=now, used_at=now, idle_seconds=idle_seconds, **values
         )
     )
     return secret
 
 
-def _live_row(connection: Connection, presented: str, purpose: str, now: float) -> Row[Any] | None:
+def _find_live_row(connection: Connection, presented: str, purpose: str, now: float) -> Row[Any] | None:
     """Find by the hash alone: who can ask for hashes of guesses learns nothing of secrets from how long that takes."""
-    found = sessions.c.secret_sha256 == _sha256(presented), sessions.c.purpose == purpose
+    found = sessions.c.secret_sha256 == _hash_secret(presented), sessions.c.purpose == purpose
     row = connection.execute(
         select(sessions, tenants.c.suspended_at).join(tenants, tenants.c.id == sessions.c.tenant_id).where(*found)
     ).first()
@@ -135,11 +137,11 @@ def _live_row(connection: Connection, presented: str, purpose: str, now: float) 
     return row if purpose == TICKET or now - row.used_at <= row.idle_seconds else None
 
 
-def _principal(connection: Connection, row: Row[Any], now: float) -> Principal | None:
+def _find_principal(connection: Connection, row: Row[Any], now: float) -> Principal | None:
     if row.key_id is not None:
-        return live_principal(connection, row.key_id, now)
+        return find_live_principal(connection, row.key_id, now)
     holder = row.holder or {}
-    return with_collections(
+    return load_access(
         connection,
         Principal(
             row.tenant_id,
@@ -153,7 +155,7 @@ def _principal(connection: Connection, row: Row[Any], now: float) -> Principal |
     )
 
 
-def _holder(principal: Principal) -> dict[str, Any]:
+def _build_holder(principal: Principal) -> dict[str, Any]:
     return {
         "name": principal.name,
         "user": principal.user,
@@ -162,5 +164,5 @@ def _holder(principal: Principal) -> dict[str, Any]:
     }
 
 
-def _sha256(secret: str) -> str:
+def _hash_secret(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()

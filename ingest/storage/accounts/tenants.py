@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, select, update
 
-from ingest.storage.accounts.records import checked_name
+from ingest.storage.accounts.records import validate_name
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import insert_new, read, write
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import insert_if_absent, read_transaction, write_transaction
 from ingest.storage.db.schema import tenants
 from ingest.storage.errors import NameTakenError, TenantNotFoundError
 
@@ -33,37 +33,37 @@ class Tenants:
 
     def create(self, name: str) -> Tenant:
         """Raises `NameTakenError` and `NameInvalidError`."""
-        tenant = Tenant(secrets.token_hex(8), checked_name(name, "tenant"), time.time(), None)
-        with write(self._engine) as connection:
-            insert_new(connection, tenants, id=tenant.id, name=tenant.name, created_at=tenant.created_at)
+        tenant = Tenant(secrets.token_hex(8), validate_name(name, "tenant"), time.time(), None)
+        with write_transaction(self._engine) as connection:
+            insert_if_absent(connection, tenants, id=tenant.id, name=tenant.name, created_at=tenant.created_at)
             made = connection.execute(select(tenants.c.id).where(tenants.c.id == tenant.id)).first()
             if made is None:
                 raise NameTakenError(f"There is a tenant {tenant.name!r} already.")
-            _record(connection, Action.TENANT_CREATED, tenant, name=tenant.name)
+            _record_audit(connection, Action.TENANT_CREATED, tenant, name=tenant.name)
         return tenant
 
-    def tenants(self, *, after: str = "", limit: int = 1000) -> list[Tenant]:
+    def list_tenants(self, *, after: str = "", limit: int = 1000) -> list[Tenant]:
         """List tenants in the order of their names, those whose name is greater than `after`."""
         query = select(tenants).where(tenants.c.name > after).order_by(tenants.c.name).limit(limit)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return [Tenant(**row._mapping) for row in connection.execute(query).all()]
 
-    def tenant(self, id_or_name: str) -> Tenant:
+    def load_tenant(self, id_or_name: str) -> Tenant:
         """Raises `TenantNotFoundError`. An id goes before another tenant's name."""
-        with read(self._engine) as connection:
-            return _tenant(connection, id_or_name)
+        with read_transaction(self._engine) as connection:
+            return _load_tenant(connection, id_or_name)
 
     def rename(self, id_or_name: str, name: str) -> Tenant:
         """Raises `TenantNotFoundError`, `NameTakenError` and `NameInvalidError`."""
-        name = checked_name(name, "tenant")
-        with write(self._engine) as connection:
-            tenant = _tenant(connection, id_or_name)
+        name = validate_name(name, "tenant")
+        with write_transaction(self._engine) as connection:
+            tenant = _load_tenant(connection, id_or_name)
             taken = select(tenants.c.id).where(tenants.c.name == name, tenants.c.id != tenant.id)
             if connection.execute(taken).first() is not None:
                 raise NameTakenError(f"There is a tenant {name!r} already.")
             connection.execute(update(tenants).where(tenants.c.id == tenant.id).values(name=name))
-            _record(connection, Action.TENANT_CHANGED, tenant, name=name)
-            return _tenant(connection, tenant.id)
+            _record_audit(connection, Action.TENANT_CHANGED, tenant, name=name)
+            return _load_tenant(connection, tenant.id)
 
     def suspend(self, id_or_name: str) -> Tenant:
         """Refuse all keys and tokens of a tenant from this commit on; its documents stay, and its work goes on."""
@@ -74,19 +74,19 @@ class Tenants:
         return self._set_suspended(id_or_name, None)
 
     def _set_suspended(self, id_or_name: str, at: float | None) -> Tenant:
-        with write(self._engine) as connection:
-            tenant = _tenant(connection, id_or_name)
+        with write_transaction(self._engine) as connection:
+            tenant = _load_tenant(connection, id_or_name)
             if (tenant.suspended_at is None) != (at is None):
                 connection.execute(update(tenants).where(tenants.c.id == tenant.id).values(suspended_at=at))
-                _record(connection, Action.TENANT_CHANGED, tenant, suspended=at is not None)
-            return _tenant(connection, tenant.id)
+                _record_audit(connection, Action.TENANT_CHANGED, tenant, suspended=at is not None)
+            return _load_tenant(connection, tenant.id)
 
 
-def _record(connection: Connection, action: Action, tenant: Tenant, **details: Any) -> None:  # noqa: ANN401 - JSON
-    record(connection, action, f"tenant:{tenant.id}", tenant_id=tenant.id, **details)
+def _record_audit(connection: Connection, action: Action, tenant: Tenant, **details: Any) -> None:  # noqa: ANN401 - JSON
+    record_action(connection, action, f"tenant:{tenant.id}", tenant_id=tenant.id, **details)
 
 
-def _tenant(connection: Connection, id_or_name: str) -> Tenant:
+def _load_tenant(connection: Connection, id_or_name: str) -> Tenant:
     for column in (tenants.c.id, tenants.c.name):
         row = connection.execute(select(tenants).where(column == id_or_name)).first()
         if row is not None:

@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ingest.storage.accounts.records import Scope, checked_name
+from ingest.storage.accounts.records import Scope, validate_name
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import read, write
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import read_transaction, write_transaction
 from ingest.storage.db.schema import api_keys, sessions, tenants, users
 from ingest.storage.errors import NameTakenError, TenantNotFoundError, UserNotFoundError
 
@@ -27,7 +27,7 @@ def end_sessions(connection: Connection, tenant_id: str, owner: str) -> int:
     """End an owner's sessions and tickets; returns how many."""
     of_owner = sessions.c.tenant_id == tenant_id, sessions.c.owner == owner
     ended = connection.execute(delete(sessions).where(*of_owner)).rowcount
-    record(connection, Action.SESSIONS_ENDED, owner, tenant_id=tenant_id, sessions=ended)
+    record_action(connection, Action.SESSIONS_ENDED, owner, tenant_id=tenant_id, sessions=ended)
     return ended
 
 
@@ -72,9 +72,11 @@ class Users:
 
     def create(self, tenant_id: str, name: str, groups: Collection[str] = ()) -> User:
         """Raises `TenantNotFoundError`, `NameTakenError` and `NameInvalidError`."""
-        user = User(secrets.token_hex(8), tenant_id, checked_name(name, "user"), _groups(groups), time.time())
+        user = User(
+            secrets.token_hex(8), tenant_id, validate_name(name, "user"), _normalize_groups(groups), time.time()
+        )
         row = {"id": user.id, "tenant_id": tenant_id, "name": user.name, "created_at": user.created_at}
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
                 raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
             try:
@@ -82,21 +84,21 @@ class Users:
                     connection.execute(users.insert().values(**row, groups=list(user.groups)))
             except IntegrityError as error:
                 raise NameTakenError(f"There is a user {user.name!r} already.") from error
-            _record(connection, Action.USER_CREATED, user, groups=user.groups)
+            _record_audit(connection, Action.USER_CREATED, user, groups=user.groups)
         return user
 
-    def users(self, tenant_id: str, *, after: str = "", limit: int = 1000) -> list[User]:
+    def list_users(self, tenant_id: str, *, after: str = "", limit: int = 1000) -> list[User]:
         """List users in the order of their names, those whose name is greater than `after`."""
-        query = _live(tenant_id).where(users.c.name > after).order_by(users.c.name).limit(limit)
-        with read(self._engine) as connection:
-            return [_user(row) for row in connection.execute(query).all()]
+        query = _build_live_query(tenant_id).where(users.c.name > after).order_by(users.c.name).limit(limit)
+        with read_transaction(self._engine) as connection:
+            return [_build_user(row) for row in connection.execute(query).all()]
 
-    def user(self, tenant_id: str, id_or_name: str) -> User:
+    def load_user(self, tenant_id: str, id_or_name: str) -> User:
         """Raises `UserNotFoundError`. An id goes before another user's name."""
-        with read(self._engine) as connection:
-            return read_user(connection, tenant_id, id_or_name)
+        with read_transaction(self._engine) as connection:
+            return load_user(connection, tenant_id, id_or_name)
 
-    def access(self, tenant_id: str, of: Sequence[User]) -> dict[str, UserAccess]:
+    def load_access(self, tenant_id: str, of: Sequence[User]) -> dict[str, UserAccess]:
         """Tell what each of these users may do, by its id."""
         now = time.time()
         live = (
@@ -104,7 +106,7 @@ class Users:
             api_keys.c.revoked_at.is_(None),
             func.coalesce(api_keys.c.expires_at, now + 1) > now,
         )
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             keys = connection.execute(select(api_keys.c.user_id, api_keys.c.scopes).where(*live)).all()
             signed_in = count_sessions(connection, tenant_id, [f"user:{user.name}" for user in of], now)
         scopes: dict[str, list[frozenset[Scope]]] = {}
@@ -119,10 +121,10 @@ class Users:
             for user in of
         }
 
-    def groups(self, tenant_id: str) -> dict[str, int]:
+    def count_group_members(self, tenant_id: str) -> dict[str, int]:
         """Count the members of each group, in the order of their names."""
-        with read(self._engine) as connection:
-            rows = connection.execute(_live(tenant_id).with_only_columns(users.c.groups)).scalars().all()
+        with read_transaction(self._engine) as connection:
+            rows = connection.execute(_build_live_query(tenant_id).with_only_columns(users.c.groups)).scalars().all()
         return dict(sorted(Counter(group for groups in rows for group in groups).items()))
 
     def set_groups(self, tenant_id: str, id_or_name: str, groups: Collection[str]) -> User:
@@ -130,12 +132,12 @@ class Users:
 
         Raises `UserNotFoundError` and `NameInvalidError`.
         """
-        wanted = _groups(groups)
-        with write(self._engine) as connection:
-            user = read_user(connection, tenant_id, id_or_name)
+        wanted = _normalize_groups(groups)
+        with write_transaction(self._engine) as connection:
+            user = load_user(connection, tenant_id, id_or_name)
             connection.execute(update(users).where(users.c.id == user.id).values(groups=list(wanted)))
-            _record(connection, Action.USER_CHANGED, user, groups=wanted)
-            return read_user(connection, tenant_id, user.id)
+            _record_audit(connection, Action.USER_CHANGED, user, groups=wanted)
+            return load_user(connection, tenant_id, user.id)
 
     def delete(self, tenant_id: str, id_or_name: str) -> User:
         """Delete a user, revoke its keys and end its sessions. Raises `UserNotFoundError`.
@@ -143,37 +145,37 @@ class Users:
         What is open to `user:NAME` stays so: another user of that name would have it.
         """
         at = time.time()
-        with write(self._engine) as connection:
-            user = read_user(connection, tenant_id, id_or_name)
+        with write_transaction(self._engine) as connection:
+            user = load_user(connection, tenant_id, id_or_name)
             connection.execute(update(users).where(users.c.id == user.id).values(deleted_at=at))
             of_user = api_keys.c.user_id == user.id, api_keys.c.revoked_at.is_(None)
             connection.execute(update(api_keys).where(*of_user).values(revoked_at=at))
             # guard: deleted-user-sessions
             end_sessions(connection, tenant_id, f"user:{user.name}")
-            _record(connection, Action.USER_DELETED, user)
+            _record_audit(connection, Action.USER_DELETED, user)
         return user
 
 
-def _record(connection: Connection, action: Action, user: User, **details: Any) -> None:  # noqa: ANN401 - JSON
-    record(connection, action, f"user:{user.id}", tenant_id=user.tenant_id, name=user.name, **details)
+def _record_audit(connection: Connection, action: Action, user: User, **details: Any) -> None:  # noqa: ANN401 - JSON
+    record_action(connection, action, f"user:{user.id}", tenant_id=user.tenant_id, name=user.name, **details)
 
 
-def read_user(connection: Connection, tenant_id: str, id_or_name: str) -> User:
+def load_user(connection: Connection, tenant_id: str, id_or_name: str) -> User:
     """Read a live user by id or name. Raises `UserNotFoundError`."""
     for column in (users.c.id, users.c.name):
-        row = connection.execute(_live(tenant_id).where(column == id_or_name)).first()
+        row = connection.execute(_build_live_query(tenant_id).where(column == id_or_name)).first()
         if row is not None:
-            return _user(row)
+            return _build_user(row)
     raise UserNotFoundError(f"There is no user {id_or_name!r}.")
 
 
-def _live(tenant_id: str) -> Select[Any]:
+def _build_live_query(tenant_id: str) -> Select[Any]:
     return select(users).where(users.c.tenant_id == tenant_id, users.c.deleted_at.is_(None))
 
 
-def _user(row: Row[Any]) -> User:
+def _build_user(row: Row[Any]) -> User:
     return User(row.id, row.tenant_id, row.name, tuple(row.groups), row.created_at)
 
 
-def _groups(groups: Collection[str]) -> tuple[str, ...]:
-    return tuple(sorted({checked_name(group, "group") for group in groups}))
+def _normalize_groups(groups: Collection[str]) -> tuple[str, ...]:
+    return tuple(sorted({validate_name(group, "group") for group in groups}))

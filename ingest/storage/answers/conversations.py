@@ -8,15 +8,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, null, select, update
 
-from ingest.storage.accounts.access import Readers, owned_by, withheld_documents
-from ingest.storage.answers.records import CellRanges, Conversation, Exchange, KeptAnswer, RowRanges
-from ingest.storage.answers.redaction import redacted_answer
+from ingest.storage.accounts.access import Readers, build_owner_condition, list_withheld_documents
+from ingest.storage.answers.records import CellRanges, Conversation, Exchange, RowRanges, StoredAnswer
+from ingest.storage.answers.redaction import redact_answer
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import lock_derived, lock_tenant, read, write
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import lock_derived_content, lock_tenant, read_transaction, write_transaction
 from ingest.storage.db.schema import answers, conversations, runs, work_versions
 from ingest.storage.documents.records import Work
-from ingest.storage.documents.works import gone_of, note_versions
+from ingest.storage.documents.works import list_gone_versions, record_versions
 from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError
 
 _TITLE_CHARS = 200
@@ -33,10 +33,10 @@ class Conversations:
         self._engine = engine
         self._clock = clock
 
-    def begin(self, tenant_id: str, question: str, owner: str | None = None) -> str:
+    def start(self, tenant_id: str, question: str, owner: str | None = None) -> str:
         """Return the id of a new conversation, which is listed once its first question is answered."""
         identifier, now = str(uuid.uuid4()), self._clock()
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
             query = select(func.max(conversations.c.sequence)).where(conversations.c.tenant_id == tenant_id)
             last = connection.execute(query).scalar() or 0
@@ -54,20 +54,20 @@ class Conversations:
             )
         return identifier
 
-    def keep(self, answer: KeptAnswer, versions: frozenset[str] = frozenset()) -> KeptAnswer:
+    def store_answer(self, answer: StoredAnswer, versions: frozenset[str] = frozenset()) -> StoredAnswer:
         """Keep an answer as the next turn of its conversation; keeping it again changes nothing.
 
         One whose conversation was deleted meanwhile is kept outside of any. `versions` are those that it was given; it
         is redacted if one is gone. Returns it as it is kept, with its turn.
         """
-        with write(self._engine) as connection:
-            lock_derived(connection, answer.tenant_id)
-            if not note_versions(connection, Work(answer.id, versions)):
-                gone = gone_of(connection, answer.id)
-                answer = replace(answer, body=redacted_answer(answer.body, gone, answer.question))
-            return keep_answer(connection, answer)
+        with write_transaction(self._engine) as connection:
+            lock_derived_content(connection, answer.tenant_id)
+            if not record_versions(connection, Work(answer.id, versions)):
+                gone = list_gone_versions(connection, answer.id)
+                answer = replace(answer, body=redact_answer(answer.body, gone, answer.question))
+            return store_answer(connection, answer)
 
-    def versions(self, tenant_id: str, identifier: str) -> frozenset[str]:
+    def list_versions(self, tenant_id: str, identifier: str) -> frozenset[str]:
         """Return the versions that the answers of a conversation were given, those that are left."""
         query = (
             select(work_versions.c.version_id)
@@ -79,58 +79,58 @@ class Conversations:
             )
             .distinct()
         )
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return frozenset(connection.execute(query).scalars())
 
-    def answer(self, tenant_id: str, identifier: str, owner: str | None = None) -> KeptAnswer:
+    def load_answer(self, tenant_id: str, identifier: str, owner: str | None = None) -> StoredAnswer:
         """Raises `AnswerNotFoundError`, also for another tenant's."""
-        with read(self._engine) as connection:
-            return require_answer(connection, tenant_id, identifier, owner)
+        with read_transaction(self._engine) as connection:
+            return load_answer(connection, tenant_id, identifier, owner)
 
     def delete_answer(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
         """Remove an answer, its turn of a conversation, and what a run that made it has of it.
 
         Raises `AnswerNotFoundError`.
         """
-        with write(self._engine) as connection:
-            mine = answers.c.tenant_id == tenant_id, answers.c.id == identifier, owned_by(answers, owner)
+        with write_transaction(self._engine) as connection:
+            mine = answers.c.tenant_id == tenant_id, answers.c.id == identifier, build_owner_condition(answers, owner)
             if not connection.execute(delete(answers).where(*mine)).rowcount:
                 raise AnswerNotFoundError(f"There is no answer {identifier!r}.")
             of_run = runs.c.tenant_id == tenant_id, runs.c.id == identifier
             connection.execute(update(runs).where(*of_run).values(answer=null()))
-            record(connection, Action.ANSWER_DELETED, f"answer:{identifier}", tenant_id=tenant_id)
+            record_action(connection, Action.ANSWER_DELETED, f"answer:{identifier}", tenant_id=tenant_id)
 
-    def conversation(self, tenant_id: str, identifier: str, owner: str | None = None) -> Conversation:
+    def load_conversation(self, tenant_id: str, identifier: str, owner: str | None = None) -> Conversation:
         """Raises `ConversationNotFoundError`, also for another tenant's."""
-        with read(self._engine) as connection:
-            return read_conversation(connection, tenant_id, identifier, owner)
+        with read_transaction(self._engine) as connection:
+            return load_conversation(connection, tenant_id, identifier, owner)
 
-    def conversations(
+    def list_conversations(
         self, tenant_id: str, *, before: int | None = None, limit: int = 50, owner: str | None = None
     ) -> list[Conversation]:
         """Return the conversations with answers, newest first, with a `sequence` below `before`."""
-        mine = conversations.c.tenant_id == tenant_id, owned_by(conversations, owner)
+        mine = conversations.c.tenant_id == tenant_id, build_owner_condition(conversations, owner)
         query = select(conversations).where(*mine, conversations.c.turns > 0)
         if before is not None:
             query = query.where(conversations.c.sequence < before)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             rows = connection.execute(query.order_by(conversations.c.sequence.desc()).limit(limit)).all()
         return [Conversation(**row._mapping) for row in rows]
 
-    def turns(
+    def list_turns(
         self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 50, owner: str | None = None
-    ) -> list[KeptAnswer]:
+    ) -> list[StoredAnswer]:
         """Return the answers of a conversation in order, those whose `turn` is above `after`.
 
         Raises `ConversationNotFoundError`.
         """
-        query = _answers(tenant_id).where(answers.c.conversation_id == identifier, answers.c.turn > after)
-        with read(self._engine) as connection:
-            read_conversation(connection, tenant_id, identifier, owner)
+        query = _build_answers_query(tenant_id).where(answers.c.conversation_id == identifier, answers.c.turn > after)
+        with read_transaction(self._engine) as connection:
+            load_conversation(connection, tenant_id, identifier, owner)
             rows = connection.execute(query.order_by(answers.c.turn).limit(limit)).all()
-        return [_kept(row) for row in rows]
+        return [_build_answer(row) for row in rows]
 
-    def last_exchanges(
+    def list_last_exchanges(
         self, tenant_id: str, identifier: str, *, characters: int, owner: str | None = None
     ) -> list[Exchange]:
         """Return a conversation's end, oldest first: the last turns within `characters`, and the one before them.
@@ -144,8 +144,8 @@ class Conversations:
             .limit(_EXCHANGES_AT_ONCE)
         )
         found: list[Exchange] = []
-        with read(self._engine) as connection:
-            before = read_conversation(connection, tenant_id, identifier, owner).turns + 1
+        with read_transaction(self._engine) as connection:
+            before = load_conversation(connection, tenant_id, identifier, owner).turns + 1
             while characters > 0 and (rows := connection.execute(query.where(answers.c.turn < before)).all()):
                 before = rows[-1].turn
                 for row in rows:
@@ -156,20 +156,20 @@ class Conversations:
 
     def delete(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
         """Remove a conversation with all its answers. Raises `ConversationNotFoundError`."""
-        with write(self._engine) as connection:
-            read_conversation(connection, tenant_id, identifier, owner)
-            _delete(connection, [identifier])
-            record(connection, Action.CONVERSATION_DELETED, f"conversation:{identifier}", tenant_id=tenant_id)
+        with write_transaction(self._engine) as connection:
+            load_conversation(connection, tenant_id, identifier, owner)
+            _delete_conversations(connection, [identifier])
+            record_action(connection, Action.CONVERSATION_DELETED, f"conversation:{identifier}", tenant_id=tenant_id)
 
-    def withheld_documents(self, identifiers: Collection[str], readers: Readers = None) -> set[str]:
+    def list_withheld_documents(self, identifiers: Collection[str], readers: Readers = None) -> set[str]:
         """Return the deleted ones among the documents and those closed to these readers: nothing of them is shown."""
-        with read(self._engine) as connection:
-            return withheld_documents(connection, identifiers, readers)
+        with read_transaction(self._engine) as connection:
+            return list_withheld_documents(connection, identifiers, readers)
 
 
-def keep_answer(connection: Connection, answer: KeptAnswer) -> KeptAnswer:
+def store_answer(connection: Connection, answer: StoredAnswer) -> StoredAnswer:
     """As `Conversations.keep`, within a transaction."""
-    known = _answer(connection, answer.tenant_id, answer.id)
+    known = _find_answer(connection, answer.tenant_id, answer.id)
     if known is not None:
         return known
     conversation_id, turn = answer.conversation_id, None
@@ -192,51 +192,53 @@ def keep_answer(connection: Connection, answer: KeptAnswer) -> KeptAnswer:
             owner=answer.owner,
             question=answer.question,
             answer=answer.body,
-            rows_behind=_written_rows(answer),
+            rows_behind=_encode_rows(answer),
             created_at=answer.created_at,
         )
     )
     return replace(answer, conversation_id=conversation_id, turn=turn)
 
 
-def _delete(connection: Connection, identifiers: Collection[str]) -> None:
+def _delete_conversations(connection: Connection, identifiers: Collection[str]) -> None:
     for identifier in identifiers:
         connection.execute(delete(answers).where(answers.c.conversation_id == identifier))
         connection.execute(delete(conversations).where(conversations.c.id == identifier))
 
 
-def read_conversation(
+def load_conversation(
     connection: Connection, tenant_id: str, identifier: str, owner: str | None = None
 ) -> Conversation:
     """Read a conversation. Raises `ConversationNotFoundError`, also for one of another owner than this."""
     mine = conversations.c.id == identifier, conversations.c.tenant_id == tenant_id
-    query = select(conversations).where(*mine, owned_by(conversations, owner))
+    query = select(conversations).where(*mine, build_owner_condition(conversations, owner))
     row = connection.execute(query).first()
     if row is None:
         raise ConversationNotFoundError(f"There is no conversation {identifier!r}.")
     return Conversation(**row._mapping)
 
 
-def require_answer(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> KeptAnswer:
+def load_answer(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> StoredAnswer:
     """Read an answer. Raises `AnswerNotFoundError`, also for another tenant's."""
-    found = _answer(connection, tenant_id, identifier, owner)
+    found = _find_answer(connection, tenant_id, identifier, owner)
     if found is None:
         raise AnswerNotFoundError(f"There is no answer {identifier!r}.")
     return found
 
 
-def _answers(tenant_id: str) -> Select[Any]:
+def _build_answers_query(tenant_id: str) -> Select[Any]:
     return select(answers).where(answers.c.tenant_id == tenant_id)
 
 
-def _answer(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> KeptAnswer | None:
+def _find_answer(
+    connection: Connection, tenant_id: str, identifier: str, owner: str | None = None
+) -> StoredAnswer | None:
     # guard: answer-owner
-    query = _answers(tenant_id).where(answers.c.id == identifier, owned_by(answers, owner))
+    query = _build_answers_query(tenant_id).where(answers.c.id == identifier, build_owner_condition(answers, owner))
     row = connection.execute(query).first()
-    return None if row is None else _kept(row)
+    return None if row is None else _build_answer(row)
 
 
-def _written_rows(answer: KeptAnswer) -> Any:  # noqa: ANN401 - JSON
+def _encode_rows(answer: StoredAnswer) -> Any:  # noqa: ANN401 - JSON
     """Write the rows behind an answer as a list; with those behind single cells, these name the list's parts."""
     if not answer.cells_behind:
         return [[*each.part, each.ranges] for each in answer.rows_behind]
@@ -251,23 +253,23 @@ def _written_rows(answer: KeptAnswer) -> Any:  # noqa: ANN401 - JSON
     return {"rows": [[*part, ranges.get(part, ())] for part in parts], "cells": cells}
 
 
-def _read_rows(written: Any) -> tuple[tuple[RowRanges, ...], tuple[CellRanges, ...]]:  # noqa: ANN401 - JSON
+def _decode_rows(written: Any) -> tuple[tuple[RowRanges, ...], tuple[CellRanges, ...]]:  # noqa: ANN401 - JSON
     rows, cells = (written, ()) if isinstance(written, list) else (written["rows"], written["cells"])
-    parts = [RowRanges(document, version, table, _pairs(found)) for document, version, table, found in rows]
+    parts = [RowRanges(document, version, table, _decode_pairs(found)) for document, version, table, found in rows]
     named = (
-        CellRanges(row, column, tuple(replace(parts[at], ranges=_pairs(found)) for at, found in own))
+        CellRanges(row, column, tuple(replace(parts[at], ranges=_decode_pairs(found)) for at, found in own))
         for row, column, own in cells
     )
     return tuple(each for each in parts if each.ranges), tuple(named)
 
 
-def _pairs(found: Iterable[Sequence[int]]) -> tuple[tuple[int, int], ...]:
+def _decode_pairs(found: Iterable[Sequence[int]]) -> tuple[tuple[int, int], ...]:
     return tuple((first, last) for first, last in found)
 
 
-def _kept(row: Row[Any]) -> KeptAnswer:
-    rows, cells = _read_rows(row.rows_behind)
-    return KeptAnswer(
+def _build_answer(row: Row[Any]) -> StoredAnswer:
+    rows, cells = _decode_rows(row.rows_behind)
+    return StoredAnswer(
         row.id,
         row.tenant_id,
         row.conversation_id,

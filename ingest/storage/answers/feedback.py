@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy import Engine, Row, delete, func, insert, select, update
 
 from ingest.storage.accounts.access import Readers
-from ingest.storage.answers.conversations import require_answer
+from ingest.storage.answers.conversations import load_answer
 from ingest.storage.answers.feedback_records import MAX_COMMENT_CHARS, FeedbackEntry, FeedbackFilter, Rating, Verdict
-from ingest.storage.answers.records import KeptAnswer
-from ingest.storage.answers.redaction import WITHHELD
-from ingest.storage.db.database import lock_tenant, read, write
+from ingest.storage.answers.records import StoredAnswer
+from ingest.storage.answers.redaction import WITHHELD_TEXT
+from ingest.storage.db.database import lock_tenant, read_transaction, write_transaction
 from ingest.storage.db.schema import answers, feedback
-from ingest.storage.documents.works import closed_versions
+from ingest.storage.documents.works import list_closed_versions
 from ingest.storage.errors import FeedbackInvalidError, FeedbackNotFoundError
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
@@ -30,16 +30,16 @@ class Feedback:
         self._engine = engine
         self._clock = clock
 
-    def give(
+    def record_feedback(
         self, tenant_id: str, answer_id: str, author: str, verdict: Verdict, *, owner: str | None = None
     ) -> FeedbackEntry:
         """Keep what an author says of an answer, in place of what it said before.
 
         Raises `AnswerNotFoundError`, and `FeedbackInvalidError` where the answer has no such sentence or citation.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
-            _require_named(require_answer(connection, tenant_id, answer_id, owner), verdict)
+            _require_valid(load_answer(connection, tenant_id, answer_id, owner), verdict)
             now = self._clock()
             said = {
                 "rating": verdict.rating.value,
@@ -63,37 +63,37 @@ class Feedback:
                         **said,
                     )
                 )
-            entry = _entry(connection.execute(_query(tenant_id).where(*mine)).one())
+            entry = _build_entry(connection.execute(_build_query(tenant_id).where(*mine)).one())
             given = {"feedback": entry.id, "answer": answer_id, "rating": verdict.rating.value}
             publish(connection, tenant_id, EventType.FEEDBACK_GIVEN, [given], change=f":{now:.3f}")
             return entry
 
-    def of_answer(
+    def list_for_answer(
         self, tenant_id: str, answer_id: str, author: str | None = None, *, owner: str | None = None
     ) -> list[FeedbackEntry]:
         """Return what was said of an answer, by one author if it is given. Raises `AnswerNotFoundError`."""
-        query = _query(tenant_id).where(feedback.c.answer_id == answer_id)
+        query = _build_query(tenant_id).where(feedback.c.answer_id == answer_id)
         if author is not None:
             query = query.where(feedback.c.author == author)
-        with read(self._engine) as connection:
-            require_answer(connection, tenant_id, answer_id, owner)
-            return [_entry(row) for row in connection.execute(query.order_by(feedback.c.sequence)).all()]
+        with read_transaction(self._engine) as connection:
+            load_answer(connection, tenant_id, answer_id, owner)
+            return [_build_entry(row) for row in connection.execute(query.order_by(feedback.c.sequence)).all()]
 
-    def by_author(self, tenant_id: str, answer_ids: Collection[str], author: str) -> dict[str, FeedbackEntry]:
+    def list_by_author(self, tenant_id: str, answer_ids: Collection[str], author: str) -> dict[str, FeedbackEntry]:
         """Return what an author said of these answers, by their ids; the caller has seen that it may read them."""
-        query = _query(tenant_id).where(feedback.c.answer_id.in_(list(answer_ids)), feedback.c.author == author)
-        with read(self._engine) as connection:
-            return {row.answer_id: _entry(row) for row in connection.execute(query).all()}
+        query = _build_query(tenant_id).where(feedback.c.answer_id.in_(list(answer_ids)), feedback.c.author == author)
+        with read_transaction(self._engine) as connection:
+            return {row.answer_id: _build_entry(row) for row in connection.execute(query).all()}
 
     def withdraw(self, tenant_id: str, answer_id: str, author: str, *, owner: str | None = None) -> None:
         """Remove what an author said of an answer. Raises `AnswerNotFoundError` and `FeedbackNotFoundError`."""
         mine = feedback.c.tenant_id == tenant_id, feedback.c.answer_id == answer_id, feedback.c.author == author
-        with write(self._engine) as connection:
-            require_answer(connection, tenant_id, answer_id, owner)
+        with write_transaction(self._engine) as connection:
+            load_answer(connection, tenant_id, answer_id, owner)
             if not connection.execute(delete(feedback).where(*mine)).rowcount:
                 raise FeedbackNotFoundError(f"You said nothing of the answer {answer_id!r}.")
 
-    def latest(
+    def list_latest(
         self,
         tenant_id: str,
         wanted: FeedbackFilter | None = None,
@@ -107,7 +107,7 @@ class Feedback:
         Comments on answers that were given a document which is closed to these readers are withheld: they may quote it.
         """
         wanted = wanted or FeedbackFilter()
-        query = _query(tenant_id)
+        query = _build_query(tenant_id)
         for column, value in (
             (feedback.c.rating, wanted.rating and wanted.rating.value),
             (feedback.c.answer_id, wanted.answer_id),
@@ -122,13 +122,13 @@ class Feedback:
             query = query.where(feedback.c.updated_at < wanted.until)
         if before is not None:
             query = query.where(feedback.c.sequence < before)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             rows = connection.execute(query.order_by(feedback.c.sequence.desc()).limit(limit)).all()
-            closed = closed_versions(connection, [row.answer_id for row in rows], readers)
-        return [_entry(row, withheld=row.answer_id in closed) for row in rows]
+            closed = list_closed_versions(connection, [row.answer_id for row in rows], readers)
+        return [_build_entry(row, withheld=row.answer_id in closed) for row in rows]
 
 
-def _query(tenant_id: str) -> Any:  # noqa: ANN401 - a select of many columns
+def _build_query(tenant_id: str) -> Any:  # noqa: ANN401 - a select of many columns
     about = (
         answers.c.conversation_id,
         answers.c.question,
@@ -142,8 +142,8 @@ def _query(tenant_id: str) -> Any:  # noqa: ANN401 - a select of many columns
     )
 
 
-def _entry(row: Row[Any], *, withheld: bool = False) -> FeedbackEntry:
-    comment = WITHHELD if withheld and row.comment else row.comment or ""
+def _build_entry(row: Row[Any], *, withheld: bool = False) -> FeedbackEntry:
+    comment = WITHHELD_TEXT if withheld and row.comment else row.comment or ""
     return FeedbackEntry(
         row.id,
         row.sequence,
@@ -159,15 +159,15 @@ def _entry(row: Row[Any], *, withheld: bool = False) -> FeedbackEntry:
     )
 
 
-def _require_named(kept: KeptAnswer, verdict: Verdict) -> None:
+def _require_valid(kept: StoredAnswer, verdict: Verdict) -> None:
     if len(verdict.comment) > MAX_COMMENT_CHARS:
         raise FeedbackInvalidError(f"The comment has {len(verdict.comment):,} characters, of {MAX_COMMENT_CHARS:,}.")
     numbers = {each["number"] for each in kept.body.get("citations", ())}
-    _require(verdict.sentences, range(1, len(kept.body.get("sentences", ())) + 1), "sentence")
-    _require(verdict.citations, numbers, "citation")
+    _require_numbers(verdict.sentences, range(1, len(kept.body.get("sentences", ())) + 1), "sentence")
+    _require_numbers(verdict.citations, numbers, "citation")
 
 
-def _require(named: Collection[int], there: Collection[int], what: str) -> None:
+def _require_numbers(named: Collection[int], there: Collection[int], what: str) -> None:
     for number in named:
         # guard: feedback-names-own-citations
         if number not in there:

@@ -30,7 +30,7 @@ class RowRanges:
     def __len__(self) -> int:
         return sum(last - first + 1 for first, last in self.ranges)
 
-    def numbers(self) -> Iterator[int]:
+    def iter_numbers(self) -> Iterator[int]:
         """Yield every row, in the order of the ranges."""
         for first, last in self.ranges:
             yield from range(first, last + 1)
@@ -46,7 +46,7 @@ class CellRanges:
 
 
 @dataclass(frozen=True)
-class KeptAnswer:
+class StoredAnswer:
     """An answer as it is kept. `body` is its JSON, without the rows behind it; `owner` is who asked, if it is known.
 
     `turn` counts the answers of its conversation from 1; both are None for an answer that belongs to none.
@@ -91,7 +91,7 @@ class Exchange:
     answer: str
 
 
-def ranges_of(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+def group_into_ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
     """Numbers in their order as ranges of consecutive ones: 1, 2, 3, 7 is `((1, 3), (7, 7))`."""
     ranges: list[tuple[int, int]] = []
     for number in numbers:

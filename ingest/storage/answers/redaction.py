@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, null, or_, select, update
 
-from ingest.storage.db.database import lock_derived, scrub, write
+from ingest.storage.db.database import lock_derived_content, truncate_write_ahead_log, write_transaction
 from ingest.storage.db.schema import (
     answers,
     deletions,
@@ -18,32 +18,32 @@ from ingest.storage.db.schema import (
     versions,
     work_versions,
 )
-from ingest.storage.documents.records import ROUTE
-from ingest.storage.documents.works import gone_of, mark_gone
-from ingest.storage.instrumentation import reach
+from ingest.storage.documents.records import ROUTE_SUFFIX
+from ingest.storage.documents.works import list_gone_versions, mark_gone
+from ingest.storage.instrumentation import reach_point
 from ingest.storage.queue.records import JobKind
 
-WITHHELD = "[withheld: it rested on a document that was deleted or replaced]"
-CLOSED = "[withheld: it rests on a document that is closed to you]"
-NOTE = "Parts of this answer are withheld: they rested on a document that was deleted or replaced since."
+WITHHELD_TEXT = "[withheld: it rested on a document that was deleted or replaced]"
+CLOSED_TEXT = "[withheld: it rests on a document that is closed to you]"
+WITHHELD_NOTE = "Parts of this answer are withheld: they rested on a document that was deleted or replaced since."
 CLOSED_NOTE = "Parts of this answer are withheld: they rest on documents that are closed to you."
 # A sentence with one of these was found to rest on what it cites.
-_HOLDING = frozenset({"verified", "quoted", "computed"})
+_SUPPORTED_CHECKS = frozenset({"verified", "quoted", "computed"})
 # Members of logged events that are no text, by their kind; nothing of other kinds stays.
-_OF_CALLS = frozenset({"purpose", "usage", "cached", "cut_off", "code"})
+_CALL_MEMBERS = frozenset({"purpose", "usage", "cached", "cut_off", "code"})
 _SAFE_MEMBERS = {
     "start": frozenset[str](),
     "resume": frozenset({"attempt"}),
     "end": frozenset({"state", "code"}),
     "paused": frozenset({"resource"}),
     "budget": frozenset({"added", "budget", "pauses"}),
-    "call": _OF_CALLS,
-    "lost": _OF_CALLS,
+    "call": _CALL_MEMBERS,
+    "lost": _CALL_MEMBERS,
 }
 
 
-def redacted_answer(
-    body: Mapping[str, Any], gone: Mapping[str, str], question: str, *, word: str = WITHHELD
+def redact_answer(
+    body: Mapping[str, Any], gone: Mapping[str, str], question: str, *, word: str = WITHHELD_TEXT
 ) -> dict[str, Any]:
     """Return an answer that was given `gone` versions, by id with their documents', without what may rest on them.
 
@@ -51,34 +51,34 @@ def redacted_answer(
     it read into any other, and `word` takes their place. `question` is what the caller asked.
     """
     numbers = {each["number"] for each in body["citations"] if each["version_id"] in gone}
-    text, sentences = _sentences(body["sentences"], numbers, word)
+    text, sentences = _redact_sentences(body["sentences"], numbers, word)
     documents = set(gone.values())
     return {
         **body,
         "text": text,
         "sentences": sentences,
-        "citations": [_withheld_citation(each) if each["number"] in numbers else each for each in body["citations"]],
+        "citations": [_redact_citation(each) if each["number"] in numbers else each for each in body["citations"]],
         "searched": {
             **body["searched"],
             "queries": [],
-            "documents": [_untitled(each, documents) for each in body["searched"]["documents"]],
-            "read_passages": _open_ones(body["searched"].get("read_passages", ()), documents),
+            "documents": [_remove_titles(each, documents) for each in body["searched"]["documents"]],
+            "read_passages": _select_open_passages(body["searched"].get("read_passages", ()), documents),
         },
         "question": question,
         "reasons": [],
-        "notes": [NOTE],
+        "notes": [WITHHELD_NOTE],
         "result": None,
         "table": None,
     }
 
 
-def answer_for_reader(body: Mapping[str, Any], closed: Mapping[str, str], question: str) -> dict[str, Any]:
+def redact_for_reader(body: Mapping[str, Any], closed: Mapping[str, str], question: str) -> dict[str, Any]:
     """Return an answer as somebody may read it to whom `closed` versions, by id with their documents', are closed.
 
     It is redacted, and does not say which documents these are, nor any figure that was counted over them.
     """
     hidden = {each["number"] for each in body["citations"] if each["version_id"] in closed}
-    redacted = redacted_answer(body, closed, question, word=CLOSED)
+    redacted = redact_answer(body, closed, question, word=CLOSED_TEXT)
     nowhere = {"document_id": "", "version_id": "", "page": None, "place": "", "start": 0, "end": 0}
     documents = set(closed.values())
     return {
@@ -94,28 +94,30 @@ def answer_for_reader(body: Mapping[str, Any], closed: Mapping[str, str], questi
     }
 
 
-def without_route(body: Mapping[str, Any]) -> dict[str, Any]:
+def remove_route(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return an answer without the model's words on how it would be answered, which may name what it saw for that."""
     return {**body, "reasons": [], "searched": {**body["searched"], "queries": []}}
 
 
-def redacted_event(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
+def redact_event(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of a logged event without text: what it was, and what it cost."""
     safe = _SAFE_MEMBERS.get(kind, frozenset())
     return {name: value for name, value in body.items() if name in safe} | {"withheld": True}
 
 
-def redacted_history(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+def redact_history(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     """Return the messages before a question without the text of answers."""
-    return [{**each, "text": WITHHELD} if each["role"] == "assistant" else dict(each) for each in messages]
+    return [{**each, "text": WITHHELD_TEXT} if each["role"] == "assistant" else dict(each) for each in messages]
 
 
-def _sentences(sentences: Sequence[Mapping[str, Any]], gone: set[int], word: str) -> tuple[str, list[dict[str, Any]]]:
+def _redact_sentences(
+    sentences: Sequence[Mapping[str, Any]], gone: set[int], word: str
+) -> tuple[str, list[dict[str, Any]]]:
     """Return the text made of the sentences that stay, and the sentences with their places in it."""
     text = ""
     kept: list[dict[str, Any]] = []
     for each in sentences:
-        stays = each["check"] in _HOLDING and each["citations"] and not gone & set(each["citations"])
+        stays = each["check"] in _SUPPORTED_CHECKS and each["citations"] and not gone & set(each["citations"])
         said = each["text"] if stays else word
         if not stays and kept and kept[-1]["text"] == word:
             continue  # one word stands for a whole passage
@@ -127,15 +129,15 @@ def _sentences(sentences: Sequence[Mapping[str, Any]], gone: set[int], word: str
     return text or word, kept
 
 
-def _withheld_citation(citation: Mapping[str, Any]) -> dict[str, Any]:
+def _redact_citation(citation: Mapping[str, Any]) -> dict[str, Any]:
     return {**citation, "title": "", "heading_path": [], "quote": "", "deleted": True}
 
 
-def _open_ones(passages: Sequence[Mapping[str, Any]], gone: Collection[str]) -> list[Mapping[str, Any]]:
+def _select_open_passages(passages: Sequence[Mapping[str, Any]], gone: Collection[str]) -> list[Mapping[str, Any]]:
     return [each for each in passages if each["document_id"] not in gone]
 
 
-def _untitled(document: Mapping[str, Any], gone: Collection[str]) -> dict[str, Any]:
+def _remove_titles(document: Mapping[str, Any], gone: Collection[str]) -> dict[str, Any]:
     return {**document, "title": ""} if document["document_id"] in gone else dict(document)
 
 
@@ -145,15 +147,15 @@ _WITHHELD_KEY = "withheld"
 
 
 @dataclass(frozen=True)
-class Redacted:
+class RedactionCounts:
     """What was redacted or removed: answers, runs with their logs, and kept replies of models."""
 
     answers: int = 0
     runs: int = 0
     replies: int = 0
 
-    def __add__(self, other: "Redacted") -> "Redacted":
-        return Redacted(self.answers + other.answers, self.runs + other.runs, self.replies + other.replies)
+    def __add__(self, other: "RedactionCounts") -> "RedactionCounts":
+        return RedactionCounts(self.answers + other.answers, self.runs + other.runs, self.replies + other.replies)
 
 
 class Redaction:
@@ -162,40 +164,40 @@ class Redaction:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def redact(self, tenant_id: str, version_id: str) -> Redacted:
+    def redact(self, tenant_id: str, version_id: str) -> RedactionCounts:
         """Redact everything that was made of a version; nothing more of it can be stored afterwards.
 
         What a receipt of the document counts is added to it in the commits that redact. A run under way that was given
         the version begins again, from the part of its log that is left, without it. At the end, the database's log is
         emptied of what was there before. Raises `CatalogUnavailableError` while that cannot be done.
         """
-        total = Redacted()
+        total = RedactionCounts()
         while True:
-            with write(self._engine) as connection:
-                lock_derived(connection, tenant_id, alone=True)
+            with write_transaction(self._engine) as connection:
+                lock_derived_content(connection, tenant_id, alone=True)
                 mark_gone(connection, [version_id])
-                found = self._next_works(connection, version_id)
-                done = sum((_redact_work(connection, work, version_id) for work in found), Redacted())
+                found = self._list_next_works(connection, version_id)
+                done = sum((_redact_work(connection, work, version_id) for work in found), RedactionCounts())
                 _add_to_receipt(connection, version_id, done)
             total += done
-            reach("redact.committed")
+            reach_point("redact.committed")
             if not found:
                 # guard: wal-emptied
-                scrub(self._engine)
+                truncate_write_ahead_log(self._engine)
                 return total
 
-    def _next_works(self, connection: Connection, version_id: str) -> list[str]:
+    def _list_next_works(self, connection: Connection, version_id: str) -> list[str]:
         pending = work_versions.c.version_id == version_id, work_versions.c.redacted.is_(False)
         query = select(work_versions.c.work_id).where(*pending).order_by(work_versions.c.work_id).limit(_WORKS_AT_ONCE)
         return list(connection.execute(query).scalars())
 
 
-def _redact_work(connection: Connection, work_id: str, version_id: str) -> Redacted:
+def _redact_work(connection: Connection, work_id: str, version_id: str) -> RedactionCounts:
     removed = connection.execute(delete(replies).where(replies.c.work_id == work_id)).rowcount
-    run_id = work_id.removesuffix(ROUTE)
+    run_id = work_id.removesuffix(ROUTE_SUFFIX)
     if run_id == work_id:
-        gone = gone_of(connection, work_id)
-        answered = _redact_answer(connection, work_id, gone)
+        gone = list_gone_versions(connection, work_id)
+        answered = _redact_stored_answer(connection, work_id, gone)
         ran = _redact_run(connection, work_id, gone)
     else:
         answered = ran = 0
@@ -203,18 +205,18 @@ def _redact_work(connection: Connection, work_id: str, version_id: str) -> Redac
         for table in (answers, runs):
             row = connection.execute(select(table).where(table.c.id == run_id).with_for_update()).first()
             if row is not None and row.answer is not None:
-                body = without_route(row.answer)
+                body = remove_route(row.answer)
                 connection.execute(update(table).where(table.c.id == run_id).values(answer=body))
     of_work = work_versions.c.work_id == work_id, work_versions.c.version_id == version_id
     connection.execute(update(work_versions).where(*of_work).values(redacted=True))
-    return Redacted(answered, ran, removed)
+    return RedactionCounts(answered, ran, removed)
 
 
-def _redact_answer(connection: Connection, answer_id: str, gone: Mapping[str, str]) -> int:
+def _redact_stored_answer(connection: Connection, answer_id: str, gone: Mapping[str, str]) -> int:
     row = connection.execute(select(answers).where(answers.c.id == answer_id).with_for_update()).first()
     if row is None:
         return 0
-    body = redacted_answer(row.answer, gone, row.question)
+    body = redact_answer(row.answer, gone, row.question)
     connection.execute(update(answers).where(answers.c.id == answer_id).values(answer=body))
     # guard: redact-feedback-comments
     _redact_feedback(connection, answer_id)
@@ -226,7 +228,7 @@ def _redact_feedback(connection: Connection, answer_id: str) -> None:
     of_answer = feedback.c.answer_id == answer_id
     connection.execute(update(feedback).where(of_answer).values(sentences=[], citations=[]))
     commented = of_answer, feedback.c.comment.is_not(None)
-    connection.execute(update(feedback).where(*commented).values(comment=WITHHELD))
+    connection.execute(update(feedback).where(*commented).values(comment=WITHHELD_TEXT))
 
 
 def _redact_run(connection: Connection, run_id: str, gone: Mapping[str, str]) -> int:
@@ -243,9 +245,9 @@ def _redact_run(connection: Connection, run_id: str, gone: Mapping[str, str]) ->
     if row is None:
         return 0
     _redact_events(connection, run_id)
-    changed: dict[str, Any] = {"progress": null(), "history": redacted_history(row.history)}
+    changed: dict[str, Any] = {"progress": null(), "history": redact_history(row.history)}
     if row.answer is not None:
-        changed["answer"] = redacted_answer(row.answer, gone, row.question)
+        changed["answer"] = redact_answer(row.answer, gone, row.question)
     if row.error_code is not None:
         changed["error_detail"] = "The reason is withheld: it rested on a document that was deleted or replaced."
     connection.execute(update(runs).where(runs.c.id == run_id).values(**changed))
@@ -266,14 +268,14 @@ def _redact_events(connection: Connection, run_id: str, *, purpose: str | None =
     while found := connection.execute(query.where(run_events.c.sequence > after)).all():
         for row in found:
             of_event = run_events.c.run_id == run_id, run_events.c.sequence == row.sequence
-            changed: dict[str, Any] = {"body": redacted_event(row.kind, row.body)}
+            changed: dict[str, Any] = {"body": redact_event(row.kind, row.body)}
             if row.kind not in ("start", "resume", "end"):
                 changed["key"] = f"{_WITHHELD_KEY}:{row.sequence}"
             connection.execute(update(run_events).where(*of_event).values(**changed))
         after = found[-1].sequence
 
 
-def _add_to_receipt(connection: Connection, version_id: str, done: Redacted) -> None:
+def _add_to_receipt(connection: Connection, version_id: str, done: RedactionCounts) -> None:
     document = select(versions.c.document_id).where(versions.c.id == version_id).scalar_subquery()
     connection.execute(
         update(deletions)

@@ -8,11 +8,17 @@ import structlog
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import lock_derived, portions, read, upsert, write
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import (
+    build_upsert,
+    iter_slices,
+    lock_derived_content,
+    read_transaction,
+    write_transaction,
+)
 from ingest.storage.db.schema import replies
 from ingest.storage.documents.records import Work
-from ingest.storage.documents.works import note_versions
+from ingest.storage.documents.works import record_versions
 from ingest.storage.errors import IngestError
 
 log = structlog.get_logger(__name__)
@@ -21,11 +27,11 @@ DEFAULT_MAX_BYTES = 512 * 1024**2
 UNUSED_SECONDS = 30 * 24 * 3600.0
 # `used_at` is updated at most this often, so that hits in a row cost no writes.
 _TOUCH_SECONDS = 60.0
-_EVICTED_AT_ONCE = 500
+_EVICTIONS_AT_ONCE = 500
 # Shares of `max_bytes`: left after eviction; stored before the size is checked again; the largest reply that is stored.
-_KEPT_SHARE = 0.9
-_SLACK_SHARE = 1 / 32
-_LARGEST_SHARE = 1 / 8
+_EVICTION_TARGET_SHARE = 0.9
+_UNCHECKED_SHARE = 1 / 32
+_MAX_REPLY_SHARE = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -59,13 +65,13 @@ class Replies:
         self._clock = clock
         self._unchecked_bytes: dict[str, int] = {}
 
-    def get(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
+    def load_replies(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
         """Read the replies that are stored; each counts as used now, unless that cannot be written."""
         now = self._clock()
         found: dict[str, StoredReply] = {}
         stale: list[str] = []
-        with read(self._engine) as connection:
-            for some in portions(sorted(keys)):
+        with read_transaction(self._engine) as connection:
+            for some in iter_slices(sorted(keys)):
                 query = select(replies).where(replies.c.tenant_id == tenant_id, replies.c.key.in_(some))
                 for row in connection.execute(query):
                     found[row.key] = StoredReply(row.key, row.text, row.calls, row.prompt_tokens, row.completion_tokens)
@@ -78,46 +84,48 @@ class Replies:
                 log.warning("the last use of replies was not recorded", replies=len(stale), error=repr(error))
         return found
 
-    def put(self, tenant_id: str, stored: Sequence[StoredReply], work: Work | None = None) -> None:
+    def store_replies(self, tenant_id: str, stored: Sequence[StoredReply], work: Work | None = None) -> None:
         """Store replies; one that is stored already stays as it is.
 
         They go when a version goes that their `work` was given; if one is gone already, none is stored.
         """
-        kept = [reply for reply in stored if reply.size_bytes <= self._max_bytes * _LARGEST_SHARE]
+        kept = [reply for reply in stored if reply.size_bytes <= self._max_bytes * _MAX_REPLY_SHARE]
         if not kept:
             return
         now = self._clock()
-        with write(self._engine) as connection:
-            lock_derived(connection, tenant_id)
-            if work is not None and not note_versions(connection, work):
+        with write_transaction(self._engine) as connection:
+            lock_derived_content(connection, tenant_id)
+            if work is not None and not record_versions(connection, work):
                 return
-            for some in portions(sorted(kept, key=lambda reply: reply.key)):
-                rows = [_row(tenant_id, reply, now, work) for reply in some]
-                connection.execute(upsert(connection, replies).on_conflict_do_nothing(), rows)
+            for some in iter_slices(sorted(kept, key=lambda reply: reply.key)):
+                rows = [_build_row(tenant_id, reply, now, work) for reply in some]
+                connection.execute(build_upsert(connection, replies).on_conflict_do_nothing(), rows)
             # The size that an earlier process left is unknown, so the first call checks it.
             unchecked = self._unchecked_bytes.get(tenant_id, self._max_bytes) + sum(reply.size_bytes for reply in kept)
-            if unchecked > self._max_bytes * _SLACK_SHARE:
+            if unchecked > self._max_bytes * _UNCHECKED_SHARE:
                 self._evict(connection, tenant_id, now)
                 unchecked = 0
         self._unchecked_bytes[tenant_id] = unchecked
 
-    def kept(self, tenant_id: str) -> tuple[int, int]:
+    def measure(self, tenant_id: str) -> tuple[int, int]:
         """Count a tenant's replies and the bytes they take."""
         size = func.coalesce(func.sum(replies.c.size_bytes), 0)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             row = connection.execute(select(func.count(), size).where(replies.c.tenant_id == tenant_id)).one()
         return int(row[0]), int(row[1])
 
-    def forget(self, tenant_id: str) -> int:
+    def delete_all(self, tenant_id: str) -> int:
         """Remove all of a tenant's replies; returns how many there were."""
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             forgotten = connection.execute(delete(replies).where(replies.c.tenant_id == tenant_id)).rowcount
-            record(connection, Action.REPLIES_FORGOTTEN, f"tenant:{tenant_id}", tenant_id=tenant_id, replies=forgotten)
+            record_action(
+                connection, Action.REPLIES_FORGOTTEN, f"tenant:{tenant_id}", tenant_id=tenant_id, replies=forgotten
+            )
         return forgotten
 
     def _touch(self, tenant_id: str, keys: Sequence[str], now: float) -> None:
-        with write(self._engine) as connection:
-            for some in portions(keys):
+        with write_transaction(self._engine) as connection:
+            for some in iter_slices(keys):
                 changed = update(replies).where(replies.c.tenant_id == tenant_id, replies.c.key.in_(some))
                 connection.execute(changed.values(used_at=now))
 
@@ -127,11 +135,11 @@ class Replies:
         size = connection.execute(select(func.coalesce(func.sum(replies.c.size_bytes), 0)).where(mine)).scalar_one()
         if size <= self._max_bytes:
             return
-        while size > self._max_bytes * _KEPT_SHARE:
+        while size > self._max_bytes * _EVICTION_TARGET_SHARE:
             oldest = select(replies.c.key, replies.c.size_bytes).where(mine).order_by(replies.c.used_at, replies.c.key)
             going: list[str] = []
-            for row in connection.execute(oldest.limit(_EVICTED_AT_ONCE)):
-                if size <= self._max_bytes * _KEPT_SHARE:
+            for row in connection.execute(oldest.limit(_EVICTIONS_AT_ONCE)):
+                if size <= self._max_bytes * _EVICTION_TARGET_SHARE:
                     break
                 going.append(row.key)
                 size -= row.size_bytes
@@ -140,7 +148,7 @@ class Replies:
             connection.execute(delete(replies).where(mine, replies.c.key.in_(going)))
 
 
-def _row(tenant_id: str, reply: StoredReply, now: float, work: Work | None) -> Mapping[str, object]:
+def _build_row(tenant_id: str, reply: StoredReply, now: float, work: Work | None) -> Mapping[str, object]:
     return {
         "tenant_id": tenant_id,
         "key": reply.key,

@@ -24,19 +24,26 @@ from sqlalchemy import (
     update,
 )
 
-from ingest.storage.accounts.access import Readers, open_to, owned_by
-from ingest.storage.accounts.keys import current_principal
-from ingest.storage.accounts.records import SLACK_KEY
-from ingest.storage.answers.conversations import keep_answer
-from ingest.storage.answers.records import KeptAnswer
-from ingest.storage.answers.run_records import Entry, Resumption, Run, RunState, Spent
-from ingest.storage.db.database import json_text, lock_derived, now, portions, read, write
+from ingest.storage.accounts.access import Readers, build_access_condition, build_owner_condition
+from ingest.storage.accounts.keys import find_current_principal
+from ingest.storage.accounts.records import SLACK_KEY_PREFIX
+from ingest.storage.answers.conversations import store_answer
+from ingest.storage.answers.records import StoredAnswer
+from ingest.storage.answers.run_records import Resumption, Run, RunLogEntry, RunState, Spent
+from ingest.storage.db.database import (
+    format_json,
+    iter_slices,
+    lock_derived_content,
+    read_clock,
+    read_transaction,
+    write_transaction,
+)
 from ingest.storage.db.schema import documents, jobs, run_documents, run_events, runs, slack_workspaces, versions
-from ingest.storage.documents.attributes import meets
-from ingest.storage.documents.filters import conditions
+from ingest.storage.documents.attributes import build_metadata_conditions
+from ingest.storage.documents.filters import parse_conditions
 from ingest.storage.documents.records import Work
-from ingest.storage.documents.rows import COUNTED_TOKENS, ActiveDocument, readers_of
-from ingest.storage.documents.works import note_versions
+from ingest.storage.documents.rows import COUNTED_TOKENS, ActiveDocument, parse_readers
+from ingest.storage.documents.works import record_versions
 from ingest.storage.errors import (
     KeyRevokedError,
     LeaseLostError,
@@ -44,17 +51,17 @@ from ingest.storage.errors import (
     RunNotFoundError,
     SourceGoneError,
 )
-from ingest.storage.feed.feed import Announce, to_nobody
+from ingest.storage.feed.feed import Announce, announce_to_nobody
 from ingest.storage.queue.records import Failure, Job, JobKind
 from ingest.storage.quotas.records import Account, Spending
-from ingest.storage.quotas.rows import charge, day_of, settle_run
+from ingest.storage.quotas.rows import add_spending, charge_run, format_day
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
 
 # The largest entries are a sub-call's reply, some hundred kilobytes at most, and search results: the texts of 200
 # passages of 1,000 characters take up to 800 kB, and their headings seldom as much.
 _MAX_BODY_BYTES = 4 << 20
-_EVENTS = {
+_WEBHOOK_EVENTS = {
     RunState.COMPLETED: EventType.RUN_COMPLETED,
     RunState.PARTIAL: EventType.RUN_COMPLETED,
     RunState.FAILED: EventType.RUN_FAILED,
@@ -69,33 +76,35 @@ class RunLog:
     `announce` is called with the id of every run for which something was logged.
     """
 
-    def __init__(self, engine: Engine, *, announce: Announce = to_nobody) -> None:
+    def __init__(self, engine: Engine, *, announce: Announce = announce_to_nobody) -> None:
         self._announce = announce
         self._engine = engine
 
-    def begin(self, job: Job) -> Run:
+    def start(self, job: Job) -> Run:
         """Begin or resume the run of a claimed job; the first time, pin the versions in its scope, which it reads.
 
         Raises `KeyRevokedError` if the key that asked is no longer valid.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             _require_held(connection, job)
-            run = _as_of_now(connection, read_run(connection, job.tenant_id, job.version_id))
+            run = _refresh_readers(connection, load_run(connection, job.tenant_id, job.version_id))
             if run.started_at is None:
-                _pin(connection, run)
-                log_entries(connection, run.id, [Entry("start", "start", {})], started_at=time.time())
+                _pin_versions(connection, run)
+                log_entries(connection, run.id, [RunLogEntry("start", "start", {})], started_at=time.time())
             else:
-                log_entries(connection, run.id, [Entry(f"resume:{job.fence}", "resume", {"attempt": job.attempt})])
-            return replace(read_run(connection, job.tenant_id, job.version_id), readers=run.readers)
+                log_entries(
+                    connection, run.id, [RunLogEntry(f"resume:{job.fence}", "resume", {"attempt": job.attempt})]
+                )
+            return replace(load_run(connection, job.tenant_id, job.version_id), readers=run.readers)
 
-    def append(self, job: Job, entries: Sequence[Entry], *, seconds: float, work: Work | None = None) -> None:
+    def append(self, job: Job, entries: Sequence[RunLogEntry], *, seconds: float, work: Work | None = None) -> None:
         """Log the entries that are new; `seconds` is how long the run has been worked at so far.
 
         A logged sub-call is never asked again, so it is progress: the job's attempts are counted anew after it. `work`
         has the versions that the run was given so far. Raises `SourceGoneError` if one of them is gone.
         """
-        with write(self._engine) as connection:
-            lock_derived(connection, job.tenant_id)
+        with write_transaction(self._engine) as connection:
+            lock_derived_content(connection, job.tenant_id)
             _require_held(connection, job)
             _require_sources(connection, work)
             fresh = log_entries(connection, job.version_id, entries, seconds=seconds)
@@ -103,22 +112,22 @@ class RunLog:
                 _reset_attempts(connection, job)
         self._announce(job.tenant_id, {job.version_id})
 
-    def logged(self, run_id: str, keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    def load_bodies(self, run_id: str, keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
         """Read the bodies of the keys that are logged."""
         found: dict[str, Mapping[str, Any]] = {}
-        with read(self._engine) as connection:
-            for some in portions(list(keys)):
+        with read_transaction(self._engine) as connection:
+            for some in iter_slices(list(keys)):
                 query = select(run_events.c.key, run_events.c.body).where(
                     run_events.c.run_id == run_id, run_events.c.key.in_(some)
                 )
                 found |= {row.key: row.body for row in connection.execute(query).all()}
         return found
 
-    def lost(self, run_id: str) -> dict[str, int]:
+    def load_lost_usage(self, run_id: str) -> dict[str, int]:
         """Sum the usage of sub-calls logged as `lost`, by the members of their bodies' `usage`."""
         query = select(run_events.c.body).where(run_events.c.run_id == run_id, run_events.c.kind == "lost")
         total: Counter[str] = Counter()
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             for body in connection.execute(query).scalars():
                 total.update(body["usage"])
         return dict(total)
@@ -130,51 +139,51 @@ class RunLog:
         answer: Mapping[str, Any],
         *,
         seconds: float,
-        kept: KeptAnswer | None = None,
+        kept: StoredAnswer | None = None,
         work: Work | None = None,
     ) -> None:
         """End a run with its answer, and keep that with its conversation, in one commit.
 
         `work` has the versions that it was given. Raises `SourceGoneError` if one of them is gone.
         """
-        with write(self._engine) as connection:
-            lock_derived(connection, job.tenant_id)
+        with write_transaction(self._engine) as connection:
+            lock_derived_content(connection, job.tenant_id)
             ended = connection.execute(
                 update(jobs)
                 .where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")
                 .values(state="done", lease_until=None, updated_at=time.time())
             ).rowcount
             if not ended:
-                raise _lost(job)
+                raise _build_lease_lost_error(job)
             _require_sources(connection, work)
             connection.execute(update(runs).where(runs.c.id == job.version_id).values(seconds=seconds))
             if kept is not None:
-                keep_answer(connection, kept)
+                store_answer(connection, kept)
             end_run(connection, job.version_id, state, answer=answer)
         self._announce(job.tenant_id, {job.version_id})
 
     def pause(self, job: Job, detail: str, resource: str, *, seconds: float, work: Work | None = None) -> None:
         """Have a run wait for a person, because its budget is met; nobody holds its job then."""
-        with write(self._engine) as connection:
-            lock_derived(connection, job.tenant_id)
+        with write_transaction(self._engine) as connection:
+            lock_derived_content(connection, job.tenant_id)
             _require_held(connection, job)
             _require_sources(connection, work)
             connection.execute(
                 update(jobs).where(jobs.c.id == job.id).values(state="paused", lease_until=None, updated_at=time.time())
             )
             body = {"paused": detail, "resource": resource}
-            entry = Entry(f"paused:{job.fence}", "paused", body, progress=True)
+            entry = RunLogEntry(f"paused:{job.fence}", "paused", body, progress=True)
             log_entries(connection, job.version_id, [entry], seconds=seconds)
             waiting = {"run": job.version_id, "state": RunState.PAUSED.value, "resource": resource}
             publish(connection, job.tenant_id, EventType.RUN_PAUSED, [waiting], change=f":{job.fence}")
         self._announce(job.tenant_id, {job.version_id})
 
-    def raise_spent(self, run_id: str, spent: Spent) -> None:
+    def increase_spent(self, run_id: str, spent: Spent) -> None:
         """Raise what a run has spent to this, if it is more than was logged; of an ended run, charge the difference.
 
         A worker that has lost its run calls it: the run was cancelled, with requests under way, or taken over.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).first()
             if row is None:
                 return
@@ -183,9 +192,15 @@ class RunLog:
             added = {name: runs.c[name] + amount for name, amount in more.items()}
             connection.execute(update(runs).where(runs.c.id == run_id).values(**added))
             if row.ended_as is not None:
-                charge(connection, Account(row.tenant_id, row.key_id), day_of(now(connection)), None, Spending(**more))
+                add_spending(
+                    connection,
+                    Account(row.tenant_id, row.key_id),
+                    format_day(read_clock(connection)),
+                    None,
+                    Spending(**more),
+                )
 
-    def pinned(
+    def list_pinned_documents(
         self, run_id: str, *, readers: Readers = None, after: int = 0, limit: int = 1000
     ) -> list[ActiveDocument]:
         """Read the versions that were pinned when the run began, in order of arrival.
@@ -214,49 +229,54 @@ class RunLog:
                 run_documents.c.run_id == run_id,
                 run_documents.c.sequence > after,
                 documents.c.deleted_at.is_(None),
-                open_to(readers),
+                build_access_condition(readers),
             )
             .order_by(run_documents.c.sequence)
             .limit(limit)
         )
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return [ActiveDocument(*row) for row in connection.execute(query).all()]
 
-    def withheld(self, version_ids: Collection[str], readers: Readers = None) -> set[str]:
+    def list_withheld(self, version_ids: Collection[str], readers: Readers = None) -> set[str]:
         """Select versions whose document was deleted or is closed to these readers: no log may show their text."""
         query = (
             select(versions.c.id)
             .join(documents, documents.c.id == versions.c.document_id)
-            .where(versions.c.id.in_(list(version_ids)), documents.c.deleted_at.is_not(None) | ~open_to(readers))
+            .where(
+                versions.c.id.in_(list(version_ids)),
+                documents.c.deleted_at.is_not(None) | ~build_access_condition(readers),
+            )
         )
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return set(connection.execute(query).scalars())
 
 
-def run_query() -> Select[Any]:
+def build_run_query() -> Select[Any]:
     """Select runs, each with its job, which tells the state of a run that has not ended."""
     of_run = and_(jobs.c.kind == JobKind.RUN, jobs.c.version_id == runs.c.id)
     return select(runs, jobs.c.state.label("job_state"), jobs.c.attempt).outerjoin(jobs, of_run)
 
 
-def read_run(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
+def load_run(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
     """Read a run. Raises `RunNotFoundError`, also for one of another owner than this."""
     # guard: run-owner
-    query = run_query().where(runs.c.id == identifier, runs.c.tenant_id == tenant_id, owned_by(runs, owner))
+    query = build_run_query().where(
+        runs.c.id == identifier, runs.c.tenant_id == tenant_id, build_owner_condition(runs, owner)
+    )
     row = connection.execute(query).first()
     if row is None:
         raise RunNotFoundError(f"There is no run {identifier!r}.")
-    return run_of(row)
+    return build_run(row)
 
 
-def run_of(row: Row[Any]) -> Run:
+def build_run(row: Row[Any]) -> Run:
     """Make a run from a row of `run_query`."""
     failure = row.error_code and Failure(row.error_code, row.error_detail or "", row.error_hint or "")
     values = {field.name: row._mapping[field.name] for field in fields(Run) if field.name in runs.c}
     del values["readers"]
     return Run(
         **{**values, "collections": tuple(row.collections), "documents": tuple(row.documents)},
-        readers=readers_of(row.readers),
+        readers=parse_readers(row.readers),
         state=RunState(row.ended_as or row.job_state),
         attempt=row.attempt or 0,
         spent=Spent(row.calls, row.cached, row.prompt_tokens, row.completion_tokens, row.nanodollars),
@@ -264,7 +284,9 @@ def run_of(row: Row[Any]) -> Run:
     )
 
 
-def log_entries(connection: Connection, identifier: str, entries: Sequence[Entry], **changed: Any) -> list[Entry]:  # noqa: ANN401
+def log_entries(
+    connection: Connection, identifier: str, entries: Sequence[RunLogEntry], **changed: Any
+) -> list[RunLogEntry]:
     """Append the entries whose key is not logged yet and add up what they spent; `changed` are columns of the run.
 
     The run's row is locked, so that its events are numbered without a gap. Returns the new entries. Raises
@@ -272,7 +294,7 @@ def log_entries(connection: Connection, identifier: str, entries: Sequence[Entry
     """
     locked = select(runs.c.events).where(runs.c.id == identifier).with_for_update()
     last = connection.execute(locked).scalar_one()
-    fresh = _fresh(connection, identifier, entries)
+    fresh = _select_new_entries(connection, identifier, entries)
     created_at = time.time()
     rows = [
         {
@@ -280,7 +302,7 @@ def log_entries(connection: Connection, identifier: str, entries: Sequence[Entry
             "sequence": last + number,
             "key": entry.key,
             "kind": entry.kind,
-            "body": _bounded(entry),
+            "body": _require_loggable(entry),
             "created_at": created_at,
         }
         for number, entry in enumerate(fresh, start=1)
@@ -311,7 +333,7 @@ def resume_run(connection: Connection, run: Run, decided: Resumption) -> None:
     log_entries(
         connection,
         run.id,
-        [Entry(f"budget:{len(run.raised)}", "budget", body)],
+        [RunLogEntry(f"budget:{len(run.raised)}", "budget", body)],
         limits=dict(decided.limits),
         pauses=decided.pauses,
         raised=[*map(dict, run.raised), dict(run.limits)],
@@ -347,7 +369,7 @@ def end_run(
     log_entries(
         connection,
         identifier,
-        [Entry("end", "end", body)],
+        [RunLogEntry("end", "end", body)],
         ended_as=state.value,
         ended_at=time.time(),
         answer=answer,
@@ -357,12 +379,12 @@ def end_run(
     )
     spent = (runs.c.calls, runs.c.prompt_tokens, runs.c.completion_tokens, runs.c.nanodollars)
     row = connection.execute(select(runs.c.tenant_id, *spent).where(runs.c.id == identifier)).one()
-    settle_run(connection, identifier, Spending(*row[1:]))
+    charge_run(connection, identifier, Spending(*row[1:]))
     code = {"code": failure.code} if failure else {}
-    publish(connection, row.tenant_id, _EVENTS[state], [{"run": identifier, "state": state.value, **code}])
+    publish(connection, row.tenant_id, _WEBHOOK_EVENTS[state], [{"run": identifier, "state": state.value, **code}])
 
 
-def _fresh(connection: Connection, identifier: str, entries: Sequence[Entry]) -> list[Entry]:
+def _select_new_entries(connection: Connection, identifier: str, entries: Sequence[RunLogEntry]) -> list[RunLogEntry]:
     """Select the first entry of each key that is not logged yet."""
     first = {entry.key: entry for entry in reversed(entries)}
     query = select(run_events.c.key).where(run_events.c.run_id == identifier, run_events.c.key.in_(list(first)))
@@ -370,8 +392,8 @@ def _fresh(connection: Connection, identifier: str, entries: Sequence[Entry]) ->
     return [entry for key, entry in reversed(first.items()) if key not in known]
 
 
-def _bounded(entry: Entry) -> Mapping[str, Any]:
-    size = len(json_text(entry.body).encode())
+def _require_loggable(entry: RunLogEntry) -> Mapping[str, Any]:
+    size = len(format_json(entry.body).encode())
     if size > _MAX_BODY_BYTES:
         raise LogEntryTooLargeError(
             f"What was to be logged as {entry.kind!r} has {size:,} bytes, and the limit is {_MAX_BODY_BYTES:,}."
@@ -383,10 +405,10 @@ def _require_held(connection: Connection, job: Job) -> None:
     """Lock the job until the commit, so that nobody can take it away. Raises `LeaseLostError`."""
     held = select(jobs.c.id).where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")
     if connection.execute(held.with_for_update()).first() is None:
-        raise _lost(job)
+        raise _build_lease_lost_error(job)
 
 
-def _as_of_now(connection: Connection, run: Run) -> Run:
+def _refresh_readers(connection: Connection, run: Run) -> Run:
     """Return the run with the readers that the key which asked stands for now, if it stood for them when it asked.
 
     Raises `KeyRevokedError` if the key is no longer valid. Runs of tokens and of old releases have no key to look at,
@@ -394,12 +416,12 @@ def _as_of_now(connection: Connection, run: Run) -> Run:
     """
     if not run.key_id:
         return run
-    if run.key_id.startswith(SLACK_KEY):
+    if run.key_id.startswith(SLACK_KEY_PREFIX):
         of_tenant = slack_workspaces.c.tenant_id == run.tenant_id
         if connection.execute(select(slack_workspaces.c.team_id).where(of_tenant).limit(1)).first() is None:
             raise KeyRevokedError("The workspace in which this was asked no longer has the app.")
         return run
-    principal = current_principal(connection, run.key_id)
+    principal = find_current_principal(connection, run.key_id)
     if principal is None:
         raise KeyRevokedError("The API key that asked is no longer valid.")
     if run.readers is None:
@@ -409,7 +431,7 @@ def _as_of_now(connection: Connection, run: Run) -> Run:
 
 def _require_sources(connection: Connection, work: Work | None) -> None:
     """Note what a run was given. Raises `SourceGoneError`."""
-    if work is not None and not note_versions(connection, work):
+    if work is not None and not record_versions(connection, work):
         raise SourceGoneError("A document that the run had read was deleted or replaced.")
 
 
@@ -420,7 +442,7 @@ def _reset_attempts(connection: Connection, job: Job) -> None:
     connection.execute(update(jobs).where(of_job, counted).values(attempt=1, interruptions=0, away_since=None))
 
 
-def _pin(connection: Connection, run: Run) -> None:
+def _pin_versions(connection: Connection, run: Run) -> None:
     """Record the active versions in scope, by one statement for any number of them."""
     in_scope = [documents.c.tenant_id == run.tenant_id, documents.c.deleted_at.is_(None)]
     if run.collections:
@@ -428,7 +450,10 @@ def _pin(connection: Connection, run: Run) -> None:
     if run.documents:
         in_scope.append(documents.c.id.in_(run.documents))
     # guard: run-readers
-    in_scope += [open_to(run.readers), *meets(run.tenant_id, conditions(run.filters))]
+    in_scope += [
+        build_access_condition(run.readers),
+        *build_metadata_conditions(run.tenant_id, parse_conditions(run.filters)),
+    ]
     chosen = (
         select(literal(run.id), documents.c.sequence, documents.c.id, versions.c.id)
         .join(versions, versions.c.id == documents.c.active_version_id)
@@ -447,5 +472,5 @@ def _pin(connection: Connection, run: Run) -> None:
     connection.execute(update(runs).where(runs.c.id == run.id).values(**scope))
 
 
-def _lost(job: Job) -> LeaseLostError:
+def _build_lease_lost_error(job: Job) -> LeaseLostError:
     return LeaseLostError(f"Job {job.id} is no longer held under fence {job.fence}.")

@@ -32,7 +32,7 @@ ENDED_STATES = frozenset({RunState.COMPLETED, RunState.PARTIAL, RunState.FAILED,
 
 
 @dataclass(frozen=True)
-class Wanted:
+class QuotaRequest:
     """What a run wants of the quotas of a tenant and a key: None for all that is left."""
 
     account: Account
@@ -64,7 +64,7 @@ class RunRequest:
     history: Sequence[Mapping[str, str]] = ()
     conversation: str | None = None
     conversation_id: str | None = None
-    wanted: Wanted | None = None
+    wanted: QuotaRequest | None = None
     filters: Mapping[str, Any] = field(default_factory=dict)
     owner: str | None = None
     key_id: str | None = None
@@ -155,10 +155,10 @@ class Resumption:
     raises: int
     pauses: bool
     added: Mapping[str, Any]
-    wanted: Wanted | None = None
+    wanted: QuotaRequest | None = None
 
 
-def to_finish(run: Run) -> Resumption:
+def build_finish_decision(run: Run) -> Resumption:
     """Return the decision that a paused run ends with what it has.
 
     Where its time is limited it gets some more, because its work so far is gone through again before it ends.
@@ -170,7 +170,7 @@ def to_finish(run: Run) -> Resumption:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RunLogEntry:
     """An event to be logged. A run has one event for each `key`: logging it again, after a resume, changes nothing.
 
     With `progress`, the body becomes the progress that the run shows.

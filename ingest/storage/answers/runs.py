@@ -8,19 +8,27 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
-from ingest.storage.accounts.access import Readers, open_to, owned_by
-from ingest.storage.answers.run_log import end_run, read_run, resume_run, run_of, run_query
-from ingest.storage.answers.run_records import ENDED_STATES, Resumption, Run, RunEvent, RunRequest, RunState, Wanted
+from ingest.storage.accounts.access import Readers, build_access_condition, build_owner_condition
+from ingest.storage.answers.run_log import build_run, build_run_query, end_run, load_run, resume_run
+from ingest.storage.answers.run_records import (
+    ENDED_STATES,
+    QuotaRequest,
+    Resumption,
+    Run,
+    RunEvent,
+    RunRequest,
+    RunState,
+)
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import lock_tenant, read, write
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import lock_tenant, read_transaction, write_transaction
 from ingest.storage.db.schema import answers, documents, jobs, reservations, run_documents, run_events, runs
 from ingest.storage.documents.works import inherit_versions
 from ingest.storage.errors import IdempotencyKeyReusedError, RunsFullError, RunStateError
-from ingest.storage.feed.feed import Announce, to_nobody
+from ingest.storage.feed.feed import Announce, announce_to_nobody
 from ingest.storage.queue.queue import queue_job
-from ingest.storage.queue.records import JobKind, Priority
-from ingest.storage.quotas.store import UNLIMITED, Rules
+from ingest.storage.queue.records import JobKind, JobPriority
+from ingest.storage.quotas.store import UNLIMITED, QuotaRules
 
 MAX_WAITING = 1000
 
@@ -37,8 +45,8 @@ class Runs:
         engine: Engine,
         *,
         max_waiting: int = MAX_WAITING,
-        announce: Announce = to_nobody,
-        quotas: Rules = UNLIMITED,
+        announce: Announce = announce_to_nobody,
+        quotas: QuotaRules = UNLIMITED,
     ) -> None:
         self._quotas = quotas
         self._announce = announce
@@ -51,14 +59,14 @@ class Runs:
         What the run wants to spend is reserved, and its limits are lowered to that. Raises `IdempotencyKeyReusedError`
         if the key belongs to another request, `RunsFullError`, and `QuotaExceededError`.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             lock_tenant(connection, request.tenant_id)
-            known = _by_key(connection, request)
+            known = _find_by_key(connection, request)
             if known is not None:
                 return known, False
-            self._require_room(connection, request.tenant_id)
+            self._require_queue_room(connection, request.tenant_id)
             identifier = str(uuid.uuid4())
-            _insert(connection, request, identifier, self._reserved(connection, request, identifier))
+            _insert_run(connection, request, identifier, self._reserve_limits(connection, request, identifier))
             if request.conversation_id is not None:
                 inherit_versions(connection, identifier, request.conversation_id)
             queue_job(
@@ -67,33 +75,33 @@ class Runs:
                 tenant_id=request.tenant_id,
                 document_id=identifier,
                 version_id=identifier,
-                priority=Priority.INTERACTIVE,
+                priority=JobPriority.INTERACTIVE,
             )
-            return read_run(connection, request.tenant_id, identifier), True
+            return load_run(connection, request.tenant_id, identifier), True
 
-    def known(self, request: RunRequest) -> Run | None:
+    def find_existing(self, request: RunRequest) -> Run | None:
         """Find the run that was queued with the request's key. Raises `IdempotencyKeyReusedError`."""
-        with read(self._engine) as connection:
-            return _by_key(connection, request)
+        with read_transaction(self._engine) as connection:
+            return _find_by_key(connection, request)
 
-    def run(self, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
+    def load_run(self, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
         """Read a run. Raises `RunNotFoundError`, also for another tenant's."""
-        with read(self._engine) as connection:
-            return read_run(connection, tenant_id, identifier, owner)
+        with read_transaction(self._engine) as connection:
+            return load_run(connection, tenant_id, identifier, owner)
 
-    def withheld(self, identifiers: Collection[str], readers: Readers) -> set[str]:
+    def list_withheld_runs(self, identifiers: Collection[str], readers: Readers) -> set[str]:
         """Return the runs that may have read a document which is closed to these readers by now."""
         if readers is None or not identifiers:
             return set()
         closed = (
             select(run_documents.c.run_id)
             .join(documents, documents.c.id == run_documents.c.document_id)
-            .where(run_documents.c.run_id.in_(list(identifiers)), ~open_to(readers))
+            .where(run_documents.c.run_id.in_(list(identifiers)), ~build_access_condition(readers))
         )
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return set(connection.execute(closed.distinct()).scalars())
 
-    def runs(
+    def list_runs(
         self,
         tenant_id: str,
         *,
@@ -103,16 +111,16 @@ class Runs:
         owner: str | None = None,
     ) -> list[Run]:
         """List runs with a `sequence` below `before`, newest first."""
-        query = run_query().where(runs.c.tenant_id == tenant_id, owned_by(runs, owner))
+        query = build_run_query().where(runs.c.tenant_id == tenant_id, build_owner_condition(runs, owner))
         if before is not None:
             query = query.where(runs.c.sequence < before)
         if states:
             query = query.where(func.coalesce(runs.c.ended_as, jobs.c.state).in_([state.value for state in states]))
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             rows = connection.execute(query.order_by(runs.c.sequence.desc()).limit(limit)).all()
-        return [run_of(row) for row in rows]
+        return [build_run(row) for row in rows]
 
-    def events(self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 100) -> list[RunEvent]:
+    def list_events(self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 100) -> list[RunEvent]:
         """List events above `after`, in the order in which they were logged. Raises `RunNotFoundError`."""
         query = (
             select(run_events.c.sequence, run_events.c.kind, run_events.c.body, run_events.c.created_at)
@@ -120,8 +128,8 @@ class Runs:
             .order_by(run_events.c.sequence)
             .limit(limit)
         )
-        with read(self._engine) as connection:
-            read_run(connection, tenant_id, identifier)
+        with read_transaction(self._engine) as connection:
+            load_run(connection, tenant_id, identifier)
             return [RunEvent(*row) for row in connection.execute(query).all()]
 
     def cancel(self, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
@@ -129,8 +137,8 @@ class Runs:
 
         Raises `RunNotFoundError`.
         """
-        with write(self._engine) as connection:
-            read_run(connection, tenant_id, identifier, owner)
+        with write_transaction(self._engine) as connection:
+            load_run(connection, tenant_id, identifier, owner)
             taken = connection.execute(
                 update(jobs)
                 .where(
@@ -142,7 +150,7 @@ class Runs:
             ).rowcount
             if taken:
                 end_run(connection, identifier, RunState.CANCELLED)
-            run = read_run(connection, tenant_id, identifier)
+            run = load_run(connection, tenant_id, identifier)
         self._announce(tenant_id, {identifier})
         return run
 
@@ -151,16 +159,16 @@ class Runs:
 
         Raises `RunNotFoundError`, `RunStateError` if the run is not paused, and `QuotaExceededError`.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
-            run = read_run(connection, tenant_id, identifier, owner)
+            run = load_run(connection, tenant_id, identifier, owner)
             if run.state is not RunState.PAUSED or len(run.raised) != decided.raises:
                 raise RunStateError(f"The run is {run.state}.", hint="Only a run that is paused waits for this.")
             if decided.wanted is not None:
                 connection.execute(delete(reservations).where(reservations.c.id == identifier))
-            limits = self._within_quotas(connection, identifier, decided.wanted, decided.limits)
+            limits = self._limit_to_quotas(connection, identifier, decided.wanted, decided.limits)
             resume_run(connection, run, replace(decided, limits=limits))
-            run = read_run(connection, tenant_id, identifier)
+            run = load_run(connection, tenant_id, identifier)
         self._announce(tenant_id, {identifier})
         return run
 
@@ -169,8 +177,8 @@ class Runs:
 
         Raises `RunNotFoundError`, and `RunStateError` if the run has not ended.
         """
-        with write(self._engine) as connection:
-            run = read_run(connection, tenant_id, identifier, owner)
+        with write_transaction(self._engine) as connection:
+            run = load_run(connection, tenant_id, identifier, owner)
             if run.state not in ENDED_STATES:
                 raise RunStateError(f"The run is {run.state}.", hint="Cancel it first, then delete it.")
             for table in (run_events, run_documents):
@@ -178,25 +186,25 @@ class Runs:
             connection.execute(delete(jobs).where(jobs.c.kind == JobKind.RUN, jobs.c.version_id == identifier))
             connection.execute(delete(answers).where(answers.c.id == identifier))
             connection.execute(delete(runs).where(runs.c.id == identifier))
-            record(connection, Action.RUN_DELETED, f"run:{identifier}", tenant_id=tenant_id)
+            record_action(connection, Action.RUN_DELETED, f"run:{identifier}", tenant_id=tenant_id)
 
-    def _reserved(self, connection: Connection, request: RunRequest, identifier: str) -> Mapping[str, Any]:
+    def _reserve_limits(self, connection: Connection, request: RunRequest, identifier: str) -> Mapping[str, Any]:
         """Reserve what the run wants, and return its limits within that."""
         limits = request.unasked if request.limits is None else request.limits
-        return self._within_quotas(connection, identifier, request.wanted, limits)
+        return self._limit_to_quotas(connection, identifier, request.wanted, limits)
 
-    def _within_quotas(
-        self, connection: Connection, identifier: str, wanted: Wanted | None, given: Mapping[str, Any]
+    def _limit_to_quotas(
+        self, connection: Connection, identifier: str, wanted: QuotaRequest | None, given: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         limits = dict(given)
         if wanted is not None:
             granted = self._quotas.reserve(
                 connection, wanted.account, "run", identifier, tokens=wanted.tokens, nanodollars=wanted.nanodollars
             )
-            limits |= granted.within(limits)
+            limits |= granted.restrict_limits(limits)
         return limits
 
-    def _require_room(self, connection: Connection, tenant_id: str) -> None:
+    def _require_queue_room(self, connection: Connection, tenant_id: str) -> None:
         query = select(func.count()).where(
             jobs.c.state == "queued", jobs.c.kind == JobKind.RUN, jobs.c.tenant_id == tenant_id
         )
@@ -205,11 +213,11 @@ class Runs:
             raise RunsFullError(f"{waiting:,} runs wait already, and the limit is {self._max_waiting:,}.")
 
 
-def _by_key(connection: Connection, request: RunRequest) -> Run | None:
+def _find_by_key(connection: Connection, request: RunRequest) -> Run | None:
     key = request.idempotency_key
     if key is None:
         return None
-    query = run_query().where(runs.c.tenant_id == request.tenant_id, runs.c.idempotency_key == key)
+    query = build_run_query().where(runs.c.tenant_id == request.tenant_id, runs.c.idempotency_key == key)
     row = connection.execute(query).first()
     if row is None:
         return None
@@ -217,10 +225,10 @@ def _by_key(connection: Connection, request: RunRequest) -> Run | None:
         raise IdempotencyKeyReusedError(f"The idempotency key {key!r} belongs to somebody else's request.")
     if row.asked_sha256 not in (None, request.asked_sha256):
         raise IdempotencyKeyReusedError(f"The idempotency key {key!r} belongs to another request, of run {row.id}.")
-    return run_of(row)
+    return build_run(row)
 
 
-def _insert(connection: Connection, request: RunRequest, identifier: str, limits: Mapping[str, Any]) -> None:
+def _insert_run(connection: Connection, request: RunRequest, identifier: str, limits: Mapping[str, Any]) -> None:
     last = connection.execute(select(func.max(runs.c.sequence)).where(runs.c.tenant_id == request.tenant_id)).scalar()
     connection.execute(
         insert(runs).values(

@@ -12,18 +12,18 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, delete, func, insert, select
 
-from ingest.storage.accounts.access import Readers, owned_by
-from ingest.storage.answers.conversations import read_conversation
+from ingest.storage.accounts.access import Readers, build_owner_condition
+from ingest.storage.answers.conversations import load_conversation
 from ingest.storage.answers.feedback_records import Share
-from ingest.storage.answers.records import KeptAnswer
-from ingest.storage.answers.redaction import answer_for_reader, without_route
-from ingest.storage.answers.run_log import read_run
+from ingest.storage.answers.records import StoredAnswer
+from ingest.storage.answers.redaction import redact_for_reader, remove_route
+from ingest.storage.answers.run_log import load_run
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import lock_tenant, read, write
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import lock_tenant, read_transaction, write_transaction
 from ingest.storage.db.schema import shares
-from ingest.storage.documents.records import ROUTE
-from ingest.storage.documents.works import closed_versions
+from ingest.storage.documents.records import ROUTE_SUFFIX
+from ingest.storage.documents.works import list_closed_versions
 from ingest.storage.errors import ShareNotFoundError
 
 _ID_BYTES = 24
@@ -50,12 +50,12 @@ class Shares:
         if (conversation_id is None) == (run_id is None):
             raise ValueError("a link leads to a conversation or to a run")
         identifier = secrets.token_urlsafe(_ID_BYTES)
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
             if conversation_id is not None:
-                read_conversation(connection, tenant_id, conversation_id, owner)
+                load_conversation(connection, tenant_id, conversation_id, owner)
             if run_id is not None:
-                read_run(connection, tenant_id, run_id, owner)
+                load_run(connection, tenant_id, run_id, owner)
             query = select(func.max(shares.c.sequence)).where(shares.c.tenant_id == tenant_id)
             values: dict[str, Any] = {
                 "id": identifier,
@@ -69,10 +69,10 @@ class Shares:
             }
             connection.execute(insert(shares).values(**values))
             shared = f"conversation:{conversation_id}" if conversation_id else f"run:{run_id}"
-            record(connection, Action.SHARE_CREATED, shared, tenant_id=tenant_id, ends_at=ends_at)
+            record_action(connection, Action.SHARE_CREATED, shared, tenant_id=tenant_id, ends_at=ends_at)
         return Share(**values)
 
-    def shares(
+    def list_shares(
         self,
         tenant_id: str,
         *,
@@ -86,68 +86,68 @@ class Shares:
         `of` is the id of a conversation or a run.
         """
         query = select(shares).where(
-            shares.c.tenant_id == tenant_id, shares.c.ends_at > self._clock(), owned_by(shares, owner)
+            shares.c.tenant_id == tenant_id, shares.c.ends_at > self._clock(), build_owner_condition(shares, owner)
         )
         if of is not None:
             query = query.where((shares.c.conversation_id == of) | (shares.c.run_id == of))
         if before is not None:
             query = query.where(shares.c.sequence < before)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             rows = connection.execute(query.order_by(shares.c.sequence.desc()).limit(limit)).all()
-        return [_share(row) for row in rows]
+        return [_build_share(row) for row in rows]
 
-    def open(self, tenant_id: str, identifier: str) -> Share:
+    def load_share(self, tenant_id: str, identifier: str) -> Share:
         """Return the link by its id, for whoever of the tenant has it. Raises `ShareNotFoundError`."""
         query = select(shares).where(
             shares.c.id == identifier, shares.c.tenant_id == tenant_id, shares.c.ends_at > self._clock()
         )
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             row = connection.execute(query).first()
         if row is None:
-            raise _not_found(identifier)
-        return _share(row)
+            raise _build_not_found_error(identifier)
+        return _build_share(row)
 
     def revoke(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
         """End a link at once. Raises `ShareNotFoundError`."""
-        mine = shares.c.id == identifier, shares.c.tenant_id == tenant_id, owned_by(shares, owner)
-        with write(self._engine) as connection:
+        mine = shares.c.id == identifier, shares.c.tenant_id == tenant_id, build_owner_condition(shares, owner)
+        with write_transaction(self._engine) as connection:
             row = connection.execute(delete(shares).where(*mine).returning(shares)).first()
             if row is None:
-                raise _not_found(identifier)
+                raise _build_not_found_error(identifier)
             shared = f"conversation:{row.conversation_id}" if row.conversation_id else f"run:{row.run_id}"
-            record(connection, Action.SHARE_REVOKED, shared, tenant_id=tenant_id)
+            record_action(connection, Action.SHARE_REVOKED, shared, tenant_id=tenant_id)
 
     def is_closed(self, readers: Readers, work_id: str) -> bool:
         """True if a work was given something that is closed to these readers, if only to choose how to answer."""
-        with read(self._engine) as connection:
-            return bool(closed_versions(connection, [work_id, work_id + ROUTE], readers))
+        with read_transaction(self._engine) as connection:
+            return bool(list_closed_versions(connection, [work_id, work_id + ROUTE_SUFFIX], readers))
 
-    def as_read_by(self, readers: Readers, kept: Sequence[KeptAnswer]) -> list[KeptAnswer]:
+    def redact_for_readers(self, readers: Readers, kept: Sequence[StoredAnswer]) -> list[StoredAnswer]:
         """Return answers as these readers may see them, who did not ask.
 
         A model may have written what it read into any sentence. So of an answer that was given a document which is
         closed to the readers, those sentences stay that cite other documents and were found to rest on these.
         """
         ids = [each.id for each in kept]
-        with read(self._engine) as connection:
-            closed = closed_versions(connection, [*ids, *(each + ROUTE for each in ids)], readers)
-        return [_as_read(each, closed) for each in kept]
+        with read_transaction(self._engine) as connection:
+            closed = list_closed_versions(connection, [*ids, *(each + ROUTE_SUFFIX for each in ids)], readers)
+        return [_redact_answer(each, closed) for each in kept]
 
 
-def _as_read(kept: KeptAnswer, closed: Mapping[str, Mapping[str, str]]) -> KeptAnswer:
+def _redact_answer(kept: StoredAnswer, closed: Mapping[str, Mapping[str, str]]) -> StoredAnswer:
     # guard: shared-link-hides-closed
     if kept.id in closed:
         return replace(
-            kept, body=answer_for_reader(kept.body, closed[kept.id], kept.question), rows_behind=(), cells_behind=()
+            kept, body=redact_for_reader(kept.body, closed[kept.id], kept.question), rows_behind=(), cells_behind=()
         )
-    if kept.id + ROUTE in closed:  # seen for the choice of a strategy alone
-        return replace(kept, body=without_route(kept.body))
+    if kept.id + ROUTE_SUFFIX in closed:  # seen for the choice of a strategy alone
+        return replace(kept, body=remove_route(kept.body))
     return kept
 
 
-def _share(row: Row[Any]) -> Share:
+def _build_share(row: Row[Any]) -> Share:
     return Share(**row._mapping)
 
 
-def _not_found(identifier: str) -> ShareNotFoundError:
+def _build_not_found_error(identifier: str) -> ShareNotFoundError:
     return ShareNotFoundError(f"There is no link {identifier[:64]!r}, or it has ended.")

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Engine, Float, Select, cast, func, literal, select, union_all
 
-from ingest.storage.accounts.access import owned_by
-from ingest.storage.db.database import read
+from ingest.storage.accounts.access import build_owner_condition
+from ingest.storage.db.database import read_transaction
 from ingest.storage.db.schema import answers, documents, runs, versions, work_versions
 from ingest.storage.quotas.records import NANODOLLARS
 
@@ -28,9 +28,11 @@ class UsageByCollection:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def sum_up(self, tenant_id: str, *, owner: str | None, since: float, until: float) -> list[CollectionUsage]:
+    def sum_usage(self, tenant_id: str, *, owner: str | None, since: float, until: float) -> list[CollectionUsage]:
         """Sum up an owner's questions, None for everybody's, from an instant to before another, most tokens first."""
-        works = union_all(_answers(tenant_id, owner, since, until), _runs(tenant_id, owner, since, until)).subquery()
+        works = union_all(
+            _build_answers_query(tenant_id, owner, since, until), _build_runs_query(tenant_id, owner, since, until)
+        ).subquery()
         given = (
             select(works, documents.c.collection)
             .join(work_versions, work_versions.c.work_id == works.c.id)
@@ -43,12 +45,12 @@ class UsageByCollection:
         read_tokens, written = func.sum(given.c.prompt_tokens), func.sum(given.c.completion_tokens)
         query = select(given.c.collection, func.count(), read_tokens, written, func.sum(given.c.dollars))
         query = query.group_by(given.c.collection).order_by((read_tokens + written).desc(), given.c.collection)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             rows = connection.execute(query).all()
         return [CollectionUsage(row[0], row[1], int(row[2]), int(row[3]), float(row[4])) for row in rows]
 
 
-def _answers(tenant_id: str, owner: str | None, since: float, until: float) -> Select[Any]:
+def _build_answers_query(tenant_id: str, owner: str | None, since: float, until: float) -> Select[Any]:
     """Select kept answers with what they spent; those of runs are counted with the runs."""
     usage = answers.c.answer["usage"]
     of_runs = select(runs.c.id).where(runs.c.tenant_id == tenant_id)
@@ -59,14 +61,14 @@ def _answers(tenant_id: str, owner: str | None, since: float, until: float) -> S
         func.coalesce(answers.c.answer["dollars"].as_float(), 0.0).label("dollars"),
     ).where(
         answers.c.tenant_id == tenant_id,
-        owned_by(answers, owner),
+        build_owner_condition(answers, owner),
         answers.c.created_at >= since,
         answers.c.created_at < until,
         answers.c.id.not_in(of_runs),
     )
 
 
-def _runs(tenant_id: str, owner: str | None, since: float, until: float) -> Select[Any]:
+def _build_runs_query(tenant_id: str, owner: str | None, since: float, until: float) -> Select[Any]:
     return select(
         runs.c.id,
         runs.c.prompt_tokens,
@@ -74,7 +76,7 @@ def _runs(tenant_id: str, owner: str | None, since: float, until: float) -> Sele
         (cast(runs.c.nanodollars, Float) / literal(float(NANODOLLARS))).label("dollars"),
     ).where(
         runs.c.tenant_id == tenant_id,
-        owned_by(runs, owner),
+        build_owner_condition(runs, owner),
         runs.c.created_at >= since,
         runs.c.created_at < until,
     )

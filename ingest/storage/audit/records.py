@@ -92,38 +92,38 @@ SERVICE = Actor(ActorKind.SERVICE)
 
 
 @dataclass
-class Acting:
+class ActorContext:
     """Who acts in a request or a command. A request's actor is known only after its key was checked."""
 
     actor: Actor
     request_id: str | None = None
 
 
-_ACTING: ContextVar[Acting] = ContextVar("leadline_acting")
+_ACTOR_CONTEXT: ContextVar[ActorContext] = ContextVar("leadline_acting")
 
 
 @contextmanager
-def acting(actor: Actor, request_id: str | None = None) -> Iterator[Acting]:
+def actor_context(actor: Actor, request_id: str | None = None) -> Iterator[ActorContext]:
     """Have what is recorded within the block, also in threads of its requests, say who did it."""
-    token = _ACTING.set(Acting(actor, request_id))
+    token = _ACTOR_CONTEXT.set(ActorContext(actor, request_id))
     try:
-        yield _ACTING.get()
+        yield _ACTOR_CONTEXT.get()
     finally:
-        _ACTING.reset(token)
+        _ACTOR_CONTEXT.reset(token)
 
 
-def identify(actor: Actor) -> None:
+def set_current_actor(actor: Actor) -> None:
     """Say who the caller of this request is. Without an enclosing `acting` it changes nothing."""
-    if (found := _ACTING.get(None)) is not None:
+    if (found := _ACTOR_CONTEXT.get(None)) is not None:
         found.actor = actor
 
 
-def acting_now() -> Acting:
+def get_actor_context() -> ActorContext:
     """Return who acts; the service itself outside of requests and commands, as in worker threads."""
-    return _ACTING.get(None) or Acting(SERVICE)
+    return _ACTOR_CONTEXT.get(None) or ActorContext(SERVICE)
 
 
-def command_line() -> Actor:
+def build_command_line_actor() -> Actor:
     """Return the person at the command line, by the operating system's name."""
     try:
         user: str | None = getpass.getuser()
@@ -151,7 +151,7 @@ class AuditEntry:
     previous_hash: str
     hash: str
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the entry as it is exported."""
         return {
             "sequence": self.sequence,
@@ -168,9 +168,9 @@ class AuditEntry:
         }
 
 
-def entry_hash(entry: AuditEntry) -> str:
+def compute_entry_hash(entry: AuditEntry) -> str:
     """Return the SHA-256 of everything in an entry, the hash before it included, as canonical JSON."""
-    content = entry.as_json()
+    content = entry.to_json()
     del content["hash"]
     written = json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(written.encode()).hexdigest()
@@ -196,7 +196,7 @@ class Anchor:
 
 
 @dataclass(frozen=True)
-class Fault:
+class ChainFault:
     """A place at which the log is not as it was written."""
 
     sequence: int
@@ -204,9 +204,9 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Verification:
+class ChainVerification:
     """The result of a look at the whole log: how many entries were checked, its head, and what is wrong."""
 
     entries: int
     head: Anchor
-    faults: tuple[Fault, ...]
+    faults: tuple[ChainFault, ...]

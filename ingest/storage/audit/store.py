@@ -21,22 +21,22 @@ from ingest.storage.audit.records import (
     ActorKind,
     Anchor,
     AuditEntry,
-    Fault,
-    Verification,
-    acting_now,
-    entry_hash,
+    ChainFault,
+    ChainVerification,
+    compute_entry_hash,
+    get_actor_context,
 )
-from ingest.storage.db.database import before_commit, insert_new, read, write
+from ingest.storage.db.database import insert_if_absent, read_transaction, run_before_commit, write_transaction
 from ingest.storage.db.schema import audit, audit_chain
 
-_CHAIN = audit_chain.c.id == 1
-_TEXT_CHARS = 200
-_MOST_MEMBERS = 200
+_CHAIN_ROW = audit_chain.c.id == 1
+_MAX_TEXT_CHARS = 200
+_MAX_MEMBERS = 200
 _AT_ONCE = 1_000
-_MOST_FAULTS = 20
+_MAX_FAULTS = 20
 
 
-def record(
+def record_action(
     connection: Connection,
     action: Action,
     subject: str,
@@ -47,10 +47,10 @@ def record(
 ) -> None:
     """Append an entry to the log with the transaction, which `write` opened; `subject` is `kind:id` of the object.
 
-    Who did it comes from `ingest.storage.audit.records.acting`. `details` are ids, names of things and figures; texts
+    Who did it comes from `ingest.storage.audit.records.actor_context`. `details` are ids, names of things and figures; texts
     in them are cut to 200 characters. Raises `TypeError` for what is not JSON.
     """
-    now = acting_now()
+    now = get_actor_context()
     entry = AuditEntry(
         sequence=0,
         at=round(time.time(), 6),
@@ -58,13 +58,13 @@ def record(
         actor=now.actor,
         request_id=now.request_id,
         action=action.value,
-        object=_plain(subject),
-        result=_plain(result),
-        details={name: _bounded(value) for name, value in details.items()},
+        object=_clean_text(subject),
+        result=_clean_text(result),
+        details={name: _limit_value(value) for name, value in details.items()},
         previous_hash="",
         hash="",
     )
-    before_commit(connection, partial(_append, entry=entry))
+    run_before_commit(connection, partial(_append_entry, entry=entry))
 
 
 @dataclass(frozen=True)
@@ -112,40 +112,40 @@ class Audit:
         **details: Any,  # noqa: ANN401 - JSON
     ) -> None:
         """As the function `record`, in a transaction of its own: for what happens outside of the catalog."""
-        with write(self._engine) as connection:
-            record(connection, action, subject, tenant_id=tenant_id, result=result, **details)
+        with write_transaction(self._engine) as connection:
+            record_action(connection, action, subject, tenant_id=tenant_id, result=result, **details)
 
-    def latest(self, wanted: AuditFilter, *, before: int | None = None, limit: int = 50) -> list[AuditEntry]:
+    def list_latest(self, wanted: AuditFilter, *, before: int | None = None, limit: int = 50) -> list[AuditEntry]:
         """List entries with a `sequence` below `before`, newest first."""
         query = wanted.apply(select(audit)).order_by(audit.c.sequence.desc()).limit(limit)
         if before is not None:
             query = query.where(audit.c.sequence < before)
-        with read(self._engine) as connection:
-            return [_entry(row) for row in connection.execute(query).all()]
+        with read_transaction(self._engine) as connection:
+            return [_build_entry(row) for row in connection.execute(query).all()]
 
-    def entries(self, wanted: AuditFilter, *, after: int = 0, through: int | None = None) -> Iterator[AuditEntry]:
+    def iter_entries(self, wanted: AuditFilter, *, after: int = 0, through: int | None = None) -> Iterator[AuditEntry]:
         """Yield entries above `after`, up to `through`, oldest first, read a thousand at a time."""
         query = wanted.apply(select(audit)).order_by(audit.c.sequence).limit(_AT_ONCE)
         if through is not None:
             query = query.where(audit.c.sequence <= through)
         while True:
-            with read(self._engine) as connection:
+            with read_transaction(self._engine) as connection:
                 rows = connection.execute(query.where(audit.c.sequence > after)).all()
-            yield from map(_entry, rows)
+            yield from map(_build_entry, rows)
             if len(rows) < _AT_ONCE:
                 return
             after = rows[-1].sequence
 
-    def head(self) -> Anchor:
+    def load_head(self) -> Anchor:
         """Return the place of the last entry."""
-        return self._chain().head
+        return self._load_chain().head
 
-    def head_of(self, tenant_id: str) -> Anchor:
+    def load_tenant_head(self, tenant_id: str) -> Anchor:
         """Return the place of a tenant's last entry; the log's beginning without one."""
-        latest = self.latest(AuditFilter(tenant_id), limit=1)
+        latest = self.list_latest(AuditFilter(tenant_id), limit=1)
         return Anchor(latest[0].sequence, latest[0].hash) if latest else Anchor(0, GENESIS)
 
-    def verify_for(self, tenant_id: str, anchor: Anchor | None = None) -> Verification:
+    def verify_for_tenant(self, tenant_id: str, anchor: Anchor | None = None) -> ChainVerification:
         """Check the whole log as `verify` does, and report the number of a tenant's entries and the last of them.
 
         `anchor` must be one of the tenant's entries. How much others do is not the tenant's to know.
@@ -153,35 +153,35 @@ class Audit:
         found = self.verify()
         of_tenant = audit.c.tenant_id == tenant_id
         noted = Anchor(0, GENESIS) if anchor is None else anchor
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             entries = connection.execute(select(func.count()).select_from(audit).where(of_tenant)).scalar_one()
             known = select(audit.c.hash).where(of_tenant, audit.c.sequence == noted.sequence)
             is_known = noted.sequence == 0 or connection.execute(known).scalar() == noted.hash
-        gone = Fault(noted.sequence, "the noted entry was changed or is missing, or was removed for its age")
+        gone = ChainFault(noted.sequence, "the noted entry was changed or is missing, or was removed for its age")
         faults = found.faults if is_known else (*found.faults, gone)
         # guard: audit-counts-own
-        return Verification(entries, self.head_of(tenant_id), faults)
+        return ChainVerification(entries, self.load_tenant_head(tenant_id), faults)
 
-    def verify(self, anchor: Anchor | None = None) -> Verification:
+    def verify(self, anchor: Anchor | None = None) -> ChainVerification:
         """Find entries that were changed, removed, swapped or inserted, and an end that was cut off.
 
         The chain's own row tells a cut end unless that was changed too; `anchor`, a head that was noted elsewhere,
         tells it in any case. Entries may be appended meanwhile.
         """
-        begun = self._chain()
-        check = _Check(begun, anchor)
-        for entry in self.entries(AuditFilter(whole=True)):
-            check.entry(entry)
-        ended = self._chain()
-        return self.verify(anchor) if ended.start != begun.start else check.result(ended.head)
+        begun = self._load_chain()
+        check = _ChainChecker(begun, anchor)
+        for entry in self.iter_entries(AuditFilter(whole=True)):
+            check.check_entry(entry)
+        ended = self._load_chain()
+        return self.verify(anchor) if ended.start != begun.start else check.build_result(ended.head)
 
     def trim(self, older_than: float, *, most: int = 5_000, through: int | None = None) -> int:
         """Remove up to `most` of the entries before an instant, oldest first, none above `through`; returns how many.
 
         Where the log begins from then on is recorded in it.
         """
-        with write(self._engine) as connection:
-            start = _locked_chain(connection).start
+        with write_transaction(self._engine) as connection:
+            start = _lock_chain(connection).start
             in_order = select(audit).order_by(audit.c.sequence)
             kept = connection.execute(in_order.where(audit.c.at >= older_than).limit(1)).first()
             last = start.sequence + most
@@ -193,20 +193,20 @@ class Audit:
                 return 0
             removed = connection.execute(delete(audit).where(audit.c.sequence <= row.sequence)).rowcount
             moved = {"trimmed_sequence": row.sequence, "trimmed_hash": row.hash}
-            connection.execute(update(audit_chain).where(_CHAIN).values(**moved))
+            connection.execute(update(audit_chain).where(_CHAIN_ROW).values(**moved))
             begins = {"sequence": row.sequence, "hash": row.hash}
-            record(connection, Action.AUDIT_TRIMMED, "audit:log", tenant_id=None, entries=removed, **begins)
+            record_action(connection, Action.AUDIT_TRIMMED, "audit:log", tenant_id=None, entries=removed, **begins)
         return removed
 
-    def oldest(self) -> float:
+    def load_oldest_time(self) -> float:
         """Return the instant of the first entry; infinity without one."""
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             first = connection.execute(select(audit.c.at).order_by(audit.c.sequence).limit(1)).scalar()
         return math.inf if first is None else first
 
-    def _chain(self) -> "_Chain":
-        with read(self._engine) as connection:
-            return _chain_of(connection.execute(select(audit_chain).where(_CHAIN)).first())
+    def _load_chain(self) -> "_Chain":
+        with read_transaction(self._engine) as connection:
+            return _build_chain(connection.execute(select(audit_chain).where(_CHAIN_ROW)).first())
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class _Chain:
     start: Anchor
 
 
-class _Check:
+class _ChainChecker:
     """Compares entries, in their order, with what each must be after the one before it."""
 
     def __init__(self, chain: _Chain, anchor: Anchor | None) -> None:
@@ -227,48 +227,48 @@ class _Check:
         self._last = chain.start
         self._entries = 0
         self._explained = chain.start.sequence == 0
-        self._faults: list[Fault] = []
+        self._faults: list[ChainFault] = []
 
-    def entry(self, entry: AuditEntry) -> None:
+    def check_entry(self, entry: AuditEntry) -> None:
         self._entries += 1
         number, expected = entry.sequence, self._last.sequence + 1
         if number != expected:
-            self._fault(expected, f"entries {expected} to {number - 1} are missing")
+            self._add_fault(expected, f"entries {expected} to {number - 1} are missing")
         # guard: audit-hash-chain
         elif entry.previous_hash != self._last.hash:
-            self._fault(number, "it does not follow from the entry before it")
+            self._add_fault(number, "it does not follow from the entry before it")
         # guard: audit-entry-hash
-        if entry.hash != entry_hash(entry):
-            self._fault(number, "it was changed after it was written")
+        if entry.hash != compute_entry_hash(entry):
+            self._add_fault(number, "it was changed after it was written")
         elif any(noted.sequence == number and noted.hash != entry.hash for noted in self._noted):
-            self._fault(number, "it is not the entry that was noted")
+            self._add_fault(number, "it is not the entry that was noted")
         if entry.action == Action.AUDIT_TRIMMED and entry.details.get("hash") == self._start.hash:
             self._explained = True
         self._last = Anchor(number, entry.hash)
 
-    def result(self, head: Anchor) -> Verification:
+    def build_result(self, head: Anchor) -> ChainVerification:
         """Compare the end of the log with its `head` as it is now, and with what was noted before."""
         last, noted = self._last.sequence, max(noted.sequence for noted in self._noted)
         # guard: audit-truncation
         if last < noted:
-            self._fault(last + 1, f"entries {last + 1} to {noted} are missing at the end")
+            self._add_fault(last + 1, f"entries {last + 1} to {noted} are missing at the end")
         if last > head.sequence:
-            self._fault(head.sequence + 1, "it stands beyond the end of the chain")
+            self._add_fault(head.sequence + 1, "it stands beyond the end of the chain")
         if not self._explained:
-            self._fault(self._start.sequence, "nothing says that the entries up to here were removed for their age")
+            self._add_fault(self._start.sequence, "nothing says that the entries up to here were removed for their age")
         if self._anchor is not None and self._anchor.sequence < self._start.sequence:
-            self._fault(self._anchor.sequence, "the anchor's entry was removed for its age: take a later anchor")
-        return Verification(self._entries, self._last, tuple(self._faults))
+            self._add_fault(self._anchor.sequence, "the anchor's entry was removed for its age: take a later anchor")
+        return ChainVerification(self._entries, self._last, tuple(self._faults))
 
-    def _fault(self, sequence: int, detail: str) -> None:
-        if len(self._faults) < _MOST_FAULTS:
-            self._faults.append(Fault(sequence, detail))
+    def _add_fault(self, sequence: int, detail: str) -> None:
+        if len(self._faults) < _MAX_FAULTS:
+            self._faults.append(ChainFault(sequence, detail))
 
 
-def _append(connection: Connection, entry: AuditEntry) -> None:
-    head = _locked_chain(connection).head
+def _append_entry(connection: Connection, entry: AuditEntry) -> None:
+    head = _lock_chain(connection).head
     linked = replace(entry, sequence=head.sequence + 1, previous_hash=head.hash)
-    linked = replace(linked, hash=entry_hash(linked))
+    linked = replace(linked, hash=compute_entry_hash(linked))
     connection.execute(
         insert(audit).values(
             sequence=linked.sequence,
@@ -286,28 +286,28 @@ def _append(connection: Connection, entry: AuditEntry) -> None:
             hash=linked.hash,
         )
     )
-    connection.execute(update(audit_chain).where(_CHAIN).values(sequence=linked.sequence, hash=linked.hash))
+    connection.execute(update(audit_chain).where(_CHAIN_ROW).values(sequence=linked.sequence, hash=linked.hash))
 
 
-def _locked_chain(connection: Connection) -> _Chain:
+def _lock_chain(connection: Connection) -> _Chain:
     """Lock the chain's row until the commit, and make it if this is the first entry."""
     # guard: audit-single-appender
-    query = select(audit_chain).where(_CHAIN).with_for_update()
+    query = select(audit_chain).where(_CHAIN_ROW).with_for_update()
     row = connection.execute(query).first()
     if row is None:
         none = {"sequence": 0, "hash": GENESIS, "trimmed_sequence": 0, "trimmed_hash": GENESIS}
-        insert_new(connection, audit_chain, id=1, **none)
+        insert_if_absent(connection, audit_chain, id=1, **none)
         row = connection.execute(query).first()
-    return _chain_of(row)
+    return _build_chain(row)
 
 
-def _chain_of(row: Row[Any] | None) -> _Chain:
+def _build_chain(row: Row[Any] | None) -> _Chain:
     if row is None:
         return _Chain(Anchor(0, GENESIS), Anchor(0, GENESIS))
     return _Chain(Anchor(row.sequence, row.hash), Anchor(row.trimmed_sequence, row.trimmed_hash))
 
 
-def _entry(row: Row[Any]) -> AuditEntry:
+def _build_entry(row: Row[Any]) -> AuditEntry:
     return AuditEntry(
         sequence=row.sequence,
         at=row.at,
@@ -323,7 +323,7 @@ def _entry(row: Row[Any]) -> AuditEntry:
     )
 
 
-def _bounded(value: object) -> object:
+def _limit_value(value: object) -> object:
     """Return a value of `details` within bounds. Raises `TypeError` for what is not JSON."""
     match value:
         case None | bool() | int():
@@ -331,16 +331,16 @@ def _bounded(value: object) -> object:
         case float() if math.isfinite(value):
             return value
         case str():
-            return _plain(value)
+            return _clean_text(value)
         case Mapping():
-            return {_plain(str(name)): _bounded(each) for name, each in islice(value.items(), _MOST_MEMBERS)}
+            return {_clean_text(str(name)): _limit_value(each) for name, each in islice(value.items(), _MAX_MEMBERS)}
         case Sequence() | Set():
             each_in_order = sorted(value) if isinstance(value, Set) else value
-            return [_bounded(each) for each in islice(each_in_order, _MOST_MEMBERS)]
+            return [_limit_value(each) for each in islice(each_in_order, _MAX_MEMBERS)]
         case _:
             raise TypeError(f"An audit entry cannot hold a {type(value).__name__}.")
 
 
-def _plain(text: str) -> str:
+def _clean_text(text: str) -> str:
     """Cut a text to 200 characters that every database takes."""
-    return text[:_TEXT_CHARS].replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+    return text[:_MAX_TEXT_CHARS].replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()

@@ -17,17 +17,17 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
-from ingest.storage.blobs.store import BLOCK_BYTES, BlobSettings, Incoming, LocalRoom, translating_out_of_room
+from ingest.storage.blobs.store import BLOCK_BYTES, BlobSettings, IncomingUpload, SpoolFolder, translate_disk_errors
 from ingest.storage.errors import BlobStoreRefusedError, BlobStoreUnavailableError, EmptyUploadError
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
-_AT_ONCE = 16
+_CONCURRENT_REQUESTS = 16
 # Parts of a large object: with those that are sent at once, what an upload holds in memory.
 _PART_BYTES = 8 << 20
-_PARTS_AT_ONCE = 4
-_PARTS = "parts"
+_CONCURRENT_PARTS = 4
+_PARTS_FOLDER = "parts"
 _CONNECT_SECONDS = 5.0
 _RETRIES = 5
 # What the library says when it has found neither keys nor a role.
@@ -45,7 +45,7 @@ _HINTS: Mapping[str, str] = {
 _NO_CREDENTIALS = "Set LEADLINE_S3_ACCESS_KEY_ID and LEADLINE_S3_SECRET_ACCESS_KEY, or give the machine a role."
 
 
-class ObjectBlobs(LocalRoom):
+class ObjectBlobs(SpoolFolder):
     """Objects in a bucket, below a prefix. Each is written whole or not at all, with a checksum that S3 verifies."""
 
     def __init__(self, store: S3Store, place: str, folder: Path, *, min_free_bytes: int = 0) -> None:
@@ -54,11 +54,11 @@ class ObjectBlobs(LocalRoom):
         self._place = place
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return self._place
 
     def put(self, key: str, content: bytes) -> None:
-        with _translating():
+        with _translate_errors():
             obstore.put(self._store, key, content, use_multipart=len(content) > _PART_BYTES, chunk_size=_PART_BYTES)
 
     def put_file(self, key: str, file: BinaryIO) -> None:
@@ -66,60 +66,60 @@ class ObjectBlobs(LocalRoom):
         if len(first) < _PART_BYTES:
             self.put(key, first)
             return
-        with _translating():
+        with _translate_errors():
             obstore.put(
                 self._store,
                 key,
-                _joined(first, file),
+                _iter_joined(first, file),
                 chunk_size=_PART_BYTES,
-                max_concurrency=_PARTS_AT_ONCE,
+                max_concurrency=_CONCURRENT_PARTS,
             )
 
     def put_all(self, contents: Mapping[str, bytes]) -> None:
-        with ThreadPoolExecutor(min(_AT_ONCE, len(contents) or 1), "put") as pool:
+        with ThreadPoolExecutor(min(_CONCURRENT_REQUESTS, len(contents) or 1), "put") as pool:
             list(pool.map(self.put, contents.keys(), contents.values()))
 
-    def create(self, key: str, content: bytes) -> bytes:
-        with _translating(), suppress(AlreadyExistsError):
+    def put_if_absent(self, key: str, content: bytes) -> bytes:
+        with _translate_errors(), suppress(AlreadyExistsError):
             obstore.put(self._store, key, content, mode="create", use_multipart=False)
         return self.read(key)
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        with _translating(key):
+        with _translate_errors(key):
             if length is None and not start:
                 return bytes(obstore.get(self._store, key).bytes())
-            size = self._stat(key)
+            size = self._fetch_size(key)
             end = size if length is None else min(size, start + length)
             return bytes(obstore.get_range(self._store, key, start=start, end=end)) if start < end else b""
 
-    def blocks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        with _translating(key):
-            size = self._stat(key)
+    def iter_blocks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        with _translate_errors(key):
+            size = self._fetch_size(key)
         end = size if end is None else min(end, size)
         for at in range(start, end, BLOCK_BYTES):
-            with _translating(key):
+            with _translate_errors(key):
                 block = bytes(obstore.get_range(self._store, key, start=at, end=min(end, at + BLOCK_BYTES)))
             yield block
 
-    def size(self, key: str) -> int | None:
+    def find_size(self, key: str) -> int | None:
         try:
-            with _translating(key):
-                return self._stat(key)
+            with _translate_errors(key):
+                return self._fetch_size(key)
         except KeyError:
             return None
 
     def delete(self, key: str) -> int:
-        size = self.size(key)
+        size = self.find_size(key)
         if size is None:
             return 0
-        with _translating(), suppress(NotFoundError):
+        with _translate_errors(), suppress(NotFoundError):
             obstore.delete(self._store, key)
         if key.startswith("uploads/"):
-            size += sum(self.delete(part.key) for part in self.parts(key))
+            size += sum(self.delete(part.key) for part in self.list_parts(key))
         return size
 
     def copy(self, source: str, key: str) -> None:
-        with _translating(source):
+        with _translate_errors(source):
             obstore.copy(self._store, source, key)
 
     def move(self, source: str, key: str) -> bool:
@@ -130,79 +130,83 @@ class ObjectBlobs(LocalRoom):
         self.delete(source)
         return True
 
-    def file(self, key: str) -> Path | None:
+    def get_local_path(self, key: str) -> Path | None:
         return None
 
     @contextmanager
-    def local(self, key: str) -> Iterator[Path]:
-        with self.spooled(self.blocks(key)) as path:
+    def local_file(self, key: str) -> Iterator[Path]:
+        with self.spooled_file(self.iter_blocks(key)) as path:
             yield path
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        with _translating():
+    def iter_keys(self, prefix: str) -> Iterator[str]:
+        with _translate_errors():
             for page in obstore.list(self._store, f"{prefix}/"):
                 yield from (each["path"] for each in page)
 
-    def age_seconds(self, key: str) -> float:
+    def get_age_seconds(self, key: str) -> float:
         try:
-            with _translating(key):
+            with _translate_errors(key):
                 written = obstore.head(self._store, key)["last_modified"]
         except KeyError:
             return 0.0
         return max(0.0, time.time() - written.timestamp())
 
-    def keep(self, incoming: Incoming, key: str) -> None:
-        with incoming.reading() as file:
+    def commit_upload(self, incoming: IncomingUpload, key: str) -> None:
+        with incoming.open_reader() as file:
             self.put_file(key, file)
         incoming.kept = True
 
     @contextmanager
-    def append(self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int) -> Iterator[Incoming]:
+    def resume_upload(
+        self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int
+    ) -> Iterator[IncomingUpload]:
         """Open an upload that was begun. What `pause` counts becomes a part, an object of its own, until it is kept."""
-        self.require_room()
-        if self.size(key) is None:
+        self.require_free_space()
+        if self.find_size(key) is None:
             raise KeyError(key)
-        path = self.new_path()
+        path = self.build_new_path()
         try:
-            with translating_out_of_room(), path.open("x+b") as file:
-                parts = _Parts(self, key)
+            with translate_disk_errors(), path.open("x+b") as file:
+                parts = _UploadParts(self, key)
                 if parts.end < size:
                     raise KeyError(key)
-                incoming = _AppendedIncoming(path, max_bytes, file, parts.end, digest, parts=parts, base=parts.end)
-                incoming.cut(size)
+                incoming = _ResumedUpload(path, max_bytes, file, parts.end, digest, parts=parts, base=parts.end)
+                incoming.truncate(size)
                 yield incoming
             if incoming.kept:
                 self.delete(key)
         finally:
             path.unlink(missing_ok=True)
 
-    def begun(self, key: str) -> Iterator[bytes]:
-        return _Parts(self, key).blocks()
+    def iter_upload_blocks(self, key: str) -> Iterator[bytes]:
+        return _UploadParts(self, key).iter_blocks()
 
     def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
         """Remove files of uploads whose process was killed, and parts of uploads that are gone; returns how many."""
         gone = [
             part
-            for part in self.keys(_PARTS)
-            if self.size(_upload_of(part)) is None and self.age_seconds(part) >= older_than_seconds
+            for part in self.iter_keys(_PARTS_FOLDER)
+            if self.find_size(_parse_upload_key(part)) is None and self.get_age_seconds(part) >= older_than_seconds
         ]
         for part in gone:
             self.delete(part)
         return len(gone) + super().discard_unfinished(older_than_seconds=older_than_seconds)
 
-    def parts(self, key: str) -> list["_Part"]:
+    def list_parts(self, key: str) -> list["_UploadPart"]:
         """List the parts of an upload that was begun, by their offsets."""
-        with _translating():
-            pages = obstore.list(self._store, f"{_PARTS}/{key}/")
-            found = [_Part(each["path"], _offset_of(each["path"]), each["size"]) for page in pages for each in page]
+        with _translate_errors():
+            pages = obstore.list(self._store, f"{_PARTS_FOLDER}/{key}/")
+            found = [
+                _UploadPart(each["path"], _parse_offset(each["path"]), each["size"]) for page in pages for each in page
+            ]
         return sorted(found, key=lambda part: (part.offset, -part.size))
 
-    def _stat(self, key: str) -> int:
+    def _fetch_size(self, key: str) -> int:
         return int(obstore.head(self._store, key)["size"])
 
 
 @dataclass(frozen=True)
-class _Part:
+class _UploadPart:
     key: str
     offset: int
     size: int
@@ -212,14 +216,14 @@ class _Part:
         return self.offset + self.size
 
 
-class _Parts:
+class _UploadParts:
     """The parts of one upload that follow on each other; what another writer adds meanwhile is not among them."""
 
     def __init__(self, blobs: ObjectBlobs, key: str) -> None:
         self._blobs = blobs
         self._key = key
-        self._chain: list[_Part] = []
-        for part in blobs.parts(key):
+        self._chain: list[_UploadPart] = []
+        for part in blobs.list_parts(key):
             if part.offset == self.end:
                 self._chain.append(part)
 
@@ -229,11 +233,11 @@ class _Parts:
 
     def add(self, file: BinaryIO, size: int) -> None:
         """Store what is left to read of a file as the next part."""
-        part = _Part(f"{_PARTS}/{self._key}/{self.end:016d}-{secrets.token_hex(8)}", self.end, size)
+        part = _UploadPart(f"{_PARTS_FOLDER}/{self._key}/{self.end:016d}-{secrets.token_hex(8)}", self.end, size)
         self._blobs.put_file(part.key, file)
         self._chain.append(part)
 
-    def cut(self, size: int) -> None:
+    def truncate(self, size: int) -> None:
         """Keep only so many bytes."""
         while self.end > size:
             last = self._chain.pop()
@@ -241,28 +245,28 @@ class _Parts:
                 self.add(BytesIO(self._blobs.read(last.key, 0, size - last.offset)), size - last.offset)
             self._blobs.delete(last.key)
 
-    def blocks(self) -> Iterator[bytes]:
+    def iter_blocks(self) -> Iterator[bytes]:
         for part in self._chain:
-            yield from self._blobs.blocks(part.key)
+            yield from self._blobs.iter_blocks(part.key)
 
 
 @dataclass
-class _AppendedIncoming(Incoming):
+class _ResumedUpload(IncomingUpload):
     """An upload of which `base` bytes are in parts; the file has only what came after them."""
 
-    parts: _Parts = field(kw_only=True)
+    parts: _UploadParts = field(kw_only=True)
     base: int = field(kw_only=True)
     _is_finished: bool = False
 
     @contextmanager
-    def reading(self) -> Iterator[BinaryIO]:
+    def open_reader(self) -> Iterator[BinaryIO]:
         """Open all of it as one file. Raises `BlobStoreUnavailableError` if a finished upload's parts were changed."""
         self.pause()
         whole = self.path.with_name(f"{self.path.name}-whole")
         digest = hashlib.sha256()
         try:
-            with translating_out_of_room(), whole.open("xb") as file:
-                for block in self.parts.blocks():
+            with translate_disk_errors(), whole.open("xb") as file:
+                for block in self.parts.iter_blocks():
                     digest.update(block)
                     file.write(block)
             if self._is_finished and digest.digest() != self._digest.digest():
@@ -283,9 +287,9 @@ class _AppendedIncoming(Incoming):
             self._restart(self.size)
         return self.size
 
-    def cut(self, size: int) -> None:
+    def truncate(self, size: int) -> None:
         if size <= self.base:
-            self.parts.cut(size)
+            self.parts.truncate(size)
             self._restart(size)
         else:
             self._file.flush()
@@ -327,27 +331,27 @@ def open_bucket(settings: BlobSettings, folder: Path, *, min_free_bytes: int = 0
     retry: RetryConfig = {"max_retries": _RETRIES, "retry_timeout": seconds * 2}
     store = S3Store(bucket, prefix=prefix or None, config=config, client_options=client, retry_config=retry)
     blobs = ObjectBlobs(store, f"the bucket {settings.blobs}", folder, min_free_bytes=min_free_bytes)
-    with _translating():
+    with _translate_errors():
         next(iter(obstore.list(store, "installation-check/", chunk_size=1)), None)
     return blobs
 
 
-def _joined(first: bytes, file: BinaryIO) -> Iterator[bytes]:
+def _iter_joined(first: bytes, file: BinaryIO) -> Iterator[bytes]:
     yield first
     while block := file.read(_PART_BYTES):
         yield block
 
 
-def _upload_of(part: str) -> str:
-    return part.removeprefix(f"{_PARTS}/").rpartition("/")[0]
+def _parse_upload_key(part: str) -> str:
+    return part.removeprefix(f"{_PARTS_FOLDER}/").rpartition("/")[0]
 
 
-def _offset_of(part: str) -> int:
+def _parse_offset(part: str) -> int:
     return int(part.rpartition("/")[2].partition("-")[0])
 
 
 @contextmanager
-def _translating(key: str | None = None) -> Iterator[None]:
+def _translate_errors(key: str | None = None) -> Iterator[None]:
     """Turn the library's errors into ours; what is not there is a `KeyError` where a key was asked for."""
     try:
         yield
@@ -359,13 +363,13 @@ def _translating(key: str | None = None) -> Iterator[None]:
         if code is not None:
             raise BlobStoreRefusedError(f"The store of files refuses: {code}.", hint=_HINTS[code]) from error
         if isinstance(error, UnauthenticatedError | PermissionDeniedError | NotFoundError):
-            raise BlobStoreRefusedError(f"The store of files refuses: {_line(said)}") from error
+            raise BlobStoreRefusedError(f"The store of files refuses: {_format_message(said)}") from error
         if _NO_IDENTITY.search(said):
             raise BlobStoreRefusedError(
                 "There are no credentials for the store of files.", hint=_NO_CREDENTIALS
             ) from error
-        raise BlobStoreUnavailableError(f"The store of files does not answer: {_line(said)}") from error
+        raise BlobStoreUnavailableError(f"The store of files does not answer: {_format_message(said)}") from error
 
 
-def _line(said: str) -> str:
+def _format_message(said: str) -> str:
     return " ".join(said.split())[:300]

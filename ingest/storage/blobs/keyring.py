@@ -15,7 +15,7 @@ class BadKeyError(ValueError):
     """Something among the keys is no key."""
 
 
-def new_key() -> str:
+def generate_key() -> str:
     """Return a key."""
     return Fernet.generate_key().decode()
 
@@ -27,7 +27,7 @@ class KeyRing:
     keys: tuple[bytes, ...]
 
     @classmethod
-    def read(cls, written: str) -> "KeyRing":
+    def parse(cls, written: str) -> "KeyRing":
         """Read keys with white space between them. Raises `BadKeyError`."""
         try:
             keys = tuple(urlsafe_b64decode(key) for key in written.split())
@@ -38,15 +38,15 @@ class KeyRing:
         return cls(keys)
 
     @property
-    def first(self) -> tuple[bytes, bytes]:
+    def sealing_key(self) -> tuple[bytes, bytes]:
         """The id and the key that seal."""
-        return key_id(self.keys[0]), self.keys[0]
+        return compute_key_id(self.keys[0]), self.keys[0]
 
     @property
     def by_id(self) -> Mapping[bytes, bytes]:
-        return {key_id(key): key for key in self.keys}
+        return {compute_key_id(key): key for key in self.keys}
 
 
-def key_id(key: bytes) -> bytes:
+def compute_key_id(key: bytes) -> bytes:
     """Return what names a key in the head of what it sealed."""
     return hashlib.sha256(b"leadline key id\0" + key).digest()[:_ID_BYTES]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ingest.storage.blobs.store import BlobSettings, BlobStore, DirectoryBlobs
 from ingest.storage.errors import BlobKeyError, BlobStoreRefusedError
-from ingest.storage.sealing import SEALED_NOTE, NoSealRecord, SealRecord
+from ingest.storage.sealing import SEALED_MARKER, InMemorySealRecord, SealRecord
 
 
 def open_blobs(settings: BlobSettings, home: Path, record: SealRecord | None, *, min_free_bytes: int = 0) -> BlobStore:
@@ -22,24 +22,24 @@ def open_blobs(settings: BlobSettings, home: Path, record: SealRecord | None, *,
     from ingest.storage.blobs.sealed import SealedBlobs
 
     try:
-        ring = KeyRing.read(settings.blob_keys.get_secret_value())
+        ring = KeyRing.parse(settings.blob_keys.get_secret_value())
     except BadKeyError as error:
         raise BlobKeyError(
             "LEADLINE_BLOB_KEYS has something that is no key.", hint="Make keys with `leadline blobs key`."
         ) from error
-    sealed = SealedBlobs(blobs, ring, record or NoSealRecord(), always_binds=settings.blob_binding)
+    sealed = SealedBlobs(blobs, ring, record or InMemorySealRecord(), always_binds=settings.blob_binding)
     if record is not None:
-        sealed.mark()
-    sealed.require_key()
+        sealed.mark_sealed()
+    sealed.require_seal_key()
     return sealed
 
 
 def require_unsealed(blobs: BlobStore) -> None:
     """Raise `BlobKeyError` for a store with sealed files, where no key is given."""
     # guard: sealed-store-needs-key
-    if blobs.size(SEALED_NOTE) is not None:
+    if blobs.find_size(SEALED_MARKER) is not None:
         raise BlobKeyError(
-            f"The files in {blobs.place} are sealed, and LEADLINE_BLOB_KEYS is not set.",
+            f"The files in {blobs.location} are sealed, and LEADLINE_BLOB_KEYS is not set.",
             hint="Set it to the keys that they were sealed with.",
         )
 

@@ -17,8 +17,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.errors import ContentChangedError
 
-_FOLDER = "quarantine"
-_MANIFEST = "manifest"
+_QUARANTINE_FOLDER = "quarantine"
+_MANIFEST_NAME = "manifest"
 
 
 @dataclass(frozen=True)
@@ -55,47 +55,49 @@ class Quarantine:
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
 
-    def since(self) -> dict[str, date]:
+    def load_dates(self) -> dict[str, date]:
         """Return the keys that are aside, each with the day since when."""
-        return {key: day for day, key in self._aside() if not _is_manifest(key)}
+        return {key: day for day, key in self._iter_quarantined() if not _is_manifest(key)}
 
-    def put_aside(self, keys: Collection[str]) -> int:
+    def quarantine_files(self, keys: Collection[str]) -> int:
         """Move files out of their places, listed before they are moved; return how many were there."""
         if not keys:
             return 0
         now = datetime.now(UTC)
-        folder = f"{_FOLDER}/{now.date().isoformat()}"
+        folder = f"{_QUARANTINE_FOLDER}/{now.date().isoformat()}"
         lines = (json.dumps({"key": key, "at": now.isoformat(timespec="seconds")}) for key in sorted(keys))
-        self._blobs.put(f"{folder}/{_MANIFEST}-{secrets.token_hex(4)}.jsonl", "".join(f"{x}\n" for x in lines).encode())
+        self._blobs.put(
+            f"{folder}/{_MANIFEST_NAME}-{secrets.token_hex(4)}.jsonl", "".join(f"{x}\n" for x in lines).encode()
+        )
         return sum(self._blobs.move(key, f"{folder}/{key}") for key in keys)
 
-    def put_back(self, keys: Collection[str]) -> int:
+    def restore_files(self, keys: Collection[str]) -> int:
         """Return files to their places; return how many were there. A file that is in its place by now is kept."""
         moved = 0
-        for key, day in self.since().items():
+        for key, day in self.load_dates().items():
             if key in keys and not self._is_in_place(key):
-                moved += self._blobs.move(f"{_FOLDER}/{day.isoformat()}/{key}", key)
+                moved += self._blobs.move(f"{_QUARANTINE_FOLDER}/{day.isoformat()}/{key}", key)
         return moved
 
-    def expire(self, *, older_than_days: float) -> int:
+    def delete_expired(self, *, older_than_days: float) -> int:
         """Remove what was put aside longer ago; return how many files."""
         last = (datetime.now(UTC) - timedelta(days=older_than_days)).date()
         removed = 0
-        for day, key in list(self._aside()):
+        for day, key in list(self._iter_quarantined()):
             if day < last or not older_than_days:
-                self._blobs.delete(f"{_FOLDER}/{day.isoformat()}/{key}")
+                self._blobs.delete(f"{_QUARANTINE_FOLDER}/{day.isoformat()}/{key}")
                 removed += not _is_manifest(key)
         return removed
 
     def _is_in_place(self, key: str) -> bool:
         try:
-            return self._blobs.size(key) is not None
+            return self._blobs.find_size(key) is not None
         except ContentChangedError:  # something is there; whoever reads it is told
             return True
 
-    def _aside(self) -> Iterator[tuple[date, str]]:
-        for path in self._blobs.keys(_FOLDER):
-            day, _, key = path.removeprefix(f"{_FOLDER}/").partition("/")
+    def _iter_quarantined(self) -> Iterator[tuple[date, str]]:
+        for path in self._blobs.iter_keys(_QUARANTINE_FOLDER):
+            day, _, key = path.removeprefix(f"{_QUARANTINE_FOLDER}/").partition("/")
             with suppress(ValueError):
                 yield date.fromisoformat(day), key
 

@@ -30,7 +30,7 @@ FRAME_BYTES = 64 << 10
 _TAG_BYTES = 16
 SEALED_FRAME_BYTES = FRAME_BYTES + _TAG_BYTES
 # Files are put aside and back by renaming, without a key; so a file keeps the name that it has in its place.
-_ASIDE = re.compile(r"quarantine/\d{4}-\d\d-\d\d/")
+_QUARANTINE_PREFIX = re.compile(r"quarantine/\d{4}-\d\d-\d\d/")
 
 
 def is_sealed(written: bytes) -> bool:
@@ -38,13 +38,13 @@ def is_sealed(written: bytes) -> bool:
     return written.startswith(_MAGICS)
 
 
-def bound_name(key: str) -> str:
+def get_bound_name(key: str) -> str:
     """Return the name that a file is bound to: its key, also while it is in quarantine."""
-    return _ASIDE.sub("", key, count=1)
+    return _QUARANTINE_PREFIX.sub("", key, count=1)
 
 
 @dataclass(frozen=True)
-class Head:
+class SealHead:
     """The head of a sealed file, the key that it names, and the name of the file."""
 
     written: bytes
@@ -52,7 +52,7 @@ class Head:
     name: str
 
     @classmethod
-    def new(cls, key: tuple[bytes, bytes], size: int, name: str, *, bound: bool) -> "Head":
+    def create(cls, key: tuple[bytes, bytes], size: int, name: str, *, bound: bool) -> "SealHead":
         """Make the head of a new file of `size` bytes; `key` is the id and the key that seals it."""
         magic = MAGIC if bound else UNBOUND_MAGIC
         return cls(magic + key[0] + os.urandom(_SALT) + size.to_bytes(_SIZE, "big"), key[1], name)
@@ -67,13 +67,13 @@ class Head:
         return int.from_bytes(self.written[-_SIZE:], "big")
 
     @property
-    def frames(self) -> int:
+    def frame_count(self) -> int:
         """The number of frames."""
         return max(-(-self.size // FRAME_BYTES), int(self.is_bound))
 
     @property
     def key_id(self) -> bytes:
-        return key_id_in(self.written)
+        return parse_key_id(self.written)
 
     @cached_property
     def cipher(self) -> AESGCM:
@@ -91,7 +91,7 @@ class Head:
         return self.cipher.decrypt(number.to_bytes(12, "big"), frame, None)
 
 
-def key_id_in(written: bytes) -> bytes:
+def parse_key_id(written: bytes) -> bytes:
     """Return the id of the key in the head of a sealed file."""
     return written[len(MAGIC) : len(MAGIC) + ID_BYTES]
 
@@ -103,13 +103,13 @@ class _Readable(Protocol):
 class SealingFile(RawIOBase):
     """Reads a file of known size, sealed."""
 
-    def __init__(self, file: _Readable, head: Head) -> None:
+    def __init__(self, file: _Readable, head: SealHead) -> None:
         self._file = file
         self._head = head
         self._ready = head.written
         self._number = 0
         self._left = head.size
-        self._frames = head.frames
+        self._frames = head.frame_count
 
     def readable(self) -> bool:
         return True
@@ -118,7 +118,7 @@ class SealingFile(RawIOBase):
         pieces, missing = [], None if size is None or size < 0 else size
         while missing is None or missing > 0:
             if not self._ready:
-                self._ready = self._next()
+                self._ready = self._seal_next_frame()
                 if not self._ready:
                     break
             piece = self._ready[:missing]
@@ -127,7 +127,7 @@ class SealingFile(RawIOBase):
             missing = None if missing is None else missing - len(piece)
         return b"".join(pieces)
 
-    def _next(self) -> bytes:
+    def _seal_next_frame(self) -> bytes:
         if self._number == self._frames:
             return b""
         wanted = min(FRAME_BYTES, self._left)

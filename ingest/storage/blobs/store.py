@@ -31,24 +31,24 @@ from ingest.storage.errors import (
     UploadTooLargeError,
 )
 
-_OUT_OF_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_PUTS_AT_ONCE = 16
+_NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_CONCURRENT_PUTS = 16
 BLOCK_BYTES = 4 << 20
 # Folders and the name of a file. A key is a path in the blob folder, and a backup or a catalog that somebody changed
 # may name any key; so no part is empty, `.` or `..`.
-_PART = r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]*"
-_KEY = re.compile(rf"{_PART}(?:/{_PART})*")
+_KEY_PART = r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]*"
+_KEY_PATTERN = re.compile(rf"{_KEY_PART}(?:/{_KEY_PART})*")
 
 
-def is_key(key: str) -> bool:
+def is_valid_key(key: str) -> bool:
     """True for a key that Leadline could have made: its path stays inside the blob folder."""
-    return _KEY.fullmatch(key) is not None
+    return _KEY_PATTERN.fullmatch(key) is not None
 
 
-def require_key(key: str) -> str:
+def require_valid_key(key: str) -> str:
     """Return the key. Raises `BlobNameError` unless it is one that Leadline could have made."""
     # guard: blob-key-in-folder
-    if not is_key(key):
+    if not is_valid_key(key):
         raise BlobNameError(f"{key!r} is not the key of a stored file.")
     return key
 
@@ -73,7 +73,7 @@ class Blobs(Protocol):
 
 
 @dataclass
-class Incoming:
+class IncomingUpload:
     """An upload on its way to disk: counted, hashed and bounded as it arrives. It is `kept` once it has a key."""
 
     path: Path
@@ -88,15 +88,15 @@ class Incoming:
         self.size += len(block)
         if self.size > self.max_bytes:
             raise UploadTooLargeError(f"The file is larger than the limit of {self.max_bytes:,} bytes.")
-        with translating_out_of_room():
+        with translate_disk_errors():
             self._file.write(block)
         self._digest.update(block)
 
     @contextmanager
-    def reading(self) -> Iterator[BinaryIO]:
+    def open_reader(self) -> Iterator[BinaryIO]:
         """Open what was written so far to read."""
         if not self._file.closed:
-            with translating_out_of_room():
+            with translate_disk_errors():
                 self._file.flush()
         with self.path.open("rb") as file:
             yield file
@@ -108,12 +108,12 @@ class Incoming:
 
     def pause(self) -> int:
         """Fsync, and return how many bytes are durable."""
-        with translating_out_of_room():
+        with translate_disk_errors():
             self._file.flush()
             os.fsync(self._file.fileno())
         return self.size
 
-    def cut(self, size: int) -> None:
+    def truncate(self, size: int) -> None:
         """Take back what was written after `size` bytes."""
         self._file.flush()
         self._file.truncate(size)
@@ -138,24 +138,24 @@ class BlobStore(Blobs, Protocol):
     local_folder: Path
 
     @property
-    def place(self) -> str: ...
+    def location(self) -> str: ...
 
-    def receive(self, *, max_bytes: int) -> AbstractContextManager[Incoming]:
+    def receive(self, *, max_bytes: int) -> AbstractContextManager[IncomingUpload]:
         """Open a file to stream an upload into; it is removed at the end of the block unless `keep` took it."""
 
-    def append(
+    def resume_upload(
         self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int
-    ) -> AbstractContextManager[Incoming]:
+    ) -> AbstractContextManager[IncomingUpload]:
         """Open an upload that was begun, to go on after `size` bytes of this `digest`; what it has beyond is cut off.
 
         What `pause` counted stays at the end of the block unless `keep` took it. Raises `KeyError` when there is no
         such key.
         """
 
-    def begun(self, key: str) -> Iterator[bytes]:
+    def iter_upload_blocks(self, key: str) -> Iterator[bytes]:
         """Yield the bytes of an upload that was begun, in blocks. Raises `KeyError` at the first."""
 
-    def keep(self, incoming: Incoming, key: str) -> None:
+    def commit_upload(self, incoming: IncomingUpload, key: str) -> None:
         """Give a finished upload its key, durably. Call inside the block, after `finish`."""
 
     def copy(self, source: str, key: str) -> None:
@@ -164,41 +164,41 @@ class BlobStore(Blobs, Protocol):
     def move(self, source: str, key: str) -> bool:
         """Give the content of a key another one instead; False if it is gone."""
 
-    def create(self, key: str, content: bytes) -> bytes:
+    def put_if_absent(self, key: str, content: bytes) -> bytes:
         """Store a content unless the key has one, and return that which it has now."""
 
-    def size(self, key: str) -> int | None:
+    def find_size(self, key: str) -> int | None:
         """Return how many bytes a read of the key returns; None when there is no such key."""
 
-    def blocks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    def iter_blocks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes from `start` to before `end` in blocks of bounded size. Raises `KeyError` at the first."""
 
-    def file(self, key: str) -> Path | None:
+    def get_local_path(self, key: str) -> Path | None:
         """Return the path that the content has on this machine, or would have; None for a store without such files."""
 
-    def local(self, key: str) -> AbstractContextManager[Path]:
+    def local_file(self, key: str) -> AbstractContextManager[Path]:
         """Open the content as a file of this machine, for the length of the block, to be read by path.
 
         Raises `KeyError` when there is no such key.
         """
 
-    def keys(self, prefix: str) -> Iterator[str]:
+    def iter_keys(self, prefix: str) -> Iterator[str]:
         """List the keys below a folder, in no order; one written or deleted meanwhile may be included or not."""
 
-    def age_seconds(self, key: str) -> float:
+    def get_age_seconds(self, key: str) -> float:
         """Seconds since a key was written; 0.0 if it is gone."""
 
     def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
         """Remove the files of uploads whose process was killed; returns how many."""
 
-    def require_room(self, size: int = 0) -> None:
+    def require_free_space(self, size: int = 0) -> None:
         """Raise `StorageFullError` when taking `size` bytes would go below the free-space watermark."""
 
-    def has_room_to_work(self) -> bool:
+    def has_space_to_work(self) -> bool:
         """True while work on accepted documents may go on: it may use three quarters of the reserve for uploads."""
 
 
-class LocalRoom:
+class SpoolFolder:
     """A folder of this machine for files on their way, with its watermarks of free space."""
 
     def __init__(self, folder: Path, min_free_bytes: int) -> None:
@@ -207,7 +207,7 @@ class LocalRoom:
         self._min_free_bytes = min_free_bytes
         self._incoming.mkdir(parents=True, exist_ok=True)
 
-    def require_room(self, size: int = 0) -> None:
+    def require_free_space(self, size: int = 0) -> None:
         """Raise `StorageFullError` when taking `size` bytes would go below the free-space watermark."""
         free = shutil.disk_usage(self.local_folder).free
         if free - size < self._min_free_bytes:
@@ -215,18 +215,18 @@ class LocalRoom:
                 f"The disk has {free:,} bytes free, and {self._min_free_bytes:,} are kept in reserve."
             )
 
-    def has_room_to_work(self) -> bool:
+    def has_space_to_work(self) -> bool:
         """True while work on accepted documents may go on: it may use three quarters of the reserve for uploads."""
         return shutil.disk_usage(self.local_folder).free >= self._min_free_bytes // 4
 
     @contextmanager
-    def receive(self, *, max_bytes: int) -> Iterator[Incoming]:
+    def receive(self, *, max_bytes: int) -> Iterator[IncomingUpload]:
         """Open a file to stream an upload into; it is removed at the end of the block unless `keep` took it."""
-        self.require_room()
-        path = self.new_path()
+        self.require_free_space()
+        path = self.build_new_path()
         try:
-            with translating_out_of_room(), path.open("x+b") as file:
-                yield Incoming(path, max_bytes, file)
+            with translate_disk_errors(), path.open("x+b") as file:
+                yield IncomingUpload(path, max_bytes, file)
         finally:
             path.unlink(missing_ok=True)
 
@@ -235,28 +235,28 @@ class LocalRoom:
 
         While others may be uploading, give an age that no upload reaches.
         """
-        left = [path for path in self._incoming.iterdir() if _age(path) >= older_than_seconds]
+        left = [path for path in self._incoming.iterdir() if _get_age_seconds(path) >= older_than_seconds]
         for path in left:
             path.unlink(missing_ok=True)
         return len(left)
 
-    def new_path(self) -> Path:
+    def build_new_path(self) -> Path:
         """Return a path for a new file on its way."""
         return self._incoming / secrets.token_hex(16)
 
     @contextmanager
-    def spooled(self, blocks: Iterator[bytes]) -> Iterator[Path]:
+    def spooled_file(self, blocks: Iterator[bytes]) -> Iterator[Path]:
         """Write blocks to a file, which is removed at the end of the block."""
-        path = self.new_path()
+        path = self.build_new_path()
         try:
-            with translating_out_of_room(), path.open("xb") as file:
+            with translate_disk_errors(), path.open("xb") as file:
                 file.writelines(blocks)
             yield path
         finally:
             path.unlink(missing_ok=True)
 
 
-class DirectoryBlobs(LocalRoom):
+class DirectoryBlobs(SpoolFolder):
     """Blobs as files. Every write goes to a temporary name, is fsynced and renamed."""
 
     def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
@@ -265,44 +265,46 @@ class DirectoryBlobs(LocalRoom):
         self._root_name = str(root)  # a search reads ten passages, and joining paths took most of the time
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return f"the blob folder {self._root}"
 
-    def path(self, key: str) -> Path:
+    def resolve_path(self, key: str) -> Path:
         """Return the file that holds `key`. Raises `BlobNameError` for a path that could lead out of the folder."""
-        return self._root / require_key(key)
+        return self._root / require_valid_key(key)
 
-    def file(self, key: str) -> Path | None:
-        return self.path(key)
+    def get_local_path(self, key: str) -> Path | None:
+        return self.resolve_path(key)
 
     @contextmanager
-    def local(self, key: str) -> Iterator[Path]:
-        path = self.path(key)
+    def local_file(self, key: str) -> Iterator[Path]:
+        path = self.resolve_path(key)
         if not path.exists():
             raise KeyError(key)
         yield path
 
     @contextmanager
-    def append(self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int) -> Iterator[Incoming]:
+    def resume_upload(
+        self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int
+    ) -> Iterator[IncomingUpload]:
         """Open a file that was begun, to go on after `size` bytes of this `digest`; what it has beyond them is cut off.
 
         It stays at the end of the block unless `keep` took it. Raises `KeyError` when there is no such key.
         """
-        self.require_room()
+        self.require_free_space()
         try:
-            file = self.path(key).open("r+b")
+            file = self.resolve_path(key).open("r+b")
         except FileNotFoundError as error:
             raise KeyError(key) from error
-        with translating_out_of_room(), file:
-            incoming = Incoming(self.path(key), max_bytes, file, size, digest)
+        with translate_disk_errors(), file:
+            incoming = IncomingUpload(self.resolve_path(key), max_bytes, file, size, digest)
             # guard: upload-recorded-bytes
-            incoming.cut(size)
+            incoming.truncate(size)
             yield incoming
 
-    def begun(self, key: str) -> Iterator[bytes]:
-        return self.blocks(key)
+    def iter_upload_blocks(self, key: str) -> Iterator[bytes]:
+        return self.iter_blocks(key)
 
-    def keep(self, incoming: Incoming, key: str) -> None:
+    def commit_upload(self, incoming: IncomingUpload, key: str) -> None:
         """Give a finished upload its key, durably. Call inside the `receive` block, after `finish`."""
         self._rename(incoming.path, key)
         incoming.kept = True
@@ -314,8 +316,8 @@ class DirectoryBlobs(LocalRoom):
         """
         path = self._incoming / secrets.token_hex(16)
         try:
-            with translating_out_of_room():
-                _link(self.path(source), path)
+            with translate_disk_errors():
+                _link_or_copy(self.resolve_path(source), path)
             self._rename(path, key)
         except FileNotFoundError as error:
             raise KeyError(source) from error
@@ -328,7 +330,7 @@ class DirectoryBlobs(LocalRoom):
     def put_file(self, key: str, file: BinaryIO) -> None:
         path = self._incoming / secrets.token_hex(16)
         try:
-            with translating_out_of_room(), path.open("xb") as target:
+            with translate_disk_errors(), path.open("xb") as target:
                 shutil.copyfileobj(file, target)
                 target.flush()
                 os.fsync(target.fileno())
@@ -342,12 +344,12 @@ class DirectoryBlobs(LocalRoom):
                 self.put(key, content)
             return
         # In parallel, the file system commits many files at once, in a tenth of the time.
-        with ThreadPoolExecutor(min(_PUTS_AT_ONCE, len(contents)), "put") as pool:
+        with ThreadPoolExecutor(min(_CONCURRENT_PUTS, len(contents)), "put") as pool:
             list(pool.map(self.put, contents.keys(), contents.values()))
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         try:
-            descriptor = os.open(f"{self._root_name}/{require_key(key)}", os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(f"{self._root_name}/{require_valid_key(key)}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
             raise KeyError(key) from error
         try:
@@ -357,7 +359,7 @@ class DirectoryBlobs(LocalRoom):
             os.close(descriptor)
 
     def delete(self, key: str) -> int:
-        path = self.path(key)
+        path = self.resolve_path(key)
         try:
             size = path.stat().st_size
             path.unlink()
@@ -368,21 +370,21 @@ class DirectoryBlobs(LocalRoom):
         return size
 
     def move(self, source: str, key: str) -> bool:
-        target = self.path(key)
+        target = self.resolve_path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.path(source).rename(target)
+            self.resolve_path(source).rename(target)
         except FileNotFoundError:
             return False
         fsync_path(target.parent)
         return True
 
-    def create(self, key: str, content: bytes) -> bytes:
+    def put_if_absent(self, key: str, content: bytes) -> bytes:
         """Store a content unless the key has one, and return that which it has now."""
-        target, draft = self.path(key), self.path(f"{key}.{os.getpid()}.{secrets.token_hex(8)}")
+        target, draft = self.resolve_path(key), self.resolve_path(f"{key}.{os.getpid()}.{secrets.token_hex(8)}")
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with translating_out_of_room(), draft.open("xb") as file:
+            with translate_disk_errors(), draft.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -393,39 +395,39 @@ class DirectoryBlobs(LocalRoom):
         fsync_path(target.parent)
         return self.read(key)
 
-    def size(self, key: str) -> int | None:
+    def find_size(self, key: str) -> int | None:
         try:
-            return self.path(key).stat().st_size
+            return self.resolve_path(key).stat().st_size
         except FileNotFoundError:
             return None
 
-    def blocks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        return blocks_of(self, key, start, end)
+    def iter_blocks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        return iter_range_blocks(self, key, start, end)
 
-    def keys(self, prefix: str) -> Iterator[str]:
+    def iter_keys(self, prefix: str) -> Iterator[str]:
         """List the keys below a folder, in no order; one written or deleted meanwhile may be included or not.
 
         Files with names that Leadline never gives are not listed.
         """
         for folder, _, names in os.walk(self._root / prefix):
             within = Path(folder).relative_to(self._root).as_posix()
-            yield from filter(is_key, (f"{within}/{name}" for name in names))
+            yield from filter(is_valid_key, (f"{within}/{name}" for name in names))
 
-    def age_seconds(self, key: str) -> float:
+    def get_age_seconds(self, key: str) -> float:
         """Seconds since a key was written; 0.0 if it is gone."""
-        return _age(self.path(key))
+        return _get_age_seconds(self.resolve_path(key))
 
     def _rename(self, path: Path, key: str) -> None:
-        target = self.path(key)
-        with translating_out_of_room():
+        target = self.resolve_path(key)
+        with translate_disk_errors():
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
             fsync_path(target.parent)
 
 
-def blocks_of(blobs: BlobStore, key: str, start: int, end: int | None) -> Iterator[bytes]:
+def iter_range_blocks(blobs: BlobStore, key: str, start: int, end: int | None) -> Iterator[bytes]:
     """Yield a range of a key's bytes by reads of `BLOCK_BYTES`. Raises `KeyError` at the first."""
-    size = blobs.size(key)
+    size = blobs.find_size(key)
     if size is None:
         raise KeyError(key)
     end = size if end is None else min(end, size)
@@ -433,7 +435,7 @@ def blocks_of(blobs: BlobStore, key: str, start: int, end: int | None) -> Iterat
         yield blobs.read(key, at, min(BLOCK_BYTES, end - at))
 
 
-def sha256_of_blocks(blocks: Iterator[bytes]) -> str:
+def compute_blocks_sha256(blocks: Iterator[bytes]) -> str:
     """Return the SHA-256 of what blocks hold, in hex."""
     digest = hashlib.sha256()
     for block in blocks:
@@ -442,12 +444,12 @@ def sha256_of_blocks(blocks: Iterator[bytes]) -> str:
 
 
 @contextmanager
-def translating_out_of_room() -> Iterator[None]:
+def translate_disk_errors() -> Iterator[None]:
     """Turn the system's "no space" into `StorageFullError`, and "read-only" into `StorageReadOnlyError`."""
     try:
         yield
     except OSError as error:
-        if error.errno in _OUT_OF_ROOM:
+        if error.errno in _NO_SPACE_ERRNOS:
             raise StorageFullError("The disk is full.") from error
         # guard: read-only-in-words
         if error.errno == errno.EROFS:
@@ -455,14 +457,14 @@ def translating_out_of_room() -> Iterator[None]:
         raise
 
 
-def _link(source: Path, target: Path) -> None:
+def _link_or_copy(source: Path, target: Path) -> None:
     """Link a file, which is written once, or else copy it."""
     try:
         target.hardlink_to(source)
     except FileNotFoundError:
         raise
     except OSError as error:
-        if error.errno in _OUT_OF_ROOM:
+        if error.errno in _NO_SPACE_ERRNOS:
             raise
         with source.open("rb") as file, target.open("xb") as copied:
             shutil.copyfileobj(file, copied)
@@ -479,7 +481,7 @@ def _read_fully(descriptor: int, start: int, wanted: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _age(path: Path) -> float:
+def _get_age_seconds(path: Path) -> float:
     """Seconds since the file was written; 0.0 if it is gone."""
     try:
         return max(0.0, time.time() - path.stat().st_mtime)

@@ -64,8 +64,8 @@ from ingest.storage.errors import (
 )
 
 BUSY_SECONDS = 30
-_BETWEEN_TRIES_SECONDS = 0.01
-_PORTION = 1_000
+_RETRY_INTERVAL_SECONDS = 0.01
+_SLICE_SIZE = 1_000
 _DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"})
 _TURN, _LAST = "leadline_turn", "leadline_last"
 _MIGRATION_LOCK = 0x6C656164  # an advisory lock's number: any, as long as every release takes the same
@@ -96,7 +96,7 @@ def open_database(url: str, *, pool_size: int = 10) -> Engine:
     name that is wrong, `CatalogUnavailableError` when nothing answers, and `CatalogSchemaError` for the schema of a
     later release.
     """
-    engine = _engine(url, pool_size)
+    engine = _build_engine(url, pool_size)
     try:
         migrate(engine)
     except LeadlineError:
@@ -105,17 +105,17 @@ def open_database(url: str, *, pool_size: int = 10) -> Engine:
     return engine
 
 
-def sqlite_url(path: Path) -> str:
+def build_sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
 def migrate(engine: Engine) -> None:
     """Make the tables of a new catalog, or apply the missing migrations; two processes at once do so once."""
-    with _migrating(engine) as connection:
+    with _migration_transaction(engine) as connection:
         current = MigrationContext.configure(connection).get_current_revision()
-        if current == latest_revision():
+        if current == get_latest_revision():
             return
-        config = _migrations()
+        config = _build_migration_config()
         config.attributes["connection"] = connection
         try:
             if current is None:
@@ -128,36 +128,36 @@ def migrate(engine: Engine) -> None:
 
 
 @cache
-def latest_revision() -> str | None:
-    return ScriptDirectory.from_config(_migrations()).get_current_head()
+def get_latest_revision() -> str | None:
+    return ScriptDirectory.from_config(_build_migration_config()).get_current_head()
 
 
-def _migrations() -> Config:
+def _build_migration_config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     return config
 
 
 @contextmanager
-def read(engine: Engine) -> Iterator[Connection]:
+def read_transaction(engine: Engine) -> Iterator[Connection]:
     """Open a connection for queries. Raises `CatalogUnavailableError`."""
-    with _driver_errors(engine), engine.connect() as connection:
+    with _translate_errors(engine), engine.connect() as connection:
         yield connection
 
 
 def ping(engine: Engine) -> None:
     """Raise `CatalogUnavailableError`, or another error of the catalog, if the database does not answer."""
-    with read(engine) as connection:
+    with read_transaction(engine) as connection:
         connection.execute(select(literal(1)))
 
 
 @contextmanager
-def write(engine: Engine) -> Iterator[Connection]:
+def write_transaction(engine: Engine) -> Iterator[Connection]:
     """Open a transaction, committed at the end of the block. Raises `CatalogUnavailableError` and `StorageFullError`.
 
     On SQLite it holds the write lock from its start, so that what it read stays true until it commits.
     """
-    with _driver_errors(engine), _turn_to_write(engine), engine.connect() as connection:
+    with _translate_errors(engine), _get_write_lock(engine), engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             connection.execution_options(leadline_immediate=True)
         with connection.begin():
@@ -167,7 +167,7 @@ def write(engine: Engine) -> Iterator[Connection]:
                 statement(connection)
 
 
-def scrub(engine: Engine) -> None:
+def truncate_write_ahead_log(engine: Engine) -> None:
     """Empty SQLite's write-ahead log, which still holds what was deleted or changed since it was emptied last.
 
     Raises `CatalogUnavailableError` while another reads so long that it cannot be done. PostgreSQL's own upkeep removes
@@ -175,51 +175,51 @@ def scrub(engine: Engine) -> None:
     """
     if engine.dialect.name != "sqlite":
         return
-    with _driver_errors(engine), _turn_to_write(engine), engine.connect() as connection:
+    with _translate_errors(engine), _get_write_lock(engine), engine.connect() as connection:
         driver: Any = connection.connection.driver_connection
         busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
         raise CatalogUnavailableError("The catalog's write-ahead log could not be emptied: it is being read.")
 
 
-def before_commit(connection: Connection, statement: Callable[[Connection], object]) -> None:
+def run_before_commit(connection: Connection, statement: Callable[[Connection], object]) -> None:
     """Have `statement` called as the last of the transaction that `write` opened, unless that is rolled back."""
     connection.info[_LAST].append(statement)
 
 
-def _turn_to_write(engine: Engine) -> AbstractContextManager[object]:
+def _get_write_lock(engine: Engine) -> AbstractContextManager[object]:
     """Return a lock that wakes one process's writers at once; SQLite's own waiting sleeps up to 100 ms."""
     turn: threading.Lock | None = engine.get_execution_options().get(_TURN)
     return turn or nullcontext()
 
 
-def portions(ids: Sequence[_Each]) -> Iterator[Sequence[_Each]]:
+def iter_slices(ids: Sequence[_Each]) -> Iterator[Sequence[_Each]]:
     """Split ids or rows into slices that a statement of either database takes."""
-    for at in range(0, len(ids), _PORTION):
-        yield ids[at : at + _PORTION]
+    for at in range(0, len(ids), _SLICE_SIZE):
+        yield ids[at : at + _SLICE_SIZE]
 
 
-def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+def build_upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """Begin an insert that says what becomes of a row whose key is taken, in the dialect of the connection."""
     return (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(table)
 
 
-def insert_new(connection: Connection, table: Table, **values: Any) -> bool:  # noqa: ANN401 - columns of the table
+def insert_if_absent(connection: Connection, table: Table, **values: Any) -> bool:  # noqa: ANN401 - columns of the table
     """Insert a row and return true; return false if its key is taken, also by a transaction that commits meanwhile."""
-    new = upsert(connection, table).values(**values).on_conflict_do_nothing()
+    new = build_upsert(connection, table).values(**values).on_conflict_do_nothing()
     # A driver's count of rows is not known everywhere once keys are returned.
     return connection.execute(new.returning(*table.primary_key)).first() is not None
 
 
-def put(connection: Connection, table: Table, key: Sequence[str], **values: Any) -> None:  # noqa: ANN401 - columns
+def upsert_row(connection: Connection, table: Table, key: Sequence[str], **values: Any) -> None:  # noqa: ANN401 - columns
     """Insert a row, or overwrite the one with the same `key` columns."""
     changed = {name: value for name, value in values.items() if name not in key}
     connection.execute(
-        upsert(connection, table).values(**values).on_conflict_do_update(index_elements=key, set_=changed)
+        build_upsert(connection, table).values(**values).on_conflict_do_update(index_elements=key, set_=changed)
     )
 
 
-def json_text(value: object) -> str:
+def format_json(value: object) -> str:
     """Write JSON compactly and without escapes, which would double or triple the size of Cyrillic or Chinese.
 
     A lone surrogate, which UTF-8 cannot encode, stays an escape.
@@ -228,7 +228,7 @@ def json_text(value: object) -> str:
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
 
 
-def clock(connection: Connection) -> ColumnElement[float]:
+def build_clock(connection: Connection) -> ColumnElement[float]:
     """Return the clock for leases and pauses of jobs, as an expression: seconds of the epoch.
 
     On PostgreSQL it is the server's clock at the start of the statement. Machines' own clocks differ: a machine that
@@ -239,9 +239,9 @@ def clock(connection: Connection) -> ColumnElement[float]:
     return literal(time.time())
 
 
-def now(connection: Connection) -> float:
+def read_clock(connection: Connection) -> float:
     """Read `clock`."""
-    return connection.execute(select(clock(connection))).scalar_one()
+    return connection.execute(select(build_clock(connection))).scalar_one()
 
 
 def lock_tenant(connection: Connection, tenant_id: str) -> None:
@@ -249,7 +249,7 @@ def lock_tenant(connection: Connection, tenant_id: str) -> None:
     connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id).with_for_update(key_share=True))
 
 
-def lock_derived(connection: Connection, tenant_id: str, *, alone: bool = False) -> None:
+def lock_derived_content(connection: Connection, tenant_id: str, *, alone: bool = False) -> None:
     """Hold what is made of a tenant's documents until the commit: together with others who add to it, or alone.
 
     It is taken before any other lock.
@@ -263,7 +263,7 @@ def lock_derived(connection: Connection, tenant_id: str, *, alone: bool = False)
 
 def lock_documents(connection: Connection, identifiers: Collection[str]) -> None:
     """Allow only changes of these documents' job progress until the commit."""
-    for some in portions(sorted(identifiers)):
+    for some in iter_slices(sorted(identifiers)):
         query = select(documents.c.id).where(documents.c.id.in_(some)).order_by(documents.c.id)
         connection.execute(query.with_for_update(key_share=True)).all()
 
@@ -271,9 +271,9 @@ def lock_documents(connection: Connection, identifiers: Collection[str]) -> None
 def lock_jobs(connection: Connection, identifiers: Collection[str]) -> None:
     """Lock all jobs of these locked documents until the commit: before their versions, as whoever reports progress."""
     found: list[int] = []
-    for some in portions(sorted(identifiers)):
+    for some in iter_slices(sorted(identifiers)):
         found += connection.execute(select(jobs.c.id).where(jobs.c.document_id.in_(some))).scalars()
-    for numbers in portions(sorted(found)):
+    for numbers in iter_slices(sorted(found)):
         query = select(jobs.c.id).where(jobs.c.id.in_(numbers)).order_by(jobs.c.id)
         connection.execute(query.with_for_update()).all()
 
@@ -293,7 +293,7 @@ def bump_corpus_versions(connection: Connection, tenant_ids: Collection[str]) ->
     """
     for tenant_id in sorted(set(tenant_ids)):
         connection.execute(
-            upsert(connection, corpus_versions)
+            build_upsert(connection, corpus_versions)
             .values(tenant_id=tenant_id, version=1)
             .on_conflict_do_update(
                 index_elements=[corpus_versions.c.tenant_id], set_={"version": corpus_versions.c.version + 1}
@@ -322,15 +322,15 @@ class FrequentQuery:
             self._readers = [each.type.dialect_impl(dialect).result_processor(dialect, None) for each in columns]
             event.listen(engine, "engine_disposed", lambda _: self._close())
 
-    def value(self, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401 - of the statement's type
+    def load_value(self, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401 - of the statement's type
         """Return the first value of the first row, or None without rows. Raises `CatalogUnavailableError`."""
-        rows = self.rows(parameters)
+        rows = self.load_rows(parameters)
         return rows[0][0] if rows else None
 
-    def rows(self, parameters: Mapping[str, Any]) -> Sequence[Any]:
+    def load_rows(self, parameters: Mapping[str, Any]) -> Sequence[Any]:
         """Return all rows, whose values have the names of their columns. Raises `CatalogUnavailableError`."""
         if self._engine.dialect.name != "sqlite":
-            with read(self._engine) as connection:
+            with read_transaction(self._engine) as connection:
                 return connection.execute(self._statement, parameters).all()
         with self._lock:
             try:
@@ -339,8 +339,8 @@ class FrequentQuery:
                 # All rows: an unfinished statement would keep its snapshot of the catalog.
                 rows = self._connection.execute(self._text, [parameters[name] for name in self._names]).fetchall()
             except sqlite3.DatabaseError as error:
-                raise sqlite_error(error) or error from error
-        return [self._row(*map(_read_value, self._readers, row)) for row in rows]
+                raise translate_sqlite_error(error) or error from error
+        return [self._row(*map(_convert_value, self._readers, row)) for row in rows]
 
     def _open(self) -> sqlite3.Connection:
         database = self._engine.url.database or ""
@@ -353,11 +353,11 @@ class FrequentQuery:
                 self._connection = None
 
 
-def _read_value(reader: Callable[[Any], Any] | None, value: Any) -> Any:  # noqa: ANN401 - of the column's type
+def _convert_value(reader: Callable[[Any], Any] | None, value: Any) -> Any:  # noqa: ANN401 - of the column's type
     return value if reader is None else reader(value)
 
 
-def _engine(url: str, pool_size: int) -> Engine:
+def _build_engine(url: str, pool_size: int) -> Engine:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -366,7 +366,7 @@ def _engine(url: str, pool_size: int) -> Engine:
         raise CatalogAccessError(f"The catalog cannot be kept in {parsed.drivername!r}.")
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(
-            parsed, execution_options={_TURN: threading.Lock()}, hide_parameters=True, json_serializer=json_text
+            parsed, execution_options={_TURN: threading.Lock()}, hide_parameters=True, json_serializer=format_json
         )
         _configure_sqlite(engine)
         return engine
@@ -379,12 +379,12 @@ def _engine(url: str, pool_size: int) -> Engine:
         max_overflow=pool_size,
         pool_timeout=10,
         pool_recycle=1800,
-        connect_args=_connect_arguments(parsed),
-        json_serializer=json_text,
+        connect_args=_build_connect_arguments(parsed),
+        json_serializer=format_json,
     )
 
 
-def _connect_arguments(url: URL) -> Mapping[str, Any]:
+def _build_connect_arguments(url: URL) -> Mapping[str, Any]:
     """Defaults for what the URL's query leaves out; with them a dead server is noticed within half a minute."""
     defaults = {
         "connect_timeout": 5,
@@ -399,14 +399,14 @@ def _connect_arguments(url: URL) -> Mapping[str, Any]:
 
 
 @contextmanager
-def _migrating(engine: Engine) -> Iterator[Connection]:
+def _migration_transaction(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that excludes other migrations."""
     if engine.dialect.name == "postgresql":
-        with write(engine) as connection:
+        with write_transaction(engine) as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             yield connection
         return
-    with _driver_errors(engine), engine.connect() as connection:
+    with _translate_errors(engine), engine.connect() as connection:
         # SQLite alters a table by copying and dropping it, which breaks references to its rows while it lasts. The
         # pragma works only outside a transaction; the references are checked before the commit.
         driver = connection.connection.cursor()
@@ -423,7 +423,7 @@ def _migrating(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def _driver_errors(engine: Engine) -> Iterator[None]:
+def _translate_errors(engine: Engine) -> Iterator[None]:
     """Translate errors of the database and its driver into `LeadlineError`s; faulty statements of ours pass through."""
     try:
         yield
@@ -433,13 +433,15 @@ def _driver_errors(engine: Engine) -> Iterator[None]:
         raise ValueRefusedError("The catalog's database does not take a value of this request.") from error
     except (OperationalError, InterfaceError) as error:
         raise (
-            sqlite_error(error.orig) or error if engine.dialect.name == "sqlite" else _postgres_error(engine, error)
+            translate_sqlite_error(error.orig) or error
+            if engine.dialect.name == "sqlite"
+            else _translate_postgres_error(engine, error)
         ) from error
     except DatabaseError as error:  # SQLite's driver has no narrower class for a damaged file
-        raise sqlite_error(error.orig) or error from error
+        raise translate_sqlite_error(error.orig) or error from error
 
 
-def sqlite_error(error: BaseException | None) -> LeadlineError | None:
+def translate_sqlite_error(error: BaseException | None) -> LeadlineError | None:
     """Translate an error of SQLite's driver; None if it is a fault of ours."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_FULL"):
@@ -455,7 +457,7 @@ def sqlite_error(error: BaseException | None) -> LeadlineError | None:
     return None
 
 
-def _postgres_error(engine: Engine, error: DBAPIError) -> LeadlineError:
+def _translate_postgres_error(engine: Engine, error: DBAPIError) -> LeadlineError:
     """Translate an error of PostgreSQL, quoting the server alone: the statement and its values belong in no message."""
     state = getattr(error.orig, "sqlstate", None) or ""
     if state == _DISK_FULL:
@@ -469,7 +471,7 @@ def _postgres_error(engine: Engine, error: DBAPIError) -> LeadlineError:
     return CatalogUnavailableError(f"The catalog's database at {where} does not answer: {said}.")
 
 
-def _to_write_ahead(cursor: sqlite3.Cursor) -> None:
+def _enable_write_ahead_log(cursor: sqlite3.Cursor) -> None:
     """Keep a write-ahead log. SQLite refuses the change at once, whatever its busy timeout, while another writes."""
     until = time.monotonic() + BUSY_SECONDS
     while True:
@@ -479,7 +481,7 @@ def _to_write_ahead(cursor: sqlite3.Cursor) -> None:
             busy = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
             if not busy or time.monotonic() > until:
                 raise
-            time.sleep(_BETWEEN_TRIES_SECONDS)
+            time.sleep(_RETRY_INTERVAL_SECONDS)
         else:
             return
 
@@ -490,7 +492,7 @@ def _configure_sqlite(engine: Engine) -> None:
         connection.isolation_level = None  # the driver would begin transactions by itself, and too late
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-        _to_write_ahead(cursor)
+        _enable_write_ahead_log(cursor)
         cursor.execute("PRAGMA synchronous = FULL")  # a commit that returned is on the disk
         cursor.execute("PRAGMA foreign_keys = ON")
         # guard: sqlite-secure-delete

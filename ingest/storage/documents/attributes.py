@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, insert, or_, select
 
-from ingest.storage.db.database import portions
+from ingest.storage.db.database import iter_slices
 from ingest.storage.db.schema import document_attributes, documents
-from ingest.storage.documents.filters import AnyOf, Condition, Conditions, attribute_name, attribute_values
+from ingest.storage.documents.filters import AnyOf, Condition, Conditions, build_attribute_name, iter_attribute_values
 
 _COMPARE: Mapping[str, Callable[..., ColumnElement[bool]]] = {
     "gt": operator.gt,
@@ -18,7 +18,9 @@ _COMPARE: Mapping[str, Callable[..., ColumnElement[bool]]] = {
 }
 
 
-def meets(tenant_id: str, conditions: Conditions, *, by_document: bool = False) -> Iterator[ColumnElement[bool]]:
+def build_metadata_conditions(
+    tenant_id: str, conditions: Conditions, *, by_document: bool = False
+) -> Iterator[ColumnElement[bool]]:
     """Yield conditions on `documents`: the tenant's documents whose metadata meets each of `conditions`.
 
     Each is a subquery over an index, so its cost grows with the values that it finds; with `by_document` it is asked
@@ -26,39 +28,42 @@ def meets(tenant_id: str, conditions: Conditions, *, by_document: bool = False) 
     """
     for condition in conditions:
         if isinstance(condition, AnyOf):
-            some = (and_(*meets(tenant_id, each, by_document=by_document)) for each in condition.alternatives)
+            some = (
+                and_(*build_metadata_conditions(tenant_id, each, by_document=by_document))
+                for each in condition.alternatives
+            )
             yield or_(*some)
         else:
-            yield from _meets(tenant_id, condition, by_document)
+            yield from _build_conditions(tenant_id, condition, by_document)
 
 
-def _meets(tenant_id: str, condition: Condition, by_document: bool) -> Iterator[ColumnElement[bool]]:
+def _build_conditions(tenant_id: str, condition: Condition, by_document: bool) -> Iterator[ColumnElement[bool]]:
     column = document_attributes.c
 
-    def having(values: Select[tuple[str]]) -> ColumnElement[bool]:
+    def match_values(values: Select[tuple[str]]) -> ColumnElement[bool]:
         return (
             values.where(column.document_id == documents.c.id).exists() if by_document else documents.c.id.in_(values)
         )
 
-    values = select(column.document_id).where(column.name == attribute_name(condition.attribute))
+    values = select(column.document_id).where(column.name == build_attribute_name(condition.attribute))
     if not by_document:  # with the tenant, SQLite would walk the tenant's values for each document
         values = values.where(column.tenant_id == tenant_id)
     if condition.none_of:
-        yield ~having(values.where(column.value_key.in_(condition.none_of)))
+        yield ~match_values(values.where(column.value_key.in_(condition.none_of)))
     if condition.one_of is not None or condition.bounds:
         found = values if condition.one_of is None else values.where(column.value_key.in_(condition.one_of))
         for comparison, bound, is_instant in condition.bounds:
             compared = column.instant if is_instant else column.number
             found = found.where(_COMPARE[comparison](compared, bound))
-        yield having(found)
+        yield match_values(found)
 
 
-def write_attributes(
+def store_attributes(
     connection: Connection, tenant_id: str, identifiers: Sequence[str], attributes: Mapping[str, Any]
 ) -> None:
     """Write the rows that `meets` reads, the same for these documents."""
-    values = list(attribute_values(attributes))
-    for some in portions(identifiers):
+    values = list(iter_attribute_values(attributes))
+    for some in iter_slices(identifiers):
         connection.execute(delete(document_attributes).where(document_attributes.c.document_id.in_(some)))
         rows = [
             {

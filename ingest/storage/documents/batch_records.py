@@ -49,7 +49,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Tally:
+class BatchTally:
     """A batch's accepted documents counted by state; chunks and tokens count what is known so far.
 
     `work` is the number of ingests done, where a half-done one counts one half.
@@ -79,7 +79,7 @@ class BatchProgress:
     """
 
     batch: Batch
-    tally: Tally
+    tally: BatchTally
     seconds_left: float | None = None
     paused: tuple[JobKind, ...] = ()
 

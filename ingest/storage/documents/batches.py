@@ -11,21 +11,28 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, exists, func, insert, select, update
 
-from ingest.storage.accounts.access import Readers, open_to, owned_by
+from ingest.storage.accounts.access import Readers, build_access_condition, build_owner_condition
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import bump_corpus_versions, lock_documents, lock_tenant, portions, read, write
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import (
+    bump_corpus_versions,
+    iter_slices,
+    lock_documents,
+    lock_tenant,
+    read_transaction,
+    write_transaction,
+)
 from ingest.storage.db.schema import batch_entries, batches, documents, versions
-from ingest.storage.documents.batch_records import Batch, BatchFailure, BatchProgress, BatchState, Tally
-from ingest.storage.documents.deletions import delete_forsaken_entries
-from ingest.storage.documents.progress import batch_paused, batch_seconds_left, fraction
+from ingest.storage.documents.batch_records import Batch, BatchFailure, BatchProgress, BatchState, BatchTally
+from ingest.storage.documents.deletions import delete_orphaned_entries
+from ingest.storage.documents.progress import compute_fraction, estimate_batch_seconds, list_paused_kinds
 from ingest.storage.documents.records import IN_PROGRESS, VersionState
-from ingest.storage.documents.rows import Accepted, version_of
+from ingest.storage.documents.rows import AcceptedUpload, build_version
 from ingest.storage.documents.versions import cancel_versions
 from ingest.storage.errors import BatchNotFoundError, BatchStateError
-from ingest.storage.feed.feed import Announce, to_nobody
-from ingest.storage.queue.records import Failure, JobKind, Queue
-from ingest.storage.queue.statistics import tenant_queues
+from ingest.storage.feed.feed import Announce, announce_to_nobody
+from ingest.storage.queue.records import Failure, JobKind, TenantQueue
+from ingest.storage.queue.statistics import load_tenant_queues
 
 
 class Batches:
@@ -37,7 +44,7 @@ class Batches:
     would make every worker write the same row at every change of a document.
     """
 
-    def __init__(self, engine: Engine, *, announce: Announce = to_nobody) -> None:
+    def __init__(self, engine: Engine, *, announce: Announce = announce_to_nobody) -> None:
         self._engine = engine
         self._announce = announce
 
@@ -57,13 +64,13 @@ class Batches:
 
         Raises `BatchStateError` when the key was used for a batch of another name or size.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
             of_tenant = batches.c.tenant_id == tenant_id
             if idempotency_key is not None:
                 known = select(batches).where(of_tenant, batches.c.idempotency_key == idempotency_key)
                 if (row := connection.execute(known).first()) is not None:
-                    return _require_same(_batch_of(row), name, expected), False
+                    return _require_same_request(_build_batch(row), name, expected), False
             last = connection.execute(select(func.max(batches.c.sequence)).where(of_tenant)).scalar()
             identifier = str(uuid.uuid4())
             connection.execute(
@@ -83,39 +90,39 @@ class Batches:
                     created_at=time.time(),
                 )
             )
-            return read_batch(connection, tenant_id, identifier), True
+            return load_batch(connection, tenant_id, identifier), True
 
     def require_open(self, tenant_id: str, identifier: str) -> None:
         """Raise `BatchStateError` for a batch that takes no more files, and `BatchNotFoundError` for an unknown one."""
-        with read(self._engine) as connection:
-            require_open(read_batch(connection, tenant_id, identifier))
+        with read_transaction(self._engine) as connection:
+            require_open(load_batch(connection, tenant_id, identifier))
 
-    def progress(self, tenant_id: str, identifier: str, owner: str | None = None) -> BatchProgress:
+    def load_progress(self, tenant_id: str, identifier: str, owner: str | None = None) -> BatchProgress:
         """Count a batch's documents by state. Raises `BatchNotFoundError`."""
-        with read(self._engine) as connection:
-            batch = read_batch(connection, tenant_id, identifier, owner)
-            return _progress(connection, tenant_id, [batch])[0]
+        with read_transaction(self._engine) as connection:
+            batch = load_batch(connection, tenant_id, identifier, owner)
+            return _load_progress(connection, tenant_id, [batch])[0]
 
-    def latest(
+    def list_latest(
         self, tenant_id: str, *, before: int | None = None, limit: int = 20, owner: str | None = None
     ) -> list[BatchProgress]:
         """List batches with a `sequence` below `before`, newest first."""
         # guard: batch-listing-owner
-        query = select(batches).where(batches.c.tenant_id == tenant_id, owned_by(batches, owner))
+        query = select(batches).where(batches.c.tenant_id == tenant_id, build_owner_condition(batches, owner))
         if before is not None:
             query = query.where(batches.c.sequence < before)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             rows = connection.execute(query.order_by(batches.c.sequence.desc()).limit(limit)).all()
-            return _progress(connection, tenant_id, [_batch_of(row) for row in rows])
+            return _load_progress(connection, tenant_id, [_build_batch(row) for row in rows])
 
     def close(self, tenant_id: str, identifier: str, owner: str | None = None) -> BatchProgress:
         """Take no more files into a batch; closing again changes nothing. Raises `BatchNotFoundError`."""
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             batch = lock_batch(connection, tenant_id, identifier, owner)
             if batch.closed_at is None:
-                _close(connection, identifier)
+                _close_batch(connection, identifier)
         self._announce(tenant_id, None)
-        return self.progress(tenant_id, identifier)
+        return self.load_progress(tenant_id, identifier)
 
     def cancel(
         self, tenant_id: str, identifier: str, *, readers: Readers = None, owner: str | None = None
@@ -126,29 +133,29 @@ class Batches:
         readers may not see, are left alone. Cancelling again changes nothing. Raises `BatchNotFoundError`, and
         `BatchStateError` for a completed batch.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             batch = lock_batch(connection, tenant_id, identifier, owner)
             if batch.cancelled_at is None:
-                if _progress(connection, tenant_id, [batch])[0].ended:
+                if _load_progress(connection, tenant_id, [batch])[0].ended:
                     raise BatchStateError(
                         "The batch is completed: there is nothing to cancel.",
                         hint="Delete the documents that you don't want.",
                     )
-                _close(connection, identifier, cancelled_at=time.time())
+                _close_batch(connection, identifier, cancelled_at=time.time())
                 cancelled = _cancel_unfinished(connection, identifier, readers)
-                delete_forsaken_entries(connection, tenant_id, cancelled)
-                record(connection, Action.BATCH_CANCELLED, f"batch:{identifier}", tenant_id=tenant_id)
+                delete_orphaned_entries(connection, tenant_id, cancelled)
+                record_action(connection, Action.BATCH_CANCELLED, f"batch:{identifier}", tenant_id=tenant_id)
                 bump_corpus_versions(connection, [tenant_id])
         self._announce(tenant_id, None)
-        return self.progress(tenant_id, identifier)
+        return self.load_progress(tenant_id, identifier)
 
-    def refuse(self, tenant_id: str, identifier: str, name: str, failure: Failure) -> None:
+    def record_refused_file(self, tenant_id: str, identifier: str, name: str, failure: Failure) -> None:
         """Record a file that was sent into a batch and not accepted. Raises `BatchNotFoundError`."""
-        with write(self._engine) as connection:
-            _enter_refused(connection, lock_batch(connection, tenant_id, identifier), name, failure)
+        with write_transaction(self._engine) as connection:
+            _add_refused_file(connection, lock_batch(connection, tenant_id, identifier), name, failure)
         self._announce(tenant_id, None)
 
-    def failures(
+    def list_failures(
         self,
         tenant_id: str,
         identifier: str,
@@ -177,34 +184,34 @@ class Batches:
             .outerjoin(versions, versions.c.id == batch_entries.c.version_id)
             .outerjoin(documents, documents.c.id == batch_entries.c.document_id)
             .where(batch_entries.c.batch_id == identifier, batch_entries.c.number > after, failed)
-            .where(batch_entries.c.document_id.is_(None) | open_to(readers))
+            .where(batch_entries.c.document_id.is_(None) | build_access_condition(readers))
             .order_by(batch_entries.c.number)
             .limit(limit)
         )
-        with read(self._engine) as connection:
-            read_batch(connection, tenant_id, identifier, owner)
+        with read_transaction(self._engine) as connection:
+            load_batch(connection, tenant_id, identifier, owner)
             rows = connection.execute(query).all()
         return [
             BatchFailure(row.number, row.name, row.document_id, Failure(row.code, row.detail, row.hint)) for row in rows
         ]
 
 
-def read_batch(
+def load_batch(
     connection: Connection, tenant_id: str, identifier: str, owner: str | None = None, *, lock: bool = False
 ) -> Batch:
     """Read a batch, locked if `lock`. Raises `BatchNotFoundError`, also for one of another owner."""
     # guard: batch-owner
-    mine = batches.c.id == identifier, batches.c.tenant_id == tenant_id, owned_by(batches, owner)
+    mine = batches.c.id == identifier, batches.c.tenant_id == tenant_id, build_owner_condition(batches, owner)
     query = select(batches).where(*mine)
     row = connection.execute(query.with_for_update(key_share=True) if lock else query).first()
     if row is None:
         raise BatchNotFoundError(f"There is no batch {identifier!r}.")
-    return _batch_of(row)
+    return _build_batch(row)
 
 
 def lock_batch(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> Batch:
     """Lock a batch until the commit, against other entries and cancellation. Raises `BatchNotFoundError`."""
-    return read_batch(connection, tenant_id, identifier, owner, lock=True)
+    return load_batch(connection, tenant_id, identifier, owner, lock=True)
 
 
 def require_open(batch: Batch) -> None:
@@ -214,7 +221,7 @@ def require_open(batch: Batch) -> None:
         raise BatchStateError(f"The batch {batch.id!r} is {ended} and takes no more files.")
 
 
-def enter_accepted(connection: Connection, batch: Batch, name: str, accepted: Accepted) -> None:
+def add_accepted_file(connection: Connection, batch: Batch, name: str, accepted: AcceptedUpload) -> None:
     """Enter an accepted file into a locked batch.
 
     The same file sent again, as after a lost response, is entered once; it may have become another version.
@@ -240,21 +247,21 @@ def enter_accepted(connection: Connection, batch: Batch, name: str, accepted: Ac
         )
 
 
-def lock_batches_of(connection: Connection, version_ids: Collection[str]) -> None:
+def lock_batches(connection: Connection, version_ids: Collection[str]) -> None:
     """Lock the batches that these versions were made for, until the commit."""
     made_for = select(batch_entries.c.batch_id).where(batch_entries.c.version_id.in_(list(version_ids)))
     query = select(batches.c.id).where(batches.c.id.in_(made_for)).order_by(batches.c.id)
     connection.execute(query.with_for_update(key_share=True)).all()
 
 
-def enter_entries(connection: Connection, container: str, made: Sequence[tuple[str, str, str]]) -> None:
+def add_entries(connection: Connection, container: str, made: Sequence[tuple[str, str, str]]) -> None:
     """Enter entries of a container's version, each by name, document and version, into the batches it was made for.
 
     The batches are locked. One that is closed takes them too: they came with a file that it had.
     """
     made_for = batch_entries.c.version_id == container, batch_entries.c.duplicate.is_(False)
     query = select(batches).where(batches.c.id.in_(select(batch_entries.c.batch_id).where(*made_for)))
-    for batch in map(_batch_of, connection.execute(query).all()):
+    for batch in map(_build_batch, connection.execute(query).all()):
         rows = [
             {
                 "batch_id": batch.id,
@@ -266,14 +273,14 @@ def enter_entries(connection: Connection, container: str, made: Sequence[tuple[s
             }
             for number, (name, document, version) in enumerate(made, start=batch.received + 1)
         ]
-        for some in portions(rows):
+        for some in iter_slices(rows):
             connection.execute(insert(batch_entries), list(some))
         received, entries = batches.c.received + len(rows), batches.c.entries + len(rows)
         counted = update(batches).where(batches.c.id == batch.id)
         connection.execute(counted.values(received=received, entries=entries))
 
 
-def _require_same(batch: Batch, name: str, expected: int | None) -> Batch:
+def _require_same_request(batch: Batch, name: str, expected: int | None) -> Batch:
     if (batch.name, batch.expected) != (name, expected):
         raise BatchStateError(
             "The Idempotency-Key was used for another batch.", hint="Send a new key with every new batch."
@@ -281,33 +288,33 @@ def _require_same(batch: Batch, name: str, expected: int | None) -> Batch:
     return batch
 
 
-def _close(connection: Connection, identifier: str, *, cancelled_at: float | None = None) -> None:
+def _close_batch(connection: Connection, identifier: str, *, cancelled_at: float | None = None) -> None:
     closed_at = func.coalesce(batches.c.closed_at, time.time())
     of_batch = batches.c.id == identifier
     connection.execute(update(batches).where(of_batch).values(closed_at=closed_at, cancelled_at=cancelled_at))
 
 
-def _progress(connection: Connection, tenant_id: str, some: Sequence[Batch]) -> list[BatchProgress]:
-    counted = _tallies(connection, [batch.id for batch in some])
+def _load_progress(connection: Connection, tenant_id: str, some: Sequence[Batch]) -> list[BatchProgress]:
+    counted = _count_by_state(connection, [batch.id for batch in some])
     found = [BatchProgress(batch, counted[batch.id]) for batch in some]
     in_progress = any(not progress.ended for progress in found)
-    queues = tenant_queues(connection, tenant_id) if in_progress else {}
+    queues = load_tenant_queues(connection, tenant_id) if in_progress else {}
     return [_with_estimate(progress, queues) for progress in found]
 
 
-def _with_estimate(progress: BatchProgress, queues: Mapping[JobKind, Queue]) -> BatchProgress:
+def _with_estimate(progress: BatchProgress, queues: Mapping[JobKind, TenantQueue]) -> BatchProgress:
     if progress.ended:
         return replace(progress, seconds_left=0.0 if progress.state is BatchState.COMPLETED else None)
     missing = progress.total - progress.batch.received
     unsearchable, unfinished = progress.tally.unsearchable + missing, progress.tally.unfinished + missing
     return replace(
         progress,
-        seconds_left=batch_seconds_left(unsearchable, unfinished, queues),
-        paused=batch_paused(unsearchable, unfinished, queues),
+        seconds_left=estimate_batch_seconds(unsearchable, unfinished, queues),
+        paused=list_paused_kinds(unsearchable, unfinished, queues),
     )
 
 
-def _enter_refused(connection: Connection, batch: Batch, name: str, failure: Failure) -> None:
+def _add_refused_file(connection: Connection, batch: Batch, name: str, failure: Failure) -> None:
     """Enter a file that was not accepted into a locked batch; the same file sent again is entered once."""
     known = (
         batch_entries.c.document_id.is_(None),
@@ -328,7 +335,7 @@ def _enter_refused(connection: Connection, batch: Batch, name: str, failure: Fai
     )
 
 
-def _tallies(connection: Connection, identifiers: Sequence[str]) -> dict[str, Tally]:
+def _count_by_state(connection: Connection, identifiers: Sequence[str]) -> dict[str, BatchTally]:
     """Count the accepted files of each batch by the state of their versions, in one query."""
     query = (
         select(
@@ -346,7 +353,7 @@ def _tallies(connection: Connection, identifiers: Sequence[str]) -> dict[str, Ta
     found: dict[str, list[Row[Any]]] = {identifier: [] for identifier in identifiers}
     for row in connection.execute(query).all():
         found[row[0]].append(row)
-    return {identifier: _tally(rows) for identifier, rows in found.items()}
+    return {identifier: _build_tally(rows) for identifier, rows in found.items()}
 
 
 def _cancel_unfinished(connection: Connection, identifier: str, readers: Readers) -> list[str]:
@@ -354,22 +361,25 @@ def _cancel_unfinished(connection: Connection, identifier: str, readers: Readers
 
     A version is cancelled if it was made for a cancelled batch and all batches that have it are cancelled.
     """
-    ids = list(connection.execute(_cancellable(identifier, readers, batch_entries.c.document_id)).scalars())
+    ids = list(connection.execute(_build_cancellable_query(identifier, readers, batch_entries.c.document_id)).scalars())
     lock_documents(connection, set(ids))
-    rows = connection.execute(_cancellable(identifier, readers, versions)).all()  # some may have ended meanwhile
-    cancel_versions(connection, [version_of(row) for row in rows])
+    rows = connection.execute(
+        _build_cancellable_query(identifier, readers, versions)
+    ).all()  # some may have ended meanwhile
+    cancel_versions(connection, [build_version(row) for row in rows])
     return ids
 
 
-def _batch_of(row: Row[Any]) -> Batch:
+def _build_batch(row: Row[Any]) -> Batch:
     return Batch(**{field.name: row._mapping[field.name] for field in fields(Batch)})
 
 
-def _tally(rows: Sequence[Row[Any]]) -> Tally:
+def _build_tally(rows: Sequence[Row[Any]]) -> BatchTally:
     work = (
-        row.documents * fraction(VersionState(row.state), int(row.chunks), int(row.chunks_embedded)) for row in rows
+        row.documents * compute_fraction(VersionState(row.state), int(row.chunks), int(row.chunks_embedded))
+        for row in rows
     )
-    return Tally(
+    return BatchTally(
         documents={VersionState(row.state): row.documents for row in rows},
         # PostgreSQL sums big integers as decimals.
         chunks=int(sum(row.chunks for row in rows)),
@@ -379,7 +389,7 @@ def _tally(rows: Sequence[Row[Any]]) -> Tally:
     )
 
 
-def _cancellable(identifier: str, readers: Readers, *columns: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's own overloads
+def _build_cancellable_query(identifier: str, readers: Readers, *columns: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's own overloads
     other, its = batch_entries.alias("other"), batches.alias("its")
     sharing = select(other.c.number).join(its, its.c.id == other.c.batch_id).where(other.c.version_id == versions.c.id)
     return (
@@ -389,7 +399,7 @@ def _cancellable(identifier: str, readers: Readers, *columns: Any) -> Any:  # no
         .join(documents, and_(documents.c.id == versions.c.document_id, documents.c.latest_version_id == versions.c.id))
         .where(
             batch_entries.c.batch_id == identifier,
-            open_to(readers),
+            build_access_condition(readers),
             versions.c.state.in_(IN_PROGRESS),
             exists(sharing.where(other.c.duplicate.is_(False), its.c.cancelled_at.is_not(None))),
             ~exists(sharing.where(its.c.cancelled_at.is_(None))),

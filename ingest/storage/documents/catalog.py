@@ -8,31 +8,31 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, null, select, update
 
-from ingest.storage.accounts.access import Readers, closed_collections, open_to
+from ingest.storage.accounts.access import Readers, build_access_condition, list_closed_collections
 from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
+from ingest.storage.audit.store import record_action
 from ingest.storage.db.database import (
     CORPUS_VERSION,
     FrequentQuery,
     bump_corpus_versions,
-    insert_new,
-    portions,
-    read,
-    write,
+    insert_if_absent,
+    iter_slices,
+    read_transaction,
+    write_transaction,
 )
 from ingest.storage.db.schema import documents, tenants, versions
 from ingest.storage.digests import Digest
 from ingest.storage.documents import deletions
-from ingest.storage.documents.attributes import meets
+from ingest.storage.documents.attributes import build_metadata_conditions
 from ingest.storage.documents.batch_records import Batch
-from ingest.storage.documents.batches import enter_accepted, lock_batch, require_open
-from ingest.storage.documents.digests import forget_digests, having_digests, record_digests
-from ingest.storage.documents.document_progress import document_progress
-from ingest.storage.documents.entries import count_around, failed_entries, forget_staged, staged_keys
+from ingest.storage.documents.batches import add_accepted_file, lock_batch, require_open
+from ingest.storage.documents.digests import delete_digests, record_digests, select_digested_versions
+from ingest.storage.documents.document_progress import load_document_progress
+from ingest.storage.documents.entries import count_nesting, delete_staged_entries, list_failed_entries, list_staged_keys
 from ingest.storage.documents.filters import Conditions
-from ingest.storage.documents.listing import EVERYTHING, DocumentFilter, Listing, ListPlace
-from ingest.storage.documents.progress import Progress
+from ingest.storage.documents.listing import EVERYTHING, DocumentFilter, DocumentListing, ListingCursor
+from ingest.storage.documents.progress import DocumentProgress
 from ingest.storage.documents.records import (
     COLLECTABLE_STATES,
     SEARCHABLE_STATES,
@@ -44,37 +44,37 @@ from ingest.storage.documents.records import (
 )
 from ingest.storage.documents.rows import (
     COUNTED_TOKENS,
-    Accepted,
+    AcceptedUpload,
     ActiveDocument,
     Arrival,
-    Deleted,
-    Total,
-    Visible,
-    document_of,
-    document_query,
-    read_document,
-    read_version,
-    readers_of,
-    version_of,
+    DeletedDocument,
+    StateTotal,
+    VisibleVersion,
+    build_document,
+    build_document_query,
+    build_version,
+    load_document,
+    load_version,
+    parse_readers,
 )
 from ingest.storage.documents.versions import accept_document, cancel_latest, change_document, replace_document
-from ingest.storage.documents.works import read_by_a_run
+from ingest.storage.documents.works import build_in_use_condition
 from ingest.storage.errors import VersionInUseError
-from ingest.storage.feed.feed import Announce, to_nobody
+from ingest.storage.feed.feed import Announce, announce_to_nobody
 from ingest.storage.queue.records import Job
 from ingest.storage.quotas.records import Account
-from ingest.storage.quotas.store import UNLIMITED, Rules
+from ingest.storage.quotas.store import UNLIMITED, QuotaRules
 
-__all__ = ["Accepted", "ActiveDocument", "Arrival", "Catalog", "Deleted", "Total", "Visible"]
+__all__ = ["AcceptedUpload", "ActiveDocument", "Arrival", "Catalog", "DeletedDocument", "StateTotal", "VisibleVersion"]
 
 _HIDDEN_LIMIT = 256
 # Every search runs these. They are built once, because building one takes longer than SQLite takes to answer it.
-_HIDDEN = (
+_HIDDEN_QUERY = (
     select(versions.c.id)
     .where(versions.c.tenant_id == bindparam("tenant_id"), versions.c.hidden.is_(True))
     .limit(_HIDDEN_LIMIT)
 )
-_VISIBLE = (
+_VISIBLE_QUERY = (
     select(
         versions.c.id,
         documents.c.id,
@@ -103,47 +103,49 @@ class Catalog:
     `announce` is called with every changed document, after the commit.
     """
 
-    def __init__(self, engine: Engine, *, announce: Announce = to_nobody, quotas: Rules = UNLIMITED) -> None:
+    def __init__(
+        self, engine: Engine, *, announce: Announce = announce_to_nobody, quotas: QuotaRules = UNLIMITED
+    ) -> None:
         self._engine = engine
         self._announce = announce
         self._quotas = quotas
-        self.listing = Listing(engine)
+        self.listing = DocumentListing(engine)
         self._corpus_version = FrequentQuery(engine, CORPUS_VERSION)
 
     def ensure_tenant(self, tenant_id: str) -> None:
-        with write(self._engine) as connection:
-            if insert_new(connection, tenants, id=tenant_id, name=tenant_id, created_at=time.time()):
-                record(connection, Action.TENANT_CREATED, f"tenant:{tenant_id}", tenant_id=tenant_id)
+        with write_transaction(self._engine) as connection:
+            if insert_if_absent(connection, tenants, id=tenant_id, name=tenant_id, created_at=time.time()):
+                record_action(connection, Action.TENANT_CREATED, f"tenant:{tenant_id}", tenant_id=tenant_id)
 
-    def accept(self, arrival: Arrival) -> Accepted:
+    def accept(self, arrival: Arrival) -> AcceptedUpload:
         """Record an upload and queue its ingest in one commit; the same bytes twice make one document.
 
         If that document failed or was cancelled, the bytes become a new version of it. Raises `BatchNotFoundError` and
         `BatchStateError`, and `StorageQuotaExceededError`.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             batch = _lock_open_batch(connection, arrival)
             accepted = accept_document(connection, arrival)
-            self._count(connection, arrival, accepted)
+            self._count_stored(connection, arrival, accepted)
             if batch is not None:
-                enter_accepted(connection, batch, arrival.name, accepted)
+                add_accepted_file(connection, batch, arrival.name, accepted)
             _record_arrival(connection, Action.DOCUMENT_UPLOADED, arrival, accepted)
         self._announce(arrival.tenant_id, [accepted.document.id])
         return accepted
 
-    def replace(self, arrival: Arrival, identifier: str, if_match: Collection[str] | None) -> Accepted:
+    def replace(self, arrival: Arrival, identifier: str, if_match: Collection[str] | None) -> AcceptedUpload:
         """Record new bytes of a document in one commit; searches find them instead of the old ones once they are ready.
 
         `if_match` names the versions of which one must be the latest; None allows any. Bytes that the document has
         already change nothing. Raises `DocumentNotFoundError`, `PreconditionFailedError`, `BatchNotFoundError`,
         `BatchStateError` and `StorageQuotaExceededError`.
         """
-        with self._changing_search_results(arrival.tenant_id) as connection:
+        with self._search_transaction(arrival.tenant_id) as connection:
             batch = _lock_open_batch(connection, arrival)
             accepted = replace_document(connection, arrival, identifier, if_match)
-            self._count(connection, arrival, accepted)
+            self._count_stored(connection, arrival, accepted)
             if batch is not None:
-                enter_accepted(connection, batch, arrival.name, accepted)
+                add_accepted_file(connection, batch, arrival.name, accepted)
             _record_arrival(connection, Action.DOCUMENT_REPLACED, arrival, accepted)
         self._announce(arrival.tenant_id, [identifier])
         return accepted
@@ -164,61 +166,61 @@ class Catalog:
         `MetadataError`, and `NotUploaderError` for readers that are not the caller's to change.
         """
         # guard: readers-change-corpus
-        with self._changing_search_results(tenant_id) as connection:
+        with self._search_transaction(tenant_id) as connection:
             known, changed = change_document(connection, tenant_id, identifier, change, if_match, caller)
-            lists = _reader_lists(known, changed)
-            record(connection, Action.DOCUMENT_CHANGED, f"document:{identifier}", tenant_id=tenant_id, **lists)
+            lists = _describe_reader_change(known, changed)
+            record_action(connection, Action.DOCUMENT_CHANGED, f"document:{identifier}", tenant_id=tenant_id, **lists)
         self._announce(tenant_id, [identifier])
         return changed
 
-    def document(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Document:
+    def load_document(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Document:
         """Read a document; entries of it that failed are among its omissions.
 
         Raises `DocumentNotFoundError`, also for a deleted one and for another tenant's.
         """
-        with read(self._engine) as connection:
-            document = read_document(connection, tenant_id, identifier, readers)
-            failed = failed_entries(connection, identifier, readers)
+        with read_transaction(self._engine) as connection:
+            document = load_document(connection, tenant_id, identifier, readers)
+            failed = list_failed_entries(connection, identifier, readers)
         version = replace(document.version, omissions=(*document.version.omissions, *failed))
         return replace(document, version=version) if failed else document
 
-    def unsettled(self, *, limit: int = 100) -> list[str]:
+    def list_unsynced_readers(self, *, limit: int = 100) -> list[str]:
         """List any tenant's documents whose readers the index may not have yet."""
         behind = documents.c.index_revision < documents.c.revision, documents.c.deleted_at.is_(None)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return list(connection.execute(select(documents.c.id).where(*behind).limit(limit)).scalars())
 
-    def unsettle(self) -> None:
+    def mark_readers_unsynced(self) -> None:
         """Have the readers of all documents written into the index again: a crash may have lost some."""
         changed = documents.c.readers.is_not(null()) | (documents.c.revision > 0)
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             connection.execute(update(documents).where(changed).values(index_revision=-1))
 
-    def record_settled(self, identifier: str, revision: int) -> bool:
+    def record_readers_synced(self, identifier: str, revision: int) -> bool:
         """Record that the index has the readers of this revision; return false if the document has changed since."""
         current = documents.c.id == identifier, documents.c.revision == revision
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             settled = update(documents).where(*current).values(index_revision=revision)
             return bool(connection.execute(settled).rowcount)
 
-    def version(self, identifier: str) -> Version:
+    def load_version(self, identifier: str) -> Version:
         """Read any tenant's version, deleted or not, for a worker that holds a job for it."""
-        with read(self._engine) as connection:
-            return read_version(connection, identifier)
+        with read_transaction(self._engine) as connection:
+            return load_version(connection, identifier)
 
-    def versions(self, identifiers: Collection[str]) -> dict[str, Version]:
+    def load_versions(self, identifiers: Collection[str]) -> dict[str, Version]:
         """Read several versions, as `version` does, by id."""
         query = select(versions).where(versions.c.id.in_(list(identifiers)))
-        with read(self._engine) as connection:
-            return {row.id: version_of(row) for row in connection.execute(query).all()}
+        with read_transaction(self._engine) as connection:
+            return {row.id: build_version(row) for row in connection.execute(query).all()}
 
-    def live(self, identifiers: Collection[str]) -> dict[str, Document]:
+    def load_live_documents(self, identifiers: Collection[str]) -> dict[str, Document]:
         """Read any tenant's documents that are not deleted, by id, for a worker that holds jobs for them."""
-        query = document_query().where(documents.c.id.in_(list(identifiers)))
-        with read(self._engine) as connection:
-            return {document.id: document for document in map(document_of, connection.execute(query).all())}
+        query = build_document_query().where(documents.c.id.in_(list(identifiers)))
+        with read_transaction(self._engine) as connection:
+            return {document.id: document for document in map(build_document, connection.execute(query).all())}
 
-    def documents(
+    def list_documents(
         self,
         tenant_id: str,
         wanted: DocumentFilter = EVERYTHING,
@@ -228,18 +230,18 @@ class Catalog:
         readers: Readers = None,
     ) -> list[Document]:
         """List documents in order of arrival: those after the one with the `sequence` `after`, or from the first."""
-        page = self.listing.page(tenant_id, wanted, readers, after=ListPlace(after), limit=limit)
+        page = self.listing.list_page(tenant_id, wanted, readers, after=ListingCursor(after), limit=limit)
         return [document for document, _ in page]
 
-    def versions_of(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> list[Version]:
+    def list_versions(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> list[Version]:
         """List a document's versions, the newest first. Raises `DocumentNotFoundError`."""
-        with read(self._engine) as connection:
-            document = read_document(connection, tenant_id, identifier, readers)
+        with read_transaction(self._engine) as connection:
+            document = load_document(connection, tenant_id, identifier, readers)
             of_document = select(versions).where(versions.c.document_id == document.id)
             rows = connection.execute(of_document.order_by(versions.c.created_at.desc(), versions.c.id)).all()
-        return [version_of(row) for row in rows]
+        return [build_version(row) for row in rows]
 
-    def active_documents(
+    def list_active_documents(
         self,
         tenant_id: str,
         *,
@@ -273,8 +275,8 @@ class Catalog:
                 versions.c.tenant_id == tenant_id,
                 documents.c.deleted_at.is_(None),
                 documents.c.sequence > after,
-                open_to(readers),
-                *meets(tenant_id, conditions),
+                build_access_condition(readers),
+                *build_metadata_conditions(tenant_id, conditions),
             )
             .order_by(documents.c.sequence)
             .limit(limit)
@@ -283,7 +285,7 @@ class Catalog:
             query = query.where(documents.c.collection.in_(list(collections)))
         if identifiers:
             query = query.where(documents.c.id.in_(list(identifiers)))
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return [
                 ActiveDocument(
                     row[0],
@@ -300,7 +302,7 @@ class Catalog:
                 for row in connection.execute(query).all()
             ]
 
-    def scope_size(
+    def measure_scope(
         self,
         tenant_id: str,
         *,
@@ -321,21 +323,21 @@ class Catalog:
             .where(
                 documents.c.tenant_id == tenant_id,
                 documents.c.deleted_at.is_(None),
-                open_to(readers),
-                *meets(tenant_id, conditions),
+                build_access_condition(readers),
+                *build_metadata_conditions(tenant_id, conditions),
             )
         )
         if collections:
             query = query.where(documents.c.collection.in_(list(collections)))
         if identifiers:
             query = query.where(documents.c.id.in_(list(identifiers)))
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             count, characters, tokens = connection.execute(query).one()
         return count, int(characters), int(tokens)
 
-    def totals(
+    def sum_by_state(
         self, tenant_id: str, collection: str | None = None, *, readers: Readers = None
-    ) -> dict[VersionState, Total]:
+    ) -> dict[VersionState, StateTotal]:
         """Sum up a tenant's documents by state, without deleted ones."""
         query = (
             select(
@@ -346,16 +348,18 @@ class Catalog:
                 func.coalesce(func.sum(versions.c.tokens), 0),
             )
             .join(documents, documents.c.latest_version_id == versions.c.id)
-            .where(documents.c.tenant_id == tenant_id, documents.c.deleted_at.is_(None), open_to(readers))
+            .where(
+                documents.c.tenant_id == tenant_id, documents.c.deleted_at.is_(None), build_access_condition(readers)
+            )
             .group_by(versions.c.state)
         )
         if collection is not None:
             query = query.where(documents.c.collection == collection)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             # PostgreSQL sums big integers as decimals.
-            return {VersionState(row[0]): Total(*map(int, row[1:])) for row in connection.execute(query).all()}
+            return {VersionState(row[0]): StateTotal(*map(int, row[1:])) for row in connection.execute(query).all()}
 
-    def delete(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Deleted:
+    def delete(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> DeletedDocument:
         """Delete a document and queue the collection of its content; deleting again returns the same receipt.
 
         From this commit on no search shows it, since searches go by `visible` and `hidden_versions`. While a worker
@@ -363,56 +367,56 @@ class Catalog:
         behind. The caller removes what it can at once, and reports that with `record_removal`.
         """
         # guard: deletion-changes-corpus
-        with self._changing_search_results(tenant_id) as connection:
+        with self._search_transaction(tenant_id) as connection:
             deleted = deletions.delete_document(connection, tenant_id, identifier, readers)
         self._announce(tenant_id, [identifier])
         return deleted
 
     def record_removal(self, version: Version, *, chunks: int, size: int, complete: bool) -> None:
         """Add what was removed of a deleted version to the receipt; `complete` says that nothing is left to collect."""
-        with self._changing_search_results(version.tenant_id) as connection:
+        with self._search_transaction(version.tenant_id) as connection:
             deletions.record_removal(connection, version, chunks=chunks, size=size, complete=complete)
 
-    def deletion(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Deletion:
+    def load_deletion(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Deletion:
         """Read the receipt of a document's deletion. Raises `DocumentNotFoundError` if it was not deleted."""
-        with read(self._engine) as connection:
-            return deletions.read_deletion(connection, tenant_id, identifier, readers)
+        with read_transaction(self._engine) as connection:
+            return deletions.load_deletion(connection, tenant_id, identifier, readers)
 
-    def count_around(self, identifier: str) -> tuple[int, int]:
+    def count_nesting(self, identifier: str) -> tuple[int, int]:
         """Return how many containers a document is in, and how many documents came with it in the outermost one.
 
         The document itself and its own entries, which are about to change, are not counted.
         """
-        with read(self._engine) as connection:
-            return count_around(connection, identifier)
+        with read_transaction(self._engine) as connection:
+            return count_nesting(connection, identifier)
 
-    def staged_entries(self, version_id: str) -> list[str]:
+    def list_staged_keys(self, version_id: str) -> list[str]:
         """List the blobs of entries of a version that never became active."""
-        with read(self._engine) as connection:
-            return staged_keys(connection, version_id)
+        with read_transaction(self._engine) as connection:
+            return list_staged_keys(connection, version_id)
 
-    def renew_digests(self, written: Mapping[Job, Mapping[str, Digest]]) -> None:
+    def replace_digests(self, written: Mapping[Job, Mapping[str, Digest]]) -> None:
         """Record the digests of files, by key, that jobs have just written for versions that were ingested before.
 
         Searches find such a version meanwhile. Other versions get their digests when they become searchable.
         """
-        with read(self._engine) as connection:
-            known = having_digests(connection, [job.version_id for job in written])
+        with read_transaction(self._engine) as connection:
+            known = select_digested_versions(connection, [job.version_id for job in written])
         if known:
-            with write(self._engine) as connection:
+            with write_transaction(self._engine) as connection:
                 for job, digests in written.items():
                     if job.version_id in known:
                         record_digests(connection, job, digests)
 
-    def forget_digests(self, version_id: str) -> None:
+    def delete_digests(self, version_id: str) -> None:
         """Forget the digests of a version whose text and tables are about to be removed."""
-        with write(self._engine) as connection:
-            forget_digests(connection, version_id)
+        with write_transaction(self._engine) as connection:
+            delete_digests(connection, version_id)
 
-    def forget_staged(self, version_id: str) -> None:
+    def delete_staged_entries(self, version_id: str) -> None:
         """Forget the staged entries of a version whose blobs were removed."""
-        with write(self._engine) as connection:
-            forget_staged(connection, version_id)
+        with write_transaction(self._engine) as connection:
+            delete_staged_entries(connection, version_id)
 
     def cancel(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Document:
         """Cancel a document's latest version; uploading the same bytes again starts over.
@@ -421,34 +425,37 @@ class Catalog:
 
         Raises `DocumentNotFoundError`, and `DocumentStateError` when the version is not in progress.
         """
-        with self._changing_search_results(tenant_id) as connection:
+        with self._search_transaction(tenant_id) as connection:
             cancelled = cancel_latest(connection, tenant_id, identifier, readers)
-            deletions.delete_forsaken_entries(connection, tenant_id, [identifier])
-            record(connection, Action.DOCUMENT_CANCELLED, f"document:{identifier}", tenant_id=tenant_id)
+            deletions.delete_orphaned_entries(connection, tenant_id, [identifier])
+            record_action(connection, Action.DOCUMENT_CANCELLED, f"document:{identifier}", tenant_id=tenant_id)
         self._announce(tenant_id, [identifier])
         return cancelled
 
-    def progress(self, document: Document) -> Progress:
+    def load_progress(self, document: Document) -> DocumentProgress:
         """Tell how far a document's latest version is, with its place in the queue and an estimate."""
-        with read(self._engine) as connection:
-            return document_progress(connection, document)
+        with read_transaction(self._engine) as connection:
+            return load_document_progress(connection, document)
 
-    def hidden_versions(self, tenant_id: str) -> list[str]:
+    def list_hidden_versions(self, tenant_id: str) -> list[str]:
         """List versions that may have points which no search may show; at most a few hundred.
 
         This is an optimization: `visible` decides what is shown.
         """
-        with read(self._engine) as connection:
-            return list(connection.execute(_HIDDEN, {"tenant_id": tenant_id}).scalars())
+        with read_transaction(self._engine) as connection:
+            return list(connection.execute(_HIDDEN_QUERY, {"tenant_id": tenant_id}).scalars())
 
-    def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]:
+    def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
         """Select the versions that are the active version of a live document, by version id, whoever may see them."""
         if not version_ids:
             return {}
         wanted = {"tenant_id": tenant_id, "version_ids": list(version_ids)}
-        with read(self._engine) as connection:
-            rows = connection.execute(_VISIBLE, wanted).all()
-        return {row[0]: Visible(row[0], row[1], row[2], row[3] or row[4], row[5], readers_of(row[6])) for row in rows}
+        with read_transaction(self._engine) as connection:
+            rows = connection.execute(_VISIBLE_QUERY, wanted).all()
+        return {
+            row[0]: VisibleVersion(row[0], row[1], row[2], row[3] or row[4], row[5], parse_readers(row[6]))
+            for row in rows
+        }
 
     def has_access_lists(self, tenant_id: str) -> bool:
         """True if there are documents that not everybody in the tenant may see."""
@@ -457,21 +464,21 @@ class Catalog:
             documents.c.readers.is_not(null()),
             documents.c.deleted_at.is_(None),
         )
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return connection.execute(select(documents.c.id).where(*closed).limit(1)).first() is not None
 
-    def closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+    def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         """List the collections that were granted to others, and to none of these readers."""
-        with read(self._engine) as connection:
-            return closed_collections(connection, tenant_id, readers)
+        with read_transaction(self._engine) as connection:
+            return list_closed_collections(connection, tenant_id, readers)
 
-    def closed_documents(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+    def list_closed_documents(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         """List the documents that these readers may not see."""
-        closed = documents.c.tenant_id == tenant_id, ~open_to(readers)
-        with read(self._engine) as connection:
+        closed = documents.c.tenant_id == tenant_id, ~build_access_condition(readers)
+        with read_transaction(self._engine) as connection:
             return set(connection.execute(select(documents.c.id).where(*closed)).scalars())
 
-    def matching(
+    def list_matching(
         self,
         tenant_id: str,
         conditions: Conditions,
@@ -487,32 +494,32 @@ class Catalog:
             documents.c.tenant_id == tenant_id,
             documents.c.active_version_id.is_not(None),
             documents.c.deleted_at.is_(None),
-            *meets(tenant_id, conditions, by_document=bool(among)),
+            *build_metadata_conditions(tenant_id, conditions, by_document=bool(among)),
         )
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             if not among:
                 return list(connection.execute(query.limit(limit)).scalars())
             return [
                 identifier
-                for some in portions(list(among))
+                for some in iter_slices(list(among))
                 for identifier in connection.execute(query.where(documents.c.id.in_(some))).scalars()
             ]
 
-    def corpus_version(self, tenant_id: str) -> int:
+    def load_corpus_version(self, tenant_id: str) -> int:
         """Read the number that grows whenever the tenant's searches may find something else than before.
 
         Read before a search, it stands for the corpus that the search sees or an older one, never for a newer one.
         """
-        return self._corpus_version.value({"tenant_id": tenant_id}) or 0
+        return self._corpus_version.load_value({"tenant_id": tenant_id}) or 0
 
-    def removable(self, version_id: str) -> Version | None:
+    def find_removable_version(self, version_id: str) -> Version | None:
         """Return the version if its content is to be removed from index and blobs; None if it is in use.
 
         Such a version is failed, cancelled, retired or deleted, and not its document's active one; it never comes back
         into use. Raises `VersionInUseError` for a version that was replaced while a run reads it.
         """
         query = (
-            select(versions, read_by_a_run().label("read_by_a_run"))
+            select(versions, build_in_use_condition().label("read_by_a_run"))
             .join(documents, documents.c.id == versions.c.document_id)
             .where(
                 versions.c.id == version_id,
@@ -520,13 +527,13 @@ class Catalog:
                 documents.c.active_version_id.is_distinct_from(versions.c.id),
             )
         )
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             row = connection.execute(query).first()
         if row is not None and row.read_by_a_run:
             raise VersionInUseError(f"A run still reads version {version_id}.")
-        return None if row is None else version_of(row)
+        return None if row is None else build_version(row)
 
-    def replaced_by(self, version_ids: Collection[str]) -> dict[str, Version]:
+    def load_replaced_versions(self, version_ids: Collection[str]) -> dict[str, Version]:
         """Map each staged version to the active version that searches find until the staged one is ready."""
         staged = versions.alias("staged")
         query = (
@@ -535,33 +542,33 @@ class Catalog:
             .join(versions, versions.c.id == documents.c.active_version_id)
             .where(staged.c.id.in_(list(version_ids)), staged.c.id != versions.c.id)
         )
-        with read(self._engine) as connection:
-            return {row.staged_id: version_of(row) for row in connection.execute(query).all()}
+        with read_transaction(self._engine) as connection:
+            return {row.staged_id: build_version(row) for row in connection.execute(query).all()}
 
-    def indexed_versions(self) -> list[Version]:
+    def list_indexed_versions(self) -> list[Version]:
         """List every tenant's versions that should be in the index, for comparing the index with the catalog."""
         query = select(versions).where(versions.c.state.in_(SEARCHABLE_STATES))
-        with read(self._engine) as connection:
-            return [version_of(row) for row in connection.execute(query).all()]
+        with read_transaction(self._engine) as connection:
+            return [build_version(row) for row in connection.execute(query).all()]
 
-    def _count(self, connection: Connection, arrival: Arrival, accepted: Accepted) -> None:
+    def _count_stored(self, connection: Connection, arrival: Arrival, accepted: AcceptedUpload) -> None:
         """Count what is stored now. Raises `StorageQuotaExceededError`, which undoes the transaction."""
         if accepted.created:
             account = Account(arrival.tenant_id, arrival.key_id)
-            self._quotas.store(connection, account, documents=int(accepted.is_first), size=arrival.size_bytes)
+            self._quotas.add_stored(connection, account, documents=int(accepted.is_first), size=arrival.size_bytes)
 
     @contextmanager
-    def _changing_search_results(self, tenant_id: str) -> Iterator[Connection]:
+    def _search_transaction(self, tenant_id: str) -> Iterator[Connection]:
         """Open a transaction after which searches of the tenant may find something else."""
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             yield connection
             bump_corpus_versions(connection, [tenant_id])
 
 
-def _record_arrival(connection: Connection, action: Action, arrival: Arrival, accepted: Accepted) -> None:
+def _record_arrival(connection: Connection, action: Action, arrival: Arrival, accepted: AcceptedUpload) -> None:
     if not accepted.created:
         return
-    record(
+    record_action(
         connection,
         action,
         f"document:{accepted.document.id}",
@@ -573,7 +580,7 @@ def _record_arrival(connection: Connection, action: Action, arrival: Arrival, ac
     )
 
 
-def _reader_lists(before: Document, after: Document) -> dict[str, Any]:
+def _describe_reader_change(before: Document, after: Document) -> dict[str, Any]:
     """Return a document's readers before and after a change, for the audit log, if the change is one of readers."""
     if before.readers == after.readers:
         return {}

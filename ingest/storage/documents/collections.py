@@ -8,12 +8,24 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, or_, select, update
 
-from ingest.storage.accounts.access import Readers, closed_collections, listed_for, open_to, owned_by
-from ingest.storage.accounts.grants import collection_exists
-from ingest.storage.accounts.records import Role, checked_subject
+from ingest.storage.accounts.access import (
+    Readers,
+    build_access_condition,
+    build_listing_condition,
+    build_owner_condition,
+    list_closed_collections,
+)
+from ingest.storage.accounts.grants import has_collection
+from ingest.storage.accounts.records import Role, validate_subject
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import bump_corpus_versions, lock_tenant, put, read, write
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import (
+    bump_corpus_versions,
+    lock_tenant,
+    read_transaction,
+    upsert_row,
+    write_transaction,
+)
 from ingest.storage.db.schema import (
     collection_deletions,
     collection_grants,
@@ -27,7 +39,7 @@ from ingest.storage.documents.collection_records import Collection, CollectionDe
 from ingest.storage.documents.deletions import delete_documents
 from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import CollectionNotFoundError, NameTakenError, PreconditionFailedError, RoleMissingError
-from ingest.storage.feed.feed import Announce, to_nobody
+from ingest.storage.feed.feed import Announce, announce_to_nobody
 
 _DELETED_AT_ONCE = 500
 _SUMS = ("versions", "chunks_removed", "bytes_removed", "answers_redacted", "runs_redacted", "replies_removed")
@@ -40,7 +52,7 @@ class Collections:
     documents that are closed to them are not counted.
     """
 
-    def __init__(self, engine: Engine, *, announce: Announce = to_nobody) -> None:
+    def __init__(self, engine: Engine, *, announce: Announce = announce_to_nobody) -> None:
         self._engine = engine
         self._announce = announce
 
@@ -51,43 +63,43 @@ class Collections:
 
         Raises `NameTakenError`.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
-            if collection_exists(connection, tenant_id, name):
+            if has_collection(connection, tenant_id, name):
                 raise NameTakenError(f"There is a collection {name!r}.")
             now = time.time()
-            row = {"tenant_id": tenant_id, "name": name, "revision": 0, "created_at": now, **_columns(settings)}
+            row = {"tenant_id": tenant_id, "name": name, "revision": 0, "created_at": now, **_build_columns(settings)}
             connection.execute(insert(collections).values(row))
             if private_to is not None:
-                _grant(connection, tenant_id, name, checked_subject(private_to), now)
-            record(connection, Action.COLLECTION_CREATED, f"collection:{name}", tenant_id=tenant_id)
+                _insert_grant(connection, tenant_id, name, validate_subject(private_to), now)
+            record_action(connection, Action.COLLECTION_CREATED, f"collection:{name}", tenant_id=tenant_id)
             if private_to is not None:
                 bump_corpus_versions(connection, [tenant_id])
-            return _read(connection, tenant_id, name, None)
+            return _load_collection(connection, tenant_id, name, None)
 
-    def collection(self, tenant_id: str, name: str, *, readers: Readers = None) -> Collection:
+    def load_collection(self, tenant_id: str, name: str, *, readers: Readers = None) -> Collection:
         """Read a collection. Raises `CollectionNotFoundError`, also for one that is closed to these readers."""
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             _require_open(connection, tenant_id, name, readers)
-            return _read(connection, tenant_id, name, readers)
+            return _load_collection(connection, tenant_id, name, readers)
 
-    def require(self, tenant_id: str, names: Names[str], *, readers: Readers = None) -> None:
+    def require_collections(self, tenant_id: str, names: Names[str], *, readers: Readers = None) -> None:
         """Raise `CollectionNotFoundError` if one of these is not there, or is closed to these readers."""
         query = select(collections.c.name).where(collections.c.tenant_id == tenant_id, collections.c.name.in_(names))
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             # guard: closed-collections
-            found = set(connection.execute(query).scalars()) - closed_collections(connection, tenant_id, readers)
+            found = set(connection.execute(query).scalars()) - list_closed_collections(connection, tenant_id, readers)
         for name in names:
             if name not in found:
                 raise CollectionNotFoundError(f"There is no collection {name!r}.")
 
-    def default_strategy(self, tenant_id: str, name: str) -> str | None:
+    def find_default_strategy(self, tenant_id: str, name: str) -> str | None:
         """Return the strategy that was set for a collection; None for one that has none, or is not there."""
         here = collections.c.tenant_id == tenant_id, collections.c.name == name
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return connection.execute(select(collections.c.default_strategy).where(*here)).scalar()
 
-    def collections(
+    def list_collections(
         self,
         tenant_id: str,
         *,
@@ -102,13 +114,13 @@ class Collections:
         Raises `CollectionNotFoundError` for a name to go on from that there is not, where they are listed by age.
         """
         query = select(collections).where(collections.c.tenant_id == tenant_id)
-        with read(self._engine) as connection:
-            if closed := closed_collections(connection, tenant_id, readers):
+        with read_transaction(self._engine) as connection:
+            if closed := list_closed_collections(connection, tenant_id, readers):
                 query = query.where(collections.c.name.not_in(closed))
-            query = _in_order(connection, query, tenant_id, order, after, before)
+            query = _order_listing(connection, query, tenant_id, order, after, before)
             rows = connection.execute(query.limit(limit)).all()
-            found = [_collection_of(row) for row in rows]
-            return _counted(connection, tenant_id, found[::-1] if before is not None else found, readers)
+            found = [_build_collection(row) for row in rows]
+            return _count_documents(connection, tenant_id, found[::-1] if before is not None else found, readers)
 
     def change(
         self, tenant_id: str, name: str, settings: CollectionSettings, if_match: Names[str] | None
@@ -117,16 +129,16 @@ class Collections:
 
         Raises `CollectionNotFoundError` and `PreconditionFailedError`.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
-            known = _read(connection, tenant_id, name, None)
+            known = _load_collection(connection, tenant_id, name, None)
             if if_match is not None and known.tag not in if_match:
                 raise PreconditionFailedError(f"The collection's ETag is {known.tag}, not the one named.")
             of_name = collections.c.tenant_id == tenant_id, collections.c.name == name
-            values = {**_columns(settings), "revision": collections.c.revision + 1}
+            values = {**_build_columns(settings), "revision": collections.c.revision + 1}
             connection.execute(update(collections).where(*of_name).values(values))
-            record(connection, Action.COLLECTION_CHANGED, f"collection:{name}", tenant_id=tenant_id)
-            return _read(connection, tenant_id, name, None)
+            record_action(connection, Action.COLLECTION_CHANGED, f"collection:{name}", tenant_id=tenant_id)
+            return _load_collection(connection, tenant_id, name, None)
 
     def delete(self, tenant_id: str, name: str, *, owner: str, readers: Readers = None) -> CollectionDeletion:
         """Delete a collection with its documents and grants; when this returns, no search finds anything of it.
@@ -138,24 +150,24 @@ class Collections:
         """
         receipt, left = str(uuid.uuid4()), True
         while left:
-            with write(self._engine) as connection:
+            with write_transaction(self._engine) as connection:
                 lock_tenant(connection, tenant_id)
                 left = self._delete_some(connection, tenant_id, name, readers, receipt, owner)
                 bump_corpus_versions(connection, [tenant_id])
             self._announce(tenant_id, None)
-        return self.deletion(tenant_id, name)
+        return self.load_deletion(tenant_id, name)
 
-    def deletion(self, tenant_id: str, name: str, *, owner: str | None = None) -> CollectionDeletion:
+    def load_deletion(self, tenant_id: str, name: str, *, owner: str | None = None) -> CollectionDeletion:
         """Read the receipt of the last collection of this name that was deleted, by this `owner` or, without, by any.
 
         Raises `CollectionNotFoundError`.
         """
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             of_name = collection_deletions.c.tenant_id == tenant_id, collection_deletions.c.collection == name
             latest = (
                 select(collection_deletions)
                 # guard: deletion-receipt-owner
-                .where(*of_name, owned_by(collection_deletions, owner))
+                .where(*of_name, build_owner_condition(collection_deletions, owner))
                 .order_by(collection_deletions.c.deleted_at.desc())
             )
             row = connection.execute(latest.limit(1)).first()
@@ -178,10 +190,13 @@ class Collections:
     ) -> bool:
         """Delete some documents, and with the last of them the collection; true if there are more."""
         _require_open(connection, tenant_id, name, readers)
-        _read(connection, tenant_id, name, None)  # raises `CollectionNotFoundError`
+        _load_collection(connection, tenant_id, name, None)  # raises `CollectionNotFoundError`
         live = documents.c.tenant_id == tenant_id, documents.c.collection == name, documents.c.deleted_at.is_(None)
         # guard: delete-collection-seeing-all
-        if connection.execute(select(documents.c.id).where(*live, ~open_to(readers)).limit(1)).first() is not None:
+        if (
+            connection.execute(select(documents.c.id).where(*live, ~build_access_condition(readers)).limit(1)).first()
+            is not None
+        ):
             raise RoleMissingError(
                 f"The collection {name!r} has documents that are closed to you.", hint="Ask an admin of your tenant."
             )
@@ -198,16 +213,16 @@ class Collections:
                 id=receipt, tenant_id=tenant_id, collection=name, owner=owner, deleted_at=time.time()
             )
         )
-        record(connection, Action.COLLECTION_DELETED, f"collection:{name}", tenant_id=tenant_id, receipt=receipt)
+        record_action(connection, Action.COLLECTION_DELETED, f"collection:{name}", tenant_id=tenant_id, receipt=receipt)
         return False
 
 
 def _require_open(connection: Connection, tenant_id: str, name: str, readers: Readers) -> None:
-    if name in closed_collections(connection, tenant_id, readers):
+    if name in list_closed_collections(connection, tenant_id, readers):
         raise CollectionNotFoundError(f"There is no collection {name!r}.")
 
 
-def _in_order(
+def _order_listing(
     connection: Connection, query: Select[Any], tenant_id: str, order: str, after: str | None, before: str | None
 ) -> Select[Any]:
     """Order a listing, and leave what comes after and before the named ones; with `before`, the order is reversed."""
@@ -218,7 +233,7 @@ def _in_order(
     falling = order == "newest"
     for limit, goes_on in ((after, True), (before, False)):
         if limit is not None:
-            from_ = _read(connection, tenant_id, limit, None)
+            from_ = _load_collection(connection, tenant_id, limit, None)
             up = falling != goes_on
             later = at > from_.created_at if up else at < from_.created_at
             beside = name > from_.name if up else name < from_.name
@@ -228,20 +243,22 @@ def _in_order(
     return query.order_by(*((each.desc() if reverse else each) for each in columns))
 
 
-def _read(connection: Connection, tenant_id: str, name: str, readers: Readers) -> Collection:
+def _load_collection(connection: Connection, tenant_id: str, name: str, readers: Readers) -> Collection:
     here = collections.c.tenant_id == tenant_id, collections.c.name == name
     row = connection.execute(select(collections).where(*here)).first()
     if row is None:
         raise CollectionNotFoundError(f"There is no collection {name!r}.")
-    return _counted(connection, tenant_id, [_collection_of(row)], readers)[0]
+    return _count_documents(connection, tenant_id, [_build_collection(row)], readers)[0]
 
 
-def _counted(connection: Connection, tenant_id: str, found: list[Collection], readers: Readers) -> list[Collection]:
+def _count_documents(
+    connection: Connection, tenant_id: str, found: list[Collection], readers: Readers
+) -> list[Collection]:
     """Return the collections with their documents counted by state, and their grants."""
     names = [each.name for each in found]
     of = document_listing.c
     sums = select(of.collection, of.state, func.count().label("documents"), func.sum(of.size_bytes).label("bytes"))
-    mine = of.tenant_id == tenant_id, of.collection.in_(names), listed_for(tenant_id, readers)
+    mine = of.tenant_id == tenant_id, of.collection.in_(names), build_listing_condition(tenant_id, readers)
     query = sums.where(*mine).group_by(of.collection, of.state)
     states: dict[str, dict[VersionState, int]] = {name: {} for name in names}
     sizes = dict.fromkeys(names, 0)
@@ -260,12 +277,12 @@ def _counted(connection: Connection, tenant_id: str, found: list[Collection], re
     ]
 
 
-def _collection_of(row: Row[Any]) -> Collection:
+def _build_collection(row: Row[Any]) -> Collection:
     settings = CollectionSettings(row.title, row.description, row.default_strategy, row.metadata)
     return Collection(row.name, settings, row.revision, row.created_at)
 
 
-def _columns(settings: CollectionSettings) -> dict[str, Any]:
+def _build_columns(settings: CollectionSettings) -> dict[str, Any]:
     return {
         "title": settings.title,
         "description": settings.description,
@@ -274,7 +291,7 @@ def _columns(settings: CollectionSettings) -> dict[str, Any]:
     }
 
 
-def _grant(connection: Connection, tenant_id: str, name: str, subject: str, now: float) -> None:
+def _insert_grant(connection: Connection, tenant_id: str, name: str, subject: str, now: float) -> None:
     key = ("tenant_id", "collection", "subject")
     row = {"tenant_id": tenant_id, "collection": name, "subject": subject, "role": Role.ADMIN.value, "created_at": now}
-    put(connection, collection_grants, key, **row)
+    upsert_row(connection, collection_grants, key, **row)

@@ -6,25 +6,25 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from ingest.storage.accounts.access import Readers, open_to
+from ingest.storage.accounts.access import Readers, build_access_condition
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import lock_documents, lock_jobs, portions
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import iter_slices, lock_documents, lock_jobs
 from ingest.storage.db.schema import deletions, document_attributes, documents, jobs, metadata, versions
-from ingest.storage.documents.listing import relist
-from ingest.storage.documents.records import Deletion, Version, VersionState, deletion_id
-from ingest.storage.documents.rows import Deleted, contained, read_document, version_of
-from ingest.storage.documents.versions import withdraw
+from ingest.storage.documents.listing import refresh_listing
+from ingest.storage.documents.records import Deletion, Version, VersionState, derive_deletion_id
+from ingest.storage.documents.rows import DeletedDocument, build_version, list_nested_documents, load_document
+from ingest.storage.documents.versions import withdraw_versions
 from ingest.storage.documents.works import mark_gone
 from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.queue.records import JobKind
-from ingest.storage.quotas.rows import give_back_stored
+from ingest.storage.quotas.rows import subtract_stored
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
 
 # Whoever deletes a document removes its content at once; a later collection is for what they could not remove.
 _REMOVAL_SECONDS = 10.0
-_COLLECTED = frozenset({VersionState.CANCELLED, VersionState.RETIRED})
+_COLLECTED_STATES = frozenset({VersionState.CANCELLED, VersionState.RETIRED})
 # Texts of other tables that are emptied with a document, each with the column that names the document.
 _ERASED = tuple(
     (column, table.c[column.info["erased_with"]])
@@ -34,20 +34,24 @@ _ERASED = tuple(
 )
 
 
-def delete_document(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Deleted:
+def delete_document(
+    connection: Connection, tenant_id: str, identifier: str, readers: Readers = None
+) -> DeletedDocument:
     """Withdraw every version of a document and erase its names, title and attributes. See `Catalog.delete`.
 
     The entries of a container are deleted with it, whoever may see them.
     """
-    lock_documents(connection, [identifier, *contained(connection, [identifier])])
-    if (known := _find(connection, tenant_id, identifier, readers)) is not None:
-        return Deleted(known, (), frozenset())
-    read_document(connection, tenant_id, identifier, readers)  # raises `DocumentNotFoundError`
-    entries = contained(connection, [identifier])
+    lock_documents(connection, [identifier, *list_nested_documents(connection, [identifier])])
+    if (known := _find_deletion(connection, tenant_id, identifier, readers)) is not None:
+        return DeletedDocument(known, (), frozenset())
+    load_document(connection, tenant_id, identifier, readers)  # raises `DocumentNotFoundError`
+    entries = list_nested_documents(connection, [identifier])
     lock_jobs(connection, [identifier, *entries])
-    leaving, worked_on, ids = _erase(connection, tenant_id, {identifier: len(entries)}, wait_seconds=_REMOVAL_SECONDS)
-    _erase(connection, tenant_id, dict.fromkeys(entries, 0))
-    record(
+    leaving, worked_on, ids = _erase_documents(
+        connection, tenant_id, {identifier: len(entries)}, wait_seconds=_REMOVAL_SECONDS
+    )
+    _erase_documents(connection, tenant_id, dict.fromkeys(entries, 0))
+    record_action(
         connection,
         Action.DOCUMENT_DELETED,
         f"document:{identifier}",
@@ -55,7 +59,7 @@ def delete_document(connection: Connection, tenant_id: str, identifier: str, rea
         versions=ids,
         entries=len(entries),
     )
-    return Deleted(read_deletion(connection, tenant_id, identifier), leaving, worked_on)
+    return DeletedDocument(load_deletion(connection, tenant_id, identifier), leaving, worked_on)
 
 
 def delete_documents(
@@ -65,38 +69,40 @@ def delete_documents(
 
     `collection_deletion` is the receipt of the whole collection, if they are deleted with that.
     """
-    lock_documents(connection, [*identifiers, *contained(connection, identifiers)])
-    entries = {each: contained(connection, [each]) for each in identifiers}
+    lock_documents(connection, [*identifiers, *list_nested_documents(connection, identifiers)])
+    entries = {each: list_nested_documents(connection, [each]) for each in identifiers}
     counts = {each: len(within) for each, within in entries.items()}
     counts |= dict.fromkeys((each for within in entries.values() for each in within), 0)
     if not counts:
         return
-    _erase(connection, tenant_id, counts, collection_deletion=collection_deletion)
+    _erase_documents(connection, tenant_id, counts, collection_deletion=collection_deletion)
     for each in identifiers:
-        record(connection, Action.DOCUMENT_DELETED, f"document:{each}", tenant_id=tenant_id, entries=len(entries[each]))
+        record_action(
+            connection, Action.DOCUMENT_DELETED, f"document:{each}", tenant_id=tenant_id, entries=len(entries[each])
+        )
 
 
 def delete_entries(connection: Connection, tenant_id: str, container: str, identifiers: Collection[str]) -> None:
     """Delete locked documents that are entries of a container, and theirs; workers collect their content."""
-    ids = list(dict.fromkeys([*identifiers, *contained(connection, identifiers)]))
+    ids = list(dict.fromkeys([*identifiers, *list_nested_documents(connection, identifiers)]))
     if ids:
         lock_jobs(connection, ids)
-        _erase(connection, tenant_id, dict.fromkeys(ids, 0))
-        record(connection, Action.ENTRIES_DELETED, f"document:{container}", tenant_id=tenant_id, documents=ids)
+        _erase_documents(connection, tenant_id, dict.fromkeys(ids, 0))
+        record_action(connection, Action.ENTRIES_DELETED, f"document:{container}", tenant_id=tenant_id, documents=ids)
 
 
-def delete_forsaken_entries(connection: Connection, tenant_id: str, identifiers: Sequence[str]) -> None:
+def delete_orphaned_entries(connection: Connection, tenant_id: str, identifiers: Sequence[str]) -> None:
     """Delete the entries of those documents that have no active version any more."""
     forsaken: list[str] = []
-    for some in portions(identifiers):
+    for some in iter_slices(identifiers):
         query = select(documents.c.id).where(documents.c.id.in_(some), documents.c.active_version_id.is_(None))
         forsaken += connection.execute(query).scalars()
-    lock_documents(connection, contained(connection, forsaken))
+    lock_documents(connection, list_nested_documents(connection, forsaken))
     for container in forsaken:
-        delete_entries(connection, tenant_id, container, contained(connection, [container]))
+        delete_entries(connection, tenant_id, container, list_nested_documents(connection, [container]))
 
 
-def _erase(
+def _erase_documents(
     connection: Connection,
     tenant_id: str,
     entries: Mapping[str, int],
@@ -110,10 +116,10 @@ def _erase(
     """
     leaving: list[Version] = []
     ids: list[str] = []
-    for some in portions(list(entries)):
+    for some in iter_slices(list(entries)):
         of_documents = versions.c.document_id.in_(some)
         rows = connection.execute(select(versions).where(of_documents).order_by(versions.c.id)).all()
-        leaving += (version_of(row) for row in rows if row.hidden or row.state not in _COLLECTED)
+        leaving += (build_version(row) for row in rows if row.hidden or row.state not in _COLLECTED_STATES)
         counts = Counter(row.document_id for row in rows)
         ids += (row.id for row in rows)
         keys = connection.execute(select(documents.c.key_id).where(documents.c.id.in_(some))).scalars()
@@ -132,7 +138,7 @@ def _erase(
             insert(deletions),
             [
                 {
-                    "id": deletion_id(identifier),
+                    "id": derive_deletion_id(identifier),
                     "document_id": identifier,
                     "tenant_id": tenant_id,
                     "versions": counts[identifier],
@@ -145,17 +151,17 @@ def _erase(
                 for identifier in some
             ],
         )
-        give_back_stored(connection, tenant_id, given)
-    worked_on = withdraw(connection, leaving, VersionState.DELETED, wait_seconds=wait_seconds)
+        subtract_stored(connection, tenant_id, given)
+    worked_on = withdraw_versions(connection, leaving, VersionState.DELETED, wait_seconds=wait_seconds)
     publish(connection, tenant_id, EventType.DOCUMENT_DELETED, [{"document": identifier} for identifier in entries])
     mark_gone(connection, ids)
-    relist(connection, list(entries))
+    refresh_listing(connection, list(entries))
     return tuple(leaving), worked_on, ids
 
 
-def read_deletion(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Deletion:
+def load_deletion(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Deletion:
     """Read a receipt. Raises `DocumentNotFoundError` unless it was deleted, and these readers could see it."""
-    found = _find(connection, tenant_id, identifier, readers)
+    found = _find_deletion(connection, tenant_id, identifier, readers)
     if found is None:
         raise DocumentNotFoundError(f"No document {identifier!r} was deleted.")
     return found
@@ -171,10 +177,10 @@ def record_removal(connection: Connection, version: Version, *, chunks: int, siz
         ).rowcount
         if ended:
             connection.execute(update(versions).where(versions.c.id == version.id).values(hidden=False))
-    add_removed(connection, version.document_id, chunks=chunks, size=size)
+    add_removed_counts(connection, version.document_id, chunks=chunks, size=size)
 
 
-def add_removed(connection: Connection, document: str, *, chunks: int, size: int) -> None:
+def add_removed_counts(connection: Connection, document: str, *, chunks: int, size: int) -> None:
     """Add to the receipt of a document, if it has one."""
     connection.execute(
         update(deletions)
@@ -186,12 +192,14 @@ def add_removed(connection: Connection, document: str, *, chunks: int, size: int
     )
 
 
-def _find(connection: Connection, tenant_id: str, identifier: str, readers: Readers) -> Deletion | None:
+def _find_deletion(connection: Connection, tenant_id: str, identifier: str, readers: Readers) -> Deletion | None:
     left = select(func.count()).where(versions.c.document_id == identifier, versions.c.hidden.is_(True))
     query = (
         select(deletions, left.scalar_subquery().label("left"))
         .join(documents, documents.c.id == deletions.c.document_id)
-        .where(deletions.c.document_id == identifier, deletions.c.tenant_id == tenant_id, open_to(readers))
+        .where(
+            deletions.c.document_id == identifier, deletions.c.tenant_id == tenant_id, build_access_condition(readers)
+        )
     )
     row = connection.execute(query).first()
     if row is None:

@@ -8,22 +8,24 @@ import structlog
 from prometheus_client import Counter
 from sqlalchemy import Connection, Engine, Select, and_, delete, exists, func, insert, or_, select
 
-from ingest.storage.db.database import insert_new, portions, read, write
+from ingest.storage.db.database import insert_if_absent, iter_slices, read_transaction, write_transaction
 from ingest.storage.db.schema import content_digests, documents, jobs, versions
-from ingest.storage.digests import BLOCK_BYTES, Digest, file_of, version_of
+from ingest.storage.digests import BLOCK_BYTES, Digest, parse_file_name, parse_version_id
 from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState
 from ingest.storage.queue.records import Job, JobKind
 
-CHANGED = Counter("leadline_content_changed", "Reads of stored content that was not as it was written.", ["kind"])
+CONTENT_CHANGED = Counter(
+    "leadline_content_changed", "Reads of stored content that was not as it was written.", ["kind"]
+)
 # Every version with digests has one of its text.
-_TEXT = "text.txt"
+_TEXT_FILE = "text.txt"
 _INGEST = jobs.c.kind == JobKind.INGEST
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Lacking:
+class UndigestedVersion:
     """A version with a text and without digests, and the fence under which its ingest job last ended."""
 
     version_id: str
@@ -36,40 +38,40 @@ class ContentDigests:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         for kind in ("text", "tables"):  # from zero on, so that alerts see the first change as an increase
-            CHANGED.labels(kind)
+            CONTENT_CHANGED.labels(kind)
 
-    def of_versions(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
+    def load_digests(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
         """Return the digests of the files of versions, by the file's name in `file_of`; of some there are none."""
-        with read(self._engine) as connection:
-            return digests_of(connection, version_ids)
+        with read_transaction(self._engine) as connection:
+            return load_digests(connection, version_ids)
 
-    def may_have(self, file: str, version_ids: Collection[str]) -> set[str]:
+    def select_possible_holders(self, file: str, version_ids: Collection[str]) -> set[str]:
         """Select the versions that have a file of this name, and those without digests, which may have one."""
         digested, having = set[str](), set[str]()
-        with read(self._engine) as connection:
-            for some in portions(list(version_ids)):
-                query = _current(select(content_digests.c.version_id, content_digests.c.file)).where(
-                    content_digests.c.version_id.in_(some), content_digests.c.file.in_((file, _TEXT))
+        with read_transaction(self._engine) as connection:
+            for some in iter_slices(list(version_ids)):
+                query = _restrict_to_current(select(content_digests.c.version_id, content_digests.c.file)).where(
+                    content_digests.c.version_id.in_(some), content_digests.c.file.in_((file, _TEXT_FILE))
                 )
                 for version, found in connection.execute(query):
                     (having if found == file else digested).add(version)
         return set(version_ids) - (digested - having)
 
-    def note_changed(self, key: str) -> str | None:
+    def record_changed_file(self, key: str) -> str | None:
         """Count and log a file that is not as it was written; return the document that it is of, if known."""
-        with read(self._engine) as connection:
-            query = select(versions.c.document_id).where(versions.c.id == version_of(key))
+        with read_transaction(self._engine) as connection:
+            query = select(versions.c.document_id).where(versions.c.id == parse_version_id(key))
             document = connection.execute(query).scalar()
-        CHANGED.labels(key.partition("/")[0]).inc()
+        CONTENT_CHANGED.labels(key.partition("/")[0]).inc()
         log.error("stored content is not as it was written", key=key, document=document)
         return document
 
-    def add_missing(self, lacking: Lacking, digests: Mapping[str, Digest]) -> bool:
+    def add_missing(self, lacking: UndigestedVersion, digests: Mapping[str, Digest]) -> bool:
         """Record the digests, by key, of a version that `lacking` listed before its files were read.
 
         Return false, and record nothing, if the version was ingested again meanwhile: its files may have changed.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             query = select(jobs.c.fence).where(_INGEST, jobs.c.version_id == lacking.version_id)
             # guard: digests-of-one-ingest
             if (connection.execute(query).scalar() or 0) != lacking.fence:
@@ -77,39 +79,43 @@ class ContentDigests:
             outdated = content_digests.c.version_id == lacking.version_id, content_digests.c.fence != lacking.fence
             connection.execute(delete(content_digests).where(*outdated))
             for key, digest in digests.items():
-                insert_new(connection, content_digests, **_row(lacking.version_id, lacking.fence, key, digest))
+                insert_if_absent(
+                    connection, content_digests, **_build_row(lacking.version_id, lacking.fence, key, digest)
+                )
             return True
 
-    def lacking(self, after: str, limit: int) -> list[Lacking]:
+    def list_undigested(self, after: str, limit: int) -> list[UndigestedVersion]:
         """List versions with a text and without digests by id, beginning behind the id `after`."""
-        query = _lacking(select(versions.c.id, func.coalesce(jobs.c.fence, 0))).where(versions.c.id > after)
-        with read(self._engine) as connection:
-            return [Lacking(*row) for row in connection.execute(query.order_by(versions.c.id).limit(limit))]
+        query = _restrict_to_undigested(select(versions.c.id, func.coalesce(jobs.c.fence, 0))).where(
+            versions.c.id > after
+        )
+        with read_transaction(self._engine) as connection:
+            return [UndigestedVersion(*row) for row in connection.execute(query.order_by(versions.c.id).limit(limit))]
 
-    def count_lacking(self) -> int:
+    def count_undigested(self) -> int:
         """Count the versions with a text and without digests."""
-        with read(self._engine) as connection:
-            return int(connection.execute(_lacking(select(func.count()))).scalar_one())
+        with read_transaction(self._engine) as connection:
+            return int(connection.execute(_restrict_to_undigested(select(func.count()))).scalar_one())
 
-    def forget(self, version_id: str) -> None:
+    def delete_digests(self, version_id: str) -> None:
         """Remove the digests of a version, before its files are removed."""
-        with write(self._engine) as connection:
-            forget_digests(connection, version_id)
+        with write_transaction(self._engine) as connection:
+            delete_digests(connection, version_id)
 
-    def forget_removed(self) -> int:
+    def delete_orphaned_digests(self) -> int:
         """Remove the digests of versions that a process of the previous release removed; return the number of rows."""
         gone = select(versions.c.id).where(versions.c.state == VersionState.DELETED)
         known = select(versions.c.id)
         stale = or_(content_digests.c.version_id.in_(gone), content_digests.c.version_id.not_in(known))
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             return connection.execute(delete(content_digests).where(stale)).rowcount
 
 
-def digests_of(connection: Connection, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
+def load_digests(connection: Connection, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
     """Read the digests of the files of versions, by the file's name in `file_of`; of some there are none."""
     found: dict[str, dict[str, Digest]] = {}
-    for some in portions(list(version_ids)):
-        query = _current(select(content_digests)).where(content_digests.c.version_id.in_(some))
+    for some in iter_slices(list(version_ids)):
+        query = _restrict_to_current(select(content_digests)).where(content_digests.c.version_id.in_(some))
         for version, file, size, sha256, blocks, _ in connection.execute(query):
             # A file of one block has one digest, which is not stored twice.
             of_blocks = bytes(blocks) or (bytes(sha256) if size else b"")
@@ -119,25 +125,25 @@ def digests_of(connection: Connection, version_ids: Collection[str]) -> Mapping[
 
 def record_digests(connection: Connection, job: Job, digests: Mapping[str, Digest]) -> None:
     """Replace the digests of a version, by key, with those of the files that its ingest job wrote."""
-    forget_digests(connection, job.version_id)
+    delete_digests(connection, job.version_id)
     if digests:
-        rows = [_row(job.version_id, job.fence, key, each) for key, each in digests.items()]
+        rows = [_build_row(job.version_id, job.fence, key, each) for key, each in digests.items()]
         connection.execute(insert(content_digests), rows)
 
 
-def having_digests(connection: Connection, version_ids: Collection[str]) -> set[str]:
+def select_digested_versions(connection: Connection, version_ids: Collection[str]) -> set[str]:
     """Select the versions with digests, up to date or not."""
     query = select(content_digests.c.version_id).distinct()
-    found = [query.where(content_digests.c.version_id.in_(some)) for some in portions(list(version_ids))]
+    found = [query.where(content_digests.c.version_id.in_(some)) for some in iter_slices(list(version_ids))]
     return {version for each in found for version in connection.execute(each).scalars()}
 
 
-def forget_digests(connection: Connection, version_id: str) -> None:
+def delete_digests(connection: Connection, version_id: str) -> None:
     """Remove the digests of a version."""
     connection.execute(delete(content_digests).where(content_digests.c.version_id == version_id))
 
 
-def _current(query: Select[Any]) -> Select[Any]:
+def _restrict_to_current(query: Select[Any]) -> Select[Any]:
     """Restrict a query of digests to those that are up to date.
 
     While a version is ingested again, its digests hold. Once that has ended under another fence than theirs, a process
@@ -148,18 +154,18 @@ def _current(query: Select[Any]) -> Select[Any]:
     return query.outerjoin(jobs, job).where(unchanged)
 
 
-def _row(version_id: str, fence: int, key: str, digest: Digest) -> dict[str, object]:
+def _build_row(version_id: str, fence: int, key: str, digest: Digest) -> dict[str, object]:
     return {
         "version_id": version_id,
         "fence": fence,
-        "file": file_of(key),
+        "file": parse_file_name(key),
         "size_bytes": digest.size,
         "sha256": digest.sha256,
         "blocks": digest.blocks if digest.size > BLOCK_BYTES else b"",
     }
 
 
-def _lacking(query: Select[Any]) -> Select[Any]:
+def _restrict_to_undigested(query: Select[Any]) -> Select[Any]:
     """Restrict a query of versions to those with a text and without digests."""
     has_text = versions.c.state.in_(SEARCHABLE_STATES) | (documents.c.active_version_id == versions.c.id)
     has_job = jobs.c.id.is_not(None)

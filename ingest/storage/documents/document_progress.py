@@ -3,17 +3,17 @@
 from sqlalchemy import Connection, select
 
 from ingest.storage.db.schema import jobs
-from ingest.storage.documents.progress import Progress, Turn, progress_of
+from ingest.storage.documents.progress import DocumentProgress, QueuePosition, compute_progress
 from ingest.storage.documents.records import IN_PROGRESS, Document
 from ingest.storage.queue.records import JobKind
-from ingest.storage.queue.statistics import position, tenant_queues
+from ingest.storage.queue.statistics import estimate_position, load_tenant_queues
 
 
-def document_progress(connection: Connection, document: Document) -> Progress:
+def load_document_progress(connection: Connection, document: Document) -> DocumentProgress:
     """Tell how far a document's latest version is, with its place in the queue and an estimate."""
     version = document.version
     if version.state not in IN_PROGRESS:
-        return progress_of(version)
+        return compute_progress(version)
     row = connection.execute(
         select(jobs.c.kind, jobs.c.attempt)
         .where(
@@ -24,6 +24,6 @@ def document_progress(connection: Connection, document: Document) -> Progress:
         .order_by(jobs.c.id)
     ).first()
     if row is None:  # it has ended meanwhile
-        return progress_of(version)
-    turn = Turn(JobKind(row.kind), row.attempt, position(connection, version.id))
-    return progress_of(version, turn, tenant_queues(connection, document.tenant_id))
+        return compute_progress(version)
+    turn = QueuePosition(JobKind(row.kind), row.attempt, estimate_position(connection, version.id))
+    return compute_progress(version, turn, load_tenant_queues(connection, document.tenant_id))

@@ -16,32 +16,39 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, delete, exists, func, insert, select, update
 
-from ingest.storage.accounts.access import Readers, open_to, write_readers
+from ingest.storage.accounts.access import Readers, build_access_condition, store_readers
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import lock_documents, lock_tenant, portions
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import iter_slices, lock_documents, lock_tenant
 from ingest.storage.db.schema import documents, staged_entries, versions
-from ingest.storage.documents.attributes import write_attributes
-from ingest.storage.documents.batches import enter_entries, lock_batches_of
+from ingest.storage.documents.attributes import store_attributes
+from ingest.storage.documents.batches import add_entries, lock_batches
 from ingest.storage.documents.deletions import delete_entries
-from ingest.storage.documents.listing import relist
-from ingest.storage.documents.records import Document, Entry, Version, VersionState, entry_id, version_id
-from ingest.storage.documents.rows import Arrival, contained, document_of, document_query, read_document, read_version
-from ingest.storage.documents.versions import replace_document, version_row
+from ingest.storage.documents.listing import refresh_listing
+from ingest.storage.documents.records import Document, Entry, Version, VersionState, derive_entry_id, derive_version_id
+from ingest.storage.documents.rows import (
+    Arrival,
+    build_document,
+    build_document_query,
+    list_nested_documents,
+    load_document,
+    load_version,
+)
+from ingest.storage.documents.versions import build_version_row, replace_document
 from ingest.storage.queue.queue import queue_jobs
-from ingest.storage.queue.records import Job, JobKind, Priority, ingest_lane
+from ingest.storage.queue.records import Job, JobKind, JobPriority, choose_ingest_lane
 from ingest.storage.quotas.records import Account, StorageQuotaExceededError
-from ingest.storage.quotas.store import Rules
-from ingest.storage.texts.layout import Omission, OmissionKind, omissions_json
+from ingest.storage.quotas.store import QuotaRules
+from ingest.storage.texts.layout import Omission, OmissionKind, dump_omissions
 
 CONTAINER_ATTRIBUTE = "container"
 """The member of an entry's metadata that names its container."""
 _NAME_CHARS = 1_000
-_NAMED = 20
+_MAX_NAMED_ENTRIES = 20
 
 
 @dataclass(frozen=True)
-class Taken:
+class AdoptedEntries:
     """The changes that taking entries made. The caller removes the blobs of the `unused` keys: no version has them."""
 
     documents: tuple[str, ...] = ()
@@ -55,7 +62,7 @@ def stage_entries(connection: Connection, job: Job, entries: Sequence[Entry]) ->
         {"version_id": job.version_id, "number": number, "tenant_id": job.tenant_id, **vars(entry)}
         for number, entry in enumerate(entries)
     ]
-    for some in portions(rows):
+    for some in iter_slices(rows):
         connection.execute(insert(staged_entries), list(some))
 
 
@@ -63,14 +70,14 @@ def lock_containers(connection: Connection, jobs: Collection[Job]) -> None:
     """Lock what `take_entries` changes for these jobs, before anything else, in the order of uploads."""
     if not jobs:
         return
-    lock_batches_of(connection, [job.version_id for job in jobs])
+    lock_batches(connection, [job.version_id for job in jobs])
     for tenant in sorted({job.tenant_id for job in jobs}):
         lock_tenant(connection, tenant)
     ids = [job.document_id for job in jobs]
-    lock_documents(connection, {*ids, *contained(connection, ids)})
+    lock_documents(connection, {*ids, *list_nested_documents(connection, ids)})
 
 
-def containers_among(connection: Connection, jobs: Collection[Job]) -> list[Job]:
+def select_containers(connection: Connection, jobs: Collection[Job]) -> list[Job]:
     """Select the jobs whose versions have staged entries, or replace one whose document has entries."""
     by_version = {job.version_id: job for job in jobs}
     entry = documents.alias("entry")
@@ -86,23 +93,25 @@ def containers_among(connection: Connection, jobs: Collection[Job]) -> list[Job]
     return [by_version[version] for version in connection.execute(query).scalars()]
 
 
-def take_entries(connection: Connection, job: Job, rules: Rules, priority: int) -> Taken:
+def adopt_entries(connection: Connection, job: Job, rules: QuotaRules, priority: int) -> AdoptedEntries:
     """Make the staged entries of a version that has just become active the entries of its document."""
-    container = read_document(connection, job.tenant_id, job.document_id)
-    version = read_version(connection, job.version_id)
+    container = load_document(connection, job.tenant_id, job.document_id)
+    version = load_version(connection, job.version_id)
     if container.active_version_id != version.id:
-        return Taken()
-    rows = _unstage(connection, version.id)
-    staged = {row.path: _arrival(row, container, version, Priority(priority)) for row in rows}
-    known = _known(connection, container.id)
+        return AdoptedEntries()
+    rows = _pop_staged_entries(connection, version.id)
+    staged = {row.path: _build_arrival(row, container, version, JobPriority(priority)) for row in rows}
+    known = _load_known_entries(connection, container.id)
     gone = sorted(known[path].id for path in known.keys() - staged.keys())
     delete_entries(connection, job.tenant_id, container.id, gone)
-    changed, unchanged = _replace(connection, rules, known, staged)
-    new, refused = _within_quotas(connection, rules, {path: a for path, a in staged.items() if path not in known})
-    ids = _insert(connection, container, new)
-    _omit_refused(connection, version, {**unchanged, **refused})
+    changed, unchanged = _replace_entries(connection, rules, known, staged)
+    new, refused = _select_within_quotas(
+        connection, rules, {path: a for path, a in staged.items() if path not in known}
+    )
+    ids = _insert_documents(connection, container, new)
+    _record_refused(connection, version, {**unchanged, **refused})
     if rows:
-        record(
+        record_action(
             connection,
             Action.ENTRIES_TAKEN,
             f"document:{container.id}",
@@ -112,21 +121,21 @@ def take_entries(connection: Connection, job: Job, rules: Rules, priority: int) 
             size_bytes=sum(arrival.size_bytes for arrival in new.values()),
         )
     unused = frozenset(each.blob_key for path, each in staged.items() if path not in changed and path not in new)
-    return Taken((*(known[path].id for path in sorted(changed)), *ids), unused)
+    return AdoptedEntries((*(known[path].id for path in sorted(changed)), *ids), unused)
 
 
-def staged_keys(connection: Connection, version: str) -> list[str]:
+def list_staged_keys(connection: Connection, version: str) -> list[str]:
     """List the blobs of a version's staged entries."""
     query = select(staged_entries.c.blob_key).where(staged_entries.c.version_id == version)
     return list(connection.execute(query).scalars())
 
 
-def forget_staged(connection: Connection, version: str) -> None:
+def delete_staged_entries(connection: Connection, version: str) -> None:
     """Remove the rows of a version's staged entries."""
     connection.execute(delete(staged_entries).where(staged_entries.c.version_id == version))
 
 
-def failed_entries(connection: Connection, container: str, readers: Readers) -> tuple[Omission, ...]:
+def list_failed_entries(connection: Connection, container: str, readers: Readers) -> tuple[Omission, ...]:
     """Say which entries of a container failed, as far as these readers may see them."""
     query = (
         select(documents.c.entry_path, versions.c.error_detail)
@@ -136,15 +145,17 @@ def failed_entries(connection: Connection, container: str, readers: Readers) -> 
             documents.c.deleted_at.is_(None),
             documents.c.active_version_id.is_(None),
             versions.c.state == VersionState.FAILED,
-            open_to(readers),
+            build_access_condition(readers),
         )
         .order_by(documents.c.sequence)
     )
     rows = connection.execute(query).all()
-    return (_omission({str(row.entry_path): str(row.error_detail or "it failed") for row in rows}),) if rows else ()
+    return (
+        (_build_omission({str(row.entry_path): str(row.error_detail or "it failed") for row in rows}),) if rows else ()
+    )
 
 
-def count_around(connection: Connection, identifier: str) -> tuple[int, int]:
+def count_nesting(connection: Connection, identifier: str) -> tuple[int, int]:
     """Return the values of `Catalog.count_around`."""
     depth, outermost = 0, identifier
     while (
@@ -153,23 +164,25 @@ def count_around(connection: Connection, identifier: str) -> tuple[int, int]:
         depth, outermost = depth + 1, above
     if not depth:
         return 0, 0
-    own = len(contained(connection, [identifier])) + 1
-    return depth, len(contained(connection, [outermost])) - own
+    own = len(list_nested_documents(connection, [identifier])) + 1
+    return depth, len(list_nested_documents(connection, [outermost])) - own
 
 
-def _unstage(connection: Connection, version: str) -> Sequence[Row[tuple[object, ...]]]:
+def _pop_staged_entries(connection: Connection, version: str) -> Sequence[Row[tuple[object, ...]]]:
     of_version = staged_entries.c.version_id == version
     rows = connection.execute(select(staged_entries).where(of_version).order_by(staged_entries.c.number)).all()
     connection.execute(delete(staged_entries).where(of_version))
     return rows
 
 
-def _arrival(row: Row[tuple[object, ...]], container: Document, version: Version, priority: Priority) -> Arrival:
+def _build_arrival(
+    row: Row[tuple[object, ...]], container: Document, version: Version, priority: JobPriority
+) -> Arrival:
     """Return an entry as an upload of who sent its container, into the same collection and for the same readers."""
     return Arrival(
         tenant_id=container.tenant_id,
         collection=container.collection,
-        name=_name(container.name, row.path),
+        name=_build_name(container.name, row.path),
         media_type=row.media_type,
         content_sha256=row.content_sha256,
         size_bytes=row.size_bytes,
@@ -183,20 +196,20 @@ def _arrival(row: Row[tuple[object, ...]], container: Document, version: Version
     )
 
 
-def _name(container: str, path: str) -> str:
+def _build_name(container: str, path: str) -> str:
     """Return `mail.eml/report.pdf`; a path that is too long keeps its end."""
     name = f"{container}/{path}"
     return name if len(name) <= _NAME_CHARS else f"{container[:200]}/…{path[-(_NAME_CHARS - 202) :]}"
 
 
-def _known(connection: Connection, container: str) -> dict[str, Document]:
+def _load_known_entries(connection: Connection, container: str) -> dict[str, Document]:
     """Return the documents of a container's entries, by path."""
-    query = document_query().where(documents.c.container_id == container, documents.c.deleted_at.is_(None))
-    return {str(each.entry_path): each for each in map(document_of, connection.execute(query).all())}
+    query = build_document_query().where(documents.c.container_id == container, documents.c.deleted_at.is_(None))
+    return {str(each.entry_path): each for each in map(build_document, connection.execute(query).all())}
 
 
-def _replace(
-    connection: Connection, rules: Rules, known: Mapping[str, Document], arrivals: Mapping[str, Arrival]
+def _replace_entries(
+    connection: Connection, rules: QuotaRules, known: Mapping[str, Document], arrivals: Mapping[str, Arrival]
 ) -> tuple[set[str], dict[str, str]]:
     """Replace contents of known entries; returns the paths of those that changed, and why others could not."""
     changed: set[str] = set()
@@ -207,24 +220,24 @@ def _replace(
             with connection.begin_nested():
                 if replace_document(connection, arrival, known[path].id, None).created:
                     account = Account(arrival.tenant_id, arrival.key_id)
-                    rules.store(connection, account, documents=0, size=arrival.size_bytes)
+                    rules.add_stored(connection, account, documents=0, size=arrival.size_bytes)
                     changed.add(path)
         except StorageQuotaExceededError as error:
             refused[path] = error.detail
     return changed, refused
 
 
-def _within_quotas(
-    connection: Connection, rules: Rules, arrivals: Mapping[str, Arrival]
+def _select_within_quotas(
+    connection: Connection, rules: QuotaRules, arrivals: Mapping[str, Arrival]
 ) -> tuple[dict[str, Arrival], dict[str, str]]:
     """Count new entries as stored as far as the quotas go; returns those, and why each of the others is not kept."""
     # guard: entry-quota
-    if _stored(connection, rules, list(arrivals.values())) is None:
+    if _count_stored(connection, rules, list(arrivals.values())) is None:
         return dict(arrivals), {}
     taken: dict[str, Arrival] = {}
     refused: dict[str, str] = {}
     for path, arrival in arrivals.items():
-        problem = _stored(connection, rules, [arrival])
+        problem = _count_stored(connection, rules, [arrival])
         if problem is None:
             taken[path] = arrival
         else:
@@ -232,7 +245,7 @@ def _within_quotas(
     return taken, refused
 
 
-def _stored(connection: Connection, rules: Rules, arrivals: Sequence[Arrival]) -> str | None:
+def _count_stored(connection: Connection, rules: QuotaRules, arrivals: Sequence[Arrival]) -> str | None:
     """Count these as stored together; returns why they may not be, and then counts nothing."""
     if not arrivals:
         return None
@@ -240,42 +253,42 @@ def _stored(connection: Connection, rules: Rules, arrivals: Sequence[Arrival]) -
     size = sum(arrival.size_bytes for arrival in arrivals)
     try:
         with connection.begin_nested():
-            rules.store(connection, account, documents=len(arrivals), size=size)
+            rules.add_stored(connection, account, documents=len(arrivals), size=size)
     except StorageQuotaExceededError as error:
         return error.detail
     return None
 
 
-def _insert(connection: Connection, container: Document, arrivals: Mapping[str, Arrival]) -> list[str]:
+def _insert_documents(connection: Connection, container: Document, arrivals: Mapping[str, Arrival]) -> list[str]:
     """Make a document of each path, in their order, with few statements however many they are."""
     if not arrivals:
         return []
-    generation, last = _deleted(connection, container.id), _last_sequence(connection, container.tenant_id)
-    ids = [entry_id(container.id, path, generation) for path in arrivals]
+    generation, last = _count_deleted(connection, container.id), _load_last_sequence(connection, container.tenant_id)
+    ids = [derive_entry_id(container.id, path, generation) for path in arrivals]
     of_version = [
-        (identifier, version_id(identifier, arrival.content_sha256, arrival.fingerprint), arrival)
+        (identifier, derive_version_id(identifier, arrival.content_sha256, arrival.fingerprint), arrival)
         for identifier, arrival in zip(ids, arrivals.values(), strict=True)
     ]
     document_rows = [
-        _document_row(arrival, identifier, version, container.id, path, last + number)
+        _build_document_row(arrival, identifier, version, container.id, path, last + number)
         for number, (path, (identifier, version, arrival)) in enumerate(zip(arrivals, of_version, strict=True), start=1)
     ]
-    version_rows = [version_row(arrival, identifier, version) for identifier, version, arrival in of_version]
+    version_rows = [build_version_row(arrival, identifier, version) for identifier, version, arrival in of_version]
     for table, rows in ((documents, document_rows), (versions, version_rows)):
-        for some in portions(rows):
+        for some in iter_slices(rows):
             connection.execute(insert(table), list(some))
     first = of_version[0][2]
-    write_readers(connection, ids, first.readers)
-    write_attributes(connection, container.tenant_id, ids, first.attributes)
+    store_readers(connection, ids, first.readers)
+    store_attributes(connection, container.tenant_id, ids, first.attributes)
     queued = [(container.tenant_id, identifier, version) for identifier, version, _ in of_version]
-    lanes = [ingest_lane(arrival.size_bytes) for arrival in arrivals.values()]
+    lanes = [choose_ingest_lane(arrival.size_bytes) for arrival in arrivals.values()]
     queue_jobs(connection, JobKind.INGEST, queued, priority=first.priority, lanes=lanes)
-    relist(connection, ids)
-    enter_entries(connection, container.version.id, [(arrival.name, d, v) for d, v, arrival in of_version])
+    refresh_listing(connection, ids)
+    add_entries(connection, container.version.id, [(arrival.name, d, v) for d, v, arrival in of_version])
     return ids
 
 
-def _document_row(
+def _build_document_row(
     arrival: Arrival, identifier: str, version: str, container: str, path: str, sequence: int
 ) -> dict[str, object]:
     return {
@@ -297,26 +310,26 @@ def _document_row(
     }
 
 
-def _last_sequence(connection: Connection, tenant_id: str) -> int:
+def _load_last_sequence(connection: Connection, tenant_id: str) -> int:
     query = select(func.max(documents.c.sequence)).where(documents.c.tenant_id == tenant_id)
     return connection.execute(query).scalar() or 0
 
 
-def _deleted(connection: Connection, container: str) -> int:
+def _count_deleted(connection: Connection, container: str) -> int:
     """Count the container's deleted entries, so that the id of none returns."""
     of_container = documents.c.container_id == container, documents.c.deleted_at.is_not(None)
     return connection.execute(select(func.count()).select_from(documents).where(*of_container)).scalar_one()
 
 
-def _omit_refused(connection: Connection, version: Version, refused: Mapping[str, str]) -> None:
+def _record_refused(connection: Connection, version: Version, refused: Mapping[str, str]) -> None:
     if refused:
-        omitted = json.dumps(omissions_json((*version.omissions, _omission(refused))))
+        omitted = json.dumps(dump_omissions((*version.omissions, _build_omission(refused))))
         connection.execute(update(versions).where(versions.c.id == version.id).values(omissions=omitted))
-        relist(connection, [version.document_id])
+        refresh_listing(connection, [version.document_id])
 
 
-def _omission(problems: Mapping[str, str]) -> Omission:
+def _build_omission(problems: Mapping[str, str]) -> Omission:
     """Return entries that are no documents, by path, with the reason of each."""
-    named = [f"{path}: {problem}" for path, problem in list(problems.items())[:_NAMED]]
-    more = [f"and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
+    named = [f"{path}: {problem}" for path, problem in list(problems.items())[:_MAX_NAMED_ENTRIES]]
+    more = [f"and {len(problems) - _MAX_NAMED_ENTRIES} more"] if len(problems) > _MAX_NAMED_ENTRIES else []
     return Omission(OmissionKind.ENTRY, len(problems), "; ".join([*named, *more]))

@@ -25,10 +25,12 @@ MAX_CONDITIONS = 20
 # Of all conditions together: each value is a parameter of one SQL statement.
 MAX_VALUES = 1_000
 MAX_NAME_CHARS = 200
-_HINT = 'A condition is a value, a list of values, or an object such as {"gte": 1800, "lt": 1900} or {"not": "draft"}.'
+_CONDITION_HINT = (
+    'A condition is a value, a list of values, or an object such as {"gte": 1800, "lt": 1900} or {"not": "draft"}.'
+)
 _COMPARISONS = ("gt", "gte", "lt", "lte")
 _ANY, _ALL = "$any", "$all"
-_DEEPEST = 5
+_MAX_DEPTH = 5
 # Longer keys are replaced by their digest, since a database's index takes only so many bytes.
 _KEY_CHARS = 60
 
@@ -67,10 +69,10 @@ class AttributeValue:
     instant: float | None
 
 
-def conditions(filters: Mapping[str, Any]) -> Conditions:
+def parse_conditions(filters: Mapping[str, Any]) -> Conditions:
     """Parse filters into conditions. Raises `FilterError` for a filter that is not valid, or names too much."""
-    found = _conditions(filters, _DEEPEST)
-    plain = list(_flat(found))
+    found = _parse_conditions(filters, _MAX_DEPTH)
+    plain = list(_flatten(found))
     if len(plain) > MAX_CONDITIONS:
         raise FilterError(f"There are {len(plain)} filters, and the limit is {MAX_CONDITIONS}.")
     values = sum(len(each.one_of or ()) + len(each.none_of) for each in plain)
@@ -79,58 +81,58 @@ def conditions(filters: Mapping[str, Any]) -> Conditions:
     return found
 
 
-def _conditions(filters: Mapping[str, Any], depth: int) -> Conditions:
+def _parse_conditions(filters: Mapping[str, Any], depth: int) -> Conditions:
     found: list[Condition | AnyOf] = []
     for attribute, wanted in filters.items():
         if attribute not in (_ANY, _ALL):
-            found.append(_condition(attribute, wanted))
+            found.append(_parse_condition(attribute, wanted))
             continue
         if depth == 0:
-            raise FilterError(f"Filters may be nested {_DEEPEST} deep.")
+            raise FilterError(f"Filters may be nested {_MAX_DEPTH} deep.")
         if not isinstance(wanted, list) or not wanted or not all(isinstance(each, Mapping) and each for each in wanted):
             raise FilterError(
                 f"{attribute!r} is no list of filters.", hint='Write {"$any": [{"year": 1815}, {"author": "Austen"}]}.'
             )
         if len(wanted) > MAX_CONDITIONS:
             raise FilterError(f"There are {len(wanted)} filters, and the limit is {MAX_CONDITIONS}.")
-        parsed = tuple(_conditions(each, depth - 1) for each in wanted)
+        parsed = tuple(_parse_conditions(each, depth - 1) for each in wanted)
         found += [AnyOf(parsed)] if attribute == _ANY else [each for some in parsed for each in some]
     return tuple(found)
 
 
-def _flat(found: Conditions) -> Iterator[Condition]:
+def _flatten(found: Conditions) -> Iterator[Condition]:
     for each in found:
         if isinstance(each, AnyOf):
             for some in each.alternatives:
-                yield from _flat(some)
+                yield from _flatten(some)
         else:
             yield each
 
 
-def attribute_values(attributes: Mapping[str, Any]) -> Iterator[AttributeValue]:
+def iter_attribute_values(attributes: Mapping[str, Any]) -> Iterator[AttributeValue]:
     """Yield the values of a document's metadata, each once; a list has one for each different member."""
     for name, value in attributes.items():
         members = value if isinstance(value, list | tuple) else [value]
-        for key, member in {value_key(member): member for member in members}.items():
-            yield AttributeValue(attribute_name(name), key, _number(member), instant(member))
+        for key, member in {build_value_key(member): member for member in members}.items():
+            yield AttributeValue(build_attribute_name(name), key, _convert_number(member), parse_instant(member))
 
 
-def attribute_name(name: str) -> str:
+def build_attribute_name(name: str) -> str:
     """Return the name by which the catalog indexes an attribute."""
-    return name if len(name) <= MAX_NAME_CHARS else _digest(name)
+    return name if len(name) <= MAX_NAME_CHARS else _compute_digest(name)
 
 
-def value_key(value: object) -> str:
+def build_value_key(value: object) -> str:
     """Return a text that two values share if they are equal: 1 and 1.0 are, True and 1 are not."""
     if isinstance(value, bool):
         return f"b:{value}"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     key = f"s:{value}" if isinstance(value, str) else f"n:{value!r}"
-    return key if len(key) <= _KEY_CHARS else _digest(key)
+    return key if len(key) <= _KEY_CHARS else _compute_digest(key)
 
 
-def instant(value: object) -> float | None:
+def parse_instant(value: object) -> float | None:
     """Parse an ISO date, or date and time, to seconds since the epoch; without a zone it is UTC."""
     if not isinstance(value, str):
         return None
@@ -141,35 +143,36 @@ def instant(value: object) -> float | None:
         return None
 
 
-def _condition(attribute: str, wanted: object) -> Condition:
+def _parse_condition(attribute: str, wanted: object) -> Condition:
     if not isinstance(wanted, Mapping):
-        return Condition(attribute, one_of=_keys(attribute, wanted))
+        return Condition(attribute, one_of=_parse_keys(attribute, wanted))
     unknown = wanted.keys() - {*_COMPARISONS, "not", "in"}
     if unknown or not wanted:
         what = f"has no operator {', '.join(sorted(map(repr, unknown)))}" if unknown else "says nothing"
-        raise FilterError(f"The filter on {attribute!r} {what}.", hint=_HINT)
+        raise FilterError(f"The filter on {attribute!r} {what}.", hint=_CONDITION_HINT)
     return Condition(
         attribute,
-        one_of=_keys(attribute, wanted["in"]) if "in" in wanted else None,
-        none_of=_keys(attribute, wanted["not"]) if "not" in wanted else (),
-        bounds=tuple(_bound(attribute, name, wanted[name]) for name in _COMPARISONS if name in wanted),
+        one_of=_parse_keys(attribute, wanted["in"]) if "in" in wanted else None,
+        none_of=_parse_keys(attribute, wanted["not"]) if "not" in wanted else (),
+        bounds=tuple(_parse_bound(attribute, name, wanted[name]) for name in _COMPARISONS if name in wanted),
     )
 
 
-def _keys(attribute: str, wanted: object) -> tuple[str, ...]:
+def _parse_keys(attribute: str, wanted: object) -> tuple[str, ...]:
     values = tuple(wanted) if isinstance(wanted, list | tuple) else (wanted,)
     if not values or len(values) > MAX_VALUES or not all(isinstance(value, str | int | float) for value in values):
         raise FilterError(
-            f"The filter on {attribute!r} is to name 1 to {MAX_VALUES:,} texts, numbers or booleans.", hint=_HINT
+            f"The filter on {attribute!r} is to name 1 to {MAX_VALUES:,} texts, numbers or booleans.",
+            hint=_CONDITION_HINT,
         )
-    return tuple(sorted(set(map(value_key, values))))
+    return tuple(sorted(set(map(build_value_key, values))))
 
 
-def _bound(attribute: str, comparison: str, wanted: object) -> tuple[str, float, bool]:
-    number = _number(wanted)
+def _parse_bound(attribute: str, comparison: str, wanted: object) -> tuple[str, float, bool]:
+    number = _convert_number(wanted)
     if number is not None:
         return comparison, number, False
-    moment = instant(wanted)
+    moment = parse_instant(wanted)
     if moment is None:
         raise FilterError(
             f"The bound {str(wanted)[:100]!r} of the filter on {attribute!r} is neither a number nor a date.",
@@ -178,7 +181,7 @@ def _bound(attribute: str, comparison: str, wanted: object) -> tuple[str, float,
     return comparison, moment, True
 
 
-def _number(value: object) -> float | None:
+def _convert_number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -188,5 +191,5 @@ def _number(value: object) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _digest(text: str) -> str:
+def _compute_digest(text: str) -> str:
     return f"h:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[: _KEY_CHARS - 2]}"

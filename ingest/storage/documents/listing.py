@@ -26,35 +26,46 @@ from sqlalchemy import (
     update,
 )
 
-from ingest.storage.accounts.access import Readers, listed_for
-from ingest.storage.db.database import portions, read, upsert
+from ingest.storage.accounts.access import Readers, build_listing_condition
+from ingest.storage.db.database import build_upsert, iter_slices, read_transaction
 from ingest.storage.db.schema import batch_entries, document_listing, documents, versions
 from ingest.storage.documents.records import Document, ListOrder, VersionState
-from ingest.storage.documents.rows import document_of, document_query
+from ingest.storage.documents.rows import build_document, build_document_query
 
 _SORTED_CHARS = 200
 _DIGITS = re.compile(r"[0-9]+")
-_PADDED = 12
+_DIGITS_WIDTH = 12
 _SPACE = re.compile(r"\s+")
-_SAME = ("tenant_id", "sequence", "collection", "media_type", "state", "size_bytes", "has_readers", "has_omissions")
+_COPIED_COLUMNS = (
+    "tenant_id",
+    "sequence",
+    "collection",
+    "media_type",
+    "state",
+    "size_bytes",
+    "has_readers",
+    "has_omissions",
+)
 
 
-def relist(connection: Connection, identifiers: Collection[str], *, states: bool = True) -> None:
+def refresh_listing(connection: Connection, identifiers: Collection[str], *, states: bool = True) -> None:
     """Derive the rows of these documents again; deleted documents have none.
 
     Without `states`, those that rows have stay: so does who changes a document while a worker tells its progress, which
     it does not wait for.
     """
-    for some in portions(sorted(set(identifiers))):
+    for some in iter_slices(sorted(set(identifiers))):
         gone = select(documents.c.tenant_id, documents.c.sequence).where(
             documents.c.id.in_(some), documents.c.deleted_at.is_not(None)
         )
         place = tuple_(document_listing.c.tenant_id, document_listing.c.sequence)
         connection.execute(delete(document_listing).where(place.in_(gone)))
-        _write(connection, connection.execute(listing_query().where(documents.c.id.in_(some))).all(), states=states)
+        _store_rows(
+            connection, connection.execute(build_listing_query().where(documents.c.id.in_(some))).all(), states=states
+        )
 
 
-def relist_state(connection: Connection, document_id: str, version_id: str, state: VersionState) -> None:
+def refresh_listing_state(connection: Connection, document_id: str, version_id: str, state: VersionState) -> None:
     """Change the state of a document's row if this is its latest version, which happens oftenest, in one statement."""
     place = select(documents.c.tenant_id, documents.c.sequence).where(documents.c.id == document_id)
     row = document_listing.c
@@ -62,7 +73,7 @@ def relist_state(connection: Connection, document_id: str, version_id: str, stat
     connection.execute(update(document_listing).where(*of_version).values(state=state))
 
 
-def listing_query() -> Select[Any]:
+def build_listing_query() -> Select[Any]:
     """Select what the rows of live documents are derived from."""
     latest = and_(versions.c.id == documents.c.latest_version_id, versions.c.document_id == documents.c.id)
     return (
@@ -85,18 +96,18 @@ def listing_query() -> Select[Any]:
     )
 
 
-def listing_row(found: Row[Any]) -> dict[str, Any]:
+def build_listing_row(found: Row[Any]) -> dict[str, Any]:
     """Derive the row of a document from a row of `listing_query`."""
     return {
-        **{name: found._mapping[name] for name in _SAME},
+        **{name: found._mapping[name] for name in _COPIED_COLUMNS},
         "document_id": found.id,
         "version_id": found.latest_version_id,
-        "sort_key": sort_key(found.title or found.name),
-        "searched": f"{folded(found.name)}\n{folded(found.title or '')}",
+        "sort_key": build_sort_key(found.title or found.name),
+        "searched": f"{fold_text(found.name)}\n{fold_text(found.title or '')}",
     }
 
 
-def folded(text: str) -> str:
+def fold_text(text: str) -> str:
     """Return text as it is searched: without differences of case and width, and with single spaces.
 
     So no match reaches over the end of the line between a name and a title.
@@ -105,21 +116,21 @@ def folded(text: str) -> str:
     return _SPACE.sub(" ", plain)
 
 
-def sort_key(text: str) -> str:
+def build_sort_key(text: str) -> str:
     """Return the text by which names are ordered: `Note 9` before `note 10`, and `äpfel` with `apple`."""
-    bare = "".join(each for each in unicodedata.normalize("NFKD", folded(text)) if not unicodedata.combining(each))
-    return _DIGITS.sub(lambda digits: digits[0].zfill(_PADDED), bare.strip())[:_SORTED_CHARS]
+    bare = "".join(each for each in unicodedata.normalize("NFKD", fold_text(text)) if not unicodedata.combining(each))
+    return _DIGITS.sub(lambda digits: digits[0].zfill(_DIGITS_WIDTH), bare.strip())[:_SORTED_CHARS]
 
 
-def _write(connection: Connection, found: Sequence[Row[Any]], *, states: bool) -> None:
+def _store_rows(connection: Connection, found: Sequence[Row[Any]], *, states: bool) -> None:
     if not found:
         return
-    new = upsert(connection, document_listing)
+    new = build_upsert(connection, document_listing)
     keys = [column.name for column in document_listing.primary_key]
     kept = set(keys) if states else {*keys, "state"}
     changed = {column.name: new.excluded[column.name] for column in document_listing.c if column.name not in kept}
     again = new.on_conflict_do_update(index_elements=keys, set_=changed)
-    connection.execute(again, [listing_row(each) for each in found])
+    connection.execute(again, [build_listing_row(each) for each in found])
 
 
 @dataclass(frozen=True)
@@ -145,14 +156,14 @@ EVERYTHING = DocumentFilter()
 
 
 @dataclass(frozen=True)
-class ListPlace:
+class ListingCursor:
     """A place in a listing: a document's `sequence`, and the value that the listing is ordered by."""
 
     sequence: int = 0
     value: str | int | None = None
 
 
-START = ListPlace()
+LISTING_START = ListingCursor()
 
 
 @dataclass(frozen=True)
@@ -180,86 +191,86 @@ _RANK = case({state.value: rank for rank, state in enumerate(_BY_STATE)}, value=
 _BY_ARRIVAL = frozenset({ListOrder.OLDEST, ListOrder.NEWEST})
 
 
-class Listing:
+class DocumentListing:
     """Listings of a tenant's documents, as far as these readers may see them."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def page(
+    def list_page(
         self,
         tenant_id: str,
         wanted: DocumentFilter,
         readers: Readers,
         *,
         order: ListOrder = ListOrder.OLDEST,
-        after: ListPlace = START,
+        after: ListingCursor = LISTING_START,
         limit: int = 50,
-    ) -> list[tuple[Document, ListPlace]]:
+    ) -> list[tuple[Document, ListingCursor]]:
         """List documents in this order, each with its place: those after a place, or from the first."""
-        value, falls = _ordered_by(order)
-        shown = _shown(tenant_id, wanted, readers, _row.document_id, _row.sequence, value.label("value"))
+        value, falls = _get_sort_value(order)
+        shown = _build_query(tenant_id, wanted, readers, _row.document_id, _row.sequence, value.label("value"))
         if after.sequence:
-            shown = shown.where(_beyond(after, value, order, falls=falls))
-        page = shown.order_by(*_in_order(_row.sequence, value, order, falls=falls)).limit(limit).subquery("page")
-        query = document_query().add_columns(page.c.value.label("place"))
+            shown = shown.where(_build_cursor_condition(after, value, order, falls=falls))
+        page = shown.order_by(*_build_order(_row.sequence, value, order, falls=falls)).limit(limit).subquery("page")
+        query = build_document_query().add_columns(page.c.value.label("place"))
         query = query.join(page, page.c.document_id == documents.c.id)
-        query = query.order_by(*_in_order(page.c.sequence, page.c.value, order, falls=falls))
-        with read(self._engine) as connection:
-            found = [(document_of(row), row.place) for row in connection.execute(query).all()]
-        return [(document, ListPlace(document.sequence, place)) for document, place in found]
+        query = query.order_by(*_build_order(page.c.sequence, page.c.value, order, falls=falls))
+        with read_transaction(self._engine) as connection:
+            found = [(build_document(row), row.place) for row in connection.execute(query).all()]
+        return [(document, ListingCursor(document.sequence, place)) for document, place in found]
 
-    def ids(
+    def list_ids(
         self, tenant_id: str, wanted: DocumentFilter, readers: Readers, *, after: int, through: int, limit: int
     ) -> Sequence[tuple[int, str]]:
         """List sequences and ids of documents in order of arrival: those after one of them, up to another."""
-        query = _shown(tenant_id, wanted, readers, _row.sequence, _row.document_id)
+        query = _build_query(tenant_id, wanted, readers, _row.sequence, _row.document_id)
         # guard: bulk-stops-at-plan
         query = query.where(_row.sequence > after, _row.sequence <= through).order_by(_row.sequence).limit(limit)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return [(row[0], row[1]) for row in connection.execute(query).all()]
 
     def count(self, tenant_id: str, wanted: DocumentFilter, readers: Readers) -> int:
         """Count the documents that a filter shows."""
-        with read(self._engine) as connection:
-            return int(connection.execute(_shown(tenant_id, wanted, readers, func.count())).scalar_one())
+        with read_transaction(self._engine) as connection:
+            return int(connection.execute(_build_query(tenant_id, wanted, readers, func.count())).scalar_one())
 
-    def total(self, tenant_id: str, wanted: DocumentFilter, readers: Readers) -> ListTotal:
+    def compute_total(self, tenant_id: str, wanted: DocumentFilter, readers: Readers) -> ListTotal:
         """Sum up the documents that a filter shows."""
         sums = (func.coalesce(func.sum(column), 0) for column in (_row.size_bytes, versions.c.chunks))
-        query = _shown(
+        query = _build_query(
             tenant_id, wanted, readers, func.count(), *sums, func.coalesce(func.max(_row.sequence), 0)
         ).join_from(document_listing, versions, versions.c.id == _row.version_id)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return ListTotal(*map(int, connection.execute(query).one()))
 
-    def media_types(self, tenant_id: str, readers: Readers) -> dict[str, int]:
+    def count_media_types(self, tenant_id: str, readers: Readers) -> dict[str, int]:
         """Count the documents of each type."""
-        query = _shown(tenant_id, EVERYTHING, readers, _row.media_type, func.count())
-        with read(self._engine) as connection:
+        query = _build_query(tenant_id, EVERYTHING, readers, _row.media_type, func.count())
+        with read_transaction(self._engine) as connection:
             rows = connection.execute(query.group_by(_row.media_type).order_by(_row.media_type)).all()
         return {row[0]: row[1] for row in rows}
 
 
-def _shown(
+def _build_query(
     tenant_id: str,
     wanted: DocumentFilter,
     readers: Readers,
     *columns: Any,  # noqa: ANN401 - of a select
 ) -> Select[Any]:
     # guard: listing-readers
-    mine = _row.tenant_id == tenant_id, listed_for(tenant_id, readers)
-    return select(*columns).select_from(document_listing).where(*mine, *_conditions(wanted))
+    mine = _row.tenant_id == tenant_id, build_listing_condition(tenant_id, readers)
+    return select(*columns).select_from(document_listing).where(*mine, *_build_conditions(wanted))
 
 
-def _ordered_by(order: ListOrder) -> tuple[ColumnElement[Any], bool]:
+def _get_sort_value(order: ListOrder) -> tuple[ColumnElement[Any], bool]:
     """Return the value that an order goes by, and whether it falls."""
     values: dict[str, ColumnElement[Any]] = {"name": _row.sort_key, "size": _row.size_bytes, "state": _RANK}
     value = values.get(order.removeprefix("-"), _row.sequence)
     return value, order.startswith("-") or order is ListOrder.NEWEST
 
 
-def _in_order(
+def _build_order(
     sequence: ColumnElement[int], value: ColumnElement[Any], order: ListOrder, *, falls: bool
 ) -> list[ColumnElement[Any]]:
     if order in _BY_ARRIVAL:
@@ -267,14 +278,16 @@ def _in_order(
     return [value.desc() if falls else value, sequence]
 
 
-def _beyond(after: ListPlace, value: ColumnElement[Any], order: ListOrder, *, falls: bool) -> ColumnElement[bool]:
+def _build_cursor_condition(
+    after: ListingCursor, value: ColumnElement[Any], order: ListOrder, *, falls: bool
+) -> ColumnElement[bool]:
     if order in _BY_ARRIVAL:
         return _row.sequence < after.sequence if falls else _row.sequence > after.sequence
     further = value < after.value if falls else value > after.value
     return or_(further, and_(value == after.value, _row.sequence > after.sequence))
 
 
-def _conditions(wanted: DocumentFilter) -> list[ColumnElement[bool]]:
+def _build_conditions(wanted: DocumentFilter) -> list[ColumnElement[bool]]:
     """Return the conditions on `document_listing`."""
     found: list[ColumnElement[bool]] = []
     if wanted.collection is not None:
@@ -291,7 +304,7 @@ def _conditions(wanted: DocumentFilter) -> list[ColumnElement[bool]]:
         found.append(_row.document_id.in_(sent))
     if wanted.with_omissions:
         found.append(_row.has_omissions)
-    if named := folded(wanted.named):
+    if named := fold_text(wanted.named):
         found.append(_row.searched.contains(named, autoescape=True))
     if wanted.identifiers:
         found.append(_row.document_id.in_(list(wanted.identifiers)))

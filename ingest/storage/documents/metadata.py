@@ -11,7 +11,7 @@ from ingest.storage.inbound import MAX_METADATA_BYTES, check_metadata
 
 MAX_METADATA_VALUES = 1_000
 MAX_READERS = 200
-_SUBJECT = re.compile(r"(user|group):\S(?:[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{0,198}\S)?")
+_SUBJECT_PATTERN = re.compile(r"(user|group):\S(?:[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{0,198}\S)?")
 
 
 def require_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def require_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
 def require_readers(subjects: Collection[str]) -> frozenset[str]:
     """Return an access list if it is one. Raises `MetadataError`."""
     readers = frozenset(subjects)
-    wrong = [subject for subject in sorted(readers) if not _SUBJECT.fullmatch(subject)]
+    wrong = [subject for subject in sorted(readers) if not _SUBJECT_PATTERN.fullmatch(subject)]
     if wrong:
         raise MetadataError(
             f"{wrong[0][:100]!r} cannot be a reader.", hint="Name users and groups: user:ann, group:hr."
@@ -42,7 +42,7 @@ def require_readers(subjects: Collection[str]) -> frozenset[str]:
     return readers
 
 
-def require_own_sight(readers: frozenset[str] | None, own: frozenset[str] | None) -> None:
+def require_own_access(readers: frozenset[str] | None, own: frozenset[str] | None) -> None:
     """Check that who sets `readers` is among them. Raises `MetadataError`: only an admin can give a document away."""
     if own is not None and readers is not None and readers.isdisjoint(own):
         raise MetadataError(
@@ -51,7 +51,7 @@ def require_own_sight(readers: frozenset[str] | None, own: frozenset[str] | None
         )
 
 
-def merged(document: Document, change: DocumentChange) -> dict[str, Any]:
+def merge_metadata(document: Document, change: DocumentChange) -> dict[str, Any]:
     """Return a document's metadata after a change (RFC 7396). Raises `MetadataError` for more than it can have."""
     values = {**document.attributes, **change.metadata}
     kept = {name: value for name, value in values.items() if value is not None}

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from ingest.storage.digests import sha256_of_file
+from ingest.storage.digests import compute_file_sha256
 from ingest.storage.documents.records import Version
 from ingest.storage.errors import ContentChangedError
 
 
 def require_uploaded_bytes(path: Path, version: Version) -> None:
     """Raise `ContentChangedError` unless a file has the bytes that were uploaded as a version."""
-    if sha256_of_file(path) != version.content_sha256:
+    if compute_file_sha256(path) != version.content_sha256:
         raise ContentChangedError(f"The original of document {version.document_id} was changed after it was uploaded.")

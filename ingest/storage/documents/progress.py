@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ingest.storage.documents.records import IN_PROGRESS, Version, VersionState
-from ingest.storage.queue.records import JobKind, Queue
+from ingest.storage.queue.records import JobKind, TenantQueue
 
 # Indexing for BM25 takes about a twentieth of the time of an ingest; the rest is embedding.
 _LEXICAL_SHARE = 0.05
@@ -17,7 +17,7 @@ _FRACTIONS = {
 
 
 @dataclass(frozen=True)
-class Turn:
+class QueuePosition:
     """The job of a version that waits or runs. `position` counts the jobs before it; None while it runs."""
 
     kind: JobKind
@@ -26,7 +26,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Progress:
+class DocumentProgress:
     """The progress of a document. Values that are not known, or were not looked up, are None.
 
     `pages_done` of `pages` are parsed, while a long file is. `attempt` counts from 1 and is 0 before the first.
@@ -44,14 +44,16 @@ class Progress:
     pages_done: int | None = None
 
 
-def progress_of(version: Version, turn: Turn | None = None, queues: Mapping[JobKind, Queue] | None = None) -> Progress:
+def compute_progress(
+    version: Version, turn: QueuePosition | None = None, queues: Mapping[JobKind, TenantQueue] | None = None
+) -> DocumentProgress:
     """Compute the progress of a version; `turn` and `queues` add its place and the time left."""
     left = 0.0 if version.state is VersionState.READY else None
     if turn is not None and queues is not None and version.state in IN_PROGRESS:
-        left = seconds_left(version, turn, queues)
-    return Progress(
+        left = estimate_seconds_left(version, turn, queues)
+    return DocumentProgress(
         stage=version.state,
-        fraction=fraction(version.state, version.chunks, version.chunks_embedded),
+        fraction=compute_fraction(version.state, version.chunks, version.chunks_embedded),
         pages=version.pages,
         chunks=version.chunks,
         chunks_embedded=version.chunks_embedded,
@@ -62,7 +64,7 @@ def progress_of(version: Version, turn: Turn | None = None, queues: Mapping[JobK
     )
 
 
-def fraction(state: VersionState, chunks: int | None, chunks_embedded: int) -> float:
+def compute_fraction(state: VersionState, chunks: int | None, chunks_embedded: int) -> float:
     """Return the share of an ingest that is done, from 0 to 1; 1 at every end."""
     if state in _FRACTIONS:
         return _FRACTIONS[state]
@@ -71,44 +73,46 @@ def fraction(state: VersionState, chunks: int | None, chunks_embedded: int) -> f
     return round(_LEXICAL_SHARE + (1 - _LEXICAL_SHARE) * chunks_embedded / max(1, chunks or 1), 4)
 
 
-def seconds_left(version: Version, turn: Turn, queues: Mapping[JobKind, Queue]) -> float | None:
+def estimate_seconds_left(version: Version, turn: QueuePosition, queues: Mapping[JobKind, TenantQueue]) -> float | None:
     """Estimate the seconds until a version is ready: the jobs before it and its own, at the recent pace.
 
     None if a queue that it has to pass is paused or has no known pace. Stages are assumed to run one after the other,
     as on one machine; where several work at once, the version is ready sooner.
     """
-    ingest, embed = queues.get(JobKind.INGEST, Queue()), queues.get(JobKind.EMBED, Queue())
+    ingest, embed = queues.get(JobKind.INGEST, TenantQueue()), queues.get(JobKind.EMBED, TenantQueue())
     if turn.kind is JobKind.INGEST:
         before = ingest.running + turn.position + 1 if turn.position is not None else max(1, ingest.running)
-        return _sum(_time(ingest, jobs=before), _time(embed, jobs=embed.queued + embed.running + before))
+        return _sum_known(
+            _estimate_seconds(ingest, jobs=before), _estimate_seconds(embed, jobs=embed.queued + embed.running + before)
+        )
     if turn.position is not None:
-        return _time(embed, jobs=embed.running + turn.position + 1)
+        return _estimate_seconds(embed, jobs=embed.running + turn.position + 1)
     # Simultaneous jobs share the pace.
     own = max(0, (version.chunks or 0) - version.chunks_embedded)
-    return _time(embed, chunks=own * max(1, embed.running))
+    return _estimate_seconds(embed, chunks=own * max(1, embed.running))
 
 
-def batch_seconds_left(unsearchable: int, unfinished: int, queues: Mapping[JobKind, Queue]) -> float | None:
+def estimate_batch_seconds(unsearchable: int, unfinished: int, queues: Mapping[JobKind, TenantQueue]) -> float | None:
     """Estimate the seconds until a batch is done if the tenant works on nothing else; None if a pace is unknown."""
     if not unfinished:
         return 0.0
-    lexical = _time(queues.get(JobKind.INGEST, Queue()), jobs=unsearchable) if unsearchable else 0.0
-    return _sum(lexical, _time(queues.get(JobKind.EMBED, Queue()), jobs=unfinished))
+    lexical = _estimate_seconds(queues.get(JobKind.INGEST, TenantQueue()), jobs=unsearchable) if unsearchable else 0.0
+    return _sum_known(lexical, _estimate_seconds(queues.get(JobKind.EMBED, TenantQueue()), jobs=unfinished))
 
 
-def batch_paused(unsearchable: int, unfinished: int, queues: Mapping[JobKind, Queue]) -> tuple[JobKind, ...]:
+def list_paused_kinds(unsearchable: int, unfinished: int, queues: Mapping[JobKind, TenantQueue]) -> tuple[JobKind, ...]:
     """Select the paused kinds of work that a batch still needs."""
     needed = {JobKind.INGEST: unsearchable, JobKind.EMBED: unfinished}
-    return tuple(kind for kind, count in needed.items() if count and queues.get(kind, Queue()).paused)
+    return tuple(kind for kind, count in needed.items() if count and queues.get(kind, TenantQueue()).paused)
 
 
-def _time(queue: Queue, *, jobs: int = 0, chunks: int = 0) -> float | None:
+def _estimate_seconds(queue: TenantQueue, *, jobs: int = 0, chunks: int = 0) -> float | None:
     if queue.pace is None or queue.paused:
         return None
     pace = queue.pace.jobs_per_second if jobs else queue.pace.chunks_per_second
     return (jobs or chunks) / pace if pace > 0 else None
 
 
-def _sum(*times: float | None) -> float | None:
+def _sum_known(*times: float | None) -> float | None:
     known = [time for time in times if time is not None]
     return sum(known) if len(known) == len(times) else None

@@ -216,41 +216,41 @@ class EmbedReport:
     chunks_indexed: int | None = None
 
 
-def document_id(tenant_id: str, collection: str, content_sha256: str, generation: int) -> str:
+def derive_document_id(tenant_id: str, collection: str, content_sha256: str, generation: int) -> str:
     """Derive an id. `generation` counts earlier, deleted documents of the same content: a deleted id never returns."""
-    return _derive("document", tenant_id, collection, content_sha256, str(generation))
+    return _derive_id("document", tenant_id, collection, content_sha256, str(generation))
 
 
-def version_id(document: str, content_sha256: str, fingerprint: str, generation: int = 0) -> str:
+def derive_version_id(document: str, content_sha256: str, fingerprint: str, generation: int = 0) -> str:
     """Derive an id. `fingerprint` names the parser and the chunker: other spans make another version.
 
     `generation` counts the document's earlier versions with the same content and fingerprint, so that leftovers of
     those never mix with the new one.
     """
-    return _derive("version", document, content_sha256, fingerprint, *([str(generation)] if generation else []))
+    return _derive_id("version", document, content_sha256, fingerprint, *([str(generation)] if generation else []))
 
 
-def entry_id(container: str, path: str, generation: int) -> str:
+def derive_entry_id(container: str, path: str, generation: int) -> str:
     """Derive the id of an entry's document. `generation` counts the container's entries that were deleted before."""
-    return _derive("entry", container, path, str(generation))
+    return _derive_id("entry", container, path, str(generation))
 
 
-def deletion_id(document: str) -> str:
+def derive_deletion_id(document: str) -> str:
     """Derive the id of a document's only deletion."""
-    return _derive("deletion", document)
+    return _derive_id("deletion", document)
 
 
-def chunk_id(version: str, start: int, end: int) -> str:
+def derive_chunk_id(version: str, start: int, end: int) -> str:
     """Derive the id of a point in the index, so that indexing a chunk twice writes one point."""
-    return _derive("chunk", version, str(start), str(end))
+    return _derive_id("chunk", version, str(start), str(end))
 
 
-def _derive(*parts: str) -> str:
+def _derive_id(*parts: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
 
 
 # The work of choosing how to answer has an id of its own: it sees titles and tables that the answer never reads.
-ROUTE = "/route"
+ROUTE_SUFFIX = "/route"
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ class Work:
     versions: frozenset[str]
 
 
-def new_work_id() -> str:
+def generate_work_id() -> str:
     return str(uuid.uuid4())
 
 
@@ -283,7 +283,7 @@ class UsedVersions:
         with self._lock:
             (self._answer if self._route is None else self._route).update(version_ids)
 
-    def note_unreadable(self, document_id: str, title: str) -> None:
+    def record_unreadable(self, document_id: str, title: str) -> None:
         """Note a document whose stored text was changed or is missing, so that the answer can say so."""
         with self._lock:
             self._unreadable[document_id] = title
@@ -308,5 +308,5 @@ class UsedVersions:
         """Return what has been noted so far, of the stage that is under way."""
         with self._lock:
             if self._route is not None:
-                return Work(self._id + ROUTE, frozenset(self._route))
+                return Work(self._id + ROUTE_SUFFIX, frozenset(self._route))
             return Work(self._id, frozenset(self._answer))

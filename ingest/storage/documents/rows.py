@@ -7,19 +7,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, case, select
 
-from ingest.storage.accounts.access import Readers, open_to
-from ingest.storage.db.database import portions
+from ingest.storage.accounts.access import Readers, build_access_condition
+from ingest.storage.db.database import iter_slices
 from ingest.storage.db.schema import documents, versions
 from ingest.storage.documents.records import Deletion, Document, Version, VersionState
 from ingest.storage.errors import DocumentNotFoundError
-from ingest.storage.queue.records import Failure, Priority
-from ingest.storage.texts.layout import read_omissions
+from ingest.storage.queue.records import Failure, JobPriority
+from ingest.storage.texts.layout import parse_omissions
 
 # Until a version is ready, its `tokens` count only the chunks that were embedded so far.
 COUNTED_TOKENS = case((versions.c.ready_at.is_not(None), versions.c.tokens))
 
-_DOCUMENT = [documents.c[field.name] for field in fields(Document) if field.name in documents.c]
-_VERSION = [versions.c[field.name] for field in fields(Version) if field.name in versions.c]
+_DOCUMENT_COLUMNS = [documents.c[field.name] for field in fields(Document) if field.name in documents.c]
+_VERSION_COLUMNS = [versions.c[field.name] for field in fields(Version) if field.name in versions.c]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Arrival:
     blob_key: str
     fingerprint: str
     attributes: Mapping[str, Any]
-    priority: Priority = Priority.INTERACTIVE
+    priority: JobPriority = JobPriority.INTERACTIVE
     batch_id: str | None = None
     key_id: str = ""
     readers: frozenset[str] | None = None
@@ -51,7 +51,7 @@ class Arrival:
 
 
 @dataclass(frozen=True)
-class Accepted:
+class AcceptedUpload:
     """The document of an upload; `created` is false if the same bytes were there already, and the blob is unused.
 
     `is_first` says that there was no document of these bytes before. `kept` names what was sent with bytes that were
@@ -66,7 +66,7 @@ class Accepted:
 
 
 @dataclass(frozen=True)
-class Deleted:
+class DeletedDocument:
     """A document that is gone, with the versions that still have content in the index or the blobs.
 
     A worker may be writing for the versions in `worked_on`: removing their content now may not be enough.
@@ -78,7 +78,7 @@ class Deleted:
 
 
 @dataclass(frozen=True)
-class Visible:
+class VisibleVersion:
     """The active version of a document that is not deleted, as searches may show it."""
 
     version_id: str
@@ -88,7 +88,7 @@ class Visible:
     attributes: Mapping[str, Any]
     readers: frozenset[str] | None = None
 
-    def open_to(self, readers: Readers) -> bool:
+    def is_open_to(self, readers: Readers) -> bool:
         """True if a principal with these subjects may see the document."""
         return readers is None or self.readers is None or not self.readers.isdisjoint(readers)
 
@@ -110,7 +110,7 @@ class ActiveDocument:
 
 
 @dataclass(frozen=True)
-class Total:
+class StateTotal:
     """Sums over documents; chunks and tokens count what is known so far."""
 
     documents: int = 0
@@ -119,7 +119,7 @@ class Total:
     tokens: int = 0
 
 
-def document_query() -> Select[Any]:
+def build_document_query() -> Select[Any]:
     """Select documents that are not deleted, each with its latest version.
 
     The second join condition is redundant and lets PostgreSQL begin with the versions: on tables that it has not
@@ -133,32 +133,32 @@ def document_query() -> Select[Any]:
     )
 
 
-def read_document(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Document:
+def load_document(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Document:
     """Read a document. Raises `DocumentNotFoundError`, also for one that these readers may not see."""
     mine = documents.c.tenant_id == tenant_id, documents.c.id == identifier
     # guard: document-readers
-    query = document_query().where(*mine, open_to(readers))
+    query = build_document_query().where(*mine, build_access_condition(readers))
     row = connection.execute(query).first()
     if row is None:
         raise DocumentNotFoundError(f"There is no document {identifier!r}.")
-    return document_of(row)
+    return build_document(row)
 
 
-def read_version(connection: Connection, identifier: str) -> Version:
+def load_version(connection: Connection, identifier: str) -> Version:
     """Read a version. Raises `DocumentNotFoundError`."""
     row = connection.execute(select(versions).where(versions.c.id == identifier)).first()
     if row is None:
         raise DocumentNotFoundError(f"There is no version {identifier!r}.")
-    return version_of(row)
+    return build_version(row)
 
 
-def contained(connection: Connection, identifiers: Collection[str]) -> list[str]:
+def list_nested_documents(connection: Connection, identifiers: Collection[str]) -> list[str]:
     """List the live documents that are entries of these, and entries of those, and so on."""
     found: list[str] = []
     level = list(identifiers)
     while level:
         deeper: list[str] = []
-        for some in portions(level):
+        for some in iter_slices(level):
             query = select(documents.c.id).where(documents.c.container_id.in_(some), documents.c.deleted_at.is_(None))
             deeper += connection.execute(query.order_by(documents.c.id)).scalars()
         found += deeper
@@ -166,22 +166,22 @@ def contained(connection: Connection, identifiers: Collection[str]) -> list[str]
     return found
 
 
-def document_of(row: Row[Any]) -> Document:
+def build_document(row: Row[Any]) -> Document:
     """Make a document from a row of `document_query`."""
-    values = {column.name: row._mapping[column] for column in _DOCUMENT}
-    values["readers"] = readers_of(values["readers"])
-    return Document(**values, version=version_of(row))
+    values = {column.name: row._mapping[column] for column in _DOCUMENT_COLUMNS}
+    values["readers"] = parse_readers(values["readers"])
+    return Document(**values, version=build_version(row))
 
 
-def readers_of(column: Sequence[str] | None) -> frozenset[str] | None:
+def parse_readers(column: Sequence[str] | None) -> frozenset[str] | None:
     """Return the access list that a column has."""
     return None if column is None else frozenset(column)
 
 
-def version_of(row: Row[Any]) -> Version:
+def build_version(row: Row[Any]) -> Version:
     """Make a version from a row that has the columns of `versions`."""
-    values = {column.name: row._mapping[column] for column in _VERSION}
+    values = {column.name: row._mapping[column] for column in _VERSION_COLUMNS}
     code, detail, hint = (row._mapping[versions.c[f"error_{part}"]] for part in ("code", "detail", "hint"))
     failure = Failure(code, detail or "", hint or "") if code else None
-    omissions = read_omissions(json.loads(values["omissions"] or "[]"))
+    omissions = parse_omissions(json.loads(values["omissions"] or "[]"))
     return Version(**{**values, "state": VersionState(values["state"]), "failure": failure, "omissions": omissions})

@@ -13,15 +13,15 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, insert, select, update
 
-from ingest.storage.accounts.access import Readers, open_to, write_readers
+from ingest.storage.accounts.access import Readers, build_access_condition, store_readers
 from ingest.storage.accounts.grants import ensure_collection
 from ingest.storage.accounts.records import Principal
-from ingest.storage.db.database import lock_documents, lock_tenant, now, portions
+from ingest.storage.db.database import iter_slices, lock_documents, lock_tenant, read_clock
 from ingest.storage.db.schema import documents, jobs, versions
-from ingest.storage.documents.attributes import write_attributes
+from ingest.storage.documents.attributes import store_attributes
 from ingest.storage.documents.digests import record_digests
-from ingest.storage.documents.listing import relist
-from ingest.storage.documents.metadata import merged, require_own_sight
+from ingest.storage.documents.listing import refresh_listing
+from ingest.storage.documents.metadata import merge_metadata, require_own_access
 from ingest.storage.documents.records import (
     IN_PROGRESS,
     Document,
@@ -30,24 +30,24 @@ from ingest.storage.documents.records import (
     IngestReport,
     Version,
     VersionState,
-    document_id,
-    version_id,
+    derive_document_id,
+    derive_version_id,
 )
 from ingest.storage.documents.rights import require_readers_right
 from ingest.storage.documents.rows import (
-    Accepted,
+    AcceptedUpload,
     Arrival,
-    contained,
-    document_of,
-    document_query,
-    read_document,
-    read_version,
+    build_document,
+    build_document_query,
+    list_nested_documents,
+    load_document,
+    load_version,
 )
 from ingest.storage.errors import DocumentStateError, IncompleteVersionError, PreconditionFailedError
 from ingest.storage.queue.queue import queue_job, queue_jobs
-from ingest.storage.queue.records import Job, JobKind, ingest_lane
-from ingest.storage.quotas.rows import give_back_stored
-from ingest.storage.texts.layout import omissions_json
+from ingest.storage.queue.records import Job, JobKind, choose_ingest_lane
+from ingest.storage.quotas.rows import subtract_stored
+from ingest.storage.texts.layout import dump_omissions
 from ingest.storage.uploads.files import require_source
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
@@ -61,7 +61,7 @@ _WITHDRAWN_STATES = frozenset({VersionState.CANCELLED, VersionState.RETIRED, Ver
 _WITHDRAWN_KINDS = [kind for kind in JobKind if kind is not JobKind.COLLECT]
 
 
-def accept_document(connection: Connection, arrival: Arrival) -> Accepted:
+def accept_document(connection: Connection, arrival: Arrival) -> AcceptedUpload:
     """Make a document for the arrival, or return the one whose latest bytes are the same.
 
     Uploads of one tenant are accepted one after the other. So the same bytes sent twice at once become one document,
@@ -72,13 +72,13 @@ def accept_document(connection: Connection, arrival: Arrival) -> Accepted:
         ensure_collection(connection, arrival.tenant_id, arrival.collection)
     else:
         require_source(connection, arrival.tenant_id, arrival.file_id, arrival.collection)
-    known = _same_content(connection, arrival)
+    known = _find_same_content(connection, arrival)
     if known is None:
-        return Accepted(_new_document(connection, arrival), created=True, is_first=True)
-    kept = _kept(known, arrival)
+        return AcceptedUpload(_insert_document(connection, arrival), created=True, is_first=True)
+    kept = _list_ignored_changes(known, arrival)
     if known.version.state in _ENDED_UNREADY:
-        return Accepted(add_version(connection, known, arrival), created=True, kept=kept)
-    return Accepted(known, created=False, kept=kept)
+        return AcceptedUpload(add_version(connection, known, arrival), created=True, kept=kept)
+    return AcceptedUpload(known, created=False, kept=kept)
 
 
 def change_document(
@@ -94,46 +94,46 @@ def change_document(
     Returns the document before and after.
     """
     readers = None if caller is None else caller.readers
-    entries = contained(connection, [identifier])
+    entries = list_nested_documents(connection, [identifier])
     lock_documents(connection, [identifier, *entries])
-    document = read_document(connection, tenant_id, identifier, readers)
+    document = load_document(connection, tenant_id, identifier, readers)
     require_match(document, if_match)
-    values: dict[str, Any] = {"revision": documents.c.revision + 1, "attributes": merged(document, change)}
+    values: dict[str, Any] = {"revision": documents.c.revision + 1, "attributes": merge_metadata(document, change)}
     if "title" in change.changed:
-        own = _title_of_content(connection, document) if change.title is None else change.title
+        own = _load_content_title(connection, document) if change.title is None else change.title
         values |= {"title": own, "is_titled": change.title is not None}
     if "readers" in change.changed and change.readers != document.readers:
         # guard: uploader-changes-readers
         require_readers_right(document, caller)
-        require_own_sight(change.readers, readers)
+        require_own_access(change.readers, readers)
         values["readers"] = None if change.readers is None else sorted(change.readers)
-        write_readers(connection, [identifier], change.readers)
+        store_readers(connection, [identifier], change.readers)
         # guard: entry-readers
         _change_readers_of_entries(connection, entries, values["readers"])
     else:  # the index holds nothing of the rest
         up_to_date = documents.c.index_revision == documents.c.revision
         values["index_revision"] = documents.c.index_revision + case((up_to_date, 1), else_=0)
     if change.metadata:
-        write_attributes(connection, tenant_id, [identifier], values["attributes"])
+        store_attributes(connection, tenant_id, [identifier], values["attributes"])
     connection.execute(update(documents).where(documents.c.id == identifier).values(**values))
-    relist(connection, [identifier, *(entries if "readers" in values else [])], states=False)
-    return document, read_document(connection, tenant_id, identifier)
+    refresh_listing(connection, [identifier, *(entries if "readers" in values else [])], states=False)
+    return document, load_document(connection, tenant_id, identifier)
 
 
 def _change_readers_of_entries(connection: Connection, entries: Collection[str], readers: list[str] | None) -> None:
-    for some in portions(list(entries)):
+    for some in iter_slices(list(entries)):
         changed = update(documents).where(documents.c.id.in_(some))
         connection.execute(changed.values(readers=readers, revision=documents.c.revision + 1))
-        write_readers(connection, some, readers)
+        store_readers(connection, some, readers)
 
 
-def _title_of_content(connection: Connection, document: Document) -> str | None:
+def _load_content_title(connection: Connection, document: Document) -> str | None:
     if document.active_version_id is None:
         return None
-    return read_version(connection, document.active_version_id).title
+    return load_version(connection, document.active_version_id).title
 
 
-def _kept(known: Document, arrival: Arrival) -> tuple[str, ...]:
+def _list_ignored_changes(known: Document, arrival: Arrival) -> tuple[str, ...]:
     """Name what an upload of known bytes says otherwise than their document."""
     metadata = ["metadata"] if arrival.attributes and dict(arrival.attributes) != known.attributes else []
     return (*metadata, *(["readers"] if arrival.readers is not None and arrival.readers != known.readers else []))
@@ -148,11 +148,11 @@ def add_version(connection: Connection, document: Document, arrival: Arrival) ->
             versions.c.fingerprint == arrival.fingerprint,
         )
     ).scalar_one()
-    identifier = version_id(document.id, arrival.content_sha256, arrival.fingerprint, earlier)
+    identifier = derive_version_id(document.id, arrival.content_sha256, arrival.fingerprint, earlier)
     replaced = document.version
     if replaced.state is VersionState.FAILED and replaced.id != document.active_version_id:
         # A worker that was given up for lost may still be writing to the failed version; collecting it removes that.
-        withdraw(connection, [replaced], VersionState.RETIRED)
+        withdraw_versions(connection, [replaced], VersionState.RETIRED)
     _queue_ingest(connection, arrival, document.id, identifier)
     _insert_version(connection, arrival, document.id, identifier)
     changed: dict[str, str | None] = {"latest_version_id": identifier}
@@ -160,14 +160,14 @@ def add_version(connection: Connection, document: Document, arrival: Arrival) ->
         changed |= {"name": arrival.name, "media_type": arrival.media_type}
         changed |= {} if document.is_titled else {"title": None}
     connection.execute(update(documents).where(documents.c.id == document.id).values(**changed))
-    relist(connection, [document.id])
-    return read_document(connection, document.tenant_id, document.id)
+    refresh_listing(connection, [document.id])
+    return load_document(connection, document.tenant_id, document.id)
 
 
-def _same_content(connection: Connection, arrival: Arrival) -> Document | None:
+def _find_same_content(connection: Connection, arrival: Arrival) -> Document | None:
     """Lock and return the oldest document whose latest bytes are the arrival's."""
     query = (
-        document_query()
+        build_document_query()
         .where(
             versions.c.tenant_id == arrival.tenant_id,
             versions.c.content_sha256 == arrival.content_sha256,
@@ -175,7 +175,7 @@ def _same_content(connection: Connection, arrival: Arrival) -> Document | None:
             # guard: entries-are-no-uploads
             documents.c.container_id.is_(None),  # an entry goes with its container, and an upload does not
             documents.c.file_id.is_not_distinct_from(arrival.file_id),  # and what is made of a file goes with that
-            open_to(arrival.sender),
+            build_access_condition(arrival.sender),
         )
         .order_by(documents.c.sequence)
     )
@@ -184,7 +184,7 @@ def _same_content(connection: Connection, arrival: Arrival) -> Document | None:
         row = connection.execute(query).first()
         if row is None:
             return None
-        document = document_of(row)
+        document = build_document(row)
         if document.id in locked:
             return document
         # It may have been deleted or replaced while this waited for the lock, so look again.
@@ -192,7 +192,7 @@ def _same_content(connection: Connection, arrival: Arrival) -> Document | None:
         locked.add(document.id)
 
 
-def _new_document(connection: Connection, arrival: Arrival) -> Document:
+def _insert_document(connection: Connection, arrival: Arrival) -> Document:
     of_tenant = documents.c.tenant_id == arrival.tenant_id
     generation = connection.execute(
         select(func.count()).where(
@@ -202,8 +202,8 @@ def _new_document(connection: Connection, arrival: Arrival) -> Document:
         )
     ).scalar_one()
     last = connection.execute(select(func.max(documents.c.sequence)).where(of_tenant)).scalar()
-    identifier = document_id(arrival.tenant_id, arrival.collection, arrival.content_sha256, generation)
-    version = version_id(identifier, arrival.content_sha256, arrival.fingerprint)
+    identifier = derive_document_id(arrival.tenant_id, arrival.collection, arrival.content_sha256, generation)
+    version = derive_version_id(identifier, arrival.content_sha256, arrival.fingerprint)
     connection.execute(
         insert(documents).values(
             id=identifier,
@@ -222,12 +222,12 @@ def _new_document(connection: Connection, arrival: Arrival) -> Document:
             created_at=time.time(),
         )
     )
-    write_readers(connection, [identifier], arrival.readers)
-    write_attributes(connection, arrival.tenant_id, [identifier], arrival.attributes)
+    store_readers(connection, [identifier], arrival.readers)
+    store_attributes(connection, arrival.tenant_id, [identifier], arrival.attributes)
     _queue_ingest(connection, arrival, identifier, version)
     _insert_version(connection, arrival, identifier, version)
-    relist(connection, [identifier])
-    return read_document(connection, arrival.tenant_id, identifier)
+    refresh_listing(connection, [identifier])
+    return load_document(connection, arrival.tenant_id, identifier)
 
 
 def _queue_ingest(connection: Connection, arrival: Arrival, document: str, version: str) -> None:
@@ -238,15 +238,15 @@ def _queue_ingest(connection: Connection, arrival: Arrival, document: str, versi
         document_id=document,
         version_id=version,
         priority=arrival.priority,
-        lane=ingest_lane(arrival.size_bytes),
+        lane=choose_ingest_lane(arrival.size_bytes),
     )
 
 
 def _insert_version(connection: Connection, arrival: Arrival, document: str, version: str) -> None:
-    connection.execute(insert(versions).values(version_row(arrival, document, version)))
+    connection.execute(insert(versions).values(build_version_row(arrival, document, version)))
 
 
-def version_row(arrival: Arrival, document: str, version: str) -> dict[str, Any]:
+def build_version_row(arrival: Arrival, document: str, version: str) -> dict[str, Any]:
     """Return the row of a version that was just accepted."""
     return {
         "id": version,
@@ -269,21 +269,21 @@ def version_row(arrival: Arrival, document: str, version: str) -> dict[str, Any]
 
 def replace_document(
     connection: Connection, arrival: Arrival, identifier: str, if_match: Collection[str] | None
-) -> Accepted:
+) -> AcceptedUpload:
     """Stage the arrival as the latest version; it cancels a replacement that is under way. See `Catalog.replace`."""
     lock_documents(connection, [identifier])
-    document = read_document(connection, arrival.tenant_id, identifier, arrival.sender)
+    document = load_document(connection, arrival.tenant_id, identifier, arrival.sender)
     latest = document.version
     require_match(document, if_match)
     if latest.content_sha256 == arrival.content_sha256 and latest.state not in _ENDED_UNREADY:
-        return Accepted(document, created=False)
+        return AcceptedUpload(document, created=False)
     if document.active_version_id not in (None, latest.id):
-        active = read_version(connection, str(document.active_version_id))
+        active = load_version(connection, str(document.active_version_id))
         if active.content_sha256 == arrival.content_sha256 and active.state is not VersionState.FAILED:
-            return Accepted(_return_to(connection, document, active), created=False)
+            return AcceptedUpload(_restore_version(connection, document, active), created=False)
     if latest.state in IN_PROGRESS and latest.id != document.active_version_id:
-        withdraw(connection, [latest], VersionState.CANCELLED)
-    return Accepted(add_version(connection, document, arrival), created=True)
+        withdraw_versions(connection, [latest], VersionState.CANCELLED)
+    return AcceptedUpload(add_version(connection, document, arrival), created=True)
 
 
 def require_match(document: Document, if_match: Collection[str] | None) -> None:
@@ -295,13 +295,13 @@ def require_match(document: Document, if_match: Collection[str] | None) -> None:
 def make_searchable(connection: Connection, report: IngestReport) -> None:
     """Record that the index has all chunks of a version: a first version becomes active, a later one stays staged."""
     job = report.job
-    staged = _active_version(connection, job.document_id) not in (None, job.version_id)
+    staged = _find_active_version(connection, job.document_id) not in (None, job.version_id)
     found = {
         "title": report.title,
         "pages": report.pages,
         "characters": report.characters,
         "chunks": report.chunks,
-        "omissions": json.dumps(omissions_json(report.omissions)) if report.omissions else None,
+        "omissions": json.dumps(dump_omissions(report.omissions)) if report.omissions else None,
     }
     if staged:
         stage = {"state": VersionState.EMBEDDING, "hidden": True}
@@ -316,8 +316,8 @@ def make_searchable(connection: Connection, report: IngestReport) -> None:
     record_digests(connection, job, report.digests)
     # guard: staged-version
     if not staged:
-        _activate(connection, job)
-    relist(connection, [job.document_id])
+        _activate_version(connection, job)
+    refresh_listing(connection, [job.document_id])
 
 
 def make_ready(connection: Connection, report: EmbedReport) -> None:
@@ -326,12 +326,12 @@ def make_ready(connection: Connection, report: EmbedReport) -> None:
     Raises `IncompleteVersionError` when the index lacks chunks of a staged version.
     """
     job = report.job
-    active = _active_version(connection, job.document_id)
+    active = _find_active_version(connection, job.document_id)
     if active != job.version_id:
-        _require_whole(connection, report)
+        _require_complete(connection, report)
         if active is not None:
-            old = read_version(connection, active)
-            withdraw(connection, [old], VersionState.RETIRED, wait_seconds=_READERS_GRACE_SECONDS)
+            old = load_version(connection, active)
+            withdraw_versions(connection, [old], VersionState.RETIRED, wait_seconds=_READERS_GRACE_SECONDS)
     now = time.time()
     connection.execute(
         update(versions)
@@ -347,29 +347,29 @@ def make_ready(connection: Connection, report: EmbedReport) -> None:
         )
     )
     if active != job.version_id:
-        _activate(connection, job)
-    relist(connection, [job.document_id])
+        _activate_version(connection, job)
+    refresh_listing(connection, [job.document_id])
     ready = {"version": job.version_id, "document": job.document_id}
     publish(connection, job.tenant_id, EventType.DOCUMENT_READY, [ready])
 
 
-def _return_to(connection: Connection, document: Document, active: Version) -> Document:
+def _restore_version(connection: Connection, document: Document, active: Version) -> Document:
     """Make the active version the latest one again and withdraw the version that was to replace it."""
     ended = VersionState.CANCELLED if document.version.state in IN_PROGRESS else VersionState.RETIRED
-    withdraw(connection, [document.version], ended)
+    withdraw_versions(connection, [document.version], ended)
     connection.execute(update(documents).where(documents.c.id == document.id).values(latest_version_id=active.id))
-    relist(connection, [document.id])
-    return read_document(connection, document.tenant_id, document.id)
+    refresh_listing(connection, [document.id])
+    return load_document(connection, document.tenant_id, document.id)
 
 
-def _active_version(connection: Connection, document: str) -> str | None:
+def _find_active_version(connection: Connection, document: str) -> str | None:
     query = select(documents.c.active_version_id).where(documents.c.id == document)
     active: str | None = connection.execute(query).scalar_one()
     return active
 
 
-def _activate(connection: Connection, job: Job) -> None:
-    version = read_version(connection, job.version_id)
+def _activate_version(connection: Connection, job: Job) -> None:
+    version = load_version(connection, job.version_id)
     connection.execute(
         update(documents)
         .where(documents.c.id == job.document_id)
@@ -382,8 +382,8 @@ def _activate(connection: Connection, job: Job) -> None:
     )
 
 
-def _require_whole(connection: Connection, report: EmbedReport) -> None:
-    version = read_version(connection, report.job.version_id)
+def _require_complete(connection: Connection, report: EmbedReport) -> None:
+    version = load_version(connection, report.job.version_id)
     if report.chunks_indexed != version.chunks:
         raise IncompleteVersionError(
             f"The index holds {report.chunks_indexed} of the new version's {version.chunks} chunks with their vectors."
@@ -398,21 +398,21 @@ def cancel_latest(connection: Connection, tenant_id: str, identifier: str, reade
     not in progress.
     """
     lock_documents(connection, [identifier])
-    document = read_document(connection, tenant_id, identifier, readers)
+    document = load_document(connection, tenant_id, identifier, readers)
     version = document.version
     if version.state not in IN_PROGRESS:
         raise DocumentStateError(
             f"The document is {version.state}: there is nothing to cancel.", hint="Delete it if you don't want it."
         )
     cancel_versions(connection, [version])
-    return read_document(connection, tenant_id, identifier)
+    return load_document(connection, tenant_id, identifier)
 
 
 def cancel_versions(connection: Connection, unfinished: Sequence[Version]) -> None:
     """Cancel the latest versions of locked documents; each document returns to its active version, if it is another."""
-    withdraw(connection, unfinished, VersionState.CANCELLED)
+    withdraw_versions(connection, unfinished, VersionState.CANCELLED)
     active, latest = documents.c.active_version_id, documents.c.latest_version_id
-    for some in portions([version.document_id for version in unfinished]):
+    for some in iter_slices([version.document_id for version in unfinished]):
         connection.execute(
             update(documents)
             .where(documents.c.id.in_(some))
@@ -421,10 +421,10 @@ def cancel_versions(connection: Connection, unfinished: Sequence[Version]) -> No
                 latest_version_id=func.coalesce(active, latest),
             )
         )
-    relist(connection, [version.document_id for version in unfinished])
+    refresh_listing(connection, [version.document_id for version in unfinished])
 
 
-def withdraw(
+def withdraw_versions(
     connection: Connection,
     leaving: Sequence[Version],
     state: VersionState,
@@ -437,9 +437,9 @@ def withdraw(
     version is collected only when the lease would have run out, since by then it has noticed or is dead. Returns the
     ids of the versions that have such a worker.
     """
-    begun = now(connection)
+    begun = read_clock(connection)
     leases: dict[str, float] = {}
-    for some in portions([version.id for version in leaving]):
+    for some in iter_slices([version.id for version in leaving]):
         ended = connection.execute(
             update(jobs)
             .where(
@@ -457,13 +457,13 @@ def withdraw(
         [(version.tenant_id, version.document_id, version.id) for version in leaving],
         not_before=[max(begun + wait_seconds, leases.get(version.id, begun)) for version in leaving],
     )
-    for some in portions([version.id for version in leaving]):
+    for some in iter_slices([version.id for version in leaving]):
         connection.execute(update(versions).where(versions.c.id.in_(some)).values(state=state, hidden=True))
-    _give_back_bytes(connection, leaving)
+    _release_stored_bytes(connection, leaving)
     return frozenset(leases)
 
 
-def _give_back_bytes(connection: Connection, leaving: Sequence[Version]) -> None:
+def _release_stored_bytes(connection: Connection, leaving: Sequence[Version]) -> None:
     """Count the bytes of versions as no longer stored, except of those that were withdrawn before."""
     given: Counter[tuple[str, str]] = Counter()
     for version in leaving:
@@ -471,4 +471,4 @@ def _give_back_bytes(connection: Connection, leaving: Sequence[Version]) -> None
             given[version.tenant_id, version.key_id] += version.size_bytes
     for tenant in sorted({tenant for tenant, _ in given}):
         of_tenant = {key: (0, size) for (owner, key), size in given.items() if owner == tenant}
-        give_back_stored(connection, tenant, of_tenant)
+        subtract_stored(connection, tenant, of_tenant)

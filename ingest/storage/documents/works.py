@@ -9,13 +9,13 @@ from collections.abc import Collection
 
 from sqlalchemy import ColumnElement, Connection, insert, literal, select
 
-from ingest.storage.accounts.access import Readers, open_to
-from ingest.storage.db.database import portions, upsert
+from ingest.storage.accounts.access import Readers, build_access_condition
+from ingest.storage.db.database import build_upsert, iter_slices
 from ingest.storage.db.schema import answers, documents, gone_versions, run_documents, runs, versions, work_versions
 from ingest.storage.documents.records import VersionState, Work
 
 
-def note_versions(connection: Connection, work: Work) -> bool:
+def record_versions(connection: Connection, work: Work) -> bool:
     """Record what a work was given; false if a version of it is gone, so that nothing of the work may be stored.
 
     The caller's transaction then holds the tenant's derived texts until it ends: see `lock_derived`.
@@ -24,13 +24,13 @@ def note_versions(connection: Connection, work: Work) -> bool:
         connection.execute(select(work_versions.c.version_id).where(work_versions.c.work_id == work.id)).scalars()
     )
     rows = [{"work_id": work.id, "version_id": version, "redacted": False} for version in sorted(work.versions - known)]
-    for some in portions(rows):
-        connection.execute(upsert(connection, work_versions).on_conflict_do_nothing(), list(some))
+    for some in iter_slices(rows):
+        connection.execute(build_upsert(connection, work_versions).on_conflict_do_nothing(), list(some))
     # guard: no-work-on-gone-versions
-    return not gone_of(connection, work.id)
+    return not list_gone_versions(connection, work.id)
 
 
-def gone_of(connection: Connection, work_id: str) -> dict[str, str]:
+def list_gone_versions(connection: Connection, work_id: str) -> dict[str, str]:
     """Map the gone versions of a work that were not dealt with yet to their documents."""
     query = (
         select(versions.c.id, versions.c.document_id)
@@ -44,19 +44,23 @@ def gone_of(connection: Connection, work_id: str) -> dict[str, str]:
 def mark_gone(connection: Connection, version_ids: list[str]) -> None:
     """Let nothing that is made of these versions be stored from the commit on."""
     rows = [{"version_id": version} for version in sorted(version_ids)]
-    for some in portions(rows):
-        connection.execute(upsert(connection, gone_versions).on_conflict_do_nothing(), list(some))
+    for some in iter_slices(rows):
+        connection.execute(build_upsert(connection, gone_versions).on_conflict_do_nothing(), list(some))
 
 
-def closed_versions(connection: Connection, work_ids: Collection[str], readers: Readers) -> dict[str, dict[str, str]]:
+def list_closed_versions(
+    connection: Connection, work_ids: Collection[str], readers: Readers
+) -> dict[str, dict[str, str]]:
     """Map works that were given something closed to these readers to such versions, each with its document."""
     found: dict[str, dict[str, str]] = {}
-    for some in portions(sorted(work_ids)) if readers is not None else ():
+    for some in iter_slices(sorted(work_ids)) if readers is not None else ():
         query = (
             select(work_versions.c.work_id, versions.c.id, versions.c.document_id)
             .join(versions, versions.c.id == work_versions.c.version_id)
             .join(documents, documents.c.id == versions.c.document_id)
-            .where(work_versions.c.work_id.in_(some), work_versions.c.redacted.is_(False), ~open_to(readers))
+            .where(
+                work_versions.c.work_id.in_(some), work_versions.c.redacted.is_(False), ~build_access_condition(readers)
+            )
         )
         for row in connection.execute(query):
             found.setdefault(row.work_id, {})[row.id] = row.document_id
@@ -75,7 +79,7 @@ def inherit_versions(connection: Connection, work_id: str, conversation_id: str)
     connection.execute(insert(work_versions).from_select(names, earlier))
 
 
-def read_by_a_run() -> ColumnElement[bool]:
+def build_in_use_condition() -> ColumnElement[bool]:
     """Return a condition on `versions`: replaced, and read by an unfinished run that began while it was active."""
     reading = (
         select(run_documents.c.run_id)

@@ -15,7 +15,7 @@ Announce = Callable[[str, Collection[str] | None], None]
 Wake = Callable[[], None]
 
 
-def to_nobody(tenant_id: str, documents: Collection[str] | None) -> None:
+def announce_to_nobody(tenant_id: str, documents: Collection[str] | None) -> None:
     """An `Announce` that does nothing, for where nobody can be watching."""
 
 
@@ -57,9 +57,9 @@ class LocalFeed:
             yield
         finally:
             with self._lock:
-                self._forget(tenant_id, document_id, wake)
+                self._remove_watcher(tenant_id, document_id, wake)
 
-    def watched(self) -> list[str]:
+    def list_watched(self) -> list[str]:
         """List the tenants that are being watched."""
         with self._lock:
             return list(self._watchers)
@@ -67,7 +67,7 @@ class LocalFeed:
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
 
-    def _forget(self, tenant_id: str, document_id: str | None, wake: Wake) -> None:
+    def _remove_watcher(self, tenant_id: str, document_id: str | None, wake: Wake) -> None:
         of_tenant = self._watchers[tenant_id]
         of_tenant[document_id].remove(wake)
         if not of_tenant[document_id]:

@@ -17,14 +17,14 @@ from ingest.storage.feed.feed import LocalFeed, Wake
 
 _KEY = "leadline:changes:{}"
 _FIELD = "document"
-_ALL = ""  # stands for all documents of the tenant
+_ALL_DOCUMENTS = ""  # stands for all documents of the tenant
 # More entries than a reader that keeps up ever has to read; few enough to hold for thousands of tenants in the memory
 # of a server that also holds the queues and evicts nothing.
-_KEPT = 2_000
+_MAX_STREAM_LENGTH = 2_000
 _READ_AT_ONCE = 500
 _EXPIRES_SECONDS = 600
 _BLOCK_MILLISECONDS = 200
-_AWAY_SECONDS = 2.0
+_RETRY_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -47,17 +47,17 @@ class RedisFeed:
             unsent = self._unsent.setdefault(tenant_id, set())
             if documents is None or len(unsent) + len(documents) > _READ_AT_ONCE:
                 unsent.clear()
-                unsent.add(_ALL)
-            elif _ALL not in unsent:
+                unsent.add(_ALL_DOCUMENTS)
+            elif _ALL_DOCUMENTS not in unsent:
                 unsent.update(documents)
-            self._run("send", self._send)
+            self._start_thread("send", self._run_sender)
             self._changed.notify_all()
 
     @contextmanager
     def watch(self, tenant_id: str, document_id: str | None, wake: Wake) -> Iterator[None]:
         with self._local.watch(tenant_id, document_id, wake):
             with self._changed:
-                self._run("read", self._read)
+                self._start_thread("read", self._run_reader)
                 self._changed.notify_all()
             yield
 
@@ -70,12 +70,12 @@ class RedisFeed:
             thread.join(timeout=3.0)
         self._redis.close()
 
-    def _run(self, name: str, work: Any) -> None:  # noqa: ANN401 - a method of this class
+    def _start_thread(self, name: str, work: Any) -> None:  # noqa: ANN401 - a method of this class
         if name not in self._threads and not self._closing:
             self._threads[name] = threading.Thread(target=work, name=f"feed-{name}", daemon=True)
             self._threads[name].start()
 
-    def _send(self) -> None:
+    def _run_sender(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._unsent or self._closing)
@@ -83,62 +83,62 @@ class RedisFeed:
                 if not unsent:
                     return
             try:
-                self._add(unsent)
+                self._add_to_streams(unsent)
             except (RedisError, OSError) as error:
                 log.warning("the feed's server is away; watchers look again by themselves", error=repr(error))
                 self._pause()
 
-    def _add(self, unsent: dict[str, set[str]]) -> None:
+    def _add_to_streams(self, unsent: dict[str, set[str]]) -> None:
         with self._redis.pipeline(transaction=False) as pipeline:
             for tenant, documents in unsent.items():
                 key = _KEY.format(tenant)
                 for document in documents:
-                    pipeline.xadd(key, {_FIELD: document}, maxlen=_KEPT, approximate=True)
+                    pipeline.xadd(key, {_FIELD: document}, maxlen=_MAX_STREAM_LENGTH, approximate=True)
                 pipeline.expire(key, _EXPIRES_SECONDS)
             pipeline.execute()
 
-    def _read(self) -> None:
+    def _run_reader(self) -> None:
         """Read the streams of watched tenants; `positions` holds how far each was read."""
         positions: dict[str, str] = {}
         while not self._closing:
             try:
-                self._follow(positions)
+                self._read_streams(positions)
             except (RedisError, OSError) as error:
                 log.warning("the feed's server is away; watchers look again by themselves", error=repr(error))
                 positions.clear()
                 self._pause()
 
-    def _follow(self, positions: dict[str, str]) -> None:
-        watched = self._local.watched()
+    def _read_streams(self, positions: dict[str, str]) -> None:
+        watched = self._local.list_watched()
         for tenant in set(positions).difference(watched):
             del positions[tenant]
         for tenant in set(watched).difference(positions):
-            positions[tenant] = self._end_of(tenant)
+            positions[tenant] = self._fetch_end(tenant)
             self._local.announce(tenant, None)  # earlier announcements were not read
         if not positions:
             with self._changed:
-                self._changed.wait_for(lambda: self._local.watched() or self._closing)
+                self._changed.wait_for(lambda: self._local.list_watched() or self._closing)
             return
         streams = {_KEY.format(tenant): position for tenant, position in positions.items()}
         found = self._redis.xread(cast(Any, streams), count=_READ_AT_ONCE, block=_BLOCK_MILLISECONDS)
         for key, entries in cast("list[tuple[str, list[tuple[str, dict[str, str]]]]]", found or []):
             tenant = key.removeprefix(_KEY.format(""))
-            positions[tenant] = self._hear(tenant, entries)
+            positions[tenant] = self._wake_watchers(tenant, entries)
 
-    def _hear(self, tenant: str, entries: list[tuple[str, dict[str, str]]]) -> str:
+    def _wake_watchers(self, tenant: str, entries: list[tuple[str, dict[str, str]]]) -> str:
         """Wake watchers and return the new position, which is the stream's end for a reader that is far behind."""
-        documents = {entry.get(_FIELD, _ALL) for _, entry in entries}
+        documents = {entry.get(_FIELD, _ALL_DOCUMENTS) for _, entry in entries}
         if len(entries) < _READ_AT_ONCE:
-            self._local.announce(tenant, None if _ALL in documents else documents)
+            self._local.announce(tenant, None if _ALL_DOCUMENTS in documents else documents)
             return entries[-1][0]
-        end = self._end_of(tenant)
+        end = self._fetch_end(tenant)
         self._local.announce(tenant, None)
         return end
 
-    def _end_of(self, tenant: str) -> str:
+    def _fetch_end(self, tenant: str) -> str:
         last = cast("list[tuple[str, dict[str, str]]]", self._redis.xrevrange(_KEY.format(tenant), count=1))
         return last[0][0] if last else "0-0"
 
     def _pause(self) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._closing, timeout=_AWAY_SECONDS)
+            self._changed.wait_for(lambda: self._closing, timeout=_RETRY_SECONDS)

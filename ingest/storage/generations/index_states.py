@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, Select, delete, func, select
 
-from ingest.storage.db.database import portions, read, upsert, write
+from ingest.storage.db.database import build_upsert, iter_slices, read_transaction, write_transaction
 from ingest.storage.db.schema import documents, index_copies, index_states, jobs, versions
 from ingest.storage.documents.records import VersionState
 from ingest.storage.generations.records import CopiesState, IndexState, SearchableVersion
@@ -22,32 +22,32 @@ class IndexStates:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def searchable(self) -> list[SearchableVersion]:
+    def list_searchable(self) -> list[SearchableVersion]:
         """List every tenant's versions that searches should find and that have chunks."""
-        with read(self._engine) as connection:
-            return [_version_of(row) for row in connection.execute(_searchable()).all()]
+        with read_transaction(self._engine) as connection:
+            return [_build_version(row) for row in connection.execute(_build_searchable_query()).all()]
 
-    def again(self, version_ids: Collection[str]) -> dict[str, SearchableVersion]:
+    def select_searchable(self, version_ids: Collection[str]) -> dict[str, SearchableVersion]:
         """Return by id those of `version_ids` that searches should still find."""
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return {
-                row.id: _version_of(row)
-                for some in portions(sorted(version_ids))
-                for row in connection.execute(_searchable().where(versions.c.id.in_(some))).all()
+                row.id: _build_version(row)
+                for some in iter_slices(sorted(version_ids))
+                for row in connection.execute(_build_searchable_query().where(versions.c.id.in_(some))).all()
             }
 
-    def sample(self, size: int, *, tenant_id: str | None = None) -> list[SearchableVersion]:
+    def sample_versions(self, size: int, *, tenant_id: str | None = None) -> list[SearchableVersion]:
         """Choose at random up to `size` versions that searches should find, of one tenant or of all."""
-        query = _searchable().order_by(func.random()).limit(size)
+        query = _build_searchable_query().order_by(func.random()).limit(size)
         if tenant_id is not None:
             query = query.where(versions.c.tenant_id == tenant_id)
-        with read(self._engine) as connection:
-            return [_version_of(row) for row in connection.execute(query).all()]
+        with read_transaction(self._engine) as connection:
+            return [_build_version(row) for row in connection.execute(query).all()]
 
-    def of(self, generation_id: int) -> IndexState:
+    def load_state(self, generation_id: int) -> IndexState:
         """Return the result of the last check; a generation that was never checked has no time of a check."""
         query = select(index_states).where(index_states.c.generation_id == generation_id)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             row = connection.execute(query).first()
         if row is None:
             return IndexState(generation_id)
@@ -61,7 +61,7 @@ class IndexStates:
             row.lost or "",
         )
 
-    def record(self, found: IndexState) -> None:
+    def record_state(self, found: IndexState) -> None:
         """Record the result of a check. `requeued` is added to the count so far; a mark, once recorded, stays."""
         now = time.time()
         values = {
@@ -77,30 +77,30 @@ class IndexStates:
             "requeued": index_states.c.requeued + found.requeued,
             "marked_at": func.coalesce(index_states.c.marked_at, values["marked_at"]),
         }
-        with write(self._engine) as connection:
-            statement = upsert(connection, index_states).values(**values)
+        with write_transaction(self._engine) as connection:
+            statement = build_upsert(connection, index_states).values(**values)
             connection.execute(statement.on_conflict_do_update(index_elements=["generation_id"], set_=changed))
 
-    def copies(self) -> list[CopiesState]:
+    def list_copies(self) -> list[CopiesState]:
         """Return the copies of the indexes that a vector server keeps on several nodes, by generation."""
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             rows = connection.execute(select(index_copies).order_by(index_copies.c.generation_id)).all()
         return [CopiesState(row.generation_id, row.shards, row.short, row.detail, tuple(row.away)) for row in rows]
 
     def record_copies(self, found: Collection[CopiesState]) -> None:
         """Record the copies of all generations in the place of those that were recorded before."""
         live = [each.generation for each in found]
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             connection.execute(delete(index_copies).where(index_copies.c.generation_id.not_in(live)))
             for each in found:
                 values = asdict(each)
                 key = {"generation_id": values.pop("generation")}
                 values["checked_at"] = time.time()
-                statement = upsert(connection, index_copies).values(**key, **values)
+                statement = build_upsert(connection, index_copies).values(**key, **values)
                 connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
 
 
-def _searchable() -> Select[Any]:
+def _build_searchable_query() -> Select[Any]:
     ingest, embed = jobs.alias("ingest"), jobs.alias("embed")
     ingesting = (ingest.c.version_id == versions.c.id) & (ingest.c.kind == JobKind.INGEST)
     embedding = (embed.c.version_id == versions.c.id) & (embed.c.kind == JobKind.EMBED)
@@ -122,7 +122,7 @@ def _searchable() -> Select[Any]:
     )
 
 
-def _version_of(row: Row[Any]) -> SearchableVersion:
+def _build_version(row: Row[Any]) -> SearchableVersion:
     return SearchableVersion(
         row.id, row.tenant_id, row.chunks, bool(row.needs_vectors), bool(row.is_moving), row.settled_at
     )

@@ -96,12 +96,12 @@ class BuildProgress:
     failed: int
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         return self.versions_done == self.versions
 
     @property
     def percent(self) -> int:
         """The share of chunks, rounded down: 100 only when nothing is left."""
-        if self.whole:
+        if self.is_complete:
             return 100
         return min(99, 100 * self.chunks_done // max(1, self.chunks))

@@ -18,12 +18,12 @@ _WRITTEN_STATES = {
 }
 
 # Generations, each with the reason why its index must not be searched.
-QUERY = select(generations, index_states.c.lost).outerjoin(
+GENERATION_QUERY = select(generations, index_states.c.lost).outerjoin(
     index_states, index_states.c.generation_id == generations.c.id
 )
 
 
-def generation_of(row: Row[Any]) -> Generation:
+def build_generation(row: Row[Any]) -> Generation:
     return Generation(
         id=row.id,
         encoder=row.encoder,
@@ -37,27 +37,27 @@ def generation_of(row: Row[Any]) -> Generation:
     )
 
 
-def in_state(connection: Connection, state: GenerationState) -> Generation | None:
-    row = connection.execute(QUERY.where(generations.c.state == state)).first()
-    return None if row is None else generation_of(row)
+def find_in_state(connection: Connection, state: GenerationState) -> Generation | None:
+    row = connection.execute(GENERATION_QUERY.where(generations.c.state == state)).first()
+    return None if row is None else build_generation(row)
 
 
-def read(connection: Connection, identifier: int) -> Generation:
+def load_generation(connection: Connection, identifier: int) -> Generation:
     """Read a generation. Raises `GenerationStateError` for an unknown id."""
-    row = connection.execute(QUERY.where(generations.c.id == identifier)).first()
+    row = connection.execute(GENERATION_QUERY.where(generations.c.id == identifier)).first()
     if row is None:
         raise GenerationStateError(f"There is no generation {identifier}.", hint="`leadline index show` lists them.")
-    return generation_of(row)
+    return build_generation(row)
 
 
-def beside(connection: Connection) -> Generation | None:
+def find_beside_active(connection: Connection) -> Generation | None:
     """Return the generation beside the active one: being built, or kept as the previous one."""
-    return in_state(connection, GenerationState.BUILDING) or in_state(connection, GenerationState.PREVIOUS)
+    return find_in_state(connection, GenerationState.BUILDING) or find_in_state(connection, GenerationState.PREVIOUS)
 
 
-def active(connection: Connection) -> Generation:
+def load_active(connection: Connection) -> Generation:
     """Return the active generation. Raises `GenerationStateError` where there is none yet."""
-    found = in_state(connection, GenerationState.ACTIVE)
+    found = find_in_state(connection, GenerationState.ACTIVE)
     if found is None:
         raise GenerationStateError("There is no index yet.", hint="Start the service once: `leadline up`.")
     return found
@@ -69,14 +69,14 @@ def lock_active(connection: Connection) -> Generation:
     # A second try: if the lock had to wait for a switch, another row is the active one now.
     if connection.execute(query).first() is None:
         connection.execute(query)
-    return active(connection)
+    return load_active(connection)
 
 
-def written_by(connection: Connection, kind: JobKind) -> int | None:
+def find_written_id(connection: Connection, kind: JobKind) -> int | None:
     """Id of the generation that jobs of a kind write to now; None when there is none for them."""
     if kind not in _WRITTEN_STATES:
         return UNBOUND
-    found = in_state(connection, _WRITTEN_STATES[kind])
+    found = find_in_state(connection, _WRITTEN_STATES[kind])
     if found is not None:
         return found.id
     return None if kind is JobKind.REEMBED else UNBOUND

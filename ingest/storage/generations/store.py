@@ -14,16 +14,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Select, case, delete, func, insert, literal, select, update
 
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import insert_new, read, upsert, write
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import build_upsert, insert_if_absent, read_transaction, write_transaction
 from ingest.storage.db.schema import documents, generations, index_states, jobs, versions
 from ingest.storage.documents.records import SEARCHABLE_STATES, Version, VersionState
-from ingest.storage.documents.rows import version_of
+from ingest.storage.documents.rows import build_version
 from ingest.storage.errors import GenerationStateError
 from ingest.storage.generations import rows as generation_rows
 from ingest.storage.generations.records import BuildProgress, Generation, GenerationState
-from ingest.storage.instrumentation import reach
-from ingest.storage.queue.records import Failure, JobKind, Priority
+from ingest.storage.instrumentation import reach_point
+from ingest.storage.queue.records import Failure, JobKind, JobPriority
 
 _AT_ONCE = 1_000
 _FAILURES_SHOWN = 20
@@ -41,55 +41,55 @@ class GenerationRecords:
 
     def ensure_first(self, encoder: str, sparse: str, dimension: int) -> Generation:
         """Return the active generation; make the first one with these parameters where there is none yet."""
-        with write(self._engine) as connection:
-            found = generation_rows.in_state(connection, ACTIVE)
+        with write_transaction(self._engine) as connection:
+            found = generation_rows.find_in_state(connection, ACTIVE)
             if found is None:
-                values = _row(encoder, sparse, dimension, ACTIVE)
-                insert_new(connection, generations, id=_FIRST, activated_at=values["created_at"], **values)
-                found = generation_rows.in_state(connection, ACTIVE)
+                values = _build_row(encoder, sparse, dimension, ACTIVE)
+                insert_if_absent(connection, generations, id=_FIRST, activated_at=values["created_at"], **values)
+                found = generation_rows.find_in_state(connection, ACTIVE)
         assert found is not None
         return found
 
-    def all(self) -> list[Generation]:
+    def list_all(self) -> list[Generation]:
         """List all generations in the order in which they were begun, discarded ones too."""
-        with read(self._engine) as connection:
-            rows = connection.execute(generation_rows.QUERY.order_by(generations.c.id)).all()
-        return [generation_rows.generation_of(row) for row in rows]
+        with read_transaction(self._engine) as connection:
+            rows = connection.execute(generation_rows.GENERATION_QUERY.order_by(generations.c.id)).all()
+        return [generation_rows.build_generation(row) for row in rows]
 
-    def live(self) -> list[Generation]:
+    def list_live(self) -> list[Generation]:
         """List the generations that have an index: removals concern all of them."""
-        return [generation for generation in self.all() if generation.state is not DISCARDED]
+        return [generation for generation in self.list_all() if generation.state is not DISCARDED]
 
-    def discarded(self) -> list[int]:
+    def list_discarded(self) -> list[int]:
         """List the ids of discarded generations, whose index may still exist."""
-        return [generation.id for generation in self.all() if generation.state is DISCARDED]
+        return [generation.id for generation in self.list_all() if generation.state is DISCARDED]
 
-    def active(self) -> Generation:
+    def load_active(self) -> Generation:
         """Return the active generation. Raises `GenerationStateError` where there is none yet."""
-        with read(self._engine) as connection:
-            return generation_rows.active(connection)
+        with read_transaction(self._engine) as connection:
+            return generation_rows.load_active(connection)
 
-    def beside(self) -> Generation | None:
+    def find_beside_active(self) -> Generation | None:
         """Return the generation beside the active one: being built, or kept as the previous one."""
-        with read(self._engine) as connection:
-            return generation_rows.beside(connection)
+        with read_transaction(self._engine) as connection:
+            return generation_rows.find_beside_active(connection)
 
-    def begin(self, encoder: str, sparse: str, dimension: int, *, copies: int | None = None) -> Generation:
+    def start(self, encoder: str, sparse: str, dimension: int, *, copies: int | None = None) -> Generation:
         """Begin a generation beside the active one, or return the one that was begun with the same parameters.
 
         Vectors come from the generation that it `copies`, and are made anew if it copies none.
         Raises `GenerationStateError` while there is another generation beside the active one.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             generation_rows.lock_active(connection)
-            beside = generation_rows.beside(connection)
+            beside = generation_rows.find_beside_active(connection)
             if beside is None:
                 connection.execute(delete(jobs).where(_REEMBED))
                 identifier = 1 + connection.execute(select(func.max(generations.c.id))).scalar_one()
-                values = _row(encoder, sparse, dimension, BUILDING)
+                values = _build_row(encoder, sparse, dimension, BUILDING)
                 # guard: rebuild-copies-nothing
                 connection.execute(insert(generations).values(id=identifier, copies=copies, **values))
-                return generation_rows.read(connection, identifier)
+                return generation_rows.load_generation(connection, identifier)
             begun = (beside.encoder, beside.sparse, beside.copies)
             if beside.state is BUILDING and begun == (encoder, sparse, copies):
                 return beside
@@ -98,13 +98,13 @@ class GenerationRecords:
             hint=_NEXT_STEPS[beside.state],
         )
 
-    def begin_anew(self, taken: Callable[[int], bool]) -> Generation | None:
+    def start_anew(self, taken: Callable[[int], bool]) -> Generation | None:
         """Begin a generation like the active one, for which there is no index yet, and give up any other beside it.
 
         `taken` tells which numbers have an index. Returns None for a catalog that has had no index.
         """
-        with write(self._engine) as connection:
-            active = generation_rows.in_state(connection, ACTIVE)
+        with write_transaction(self._engine) as connection:
+            active = generation_rows.find_in_state(connection, ACTIVE)
             if active is None:
                 return None
             beside = generations.c.state.in_((BUILDING, PREVIOUS))
@@ -113,9 +113,9 @@ class GenerationRecords:
             identifier = 1 + connection.execute(select(func.max(generations.c.id))).scalar_one()
             while any(taken(number) for number in range(identifier, identifier + _LOOK_AHEAD)):
                 identifier += 1
-            values = _row(active.encoder, active.sparse, active.dimension, BUILDING)
+            values = _build_row(active.encoder, active.sparse, active.dimension, BUILDING)
             connection.execute(insert(generations).values(id=identifier, **values))
-            return generation_rows.read(connection, identifier)
+            return generation_rows.load_generation(connection, identifier)
 
     def revive(self, generation_id: int) -> Generation:
         """Return a previous generation to being built, so that it gets what came since; one being built stays so.
@@ -123,18 +123,18 @@ class GenerationRecords:
         It copies the active one's vectors if that was made with the same encoder. The result of the last check of its
         index is forgotten: the index may have lost its mark since, and is compared anew while it is built.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             active = generation_rows.lock_active(connection)
             same_encoder = generations.c.encoder == active.encoder
             # guard: revived-generation-state
-            if generation_rows.read(connection, generation_id).state is PREVIOUS:
+            if generation_rows.load_generation(connection, generation_id).state is PREVIOUS:
                 connection.execute(delete(index_states).where(index_states.c.generation_id == generation_id))
             connection.execute(
                 update(generations)
                 .where(generations.c.id == generation_id, generations.c.state == PREVIOUS)
                 .values(state=BUILDING, copies=case((same_encoder, active.id)))
             )
-            return generation_rows.read(connection, generation_id)
+            return generation_rows.load_generation(connection, generation_id)
 
     def queue_missing(self) -> int:
         """Queue the versions that have no job yet for the generation being built; returns how many.
@@ -144,60 +144,65 @@ class GenerationRecords:
         """
         queued = 0
         while True:
-            with write(self._engine) as connection:
+            with write_transaction(self._engine) as connection:
                 generation_rows.lock_active(connection)
-                if generation_rows.in_state(connection, BUILDING) is None:
+                if generation_rows.find_in_state(connection, BUILDING) is None:
                     return queued
-                some = _queue(connection)
+                some = _queue_versions(connection)
             queued += some
             if some < _AT_ONCE:
                 return queued
 
     def retry_failed(self) -> int:
         """Queue the versions again that could not be put into the generation being built."""
-        return self._queue_again(jobs.c.state == "failed")
+        return self._requeue_jobs(jobs.c.state == "failed")
 
     def requeue(self, version_ids: Sequence[str]) -> int:
         """Queue versions again that the generation being built has lost parts of."""
-        return self._queue_again(jobs.c.version_id.in_(version_ids) & (jobs.c.state == "done"))
+        return self._requeue_jobs(jobs.c.version_id.in_(version_ids) & (jobs.c.state == "done"))
 
-    def progress(self) -> BuildProgress:
+    def load_progress(self) -> BuildProgress:
         """Return the progress of the generation beside the active one."""
-        with read(self._engine) as connection:
-            return _progress(connection)
+        with read_transaction(self._engine) as connection:
+            return _load_progress(connection)
 
-    def failures(self) -> list[tuple[str, Failure]]:
+    def list_failures(self) -> list[tuple[str, Failure]]:
         """List the first few documents that could not be put into the generation being built, with the reasons."""
-        query = _wanted(jobs.c.document_id, jobs.c.error_code, jobs.c.error_detail).where(jobs.c.state == "failed")
-        with read(self._engine) as connection:
+        query = _build_wanted_query(jobs.c.document_id, jobs.c.error_code, jobs.c.error_detail).where(
+            jobs.c.state == "failed"
+        )
+        with read_transaction(self._engine) as connection:
             rows = connection.execute(query.order_by(jobs.c.id).limit(_FAILURES_SHOWN)).all()
         return [(row.document_id, Failure(row.error_code or "", row.error_detail or "")) for row in rows]
 
-    def done(self) -> list[Version]:
+    def list_complete_versions(self) -> list[Version]:
         """List the versions that the generation beside the active one has completely."""
-        query = _wanted(versions).where(jobs.c.state == "done")
-        with read(self._engine) as connection:
-            return [version_of(row) for row in connection.execute(query).all()]
+        query = _build_wanted_query(versions).where(jobs.c.state == "done")
+        with read_transaction(self._engine) as connection:
+            return [build_version(row) for row in connection.execute(query).all()]
 
-    def wanted(self) -> list[Version]:
+    def list_wanted_versions(self) -> list[Version]:
         """List the versions that belong into an index: searches find them now, or will when they are ready."""
-        with read(self._engine) as connection:
-            return [version_of(row) for row in connection.execute(_wanted(versions)).all()]
+        with read_transaction(self._engine) as connection:
+            return [build_version(row) for row in connection.execute(_build_wanted_query(versions)).all()]
 
     def is_wanted(self, version_id: str) -> bool:
-        with read(self._engine) as connection:
-            return connection.execute(_wanted(versions.c.id).where(versions.c.id == version_id)).first() is not None
+        with read_transaction(self._engine) as connection:
+            return (
+                connection.execute(_build_wanted_query(versions.c.id).where(versions.c.id == version_id)).first()
+                is not None
+            )
 
-    def strangers(self, version_ids: Collection[str]) -> set[str]:
+    def select_stray_versions(self, version_ids: Collection[str]) -> set[str]:
         """Select versions that belong into no index and that nobody is writing or about to remove (not hidden)."""
         expected: set[str] = set()
         ordered = sorted(version_ids)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             for at in range(0, len(ordered), _AT_ONCE // 2):
                 some = versions.c.id.in_(ordered[at : at + _AT_ONCE // 2])
                 hidden = select(versions.c.id).where(some, versions.c.hidden.is_(True))
                 expected |= set(connection.execute(hidden).scalars())
-                expected |= set(connection.execute(_wanted(versions.c.id).where(some)).scalars())
+                expected |= set(connection.execute(_build_wanted_query(versions.c.id).where(some)).scalars())
         return set(version_ids) - expected
 
     def activate(self, generation_id: int) -> Generation:
@@ -206,18 +211,18 @@ class GenerationRecords:
         A generation that has lost its index is discarded instead, because nobody can go back to it. Raises
         `GenerationStateError` when the new generation lacks something, and then changes nothing.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             active = generation_rows.lock_active(connection)
-            target = generation_rows.read(connection, generation_id)
+            target = generation_rows.load_generation(connection, generation_id)
             if target.state is ACTIVE:
                 return target
             if target.state is not BUILDING:
                 raise GenerationStateError(
                     f"Generation {target.id} is {_STATE_WORDS[target.state]}.", hint=_NEXT_STEPS[target.state]
                 )
-            progress = _progress(connection)
-            if not progress.whole:
-                raise incomplete(target, progress)
+            progress = _load_progress(connection)
+            if not progress.is_complete:
+                raise build_incomplete_error(target, progress)
             # guard: lost-index-discarded
             _set_state(connection, active.id, DISCARDED if active.lost else PREVIOUS)
             _set_state(connection, target.id, ACTIVE, activated_at=time.time())
@@ -226,9 +231,9 @@ class GenerationRecords:
             unwanted = (jobs.c.state != "done") | jobs.c.version_id.not_in(ready) | literal(bool(active.lost))
             connection.execute(delete(jobs).where(_REEMBED, unwanted))
             subject = f"generation:{target.id}"
-            record(connection, Action.INDEX_SWITCHED, subject, tenant_id=None, previous=active.id)
-            reach("switch.committing")
-            return generation_rows.read(connection, generation_id)
+            record_action(connection, Action.INDEX_SWITCHED, subject, tenant_id=None, previous=active.id)
+            reach_point("switch.committing")
+            return generation_rows.load_generation(connection, generation_id)
 
     def discard(self, *, unfinished: bool) -> Generation | None:
         """Discard the generation beside the active one and return it; None where there is none.
@@ -236,23 +241,23 @@ class GenerationRecords:
         The caller removes its index. Raises `GenerationStateError` for a generation that is being built, unless
         `unfinished` allows that.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             generation_rows.lock_active(connection)
-            beside = generation_rows.beside(connection)
+            beside = generation_rows.find_beside_active(connection)
             if beside is None:
                 return None
             if beside.state is BUILDING and not unfinished:
                 raise GenerationStateError(
-                    f"Generation {beside.id} is being built: {_progress(connection).percent} % are done.",
+                    f"Generation {beside.id} is being built: {_load_progress(connection).percent} % are done.",
                     hint="`leadline index discard --unfinished` throws that away.",
                 )
             _set_state(connection, beside.id, DISCARDED)
             connection.execute(delete(jobs).where(_REEMBED))
-            return generation_rows.read(connection, beside.id)
+            return generation_rows.load_generation(connection, beside.id)
 
-    def _queue_again(self, which: ColumnElement[bool]) -> int:
-        with write(self._engine) as connection:
-            if generation_rows.in_state(connection, BUILDING) is None:
+    def _requeue_jobs(self, which: ColumnElement[bool]) -> int:
+        with write_transaction(self._engine) as connection:
+            if generation_rows.find_in_state(connection, BUILDING) is None:
                 return 0
             return connection.execute(
                 update(jobs)
@@ -261,7 +266,7 @@ class GenerationRecords:
             ).rowcount
 
 
-def incomplete(generation: Generation, progress: BuildProgress) -> GenerationStateError:
+def build_incomplete_error(generation: Generation, progress: BuildProgress) -> GenerationStateError:
     """Return the error for a switch to a generation that lacks versions."""
     left = progress.versions - progress.versions_done
     return GenerationStateError(
@@ -286,7 +291,7 @@ _NEXT_STEPS = {
 }
 
 
-def _row(encoder: str, sparse: str, dimension: int, state: GenerationState) -> dict[str, object]:
+def _build_row(encoder: str, sparse: str, dimension: int, state: GenerationState) -> dict[str, object]:
     return {"encoder": encoder, "sparse": sparse, "dimension": dimension, "state": state, "created_at": time.time()}
 
 
@@ -294,7 +299,7 @@ def _set_state(connection: Connection, generation_id: int, state: GenerationStat
     connection.execute(update(generations).where(generations.c.id == generation_id).values(state=state, **changed))
 
 
-def _wanted(*columns: Any) -> Select[Any]:  # noqa: ANN401 - columns and tables
+def _build_wanted_query(*columns: Any) -> Select[Any]:  # noqa: ANN401 - columns and tables
     """Select versions that belong into an index, each with its job of kind `reembed` if it has one."""
     of_version = (jobs.c.version_id == versions.c.id) & _REEMBED
     return (
@@ -309,7 +314,7 @@ def _wanted(*columns: Any) -> Select[Any]:  # noqa: ANN401 - columns and tables
     )
 
 
-def _queue(connection: Connection) -> int:
+def _queue_versions(connection: Connection) -> int:
     now, zero = time.time(), literal(0)
     values = {
         "kind": literal(JobKind.REEMBED.value),
@@ -317,7 +322,7 @@ def _queue(connection: Connection) -> int:
         "document_id": versions.c.document_id,
         "version_id": versions.c.id,
         "state": literal("queued"),
-        "priority": literal(int(Priority.BULK)),
+        "priority": literal(int(JobPriority.BULK)),
         "attempt": zero,
         "interruptions": zero,
         "fence": zero,
@@ -325,16 +330,16 @@ def _queue(connection: Connection) -> int:
         "created_at": literal(now),
         "updated_at": literal(now),
     }
-    missing = _wanted(*values.values()).where(jobs.c.id.is_(None)).limit(_AT_ONCE)
+    missing = _build_wanted_query(*values.values()).where(jobs.c.id.is_(None)).limit(_AT_ONCE)
     missing = missing.with_for_update(read=True, of=documents)
-    statement = upsert(connection, jobs).from_select(list(values), missing).on_conflict_do_nothing()
+    statement = build_upsert(connection, jobs).from_select(list(values), missing).on_conflict_do_nothing()
     return connection.execute(statement.execution_options(preserve_rowcount=True)).rowcount
 
 
-def _progress(connection: Connection) -> BuildProgress:
+def _load_progress(connection: Connection) -> BuildProgress:
     chunks = func.coalesce(versions.c.chunks, 0)
     done, failed = (jobs.c.state == "done"), (jobs.c.state == "failed")
-    query = _wanted(
+    query = _build_wanted_query(
         func.count(),
         func.count().filter(done),
         func.coalesce(func.sum(chunks), 0),

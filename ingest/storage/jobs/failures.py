@@ -7,32 +7,32 @@ from sqlalchemy import Connection, Row, select, update
 
 from ingest.storage.answers.run_log import end_run
 from ingest.storage.answers.run_records import RunState
-from ingest.storage.db.database import clock, now
+from ingest.storage.db.database import build_clock, read_clock
 from ingest.storage.db.schema import jobs, versions
-from ingest.storage.documents.listing import relist_state
+from ingest.storage.documents.listing import refresh_listing_state
 from ingest.storage.documents.records import VersionState
-from ingest.storage.queue.queue import lock_running, queue_job, requeue
-from ingest.storage.queue.records import MAKING, Failure, Job, JobKind
+from ingest.storage.queue.queue import lock_running_jobs, queue_job, requeue_jobs
+from ingest.storage.queue.records import VERSION_JOB_KINDS, Failure, Job, JobKind
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
 
-_DOCUMENT = ("document", "Split it or export it again and upload that")
-_SUBJECTS = {JobKind.RUN: ("run", "Ask again, of fewer documents")}
+_DOCUMENT_WORDS = ("document", "Split it or export it again and upload that")
+_SUBJECT_WORDS = {JobKind.RUN: ("run", "Ask again, of fewer documents")}
 
 
-def requeue_lapsed(connection: Connection, *, max_attempts: int, grace_seconds: float) -> int:
+def requeue_lapsed_jobs(connection: Connection, *, max_attempts: int, grace_seconds: float) -> int:
     """Queue jobs again whose lease has run out, or fail them after `max_attempts`; collections are never failed."""
-    lapsed = lock_running(connection, jobs.c.lease_until < clock(connection))
+    lapsed = lock_running_jobs(connection, jobs.c.lease_until < build_clock(connection))
     spent = [row for row in lapsed if row.attempt >= max_attempts and row.kind != JobKind.COLLECT]
     for row in spent:
-        _fail_lost(connection, row, grace_seconds)
+        _fail_lost_job(connection, row, grace_seconds)
     failed = {row.id for row in spent}
-    return requeue(connection, [row.id for row in lapsed if row.id not in failed])
+    return requeue_jobs(connection, [row.id for row in lapsed if row.id not in failed])
 
 
-def _fail_lost(connection: Connection, row: Row[Any], grace_seconds: float) -> None:
+def _fail_lost_job(connection: Connection, row: Row[Any], grace_seconds: float) -> None:
     lapses = row.interruptions + 1
-    subject, hint = _SUBJECTS.get(JobKind(row.kind), _DOCUMENT)
+    subject, hint = _SUBJECT_WORDS.get(JobKind(row.kind), _DOCUMENT_WORDS)
     failure = Failure(
         "worker_lost",
         f"The {subject} ended its worker {lapses} time{'s' * (lapses > 1)} in {row.attempt} attempts.",
@@ -57,7 +57,7 @@ def _fail_lost(connection: Connection, row: Row[Any], grace_seconds: float) -> N
 
 def fail_target(connection: Connection, job: Job, failure: Failure, *, grace_seconds: float = 0.0) -> None:
     """Fail the version or the run that an ended job was for; a collection has neither."""
-    if job.kind in MAKING:
+    if job.kind in VERSION_JOB_KINDS:
         _fail_version(connection, job, failure, grace_seconds=grace_seconds)
     elif job.kind is JobKind.RUN:
         end_run(connection, job.version_id, RunState.FAILED, failure=failure)
@@ -76,7 +76,7 @@ def _fail_version(connection: Connection, job: Job, failure: Failure, *, grace_s
             tenant_id=job.tenant_id,
             document_id=job.document_id,
             version_id=job.version_id,
-            not_before=now(connection) + grace_seconds,
+            not_before=read_clock(connection) + grace_seconds,
         )
     connection.execute(
         update(versions)
@@ -88,6 +88,6 @@ def _fail_version(connection: Connection, job: Job, failure: Failure, *, grace_s
             error_hint=failure.hint,
         )
     )
-    relist_state(connection, job.document_id, job.version_id, VersionState.FAILED)
+    refresh_listing_state(connection, job.document_id, job.version_id, VersionState.FAILED)
     failed = {"version": job.version_id, "document": job.document_id, "code": failure.code}
     publish(connection, job.tenant_id, EventType.DOCUMENT_FAILED, [failed])

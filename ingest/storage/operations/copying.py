@@ -12,23 +12,23 @@ from typing import Any
 
 from sqlalchemy import JSON, Connection, Engine, MetaData, Table, func, insert, select, text
 
-from ingest.storage.db.database import clock, open_database, read, sqlite_url, write
+from ingest.storage.db.database import build_clock, build_sqlite_url, open_database, read_transaction, write_transaction
 from ingest.storage.db.schema import blob_sealing, documents, files, jobs, metadata, staged_entries, versions
-from ingest.storage.digests import Digest, key_of
-from ingest.storage.documents.digests import digests_of
+from ingest.storage.digests import Digest, build_file_key
+from ingest.storage.documents.digests import load_digests
 from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState
-from ingest.storage.texts.texts import positions_key, text_keys
+from ingest.storage.texts.texts import build_positions_key, build_text_keys
 
-_AT_ONCE = 1_000
+_BATCH_ROWS = 1_000
 # The content of these versions is removed, unless they are still their documents' active ones.
-_GONE = (VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED)
+_GONE_STATES = (VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED)
 
 # Receives how much is done and how much there is.
 Copied = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Content:
+class CatalogFile:
     """A file that the catalog names, with its SHA-256 in hex; `required` is false if it may be absent.
 
     Texts and tables of earlier releases have no SHA-256 until upkeep has added it.
@@ -52,42 +52,46 @@ class CatalogCopies:
         deletion.
         """
         if self._engine.dialect.name != "sqlite":
-            with _file(path) as target:
+            with _open_file(path) as target:
                 copy_catalog(self._engine, target, copied)
             return
         _copy_pages(self._engine, path)
-        with _file(path) as target, read(target) as connection:
-            rows = _count(connection, _plain_tables())
+        with _open_file(path) as target, read_transaction(target) as connection:
+            rows = _count_rows(connection, _build_plain_tables())
         copied(rows, rows)
 
     def load(self, path: Path, copied: Copied) -> None:
         """Replace the catalog by a copy, in one transaction; the copy is brought to this release's schema before."""
-        with _file(path) as source:
+        with _open_file(path) as source:
             copy_catalog(source, self._engine, copied)
 
-    def documents(self) -> int:
+    def count_documents(self) -> int:
         """Count the documents, deleted ones too."""
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return connection.execute(select(func.count()).select_from(documents)).scalar_one()
 
-    def at_work(self) -> bool:
+    def has_running_jobs(self) -> bool:
         """True while a worker holds a job."""
-        with read(self._engine) as connection:
-            held = select(jobs.c.id).where(jobs.c.state == "running", jobs.c.lease_until > clock(connection)).limit(1)
+        with read_transaction(self._engine) as connection:
+            held = (
+                select(jobs.c.id)
+                .where(jobs.c.state == "running", jobs.c.lease_until > build_clock(connection))
+                .limit(1)
+            )
             return connection.execute(held).first() is not None
 
-    def contents(self, tables: Mapping[str, Sequence[str]]) -> list[Content]:
+    def list_files(self, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
         """List the files that the catalog names; `tables` holds the keys of record tables by version."""
-        return _contents(self._engine, tables)
+        return _list_files(self._engine, tables)
 
 
-def contents_of(path: Path, tables: Mapping[str, Sequence[str]]) -> list[Content]:
+def list_files_of_copy(path: Path, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
     """List the files that a copy names, as `CatalogCopies.contents` does."""
-    with _file(path) as engine:
-        return _contents(engine, tables)
+    with _open_file(path) as engine:
+        return _list_files(engine, tables)
 
 
-def _contents(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Content]:
+def _list_files(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
     """List originals of live documents and files, and texts and tables of what searches find.
 
     Files of versions that a version's digests do not name are not listed: nobody reads them.
@@ -105,34 +109,38 @@ def _contents(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Conte
         .where(documents.c.deleted_at.is_(None))
         .order_by(versions.c.id)
     )
-    found: list[Content] = []
-    with read(engine) as connection:
+    found: list[CatalogFile] = []
+    with read_transaction(engine) as connection:
         rows = connection.execute(query).all()
-        for at in range(0, len(rows), _AT_ONCE):
-            some = rows[at : at + _AT_ONCE]
-            digests = digests_of(connection, [row.id for row in some])
+        for at in range(0, len(rows), _BATCH_ROWS):
+            some = rows[at : at + _BATCH_ROWS]
+            digests = load_digests(connection, [row.id for row in some])
             for row in some:
-                if row.state not in _GONE or row.searched:
-                    found.append(Content(row.blob_key, row.content_sha256))
-                derived = _recorded(row.id, digests.get(row.id, {})) or _expected(row.id, tables.get(row.id, ()))
+                if row.state not in _GONE_STATES or row.searched:
+                    found.append(CatalogFile(row.blob_key, row.content_sha256))
+                derived = _list_recorded_files(row.id, digests.get(row.id, {})) or _list_expected_files(
+                    row.id, tables.get(row.id, ())
+                )
                 # A version that is not searched yet may be written at this moment, before its digests are recorded.
-                found += derived if row.searched else [Content(each.key, required=False) for each in derived]
+                found += derived if row.searched else [CatalogFile(each.key, required=False) for each in derived]
         staged = select(staged_entries.c.blob_key, staged_entries.c.content_sha256).order_by(staged_entries.c.blob_key)
-        found += [Content(row.blob_key, row.content_sha256) for row in connection.execute(staged)]
+        found += [CatalogFile(row.blob_key, row.content_sha256) for row in connection.execute(staged)]
         sent = select(files.c.blob_key, files.c.content_sha256).where(files.c.deleted_at.is_(None))
-        found += [Content(row.blob_key, row.content_sha256) for row in connection.execute(sent.order_by(files.c.id))]
+        found += [
+            CatalogFile(row.blob_key, row.content_sha256) for row in connection.execute(sent.order_by(files.c.id))
+        ]
     return found
 
 
-def _recorded(version_id: str, digests: Mapping[str, Digest]) -> list[Content]:
+def _list_recorded_files(version_id: str, digests: Mapping[str, Digest]) -> list[CatalogFile]:
     """Return the files that were derived from a version, by its digests; none for a version of an earlier release."""
-    return [Content(key_of(version_id, file), digest.sha256.hex()) for file, digest in digests.items()]
+    return [CatalogFile(build_file_key(version_id, file), digest.sha256.hex()) for file, digest in digests.items()]
 
 
-def _expected(version_id: str, tables: Sequence[str]) -> list[Content]:
+def _list_expected_files(version_id: str, tables: Sequence[str]) -> list[CatalogFile]:
     """Return the files of a version without digests: text and map, and what it may have besides."""
-    optional = (positions_key(version_id), *tables)
-    return [*map(Content, text_keys(version_id)), *(Content(key, required=False) for key in optional)]
+    optional = (build_positions_key(version_id), *tables)
+    return [*map(CatalogFile, build_text_keys(version_id)), *(CatalogFile(key, required=False) for key in optional)]
 
 
 def _copy_pages(engine: Engine, path: Path) -> None:
@@ -142,8 +150,8 @@ def _copy_pages(engine: Engine, path: Path) -> None:
 
 
 @contextmanager
-def _file(path: Path) -> Iterator[Engine]:
-    engine = open_database(sqlite_url(path))
+def _open_file(path: Path) -> Iterator[Engine]:
+    engine = open_database(build_sqlite_url(path))
     try:
         yield engine
     finally:
@@ -157,13 +165,13 @@ def copy_catalog(source: Engine, target: Engine, copied_rows: Copied = lambda do
 
     Writers of `source` go on meanwhile, and what they commit is not in the copy. Both have this release's schema.
     """
-    tables, copied = _plain_tables(), 0
-    with _snapshot(source) as reading, write(target) as writing:
-        total = _count(reading, tables)
+    tables, copied = _build_plain_tables(), 0
+    with _snapshot(source) as reading, write_transaction(target) as writing:
+        total = _count_rows(reading, tables)
         for table in reversed(tables):
             writing.execute(table.delete())
         for table in tables:
-            rows = reading.execution_options(yield_per=_AT_ONCE).execute(select(table)).mappings()
+            rows = reading.execution_options(yield_per=_BATCH_ROWS).execute(select(table)).mappings()
             for some in rows.partitions():
                 writing.execute(insert(table), [dict(row) for row in some])
                 copied += len(some)
@@ -172,11 +180,11 @@ def copy_catalog(source: Engine, target: Engine, copied_rows: Copied = lambda do
     return copied
 
 
-def _count(connection: Connection, tables: Iterable[Table]) -> int:
+def _count_rows(connection: Connection, tables: Iterable[Table]) -> int:
     return sum(connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables)
 
 
-def _plain_tables() -> list[Table]:
+def _build_plain_tables() -> list[Table]:
     """Return the tables that are copied, in the order of their references.
 
     Their JSON columns keep an absent value absent.
@@ -195,7 +203,7 @@ def _plain_tables() -> list[Table]:
 @contextmanager
 def _snapshot(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that sees the catalog as it is at its first query, on SQLite because of the log of writes."""
-    with read(engine) as connection:
+    with read_transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         yield connection

@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, delete, exists, func, select
 
-from ingest.storage.answers.run_log import resume_run, run_of, run_query
-from ingest.storage.answers.run_records import to_finish
+from ingest.storage.answers.run_log import build_run, build_run_query, resume_run
+from ingest.storage.answers.run_records import build_finish_decision
 from ingest.storage.audit.store import Audit
-from ingest.storage.db.database import scrub, write
+from ingest.storage.db.database import truncate_write_ahead_log, write_transaction
 from ingest.storage.db.schema import (
     answers,
     batch_entries,
@@ -25,16 +25,16 @@ from ingest.storage.db.schema import (
     webhook_deliveries,
     work_versions,
 )
-from ingest.storage.documents.records import ROUTE
+from ingest.storage.documents.records import ROUTE_SUFFIX
 from ingest.storage.operations.retention import Retention
 from ingest.storage.queue.records import JobKind
 from ingest.storage.slack.files import SlackFiles
-from ingest.storage.slack.store import Slack
+from ingest.storage.slack.store import SlackStore
 
 _DAY_SECONDS = 24 * 3600.0
-_AT_ONCE = 100
-_ENTRIES_AT_ONCE = 5_000
-_KEYS_OF_TENANT = 100_000
+_BATCH_ROWS = 100
+_BATCH_ENTRIES = 5_000
+_MAX_KEYS_PER_TENANT = 100_000
 # Followers of an ended run read until its last event.
 _KEPT_EVENTS = ("start", "end")
 
@@ -48,42 +48,46 @@ class Expiry:
         self._engine = engine
         self._clock = clock
 
-    def forget(self, retention: Retention) -> dict[str, int]:
+    def delete_expired(self, retention: Retention) -> dict[str, int]:
         """Remove what is older than its retention time; returns how much of each kind there was, without zeros."""
         now = self._clock()
 
-        def before(days: float) -> float:
+        def compute_cutoff(days: float) -> float:
             return now - days * _DAY_SECONDS
 
         logged = exists().where(run_events.c.run_id == runs.c.id, run_events.c.kind.not_in(_KEPT_EVENTS))
-        alone = answers.c.conversation_id.is_(None), answers.c.created_at < before(retention.answers_days)
-        unused = conversations.c.updated_at < before(retention.conversations_days)
-        long_ended = runs.c.ended_at < before(retention.run_logs_days)
-        closed = batches.c.closed_at < before(retention.batches_days)
+        alone = answers.c.conversation_id.is_(None), answers.c.created_at < compute_cutoff(retention.answers_days)
+        unused = conversations.c.updated_at < compute_cutoff(retention.conversations_days)
+        long_ended = runs.c.ended_at < compute_cutoff(retention.run_logs_days)
+        closed = batches.c.closed_at < compute_cutoff(retention.batches_days)
         expired: dict[str, tuple[Select[Any], Remove]] = {
             "conversations": (select(conversations.c.id).where(unused), _remove_conversations),
             "answers": (select(answers.c.id).where(*alone), _remove_answers),
             "run logs": (select(runs.c.id).where(long_ended, logged), _remove_logs),
-            "runs": (select(runs.c.id).where(runs.c.ended_at < before(retention.runs_days)), _remove_runs),
+            "runs": (select(runs.c.id).where(runs.c.ended_at < compute_cutoff(retention.runs_days)), _remove_runs),
             "batches": (select(batches.c.id).where(closed), _remove_batches),
             "links": (select(shares.c.id).where(shares.c.ends_at < now), _remove_links),
             "webhook messages": (
                 select(webhook_deliveries.c.id).where(
-                    webhook_deliveries.c.created_at < before(retention.webhooks_days)
+                    webhook_deliveries.c.created_at < compute_cutoff(retention.webhooks_days)
                 ),
                 _remove_deliveries,
             ),
-            "works": (_forgotten_works(), _remove_works),
+            "works": (_select_unused_works(), _remove_works),
         }
-        waited = jobs.c.kind == JobKind.RUN, jobs.c.state == "paused", jobs.c.updated_at < before(retention.paused_days)
+        waited = (
+            jobs.c.kind == JobKind.RUN,
+            jobs.c.state == "paused",
+            jobs.c.updated_at < compute_cutoff(retention.paused_days),
+        )
         expired["paused runs"] = (select(jobs.c.version_id).where(*waited), _finish_runs)
-        counts = {kind: _in_portions(self._engine, *each) for kind, each in expired.items()}
-        counts["slack"] = Slack(self._engine).forget(before(retention.conversations_days))
-        counts["slack files"] = SlackFiles(self._engine).forget(before(retention.conversations_days))
-        counts["idempotency keys"] = _forget_keys(self._engine, now)
-        counts["audit"] = sum(_trimmed(Audit(self._engine), before(retention.audit_days)))
+        counts = {kind: _remove_in_batches(self._engine, *each) for kind, each in expired.items()}
+        counts["slack"] = SlackStore(self._engine).delete_old(compute_cutoff(retention.conversations_days))
+        counts["slack files"] = SlackFiles(self._engine).delete_ended(compute_cutoff(retention.conversations_days))
+        counts["idempotency keys"] = _remove_request_keys(self._engine, now)
+        counts["audit"] = sum(_trim_audit(Audit(self._engine), compute_cutoff(retention.audit_days)))
         if any(counts.values()):
-            scrub(self._engine)
+            truncate_write_ahead_log(self._engine)
         return {kind: count for kind, count in counts.items() if count and kind != "works"}
 
 
@@ -95,14 +99,14 @@ def _remove_runs(connection: Connection, some: list[str]) -> None:
     connection.execute(delete(runs).where(runs.c.id.in_(some)))
 
 
-def _in_portions(engine: Engine, query: Select[Any], remove: Remove) -> int:
+def _remove_in_batches(engine: Engine, query: Select[Any], remove: Remove) -> int:
     removed = 0
     while True:
-        with write(engine) as connection:
-            some = list(connection.execute(query.limit(_AT_ONCE)).scalars())
+        with write_transaction(engine) as connection:
+            some = list(connection.execute(query.limit(_BATCH_ROWS)).scalars())
             remove(connection, some)
         removed += len(some)
-        if len(some) < _AT_ONCE:
+        if len(some) < _BATCH_ROWS:
             return removed
 
 
@@ -126,9 +130,9 @@ def _remove_links(connection: Connection, some: list[str]) -> None:
 
 def _finish_runs(connection: Connection, some: list[str]) -> None:
     """Let paused runs end with what they have."""
-    for row in connection.execute(run_query().where(runs.c.id.in_(some))).all():
-        run = run_of(row)
-        resume_run(connection, run, to_finish(run))
+    for row in connection.execute(build_run_query().where(runs.c.id.in_(some))).all():
+        run = build_run(row)
+        resume_run(connection, run, build_finish_decision(run))
 
 
 def _remove_batches(connection: Connection, some: list[str]) -> None:
@@ -140,23 +144,23 @@ def _remove_deliveries(connection: Connection, some: list[str]) -> None:
     connection.execute(delete(webhook_deliveries).where(webhook_deliveries.c.id.in_(some)))
 
 
-def _forget_keys(engine: Engine, now: float) -> int:
+def _remove_request_keys(engine: Engine, now: float) -> int:
     """Remove keys of requests whose time is over, and of each tenant those beyond its newest `_KEYS_OF_TENANT`."""
-    with write(engine) as connection:
+    with write_transaction(engine) as connection:
         removed = connection.execute(delete(idempotency_keys).where(idempotency_keys.c.ends_at <= now)).rowcount
         by_tenant = idempotency_keys.c.tenant_id
-        many = select(by_tenant).group_by(by_tenant).having(func.count() > _KEYS_OF_TENANT)
+        many = select(by_tenant).group_by(by_tenant).having(func.count() > _MAX_KEYS_PER_TENANT)
         for tenant in connection.execute(many).scalars().all():
             begun, of_tenant = idempotency_keys.c.created_at, by_tenant == tenant
-            last = select(begun).where(of_tenant).order_by(begun.desc()).offset(_KEYS_OF_TENANT).limit(1)
+            last = select(begun).where(of_tenant).order_by(begun.desc()).offset(_MAX_KEYS_PER_TENANT).limit(1)
             oldest = of_tenant, begun <= connection.execute(last).scalar_one()
             removed += connection.execute(delete(idempotency_keys).where(*oldest)).rowcount
     return removed
 
 
-def _forgotten_works() -> Select[Any]:
+def _select_unused_works() -> Select[Any]:
     """Select the works of which nothing is kept any more: no answer, no run, no reply."""
-    whole = func.replace(work_versions.c.work_id, ROUTE, "")
+    whole = func.replace(work_versions.c.work_id, ROUTE_SUFFIX, "")
     return (
         select(work_versions.c.work_id)
         .where(
@@ -172,10 +176,10 @@ def _remove_works(connection: Connection, some: list[str]) -> None:
     connection.execute(delete(work_versions).where(work_versions.c.work_id.in_(some)))
 
 
-def _trimmed(audit: Audit, older_than: float) -> Iterator[int]:
+def _trim_audit(audit: Audit, older_than: float) -> Iterator[int]:
     """Trim the audit log, once more than a day of it is too old: each trimming is an entry itself."""
-    if audit.oldest() >= older_than - _DAY_SECONDS:
+    if audit.load_oldest_time() >= older_than - _DAY_SECONDS:
         return
-    through = audit.head().sequence
-    while removed := audit.trim(older_than, most=_ENTRIES_AT_ONCE, through=through):
+    through = audit.load_head().sequence
+    while removed := audit.trim(older_than, most=_BATCH_ENTRIES, through=through):
         yield removed

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy import Engine, delete, insert, select, update
 
-from ingest.storage.db.database import insert_new, portions, read, upsert, write
+from ingest.storage.db.database import build_upsert, insert_if_absent, iter_slices, read_transaction, write_transaction
 from ingest.storage.db.schema import blob_sealing, documents, installation, notices, versions
 from ingest.storage.sealing import Sealing
 
@@ -18,53 +18,53 @@ class InstallationRecord:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def id(self) -> str | None:
+    def load_id(self) -> str | None:
         """Return the id; None for a catalog that was given none yet."""
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return connection.execute(select(installation.c.id)).scalar()
 
-    def claim(self, identifier: str) -> str:
+    def claim_id(self, identifier: str) -> str:
         """Record an id unless there is one, and return the one that is recorded."""
-        with write(self._engine) as connection:
-            insert_new(connection, installation, row=_ROW, id=identifier, created_at=time.time())
+        with write_transaction(self._engine) as connection:
+            insert_if_absent(connection, installation, row=_ROW, id=identifier, created_at=time.time())
             return str(connection.execute(select(installation.c.id)).scalar_one())
 
-    def replace(self, identifier: str) -> None:
+    def replace_id(self, identifier: str) -> None:
         """Record an id in the place of the one that there is."""
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             changed = connection.execute(update(installation).values(id=identifier)).rowcount
             if not changed:
                 connection.execute(insert(installation).values(row=_ROW, id=identifier, created_at=time.time()))
 
-    def sealing(self) -> Sealing:
+    def load_sealing(self) -> Sealing:
         """Return how far the files are sealed in the format that binds each to its name."""
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return Sealing(connection.execute(select(blob_sealing.c.sealing)).scalar() or Sealing.MIXED)
 
     def record_sealing(self, sealing: Sealing) -> None:
         """Record how far the files are sealed."""
         now = {"sealing": sealing.value, "since": time.time()}
-        with write(self._engine) as connection:
-            statement = upsert(connection, blob_sealing).values(row=_ROW, **now)
+        with write_transaction(self._engine) as connection:
+            statement = build_upsert(connection, blob_sealing).values(row=_ROW, **now)
             connection.execute(statement.on_conflict_do_update(index_elements=["row"], set_=now))
 
-    def knows_version(self, version_ids: Collection[str]) -> bool:
+    def has_any_version(self, version_ids: Collection[str]) -> bool:
         """True if at least one of the versions is in the catalog."""
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return any(
                 connection.execute(select(versions.c.id).where(versions.c.id.in_(some)).limit(1)).first()
-                for some in portions(sorted(version_ids))
+                for some in iter_slices(sorted(version_ids))
             )
 
-    def knows_blob(self, keys: Collection[str]) -> bool:
+    def has_any_original(self, keys: Collection[str]) -> bool:
         """True if at least one of the originals is a version's."""
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return any(
                 connection.execute(select(versions.c.id).where(versions.c.blob_key.in_(some)).limit(1)).first()
-                for some in portions(sorted(keys))
+                for some in iter_slices(sorted(keys))
             )
 
-    def some_originals(self, limit: int) -> list[str]:
+    def list_originals(self, limit: int) -> list[str]:
         """Return keys of originals that should be in the blobs: those of the latest versions of live documents."""
         query = (
             select(versions.c.blob_key)
@@ -73,22 +73,22 @@ class InstallationRecord:
             .order_by(documents.c.created_at.desc())
             .limit(limit)
         )
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return list(connection.execute(query).scalars())
 
-    def notices(self) -> Mapping[str, str]:
+    def load_notices(self) -> Mapping[str, str]:
         """Return what people should know, by the part that noticed it."""
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return {row.name: row.detail for row in connection.execute(select(notices)).all()}
 
-    def notice(self, name: str, detail: str) -> None:
+    def record_notice(self, name: str, detail: str) -> None:
         """Leave a notice; the time since when it holds stays that of the first."""
-        with write(self._engine) as connection:
-            statement = upsert(connection, notices).values(name=name, detail=detail, since=time.time())
+        with write_transaction(self._engine) as connection:
+            statement = build_upsert(connection, notices).values(name=name, detail=detail, since=time.time())
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"detail": detail}))
 
     def withdraw_notice(self, name: str) -> None:
         """Remove a notice, if there is one."""
-        if name in self.notices():
-            with write(self._engine) as connection:
+        if name in self.load_notices():
+            with write_transaction(self._engine) as connection:
                 connection.execute(delete(notices).where(notices.c.name == name))

@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy import Engine, Select, delete, select
 
-from ingest.storage.db.database import insert_new, portions, read, write
+from ingest.storage.db.database import insert_if_absent, iter_slices, read_transaction, write_transaction
 from ingest.storage.db.schema import documents, files, staged_entries, unknown_versions, versions
 from ingest.storage.documents.records import COLLECTABLE_STATES
-from ingest.storage.documents.works import read_by_a_run
+from ingest.storage.documents.works import build_in_use_condition
 
-_AT_ONCE = 10_000
+_BATCH_IDS = 10_000
 
 
 class Leftovers:
@@ -20,7 +20,7 @@ class Leftovers:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def given_up(self, version_ids: Collection[str]) -> set[str]:
+    def select_given_up(self, version_ids: Collection[str]) -> set[str]:
         """Select the versions that the catalog says are failed, cancelled, retired or deleted, and that nobody reads.
 
         A document's active version is in use whatever its state; one that was replaced, as long as a run reads it.
@@ -31,46 +31,46 @@ class Leftovers:
             .where(
                 versions.c.state.in_(COLLECTABLE_STATES),
                 documents.c.active_version_id.is_distinct_from(versions.c.id),
-                ~read_by_a_run(),
+                ~build_in_use_condition(),
             )
         )
         return self._select(query, version_ids)
 
-    def unknown_versions(self, version_ids: Collection[str]) -> set[str]:
+    def select_unknown_versions(self, version_ids: Collection[str]) -> set[str]:
         """Select the versions that the catalog has never had, or that only a newer catalog has."""
         return set(version_ids) - self._select(select(versions.c.id), version_ids)
 
-    def unknown_originals(self, keys: Collection[str]) -> set[str]:
+    def select_unknown_originals(self, keys: Collection[str]) -> set[str]:
         """Select the keys of originals that no version names, nor a file, nor an entry that is to become a document."""
         left = set(keys)
         if left:
-            with read(self._engine) as connection:  # one pass over all rows, since keys have no index
+            with read_transaction(self._engine) as connection:  # one pass over all rows, since keys have no index
                 # guard: staged-entries-known
                 # guard: file-bytes-not-leftovers
                 for table in (versions, staged_entries, files):
-                    for known in connection.execute(select(table.c.blob_key)).yield_per(_AT_ONCE).scalars():
+                    for known in connection.execute(select(table.c.blob_key)).yield_per(_BATCH_IDS).scalars():
                         left.discard(known)
         return left
 
-    def first_seen(self) -> dict[str, float]:
+    def load_first_seen(self) -> dict[str, float]:
         """Return the unknown versions that the index had chunks of in the last round, each with its first sighting."""
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return {row.version_id: row.since for row in connection.execute(select(unknown_versions)).all()}
 
-    def note_unknown(self, present: Collection[str]) -> None:
+    def record_unknown(self, present: Collection[str]) -> None:
         """Record which unknown versions the index has chunks of; those that are gone or claimed are forgotten."""
-        known, now = set(self.first_seen()), time.time()
+        known, now = set(self.load_first_seen()), time.time()
         if known == set(present):
             return
-        with write(self._engine) as connection:
-            for some in portions(sorted(known - set(present))):
+        with write_transaction(self._engine) as connection:
+            for some in iter_slices(sorted(known - set(present))):
                 connection.execute(delete(unknown_versions).where(unknown_versions.c.version_id.in_(some)))
             for version in sorted(set(present) - known):
-                insert_new(connection, unknown_versions, version_id=version, since=now)
+                insert_if_absent(connection, unknown_versions, version_id=version, since=now)
 
     def _select(self, query: Select[Any], version_ids: Collection[str]) -> set[str]:
         found: set[str] = set()
-        with read(self._engine) as connection:
-            for some in portions(sorted(version_ids)):
+        with read_transaction(self._engine) as connection:
+            for some in iter_slices(sorted(version_ids)):
                 found |= set(connection.execute(query.where(versions.c.id.in_(some))).scalars())
         return found

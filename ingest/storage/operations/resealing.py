@@ -10,13 +10,13 @@ from ingest.storage.errors import BlobChangedError, ContentChangedError
 from ingest.storage.sealing import Sealing
 
 # Kinds of files whose digests the catalog has.
-_DIGESTED = frozenset({"text", "tables"})
+_DIGESTED_KINDS = frozenset({"text", "tables"})
 # Receives how many files are done, and how many there are.
 Advanced = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Resealed:
+class ResealResult:
     """How many files there were, how many of them were sealed anew, and the keys of those that were refused."""
 
     files: int
@@ -26,7 +26,7 @@ class Resealed:
 
 def reseal_all(
     blobs: SealedBlobs, advanced: Advanced, *, digests: DigestRecords | None = None, accept_unbound: bool = False
-) -> Resealed:
+) -> ResealResult:
     """Seal every file anew that needs it, then record that every file is bound to its name.
 
     Files that come meanwhile are looked for until there are none: whoever writes one after the first record binds it.
@@ -34,16 +34,16 @@ def reseal_all(
     refused here, too, because they may be anybody's; `accept_unbound` takes them all the same. Texts and tables that
     differ from their `digests` are refused in either case, so that nothing seals a change. Raises `BlobKeyError`.
     """
-    readable = blobs.accepting_unbound() if accept_unbound else blobs
+    readable = blobs.with_unbound_accepted() if accept_unbound else blobs
     checked = None if digests is None else CheckedBlobs(readable, digests)
-    if blobs.record.sealing() is Sealing.MIXED:
+    if blobs.record.load_sealing() is Sealing.MIXED:
         blobs.record.record_sealing(Sealing.BINDING)
     sealed, refused, seen = 0, [], set[str]()
-    while new := [key for kind in SEALED_KINDS for key in blobs.keys(kind) if key not in seen]:
+    while new := [key for kind in SEALED_KINDS for key in blobs.iter_keys(kind) if key not in seen]:
         for key in new:
             try:
                 # guard: changed-file-not-resealed
-                if checked is not None and key.partition("/")[0] in _DIGESTED:
+                if checked is not None and key.partition("/")[0] in _DIGESTED_KINDS:
                     checked.read(key)
                 sealed += blobs.reseal(key, accept_unbound=accept_unbound)
             except KeyError:  # deleted meanwhile
@@ -53,5 +53,5 @@ def reseal_all(
             seen.add(key)
             advanced(len(seen), len(seen) + len(new))
     blobs.record.record_sealing(Sealing.BOUND)
-    blobs.reseal_note()
-    return Resealed(len(seen), sealed, refused)
+    blobs.reseal_marker()
+    return ResealResult(len(seen), sealed, refused)

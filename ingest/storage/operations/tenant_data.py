@@ -20,8 +20,14 @@ from sqlalchemy import ColumnElement, Engine, Table, delete, select, tuple_, upd
 
 from ingest.storage.answers.run_records import RunState
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import Audit, record
-from ingest.storage.db.database import bump_corpus_versions, insert_new, read, scrub, write
+from ingest.storage.audit.store import Audit, record_action
+from ingest.storage.db.database import (
+    bump_corpus_versions,
+    insert_if_absent,
+    read_transaction,
+    truncate_write_ahead_log,
+    write_transaction,
+)
 from ingest.storage.db.schema import (
     api_keys,
     audit,
@@ -43,21 +49,21 @@ from ingest.storage.errors import ContentChangedError, TenantNotFoundError
 from ingest.storage.queue.records import JobKind
 from ingest.storage.uploads.files import FileRemoval
 
-_ROWS_AT_ONCE = 1_000
+_BATCH_ROWS = 1_000
 # The audit log keeps that a tenant was there and went; its own rows go last, by whoever removes it.
-_KEPT = frozenset({audit, tenants, tenant_deletions})
+_KEPT_TABLES = frozenset({audit, tenants, tenant_deletions})
 # Tables of versions' ids, which no foreign key names: they go before the versions.
-_OF_VERSIONS = (content_digests, work_versions, gone_versions)
+_VERSION_ID_TABLES = (content_digests, work_versions, gone_versions)
 # What belongs in no export: secrets and digests of them, and places in the blobs of this installation.
 # guard: webhook-secrets-not-exported
-_UNEXPORTED = frozenset({"secret_sha256", "secret", "previous_secret", "token_sealed", "blob_key"})
+_UNEXPORTED_COLUMNS = frozenset({"secret_sha256", "secret", "previous_secret", "token_sealed", "blob_key"})
 
 
-def of_tenant(table: Table, tenant_id: str) -> ColumnElement[bool] | None:
+def build_tenant_condition(table: Table, tenant_id: str) -> ColumnElement[bool] | None:
     """Return the condition for a tenant's rows of a table; None for a table of the whole installation."""
     if "tenant_id" in table.c:
         return table.c.tenant_id == tenant_id
-    if table in _OF_VERSIONS:
+    if table in _VERSION_ID_TABLES:
         return table.c.version_id.in_(select(versions.c.id).where(versions.c.tenant_id == tenant_id))
     for key in table.foreign_keys:
         parent = key.column.table
@@ -66,47 +72,52 @@ def of_tenant(table: Table, tenant_id: str) -> ColumnElement[bool] | None:
     return None
 
 
-def remove_rows(engine: Engine, tenant_id: str) -> dict[str, int]:
+def remove_tenant_rows(engine: Engine, tenant_id: str) -> dict[str, int]:
     """Remove a tenant's rows in small transactions, children first; returns how many of each table."""
-    in_order = [*_OF_VERSIONS, *(table for table in reversed(metadata.sorted_tables) if table not in _OF_VERSIONS)]
-    removed = {table.name: _empty(engine, table, tenant_id) for table in in_order if table not in _KEPT}
+    in_order = [
+        *_VERSION_ID_TABLES,
+        *(table for table in reversed(metadata.sorted_tables) if table not in _VERSION_ID_TABLES),
+    ]
+    removed = {
+        table.name: _remove_table_rows(engine, table, tenant_id) for table in in_order if table not in _KEPT_TABLES
+    }
     return {name: count for name, count in removed.items() if count}
 
 
-def exported_rows(engine: Engine, table: Table, tenant_id: str) -> Iterator[dict[str, Any]]:
+def iter_exported_rows(engine: Engine, table: Table, tenant_id: str) -> Iterator[dict[str, Any]]:
     """Yield a tenant's rows of a table in the order of their keys, without secrets, read a thousand at a time."""
-    owned = of_tenant(table, tenant_id)
+    owned = build_tenant_condition(table, tenant_id)
     if owned is None:
         raise ValueError(f"{table.name} has no rows of a tenant")
     keys = list(table.primary_key.columns)
-    query = select(table).where(owned).order_by(*keys).limit(_ROWS_AT_ONCE)
+    query = select(table).where(owned).order_by(*keys).limit(_BATCH_ROWS)
     after: tuple[Any, ...] | None = None
     while True:
-        with read(engine) as connection:
+        with read_transaction(engine) as connection:
             page = query if after is None else query.where(tuple_(*keys) > after)
             rows = connection.execute(page).mappings().all()
         for row in rows:
-            yield {name: value for name, value in row.items() if name not in _UNEXPORTED}
-        if len(rows) < _ROWS_AT_ONCE:
+            yield {name: value for name, value in row.items() if name not in _UNEXPORTED_COLUMNS}
+        if len(rows) < _BATCH_ROWS:
             return
         after = tuple(rows[-1][key.name] for key in keys)
 
 
-def _empty(engine: Engine, table: Table, tenant_id: str) -> int:
-    owned = of_tenant(table, tenant_id)
+def _remove_table_rows(engine: Engine, table: Table, tenant_id: str) -> int:
+    owned = build_tenant_condition(table, tenant_id)
     if owned is None:
         return 0
     key, removed = tuple_(*table.primary_key.columns), 0
-    some = select(*table.primary_key.columns).where(owned).limit(_ROWS_AT_ONCE)
+    some = select(*table.primary_key.columns).where(owned).limit(_BATCH_ROWS)
     while True:
-        with write(engine) as connection:
+        with write_transaction(engine) as connection:
             count = connection.execute(delete(table).where(key.in_(some))).rowcount
         removed += count
-        if count < _ROWS_AT_ONCE:
+        if count < _BATCH_ROWS:
             return removed
 
 
-FORMAT = 1
+EXPORT_FORMAT = 1
 
 Rows = Callable[[], Iterable[Mapping[str, Any]]]
 
@@ -133,11 +144,17 @@ def write_export(
         for name, rows in tables.items():
             counts[name], digests[f"{name}.jsonl"] = _write_rows(archive, f"{name}.jsonl", rows())
         changed: list[str] = []
-        counts["originals"] = sum(_copy(archive, each, changed) for each in originals)
+        counts["originals"] = sum(_copy_original(archive, each, changed) for each in originals)
         if changed:
             counts["originals_changed"] = len(changed)
         made_at = datetime.fromtimestamp(time.time(), UTC).isoformat()
-        manifest = {"format": FORMAT, "tenant": tenant_id, "made_at": made_at, "counts": counts, "sha256": digests}
+        manifest = {
+            "format": EXPORT_FORMAT,
+            "tenant": tenant_id,
+            "made_at": made_at,
+            "counts": counts,
+            "sha256": digests,
+        }
         manifest |= {"originals_changed": changed} if changed else {}
         archive.writestr("manifest.json", json.dumps(manifest, indent=2))
     return counts
@@ -154,7 +171,7 @@ def _write_rows(archive: zipfile.ZipFile, name: str, rows: Iterable[Mapping[str,
     return count, digest.hexdigest()
 
 
-def _copy(archive: zipfile.ZipFile, original: ExportedOriginal, changed: list[str]) -> bool:
+def _copy_original(archive: zipfile.ZipFile, original: ExportedOriginal, changed: list[str]) -> bool:
     """Copy an original, and add its id to `changed` if its bytes are not what was uploaded; false if it is gone."""
     digest = hashlib.sha256()
     try:
@@ -173,13 +190,13 @@ def _copy(archive: zipfile.ZipFile, original: ExportedOriginal, changed: list[st
     return True
 
 
-_DOCUMENTS_AT_ONCE = 20
+_BATCH_DOCUMENTS = 20
 BlocksOf = Callable[[str], Iterator[bytes]]
-_VERSIONS_AT_ONCE = 1_000
+_BATCH_VERSIONS = 1_000
 
 
 # Tables whose rows are exported, those that this release has of them.
-_EXPORTED = (
+_EXPORTED_TABLES = (
     "documents",
     "versions",
     "batches",
@@ -210,40 +227,40 @@ class TenantData:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def require(self, tenant_id: str) -> None:
+    def require_tenant(self, tenant_id: str) -> None:
         """Raise `TenantNotFoundError` unless there is such a tenant."""
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
                 raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
 
     def delete(self, tenant_id: str) -> None:
         """Make a tenant unusable at once; workers remove it. Raises `TenantNotFoundError`."""
-        TenantRemoval(self._engine).begin(tenant_id)
+        TenantRemoval(self._engine).start(tenant_id)
 
     def export(self, tenant_id: str, file: IO[bytes], blocks_of: BlocksOf) -> dict[str, int]:
         """Write the tenant's originals and rows, without secrets, to a ZIP; returns how much of each there is.
 
         `blocks_of` reads the bytes of an original. Raises `TenantNotFoundError`.
         """
-        self.require(tenant_id)
+        self.require_tenant(tenant_id)
         tables = {
-            name: partial(exported_rows, self._engine, metadata.tables[name], tenant_id)
-            for name in _EXPORTED
+            name: partial(iter_exported_rows, self._engine, metadata.tables[name], tenant_id)
+            for name in _EXPORTED_TABLES
             if name in metadata.tables
         }
-        counts = write_export(file, tenant_id, tables, self._originals(tenant_id, blocks_of))
+        counts = write_export(file, tenant_id, tables, self._iter_originals(tenant_id, blocks_of))
         Audit(self._engine).record(Action.TENANT_EXPORTED, f"tenant:{tenant_id}", tenant_id=tenant_id, counts=counts)
         return counts
 
-    def _originals(self, tenant_id: str, blocks_of: BlocksOf) -> Iterator[ExportedOriginal]:
+    def _iter_originals(self, tenant_id: str, blocks_of: BlocksOf) -> Iterator[ExportedOriginal]:
         for table in (versions, files):
             query = select(table.c.id, table.c.blob_key, table.c.content_sha256).where(table.c.tenant_id == tenant_id)
-            query, after = query.order_by(table.c.id).limit(_VERSIONS_AT_ONCE), ""
+            query, after = query.order_by(table.c.id).limit(_BATCH_VERSIONS), ""
             while True:
-                with read(self._engine) as connection:
+                with read_transaction(self._engine) as connection:
                     rows = connection.execute(query.where(table.c.id > after)).all()
                 yield from (ExportedOriginal(row.id, blocks_of(row.blob_key), row.content_sha256) for row in rows)
-                if len(rows) < _VERSIONS_AT_ONCE:
+                if len(rows) < _BATCH_VERSIONS:
                     break
                 after = rows[-1].id
 
@@ -258,13 +275,13 @@ class TenantRemoval:
         self._engine = engine
         self._files = files
 
-    def begin(self, tenant_id: str) -> None:
+    def start(self, tenant_id: str) -> None:
         """Revoke the tenant's keys and mark it as deleted; again changes nothing. Raises `TenantNotFoundError`."""
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
                 raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
             now = time.time()
-            if not insert_new(connection, tenant_deletions, tenant_id=tenant_id, deleted_at=now):
+            if not insert_if_absent(connection, tenant_deletions, tenant_id=tenant_id, deleted_at=now):
                 return
             connection.execute(update(tenants).where(tenants.c.id == tenant_id).values(suspended_at=now))
             live = api_keys.c.tenant_id == tenant_id, api_keys.c.revoked_at.is_(None)
@@ -272,24 +289,24 @@ class TenantRemoval:
             ended = {"disabled_at": now, "disabled_reason": "The tenant was deleted."}
             connection.execute(update(webhooks).where(*of_tenant).values(**ended))
             revoked = connection.execute(update(api_keys).where(*live).values(revoked_at=now)).rowcount
-            record(connection, Action.TENANT_DELETED, f"tenant:{tenant_id}", tenant_id=tenant_id, keys=revoked)
+            record_action(connection, Action.TENANT_DELETED, f"tenant:{tenant_id}", tenant_id=tenant_id, keys=revoked)
 
-    def pending(self) -> list[str]:
+    def list_pending(self) -> list[str]:
         """List the tenants that are deleted and not yet removed."""
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return list(connection.execute(select(tenant_deletions.c.tenant_id)).scalars())
 
-    def step(self) -> bool:
+    def run_step(self) -> bool:
         """Take a step with each deleted tenant; true if workers have something to collect now."""
-        more = any([self._step(tenant_id) for tenant_id in self.pending()])
+        more = any([self._run_tenant_step(tenant_id) for tenant_id in self.list_pending()])
         if self._files is not None:
-            self._files.run()
+            self._files.remove_deleted_files()
         return more
 
-    def _step(self, tenant_id: str) -> bool:
+    def _run_tenant_step(self, tenant_id: str) -> bool:
         if self._delete_documents(tenant_id):
             return True
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             left = versions.c.tenant_id == tenant_id, versions.c.hidden.is_(True)
             if connection.execute(select(versions.c.id).where(*left).limit(1)).first() is not None:
                 return True
@@ -303,7 +320,7 @@ class TenantRemoval:
         """Cancel the tenant's runs and delete its files and documents; true if there were any documents."""
         found = False
         while True:
-            with write(self._engine) as connection:
+            with write_transaction(self._engine) as connection:
                 of_run = jobs.c.tenant_id == tenant_id, jobs.c.kind == JobKind.RUN
                 connection.execute(
                     update(jobs).where(*of_run).values(state="cancelled", fence=jobs.c.fence + 1, lease_until=None)
@@ -314,7 +331,7 @@ class TenantRemoval:
                 # guard: files-of-deleted-tenant
                 connection.execute(update(files).where(*kept).values(name="", deleted_at=time.time()))
                 live = documents.c.tenant_id == tenant_id, documents.c.deleted_at.is_(None)
-                query = select(documents.c.id).where(*live).order_by(documents.c.id).limit(_DOCUMENTS_AT_ONCE)
+                query = select(documents.c.id).where(*live).order_by(documents.c.id).limit(_BATCH_DOCUMENTS)
                 some = list(connection.execute(query).scalars())
                 for identifier in some:
                     delete_document(connection, tenant_id, identifier)
@@ -326,9 +343,9 @@ class TenantRemoval:
 
     def _remove_rows(self, tenant_id: str) -> None:
         """Remove the tenant's rows, children first, and last its own, with an entry in the audit log."""
-        counts = remove_rows(self._engine, tenant_id)
-        with write(self._engine) as connection:
+        counts = remove_tenant_rows(self._engine, tenant_id)
+        with write_transaction(self._engine) as connection:
             for table, column in ((tenant_deletions, tenant_deletions.c.tenant_id), (tenants, tenants.c.id)):
                 connection.execute(delete(table).where(column == tenant_id))
-            record(connection, Action.TENANT_ERASED, f"tenant:{tenant_id}", tenant_id=tenant_id, rows=counts)
-        scrub(self._engine)
+            record_action(connection, Action.TENANT_ERASED, f"tenant:{tenant_id}", tenant_id=tenant_id, rows=counts)
+        truncate_write_ahead_log(self._engine)

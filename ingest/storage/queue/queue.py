@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, null, select, update
 
-from ingest.storage.db.database import clock, put, upsert
+from ingest.storage.db.database import build_clock, build_upsert, upsert_row
 from ingest.storage.db.schema import jobs, pauses, turns
-from ingest.storage.instrumentation import traceparent
-from ingest.storage.queue.records import ALL_LANES, Job, JobKind, Lane, Priority
-from ingest.storage.queue.turns import choose_jobs, choose_one_of_few, turn_of, waiting
+from ingest.storage.instrumentation import get_traceparent
+from ingest.storage.queue.records import ALL_LANES, Job, JobKind, JobPriority, Lane
+from ingest.storage.queue.turns import build_waiting_conditions, choose_job_under_limit, choose_jobs, format_turn_name
 
 # A job that was running so often when its process was killed is taken for the cause.
 _MAX_INTERRUPTIONS = 20
@@ -26,7 +26,7 @@ def queue_job(
     tenant_id: str,
     document_id: str,
     version_id: str,
-    priority: int = Priority.BULK,
+    priority: int = JobPriority.BULK,
     not_before: float = 0.0,
     lane: Lane = Lane.QUICK,
 ) -> None:
@@ -34,7 +34,7 @@ def queue_job(
 
     A job that waits already keeps its `not_before` if that is later.
     """
-    _upsert(connection, [_row(kind, tenant_id, document_id, version_id, priority, not_before, lane)])
+    _upsert_jobs(connection, [_build_row(kind, tenant_id, document_id, version_id, priority, not_before, lane)])
 
 
 def queue_jobs(
@@ -42,7 +42,7 @@ def queue_jobs(
     kind: JobKind,
     of_versions: Sequence[tuple[str, str, str]],
     *,
-    priority: int = Priority.BULK,
+    priority: int = JobPriority.BULK,
     not_before: Sequence[float] | None = None,
     lanes: Sequence[Lane] | None = None,
 ) -> None:
@@ -52,10 +52,12 @@ def queue_jobs(
     """
     count = len(of_versions)
     each = zip(of_versions, not_before or [0.0] * count, lanes or [Lane.QUICK] * count, strict=True)
-    _upsert(connection, [_row(kind, *of_version, priority, instant, lane) for of_version, instant, lane in each])
+    _upsert_jobs(
+        connection, [_build_row(kind, *of_version, priority, instant, lane) for of_version, instant, lane in each]
+    )
 
 
-def _row(
+def _build_row(
     kind: JobKind,
     tenant_id: str,
     document_id: str,
@@ -79,14 +81,14 @@ def _row(
         "not_before": not_before,
         "created_at": now,
         "updated_at": now,
-        "trace": traceparent(),
+        "trace": get_traceparent(),
     }
 
 
-def _upsert(connection: Connection, rows: Sequence[dict[str, object]]) -> None:
+def _upsert_jobs(connection: Connection, rows: Sequence[dict[str, object]]) -> None:
     if not rows:
         return
-    new = upsert(connection, jobs)
+    new = build_upsert(connection, jobs)
     waiting_longer = and_(jobs.c.state == "queued", jobs.c.not_before > new.excluded.not_before)
     again = new.on_conflict_do_update(
         index_elements=["kind", "version_id"],
@@ -138,26 +140,28 @@ def claim_jobs(
     if connection.execute(select(pauses.c.kind).where(pauses.c.kind == kind)).first() is not None:
         return []
     if per_tenant is not None:
-        chosen = choose_one_of_few(connection, kind, per_tenant)
+        chosen = choose_job_under_limit(connection, kind, per_tenant)
     else:
         chosen = choose_jobs(connection, kind, limit, total_bytes=total_bytes, lanes=lanes)
-    return _lease(connection, chosen, kind, lease_seconds, generation) if chosen else []
+    return _lease_jobs(connection, chosen, kind, lease_seconds, generation) if chosen else []
 
 
-def any_waiting(connection: Connection, kind: JobKind) -> bool:
+def has_waiting_jobs(connection: Connection, kind: JobKind) -> bool:
     """True if jobs of the kind wait, claimable now or later."""
-    return connection.execute(select(jobs.c.id).where(*waiting(kind)).limit(1)).first() is not None
+    return connection.execute(select(jobs.c.id).where(*build_waiting_conditions(kind)).limit(1)).first() is not None
 
 
-def claimable_jobs(connection: Connection, kind: JobKind, limit: int) -> list[int]:
+def list_claimable_jobs(connection: Connection, kind: JobKind, limit: int) -> list[int]:
     """Ids of the oldest jobs that can be claimed now."""
     paused = select(pauses.c.kind).where(pauses.c.kind == kind).exists()
-    query = select(jobs.c.id).where(*waiting(kind), jobs.c.not_before <= clock(connection), ~paused)
+    query = select(jobs.c.id).where(
+        *build_waiting_conditions(kind), jobs.c.not_before <= build_clock(connection), ~paused
+    )
     # Ordered by a sum, PostgreSQL sorts the waiting jobs instead of walking the primary key past all finished ones.
     return list(connection.execute(query.order_by(jobs.c.id + 0).limit(limit)).scalars())
 
 
-def claimable_since(connection: Connection, kind: JobKind, per_tenant: int | None) -> float | None:
+def find_oldest_claimable_time(connection: Connection, kind: JobKind, per_tenant: int | None) -> float | None:
     """Return since when the job has waited that waits longest of those that can be claimed now; None without one.
 
     A job waits since it was queued last, or since its pause ended. The chart's query for KEDA asks the same.
@@ -165,7 +169,9 @@ def claimable_since(connection: Connection, kind: JobKind, per_tenant: int | Non
     paused = select(pauses.c.kind).where(pauses.c.kind == kind).exists()
     since = case((jobs.c.not_before > jobs.c.updated_at, jobs.c.not_before), else_=jobs.c.updated_at)
     # guard: paused-kind-wakes-no-worker
-    query = select(func.min(since)).where(*waiting(kind), jobs.c.not_before <= clock(connection), ~paused)
+    query = select(func.min(since)).where(
+        *build_waiting_conditions(kind), jobs.c.not_before <= build_clock(connection), ~paused
+    )
     if per_tenant is not None:
         busy = (
             select(jobs.c.tenant_id)
@@ -177,10 +183,10 @@ def claimable_since(connection: Connection, kind: JobKind, per_tenant: int | Non
     return connection.execute(query).scalar()
 
 
-def _lease(
+def _lease_jobs(
     connection: Connection, chosen: Sequence[int], kind: JobKind, lease_seconds: float, generation: int
 ) -> list[Job]:
-    now = clock(connection)
+    now = build_clock(connection)
     rows = connection.execute(
         update(jobs)
         .where(jobs.c.id.in_(chosen))
@@ -204,37 +210,41 @@ def _lease(
             jobs.c.lane,
         )
     ).all()
-    claimed = {row.id: _job_of(row, generation) for row in rows}
-    for turn, tenant in sorted({turn for job in claimed.values() for turn in _turns_taken(job)}):  # each row is locked
-        put(connection, turns, ["kind", "tenant_id"], kind=turn, tenant_id=tenant, served_at=now)
+    claimed = {row.id: _build_job(row, generation) for row in rows}
+    for turn, tenant in sorted(
+        {turn for job in claimed.values() for turn in _iter_turns_taken(job)}
+    ):  # each row is locked
+        upsert_row(connection, turns, ["kind", "tenant_id"], kind=turn, tenant_id=tenant, served_at=now)
     return [claimed[identifier] for identifier in chosen]
 
 
-def _job_of(row: Row[Any], generation: int) -> Job:
+def _build_job(row: Row[Any], generation: int) -> Job:
     lane = Lane(row.lane or Lane.QUICK)
     return Job(**{**row._mapping, "kind": JobKind(row.kind), "lane": lane}, generation=generation)
 
 
-def _turns_taken(job: Job) -> Iterator[tuple[str, str]]:
+def _iter_turns_taken(job: Job) -> Iterator[tuple[str, str]]:
     """Yield the turns that a claim takes: that of its tenant, unless it is slow, and that of its lane."""
-    yield turn_of(job.kind, job.lane), job.tenant_id
+    yield format_turn_name(job.kind, job.lane), job.tenant_id
     if job.lane is Lane.LARGE:
-        yield turn_of(job.kind, Lane.QUICK), job.tenant_id
+        yield format_turn_name(job.kind, Lane.QUICK), job.tenant_id
 
 
-def requeue_running(connection: Connection) -> int:
+def requeue_running_jobs(connection: Connection) -> int:
     """Queue every running job again without counting the attempt, unless it was interrupted too often."""
     given_back = (jobs.c.interruptions < _MAX_INTERRUPTIONS).cast(jobs.c.attempt.type)
-    return requeue(connection, [row.id for row in lock_running(connection)], attempt=jobs.c.attempt - given_back)
+    return requeue_jobs(
+        connection, [row.id for row in lock_running_jobs(connection)], attempt=jobs.c.attempt - given_back
+    )
 
 
-def lock_running(connection: Connection, *conditions: ColumnElement[bool]) -> Sequence[Row[Any]]:
+def lock_running_jobs(connection: Connection, *conditions: ColumnElement[bool]) -> Sequence[Row[Any]]:
     """Lock running jobs, except rows that others have locked: those are being extended or ended at this moment."""
     query = select(jobs).where(jobs.c.state == "running", *conditions).order_by(jobs.c.id)
     return connection.execute(query.with_for_update(skip_locked=True)).all()
 
 
-def requeue(connection: Connection, ids: Sequence[int], **changed: Any) -> int:  # noqa: ANN401 - columns of `jobs`
+def requeue_jobs(connection: Connection, ids: Sequence[int], **changed: Any) -> int:  # noqa: ANN401 - columns of `jobs`
     """Queue running jobs again, with these columns changed; returns how many."""
     return connection.execute(
         update(jobs)

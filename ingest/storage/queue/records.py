@@ -33,28 +33,28 @@ class Lane(StrEnum):
 
 
 ALL_LANES = frozenset(Lane)
-FIRST_TRIES = frozenset({Lane.QUICK, Lane.LARGE})
+FIRST_TRY_LANES = frozenset({Lane.QUICK, Lane.LARGE})
 
 # A document with a larger file is `large`, and so is one of more chunks for the job that embeds it.
-QUICK_BYTES = 256 * 1024
-QUICK_CHUNKS = 128
+MAX_QUICK_BYTES = 256 * 1024
+MAX_QUICK_CHUNKS = 128
 
 
-def ingest_lane(size_bytes: int) -> Lane:
+def choose_ingest_lane(size_bytes: int) -> Lane:
     """Return the lane for a new document with a file of this size."""
-    return Lane.LARGE if size_bytes > QUICK_BYTES else Lane.QUICK
+    return Lane.LARGE if size_bytes > MAX_QUICK_BYTES else Lane.QUICK
 
 
-def embed_lane(chunks: int) -> Lane:
+def choose_embed_lane(chunks: int) -> Lane:
     """Return the lane for the embedding of a document with so many chunks."""
-    return Lane.LARGE if chunks > QUICK_CHUNKS else Lane.QUICK
+    return Lane.LARGE if chunks > MAX_QUICK_CHUNKS else Lane.QUICK
 
 
 # Jobs that make a version: when one fails, so does the version.
-MAKING = frozenset({JobKind.INGEST, JobKind.EMBED})
+VERSION_JOB_KINDS = frozenset({JobKind.INGEST, JobKind.EMBED})
 
 
-class Priority(IntEnum):
+class JobPriority(IntEnum):
     """The order among a tenant's own jobs; other tenants are not affected."""
 
     BULK = 0
@@ -62,7 +62,7 @@ class Priority(IntEnum):
 
 
 # As requests name them.
-PRIORITIES = {each.name.lower(): each for each in Priority}
+PRIORITIES = {each.name.lower(): each for each in JobPriority}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Job:
     """A claimed job. Every commit made for it names `fence`, so a worker that lost its lease cannot commit.
 
     `generation` is the generation of the index that the job writes to; its state must be the same at the commit.
-    `trace` is the span in which the job was queued (`ingest.storage.instrumentation.traceparent`).
+    `trace` is the span in which the job was queued (`ingest.storage.instrumentation.get_traceparent`).
     """
 
     id: int
@@ -103,7 +103,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Queue:
+class TenantQueue:
     """A tenant's jobs of a kind. `pace` is None if too little was done lately to measure it."""
 
     queued: int = 0

@@ -9,25 +9,25 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Connection, case, delete, func, select, tuple_
 
-from ingest.storage.db.database import upsert
+from ingest.storage.db.database import build_upsert
 from ingest.storage.db.schema import jobs, paces, pauses, versions
-from ingest.storage.queue.records import Job, JobKind, Lane, Pace, Queue
-from ingest.storage.queue.turns import tenants_in_turn
+from ingest.storage.queue.records import Job, JobKind, Lane, Pace, TenantQueue
+from ingest.storage.queue.turns import list_tenants_in_turn
 
 _SLOT_SECONDS = 5
 _WINDOW_SECONDS = 120
 # A longer silence means that there was no work.
-_GAP_SECONDS = 30
+_MAX_GAP_SECONDS = 30
 _KEPT_SECONDS = 600
 
 
-def waiting_by_tenant(connection: Connection, kind: JobKind) -> dict[str, int]:
+def count_waiting_by_tenant(connection: Connection, kind: JobKind) -> dict[str, int]:
     """Count the queued jobs of a kind for each tenant that has any."""
-    query = select(jobs.c.tenant_id, func.count()).where(_queued(kind)).group_by(jobs.c.tenant_id)
+    query = select(jobs.c.tenant_id, func.count()).where(_build_queued_condition(kind)).group_by(jobs.c.tenant_id)
     return {tenant: count for tenant, count in connection.execute(query).all()}
 
 
-def position(connection: Connection, version_id: str) -> int | None:
+def estimate_position(connection: Connection, version_id: str) -> int | None:
     """Estimate how many jobs will be claimed before the one that a version waits for; None when it waits for none.
 
     Tenants are served in rounds: before the n-th job of a tenant (from 0), each other tenant gets n turns, and one more
@@ -45,24 +45,24 @@ def position(connection: Connection, version_id: str) -> int | None:
     if own is None:
         return None
     kind = JobKind(own.kind)
-    first = _is_before(own.priority, own.lane, own.id)
-    query = select(func.count()).where(_queued(kind), jobs.c.tenant_id == own.tenant_id, first)
+    first = _build_before_condition(own.priority, own.lane, own.id)
+    query = select(func.count()).where(_build_queued_condition(kind), jobs.c.tenant_id == own.tenant_id, first)
     before = connection.execute(query).scalar_one()
-    order = tenants_in_turn(connection, kind)
+    order = list_tenants_in_turn(connection, kind)
     ahead = set(order[: order.index(own.tenant_id)]) if own.tenant_id in order else set()
-    others = waiting_by_tenant(connection, kind)
+    others = count_waiting_by_tenant(connection, kind)
     others.pop(own.tenant_id, None)
     return before + sum(min(count, before + (tenant in ahead)) for tenant, count in others.items())
 
 
-def _is_before(priority: int, lane: str | None, identifier: int) -> ColumnElement[bool]:
+def _build_before_condition(priority: int, lane: str | None, identifier: int) -> ColumnElement[bool]:
     """True for jobs of a tenant that are claimed before one of its others: large ones late, and slow ones last."""
     is_slow, is_large = (case((jobs.c.lane == each, 1), else_=0) for each in (Lane.SLOW, Lane.LARGE))
     own = tuple_(int(lane == Lane.SLOW), -priority, int(lane == Lane.LARGE), identifier)
     return tuple_(is_slow, -jobs.c.priority, is_large, jobs.c.id) < own
 
 
-def tenant_queues(connection: Connection, tenant_id: str) -> dict[JobKind, Queue]:
+def load_tenant_queues(connection: Connection, tenant_id: str) -> dict[JobKind, TenantQueue]:
     """Read a tenant's queues on the way to `ready`, each with its recent pace."""
     kinds = (JobKind.INGEST, JobKind.EMBED)
     query = (
@@ -71,24 +71,24 @@ def tenant_queues(connection: Connection, tenant_id: str) -> dict[JobKind, Queue
         .group_by(jobs.c.kind, jobs.c.state)
     )
     counts = {(kind, state): count for kind, state, count in connection.execute(query).all()}
-    held = paused_kinds(connection)
+    held = load_paused_kinds(connection)
     return {
-        kind: Queue(
+        kind: TenantQueue(
             queued=counts.get((kind.value, "queued"), 0),
             running=counts.get((kind.value, "running"), 0),
-            pace=pace(connection, tenant_id, kind),
+            pace=measure_pace(connection, tenant_id, kind),
             paused=kind in held,
         )
         for kind in kinds
     }
 
 
-def paused_kinds(connection: Connection) -> dict[JobKind, float]:
+def load_paused_kinds(connection: Connection) -> dict[JobKind, float]:
     """Read the kinds that are paused, each with the instant since when."""
     return {JobKind(kind): since for kind, since in connection.execute(select(pauses.c.kind, pauses.c.since)).all()}
 
 
-def unembedded_chunks(connection: Connection, version_ids: Sequence[str]) -> dict[str, int]:
+def count_unembedded_chunks(connection: Connection, version_ids: Sequence[str]) -> dict[str, int]:
     """Count the chunks of each version that have no vector yet."""
     left = func.coalesce(versions.c.chunks, 0) - versions.c.chunks_embedded
     query = select(versions.c.id, left).where(versions.c.id.in_(version_ids))
@@ -105,7 +105,7 @@ def record_pace(connection: Connection, done: Mapping[Job, int], *, ended: bool 
         _add_to_slot(connection, tenant, kind, finished=len(of_tenant) if ended else 0, chunks=max(0, sum(of_tenant)))
 
 
-def pace(connection: Connection, tenant_id: str, kind: JobKind) -> Pace | None:
+def measure_pace(connection: Connection, tenant_id: str, kind: JobKind) -> Pace | None:
     """Measure the pace of a tenant's latest unbroken work; None if the last minutes had none, or too little."""
     oldest = (int(time.time()) - _KEPT_SECONDS) // _SLOT_SECONDS
     query = (
@@ -113,10 +113,10 @@ def pace(connection: Connection, tenant_id: str, kind: JobKind) -> Pace | None:
         .where(paces.c.tenant_id == tenant_id, paces.c.kind == kind, paces.c.slot >= oldest)
         .order_by(paces.c.slot.desc())
     )
-    return pace_of((row.slot, row.jobs, row.chunks) for row in connection.execute(query).all())
+    return compute_pace((row.slot, row.jobs, row.chunks) for row in connection.execute(query).all())
 
 
-def pace_of(slots: Iterable[tuple[int, int, int]]) -> Pace | None:
+def compute_pace(slots: Iterable[tuple[int, int, int]]) -> Pace | None:
     """Compute the pace of the latest unbroken work from slots `(slot, jobs, chunks)`, latest slot first.
 
     The work's first slot is left out: what it counts began before the slot, at an unknown time.
@@ -124,7 +124,7 @@ def pace_of(slots: Iterable[tuple[int, int, int]]) -> Pace | None:
     unbroken: list[tuple[int, int, int]] = []
     for entry in slots:
         if unbroken and (
-            (unbroken[-1][0] - entry[0]) * _SLOT_SECONDS > _GAP_SECONDS
+            (unbroken[-1][0] - entry[0]) * _SLOT_SECONDS > _MAX_GAP_SECONDS
             or (unbroken[0][0] - entry[0]) * _SLOT_SECONDS > _WINDOW_SECONDS
         ):
             break
@@ -138,12 +138,14 @@ def pace_of(slots: Iterable[tuple[int, int, int]]) -> Pace | None:
 
 def _add_to_slot(connection: Connection, tenant_id: str, kind: JobKind, *, finished: int, chunks: int) -> None:
     slot = int(time.time()) // _SLOT_SECONDS
-    new = upsert(connection, paces).values(tenant_id=tenant_id, kind=kind, slot=slot, jobs=finished, chunks=chunks)
+    new = build_upsert(connection, paces).values(
+        tenant_id=tenant_id, kind=kind, slot=slot, jobs=finished, chunks=chunks
+    )
     added = {"jobs": paces.c.jobs + new.excluded.jobs, "chunks": paces.c.chunks + new.excluded.chunks}
     connection.execute(new.on_conflict_do_update(index_elements=["tenant_id", "kind", "slot"], set_=added))
     of_kind = (paces.c.tenant_id == tenant_id) & (paces.c.kind == kind)
     connection.execute(delete(paces).where(of_kind, paces.c.slot < slot - _KEPT_SECONDS // _SLOT_SECONDS))
 
 
-def _queued(kind: JobKind) -> ColumnElement[bool]:
+def _build_queued_condition(kind: JobKind) -> ColumnElement[bool]:
     return (jobs.c.state == "queued") & (jobs.c.kind == kind)

@@ -10,35 +10,37 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from ingest.storage.db.database import clock
+from ingest.storage.db.database import build_clock
 from ingest.storage.db.schema import jobs, tenants, turns, versions
-from ingest.storage.queue.records import Job, JobKind, Lane, Priority
+from ingest.storage.queue.records import Job, JobKind, JobPriority, Lane
 
 # Kinds whose jobs wait in lanes, and the one whose jobs may become slow.
-_WITH_LANES = frozenset({JobKind.INGEST, JobKind.EMBED})
-_WITH_SLOW_LANE = JobKind.INGEST
+_LANED_KINDS = frozenset({JobKind.INGEST, JobKind.EMBED})
+_SLOW_LANE_KIND = JobKind.INGEST
 # One in so many of the jobs that have a worker to themselves may be slow while first tries wait, and always one.
 _SLOW_SHARE = 2
 
 
-def waiting(kind: JobKind) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def build_waiting_conditions(kind: JobKind) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     """Return the conditions of a kind's queued jobs."""
     return jobs.c.state == "queued", jobs.c.kind == kind
 
 
-def turn_of(kind: JobKind, lane: Lane) -> str:
+def format_turn_name(kind: JobKind, lane: Lane) -> str:
     """Return the name under which `turns` records when a lane was served."""
     return kind.value if lane is Lane.QUICK else f"{kind.value}/{lane.value}"
 
 
-def tenants_in_turn(connection: Connection, kind: JobKind) -> list[str]:
+def list_tenants_in_turn(connection: Connection, kind: JobKind) -> list[str]:
     """Return the tenants that have waiting jobs, in the order in which they are served next.
 
     The query steps from tenant to tenant through the index, so its cost grows with the tenants, not with their jobs.
     """
-    first = select(func.min(jobs.c.tenant_id)).where(*waiting(kind)).scalar_subquery()
+    first = select(func.min(jobs.c.tenant_id)).where(*build_waiting_conditions(kind)).scalar_subquery()
     found = select(first.label("tenant_id")).cte("found", recursive=True)
-    following = select(func.min(jobs.c.tenant_id)).where(*waiting(kind), jobs.c.tenant_id > found.c.tenant_id)
+    following = select(func.min(jobs.c.tenant_id)).where(
+        *build_waiting_conditions(kind), jobs.c.tenant_id > found.c.tenant_id
+    )
     found = found.union_all(select(following.scalar_subquery()).where(found.c.tenant_id.is_not(None)))
     running = (
         select(jobs.c.tenant_id, func.count().label("jobs"))
@@ -60,32 +62,32 @@ def choose_jobs(
     connection: Connection, kind: JobKind, limit: int, *, total_bytes: int | None, lanes: Collection[Lane]
 ) -> list[int]:
     """Lock the jobs to claim next: several quick ones, or one that is large or slow; `claim_jobs` tells the order."""
-    may_be_slow = kind is _WITH_SLOW_LANE and Lane.SLOW in lanes
+    may_be_slow = kind is _SLOW_LANE_KIND and Lane.SLOW in lanes
     if may_be_slow and _is_slow_lanes_turn(connection, kind) and (slow := _choose_slow(connection, kind)):
         return slow
     chosen = _choose_first_tries(connection, kind, limit, lanes)
     if not chosen and may_be_slow:
         return _choose_slow(connection, kind)
-    return chosen if total_bytes is None else _limit_size(connection, chosen, total_bytes)
+    return chosen if total_bytes is None else _limit_total_bytes(connection, chosen, total_bytes)
 
 
-def choose_one_of_few(connection: Connection, kind: JobKind, per_tenant: int) -> list[int]:
+def choose_job_under_limit(connection: Connection, kind: JobKind, per_tenant: int) -> list[int]:
     """Lock the next job of a tenant that has fewer than `per_tenant` running, if there is one.
 
     The tenant's row is locked, so that simultaneous claims count each other's jobs; locked tenants are passed over.
     """
-    for tenant in tenants_in_turn(connection, kind):
+    for tenant in list_tenants_in_turn(connection, kind):
         of_tenant = select(tenants.c.id).where(tenants.c.id == tenant)
         if connection.execute(of_tenant.with_for_update(key_share=True, skip_locked=True)).first() is None:
             continue
         running = select(func.count()).where(jobs.c.state == "running", jobs.c.kind == kind, jobs.c.tenant_id == tenant)
         has_room = connection.execute(running).scalar_one() < per_tenant
-        if has_room and (found := _lock_next(connection, kind, Lane.QUICK, tenant, 1, ())):
+        if has_room and (found := _lock_next_jobs(connection, kind, Lane.QUICK, tenant, 1, ())):
             return [found[0].id]
     return []
 
 
-def find_kept_waiting(connection: Connection, job: Job, lane: Lane) -> int | None:
+def find_job_to_yield_to(connection: Connection, job: Job, lane: Lane) -> int | None:
     """Return the first try that a running job should give its worker to; None while it may keep it.
 
     Slow jobs beyond the share of their lane give way to any first try, all but one of a tenant's jobs to a first try of
@@ -93,31 +95,35 @@ def find_kept_waiting(connection: Connection, job: Job, lane: Lane) -> int | Non
     of a bulk upload, because small files wait all the time while a folder is uploaded.
     """
     if lane is Lane.SLOW:
-        return None if _is_within_slow_share(connection, job) else _next_first_try(connection, job.kind, ())
+        return None if _is_within_slow_share(connection, job) else _find_next_first_try(connection, job.kind, ())
     waiting_job = None
     if _is_beyond_first_of_tenant(connection, job):
         busy = select(jobs.c.tenant_id).where(jobs.c.state == "running", jobs.c.kind == job.kind).distinct()
-        waiting_job = _next_first_try(connection, job.kind, connection.execute(busy).scalars().all())
+        waiting_job = _find_next_first_try(connection, job.kind, connection.execute(busy).scalars().all())
     if waiting_job is None and lane is Lane.LARGE and _is_beyond_first_alone(connection, job):
         own = select(jobs.c.priority).where(jobs.c.id == job.id).scalar_subquery()
-        is_small = (_in_lane(Lane.QUICK), jobs.c.priority > Priority.BULK, jobs.c.priority >= own)
-        waiting_job = _next_first_try(connection, job.kind, (), *is_small)
+        is_small = (_build_lane_condition(Lane.QUICK), jobs.c.priority > JobPriority.BULK, jobs.c.priority >= own)
+        waiting_job = _find_next_first_try(connection, job.kind, (), *is_small)
     return waiting_job
 
 
 def has_quick_job(connection: Connection, kind: JobKind) -> bool:
     """Tell whether a quick job of a kind can be claimed now."""
-    claimable = (*waiting(kind), _in_lane(Lane.QUICK), jobs.c.not_before <= clock(connection))
+    claimable = (
+        *build_waiting_conditions(kind),
+        _build_lane_condition(Lane.QUICK),
+        jobs.c.not_before <= build_clock(connection),
+    )
     return connection.execute(select(jobs.c.id).where(*claimable).limit(1)).first() is not None
 
 
-def should_give_way(connection: Connection, held: Sequence[Job]) -> bool:
+def should_yield(connection: Connection, held: Sequence[Job]) -> bool:
     """Tell whether jobs that can be continued later should let others have a turn now.
 
     A large job does for any quick one, and all do for a tenant that has none among them.
     """
     kind, ours = held[0].kind, {job.tenant_id for job in held}
-    claimable = (*waiting(kind), jobs.c.not_before <= clock(connection))
+    claimable = (*build_waiting_conditions(kind), jobs.c.not_before <= build_clock(connection))
     others = select(jobs.c.id).where(*claimable, jobs.c.tenant_id.not_in(ours)).limit(1)
     if connection.execute(others).first() is not None:
         return True
@@ -128,15 +134,15 @@ def should_give_way(connection: Connection, held: Sequence[Job]) -> bool:
 
 
 def _choose_first_tries(connection: Connection, kind: JobKind, limit: int, lanes: Collection[Lane]) -> list[int]:
-    turn = tenants_in_turn(connection, kind)
-    if kind not in _WITH_LANES or Lane.LARGE not in lanes:
-        return _share_quick(connection, kind, turn, limit)
+    turn = list_tenants_in_turn(connection, kind)
+    if kind not in _LANED_KINDS or Lane.LARGE not in lanes:
+        return _lock_quick_share(connection, kind, turn, limit)
     for at, tenant in enumerate(turn):
-        quick, large = (_first_of(connection, kind, lane, tenant) for lane in (Lane.QUICK, Lane.LARGE))
+        quick, large = (_find_first_priority(connection, kind, lane, tenant) for lane in (Lane.QUICK, Lane.LARGE))
         if large is not None and (quick is None or _is_large_first(connection, kind, tenant, quick, large)):
-            chosen = [row.id for row in _lock_next(connection, kind, Lane.LARGE, tenant, 1, ())]
+            chosen = [row.id for row in _lock_next_jobs(connection, kind, Lane.LARGE, tenant, 1, ())]
         elif quick is not None:
-            chosen = _share_quick(connection, kind, turn[at:], limit)
+            chosen = _lock_quick_share(connection, kind, turn[at:], limit)
         else:
             continue
         if chosen:
@@ -150,10 +156,12 @@ def _is_large_first(
     """The more urgent goes first; among equals the large one does if a quick one went last."""
     if quick_priority != large_priority:
         return large_priority > quick_priority
-    return _served_at(connection, turn_of(kind, Lane.LARGE), tenant) < _served_at(connection, kind.value, tenant)
+    return _load_served_at(connection, format_turn_name(kind, Lane.LARGE), tenant) < _load_served_at(
+        connection, kind.value, tenant
+    )
 
 
-def _served_at(connection: Connection, turn: str, tenant: str | None = None) -> float:
+def _load_served_at(connection: Connection, turn: str, tenant: str | None = None) -> float:
     """Return when a turn was last taken, by a tenant or by any; 0 if never."""
     query = select(func.max(turns.c.served_at)).where(turns.c.kind == turn)
     if tenant is not None:
@@ -163,12 +171,16 @@ def _served_at(connection: Connection, turn: str, tenant: str | None = None) -> 
 
 def _is_slow_lanes_turn(connection: Connection, kind: JobKind) -> bool:
     """True if a slow job waits, the last claim was of first tries, and the lane has less than its share of workers."""
-    claimable = (*waiting(kind), jobs.c.lane == Lane.SLOW, jobs.c.not_before <= clock(connection))
+    claimable = (
+        *build_waiting_conditions(kind),
+        jobs.c.lane == Lane.SLOW,
+        jobs.c.not_before <= build_clock(connection),
+    )
     if connection.execute(select(jobs.c.id).where(*claimable).limit(1)).first() is None:
         return False
-    if _served_at(connection, turn_of(kind, Lane.SLOW)) >= _served_at(connection, kind.value):
+    if _load_served_at(connection, format_turn_name(kind, Lane.SLOW)) >= _load_served_at(connection, kind.value):
         return False
-    slow, alone = _running_alone(connection, kind)
+    slow, alone = _load_running_alone(connection, kind)
     return len(slow) < max(1, (alone + 1) // _SLOW_SHARE)
 
 
@@ -181,22 +193,22 @@ def _choose_slow(connection: Connection, kind: JobKind) -> list[int]:
         .subquery()
     )
     turn = turns.alias()
-    of_slow = (turn.c.kind == turn_of(kind, Lane.SLOW)) & (turn.c.tenant_id == jobs.c.tenant_id)
+    of_slow = (turn.c.kind == format_turn_name(kind, Lane.SLOW)) & (turn.c.tenant_id == jobs.c.tenant_id)
     query = (
         select(jobs.c.tenant_id)
         .outerjoin(running, running.c.tenant_id == jobs.c.tenant_id)
         .outerjoin(turn, of_slow)
-        .where(*waiting(kind), jobs.c.lane == Lane.SLOW, jobs.c.not_before <= clock(connection))
+        .where(*build_waiting_conditions(kind), jobs.c.lane == Lane.SLOW, jobs.c.not_before <= build_clock(connection))
         .group_by(jobs.c.tenant_id, running.c.jobs, turn.c.served_at)
         .order_by(func.coalesce(running.c.jobs, 0), func.coalesce(turn.c.served_at, 0.0), jobs.c.tenant_id)
     )
     for tenant in connection.execute(query).scalars().all():
-        if found := _lock_next(connection, kind, Lane.SLOW, tenant, 1, ()):
+        if found := _lock_next_jobs(connection, kind, Lane.SLOW, tenant, 1, ()):
             return [found[0].id]
     return []
 
 
-def _running_alone(connection: Connection, kind: JobKind) -> tuple[list[int], int]:
+def _load_running_alone(connection: Connection, kind: JobKind) -> tuple[list[int], int]:
     """Return the ids of running slow jobs, and how many jobs run that have a worker to themselves.
 
     The job that has been slow for longest comes first, so a job that had its turn keeps its worker whatever becomes
@@ -211,7 +223,7 @@ def _running_alone(connection: Connection, kind: JobKind) -> tuple[list[int], in
 
 
 def _is_within_slow_share(connection: Connection, job: Job) -> bool:
-    slow, alone = _running_alone(connection, job.kind)
+    slow, alone = _load_running_alone(connection, job.kind)
     return job.id in slow[: max(1, alone // _SLOW_SHARE)]
 
 
@@ -234,18 +246,18 @@ def _is_beyond_first_alone(connection: Connection, job: Job) -> bool:
     return len(rows) > 1 and job.id == max((row.id for row in rows if row.lane == Lane.LARGE), default=None)
 
 
-def _next_first_try(
+def _find_next_first_try(
     connection: Connection, kind: JobKind, besides: Collection[str], *conditions: ColumnElement[bool]
 ) -> int | None:
     """Return the first try that is claimed next, of tenants besides some; None if none waits."""
-    for tenant in tenants_in_turn(connection, kind):
+    for tenant in list_tenants_in_turn(connection, kind):
         query = (
             select(jobs.c.id)
             .where(
-                *waiting(kind),
+                *build_waiting_conditions(kind),
                 jobs.c.tenant_id == tenant,
                 jobs.c.lane.is_distinct_from(Lane.SLOW),
-                jobs.c.not_before <= clock(connection),
+                jobs.c.not_before <= build_clock(connection),
                 *conditions,
             )
             .order_by(jobs.c.priority.desc(), jobs.c.id)
@@ -257,15 +269,20 @@ def _next_first_try(
     return None
 
 
-def _in_lane(lane: Lane) -> ColumnElement[bool]:
+def _build_lane_condition(lane: Lane) -> ColumnElement[bool]:
     return jobs.c.lane.is_(None) if lane is Lane.QUICK else jobs.c.lane == lane
 
 
-def _first_of(connection: Connection, kind: JobKind, lane: Lane, tenant: str) -> int | None:
+def _find_first_priority(connection: Connection, kind: JobKind, lane: Lane, tenant: str) -> int | None:
     """Return the priority of a tenant's next job in a lane; None without one."""
     query = (
         select(jobs.c.priority)
-        .where(*waiting(kind), _in_lane(lane), jobs.c.tenant_id == tenant, jobs.c.not_before <= clock(connection))
+        .where(
+            *build_waiting_conditions(kind),
+            _build_lane_condition(lane),
+            jobs.c.tenant_id == tenant,
+            jobs.c.not_before <= build_clock(connection),
+        )
         .order_by(jobs.c.priority.desc(), jobs.c.id)
         .limit(1)
     )
@@ -273,7 +290,7 @@ def _first_of(connection: Connection, kind: JobKind, lane: Lane, tenant: str) ->
     return found
 
 
-def _share_quick(connection: Connection, kind: JobKind, turn: Sequence[str], limit: int) -> list[int]:
+def _lock_quick_share(connection: Connection, kind: JobKind, turn: Sequence[str], limit: int) -> list[int]:
     """Lock quick jobs: an equal share for each tenant first, then the rest for tenants that have more."""
     share = max(1, limit // max(1, len(turn)))
     chosen: list[int] = []
@@ -282,7 +299,7 @@ def _share_quick(connection: Connection, kind: JobKind, turn: Sequence[str], lim
         more: list[str] = []
         for tenant in turn:
             wanted = min(share, limit - len(chosen))
-            found = _lock_next(connection, kind, Lane.QUICK, tenant, wanted, seen) if wanted else []
+            found = _lock_next_jobs(connection, kind, Lane.QUICK, tenant, wanted, seen) if wanted else []
             seen |= {row.id for row in found}
             if found and found[0].interruptions and not chosen:
                 return [found[0].id]
@@ -293,7 +310,7 @@ def _share_quick(connection: Connection, kind: JobKind, turn: Sequence[str], lim
     return chosen
 
 
-def _limit_size(connection: Connection, chosen: Sequence[int], total_bytes: int) -> list[int]:
+def _limit_total_bytes(connection: Connection, chosen: Sequence[int], total_bytes: int) -> list[int]:
     query = select(jobs.c.id, versions.c.size_bytes).join(versions, versions.c.id == jobs.c.version_id)
     sizes = {row.id: row.size_bytes for row in connection.execute(query.where(jobs.c.id.in_(chosen))).all()}
     together = accumulate(sizes.get(identifier, 0) for identifier in chosen)
@@ -304,16 +321,16 @@ def _limit_size(connection: Connection, chosen: Sequence[int], total_bytes: int)
     ]
 
 
-def _lock_next(
+def _lock_next_jobs(
     connection: Connection, kind: JobKind, lane: Lane, tenant: str, limit: int, excluded: Collection[int]
 ) -> Sequence[Row[Any, Any]]:
     query = (
         select(jobs.c.id, jobs.c.interruptions)
         .where(
-            *waiting(kind),
-            _in_lane(lane),
+            *build_waiting_conditions(kind),
+            _build_lane_condition(lane),
             jobs.c.tenant_id == tenant,
-            jobs.c.not_before <= clock(connection),
+            jobs.c.not_before <= build_clock(connection),
             jobs.c.id.not_in(excluded),
         )
         .order_by(jobs.c.priority.desc(), jobs.c.id)

@@ -13,7 +13,7 @@ from ingest.storage.errors import CatalogError, UploadError
 
 NANODOLLARS = 1_000_000_000
 # The largest number that both databases hold.
-_MOST = 2**63 - 1
+_MAX_AMOUNT = 2**63 - 1
 
 
 class Quota(StrEnum):
@@ -30,35 +30,37 @@ class Quota(StrEnum):
     BYTES = "bytes"  # of the originals: of replaced versions until they are replaced, of failed ones until deleted
 
     @property
-    def in_dollars(self) -> bool:
+    def is_in_dollars(self) -> bool:
         return self in (Quota.DOLLARS_PER_DAY, Quota.DOLLARS_PER_MONTH)
 
-    def amount(self, written: str) -> int:
+    def parse_amount(self, written: str) -> int:
         """Read an amount: `250000`, `2.5m`, `10g`, or dollars such as `12.50`. Raises `ValueError`."""
         text = written.strip().lower().replace("_", "").lstrip("$")
-        factor = 1 if self.in_dollars else _FACTORS.get(text[-1:], 1)
+        factor = 1 if self.is_in_dollars else _FACTORS.get(text[-1:], 1)
         try:
-            number = Decimal(text.rstrip("kmgt") if factor > 1 else text) * (NANODOLLARS if self.in_dollars else factor)
+            number = Decimal(text.rstrip("kmgt") if factor > 1 else text) * (
+                NANODOLLARS if self.is_in_dollars else factor
+            )
             whole = int(number)
         except (ArithmeticError, ValueError) as error:
             raise ValueError(f"{self}: {written!r} is not a number") from error
-        if not 0 <= whole <= _MOST or whole != number:
+        if not 0 <= whole <= _MAX_AMOUNT or whole != number:
             raise ValueError(f"{self}: {written!r} is not a whole number from 0 up that can be counted")
         return whole
 
-    def shown(self, amount: int) -> str:
+    def format_amount(self, amount: int) -> str:
         """Write an amount for people."""
-        return f"${Decimal(amount) / NANODOLLARS:,.2f}" if self.in_dollars else f"{amount:,}"
+        return f"${Decimal(amount) / NANODOLLARS:,.2f}" if self.is_in_dollars else f"{amount:,}"
 
-    def number(self, amount: int) -> float | int:
+    def to_json_number(self, amount: int) -> float | int:
         """Return an amount as JSON has it: dollars as dollars."""
-        return amount / NANODOLLARS if self.in_dollars else amount
+        return amount / NANODOLLARS if self.is_in_dollars else amount
 
 
 _FACTORS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
-TOKENS = (Quota.TOKENS_PER_DAY, Quota.TOKENS_PER_MONTH)
-DOLLARS = (Quota.DOLLARS_PER_DAY, Quota.DOLLARS_PER_MONTH)
+TOKEN_QUOTAS = (Quota.TOKENS_PER_DAY, Quota.TOKENS_PER_MONTH)
+DOLLAR_QUOTAS = (Quota.DOLLARS_PER_DAY, Quota.DOLLARS_PER_MONTH)
 
 
 def parse_quotas(written: str) -> dict[Quota, int]:
@@ -68,11 +70,11 @@ def parse_quotas(written: str) -> dict[Quota, int]:
         name, equals, amount = pair.partition("=")
         if name not in set(Quota) or not equals:
             raise ValueError(f"{pair!r} is no quota: write NAME=AMOUNT with one of {', '.join(Quota)}")
-        found[Quota(name)] = Quota(name).amount(amount)
+        found[Quota(name)] = Quota(name).parse_amount(amount)
     return found
 
 
-def nanodollars(dollars: Decimal) -> int:
+def to_nanodollars(dollars: Decimal) -> int:
     """Return an amount of money as it is counted, rounded up."""
     return int((dollars * NANODOLLARS).to_integral_value(ROUND_CEILING))
 
@@ -99,7 +101,7 @@ class Spending:
 
 
 @dataclass(frozen=True)
-class Standing:
+class QuotaStatus:
     """One quota of a tenant or of a key. `used` includes what work under way has reserved.
 
     `renews_at` is when a day, month or minute is over, in seconds of the epoch; None for what is given back instead.
@@ -113,7 +115,7 @@ class Standing:
     renews_at: float | None = None
 
     @property
-    def left(self) -> int:
+    def remaining(self) -> int:
         return max(0, self.limit - self.used)
 
 
@@ -142,7 +144,7 @@ class QuotaExceededError(CatalogError):
         "GET /v1/quotas shows all limits and what is left of them."
     )
 
-    def __init__(self, detail: str, *, standing: Standing, retry_after: float) -> None:
+    def __init__(self, detail: str, *, standing: QuotaStatus, retry_after: float) -> None:
         super().__init__(detail)
         self.standing = standing
         self.retry_after_seconds = retry_after

@@ -7,21 +7,21 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Subquery, case, delete, func, insert, literal, select, true, update
 
-from ingest.storage.db.database import now, upsert
+from ingest.storage.db.database import build_upsert, read_clock
 from ingest.storage.db.schema import api_keys, quota_limits, reservations, stored_content, usage_days
-from ingest.storage.quotas.records import DOLLARS, TOKENS, Account, Quota, Spending
+from ingest.storage.quotas.records import DOLLAR_QUOTAS, TOKEN_QUOTAS, Account, Quota, Spending
 
 Kind = Literal["answer", "run", "rewrite"]
 
-AT_ONCE: Mapping[Kind, Quota] = {"answer": Quota.ANSWERS_AT_ONCE, "run": Quota.RUNS_AT_ONCE}
-SPENT = ("calls", "prompt_tokens", "completion_tokens", "nanodollars")
-TENANT = ""
+CONCURRENCY_QUOTAS: Mapping[Kind, Quota] = {"answer": Quota.ANSWERS_AT_ONCE, "run": Quota.RUNS_AT_ONCE}
+SPENDING_FIELDS = ("calls", "prompt_tokens", "completion_tokens", "nanodollars")
+TENANT_KEY_ID = ""
 """The key of rows that are about a tenant as a whole."""
 
 _DAY_SECONDS = 86_400
 
 
-def keys_of(connection: Connection, account: Account) -> frozenset[str]:
+def load_rotated_keys(connection: Connection, account: Account) -> frozenset[str]:
     """Return the account's key with those that it was rotated from and to: together they have the quotas of one."""
     rotated = select(api_keys.c.id, api_keys.c.successor_id).where(
         api_keys.c.tenant_id == account.tenant_id, api_keys.c.successor_id.is_not(None)
@@ -37,7 +37,7 @@ def keys_of(connection: Connection, account: Account) -> frozenset[str]:
     return frozenset(found)
 
 
-def stored_by(connection: Connection, tenant_id: str, keys: Collection[str]) -> dict[Quota, int]:
+def load_stored(connection: Connection, tenant_id: str, keys: Collection[str]) -> dict[Quota, int]:
     """Return what these keys have stored, together."""
     quotas = (Quota.DOCUMENTS, Quota.BYTES)
     columns = {quota: func.coalesce(func.sum(stored_content.c[quota.value]), 0) for quota in quotas}
@@ -47,61 +47,71 @@ def stored_by(connection: Connection, tenant_id: str, keys: Collection[str]) -> 
     return dict(zip(columns, map(int, connection.execute(query).one()), strict=True))
 
 
-def sums_of(account: Account, keys: Collection[str], instant: float) -> Any:  # noqa: ANN401 - a query of many columns
+def build_sums_query(account: Account, keys: Collection[str], instant: float) -> Any:  # noqa: ANN401 - a query of many columns
     """Select everything that counts on the quotas of the account's tenant and of `keys`, as one row."""
-    usage, held, stored = _usage(account, keys, instant), _held(account, keys, instant), _stored(account, keys)
+    usage, held, stored = (
+        _build_usage_query(account, keys, instant),
+        _build_reserved_query(account, keys, instant),
+        _build_stored_query(account, keys),
+    )
     return select(*usage.c, *held.c, *stored.c).select_from(usage.join(held, true()).join(stored, true()))
 
 
-def _usage(account: Account, keys: Collection[str], instant: float) -> Subquery:
-    today = day_of(instant)
+def _build_usage_query(account: Account, keys: Collection[str], instant: float) -> Subquery:
+    today = format_day(instant)
     spent = {"tokens": usage_days.c.prompt_tokens + usage_days.c.completion_tokens, "dollars": usage_days.c.nanodollars}
     of_key, of_day = usage_days.c.key_id.in_(sorted(keys)), usage_days.c.day == today
     columns = []
     for name, amount in spent.items():
         for of, whose in (("tenant", true()), ("key", of_key)):
-            columns.append(_sum(amount, whose).label(f"{of}_{name}_per_month"))
-            columns.append(_sum(amount, whose & of_day).label(f"{of}_{name}_per_day"))
+            columns.append(_build_sum(amount, whose).label(f"{of}_{name}_per_month"))
+            columns.append(_build_sum(amount, whose & of_day).label(f"{of}_{name}_per_day"))
     this_month = (usage_days.c.tenant_id == account.tenant_id) & (usage_days.c.day >= f"{today[:7]}-01")
     return select(*columns).where(this_month).subquery()
 
 
-def _held(account: Account, keys: Collection[str], instant: float) -> Subquery:
-    amounts = {"tokens": (reservations.c.tokens, TOKENS), "nanodollars": (reservations.c.nanodollars, DOLLARS)}
+def _build_reserved_query(account: Account, keys: Collection[str], instant: float) -> Subquery:
+    amounts = {
+        "tokens": (reservations.c.tokens, TOKEN_QUOTAS),
+        "nanodollars": (reservations.c.nanodollars, DOLLAR_QUOTAS),
+    }
     columns = []
     for of, whose in (("tenant", true()), ("key", reservations.c.key_id.in_(sorted(keys)))):
         for amount, quotas in amounts.values():
-            columns += [_sum(amount, whose).label(f"{of}_{quota}_reserved") for quota in quotas]
-        for kind, quota in AT_ONCE.items():
-            columns.append(_sum(1, whose & (reservations.c.kind == kind)).label(f"{of}_{quota}"))
+            columns += [_build_sum(amount, whose).label(f"{of}_{quota}_reserved") for quota in quotas]
+        for kind, quota in CONCURRENCY_QUOTAS.items():
+            columns.append(_build_sum(1, whose & (reservations.c.kind == kind)).label(f"{of}_{quota}"))
     alive = reservations.c.expires_at.is_(None) | (reservations.c.expires_at > instant)
     return select(*columns).where(reservations.c.tenant_id == account.tenant_id, alive).subquery()
 
 
-def _stored(account: Account, keys: Collection[str]) -> Subquery:
+def _build_stored_query(account: Account, keys: Collection[str]) -> Subquery:
     columns = []
-    for of, owners in (("tenant", [TENANT]), ("key", sorted(keys))):
+    for of, owners in (("tenant", [TENANT_KEY_ID]), ("key", sorted(keys))):
         for quota in (Quota.DOCUMENTS, Quota.BYTES):
             amount = stored_content.c[quota.value]
-            columns.append(_sum(amount, stored_content.c.key_id.in_(owners)).label(f"{of}_{quota}"))
+            columns.append(_build_sum(amount, stored_content.c.key_id.in_(owners)).label(f"{of}_{quota}"))
     return select(*columns).where(stored_content.c.tenant_id == account.tenant_id).subquery()
 
 
-def _sum(amount: ColumnElement[int] | int, where: ColumnElement[bool]) -> ColumnElement[int]:
+def _build_sum(amount: ColumnElement[int] | int, where: ColumnElement[bool]) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((where, amount), else_=0)), 0)
 
 
-def give_back_stored(connection: Connection, tenant_id: str, given: Mapping[str, tuple[int, int]]) -> None:
+def subtract_stored(connection: Connection, tenant_id: str, given: Mapping[str, tuple[int, int]]) -> None:
     """Count documents and bytes, by the key that sent them, as no longer stored.
 
     The tenant's row comes first, as it does in `Rules.store`, so that no two transactions wait for each other.
     """
     total = (sum(documents for documents, _ in given.values()), sum(size for _, size in given.values()))
-    for key_id, (documents, size) in [(TENANT, total), *sorted((key, each) for key, each in given.items() if key)]:
+    for key_id, (documents, size) in [
+        (TENANT_KEY_ID, total),
+        *sorted((key, each) for key, each in given.items() if key),
+    ]:
         connection.execute(
             update(stored_content)
             .where(stored_content.c.tenant_id == tenant_id, stored_content.c.key_id == key_id)
-            .values(sums(stored_content.c, documents=-documents, bytes=-size))
+            .values(build_increments(stored_content.c, documents=-documents, bytes=-size))
         )
 
 
@@ -113,7 +123,7 @@ def copy_limits(connection: Connection, tenant_id: str, key_id: str, successor_i
     connection.execute(insert(quota_limits).from_select(names, copied.where(of_key)))
 
 
-def settle_run(connection: Connection, identifier: str, spent: Spending) -> None:
+def charge_run(connection: Connection, identifier: str, spent: Spending) -> None:
     """Charge a run that ends in this transaction, and give back the rest of its reservation; a second time is none."""
     row = connection.execute(
         delete(reservations)
@@ -121,12 +131,12 @@ def settle_run(connection: Connection, identifier: str, spent: Spending) -> None
         .returning(reservations.c.tenant_id, reservations.c.key_id)
     ).first()
     if row is not None:
-        charge(connection, Account(*row), day_of(now(connection)), "run", spent)
+        add_spending(connection, Account(*row), format_day(read_clock(connection)), "run", spent)
 
 
-def charge(connection: Connection, account: Account, day: str, kind: Kind | None, spent: Spending) -> None:
+def add_spending(connection: Connection, account: Account, day: str, kind: Kind | None, spent: Spending) -> None:
     """Add spending to the usage of a day, and one to its answers or runs."""
-    counts = {f"{kind}s": 1} if kind in AT_ONCE else {}
+    counts = {f"{kind}s": 1} if kind in CONCURRENCY_QUOTAS else {}
     add_usage(connection, account, day, **counts, **vars(spent))
 
 
@@ -135,10 +145,12 @@ def charge_expired(connection: Connection, tenant_id: str, instant: float) -> No
     expired = connection.execute(
         delete(reservations)
         .where(reservations.c.tenant_id == tenant_id, reservations.c.expires_at <= instant)
-        .returning(reservations.c.key_id, reservations.c.kind, *(reservations.c[f"spent_{name}"] for name in SPENT))
+        .returning(
+            reservations.c.key_id, reservations.c.kind, *(reservations.c[f"spent_{name}"] for name in SPENDING_FIELDS)
+        )
     ).all()
     for key_id, kind, *spent in sorted(map(tuple, expired)):
-        charge(connection, Account(tenant_id, key_id), day_of(instant), kind, Spending(*spent))
+        add_spending(connection, Account(tenant_id, key_id), format_day(instant), kind, Spending(*spent))
 
 
 def add_usage(connection: Connection, account: Account, day: str, **amounts: int) -> None:
@@ -146,23 +158,23 @@ def add_usage(connection: Connection, account: Account, day: str, **amounts: int
     zeros = {column.name: 0 for column in usage_days.c if column.name not in ("tenant_id", "key_id", "day")}
     owner = {"tenant_id": account.tenant_id, "key_id": account.key_id, "day": day}
     connection.execute(
-        upsert(connection, usage_days)
+        build_upsert(connection, usage_days)
         .values(**owner, **{**zeros, **amounts})
-        .on_conflict_do_update(index_elements=list(owner), set_=sums(usage_days.c, **amounts))
+        .on_conflict_do_update(index_elements=list(owner), set_=build_increments(usage_days.c, **amounts))
     )
 
 
-def sums(columns: Any, **amounts: int) -> dict[str, ColumnElement[int]]:  # noqa: ANN401 - a table's columns
+def build_increments(columns: Any, **amounts: int) -> dict[str, ColumnElement[int]]:  # noqa: ANN401 - a table's columns
     """Return the columns of an update, each with an amount added."""
     return {name: columns[name] + amount for name, amount in amounts.items()}
 
 
-def day_of(instant: float) -> str:
+def format_day(instant: float) -> str:
     """Return the day of UTC, `2026-11-27`."""
     return time.strftime("%Y-%m-%d", time.gmtime(instant))
 
 
-def renewal(quota: Quota, instant: float) -> float | None:
+def compute_renewal(quota: Quota, instant: float) -> float | None:
     """Return when the day or the month is over; None for quotas that have neither."""
     if quota.endswith("per_day"):
         return float((int(instant) // _DAY_SECONDS + 1) * _DAY_SECONDS)

@@ -17,47 +17,47 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
+from ingest.storage.audit.store import record_action
 from ingest.storage.db import database
-from ingest.storage.db.database import insert_new, lock_tenant, put, read, write
+from ingest.storage.db.database import insert_if_absent, lock_tenant, read_transaction, upsert_row, write_transaction
 from ingest.storage.db.schema import quota_limits, reservations, stored_content, tenants, usage_days
 from ingest.storage.errors import TenantNotFoundError
 from ingest.storage.quotas.records import (
-    DOLLARS,
+    DOLLAR_QUOTAS,
     NANODOLLARS,
-    TOKENS,
+    TOKEN_QUOTAS,
     Account,
     Quota,
     QuotaExceededError,
+    QuotaStatus,
     Spending,
-    Standing,
     StorageQuotaExceededError,
     UsageDay,
 )
 from ingest.storage.quotas.rows import (
-    AT_ONCE,
-    SPENT,
-    TENANT,
+    CONCURRENCY_QUOTAS,
+    SPENDING_FIELDS,
+    TENANT_KEY_ID,
     Kind,
+    add_spending,
     add_usage,
-    charge,
+    build_increments,
+    build_sums_query,
     charge_expired,
-    day_of,
-    keys_of,
-    renewal,
-    stored_by,
-    sums,
-    sums_of,
+    compute_renewal,
+    format_day,
+    load_rotated_keys,
+    load_stored,
 )
 
 # Places and reserved amounts come back when some answer ends; nothing tells when.
-_SOON_SECONDS = 10.0
+_SHORT_RETRY_SECONDS = 10.0
 # Only deleting documents, or a higher limit, makes room for more.
-_STORED_SECONDS = 3600.0
+_STORAGE_RETRY_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
-class Granted:
+class SpendingGrant:
     """What a piece of work may spend, None without a limit; lowered where less was left than it wanted.
 
     `standings` are the quotas that it counts on, after it.
@@ -67,9 +67,9 @@ class Granted:
     tokens: int | None
     nanodollars: int | None
     lowered: QuotaExceededError | None
-    standings: Sequence[Standing]
+    standings: Sequence[QuotaStatus]
 
-    def within(self, limits: Mapping[str, Any]) -> dict[str, Any]:
+    def restrict_limits(self, limits: Mapping[str, Any]) -> dict[str, Any]:
         """Return the limits of a run, as JSON, that it changes."""
         changed: dict[str, Any] = {}
         if self.tokens is not None:
@@ -93,39 +93,39 @@ class Quotas:
         tenant_defaults: Mapping[Quota, int] | None = None,
         key_defaults: Mapping[Quota, int] | None = None,
         lease_seconds: float = 60.0,
-        now: Callable[[Connection], float] = database.now,
+        now: Callable[[Connection], float] = database.read_clock,
     ) -> None:
         self._engine = engine
         self.lease_seconds = lease_seconds
-        self._rules = Rules(tenant_defaults or {}, key_defaults or {}, now)
+        self._rules = QuotaRules(tenant_defaults or {}, key_defaults or {}, now)
 
     @property
-    def rules(self) -> "Rules":
+    def rules(self) -> "QuotaRules":
         """The rules, for transactions that store documents and make runs."""
         return self._rules
 
-    def limits(self, account: Account) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
+    def load_limits(self, account: Account) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
         """Return the limits in force of the tenant, and of the key if there is one."""
-        with read(self._engine) as connection:
-            return self._rules.limits(connection, account)
+        with read_transaction(self._engine) as connection:
+            return self._rules.load_limits(connection, account)
 
-    def set(self, account: Account, changes: Mapping[Quota, int | None]) -> None:
+    def set_limits(self, account: Account, changes: Mapping[Quota, int | None]) -> None:
         """Set limits of a key, or of the tenant if the account has none; None means unlimited whatever the default.
 
         Raises `TenantNotFoundError`.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             of_tenant = select(tenants.c.id).where(tenants.c.id == account.tenant_id)
             if connection.execute(of_tenant).first() is None:
                 raise TenantNotFoundError(f"There is no tenant {account.tenant_id!r}.")
             for quota, amount in changes.items():
                 owner = {"tenant_id": account.tenant_id, "key_id": account.key_id}
-                put(connection, quota_limits, [*owner, "quota"], **owner, quota=quota.value, amount=amount)
-            _record(connection, account, limits={quota.value: amount for quota, amount in changes.items()})
+                upsert_row(connection, quota_limits, [*owner, "quota"], **owner, quota=quota.value, amount=amount)
+            _record_change(connection, account, limits={quota.value: amount for quota, amount in changes.items()})
 
-    def reset(self, account: Account, quotas: Sequence[Quota]) -> None:
+    def reset_limits(self, account: Account, quotas: Sequence[Quota]) -> None:
         """Let the defaults hold again."""
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             connection.execute(
                 delete(quota_limits).where(
                     quota_limits.c.tenant_id == account.tenant_id,
@@ -133,21 +133,21 @@ class Quotas:
                     quota_limits.c.quota.in_([quota.value for quota in quotas]),
                 )
             )
-            _record(connection, account, reset=[quota.value for quota in quotas])
+            _record_change(connection, account, reset=[quota.value for quota in quotas])
 
-    def standings(self, account: Account, quotas: Sequence[Quota] = tuple(Quota)) -> list[Standing]:
+    def load_statuses(self, account: Account, quotas: Sequence[Quota] = tuple(Quota)) -> list[QuotaStatus]:
         """Return the limited ones of the quotas, but that of requests, with what is used of them."""
-        with read(self._engine) as connection:
-            return self._rules.standings(connection, account, quotas)
+        with read_transaction(self._engine) as connection:
+            return self._rules.load_statuses(connection, account, quotas)
 
     def reserve(
         self, account: Account, kind: Kind, identifier: str, *, tokens: int | None, nanodollars: int | None
-    ) -> Granted:
+    ) -> SpendingGrant:
         """Reserve what a piece of work wants to spend, None for all that is left, and a place if there are places.
 
         Raises `QuotaExceededError` if nothing is left.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             # guard: quota-reservations-serial
             lock_tenant(connection, account.tenant_id)
             return self._rules.reserve(
@@ -160,27 +160,27 @@ class Quotas:
                 lease_seconds=self.lease_seconds,
             )
 
-    def extend(self, spent: Mapping[str, Spending]) -> None:
+    def extend_reservations(self, spent: Mapping[str, Spending]) -> None:
         """Extend the leases of reservations, by id, and report what was spent on them so far."""
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             until = self._rules.now(connection) + self.lease_seconds
             for identifier in sorted(spent):
-                reported = {f"spent_{name}": getattr(spent[identifier], name) for name in SPENT}
+                reported = {f"spent_{name}": getattr(spent[identifier], name) for name in SPENDING_FIELDS}
                 connection.execute(
                     update(reservations).where(reservations.c.id == identifier).values(expires_at=until, **reported)
                 )
 
-    def settle(self, account: Account, kind: Kind, identifier: str, spent: Spending, *, reported: Spending) -> None:
+    def charge(self, account: Account, kind: Kind, identifier: str, spent: Spending, *, reported: Spending) -> None:
         """Charge what was spent, and give back the rest of the reservation.
 
         If the lease has run out, what was `reported` last is charged already.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             ended = connection.execute(delete(reservations).where(reservations.c.id == identifier)).rowcount
-            day = day_of(self._rules.now(connection))
-            charge(connection, account, day, kind if ended else None, spent if ended else spent - reported)
+            day = format_day(self._rules.now(connection))
+            add_spending(connection, account, day, kind if ended else None, spent if ended else spent - reported)
 
-    def usage(
+    def list_usage(
         self, tenant_id: str, *, key_id: str | None = None, since: str = "", until: str = "9", skip: int, limit: int
     ) -> list[UsageDay]:
         """List usage by day and key, the newest day first, from `since` to `until`, both included."""
@@ -190,18 +190,18 @@ class Quotas:
         if key_id is not None:
             query = query.where(usage_days.c.key_id == key_id)
         query = query.order_by(usage_days.c.day.desc(), usage_days.c.key_id).offset(skip).limit(limit)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return [UsageDay(*row) for row in connection.execute(query).all()]
 
 
-class Rules:
+class QuotaRules:
     """The limits, and how they are kept, inside transactions of the catalog."""
 
     def __init__(
         self,
         tenant_defaults: Mapping[Quota, int],
         key_defaults: Mapping[Quota, int],
-        now: Callable[[Connection], float] = database.now,
+        now: Callable[[Connection], float] = database.read_clock,
     ) -> None:
         self._defaults: Mapping[Literal["tenant", "key"], Mapping[Quota, int]] = {
             "tenant": tenant_defaults,
@@ -209,43 +209,45 @@ class Rules:
         }
         self.now = now
 
-    def limits(self, connection: Connection, account: Account) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
+    def load_limits(
+        self, connection: Connection, account: Account
+    ) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
         """Return the limits in force of the tenant, and of the key if there is one."""
         query = select(quota_limits.c.key_id, quota_limits.c.quota, quota_limits.c.amount).where(
-            quota_limits.c.tenant_id == account.tenant_id, quota_limits.c.key_id.in_({TENANT, account.key_id})
+            quota_limits.c.tenant_id == account.tenant_id, quota_limits.c.key_id.in_({TENANT_KEY_ID, account.key_id})
         )
         rows = connection.execute(query).all()
         found: dict[Literal["tenant", "key"], Mapping[Quota, int]] = {}
-        owners: list[tuple[Literal["tenant", "key"], str]] = [("tenant", TENANT), ("key", account.key_id)]
+        owners: list[tuple[Literal["tenant", "key"], str]] = [("tenant", TENANT_KEY_ID), ("key", account.key_id)]
         for of, key_id in owners[: 2 if account.key_id else 1]:
             stated = {Quota(row.quota): row.amount for row in rows if row.key_id == key_id and row.quota in set(Quota)}
             in_force = {**self._defaults[of], **stated}
             found[of] = {quota: amount for quota, amount in in_force.items() if amount is not None}
         return found
 
-    def standings(
+    def load_statuses(
         self, connection: Connection, account: Account, quotas: Sequence[Quota], instant: float | None = None
-    ) -> list[Standing]:
+    ) -> list[QuotaStatus]:
         """Return those of the quotas that are limited, with what is used and reserved of them, in one snapshot.
 
         They are those of an `instant`, by default of now.
         """
-        limits = self.limits(connection, account)
+        limits = self.load_limits(connection, account)
         if not any(quota in limited for limited in limits.values() for quota in quotas):
             return []
         instant = self.now(connection) if instant is None else instant
         # guard: rotation-keeps-quotas
-        keys = keys_of(connection, account) if limits.get("key") else frozenset({account.key_id})
-        used = connection.execute(sums_of(account, keys, instant)).one()._mapping
+        keys = load_rotated_keys(connection, account) if limits.get("key") else frozenset({account.key_id})
+        used = connection.execute(build_sums_query(account, keys, instant)).one()._mapping
         found = []
         for of, limited in limits.items():
             for quota in quotas:
                 if quota in limited and quota is not Quota.REQUESTS_PER_MINUTE:
                     reserved = int(used.get(f"{of}_{quota}_reserved") or 0)
                     spent = int(used.get(f"{of}_{quota}") or 0)
-                    renews_at = renewal(quota, instant)
+                    renews_at = compute_renewal(quota, instant)
                     # guard: quota-reserved-counts
-                    found.append(Standing(quota, of, limited[quota], spent + reserved, reserved, renews_at))
+                    found.append(QuotaStatus(quota, of, limited[quota], spent + reserved, reserved, renews_at))
         return found
 
     def reserve(
@@ -258,19 +260,19 @@ class Rules:
         tokens: int | None,
         nanodollars: int | None,
         lease_seconds: float | None = None,
-    ) -> Granted:
+    ) -> SpendingGrant:
         """Reserve as `Quotas.reserve` does, without a lease until it is settled; the caller has locked the tenant."""
         instant = self.now(connection)
         # guard: expired-reservation-charged
         charge_expired(connection, account.tenant_id, instant)
-        quotas = [*TOKENS, *DOLLARS, *([AT_ONCE[kind]] if kind in AT_ONCE else [])]
+        quotas = [*TOKEN_QUOTAS, *DOLLAR_QUOTAS, *([CONCURRENCY_QUOTAS[kind]] if kind in CONCURRENCY_QUOTAS else [])]
         # A lease that runs out from here on is still held: what was spent on it is not charged yet.
-        standings = self.standings(connection, account, quotas, instant)
+        standings = self.load_statuses(connection, account, quotas, instant)
         for standing in standings:
-            if not standing.left and not (standing.quota in DOLLARS and nanodollars == 0):
-                raise exceeded(standing, instant)
-        granted_tokens, short_tokens = _least(standings, TOKENS, tokens)
-        granted_dollars, short_dollars = _least(standings, DOLLARS, nanodollars)
+            if not standing.remaining and not (standing.quota in DOLLAR_QUOTAS and nanodollars == 0):
+                raise build_exceeded_error(standing, instant)
+        granted_tokens, short_tokens = _find_limiting(standings, TOKEN_QUOTAS, tokens)
+        granted_dollars, short_dollars = _find_limiting(standings, DOLLAR_QUOTAS, nanodollars)
         connection.execute(
             insert(reservations).values(
                 id=identifier,
@@ -281,25 +283,25 @@ class Rules:
                 nanodollars=granted_dollars or 0,
                 expires_at=None if lease_seconds is None else instant + lease_seconds,
                 created_at=instant,
-                **{f"spent_{name}": 0 for name in SPENT},
+                **{f"spent_{name}": 0 for name in SPENDING_FIELDS},
             )
         )
         short = short_tokens or short_dollars
-        return Granted(
+        return SpendingGrant(
             identifier,
             granted_tokens,
             granted_dollars,
-            None if short is None else exceeded(short, instant),
-            self.standings(connection, account, quotas, instant),
+            None if short is None else build_exceeded_error(short, instant),
+            self.load_statuses(connection, account, quotas, instant),
         )
 
-    def store(self, connection: Connection, account: Account, *, documents: int, size: int) -> None:
+    def add_stored(self, connection: Connection, account: Account, *, documents: int, size: int) -> None:
         """Count what is stored, and who sent it. Raises `StorageQuotaExceededError`, and then nothing may be kept."""
-        limits = self.limits(connection, account)
+        limits = self.load_limits(connection, account)
         for of, limited in limits.items():
-            owner = TENANT if of == "tenant" else account.key_id
+            owner = TENANT_KEY_ID if of == "tenant" else account.key_id
             added = {Quota.DOCUMENTS: documents, Quota.BYTES: size}
-            before = self._stored_by_rotated(connection, account) if of == "key" and limited else {}
+            before = self._load_stored_by_rotated(connection, account) if of == "key" and limited else {}
             counted = update(stored_content).where(
                 stored_content.c.tenant_id == account.tenant_id, stored_content.c.key_id == owner
             )
@@ -309,71 +311,73 @@ class Rules:
                     counted = counted.where(
                         stored_content.c[quota.value] + amount + before.get(quota, 0) <= limited[quota]
                     )
-            counted = counted.values(sums(stored_content.c, documents=documents, bytes=size))
+            counted = counted.values(build_increments(stored_content.c, documents=documents, bytes=size))
             if connection.execute(counted).rowcount:
                 continue
-            insert_new(connection, stored_content, tenant_id=account.tenant_id, key_id=owner, documents=0, bytes=0)
+            insert_if_absent(
+                connection, stored_content, tenant_id=account.tenant_id, key_id=owner, documents=0, bytes=0
+            )
             if not connection.execute(counted).rowcount:
-                raise storage_exceeded(self._full(connection, account, of, added))
-        day = day_of(self.now(connection))
+                raise build_storage_error(self._find_full_quota(connection, account, of, added))
+        day = format_day(self.now(connection))
         add_usage(connection, account, day, documents=documents, bytes=size)
 
-    def _stored_by_rotated(self, connection: Connection, account: Account) -> dict[Quota, int]:
+    def _load_stored_by_rotated(self, connection: Connection, account: Account) -> dict[Quota, int]:
         """Return what the keys have stored that the account's key was rotated from and to.
 
         The tenant's row is locked by now, so that none of them stores anything meanwhile.
         """
         # guard: rotation-keeps-storage-quotas
-        others = keys_of(connection, account) - {account.key_id}
-        return stored_by(connection, account.tenant_id, others) if others else {}
+        others = load_rotated_keys(connection, account) - {account.key_id}
+        return load_stored(connection, account.tenant_id, others) if others else {}
 
-    def _full(
+    def _find_full_quota(
         self, connection: Connection, account: Account, of: Literal["tenant", "key"], added: Mapping[Quota, int]
-    ) -> Standing:
-        found = [each for each in self.standings(connection, account, list(added)) if each.of == of]
+    ) -> QuotaStatus:
+        found = [each for each in self.load_statuses(connection, account, list(added)) if each.of == of]
         return next(each for each in found if each.used + added[each.quota] > each.limit)
 
 
-def _record(connection: Connection, account: Account, **details: Any) -> None:  # noqa: ANN401 - JSON
+def _record_change(connection: Connection, account: Account, **details: Any) -> None:  # noqa: ANN401 - JSON
     subject = f"quota:{account.key_id or account.tenant_id}"
-    record(connection, Action.QUOTA_CHANGED, subject, tenant_id=account.tenant_id, **details)
+    record_action(connection, Action.QUOTA_CHANGED, subject, tenant_id=account.tenant_id, **details)
 
 
-UNLIMITED = Rules({}, {})
+UNLIMITED = QuotaRules({}, {})
 """The rules without defaults: limits that are set hold all the same."""
 
 
-def storage_exceeded(standing: Standing) -> StorageQuotaExceededError:
+def build_storage_error(standing: QuotaStatus) -> StorageQuotaExceededError:
     """Return the refusal of an upload."""
-    return StorageQuotaExceededError(_detail(standing), standing=standing, retry_after=_STORED_SECONDS)
+    return StorageQuotaExceededError(_format_detail(standing), standing=standing, retry_after=_STORAGE_RETRY_SECONDS)
 
 
-def exceeded(standing: Standing, instant: float) -> QuotaExceededError:
+def build_exceeded_error(standing: QuotaStatus, instant: float) -> QuotaExceededError:
     """Return the refusal: which quota, what is left, and when to come back."""
     soon = standing.renews_at is None or standing.used - standing.reserved < standing.limit
-    wait = _SOON_SECONDS if soon else (standing.renews_at or 0.0) - instant
-    return QuotaExceededError(_detail(standing), standing=standing, retry_after=wait)
+    wait = _SHORT_RETRY_SECONDS if soon else (standing.renews_at or 0.0) - instant
+    return QuotaExceededError(_format_detail(standing), standing=standing, retry_after=wait)
 
 
-def _detail(standing: Standing) -> str:
-    quota, limit = standing.quota, standing.quota.shown(standing.limit)
+def _format_detail(standing: QuotaStatus) -> str:
+    quota, limit = standing.quota, standing.quota.format_amount(standing.limit)
     whose = "The tenant's" if standing.of == "tenant" else "The key's"
-    until = "" if standing.renews_at is None else f" It is renewed at {_shown(standing.renews_at)}."
-    under_way = f", {quota.shown(standing.reserved)} of it by work under way" if standing.reserved else ""
-    return f"{whose} quota {quota} is {limit}, and {quota.shown(standing.used)} is used{under_way}.{until}"
+    until = "" if standing.renews_at is None else f" It is renewed at {_format_instant(standing.renews_at)}."
+    under_way = f", {quota.format_amount(standing.reserved)} of it by work under way" if standing.reserved else ""
+    return f"{whose} quota {quota} is {limit}, and {quota.format_amount(standing.used)} is used{under_way}.{until}"
 
 
-def _least(
-    standings: Sequence[Standing], quotas: Sequence[Quota], wanted: int | None
-) -> tuple[int | None, Standing | None]:
+def _find_limiting(
+    standings: Sequence[QuotaStatus], quotas: Sequence[Quota], wanted: int | None
+) -> tuple[int | None, QuotaStatus | None]:
     """Return the amount that is granted, None without a limit, and the quota that has less left than was wanted."""
-    limiting = min((each for each in standings if each.quota in quotas), key=lambda each: each.left, default=None)
+    limiting = min((each for each in standings if each.quota in quotas), key=lambda each: each.remaining, default=None)
     if limiting is None:
         return None, None
-    if wanted is not None and wanted <= limiting.left:
+    if wanted is not None and wanted <= limiting.remaining:
         return wanted, None
-    return limiting.left, limiting
+    return limiting.remaining, limiting
 
 
-def _shown(instant: float) -> str:
+def _format_instant(instant: float) -> str:
     return time.strftime("%Y-%m-%d %H:%MZ", time.gmtime(instant))

@@ -14,20 +14,20 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, delete, exists, insert, or_, select, update
 
-from ingest.storage.db.database import insert_new, read, write
+from ingest.storage.db.database import insert_if_absent, read_transaction, write_transaction
 from ingest.storage.db.schema import documents, slack_files, slack_seen, slack_shares, slack_threads
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.queue.records import Failure
 from ingest.storage.slack.records import (
-    OPEN_SHARES,
+    OPEN_SHARE_STATES,
     Audience,
     FileShare,
-    FileState,
-    Shared,
+    IncomingShare,
     SharedFile,
+    SharedFileState,
     ShareState,
 )
-from ingest.storage.slack.usage import LEASE_SECONDS, count, note
+from ingest.storage.slack.usage import LEASE_SECONDS, add_channel_usage, record_event_keys
 
 
 class SlackFiles:
@@ -37,21 +37,21 @@ class SlackFiles:
         self._engine = engine
         self._clock = clock
 
-    def share(self, shared: Shared, files: Sequence[SharedFile], *, takes_part: bool) -> bool:
+    def store_message(self, shared: IncomingShare, files: Sequence[SharedFile], *, takes_part: bool) -> bool:
         """Store a message's files; false if they are stored already, or the message was deleted before it came.
 
         With `takes_part` the bot answers in the message's thread from then on.
         """
         identifier, now = str(uuid.uuid4()), self._clock()
         of_thread = {"team_id": shared.team_id, "channel": shared.channel, "thread_ts": shared.thread_ts}
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             deleted = (
                 slack_seen.c.team_id == shared.team_id,
-                slack_seen.c.key == _gone(shared.channel, shared.message_ts),
+                slack_seen.c.key == _format_deletion_key(shared.channel, shared.message_ts),
             )
             if connection.execute(select(slack_seen.c.key).where(*deleted)).first() is not None:
                 return False
-            is_new = insert_new(
+            is_new = insert_if_absent(
                 connection,
                 slack_shares,
                 id=identifier,
@@ -69,10 +69,10 @@ class SlackFiles:
             if not is_new:
                 return False
             if takes_part:
-                insert_new(connection, slack_threads, tenant_id=shared.tenant_id, created_at=now, **of_thread)
+                insert_if_absent(connection, slack_threads, tenant_id=shared.tenant_id, created_at=now, **of_thread)
             for position, file in enumerate(files):
-                connection.execute(insert(slack_files).values(**_new_file(identifier, position, shared, file)))
-            count(connection, shared.tenant_id, shared.channel, now, files=len(files))
+                connection.execute(insert(slack_files).values(**_build_file_row(identifier, position, shared, file)))
+            add_channel_usage(connection, shared.tenant_id, shared.channel, now, files=len(files))
         return True
 
     def claim(self, *, limit: int = 1, lease_seconds: float = LEASE_SECONDS) -> list[FileShare]:
@@ -82,35 +82,35 @@ class SlackFiles:
         waits = and_(row.state == ShareState.WAITING, row.not_before <= now)
         lost = and_(row.state == ShareState.WORKING, row.lease_until < now)
         query = select(slack_shares).where(or_(waits, lost)).order_by(row.not_before, row.id).limit(limit)
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             found = []
             for each in connection.execute(query.with_for_update(skip_locked=True)).all():
                 taken = {"state": ShareState.WORKING, "fence": each.fence + 1, "lease_until": now + lease_seconds}
                 connection.execute(update(slack_shares).where(row.id == each.id).values(**taken))
-                found.append(replace(_share(connection, each), fence=each.fence + 1))
+                found.append(replace(_load_share(connection, each), fence=each.fence + 1))
         return found
 
     def renew(self, share: FileShare, lease_seconds: float = LEASE_SECONDS) -> None:
         """Extend the lease. Raises `LeaseLostError`."""
-        self._change(share, lease_until=self._clock() + lease_seconds)
+        self._update_share(share, lease_until=self._clock() + lease_seconds)
 
-    def posting(self, share: FileShare) -> FileShare:
+    def mark_posting(self, share: FileShare) -> FileShare:
         """Record that the message which says how it goes is about to be posted. Raises `LeaseLostError`."""
         since = self._clock()
-        self._change(share, posting_since=since)
+        self._update_share(share, posting_since=since)
         return replace(share, posting_since=since)
 
-    def posted(self, share: FileShare, reply_ts: str | None) -> FileShare:
+    def record_posted(self, share: FileShare, reply_ts: str | None) -> FileShare:
         """Record the message that was posted; None if it is known not to have been. Raises `LeaseLostError`."""
-        self._change(share, reply_ts=reply_ts, posting_since=None)
+        self._update_share(share, reply_ts=reply_ts, posting_since=None)
         return replace(share, reply_ts=reply_ts, posting_since=None)
 
-    def shown(self, share: FileShare, digest: str) -> FileShare:
+    def record_shown(self, share: FileShare, digest: str) -> FileShare:
         """Record what the message says by now. Raises `LeaseLostError`."""
-        self._change(share, shown=digest)
+        self._update_share(share, shown=digest)
         return replace(share, shown=digest)
 
-    def changed(self, share: FileShare, file: SharedFile) -> FileShare:
+    def update_file(self, share: FileShare, file: SharedFile) -> FileShare:
         """Record what became of a file; its deletion in Slack stays known. Raises `LeaseLostError`."""
         values = {
             "name": file.name,
@@ -119,18 +119,18 @@ class SlackFiles:
             "audience": file.audience,
             "said": asdict(file.said),
         }
-        with self._held(share) as connection:
+        with self._held_transaction(share) as connection:
             of_file = slack_files.c.share_id == share.id, slack_files.c.file_id == file.file_id
             connection.execute(update(slack_files).where(*of_file).values(**values))
         files = tuple(file if each.file_id == file.file_id else each for each in share.files)
         return replace(share, files=files)
 
-    def put_back(self, share: FileShare, seconds: float, *, failed: bool = False) -> None:
+    def requeue(self, share: FileShare, seconds: float, *, failed: bool = False) -> None:
         """Let the message be taken again after so many seconds. Raises `LeaseLostError`."""
         failures = share.failures + 1 if failed else 0
         later = self._clock() + max(0.0, seconds)
-        with self._held(share) as connection:
-            if _left(connection, share.id, deleted=True):
+        with self._held_transaction(share) as connection:
+            if _has_work_left(connection, share.id, deleted=True):
                 later = self._clock()
             values = {"state": ShareState.WAITING, "lease_until": None, "not_before": later, "failures": failures}
             connection.execute(update(slack_shares).where(slack_shares.c.id == share.id).values(**values))
@@ -139,33 +139,35 @@ class SlackFiles:
         """End a message, unless one of its files was deleted meanwhile. Raises `LeaseLostError`."""
         now = self._clock()
         ended = {"state": state, "lease_until": None, "error_code": error_code, "ended_at": now, "failures": 0}
-        with self._held(share) as connection:
-            if state is ShareState.ENDED and _left(connection, share.id):
+        with self._held_transaction(share) as connection:
+            if state is ShareState.ENDED and _has_work_left(connection, share.id):
                 ended = {"state": ShareState.WAITING, "lease_until": None, "not_before": now, "failures": 0}
             connection.execute(update(slack_shares).where(slack_shares.c.id == share.id).values(**ended))
 
-    def file_gone(self, team_id: str, file_id: str) -> int:
+    def mark_file_deleted(self, team_id: str, file_id: str) -> int:
         """Note that Slack has deleted a file, wherever it was shared; returns in how many messages that was."""
-        return self._gone(team_id, slack_files.c.file_id == file_id)
+        return self._mark_deleted(team_id, slack_files.c.file_id == file_id)
 
-    def message_gone(self, team_id: str, tenant_id: str, channel: str, message_ts: str) -> int:
+    def mark_message_deleted(self, team_id: str, tenant_id: str, channel: str, message_ts: str) -> int:
         """Note that a message was deleted, with its files."""
         of_message = (
             slack_shares.c.team_id == team_id,
             slack_shares.c.channel == channel,
             slack_shares.c.message_ts == message_ts,
         )
-        with write(self._engine) as connection:
-            note(connection, team_id, tenant_id, {_gone(channel, message_ts)}, self._clock())
-        return self._gone(team_id, slack_files.c.share_id.in_(select(slack_shares.c.id).where(*of_message)))
+        with write_transaction(self._engine) as connection:
+            record_event_keys(
+                connection, team_id, tenant_id, {_format_deletion_key(channel, message_ts)}, self._clock()
+            )
+        return self._mark_deleted(team_id, slack_files.c.share_id.in_(select(slack_shares.c.id).where(*of_message)))
 
     def is_used(self, document_id: str) -> bool:
         """True if a file that is still in Slack became this document."""
         live = slack_files.c.document_id == document_id, slack_files.c.gone_at.is_(None)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return connection.execute(select(slack_files.c.file_id).where(*live).limit(1)).first() is not None
 
-    def closed_channels(self, team_id: str) -> set[str]:
+    def list_closed_channels(self, team_id: str) -> set[str]:
         """Return the channels of a workspace whose members alone see some document."""
         query = (
             select(slack_shares.c.channel)
@@ -173,39 +175,39 @@ class SlackFiles:
             .where(slack_shares.c.team_id == team_id, slack_files.c.audience == Audience.CHANNEL)
             .distinct()
         )
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return set(connection.execute(query).scalars())
 
-    def open_shares(self) -> int:
+    def count_open_shares(self) -> int:
         """Count the messages with files that have not ended."""
-        query = select(slack_shares.c.id).where(slack_shares.c.state.in_(OPEN_SHARES))
-        with read(self._engine) as connection:
+        query = select(slack_shares.c.id).where(slack_shares.c.state.in_(OPEN_SHARE_STATES))
+        with read_transaction(self._engine) as connection:
             return len(connection.execute(query).all())
 
-    def shares(self, team_id: str, channel: str) -> list[FileShare]:
+    def list_shares(self, team_id: str, channel: str) -> list[FileShare]:
         """List the messages with files of a channel, in their order."""
         of_channel = slack_shares.c.team_id == team_id, slack_shares.c.channel == channel
         query = select(slack_shares).where(*of_channel).order_by(slack_shares.c.message_ts)
-        with read(self._engine) as connection:
-            return [_share(connection, row) for row in connection.execute(query).all()]
+        with read_transaction(self._engine) as connection:
+            return [_load_share(connection, row) for row in connection.execute(query).all()]
 
-    def forget(self, before: float) -> int:
+    def delete_ended(self, before: float) -> int:
         """Remove messages that ended before, unless a document that is still there came from them."""
         alive = exists().where(
             slack_files.c.share_id == slack_shares.c.id,
             documents.c.id == slack_files.c.document_id,
             documents.c.deleted_at.is_(None),
         )
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             old = select(slack_shares.c.id).where(slack_shares.c.ended_at < before, ~alive)
             some = list(connection.execute(old.limit(1_000)).scalars())
             connection.execute(delete(slack_files).where(slack_files.c.share_id.in_(some)))
             return connection.execute(delete(slack_shares).where(slack_shares.c.id.in_(some))).rowcount
 
-    def _gone(self, team_id: str, which: Any) -> int:  # noqa: ANN401 - a condition
+    def _mark_deleted(self, team_id: str, which: Any) -> int:  # noqa: ANN401 - a condition
         now = self._clock()
         live = slack_files.c.team_id == team_id, which, slack_files.c.gone_at.is_(None)
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             found = set(connection.execute(select(slack_files.c.share_id).where(*live)).scalars())
             # Messages first, as whoever holds one locks them in this order.
             locked = select(slack_shares.c.id).where(slack_shares.c.id.in_(found)).order_by(slack_shares.c.id)
@@ -217,25 +219,25 @@ class SlackFiles:
             )
         return len(found)
 
-    def _change(self, share: FileShare, **values: Any) -> None:  # noqa: ANN401 - columns
-        with self._held(share) as connection:
+    def _update_share(self, share: FileShare, **values: Any) -> None:  # noqa: ANN401 - columns
+        with self._held_transaction(share) as connection:
             connection.execute(update(slack_shares).where(slack_shares.c.id == share.id).values(**values))
 
     @contextmanager
-    def _held(self, share: FileShare) -> Iterator[Connection]:
+    def _held_transaction(self, share: FileShare) -> Iterator[Connection]:
         row = slack_shares.c
         held = row.id == share.id, row.fence == share.fence, row.state == ShareState.WORKING
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             if connection.execute(select(row.id).where(*held).with_for_update()).first() is None:
                 raise LeaseLostError(f"The files {share.id} from Slack are no longer held.")
             yield connection
 
 
-def _gone(channel: str, message_ts: str) -> str:
+def _format_deletion_key(channel: str, message_ts: str) -> str:
     return f"gone:{channel}:{message_ts}"
 
 
-def _new_file(share_id: str, position: int, shared: Shared, file: SharedFile) -> dict[str, Any]:
+def _build_file_row(share_id: str, position: int, shared: IncomingShare, file: SharedFile) -> dict[str, Any]:
     return {
         "share_id": share_id,
         "position": position,
@@ -249,22 +251,22 @@ def _new_file(share_id: str, position: int, shared: Shared, file: SharedFile) ->
     }
 
 
-def _left(connection: Connection, share_id: str, *, deleted: bool = False) -> bool:
+def _has_work_left(connection: Connection, share_id: str, *, deleted: bool = False) -> bool:
     """True if there is something left to do for a file; with `deleted`, for one that was deleted in Slack."""
     row = slack_files.c
-    what_follows = and_(row.gone_at.is_not(None), row.state != FileState.GONE)
-    more = or_(what_follows, row.state.in_((FileState.WAITING, FileState.TAKEN)))
+    what_follows = and_(row.gone_at.is_not(None), row.state != SharedFileState.GONE)
+    more = or_(what_follows, row.state.in_((SharedFileState.WAITING, SharedFileState.TAKEN)))
     query = select(row.file_id).where(row.share_id == share_id, what_follows if deleted else more)
     return connection.execute(query.limit(1)).first() is not None
 
 
-def _share(connection: Connection, row: Row[Any]) -> FileShare:
+def _load_share(connection: Connection, row: Row[Any]) -> FileShare:
     of_share = select(slack_files).where(slack_files.c.share_id == row.id).order_by(slack_files.c.position)
     files = tuple(
         SharedFile(
             each.file_id,
             each.name,
-            FileState(each.state),
+            SharedFileState(each.state),
             each.document_id,
             Audience(each.audience),
             Failure(**each.said),
@@ -272,7 +274,7 @@ def _share(connection: Connection, row: Row[Any]) -> FileShare:
         )
         for each in connection.execute(of_share).all()
     )
-    shared = Shared(row.team_id, row.tenant_id, row.channel, row.thread_ts, row.message_ts, row.user_id)
+    shared = IncomingShare(row.team_id, row.tenant_id, row.channel, row.thread_ts, row.message_ts, row.user_id)
     return FileShare(
         row.id, shared, files, row.reply_ts, row.posting_since, row.shown, row.failures, row.fence, row.created_at
     )

@@ -56,16 +56,16 @@ class ChannelSettings:
     files_to: str = ""
 
     @property
-    def asked(self) -> tuple[str, ...]:
+    def asked_collections(self) -> tuple[str, ...]:
         """The collections that questions are about, with the channel's files; none is all."""
         more = [self.files_to] if self.files_to and self.files_to not in self.collections else []
         return (*self.collections, *more) if self.collections else ()
 
-    def lets_ask(self, user_id: str) -> bool:
+    def can_ask(self, user_id: str) -> bool:
         return not self.askers or user_id in self.askers
 
     @classmethod
-    def of(cls, body: Mapping[str, Any]) -> "ChannelSettings":
+    def from_json(cls, body: Mapping[str, Any]) -> "ChannelSettings":
         return cls(
             tuple(body.get("collections", ())),
             str(body.get("strategy", "auto")),
@@ -74,7 +74,7 @@ class ChannelSettings:
             str(body.get("files_to", "")),
         )
 
-    def body(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {
             "collections": list(self.collections),
             "strategy": self.strategy,
@@ -85,7 +85,7 @@ class ChannelSettings:
 
 
 @dataclass(frozen=True)
-class Asked:
+class IncomingQuestion:
     """A question as it came: by `user_id`, with the message `message_ts`, to be answered in the thread `thread_ts`.
 
     `confirmed` accepts what the answer may cost.
@@ -103,7 +103,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Posted:
+class PostedReply:
     """The messages of a reply that are in Slack, in order, and since when one more may be on its way there."""
 
     messages: tuple[str, ...] = ()
@@ -118,11 +118,11 @@ class SlackQuestion:
     """
 
     id: str
-    asked: Asked
+    asked: IncomingQuestion
     state: QuestionState
     conversation_id: str | None
     run_id: str | None
-    posted: Posted
+    posted: PostedReply
     attempt: int
     fence: int
     created_at: float
@@ -130,10 +130,10 @@ class SlackQuestion:
     settings: ChannelSettings = field(default_factory=ChannelSettings)
 
 
-NOTHING_SAID = Failure("", "")
+NO_FAILURE = Failure("", "")
 
 
-class FileState(StrEnum):
+class SharedFileState(StrEnum):
     """The life of a file that was shared: `waiting → taken → ready`, or another end."""
 
     WAITING = "waiting"  # it is to be fetched from Slack
@@ -144,7 +144,9 @@ class FileState(StrEnum):
     GONE = "gone"  # it was deleted in Slack, and what had to follow was done
 
 
-FILE_ENDS = frozenset({FileState.READY, FileState.FAILED, FileState.REFUSED, FileState.GONE})
+FINAL_FILE_STATES = frozenset(
+    {SharedFileState.READY, SharedFileState.FAILED, SharedFileState.REFUSED, SharedFileState.GONE}
+)
 
 
 class Audience(StrEnum):
@@ -168,7 +170,7 @@ class ShareState(StrEnum):
     GIVEN_UP = "given_up"  # Slack takes no message for it
 
 
-OPEN_SHARES = (ShareState.WAITING, ShareState.WORKING)
+OPEN_SHARE_STATES = (ShareState.WAITING, ShareState.WORKING)
 
 
 @dataclass(frozen=True)
@@ -180,19 +182,19 @@ class SharedFile:
 
     file_id: str
     name: str
-    state: FileState = FileState.WAITING
+    state: SharedFileState = SharedFileState.WAITING
     document_id: str | None = None
     audience: Audience = Audience.UNKNOWN
-    said: Failure = NOTHING_SAID
+    said: Failure = NO_FAILURE
     gone_at: float | None = None
 
     @property
     def has_ended(self) -> bool:
-        return self.state is FileState.GONE if self.gone_at is not None else self.state in FILE_ENDS
+        return self.state is SharedFileState.GONE if self.gone_at is not None else self.state in FINAL_FILE_STATES
 
 
 @dataclass(frozen=True)
-class Shared:
+class IncomingShare:
     """A message with files as it came: by `user_id`, to be answered in the thread `thread_ts`."""
 
     team_id: str
@@ -212,7 +214,7 @@ class FileShare:
     """
 
     id: str
-    shared: Shared
+    shared: IncomingShare
     files: tuple[SharedFile, ...]
     reply_ts: str | None
     posting_since: float | None

@@ -14,12 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, and_, delete, exists, func, insert, or_, select, update
 
-from ingest.storage.accounts.grants import with_collections
-from ingest.storage.accounts.records import SLACK_KEY, Principal, Scope
+from ingest.storage.accounts.grants import load_access
+from ingest.storage.accounts.records import SLACK_KEY_PREFIX, Principal, Scope
 from ingest.storage.answers.run_records import RunState
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import read, upsert, write
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import build_upsert, read_transaction, write_transaction
 from ingest.storage.db.schema import (
     jobs,
     runs,
@@ -36,31 +36,31 @@ from ingest.storage.db.schema import (
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.queue.records import JobKind
 from ingest.storage.slack.records import (
-    OPEN_SHARES,
-    Asked,
+    OPEN_SHARE_STATES,
     ChannelSettings,
-    Posted,
+    IncomingQuestion,
+    PostedReply,
     QuestionState,
     SlackQuestion,
     Surface,
     Workspace,
 )
-from ingest.storage.slack.usage import LEASE_SECONDS, count, note
+from ingest.storage.slack.usage import LEASE_SECONDS, add_channel_usage, record_event_keys
 
 # A question waits for the files of its own message for so long.
-_FILES_SECONDS = 600.0
-_OPEN = (QuestionState.WAITING, QuestionState.ANSWERING)
-_UNENDED = (*_OPEN, QuestionState.PAUSED)
+_FILE_WAIT_SECONDS = 600.0
+_OPEN_STATES = (QuestionState.WAITING, QuestionState.ANSWERING)
+_UNENDED_STATES = (*_OPEN_STATES, QuestionState.PAUSED)
 
 
-class Slack:
+class SlackStore:
     """Everything of Slack that outlives a process. `clock` gives seconds of the epoch."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
 
-    def install(self, workspace: Workspace) -> None:
+    def install_workspace(self, workspace: Workspace) -> None:
         """Add a workspace, or change its token and scopes. One that another tenant has moves to this one."""
         values = {
             "tenant_id": workspace.tenant_id,
@@ -71,80 +71,86 @@ class Slack:
             "installed_by": workspace.installed_by,
             "installed_at": self._clock(),
         }
-        with write(self._engine) as connection:
-            known = _workspace(connection, workspace.team_id)
+        with write_transaction(self._engine) as connection:
+            known = _find_workspace(connection, workspace.team_id)
             if known is not None and known.tenant_id != workspace.tenant_id:
-                _remove(connection, workspace.team_id)
-            row = upsert(connection, slack_workspaces).values(team_id=workspace.team_id, **values)
+                _remove_workspace_rows(connection, workspace.team_id)
+            row = build_upsert(connection, slack_workspaces).values(team_id=workspace.team_id, **values)
             connection.execute(row.on_conflict_do_update(index_elements=[slack_workspaces.c.team_id], set_=values))
             about = f"slack:{workspace.team_id}"
-            record(connection, Action.SLACK_INSTALLED, about, tenant_id=workspace.tenant_id, name=workspace.name)
+            record_action(connection, Action.SLACK_INSTALLED, about, tenant_id=workspace.tenant_id, name=workspace.name)
 
-    def reseal(self, workspace: Workspace, token: str) -> None:
+    def reseal_token(self, workspace: Workspace, token: str) -> None:
         """Keep a workspace's token as it is sealed now, unless it was changed meanwhile."""
         unchanged = (
             slack_workspaces.c.team_id == workspace.team_id,
             slack_workspaces.c.token_sealed == workspace.token,
         )
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             connection.execute(update(slack_workspaces).where(*unchanged).values(token_sealed=token))
 
-    def remove(self, team_id: str) -> bool:
+    def remove_workspace(self, team_id: str) -> bool:
         """Remove a workspace with its channels, threads and questions; false if there is none."""
-        with write(self._engine) as connection:
-            known = _workspace(connection, team_id)
+        with write_transaction(self._engine) as connection:
+            known = _find_workspace(connection, team_id)
             if known is None:
                 return False
-            _remove(connection, team_id)
-            record(connection, Action.SLACK_REMOVED, f"slack:{team_id}", tenant_id=known.tenant_id, name=known.name)
+            _remove_workspace_rows(connection, team_id)
+            record_action(
+                connection, Action.SLACK_REMOVED, f"slack:{team_id}", tenant_id=known.tenant_id, name=known.name
+            )
         return True
 
-    def workspace(self, team_id: str) -> Workspace | None:
+    def find_workspace(self, team_id: str) -> Workspace | None:
         """Return a workspace, unless its tenant is suspended."""
-        with read(self._engine) as connection:
-            return _workspace(connection, team_id)
+        with read_transaction(self._engine) as connection:
+            return _find_workspace(connection, team_id)
 
-    def workspaces(self, tenant_id: str | None = None) -> list[Workspace]:
+    def list_workspaces(self, tenant_id: str | None = None) -> list[Workspace]:
         """List the workspaces of a tenant, or of all, in the order of their ids."""
         query = select(slack_workspaces).order_by(slack_workspaces.c.team_id)
         if tenant_id is not None:
             query = query.where(slack_workspaces.c.tenant_id == tenant_id)
-        with read(self._engine) as connection:
-            return [_workspace_of(row) for row in connection.execute(query)]
+        with read_transaction(self._engine) as connection:
+            return [_build_workspace(row) for row in connection.execute(query)]
 
-    def settings(self, team_id: str, channel: str) -> ChannelSettings:
+    def load_settings(self, team_id: str, channel: str) -> ChannelSettings:
         """Return a channel's settings; the usual ones if it has none."""
-        with read(self._engine) as connection:
-            return _settings(connection, team_id, channel)
+        with read_transaction(self._engine) as connection:
+            return _load_settings(connection, team_id, channel)
 
     def set_settings(self, workspace: Workspace, channel: str, settings: ChannelSettings, by: str) -> None:
         """Change a channel's settings; `by` is a Slack user."""
-        values = {"settings": settings.body(), "changed_by": by, "changed_at": self._clock()}
-        with write(self._engine) as connection:
-            row = upsert(connection, slack_channels).values(
+        values = {"settings": settings.to_json(), "changed_by": by, "changed_at": self._clock()}
+        with write_transaction(self._engine) as connection:
+            row = build_upsert(connection, slack_channels).values(
                 team_id=workspace.team_id, channel=channel, tenant_id=workspace.tenant_id, **values
             )
             key = [slack_channels.c.team_id, slack_channels.c.channel]
             connection.execute(row.on_conflict_do_update(index_elements=key, set_=values))
             about = f"slack:{workspace.team_id}:{channel}"
-            record(connection, Action.SLACK_CHANNEL_SET, about, tenant_id=workspace.tenant_id, by=by, **settings.body())
+            record_action(
+                connection, Action.SLACK_CHANNEL_SET, about, tenant_id=workspace.tenant_id, by=by, **settings.to_json()
+            )
 
-    def is_new(self, workspace: Workspace, keys: Collection[str]) -> bool:
+    def record_event(self, workspace: Workspace, keys: Collection[str]) -> bool:
         """Note keys of an event that is no question; false if one of them was noted before."""
-        with write(self._engine) as connection:
-            return note(connection, workspace.team_id, workspace.tenant_id, keys, self._clock())
+        with write_transaction(self._engine) as connection:
+            return record_event_keys(connection, workspace.team_id, workspace.tenant_id, keys, self._clock())
 
-    def ask(self, asked: Asked, keys: Collection[str]) -> str | None:
+    def store_question(self, asked: IncomingQuestion, keys: Collection[str]) -> str | None:
         """Store a question and return its id; None if one of the keys of its event was noted before.
 
         The bot takes part in the question's thread from then on.
         """
         identifier, now = str(uuid.uuid4()), self._clock()
         of_thread = {"team_id": asked.team_id, "channel": asked.channel, "thread_ts": asked.thread_ts}
-        with write(self._engine) as connection:
-            if not note(connection, asked.team_id, asked.tenant_id, keys, now):
+        with write_transaction(self._engine) as connection:
+            if not record_event_keys(connection, asked.team_id, asked.tenant_id, keys, now):
                 return None
-            thread = upsert(connection, slack_threads).values(tenant_id=asked.tenant_id, created_at=now, **of_thread)
+            thread = build_upsert(connection, slack_threads).values(
+                tenant_id=asked.tenant_id, created_at=now, **of_thread
+            )
             connection.execute(thread.on_conflict_do_nothing())
             connection.execute(
                 insert(slack_questions).values(
@@ -165,20 +171,22 @@ class Slack:
                     **of_thread,
                 )
             )
-            count(connection, asked.tenant_id, asked.channel, now, questions=1)
+            add_channel_usage(connection, asked.tenant_id, asked.channel, now, questions=1)
         return identifier
 
-    def takes_part(self, team_id: str, channel: str, thread_ts: str) -> bool:
+    def has_joined_thread(self, team_id: str, channel: str, thread_ts: str) -> bool:
         """True if somebody asked the bot in this thread before."""
-        query = select(slack_threads.c.created_at).where(*_of_thread(slack_threads, team_id, channel, thread_ts))
-        with read(self._engine) as connection:
+        query = select(slack_threads.c.created_at).where(
+            *_build_thread_conditions(slack_threads, team_id, channel, thread_ts)
+        )
+        with read_transaction(self._engine) as connection:
             return connection.execute(query).first() is not None
 
-    def conversation_begun(self, asked: Asked, conversation_id: str) -> None:
+    def record_conversation(self, asked: IncomingQuestion, conversation_id: str) -> None:
         """Record the conversation that the questions of a thread go into, unless the thread has one."""
-        of_thread = _of_thread(slack_threads, asked.team_id, asked.channel, asked.thread_ts)
+        of_thread = _build_thread_conditions(slack_threads, asked.team_id, asked.channel, asked.thread_ts)
         unset = slack_threads.c.conversation_id.is_(None)
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             connection.execute(update(slack_threads).where(*of_thread, unset).values(conversation_id=conversation_id))
 
     def claim(self, *, limit: int = 1, lease_seconds: float = LEASE_SECONDS) -> list[SlackQuestion]:
@@ -186,9 +194,9 @@ class Slack:
 
         One that was paused is taken once its run is paused no more, whoever let that go on or ended it.
         """
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             now = self._clock()
-            rows = connection.execute(_claimable(now).limit(limit).with_for_update(skip_locked=True)).all()
+            rows = connection.execute(_build_claimable_query(now).limit(limit).with_for_update(skip_locked=True)).all()
             found = []
             for row in rows:
                 # guard: slack-one-question-per-thread
@@ -203,36 +211,36 @@ class Slack:
                     "lease_until": now + lease_seconds,
                 }
                 connection.execute(update(slack_questions).where(slack_questions.c.id == row.id).values(**taken))
-                found.append(_question(connection, row, taken))
+                found.append(_build_question(connection, row, taken))
         return found
 
     def renew(self, question: SlackQuestion, lease_seconds: float = LEASE_SECONDS) -> None:
         """Extend the lease. Raises `LeaseLostError`."""
-        self._change(question, lease_until=self._clock() + lease_seconds)
+        self._update_question(question, lease_until=self._clock() + lease_seconds)
 
-    def began(self, question: SlackQuestion, run_id: str) -> SlackQuestion:
+    def record_run(self, question: SlackQuestion, run_id: str) -> SlackQuestion:
         """Record the run that answers. Raises `LeaseLostError`."""
-        self._change(question, run_id=run_id)
+        self._update_question(question, run_id=run_id)
         return replace(question, run_id=run_id)
 
-    def posting(self, question: SlackQuestion) -> SlackQuestion:
+    def mark_posting(self, question: SlackQuestion) -> SlackQuestion:
         """Record that one more message is about to be posted. Raises `LeaseLostError`."""
         since = self._clock()
-        self._change(question, posting_since=since)
+        self._update_question(question, posting_since=since)
         return replace(question, posted=replace(question.posted, since=since))
 
-    def posted(self, question: SlackQuestion, messages: tuple[str, ...]) -> SlackQuestion:
+    def record_posted(self, question: SlackQuestion, messages: tuple[str, ...]) -> SlackQuestion:
         """Record which messages the reply has, and that none is on its way any more. Raises `LeaseLostError`."""
-        self._change(question, messages=list(messages), posting_since=None)
-        return replace(question, posted=Posted(messages))
+        self._update_question(question, messages=list(messages), posting_since=None)
+        return replace(question, posted=PostedReply(messages))
 
     def pause(self, question: SlackQuestion) -> None:
         """Let go of the question until its run is paused no more. Raises `LeaseLostError`."""
-        self._change(question, state=QuestionState.PAUSED, lease_until=None)
+        self._update_question(question, state=QuestionState.PAUSED, lease_until=None)
 
-    def put_back(self, question: SlackQuestion, seconds: float) -> None:
+    def requeue(self, question: SlackQuestion, seconds: float) -> None:
         """Let the question be taken again after so many seconds. Raises `LeaseLostError`."""
-        self._change(
+        self._update_question(
             question, state=QuestionState.WAITING, lease_until=None, not_before=self._clock() + max(0.0, seconds)
         )
 
@@ -240,46 +248,48 @@ class Slack:
         """End a question, which counts as answered if its run has an answer. Raises `LeaseLostError`."""
         now, asked = self._clock(), question.asked
         ended = {"state": state, "lease_until": None, "error_code": error_code, "ended_at": now}
-        with self._held(question) as connection:
+        with self._held_transaction(question) as connection:
             connection.execute(update(slack_questions).where(slack_questions.c.id == question.id).values(**ended))
             run = select(runs.c.id).where(runs.c.id == question.run_id, runs.c.ended_as == RunState.COMPLETED)
             if state is QuestionState.ANSWERED and connection.execute(run).first() is not None:
-                count(connection, asked.tenant_id, asked.channel, now, answers=1)
+                add_channel_usage(connection, asked.tenant_id, asked.channel, now, answers=1)
 
-    def question(self, identifier: str) -> SlackQuestion | None:
-        with read(self._engine) as connection:
-            row = connection.execute(_questions().where(slack_questions.c.id == identifier)).first()
-            return None if row is None else _question(connection, row, row._mapping)
+    def find_question(self, identifier: str) -> SlackQuestion | None:
+        with read_transaction(self._engine) as connection:
+            row = connection.execute(_build_questions_query().where(slack_questions.c.id == identifier)).first()
+            return None if row is None else _build_question(connection, row, row._mapping)
 
-    def open_questions(self) -> int:
+    def count_open_questions(self) -> int:
         """Count the questions that have not ended and wait for nobody."""
-        query = select(func.count()).where(slack_questions.c.state.in_(_OPEN))
-        with read(self._engine) as connection:
+        query = select(func.count()).where(slack_questions.c.state.in_(_OPEN_STATES))
+        with read_transaction(self._engine) as connection:
             return connection.execute(query).scalar_one()
 
-    def unended(self, team_id: str, channel: str, thread_ts: str) -> list[SlackQuestion]:
+    def list_unended(self, team_id: str, channel: str, thread_ts: str) -> list[SlackQuestion]:
         """List the questions of a thread that have not ended, in the order of their messages."""
-        of_thread = _of_thread(slack_questions, team_id, channel, thread_ts)
-        query = _questions().where(*of_thread, slack_questions.c.state.in_(_UNENDED))
-        with read(self._engine) as connection:
+        of_thread = _build_thread_conditions(slack_questions, team_id, channel, thread_ts)
+        query = _build_questions_query().where(*of_thread, slack_questions.c.state.in_(_UNENDED_STATES))
+        with read_transaction(self._engine) as connection:
             rows = connection.execute(query.order_by(slack_questions.c.message_ts)).all()
-            return [_question(connection, row, row._mapping) for row in rows]
+            return [_build_question(connection, row, row._mapping) for row in rows]
 
-    def stop(self, team_id: str, channel: str, thread_ts: str) -> list[SlackQuestion]:
+    def stop_questions(self, team_id: str, channel: str, thread_ts: str) -> list[SlackQuestion]:
         """Mark the questions of a thread that have not ended as stopped, and return them."""
-        of_thread = _of_thread(slack_questions, team_id, channel, thread_ts)
-        with write(self._engine) as connection:
+        of_thread = _build_thread_conditions(slack_questions, team_id, channel, thread_ts)
+        with write_transaction(self._engine) as connection:
             connection.execute(
-                update(slack_questions).where(*of_thread, slack_questions.c.state.in_(_UNENDED)).values(stopped=True)
+                update(slack_questions)
+                .where(*of_thread, slack_questions.c.state.in_(_UNENDED_STATES))
+                .values(stopped=True)
             )
-        return self.unended(team_id, channel, thread_ts)
+        return self.list_unended(team_id, channel, thread_ts)
 
     def is_stopped(self, question: SlackQuestion) -> bool:
         query = select(slack_questions.c.stopped).where(slack_questions.c.id == question.id)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return bool(connection.execute(query).scalar())
 
-    def principal(
+    def build_principal(
         self, workspace: Workspace, channel: str, user: str | None, groups: frozenset[str], scopes: frozenset[Scope]
     ) -> Principal:
         """Return who asks: a user of the tenant with its groups, where there is one of that name, and `groups`.
@@ -291,13 +301,13 @@ class Slack:
             func.lower(users.c.name) == (user or "").casefold(),
             users.c.deleted_at.is_(None),
         )
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             row = connection.execute(select(users.c.name, users.c.groups).where(*of_user)).first() if user else None
-            return with_collections(
+            return load_access(
                 connection,
                 Principal(
                     workspace.tenant_id,
-                    f"{SLACK_KEY}{channel}",
+                    f"{SLACK_KEY_PREFIX}{channel}",
                     f"Slack {channel}",
                     user=None if row is None else row.name,
                     groups=groups | frozenset(() if row is None else row.groups),
@@ -305,22 +315,22 @@ class Slack:
                 ),
             )
 
-    def forget(self, before: float) -> int:
+    def delete_old(self, before: float) -> int:
         """Remove keys of events, ended questions, and threads that are older; returns how many rows."""
         old = (
             delete(slack_seen).where(slack_seen.c.seen_at < before),
             delete(slack_questions).where(slack_questions.c.ended_at < before),
-            delete(slack_threads).where(slack_threads.c.created_at < before, ~_asked_lately(before)),
+            delete(slack_threads).where(slack_threads.c.created_at < before, ~_build_recent_condition(before)),
         )
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             return sum(connection.execute(statement).rowcount for statement in old)
 
-    def _change(self, question: SlackQuestion, **values: Any) -> None:  # noqa: ANN401 - columns
-        with self._held(question) as connection:
+    def _update_question(self, question: SlackQuestion, **values: Any) -> None:  # noqa: ANN401 - columns
+        with self._held_transaction(question) as connection:
             connection.execute(update(slack_questions).where(slack_questions.c.id == question.id).values(**values))
 
     @contextmanager
-    def _held(self, question: SlackQuestion) -> Iterator[Connection]:
+    def _held_transaction(self, question: SlackQuestion) -> Iterator[Connection]:
         held = (
             select(slack_questions.c.id)
             .where(
@@ -330,13 +340,13 @@ class Slack:
             )
             .with_for_update()
         )
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             if connection.execute(held).first() is None:
                 raise LeaseLostError(f"The question {question.id} from Slack is no longer held.")
             yield connection
 
 
-def _claimable(now: float) -> Select[Any]:
+def _build_claimable_query(now: float) -> Select[Any]:
     earlier = slack_questions.alias("earlier")
     mine = slack_questions.c
     before_it = exists().where(
@@ -344,7 +354,7 @@ def _claimable(now: float) -> Select[Any]:
         earlier.c.channel == mine.channel,
         earlier.c.thread_ts == mine.thread_ts,
         earlier.c.message_ts < mine.message_ts,
-        earlier.c.state.in_(_OPEN),
+        earlier.c.state.in_(_OPEN_STATES),
     )
     waits = and_(mine.state == QuestionState.WAITING, mine.not_before <= now)
     lost = and_(mine.state == QuestionState.ANSWERING, mine.lease_until < now)
@@ -355,8 +365,8 @@ def _claimable(now: float) -> Select[Any]:
         slack_shares.c.team_id == mine.team_id,
         slack_shares.c.channel == mine.channel,
         slack_shares.c.message_ts == mine.message_ts,
-        slack_shares.c.state.in_(OPEN_SHARES),
-        slack_shares.c.created_at > now - _FILES_SECONDS,
+        slack_shares.c.state.in_(OPEN_SHARE_STATES),
+        slack_shares.c.created_at > now - _FILE_WAIT_SECONDS,
     )
     # guard: slack-question-awaits-files
     takable = or_(and_(or_(waits, lost), ~before_it, ~files_come), goes_on)
@@ -365,13 +375,13 @@ def _claimable(now: float) -> Select[Any]:
 
 def _is_next(connection: Connection, row: Row[Any], now: float) -> bool:
     """True if nobody answers in the question's thread, or is about to; the thread is locked until the commit."""
-    of_thread = _of_thread(slack_threads, row.team_id, row.channel, row.thread_ts)
+    of_thread = _build_thread_conditions(slack_threads, row.team_id, row.channel, row.thread_ts)
     thread = select(slack_threads.c.created_at).where(*of_thread).with_for_update(skip_locked=True)
     if connection.execute(thread).first() is None:
         return False
     others = slack_questions.c
     answered = select(others.id).where(
-        *_of_thread(slack_questions, row.team_id, row.channel, row.thread_ts),
+        *_build_thread_conditions(slack_questions, row.team_id, row.channel, row.thread_ts),
         others.id != row.id,
         others.state == QuestionState.ANSWERING,
         others.lease_until >= now,
@@ -379,14 +389,14 @@ def _is_next(connection: Connection, row: Row[Any], now: float) -> bool:
     return connection.execute(answered).first() is None
 
 
-def _questions() -> Select[Any]:
+def _build_questions_query() -> Select[Any]:
     return select(slack_questions)
 
 
-def _question(connection: Connection, row: Row[Any], now_as: Any) -> SlackQuestion:  # noqa: ANN401 - a mapping of columns
-    of_thread = _of_thread(slack_threads, row.team_id, row.channel, row.thread_ts)
+def _build_question(connection: Connection, row: Row[Any], now_as: Any) -> SlackQuestion:  # noqa: ANN401 - a mapping of columns
+    of_thread = _build_thread_conditions(slack_threads, row.team_id, row.channel, row.thread_ts)
     conversation = connection.execute(select(slack_threads.c.conversation_id).where(*of_thread)).scalar()
-    asked = Asked(
+    asked = IncomingQuestion(
         row.team_id,
         row.tenant_id,
         row.channel,
@@ -403,41 +413,41 @@ def _question(connection: Connection, row: Row[Any], now_as: Any) -> SlackQuesti
         QuestionState(now_as["state"]),
         conversation,
         row.run_id,
-        Posted(tuple(row.messages), row.posting_since),
+        PostedReply(tuple(row.messages), row.posting_since),
         now_as["attempt"],
         now_as["fence"],
         row.created_at,
         now_as["resumed_at"] or row.created_at,
-        _settings(connection, row.team_id, row.channel),
+        _load_settings(connection, row.team_id, row.channel),
     )
 
 
-def _of_thread(table: Any, team_id: str, channel: str, thread_ts: str) -> tuple[Any, ...]:  # noqa: ANN401 - a Table
+def _build_thread_conditions(table: Any, team_id: str, channel: str, thread_ts: str) -> tuple[Any, ...]:  # noqa: ANN401 - a Table
     return table.c.team_id == team_id, table.c.channel == channel, table.c.thread_ts == thread_ts
 
 
-def _settings(connection: Connection, team_id: str, channel: str) -> ChannelSettings:
+def _load_settings(connection: Connection, team_id: str, channel: str) -> ChannelSettings:
     of_channel = slack_channels.c.team_id == team_id, slack_channels.c.channel == channel
     body = connection.execute(select(slack_channels.c.settings).where(*of_channel)).scalar()
-    return ChannelSettings.of(body or {})
+    return ChannelSettings.from_json(body or {})
 
 
-def _workspace(connection: Connection, team_id: str) -> Workspace | None:
+def _find_workspace(connection: Connection, team_id: str) -> Workspace | None:
     row = connection.execute(
         select(slack_workspaces)
         .join(tenants, tenants.c.id == slack_workspaces.c.tenant_id)
         .where(slack_workspaces.c.team_id == team_id, tenants.c.suspended_at.is_(None))
     ).first()
-    return None if row is None else _workspace_of(row)
+    return None if row is None else _build_workspace(row)
 
 
-def _workspace_of(row: Row[Any]) -> Workspace:
+def _build_workspace(row: Row[Any]) -> Workspace:
     return Workspace(
         row.team_id, row.tenant_id, row.name, row.bot_user_id, row.token_sealed, tuple(row.scopes), row.installed_by
     )
 
 
-def _remove(connection: Connection, team_id: str) -> None:
+def _remove_workspace_rows(connection: Connection, team_id: str) -> None:
     for table in (
         slack_questions,
         slack_files,
@@ -450,7 +460,7 @@ def _remove(connection: Connection, team_id: str) -> None:
         connection.execute(delete(table).where(table.c.team_id == team_id))
 
 
-def _asked_lately(before: float) -> Any:  # noqa: ANN401 - a condition
+def _build_recent_condition(before: float) -> Any:  # noqa: ANN401 - a condition
     return exists().where(
         slack_questions.c.team_id == slack_threads.c.team_id,
         slack_questions.c.channel == slack_threads.c.channel,

@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, func, literal, select, union
 
-from ingest.storage.accounts.records import SLACK_KEY
-from ingest.storage.db.database import insert_new, read, upsert
+from ingest.storage.accounts.records import SLACK_KEY_PREFIX
+from ingest.storage.db.database import build_upsert, insert_if_absent, read_transaction
 from ingest.storage.db.schema import slack_days, slack_seen, usage_days
 from ingest.storage.quotas.records import NANODOLLARS
-from ingest.storage.quotas.rows import day_of, sums
+from ingest.storage.quotas.rows import build_increments, format_day
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ChannelDay:
     dollars: float
 
 
-class UsageByChannel:
+class ChannelUsage:
     """Reads the usage of every tenant's Slack channels; no method sees another tenant's."""
 
     def __init__(self, engine: Engine) -> None:
@@ -42,10 +42,10 @@ class UsageByChannel:
         self, tenant_id: str, *, channel: str | None, since: str, until: str, skip: int, limit: int
     ) -> list[ChannelDay]:
         """List usage by day and channel, the newest day first, from `since` to `until`, both included."""
-        of_key = func.substr(usage_days.c.key_id, len(SLACK_KEY) + 1)
+        of_key = func.substr(usage_days.c.key_id, len(SLACK_KEY_PREFIX) + 1)
         counted = select(slack_days.c.day, slack_days.c.channel).where(slack_days.c.tenant_id == tenant_id)
         spent = select(usage_days.c.day, of_key.label("channel")).where(
-            usage_days.c.tenant_id == tenant_id, usage_days.c.key_id.like(f"{SLACK_KEY}%")
+            usage_days.c.tenant_id == tenant_id, usage_days.c.key_id.like(f"{SLACK_KEY_PREFIX}%")
         )
         rows = union(counted, spent).subquery()
         days, keys = slack_days.c, usage_days.c
@@ -64,7 +64,7 @@ class UsageByChannel:
                 usage_days,
                 (keys.tenant_id == tenant_id)
                 & (keys.day == rows.c.day)
-                & (keys.key_id == literal(SLACK_KEY).concat(rows.c.channel)),
+                & (keys.key_id == literal(SLACK_KEY_PREFIX).concat(rows.c.channel)),
             )
             .where(rows.c.day >= since, rows.c.day <= until)
             .order_by(rows.c.day.desc(), rows.c.channel)
@@ -73,11 +73,11 @@ class UsageByChannel:
         )
         if channel is not None:
             query = query.where(rows.c.channel == channel)
-        with read(self._engine) as connection:
-            return [_day(row) for row in connection.execute(query).all()]
+        with read_transaction(self._engine) as connection:
+            return [_build_day(row) for row in connection.execute(query).all()]
 
 
-def _day(row: Row[Any]) -> ChannelDay:
+def _build_day(row: Row[Any]) -> ChannelDay:
     members = dict(row._mapping)
     dollars = int(members.pop("nanodollars")) / NANODOLLARS
     return ChannelDay(**members, dollars=dollars)
@@ -86,7 +86,7 @@ def _day(row: Row[Any]) -> ChannelDay:
 LEASE_SECONDS = 30.0
 
 
-def note(connection: Connection, team_id: str, tenant_id: str, keys: Collection[str], now: float) -> bool:
+def record_event_keys(connection: Connection, team_id: str, tenant_id: str, keys: Collection[str], now: float) -> bool:
     """Note keys of an event; false if one of them was noted before.
 
     They are noted in their order, so that two processes that note the same ones wait in turn.
@@ -94,13 +94,15 @@ def note(connection: Connection, team_id: str, tenant_id: str, keys: Collection[
     new = True
     for key in sorted(keys):
         seen = {"team_id": team_id, "key": key[:120], "tenant_id": tenant_id, "seen_at": now}
-        new &= insert_new(connection, slack_seen, **seen)
+        new &= insert_if_absent(connection, slack_seen, **seen)
     return new
 
 
-def count(connection: Connection, tenant_id: str, channel: str, now: float, **amounts: int) -> None:
+def add_channel_usage(connection: Connection, tenant_id: str, channel: str, now: float, **amounts: int) -> None:
     """Add to what was asked, answered and shared in a channel on the day of an instant."""
     zeros = {"questions": 0, "answers": 0, "files": 0}
-    of_day = {"tenant_id": tenant_id, "day": day_of(now), "channel": channel}
-    row = upsert(connection, slack_days).values(**of_day, **{**zeros, **amounts})
-    connection.execute(row.on_conflict_do_update(index_elements=list(of_day), set_=sums(slack_days.c, **amounts)))
+    of_day = {"tenant_id": tenant_id, "day": format_day(now), "channel": channel}
+    row = build_upsert(connection, slack_days).values(**of_day, **{**zeros, **amounts})
+    connection.execute(
+        row.on_conflict_do_update(index_elements=list(of_day), set_=build_increments(slack_days.c, **amounts))
+    )

@@ -10,48 +10,52 @@ from typing import Any
 import _duckdb as duckdb  # the engine without its Python package, which takes three times as long to import
 
 from ingest.storage.tables.profiles import (
-    CELL_CHARS,
-    MOST_COLUMNS,
-    MOST_COUNTED,
-    ORDERED,
-    VALUE_CHARS,
-    cut,
-    kept,
-    profile_of,
-    shown_rows,
-    written,
+    MAX_CELL_CHARS,
+    MAX_COUNTED_VALUES,
+    MAX_PROFILED_COLUMNS,
+    MAX_VALUE_CHARS,
+    ORDERED_TYPES,
+    choose_shown_rows,
+    compute_column_profile,
+    format_value,
+    select_values,
+    truncate_text,
 )
 from ingest.storage.tables.types import ROW_NUMBER, Column, ColumnProfile, ColumnType, TableProfile
 
 ROW_START, ROW_END = "_start", "_end"
-_PLACE = (ROW_NUMBER, ROW_START, ROW_END)
+_SPAN_COLUMNS = (ROW_NUMBER, ROW_START, ROW_END)
 # As `csv.writer` writes; nothing is guessed, and one reader keeps the order.
-_CSV = "header=false, delim=',', quote='\"', escape='\"', new_line='\\n', nullstr='', auto_detect=false, parallel=false"
-_LINE_BYTES = 1 << 30  # a row may be as long as its document
+_CSV_OPTIONS = (
+    "header=false, delim=',', quote='\"', escape='\"', new_line='\\n', nullstr='', auto_detect=false, parallel=false"
+)
+_MAX_LINE_BYTES = 1 << 30  # a row may be as long as its document
 # Rows that are compressed together: DuckDB's own number of them, and fewer where there are many columns.
 _MOST_IN_A_GROUP, _FEWEST_IN_A_GROUP, _CELLS_IN_A_GROUP = 122_880, 2_048, 4_000_000
 # Different values are counted exactly in tables of so many rows, by their hashes; in longer ones HyperLogLog estimates.
-_EXACTLY_COUNTED_ROWS = 100_000
-_ROWS_IN_MEMORY = 500  # a table with no more is profiled in Python
+_MAX_EXACT_ROWS = 100_000
+_MAX_ROWS_IN_MEMORY = 500  # a table with no more is profiled in Python
 
 
 class RowsError(ValueError):
     """The file does not hold rows as they were announced."""
 
 
-def rows_to_parquet(rows: Path, columns: Sequence[tuple[str, str]], *, count: int, start: int, end: int) -> bytes:
+def convert_rows_to_parquet(
+    rows: Path, columns: Sequence[tuple[str, str]], *, count: int, start: int, end: int
+) -> bytes:
     """Return a Parquet file from a CSV of `_row, _start, _end` and the columns, given as names and DuckDB's types.
 
     Raises `RowsError` where a cell is not of its column's type, or rows are not `count` spans in order within the
     table's own. The rows never become objects of Python, and only a group of them is in memory.
     """
-    kinds = {**dict.fromkeys(_PLACE, "BIGINT"), **dict(columns)}
+    kinds = {**dict.fromkeys(_SPAN_COLUMNS, "BIGINT"), **dict(columns)}
     group = max(_FEWEST_IN_A_GROUP, min(_MOST_IN_A_GROUP, _CELLS_IN_A_GROUP // len(kinds)))
     with tempfile.TemporaryDirectory(prefix="leadline-rows-") as folder, _engine() as engine:
         target = Path(folder, "rows.parquet")
         try:
-            to = f"{quoted_literal(str(target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group})"
-            engine.execute(f"COPY (FROM {read_csv_call(kinds, str(rows))}) TO {to}")
+            to = f"{quote_literal(str(target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group})"
+            engine.execute(f"COPY (FROM {format_read_csv(kinds, str(rows))}) TO {to}")
             _require_order(engine, target, count, start, end)
         except duckdb.Error as error:
             raise RowsError("The rows of a table are not what was announced.") from error
@@ -80,39 +84,45 @@ def read_spans(path: Path) -> tuple[list[int], list[int]]:
 
 def read_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfile:
     """Return the profile of a table's first `MOST_COLUMNS` columns. Memory does not grow with the rows."""
-    columns = columns[:MOST_COLUMNS]
-    if rows <= _ROWS_IN_MEMORY:
-        return _short_profile(path, columns, rows)
+    columns = columns[:MAX_PROFILED_COLUMNS]
+    if rows <= _MAX_ROWS_IN_MEMORY:
+        return _read_short_profile(path, columns, rows)
     with _engine() as engine:
-        found = _one(engine, path, [each for column in columns for each in _aggregates(column, rows)])
+        found = _read_one_row(engine, path, [each for column in columns for each in _iter_aggregates(column, rows)])
         facts = dict(zip(columns, zip(*[iter(found)] * 5, strict=True), strict=True))
-        few = [column for column, (_, distinct, *_) in facts.items() if distinct <= MOST_COUNTED]
-        counted = dict(zip(few, _one(engine, path, list(map(_histogram, few))), strict=True))
-        cells = ", ".join(f"left(CAST({quoted_name(column.name)} AS VARCHAR), {CELL_CHARS + 1})" for column in columns)
+        few = [column for column, (_, distinct, *_) in facts.items() if distinct <= MAX_COUNTED_VALUES]
+        counted = dict(zip(few, _read_one_row(engine, path, list(map(_format_histogram, few))), strict=True))
+        cells = ", ".join(
+            f"left(CAST({quote_name(column.name)} AS VARCHAR), {MAX_CELL_CHARS + 1})" for column in columns
+        )
         sample = engine.execute(
             f"SELECT _row, {cells} FROM read_parquet($path) WHERE _row IN (SELECT unnest($numbers::BIGINT[]))",
-            {"path": str(path), "numbers": shown_rows(rows)},
+            {"path": str(path), "numbers": choose_shown_rows(rows)},
         ).fetchall()
     return TableProfile(
-        tuple(_profile(column, rows, facts[column], counted.get(column)) for column in columns),
-        {row[0]: [cell and cut(cell, CELL_CHARS) for cell in row[1:]] for row in sorted(sample)},
+        tuple(_build_profile(column, rows, facts[column], counted.get(column)) for column in columns),
+        {row[0]: [cell and truncate_text(cell, MAX_CELL_CHARS) for cell in row[1:]] for row in sorted(sample)},
     )
 
 
-def _short_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfile:
+def _read_short_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfile:
     """Return the profile of a table with few rows, which takes one query, and not three over all columns."""
-    cells = ", ".join(f"CAST({quoted_name(column.name)} AS VARCHAR)" for column in columns)
+    cells = ", ".join(f"CAST({quote_name(column.name)} AS VARCHAR)" for column in columns)
     with _engine() as engine:
         found = engine.execute(f"SELECT {cells} FROM read_parquet($path) ORDER BY _row", {"path": str(path)}).fetchall()
     return TableProfile(
         tuple(
-            profile_of(values, column.type) for column, values in zip(columns, zip(*found, strict=True), strict=True)
+            compute_column_profile(values, column.type)
+            for column, values in zip(columns, zip(*found, strict=True), strict=True)
         ),
-        {number: [cell and cut(cell, CELL_CHARS) for cell in found[number - 1]] for number in shown_rows(rows)},
+        {
+            number: [cell and truncate_text(cell, MAX_CELL_CHARS) for cell in found[number - 1]]
+            for number in choose_shown_rows(rows)
+        },
     )
 
 
-def profile_of_rows(parquet: bytes, columns: Sequence[Column], rows: int) -> TableProfile:
+def compute_table_profile(parquet: bytes, columns: Sequence[Column], rows: int) -> TableProfile:
     """Return the profile of a table whose file is in memory."""
     with tempfile.NamedTemporaryFile(prefix="leadline-rows-", suffix=".parquet") as file:
         file.write(parquet)
@@ -120,43 +130,45 @@ def profile_of_rows(parquet: bytes, columns: Sequence[Column], rows: int) -> Tab
         return read_profile(Path(file.name), columns, rows)
 
 
-def _aggregates(column: Column, rows: int) -> Iterator[str]:
+def _iter_aggregates(column: Column, rows: int) -> Iterator[str]:
     """Yield what is computed of a column: its cells, different values, smallest, largest, and longest text."""
-    name = quoted_name(column.name)
-    is_ordered, is_text = column.type in ORDERED, column.type is ColumnType.TEXT
+    name = quote_name(column.name)
+    is_ordered, is_text = column.type in ORDERED_TYPES, column.type is ColumnType.TEXT
     yield f"count({name})"
     exactly = f"count(DISTINCT hash({name})) FILTER (WHERE {name} IS NOT NULL)"
-    yield exactly if rows <= _EXACTLY_COUNTED_ROWS else f"approx_count_distinct({name})"
+    yield exactly if rows <= _MAX_EXACT_ROWS else f"approx_count_distinct({name})"
     yield f"CAST(min({name}) AS VARCHAR)" if is_ordered else "NULL"
     yield f"CAST(max({name}) AS VARCHAR)" if is_ordered else "NULL"
     yield f"max(length({name}))" if is_text else "NULL"
 
 
-def _histogram(column: Column) -> str:
-    name = quoted_name(column.name)
-    return f"histogram(left({name}, {VALUE_CHARS + 1}))" if column.type is ColumnType.TEXT else f"histogram({name})"
+def _format_histogram(column: Column) -> str:
+    name = quote_name(column.name)
+    return f"histogram(left({name}, {MAX_VALUE_CHARS + 1}))" if column.type is ColumnType.TEXT else f"histogram({name})"
 
 
-def _profile(column: Column, rows: int, facts: tuple[Any, ...], counts: Mapping[object, int] | None) -> ColumnProfile:
+def _build_profile(
+    column: Column, rows: int, facts: tuple[Any, ...], counts: Mapping[object, int] | None
+) -> ColumnProfile:
     filled, distinct, smallest, largest, longest = facts
     values: dict[str, int] = {}
     for value, count in (counts or {}).items():
-        text = cut(written(value), VALUE_CHARS)
+        text = truncate_text(format_value(value), MAX_VALUE_CHARS)
         values[text] = values.get(text, 0) + count
-    is_counted = counts is not None and (longest or 0) <= VALUE_CHARS
+    is_counted = counts is not None and (longest or 0) <= MAX_VALUE_CHARS
     return ColumnProfile(
         column.type,
         rows - filled,
         len(values) if is_counted else min(distinct, filled),
-        kept(values),
+        select_values(values),
         smallest,
         largest,
         longest or 0,
-        is_counted or rows <= _EXACTLY_COUNTED_ROWS,
+        is_counted or rows <= _MAX_EXACT_ROWS,
     )
 
 
-def _one(engine: duckdb.DuckDBPyConnection, path: Path, selected: Sequence[str]) -> tuple[Any, ...]:
+def _read_one_row(engine: duckdb.DuckDBPyConnection, path: Path, selected: Sequence[str]) -> tuple[Any, ...]:
     """Return the one row of a query for aggregates."""
     if not selected:
         return ()
@@ -179,7 +191,7 @@ def _require_order(engine: duckdb.DuckDBPyConnection, file: Path, count: int, st
 
 @contextmanager
 def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
-    engine = _database().cursor()  # a connection of its own
+    engine = _open_database().cursor()  # a connection of its own
     try:
         yield engine
     finally:
@@ -187,7 +199,7 @@ def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @cache
-def _database() -> duckdb.DuckDBPyConnection:
+def _open_database() -> duckdb.DuckDBPyConnection:
     """Start the process's engine, which takes longer than most tables, and holds nothing between them.
 
     One thread: ingest and answering have their own share of the machine, and rows keep their order.
@@ -195,17 +207,17 @@ def _database() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:", config={"threads": 1, "python_enable_replacements": False})
 
 
-def read_csv_call(kinds: Mapping[str, str], path: str) -> str:
+def format_read_csv(kinds: Mapping[str, str], path: str) -> str:
     """Return the engine's call to read a CSV file of `csv.writer`: columns by name and type, an empty cell as NULL."""
-    columns = ", ".join(f"{quoted_literal(name)}: {quoted_literal(kind)}" for name, kind in kinds.items())
-    return f"read_csv({quoted_literal(path)}, columns={{{columns}}}, {_CSV}, max_line_size={_LINE_BYTES})"
+    columns = ", ".join(f"{quote_literal(name)}: {quote_literal(kind)}" for name, kind in kinds.items())
+    return f"read_csv({quote_literal(path)}, columns={{{columns}}}, {_CSV_OPTIONS}, max_line_size={_MAX_LINE_BYTES})"
 
 
-def quoted_name(name: str) -> str:
+def quote_name(name: str) -> str:
     """Return a name as SQL writes it."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def quoted_literal(text: str) -> str:
+def quote_literal(text: str) -> str:
     """Return a text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"

@@ -11,86 +11,86 @@ from decimal import Decimal
 from ingest.storage.tables.types import ColumnProfile, ColumnType
 
 # Columns beyond these have no profile, and values beyond these are not counted one by one.
-MOST_COLUMNS = 60
-MOST_COUNTED = 1_000
-MOST_VALUES = 48
-_RAREST = 16  # of these, where there are more: misspelled values are rare ones
-WHOLE_ROWS = 12  # a table with no more rows is shown whole
-VALUE_CHARS = 60
-CELL_CHARS = 80
-CUT = "…"
-_NUMERIC = (ColumnType.INTEGER, ColumnType.NUMBER)
-ORDERED = (*_NUMERIC, ColumnType.DATE, ColumnType.TIMESTAMP)
+MAX_PROFILED_COLUMNS = 60
+MAX_COUNTED_VALUES = 1_000
+MAX_LISTED_VALUES = 48
+_RAREST_VALUES = 16  # of these, where there are more: misspelled values are rare ones
+MAX_WHOLE_ROWS = 12  # a table with no more rows is shown whole
+MAX_VALUE_CHARS = 60
+MAX_CELL_CHARS = 80
+ELLIPSIS = "…"
+_NUMERIC_TYPES = (ColumnType.INTEGER, ColumnType.NUMBER)
+ORDERED_TYPES = (*_NUMERIC_TYPES, ColumnType.DATE, ColumnType.TIMESTAMP)
 
 
-def shown_rows(count: int) -> list[int]:
+def choose_shown_rows(count: int) -> list[int]:
     """Return the numbers of the rows that a profile shows: all of a few; else two, one in the middle, and the last.
 
     The last row may be a total.
     """
-    if count <= WHOLE_ROWS:
+    if count <= MAX_WHOLE_ROWS:
         return list(range(1, count + 1))
     return [1, 2, (count + 1) // 2, count]
 
 
-def cut(text: str, most: int) -> str:
+def truncate_text(text: str, most: int) -> str:
     """Return the text, or its beginning with a sign that there is more."""
-    return text if len(text) <= most else f"{text[: most - 1]}{CUT}"
+    return text if len(text) <= most else f"{text[: most - 1]}{ELLIPSIS}"
 
 
-def written(value: object) -> str:
+def format_value(value: object) -> str:
     """Return a value as SQL writes it, without quotes."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def kept(counts: Mapping[str, int]) -> dict[str, int]:
+def select_values(counts: Mapping[str, int]) -> dict[str, int]:
     """Return the values that a profile has room for, the commonest first and then the rarest; ties by spelling."""
     ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
-    if len(ordered) <= MOST_VALUES:
+    if len(ordered) <= MAX_LISTED_VALUES:
         return dict(ordered)
-    return dict([*ordered[: MOST_VALUES - _RAREST], *ordered[-_RAREST:]])
+    return dict([*ordered[: MAX_LISTED_VALUES - _RAREST_VALUES], *ordered[-_RAREST_VALUES:]])
 
 
-def profile_of(values: Iterable[object], kind: ColumnType) -> ColumnProfile:
+def compute_column_profile(values: Iterable[object], kind: ColumnType) -> ColumnProfile:
     """Return the profile of values that are in memory."""
     values = list(values)
-    counts = Counter(written(value) for value in values if value is not None)
-    bounds = sorted(counts, key=_order(kind)) if kind in ORDERED else []
+    counts = Counter(format_value(value) for value in values if value is not None)
+    bounds = sorted(counts, key=_build_sort_key(kind)) if kind in ORDERED_TYPES else []
     shown = Counter[str]()
-    for text, count in counts.items() if len(counts) <= MOST_COUNTED else ():
-        shown[cut(text, VALUE_CHARS)] += count
+    for text, count in counts.items() if len(counts) <= MAX_COUNTED_VALUES else ():
+        shown[truncate_text(text, MAX_VALUE_CHARS)] += count
     return ColumnProfile(
         kind,
         sum(value is None for value in values),
         len(counts),
-        kept(shown),
+        select_values(shown),
         bounds[0] if bounds else None,
         bounds[-1] if bounds else None,
         max(map(len, counts), default=0) if kind is ColumnType.TEXT else 0,
     )
 
 
-def merged(profiles: Sequence[ColumnProfile], kind: ColumnType) -> ColumnProfile:
+def merge_profiles(profiles: Sequence[ColumnProfile], kind: ColumnType) -> ColumnProfile:
     """Return the profile of a column whose rows lie in several tables; its type is the widest of theirs."""
     if len(profiles) == 1:
         return profiles[0]
     counts = Counter[str]()
     for each in profiles:
         counts.update(each.values)
-    is_listed = all(each.is_listed for each in profiles)
+    is_listed = all(each.has_all_values for each in profiles)
     bounds = [each for profile in profiles for each in (profile.smallest, profile.largest) if each is not None]
-    is_ordered = kind in ORDERED and all(each.type in ORDERED for each in profiles)
-    has_counts = all(each.values or not each.distinct for each in profiles) and len(counts) <= MOST_COUNTED
+    is_ordered = kind in ORDERED_TYPES and all(each.type in ORDERED_TYPES for each in profiles)
+    has_counts = all(each.values or not each.distinct for each in profiles) and len(counts) <= MAX_COUNTED_VALUES
     return ColumnProfile(
         kind,
         sum(each.empty for each in profiles),
         len(counts) if is_listed else None,
-        kept(counts) if has_counts else {},
-        min(bounds, key=_order(kind)) if bounds and is_ordered else None,
-        max(bounds, key=_order(kind)) if bounds and is_ordered else None,
+        select_values(counts) if has_counts else {},
+        min(bounds, key=_build_sort_key(kind)) if bounds and is_ordered else None,
+        max(bounds, key=_build_sort_key(kind)) if bounds and is_ordered else None,
         max(each.longest for each in profiles),
     )
 
 
-def _order(kind: ColumnType) -> Callable[[str], Decimal | str]:
-    return Decimal if kind in _NUMERIC else str
+def _build_sort_key(kind: ColumnType) -> Callable[[str], Decimal | str]:
+    return Decimal if kind in _NUMERIC_TYPES else str

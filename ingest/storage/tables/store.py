@@ -12,9 +12,17 @@ from typing import Any
 
 from ingest.storage.blobs.checked import CheckedBlobs
 from ingest.storage.blobs.store import Blobs
-from ingest.storage.digests import Digest, DigestRecords, file_of
+from ingest.storage.digests import Digest, DigestRecords, parse_file_name
 from ingest.storage.errors import ContentChangedError
-from ingest.storage.tables.types import Column, ColumnProfile, ColumnType, ParsedTable, RecordTable, Row, TableProfile
+from ingest.storage.tables.types import (
+    Column,
+    ColumnProfile,
+    ColumnType,
+    ParsedTable,
+    RecordRow,
+    RecordTable,
+    TableProfile,
+)
 
 
 class RecordTables:
@@ -40,24 +48,28 @@ class RecordTables:
         tables = list(tables)
         if not tables:
             return {}
-        listed = {_list_key(version_id): _dump(tables)}
+        listed = {_build_list_key(version_id): _dump_tables(tables)}
         # First, because it says what there is to delete.
         self._blobs.put_all(listed)
-        rows = {_rows_key(version_id, index): table.parquet for index, table in enumerate(tables)}
-        contents = {_profiles_key(version_id): _dump_profiles(tables), **rows}
+        rows = {_build_rows_key(version_id, index): table.parquet for index, table in enumerate(tables)}
+        contents = {_build_profiles_key(version_id): _dump_profiles(tables), **rows}
         self._blobs.put_all(contents)
-        self._forget()
-        return {key: Digest.of(content) for key, content in (listed | contents).items()}
+        self._clear_caches()
+        return {key: Digest.from_content(content) for key, content in (listed | contents).items()}
 
-    def may_have_tables(self, version_ids: Collection[str]) -> set[str]:
+    def select_with_tables(self, version_ids: Collection[str]) -> set[str]:
         """Select the versions that have tables, without reading a file of each; a version without digests may."""
-        return set(version_ids) if self._digests is None else self._digests.may_have(_LIST, version_ids)
+        return (
+            set(version_ids)
+            if self._digests is None
+            else self._digests.select_possible_holders(_LIST_FILE, version_ids)
+        )
 
-    def tables(self, version_id: str) -> tuple[RecordTable, ...]:
+    def load_tables(self, version_id: str) -> tuple[RecordTable, ...]:
         """Return a version's tables in reading order; none if the format has none, or is older than record tables."""
         return self._known(version_id)
 
-    def profile(self, version_id: str, index: int) -> TableProfile:
+    def load_profile(self, version_id: str, index: int) -> TableProfile:
         """Return a table's profile; that of a table which was kept without is computed.
 
         Raises `KeyError` for a table that there is not.
@@ -66,7 +78,7 @@ class RecordTables:
         kept = profiles[index] if index < len(profiles) else None
         return kept or self._computed(version_id, index)
 
-    def rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[Row]:
+    def load_rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[RecordRow]:
         """Return the rows with these numbers, in their order; there is none for a number that no row has.
 
         Raises `KeyError` for a table that there is not.
@@ -75,10 +87,10 @@ class RecordTables:
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
             self.copy_to(version_id, index, Path(file.name))
-            found = {row[0]: Row(row[0], row[1], row[2], row[3:]) for row in read_rows(Path(file.name), numbers)}
+            found = {row[0]: RecordRow(row[0], row[1], row[2], row[3:]) for row in read_rows(Path(file.name), numbers)}
         return [found[number] for number in numbers if number in found]
 
-    def rows_within(self, version_id: str, index: int, start: int, end: int) -> tuple[int, int] | None:
+    def find_rows_within(self, version_id: str, index: int, start: int, end: int) -> tuple[int, int] | None:
         """Return the numbers of the first and the last row of a table that have a code point in `[start, end)`.
 
         Raises `KeyError` for a table that there is not.
@@ -89,40 +101,42 @@ class RecordTables:
 
     def copy_to(self, version_id: str, index: int, path: Path) -> None:
         """Write a table's Parquet file: `_row`, `_start`, `_end` and the columns. Raises `KeyError` where it is not."""
-        path.write_bytes(self._blobs.read(_rows_key(version_id, index)))
+        path.write_bytes(self._blobs.read(_build_rows_key(version_id, index)))
 
-    def keys(self, version_id: str) -> list[str]:
+    def list_keys(self, version_id: str) -> list[str]:
         """Return the keys of a version's tables, none for a version without."""
         try:
-            count = len(json.loads(self._blobs.read(_list_key(version_id))))
+            count = len(json.loads(self._blobs.read(_build_list_key(version_id))))
         except KeyError:
             return []
-        rows = [_rows_key(version_id, index) for index in range(count)]
-        return [_list_key(version_id), _profiles_key(version_id), *rows]
+        rows = [_build_rows_key(version_id, index) for index in range(count)]
+        return [_build_list_key(version_id), _build_profiles_key(version_id), *rows]
 
     def delete(self, version_id: str) -> int:
         """Delete the tables of a version; returns the bytes freed."""
         try:
-            count = len(json.loads(self._blobs.read(_list_key(version_id))))
+            count = len(json.loads(self._blobs.read(_build_list_key(version_id))))
         except KeyError:
             return 0
         except (ContentChangedError, ValueError, TypeError):  # a list that was changed must not keep the rest here
             count = 0
         freed, index = 0, 0
-        while (size := self._blobs.delete(_rows_key(version_id, index))) or index < count:
+        while (size := self._blobs.delete(_build_rows_key(version_id, index))) or index < count:
             freed, index = freed + size, index + 1
-        freed += self._blobs.delete(_profiles_key(version_id))
-        freed += self._blobs.delete(_list_key(version_id))
-        self._forget()
+        freed += self._blobs.delete(_build_profiles_key(version_id))
+        freed += self._blobs.delete(_build_list_key(version_id))
+        self._clear_caches()
         return freed
 
-    def _forget(self) -> None:
+    def _clear_caches(self) -> None:
         for cache in (self._known, self._profiles, self._computed, self._spans):
             cache.cache_clear()
 
     def _load_profiles(self, version_id: str) -> Sequence[TableProfile | None]:
         try:
-            return [each and _profile(each) for each in json.loads(self._blobs.read(_profiles_key(version_id)))]
+            return [
+                each and _parse_profile(each) for each in json.loads(self._blobs.read(_build_profiles_key(version_id)))
+            ]
         except KeyError:
             return ()
 
@@ -131,7 +145,7 @@ class RecordTables:
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
             self.copy_to(version_id, index, Path(file.name))
-            table = self.tables(version_id)[index]
+            table = self.load_tables(version_id)[index]
             return read_profile(Path(file.name), table.columns, table.rows)
 
     def _load_spans(self, version_id: str, index: int) -> tuple[Sequence[int], Sequence[int]]:
@@ -144,7 +158,7 @@ class RecordTables:
 
     def _load(self, version_id: str) -> tuple[RecordTable, ...]:
         try:
-            listed = json.loads(self._blobs.read(_list_key(version_id)))
+            listed = json.loads(self._blobs.read(_build_list_key(version_id)))
         except KeyError:
             return ()
         return tuple(
@@ -160,7 +174,7 @@ class RecordTables:
         )
 
 
-def _dump(tables: Sequence[ParsedTable]) -> bytes:
+def _dump_tables(tables: Sequence[ParsedTable]) -> bytes:
     listed = [
         {
             "name": table.name,
@@ -179,21 +193,21 @@ def _dump_profiles(tables: Sequence[ParsedTable]) -> bytes:
     return json.dumps(listed, separators=(",", ":")).encode()
 
 
-def _profile(listed: Mapping[str, Any]) -> TableProfile:
+def _parse_profile(listed: Mapping[str, Any]) -> TableProfile:
     columns = tuple(ColumnProfile(**{**each, "type": ColumnType(each["type"])}) for each in listed["columns"])
     return TableProfile(columns, {int(number): cells for number, cells in listed["rows"].items()})
 
 
-def _list_key(version_id: str) -> str:
+def _build_list_key(version_id: str) -> str:
     return f"tables/{version_id[:2]}/{version_id}.json"
 
 
-_LIST = file_of(_list_key(""))
+_LIST_FILE = parse_file_name(_build_list_key(""))
 
 
-def _rows_key(version_id: str, index: int) -> str:
+def _build_rows_key(version_id: str, index: int) -> str:
     return f"tables/{version_id[:2]}/{version_id}.{index}.parquet"
 
 
-def _profiles_key(version_id: str) -> str:
+def _build_profiles_key(version_id: str) -> str:
     return f"tables/{version_id[:2]}/{version_id}.profiles.json"

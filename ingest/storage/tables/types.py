@@ -53,7 +53,7 @@ class ColumnProfile:
     is_exact: bool = True
 
     @property
-    def is_listed(self) -> bool:
+    def has_all_values(self) -> bool:
         """True if `values` are all that there are."""
         return self.is_exact and len(self.values) == self.distinct
 
@@ -95,7 +95,7 @@ class ParsedTable:
 
 
 @dataclass(frozen=True)
-class Row:
+class RecordRow:
     """A row by its number, from 1, with its half-open span of code points in the normalized text.
 
     Values are as their columns are typed: `str`, `int`, `Decimal` (`float` past 18 digits), `date`, `datetime` (UTC
@@ -108,8 +108,8 @@ class Row:
     values: tuple[object, ...]
 
 
-EML = "message/rfc822"
-MSG = "application/vnd.ms-outlook"
+EML_MEDIA_TYPE = "message/rfc822"
+MSG_MEDIA_TYPE = "application/vnd.ms-outlook"
 
 # The columns of what a file states beside its text, by media type.
 MAIL_SENDER = Column("mail_sender", ColumnType.TEXT)
@@ -118,22 +118,22 @@ MAIL_RECIPIENTS = Column("mail_recipients", ColumnType.TEXT)
 MAIL_DATE = Column("mail_date", ColumnType.TIMESTAMP)  # as it is written, in whatever zone
 MAIL_DATE_UTC = Column("mail_date_utc", ColumnType.TIMESTAMP)
 MAIL_SUBJECT = Column("mail_subject", ColumnType.TEXT)
-MAIL = (MAIL_SENDER, MAIL_SENDER_ADDRESS, MAIL_RECIPIENTS, MAIL_DATE, MAIL_DATE_UTC, MAIL_SUBJECT)
+MAIL_COLUMNS = (MAIL_SENDER, MAIL_SENDER_ADDRESS, MAIL_RECIPIENTS, MAIL_DATE, MAIL_DATE_UTC, MAIL_SUBJECT)
 
-PROPERTY_COLUMNS: Mapping[str, tuple[Column, ...]] = {EML: MAIL, MSG: MAIL}
+PROPERTY_COLUMNS: Mapping[str, tuple[Column, ...]] = {EML_MEDIA_TYPE: MAIL_COLUMNS, MSG_MEDIA_TYPE: MAIL_COLUMNS}
 
 
-def named_tables(tables: Iterable[ParsedTable], document: str) -> list[ParsedTable]:
+def name_tables(tables: Iterable[ParsedTable], document: str) -> list[ParsedTable]:
     """Return a document's tables, each with its own name; a nameless one is named after the document's file."""
     named: list[ParsedTable] = []
     taken: set[str] = set()
     for table in tables:
         base = table.name or PurePath(document).stem or "table"
-        name = next(name for count in itertools.count(1) if (name := _numbered(base, count)).casefold() not in taken)
+        name = next(name for count in itertools.count(1) if (name := _number_name(base, count)).casefold() not in taken)
         taken.add(name.casefold())
         named.append(replace(table, name=name))
     return named
 
 
-def _numbered(name: str, count: int) -> str:
+def _number_name(name: str, count: int) -> str:
     return name if count == 1 else f"{name} {count}"

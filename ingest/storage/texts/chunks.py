@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 DEFAULT_MAX_CHARS = 1000  # about 245 tokens of English at 4.07 characters a token; the encoder reads 256
-_CONTEXT_CHARS = 200
+_MAX_CONTEXT_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -22,21 +22,21 @@ class Chunk:
     page: int | None
 
 
-def context_line(title: str | None, heading_path: Sequence[str]) -> str:
+def build_context_line(title: str | None, heading_path: Sequence[str]) -> str:
     """Make the line put before a chunk for both BM25 and the embedding: `Title > Part > Chapter`.
 
     Consecutive repetitions are dropped (a book's title is often its first heading).
     """
     parts: list[str] = []
     for part in (title or "", *heading_path):
-        if part and (not parts or _folded(parts[-1]) != _folded(part)):
+        if part and (not parts or _fold_title(parts[-1]) != _fold_title(part)):
             parts.append(part)
-    return " > ".join(parts)[:_CONTEXT_CHARS]
+    return " > ".join(parts)[:_MAX_CONTEXT_CHARS]
 
 
-def _folded(title: str) -> str:
+def _fold_title(title: str) -> str:
     """Return a title for comparison: letters of one case, and plain quotation marks and dashes."""
-    return title.casefold().translate(_PLAIN)
+    return title.casefold().translate(_PLAIN_PUNCTUATION)
 
 
-_PLAIN = str.maketrans("‘’“”–—", "''\"\"--")
+_PLAIN_PUNCTUATION = str.maketrans("‘’“”–—", "''\"\"--")

@@ -67,12 +67,12 @@ class Layout:
     places: tuple[Place, ...] = ()
     tables: tuple[TableSpan, ...] = ()
 
-    def place_at(self, offset: int) -> Place | None:
+    def find_place(self, offset: int) -> Place | None:
         """Return the place that holds a code point; None before the first, and in a text that has none."""
         at = bisect_right(self.places, offset, key=lambda place: place.start)
         return self.places[at - 1] if at else None
 
-    def header_above(self, offset: int) -> tuple[int, int] | None:
+    def find_header(self, offset: int) -> tuple[int, int] | None:
         """Return the span of the header of the table in whose rows a code point stands."""
         at = bisect_right(self.tables, offset, key=lambda table: table.start)
         if at and self.tables[at - 1].header_end <= offset < self.tables[at - 1].end:
@@ -111,11 +111,11 @@ class Omission:
     @property
     def words(self) -> str:
         """The omission for people: `3 images (pages 2, 7)`."""
-        one, several = _WORDS[self.kind]
+        one, several = _OMISSION_WORDS[self.kind]
         return f"{self.count:,} {one if self.count == 1 else several}" + (f" ({self.detail})" if self.detail else "")
 
 
-_WORDS = {
+_OMISSION_WORDS = {
     OmissionKind.PAGE_WITHOUT_TEXT: ("page without text", "pages without text"),
     OmissionKind.IMAGE: ("image", "images"),
     OmissionKind.FORMULA: ("formula", "formulas"),
@@ -131,7 +131,7 @@ _WORDS = {
 }
 
 
-def page_places(starts: Iterable[int]) -> tuple[Place, ...]:
+def build_page_places(starts: Iterable[int]) -> tuple[Place, ...]:
     """Make the pages that start at these code points."""
     return tuple(Place(PlaceKind.PAGE, number, start) for number, start in enumerate(starts, start=1))
 
@@ -143,7 +143,7 @@ _TRAILING_MARKS = re.compile(r"[ \t]+#+[ \t]*$")
 _TITLE_FIELD = re.compile(r"\Atitle:[ \t]+(?=\S)", re.IGNORECASE)
 
 
-def markdown_headings(text: str) -> Iterator[Heading]:
+def iter_markdown_headings(text: str) -> Iterator[Heading]:
     """Yield each heading that a line of Markdown marks with `#`, outside of code fences."""
     fence = ""
     for match in _HEADING_OR_FENCE.finditer(text):
@@ -155,30 +155,30 @@ def markdown_headings(text: str) -> Iterator[Heading]:
                 fence = ""
         elif not fence:
             level = len(match["marks"])
-            yield Heading(level, match.start(), match.end(), heading_title(match["title"], level))
+            yield Heading(level, match.start(), match.end(), extract_heading_title(match["title"], level))
 
 
-def heading_title(line: str, level: int) -> str:
+def extract_heading_title(line: str, level: int) -> str:
     """Return the words of a Markdown heading; of the first level without a field's name, as in `# Title: Emma`."""
     title = _TRAILING_MARKS.sub("", line).strip()
     return _TITLE_FIELD.sub("", title) if level == 1 else title
 
 
-def markdown_layout(text: str) -> Layout:
+def build_markdown_layout(text: str) -> Layout:
     """Return the tree of Markdown as far as its headings make it."""
-    return Layout(tuple(markdown_headings(text)))
+    return Layout(tuple(iter_markdown_headings(text)))
 
 
-_NAME_CHARS = 1_000
-_DETAIL_CHARS = 2_000
-_MOST_OMISSIONS = 100
+_MAX_NAME_CHARS = 1_000
+_MAX_DETAIL_CHARS = 2_000
+_MAX_OMISSION_KINDS = 100
 
 
 class LayoutError(ValueError):
     """The tree is of another shape, out of order, or reaches outside its text."""
 
 
-def layout_json(layout: Layout) -> dict[str, Any]:
+def dump_layout(layout: Layout) -> dict[str, Any]:
     """Write a tree as what `json.dumps` takes."""
     return {
         "headings": [(each.level, each.start, each.end, each.title) for each in layout.headings],
@@ -187,18 +187,25 @@ def layout_json(layout: Layout) -> dict[str, Any]:
     }
 
 
-def read_layout(raw: object, *, characters: int) -> Layout:
+def parse_layout(raw: object, *, characters: int) -> Layout:
     """Read a tree of a text of that many code points. Raises `LayoutError`."""
     try:
         columns = cast("dict[str, Any]", raw)
         headings = tuple(
-            Heading(_whole(each[0]), _whole(each[1]), _whole(each[2]), _name(each[3])) for each in columns["headings"]
+            Heading(_require_whole(each[0]), _require_whole(each[1]), _require_whole(each[2]), _require_text(each[3]))
+            for each in columns["headings"]
         )
         places = tuple(
-            Place(PlaceKind(each[0]), _whole(each[1]), _whole(each[2]), _name(each[3])) for each in columns["places"]
+            Place(PlaceKind(each[0]), _require_whole(each[1]), _require_whole(each[2]), _require_text(each[3]))
+            for each in columns["places"]
         )
         tables = tuple(  # the first that were written had no names
-            TableSpan(_whole(each[0]), _whole(each[1]), _whole(each[2]), _name(each[3]) if each[3:] else "")
+            TableSpan(
+                _require_whole(each[0]),
+                _require_whole(each[1]),
+                _require_whole(each[2]),
+                _require_text(each[3]) if each[3:] else "",
+            )
             for each in columns["tables"]
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -211,19 +218,21 @@ def read_layout(raw: object, *, characters: int) -> Layout:
     return Layout(headings, places, tables)
 
 
-def omissions_json(omissions: tuple[Omission, ...]) -> list[tuple[str, int, str]]:
+def dump_omissions(omissions: tuple[Omission, ...]) -> list[tuple[str, int, str]]:
     """Write omissions as what `json.dumps` takes."""
     return [(each.kind, each.count, each.detail) for each in omissions]
 
 
-def read_omissions(raw: object) -> tuple[Omission, ...]:
+def parse_omissions(raw: object) -> tuple[Omission, ...]:
     """Read omissions. Raises `LayoutError`."""
     try:
         rows = cast("list[Any]", raw)
-        found = tuple(Omission(OmissionKind(row[0]), _whole(row[1]), str(row[2])[:_DETAIL_CHARS]) for row in rows)
+        found = tuple(
+            Omission(OmissionKind(row[0]), _require_whole(row[1]), str(row[2])[:_MAX_DETAIL_CHARS]) for row in rows
+        )
     except (ValueError, TypeError, LookupError) as error:
         raise LayoutError("The omissions are of another shape.") from error
-    if len(found) > _MOST_OMISSIONS:
+    if len(found) > _MAX_OMISSION_KINDS:
         raise LayoutError("There are too many kinds of omissions.")
     return found
 
@@ -235,13 +244,13 @@ def _require_order(spans: list[tuple[int, int]], characters: int) -> None:
         raise LayoutError("The tree is out of order.")
 
 
-def _whole(value: object) -> int:
+def _require_whole(value: object) -> int:
     if type(value) is not int or value < 0:
         raise TypeError("It is no whole number.")
     return value
 
 
-def _name(value: object) -> str:
+def _require_text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("It is no text.")
-    return value[:_NAME_CHARS]
+    return value[:_MAX_NAME_CHARS]

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-_TITLE_CHARS = 300
+_MAX_TITLE_CHARS = 300
 _JOINER_PASSES = 4  # real text needs two; a text made to need one for each joiner loses them all
 
 _ASCII: dict[int, str | None] = {
@@ -61,13 +61,13 @@ def normalize(text: str) -> str:
     """
     text = text.replace("\r\n", "\n")
     text = text.translate(_ASCII) if text.isascii() else _normalize_unicode(text)
-    text = "".join(_stripped(text))
+    text = "".join(_iter_stripped(text))
     if _TOO_MANY_LINE_ENDS in text:
         text = _blank_lines.sub("\n\n\n", text)
     return text.strip("\n")
 
 
-def _stripped(text: str, block: int = 1 << 20) -> Iterator[str]:
+def _iter_stripped(text: str, block: int = 1 << 20) -> Iterator[str]:
     """Yield the text without white space at line ends: a block of lines at a time, because lines are many objects."""
     at = 0
     while at < len(text):
@@ -85,10 +85,10 @@ def count_invisible(text: str) -> int:
 
 def normalize_title(text: str | None) -> str | None:
     """Reduce a title to one line of at most 300 characters; None when nothing is left."""
-    return " ".join(normalize(text or "").split())[:_TITLE_CHARS].rstrip() or None
+    return " ".join(normalize(text or "").split())[:_MAX_TITLE_CHARS].rstrip() or None
 
 
-def visible(text: str) -> str:
+def remove_invisible(text: str) -> str:
     """Return `text` without what a reader cannot see; all else is left as it is, and so are line ends. Idempotent.
 
     Stricter than `normalize`, which keeps selectors wherever they stand: a row of them can spell a text.
@@ -117,12 +117,12 @@ def _normalize_unicode(text: str) -> str:
     # Without a joiner, its neighbours may compose or change places ("e", joiner, acute accent), which may leave another
     # joiner without effect.
     for _ in range(_JOINER_PASSES):
-        visible = _compose_without(_stray_joiners, text)
+        visible = _compose_without_joiners(_stray_joiners, text)
         if visible == text:
             return text
         text = visible
-    return _compose_without(_joiners, text)
+    return _compose_without_joiners(_joiners, text)
 
 
-def _compose_without(joiners: re.Pattern[str], text: str) -> str:
+def _compose_without_joiners(joiners: re.Pattern[str], text: str) -> str:
     return unicodedata.normalize("NFC", _second_selectors.sub("", joiners.sub("", text)))

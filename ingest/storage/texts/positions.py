@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 _FORMAT = b"positions-1\n"
-_ROW = np.dtype([("start", "<u4"), ("end", "<u4"), ("place", "<u4"), ("at", "<f4", (4,))])
-_LAST = 2**32 - 1
+_ENTRY_TYPE = np.dtype([("start", "<u4"), ("end", "<u4"), ("place", "<u4"), ("at", "<f4", (4,))])
+_MAX_OFFSET = 2**32 - 1
 _NO_BOX = -1.0  # in place of a box's right and bottom, for a cell
-_SAME_LINE = 0.6  # of the lower of two heights: as much must two words share to stand on one line
+_MIN_LINE_OVERLAP = 0.6  # of the lower of two heights: as much must two words share to stand on one line
 
 
 class PositionsError(ValueError):
@@ -37,7 +37,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Cell:
+class SheetCell:
     """A cell of a sheet, by row and column from 1; a column of 0 stands for the whole row."""
 
     place: int
@@ -51,7 +51,7 @@ class PositionsBuilder:
     def __init__(self) -> None:
         self._spans, self._at = array("I"), array("f")
 
-    def add(self, start: int, end: int, at: Box | Cell) -> None:
+    def add(self, start: int, end: int, at: Box | SheetCell) -> None:
         """Say where the non-empty span `[start, end)` stands."""
         if start >= end:
             return
@@ -61,8 +61,8 @@ class PositionsBuilder:
         else:
             self._at.extend((at.row, at.column, _NO_BOX, _NO_BOX))
 
-    def made(self) -> "Positions":
-        entries = np.empty(len(self._spans) // 3, dtype=_ROW)
+    def build(self) -> "Positions":
+        entries = np.empty(len(self._spans) // 3, dtype=_ENTRY_TYPE)
         spans = np.array(self._spans, dtype=np.uint32).reshape(-1, 3)
         entries["start"], entries["end"], entries["place"] = spans.T
         entries["at"] = np.array(self._at, dtype=np.float32).reshape(-1, 4)
@@ -73,7 +73,7 @@ class Positions:
     """The positions of one text."""
 
     def __init__(self, entries: npt.NDArray[np.void] | None = None) -> None:
-        self._entries = np.empty(0, dtype=_ROW) if entries is None else entries
+        self._entries = np.empty(0, dtype=_ENTRY_TYPE) if entries is None else entries
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -83,23 +83,23 @@ class Positions:
 
     __hash__ = None  # type: ignore[assignment]  # it is compared by its numbers
 
-    def within(self, start: int, end: int) -> Iterator[tuple[int, int, Box | Cell]]:
+    def iter_within(self, start: int, end: int) -> Iterator[tuple[int, int, Box | SheetCell]]:
         """Yield each entry that has a code point in `[start, end)`, with its own span."""
-        first, last = self._between(start, end)
+        first, last = self._find_range(start, end)
         for begin, stop, place, at in self._entries[first:last].tolist():
-            yield begin, stop, Cell(place, int(at[0]), int(at[1])) if at[2] < 0 else Box(place, *at)
+            yield begin, stop, SheetCell(place, int(at[0]), int(at[1])) if at[2] < 0 else Box(place, *at)
 
-    def boxes(self, start: int, end: int) -> list[Box]:
+    def list_boxes(self, start: int, end: int) -> list[Box]:
         """Return the boxes of a span, those of words on one line joined into one."""
-        return joined_boxes(at for _, _, at in self.within(start, end) if isinstance(at, Box))
+        return join_boxes(at for _, _, at in self.iter_within(start, end) if isinstance(at, Box))
 
-    def cells(self, start: int, end: int) -> list[Cell]:
+    def list_cells(self, start: int, end: int) -> list[SheetCell]:
         """Return the cells of a span, in reading order."""
-        return [at for _, _, at in self.within(start, end) if isinstance(at, Cell)]
+        return [at for _, _, at in self.iter_within(start, end) if isinstance(at, SheetCell)]
 
-    def row_ends(self, start: int, end: int) -> npt.NDArray[np.uint32]:
+    def list_row_ends(self, start: int, end: int) -> npt.NDArray[np.uint32]:
         """Return where the last cell of each row of a sheet ends, of the rows with a cell in `[start, end)`."""
-        first, last = self._between(start, end)
+        first, last = self._find_range(start, end)
         cells = self._entries[first:last]
         cells = cells[cells["at"][:, 2] < 0]
         rows, places = cells["at"][:, 0], cells["place"]
@@ -108,14 +108,14 @@ class Positions:
         ends: npt.NDArray[np.uint32] = cells["end"][is_last]
         return ends
 
-    def _between(self, start: int, end: int) -> tuple[int, int]:
+    def _find_range(self, start: int, end: int) -> tuple[int, int]:
         """Return the numbers of the entries that have a code point in `[start, end)`, as a slice has them.
 
         Both sides are of one type: for another, NumPy copies all the numbers at each search.
         """
         starts, ends = self._bounds
-        first = np.searchsorted(ends, np.uint32(min(max(0, start), _LAST)), side="right")
-        return int(first), int(np.searchsorted(starts, np.uint32(min(max(0, end), _LAST)), side="left"))
+        first = np.searchsorted(ends, np.uint32(min(max(0, start), _MAX_OFFSET)), side="right")
+        return int(first), int(np.searchsorted(starts, np.uint32(min(max(0, end), _MAX_OFFSET)), side="left"))
 
     @cached_property
     def _bounds(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
@@ -132,7 +132,7 @@ class Positions:
         inflating = zlib.decompressobj()
         try:
             raw = inflating.decompress(content[len(_FORMAT) :], max_bytes)
-            entries = np.frombuffer(raw, dtype=_ROW)
+            entries = np.frombuffer(raw, dtype=_ENTRY_TYPE)
         except (zlib.error, ValueError) as error:
             raise PositionsError("The positions cannot be read.") from error
         if not inflating.eof:
@@ -144,7 +144,7 @@ class Positions:
         return cls(entries)
 
 
-def joined(maps: Iterable[tuple[int, Positions]]) -> Positions:
+def join_positions(maps: Iterable[tuple[int, Positions]]) -> Positions:
     """Join the maps of parts of a text, each with the code point at which its part starts, in reading order."""
     parts = []
     for offset, each in maps:
@@ -155,24 +155,24 @@ def joined(maps: Iterable[tuple[int, Positions]]) -> Positions:
     return Positions(np.concatenate(parts)) if parts else Positions()
 
 
-def joined_boxes(boxes: Iterable[Box]) -> list[Box]:
+def join_boxes(boxes: Iterable[Box]) -> list[Box]:
     """Join the boxes of words that follow each other on one line."""
     found: list[Box] = []
     for box in boxes:
-        if found and _on_one_line(found[-1], box):
-            found[-1] = _around(found[-1], box)
+        if found and _are_on_one_line(found[-1], box):
+            found[-1] = _build_enclosing_box(found[-1], box)
         else:
             found.append(box)
     return found
 
 
-def _on_one_line(one: Box, other: Box) -> bool:
+def _are_on_one_line(one: Box, other: Box) -> bool:
     shared = min(one.bottom, other.bottom) - max(one.top, other.top)
     lower = min(one.bottom - one.top, other.bottom - other.top)
-    return one.place == other.place and other.left >= one.left and shared >= _SAME_LINE * lower
+    return one.place == other.place and other.left >= one.left and shared >= _MIN_LINE_OVERLAP * lower
 
 
-def _around(one: Box, other: Box) -> Box:
+def _build_enclosing_box(one: Box, other: Box) -> Box:
     return Box(
         one.place,
         min(one.left, other.left),

@@ -14,7 +14,7 @@ from ingest.storage.blobs.checked import CheckedBlobs
 from ingest.storage.blobs.store import Blobs
 from ingest.storage.digests import Digest, DigestRecords
 from ingest.storage.texts.chunks import Chunk
-from ingest.storage.texts.layout import NO_LAYOUT, Layout, layout_json, page_places, read_layout
+from ingest.storage.texts.layout import NO_LAYOUT, Layout, build_page_places, dump_layout, parse_layout
 from ingest.storage.texts.positions import Positions
 
 _STRIDE = 1024
@@ -87,24 +87,24 @@ class Texts:
         contents: dict[str, bytes] = {}
         for each in texts:
             encoded = each.text.encode("utf-8")
-            marks = () if len(encoded) == len(each.text) else tuple(_marks(each.text))
-            contents[_text_key(each.version_id)] = encoded
-            contents[_map_key(each.version_id)] = _dump(each, len(encoded), marks)
+            marks = () if len(encoded) == len(each.text) else tuple(_iter_marks(each.text))
+            contents[_build_text_key(each.version_id)] = encoded
+            contents[_build_map_key(each.version_id)] = _dump_map(each, len(encoded), marks)
             if each.positions:
-                contents[positions_key(each.version_id)] = each.positions.to_bytes()
+                contents[build_positions_key(each.version_id)] = each.positions.to_bytes()
         self._blobs.put_all(contents)
-        return {key: Digest.of(content) for key, content in contents.items()}
+        return {key: Digest.from_content(content) for key, content in contents.items()}
 
-    def expect(self, version_ids: Collection[str]) -> None:
+    def prefetch_digests(self, version_ids: Collection[str]) -> None:
         """Prepare to read these versions: their digests are asked for at once."""
         if self._checked is not None:
-            self._checked.expect(version_ids)
+            self._checked.preload_digests(version_ids)
 
-    def map(self, version_id: str) -> TextMap:
+    def load_map(self, version_id: str) -> TextMap:
         """Read the map of a version. Raises `KeyError` for a version without text."""
         return self._map(version_id)
 
-    def positions(self, version_id: str) -> Positions:
+    def load_positions(self, version_id: str) -> Positions:
         """Read where a version's text stands in its file; empty if its format does not know.
 
         Raises `KeyError` for a version without text.
@@ -113,41 +113,41 @@ class Texts:
 
     def read(self, version_id: str, start: int = 0, end: int | None = None) -> str:
         """Read the text between two code points; an `end` past the last one means the last one."""
-        entry = self.map(version_id)
+        entry = self.load_map(version_id)
         end = entry.characters if end is None else min(end, entry.characters)
         if start >= end:
             return ""
         if not entry.marks:
-            return self._blobs.read(_text_key(version_id), start, end - start).decode("ascii")
+            return self._blobs.read(_build_text_key(version_id), start, end - start).decode("ascii")
         first, last = start // _STRIDE, -(-end // _STRIDE)
         begin = entry.marks[first]
         stop = entry.marks[last] if last < len(entry.marks) else entry.size_bytes
-        window = self._blobs.read(_text_key(version_id), begin, stop - begin).decode("utf-8")
+        window = self._blobs.read(_build_text_key(version_id), begin, stop - begin).decode("utf-8")
         return window[start - first * _STRIDE : end - first * _STRIDE]
 
     def read_bytes(self, version_id: str, byte_start: int, byte_end: int) -> str:
         """Read the text between two byte offsets on code-point boundaries, as the index stores them."""
-        return self._blobs.read(_text_key(version_id), byte_start, byte_end - byte_start).decode("utf-8")
+        return self._blobs.read(_build_text_key(version_id), byte_start, byte_end - byte_start).decode("utf-8")
 
     def delete(self, version_id: str) -> int:
         """Delete text, map and positions of a version; returns the bytes freed."""
         self._map.cache_clear()
         self._positions.cache_clear()
-        keys = (*text_keys(version_id), positions_key(version_id))
+        keys = (*build_text_keys(version_id), build_positions_key(version_id))
         return sum(self._blobs.delete(key) for key in keys)
 
     def _load_map(self, version_id: str) -> TextMap:
-        return _load(self._blobs.read(_map_key(version_id)))
+        return _parse_map(self._blobs.read(_build_map_key(version_id)))
 
     def _load_positions(self, version_id: str) -> Positions:
-        characters = self.map(version_id).characters
+        characters = self.load_map(version_id).characters
         try:
-            return Positions.from_bytes(self._blobs.read(positions_key(version_id)), characters=characters)
+            return Positions.from_bytes(self._blobs.read(build_positions_key(version_id)), characters=characters)
         except KeyError:
             return Positions()
 
 
-def byte_spans(text: str, chunks: Sequence[Chunk]) -> list[tuple[int, int]]:
+def compute_byte_spans(text: str, chunks: Sequence[Chunk]) -> list[tuple[int, int]]:
     """Compute the UTF-8 byte span of each chunk of `text`, for chunks in reading order."""
     spans: list[tuple[int, int]] = []
     position = offset = 0
@@ -159,32 +159,32 @@ def byte_spans(text: str, chunks: Sequence[Chunk]) -> list[tuple[int, int]]:
     return spans
 
 
-def _marks(text: str) -> Iterator[int]:
+def _iter_marks(text: str) -> Iterator[int]:
     offset = 0
     for start in range(0, len(text), _STRIDE):
         yield offset
         offset += len(text[start : start + _STRIDE].encode("utf-8"))
 
 
-def text_keys(version_id: str) -> tuple[str, str]:
+def build_text_keys(version_id: str) -> tuple[str, str]:
     """Return the keys of a version's text and of its map."""
-    return _text_key(version_id), _map_key(version_id)
+    return _build_text_key(version_id), _build_map_key(version_id)
 
 
-def positions_key(version_id: str) -> str:
+def build_positions_key(version_id: str) -> str:
     """Return the key of a version's positions, which not every version has."""
     return f"text/{version_id[:2]}/{version_id}.positions"
 
 
-def _text_key(version_id: str) -> str:
+def _build_text_key(version_id: str) -> str:
     return f"text/{version_id[:2]}/{version_id}.txt"
 
 
-def _map_key(version_id: str) -> str:
+def _build_map_key(version_id: str) -> str:
     return f"text/{version_id[:2]}/{version_id}.json"
 
 
-def _dump(entry: VersionText, size_bytes: int, marks: Sequence[int]) -> bytes:
+def _dump_map(entry: VersionText, size_bytes: int, marks: Sequence[int]) -> bytes:
     """Write a map as JSON in columns, with each heading path once and referred to by number."""
     paths = list(dict.fromkeys(chunk.heading_path for chunk in entry.chunks))
     number = {path: index for index, path in enumerate(paths)}
@@ -194,7 +194,7 @@ def _dump(entry: VersionText, size_bytes: int, marks: Sequence[int]) -> bytes:
             "size_bytes": size_bytes,
             "title": entry.title,
             "marks": marks,
-            "layout": layout_json(entry.layout),
+            "layout": dump_layout(entry.layout),
             "properties": dict(entry.properties),
             "heading_paths": paths,
             "chunks": [(c.start, c.end, number[c.heading_path], c.page) for c in entry.chunks],
@@ -203,12 +203,12 @@ def _dump(entry: VersionText, size_bytes: int, marks: Sequence[int]) -> bytes:
     ).encode()
 
 
-def _load(content: bytes) -> TextMap:
+def _parse_map(content: bytes) -> TextMap:
     raw: dict[str, Any] = json.loads(content)
     if "layout" in raw:
-        layout = read_layout(raw["layout"], characters=raw["characters"])
+        layout = parse_layout(raw["layout"], characters=raw["characters"])
     else:  # written before texts had a tree
-        layout = Layout(places=page_places(raw["pages"]))
+        layout = Layout(places=build_page_places(raw["pages"]))
     return TextMap(
         raw["characters"],
         raw["size_bytes"],

@@ -12,38 +12,44 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, insert, literal, null, or_, select, update
 from sqlalchemy import union_all as union
 
-from ingest.storage.accounts.access import open_to, owned_by
+from ingest.storage.accounts.access import build_access_condition, build_owner_condition
 from ingest.storage.accounts.grants import require_collection
 from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import lock_tenant, portions, read, scrub, write
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import (
+    iter_slices,
+    lock_tenant,
+    read_transaction,
+    truncate_write_ahead_log,
+    write_transaction,
+)
 from ingest.storage.db.schema import documents, files, versions
 from ingest.storage.errors import StoredFileNotFoundError
 from ingest.storage.quotas.records import Account
-from ingest.storage.quotas.rows import give_back_stored
-from ingest.storage.quotas.store import UNLIMITED, Rules
+from ingest.storage.quotas.rows import subtract_stored
+from ingest.storage.quotas.store import UNLIMITED, QuotaRules
 from ingest.storage.uploads.records import ASSISTANTS, NamedFile, StoredFile
 
-_AT_ONCE = 100
+_BATCH_FILES = 100
 _COLUMNS = [field.name for field in fields(StoredFile)]
 
 
 class Files:
     """The files of every tenant; no method sees another tenant's."""
 
-    def __init__(self, engine: Engine, *, quotas: Rules = UNLIMITED) -> None:
+    def __init__(self, engine: Engine, *, quotas: QuotaRules = UNLIMITED) -> None:
         self._engine = engine
         self._quotas = quotas
 
     def add(self, file: StoredFile) -> None:
         """Record a file whose bytes are safe on disk. Raises `StorageQuotaExceededError`."""
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             lock_tenant(connection, file.tenant_id)
-            self._quotas.store(connection, Account(file.tenant_id, file.key_id), documents=0, size=file.size_bytes)
+            self._quotas.add_stored(connection, Account(file.tenant_id, file.key_id), documents=0, size=file.size_bytes)
             row = {name: getattr(file, name) for name in _COLUMNS if name in files.c}
             connection.execute(insert(files).values(row))
-            record(
+            record_action(
                 connection,
                 Action.FILE_UPLOADED,
                 f"file:{file.id}",
@@ -52,12 +58,12 @@ class Files:
                 purpose=file.purpose,
             )
 
-    def file(self, caller: Principal, identifier: str) -> StoredFile:
+    def load_file(self, caller: Principal, identifier: str) -> StoredFile:
         """Read a file, or a document as one. Raises `StoredFileNotFoundError`, also for what the caller may not see."""
-        with read(self._engine) as connection:
-            return _read(connection, caller, identifier)
+        with read_transaction(self._engine) as connection:
+            return _load_file(connection, caller, identifier)
 
-    def files(
+    def list_files(
         self,
         caller: Principal,
         *,
@@ -70,50 +76,50 @@ class Files:
 
         Raises `StoredFileNotFoundError` for an `after` that there is not.
         """
-        sent = _sent(caller)
+        sent = _build_files_query(caller)
         sent = sent if purpose is None else sent.where(files.c.purpose == purpose)
-        branches = [sent, _documents(caller)] if purpose in (None, ASSISTANTS) else [sent]
+        branches = [sent, _build_documents_query(caller)] if purpose in (None, ASSISTANTS) else [sent]
         every = union(*branches).subquery()
         query = select(every)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             if after is not None:
-                last = _read(connection, caller, after)
+                last = _load_file(connection, caller, after)
                 at, beside = every.c.created_at, every.c.created_at == last.created_at
                 later = at < last.created_at if newest_first else at > last.created_at
                 tie = every.c.id < last.id if newest_first else every.c.id > last.id
                 query = query.where(or_(later, and_(beside, tie)))
             columns = (every.c.created_at, every.c.id)
             query = query.order_by(*((each.desc() if newest_first else each) for each in columns))
-            return [_file_of(row) for row in connection.execute(query.limit(limit)).all()]
+            return [_build_file(row) for row in connection.execute(query.limit(limit)).all()]
 
-    def documents_of(self, tenant_id: str, identifier: str) -> list[tuple[str, str]]:
+    def list_documents(self, tenant_id: str, identifier: str) -> list[tuple[str, str]]:
         """List the documents that are made of a file, each with its collection, whoever may see them."""
         made = documents.c.tenant_id == tenant_id, documents.c.file_id == identifier, documents.c.deleted_at.is_(None)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             rows = connection.execute(select(documents.c.id, documents.c.collection).where(*made)).all()
         return [(row.id, row.collection) for row in rows]
 
-    def named(self, tenant_id: str, identifiers: Collection[str]) -> dict[str, NamedFile]:
+    def load_named_files(self, tenant_id: str, identifiers: Collection[str]) -> dict[str, NamedFile]:
         """Return the files of documents that are not deleted, by the documents' ids."""
         found: dict[str, NamedFile] = {}
         columns = documents.c.id, documents.c.file_id, documents.c.name, documents.c.attributes
-        with read(self._engine) as connection:
-            for some in portions(sorted(identifiers)):
+        with read_transaction(self._engine) as connection:
+            for some in iter_slices(sorted(identifiers)):
                 mine = documents.c.tenant_id == tenant_id, documents.c.id.in_(some), documents.c.deleted_at.is_(None)
                 for row in connection.execute(select(*columns).where(*mine)).all():
                     found[row.id] = NamedFile(row.file_id or row.id, row.name, row.attributes)
         return found
 
-    def document(self, caller: Principal, collection: str, identifier: str) -> str | None:
+    def find_document(self, caller: Principal, collection: str, identifier: str) -> str | None:
         """Return the id of the document that a file is in a collection, if it is in it and the caller may see it."""
         mine = (
             documents.c.tenant_id == caller.tenant_id,
             documents.c.collection == collection,
             documents.c.deleted_at.is_(None),
-            open_to(caller.readers),
+            build_access_condition(caller.readers),
             or_(documents.c.file_id == identifier, and_(documents.c.id == identifier, documents.c.file_id.is_(None))),
         )
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             newest = select(documents.c.id).where(*mine).order_by(documents.c.sequence.desc()).limit(1)
             found: str | None = connection.execute(newest).scalar()
             return found
@@ -124,14 +130,14 @@ class Files:
         Raises `StoredFileNotFoundError`.
         """
         live = files.c.tenant_id == tenant_id, files.c.id == identifier, files.c.deleted_at.is_(None)
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
             row = connection.execute(select(files.c.key_id, files.c.size_bytes).where(*live)).first()
             if row is None:
                 raise StoredFileNotFoundError(f"There is no file {identifier!r}.")
             connection.execute(update(files).where(*live).values(name="", deleted_at=time.time()))
-            give_back_stored(connection, tenant_id, {row.key_id: (0, row.size_bytes)})
-            record(connection, Action.FILE_DELETED, f"file:{identifier}", tenant_id=tenant_id)
+            subtract_stored(connection, tenant_id, {row.key_id: (0, row.size_bytes)})
+            record_action(connection, Action.FILE_DELETED, f"file:{identifier}", tenant_id=tenant_id)
 
 
 class FileRemoval:
@@ -141,22 +147,22 @@ class FileRemoval:
         self._engine = engine
         self._delete_blob = delete_blob
 
-    def run(self) -> int:
+    def remove_deleted_files(self) -> int:
         """Remove what is left of deleted files; returns how many there were. Again removes nothing."""
-        query = select(files.c.id, files.c.blob_key).where(files.c.deleted_at.is_not(None)).limit(_AT_ONCE)
+        query = select(files.c.id, files.c.blob_key).where(files.c.deleted_at.is_not(None)).limit(_BATCH_FILES)
         removed = 0
         while True:
-            with read(self._engine) as connection:
+            with read_transaction(self._engine) as connection:
                 rows = connection.execute(query).all()
             if not rows:
                 break
             for row in rows:
                 self._delete_blob(row.blob_key)
-            with write(self._engine) as connection:
+            with write_transaction(self._engine) as connection:
                 connection.execute(delete(files).where(files.c.id.in_([row.id for row in rows])))
             removed += len(rows)
         if removed:
-            scrub(self._engine)
+            truncate_write_ahead_log(self._engine)
         return removed
 
 
@@ -172,14 +178,14 @@ def require_source(connection: Connection, tenant_id: str, identifier: str, coll
         raise StoredFileNotFoundError(f"There is no file {identifier!r}.")
 
 
-def _sent(caller: Principal) -> Any:  # noqa: ANN401 - a query of many columns
+def _build_files_query(caller: Principal) -> Any:  # noqa: ANN401 - a query of many columns
     columns = [files.c[name] if name in files.c else null().label(name) for name in _COLUMNS]
     # guard: files-of-owner
-    mine = files.c.tenant_id == caller.tenant_id, files.c.deleted_at.is_(None), _visible(caller)
+    mine = files.c.tenant_id == caller.tenant_id, files.c.deleted_at.is_(None), _build_visible_condition(caller)
     return select(*columns).where(*mine)
 
 
-def _documents(caller: Principal) -> Any:  # noqa: ANN401 - a query of many columns
+def _build_documents_query(caller: Principal) -> Any:  # noqa: ANN401 - a query of many columns
     """Select documents without a file, as files."""
     given: dict[str, ColumnElement[Any]] = {
         "purpose": literal(ASSISTANTS),
@@ -192,25 +198,27 @@ def _documents(caller: Principal) -> Any:  # noqa: ANN401 - a query of many colu
     columns = [(given[name] if name in given else documents.c[name]).label(name) for name in _COLUMNS]
     mine = documents.c.tenant_id == caller.tenant_id, documents.c.deleted_at.is_(None), documents.c.file_id.is_(None)
     latest = versions.c.id == documents.c.latest_version_id
-    return select(*columns).join(versions, latest).where(*mine, open_to(caller.readers))
+    return select(*columns).join(versions, latest).where(*mine, build_access_condition(caller.readers))
 
 
-def _visible(caller: Principal) -> ColumnElement[bool]:
+def _build_visible_condition(caller: Principal) -> ColumnElement[bool]:
     made = (
         select(documents.c.id)
-        .where(documents.c.file_id == files.c.id, documents.c.deleted_at.is_(None), open_to(caller.readers))
+        .where(
+            documents.c.file_id == files.c.id, documents.c.deleted_at.is_(None), build_access_condition(caller.readers)
+        )
         .exists()
     )
-    return or_(owned_by(files, caller.sees_only), made)
+    return or_(build_owner_condition(files, caller.visible_owner), made)
 
 
-def _read(connection: Connection, caller: Principal, identifier: str) -> StoredFile:
-    row = connection.execute(_sent(caller).where(files.c.id == identifier)).first()
-    row = row or connection.execute(_documents(caller).where(documents.c.id == identifier)).first()
+def _load_file(connection: Connection, caller: Principal, identifier: str) -> StoredFile:
+    row = connection.execute(_build_files_query(caller).where(files.c.id == identifier)).first()
+    row = row or connection.execute(_build_documents_query(caller).where(documents.c.id == identifier)).first()
     if row is None:
         raise StoredFileNotFoundError(f"There is no file {identifier!r}.")
-    return _file_of(row)
+    return _build_file(row)
 
 
-def _file_of(row: Row[Any]) -> StoredFile:
+def _build_file(row: Row[Any]) -> StoredFile:
     return StoredFile(**{name: row._mapping[name] for name in _COLUMNS})

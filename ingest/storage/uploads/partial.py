@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Row, delete, func, insert, select, update
 
-from ingest.storage.db.database import lock_tenant, portions, read, write
+from ingest.storage.db.database import iter_slices, lock_tenant, read_transaction, write_transaction
 from ingest.storage.db.schema import uploads
 from ingest.storage.errors import (
     BacklogFullError,
@@ -23,13 +23,13 @@ from ingest.storage.errors import (
     UploadTakenError,
 )
 from ingest.storage.quotas.records import Account, Quota
-from ingest.storage.quotas.store import Rules, storage_exceeded
+from ingest.storage.quotas.store import QuotaRules, build_storage_error
 
-KEPT_SECONDS = 24 * 3_600.0
+UPLOAD_LIFETIME_SECONDS = 24 * 3_600.0
 # Longer than a silent client is waited for, and than a writer goes without saying how far it is.
 LEASE_SECONDS = 90.0
 # Uploads of a tenant that are open at once.
-MOST_OPEN = 1_000
+MAX_OPEN_UPLOADS = 1_000
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Uploads:
         self,
         engine: Engine,
         *,
-        quotas: Rules,
-        kept_seconds: float = KEPT_SECONDS,
+        quotas: QuotaRules,
+        kept_seconds: float = UPLOAD_LIFETIME_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine
@@ -74,21 +74,21 @@ class Uploads:
         Raises `StorageQuotaExceededError`, and `BacklogFullError` where `MOST_OPEN` of the tenant are open.
         """
         now = self._clock()
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             lock_tenant(connection, account.tenant_id)
-            is_open = (uploads.c.tenant_id == account.tenant_id, *_is_open(now))
+            is_open = (uploads.c.tenant_id == account.tenant_id, *_build_open_conditions(now))
             count, reserved = connection.execute(
                 select(func.count(), func.coalesce(func.sum(uploads.c.length), 0)).where(*is_open)
             ).one()
-            if count >= MOST_OPEN:
+            if count >= MAX_OPEN_UPLOADS:
                 raise BacklogFullError(f"{count:,} uploads of the tenant are open, and no more than that are taken.")
             by_key = connection.execute(
                 select(func.coalesce(func.sum(uploads.c.length), 0)).where(*is_open, uploads.c.key_id == account.key_id)
             ).scalar_one()
-            for standing in self._quotas.standings(connection, account, [Quota.BYTES]):
+            for standing in self._quotas.load_statuses(connection, account, [Quota.BYTES]):
                 # guard: upload-quota
-                if standing.left - int(reserved if standing.of == "tenant" else by_key) < length:
-                    raise storage_exceeded(standing)
+                if standing.remaining - int(reserved if standing.of == "tenant" else by_key) < length:
+                    raise build_storage_error(standing)
             made = PartialUpload(
                 str(uuid.uuid4()),
                 account.tenant_id,
@@ -117,22 +117,24 @@ class Uploads:
             )
         return made
 
-    def find(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
+    def load(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
         """Read an upload. Raises `UploadNotFoundError`, also for another owner's and one that has expired."""
-        with read(self._engine) as connection:
-            row = connection.execute(select(uploads).where(self._of(tenant_id, identifier, owner))).first()
-        return _upload(row, identifier)
+        with read_transaction(self._engine) as connection:
+            row = connection.execute(
+                select(uploads).where(self._build_owner_condition(tenant_id, identifier, owner))
+            ).first()
+        return _build_upload(row, identifier)
 
-    def take(self, tenant_id: str, identifier: str, owner: str, offset: int) -> tuple[PartialUpload, str]:
+    def acquire(self, tenant_id: str, identifier: str, owner: str, offset: int) -> tuple[PartialUpload, str]:
         """Take an upload to add to it, and return it with the writer's token.
 
         Raises `UploadNotFoundError`, `UploadOffsetError` unless `offset` bytes are there, and `UploadTakenError`.
         """
         now, writer = self._clock(), secrets.token_hex(16)
-        with write(self._engine) as connection:
-            of_upload = self._of(tenant_id, identifier, owner)
+        with write_transaction(self._engine) as connection:
+            of_upload = self._build_owner_condition(tenant_id, identifier, owner)
             row = connection.execute(select(uploads).where(of_upload).with_for_update()).first()
-            found = _upload(row, identifier)
+            found = _build_upload(row, identifier)
             # guard: upload-single-writer
             if row is not None and row.writer is not None and row.lease_until > now:
                 raise UploadTakenError("Another request is adding to this upload.")
@@ -142,69 +144,69 @@ class Uploads:
             connection.execute(update(uploads).where(of_upload).values(**taken))
         return found, writer
 
-    def advance(self, identifier: str, writer: str, received: int) -> float:
+    def record_progress(self, identifier: str, writer: str, received: int) -> float:
         """Record how many bytes are durable, and return when the upload expires. Raises `LeaseLostError`."""
         now = self._clock()
         ends_at = now + self._kept_seconds
-        self._write(identifier, writer, received=received, lease_until=now + LEASE_SECONDS, ends_at=ends_at)
+        self._update_held(identifier, writer, received=received, lease_until=now + LEASE_SECONDS, ends_at=ends_at)
         return ends_at
 
     def release(self, identifier: str, writer: str, received: int) -> None:
         """As `advance`, for the last time: another request may go on."""
         ends_at = self._clock() + self._kept_seconds
-        self._write(identifier, writer, received=received, writer=None, ends_at=ends_at)
+        self._update_held(identifier, writer, received=received, writer=None, ends_at=ends_at)
 
     def finish(self, identifier: str, writer: str, document_id: str) -> None:
         """Record what the whole upload became; it is shown so until it expires."""
         whole = {"received": uploads.c.length, "document_id": document_id}
-        self._write(identifier, writer, writer=None, **whole)
+        self._update_held(identifier, writer, writer=None, **whole)
 
-    def remove(self, tenant_id: str, identifier: str, owner: str) -> None:
+    def delete(self, tenant_id: str, identifier: str, owner: str) -> None:
         """Forget an upload. Raises `UploadNotFoundError`, and `UploadTakenError` while a request adds to it."""
-        with write(self._engine) as connection:
-            of_upload = self._of(tenant_id, identifier, owner)
+        with write_transaction(self._engine) as connection:
+            of_upload = self._build_owner_condition(tenant_id, identifier, owner)
             row = connection.execute(select(uploads).where(of_upload).with_for_update()).first()
-            _upload(row, identifier)
+            _build_upload(row, identifier)
             if row is not None and row.writer is not None and row.lease_until > self._clock():
                 raise UploadTakenError("Another request is adding to this upload.")
             connection.execute(delete(uploads).where(of_upload))
 
-    def drop(self, identifier: str, writer: str) -> None:
+    def discard(self, identifier: str, writer: str) -> None:
         """Forget an upload that its writer has found to be of no use."""
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             connection.execute(delete(uploads).where(uploads.c.id == identifier, uploads.c.writer == writer))
 
-    def expire(self) -> list[str]:
+    def delete_expired(self) -> list[str]:
         """Forget the uploads whose time is over, and return them."""
         over = uploads.c.ends_at <= self._clock(), uploads.c.lease_until <= self._clock()
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             found = list(connection.execute(select(uploads.c.id).where(*over)).scalars())
             connection.execute(delete(uploads).where(*over))
         return found
 
-    def known(self, identifiers: Sequence[str]) -> set[str]:
+    def select_known(self, identifiers: Sequence[str]) -> set[str]:
         """Return those of the uploads that there are."""
-        with read(self._engine) as connection:
-            some = (select(uploads.c.id).where(uploads.c.id.in_(each)) for each in portions(identifiers))
+        with read_transaction(self._engine) as connection:
+            some = (select(uploads.c.id).where(uploads.c.id.in_(each)) for each in iter_slices(identifiers))
             return {found for query in some for found in connection.execute(query).scalars()}
 
-    def _of(self, tenant_id: str, identifier: str, owner: str) -> ColumnElement[bool]:
+    def _build_owner_condition(self, tenant_id: str, identifier: str, owner: str) -> ColumnElement[bool]:
         # guard: upload-of-sender
         mine = (uploads.c.tenant_id == tenant_id) & (uploads.c.owner == owner)
         return (uploads.c.id == identifier) & mine & (uploads.c.ends_at > self._clock())
 
-    def _write(self, identifier: str, held_by: str, /, **values: Any) -> None:  # noqa: ANN401 - columns
+    def _update_held(self, identifier: str, held_by: str, /, **values: Any) -> None:  # noqa: ANN401 - columns
         held = uploads.c.id == identifier, uploads.c.writer == held_by
-        with write(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             if connection.execute(update(uploads).where(*held).values(**values)).rowcount != 1:
                 raise LeaseLostError(f"Another request has taken the upload {identifier}, or it is gone.")
 
 
-def _is_open(now: float) -> tuple[ColumnElement[bool], ...]:
+def _build_open_conditions(now: float) -> tuple[ColumnElement[bool], ...]:
     return uploads.c.document_id.is_(None), uploads.c.ends_at > now
 
 
-def _upload(row: Row[Any] | None, identifier: str) -> PartialUpload:
+def _build_upload(row: Row[Any] | None, identifier: str) -> PartialUpload:
     if row is None:
         raise UploadNotFoundError(f"There is no upload {identifier!r}, or no more.")
     return PartialUpload(

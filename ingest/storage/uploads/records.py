@@ -38,5 +38,5 @@ class NamedFile:
     attributes: Mapping[str, Any]
 
 
-def new_file_id() -> str:
+def generate_file_id() -> str:
     return f"file-{uuid.uuid4().hex}"

@@ -67,7 +67,7 @@ class Destination:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
-    def url(self, address: Address) -> str:
+    def build_url(self, address: Address) -> str:
         """Return the URL with a checked address in the place of the name."""
         host = f"[{address}]" if address.version == 6 else str(address)
         return f"{self.scheme}://{host}:{self.port}{self.target}"
@@ -81,15 +81,15 @@ class Destinations:
         self._ports = frozenset(ports)
 
     @classmethod
-    def within(cls, networks: str, ports: str = "") -> "Destinations":
+    def parse(cls, networks: str, ports: str = "") -> "Destinations":
         """Read networks, and ports of public addresses, with commas between them.
 
         Raises `ValueError` for a network or a port that is none.
         """
         found = [ipaddress.ip_network(each.strip()) for each in networks.split(",") if each.strip()]
-        return cls(found, _read_ports(ports) or PUBLIC_PORTS)
+        return cls(found, _parse_ports(ports) or PUBLIC_PORTS)
 
-    def check(self, url: str) -> Destination:
+    def check_url(self, url: str) -> Destination:
         """Take an address apart, without looking its name up. Raises `DestinationRefusedError`."""
         try:
             parts = urlsplit(url)
@@ -102,16 +102,16 @@ class Destinations:
             raise DestinationRefusedError("The address must begin with https://.")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         destination = Destination(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], target)
-        if (literal := _literal(destination.host)) is not None:
-            self._require(destination, literal)
+        if (literal := _parse_literal(destination.host)) is not None:
+            self._require_allowed(destination, literal)
         elif not self._networks:
-            self._require_port(destination)
+            self._require_allowed_port(destination)
         return destination
 
     async def resolve(self, url: str) -> tuple[Destination, list[Address]]:
         """Look an address up, and return those of its server that may be reached. Raises `DestinationRefusedError`."""
-        destination = self.check(url)
-        if (literal := _literal(destination.host)) is not None:
+        destination = self.check_url(url)
+        if (literal := _parse_literal(destination.host)) is not None:
             return destination, [literal]
         try:
             loop = asyncio.get_running_loop()
@@ -121,10 +121,10 @@ class Destinations:
         addresses = [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found]
         for address in addresses:  # one private address among public ones is an attempt, or a mistake
             # guard: webhook-every-address
-            self._require(destination, address)
+            self._require_allowed(destination, address)
         return destination, addresses
 
-    def _require(self, destination: Destination, address: Address) -> None:
+    def _require_allowed(self, destination: Destination, address: Address) -> None:
         if any(address in network for network in self._networks):
             return
         # guard: webhook-public-address
@@ -133,9 +133,9 @@ class Destinations:
         if destination.scheme != "https":
             raise DestinationRefusedError("The address must begin with https://.")
         # guard: webhook-public-port
-        self._require_port(destination)
+        self._require_allowed_port(destination)
 
-    def _require_port(self, destination: Destination) -> None:
+    def _require_allowed_port(self, destination: Destination) -> None:
         if destination.port not in self._ports:
             allowed = " and ".join(map(str, sorted(self._ports)))
             raise DestinationRefusedError(
@@ -144,7 +144,7 @@ class Destinations:
             )
 
 
-def _read_ports(ports: str) -> list[int]:
+def _parse_ports(ports: str) -> list[int]:
     found = [int(each) for each in ports.split(",") if each.strip()]
     for port in found:
         if not 0 < port < 65_536:
@@ -152,7 +152,7 @@ def _read_ports(ports: str) -> list[int]:
     return found
 
 
-def _literal(host: str) -> Address | None:
+def _parse_literal(host: str) -> Address | None:
     """Return the address that a host is written as, in any way that a resolver reads without asking anybody."""
     try:
         return ipaddress.ip_address(host)

@@ -14,11 +14,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, or_, select, update
 
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import clock, json_text, now, upsert, write
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import build_clock, build_upsert, format_json, read_clock, write_transaction
 from ingest.storage.db.schema import webhook_deliveries as deliveries
 from ingest.storage.db.schema import webhooks
-from ingest.storage.webhooks.records import RETRY_SECONDS, DeliveryState, Due, EventType, Outcome
+from ingest.storage.webhooks.records import RETRY_SECONDS, DeliveryResult, DeliveryState, DueDelivery, EventType
 
 # Retries of many messages to one address are spread by so much.
 _JITTER = 0.1
@@ -42,10 +42,10 @@ def publish(
         .with_for_update(read=True, key_share=True)  # so that none is deleted before its messages are there
     ).all()
     wanting = [row.id for row in rows if event in row.events]
-    new = upsert(connection, deliveries).on_conflict_do_nothing()
+    new = build_upsert(connection, deliveries).on_conflict_do_nothing()
     values = [
         # guard: webhook-event-once
-        message(tenant_id, webhook, event, subject, key=f"{event}:{next(iter(subject.values()))}{change}")
+        build_message(tenant_id, webhook, event, subject, key=f"{event}:{next(iter(subject.values()))}{change}")
         for subject in subjects
         for webhook in wanting
     ]
@@ -53,7 +53,7 @@ def publish(
         connection.execute(new, values)
 
 
-def message(tenant_id: str, webhook_id: str, kind: str, data: dict[str, Any], *, key: str) -> dict[str, Any]:
+def build_message(tenant_id: str, webhook_id: str, kind: str, data: dict[str, Any], *, key: str) -> dict[str, Any]:
     """Return the row of a message that is to be sent at once."""
     moment = time.time()
     body = {"type": kind, "timestamp": datetime.fromtimestamp(moment, UTC).isoformat(), "data": data}
@@ -63,7 +63,7 @@ def message(tenant_id: str, webhook_id: str, kind: str, data: dict[str, Any], *,
         "webhook_id": webhook_id,
         "key": key,
         "type": kind,
-        "body": json_text(body),
+        "body": format_json(body),
         "state": DeliveryState.PENDING.value,
         "attempts": 0,
         "not_before": 0.0,
@@ -77,10 +77,10 @@ class Outbox:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def claim(self, *, lease_seconds: float, each: int = 4, most: int = 32) -> list[Due]:
+    def claim(self, *, lease_seconds: float, each: int = 4, most: int = 32) -> list[DueDelivery]:
         """Lease messages that are due, at most `each` of a webhook, so that a slow receiver holds up no other's."""
-        with write(self._engine) as connection:
-            moment = clock(connection)
+        with write_transaction(self._engine) as connection:
+            moment = build_clock(connection)
             due = (
                 deliveries.c.state == DeliveryState.PENDING.value,
                 deliveries.c.not_before <= moment,
@@ -100,15 +100,15 @@ class Outbox:
                 .values(lease_until=moment + lease_seconds, attempts=deliveries.c.attempts + 1)
                 .returning(deliveries.c.id)
             ).scalars()
-            return _due(connection, list(taken))
+            return _load_due(connection, list(taken))
 
-    def settle(self, due: Due, outcome: Outcome, *, disable_days: float) -> None:
+    def record_result(self, due: DueDelivery, outcome: DeliveryResult, *, disable_days: float) -> None:
         """Record the end of a try, and when the next one is; a webhook that fails for so many days is disabled."""
-        with write(self._engine) as connection:
-            moment = now(connection)
-            pause = None if outcome.taken else _pause(due.attempt, outcome)
-            state = DeliveryState.DELIVERED if outcome.taken else DeliveryState.PENDING
-            if not outcome.taken and pause is None:
+        with write_transaction(self._engine) as connection:
+            moment = read_clock(connection)
+            pause = None if outcome.is_delivered else _compute_pause(due.attempt, outcome)
+            state = DeliveryState.DELIVERED if outcome.is_delivered else DeliveryState.PENDING
+            if not outcome.is_delivered and pause is None:
                 state = DeliveryState.FAILED
             settled = connection.execute(
                 update(deliveries)
@@ -127,16 +127,18 @@ class Outbox:
                 )
             ).rowcount
             if settled:
-                _note(connection, due.webhook_id, outcome, moment, disable_days * _DAY_SECONDS)
+                _update_webhook_health(connection, due.webhook_id, outcome, moment, disable_days * _DAY_SECONDS)
 
 
-def _note(connection: Connection, webhook_id: str, outcome: Outcome, moment: float, disable_seconds: float) -> None:
+def _update_webhook_health(
+    connection: Connection, webhook_id: str, outcome: DeliveryResult, moment: float, disable_seconds: float
+) -> None:
     """Note on the webhook that something arrived, or since when nothing does, and disable one that has failed for long.
 
     A receiver's own word that it wants no more counts at once.
     """
     this = webhooks.c.id == webhook_id
-    if outcome.taken:
+    if outcome.is_delivered:
         failing = this, webhooks.c.failing_since.is_not(None)
         connection.execute(update(webhooks).where(*failing).values(failing_since=None))
         return
@@ -145,21 +147,24 @@ def _note(connection: Connection, webhook_id: str, outcome: Outcome, moment: flo
         return
     since = moment if row.failing_since is None else row.failing_since
     values: dict[str, Any] = {"failing_since": since}
-    if outcome.gone or moment - since >= disable_seconds:
-        values |= {"disabled_at": moment, "disabled_reason": _reason(outcome, (moment - since) / _DAY_SECONDS)}
+    if outcome.is_gone or moment - since >= disable_seconds:
+        values |= {
+            "disabled_at": moment,
+            "disabled_reason": _format_disable_reason(outcome, (moment - since) / _DAY_SECONDS),
+        }
         subject = f"webhook:{webhook_id}"
-        record(connection, Action.WEBHOOK_DISABLED, subject, tenant_id=row.tenant_id, status=outcome.status)
+        record_action(connection, Action.WEBHOOK_DISABLED, subject, tenant_id=row.tenant_id, status=outcome.status)
     connection.execute(update(webhooks).where(this).values(**values))
 
 
-def _reason(outcome: Outcome, days: float) -> str:
-    if outcome.gone:
+def _format_disable_reason(outcome: DeliveryResult, days: float) -> str:
+    if outcome.is_gone:
         return "Its server answered 410: it wants no more messages."
     last = f"the last reply was {outcome.status}." if outcome.status else f"at last: {outcome.detail}"
     return f"Nothing arrived for {days:.1f} days; {last}"
 
 
-def _due(connection: Connection, taken: Sequence[str]) -> list[Due]:
+def _load_due(connection: Connection, taken: Sequence[str]) -> list[DueDelivery]:
     """Return claimed messages with the addresses and the secrets of their webhooks."""
     query = (
         select(deliveries, webhooks.c.url, webhooks.c.secret, webhooks.c.previous_secret, webhooks.c.previous_until)
@@ -171,11 +176,11 @@ def _due(connection: Connection, taken: Sequence[str]) -> list[Due]:
     for row in connection.execute(query).all():
         old = row.previous_secret is not None and (row.previous_until or 0.0) > moment
         secrets = (row.secret, row.previous_secret) if old else (row.secret,)
-        found.append(Due(row.id, row.webhook_id, row.url, row.body, row.attempts, secrets))
+        found.append(DueDelivery(row.id, row.webhook_id, row.url, row.body, row.attempts, secrets))
     return found
 
 
-def _pause(attempt: int, outcome: Outcome) -> float | None:
+def _compute_pause(attempt: int, outcome: DeliveryResult) -> float | None:
     """Return the seconds until the next try; None if that was the last one."""
     if attempt > len(RETRY_SECONDS):
         return None

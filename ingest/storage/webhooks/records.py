@@ -36,7 +36,7 @@ class EventType(StrEnum):
 
 
 # The type of a message that an admin has sent to see whether it arrives.
-TEST = "webhook.test"
+TEST_EVENT = "webhook.test"
 
 
 class DeliveryState(StrEnum):
@@ -84,7 +84,7 @@ class Delivery:
 
 
 @dataclass(frozen=True)
-class Due:
+class DueDelivery:
     """A claimed message with all that sending it takes. `attempt` counts from 1 and is its fence."""
 
     id: str
@@ -96,7 +96,7 @@ class Due:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeliveryResult:
     """The end of a try: the reply's status, or why there was none. `wait_seconds` is what the reply asked for."""
 
     status: int | None
@@ -104,16 +104,16 @@ class Outcome:
     wait_seconds: float | None = None
 
     @property
-    def taken(self) -> bool:
+    def is_delivered(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
 
     @property
-    def gone(self) -> bool:
+    def is_gone(self) -> bool:
         """True if the receiver says that it wants no more messages."""
         return self.status == 410
 
 
-def new_secret() -> str:
+def generate_secret() -> str:
     """Return a secret in the specification's form."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
@@ -138,12 +138,12 @@ class WebhookSettings(BaseSettings):
 
     @field_validator("webhook_networks")
     @classmethod
-    def _networks(cls, value: str) -> str:
-        Destinations.within(value)
+    def _check_networks(cls, value: str) -> str:
+        Destinations.parse(value)
         return value
 
     @field_validator("webhook_ports")
     @classmethod
-    def _ports(cls, value: str) -> str:
-        Destinations.within("", value)
+    def _check_ports(cls, value: str) -> str:
+        Destinations.parse("", value)
         return value

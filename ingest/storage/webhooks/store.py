@@ -11,24 +11,24 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 
 from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import lock_tenant, read, write
+from ingest.storage.audit.store import record_action
+from ingest.storage.db.database import lock_tenant, read_transaction, write_transaction
 from ingest.storage.db.schema import webhook_deliveries as deliveries
 from ingest.storage.db.schema import webhooks
 from ingest.storage.errors import WebhookNotFoundError, WebhooksFullError
-from ingest.storage.webhooks.outbox import message
+from ingest.storage.webhooks.outbox import build_message
 from ingest.storage.webhooks.records import (
     MAX_WEBHOOKS,
     ROTATION_SECONDS,
-    TEST,
+    TEST_EVENT,
     Delivery,
     DeliveryState,
     EventType,
     Webhook,
-    new_secret,
+    generate_secret,
 )
 
-_BY_AN_ADMIN = "An admin disabled it."
+_DISABLED_BY_ADMIN = "An admin disabled it."
 
 
 class Webhooks:
@@ -41,8 +41,8 @@ class Webhooks:
         self, tenant_id: str, url: str, events: Sequence[EventType], *, description: str = ""
     ) -> tuple[Webhook, str]:
         """Make a webhook, and return it with its secret. Raises `WebhooksFullError`."""
-        secret, identifier = new_secret(), str(uuid.uuid4())
-        with write(self._engine) as connection:
+        secret, identifier = generate_secret(), str(uuid.uuid4())
+        with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
             count = connection.execute(select(func.count()).where(webhooks.c.tenant_id == tenant_id)).scalar_one()
             if count >= MAX_WEBHOOKS:
@@ -58,20 +58,22 @@ class Webhooks:
                     created_at=time.time(),
                 )
             )
-            record(connection, Action.WEBHOOK_CREATED, f"webhook:{identifier}", tenant_id=tenant_id, events=[*events])
-            return _read(connection, tenant_id, identifier), secret
+            record_action(
+                connection, Action.WEBHOOK_CREATED, f"webhook:{identifier}", tenant_id=tenant_id, events=[*events]
+            )
+            return _load_webhook(connection, tenant_id, identifier), secret
 
-    def webhooks(self, tenant_id: str) -> list[Webhook]:
+    def list_webhooks(self, tenant_id: str) -> list[Webhook]:
         """List all webhooks of a tenant, oldest first."""
         query = select(webhooks).where(webhooks.c.tenant_id == tenant_id)
-        with read(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             rows = connection.execute(query.order_by(webhooks.c.created_at, webhooks.c.id)).all()
-        return [_webhook(row) for row in rows]
+        return [_build_webhook(row) for row in rows]
 
-    def webhook(self, tenant_id: str, identifier: str) -> Webhook:
+    def load_webhook(self, tenant_id: str, identifier: str) -> Webhook:
         """Read a webhook. Raises `WebhookNotFoundError`."""
-        with read(self._engine) as connection:
-            return _read(connection, tenant_id, identifier)
+        with read_transaction(self._engine) as connection:
+            return _load_webhook(connection, tenant_id, identifier)
 
     def change(self, tenant_id: str, identifier: str, changes: Mapping[str, Any]) -> Webhook:
         """Change `url`, `events`, `description` or `disabled`. An enabled one is told what was kept for it meanwhile.
@@ -82,41 +84,43 @@ class Webhooks:
         if "events" in values:
             values["events"] = [EventType(event).value for event in values["events"]]
         if changes.get("disabled") is True:
-            values |= {"disabled_at": time.time(), "disabled_reason": _BY_AN_ADMIN}
+            values |= {"disabled_at": time.time(), "disabled_reason": _DISABLED_BY_ADMIN}
         elif changes.get("disabled") is False:
             values |= {"disabled_at": None, "disabled_reason": None, "failing_since": None}
-        with write(self._engine) as connection:
-            _read(connection, tenant_id, identifier)
+        with write_transaction(self._engine) as connection:
+            _load_webhook(connection, tenant_id, identifier)
             if values:
                 connection.execute(update(webhooks).where(webhooks.c.id == identifier).values(**values))
             changed = sorted(changes)
-            record(connection, Action.WEBHOOK_CHANGED, f"webhook:{identifier}", tenant_id=tenant_id, changed=changed)
-            return _read(connection, tenant_id, identifier)
+            record_action(
+                connection, Action.WEBHOOK_CHANGED, f"webhook:{identifier}", tenant_id=tenant_id, changed=changed
+            )
+            return _load_webhook(connection, tenant_id, identifier)
 
-    def rotate(self, tenant_id: str, identifier: str) -> tuple[Webhook, str]:
+    def rotate_secret(self, tenant_id: str, identifier: str) -> tuple[Webhook, str]:
         """Give a webhook another secret; for a day messages are signed with both. Raises `WebhookNotFoundError`."""
-        secret = new_secret()
-        with write(self._engine) as connection:
-            _read(connection, tenant_id, identifier)
+        secret = generate_secret()
+        with write_transaction(self._engine) as connection:
+            _load_webhook(connection, tenant_id, identifier)
             until = time.time() + ROTATION_SECONDS
             connection.execute(
                 update(webhooks)
                 .where(webhooks.c.id == identifier)
                 .values(previous_secret=webhooks.c.secret, previous_until=until, secret=secret)
             )
-            record(connection, Action.WEBHOOK_ROTATED, f"webhook:{identifier}", tenant_id=tenant_id)
-            return _read(connection, tenant_id, identifier), secret
+            record_action(connection, Action.WEBHOOK_ROTATED, f"webhook:{identifier}", tenant_id=tenant_id)
+            return _load_webhook(connection, tenant_id, identifier), secret
 
     def delete(self, tenant_id: str, identifier: str) -> None:
         """Delete a webhook with its messages. Raises `WebhookNotFoundError`."""
-        with write(self._engine) as connection:
-            _read(connection, tenant_id, identifier)
+        with write_transaction(self._engine) as connection:
+            _load_webhook(connection, tenant_id, identifier)
             connection.execute(select(webhooks.c.id).where(webhooks.c.id == identifier).with_for_update()).all()
             connection.execute(delete(deliveries).where(deliveries.c.webhook_id == identifier))
             connection.execute(delete(webhooks).where(webhooks.c.id == identifier))
-            record(connection, Action.WEBHOOK_DELETED, f"webhook:{identifier}", tenant_id=tenant_id)
+            record_action(connection, Action.WEBHOOK_DELETED, f"webhook:{identifier}", tenant_id=tenant_id)
 
-    def deliveries(
+    def list_deliveries(
         self,
         tenant_id: str,
         identifier: str,
@@ -131,10 +135,10 @@ class Webhooks:
             query = query.where(deliveries.c.state.in_([state.value for state in states]))
         if before is not None:
             query = query.where(deliveries.c.sequence < before)
-        with read(self._engine) as connection:
-            _read(connection, tenant_id, identifier)
+        with read_transaction(self._engine) as connection:
+            _load_webhook(connection, tenant_id, identifier)
             rows = connection.execute(query.order_by(deliveries.c.sequence.desc()).limit(limit)).all()
-        return [_delivery(row) for row in rows]
+        return [_build_delivery(row) for row in rows]
 
     def replay(self, tenant_id: str, identifier: str, delivery: str) -> Delivery:
         """Send a message again, whatever became of it, with its id and a new series of tries.
@@ -147,32 +151,34 @@ class Webhooks:
             deliveries.c.tenant_id == tenant_id,
         )
         again = {"state": DeliveryState.PENDING.value, "attempts": 0, "not_before": 0.0, "lease_until": None}
-        with write(self._engine) as connection:
-            _read(connection, tenant_id, identifier)
+        with write_transaction(self._engine) as connection:
+            _load_webhook(connection, tenant_id, identifier)
             connection.execute(update(deliveries).where(*this).values(**again))
             row = connection.execute(select(deliveries).where(*this)).first()
             if row is None:
                 raise WebhookNotFoundError(f"There is no message {delivery!r} to this webhook.")
-            return _delivery(row)
+            return _build_delivery(row)
 
-    def test(self, tenant_id: str, identifier: str) -> Delivery:
+    def send_test(self, tenant_id: str, identifier: str) -> Delivery:
         """Send a message that tells of nothing, to see whether it arrives. Raises `WebhookNotFoundError`."""
-        with write(self._engine) as connection:
-            _read(connection, tenant_id, identifier)
-            row = message(tenant_id, identifier, TEST, {"webhook": identifier}, key=f"{TEST}:{uuid.uuid4()}")
+        with write_transaction(self._engine) as connection:
+            _load_webhook(connection, tenant_id, identifier)
+            row = build_message(
+                tenant_id, identifier, TEST_EVENT, {"webhook": identifier}, key=f"{TEST_EVENT}:{uuid.uuid4()}"
+            )
             connection.execute(insert(deliveries).values(**row))
-            return _delivery(connection.execute(select(deliveries).where(deliveries.c.id == row["id"])).one())
+            return _build_delivery(connection.execute(select(deliveries).where(deliveries.c.id == row["id"])).one())
 
 
-def _read(connection: Connection, tenant_id: str, identifier: str) -> Webhook:
+def _load_webhook(connection: Connection, tenant_id: str, identifier: str) -> Webhook:
     query = select(webhooks).where(webhooks.c.id == identifier, webhooks.c.tenant_id == tenant_id)
     row = connection.execute(query).first()
     if row is None:
         raise WebhookNotFoundError(f"There is no webhook {identifier!r}.")
-    return _webhook(row)
+    return _build_webhook(row)
 
 
-def _webhook(row: Row[Any]) -> Webhook:
+def _build_webhook(row: Row[Any]) -> Webhook:
     return Webhook(
         row.id,
         row.tenant_id,
@@ -186,7 +192,7 @@ def _webhook(row: Row[Any]) -> Webhook:
     )
 
 
-def _delivery(row: Row[Any]) -> Delivery:
+def _build_delivery(row: Row[Any]) -> Delivery:
     state = DeliveryState(row.state)
     return Delivery(
         row.id,

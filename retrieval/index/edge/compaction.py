@@ -18,20 +18,20 @@ import structlog
 from ingest.storage.errors import LeadlineError
 from retrieval.errors import IndexUnavailableError
 from retrieval.index.edge.live_shard import LiveShard, Observer
-from retrieval.index.edge.resident_memory import mapped_bytes
+from retrieval.index.edge.resident_memory import get_mapped_bytes
 
 _IDLE_SECONDS = 5.0
 _POLL_SECONDS = 0.2
 # A search maps up to 15 MB of the pages of a million chunks, so about 120 MB can be mapped between two checks.
-_CALLS_BETWEEN_LOOKS = 8
+_CALLS_BETWEEN_CHECKS = 8
 _SPARE_DISK_BYTES = 256 * 1024**2
-_PASSED_ON = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
+_INHERITED_VARIABLES = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class UpkeepPolicy:
+class MaintenancePolicy:
     """Limits that decide when to compact and how much memory stays mapped.
 
     20,000 unsealed points hold 25 to 45 MB and are searched in 1.3 ms. Compacting after that many costs 15 s of
@@ -47,17 +47,17 @@ class UpkeepPolicy:
     retry_seconds: float = 60.0
 
 
-DEFAULT_POLICY = UpkeepPolicy()
+DEFAULT_POLICY = MaintenancePolicy()
 
 
-class Upkeep:
+class IndexMaintenance:
     """A thread that maintains a shard; `notice` wakes it, and `close` ends it within a second."""
 
     def __init__(
         self,
         shard: LiveShard,
         dimension: int,
-        policy: UpkeepPolicy,
+        policy: MaintenancePolicy,
         observe: Observer = lambda _: None,
         *,
         command: tuple[str, ...] = (sys.executable, "-m", "retrieval.index.edge.compaction_child"),
@@ -76,10 +76,10 @@ class Upkeep:
         self._thread = threading.Thread(target=self._run, name="index-upkeep", daemon=True)
         self._thread.start()
 
-    def notice(self) -> None:
+    def record_call(self) -> None:
         """Record that something was read or written."""
         self._calls += 1  # threads may lose a count, which does no harm
-        if self._calls % _CALLS_BETWEEN_LOOKS == 0:
+        if self._calls % _CALLS_BETWEEN_CHECKS == 0:
             self._look.set()
 
     def compact(self) -> bool:
@@ -90,13 +90,13 @@ class Upkeep:
         with self._busy:
             if self._closing.is_set() or not self._has_room():
                 return False
-            started, points = time.monotonic(), self._shard.unsealed
+            started, points = time.monotonic(), self._shard.unsealed_points
             clone = self._shard.clone()
             with CompactionProcess(self._command, clone, self._dimension) as child:
-                if not self._compacted(clone, child):
+                if not self._wait_for_child(clone, child):
                     return False
                 self._observe("compacted")
-                self._shard.adopt(clone)
+                self._shard.swap_in(clone)
             log.info("index compacted", points=points, seconds=round(time.monotonic() - started, 1))
             return True
 
@@ -112,10 +112,10 @@ class Upkeep:
             self._look.wait(_IDLE_SECONDS)
             self._look.clear()
             self._unmap_pages()
-            if self._shard.unsealed >= self._policy.unsealed_points and time.monotonic() >= self._not_before:
-                self._compact_or_wait()
+            if self._shard.unsealed_points >= self._policy.unsealed_points and time.monotonic() >= self._not_before:
+                self._try_compact()
 
-    def _compact_or_wait(self) -> None:
+    def _try_compact(self) -> None:
         try:
             if self.compact():
                 return
@@ -123,29 +123,29 @@ class Upkeep:
             log.warning("index not compacted; the index goes on as it is", error=str(error))
         self._not_before = time.monotonic() + self._policy.retry_seconds
 
-    def _compacted(self, clone: Path, child: "CompactionProcess") -> bool:
+    def _wait_for_child(self, clone: Path, child: "CompactionProcess") -> bool:
         """Wait for the child; return False if it was abandoned. The clone is deleted unless this returns True."""
         done = False
         deadline = time.monotonic() + self._policy.longest_seconds
         try:
-            while not (done := child.done(_POLL_SECONDS)) and not self._closing.is_set():
+            while not (done := child.wait_until_done(_POLL_SECONDS)) and not self._closing.is_set():
                 if time.monotonic() > deadline:
                     log.warning("compaction given up: it took too long", seconds=self._policy.longest_seconds)
                     break
                 self._unmap_pages()
         finally:
             if not done:
-                child.end()
-                self._shard.abandon(clone)
+                child.kill()
+                self._shard.abandon_clone(clone)
         return done
 
     def _unmap_pages(self) -> None:
-        if mapped_bytes() > self._policy.mapped_bytes:
+        if get_mapped_bytes() > self._policy.mapped_bytes:
             with self._busy:
                 self._shard.unmap_pages()
 
     def _has_room(self) -> bool:
-        needed, free = self._shard.disk_bytes() + _SPARE_DISK_BYTES, self._shard.free_disk_bytes()
+        needed, free = self._shard.compute_disk_bytes() + _SPARE_DISK_BYTES, self._shard.get_free_disk_bytes()
         if free < needed:
             log.warning("index not compacted: the disk is nearly full", needed_bytes=needed, free_bytes=free)
         return free >= needed
@@ -156,7 +156,7 @@ class CompactionProcess:
 
     def __init__(self, command: tuple[str, ...], folder: Path, dimension: int) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - `end` closes it
-        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        environment = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
         self._process = subprocess.Popen(
             [*command, str(folder), str(dimension), str(os.getpid())],
             stdin=subprocess.PIPE,
@@ -165,7 +165,7 @@ class CompactionProcess:
             env=environment,
         )
 
-    def done(self, seconds: float) -> bool:
+    def wait_until_done(self, seconds: float) -> bool:
         """Wait at most `seconds`; return True if the child is done. Raises `IndexUnavailableError` when it failed."""
         assert self._process.stdout is not None
         readable = select.poll()
@@ -179,7 +179,7 @@ class CompactionProcess:
         said = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
         raise IndexUnavailableError(f"The compaction ended with status {status}. {said[:500]}".strip())
 
-    def end(self) -> None:
+    def kill(self) -> None:
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._errors):
@@ -193,4 +193,4 @@ class CompactionProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.end()
+        self.kill()

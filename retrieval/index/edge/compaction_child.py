@@ -17,13 +17,13 @@ from retrieval.index.edge.shard_folder import sync_shard
 # At this niceness the process gets a quarter of a processor beside an encoder that uses them all: the journal stays
 # short, and so does the encoder's delay.
 _NICENESS = 5
-_HELD_BYTES = 512 * 1024**2
+_MAX_HELD_BYTES = 512 * 1024**2
 _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> None:
     folder, dimension, parent = Path(arguments[0]), int(arguments[1]), int(arguments[2])
-    _end_with(parent)
+    _die_with_parent(parent)
     os.nice(_NICENESS)
     compact_shard(folder, dimension)
     sync_shard(folder)
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     del held
 
 
-def _end_with(parent: int) -> None:
+def _die_with_parent(parent: int) -> None:
     # The engine holds the GIL, so no thread here could watch the parent. The kernel watches the thread that
     # started this process, and that thread waits for it. On other systems this process ends when it is done.
     if sys.platform == "linux":
@@ -55,7 +55,7 @@ def _hold_in_memory(folder: Path) -> list[mmap.mmap]:
         files = [(path.stat().st_size, path) for path in folder.rglob("*") if path.is_file()]
         for size, path in sorted(files):
             total += size
-            if size and total <= _HELD_BYTES:
+            if size and total <= _MAX_HELD_BYTES:
                 with path.open("rb") as file:
                     flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
                     held.append(mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ))

@@ -57,25 +57,25 @@ log = structlog.get_logger(__name__)
 def create_shard(folder: Path, dimension: int) -> EdgeShard:
     """Create a shard in a folder that does not exist yet. Raises `IndexUnavailableError`."""
     folder.mkdir(parents=True)
-    with engine_errors():
-        shard = EdgeShard.create(str(folder), _config(dimension))
+    with translate_engine_errors():
+        shard = EdgeShard.create(str(folder), _build_config(dimension))
         for field in KEYWORDS:
-            shard.update(_field_index(field))
+            shard.update(_build_field_index(field))
         return shard
 
 
 def open_shard(folder: Path, dimension: int) -> EdgeShard:
     """Open a shard. Raises `IndexLostError` if it is damaged, and `IndexUnavailableError` if it is open already."""
     try:
-        shard = EdgeShard.load(str(folder), _config(dimension))
+        shard = EdgeShard.load(str(folder), _build_config(dimension))
     except Exception as error:
         # guard: damaged-index
-        raise _opening_error(error) from error
-    with engine_errors():
+        raise _convert_opening_error(error) from error
+    with translate_engine_errors():
         schema = shard.info().payload_schema
         for field in KEYWORDS:
             if field not in schema:  # a shard of an earlier release
-                shard.update(_field_index(field))
+                shard.update(_build_field_index(field))
         return shard
 
 
@@ -85,36 +85,36 @@ def compact_shard(folder: Path, dimension: int) -> None:
     Run this in a process of its own: the engine holds the GIL until it is done (2 s for 56,000 chunks).
     """
     shard = open_shard(folder, dimension)
-    with engine_errors():
+    with translate_engine_errors():
         schema = shard.info().payload_schema
         for field in KEYWORDS:
             params = schema[field].params if field in schema else None
             # Shards made by earlier releases keep these indexes in memory.
             if not isinstance(params, KeywordIndexParams) or params.memory != Memory.Cold:
                 shard.update(UpdateOperation.delete_field_index(field))
-                shard.update(_field_index(field))
+                shard.update(_build_field_index(field))
         shard.optimize()
         shard.flush()
         shard.close()
 
 
-def unsealed_points(shard: EdgeShard) -> int:
+def count_unsealed_points(shard: EdgeShard) -> int:
     """Return about how many points a compaction would seal; too many if sealed points lack a dense vector."""
-    with engine_errors():
+    with translate_engine_errors():
         facts = shard.info()
     return max(0, 2 * facts.points_count - facts.indexed_vectors_count)
 
 
 @contextmanager
-def engine_errors() -> Iterator[None]:
+def translate_engine_errors() -> Iterator[None]:
     """Turn the bare `Exception` that the engine raises into an error of this package."""
     try:
         yield
     except Exception as error:
-        raise engine_error(error) from error
+        raise convert_engine_error(error) from error
 
 
-def engine_error(error: Exception) -> IndexUnavailableError:
+def convert_engine_error(error: Exception) -> IndexUnavailableError:
     """Translate an exception of the engine into an error of this package."""
     detail = f"The vector index refused: {error}"
     if "WouldBlock" in str(error):
@@ -123,9 +123,9 @@ def engine_error(error: Exception) -> IndexUnavailableError:
     return IndexRefusedError(detail)
 
 
-def _opening_error(error: Exception) -> IndexUnavailableError:
+def _convert_opening_error(error: Exception) -> IndexUnavailableError:
     """Translate an exception from opening a shard: it is in use, the system is short of something, or it is damaged."""
-    found = engine_error(error)
+    found = convert_engine_error(error)
     system = _SYSTEM_ERROR.search(str(error))
     if not isinstance(found, IndexRefusedError) or (system and int(system[1]) in _NOT_DAMAGE):
         return found
@@ -133,7 +133,7 @@ def _opening_error(error: Exception) -> IndexUnavailableError:
     return IndexLostError("The files of the vector index are damaged, so it cannot be opened.")
 
 
-def _config(dimension: int) -> EdgeConfig:
+def _build_config(dimension: int) -> EdgeConfig:
     # Cold: mapped, and read when needed. The engine would otherwise read every file in full on opening.
     return EdgeConfig(
         vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine, memory=Memory.Cold)},
@@ -148,6 +148,6 @@ def _config(dimension: int) -> EdgeConfig:
     )
 
 
-def _field_index(field: str) -> UpdateOperation:
+def _build_field_index(field: str) -> UpdateOperation:
     params = KeywordIndexParams(is_tenant=field == TENANT, enable_hnsw=False, memory=Memory.Cold)
     return UpdateOperation.create_field_index(field, params)

@@ -16,9 +16,15 @@ from typing import Any
 from qdrant_edge import EdgeShard
 
 from retrieval.errors import IndexUnavailableError
-from retrieval.index.edge.edge_shard import create_shard, engine_error, engine_errors, open_shard, unsealed_points
-from retrieval.index.edge.resident_memory import return_freed, unmap_pages
-from retrieval.index.edge.shard_folder import ShardFolder, clone_shard, shard_bytes
+from retrieval.index.edge.edge_shard import (
+    convert_engine_error,
+    count_unsealed_points,
+    create_shard,
+    open_shard,
+    translate_engine_errors,
+)
+from retrieval.index.edge.resident_memory import release_freed_memory, unmap_pages
+from retrieval.index.edge.shard_folder import ShardFolder, clone_shard, compute_shard_bytes
 from retrieval.index.edge.shard_room import ShardRoom, UncheckedRoom
 
 # A callback for the named steps of a compaction, for the log and for tests that end the process at each step.
@@ -30,7 +36,7 @@ _POINTS_BETWEEN_ALLOCATIONS = 1_000
 
 
 @dataclass
-class _Generation:
+class _ShardGeneration:
     folder: Path
     shard: EdgeShard
     readers: int = 0
@@ -72,14 +78,14 @@ class LiveShard:
         self._journal: _Journal | None = None
         self._folder = ShardFolder(folder)
         try:
-            self._current = self._open()
-            self._unsealed = unsealed_points(self._current.shard)
+            self._current = self._open_current()
+            self._unsealed = count_unsealed_points(self._current.shard)
         except BaseException:
             self._folder.close()
             raise
 
     @contextmanager
-    def reading(self) -> Iterator[EdgeShard]:
+    def hold_open(self) -> Iterator[EdgeShard]:
         """Provide the shard, open until the block ends. The engine's errors are raised as `IndexUnavailableError`."""
         with self._readers:
             generation = self._current
@@ -87,24 +93,24 @@ class LiveShard:
         try:
             yield generation.shard
         except Exception as error:
-            raise engine_error(error) from error
+            raise convert_engine_error(error) from error
         finally:
             with self._readers:
                 generation.readers -= 1
                 if not generation.readers:
                     self._readers.notify_all()
 
-    def add(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
+    def add_points(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
         """Add points or vectors, as `update` does. Raises `StorageFullError` while the disk is nearly full."""
-        self._room.require()
+        self._room.require_room()
         with self._writing:
             self._unallocated += points
             if self._unallocated >= _POINTS_BETWEEN_ALLOCATIONS:
                 self._room.allocate(self._current.folder)
                 self._unallocated = 0
-        self.update(operation, points=points)
+        self.apply_operation(operation, points=points)
 
-    def update(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
+    def apply_operation(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
         """Apply an operation that touches about `points` points.
 
         While the journal is full, this waits for the compaction to end, so that fast writers cannot fill the memory.
@@ -113,7 +119,7 @@ class LiveShard:
             self._writing.wait_for(lambda: self._journal is None or self._journal.points < self._journal_points)
             done = False
             try:
-                with engine_errors():
+                with translate_engine_errors():
                     self._current.shard.update(operation)
                 done = True
             finally:
@@ -123,16 +129,16 @@ class LiveShard:
                     self._journal.points += points
 
     @property
-    def unsealed(self) -> int:
+    def unsealed_points(self) -> int:
         """The approximate number of points written or deleted since the last compaction."""
         return self._unsealed
 
     def clone(self) -> Path:
         """Begin a compaction: copy the shard as it is now, and journal all later writes."""
         with self._writing:
-            target = self._folder.next()
+            target = self._folder.build_next_path()
             try:
-                with engine_errors():
+                with translate_engine_errors():
                     self._current.shard.flush()
                 clone_shard(self._current.folder, target)
             except BaseException:
@@ -142,23 +148,23 @@ class LiveShard:
         self._observe("cloned")
         return target
 
-    def abandon(self, clone: Path) -> None:
+    def abandon_clone(self, clone: Path) -> None:
         """End a compaction without its result; the shard stays as it is."""
         with self._writing:
             self._journal = None
             self._writing.notify_all()
         self._folder.discard(clone)
-        return_freed()
+        release_freed_memory()
 
-    def adopt(self, clone: Path) -> None:
+    def swap_in(self, clone: Path) -> None:
         """End a compaction: bring the clone up to date and put it in the place of the shard.
 
         If this raises before the swap, the compaction is abandoned.
         """
         with ExitStack() as undo:
-            undo.callback(self.abandon, clone)
+            undo.callback(self.abandon_clone, clone)
             self._room.allocate(clone)
-            fresh = _Generation(clone, open_shard(clone, self._dimension))
+            fresh = _ShardGeneration(clone, open_shard(clone, self._dimension))
             undo.callback(_close_quietly, fresh.shard)
             self._observe("opened")
             # Replay most of the journal without blocking writers, and then what they wrote meanwhile.
@@ -168,21 +174,21 @@ class LiveShard:
                 _replay(entries, fresh.shard)
             with self._writing:
                 _replay(self._take_journal(), fresh.shard)
-                with engine_errors():
+                with translate_engine_errors():
                     fresh.shard.flush()
                 self._observe("replayed")
-                self._folder.point_at(clone)
+                self._folder.set_current(clone)
                 undo.pop_all()
                 old = self._swap(fresh)
                 self._observe("swapped")
                 self._folder.sync()
         self._retire(old)
 
-    def disk_bytes(self) -> int:
+    def compute_disk_bytes(self) -> int:
         """Return the shard's size on disk; a compaction takes about as much again while it runs."""
-        return shard_bytes(self._current.folder)
+        return compute_shard_bytes(self._current.folder)
 
-    def free_disk_bytes(self) -> int:
+    def get_free_disk_bytes(self) -> int:
         return shutil.disk_usage(self._root).free
 
     def unmap_pages(self) -> None:
@@ -191,38 +197,38 @@ class LiveShard:
             unmap_pages(self._root)
 
     def flush(self) -> None:
-        with self._writing, engine_errors():
+        with self._writing, translate_engine_errors():
             self._current.shard.flush()
 
     def close(self) -> None:
         """Flush, wait for readers, and release the folder."""
         with self._writing:
-            self._await_readers(self._current)
+            self._wait_for_readers(self._current)
             try:
-                with engine_errors():
+                with translate_engine_errors():
                     self._current.shard.flush()
                     self._current.shard.close()
             finally:
                 self._folder.close()
 
-    def _open(self) -> _Generation:
+    def _open_current(self) -> _ShardGeneration:
         if self._folder.current is not None:
             self._room.allocate(self._folder.current)
-            return _Generation(self._folder.current, open_shard(self._folder.current, self._dimension))
-        self._room.require()
-        first = self._folder.next()
+            return _ShardGeneration(self._folder.current, open_shard(self._folder.current, self._dimension))
+        self._room.require_room()
+        first = self._folder.build_next_path()
         shard = create_shard(first, self._dimension)
         self._room.allocate(first)
-        self._folder.point_at(first)
+        self._folder.set_current(first)
         self._folder.sync()
-        return _Generation(first, shard)
+        return _ShardGeneration(first, shard)
 
     def _take_journal(self) -> list[tuple[Any, bool]]:
         assert self._journal is not None
         entries, self._journal.entries = self._journal.entries, []
         return entries
 
-    def _swap(self, fresh: _Generation) -> _Generation:
+    def _swap(self, fresh: _ShardGeneration) -> _ShardGeneration:
         assert self._journal is not None
         self._unsealed, self._journal = self._journal.points, None
         self._writing.notify_all()
@@ -230,25 +236,25 @@ class LiveShard:
             old, self._current = self._current, fresh
         return old
 
-    def _retire(self, old: _Generation) -> None:
-        self._await_readers(old)
-        with engine_errors():
+    def _retire(self, old: _ShardGeneration) -> None:
+        self._wait_for_readers(old)
+        with translate_engine_errors():
             old.shard.close()
         self._folder.discard(old.folder)
-        return_freed()
+        release_freed_memory()
         self._observe("retired")
 
-    def _await_readers(self, generation: _Generation) -> None:
+    def _wait_for_readers(self, generation: _ShardGeneration) -> None:
         with self._readers:
             self._readers.wait_for(lambda: not generation.readers)
 
 
 def _replay(entries: Sequence[tuple[Any, bool]], shard: EdgeShard) -> None:
     for operation, done in entries:
-        with nullcontext() if done else suppress(IndexUnavailableError), engine_errors():
+        with nullcontext() if done else suppress(IndexUnavailableError), translate_engine_errors():
             shard.update(operation)
 
 
 def _close_quietly(shard: EdgeShard) -> None:
-    with suppress(IndexUnavailableError), engine_errors():
+    with suppress(IndexUnavailableError), translate_engine_errors():
         shard.close()

@@ -36,34 +36,34 @@ from qdrant_edge import (
 from qdrant_edge import SparseVector as EdgeSparseVector
 
 from retrieval.encoders.port import DenseVector
-from retrieval.index.edge.compaction import DEFAULT_POLICY, Upkeep, UpkeepPolicy
+from retrieval.index.edge.compaction import DEFAULT_POLICY, IndexMaintenance, MaintenancePolicy
 from retrieval.index.edge.edge_shard import DENSE_SEARCH
 from retrieval.index.edge.live_shard import LiveShard, Observer
 from retrieval.index.edge.shard_room import ShardRoom, UncheckedRoom
 from retrieval.index.points import (
-    BATCH,
+    BATCH_POINTS,
     COLLECTION,
     DENSE,
     DIGEST,
     DOCUMENT,
-    PAGE,
+    PAGE_POINTS,
     READERS,
     SPARSE,
     TENANT,
     VERSION,
-    chunk_of,
-    inside,
-    payload_of,
-    readers_payload,
-    scored,
+    build_payload,
+    build_readers_payload,
+    is_in_scope,
+    parse_chunk,
+    rank_points,
 )
-from retrieval.index.port import IndexedChunk, Scope, Scored, SparseVector
+from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, SparseVector
 from retrieval.index.sole_tenant import SoleTenant
 
 # With so few candidates codes do not help.
-_EXACT = SearchParams(exact=True)
+_EXACT_SEARCH = SearchParams(exact=True)
 # More values of one field than any shard holds, so that a facet has no limit.
-_EVERY = 2**40
+_NO_LIMIT = 2**40
 _UNCHECKED = UncheckedRoom()
 
 
@@ -75,7 +75,7 @@ class QdrantEdgeIndex:
         folder: Path,
         *,
         dimension: int,
-        policy: UpkeepPolicy = DEFAULT_POLICY,
+        policy: MaintenancePolicy = DEFAULT_POLICY,
         observe: Observer = lambda _: None,
         room: ShardRoom = _UNCHECKED,
     ) -> None:
@@ -85,131 +85,141 @@ class QdrantEdgeIndex:
         compaction, in the thread that takes the step.
         """
         self._shard = LiveShard(folder, dimension, journal_points=policy.journal_points, observe=observe, room=room)
-        self._upkeep = Upkeep(self._shard, dimension, policy, observe)
-        self._sole_tenant = SoleTenant(self._tenants, recheck_seconds=math.inf)
+        self._upkeep = IndexMaintenance(self._shard, dimension, policy, observe)
+        self._sole_tenant = SoleTenant(self._list_tenants, recheck_seconds=math.inf)
 
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
         if len(chunks) != len(sparse):
             raise ValueError("each chunk needs its sparse vector")
-        for at in range(0, len(chunks), BATCH):
+        for at in range(0, len(chunks), BATCH_POINTS):
             points = [
-                Point(chunk.id, {SPARSE: _edge_sparse(vector)}, payload_of(chunk))
-                for chunk, vector in zip(chunks[at : at + BATCH], sparse[at : at + BATCH], strict=True)
+                Point(chunk.id, {SPARSE: _convert_sparse_vector(vector)}, build_payload(chunk))
+                for chunk, vector in zip(chunks[at : at + BATCH_POINTS], sparse[at : at + BATCH_POINTS], strict=True)
             ]
             # guard: insert-only-chunks
-            self._add(UpdateOperation.upsert_points(points, update_mode=UpdateMode.InsertOnly), len(points))
-            self._sole_tenant.wrote({chunk.tenant_id for chunk in chunks[at : at + BATCH]})
+            self._add_points(UpdateOperation.upsert_points(points, update_mode=UpdateMode.InsertOnly), len(points))
+            self._sole_tenant.record_writes({chunk.tenant_id for chunk in chunks[at : at + BATCH_POINTS]})
 
-    def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
+    def set_dense_vectors(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         if len(chunk_ids) != len(vectors):
             raise ValueError("each chunk needs its dense vector")
-        for at in range(0, len(chunk_ids), BATCH):
-            rows = vectors[at : at + BATCH].astype(np.float32).tolist()
+        for at in range(0, len(chunk_ids), BATCH_POINTS):
+            rows = vectors[at : at + BATCH_POINTS].astype(np.float32).tolist()
             points = [
                 PointVectors(identifier, {DENSE: row})
-                for identifier, row in zip(chunk_ids[at : at + BATCH], rows, strict=True)
+                for identifier, row in zip(chunk_ids[at : at + BATCH_POINTS], rows, strict=True)
             ]
-            self._add(UpdateOperation.update_vectors(points), len(points))
+            self._add_points(UpdateOperation.update_vectors(points), len(points))
 
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
-        present = self.count(tenant_id, version_id)
+        present = self.count_chunks(tenant_id, version_id)
         if present:
-            where = _version_filter(tenant_id, version_id)
+            where = _build_version_filter(tenant_id, version_id)
             if readers is None:
-                self._update(UpdateOperation.delete_payload_by_filter(where, [READERS]), present)
+                self._apply_operation(UpdateOperation.delete_payload_by_filter(where, [READERS]), present)
             else:
-                self._update(UpdateOperation.set_payload_by_filter(where, readers_payload(readers)), present)
+                self._apply_operation(
+                    UpdateOperation.set_payload_by_filter(where, build_readers_payload(readers)), present
+                )
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
-        present = self.count(tenant_id, version_id)
+        present = self.count_chunks(tenant_id, version_id)
         if present:
-            where = _version_filter(tenant_id, version_id)
-            self._update(UpdateOperation.delete_points_by_filter(where), present)
+            where = _build_version_filter(tenant_id, version_id)
+            self._apply_operation(UpdateOperation.delete_points_by_filter(where), present)
         return present
 
-    def count(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
+    def count_chunks(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
         condition = [HasVectorCondition(DENSE)] if embedded_only else []
-        with self._reading() as shard:
-            return shard.count(CountRequest(exact=True, filter=_version_filter(tenant_id, version_id, condition)))
+        with self._hold_shard() as shard:
+            return shard.count(CountRequest(exact=True, filter=_build_version_filter(tenant_id, version_id, condition)))
 
     def search(
-        self, scope: Scope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
-    ) -> tuple[list[Scored], list[Scored]]:
+        self, scope: SearchScope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
+    ) -> tuple[list[ScoredChunk], list[ScoredChunk]]:
         wanted: list[tuple[int, Any, SearchParams | None]] = []
         if sparse is not None and sparse.indices:
-            wanted.append((0, Query.Nearest(_edge_sparse(sparse), using=SPARSE), self._statistics(scope)))
+            wanted.append(
+                (0, Query.Nearest(_convert_sparse_vector(sparse), using=SPARSE), self._build_idf_params(scope))
+            )
         if dense is not None:
             wanted.append((1, Query.Nearest(dense.astype(np.float32).tolist(), using=DENSE), DENSE_SEARCH))
-        found: tuple[list[Scored], list[Scored]] = ([], [])
+        found: tuple[list[ScoredChunk], list[ScoredChunk]] = ([], [])
         if not wanted:
             return found
-        where = _scope_filter(scope)
+        where = _build_scope_filter(scope)
         requests = [QueryRequest(query=query, filter=where, limit=limit, params=params) for _, query, params in wanted]
-        with self._reading() as shard:
+        with self._hold_shard() as shard:
             answers = shard.query_batch(QueryBatchRequest(requests))
         for (position, _, _), points in zip(wanted, answers, strict=True):
-            found[position].extend(scored(points))
+            found[position].extend(rank_points(points))
         return found
 
-    def compare(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
+    def score_by_cosine(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[ScoredChunk]:
         if not chunk_ids:
             return []
         query: Any = Query.Nearest(dense.astype(np.float32).tolist(), using=DENSE)
         where = Filter(must=[HasIdCondition(set(chunk_ids))])
-        with self._reading() as shard:
-            points = shard.query(QueryRequest(query=query, filter=where, limit=len(chunk_ids), params=_EXACT))
-        return scored(points)
+        with self._hold_shard() as shard:
+            points = shard.query(QueryRequest(query=query, filter=where, limit=len(chunk_ids), params=_EXACT_SEARCH))
+        return rank_points(points)
 
-    def chunks(self, scope: Scope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
+    def load_chunks(self, scope: SearchScope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
         if not chunk_ids:
             return {}
-        with self._reading() as shard:
+        with self._hold_shard() as shard:
             records = shard.retrieve(list(chunk_ids), with_payload=True, with_vector=False)
-        found = (chunk_of(str(record.id), record.payload) for record in records)
-        return {chunk.id: chunk for chunk in found if inside(scope, chunk)}
+        found = (parse_chunk(str(record.id), record.payload) for record in records)
+        return {chunk.id: chunk for chunk in found if is_in_scope(scope, chunk)}
 
-    def points(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
+    def iter_version_chunks(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
         offset: Any = None
-        where = _version_filter(tenant_id, version_id)
+        where = _build_version_filter(tenant_id, version_id)
         while True:
-            with self._reading() as shard:
+            with self._hold_shard() as shard:
                 records, offset = shard.scroll(
-                    ScrollRequest(filter=where, limit=PAGE, offset=offset, with_payload=True, with_vector=False)
+                    ScrollRequest(filter=where, limit=PAGE_POINTS, offset=offset, with_payload=True, with_vector=False)
                 )
             for record in records:
-                yield chunk_of(str(record.id), record.payload)
+                yield parse_chunk(str(record.id), record.payload)
             if offset is None:
                 return
 
-    def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
+    def load_dense_vectors(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
         if not chunk_ids:
             return {}
-        with self._reading() as shard:
+        with self._hold_shard() as shard:
             records = shard.retrieve(list(chunk_ids), with_payload=False, with_vector=[DENSE])
         named = ((str(record.id), record.vector) for record in records)
         return {i: np.asarray(v[DENSE], np.float32) for i, v in named if isinstance(v, dict) and DENSE in v}
 
-    def by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
+    def find_by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
         same = FieldCondition(key=DIGEST, match=MatchAny(list(digests)))
-        where = Filter(must=[_equals(TENANT, tenant_id), same, HasVectorCondition(DENSE)])
-        with self._reading() as shard:
-            records, _ = shard.scroll(ScrollRequest(filter=where, limit=PAGE, with_payload=True, with_vector=[DENSE]))
+        where = Filter(must=[_match_value(TENANT, tenant_id), same, HasVectorCondition(DENSE)])
+        with self._hold_shard() as shard:
+            records, _ = shard.scroll(
+                ScrollRequest(filter=where, limit=PAGE_POINTS, with_payload=True, with_vector=[DENSE])
+            )
         found: dict[str, tuple[IndexedChunk, DenseVector]] = {}
         for record in records:
-            chunk = chunk_of(str(record.id), record.payload)
+            chunk = parse_chunk(str(record.id), record.payload)
             if isinstance(record.vector, dict):
                 found[chunk.digest] = chunk, np.asarray(record.vector[DENSE], np.float32)
         return found
 
-    def versions(self) -> dict[str, int]:
-        return self._facet(VERSION, None)
+    def count_chunks_by_version(self) -> dict[str, int]:
+        return self._count_by_value(VERSION, None)
 
-    def count_each(self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False) -> dict[str, int]:
+    def count_chunks_of_versions(
+        self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False
+    ) -> dict[str, int]:
         # One by one: each takes some 0.1 ms, while a facet over everything holds the interpreter's lock for seconds.
-        return {version: self.count(tenant, version, embedded_only=embedded_only) for tenant, version in versions}
+        return {
+            version: self.count_chunks(tenant, version, embedded_only=embedded_only) for tenant, version in versions
+        }
 
-    def tenants_of(self, version_id: str) -> list[str]:
-        return list(self._facet(TENANT, Filter(must=[_equals(VERSION, version_id)])))
+    def list_version_tenants(self, version_id: str) -> list[str]:
+        return list(self._count_by_value(TENANT, Filter(must=[_match_value(VERSION, version_id)])))
 
     def compact(self) -> bool:
         """Compact now instead of after enough writes; return False if the compaction was abandoned.
@@ -228,54 +238,54 @@ class QdrantEdgeIndex:
         self._upkeep.close()
         self._shard.close()
 
-    def _statistics(self, scope: Scope) -> SearchParams | None:
+    def _build_idf_params(self, scope: SearchScope) -> SearchParams | None:
         """Return parameters that count words only in chunks of the tenant that the readers may see.
 
         Otherwise the scores of what one may see would tell which words stand in what one may not.
         """
         # guard: edge-words-by-tenant
-        if scope.sees_all and self._sole_tenant.has_all(scope.tenant_id):
+        if scope.sees_all and self._sole_tenant.is_sole_tenant(scope.tenant_id):
             return None
-        return SearchParams(idf=IdfParams(corpus=Filter(must=_seen(scope))))
+        return SearchParams(idf=IdfParams(corpus=Filter(must=_build_access_conditions(scope))))
 
-    def _tenants(self, careful: bool) -> set[str]:
-        with self._reading() as shard:
+    def _list_tenants(self, careful: bool) -> set[str]:
+        with self._hold_shard() as shard:
             return {str(hit.value) for hit in shard.facet(FacetRequest(TENANT, 2, exact=careful)).hits}
 
-    def _facet(self, field: str, where: Filter | None) -> dict[str, int]:
-        with self._reading() as shard:
-            hits = shard.facet(FacetRequest(field, _EVERY, exact=True, filter=where)).hits
+    def _count_by_value(self, field: str, where: Filter | None) -> dict[str, int]:
+        with self._hold_shard() as shard:
+            hits = shard.facet(FacetRequest(field, _NO_LIMIT, exact=True, filter=where)).hits
         return {str(hit.value): hit.count for hit in hits if hit.count}
 
     @contextmanager
-    def _reading(self) -> Iterator[EdgeShard]:
-        with self._shard.reading() as shard:
+    def _hold_shard(self) -> Iterator[EdgeShard]:
+        with self._shard.hold_open() as shard:
             yield shard
-        self._upkeep.notice()
+        self._upkeep.record_call()
 
-    def _add(self, operation: Any, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
-        self._shard.add(operation, points=points)
-        self._upkeep.notice()
+    def _add_points(self, operation: Any, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
+        self._shard.add_points(operation, points=points)
+        self._upkeep.record_call()
 
-    def _update(self, operation: Any, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
-        self._shard.update(operation, points=points)
-        self._upkeep.notice()
+    def _apply_operation(self, operation: Any, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
+        self._shard.apply_operation(operation, points=points)
+        self._upkeep.record_call()
 
 
-def _edge_sparse(vector: SparseVector) -> EdgeSparseVector:
+def _convert_sparse_vector(vector: SparseVector) -> EdgeSparseVector:
     return EdgeSparseVector(list(vector.indices), list(vector.values))
 
 
-def _equals(field: str, value: str) -> FieldCondition:
+def _match_value(field: str, value: str) -> FieldCondition:
     return FieldCondition(key=field, match=MatchValue(value))
 
 
-def _version_filter(tenant_id: str, version_id: str, more: Sequence[Any] = ()) -> Filter:
-    return Filter(must=[_equals(TENANT, tenant_id), _equals(VERSION, version_id), *more])
+def _build_version_filter(tenant_id: str, version_id: str, more: Sequence[Any] = ()) -> Filter:
+    return Filter(must=[_match_value(TENANT, tenant_id), _match_value(VERSION, version_id), *more])
 
 
-def _scope_filter(scope: Scope) -> Filter:
-    must = _seen(scope)
+def _build_scope_filter(scope: SearchScope) -> Filter:
+    must = _build_access_conditions(scope)
     if scope.collections:
         must.append(FieldCondition(key=COLLECTION, match=MatchAny(list(scope.collections))))
     if scope.documents:
@@ -286,9 +296,9 @@ def _scope_filter(scope: Scope) -> Filter:
     return Filter(must=must, must_not=must_not)
 
 
-def _seen(scope: Scope) -> list[Any]:
+def _build_access_conditions(scope: SearchScope) -> list[Any]:
     """Return the conditions of tenant, readers and collections that are closed to them."""
-    must: list[Any] = [_equals(TENANT, scope.tenant_id)]
+    must: list[Any] = [_match_value(TENANT, scope.tenant_id)]
     if scope.readers is not None:
         readers = FieldCondition(key=READERS, match=MatchAny(sorted(scope.readers)))
         # guard: edge-query-readers

@@ -15,14 +15,14 @@ from pathlib import Path
 _LINUX = sys.platform == "linux"
 
 
-def mapped_bytes() -> int:
+def get_mapped_bytes() -> int:
     """Return the resident bytes of mapped files, libraries included; 0 if unknown."""
-    return _pages(2) * mmap.PAGESIZE
+    return _read_page_count(2) * mmap.PAGESIZE
 
 
-def resident_bytes() -> int:
+def get_resident_bytes() -> int:
     """Return the resident bytes of this process, mapped files included; 0 if unknown."""
-    return _pages(1) * mmap.PAGESIZE
+    return _read_page_count(1) * mmap.PAGESIZE
 
 
 def unmap_pages(folder: Path) -> None:
@@ -42,12 +42,12 @@ def unmap_pages(folder: Path) -> None:
             advise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
 
 
-def return_freed() -> None:
+def release_freed_memory() -> None:
     """Give freed memory back to the system, which the C library does not do for small blocks by itself."""
     if _LINUX:
         with suppress(AttributeError):  # not glibc
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def _pages(column: int) -> int:
+def _read_page_count(column: int) -> int:
     return int(Path("/proc/self/statm").read_text().split()[column]) if _LINUX else 0

@@ -22,7 +22,7 @@ from retrieval.errors import IndexLostError, IndexUnavailableError
 
 _CURRENT = "CURRENT"
 _GENERATION = re.compile(r"gen-(\d{6})")
-_SHARD_WITHOUT_GENERATION = ("edge_config.json", "segments", "temp_segments", "wal")
+_UNNUMBERED_SHARD_FILES = ("edge_config.json", "segments", "temp_segments", "wal")
 _COPY_BYTES = 4 * 1024 * 1024
 
 # Files of a sealed segment that the engine writes once; a test checks that no write of ours changes them. Other files
@@ -30,7 +30,7 @@ _COPY_BYTES = 4 * 1024 * 1024
 _WRITTEN_ONCE = re.compile(
     r"matrix\.dat|quantized\.data|inverted_index\.dat|links_compressed\.bin|point_to_values\.bin|page_\d+\.dat"
 )
-_SEALED_SEGMENTS_HAVE = Path("vector_index-bm25/inverted_index.dat")
+_SEALED_SEGMENT_MARKER = Path("vector_index-bm25/inverted_index.dat")
 
 log = structlog.get_logger(__name__)
 
@@ -62,12 +62,12 @@ class ShardFolder:
         if self.current not in (None, folder):
             self.discard(folder)
 
-    def next(self) -> Path:
+    def build_next_path(self) -> Path:
         """Return the path for the next generation; nothing is there yet."""
         taken = [int(match[1]) for path in self._folder.iterdir() if (match := _GENERATION.fullmatch(path.name))]
         return self._folder / f"gen-{max(taken, default=0) + 1:06d}"
 
-    def point_at(self, generation: Path) -> None:
+    def set_current(self, generation: Path) -> None:
         """Make a generation the current one. If this raises, the old one still is; `sync` makes the change last."""
         temporary = self._folder / f"{_CURRENT}.new"
         with temporary.open("w") as file:
@@ -86,7 +86,7 @@ class ShardFolder:
         if generation != self._folder:
             shutil.rmtree(generation, ignore_errors=True)
             return
-        for name in _SHARD_WITHOUT_GENERATION:
+        for name in _UNNUMBERED_SHARD_FILES:
             path = generation / name
             shutil.rmtree(path, ignore_errors=True)
             with suppress(OSError):
@@ -104,20 +104,20 @@ class ShardFolder:
                     f"The files of the vector index are gone: {_CURRENT} names {generation.name}, which is not there."
                 )
             return generation
-        return self._folder if (self._folder / _SHARD_WITHOUT_GENERATION[0]).exists() else None
+        return self._folder if (self._folder / _UNNUMBERED_SHARD_FILES[0]).exists() else None
 
 
 def clone_shard(source: Path, target: Path) -> None:
     """Copy a flushed shard that nobody writes to meanwhile; files written once are shared, the rest is copied."""
     target.mkdir()
-    for name in _SHARD_WITHOUT_GENERATION:
+    for name in _UNNUMBERED_SHARD_FILES:
         if (source / name).is_file():
-            _copy(source / name, target / name)
+            _copy_sparse_file(source / name, target / name)
         elif name != "segments" and (source / name).is_dir():
             _copy_tree(source / name, target / name, shared=False)
     (target / "segments").mkdir()
     for segment in (source / "segments").iterdir():
-        _copy_tree(segment, target / "segments" / segment.name, shared=(segment / _SEALED_SEGMENTS_HAVE).exists())
+        _copy_tree(segment, target / "segments" / segment.name, shared=(segment / _SEALED_SEGMENT_MARKER).exists())
 
 
 def is_written_once(generation: Path, path: Path) -> bool:
@@ -127,10 +127,10 @@ def is_written_once(generation: Path, path: Path) -> bool:
     segments = generation / "segments"
     if not path.is_relative_to(segments):
         return False
-    return (segments / path.relative_to(segments).parts[0] / _SEALED_SEGMENTS_HAVE).exists()
+    return (segments / path.relative_to(segments).parts[0] / _SEALED_SEGMENT_MARKER).exists()
 
 
-def shard_bytes(folder: Path) -> int:
+def compute_shard_bytes(folder: Path) -> int:
     """Return the bytes that the folder's files take on disk, holes not counted."""
     return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
 
@@ -150,17 +150,17 @@ def _copy_tree(source: Path, target: Path, *, shared: bool) -> None:
         elif shared and _WRITTEN_ONCE.fullmatch(entry.name):
             os.link(entry.path, copy)
         else:
-            _copy(Path(entry.path), copy)
+            _copy_sparse_file(Path(entry.path), copy)
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy_sparse_file(source: Path, target: Path) -> None:
     """Copy a file and keep its holes: the engine sets aside 32 MB for files that hold little."""
     with source.open("rb") as old, target.open("wb") as new:
         size = os.fstat(old.fileno()).st_size
         os.ftruncate(new.fileno(), size)
         end = 0
-        while (start := _next_content(old.fileno(), end, size)) < size:
-            end = _end_of_content(old.fileno(), start, size)
+        while (start := _find_next_content(old.fileno(), end, size)) < size:
+            end = _find_content_end(old.fileno(), start, size)
             while start < end:
                 block = os.pread(old.fileno(), min(_COPY_BYTES, end - start), start)
                 if not block:
@@ -169,12 +169,12 @@ def _copy(source: Path, target: Path) -> None:
                 start += len(block)
 
 
-def _next_content(descriptor: int, offset: int, size: int) -> int:
+def _find_next_content(descriptor: int, offset: int, size: int) -> int:
     try:
         return os.lseek(descriptor, offset, os.SEEK_DATA)
     except OSError:  # nothing but a hole from here on
         return size
 
 
-def _end_of_content(descriptor: int, offset: int, size: int) -> int:
+def _find_content_end(descriptor: int, offset: int, size: int) -> int:
     return min(size, os.lseek(descriptor, offset, os.SEEK_HOLE))

@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 class ShardRoom(Protocol):
     """Sees to the room that a shard's files need."""
 
-    def require(self) -> None:
+    def require_room(self) -> None:
         """Raise `StorageFullError` when points must not be added, because the disk is nearly full."""
 
     def allocate(self, generation: Path) -> None:
@@ -36,7 +36,7 @@ class ShardRoom(Protocol):
 class UncheckedRoom:
     """Allocates nothing and refuses nothing; for tests, and for commands that use an index briefly."""
 
-    def require(self) -> None:
+    def require_room(self) -> None:
         pass
 
     def allocate(self, generation: Path) -> None:
@@ -57,16 +57,16 @@ class AllocatedRoom:
         self._folder = folder
         self._min_free_bytes = min_free_bytes
         self._free_bytes = free_bytes
-        self._reads_allocate = reads_allocate(folder)
+        self._reads_allocate = needs_room_to_read(folder)
 
-    def require(self) -> None:
+    def require_room(self) -> None:
         free = self._free_bytes(self._folder)
         # guard: index-write-needs-room
         if free < NEEDED_BYTES:
             raise StorageFullError(f"The disk of the vector index has {free:,} bytes free.")
 
     def allocate(self, generation: Path) -> None:
-        files = list(_files_with_holes(generation, every=self._reads_allocate))
+        files = list(_iter_files_with_holes(generation, every=self._reads_allocate))
         needed = sum(hole for _, hole in files)
         free = self._free_bytes(self._folder)
         if not self._reads_allocate and free - needed < self._min_free_bytes:
@@ -78,10 +78,10 @@ class AllocatedRoom:
                 f"The vector index in {generation.parent} needs {needed:,} bytes, and its disk has {free:,} free."
             )
         for path, _ in files:
-            _allocate(path)
+            _allocate_file(path)
 
 
-def reads_allocate(folder: Path) -> bool:
+def needs_room_to_read(folder: Path) -> bool:
     """True if reading a mapped hole takes room on this file system, as on tmpfs."""
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
@@ -95,7 +95,7 @@ def reads_allocate(folder: Path) -> bool:
             return True
 
 
-def _files_with_holes(generation: Path, *, every: bool) -> Iterator[tuple[Path, int]]:
+def _iter_files_with_holes(generation: Path, *, every: bool) -> Iterator[tuple[Path, int]]:
     """Yield each file with holes and the bytes that they lack; files that are never written again only with `every`."""
     for path in generation.rglob("*"):
         facts = path.lstat()
@@ -104,7 +104,7 @@ def _files_with_holes(generation: Path, *, every: bool) -> Iterator[tuple[Path, 
             yield path, hole
 
 
-def _allocate(path: Path) -> None:
+def _allocate_file(path: Path) -> None:
     with path.open("r+b") as file:
         try:
             os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)

@@ -8,8 +8,8 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from retrieval.errors import IndexMismatchError, IndexRefusedError, IndexUnavailableError
-from retrieval.index.generations import Presence
-from retrieval.index.points import BATCH, DENSE, KEYWORDS, PAGE, SPARSE, TENANT
+from retrieval.index.generations import IndexPresence
+from retrieval.index.points import BATCH_POINTS, DENSE, KEYWORDS, PAGE_POINTS, SPARSE, TENANT
 from retrieval.index.server.qdrant_server_connection import QdrantConnection
 from retrieval.index.server.settings import QdrantServerSettings
 
@@ -18,15 +18,15 @@ _OLDEST_SERVER = (1, 19, 0)
 # The most conditions of a filter, and the most values of one condition.
 MOST_CONDITIONS, CONDITION_VALUES = 16, 10_000
 # Members of a collection's metadata.
-_INSTALLATION = "leadline_installation"
-_COMPLETE = "leadline_complete"
+_INSTALLATION_MEMBER = "leadline_installation"
+_COMPLETE_MEMBER = "leadline_complete"
 # For a moment, a new collection does not exist yet on the other nodes of a cluster.
-_NOT_YET = frozenset({404})
+_NOT_YET_STATUSES = frozenset({404})
 
 log = structlog.get_logger(__name__)
 
 
-def prepare(connection: QdrantConnection, dimension: int, settings: QdrantServerSettings) -> None:
+def prepare_collection(connection: QdrantConnection, dimension: int, settings: QdrantServerSettings) -> None:
     """Create the collection, or check that it fits. Concurrent and repeated calls end with one and the same collection.
 
     If a process dies halfway, the collection lacks some of its indexes, and the next call adds them.
@@ -40,12 +40,12 @@ def prepare(connection: QdrantConnection, dimension: int, settings: QdrantServer
         if settings.replication_factor > 1:
             # guard: copies-within-nodes
             _require_nodes(connection, settings)
-        connection.call(lambda client: _create(client, dimension, settings), settings.work_retries)
+        connection.call(lambda client: _create_collection(client, dimension, settings), settings.work_retries)
         info = connection.call(
-            lambda client: client.get_collection(settings.collection), settings.work_retries, again_on=_NOT_YET
+            lambda client: client.get_collection(settings.collection), settings.work_retries, again_on=_NOT_YET_STATUSES
         )
     _require_fit(info, dimension, settings.collection)
-    if others := _differences(info, settings):
+    if others := _list_differences(info, settings):
         log.warning(
             "the collection is kept otherwise than the settings ask for; `leadline index spread` moves it",
             collection=settings.collection,
@@ -54,10 +54,10 @@ def prepare(connection: QdrantConnection, dimension: int, settings: QdrantServer
     for field in KEYWORDS:
         if not _is_indexed(info, field):
             connection.call(partial(_create_index, field=field, settings=settings), settings.work_retries)
-    _put_back_limits(connection, info, settings)
+    _update_limits(connection, info, settings)
 
 
-def points_in(connection: QdrantConnection, settings: QdrantServerSettings) -> int | None:
+def find_point_count(connection: QdrantConnection, settings: QdrantServerSettings) -> int | None:
     """Return about how many points the collection has, or None if it does not exist."""
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     return None if info is None else info.points_count or 0
@@ -70,35 +70,35 @@ def describe_server(connection: QdrantConnection, settings: QdrantServerSettings
     return f"Qdrant {version} with {nodes} {'node' if nodes == 1 else 'nodes'} at {connection.url}"
 
 
-def differences(connection: QdrantConnection, settings: QdrantServerSettings) -> list[str]:
+def list_differences(connection: QdrantConnection, settings: QdrantServerSettings) -> list[str]:
     """Return in words how the collection is kept otherwise than the settings ask for; none if it does not exist."""
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
-    return [] if info is None else _differences(info, settings)
+    return [] if info is None else _list_differences(info, settings)
 
 
-def installation_of(connection: QdrantConnection, settings: QdrantServerSettings) -> str | None:
+def find_installation(connection: QdrantConnection, settings: QdrantServerSettings) -> str | None:
     """Return the id of the installation that the collection belongs to; None if it has none, or does not exist."""
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
-    found = (info.config.metadata or {}).get(_INSTALLATION) if info is not None else None
+    found = (info.config.metadata or {}).get(_INSTALLATION_MEMBER) if info is not None else None
     return None if found is None else str(found)
 
 
-def mark(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
+def store_installation(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
     """Give an existing collection the installation's id."""
-    _add_metadata(connection, settings, _metadata(settings))
+    _add_metadata(connection, settings, _build_metadata(settings))
 
 
-def presence_of(connection: QdrantConnection, settings: QdrantServerSettings) -> Presence:
+def check_presence(connection: QdrantConnection, settings: QdrantServerSettings) -> IndexPresence:
     """Return whether the collection exists, and whether it was marked as an index that was found complete."""
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     if info is None:
-        return Presence.ABSENT
-    return Presence.MARKED if (info.config.metadata or {}).get(_COMPLETE) else Presence.UNMARKED
+        return IndexPresence.ABSENT
+    return IndexPresence.MARKED if (info.config.metadata or {}).get(_COMPLETE_MEMBER) else IndexPresence.UNMARKED
 
 
 def mark_complete(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
     """Mark an existing collection as an index that was found complete."""
-    _add_metadata(connection, settings, {_COMPLETE: True})
+    _add_metadata(connection, settings, {_COMPLETE_MEMBER: True})
 
 
 def _add_metadata(
@@ -115,7 +115,7 @@ def _add_metadata(
     )
 
 
-def drop(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
+def delete_collection(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
     """Delete the collection if it exists."""
     connection.call(
         lambda client: client.delete_collection(settings.collection, timeout=settings.write_timeout_seconds),
@@ -127,9 +127,9 @@ def _require_version(connection: QdrantConnection, settings: QdrantServerSetting
     try:
         about = connection.call(lambda client: client.info(), settings.work_retries)
     except IndexRefusedError as error:
-        raise _not_qdrant(connection, error.detail) from error
+        raise _build_not_qdrant_error(connection, error.detail) from error
     if "qdrant" not in about.title.lower():
-        raise _not_qdrant(connection, f"it calls itself {about.title!r}")
+        raise _build_not_qdrant_error(connection, f"it calls itself {about.title!r}")
     version = about.version
     try:
         known = tuple(int(part) for part in version.split("-")[0].split("."))
@@ -144,7 +144,7 @@ def _require_version(connection: QdrantConnection, settings: QdrantServerSetting
     return version
 
 
-def _not_qdrant(connection: QdrantConnection, reason: str) -> IndexUnavailableError:
+def _build_not_qdrant_error(connection: QdrantConnection, reason: str) -> IndexUnavailableError:
     return IndexUnavailableError(
         f"What answers at {connection.url} is not a Qdrant server: {reason}",
         hint="See what listens there, and that LEADLINE_QDRANT_URL names Qdrant's REST port (6333).",
@@ -164,7 +164,7 @@ def _require_nodes(connection: QdrantConnection, settings: QdrantServerSettings)
     return nodes
 
 
-def _differences(info: models.CollectionInfo, settings: QdrantServerSettings) -> list[str]:
+def _list_differences(info: models.CollectionInfo, settings: QdrantServerSettings) -> list[str]:
     params, kept = info.config.params, info.config.quantization_config
     vectors = params.vectors.get(DENSE) if isinstance(params.vectors, dict) else None
     words = (params.sparse_vectors or {}).get(SPARSE)
@@ -172,7 +172,7 @@ def _differences(info: models.CollectionInfo, settings: QdrantServerSettings) ->
         "SHARDS": (params.shard_number or 1, settings.shard_number),
         "REPLICAS": (params.replication_factor or 1, settings.replication_factor),
         "WRITE_CONSISTENCY": (params.write_consistency_factor or 1, settings.write_consistency_factor),
-        "QUANTIZATION": (_named(kept), settings.quantization),
+        "QUANTIZATION": (_format_quantization(kept), settings.quantization),
         "EF_CONSTRUCT": (info.config.hnsw_config.ef_construct, settings.ef_construct),
         "INDEXING_THRESHOLD_KB": (info.config.optimizer_config.indexing_threshold, settings.indexing_threshold_kb),
         "VECTORS": ("disk" if vectors and vectors.on_disk else "memory", settings.vectors),
@@ -185,7 +185,7 @@ def _differences(info: models.CollectionInfo, settings: QdrantServerSettings) ->
     ]
 
 
-def _named(quantization: models.QuantizationConfig | None) -> str:
+def _format_quantization(quantization: models.QuantizationConfig | None) -> str:
     if quantization is None:
         return "none"
     is_int8 = isinstance(quantization, models.ScalarQuantization)
@@ -202,7 +202,7 @@ def find_collection(client: QdrantClient, collection: str) -> models.CollectionI
         return None
 
 
-def _create(client: QdrantClient, dimension: int, settings: QdrantServerSettings) -> None:
+def _create_collection(client: QdrantClient, dimension: int, settings: QdrantServerSettings) -> None:
     """Create the collection, unless another process or an earlier attempt, whose answer was lost, has done so."""
     try:
         client.create_collection(
@@ -222,11 +222,11 @@ def _create(client: QdrantClient, dimension: int, settings: QdrantServerSettings
             shard_number=settings.shard_number,
             replication_factor=settings.replication_factor,
             write_consistency_factor=settings.write_consistency_factor,
-            hnsw_config=_graph(settings),
-            quantization_config=_quantization(settings),
+            hnsw_config=_build_graph_config(settings),
+            quantization_config=_build_quantization(settings),
             optimizers_config=models.OptimizersConfigDiff(indexing_threshold=settings.indexing_threshold_kb),
-            strict_mode_config=_limits(settings),
-            metadata=_metadata(settings),
+            strict_mode_config=_build_limits(settings),
+            metadata=_build_metadata(settings),
             timeout=settings.write_timeout_seconds,
         )
     except UnexpectedResponse as error:
@@ -234,11 +234,11 @@ def _create(client: QdrantClient, dimension: int, settings: QdrantServerSettings
             raise
 
 
-def _metadata(settings: QdrantServerSettings) -> dict[str, str] | None:
-    return None if settings.installation is None else {_INSTALLATION: settings.installation}
+def _build_metadata(settings: QdrantServerSettings) -> dict[str, str] | None:
+    return None if settings.installation is None else {_INSTALLATION_MEMBER: settings.installation}
 
 
-def _graph(settings: QdrantServerSettings) -> models.HnswConfigDiff:
+def _build_graph_config(settings: QdrantServerSettings) -> models.HnswConfigDiff:
     """Return settings for a graph per tenant and none over all tenants (m = 0): no query is without a tenant.
 
     A tenant's neighbours are linked however small the tenant's share of all points is, and a tenant too small for a
@@ -247,7 +247,7 @@ def _graph(settings: QdrantServerSettings) -> models.HnswConfigDiff:
     return models.HnswConfigDiff(m=0, payload_m=16, ef_construct=settings.ef_construct)
 
 
-def _quantization(settings: QdrantServerSettings) -> models.ScalarQuantization | None:
+def _build_quantization(settings: QdrantServerSettings) -> models.ScalarQuantization | None:
     if settings.quantization == "none":
         return None
     # The outermost hundredth of values is clipped, as the engine's makers advise.
@@ -255,18 +255,18 @@ def _quantization(settings: QdrantServerSettings) -> models.ScalarQuantization |
     return models.ScalarQuantization(scalar=int8)
 
 
-def _limits(settings: QdrantServerSettings) -> models.StrictModeConfig:
+def _build_limits(settings: QdrantServerSettings) -> models.StrictModeConfig:
     """Return limits far above our requests: a defect, or another client, is refused before it slows everyone.
 
     Exact searches stay allowed, since strict mode takes exact counts for them.
     """
     return models.StrictModeConfig(
         enabled=True,
-        max_query_limit=max(10 * PAGE, settings.facet_values),
+        max_query_limit=max(10 * PAGE_POINTS, settings.facet_values),
         max_timeout=max(settings.read_timeout_seconds, settings.write_timeout_seconds),
         unindexed_filtering_retrieve=False,
         unindexed_filtering_update=False,
-        upsert_max_batchsize=4 * BATCH,
+        upsert_max_batchsize=4 * BATCH_POINTS,
         search_max_batchsize=8,
         search_max_oversampling=4.0,
         filter_max_conditions=MOST_CONDITIONS,
@@ -312,9 +312,9 @@ def _require_fit(info: models.CollectionInfo, dimension: int, collection: str) -
         raise IndexMismatchError(f"The collection {collection} does not weigh {SPARSE} by idf, so BM25 would be wrong.")
 
 
-def _put_back_limits(connection: QdrantConnection, info: models.CollectionInfo, settings: QdrantServerSettings) -> None:
+def _update_limits(connection: QdrantConnection, info: models.CollectionInfo, settings: QdrantServerSettings) -> None:
     """Give an older collection this release's limits."""
-    wanted = _limits(settings)
+    wanted = _build_limits(settings)
     have = info.config.strict_mode_config
     if have is None or any(
         getattr(have, name) != value for name, value in wanted.model_dump(exclude_none=True).items()

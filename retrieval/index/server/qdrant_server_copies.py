@@ -12,17 +12,17 @@ from retrieval.index.server.qdrant_server_connection import QdrantConnection
 from retrieval.index.server.settings import QdrantServerSettings
 
 # The states that the server itself calls active: only such a copy can be the source of another.
-_ACTIVE = frozenset({models.ReplicaState.ACTIVE, models.ReplicaState.RESHARDINGSCALEDOWN})
+_ACTIVE_STATES = frozenset({models.ReplicaState.ACTIVE, models.ReplicaState.RESHARDINGSCALEDOWN})
 # A node keeps the error of the last message that it sent to another one. One that sends none any more keeps an old
 # error, so only errors of its last minute of activity count.
-_RECENT = timedelta(seconds=60)
+_RECENT_ACTIVITY = timedelta(seconds=60)
 
 
-def copies_of(connection: QdrantConnection, settings: QdrantServerSettings) -> Copies | None:
+def fetch_copies(connection: QdrantConnection, settings: QdrantServerSettings) -> Copies | None:
     """Return the copies of a collection's shards; None for a server of one node, or if there is no such collection."""
     statuses = [
         status
-        for status in connection.ask_each(QdrantClient.cluster_status, settings.search_retries)
+        for status in connection.call_each_address(QdrantClient.cluster_status, settings.search_retries)
         if isinstance(status, models.ClusterStatusOneOf1)
     ]
     if not statuses:
@@ -32,20 +32,20 @@ def copies_of(connection: QdrantConnection, settings: QdrantServerSettings) -> C
         return None
     shards = connection.call(lambda client: client.collection_cluster_info(settings.collection), settings.work_retries)
     wanted = info.config.params.replication_factor or 1
-    found = _copies_by_shard(shards)
+    found = _group_copies_by_shard(shards)
     named = {node for copies in found.values() for node in copies}
     # The server lists copies, so a shard that has lost all of them is listed nowhere.
     # guard: shard-without-copies
     numbers = sorted({*found, *range(info.config.params.shard_number or 1)})
     return Copies(
         wanted,
-        [_shard(number, found.get(number, {})) for number in numbers],
-        {node.id: node for node in _nodes(statuses, named)},
+        [_build_shard(number, found.get(number, {})) for number in numbers],
+        {node.id: node for node in _list_nodes(statuses, named)},
         is_sending=bool(shards.shard_transfers),
     )
 
 
-def make_copy(connection: QdrantConnection, settings: QdrantServerSettings, new: NewCopy) -> None:
+def start_shard_copy(connection: QdrantConnection, settings: QdrantServerSettings, new: NewCopy) -> None:
     """Begin to copy a shard to another node. Raises `IndexRefusedError` if a copy of it is being made."""
     operation = models.ReplicateShardOperation(
         replicate_shard=models.ReplicateShard(shard_id=new.shard, from_peer_id=new.source, to_peer_id=new.target)
@@ -58,7 +58,7 @@ def make_copy(connection: QdrantConnection, settings: QdrantServerSettings, new:
     )
 
 
-def _copies_by_shard(info: models.CollectionClusterInfo) -> dict[int, dict[int, models.ReplicaState]]:
+def _group_copies_by_shard(info: models.CollectionClusterInfo) -> dict[int, dict[int, models.ReplicaState]]:
     """Return the state of each shard's copies by node."""
     found: defaultdict[int, dict[int, models.ReplicaState]] = defaultdict(dict)
     for local in info.local_shards:
@@ -68,27 +68,30 @@ def _copies_by_shard(info: models.CollectionClusterInfo) -> dict[int, dict[int, 
     return found
 
 
-def _shard(number: int, copies: dict[int, models.ReplicaState]) -> ShardCopies:
-    active = frozenset(node for node, state in copies.items() if state in _ACTIVE)
+def _build_shard(number: int, copies: dict[int, models.ReplicaState]) -> ShardCopies:
+    active = frozenset(node for node, state in copies.items() if state in _ACTIVE_STATES)
     return ShardCopies(number, active, frozenset(copies) - active)
 
 
-def _nodes(statuses: Sequence[models.ClusterStatusOneOf1], named: Iterable[int]) -> list[Node]:
+def _list_nodes(statuses: Sequence[models.ClusterStatusOneOf1], named: Iterable[int]) -> list[Node]:
     """Return the nodes that any answering node knows, and those that only shards name."""
     answered = {status.peer_id for status in statuses}
-    failing = {address for status in statuses for address in _failing(status)}
+    failing = {address for status in statuses for address in _list_failing(status)}
     addresses = {int(peer): about.uri for status in statuses for peer, about in status.peers.items()}
-    known = [Node(peer, uri, answers=peer in answered or _plain(uri) not in failing) for peer, uri in addresses.items()]
+    known = [
+        Node(peer, uri, answers=peer in answered or _normalize_address(uri) not in failing)
+        for peer, uri in addresses.items()
+    ]
     gone = [Node(peer, "", answers=False) for peer in sorted(set(named) - addresses.keys())]
     return sorted(known, key=lambda node: node.id) + gone
 
 
-def _failing(status: models.ClusterStatusOneOf1) -> list[str]:
+def _list_failing(status: models.ClusterStatusOneOf1) -> list[str]:
     """Return the addresses of nodes to which this node's messages fail now."""
     thread = status.consensus_thread_status
     active_at = getattr(thread, "last_update", None)
     return [
-        _plain(address)
+        _normalize_address(address)
         for address, error in status.message_send_failures.items()
         if not _is_old(error.latest_error_timestamp, active_at)
     ]
@@ -97,12 +100,12 @@ def _failing(status: models.ClusterStatusOneOf1) -> list[str]:
 def _is_old(error_at: object, active_at: object) -> bool:
     if not isinstance(error_at, datetime) or not isinstance(active_at, datetime):
         return False
-    return _aware(active_at) - _aware(error_at) > _RECENT
+    return _ensure_timezone(active_at) - _ensure_timezone(error_at) > _RECENT_ACTIVITY
 
 
-def _aware(time: datetime) -> datetime:
+def _ensure_timezone(time: datetime) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _plain(address: str) -> str:
+def _normalize_address(address: str) -> str:
     return address.rstrip("/")

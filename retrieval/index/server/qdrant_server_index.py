@@ -17,24 +17,24 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 from retrieval.encoders.port import DenseVector
 from retrieval.errors import ChunksMissingError, IndexUnavailableError, RetryPolicy
 from retrieval.index.points import (
-    BATCH,
+    BATCH_POINTS,
     COLLECTION,
     DENSE,
     DIGEST,
     DOCUMENT,
-    PAGE,
+    PAGE_POINTS,
     READERS,
     SPARSE,
     TENANT,
     VERSION,
-    chunk_of,
-    inside,
-    payload_of,
-    readers_payload,
-    scored,
+    build_payload,
+    build_readers_payload,
+    is_in_scope,
+    parse_chunk,
+    rank_points,
 )
-from retrieval.index.port import IndexedChunk, Scope, Scored, SparseVector
-from retrieval.index.server.qdrant_server_collection import CONDITION_VALUES, MOST_CONDITIONS, prepare
+from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, SparseVector
+from retrieval.index.server.qdrant_server_collection import CONDITION_VALUES, MOST_CONDITIONS, prepare_collection
 from retrieval.index.server.qdrant_server_connection import QdrantConnection, T, UnfinishedWriteError
 from retrieval.index.server.settings import QdrantServerSettings
 from retrieval.index.sole_tenant import SoleTenant
@@ -44,7 +44,7 @@ _ORDERING = models.WriteOrdering.MEDIUM
 # The candidates taken from the int8 copies for each hit wanted; the originals decide among them.
 _OVERSAMPLING = 2.0
 # So few versions are counted by name, and more of them in one pass over all.
-_NAMED_VERSIONS = 100
+_MAX_NAMED_VERSIONS = 100
 
 
 class QdrantServerIndex:
@@ -60,141 +60,147 @@ class QdrantServerIndex:
         self._name = settings.collection
         self._connection = QdrantConnection(url, api_key=api_key, timeout_seconds=settings.read_timeout_seconds)
         try:
-            prepare(self._connection, dimension, settings)
+            prepare_collection(self._connection, dimension, settings)
         except BaseException:
             self._connection.close()
             raise
-        self._sole_tenant = SoleTenant(self._tenants)
+        self._sole_tenant = SoleTenant(self._list_tenants)
 
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
         if len(chunks) != len(sparse):
             raise ValueError("each chunk needs its sparse vector")
-        for at in range(0, len(chunks), BATCH):
+        for at in range(0, len(chunks), BATCH_POINTS):
             points = [
-                models.PointStruct(id=chunk.id, vector={SPARSE: _sparse(vector)}, payload=payload_of(chunk))
-                for chunk, vector in zip(chunks[at : at + BATCH], sparse[at : at + BATCH], strict=True)
+                models.PointStruct(
+                    id=chunk.id, vector={SPARSE: _convert_sparse_vector(vector)}, payload=build_payload(chunk)
+                )
+                for chunk, vector in zip(chunks[at : at + BATCH_POINTS], sparse[at : at + BATCH_POINTS], strict=True)
             ]
             self._write(partial(QdrantClient.upsert, points=points, update_mode=models.UpdateMode.INSERT_ONLY))
-            self._sole_tenant.wrote({chunk.tenant_id for chunk in chunks[at : at + BATCH]})
+            self._sole_tenant.record_writes({chunk.tenant_id for chunk in chunks[at : at + BATCH_POINTS]})
 
-    def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
+    def set_dense_vectors(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         if len(chunk_ids) != len(vectors):
             raise ValueError("each chunk needs its dense vector")
-        for at in range(0, len(chunk_ids), BATCH):
-            ids = list(chunk_ids[at : at + BATCH])
-            rows = vectors[at : at + BATCH].astype(np.float32).tolist()
+        for at in range(0, len(chunk_ids), BATCH_POINTS):
+            ids = list(chunk_ids[at : at + BATCH_POINTS])
+            rows = vectors[at : at + BATCH_POINTS].astype(np.float32).tolist()
             points = [models.PointVectors(id=i, vector={DENSE: row}) for i, row in zip(ids, rows, strict=True)]
             self._write(partial(self._update_vectors, points=points, ids=ids))
             self._require_embedded(ids)
 
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
-        where = models.FilterSelector(filter=_version_filter(tenant_id, version_id))
+        where = models.FilterSelector(filter=_build_version_filter(tenant_id, version_id))
         if readers is None:
             self._write(partial(QdrantClient.delete_payload, keys=[READERS], points=where))
         else:
-            self._write(partial(QdrantClient.set_payload, payload=readers_payload(readers), points=where))
+            self._write(partial(QdrantClient.set_payload, payload=build_readers_payload(readers), points=where))
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
-        present = self.count(tenant_id, version_id)
+        present = self.count_chunks(tenant_id, version_id)
         # Sent even if nothing was counted: the count may have come from a replica that is behind.
-        where = models.FilterSelector(filter=_version_filter(tenant_id, version_id))
+        where = models.FilterSelector(filter=_build_version_filter(tenant_id, version_id))
         self._write(partial(QdrantClient.delete, points_selector=where))
         return present
 
-    def count(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
+    def count_chunks(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
         embedded = [models.HasVectorCondition(has_vector=DENSE)] if embedded_only else []
-        return self._count(_version_filter(tenant_id, version_id, embedded))
+        return self._count_points(_build_version_filter(tenant_id, version_id, embedded))
 
     def search(
-        self, scope: Scope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
-    ) -> tuple[list[Scored], list[Scored]]:
-        where = _scope_filter(scope)
+        self, scope: SearchScope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
+    ) -> tuple[list[ScoredChunk], list[ScoredChunk]]:
+        where = _build_scope_filter(scope)
         wanted: list[tuple[int, models.QueryRequest]] = []
         if sparse is not None and sparse.indices:
-            params = self._statistics(scope)
+            params = self._build_idf_params(scope)
             by_words = models.QueryRequest(
-                query=_sparse(sparse), using=SPARSE, filter=where, params=params, limit=limit
+                query=_convert_sparse_vector(sparse), using=SPARSE, filter=where, params=params, limit=limit
             )
             wanted.append((0, by_words))
         if dense is not None:
-            query, params = _row(dense), self._params()
+            query, params = _convert_vector(dense), self._build_search_params()
             wanted.append((1, models.QueryRequest(query=query, using=DENSE, filter=where, params=params, limit=limit)))
-        found: tuple[list[Scored], list[Scored]] = ([], [])
+        found: tuple[list[ScoredChunk], list[ScoredChunk]] = ([], [])
         if not wanted:
             return found
         requests = [request for _, request in wanted]
         answers = self._search(partial(QdrantClient.query_batch_points, requests=requests))
         for (position, _), answer in zip(wanted, answers, strict=True):
-            found[position].extend(scored(answer.points))
+            found[position].extend(rank_points(answer.points))
         return found
 
-    def compare(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
+    def score_by_cosine(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[ScoredChunk]:
         if not chunk_ids:
             return []
         where = models.Filter(must=[models.HasIdCondition(has_id=list(chunk_ids))])
-        nearest = partial(QdrantClient.query_points, query=_row(dense), using=DENSE, query_filter=where)
-        points = self._search(partial(nearest, search_params=self._params(), limit=len(chunk_ids))).points
-        return scored(points)
+        nearest = partial(QdrantClient.query_points, query=_convert_vector(dense), using=DENSE, query_filter=where)
+        points = self._search(partial(nearest, search_params=self._build_search_params(), limit=len(chunk_ids))).points
+        return rank_points(points)
 
-    def chunks(self, scope: Scope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
+    def load_chunks(self, scope: SearchScope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
         by_id = partial(QdrantClient.retrieve, with_payload=True, with_vectors=False)
-        records = chain.from_iterable(self._search(partial(by_id, ids=ids)) for ids in _pages(chunk_ids))
-        found = (chunk_of(str(record.id), record.payload) for record in records)
-        return {chunk.id: chunk for chunk in found if inside(scope, chunk)}
+        records = chain.from_iterable(self._search(partial(by_id, ids=ids)) for ids in _split_into_pages(chunk_ids))
+        found = (parse_chunk(str(record.id), record.payload) for record in records)
+        return {chunk.id: chunk for chunk in found if is_in_scope(scope, chunk)}
 
-    def points(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
-        for record in self._scroll(_version_filter(tenant_id, version_id), with_payload=True):
-            yield chunk_of(str(record.id), record.payload)
+    def iter_version_chunks(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
+        for record in self._scroll(_build_version_filter(tenant_id, version_id), with_payload=True):
+            yield parse_chunk(str(record.id), record.payload)
 
-    def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
+    def load_dense_vectors(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
         found: dict[str, DenseVector] = {}
         by_id = partial(QdrantClient.retrieve, with_payload=False, with_vectors=[DENSE])
-        for record in chain.from_iterable(self._read(partial(by_id, ids=ids)) for ids in _pages(chunk_ids)):
+        for record in chain.from_iterable(self._read(partial(by_id, ids=ids)) for ids in _split_into_pages(chunk_ids)):
             vector = record.vector.get(DENSE) if isinstance(record.vector, dict) else None
             if vector is not None:
                 found[str(record.id)] = np.asarray(vector, np.float32)
         return found
 
-    def by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
+    def find_by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
         embedded = models.HasVectorCondition(has_vector=DENSE)
-        where = models.Filter(must=[_equals(TENANT, tenant_id), _any_of(DIGEST, digests), embedded])
-        page = partial(QdrantClient.scroll, scroll_filter=where, limit=PAGE, with_payload=True, with_vectors=[DENSE])
+        where = models.Filter(must=[_match_value(TENANT, tenant_id), _match_any(DIGEST, digests), embedded])
+        page = partial(
+            QdrantClient.scroll, scroll_filter=where, limit=PAGE_POINTS, with_payload=True, with_vectors=[DENSE]
+        )
         records, _ = self._read(page)
         found: dict[str, tuple[IndexedChunk, DenseVector]] = {}
         for record in records:
-            chunk = chunk_of(str(record.id), record.payload)
+            chunk = parse_chunk(str(record.id), record.payload)
             vector = record.vector.get(DENSE) if isinstance(record.vector, dict) else None
             if vector is not None:
                 found[chunk.digest] = chunk, np.asarray(vector, np.float32)
         return found
 
-    def versions(self) -> dict[str, int]:
-        return self._count_versions([])
+    def count_chunks_by_version(self) -> dict[str, int]:
+        return self._count_by_version([])
 
-    def count_each(self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False) -> dict[str, int]:
+    def count_chunks_of_versions(
+        self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False
+    ) -> dict[str, int]:
         must: list[models.Condition] = [models.HasVectorCondition(has_vector=DENSE)] if embedded_only else []
-        if len(versions) > _NAMED_VERSIONS:  # the server compares every chunk with every name
-            return self._count_versions(must)
+        if len(versions) > _MAX_NAMED_VERSIONS:  # the server compares every chunk with every name
+            return self._count_by_version(must)
         if not versions:
             return {}
-        must.append(_any_of(VERSION, [version for _, version in versions]))
-        return self._facet(VERSION, models.Filter(must=must))
+        must.append(_match_any(VERSION, [version for _, version in versions]))
+        return self._count_by_value(VERSION, models.Filter(must=must))
 
-    def _count_versions(self, must: list[models.Condition]) -> dict[str, int]:
+    def _count_by_version(self, must: list[models.Condition]) -> dict[str, int]:
         """Count the chunks of each version among those that meet all conditions."""
         found: dict[str, int] = {}
         counted: list[models.Condition] = []
         while len(must) + len(counted) < MOST_CONDITIONS:
-            page = self._facet(VERSION, models.Filter(must=must or None, must_not=counted or None))
+            page = self._count_by_value(VERSION, models.Filter(must=must or None, must_not=counted or None))
             found.update(page)
             if len(page) < self._settings.facet_values:
                 return {version: count for version, count in found.items() if count}
-            counted.append(_any_of(VERSION, list(page)))
+            counted.append(_match_any(VERSION, list(page)))
         where = models.Filter(must=must) if must else None
         return dict(Counter((record.payload or {})[VERSION] for record in self._scroll(where, with_payload=[VERSION])))
 
-    def tenants_of(self, version_id: str) -> list[str]:
-        counts = self._facet(TENANT, models.Filter(must=[_equals(VERSION, version_id)]))
+    def list_version_tenants(self, version_id: str) -> list[str]:
+        counts = self._count_by_value(TENANT, models.Filter(must=[_match_value(VERSION, version_id)]))
         return [tenant for tenant, count in counts.items() if count]
 
     def require_ready(self) -> None:
@@ -219,12 +225,12 @@ class QdrantServerIndex:
         """Call `request`, a method of the client with its own arguments, and add the arguments of all writes."""
         seconds = self._settings.write_timeout_seconds
 
-        def once(client: QdrantClient) -> None:
+        def write_once(client: QdrantClient) -> None:
             result = request(client, collection_name=self._name, wait=True, ordering=_ORDERING, timeout=seconds)
             if not result or result.status is not models.UpdateStatus.COMPLETED:
                 raise UnfinishedWriteError("has not applied a write yet")
 
-        self._connection.call(once, self._settings.work_retries)
+        self._connection.call(write_once, self._settings.work_retries)
 
     def _read(self, request: Callable[..., T], *, retries: RetryPolicy | None = None) -> T:
         """Call `request`, a method of the client with its own arguments, and add the arguments of all reads."""
@@ -258,19 +264,21 @@ class QdrantServerIndex:
             where = models.Filter(must=[models.HasIdCondition(has_id=list(ids))])
             seconds = self._settings.read_timeout_seconds
             there = client.count(self._name, count_filter=where, exact=True, timeout=seconds).count
-            _require_all(ids, there)
+            _require_all_present(ids, there)
             raise UnfinishedWriteError("has the chunks, and does not take their vectors yet") from error
 
     def _require_embedded(self, ids: list[str]) -> None:
         """Check that every id has a vector, in case the server ever accepts a vector for an unknown id."""
         embedded = models.HasVectorCondition(has_vector=DENSE)
-        _require_all(ids, self._count(models.Filter(must=[models.HasIdCondition(has_id=list(ids)), embedded])))
+        _require_all_present(
+            ids, self._count_points(models.Filter(must=[models.HasIdCondition(has_id=list(ids)), embedded]))
+        )
 
-    def _count(self, where: models.Filter) -> int:
+    def _count_points(self, where: models.Filter) -> int:
         return self._read(partial(QdrantClient.count, count_filter=where, exact=True)).count
 
     def _scroll(self, where: models.Filter | None, *, with_payload: bool | list[str]) -> Iterator[models.Record]:
-        page = partial(QdrantClient.scroll, scroll_filter=where, limit=PAGE, with_payload=with_payload)
+        page = partial(QdrantClient.scroll, scroll_filter=where, limit=PAGE_POINTS, with_payload=with_payload)
         offset: models.ExtendedPointId | None = None
         while True:
             records, offset = self._read(partial(page, offset=offset))
@@ -278,87 +286,87 @@ class QdrantServerIndex:
             if offset is None:
                 return
 
-    def _facet(self, field: str, where: models.Filter) -> dict[str, int]:
+    def _count_by_value(self, field: str, where: models.Filter) -> dict[str, int]:
         """Return the number of points by value, for as many values as one request counts; some may be 0."""
         limit = self._settings.facet_values
         hits = self._read(partial(QdrantClient.facet, key=field, facet_filter=where, limit=limit, exact=True)).hits
         return {str(hit.value): hit.count for hit in hits}
 
-    def _statistics(self, scope: Scope) -> models.SearchParams | None:
+    def _build_idf_params(self, scope: SearchScope) -> models.SearchParams | None:
         """Return parameters that count words only in chunks of the tenant that the readers may see.
 
         Otherwise the scores of what one may see would tell which words stand in what one may not.
         """
         # guard: server-words-by-tenant
-        if scope.sees_all and self._sole_tenant.has_all(scope.tenant_id):
+        if scope.sees_all and self._sole_tenant.is_sole_tenant(scope.tenant_id):
             return None
-        corpus = models.Filter(must=_seen(scope))
+        corpus = models.Filter(must=_build_access_conditions(scope))
         return models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus))
 
-    def _tenants(self, careful: bool) -> set[str]:
+    def _list_tenants(self, careful: bool) -> set[str]:
         counted = self._search(partial(QdrantClient.facet, key=TENANT, limit=2, exact=careful))
         return {str(hit.value) for hit in counted.hits}
 
-    def _params(self) -> models.SearchParams | None:
+    def _build_search_params(self) -> models.SearchParams | None:
         if self._settings.quantization == "none":
             return None
         rescore = models.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING)
         return models.SearchParams(quantization=rescore)
 
 
-def _require_all(ids: list[str], there: int) -> None:
+def _require_all_present(ids: list[str], there: int) -> None:
     missing = len(set(ids)) - there
     if missing:
         raise ChunksMissingError(f"{missing} of {len(ids)} chunks did not get their vectors: they are not there.")
 
 
-def _pages(chunk_ids: Sequence[str]) -> Iterator[list[str]]:
-    for at in range(0, len(chunk_ids), PAGE):
-        yield list(chunk_ids[at : at + PAGE])
+def _split_into_pages(chunk_ids: Sequence[str]) -> Iterator[list[str]]:
+    for at in range(0, len(chunk_ids), PAGE_POINTS):
+        yield list(chunk_ids[at : at + PAGE_POINTS])
 
 
-def _row(vector: DenseVector) -> list[float]:
+def _convert_vector(vector: DenseVector) -> list[float]:
     row: list[float] = vector.astype(np.float32).tolist()
     return row
 
 
-def _sparse(vector: SparseVector) -> models.SparseVector:
+def _convert_sparse_vector(vector: SparseVector) -> models.SparseVector:
     return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
 
 
-def _equals(field: str, value: str) -> models.FieldCondition:
+def _match_value(field: str, value: str) -> models.FieldCondition:
     return models.FieldCondition(key=field, match=models.MatchValue(value=value))
 
 
-def _any_of(field: str, values: Sequence[str]) -> models.FieldCondition:
+def _match_any(field: str, values: Sequence[str]) -> models.FieldCondition:
     return models.FieldCondition(key=field, match=models.MatchAny(any=list(values)))
 
 
-def _version_filter(tenant_id: str, version_id: str, more: Sequence[models.Condition] = ()) -> models.Filter:
-    return models.Filter(must=[_equals(TENANT, tenant_id), _equals(VERSION, version_id), *more])
+def _build_version_filter(tenant_id: str, version_id: str, more: Sequence[models.Condition] = ()) -> models.Filter:
+    return models.Filter(must=[_match_value(TENANT, tenant_id), _match_value(VERSION, version_id), *more])
 
 
-def _scope_filter(scope: Scope) -> models.Filter:
-    must = _seen(scope)
+def _build_scope_filter(scope: SearchScope) -> models.Filter:
+    must = _build_access_conditions(scope)
     if scope.collections:
-        must.append(_any_of(COLLECTION, scope.collections))
+        must.append(_match_any(COLLECTION, scope.collections))
     if scope.documents:
         at_once = range(0, len(scope.documents), CONDITION_VALUES)
-        parts = [_any_of(DOCUMENT, scope.documents[at : at + CONDITION_VALUES]) for at in at_once]
+        parts = [_match_any(DOCUMENT, scope.documents[at : at + CONDITION_VALUES]) for at in at_once]
         must.append(parts[0] if len(parts) == 1 else models.Filter(should=list(parts)))
     must_not: list[models.Condition] = []
     if scope.hidden_versions:
-        must_not.append(_any_of(VERSION, scope.hidden_versions))
+        must_not.append(_match_any(VERSION, scope.hidden_versions))
     return models.Filter(must=must, must_not=must_not or None)
 
 
-def _seen(scope: Scope) -> list[models.Condition]:
+def _build_access_conditions(scope: SearchScope) -> list[models.Condition]:
     """Return the conditions of tenant, readers and collections that are closed to them."""
-    must: list[models.Condition] = [_equals(TENANT, scope.tenant_id)]
+    must: list[models.Condition] = [_match_value(TENANT, scope.tenant_id)]
     if scope.readers is not None:
         unlisted = models.IsEmptyCondition(is_empty=models.PayloadField(key=READERS))
         # guard: server-query-readers
-        must.append(models.Filter(should=[unlisted, _any_of(READERS, sorted(scope.readers))]))
+        must.append(models.Filter(should=[unlisted, _match_any(READERS, sorted(scope.readers))]))
     if scope.closed:
-        must.append(models.Filter(must_not=[_any_of(COLLECTION, scope.closed)]))
+        must.append(models.Filter(must_not=[_match_any(COLLECTION, scope.closed)]))
     return must

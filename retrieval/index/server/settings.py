@@ -13,9 +13,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from retrieval.errors import RetryPolicy
 
-_BRIEFLY = RetryPolicy(attempts=3, first_wait_seconds=0.1, longest_wait_seconds=0.5)
+_SEARCH_RETRIES = RetryPolicy(attempts=3, first_wait_seconds=0.1, longest_wait_seconds=0.5)
 # Six waits that total 6.5 to 13 seconds, enough for a server to restart.
-_PATIENTLY = RetryPolicy(attempts=7, first_wait_seconds=0.5, longest_wait_seconds=8.0)
+_WORK_RETRIES = RetryPolicy(attempts=7, first_wait_seconds=0.5, longest_wait_seconds=8.0)
 
 
 Quantization = Literal["none", "int8"]
@@ -46,8 +46,8 @@ class QdrantServerSettings:
     facet_values: int = 10_000
     read_timeout_seconds: int = 10
     write_timeout_seconds: int = 60
-    search_retries: RetryPolicy = _BRIEFLY
-    work_retries: RetryPolicy = _PATIENTLY
+    search_retries: RetryPolicy = _SEARCH_RETRIES
+    work_retries: RetryPolicy = _WORK_RETRIES
 
 
 _DEFAULTS = QdrantServerSettings()
@@ -99,7 +99,7 @@ class VectorServerSettings(BaseSettings):
 
     @field_validator("qdrant_url", check_fields=False)
     @classmethod
-    def _addressed(cls, value: str) -> str:
+    def _require_addresses(cls, value: str) -> str:
         found = [address.strip() for address in value.split(",") if address.strip()]
         for address in found or [value]:
             if not address.startswith(_SCHEMES):
@@ -110,7 +110,7 @@ class VectorServerSettings(BaseSettings):
 
     @field_validator("qdrant_write_consistency")
     @classmethod
-    def _reachable(cls, value: int, info: ValidationInfo) -> int:
+    def _require_enough_copies(cls, value: int, info: ValidationInfo) -> int:
         replicas = info.data.get("qdrant_replicas", value)
         if value > replicas:
             raise ValueError(

@@ -35,14 +35,14 @@ from rlm.llm.local.protocol import (
     FinishReason,
     GenerationRequest,
     TextDelta,
-    Usage,
+    TokenUsage,
 )
 
 # A small model under a schema may emit white space, which every schema allows between values, until its tokens run out.
 _RUNAWAY_WHITESPACE = 100
 
 
-class InFlight:
+class InFlightRequest:
     """One request on its way through the engine; only the stepping thread changes it, except for `cancelled`."""
 
     def __init__(self, request: GenerationRequest, prompt: TokenIds, emit: Emit) -> None:
@@ -64,23 +64,23 @@ class InFlight:
         self.cancelled = True
 
     @property
-    def started(self) -> bool:
+    def has_started(self) -> bool:
         """True once prefill is over."""
         return self._completion_tokens > 0
 
-    def take(self, token_bytes: Sequence[bytes]) -> FinishReason | None:
+    def add_tokens(self, token_bytes: Sequence[bytes]) -> FinishReason | None:
         """Send the text of new tokens; return a reason if they end the answer although the model would go on."""
         for piece in token_bytes:
             self._completion_tokens += 1
             self._send(self._decoder.decode(piece))
-            if self._runs_away(piece):
+            if self._is_running_away(piece):
                 return "length"
         return None
 
     def finish(self, reason: FinishReason) -> None:
         self._send(self._decoder.decode(b"", final=True))
         if not self.cancelled:
-            self.emit(Finished(reason, Usage(len(self.prompt), self._completion_tokens)))
+            self.emit(Finished(reason, TokenUsage(len(self.prompt), self._completion_tokens)))
 
     def fail(self, error: LanguageModelError) -> None:
         if not self.cancelled:
@@ -90,7 +90,7 @@ class InFlight:
         if text and not self.cancelled:
             self.emit(TextDelta(text))
 
-    def _runs_away(self, piece: bytes) -> bool:
+    def _is_running_away(self, piece: bytes) -> bool:
         self._whitespace_run = self._whitespace_run + len(piece) if piece.isspace() else 0
         return self.request.json_schema is not None and self._whitespace_run > _RUNAWAY_WHITESPACE
 
@@ -117,7 +117,7 @@ def load_pipeline(model_path: Path, limits: EngineLimits) -> openvino_genai.Cont
         return openvino_genai.ContinuousBatchingPipeline(str(model_path), scheduler, "CPU", {})
     except (RuntimeError, IndexError) as error:  # a header without the expected keys is an IndexError
         raise LanguageModelUnavailableError(
-            f"The model file {model_path.name} cannot be loaded: {_reason(error)}",
+            f"The model file {model_path.name} cannot be loaded: {_extract_reason(error)}",
             hint="Fetch it again with `leadline models fetch`.",
         ) from error
 
@@ -142,8 +142,8 @@ class OpenVINOEngine:
         tokenizer = GGUFTokenizer(pipeline.get_tokenizer())
         self._token_bytes = tokenizer.token_bytes
         self._encoder = PromptEncoder(tokenizer, context_tokens=self._limits.context_tokens)
-        self._waiting: deque[InFlight] = deque()
-        self._running: list[InFlight] = []
+        self._waiting: deque[InFlightRequest] = deque()
+        self._running: list[InFlightRequest] = []
         self._proven_schemas: set[str] = set()
         self._request_ids = 0
         self._changed = threading.Condition()
@@ -155,10 +155,10 @@ class OpenVINOEngine:
         if self._broken:
             raise LanguageModelUnavailableError("The language model was loaded, but its first inference failed.")
 
-    def submit(self, request: GenerationRequest, emit: Emit) -> InFlight:
+    def submit(self, request: GenerationRequest, emit: Emit) -> InFlightRequest:
         """Queue the request; see `rlm.llm.local.protocol.Engine`."""
         prompt = self._encoder.encode(request.messages, answer_tokens=request.max_tokens or 1)
-        asked = InFlight(request, prompt, emit)
+        asked = InFlightRequest(request, prompt, emit)
         with self._changed:
             if self._broken:
                 raise LanguageModelUnavailableError("The language model broke down.")
@@ -177,8 +177,8 @@ class OpenVINOEngine:
         # that. A full batch and two tokens more are a prefill and a decoding step. Unlike `step`, `generate` lets go of
         # the GIL, so the server answers meanwhile.
         ids = np.zeros(self._limits.batch_tokens + 2, dtype=np.int64)
-        config = self._generation_config(GenerationRequest((), max_tokens=2), len(ids))
-        self._pipeline.generate([_tensor(ids)], [config])
+        config = self._build_config(GenerationRequest((), max_tokens=2), len(ids))
+        self._pipeline.generate([_build_tensor(ids)], [config])
 
     def _run(self) -> None:
         try:
@@ -189,7 +189,7 @@ class OpenVINOEngine:
                 self._drop_cancelled()
                 self._admit()
                 self._step()
-                self._running = [each for each in self._running if self._still_running(each)]
+                self._running = [each for each in self._running if self._is_still_running(each)]
                 # The step held the GIL; give the threads that receive and send their turn before the next one.
                 time.sleep(self._limits.pause_seconds)
         except Exception:  # The thread's last boundary: whatever the error was, nobody would be answered any more.
@@ -207,38 +207,42 @@ class OpenVINOEngine:
         with self._changed:
             self._waiting = deque(generation for generation in self._waiting if not generation.cancelled)
         for generation in self._running:
-            if generation.cancelled and generation.started:
+            if generation.cancelled and generation.has_started:
                 generation.handle.cancel()
-        self._running = [each for each in self._running if not (each.cancelled and each.started)]
+        self._running = [each for each in self._running if not (each.cancelled and each.has_started)]
 
     def _admit(self) -> None:
-        while generation := self._next():
+        while generation := self._select_next():
             self._request_ids += 1
-            config = self._generation_config(generation.request, len(generation.prompt))
+            config = self._build_config(generation.request, len(generation.prompt))
             try:
-                generation.handle = self._pipeline.add_request(self._request_ids, _tensor(generation.prompt), config)
+                generation.handle = self._pipeline.add_request(
+                    self._request_ids, _build_tensor(generation.prompt), config
+                )
             except RuntimeError as error:
-                generation.fail(LanguageModelRefusedError(f"The request is not valid: {_reason(error)}", hint=""))
+                generation.fail(
+                    LanguageModelRefusedError(f"The request is not valid: {_extract_reason(error)}", hint="")
+                )
                 continue
             self._running.append(generation)
-            if self._unproven(generation):
+            if self._is_unproven(generation):
                 return
 
-    def _next(self) -> InFlight | None:
+    def _select_next(self) -> InFlightRequest | None:
         """Return the next request if there is a place; an unproven schema waits until nothing else runs."""
         with self._changed:
             if not self._waiting or len(self._running) == self._limits.max_running:
                 return None
-            if self._unproven(self._waiting[0]) and self._pipeline.has_non_finished_requests():
+            if self._is_unproven(self._waiting[0]) and self._pipeline.has_non_finished_requests():
                 return None
             return self._waiting.popleft()
 
-    def _unproven(self, generation: InFlight) -> bool:
+    def _is_unproven(self, generation: InFlightRequest) -> bool:
         schema = generation.json_schema
         return schema is not None and schema not in self._proven_schemas
 
     def _step(self) -> None:
-        probing = self._running[0] if self._running and self._unproven(self._running[0]) else None
+        probing = self._running[0] if self._running and self._is_unproven(self._running[0]) else None
         try:
             self._pipeline.step()
         except RuntimeError as error:
@@ -249,7 +253,9 @@ class OpenVINOEngine:
             # The pipeline forgets a cancelled request in a step of its own; beside another it would raise again.
             self._pipeline.step()
             probing.fail(
-                LanguageModelRefusedError(f"The JSON schema cannot be used: {_reason(error)}", hint=_SCHEMA_HINT)
+                LanguageModelRefusedError(
+                    f"The JSON schema cannot be used: {_extract_reason(error)}", hint=_SCHEMA_HINT
+                )
             )
             return
         if probing is not None and probing.json_schema is not None:
@@ -257,7 +263,7 @@ class OpenVINOEngine:
                 self._proven_schemas.clear()
             self._proven_schemas.add(probing.json_schema)
 
-    def _still_running(self, generation: InFlight) -> bool:
+    def _is_still_running(self, generation: InFlightRequest) -> bool:
         handle = generation.handle
         # The order matters: what is read after the status was seen is complete.
         status = handle.get_status()
@@ -265,7 +271,7 @@ class OpenVINOEngine:
         while handle.can_read():
             (output,) = handle.read().values()
             reason = "length" if output.finish_reason == _LENGTH else "stop"
-            ended = generation.take([self._token_bytes[token] for token in output.generated_ids])
+            ended = generation.add_tokens([self._token_bytes[token] for token in output.generated_ids])
             if ended is not None:
                 handle.stop()
                 generation.finish(ended)
@@ -288,7 +294,7 @@ class OpenVINOEngine:
         for generation in unfinished:
             generation.fail(error)
 
-    def _generation_config(self, request: GenerationRequest, prompt_tokens: int) -> openvino_genai.GenerationConfig:
+    def _build_config(self, request: GenerationRequest, prompt_tokens: int) -> openvino_genai.GenerationConfig:
         config = self._pipeline.get_config()
         config.apply_chat_template = False
         room = self._limits.context_tokens - prompt_tokens
@@ -298,11 +304,11 @@ class OpenVINOEngine:
         return config
 
 
-def _tensor(ids: TokenIds) -> openvino.Tensor:
+def _build_tensor(ids: TokenIds) -> openvino.Tensor:
     return openvino.Tensor(ids.reshape(1, -1))
 
 
-def _reason(error: Exception) -> str:
+def _extract_reason(error: Exception) -> str:
     """Return the vendor's message, without the source line of its build."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return re.sub(r"^(\[[\d:]+\] )?\S+:\d+: ", "", lines[-1]) if lines else type(error).__name__

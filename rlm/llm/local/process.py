@@ -24,7 +24,7 @@ _TERMINATE_SECONDS = 8.0
 # A crash on one odd prompt is worth a restart; a model that dies every time is not worth loading for ever.
 _RESTART_DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 _STEADY_SECONDS = 600.0
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
+_INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,17 @@ class LocalModelProcess:
         self._watch = threading.Thread(target=self._run, name="language-model", daemon=True)
         self._watch.start()
 
-    def state(self) -> ProcessState:
+    def get_state(self) -> ProcessState:
         """Return the state as last seen, at most a second ago."""
         with self._changed:
             now = self._state
             return ProcessState(now.state, round(time.monotonic() - self._since, 1), now.reason, now.hint)
 
-    def wait_ready(self, timeout_seconds: float) -> ProcessState:
+    def wait_until_ready(self, timeout_seconds: float) -> ProcessState:
         """Return the state once it is no longer `loading`, or when the time is up."""
         with self._changed:
             self._changed.wait_for(lambda: self._state.state != "loading", timeout_seconds)
-        return self.state()
+        return self.get_state()
 
     def close(self) -> None:
         """End the child, by force if necessary, and remove the socket."""
@@ -90,7 +90,7 @@ class LocalModelProcess:
         try:
             self._supervise()
         except OSError as error:
-            self._become(
+            self._set_state(
                 "failed", f"The language model's process cannot be started: {error}.", "Check its log's folder."
             )
 
@@ -100,55 +100,55 @@ class LocalModelProcess:
             begun = time.monotonic()
             with self._log.open("ab") as log:
                 self._child = self._start(log)
-                self._follow(self._child)
+                self._watch_child(self._child)
             if self._closing.is_set():
                 break
             if self._child.returncode == LOAD_FAILED:
-                said = json.loads(failure_file(self.socket).read_text(encoding="utf-8"))
-                self._become("failed", said["reason"], said["hint"])
+                said = json.loads(get_failure_path(self.socket).read_text(encoding="utf-8"))
+                self._set_state("failed", said["reason"], said["hint"])
                 return
             crashes = 1 if time.monotonic() - begun > _STEADY_SECONDS else crashes + 1
             if crashes > len(self._restart_delays):
                 self._give_up(crashes, self._child.returncode)
                 return
             # Done at once, not only when the next child is started: until then nobody listens.
-            self._become("loading")
+            self._set_state("loading")
             self._closing.wait(self._restart_delays[crashes - 1])
-        self._become("stopped")
+        self._set_state("stopped")
 
     def _give_up(self, crashes: int, status: int) -> None:
         reason = f"The language model's process ended {crashes} times in a row, at last with status {status}."
         killed = "It was killed, as it is when memory runs out: it needs 4 GB. " if status == -signal.SIGKILL else ""
-        self._become("failed", reason, f"{killed}See {self._log} for the reason.")
+        self._set_state("failed", reason, f"{killed}See {self._log} for the reason.")
 
     def _start(self, log: IO[bytes]) -> "subprocess.Popen[bytes]":
         command = [*self._command, "--uds", str(self.socket), "--parent-pid", str(os.getpid())]
-        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        environment = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
 
-    def _follow(self, child: "subprocess.Popen[bytes]") -> None:
+    def _watch_child(self, child: "subprocess.Popen[bytes]") -> None:
         """Watch the child until it ends or is closed; it listens once its model is loaded."""
         while child.poll() is None:
-            if self._state.state == "loading" and _listens(self.socket):
-                self._become("ready")
+            if self._state.state == "loading" and _is_listening(self.socket):
+                self._set_state("ready")
             if self._closing.wait(_POLL_SECONDS):
-                _end(child)
+                _end_process(child)
                 return
 
-    def _become(self, state: State, reason: str = "", hint: str = "") -> None:
+    def _set_state(self, state: State, reason: str = "", hint: str = "") -> None:
         with self._changed:
             self._state, self._since = ProcessState(state, 0.0, reason, hint), time.monotonic()
             self._changed.notify_all()
 
 
-def failure_file(socket_path: Path) -> Path:
+def get_failure_path(socket_path: Path) -> Path:
     """Return the file where the child writes why its model cannot be loaded, as JSON of a `reason` and a `hint`."""
     return socket_path.with_name("failure.json")
 
 
-def _listens(path: Path) -> bool:
+def _is_listening(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(path))
@@ -157,7 +157,7 @@ def _listens(path: Path) -> bool:
         return True
 
 
-def _end(child: "subprocess.Popen[bytes]") -> None:
+def _end_process(child: "subprocess.Popen[bytes]") -> None:
     child.terminate()
     try:
         child.wait(_TERMINATE_SECONDS)

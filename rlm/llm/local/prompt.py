@@ -47,7 +47,7 @@ class PromptEncoder:
     def encode(self, messages: Sequence[ChatMessage], *, answer_tokens: int) -> TokenIds:
         """Return the prompt's token ids. Raises `ContextTooLongError` unless `answer_tokens` more fit the window."""
         rendered = self._tokenizer.render(
-            [{"role": message.role, "content": self._defused(message.content)} for message in messages]
+            [{"role": message.role, "content": self._defuse_control_tokens(message.content)} for message in messages]
         )
         encoded = [self._tokenizer.encode(piece) for piece in rendered.split(_SEAM) if piece]
         # A piece that fills the tokenizer's limit may have been cut there, and is too long in any case.
@@ -59,7 +59,7 @@ class PromptEncoder:
             )
         return np.concatenate(encoded)
 
-    def _defused(self, content: str) -> str:
+    def _defuse_control_tokens(self, content: str) -> str:
         text = content.encode("utf-8", "replace").decode().replace(_SEAM, _REPLACEMENT)
         for token, parted in self._seams:
             text = text.replace(token, parted)

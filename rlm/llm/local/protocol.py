@@ -40,7 +40,7 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True)
-class Usage:
+class TokenUsage:
     """Tokens read and written by one request."""
 
     prompt_tokens: int
@@ -59,7 +59,7 @@ class Finished:
     """The last event of an answer that ended by itself."""
 
     reason: FinishReason
-    usage: Usage
+    usage: TokenUsage
 
 
 @dataclass(frozen=True)
@@ -164,53 +164,53 @@ class CompletionWriter:
     def __init__(self, model: str) -> None:
         self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
 
-    def completion(self, text: str, reason: FinishReason, usage: Usage) -> dict[str, Any]:
+    def build_completion(self, text: str, reason: FinishReason, usage: TokenUsage) -> dict[str, Any]:
         """Return the answer as one `chat.completion` object."""
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
-        return {**self._head, "object": "chat.completion", "choices": [choice], "usage": _usage_object(usage)}
+        return {**self._head, "object": "chat.completion", "choices": [choice], "usage": _build_usage_object(usage)}
 
-    def delta(self, text: str, *, first: bool) -> bytes:
+    def build_delta(self, text: str, *, first: bool) -> bytes:
         """Return a piece of the answer as a stream event; the first one also names the role."""
-        return self._chunk({"role": "assistant", "content": text} if first else {"content": text}, None)
+        return self._build_chunk({"role": "assistant", "content": text} if first else {"content": text}, None)
 
-    def end(self, reason: FinishReason) -> bytes:
+    def build_end(self, reason: FinishReason) -> bytes:
         """Return the stream event that says why the answer ended."""
-        return self._chunk({}, reason)
+        return self._build_chunk({}, reason)
 
-    def usage(self, usage: Usage) -> bytes:
+    def build_usage(self, usage: TokenUsage) -> bytes:
         """Return the stream event that reports usage."""
-        return server_sent_event(
-            {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": _usage_object(usage)}
+        return format_server_sent_event(
+            {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": _build_usage_object(usage)}
         )
 
-    def _chunk(self, delta: Mapping[str, str], reason: FinishReason | None) -> bytes:
+    def _build_chunk(self, delta: Mapping[str, str], reason: FinishReason | None) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
-        return server_sent_event({**self._head, "object": "chat.completion.chunk", "choices": [choice]})
+        return format_server_sent_event({**self._head, "object": "chat.completion.chunk", "choices": [choice]})
 
 
-def server_sent_event(payload: Mapping[str, Any]) -> bytes:
+def format_server_sent_event(payload: Mapping[str, Any]) -> bytes:
     """Return one event of a stream."""
     return b"data: " + json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
-def error_object(message: str, *, code: str, kind: str) -> dict[str, Any]:
+def build_error_object(message: str, *, code: str, kind: str) -> dict[str, Any]:
     """Return an error as OpenAI clients read it."""
     return {"error": {"message": message, "type": kind, "code": code, "param": None}}
 
 
-def error_status(error: LanguageModelError) -> tuple[int, dict[str, Any]]:
+def build_error_response(error: LanguageModelError) -> tuple[int, dict[str, Any]]:
     """Return status and body for an error of the engine; errors not caused by the client are 503."""
     match error:
         case ContextTooLongError():
-            return 400, error_object(error.detail, code="context_length_exceeded", kind="invalid_request_error")
+            return 400, build_error_object(error.detail, code="context_length_exceeded", kind="invalid_request_error")
         case LanguageModelRefusedError():
-            return 400, error_object(str(error), code=error.code, kind="invalid_request_error")
+            return 400, build_error_object(str(error), code=error.code, kind="invalid_request_error")
         case _:
-            return 503, error_object(str(error), code=error.code, kind="server_error")
+            return 503, build_error_object(str(error), code=error.code, kind="server_error")
 
 
-def _usage_object(usage: Usage) -> dict[str, int]:
+def _build_usage_object(usage: TokenUsage) -> dict[str, int]:
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,

@@ -25,7 +25,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from rlm.errors import LanguageModelError, LanguageModelUnavailableError
-from rlm.llm.local.process import LOAD_FAILED, failure_file
+from rlm.llm.local.process import LOAD_FAILED, get_failure_path
 from rlm.llm.local.protocol import (
     STREAM_END,
     ChatCompletionRequest,
@@ -37,8 +37,8 @@ from rlm.llm.local.protocol import (
     Finished,
     TextDelta,
     Ticket,
-    error_status,
-    server_sent_event,
+    build_error_response,
+    format_server_sent_event,
 )
 from rlm.llm.profiles import LOCAL_QWEN
 
@@ -60,8 +60,8 @@ class _ClientGoneError(Exception):
 def create_app(engine: Engine, model_name: str) -> FastAPI:
     """Make the application around one model, which accepts any model name; `model_name` is the one it reports."""
     app = FastAPI(title="Leadline local language model", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_exception_handler(LanguageModelError, _refuse)
-    app.add_exception_handler(_ClientGoneError, _no_answer)
+    app.add_exception_handler(LanguageModelError, _handle_error)
+    app.add_exception_handler(_ClientGoneError, _handle_client_gone)
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
@@ -70,17 +70,17 @@ def create_app(engine: Engine, model_name: str) -> FastAPI:
 
     @app.post("/v1/chat/completions")
     async def chat_completions(body: ChatCompletionRequest, request: Request) -> Response:
-        events = _Events()
+        events = _EventQueue()
         ticket = engine.submit(body.to_engine_request(), events.put)
         writer = CompletionWriter(model_name)
         if body.stream:
-            return await _streamed(ticket, events, writer, request, wants_usage=body.wants_usage)
-        return await _whole(ticket, events, writer, request)
+            return await _respond_streamed(ticket, events, writer, request, wants_usage=body.wants_usage)
+        return await _respond_whole(ticket, events, writer, request)
 
     return app
 
 
-class _Events:
+class _EventQueue:
     """Passes events from the engine's thread to the loop that made this object."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class _Events:
     def put(self, event: Event) -> None:
         self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
 
-    async def next(self) -> TextDelta | Finished:
+    async def get_next(self) -> TextDelta | Finished:
         """Return the next event. Raises the engine's failure."""
         event = await self._queue.get()
         if isinstance(event, Failed):
@@ -98,46 +98,46 @@ class _Events:
         return event
 
 
-async def _whole(ticket: Ticket, events: _Events, writer: CompletionWriter, request: Request) -> Response:
+async def _respond_whole(ticket: Ticket, events: _EventQueue, writer: CompletionWriter, request: Request) -> Response:
     async def collect() -> dict[str, Any]:
         text = ""
-        while not isinstance(event := await events.next(), Finished):
+        while not isinstance(event := await events.get_next(), Finished):
             text += event.text
-        return writer.completion(text, event.reason, event.usage)
+        return writer.build_completion(text, event.reason, event.usage)
 
     try:
-        return JSONResponse(await _unless_gone(request, collect()))
+        return JSONResponse(await _run_unless_gone(request, collect()))
     finally:
         ticket.cancel()
 
 
-async def _streamed(
-    ticket: Ticket, events: _Events, writer: CompletionWriter, request: Request, *, wants_usage: bool
+async def _respond_streamed(
+    ticket: Ticket, events: _EventQueue, writer: CompletionWriter, request: Request, *, wants_usage: bool
 ) -> Response:
     # The status line waits for the first event, so that the engine's refusals have an error status.
     try:
-        first = await _unless_gone(request, events.next())
+        first = await _run_unless_gone(request, events.get_next())
     except BaseException:
         ticket.cancel()
         raise
-    return _TicketedStream(ticket, _stream(first, events, writer, wants_usage=wants_usage))
+    return _TicketedStream(ticket, _iter_stream(first, events, writer, wants_usage=wants_usage))
 
 
-async def _stream(
-    first: TextDelta | Finished, events: _Events, writer: CompletionWriter, *, wants_usage: bool
+async def _iter_stream(
+    first: TextDelta | Finished, events: _EventQueue, writer: CompletionWriter, *, wants_usage: bool
 ) -> AsyncIterator[bytes]:
-    yield writer.delta("", first=True)
+    yield writer.build_delta("", first=True)
     event = first
     try:
         while not isinstance(event, Finished):
-            yield writer.delta(event.text, first=False)
-            event = await events.next()
+            yield writer.build_delta(event.text, first=False)
+            event = await events.get_next()
     except LanguageModelError as error:
-        yield server_sent_event(error_status(error)[1])
+        yield format_server_sent_event(build_error_response(error)[1])
         return
-    yield writer.end(event.reason)
+    yield writer.build_end(event.reason)
     if wants_usage:
-        yield writer.usage(event.usage)
+        yield writer.build_usage(event.usage)
     yield STREAM_END
 
 
@@ -155,10 +155,10 @@ class _TicketedStream(StreamingResponse):
             self._ticket.cancel()
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+async def _run_unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
     """Return the result of `work`. Raises `_ClientGoneError` if the client hangs up first."""
     working = asyncio.ensure_future(work)
-    hanging_up = asyncio.ensure_future(_hang_up(request))
+    hanging_up = asyncio.ensure_future(_wait_for_hang_up(request))
     try:
         await asyncio.wait({working, hanging_up}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
@@ -170,18 +170,18 @@ async def _unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> R
         await asyncio.gather(working, hanging_up, return_exceptions=True)
 
 
-async def _hang_up(request: Request) -> None:
+async def _wait_for_hang_up(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-async def _no_answer(_request: Request, _error: Exception) -> Response:
+async def _handle_client_gone(_request: Request, _error: Exception) -> Response:
     return Response(status_code=_CLIENT_GONE)
 
 
-async def _refuse(_request: Request, error: Exception) -> JSONResponse:
+async def _handle_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, LanguageModelError)
-    status, body = error_status(error)
+    status, body = build_error_response(error)
     retry_after = getattr(error, "retry_after_seconds", None)
     headers = {} if retry_after is None else {"Retry-After": str(round(retry_after))}
     return JSONResponse(body, status_code=status, headers=headers)
@@ -189,24 +189,24 @@ async def _refuse(_request: Request, error: Exception) -> JSONResponse:
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until the engine breaks down, and return 1 or `LOAD_FAILED`. A signal ends the process inside."""
-    options = _parser().parse_args(arguments)
+    options = _build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if options.parent_pid is not None:
-        threading.Thread(target=_end_with, args=(options.parent_pid,), name="parent-watch", daemon=True).start()
+        threading.Thread(target=_exit_with_parent, args=(options.parent_pid,), name="parent-watch", daemon=True).start()
 
     try:
-        server = _server(options)
+        server = _build_server(options)
     except LanguageModelError as error:
         log.error("The language model cannot be loaded: %s", error)
         said = json.dumps({"reason": error.detail, "hint": error.hint})
-        failure_file(options.uds).write_text(said, encoding="utf-8")
+        get_failure_path(options.uds).write_text(said, encoding="utf-8")
         return LOAD_FAILED
     with _listen(options.uds) as listener:
         server.run(sockets=[listener])
     return 1
 
 
-def _server(options: argparse.Namespace) -> uvicorn.Server:
+def _build_server(options: argparse.Namespace) -> uvicorn.Server:
     """Make the server around a loaded model. Raises `LanguageModelError`."""
     try:
         from rlm.llm.local.engine import OpenVINOEngine, load_pipeline
@@ -233,7 +233,7 @@ def _server(options: argparse.Namespace) -> uvicorn.Server:
     return server
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m rlm.llm.local.server", description="Serve a GGUF model.")
     parser.add_argument("--model", type=Path, required=True, help="the GGUF file")
     parser.add_argument("--uds", type=Path, required=True, help="where to create the Unix socket")
@@ -253,7 +253,7 @@ def _listen(path: Path) -> socket.socket:
     return listener
 
 
-def _end_with(parent_pid: int) -> None:
+def _exit_with_parent(parent_pid: int) -> None:
     # Not PR_SET_PDEATHSIG: that follows the thread that started us, and exists on Linux only.
     while os.getppid() == parent_pid:
         time.sleep(_PARENT_POLL_SECONDS)

@@ -2,22 +2,22 @@
 from dataclasses import dataclass, field
 
 
-def _plain(value):
+def _to_plain(value):
     if isinstance(value, (list, tuple, set)):
-        return type(value)([_plain(each) for each in value])
+        return type(value)([_to_plain(each) for each in value])
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _to_plain(each) for key, each in value.items()}
     if hasattr(value, "__dataclass_fields__"):
         return asdict(value)
     return value
 
 
 def asdict(instance):
-    return {name: _plain(getattr(instance, name)) for name in instance.__dataclass_fields__}
+    return {name: _to_plain(getattr(instance, name)) for name in instance.__dataclass_fields__}
 
 
 def astuple(instance):
-    return tuple([_plain(getattr(instance, name)) for name in instance.__dataclass_fields__])
+    return tuple([_to_plain(getattr(instance, name)) for name in instance.__dataclass_fields__])
 
 
 def replace(instance, **changes):

@@ -3,10 +3,10 @@ from functools import cache, lru_cache, partial, reduce
 
 
 def wraps(wrapped, **_):
-    def same(function):
+    def return_unchanged(function):
         return function
 
-    return same
+    return return_unchanged
 
 
 def cmp_to_key(compare):

@@ -1,4 +1,4 @@
-def _earlier(heap, at):
+def _move_up(heap, at):
     while at:
         parent = (at - 1) // 2
         if not heap[at] < heap[parent]:
@@ -7,7 +7,7 @@ def _earlier(heap, at):
         at = parent
 
 
-def _later(heap, at):
+def _move_down(heap, at):
     size = len(heap)
     while True:
         least = at
@@ -22,7 +22,7 @@ def _later(heap, at):
 
 def heappush(heap, item):
     heap.append(item)
-    _earlier(heap, len(heap) - 1)
+    _move_up(heap, len(heap) - 1)
 
 
 def heappop(heap):
@@ -30,18 +30,18 @@ def heappop(heap):
     if not heap:
         return last
     first, heap[0] = heap[0], last
-    _later(heap, 0)
+    _move_down(heap, 0)
     return first
 
 
 def heapify(heap):
     for at in range(len(heap) // 2 - 1, -1, -1):
-        _later(heap, at)
+        _move_down(heap, at)
 
 
 def heapreplace(heap, item):
     first, heap[0] = heap[0], item
-    _later(heap, 0)
+    _move_down(heap, 0)
     return first
 
 

@@ -5,19 +5,19 @@ loads = _json.loads
 _PLAIN = (str, int, float, bool)
 
 
-def _converted(value, default):
+def _convert(value, default):
     if value is None or isinstance(value, _PLAIN):
         return value
     if isinstance(value, dict):
-        return {key: _converted(each, default) for key, each in value.items()}
+        return {key: _convert(each, default) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_converted(each, default) for each in value]
-    return _converted(default(value), default)
+        return [_convert(each, default) for each in value]
+    return _convert(default(value), default)
 
 
 def dumps(value, *, default=None, **options):
     options.pop("check_circular", None)
     options.pop("allow_nan", None)
     if default is not None:
-        value = _converted(value, default)
+        value = _convert(value, default)
     return _json.dumps(value, **options)

@@ -11,7 +11,7 @@ class _Logger:
     def __init__(self, name):
         self.name = name
 
-    def _say(self, word, message, arguments):
+    def _print_message(self, word, message, arguments):
         print(f"{word}:{self.name}:{message % arguments if arguments else message}")
 
     def debug(self, message, *arguments):
@@ -21,15 +21,15 @@ class _Logger:
         pass
 
     def warning(self, message, *arguments):
-        self._say("WARNING", message, arguments)
+        self._print_message("WARNING", message, arguments)
 
     def error(self, message, *arguments, **_):
-        self._say("ERROR", message, arguments)
+        self._print_message("ERROR", message, arguments)
 
     exception = error
 
     def critical(self, message, *arguments):
-        self._say("CRITICAL", message, arguments)
+        self._print_message("CRITICAL", message, arguments)
 
     def setLevel(self, level):
         pass

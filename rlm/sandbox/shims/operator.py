@@ -4,7 +4,7 @@ def itemgetter(*keys):
     return lambda thing: tuple([thing[key] for key in keys])
 
 
-def _read(thing, path):
+def _get_path(thing, path):
     for name in path.split("."):
         thing = getattr(thing, name)
     return thing
@@ -12,8 +12,8 @@ def _read(thing, path):
 
 def attrgetter(*names):
     if len(names) == 1:
-        return lambda thing: _read(thing, names[0])
-    return lambda thing: tuple([_read(thing, name) for name in names])
+        return lambda thing: _get_path(thing, names[0])
+    return lambda thing: tuple([_get_path(thing, name) for name in names])
 
 
 def add(a, b):

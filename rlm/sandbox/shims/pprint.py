@@ -1,4 +1,4 @@
-def _formatted(value, room, indent):
+def _format(value, room, indent):
     flat = repr(value)
     if len(flat) <= room:
         return flat
@@ -6,13 +6,12 @@ def _formatted(value, room, indent):
     if isinstance(value, dict) and value:
         pairs = sorted(value.items(), key=lambda pair: str(pair[0]))
         lines = [
-            f"{key!r}: " + _formatted(each, room - len(repr(key)) - 4, inside + len(repr(key)) + 2)
-            for key, each in pairs
+            f"{key!r}: " + _format(each, room - len(repr(key)) - 4, inside + len(repr(key)) + 2) for key, each in pairs
         ]
         return "{" + (",\n" + " " * inside).join(lines) + "}"
     if isinstance(value, (list, tuple)) and value:
         opening, closing = ("[", "]") if isinstance(value, list) else ("(", ")")
-        lines = [_formatted(each, room - 2, inside) for each in value]
+        lines = [_format(each, room - 2, inside) for each in value]
         return opening + (",\n" + " " * inside).join(lines) + closing
     return flat
 
@@ -20,7 +19,7 @@ def _formatted(value, room, indent):
 def pformat(value, width=80, **_):
     if isinstance(value, dict):
         value = {key: value[key] for key in sorted(value, key=str)}
-    return _formatted(value, width, 0)
+    return _format(value, width, 0)
 
 
 def pprint(value, width=80, **_):

@@ -11,7 +11,7 @@ escape = _re.escape
 Match = _re.Match
 
 
-def _translated(pattern, flags):
+def _translate_pattern(pattern, flags):
     """`$` and `\\Z` as Python means them; a verbose pattern says so itself."""
     if "$" not in pattern and "\\Z" not in pattern:
         return pattern
@@ -38,13 +38,13 @@ def _translated(pattern, flags):
 _compiled = {}
 
 
-def _native(pattern, flags=0):
+def _compile_native(pattern, flags=0):
     flags = int(flags)
     key = (pattern, flags)
     if key not in _compiled:
         if len(_compiled) > 500:
             _compiled.clear()
-        text = pattern if isinstance(pattern, bytes) else _translated(pattern, flags)
+        text = pattern if isinstance(pattern, bytes) else _translate_pattern(pattern, flags)
         if flags & 64:
             text = "(?x)" + text
         _compiled[key] = _re.compile(text, flags & 26)
@@ -55,7 +55,7 @@ class Pattern:
     def __init__(self, pattern, flags):
         self.pattern = pattern
         self.flags = int(flags)
-        self._native = _native(pattern, flags)
+        self._native = _compile_native(pattern, flags)
         self.groups = 0
 
     def __repr__(self):
@@ -88,15 +88,15 @@ class Pattern:
     def sub(self, repl, string, count=0):
         if isinstance(repl, (str, bytes)):
             return self._native.sub(repl, string, count)
-        return self._replaced(repl, string, count)[0]
+        return self._substitute(repl, string, count)[0]
 
     def subn(self, repl, string, count=0):
         if isinstance(repl, str):
             made = len(list(self._native.finditer(string)))
             return self._native.sub(repl, string, count), min(made, count) if count else made
-        return self._replaced(repl, string, count)
+        return self._substitute(repl, string, count)
 
-    def _replaced(self, repl, string, count):
+    def _substitute(self, repl, string, count):
         pieces = []
         at = made = 0
         for found in self._native.finditer(string):

@@ -5,7 +5,7 @@ from collections import Counter as _Counter
 StatisticsError = ValueError
 
 
-def _listed(values, at_least, what):
+def _to_list(values, at_least, what):
     values = list(values)
     if len(values) < at_least:
         raise ValueError(f"{what} requires at least {'one data point' if at_least == 1 else 'two data points'}")
@@ -13,7 +13,7 @@ def _listed(values, at_least, what):
 
 
 def mean(data):
-    values = _listed(data, 1, "mean")
+    values = _to_list(data, 1, "mean")
     total = sum(values) if all(isinstance(value, int) for value in values) else _math.fsum(values)
     if isinstance(total, int) and total % len(values) == 0:
         return total // len(values)
@@ -21,7 +21,7 @@ def mean(data):
 
 
 def fmean(data, weights=None):
-    values = [float(value) for value in _listed(data, 1, "fmean")]
+    values = [float(value) for value in _to_list(data, 1, "fmean")]
     if weights is None:
         return _math.fsum(values) / len(values)
     weights = list(weights)
@@ -33,28 +33,28 @@ def geometric_mean(data):
 
 
 def harmonic_mean(data):
-    values = _listed(data, 1, "harmonic_mean")
+    values = _to_list(data, 1, "harmonic_mean")
     return len(values) / _math.fsum([1 / value for value in values])
 
 
 def median(data):
-    values = sorted(_listed(data, 1, "median"))
+    values = sorted(_to_list(data, 1, "median"))
     half = len(values) // 2
     return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2
 
 
 def median_low(data):
-    values = sorted(_listed(data, 1, "median_low"))
+    values = sorted(_to_list(data, 1, "median_low"))
     return values[(len(values) - 1) // 2]
 
 
 def median_high(data):
-    values = sorted(_listed(data, 1, "median_high"))
+    values = sorted(_to_list(data, 1, "median_high"))
     return values[len(values) // 2]
 
 
 def mode(data):
-    return _Counter(_listed(data, 1, "mode")).most_common(1)[0][0]
+    return _Counter(_to_list(data, 1, "mode")).most_common(1)[0][0]
 
 
 def multimode(data):
@@ -64,13 +64,13 @@ def multimode(data):
 
 
 def pvariance(data, mu=None):
-    values = _listed(data, 1, "pvariance")
+    values = _to_list(data, 1, "pvariance")
     centre = mean(values) if mu is None else mu
     return mean([(value - centre) ** 2 for value in values])
 
 
 def variance(data, xbar=None):
-    values = _listed(data, 2, "variance")
+    values = _to_list(data, 2, "variance")
     centre = mean(values) if xbar is None else xbar
     total = _math.fsum([(value - centre) ** 2 for value in values]) / (len(values) - 1)
     whole = all(isinstance(value, int) for value in values)
@@ -86,7 +86,7 @@ def stdev(data, xbar=None):
 
 
 def quantiles(data, *, n=4, method="exclusive"):
-    values = sorted(_listed(data, 2, "quantiles"))
+    values = sorted(_to_list(data, 2, "quantiles"))
     size = len(values)
     cuts = []
     for cut in range(1, n):

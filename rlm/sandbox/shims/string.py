@@ -17,7 +17,7 @@ class Template:
     def __init__(self, template):
         self.template = template
 
-    def _filled(self, values, strict):
+    def _fill(self, values, strict):
         pieces = self.template.split("$")
         text = pieces[0]
         at = 1
@@ -43,7 +43,7 @@ class Template:
         return text
 
     def substitute(self, mapping=None, **named):
-        return self._filled({**(mapping or {}), **named}, True)
+        return self._fill({**(mapping or {}), **named}, True)
 
     def safe_substitute(self, mapping=None, **named):
-        return self._filled({**(mapping or {}), **named}, False)
+        return self._fill({**(mapping or {}), **named}, False)

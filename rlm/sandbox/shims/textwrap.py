@@ -1,14 +1,14 @@
 import re as _re
 
 
-def _pieces(text):
+def _split_pieces(text):
     return [piece for piece in _re.split("([ ]+|(?<=[a-zA-Z])-(?=[a-zA-Z]))", text) if piece]
 
 
-def _chunks(text):
+def _split_chunks(text):
     """Words, each with the hyphen that a line may end with, and the spaces between them."""
     chunks = []
-    for piece in _pieces(text):
+    for piece in _split_pieces(text):
         if piece == "-" and chunks:
             chunks[-1] += piece
         else:
@@ -26,7 +26,7 @@ def wrap(
     max_lines=None,
     placeholder=" [...]",
 ):
-    chunks = _chunks(_re.sub("[\\t\\n\\x0b\\x0c\\r]", " ", text.replace("\t", "        ")).strip(" "))
+    chunks = _split_chunks(_re.sub("[\\t\\n\\x0b\\x0c\\r]", " ", text.replace("\t", "        ")).strip(" "))
     chunks.reverse()
     lines = []
     while chunks:

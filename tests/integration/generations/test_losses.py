@@ -8,7 +8,7 @@ import pytest
 from qdrant_client import QdrantClient
 
 from retrieval.errors import IndexLostError
-from retrieval.index.generations import IndexStore, Presence
+from retrieval.index.generations import IndexPresence, IndexStore
 from retrieval.index.stores import ServerStore
 from tests.support.generations_fixture import SHIPS, WHALE, GenerationsFixture
 
@@ -37,23 +37,23 @@ def test_every_process_refuses_until_the_index_is_made_again_and_none_is_restart
         at.open.close()  # a folder is one process's
     lose()
     other = GenerationsFixture(tmp_path, store)
-    other.open.open()  # as a restarted process does, of this release or of the one before: it makes an empty index
-    assert store.presence(1) is Presence.UNMARKED
-    other.checks.at_open()
+    other.open.open_active()  # as a restarted process does, of this release or of the one before: it makes an empty index
+    assert store.check_presence(1) is IndexPresence.UNMARKED
+    other.checks.check_opened()
     for process in (at, other):
         with pytest.raises(IndexLostError, match=r"lacks 2 of 2 documents.*leadline index rebuild"):
             process.found("whale")
         with pytest.raises(IndexLostError):
             process.open.require_ready()
     other.switcher.rebuild(other.encoders.choices[0], other.sparse.fingerprint)
-    other.checks.check_new()
-    assert (store.presence(2), other.verify().agrees) == (Presence.MARKED, True)
+    other.checks.check_unchecked()
+    assert (store.check_presence(2), other.verify().is_consistent) == (IndexPresence.MARKED, True)
     assert set(other.found("whale")) == {whale.id, ships.id}
     if isinstance(store, ServerStore):
         assert set(at.found("whale")) == {whale.id, ships.id}
         at.open.require_ready()
-    other.open.tidy()
-    assert store.presence(1) is Presence.ABSENT
+    other.open.remove_discarded()
+    assert store.check_presence(1) is IndexPresence.ABSENT
     other.close()
 
 
@@ -70,23 +70,25 @@ def test_a_collection_that_is_gone_is_a_loss_before_anybody_has_checked(
         at.found("whale")
     found = at.checks.run()
     assert "lacks 1 of 1 documents" in found.lost
-    assert store.presence(1) is Presence.ABSENT  # a check makes nothing
+    assert store.check_presence(1) is IndexPresence.ABSENT  # a check makes nothing
 
 
 def test_an_index_of_the_release_before_is_adopted_once_it_agrees(
     at: GenerationsFixture, store: IndexStore, tmp_path: Path
 ) -> None:
     at.ready(WHALE)
-    assert store.presence(1) is Presence.UNMARKED  # nobody has checked it yet, as the release before never does
-    at.checks.at_open()
-    assert store.presence(1) is Presence.MARKED
+    assert (
+        store.check_presence(1) is IndexPresence.UNMARKED
+    )  # nobody has checked it yet, as the release before never does
+    at.checks.check_opened()
+    assert store.check_presence(1) is IndexPresence.MARKED
     assert at.found("whale")
 
 
 def test_marking_leaves_the_rest_of_what_an_index_says_about_itself(at: GenerationsFixture, store: IndexStore) -> None:
     at.ready(WHALE)
-    before = store.owner(1)
+    before = store.find_owner(1)
     at.checks.run()
-    assert store.owner(1) == before is not None
-    store.adopt(1)
-    assert store.presence(1) is Presence.MARKED
+    assert store.find_owner(1) == before is not None
+    store.take_ownership(1)
+    assert store.check_presence(1) is IndexPresence.MARKED

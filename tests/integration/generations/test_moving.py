@@ -16,7 +16,7 @@ from retrieval import build
 from retrieval.encoders.registry import Encoders
 from retrieval.errors import IndexMismatchError
 from retrieval.index.generations import require_fit
-from retrieval.index.port import Scope
+from retrieval.index.port import SearchScope
 from retrieval.search.search import Mode, SearchRequest
 from tests.support.books import book
 from tests.support.catalogs import wake
@@ -31,41 +31,41 @@ from tests.support.worker_fixture import no
 @pytest.fixture(autouse=True)
 def disarmed() -> Iterator[None]:
     yield
-    faultpoints.arm(None)
+    faultpoints.set_point_hook(None)
 
 
 def moved(at: GenerationsFixture, name: str = "hashing-32") -> None:
-    at.switcher.reembed(at.choice(name), at.sparse.fingerprint)
+    at.switcher.build_generation(at.choice(name), at.sparse.fingerprint)
     at.switcher.switch()
 
 
 def test_searches_use_the_old_generation_until_the_switch_and_the_new_one_from_there(at: GenerationsFixture) -> None:
     whale, ships = at.ready(WHALE, "w.md"), at.ready(SHIPS, "s.md")
-    with at.open.active() as made:
+    with at.open.use_active() as made:
         assert (made.id, made.encoder.dimension) == (1, 64)
-    at.switcher.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
-    assert at.verify(2).agrees
+    at.switcher.build_generation(at.choice("hashing-32"), at.sparse.fingerprint)
+    assert at.verify(2).is_consistent
     assert at.found("white whale")[0] == whale.id
-    with at.open.active() as made:
+    with at.open.use_active() as made:
         assert made.id == 1
     at.switcher.switch()
     assert at.found("three masts")[0] == ships.id
-    with at.open.active() as made:
+    with at.open.use_active() as made:
         assert (made.id, made.encoder.dimension) == (2, 32)
-    assert at.verify().agrees
+    assert at.verify().is_consistent
 
 
 def test_a_search_that_began_before_the_switch_ends_on_the_generation_it_began_with(at: GenerationsFixture) -> None:
     at.ready(WHALE)
-    at.switcher.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
-    with at.open.active() as made:
-        query = made.encoder.query("whale")
+    at.switcher.build_generation(at.choice("hashing-32"), at.sparse.fingerprint)
+    with at.open.use_active() as made:
+        query = made.encoder.embed_query("whale")
         at.switcher.switch()
         at.found("whale")  # this process has followed
         assert len(query) == 64
-        with at.open.active() as now:
+        with at.open.use_active() as now:
             assert now.id == 2
-        _, by_dense = made.index.search(Scope("ann"), sparse=None, dense=query, limit=5)
+        _, by_dense = made.index.search(SearchScope("ann"), sparse=None, dense=query, limit=5)
         assert len(by_dense) == 1
 
 
@@ -75,30 +75,30 @@ def test_documents_that_come_change_and_go_meanwhile_are_right_after_the_switch_
     kept, changed, gone = (at.ready(book(n, chapters=1), f"{n}.md") for n in range(3))
     at.begin("hashing-32")
     at.records.queue_missing()
-    at.builder.once()
+    at.builder.run_once()
     during = at.upload(WHALE, "during.md")
     at.replace(changed, book(11, chapters=1), "1.md")
-    at.deleter.delete("ann", gone.id)
+    at.deleter.delete_document("ann", gone.id)
     at.work_off()
     at.build()
     late = at.ready("# Last\n\nOne line that came when all was built.\n", "late.md")
     assert at.switcher.switch().id == 2
-    assert at.verify().agrees
+    assert at.verify().is_consistent
     assert at.found("white", Mode.BM25)[0] == during.id
     assert at.points_of(gone.id) == {1: 0, 2: 0}
 
     since = at.ready(SHIPS, "since.md")
     at.replace(kept, book(12, chapters=1), "0.md")
-    at.deleter.delete("ann", during.id)
+    at.deleter.delete_document("ann", during.id)
     at.work_off()
     assert at.points_of(during.id) == {1: 0, 2: 0}
-    assert at.switcher.rollback().id == 1
-    assert at.verify().agrees
+    assert at.switcher.roll_back().id == 1
+    assert at.verify().is_consistent
     assert at.found("wind", Mode.BM25)[0] == since.id
     assert set(at.found("the", Mode.DENSE, top_k=50)) == {kept.id, changed.id, late.id, since.id}
-    assert at.switcher.rollback().id == 1
+    assert at.switcher.roll_back().id == 1
     assert at.switcher.switch().id == 2
-    assert at.verify().agrees
+    assert at.verify().is_consistent
     assert at.switcher.switch().id == 2
 
 
@@ -120,7 +120,7 @@ def test_any_order_of_changes_builds_and_switches_ends_in_agreement(  # noqa: C9
         at.replace(source.choice(documents), f"# Log\n\nWhat {number} said of the day was not so.\n", "r.md")
 
     def delete_one() -> None:
-        at.deleter.delete("ann", documents.pop(source.randrange(len(documents))).id)
+        at.deleter.delete_document("ann", documents.pop(source.randrange(len(documents))).id)
 
     def work_some() -> None:
         wake(at.engine)
@@ -130,19 +130,19 @@ def test_any_order_of_changes_builds_and_switches_ends_in_agreement(  # noqa: C9
             at.embed.run(jobs, no)
 
     def begin() -> None:
-        if at.records.beside() is None:
-            at.begin("hashing-32" if at.records.active().dimension != 32 else "hashing-96")
+        if at.records.find_beside_active() is None:
+            at.begin("hashing-32" if at.records.load_active().dimension != 32 else "hashing-96")
 
     def build_some() -> None:
-        at.builder.once()
+        at.builder.run_once()
 
     def switch() -> None:
-        if (beside := at.records.beside()) is not None:
-            (at.switcher.switch if beside.id > at.records.active().id else at.switcher.rollback)()
+        if (beside := at.records.find_beside_active()) is not None:
+            (at.switcher.switch if beside.id > at.records.load_active().id else at.switcher.roll_back)()
 
     def discard() -> None:
         at.records.discard(unfinished=True)
-        at.open.tidy()
+        at.open.remove_discarded()
 
     steps: list[Callable[[], None]] = [upload, upload, work_some, work_some, begin, build_some, switch, discard]
     upload()
@@ -153,19 +153,19 @@ def test_any_order_of_changes_builds_and_switches_ends_in_agreement(  # noqa: C9
             step()
         except GenerationStateError as error:
             refusals.add(error.detail.partition("%")[2])
-        assert at.records.active().state is GenerationState.ACTIVE
+        assert at.records.load_active().state is GenerationState.ACTIVE
     assert all("the switch waits" in refusal for refusal in refusals)
     at.work_off()
-    assert at.verify().agrees
-    if at.records.beside() is not None:
+    assert at.verify().is_consistent
+    if at.records.find_beside_active() is not None:
         at.build()
-        assert at.verify(at.records.beside().id).agrees  # type: ignore[union-attr]
+        assert at.verify(at.records.find_beside_active().id).is_consistent  # type: ignore[union-attr]
         switch()
-        assert at.verify().agrees
-    with at.open.indexes() as indexes:
-        in_use = {version.id for version in at.records.wanted()}
+        assert at.verify().is_consistent
+    with at.open.use_all_indexes() as indexes:
+        in_use = {version.id for version in at.records.list_wanted_versions()}
         for index in indexes.values():
-            assert set(index.versions()) <= in_use
+            assert set(index.count_chunks_by_version()) <= in_use
 
 
 def test_a_worker_that_wrote_to_the_generation_that_was_left_does_it_again_in_the_new_one(
@@ -173,21 +173,21 @@ def test_a_worker_that_wrote_to_the_generation_that_was_left_does_it_again_in_th
 ) -> None:
     at.ready(WHALE)
     late = at.upload(SHIPS, "late.md")
-    at.switcher.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
+    at.switcher.build_generation(at.choice("hashing-32"), at.sparse.fingerprint)
     (job,) = at.jobs.claim(JobKind.INGEST)
 
     def switch(point: str) -> None:
         if point == "ingest.indexed":
             at.switcher.switch()
 
-    faultpoints.arm(switch)
+    faultpoints.set_point_hook(switch)
     with pytest.raises(GenerationChangedError):
         at.ingest.run(job, no)
-    faultpoints.arm(None)
+    faultpoints.set_point_hook(None)
     at.jobs.hand_back(job)
     at.work_off()
     assert at.found("three masts")[0] == late.id
-    assert at.verify().agrees
+    assert at.verify().is_consistent
 
 
 @pytest.mark.slow
@@ -202,20 +202,20 @@ def test_a_builder_killed_anywhere_leaves_what_the_next_one_completes(at: Genera
 
         def die(reached: str, point: str = point) -> None:
             if reached == point:
-                faultpoints.arm(None)
+                faultpoints.set_point_hook(None)
                 raise Killed
 
         at.begin("hashing-32")
         at.records.queue_missing()
-        faultpoints.arm(die)
+        faultpoints.set_point_hook(die)
         with pytest.raises(Killed):
-            at.builder.once()
+            at.builder.run_once()
         at.jobs.recover(all_running=True)
         at.build()
-        assert at.records.progress().whole, point
-        assert at.verify(at.records.beside().id).agrees, point  # type: ignore[union-attr]
+        assert at.records.load_progress().is_complete, point
+        assert at.verify(at.records.find_beside_active().id).is_consistent, point  # type: ignore[union-attr]
         at.records.discard(unfinished=True)
-        at.open.tidy()
+        at.open.remove_discarded()
 
 
 @pytest.mark.slow
@@ -228,14 +228,14 @@ def test_a_process_killed_in_the_switch_has_not_switched(at: GenerationsFixture)
             raise Killed
 
     at.ready(WHALE)
-    at.switcher.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
-    faultpoints.arm(die)
+    at.switcher.build_generation(at.choice("hashing-32"), at.sparse.fingerprint)
+    faultpoints.set_point_hook(die)
     with pytest.raises(Killed):
         at.switcher.switch()
-    faultpoints.arm(None)
-    assert at.records.active().id == 1
+    faultpoints.set_point_hook(None)
+    assert at.records.load_active().id == 1
     assert at.switcher.switch().id == 2
-    assert at.verify().agrees
+    assert at.verify().is_consistent
 
 
 def test_a_document_deleted_while_it_is_put_into_a_generation_is_in_none_when_it_counts_as_collected(
@@ -249,43 +249,43 @@ def test_a_document_deleted_while_it_is_put_into_a_generation_is_in_none_when_it
 
         def delete(reached: str, point: str = point, document: Document = document) -> None:
             if reached == point:
-                faultpoints.arm(None)
-                at.deleter.delete("ann", document.id)
+                faultpoints.set_point_hook(None)
+                at.deleter.delete_document("ann", document.id)
 
-        faultpoints.arm(delete)
+        faultpoints.set_point_hook(delete)
         with pytest.raises(Exception):  # noqa: B017 - whichever it is that finds it gone
             at.task.run(claimed, no)
         at.work_off()
-        assert at.catalog.deletion("ann", document.id).collected
+        assert at.catalog.load_deletion("ann", document.id).collected
         assert set(at.points_of(document.id).values()) == {0}, point
         at.records.discard(unfinished=True)
-        at.open.tidy()
+        at.open.remove_discarded()
         document = at.ready(book(1, chapters=2) + point)
 
 
 def test_what_was_lost_on_the_way_is_put_in_again_before_the_way_back(at: GenerationsFixture) -> None:
     document = at.ready(book(3, chapters=1))
     moved(at)
-    with at.open.of(1) as old:
+    with at.open.use_generation(1) as old:
         assert old.index.delete_version("ann", document.version.id) > 0
-    at.builder.once()
-    assert at.switcher.rollback().id == 1
-    assert at.verify().agrees
+    at.builder.run_once()
+    assert at.switcher.roll_back().id == 1
+    assert at.verify().is_consistent
 
 
 def test_a_process_follows_a_switch_that_another_one_made(tmp_path: Path, double: VectorServer) -> None:
-    store = build.server_indexes(double.url, OURS)
+    store = build.build_server_store(double.url, OURS)
     mine, theirs = GenerationsFixture(tmp_path, store), GenerationsFixture(tmp_path, store)
     whale = mine.ready(WHALE)
     assert theirs.found("white whale") == [whale.id]
     moved(mine)
     mine.records.discard(unfinished=False)
-    mine.open.tidy()
+    mine.open.remove_discarded()
     # Within the second in which it does not look, it meets a generation that is gone.
     assert theirs.searcher.search(SearchRequest("ann", "white whale")).hits[0].passage.document_id == whale.id
-    with theirs.open.active() as made:
+    with theirs.open.use_active() as made:
         assert made.id == 2
-    with pytest.raises(GenerationChangedError, match="discarded"), theirs.open.of(1):
+    with pytest.raises(GenerationChangedError, match="discarded"), theirs.open.use_generation(1):
         pass
     late = theirs.upload(SHIPS, "s.md")
     theirs.work_off()
@@ -298,7 +298,7 @@ def test_a_process_follows_a_switch_that_another_one_made(tmp_path: Path, double
 def test_a_process_without_the_new_encoder_goes_on_with_the_old_generation_and_is_not_ready(
     tmp_path: Path, double: VectorServer
 ) -> None:
-    store = build.server_indexes(double.url, OURS)
+    store = build.build_server_store(double.url, OURS)
     mine, poor = GenerationsFixture(tmp_path, store), GenerationsFixture(tmp_path, store)
     poor.open._encoders = Encoders(hashing_encoders().choices[:1])
     whale = mine.ready(WHALE)
@@ -308,7 +308,7 @@ def test_a_process_without_the_new_encoder_goes_on_with_the_old_generation_and_i
     assert poor.found("white whale") == [whale.id]
     with pytest.raises(Exception, match="has no encoder"):
         poor.open.require_ready()
-    mine.switcher.rollback()
+    mine.switcher.roll_back()
     assert poor.found("white whale") == [whale.id]
     poor.open.require_ready()
     for at in (mine, poor):
@@ -324,24 +324,24 @@ def test_refusals_name_the_next_step(at: GenerationsFixture) -> None:
     with pytest.raises(GenerationStateError, match="reembed --encoder"):
         at.switcher.switch()
     with pytest.raises(GenerationStateError, match="index show"):
-        at.switcher.rollback()
+        at.switcher.roll_back()
     with pytest.raises(GenerationStateError, match="index rebuild"):
-        at.switcher.reembed(at.choice("hashing"), at.sparse.fingerprint)
+        at.switcher.build_generation(at.choice("hashing"), at.sparse.fingerprint)
     with pytest.raises(GenerationStateError, match="reembed --encoder NAME"):
-        at.switcher.reembed(None, at.sparse.fingerprint)
+        at.switcher.build_generation(None, at.sparse.fingerprint)
     at.begin("hashing-32")
     with pytest.raises(GenerationStateError, match=r"Generation 2 is 0 % embedded: 4 of 4 .*index reembed"):
         at.switcher.switch()
     with pytest.raises(GenerationStateError, match="discard --unfinished"):
-        at.switcher.rollback()
-    assert at.switcher.reembed(None, at.sparse.fingerprint).id == 2
+        at.switcher.roll_back()
+    assert at.switcher.build_generation(None, at.sparse.fingerprint).id == 2
     at.switcher.switch()
     with pytest.raises(GenerationStateError, match=r"Generation 1 .*kept for a way back.*index discard"):
-        at.switcher.reembed(at.choice("hashing-96"), at.sparse.fingerprint)
+        at.switcher.build_generation(at.choice("hashing-96"), at.sparse.fingerprint)
 
 
 def test_a_start_with_another_encoder_is_refused_with_the_commands_that_move(at: GenerationsFixture) -> None:
-    active = at.records.active()
+    active = at.records.load_active()
     require_fit(active, at.encoders, at.sparse, chosen=None)
     require_fit(active, at.encoders, at.sparse, chosen="hashing")
     with pytest.raises(IndexMismatchError, match=r"reembed --encoder hashing-32.*index switch"):

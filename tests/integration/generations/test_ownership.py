@@ -13,7 +13,7 @@ from ingest.storage.operations.leftovers import Leftovers
 from retrieval.index.generations import IndexStore
 from retrieval.index.stores import FolderStore, ServerStore
 from tests.support.generations_fixture import WHALE, GenerationsFixture
-from workers.upkeep.leftovers import FORGOTTEN_SECONDS, LeftoverRounds, Removed
+from workers.upkeep.leftovers import FORGOTTEN_SECONDS, CleanupResult, LeftoverCleaner
 
 THEIRS = Installation("another", lambda _: True)
 
@@ -31,27 +31,27 @@ def test_upkeep_touches_nothing_once_an_index_belongs_to_another_installation(
     at.ready(WHALE)
     at.blobs.put("original/ab/forgotten", b"bytes")
     long_ago = time.time() - FORGOTTEN_SECONDS - 60
-    os.utime(at.blobs.path("original/ab/forgotten"), (long_ago, long_ago))
-    rounds = LeftoverRounds(at.record, Leftovers(at.engine), at.open, at.blobs, at.texts, UpkeepLimits())
-    taken_over(store, tmp_path).adopt(1)
+    os.utime(at.blobs.resolve_path("original/ab/forgotten"), (long_ago, long_ago))
+    rounds = LeftoverCleaner(at.record, Leftovers(at.engine), at.open, at.blobs, at.texts, UpkeepLimits())
+    taken_over(store, tmp_path).take_ownership(1)
     assert "belongs to installation another" in rounds.run().stopped
     assert at.blobs.read("original/ab/forgotten") == b"bytes"
-    store.adopt(1)
-    assert rounds.run() == Removed(put_aside=1)
-    assert at.record.notices() == {}
+    store.take_ownership(1)
+    assert rounds.run() == CleanupResult(put_aside=1)
+    assert at.record.load_notices() == {}
 
 
 def test_a_discarded_generation_that_another_installation_has_is_not_removed(
     at: GenerationsFixture, store: IndexStore, tmp_path: Path
 ) -> None:
     at.ready(WHALE)
-    at.switcher.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
+    at.switcher.build_generation(at.choice("hashing-32"), at.sparse.fingerprint)
     at.switcher.switch()
     at.records.discard(unfinished=False)
     theirs = taken_over(store, tmp_path)
-    theirs.adopt(1)
-    at.open.tidy()
-    assert store.size(1) is not None
+    theirs.take_ownership(1)
+    at.open.remove_discarded()
+    assert store.find_size(1) is not None
     with pytest.raises(InstallationMismatchError):
         store.remove(1)
     theirs.remove(1)

@@ -48,7 +48,7 @@ def test_a_document_waits_without_an_attempt_and_becomes_ready_by_itself(
     tmp_path: Path, proxy: FaultyProxy, request_: str, status: int, answer: str
 ) -> None:
     patience = QdrantServerSettings(search_retries=SOON, work_retries=SOON)
-    store = build.server_indexes(proxy.url, OURS, settings=patience)
+    store = build.build_server_store(proxy.url, OURS, settings=patience)
     at = GenerationsFixture(tmp_path, store)
     runner = JobRunner(at.jobs, at.ingest, at.embed, stopping=no)
     document = at.upload(WHALE)
@@ -61,12 +61,12 @@ def test_a_document_waits_without_an_attempt_and_becomes_ready_by_itself(
         assert rounds < 30
         wake(at.engine)
         for kind in (JobKind.INGEST, JobKind.EMBED):
-            runner.once(kind)
+            runner.run_once(kind)
         with at.engine.connect() as connection:
             assert (connection.execute(select(func.max(job_rows.c.attempt))).scalar() or 0) <= 1
         assert at.state(document) is not VersionState.FAILED
     assert rounds > 3
     assert not proxy.faults[request_]
-    assert at.verify().agrees
+    assert at.verify().is_consistent
     at.close()
     store.remove(1)

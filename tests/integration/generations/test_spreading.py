@@ -14,7 +14,7 @@ from ingest.storage.documents.records import Document
 from ingest.storage.errors import GenerationStateError
 from ingest.storage.queue.records import JobKind
 from retrieval import build
-from retrieval.encoders.port import UNRELATED, Embedded, HashingEmbedder
+from retrieval.encoders.port import UNRELATED_SENTENCES, EmbeddedTexts, HashingEmbedder
 from retrieval.index.generations import IndexStore
 from retrieval.index.server.settings import QdrantServerSettings
 from retrieval.search.search import Mode
@@ -36,9 +36,9 @@ class _Counting(HashingEmbedder):
 
     encoded: ClassVar[Counter[str]] = Counter()
 
-    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
+    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
         self.encoded.update(texts)
-        return super().documents(texts)
+        return super().embed_documents(texts)
 
 
 @pytest.fixture
@@ -82,19 +82,19 @@ def _searching(at: GenerationsFixture, expected: Document) -> Iterator[list[obje
 def test_an_index_is_spread_while_it_is_used_without_a_failed_search_or_a_vector_made_twice(
     tmp_path: Path, server: VectorServer
 ) -> None:
-    before = GenerationsFixture(tmp_path, build.server_indexes(server.url, OURS))
+    before = GenerationsFixture(tmp_path, build.build_server_store(server.url, OURS))
     whale = before.ready(WHALE, "w.md")
     for n in range(4):
         before.ready(book(n, chapters=2), f"{n}.md")
     before.close()
-    store = build.server_indexes(server.url, OURS, settings=SPREAD)
-    assert any("SHARDS is 6" in each for each in store.differences(1))
+    store = build.build_server_store(server.url, OURS, settings=SPREAD)
+    assert any("SHARDS is 6" in each for each in store.list_differences(1))
     at = restarted(tmp_path, store)
     with _searching(at, whale) as wrong:
         pending = at.upload(SHIPS, "s.md")
         (job,) = at.jobs.claim(JobKind.INGEST)
         at.ingest.run(job, no)
-        mover = threading.Thread(target=lambda: at.switcher.spread(store.differences))
+        mover = threading.Thread(target=lambda: at.switcher.spread(store.list_differences))
         mover.start()
         late = [at.ready(book(10 + n, chapters=1), f"late-{n}.md") for n in range(3)]
         while mover.is_alive():
@@ -103,50 +103,50 @@ def test_an_index_is_spread_while_it_is_used_without_a_failed_search_or_a_vector
         assert at.switcher.switch().id == 2
         at.found(FOUR_WORDS)
     assert wrong == []
-    chunks = sum(len(at.texts.map(each.version.id).chunks) for each in (pending, *late))
-    encoded = {text: times for text, times in _Counting.encoded.items() if text not in UNRELATED}
+    chunks = sum(len(at.texts.load_map(each.version.id).chunks) for each in (pending, *late))
+    encoded = {text: times for text, times in _Counting.encoded.items() if text not in UNRELATED_SENTENCES}
     assert (len(encoded), max(encoded.values())) == (chunks, 1)
-    assert at.verify().agrees
+    assert at.verify().is_consistent
     with closing(QdrantClient(url=server.url, check_compatibility=False)) as client:
         config = client.get_collection("leadline-g2").config
     assert (config.params.shard_number, config.params.replication_factor) == (6, 2)
-    assert store.differences(2) == []
+    assert store.list_differences(2) == []
     assert at.found("three masts")[0] == pending.id
 
     since = at.ready(book(20, chapters=1), "since.md")
     made = _Counting.encoded.total()
-    assert at.switcher.rollback().id == 1
+    assert at.switcher.roll_back().id == 1
     assert _Counting.encoded.total() == made
-    assert at.verify().agrees
+    assert at.verify().is_consistent
     points = at.points_of(since.id)
     assert points[1] == points[2] > 0
     at.close()
 
 
 def test_vectors_that_are_still_being_made_are_waited_for_and_copied(tmp_path: Path, server: VectorServer) -> None:
-    before = GenerationsFixture(tmp_path, build.server_indexes(server.url, OURS))
+    before = GenerationsFixture(tmp_path, build.build_server_store(server.url, OURS))
     before.ready(WHALE, "w.md")
     before.close()
-    at = restarted(tmp_path, build.server_indexes(server.url, OURS, settings=SPREAD))
+    at = restarted(tmp_path, build.build_server_store(server.url, OURS, settings=SPREAD))
     at.upload(SHIPS, "s.md")
     at.ingest.run(at.jobs.claim(JobKind.INGEST)[0], no)
-    active = at.records.active()
-    at.records.begin(active.encoder, active.sparse, active.dimension, copies=active.id)
-    while at.builder.once():
+    active = at.records.load_active()
+    at.records.start(active.encoder, active.sparse, active.dimension, copies=active.id)
+    while at.builder.run_once():
         pass
-    assert (at.records.progress().versions_done, _Counting.encoded.total()) == (1, 0)
+    assert (at.records.load_progress().versions_done, _Counting.encoded.total()) == (1, 0)
     at.work_off()
     at.build()
-    assert at.records.progress().whole
+    assert at.records.load_progress().is_complete
     assert _Counting.encoded.total() == 1
     at.close()
 
 
 def test_an_index_made_again_takes_no_vector_of_the_one_before(tmp_path: Path, server: VectorServer) -> None:
-    before = GenerationsFixture(tmp_path, build.server_indexes(server.url, OURS))
+    before = GenerationsFixture(tmp_path, build.build_server_store(server.url, OURS))
     before.ready(WHALE)
     before.close()
-    at = restarted(tmp_path, build.server_indexes(server.url, OURS, settings=SPREAD))
+    at = restarted(tmp_path, build.build_server_store(server.url, OURS, settings=SPREAD))
     at.switcher.rebuild(at.choice("hashing"), at.sparse.fingerprint)
     assert _Counting.encoded.total() == 1
     at.close()
@@ -155,21 +155,24 @@ def test_an_index_made_again_takes_no_vector_of_the_one_before(tmp_path: Path, s
 def test_spreading_is_refused_where_there_is_no_need_or_processes_have_other_settings(
     tmp_path: Path, server: VectorServer
 ) -> None:
-    plain, spread = build.server_indexes(server.url, OURS), build.server_indexes(server.url, OURS, settings=SPREAD)
+    plain, spread = (
+        build.build_server_store(server.url, OURS),
+        build.build_server_store(server.url, OURS, settings=SPREAD),
+    )
     old, new = GenerationsFixture(tmp_path, plain), GenerationsFixture(tmp_path, spread)
     old.ready(WHALE)
     with pytest.raises(GenerationStateError, match=r"kept as the settings ask for.*LEADLINE_QDRANT_"):
-        old.switcher.spread(plain.differences)
-    assert new.records.beside() is None
+        old.switcher.spread(plain.list_differences)
+    assert new.records.find_beside_active() is None
     plain.open(2, 64).close()  # an old process was the first to open it
     with pytest.raises(GenerationStateError, match=r"other settings: LEADLINE_QDRANT_SHARDS.*discard --unfinished"):
-        new.switcher.spread(spread.differences)
+        new.switcher.spread(spread.list_differences)
     old.close()
     new.close()
 
 
 def test_an_index_in_a_folder_is_not_spread(tmp_path: Path) -> None:
-    at = GenerationsFixture(tmp_path, build.embedded_indexes(tmp_path, OURS))
+    at = GenerationsFixture(tmp_path, build.build_embedded_store(tmp_path, OURS))
     with pytest.raises(GenerationStateError, match="An index in a folder cannot be spread"):
-        at.switcher.spread(at.store.differences)
+        at.switcher.spread(at.store.list_differences)
     at.close()

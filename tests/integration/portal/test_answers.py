@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
 from ingest.storage.accounts.records import Scope
-from rlm.answers import Answer, CellRecords, ReadPassage, ResultTable, Searched, TableRows
+from rlm.answers import Answer, CellRecords, ReadPassage, ResultTable, SearchSummary, SourceRows
 from rlm.errors import LanguageModelUnavailableError
 from rlm.events import Completed, Delta
 from tests.fakes.scripted_answers import answer
@@ -77,7 +77,7 @@ def test_a_conversation_is_read_by_its_link_until_that_is_ended(
     assert serious(page) == []
     services.accounts.users.create(DEFAULT_TENANT, "eve")
     key, _ = services.keys.issue(DEFAULT_TENANT, "eve", scopes=(Scope.READ,), user="eve")
-    ticket = services.accounts.sessions.ticket(DEFAULT_TENANT, key.id)
+    ticket = services.accounts.sessions.issue_ticket(DEFAULT_TENANT, key.id)
     with opened.somebody_else(f"/sign-in#{ticket}") as other:
         other.wait_for_selector("#account")
         other.goto(f"{opened.url}{address}")
@@ -114,7 +114,7 @@ def test_the_passages_that_were_read_are_shown_on_demand_with_their_ranks(
     )
     made = written(document, text)
     said.events = [
-        Completed(Answer(**{**made.__dict__, "searched": Searched(7, 2, made.searched.documents, (), read)}))
+        Completed(Answer(**{**made.__dict__, "searched": SearchSummary(7, 2, made.searched.documents, (), read)}))
     ]
     page = opened.signed_in("/ask")
     ask(page)
@@ -171,8 +171,8 @@ def test_a_figure_of_a_computed_table_opens_the_records_behind_it_and_they_are_d
     ports = (("Nantucket", 2, 1819), ("Woolwich", 1200, 1820))
     table = ResultTable(("port", "ships", "year"), ports, 2, "SELECT 1", quantities=(1,))
 
-    def rows(*numbers: int) -> tuple[TableRows, ...]:
-        return (TableRows(document["id"], document["active_version"], 0, numbers),)
+    def rows(*numbers: int) -> tuple[SourceRows, ...]:
+        return (SourceRows(document["id"], document["active_version"], 0, numbers),)
 
     cells = (CellRecords(1, None, rows(1, 2)), CellRecords(2, None, rows(3)))
     made = answer(document["id"], text="Ports:", sentences=(), citations=(), strategy="table", table=table)

@@ -9,7 +9,17 @@ from playwright.sync_api import Browser, expect
 
 from api.admission.services import Services
 from api.client import Client
-from rlm.answers import Answer, AnswerStatus, Check, Citation, Quote, ResultTable, Searched, SearchedDocument, Sentence
+from rlm.answers import (
+    Answer,
+    AnswerStatus,
+    Check,
+    Citation,
+    Quote,
+    ResultTable,
+    SearchedDocument,
+    SearchSummary,
+    Sentence,
+)
 from rlm.events import Checking, Completed, Delta, Reading, Routed
 from tests.fakes.scripted_answers import answer
 from tests.support.browser import Portal, portal
@@ -275,7 +285,7 @@ def test_a_hostile_document_runs_nothing_asks_nobody_and_breaks_no_layout(
                 notes=(HOSTILE,),
                 reasons=(HOSTILE,),
                 table=ResultTable((HOSTILE[:100],), ((HOSTILE,),), 1, HOSTILE),
-                searched=Searched(1, 1, (SearchedDocument(identifier, HOSTILE, 1, 1),), (HOSTILE,)),
+                searched=SearchSummary(1, 1, (SearchedDocument(identifier, HOSTILE, 1, 1),), (HOSTILE,)),
             )
         ),
     ]

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from api.build.language_model import RemoteLanguageModel
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.browser import portal
@@ -29,7 +29,7 @@ def test_somebody_who_has_never_been_here_gets_a_checked_answer_about_a_pdf_with
     own.write_bytes(pdf(OWN))
     profile = ModelProfile("scripted", 32_000, 4_000)
     with scripted_openai(Model(), window_tokens=32_000) as server:
-        model = RemoteLanguageModel(server.url, ChatModel(remote_chat_model(server.url, profile), profile))
+        model = RemoteLanguageModel(server.url, ChatModel(build_remote_chat_model(server.url, profile), profile))
         with running(tmp_path / "home", language_model=model) as (services, _), portal(services, browser) as opened:
             page = opened.page()
             page.add_init_script(

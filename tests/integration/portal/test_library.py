@@ -156,9 +156,10 @@ def test_a_large_file_goes_on_where_its_connection_broke_off(opened: Portal, tmp
         page = opened.signed_in()
         choose(page, *files(tmp_path, ("chart.txt", lines)))
         wait_until(
-            lambda: bool(opened.services.documents.catalog.documents(DEFAULT_TENANT)), what="it has become a document"
+            lambda: bool(opened.services.documents.catalog.list_documents(DEFAULT_TENANT)),
+            what="it has become a document",
         )
-        (document,) = opened.services.documents.catalog.documents(DEFAULT_TENANT)
+        (document,) = opened.services.documents.catalog.list_documents(DEFAULT_TENANT)
         assert cutting.cuts >= 1
         assert blob_path(opened.services, document.version.blob_key).read_text() == lines
         expect(page.locator("#upload-list")).to_contain_text("chart.txt")

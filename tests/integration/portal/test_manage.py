@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
 from ingest.storage.accounts.records import Scope
-from ingest.storage.db.database import write
+from ingest.storage.db.database import write_transaction
 from ingest.storage.quotas.records import Account, Quota
 from ingest.storage.quotas.rows import add_usage
 from tests.support.browser import Portal, portal
@@ -30,7 +30,7 @@ def spent(services: Services, key_id: str, **amounts: int) -> None:
     """Usage of today, as work that has ended charges it."""
     engine = services.documents.catalog._engine
     day = time.strftime("%Y-%m-%d", time.gmtime())
-    with write(engine) as connection:
+    with write_transaction(engine) as connection:
         add_usage(connection, Account(DEFAULT_TENANT, key_id), day, **amounts)
 
 
@@ -41,7 +41,7 @@ def test_usage_shows_what_was_used_by_day_and_key_and_what_is_left(
     key, _ = services.keys.issue(DEFAULT_TENANT, "nightly upload")
     spent(services, key.id, answers=3, runs=1, prompt_tokens=4000, completion_tokens=500, nanodollars=2_500_000_000)
     spent(services, "", answers=1, prompt_tokens=100)
-    services.admission.meter.quotas.set(Account(DEFAULT_TENANT), {Quota.TOKENS_PER_DAY: 10_000})
+    services.admission.meter.quotas.set_limits(Account(DEFAULT_TENANT), {Quota.TOKENS_PER_DAY: 10_000})
     client.http.post("/v1/documents", params={"name": "a.txt", "collection": "ships"}, content=b"A ship.")
     page = opened.signed_in("/usage")
     expect(page.locator("#quotas")).to_contain_text("5,400 of 10,000 left")
@@ -161,7 +161,7 @@ def test_roles_on_a_collection_are_given_and_taken_away(service: tuple[Services,
     expect(page.get_by_role("dialog")).to_contain_text("open to everybody")
     dialog_of(page, "Take away")
     expect(place.locator("tbody")).to_have_count(0)
-    assert services.accounts.grants.grants(DEFAULT_TENANT, "plans") == []
+    assert services.accounts.grants.list_grants(DEFAULT_TENANT, "plans") == []
 
 
 def test_the_log_is_filtered_turned_verified_and_exported(service: tuple[Services, Client], opened: Portal) -> None:
@@ -193,7 +193,7 @@ def test_the_log_is_filtered_turned_verified_and_exported(service: tuple[Service
     page.get_by_role("button", name="Verify").click()
     expect(page.locator("#verified")).to_contain_text("noted at the last check is there")
     assert serious(page) == []
-    with write(services.documents.catalog._engine) as connection:
+    with write_transaction(services.documents.catalog._engine) as connection:
         connection.exec_driver_sql("UPDATE audit SET action = 'user.deleted' WHERE sequence = 5")
     page.get_by_role("button", name="Verify").click()
     expect(page.locator("#verified")).to_contain_text("not as it was written")
@@ -222,7 +222,7 @@ def test_hostile_names_run_nothing_and_break_no_layout_from_a_phone_to_a_wall(
     user = services.accounts.users.create(DEFAULT_TENANT, HOSTILE, [HOSTILE, "g" * 200])
     key, _ = services.keys.issue(DEFAULT_TENANT, HOSTILE, user=user.name)
     spent(services, key.id, answers=1, prompt_tokens=1)
-    services.admission.meter.quotas.set(Account(DEFAULT_TENANT), {Quota.TOKENS_PER_DAY: 10_000})
+    services.admission.meter.quotas.set_limits(Account(DEFAULT_TENANT), {Quota.TOKENS_PER_DAY: 10_000})
     collection = "c" * 128
     client.http.post("/v1/documents", params={"name": f"{HOSTILE}.txt", "collection": collection}, content=b"A plan.")
     client.http.put(f"/v1/collections/{collection}/grants/user:{HOSTILE[:20]}", json={"role": "reader"})

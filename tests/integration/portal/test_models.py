@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from api.admission.services import Services
 from api.build.embedded import open_embedded
-from api.cli.private_service import private
+from api.cli.private_service import open_services_client
 from api.client import Client
 from api.settings.settings import Settings
 from rlm.llm.local.process import LocalModelProcess
@@ -41,7 +41,10 @@ def service(
     tmp_path_factory: pytest.TempPathFactory, encoder_files: Path, local_model: LocalModelProcess
 ) -> Iterator[tuple[Services, Client]]:
     settings = Settings(home=tmp_path_factory.mktemp("home"), models=encoder_files, min_free_bytes=0, ballast_bytes=0)
-    with open_embedded(settings, language_model=Shared(local_model)) as services, private(services) as client:
+    with (
+        open_embedded(settings, language_model=Shared(local_model)) as services,
+        open_services_client(services) as client,
+    ):
         yield services, client
 
 

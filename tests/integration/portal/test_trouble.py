@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 
 from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
-from api.portal.links import own_key
+from api.portal.links import ensure_portal_key
 from ingest.storage.queue.records import JobKind
 from ingest.storage.quotas.records import Account, Quota
 from rlm.events import Completed
@@ -41,7 +41,9 @@ def line(opened: Portal) -> Iterator[Relay]:
 
 
 def end_sessions(services: Services) -> None:
-    services.accounts.sessions.end_all_of(DEFAULT_TENANT, f"key:{own_key(services.keys, DEFAULT_TENANT).id}")
+    services.accounts.sessions.end_all_for_owner(
+        DEFAULT_TENANT, f"key:{ensure_portal_key(services.keys, DEFAULT_TENANT).id}"
+    )
 
 
 def tabbed_to(page: Page, name: str, *, most: int = 60) -> None:
@@ -142,7 +144,7 @@ def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_wa
     page.goto(f"{opened.url}/ask")
     page.wait_for_load_state("networkidle")  # else what the page asks for at first is refused, and asks to sign in
     page.get_by_label("Your question").fill("A long question that nobody wants to type twice?")
-    services.accounts.sessions.end_all_of(DEFAULT_TENANT, f"key:{key.id}")
+    services.accounts.sessions.end_all_for_owner(DEFAULT_TENANT, f"key:{key.id}")
     page.get_by_label("Your question").press("Enter")
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Your session has ended")
@@ -153,7 +155,7 @@ def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_wa
     page.keyboard.press("Enter")
     wait_for_answer(page)
     assert [each.question for each in said.requests] == ["A long question that nobody wants to type twice?"]
-    services.accounts.sessions.end_all_of(DEFAULT_TENANT, f"key:{key.id}")
+    services.accounts.sessions.end_all_for_owner(DEFAULT_TENANT, f"key:{key.id}")
     page.get_by_label("Your question").fill("And another?")
     page.get_by_label("Your question").press("Enter")
     dialog.get_by_role("button", name="Not now").click()
@@ -191,7 +193,7 @@ def test_a_spent_quota_is_told_with_the_next_step_where_one_asks_and_uploads(
 ) -> None:
     services, client = service
     client.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE.encode())
-    services.admission.meter.quotas.set(Account(DEFAULT_TENANT), {Quota.TOKENS_PER_DAY: 0, Quota.DOCUMENTS: 1})
+    services.admission.meter.quotas.set_limits(Account(DEFAULT_TENANT), {Quota.TOKENS_PER_DAY: 0, Quota.DOCUMENTS: 1})
     page = opened.signed_in("/library")
     choose(page, *files(tmp_path, ("note.txt", "One more.")))
     refused = page.locator("#upload-list li", has_text="note.txt")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from api.admission.services import readiness_of
+from api.admission.services import summarize_copies
 from api.build.index_access import IndexAccess
 from api.cli import doctor, index
-from api.status.metrics import _index_gauges
+from api.status.metrics import _iter_index_gauges
 from ingest.storage.operations.installation import Installation
 from retrieval import build
 from retrieval.errors import IndexRefusedError
@@ -34,7 +34,7 @@ def server(tmp_path: Path) -> Iterator[QdrantDouble]:
 
 @pytest.fixture
 def store(server: QdrantDouble) -> IndexStore:
-    return build.server_indexes(server.url, OURS, settings=SIX_TIMES_TWO)
+    return build.build_server_store(server.url, OURS, settings=SIX_TIMES_TWO)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def at(tmp_path: Path, store: IndexStore) -> Iterator[GenerationsFixture]:
 
 
 def found(store: IndexStore) -> Copies:
-    copies = store.copies(1)
+    copies = store.find_copies(1)
     assert copies is not None
     return copies
 
@@ -61,12 +61,12 @@ def test_every_shard_has_its_copies_on_nodes_that_answer(at: GenerationsFixture,
 
 def test_a_server_of_one_node_and_a_folder_have_no_copies(tmp_path: Path) -> None:
     with qdrant_double(tmp_path / "qdrant") as alone:
-        single = build.server_indexes(alone.url, OURS)
-        assert single.copies(1) is None
+        single = build.build_server_store(alone.url, OURS)
+        assert single.find_copies(1) is None
         single.open(1, 8).close()
-        assert single.copies(1) is None
-    folder = build.embedded_indexes(tmp_path, Installation("x", lambda _: True))
-    assert folder.copies(1) is None
+        assert single.find_copies(1) is None
+    folder = build.build_embedded_store(tmp_path, Installation("x", lambda _: True))
+    assert folder.find_copies(1) is None
 
 
 def test_a_node_that_is_away_is_named_and_its_copies_come_back_with_it(
@@ -74,13 +74,13 @@ def test_a_node_that_is_away_is_named_and_its_copies_come_back_with_it(
 ) -> None:
     server.take_away(3)
     copies = found(store)
-    assert (len(copies.short), copies.missing()) == (4, [])
+    assert (len(copies.underreplicated_shards), copies.list_missing()) == (4, [])
     assert copies.describe() == (
         "4 of 6 shards have fewer than 2 active copies. http://node-3:6335/ (id 3) does not answer."
     )
-    assert "LeadlineCopiesMissing" in index.advice_on_copies(copies)
+    assert "LeadlineCopiesMissing" in index.advise_on_copies(copies)
     server.bring_back(3)
-    assert found(store).short == []
+    assert found(store).underreplicated_shards == []
 
 
 def test_a_node_that_was_replaced_leaves_shards_short_until_they_are_repaired(
@@ -89,17 +89,17 @@ def test_a_node_that_was_replaced_leaves_shards_short_until_they_are_repaired(
     server.take_away(3)
     replacement = server.replace(3)
     copies = found(store)
-    assert (len(copies.short), len(copies.missing())) == (4, 4)
-    assert {new.target for new in copies.missing()} == {replacement}
-    assert index.advice_on_copies(copies) == "Run `leadline index repair`."
+    assert (len(copies.underreplicated_shards), len(copies.list_missing())) == (4, 4)
+    assert {new.target for new in copies.list_missing()} == {replacement}
+    assert index.advise_on_copies(copies) == "Run `leadline index repair`."
     at.checks.check_copies()
-    assert [each.short for each in at.states.copies()] == [4]
+    assert [each.short for each in at.states.list_copies()] == [4]
 
-    new = copies.missing()[0]
-    store.make_copy(1, new)
+    new = copies.list_missing()[0]
+    store.start_copy(1, new)
     with pytest.raises(IndexRefusedError, match="already involved in transfer"):
-        store.make_copy(1, new)
-    assert len(found(store).missing()) == 3  # the one that was begun is waited for
+        store.start_copy(1, new)
+    assert len(found(store).list_missing()) == 3  # the one that was begun is waited for
 
 
 class Interrupted(Exception):
@@ -113,8 +113,8 @@ def command(at: GenerationsFixture, monkeypatch: pytest.MonkeyPatch) -> CliRunne
     def access(**_: object) -> "OpenAccess":
         return OpenAccess(at)
 
-    monkeypatch.setattr(index, "_access", access)
-    monkeypatch.setattr("retrieval.index.copies._BETWEEN_LOOKS_SECONDS", 0.01)
+    monkeypatch.setattr(index, "_open_access", access)
+    monkeypatch.setattr("retrieval.index.copies._POLL_SECONDS", 0.01)
     return CliRunner()
 
 
@@ -148,11 +148,11 @@ def test_repair_asks_first_makes_the_copies_and_may_be_given_again(
     refused = command.invoke(index.app, ["repair"], input="n\n")
     assert refused.exit_code == 1
     assert "Make 4 copies now?" in refused.output
-    assert len(found(store).missing()) == 4
+    assert len(found(store).list_missing()) == 4
     repaired = command.invoke(index.app, ["repair"], input="y\n")
-    assert (repaired.exit_code, found(store).short) == (0, [])
+    assert (repaired.exit_code, found(store).underreplicated_shards) == (0, [])
     assert "Every shard has the copies that it should have." in repaired.output
-    assert [each.short for each in at.states.copies()] == [0]
+    assert [each.short for each in at.states.list_copies()] == [0]
     again = command.invoke(index.app, ["repair"])
     assert (again.exit_code, "Make" in again.output) == (0, False)
     assert at.found("whale")
@@ -163,7 +163,7 @@ def test_an_interrupted_repair_goes_on_where_it_was(
 ) -> None:
     server.replace(3)
     begun: list[object] = []
-    make_copy = store.make_copy
+    make_copy = store.start_copy
 
     def interrupt_the_second(generation_id: int, new: object) -> None:
         begun.append(new)
@@ -171,12 +171,12 @@ def test_an_interrupted_repair_goes_on_where_it_was(
             raise Interrupted
         make_copy(generation_id, new)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(store, "make_copy", interrupt_the_second)
+    monkeypatch.setattr(store, "start_copy", interrupt_the_second)
     broken = command.invoke(index.app, ["repair", "--yes"])
     assert isinstance(broken.exception, Interrupted)
-    assert len(found(store).missing()) == 3
+    assert len(found(store).list_missing()) == 3
     assert command.invoke(index.app, ["repair", "--yes"]).exit_code == 0
-    assert found(store).short == []
+    assert found(store).underreplicated_shards == []
     assert len(begun) == 5  # the one that was broken off, and each of the four once
 
 
@@ -199,7 +199,7 @@ def test_a_copy_without_a_node_of_its_own_is_asked_for(
     server.remove(3)
     assert command.invoke(index.app, ["repair", "--yes"]).exit_code == 0
     server.remove(2)
-    assert len(found(store).short) == 6
+    assert len(found(store).underreplicated_shards) == 6
     left = command.invoke(index.app, ["repair", "--yes"])
     assert left.exit_code == 1
     assert "Add a node" in left.output
@@ -212,18 +212,18 @@ def test_shards_that_lost_their_last_copy_are_counted_and_need_a_rebuild(
         server.remove(peer)
     copies = found(store)
     assert copies.describe().startswith("6 of 6 shards have fewer than 2 active copies, and 2 of these have none.")
-    assert "leadline index rebuild" in index.advice_on_copies(copies)
+    assert "leadline index rebuild" in index.advise_on_copies(copies)
 
 
 def test_everything_that_looks_says_so(
     at: GenerationsFixture, server: QdrantDouble, command: CliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert readiness_of(at.states.copies()) == "none"
+    assert summarize_copies(at.states.list_copies()) == "none"
     at.checks.check_copies()
-    assert readiness_of(at.states.copies()) == "ready"
+    assert summarize_copies(at.states.list_copies()) == "ready"
     server.remove(3)
     at.checks.check_copies()
-    assert readiness_of(at.states.copies()) == "degraded"
+    assert summarize_copies(at.states.list_copies()) == "degraded"
     assert gauges(at) == {"leadline_index_shards": 6, "leadline_index_shards_short": 4}
     shown = " ".join(command.invoke(index.app, ["show"]).output.split())
     assert "Generation 1: 4 of 6 shards have fewer than 2 active copies." in shown
@@ -235,14 +235,18 @@ def test_everything_that_looks_says_so(
 
 def diagnosed(at: GenerationsFixture, monkeypatch: pytest.MonkeyPatch) -> list[doctor.Finding]:
     """The findings of `leadline doctor` about copies."""
-    copies = {generation.id: copies for generation in at.records.live() if (copies := at.store.copies(generation.id))}
+    copies = {
+        generation.id: copies
+        for generation in at.records.list_live()
+        if (copies := at.store.find_copies(generation.id))
+    }
     with monkeypatch.context() as patched:
-        patched.setattr(doctor, "cluster_named", object)
+        patched.setattr(doctor, "read_cluster_settings", object)
         patched.setattr(doctor, "look_at_copies", lambda settings, cluster: copies)
-        return list(doctor._copies(None))  # type: ignore[arg-type]
+        return list(doctor._check_copies(None))  # type: ignore[arg-type]
 
 
 def gauges(at: GenerationsFixture) -> dict[str, float]:
     """Return the gauges about shards, by name."""
-    families = _index_gauges(at.states.of(1), at.states.copies())
+    families = _iter_index_gauges(at.states.load_state(1), at.states.list_copies())
     return {each.name: each.samples[0].value for each in families if "shards" in each.name}

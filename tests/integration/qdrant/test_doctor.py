@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.doctor import Finding, _vector_server
+from api.cli.doctor import Finding, _check_vector_server
 from api.settings.settings import Settings
 from tests.support.vector_servers import VectorServer
 
@@ -13,7 +13,7 @@ def findings(monkeypatch: pytest.MonkeyPatch, url: str, **given: str) -> dict[st
     needed = {"DATABASE_URL": "postgresql+psycopg://db/leadline", "REDIS_URL": "redis://valkey:6379/0", "HOME": "/data"}
     for name, value in {**needed, "QDRANT_URL": url, **given}.items():
         monkeypatch.setenv(f"LEADLINE_{name}", value)
-    return {each.what: each for each in _vector_server(Settings())}
+    return {each.what: each for each in _check_vector_server(Settings())}
 
 
 def test_the_server_and_what_is_chosen_are_said(double: VectorServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,4 +32,4 @@ def test_what_the_server_cannot_give_is_said(double: VectorServer, monkeypatch: 
 
 def test_a_data_folder_has_no_vector_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("LEADLINE_DATABASE_URL", raising=False)
-    assert list(_vector_server(Settings(home=tmp_path))) == []
+    assert list(_check_vector_server(Settings(home=tmp_path))) == []

@@ -70,16 +70,16 @@ def test_searches_and_writes_go_on_while_any_one_of_two_addresses_is_away(double
                 away.away = True
                 chunk = indexed_chunk(str(number))
                 put_words(index, {chunk: "whale"})
-                index.set_dense([chunk.id], np.ones((1, DIMENSION), np.float32))
+                index.set_dense_vectors([chunk.id], np.ones((1, DIMENSION), np.float32))
                 written[chunk.id] = chunk
                 searches.end_what_is_under_way()
                 away.away = False
                 searches.end_what_is_under_way()  # none meets both addresses away, one after the other
         assert searches.failed == []
-        assert index.chunks(ANN, list(written)) == written
+        assert index.load_chunks(ANN, list(written)) == written
         one.away = two.away = True
         with pytest.raises(IndexUnavailableError, match="does not answer") as raised:
-            index.count("ann", "v1")
+            index.count_chunks("ann", "v1")
         assert all(f"curl {each.url}/readyz" in raised.value.hint for each in (one, two))
         index.close()
 
@@ -128,5 +128,5 @@ def test_searches_and_writes_go_on_while_any_address_of_a_name_is_away(
                 host = gone.url.removeprefix("http://").partition(":")[0]
                 serve(stack, host, port)
         assert searches.failed == []
-        assert index.count("ann", "v1") == 2
+        assert index.count_chunks("ann", "v1") == 2
         index.close()

@@ -46,11 +46,11 @@ def test_a_write_whose_answer_is_lost_is_sent_again_and_written_once(proxy: Faul
     }
     chunks = [indexed_chunk(str(number)) for number in range(3)]
     put_words(index, {chunk: "whale" for chunk in chunks})
-    index.set_dense([chunk.id for chunk in chunks], np.eye(3, DIMENSION, dtype=np.float32))
-    assert (index.count("ann", "v1"), index.count("ann", "v1", embedded_only=True)) == (3, 3)
+    index.set_dense_vectors([chunk.id for chunk in chunks], np.eye(3, DIMENSION, dtype=np.float32))
+    assert (index.count_chunks("ann", "v1"), index.count_chunks("ann", "v1", embedded_only=True)) == (3, 3)
     assert proxy.seen.count(f"PUT /collections/{name}/points") == 3
     assert index.delete_version("ann", "v1") == 3
-    assert index.count("ann", "v1") == 0
+    assert index.count_chunks("ann", "v1") == 0
     index.close()
 
 
@@ -76,7 +76,7 @@ def test_a_busy_server_is_asked_again(proxy: FaultyProxy, name: str, status: int
     index = opened(proxy.url, name)
     busy = Fault(status=status, body=qdrant(None, status={"error": "busy"}))
     proxy.faults[f"POST /collections/{name}/points/count"] = [busy, busy]
-    assert index.count("ann", "v1") == 0
+    assert index.count_chunks("ann", "v1") == 0
     index.close()
 
 
@@ -91,9 +91,9 @@ def test_a_search_is_given_up_sooner_than_a_workers_read(proxy: FaultyProxy, nam
     with pytest.raises(IndexUnavailableError):
         index.search(ANN, sparse=None, dense=np.ones(DIMENSION, np.float32), limit=5)
     with pytest.raises(IndexUnavailableError):
-        index.chunks(ANN, [str(uuid.uuid4())])
-    assert index.dense([str(uuid.uuid4())]) == {}
-    assert index.count("ann", "v1") == 0
+        index.load_chunks(ANN, [str(uuid.uuid4())])
+    assert index.load_dense_vectors([str(uuid.uuid4())]) == {}
+    assert index.count_chunks("ann", "v1") == 0
     index.close()
 
 
@@ -102,10 +102,10 @@ def test_the_server_may_say_how_long_to_wait(proxy: FaultyProxy, name: str) -> N
     limited = Fault(status=429, headers={"Retry-After": "60"}, body=qdrant(None, status={"error": "rate limit"}))
     counting = f"POST /collections/{name}/points/count"
     proxy.faults[counting] = [limited]
-    assert index.count("ann", "v1") == 0
+    assert index.count_chunks("ann", "v1") == 0
     proxy.faults[counting] = [limited] * SOON.attempts
     with pytest.raises(IndexUnavailableError, match="takes no more requests now: rate limit"):
-        index.count("ann", "v1")
+        index.count_chunks("ann", "v1")
     index.close()
 
 
@@ -115,7 +115,7 @@ def test_a_write_that_was_only_acknowledged_is_not_taken_for_done(proxy: FaultyP
     acknowledged = Fault(status=200, body=qdrant({"operation_id": 1, "status": "acknowledged"}))
     proxy.faults[writing] = [acknowledged]
     put_words(index, {indexed_chunk("a"): "whale"})
-    assert index.count("ann", "v1") == 1
+    assert index.count_chunks("ann", "v1") == 1
     proxy.faults[writing] = [acknowledged] * SOON.attempts
     with pytest.raises(IndexUnavailableError, match="has not applied a write yet"):
         put_words(index, {indexed_chunk("b"): "whale"})
@@ -127,7 +127,7 @@ def test_a_vector_that_the_server_let_pass_for_an_unknown_chunk_is_an_error(prox
     done = Fault(status=200, body=qdrant({"operation_id": 1, "status": "completed"}))
     proxy.faults[f"PUT /collections/{name}/points/vectors"] = [done]
     with pytest.raises(ChunksMissingError, match="1 of 1 chunks did not get their vectors"):
-        index.set_dense([str(uuid.uuid4())], np.ones((1, DIMENSION), np.float32))
+        index.set_dense_vectors([str(uuid.uuid4())], np.ones((1, DIMENSION), np.float32))
     index.close()
 
 
@@ -140,9 +140,9 @@ def test_an_answer_that_names_replicas_is_an_outage_and_says_what_to_do(
     writing, reading = f"PUT /collections/{name}/points", f"POST /collections/{name}/points/count"
     proxy.faults = {writing: [away], reading: [away]}
     put_words(index, {indexed_chunk("a"): "whale"})
-    assert index.count("ann", "v1") == 1
+    assert index.count_chunks("ann", "v1") == 1
     proxy.faults = {writing: [away] * SOON.attempts, reading: [away] * SOON.attempts}
-    for attempt in (lambda: put_words(index, {indexed_chunk("b"): "whale"}), lambda: index.count("ann", "v1")):
+    for attempt in (lambda: put_words(index, {indexed_chunk("b"): "whale"}), lambda: index.count_chunks("ann", "v1")):
         with pytest.raises(IndexUnavailableError, match=r"answered 500.*LEADLINE_QDRANT_WRITE_CONSISTENCY") as raised:
             attempt()
         assert not isinstance(raised.value, IndexRefusedError)
@@ -160,11 +160,11 @@ def test_a_replica_that_denies_chunks_which_are_there_is_asked_again_and_is_an_o
     writing = f"PUT /collections/{name}/points/vectors"
     proxy.faults[writing] = [denied] * SOON.attempts
     with pytest.raises(IndexUnavailableError, match="has the chunks, and does not take their vectors yet") as raised:
-        index.set_dense(ids, vectors)
+        index.set_dense_vectors(ids, vectors)
     assert not isinstance(raised.value, IndexRefusedError)
     proxy.faults[writing] = [denied] * (SOON.attempts - 1)
-    index.set_dense(ids, vectors)
-    assert index.count("ann", "v1", embedded_only=True) == 3
+    index.set_dense_vectors(ids, vectors)
+    assert index.count_chunks("ann", "v1", embedded_only=True) == 3
     index.close()
 
 
@@ -175,7 +175,7 @@ def test_vectors_for_chunks_that_are_gone_say_so(proxy: FaultyProxy, name: str) 
     index.delete_version("ann", "v2")
     proxy.seen.clear()
     with pytest.raises(ChunksMissingError, match="1 of 2 chunks did not get their vectors"):
-        index.set_dense([kept.id, gone.id], np.eye(2, DIMENSION, dtype=np.float32))
+        index.set_dense_vectors([kept.id, gone.id], np.eye(2, DIMENSION, dtype=np.float32))
     assert proxy.seen.count(f"PUT /collections/{name}/points/vectors") == 1
     index.close()
 
@@ -194,7 +194,7 @@ def test_what_does_not_answer_like_qdrant_is_told_apart(proxy: FaultyProxy, name
     index = opened(proxy.url, name)
     proxy.faults[f"POST /collections/{name}/points/count"] = [Fault(status=200, body=body)]
     with pytest.raises(IndexUnavailableError, match=r"does not answer as a Qdrant server does.*REST port"):
-        index.count("ann", "v1")
+        index.count_chunks("ann", "v1")
     index.close()
 
 
@@ -257,7 +257,7 @@ def test_a_server_that_hangs_is_given_up(tmp_path: Path, name: str) -> None:
         with pytest.raises(IndexUnavailableError, match=r"does not answer \(ReadTimeout"):
             index.require_ready()
         with pytest.raises(IndexUnavailableError, match=r"does not answer \(ReadTimeout"):
-            index.count("ann", "v1")
+            index.count_chunks("ann", "v1")
         server.kill()
         index.close()
 
@@ -272,7 +272,7 @@ def test_a_write_in_flight_while_the_server_is_killed_ends_well(tmp_path: Path, 
         server.kill()
         server.restart()
         writing.join()
-        assert index.chunks(ANN, [written.id]) == {written.id: written}
+        assert index.load_chunks(ANN, [written.id]) == {written.id: written}
         index.close()
 
 
@@ -282,10 +282,10 @@ def test_a_long_write_survives_kills_of_the_server(tmp_path: Path, name: str) ->
         index = opened(server.url, name, retries=PATIENTLY)
         writing = in_thread(lambda: put_words(index, texts))
         for reached in (1, 2_000):
-            wait_until(lambda reached=reached: index.count("ann", "v1") >= reached)  # type: ignore[misc]
+            wait_until(lambda reached=reached: index.count_chunks("ann", "v1") >= reached)  # type: ignore[misc]
             assert writing.is_alive()
             server.kill()
             server.restart()
         writing.join()
-        assert {chunk.id for chunk in index.points("ann", "v1")} == {chunk.id for chunk in texts}
+        assert {chunk.id for chunk in index.iter_version_chunks("ann", "v1")} == {chunk.id for chunk in texts}
         index.close()

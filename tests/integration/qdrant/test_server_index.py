@@ -115,7 +115,7 @@ def test_opening_again_finds_what_was_written(double: VectorServer, name: str) -
     first, second = opened(double.url, name), opened(double.url, name)
     written = indexed_chunk("a")
     put_words(first, {written: "whale"})
-    assert second.chunks(ANN, [written.id]) == {written.id: written}
+    assert second.load_chunks(ANN, [written.id]) == {written.id: written}
     first.close()
     second.close()
 
@@ -263,7 +263,7 @@ def test_versions_are_counted_in_as_many_requests_however_many_tenants_there_are
         chunks = [indexed_chunk("x", tenant=f"t{number}", version=f"v{number}") for number in range(tenants)]
         put_words(index, {chunk: "words" for chunk in chunks})
         proxy.seen.clear()
-        assert index.versions() == {f"v{number}": 1 for number in range(tenants)}
+        assert index.count_chunks_by_version() == {f"v{number}": 1 for number in range(tenants)}
         assert proxy.seen == [f"POST /collections/{name}/facet"]
     index.close()
 
@@ -274,10 +274,10 @@ def test_more_versions_than_a_request_counts_are_counted_page_by_page(proxy: Fau
     chunks = [indexed_chunk(str(n), version=version) for version, count in versions.items() for n in range(count)]
     put_words(index, {chunk: "words" for chunk in chunks})
     proxy.seen.clear()
-    assert index.versions() == versions
+    assert index.count_chunks_by_version() == versions
     assert proxy.seen == [f"POST /collections/{name}/facet"] * 3
     many = {f"w{number}": 1 for number in range(3 * MOST_CONDITIONS)}
     put_words(index, {indexed_chunk("x", version=version): "words" for version in many})
-    assert index.versions() == versions | many
+    assert index.count_chunks_by_version() == versions | many
     assert f"POST /collections/{name}/points/scroll" in proxy.seen
     index.close()

@@ -55,7 +55,7 @@ def _busy(index: QdrantServerIndex) -> Iterator[tuple[list[str], list[Exception]
     def write(number: int) -> None:
         chunk = indexed_chunk(str(number))
         put_words(index, {chunk: "whale"})
-        index.set_dense([chunk.id], np.ones((1, DIMENSION), np.float32))
+        index.set_dense_vectors([chunk.id], np.ones((1, DIMENSION), np.float32))
         written.append(chunk.id)
 
     def search(_: int) -> None:
@@ -87,7 +87,7 @@ def test_nothing_fails_or_is_lost_while_any_one_node_is_away(cluster: QdrantClus
             node.start()
             time.sleep(_MADE_GOOD_SECONDS)
     assert failed == []
-    assert index.count("ann", "v1", embedded_only=True) == len(written)
+    assert index.count_chunks("ann", "v1", embedded_only=True) == len(written)
     index.close()
 
 
@@ -102,28 +102,31 @@ def test_a_node_that_is_lost_for_good_is_replaced_and_its_copies_are_made_again(
     index = store.open(1, DIMENSION)
     chunks = {indexed_chunk(str(number)): "whale" for number in range(200)}
     put_words(index, chunks)
-    index.set_dense([chunk.id for chunk in chunks], np.ones((len(chunks), DIMENSION), np.float32))
+    index.set_dense_vectors([chunk.id for chunk in chunks], np.ones((len(chunks), DIMENSION), np.float32))
     assert _copies(store).describe() == "All 6 shards have 2 active copies."
 
     identifier = int(httpx.get(f"{cluster.nodes[2].url}/cluster").json()["result"]["peer_id"])
     cluster.take_away(3)
-    wait_until(lambda: [node.id for node in _copies(store).away] == [identifier], what="the node is said to be away")
-    assert _copies(store).missing() == []
+    wait_until(
+        lambda: [node.id for node in _copies(store).unreachable_nodes] == [identifier],
+        what="the node is said to be away",
+    )
+    assert _copies(store).list_missing() == []
 
     cluster.replace(3)
-    wait_until(lambda: len(_copies(store).missing()) == 4, what="the new node has joined, and has no copies")
+    wait_until(lambda: len(_copies(store).list_missing()) == 4, what="the new node has joined, and has no copies")
     CopyRepair(store).run(1, lambda _done, _all: None)
     assert _copies(store).describe() == "All 6 shards have 2 active copies."
     index.close()
 
     cluster.take_away(2)  # the next node that goes away is no outage
     again = store.open(1, DIMENSION)
-    assert again.count("ann", "v1", embedded_only=True) == len(chunks)
+    assert again.count_chunks("ann", "v1", embedded_only=True) == len(chunks)
     again.close()
     cluster.bring_back(2)
 
 
 def _copies(store: ServerStore) -> Copies:
-    copies = store.copies(1)
+    copies = store.find_copies(1)
     assert copies is not None
     return copies

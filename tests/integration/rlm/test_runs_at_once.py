@@ -9,22 +9,22 @@ from typing import Any
 
 import pytest
 
-from ingest.storage.documents.catalog import Visible
+from ingest.storage.documents.catalog import VisibleVersion
 from ingest.storage.documents.filters import Conditions
 from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
 from retrieval.encoders.port import HashingEmbedder
 from retrieval.search.search import Searcher
-from rlm.answering import Answering
+from rlm.answering import AnswerPipeline
 from rlm.answers import Answer, AnswerStatus
-from rlm.build import Parts
+from rlm.build import PipelineParts
 from rlm.checking.checker import CheckMode
 from rlm.events import Completed
 from rlm.llm.budgets import Limits
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
-from rlm.requests import AnswerRequest, AnswerScope, StrategyName, Wanted
+from rlm.requests import AnswerOptions, AnswerRequest, AnswerScope, StrategyName
 from rlm.runs.port import Durability
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.port import SandboxForm
@@ -62,7 +62,7 @@ submit(found[0], [found[0]])
 class Tenants:
     """A catalog in which each tenant has one document, of the same title."""
 
-    def active_documents(
+    def list_active_documents(
         self,
         tenant_id: str,
         *,
@@ -75,24 +75,24 @@ class Tenants:
         size = len(text_of(tenant_id))
         return [] if after else [ActiveDocument(1, "d", f"v-{tenant_id}", "c", "t.txt", tenant_id, size, None, {})]
 
-    def closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+    def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         return set()
 
     def has_access_lists(self, tenant_id: str) -> bool:
         return False
 
-    def matching(
+    def list_matching(
         self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
         return []
 
-    def corpus_version(self, tenant_id: str) -> int:
+    def load_corpus_version(self, tenant_id: str) -> int:
         return 1
 
-    def hidden_versions(self, tenant_id: str) -> list[str]:
+    def list_hidden_versions(self, tenant_id: str) -> list[str]:
         return []
 
-    def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]:
+    def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
         return {}
 
 
@@ -115,12 +115,12 @@ class Told(Durability):
     def __init__(self) -> None:
         self.outputs: list[str] = []
 
-    def turn(self, turn: Any) -> None:  # noqa: ANN401 - a trajectory's
+    def record_turn(self, turn: Any) -> None:  # noqa: ANN401 - a trajectory's
         self.outputs.append(turn.output)
 
 
 @pytest.fixture
-def answering() -> Iterator[Answering]:
+def answering() -> Iterator[AnswerPipeline]:
     waiting = asyncio.Event()
     first: list[str] = []
 
@@ -146,15 +146,15 @@ def answering() -> Iterator[Answering]:
     searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), catalog, texts)
     scheduler = SubCallScheduler(MemoryReplyCache())
     model = LoadedModel(CallableChat(answer=answer), PROFILE)
-    parts = Parts(catalog, texts, RecordTables(MemoryBlobs()), SqlEngine(), scheduler, encoder, sandbox)
-    yield Answering(searcher, model, parts, check=CheckMode.QUOTES)
+    parts = PipelineParts(catalog, texts, RecordTables(MemoryBlobs()), SqlEngine(), scheduler, encoder, sandbox)
+    yield AnswerPipeline(searcher, model, parts, check=CheckMode.QUOTES)
     scheduler.close()
     sandbox.close()
 
 
-def run(answering: Answering, number: int, calls: int) -> tuple[Answer, list[str]]:
+def run(answering: AnswerPipeline, number: int, calls: int) -> tuple[Answer, list[str]]:
     told = Told()
-    wanted = Wanted(StrategyName.RECURSIVE, budget=Limits(calls=calls))
+    wanted = AnswerOptions(StrategyName.RECURSIVE, budget=Limits(calls=calls))
     question = f"What is the secret of {tenant(number)}?"
     request = AnswerRequest(question, AnswerScope(tenant(number)), wanted=wanted)
     events = list(answering.stream(request, durability=told))
@@ -162,7 +162,7 @@ def run(answering: Answering, number: int, calls: int) -> tuple[Answer, list[str
     return events[-1].answer, told.outputs
 
 
-def test_nothing_of_one_run_appears_in_another_and_each_spends_its_own_budget(answering: Answering) -> None:
+def test_nothing_of_one_run_appears_in_another_and_each_spends_its_own_budget(answering: AnswerPipeline) -> None:
     # Three cells, one call for "Say it.", and as many as the tenant's place in the alphabet.
     needed = [3 + 1 + number + 1 for number in range(TENANTS)]
     short = 5

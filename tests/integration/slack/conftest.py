@@ -61,7 +61,7 @@ class Workspace:
     def quiet(self) -> None:
         """Wait until no question or file waits or is being worked on."""
         services = self.harbour.services
-        open_ones = services.slack.store.open_questions, services.slack.files.open_shares
+        open_ones = services.slack.store.count_open_questions, services.slack.files.count_open_shares
         wait_until(lambda: sum(count() for count in open_ones) == 0, what="everything has ended")
 
 
@@ -90,7 +90,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, slack: SlackDouble, model: 
         public_url=PUBLIC_URL,
         metrics_token=METRICS_TOKEN,
     ) as made:
-        wait_until(lambda: made.services.slack.store.workspace(TEAM) is not None, what="Slack is connected")
+        wait_until(lambda: made.services.slack.store.find_workspace(TEAM) is not None, what="Slack is connected")
         yield made
 
 
@@ -115,7 +115,7 @@ def workspace(
 @pytest.fixture
 def who_reads_along(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The text of answers is shown while it is written: for a minute, unless `hurries` ends that."""
-    monkeypatch.setattr("rlm.runs.durable._SECONDS_APART", 1.0)
+    monkeypatch.setattr("rlm.runs.durable._PIECE_SECONDS", 1.0)
     workspace.harbour.model.piece_seconds = 0.2
     workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 40
 

@@ -22,7 +22,7 @@ from api.build.language_model import RemoteLanguageModel
 from api.slack.replies.waiting import GO_ON
 from ingest.storage.answers.run_records import Run
 from ingest.storage.slack.records import ChannelSettings
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.cluster import wait_until
@@ -82,7 +82,7 @@ def _body(kind: str, body: dict[str, Any], documents: dict[str, str]) -> dict[st
 def _written(services: Services, run: Run, begun: float, paused: Run) -> None:
     documents: dict[str, str] = {}
     lines = []
-    for event in services.answers.runs.events("default", run.id, limit=1_000):
+    for event in services.answers.runs.list_events("default", run.id, limit=1_000):
         if event.kind in _KINDS:
             body = _body(event.kind, dict(event.body), documents)
             if event.kind == "paused":
@@ -108,14 +108,14 @@ def _watched(services: Services, slack: SlackDouble, sender: Sender) -> None:
             minute += 1
         for each in slack.replies(CHANNEL):
             if each.decisions and paused is None:
-                (paused,) = services.answers.runs.runs("default")
+                (paused,) = services.answers.runs.list_runs("default")
                 asked_at = time.time()
             elif each.decisions and asked_at and time.time() - asked_at > _DECIDES_AFTER:
                 sender.press("U0BOB", GO_ON, each.decisions[GO_ON], CHANNEL)
                 asked_at = 0.0
     sys.stdout.write(f"Then\n{slack.shown(CHANNEL, ts)}\n")
     assert paused is not None
-    (run,) = services.answers.runs.runs("default")
+    (run,) = services.answers.runs.list_runs("default")
     _written(services, run, begun, paused)
 
 
@@ -125,7 +125,7 @@ def main() -> None:
             slack.person(user, f"{user.casefold()}@harbour.example")
         slack.channel(CHANNEL, "U0ANN", "U0BOB")
         settings = {"slack_signing_secret": SECRET, "slack_bot_token": BOT_TOKEN, "slack_api_url": slack.url}
-        model = RemoteLanguageModel(server.url, ChatModel(remote_chat_model(server.url, _PROFILE), _PROFILE))
+        model = RemoteLanguageModel(server.url, ChatModel(build_remote_chat_model(server.url, _PROFILE), _PROFILE))
         with (
             tempfile.TemporaryDirectory(prefix="leadline-slack-") as folder,
             running(Path(folder) / "home", language_model=model, **settings) as (services, _),
@@ -136,8 +136,8 @@ def main() -> None:
                 content = HARBOUR + name.encode()
                 http.post("/v1/documents", params={"name": name}, content=content).raise_for_status()
             wait_until(lambda: http.get("/v1/status").json()["documents"] == {"ready": 2}, what="both are ready")
-            wait_until(lambda: services.slack.store.workspace(TEAM) is not None, what="Slack is connected")
-            workspace = services.slack.store.workspace(TEAM)
+            wait_until(lambda: services.slack.store.find_workspace(TEAM) is not None, what="Slack is connected")
+            workspace = services.slack.store.find_workspace(TEAM)
             assert workspace is not None
             services.slack.store.set_settings(workspace, CHANNEL, ChannelSettings(strategy="recursive"), "U0ANN")
             _watched(services, slack, Sender(url))

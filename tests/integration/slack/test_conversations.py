@@ -69,7 +69,7 @@ def test_a_thumb_is_kept_as_the_apis_feedback(workspace: Workspace) -> None:
     for button in ("positive_button", "negative_button"):
         value = buttons[button]["value"]
         assert workspace.sender.press("U0BOB", buttons["action_id"], value, workspace.channel).is_success
-    said = workspace.harbour.services.answers.feedback.latest("default")
+    said = workspace.harbour.services.answers.feedback.list_latest("default")
     assert [(each.author, each.verdict.rating) for each in said][:1] == [("slack:U0BOB", "down")]
 
 
@@ -91,7 +91,7 @@ def test_a_question_is_stopped_by_slacks_own_button_once(workspace: Workspace) -
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
     store = workspace.harbour.services.slack.store
     wait_until(
-        lambda: any(each.run_id for each in store.unended("T0HARBOUR", workspace.channel, thread)),
+        lambda: any(each.run_id for each in store.list_unended("T0HARBOUR", workspace.channel, thread)),
         what="the run has begun",
     )
     for _ in range(2):  # pressed twice

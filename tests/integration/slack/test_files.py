@@ -57,7 +57,7 @@ def lamps() -> bytes:
 def link(workspace: Workspace, **settings: Any) -> None:  # noqa: ANN401 - the channel's settings
     """Set the test's channel up, as its members do in the app's home."""
     store = workspace.harbour.services.slack.store
-    team = store.workspace(TEAM)
+    team = store.find_workspace(TEAM)
     assert team is not None
     store.set_settings(team, workspace.channel, ChannelSettings(**settings), "U0ANN")
 
@@ -246,9 +246,9 @@ def test_deletion_in_slack_deletes_the_document(workspace: Workspace, golden: Go
         assert workspace.sender.event(event).status_code == 200
     said = told(workspace)
     assert f"gone {of}" not in said
-    assert workspace.harbour.services.documents.catalog.deletion("default", str(document["id"])).id in said
+    assert workspace.harbour.services.documents.catalog.load_deletion("default", str(document["id"])).id in said
     golden(transcript(workspace))
-    (share,) = workspace.harbour.services.slack.files.shares(TEAM, workspace.channel)
+    (share,) = workspace.harbour.services.slack.files.list_shares(TEAM, workspace.channel)
     assert [each.name for each in share.files] == [""]
 
 

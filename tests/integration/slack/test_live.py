@@ -10,24 +10,24 @@ from typing import Any
 import pytest
 
 from api.slack.errors import SlackError
-from api.slack.replies.live import STREAM_SECONDS, Live
-from api.slack.replies.messages import Message, section
+from api.slack.replies.live import STREAM_SECONDS, LiveProgress
+from api.slack.replies.messages import SlackMessage, build_section
 from api.slack.replies.reply import Reply
-from api.slack.replies.steps import DETAILS_CHARS, MOST_STEPS, TITLE_CHARS, Steps
-from api.slack.replies.waiting import ask_what_to_do
+from api.slack.replies.steps import DETAILS_CHARS, MAX_STEPS, TITLE_CHARS, RunSteps
+from api.slack.replies.waiting import ask_for_decision
 from api.slack.web import SlackWeb
 from ingest.storage.accounts.tenants import Tenants
 from ingest.storage.answers.run_records import Run, RunEvent, Spent
 from ingest.storage.db.database import open_database
-from ingest.storage.slack.records import Asked, Surface, Workspace
-from ingest.storage.slack.store import Slack
+from ingest.storage.slack.records import IncomingQuestion, Surface, Workspace
+from ingest.storage.slack.store import SlackStore
 from tests.support.catalogs import migrated_sqlite
 from tests.support.slack_double import BOT_TOKEN, Fault, SlackDouble, slack_double
 from tests.support.slack_posts import BOT
 from tests.support.slack_sender import TEAM
 
 CHANNEL = "C0LONG"
-ANSWER = [Message([section("Ada Brandt kept it.")], "Ada Brandt kept it.")]
+ANSWER = [SlackMessage([build_section("Ada Brandt kept it.")], "Ada Brandt kept it.")]
 
 
 class Clock:
@@ -46,14 +46,14 @@ class Thread:
 
     slack: SlackDouble
     clock: Clock
-    store: Slack
+    store: SlackStore
     workspace: Workspace
     ts: str
     logged: list[RunEvent] = field(default_factory=list)
     is_paused: bool = False
     worked: float = 0.0
     reply: Reply = field(init=False)
-    live: Live = field(init=False)
+    live: LiveProgress = field(init=False)
 
     async def take(self) -> None:
         """Take the question, as a process does, and begin."""
@@ -65,8 +65,8 @@ class Thread:
         web = SlackWeb(BOT_TOKEN, self.slack.url)
         self.reply = Reply(web, self.store, self.workspace, question, run, CHANNEL)
         await self.reply.recover()
-        self.live = Live(self.reply, clock=self.clock)
-        await self.live.begin()
+        self.live = LiveProgress(self.reply, clock=self.clock)
+        await self.live.start()
 
     async def happens(self, kind: str, **body: Any) -> None:  # noqa: ANN401 - JSON
         """Log an event of the run, and let the process look; one that holds the question no more does not."""
@@ -92,7 +92,7 @@ class Thread:
         nothing: dict[str, Any] = dict.fromkeys(field.name for field in fields(Run) if field.default is MISSING)
         about = {"limits": met["limits"], "seconds": met["seconds"], "spent": Spent(met["calls"]), "progress": met}
         self.worked, self.is_paused = met["seconds"], True
-        await ask_what_to_do(self.live, self.reply, Run(**{**nothing, **about}), wait_days=7.0)
+        await ask_for_decision(self.live, self.reply, Run(**{**nothing, **about}), wait_days=7.0)
         self.store.pause(self.reply.question)
 
     async def goes_on(self) -> None:
@@ -103,10 +103,10 @@ class Thread:
         for event in self.logged:
             self.live.show(event)
 
-    async def finish(self, messages: Sequence[Message] = ANSWER, *, anew: bool = False) -> None:
-        await self.live.end()
+    async def finish(self, messages: Sequence[SlackMessage] = ANSWER, *, anew: bool = False) -> None:
+        await self.live.end_stream()
         await self.reply.finish(messages, anew=anew)
-        await self.live.leave()
+        await self.live.end_session()
 
     @property
     def shown(self) -> str:
@@ -125,11 +125,14 @@ def thread(tmp_path: Path) -> Iterator[Thread]:
         slack.clock = clock
         slack.channel(CHANNEL, "U0ANN")
         tenant = Tenants(engine).create("Harbour").id
-        store = Slack(engine, clock=clock)
+        store = SlackStore(engine, clock=clock)
         workspace = Workspace(TEAM, tenant, "Harbour", BOT, "")
-        store.install(workspace)
+        store.install_workspace(workspace)
         ts = slack.says("U0ANN", CHANNEL, f"<@{BOT}> Who kept the lighthouse?")["event"]["ts"]
-        store.ask(Asked(TEAM, tenant, CHANNEL, ts, ts, "U0ANN", Surface.CHANNEL, "Who kept the lighthouse?"), {"one"})
+        store.store_question(
+            IncomingQuestion(TEAM, tenant, CHANNEL, ts, ts, "U0ANN", Surface.CHANNEL, "Who kept the lighthouse?"),
+            {"one"},
+        )
         yield Thread(slack, clock, store, workspace, ts)
     engine.dispose()
 
@@ -164,7 +167,7 @@ def test_a_longer_run_shows_a_card_a_step_and_no_failed_one(thread: Thread) -> N
         ]
         await thread.happens("reading", titles=["Harbour", "Orders of 1871", "Lamps"])
         await thread.passes(6)
-        await thread.live.end()
+        await thread.live.end_stream()
         assert [task["title"] for task in message.tasks.values()][1] == "Read 3 passages"
         assert not message.is_broken
         await thread.finish()
@@ -175,14 +178,14 @@ def test_a_longer_run_shows_a_card_a_step_and_no_failed_one(thread: Thread) -> N
 
 
 def test_cards_are_few_and_short_and_hold_no_link() -> None:
-    steps = Steps()
-    for number in range(3 * MOST_STEPS):
-        steps.take(
+    steps = RunSteps()
+    for number in range(3 * MAX_STEPS):
+        steps.add_event(
             "working", {"step": f"Judging {number} " + "by https://evil.example/ <!here> " * 20, "done": 1, "total": 2}
         )
-    steps.take("reading", {"titles": ["@here [x](https://evil.example)" * 30]})
-    cards = steps.cards()
-    assert len(cards) == MOST_STEPS
+    steps.add_event("reading", {"titles": ["@here [x](https://evil.example)" * 30]})
+    cards = steps.build_cards()
+    assert len(cards) == MAX_STEPS
     assert [card.state for card in cards].count("in_progress") == 1
     for card in cards:
         assert len(card.title) <= TITLE_CHARS + 100
@@ -339,7 +342,7 @@ def test_a_message_that_may_not_be_changed_is_posted_anew(thread: Thread, error:
 
 @pytest.mark.parametrize("gone", [0, 1])
 def test_what_was_deleted_in_slack_is_posted_again_in_order_and_once(thread: Thread, gone: int) -> None:
-    parts = [Message([section(f"Part {number}.")], f"Part {number}.") for number in range(3)]
+    parts = [SlackMessage([build_section(f"Part {number}.")], f"Part {number}.") for number in range(3)]
 
     async def go() -> None:
         await thread.take()
@@ -347,7 +350,7 @@ def test_what_was_deleted_in_slack_is_posted_again_in_order_and_once(thread: Thr
         thread.slack.deletes_message(CHANNEL, thread.reply.messages[gone])
         await thread.finish(parts)  # as after a crash before the question had ended
         assert thread.texts == ["Part 0.", "Part 1.", "Part 2."]
-        known = thread.store.question(thread.reply.question.id)
+        known = thread.store.find_question(thread.reply.question.id)
         assert known is not None
         assert list(known.posted.messages) == [each.ts for each in thread.slack.replies(CHANNEL)]
         before = thread.slack.calls["chat.postMessage"]

@@ -11,7 +11,7 @@ import pytest
 from api.slack.replies.messages import GO_AHEAD
 from api.slack.replies.waiting import FINISH, GO_ON, STOP
 from ingest.storage.answers.run_records import Run, RunState
-from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.db.database import build_sqlite_url, open_database
 from ingest.storage.operations.expiry import Expiry
 from ingest.storage.operations.retention import Retention
 from ingest.storage.quotas.records import Account, Quota
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a run make so few calls unasked that it has to wait before there is an answer."""
-    monkeypatch.setattr("rlm.estimates.UNASKED_CALLS", 1)
+    monkeypatch.setattr("rlm.estimates.MAX_UNCONFIRMED_CALLS", 1)
 
 
 def waiting(workspace: Workspace, channel: str | None = None) -> Posted:
@@ -38,7 +38,7 @@ def waiting(workspace: Workspace, channel: str | None = None) -> Posted:
 
     def is_paused() -> bool:
         asking = [each for each in workspace.slack.replies(channel) if each.decisions]
-        found = [store.question(each.decisions[STOP].partition(":")[0]) for each in asking]
+        found = [store.find_question(each.decisions[STOP].partition(":")[0]) for each in asking]
         return bool(found) and all(each is not None and each.state is QuestionState.PAUSED for each in found)
 
     wait_until(is_paused, what="the thread is asked what to do")
@@ -62,10 +62,10 @@ def told(workspace: Workspace, count: int = 1) -> list[tuple[str, str]]:
 
 def run_of(workspace: Workspace, message: Posted) -> Run:
     services = workspace.harbour.services
-    question = services.slack.store.question(message.decisions[STOP].partition(":")[0])
+    question = services.slack.store.find_question(message.decisions[STOP].partition(":")[0])
     assert question is not None
     assert question.run_id is not None
-    return services.answers.runs.run("default", question.run_id)
+    return services.answers.runs.load_run("default", question.run_id)
 
 
 def written(workspace: Workspace) -> str:
@@ -83,7 +83,7 @@ def test_a_run_whose_limits_are_met_waits_and_goes_on_at_a_press(
     message = waiting(workspace)
     assert message.streaming_since is None
     assert workspace.slack.sessions[workspace.channel, thread][-1] == "active"
-    assert workspace.harbour.services.slack.store.open_questions() == 0  # nobody holds it
+    assert workspace.harbour.services.slack.store.count_open_questions() == 0  # nobody holds it
     before = written(workspace)
     press(workspace, "U0BOB", message, GO_ON)
     workspace.answered(thread)
@@ -171,7 +171,7 @@ def test_a_button_of_what_has_ended_or_is_gone_says_so(workspace: Workspace) -> 
 
 def test_who_may_not_ask_in_a_channel_may_not_decide_there(workspace: Workspace) -> None:
     store = workspace.harbour.services.slack.store
-    known = store.workspace(TEAM)
+    known = store.find_workspace(TEAM)
     assert known is not None
     store.set_settings(known, workspace.channel, ChannelSettings(askers=("U0ANN",)), "U0ANN")
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
@@ -189,12 +189,12 @@ def test_what_a_quota_does_not_allow_is_told_and_the_run_waits_on(workspace: Wor
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
     message = waiting(workspace)
     account = Account("default", "")
-    quotas.set(account, {Quota.TOKENS_PER_DAY: 1})
+    quotas.set_limits(account, {Quota.TOKENS_PER_DAY: 1})
     try:
         press(workspace, "U0ANN", message, GO_ON)
         ((_, text),) = told(workspace)
     finally:
-        quotas.set(account, {Quota.TOKENS_PER_DAY: None})
+        quotas.set_limits(account, {Quota.TOKENS_PER_DAY: None})
     assert "tokens" in text
     assert waiting(workspace) == message
     press(workspace, "U0ANN", message, GO_ON)
@@ -208,8 +208,8 @@ def test_a_run_on_which_nobody_decides_answers_with_what_it_has_in_the_end(works
     services = workspace.harbour.services
     until = time.time() + services.settings.retention.paused_days * 24 * 3600
     assert any(abs(int(at) - until) < 120 for at in re.findall(r"<!date\^(\d+)\^", str(message.blocks)))
-    engine = open_database(sqlite_url(services.settings.home / "catalog.sqlite"))
-    assert Expiry(engine).forget(kept)["paused runs"] == 1
+    engine = open_database(build_sqlite_url(services.settings.home / "catalog.sqlite"))
+    assert Expiry(engine).delete_expired(kept)["paused runs"] == 1
     engine.dispose()
     (reply,) = workspace.answered(thread)
     assert reply.text.startswith("There is no answer: Its limits were met")
@@ -221,7 +221,7 @@ def test_a_question_that_waits_keeps_no_follow_up_waiting(
 ) -> None:
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
     message = waiting(workspace)
-    monkeypatch.setattr("rlm.estimates.UNASKED_CALLS", 500)
+    monkeypatch.setattr("rlm.estimates.MAX_UNCONFIRMED_CALLS", 500)
     workspace.says("U0BOB", LAMP, thread=thread)
     (second,) = workspace.answered(thread)
     assert "1871" in second.text

@@ -9,8 +9,8 @@ import pytest
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 
 from api.main import create_app
-from api.slack.installing import Seal, install_link
-from ingest.storage.blobs.keyring import new_key
+from api.slack.installing import Seal, build_install_link
+from ingest.storage.blobs.keyring import generate_key
 from tests.integration.slack.conftest import PUBLIC_URL, Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER, Harbour, Model, harbour
@@ -34,7 +34,7 @@ def test_a_service_that_slack_cannot_reach_hears_by_socket_mode(socket_mode: Har
     event = slack.says("U0ANN", "C0SOCKET", f"<@{BOT}> {KEEPER}")
     envelopes = [slack.push(event), slack.push(event)]
     wait_until(lambda: set(envelopes) <= set(slack.acknowledged), what="both are acknowledged")
-    wait_until(lambda: socket_mode.services.slack.store.open_questions() == 0, what="it has ended")
+    wait_until(lambda: socket_mode.services.slack.store.count_open_questions() == 0, what="it has ended")
     (reply,) = slack.replies("C0SOCKET")
     assert "Ada Brandt kept it" in str(reply.blocks)
 
@@ -54,13 +54,13 @@ def test_a_workspace_is_connected_with_the_tenant_of_a_link(tmp_path: Path, slac
         "slack_signing_secret": SECRET,
         "slack_client_id": CLIENT_ID,
         "slack_client_secret": CLIENT_SECRET,
-        "slack_token_keys": new_key(),
+        "slack_token_keys": generate_key(),
         "slack_api_url": slack.url,
         "public_url": PUBLIC_URL,
     }
     with harbour(tmp_path / "home", Model(), **settings) as made:
         seal = Seal(made.services.settings.slack_token_keys.get_secret_value())  # type: ignore[union-attr]
-        path = install_link(made.services.settings, seal, "default").removeprefix(PUBLIC_URL)
+        path = build_install_link(made.services.settings, seal, "default").removeprefix(PUBLIC_URL)
         with httpx.Client(base_url=made.url, trust_env=False) as browser:
             assert browser.get("/slack/install").status_code == 400
             begun = browser.get(path)
@@ -75,7 +75,7 @@ def test_a_workspace_is_connected_with_the_tenant_of_a_link(tmp_path: Path, slac
             assert wrong.status_code == 400
             done = browser.get("/slack/oauth_redirect", params=back, headers=cookie)
             assert (done.status_code, done.text[:23]) == (200, "Leadline is in Harbour.")
-        workspace = made.services.slack.store.workspace("T0HARBOUR")
+        workspace = made.services.slack.store.find_workspace("T0HARBOUR")
         assert workspace is not None
         assert BOT_TOKEN not in workspace.token
         slack.channel("C0LINKED", "U0ANN")
@@ -84,7 +84,7 @@ def test_a_workspace_is_connected_with_the_tenant_of_a_link(tmp_path: Path, slac
         assert sender.event(event).status_code == 200
         wait_until(lambda: any(each.is_whole for each in slack.replies("C0LINKED")), what="it is answered")
         assert sender.event(slack.event({"type": "app_uninstalled"})).status_code == 200
-        assert made.services.slack.store.workspace("T0HARBOUR") is None
+        assert made.services.slack.store.find_workspace("T0HARBOUR") is None
         sender.close()
 
 
@@ -92,7 +92,7 @@ def test_a_service_hears_from_slack_once_slack_is_back(tmp_path: Path, slack: Sl
     slack.faults["auth.test"].append(Fault(503))
     settings = {"slack_app_token": APP_TOKEN, "slack_bot_token": BOT_TOKEN, "slack_api_url": slack.url}
     with harbour(tmp_path / "home", Model(), **settings) as made:
-        wait_until(lambda: made.services.slack.store.workspace("T0HARBOUR") is not None, what="it is connected")
+        wait_until(lambda: made.services.slack.store.find_workspace("T0HARBOUR") is not None, what="it is connected")
         slack.channel("C0BACK", "U0ANN")
         envelope = slack.push(slack.says("U0ANN", "C0BACK", f"<@{BOT}> {KEEPER}"))
         wait_until(lambda: envelope in slack.acknowledged, what="an event is acknowledged")
@@ -111,7 +111,7 @@ def test_an_event_that_comes_before_it_is_known_whose_the_token_is_comes_again(
         first = sender.event(event).status_code
         told.set()  # before anything can fail: the service cannot end while it waits for this
         assert first == 500
-        wait_until(lambda: made.services.slack.store.workspace("T0HARBOUR") is not None, what="it is connected")
+        wait_until(lambda: made.services.slack.store.find_workspace("T0HARBOUR") is not None, what="it is connected")
         assert sender.event(event, retry=1).status_code == 200
         wait_until(lambda: any(each.is_whole for each in slack.replies("C0FIRST")), what="it is answered")
         sender.close()

@@ -95,7 +95,7 @@ def test_a_button_of_another_workspace_does_nothing(workspace: Workspace) -> Non
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
     workspace.answered(thread)
     store = workspace.harbour.services.slack.store
-    question = store.question(workspace.slack.replies(workspace.channel)[0].metadata["event_payload"]["question"])  # type: ignore[index]
+    question = store.find_question(workspace.slack.replies(workspace.channel)[0].metadata["event_payload"]["question"])  # type: ignore[index]
     assert question is not None
     payload = '{"type": "block_actions", "team": {"id": "T0OTHER"}, "user": {"id": "U0EVE"}, "trigger_id": "1", '
     payload += f'"actions": [{{"action_id": "leadline_privately", "type": "button", "value": "{question.id}"}}]}}'
@@ -109,7 +109,7 @@ def pilots(workspace: Workspace) -> Iterator[None]:
     """A channel whose members are of a group of ours, a document for that group, and somebody outside of it."""
     services, client = workspace.harbour.services, workspace.harbour.client
     people = ("U0CARL", "carl@harbour.example"), ("U0DORA", "dora@harbour.example")
-    known = {each.name for each in services.accounts.users.users("default")}
+    known = {each.name for each in services.accounts.users.list_users("default")}
     for identifier, mail in people:
         workspace.slack.person(identifier, mail)
         if mail not in known:
@@ -160,7 +160,7 @@ def test_what_is_shown_of_an_answer_goes_when_somebody_comes_who_may_not_see_it(
 
 def test_who_may_not_ask_in_a_channel_may_not_by_a_shortcut_or_a_button(workspace: Workspace) -> None:
     store = workspace.harbour.services.slack.store
-    known = store.workspace(TEAM)
+    known = store.find_workspace(TEAM)
     assert known is not None
     store.set_settings(known, workspace.channel, ChannelSettings(askers=("U0ANN",)), "U0ANN")
     event = workspace.slack.says("U0BOB", workspace.channel, KEEPER)

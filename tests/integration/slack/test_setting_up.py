@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.slack.home import CHOOSE
-from api.slack.manifest import SCOPES, manifest
+from api.slack.manifest import SCOPES, build_manifest
 from tests.integration.slack.conftest import Workspace
 from tests.support.harbour import KEEPER, LAMP
 from tests.support.slack_double import BOT_TOKEN, SlackDouble
@@ -64,11 +64,11 @@ def test_who_is_not_in_a_channel_changes_nothing_of_it(workspace: Workspace) -> 
     assert "Only members" in str(workspace.slack.views["modal"])
     workspace.sender.submit("U0EVE", form, chosen({"askers": {"selected_users": ["U0EVE"]}}))
     store = workspace.harbour.services.slack.store
-    assert store.settings("T0HARBOUR", workspace.channel).askers == ()
+    assert store.load_settings("T0HARBOUR", workspace.channel).askers == ()
 
 
 def test_the_manifest_keeps_slacks_limits_and_asks_for_what_is_used() -> None:
-    made = manifest("https://leadline.example.org/", socket_mode=False)
+    made = build_manifest("https://leadline.example.org/", socket_mode=False)
     shown = made["display_information"]
     assert len(shown["description"]) <= 140
     assert 174 <= len(shown["long_description"]) <= 4_000
@@ -79,9 +79,9 @@ def test_the_manifest_keeps_slacks_limits_and_asks_for_what_is_used() -> None:
         made["features"]["slash_commands"][0]["url"],
     ]
     assert set(urls) == {"https://leadline.example.org/slack/events"}
-    assert "request_url" not in str(manifest(None, socket_mode=True))
+    assert "request_url" not in str(build_manifest(None, socket_mode=True))
     with pytest.raises(ValueError, match="address"):
-        manifest(None, socket_mode=False)
+        build_manifest(None, socket_mode=False)
 
 
 def test_the_check_names_each_scope_that_is_missing(slack: SlackDouble, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def test_usage_is_told_by_channel_and_day_a_page_at_a_time(
     counts = {name: mine[name] for name in ("questions", "answers", "files", "documents")}
     assert counts == {"questions": 1, "answers": 1, "files": 1, "documents": 1}
     assert mine["prompt_tokens"] > 0
-    assert mine["day"] == quota_rows.day_of(time.time())
+    assert mine["day"] == quota_rows.format_day(time.time())
     (theirs,) = usage(workspace, channel=other)["usage"]
     assert (theirs["questions"], theirs["answers"], theirs["prompt_tokens"]) == (1, 0, 0)
     listed: list[dict[str, Any]] = []

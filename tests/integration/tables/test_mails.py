@@ -66,9 +66,9 @@ def test_mails_are_counted_without_reading_them(worker: WorkerFixture, corpus: C
 
 
 def test_the_mailbox_is_no_table_beside_its_mails(worker: WorkerFixture, corpus: Corpus) -> None:
-    tables = TableCatalog(worker.deps.tables).in_scope(corpus)
+    tables = TableCatalog(worker.deps.tables).list_tables(corpus)
     assert [table.name for table in tables.tables] == ["documents", "sections"]
-    assert corpus.text(corpus.documents[0].handle) == "A mailbox of 4 messages."
+    assert corpus.load_text(corpus.documents[0].handle) == "A mailbox of 4 messages."
 
 
 def test_mails_of_one_thread_are_cited_by_sender_and_day(corpus: Corpus) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.intake import Replaces, UploadRequest
+from ingest.intake import Replacement, UploadRequest
 from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.types import EntryRoom
 from ingest.storage.documents.batches import Batches
@@ -46,11 +46,11 @@ def send(worker: WorkerFixture, content: bytes, name: str = "papers.zip", **more
 
 
 def replace(worker: WorkerFixture, document: Document, content: bytes) -> None:
-    send(worker, content, document.name, replaces=Replaces(document.id, None))
+    send(worker, content, document.name, replaces=Replacement(document.id, None))
 
 
 def entries(worker: WorkerFixture, document: Document) -> dict[str, Document]:
-    found = worker.catalog.documents("ann", DocumentFilter(container=document.id), limit=100)
+    found = worker.catalog.list_documents("ann", DocumentFilter(container=document.id), limit=100)
     return {str(each.entry_path): each for each in found}
 
 
@@ -58,18 +58,18 @@ def settle(worker: WorkerFixture) -> None:
     """Run every job to its end, failures too, as the service does."""
     runner = JobRunner(worker.jobs, worker.ingest, worker.embed, worker.collect, stopping=no)
     kinds = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT)
-    while any([runner.once(kind) for kind in kinds]):
+    while any([runner.run_once(kind) for kind in kinds]):
         wake(worker.engine)
 
 
 def text_of(worker: WorkerFixture, document: Document) -> str:
-    active = worker.catalog.document("ann", document.id).active_version_id
+    active = worker.catalog.load_document("ann", document.id).active_version_id
     assert active is not None
     return worker.texts.read(active)
 
 
 def originals(worker: WorkerFixture) -> set[str]:
-    return set(worker.blobs.keys("original"))
+    return set(worker.blobs.iter_keys("original"))
 
 
 def test_each_entry_is_a_document_named_after_its_container(worker: WorkerFixture) -> None:
@@ -87,7 +87,7 @@ def test_each_entry_is_a_document_named_after_its_container(worker: WorkerFixtur
 def test_a_message_is_a_document_and_its_attachments_are_others(worker: WorkerFixture) -> None:
     mail = send(worker, message(attachments={"plan.txt": b"Sail at noon."}), "mail.eml")
     settle(worker)
-    document = worker.catalog.document("ann", mail.id)
+    document = worker.catalog.load_document("ann", mail.id)
     assert (document.title, document.media_type) == ("Tides (Ann Poe, 2026-11-28)", "message/rfc822")
     assert "From: Ann Poe <ann@example.org>" in text_of(worker, mail)
     assert "The flood comes at six." in text_of(worker, mail)
@@ -105,7 +105,7 @@ def test_containers_in_containers_are_opened_a_few_levels_deep(worker: WorkerFix
     failure = found["two.zip"].version.failure
     assert failure is not None
     assert (failure.code, "levels deep" in failure.detail) == ("parser_limit", True)
-    (omission,) = worker.catalog.document("ann", one.id).version.omissions
+    (omission,) = worker.catalog.load_document("ann", one.id).version.omissions
     assert (omission.kind, omission.count) == (OmissionKind.ENTRY, 1)
 
 
@@ -143,10 +143,10 @@ def test_a_repeated_ingest_makes_no_entry_twice(worker: WorkerFixture) -> None:
 def test_indexing_a_container_again_brings_no_deleted_entry_back(worker: WorkerFixture) -> None:
     archive = send(worker, zip_of(_TWO))
     settle(worker)
-    worker.deleter.delete("ann", entries(worker, archive)["plan.txt"].id)
+    worker.deleter.delete_document("ann", entries(worker, archive)["plan.txt"].id)
     settle(worker)
     kept = originals(worker)
-    worker.jobs.reindex(archive.version.id)
+    worker.jobs.requeue_ingest(archive.version.id)
     settle(worker)
     assert set(entries(worker, archive)) == {"notes/tide.md"}
     assert originals(worker) == kept
@@ -157,14 +157,14 @@ def test_deleting_a_container_deletes_its_entries_and_all_their_bytes(worker: Wo
     settle(worker)
     inside = [*entries(worker, archive).values()]
     inside += entries(worker, entries(worker, archive)["inner.zip"]).values()
-    receipt = worker.deleter.delete("ann", archive.id)
+    receipt = worker.deleter.delete_document("ann", archive.id)
     assert receipt.entries == len(inside) == 4
     for each in inside:
         with pytest.raises(DocumentNotFoundError):
-            worker.catalog.document("ann", each.id)
+            worker.catalog.load_document("ann", each.id)
     settle(worker)
     assert (originals(worker), worker.index.kept) == (set(), {})
-    assert all(worker.catalog.deletion("ann", each.id).collected for each in inside)
+    assert all(worker.catalog.load_deletion("ann", each.id).collected for each in inside)
 
 
 def test_a_replacement_keeps_equal_entries_changes_others_and_removes_missing_ones(worker: WorkerFixture) -> None:
@@ -221,7 +221,7 @@ def test_entries_have_the_readers_of_their_container_also_when_those_change(work
     assert {each.readers for each in entries(worker, archive).values()} == {frozenset({"user:bob"})}
     for each in entries(worker, archive).values():
         with pytest.raises(DocumentNotFoundError):
-            worker.catalog.document("ann", each.id, readers=frozenset({"user:ann"}))
+            worker.catalog.load_document("ann", each.id, readers=frozenset({"user:ann"}))
 
 
 def test_an_upload_of_the_same_bytes_as_an_entry_is_a_document_of_its_own(worker: WorkerFixture) -> None:
@@ -229,8 +229,8 @@ def test_an_upload_of_the_same_bytes_as_an_entry_is_a_document_of_its_own(worker
     settle(worker)
     own = send(worker, b"Sail at noon.", "plan.txt")
     assert own.id != entries(worker, archive)["plan.txt"].id
-    worker.deleter.delete("ann", archive.id)
-    assert worker.catalog.document("ann", own.id).id == own.id
+    worker.deleter.delete_document("ann", archive.id)
+    assert worker.catalog.load_document("ann", own.id).id == own.id
 
 
 def test_entries_count_in_the_batch_of_their_container_and_not_on_what_it_expects(worker: WorkerFixture) -> None:
@@ -238,20 +238,20 @@ def test_entries_count_in_the_batch_of_their_container_and_not_on_what_it_expect
     batch, _ = batches.create("ann", expected=2)
     send(worker, zip_of(_TWO), batch_id=batch.id)
     settle(worker)
-    progress = batches.progress("ann", batch.id)
+    progress = batches.load_progress("ann", batch.id)
     assert (progress.batch.received, progress.batch.entries, progress.total, progress.ended) == (3, 2, 4, False)
     send(worker, b"# The last one", "last.md", batch_id=batch.id)
     settle(worker)
-    assert batches.progress("ann", batch.id).ended
+    assert batches.load_progress("ann", batch.id).ended
 
 
 def test_entries_that_pass_a_quota_are_left_out_and_said_and_the_others_are_kept(worker: WorkerFixture) -> None:
     quotas = Quotas(worker.engine)
-    quotas.set(Account("ann"), {Quota.DOCUMENTS: 3})
+    quotas.set_limits(Account("ann"), {Quota.DOCUMENTS: 3})
     archive = send(worker, zip_of({f"{n}.txt": f"Number {n}." for n in range(4)}))
     settle(worker)
     assert len(entries(worker, archive)) == 2
-    (omission,) = worker.catalog.document("ann", archive.id).version.omissions
+    (omission,) = worker.catalog.load_document("ann", archive.id).version.omissions
     assert (omission.kind, omission.count) == (OmissionKind.ENTRY, 2)
     assert len(originals(worker)) == 3
 
@@ -261,5 +261,5 @@ def test_an_entry_that_fails_stops_no_other_and_is_an_omission_of_its_container(
     settle(worker)
     found = entries(worker, archive)
     assert found["good.txt"].version.state is VersionState.READY
-    (omission,) = worker.catalog.document("ann", archive.id).version.omissions
+    (omission,) = worker.catalog.load_document("ann", archive.id).version.omissions
     assert (omission.kind, omission.count, "bad.pdf" in omission.detail) == (OmissionKind.ENTRY, 1, True)

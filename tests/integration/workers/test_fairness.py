@@ -70,7 +70,7 @@ def unfinished(worker: WorkerFixture) -> Sequence[Row[Any]]:
 
 def is_found(worker: WorkerFixture, document: Document) -> Callable[[], bool]:
     tenant = document.tenant_id
-    return lambda: worker.catalog.document(tenant, document.id).version.state in _FOUND
+    return lambda: worker.catalog.load_document(tenant, document.id).version.state in _FOUND
 
 
 def parser_processes() -> list[psutil.Process]:
@@ -105,7 +105,7 @@ def test_a_document_that_is_withdrawn_ends_its_parser_at_once(worker: WorkerFixt
         wait_until(lambda: len(parser_processes()) == 1, what="its parser is at it")
         (process,) = parser_processes()
         if withdraw == "delete":
-            worker.deleter.delete("ann", document.id)
+            worker.deleter.delete_document("ann", document.id)
         else:
             worker.catalog.cancel("ann", document.id)
         wait_until(lambda: not process.is_running(), what="its process is gone")
@@ -128,20 +128,20 @@ def test_slow_documents_are_read_between_first_tries_that_never_end(worker: Work
     """Whoever uploads without a pause keeps no slow document from its turn."""
     document = worker.upload("# Scan\n\nThe tide is at six.", "scan.md", "bob")
     (job,) = worker.jobs.claim(JobKind.INGEST)
-    worker.jobs.put_back(job, Lane.SLOW)
+    worker.jobs.requeue_in_lane(job, Lane.SLOW)
     over = threading.Event()
 
     def upload() -> None:
         number = 0
         while not over.wait(0.02):
             number += 1
-            if worker.jobs.backlog("ann") < 40:
+            if worker.jobs.count_backlog("ann") < 40:
                 worker.upload(f"# Note {number}\n\nThe tide is at six.", "note.md")
 
     uploading = threading.Thread(target=upload)
     uploading.start()
     try:
-        wait_until(lambda: worker.jobs.backlog("ann") > 20, what="documents wait")
+        wait_until(lambda: worker.jobs.count_backlog("ann") > 20, what="documents wait")
         with working(worker):
             wait_until(is_found(worker, document), what="the slow document is found")
     finally:

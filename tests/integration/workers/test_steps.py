@@ -72,7 +72,7 @@ def ends_as_failed(worker: WorkerFixture, hang: Callable[[], object], *, lease_s
         wait_until(failed, what="the hung one has failed")
     finally:
         threads.stop(timeout_seconds=5)
-    failure = worker.catalog.document("ann", hung.id).version.failure
+    failure = worker.catalog.load_document("ann", hung.id).version.failure
     assert failure is not None
     return failure.code
 

@@ -110,14 +110,14 @@ def test_room_is_made_before_deleted_content_is_collected(worker: WorkerFixture)
     waiting: list[int] = []
 
     def make_room() -> None:
-        waiting.append(worker.jobs.unfinished()[JobKind.COLLECT])
+        waiting.append(worker.jobs.count_unfinished()[JobKind.COLLECT])
 
     parts = ([worker.ingest], worker.embed, worker.collect, ThreadDoorbell())
     threads = WorkerThreads(worker.jobs, *parts, has_room=no, make_room=make_room)
     threads.start()
     try:
         worker.catalog.delete("ann", document.id)
-        wait_until(lambda: not worker.jobs.unfinished().get(JobKind.COLLECT), what="its content is collected")
+        wait_until(lambda: not worker.jobs.count_unfinished().get(JobKind.COLLECT), what="its content is collected")
     finally:
         threads.stop()
     assert set(waiting) == {1}
@@ -137,7 +137,7 @@ def test_a_job_is_postponed_once_the_catalog_is_there_again(worker: WorkerFixtur
     jobs.returns_after = 3
     worker.upload(book(1))
     worker.index.fault = everything_goes_away(jobs)
-    assert JobRunner(jobs, worker.ingest, stopping=no).once(JobKind.INGEST) == 1
+    assert JobRunner(jobs, worker.ingest, stopping=no).run_once(JobKind.INGEST) == 1
     assert jobs.asked["postpone"] == 3
     assert jobs.recover(all_running=False) == 0
     with worker.engine.connect() as connection:
@@ -151,7 +151,7 @@ def test_a_worker_that_stops_waits_for_no_catalog(worker: WorkerFixture) -> None
     worker.index.fault = everything_goes_away(jobs)
     stopping = threading.Event()
     runner = JobRunner(jobs, worker.ingest, stopping=stopping.is_set)
-    working = threading.Thread(target=runner.once, args=(JobKind.INGEST,))
+    working = threading.Thread(target=runner.run_once, args=(JobKind.INGEST,))
     working.start()
     wait_until(lambda: bool(jobs.asked["postpone"]), what="the catalog was asked to postpone the job")
     stopping.set()
@@ -168,7 +168,7 @@ def test_a_job_that_the_catalog_took_no_end_of_is_carried_again_when_its_lease_h
 
     worker.index.fault = everything_goes_away(jobs)
     runner = JobRunner(jobs, worker.ingest, stopping=no)
-    assert runner.once(JobKind.INGEST) == 2
+    assert runner.run_once(JobKind.INGEST) == 2
     assert jobs.asked["postpone"] >= 2
     jobs.away = False
     lapse(worker.engine)

@@ -18,8 +18,8 @@ from rich.table import Table
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
 from ingest.storage.errors import LeadlineError
-from retrieval.build import encoder_files
-from retrieval.evaluation.runs import DEPTH, Evaluation, Run, save
+from retrieval.build import require_encoder_files
+from retrieval.evaluation.runs import DEPTH, Evaluation, EvaluationRun, save_evaluation
 from retrieval.models.store import ModelStore
 from tests.peers import environment
 from tests.peers.processes import kill, start
@@ -46,7 +46,7 @@ def main() -> None:
     except LeadlineError as error:
         sys.exit(str(error))
     rows: dict[str, dict[str, Any]] = {}
-    runs: dict[str, Run] = {}
+    runs: dict[str, EvaluationRun] = {}
     versions: list[str] = []
     for system in options.system or (ours.NAME, *SYSTEMS):
         print(f"{system} …", file=sys.stderr, flush=True)
@@ -61,7 +61,7 @@ def main() -> None:
             runs[name] = asked.judge(each)
             rows[name] = summarize(each, runs[name])
     if options.output:
-        save(Evaluation(options.source.stem, asked.queries, runs), options.output)
+        save_evaluation(Evaluation(options.source.stem, asked.queries, runs), options.output)
     if options.as_json:
         print(json.dumps({"versions": versions, "searches": rows}))
     else:
@@ -78,7 +78,7 @@ def _peer(system: str, asked: Asked, options: argparse.Namespace) -> tuple[dict[
     """Return what the peer found, and its packages. Raises `PeerError`."""
     packages = environment.required(_HERE / f"{system}.txt")
     python = environment.python_of(options.environments / system, packages)
-    model, tokenizer = encoder_files(ModelStore(read_settings().models))
+    model, tokenizer = require_encoder_files(ModelStore(read_settings().models))
     request = {
         "system": system,
         "model": str(model),

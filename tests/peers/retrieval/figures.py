@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from retrieval.evaluation.passages import PASSAGES, Place
-from retrieval.evaluation.runs import Run
+from retrieval.evaluation.passages import PASSAGES, DocumentSpan
+from retrieval.evaluation.runs import EvaluationRun
 
 
 class PeerError(Exception):
@@ -14,7 +14,7 @@ class PeerError(Exception):
 
 
 # The passages of one search by query id, best first.
-Found = dict[str, list[Place]]
+Found = dict[str, list[DocumentSpan]]
 
 
 def read(lines: Iterable[str], queries: Collection[str]) -> dict[str, Found]:
@@ -33,17 +33,17 @@ def read(lines: Iterable[str], queries: Collection[str]) -> dict[str, Found]:
             raise PeerError(line["error"])
         answered.add(line["query"])
         for search, passages in line["found"].items():
-            found.setdefault(search, {})[line["query"]] = [Place(*passage) for passage in passages]
+            found.setdefault(search, {})[line["query"]] = [DocumentSpan(*passage) for passage in passages]
     if missing := len(set(queries) - answered):
         raise PeerError(f"Its process ended before {missing} queries were answered.")
     return found
 
 
-def summarize(found: Found, run: Run) -> dict[str, Any]:
+def summarize(found: Found, run: EvaluationRun) -> dict[str, Any]:
     """Return the measures with 95 % intervals, and how many characters the first ten passages have on average."""
     read = sum(place.end - place.start for places in found.values() for place in places[:PASSAGES])
     return {
-        "measures": {name: asdict(each) for name, each in run.summary().items()},
+        "measures": {name: asdict(each) for name, each in run.summarize().items()},
         "characters": round(read / len(found)),
     }
 

@@ -2,8 +2,8 @@
 
 from rich.console import Console
 
-from api.cli.evaluate import as_places, ask, request_of
-from api.cli.judged_collection import indexed
+from api.cli.evaluate import build_request, post_search, to_places
+from api.cli.judged_collection import open_judged_collection
 from tests.peers.retrieval.corpora import Asked
 from tests.peers.retrieval.figures import Found
 
@@ -13,11 +13,11 @@ SEARCHES = ("bm25", "dense", "hybrid", "reranked")
 
 def measure(asked: Asked, console: Console) -> dict[str, Found]:
     """Upload, chunk and embed the texts, and search in every way; return what each found by its name."""
-    with indexed(asked.data, None, console) as collection:
-        requests = {search: request_of(search, asked.data) for search in SEARCHES}
+    with open_judged_collection(asked.data, None, console) as collection:
+        requests = {search: build_request(search, asked.data) for search in SEARCHES}
         return {
             search: {
-                query: as_places(collection, ask(collection, text, request)["hits"])
+                query: to_places(collection, post_search(collection, text, request)["hits"])
                 for query, text in asked.queries.items()
             }
             for search, request in requests.items()

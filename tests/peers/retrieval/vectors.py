@@ -14,11 +14,11 @@ class Vectors:
         self._files = Path(model), Path(tokenizer)
 
     def documents(self, texts: Sequence[str]) -> list[list[float]]:
-        vectors: list[list[float]] = self._encoder.documents(texts).vectors.tolist()
+        vectors: list[list[float]] = self._encoder.embed_documents(texts).vectors.tolist()
         return vectors
 
     def query(self, text: str) -> list[float]:
-        vector: list[float] = self._encoder.query(text).tolist()
+        vector: list[float] = self._encoder.embed_query(text).tolist()
         return vector
 
     @cached_property

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.chunking import chunk_text, unindexed
+from ingest.chunking import chunk_text, list_unindexed_rows
 from ingest.storage.texts.chunks import Chunk
-from ingest.storage.texts.layout import Layout, TableSpan, markdown_layout, page_places
-from ingest.storage.texts.positions import Cell, PositionsBuilder
+from ingest.storage.texts.layout import Layout, TableSpan, build_markdown_layout, build_page_places
+from ingest.storage.texts.positions import PositionsBuilder, SheetCell
 
 LINES = st.sampled_from(
     [
@@ -40,7 +40,7 @@ def test_chunks_are_disjoint_ordered_bounded_and_hold_everything_but_white_space
     text: str, markdown: bool, max_chars: int
 ) -> None:
     position = 0
-    layout = markdown_layout(text) if markdown else Layout()
+    layout = build_markdown_layout(text) if markdown else Layout()
     for ordinal, chunk in enumerate(chunk_text(text, layout, max_chars=max_chars)):
         assert chunk.ordinal == ordinal
         assert position <= chunk.start < chunk.end <= len(text)
@@ -53,12 +53,12 @@ def test_chunks_are_disjoint_ordered_bounded_and_hold_everything_but_white_space
 
 @given(TEXTS)
 def test_the_same_text_gives_the_same_chunks(text: str) -> None:
-    assert chunk_text(text, markdown_layout(text)) == chunk_text(text, markdown_layout(text))
+    assert chunk_text(text, build_markdown_layout(text)) == chunk_text(text, build_markdown_layout(text))
 
 
 def test_a_chunk_carries_the_headings_it_stands_under() -> None:
     text = "# Ships\n\nAbout ships.\n\n## Masts\n\nAbout masts.\n\n## Hulls\n\nAbout hulls.\n\n# Ports\n\nAbout ports."
-    paths = {text[c.start : c.end].split()[-1]: c.heading_path for c in chunk_text(text, markdown_layout(text))}
+    paths = {text[c.start : c.end].split()[-1]: c.heading_path for c in chunk_text(text, build_markdown_layout(text))}
     assert paths == {
         "ships.": ("Ships",),
         "masts.": ("Ships", "Masts"),
@@ -69,13 +69,13 @@ def test_a_chunk_carries_the_headings_it_stands_under() -> None:
 
 def test_a_heading_with_nothing_below_it_joins_what_follows() -> None:
     text = "# Title\n\n## Chapter\n\nIt begins."
-    (chunk,) = chunk_text(text, markdown_layout(text))
+    (chunk,) = chunk_text(text, build_markdown_layout(text))
     assert chunk == Chunk(0, 0, len(text), ("Title", "Chapter"), None)
 
 
 def test_a_number_sign_in_a_code_fence_or_in_plain_text_is_no_heading() -> None:
     fenced = "# Real\n\n```\n# comment\n```\n"
-    assert {c.heading_path for c in chunk_text(fenced, markdown_layout(fenced))} == {("Real",)}
+    assert {c.heading_path for c in chunk_text(fenced, build_markdown_layout(fenced))} == {("Real",)}
     assert {c.heading_path for c in chunk_text("# comment\n", Layout())} == {()}
 
 
@@ -88,7 +88,7 @@ def test_cuts_fall_between_paragraphs_before_they_fall_inside_one() -> None:
 
 def test_pages_are_counted_from_one_at_the_chunks_start() -> None:
     text = "first page text\n\n" + "second page text"
-    chunks = chunk_text(text, Layout(places=page_places((0, 17))), max_chars=20)
+    chunks = chunk_text(text, Layout(places=build_page_places((0, 17))), max_chars=20)
     assert [chunk.page for chunk in chunks] == [1, 2]
 
 
@@ -116,7 +116,7 @@ def _tables(draw: st.DrawFn) -> tuple[str, list[TableSpan], PositionsBuilder, li
             row += 1
             for column in (1, 2):
                 cell = draw(_CELLS)
-                positions.add(len(text), len(text) + len(cell), Cell(1, row, column))
+                positions.add(len(text), len(text) + len(cell), SheetCell(1, row, column))
                 text += cell + ";"
             header_end = len(text) if at == 0 else header_end
             ends += [len(text)] if at else []
@@ -131,7 +131,7 @@ def test_cuts_in_a_table_fall_between_its_rows(
     made: tuple[str, list[TableSpan], PositionsBuilder, list[int]], max_chars: int
 ) -> None:
     text, tables, positions, ends = made
-    for chunk in chunk_text(text, Layout(tables=tuple(tables)), positions.made(), max_chars=max_chars):
+    for chunk in chunk_text(text, Layout(tables=tuple(tables)), positions.build(), max_chars=max_chars):
         if any(table.start < chunk.end < table.end for table in tables):
             assert chunk.end in ends
 
@@ -153,13 +153,13 @@ def test_of_very_long_tables_the_first_rows_are_in_chunks_and_the_others_are_nam
     text = f"{long}\n\n{short}\n\nThe end."
     tables = (TableSpan(0, 10, len(long)), TableSpan(len(long) + 2, len(long) + 12, len(long) + 2 + len(short)))
     layout = Layout(tables=tables)
-    ((start, end, rows),) = unindexed(text, layout, table_rows=42)
+    ((start, end, rows),) = list_unindexed_rows(text, layout, table_rows=42)
     assert (end, rows) == (len(long), 1000 - 40)
     assert text[:start].endswith("\nrow 39,39\n")
     found = chunk_text(text, layout, table_rows=42)
     covered = "".join(text[chunk.start : chunk.end] for chunk in found)
     assert covered.replace("\n", "") == (text[:start] + text[end:]).replace("\n", "")
-    assert unindexed(text, layout) == []
+    assert list_unindexed_rows(text, layout) == []
 
 
 @given(_tables(), st.integers(1, 9))
@@ -167,6 +167,6 @@ def test_rows_of_several_lines_are_counted_once_and_left_out_whole(
     made: tuple[str, list[TableSpan], PositionsBuilder, list[int]], most: int
 ) -> None:
     text, tables, positions, ends = made
-    left_out = unindexed(text, Layout(tables=tuple(tables)), positions.made(), table_rows=most)
+    left_out = list_unindexed_rows(text, Layout(tables=tuple(tables)), positions.build(), table_rows=most)
     assert sum(rows for _, _, rows in left_out) >= len(ends) - most - len(tables)
     assert all(start - 1 in ends or any(start == table.header_end + 1 for table in tables) for start, _, _ in left_out)

@@ -60,19 +60,19 @@ def outcomes(held: HeldUploads, description: UploadRequest = REQUEST) -> Iterato
 
 def hold(held: HeldUploads, *contents: bytes) -> None:
     for number, content in enumerate(contents):
-        held.begin(f"{number}.txt", "text/plain")
+        held.start_file(f"{number}.txt", "text/plain")
         held.write(content)
-        held.end()
+        held.finish_file()
 
 
 def test_what_was_not_accepted_leaves_nothing(kept: Kept) -> None:
     with closing(HeldUploads(kept.intake, REQUEST)) as held:
         hold(held, b"one", b"two")
-        held.begin("3.txt", None)
+        held.start_file("3.txt", None)
         held.write(b"thr")
         assert kept.on_disk == 3
     assert kept.on_disk == 0
-    assert kept.catalog.totals("ann", None) == {}
+    assert kept.catalog.sum_by_state("ann", None) == {}
 
 
 def test_the_description_at_the_end_is_that_of_every_file(kept: Kept) -> None:
@@ -93,7 +93,7 @@ def test_a_description_that_is_refused_accepts_none(kept: Kept) -> None:
 
 def test_files_that_wait_take_room_of_the_quota_before_they_are_accepted(kept: Kept) -> None:
     """A form of many files could otherwise fill the disk with a thousand times what its tenant may keep."""
-    kept.quotas.set(Account("ann"), {Quota.BYTES: 100})
+    kept.quotas.set_limits(Account("ann"), {Quota.BYTES: 100})
     with closing(HeldUploads(kept.intake, REQUEST)) as held:
         hold(held, b"a" * 60, b"b" * 60, b"c" * 40, b"d")
         sizes = sorted(each.stat().st_size for each in (kept.blobs.local_folder / "incoming").iterdir())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.evaluation.passages import Place
+from retrieval.evaluation.passages import DocumentSpan
 from tests.peers.environment import required
 from tests.peers.retrieval import peer
 from tests.peers.retrieval.corpora import Asked, open_asked
@@ -64,7 +64,7 @@ def test_a_text_judged_as_a_whole_ranks_by_the_best_of_its_passages(whole_texts:
 
 def test_a_passage_is_judged_by_the_span_that_it_shares_with_the_answer(spans_of_texts: Asked) -> None:
     def rank(*spans: tuple[int, int]) -> float:
-        places = [Place("log.md", *span) for span in spans]
+        places = [DocumentSpan("log.md", *span) for span in spans]
         return spans_of_texts.judge({"q1": places}).figures["mrr@10"]["q1"]
 
     assert rank((24, 47)) == 1.0
@@ -73,7 +73,7 @@ def test_a_passage_is_judged_by_the_span_that_it_shares_with_the_answer(spans_of
 
 
 def test_a_query_that_found_nothing_counts_as_zero(whole_texts: Asked) -> None:
-    found = {"q1": [Place("d1", 0, 5)], "q2": list[Place]()}
+    found = {"q1": [DocumentSpan("d1", 0, 5)], "q2": list[DocumentSpan]()}
     assert shown(summarize(found, whole_texts.judge(found)))["ndcg@10"].startswith("0.500")
 
 
@@ -127,7 +127,7 @@ def test_a_peers_lines_are_what_each_of_its_searches_found(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "tests.peers.retrieval.scripted_peer", SimpleNamespace(Peer=Peer))
     asked = {**request("scripted"), "top_k": 1, "texts": {"d1": "a b", "d2": "b"}, "queries": {"q": "b"}}
     found = read([json.dumps(line) for line in peer.measure(asked)], ["q"])
-    assert found == {"first": {"q": [Place("d1", 0, 3)]}, "last": {"q": [Place("d2", 0, 1)]}}
+    assert found == {"first": {"q": [DocumentSpan("d1", 0, 3)]}, "last": {"q": [DocumentSpan("d2", 0, 1)]}}
 
 
 @pytest.mark.parametrize("system", peer.SYSTEMS)

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from rlm.answering import SMALL_MODEL, Answering
+from rlm.answering import SMALL_MODEL, AnswerPipeline
 from rlm.answers import Answer, AnswerStatus, Check
 from rlm.build import Helpers
 from rlm.checking.checker import CheckMode
@@ -15,7 +15,15 @@ from rlm.direct import NOTHING_FOUND
 from rlm.errors import BudgetExhaustedError, LanguageModelUnavailableError
 from rlm.events import Checking, Completed, Condensed, Delta, Event, Routed
 from rlm.llm.budgets import Limits, Price
-from rlm.requests import ANYHOW, AnswerRequest, AnswerScope, EmptyQuestionError, Message, StrategyName, Wanted
+from rlm.requests import (
+    DEFAULT_OPTIONS,
+    AnswerOptions,
+    AnswerRequest,
+    AnswerScope,
+    EarlierMessage,
+    EmptyQuestionError,
+    StrategyName,
+)
 from tests.fakes.callable_chat import CallableChat
 from tests.fakes.loaded_model import LoadedModel
 from tests.fakes.sandbox_here import SandboxHere
@@ -35,11 +43,11 @@ def verdict(support: str, reason: str = "") -> str:
 
 
 def asked(
-    answering: Answering,
+    answering: AnswerPipeline,
     question: str = "Who kept the lighthouse?",
     *,
-    history: tuple[Message, ...] = (),
-    wanted: Wanted = ANYHOW,
+    history: tuple[EarlierMessage, ...] = (),
+    wanted: AnswerOptions = DEFAULT_OPTIONS,
 ) -> tuple[list[Event], Answer]:
     events = list(answering.stream(AnswerRequest(question, SCOPE, history, wanted)))
     last = events[-1]
@@ -111,7 +119,7 @@ def test_another_model_may_read_what_programs_send() -> None:
     root = by_stage("```python\nsaid = llm_query('Who kept it?')\nsubmit(said, computed=True)\n```")
     helpers = Helpers(sub_calls=other)
     with pipeline(DOCUMENTS, root, helpers=helpers, check=CheckMode.OFF, sandbox=SandboxHere()) as (answering, chat):
-        _, answer = asked(answering, wanted=Wanted(StrategyName.RECURSIVE))
+        _, answer = asked(answering, wanted=AnswerOptions(StrategyName.RECURSIVE))
         assert chat is not None
         assert reader.prompts == ["Who kept it?"]
         assert "its reply has 777 tokens at most" in chat.prompts[0]
@@ -137,7 +145,7 @@ def test_a_follow_up_is_answered_as_a_question_that_stands_alone() -> None:
         seen.append(prompt)
         return "In 1871 [1]."
 
-    history = (Message("user", "Who kept the lighthouse?"), Message("assistant", "Ada Brandt [1]."))
+    history = (EarlierMessage("user", "Who kept the lighthouse?"), EarlierMessage("assistant", "Ada Brandt [1]."))
     model = by_stage(answer_, condense=json.dumps({"question": alone}))
     with pipeline(DOCUMENTS, model) as (answering, _):
         events, answer = asked(answering, "When did she light it?", history=history)
@@ -187,7 +195,7 @@ def test_the_models_that_choose_plan_answer_and_judge_are_told_the_same_day() ->
 def test_a_forced_strategy_is_taken_without_asking() -> None:
     large = {**DOCUMENTS, "Log": "The wind blew from the west and the crew mended sails. " * 2_000}
     with pipeline(large, by_stage(ANSWER, judge=verdict("supported"))) as (answering, chat):
-        events, _ = asked(answering, wanted=Wanted(StrategyName.DIRECT))
+        events, _ = asked(answering, wanted=AnswerOptions(StrategyName.DIRECT))
         assert chat is not None
         assert not any("Strategies" in prompt for prompt in chat.prompts)
     assert isinstance(events[0], Routed)
@@ -207,14 +215,14 @@ def test_a_small_model_neither_routes_nor_judges_and_its_answers_say_that_it_is_
 
 def test_what_the_judge_may_not_spend_leaves_a_note_and_the_answer() -> None:
     with pipeline(DOCUMENTS, by_stage(ANSWER, judge=verdict("supported"))) as (answering, _):
-        _, answer = asked(answering, wanted=Wanted(budget=Limits(calls=1)))
+        _, answer = asked(answering, wanted=AnswerOptions(budget=Limits(calls=1)))
     assert (answer.text, answer.sentences[0].check) == ("Ada Brandt kept it [1].", Check.QUOTED)
     assert answer.notes
 
 
 def test_a_budget_that_covers_no_answer_is_an_error() -> None:
     with pipeline(DOCUMENTS, by_stage(ANSWER)) as (answering, _), pytest.raises(BudgetExhaustedError):
-        asked(answering, wanted=Wanted(budget=Limits(calls=0)))
+        asked(answering, wanted=AnswerOptions(budget=Limits(calls=0)))
 
 
 def test_the_same_question_again_costs_nothing() -> None:
@@ -238,7 +246,7 @@ def test_another_tenant_has_nothing_to_read() -> None:
 @pytest.mark.parametrize("strategy", [StrategyName.AUTO, StrategyName.TABLE, StrategyName.RECURSIVE])
 def test_without_a_searchable_document_no_model_is_asked(strategy: StrategyName) -> None:
     with pipeline({}, by_stage(ANSWER)) as (answering, chat):
-        _, answer = asked(answering, wanted=Wanted(strategy))
+        _, answer = asked(answering, wanted=AnswerOptions(strategy))
         assert chat is not None
         assert not chat.prompts
     assert (answer.status, answer.strategy, answer.text) == (AnswerStatus.NOT_FOUND, "direct", NOTHING_FOUND)

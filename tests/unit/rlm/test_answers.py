@@ -8,10 +8,10 @@ from rlm.answers import (
     AnswerStatus,
     Coverage,
     Result,
-    Searched,
     SearchedDocument,
-    answer_json,
-    searched,
+    SearchSummary,
+    build_answer_json,
+    summarize_search,
 )
 from rlm.llm.budgets import Usage
 from tests.fakes.passages import passage
@@ -23,7 +23,7 @@ def test_what_was_searched_is_counted_by_document_best_first() -> None:
         passage("b", document="one", title="One"),
         passage("c", document="two", title="Two"),
     ]
-    scope = searched(found, read=found[:1])
+    scope = summarize_search(found, read=found[:1])
     assert (scope.passages, scope.read) == (3, 1)
     assert scope.documents == (SearchedDocument("two", "Two", 2, 1), SearchedDocument("one", "One", 1, 0))
 
@@ -35,15 +35,15 @@ def test_usage_adds_up() -> None:
 def test_coverage_says_what_a_model_read_what_code_searched_and_what_was_not_opened() -> None:
     coverage = Coverage(11_000_000, 200_000, 10_000_000, units=24, units_read=3, units_searched=21, units_failed=1)
     assert coverage.tokens_unopened == 800_000
-    said = coverage.sentence()
+    said = coverage.to_sentence()
     assert all(figure in said for figure in ("11.0 million", "0.2", "10.0", "0.8", "1 document failed"))
-    assert not coverage.complete
+    assert not coverage.is_complete
 
 
 def test_coverage_names_what_a_classifier_labelled() -> None:
     coverage = Coverage(900, 300, 600, units=30, units_read=10, units_inferred=20, unit="record")
-    assert "20 records labelled by a classifier" in coverage.sentence()
-    assert coverage.complete
+    assert "20 records labelled by a classifier" in coverage.to_sentence()
+    assert coverage.is_complete
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_coverage_names_what_a_classifier_labelled() -> None:
 )
 def test_an_answer_is_json_whatever_a_program_computed(value: object, written: object) -> None:
     answer = Answer(
-        AnswerStatus.ANSWERED, "3", (), (), "recursive", None, Searched(0, 0, ()), result=Result("list", value)
+        AnswerStatus.ANSWERED, "3", (), (), "recursive", None, SearchSummary(0, 0, ()), result=Result("list", value)
     )
-    body = answer_json(answer)
+    body = build_answer_json(answer)
     assert body["result"]["value"] == written
     assert body["status"] == "answered"
     assert json.loads(json.dumps(body, allow_nan=False, ensure_ascii=False).encode()) == body

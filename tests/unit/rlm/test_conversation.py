@@ -7,18 +7,18 @@ import pytest
 from rlm.conversation import condense
 from rlm.errors import LanguageModelOutputError, LanguageModelUnavailableError
 from rlm.llm.port import SubFailure
-from rlm.requests import Message
+from rlm.requests import EarlierMessage
 from tests.fakes.scripted_calls import Reply, ScriptedCalls
 from tests.support.contexts import CAPABLE
 
-HISTORY = (Message("user", "Who kept the lighthouse?"), Message("assistant", "Ada Brandt kept it [1]."))
+HISTORY = (EarlierMessage("user", "Who kept the lighthouse?"), EarlierMessage("assistant", "Ada Brandt kept it [1]."))
 
 
 def condensed(
-    reply: Reply, history: tuple[Message, ...] = HISTORY, context_tokens: int = 32_000
+    reply: Reply, history: tuple[EarlierMessage, ...] = HISTORY, context_tokens: int = 32_000
 ) -> tuple[str, ScriptedCalls]:
     calls = ScriptedCalls({"condense": reply})
-    profile = CAPABLE.within(context_tokens)
+    profile = CAPABLE.with_context_tokens(context_tokens)
     return condense("When did she light it?", history, calls, profile, "nonce"), calls
 
 
@@ -49,7 +49,7 @@ def test_a_model_that_is_away_is_the_callers_to_hear_of() -> None:
 
 
 def test_of_two_hundred_turns_the_last_ones_reach_the_model_within_its_window() -> None:
-    turns = tuple(Message("user" if n % 2 else "assistant", f"Turn {n}. " + "words " * 100) for n in range(400))
+    turns = tuple(EarlierMessage("user" if n % 2 else "assistant", f"Turn {n}. " + "words " * 100) for n in range(400))
     _, calls = condensed(written("When?"), turns, context_tokens=8_000)
     prompt = calls.calls[0].prompt
     assert "Turn 399." in prompt

@@ -5,29 +5,29 @@ from decimal import Decimal
 import pytest
 
 from rlm.errors import RunTooLargeError
-from rlm.estimates import UNASKED_DOLLARS, Estimate, judging, require_confirmation
+from rlm.estimates import MAX_UNCONFIRMED_DOLLARS, CostEstimate, estimate_judging, require_confirmation
 from rlm.llm.budgets import Limits, Price
 from rlm.llm.profiles import ModelProfile
 from rlm.operators.cascade import CascadeLimits
-from rlm.operators.operators import Operators, finish
+from rlm.operators.operators import Operators, run_to_end
 from rlm.operators.packing import PackLimits
-from rlm.requests import ANYHOW, Wanted
+from rlm.requests import DEFAULT_OPTIONS, AnswerOptions
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.support.kinds_of_lines import LABELS, corpus_and_records, kind, lines
 
 PROFILE = ModelProfile("priced", 8_000, 1_000, slice_tokens=1_000, price=Price(Decimal(1), Decimal(4)))
-LARGE = Estimate(calls=1, dollars=2 * UNASKED_DOLLARS)
+LARGE = CostEstimate(calls=1, dollars=2 * MAX_UNCONFIRMED_DOLLARS)
 
 
 @pytest.mark.parametrize("words", [1, 20, 900])
 def test_an_estimate_is_within_a_factor_of_two(words: int) -> None:
     texts = [f"{text} {number} {'word ' * words}" for number, text in enumerate(lines(60))]
     corpus, records = corpus_and_records(texts)
-    pack = PackLimits.of(PROFILE)
+    pack = PackLimits.from_profile(PROFILE)
     calls = RuleSubCalls(lambda text: "noted" if text.startswith("word") else kind(text))
-    found = finish(Operators(corpus, calls, limits=pack).classify(records, LABELS))
+    found = run_to_end(Operators(corpus, calls, limits=pack).classify(records, LABELS))
     tokens = sum(corpus.tokens(record) for record in records)
-    estimate = judging(len(records), tokens, PROFILE, pack=pack, cascade=None)
+    estimate = estimate_judging(len(records), tokens, PROFILE, pack=pack, cascade=None)
     assert found.usage.calls / 2 <= estimate.calls <= 2 * found.usage.calls
     assert found.usage.prompt_tokens / 2 <= estimate.prompt_tokens <= 2 * found.usage.prompt_tokens
 
@@ -35,20 +35,20 @@ def test_an_estimate_is_within_a_factor_of_two(words: int) -> None:
 def test_copying_the_words_that_results_rest_on_is_estimated_within_a_factor_of_two() -> None:
     texts = [f"{text} {number} {'word ' * 400}" for number, text in enumerate(lines(20))]
     corpus, records = corpus_and_records(texts)
-    pack = PackLimits.of(PROFILE)
+    pack = PackLimits.from_profile(PROFILE)
     clause = "Either party may end this contract by giving notice of sixty days in writing to the other."
     calls = RuleSubCalls(lambda text: {"words": clause, "answer": kind(text)})
-    found = finish(Operators(corpus, calls, limits=pack).classify(records, LABELS, quoting=True))
+    found = run_to_end(Operators(corpus, calls, limits=pack).classify(records, LABELS, quoting=True))
     tokens = sum(corpus.tokens(record) for record in records)
-    estimate = judging(len(records), tokens, PROFILE, pack=pack, cascade=None, quoting=True)
+    estimate = estimate_judging(len(records), tokens, PROFILE, pack=pack, cascade=None, quoting=True)
     assert found.quotes == [clause] * len(records)
     assert found.usage.completion_tokens / 2 <= estimate.completion_tokens <= 2 * found.usage.completion_tokens
 
 
 def test_a_classifier_makes_a_large_table_cheaper() -> None:
-    pack = PackLimits.of(PROFILE)
-    alone = judging(50_000, 1_000_000, PROFILE, pack=pack, cascade=None)
-    together = judging(50_000, 1_000_000, PROFILE, pack=pack, cascade=CascadeLimits())
+    pack = PackLimits.from_profile(PROFILE)
+    alone = estimate_judging(50_000, 1_000_000, PROFILE, pack=pack, cascade=None)
+    together = estimate_judging(50_000, 1_000_000, PROFILE, pack=pack, cascade=CascadeLimits())
     assert together.calls < alone.calls / 2
     assert together.dollars is not None
     assert alone.dollars is not None
@@ -57,12 +57,12 @@ def test_a_classifier_makes_a_large_table_cheaper() -> None:
 
 def test_only_a_large_run_that_nobody_confirmed_or_budgeted_is_refused() -> None:
     with pytest.raises(RunTooLargeError):
-        require_confirmation(LARGE, ANYHOW)
-    for wanted in (Wanted(confirm=True), Wanted(budget=Limits(calls=3))):
+        require_confirmation(LARGE, DEFAULT_OPTIONS)
+    for wanted in (AnswerOptions(confirm=True), AnswerOptions(budget=Limits(calls=3))):
         require_confirmation(LARGE, wanted)
-    require_confirmation(Estimate(), ANYHOW)
+    require_confirmation(CostEstimate(), DEFAULT_OPTIONS)
 
 
 def test_a_sum_without_a_known_price_has_none() -> None:
-    assert (LARGE + Estimate(dollars=None)).dollars is None
-    assert (LARGE + LARGE).dollars == 4 * UNASKED_DOLLARS
+    assert (LARGE + CostEstimate(dollars=None)).dollars is None
+    assert (LARGE + LARGE).dollars == 4 * MAX_UNCONFIRMED_DOLLARS

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from retrieval.search.requests import Passage
 from rlm.corpus.corpus import Corpus
-from rlm.passages import WIDENED_CHARS, PassageReader, fits, in_turn, tokens_of, whole
+from rlm.passages import WIDENED_CHARS, PassageReader, can_fit, estimate_passage_tokens, interleave, list_whole_passages
 from tests.fakes.passages import passage
 from tests.support.contexts import corpus_of
 
@@ -15,7 +15,7 @@ LONG = "The wind rose and the sea grew dark. " * 2_500
 
 def test_a_whole_scope_is_read_in_order_and_nothing_of_it_is_left_out() -> None:
     corpus = corpus_of({"Book": BOOK, "Note": "Buy bread."})
-    passages = whole(corpus)
+    passages = list_whole_passages(corpus)
     assert "".join("".join(each.text.split()) for each in passages) == "".join((BOOK + "Buy bread.").split())
     assert all(len(each.text) <= WIDENED_CHARS + 1_000 for each in passages)
     assert all(one.end <= other.start for one, other in pairwise(passages) if one.version_id == other.version_id)
@@ -24,16 +24,16 @@ def test_a_whole_scope_is_read_in_order_and_nothing_of_it_is_left_out() -> None:
 
 def test_a_scope_fits_by_its_tokens() -> None:
     corpus = corpus_of({"Book": BOOK})
-    assert fits(corpus, 3_000)
-    assert not fits(corpus, 1_000)
+    assert can_fit(corpus, 3_000)
+    assert not can_fit(corpus, 1_000)
 
 
 def found(corpus: Corpus, document: int, *ordinals: int) -> list[Passage]:
     """Chunks of a document of the corpus as hits, best first."""
     of = corpus.documents[document]
-    chunks = corpus.map(of).chunks
+    chunks = corpus.load_text_map(of).chunks
     spans = [of.handle[chunks[ordinal].start : chunks[ordinal].end] for ordinal in ordinals]
-    return [replace(corpus.passage(span), rank=rank, score=1 / rank) for rank, span in enumerate(spans, 1)]
+    return [replace(corpus.load_passage(span), rank=rank, score=1 / rank) for rank, span in enumerate(spans, 1)]
 
 
 def test_hits_are_read_best_first_until_the_budget_is_full() -> None:
@@ -42,7 +42,7 @@ def test_hits_are_read_best_first_until_the_budget_is_full() -> None:
     read = PassageReader(corpus, 1_000).read_hits([hits], 1_000, widened=False)
     assert 2 <= len(read) < len(hits)
     assert {each.start for each in read} == {each.start for each in hits[: len(read)]}
-    assert sum(map(tokens_of, read)) <= 1_000
+    assert sum(map(estimate_passage_tokens, read)) <= 1_000
 
 
 def test_the_first_hit_is_read_whatever_the_budget() -> None:
@@ -58,7 +58,7 @@ def test_every_hit_gets_its_part_of_the_text_around_hits() -> None:
     read = reader.read_hits([hits], 4_000, widened=True)
     assert [each.rank for each in read] == [1, 2, 3]
     assert all(one.start < hit.start and hit.end < one.end for one, hit in zip(read, hits, strict=True))
-    assert 0 <= reader.room == 4_000 - sum(map(tokens_of, read))
+    assert 0 <= reader.room == 4_000 - sum(map(estimate_passage_tokens, read))
 
 
 def test_a_short_document_is_read_whole_across_its_headings() -> None:
@@ -98,7 +98,7 @@ def test_what_was_read_before_is_not_read_again() -> None:
 
 def test_a_section_that_has_most_of_a_searchs_best_hits_is_read_whole_if_there_is_room() -> None:
     corpus = corpus_of({"Book": BOOK, "Long": LONG})
-    count = len(corpus.map(corpus.documents[0]).chunks) - 1  # the last one is the second section
+    count = len(corpus.load_text_map(corpus.documents[0]).chunks) - 1  # the last one is the second section
     most, half = found(corpus, 0, *range(0, count, 2), 1), found(corpus, 0, *range(1, count, 2))
 
     def words_read(hits: list[Passage], room: int) -> int:
@@ -120,5 +120,5 @@ def test_hits_outside_the_corpus_are_left_out() -> None:
 
 def test_no_query_takes_the_room_of_another() -> None:
     one, two = [passage(text, document="one") for text in "abc"], [passage("x", document="two")]
-    assert [each.text for each in in_turn([one, two])] == ["a", "x", "b", "c"]
-    assert list(in_turn([])) == []
+    assert [each.text for each in interleave([one, two])] == ["a", "x", "b", "c"]
+    assert list(interleave([])) == []

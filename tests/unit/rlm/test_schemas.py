@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from rlm.checking.judging import verdict_schema
-from rlm.conversation import condensed_schema
-from rlm.llm.structured_output import response_format
-from rlm.operators.tasks import Classify, Extract, Filter, TakeNotes, label_set
+from rlm.checking.judging import build_verdict_schema
+from rlm.conversation import build_condensed_schema
+from rlm.llm.structured_output import build_response_format
+from rlm.operators.tasks import ClassifyTask, ExtractTask, FilterTask, NotesTask, build_label_set
 from rlm.requests import StrategyName
-from rlm.rewriting import _FORMS, _call
-from rlm.routing import route_schema
+from rlm.rewriting import _FORMS, _build_call
+from rlm.routing import build_route_schema
 from rlm.tables.plan import LOOKING_SCHEMA, PLAN_SCHEMA
 
 _RECORDS = ["one", "two"]
@@ -22,18 +22,18 @@ _VALUES: dict[str, dict[str, object]] = {
 
 
 SCHEMAS: dict[str, Mapping[str, object] | None] = {
-    "route": route_schema(list(StrategyName)),
-    "route, one choice": route_schema([StrategyName.DIRECT]),
-    "condense": condensed_schema(),
-    "judge": verdict_schema(),
-    "classify": Classify(label_set(["a", "b"])).call(_RECORDS).schema,
-    "filter": Filter("Is it?").call(_RECORDS).schema,
-    "extract": Extract("Take it out.", _VALUES).call(_RECORDS).schema,
-    "notes": TakeNotes("Find it.", "notes").call(_RECORDS).schema,
-    "filter, nothing": Filter("Is it?").call([]).schema,
+    "route": build_route_schema(list(StrategyName)),
+    "route, one choice": build_route_schema([StrategyName.DIRECT]),
+    "condense": build_condensed_schema(),
+    "judge": build_verdict_schema(),
+    "classify": ClassifyTask(build_label_set(["a", "b"])).build_call(_RECORDS).schema,
+    "filter": FilterTask("Is it?").build_call(_RECORDS).schema,
+    "extract": ExtractTask("Take it out.", _VALUES).build_call(_RECORDS).schema,
+    "notes": NotesTask("Find it.", "notes").build_call(_RECORDS).schema,
+    "filter, nothing": FilterTask("Is it?").build_call([]).schema,
     "plan": PLAN_SCHEMA,
     "plan, or look first": LOOKING_SCHEMA,
-    **{f"rewrite, {how}": _call("What is it?", form).schema for how, form in _FORMS.items()},
+    **{f"rewrite, {how}": _build_call("What is it?", form).schema for how, form in _FORMS.items()},
 }
 
 
@@ -57,4 +57,4 @@ def test_no_choice_is_one_among_nothing(name: str) -> None:
 def test_each_is_strict_so_that_openai_enforces_it(name: str) -> None:
     schema = SCHEMAS[name]
     assert schema is not None
-    assert response_format(schema)["json_schema"]["strict"]
+    assert build_response_format(schema)["json_schema"]["strict"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from workers.enqueue.celery_app import QUEUE_NAMES, SWEEP, TELL, TIDY, make_app
+from workers.enqueue.celery_app import QUEUE_NAMES, SWEEP_TASK, UPKEEP_TASK, WEBHOOKS_TASK, make_app
 from workers.main import run_beat
 from workers.settings import ClusterSettings
 
@@ -34,5 +34,5 @@ def test_beat_rings_for_repairs_and_webhooks_and_workers_of_upkeep_take_each(
     monkeypatch.setattr("workers.main.make_app", app)
     run_beat(ClusterSettings.model_validate({**_SETTINGS, "home": tmp_path}))
     scheduled = {entry["task"] for entry in made[0].conf.beat_schedule.values()}
-    assert scheduled == {SWEEP, TELL, TIDY}
+    assert scheduled == {SWEEP_TASK, WEBHOOKS_TASK, UPKEEP_TASK}
     assert {made[0].conf.task_routes[task]["queue"] for task in scheduled} <= set(QUEUE_NAMES)

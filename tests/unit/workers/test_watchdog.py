@@ -15,7 +15,7 @@ class Worker:
         )
 
     def deaf(self, *instants: float) -> list[bool]:
-        return [self.watchdog.look(now) for now in instants]
+        return [self.watchdog.is_deaf(now) for now in instants]
 
     def _waiting(self) -> int:
         if self.away:

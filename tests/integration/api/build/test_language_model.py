@@ -10,7 +10,7 @@ import pytest
 from api.build.language_model import RemoteLanguageModel, open_helper, open_language_model
 from api.settings.settings import Settings
 from retrieval.models.store import ModelStore
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile, ProfileFileError
 from tests.support.cluster import wait_until
@@ -29,7 +29,7 @@ def seen(given: Settings) -> RemoteLanguageModel:
     """The model of these settings, after the first look at its server."""
     model = open_language_model(given, ModelStore(given.models))
     assert isinstance(model, RemoteLanguageModel)
-    assert model.wait_seen(20)
+    assert model.wait_for_check(20)
     return model
 
 
@@ -56,7 +56,7 @@ def test_a_server_that_is_away_is_said_to_be_and_is_asked_all_the_same(tmp_path:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         port = taken.getsockname()[1]
         model = seen(settings(tmp_path, llm=f"http://127.0.0.1:{port}/v1 m"))
-    state = model.state()
+    state = model.get_state()
     assert state["state"] == "away"
     assert str(port) in state["detail"]
     assert model.acquire() is not None
@@ -69,21 +69,21 @@ def test_only_a_server_that_answers_is_ready(
     tmp_path: Path, server: MisbehavingOpenAI, served: list[dict[str, Any]] | int, state: str
 ) -> None:
     server.served = served
-    assert seen(settings(tmp_path, llm=f"{server.url} m")).state()["state"] == state
+    assert seen(settings(tmp_path, llm=f"{server.url} m")).get_state()["state"] == state
 
 
 def test_a_server_that_comes_back_is_ready_again_and_is_not_looked_at_each_time(server: MisbehavingOpenAI) -> None:
     server.served = 503
-    chat = ChatModel(remote_chat_model(server.url, PROFILE), PROFILE)
+    chat = ChatModel(build_remote_chat_model(server.url, PROFILE), PROFILE)
     model = RemoteLanguageModel(server.url, chat, look_seconds=0.2)
-    wait_until(lambda: model.state()["state"] == "away", what="it is seen to be away")
+    wait_until(lambda: model.get_state()["state"] == "away", what="it is seen to be away")
     server.served = []
-    wait_until(lambda: model.state()["state"] == "ready", what="it is seen to be back")
+    wait_until(lambda: model.get_state()["state"] == "ready", what="it is seen to be back")
     patient = RemoteLanguageModel(server.url, chat, look_seconds=1_000)
-    assert patient.wait_seen(120)
+    assert patient.wait_for_check(120)
     looks = server.looks
     for _ in range(20):
-        patient.state()
+        patient.get_state()
         patient.acquire()
     assert server.looks <= looks + 1  # the other one's
 

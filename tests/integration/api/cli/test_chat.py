@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from api.cli.chat import Chat
-from api.cli.conversations import _whole
+from api.cli.conversations import _fetch_conversation
 from api.client import Client
 from ingest.storage.answers.records import NEW_CONVERSATION
 from rlm.errors import LanguageModelUnavailableError
@@ -34,11 +34,11 @@ class Talk:
 
     def take(self, line: str) -> str:
         before = self._file.tell()
-        assert self._chat.take(line)
+        assert self._chat.handle_line(line)
         return self._file.getvalue()[before:]
 
     def ends_with(self, line: str) -> bool:
-        return not self._chat.take(line)
+        return not self._chat.handle_line(line)
 
 
 @pytest.fixture
@@ -54,7 +54,10 @@ def test_questions_go_on_with_one_conversation_until_another_begins(api: AskedAp
     assert [len(request.history) for request in api.answers.requests] == [0, 2, 0]
     listed = client.get("/v1/conversations")["conversations"]
     assert [(each["title"], each["answered"]) for each in listed] == [("Who?", 1), ("Which colour?", 2)]
-    assert [turn["question"] for turn in _whole(client, listed[1]["id"])["turns"]] == ["Which colour?", "And its size?"]
+    assert [turn["question"] for turn in _fetch_conversation(client, listed[1]["id"])["turns"]] == [
+        "Which colour?",
+        "And its size?",
+    ]
 
 
 def test_sources_are_shown_when_they_are_asked_for(client: Client) -> None:

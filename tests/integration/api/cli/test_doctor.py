@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.doctor import Finding, _language_model, _permissions
+from api.cli.doctor import Finding, _check_language_model, _check_permissions
 from api.settings.settings import Settings
 from tests.support.misbehaving_openai import MisbehavingOpenAI, misbehaving_openai, picky, says
 
@@ -19,7 +19,7 @@ def server() -> Iterator[MisbehavingOpenAI]:
 
 def found(server: MisbehavingOpenAI, folder: Path, **given: object) -> dict[str, Finding]:
     settings = Settings(home=folder, models=folder, llm=f"{server.url} m", **given)  # type: ignore[arg-type]
-    return {each.what: each for each in _language_model(settings)}
+    return {each.what: each for each in _check_language_model(settings)}
 
 
 def test_a_model_that_keeps_to_a_schema_is_well(server: MisbehavingOpenAI, tmp_path: Path) -> None:
@@ -90,10 +90,10 @@ def test_a_data_folder_that_others_can_read_is_reported_with_the_command_that_cl
     (home / "catalog.sqlite").touch()
     (home / "catalog.sqlite").chmod(0o644)
     settings = Settings(home=home, models=tmp_path, llm="none")
-    (finding,) = _permissions(settings)
+    (finding,) = _check_permissions(settings)
     assert "2 paths" in finding.found
     assert str(home) in finding.found
     command = finding.advice.split("`")[1]
     subprocess.run(command, shell=True, check=True)
-    (finding,) = _permissions(settings)
+    (finding,) = _check_permissions(settings)
     assert not finding.advice

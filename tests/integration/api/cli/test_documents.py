@@ -14,7 +14,7 @@ import api.cli.ask
 import api.cli.documents
 import api.cli.ingest
 import api.cli.search
-from api.cli.filters import assigned
+from api.cli.filters import parse_attributes
 from api.client import Client
 from tests.support.service import running
 
@@ -86,7 +86,7 @@ def test_metadata_and_readers_are_given_changed_and_filtered_by(leadline: Run, t
 
 def test_values_are_json_or_else_texts() -> None:
     given = ["year=1815", 'tags=["a"]', "by=Ines Calloway", "is=a=b", 'range={"gte": 3}']
-    assert assigned(given) == {
+    assert parse_attributes(given) == {
         "year": 1815,
         "tags": ["a"],
         "by": "Ines Calloway",
@@ -94,4 +94,4 @@ def test_values_are_json_or_else_texts() -> None:
         "range": {"gte": 3},
     }
     with pytest.raises(typer.BadParameter):
-        assigned(["year"])
+        parse_attributes(["year"])

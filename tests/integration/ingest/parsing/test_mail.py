@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw
 
 from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.mail import unpack_eml
-from ingest.parsing.ocr.allowance import _allowance, allow
+from ingest.parsing.ocr.allowance import _allowance, set_allowance
 from ingest.parsing.types import EntryRoom, Isolation, ParsedDocument, Unpacking
-from ingest.storage.tables.types import EML
+from ingest.storage.tables.types import EML_MEDIA_TYPE
 from ingest.storage.texts.layout import OmissionKind
 from tests.support.containers import message
 
@@ -46,7 +46,7 @@ def _picture(width: int, height: int, text: str = "") -> bytes:
 @pytest.fixture
 def readable() -> Iterator[None]:
     """Let this process read pictures."""
-    allow(10)
+    set_allowance(10)
     yield
     _allowance.pages = None
 
@@ -86,7 +86,7 @@ def test_a_nameless_attachment_is_named_by_pythons_own_table_of_media_types_and_
         path.write_bytes(_page_with_a_nameless_part(kind))
         document = parser.parse(
             path,
-            EML,
+            EML_MEDIA_TYPE,
             name=path.name,
             unpacking=Unpacking(EntryRoom(), lambda entry, file: entries.append(entry.path)),
         )

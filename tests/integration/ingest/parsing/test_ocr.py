@@ -41,7 +41,7 @@ def kept(image: Image.Image, path: Path, **how: Any) -> Path:  # noqa: ANN401 - 
 @pytest.fixture
 def pages() -> Iterator[None]:
     """Let this process read pictures."""
-    allowance.allow(DEFAULT_LIMITS.ocr_pages)
+    allowance.set_allowance(DEFAULT_LIMITS.ocr_pages)
     yield
     allowance._allowance.pages = None
 
@@ -57,7 +57,7 @@ def test_text_is_read_whichever_way_up_it_is_and_its_boxes_are_those_of_the_pict
     document = parse_image(kept(image, tmp_path / "a.png"))
     assert document.text.split() == " ".join(LINES).split()
     start = document.text.index("1871")
-    (box,) = document.positions.boxes(start, start + 4)
+    (box,) = document.positions.list_boxes(start, start + 4)
     # The word stands at 130 to 200 of 520 from the left, and at 75 to 110 of 200 from the top, before it is turned.
     upright = {
         0: (box.left, box.top, box.right, box.bottom),
@@ -75,7 +75,7 @@ def test_a_photograph_is_read_as_its_camera_says_it_was_held(tmp_path: Path) -> 
     path = kept(drawn(*LINES).transpose(Image.Transpose.ROTATE_90), tmp_path / "a.jpg", exif=held, quality=90)
     document = parse_image(path)
     assert document.text.split() == " ".join(LINES).split()
-    first = document.positions.boxes(0, 3)[0]
+    first = document.positions.list_boxes(0, 3)[0]
     assert first.left < 0.2
     assert first.top < 0.3
 
@@ -113,9 +113,9 @@ def test_pages_of_an_image_after_those_that_are_allowed_are_left_out_and_counted
 
 
 def test_no_more_pictures_may_be_read_than_are_allowed(pages: None) -> None:
-    allowance.allow(1)
-    assert [allowance.take_one() for _ in range(3)] == [True, False, False]
-    assert allowance.left_out() == 2
+    allowance.set_allowance(1)
+    assert [allowance.use_one() for _ in range(3)] == [True, False, False]
+    assert allowance.count_skipped() == 2
 
 
 def scanned(*images: Image.Image) -> bytes:
@@ -138,8 +138,8 @@ def test_scanned_pages_are_read_in_the_confined_process_and_stand_on_their_page(
         document = parser.parse(path, "application/pdf", name="a.pdf")
     assert [part.strip("# \n") for part in document.text.split("\n\n")] == [*LINES[:2], "The last page is text."]
     start = document.text.index("1871")
-    assert document.layout.place_at(start) == document.layout.places[1]
-    ((_, _, at),) = document.positions.within(start, start + 4)
+    assert document.layout.find_place(start) == document.layout.places[1]
+    ((_, _, at),) = document.positions.iter_within(start, start + 4)
     assert isinstance(at, Box)
     assert at.place == 2
     assert OmissionKind.PAGE_WITHOUT_TEXT not in {each.kind for each in document.omissions}

@@ -14,7 +14,7 @@ from tests.support.pdf_files import pdf
 
 def drawn(path: Path, media_type: str, page: int = 1, width: int = 300) -> Image.Image:
     with ParserSandbox() as parser:
-        return Image.open(io.BytesIO(parser.page_image(path, media_type, page, width, name=path.name)))
+        return Image.open(io.BytesIO(parser.render_page(path, media_type, page, width, name=path.name)))
 
 
 def test_the_pages_of_an_image_are_drawn_as_they_are_shown(tmp_path: Path) -> None:

@@ -42,15 +42,15 @@ def make(server: MisbehavingOpenAI) -> Iterator[Make]:
 def test_every_text_gets_its_own_vector_at_length_one_in_bounded_requests(
     server: MisbehavingOpenAI, make: Make
 ) -> None:
-    found = make().documents(TEXTS)
-    np.testing.assert_allclose(found.vectors, ENCODER.documents(TEXTS).vectors, atol=1e-6)
+    found = make().embed_documents(TEXTS)
+    np.testing.assert_allclose(found.vectors, ENCODER.embed_documents(TEXTS).vectors, atol=1e-6)
     assert len(server.requests) == 4
     assert max(len(request["input"]) for request in server.requests) <= 32
     assert found.tokens == pytest.approx(sum(len(text.split()) for text in TEXTS), rel=0.2)
 
 
 def test_long_texts_share_a_request_up_to_a_sum_of_characters(server: MisbehavingOpenAI, make: Make) -> None:
-    make().documents(["word " * 2_000] * 10)
+    make().embed_documents(["word " * 2_000] * 10)
     assert max(sum(map(len, request["input"])) for request in server.requests) <= 32_000
 
 
@@ -58,8 +58,8 @@ def test_prompts_go_before_queries_and_before_documents_and_are_in_the_fingerpri
     server: MisbehavingOpenAI, make: Make
 ) -> None:
     made = make("dimension=16 query='query: ' document='passage: '")
-    made.query("whales")
-    made.documents(["ships"])
+    made.embed_query("whales")
+    made.embed_documents(["ships"])
     assert [request["input"] for request in server.requests] == [["query: whales"], ["passage: ships"]]
     others = ("dimension=16", "dimension=16 query='query: '", "dimension=8", "dimension=16 revision=2")
     assert len({made.fingerprint, *(make(other).fingerprint for other in others)}) == 5
@@ -67,7 +67,7 @@ def test_prompts_go_before_queries_and_before_documents_and_are_in_the_fingerpri
 
 def test_the_dimension_is_asked_of_the_server_or_by_it(server: MisbehavingOpenAI, make: Make) -> None:
     assert make("").dimension == 16
-    assert make("dimension=8").query("whales").shape == (8,)
+    assert make("dimension=8").embed_query("whales").shape == (8,)
     assert [request.get("dimensions") for request in server.requests] == [None, 8]
 
 
@@ -75,27 +75,27 @@ def test_a_text_past_the_window_is_cut_where_the_server_takes_it(server: Misbeha
     server.behaviours = [embeds(ENCODER, window_characters=1_000)]
     made = make()
     long, short = "whale " * 500, "ship"
-    vectors = made.documents([short, long]).vectors
-    assert float(vectors[1] @ ENCODER.query("whale")) > 0.99
+    vectors = made.embed_documents([short, long]).vectors
+    assert float(vectors[1] @ ENCODER.embed_query("whale")) > 0.99
     asked = len(server.requests)
-    made.documents([long + "again"])
+    made.embed_documents([long + "again"])
     assert len(server.requests) == asked + 1  # where to cut is known by now
 
 
 def test_a_busy_server_is_asked_again_when_it_says(server: MisbehavingOpenAI, make: Make) -> None:
     server.behaviours = [refuses(429, Retry_After="0.01"), refuses(503, Retry_After="0.01"), embeds(ENCODER)]
-    assert make().documents(["ships"]).vectors.shape == (1, 16)
+    assert make().embed_documents(["ships"]).vectors.shape == (1, 16)
     assert len(server.requests) == 3
 
 
 def test_a_server_that_stays_busy_or_is_away_is_waited_for(server: MisbehavingOpenAI, make: Make) -> None:
     server.behaviours = [refuses(503, Retry_After="0.01")]
     with pytest.raises(EncoderUnavailableError, match="503"):
-        make().query("ships")
+        make().embed_query("ships")
     server.shutdown()
     server.server_close()
     with pytest.raises(EncoderUnavailableError, match="does not answer"):
-        make().query("ships")
+        make().embed_query("ships")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_server_that_stays_busy_or_is_away_is_waited_for(server: MisbehavingOp
 def test_what_the_server_refuses_says_what_to_do(server: MisbehavingOpenAI, make: Make, status: int, hint: str) -> None:
     server.behaviours = [refuses(status)]
     with pytest.raises(EncoderError) as raised:
-        make().documents(["ships"])
+        make().embed_documents(["ships"])
     assert not isinstance(raised.value, EncoderUnavailableError)
     assert hint in raised.value.hint
     assert server.url in raised.value.detail
@@ -141,17 +141,17 @@ def test_an_answer_that_cannot_be_right_is_an_error_and_no_vector(
 ) -> None:
     server.behaviours = [embeds(ENCODER, distort=distort)]
     with pytest.raises(EncoderError, match=r"some/model|no embedding"):
-        make().documents(["ships", "whales"])
+        make().embed_documents(["ships", "whales"])
 
 
 def test_what_is_no_json_is_an_error_in_words(server: MisbehavingOpenAI, make: Make) -> None:
     server.behaviours = [lambda request: answers(request, "<html>")]
     with pytest.raises(EncoderError):
-        make().documents(["ships"])
+        make().embed_documents(["ships"])
 
 
 def test_the_key_is_sent_and_is_in_no_message(server: MisbehavingOpenAI, make: Make) -> None:
     server.behaviours = [refuses(401)]
     with pytest.raises(EncoderError) as raised:
-        make(key="sk-secret").query("ships")
+        make(key="sk-secret").embed_query("ships")
     assert "sk-secret" not in f"{raised.value.detail}{raised.value.hint}"

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from retrieval.models.fetch import fetch
+from retrieval.models.fetch import fetch_model_files
 from retrieval.models.store import ModelStore
 from tests.fakes.model_source import FakeSource
 from tests.unit.retrieval.models.test_fetch import CONTENT, FILE, Heard
@@ -39,13 +39,13 @@ def test_a_second_process_waits_and_then_finds_the_file_there(tmp_path: Path) ->
         assert other.stdout.readline() == "delivering\n"
 
         class LetsTheOtherGoOn(Heard):
-            def notice(self, text: str) -> None:
-                super().notice(text)
+            def report_notice(self, text: str) -> None:
+                super().report_notice(text)
                 stdin.write("go on\n")
                 stdin.flush()
 
         heard = LetsTheOtherGoOn()
-        fetch([FILE], store, [hub], heard)
+        fetch_model_files([FILE], store, [hub], heard)
 
     assert other.returncode == 0
     assert heard.notices == [f"Another process is fetching into {store.directory}; waiting until it is done."]

@@ -31,7 +31,7 @@ def part(tmp_path: Path) -> Path:
 def _deliver(hub: HubFile, part: Path, source: HubSource | None = None) -> None:
     address = HubAddress(hub.url)
     used = source or HubSource(pause=lambda seconds: None)
-    used.deliver(model_file_of(CONTENT, address), address, part, lambda done_bytes: None)
+    used.fetch_into(model_file_of(CONTENT, address), address, part, lambda done_bytes: None)
 
 
 def _leave_part(hub: HubFile, part: Path) -> None:
@@ -124,11 +124,11 @@ def test_a_hub_that_cannot_be_reached_is_not_waited_for(part: Path) -> None:
         nowhere = HubAddress(f"http://127.0.0.1:{closed.getsockname()[1]}/file")
         source = HubSource(pause=lambda seconds: pytest.fail("waited"))
         with pytest.raises(ModelSourceError, match=r"http://127\.0\.0\.1"):
-            source.deliver(model_file_of(CONTENT, nowhere), nowhere, part, lambda done_bytes: None)
+            source.fetch_into(model_file_of(CONTENT, nowhere), nowhere, part, lambda done_bytes: None)
 
 
 def test_an_address_that_is_no_url_is_a_source_error(part: Path) -> None:
     address = HubAddress("gopher://127.0.0.1/file")
 
     with pytest.raises(ModelSourceError):
-        HubSource().deliver(model_file_of(CONTENT, address), address, part, lambda done_bytes: None)
+        HubSource().fetch_into(model_file_of(CONTENT, address), address, part, lambda done_bytes: None)

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from rlm.errors import RunCancelledError
-from rlm.llm.budgets import NOTHING, Budget, Limits, Usage
-from rlm.llm.chat_models import OpenAIChatModel, remote_chat_model
+from rlm.llm.budgets import NO_AMOUNT, Budget, Limits, Usage
+from rlm.llm.chat_models import OpenAIChatModel, build_remote_chat_model
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
@@ -37,7 +37,7 @@ def scheduler() -> Iterator[SubCallScheduler]:
 
 
 def model(server: MisbehavingOpenAI, profile: ModelProfile = PROFILE) -> OpenAIChatModel:
-    return remote_chat_model(server.url, profile)
+    return build_remote_chat_model(server.url, profile)
 
 
 def calls(count: int) -> list[SubCall]:
@@ -102,12 +102,12 @@ def test_a_server_that_does_not_end_is_a_typed_failure_and_is_not_asked_again(
 
 
 def test_nobody_at_the_address_is_a_typed_failure_that_costs_nothing(scheduler: SubCallScheduler) -> None:
-    chat = remote_chat_model("http://127.0.0.1:9/v1", PROFILE)
+    chat = build_remote_chat_model("http://127.0.0.1:9/v1", PROFILE)
     budget = Budget(Limits(calls=2))
     (failure,) = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=budget).run(calls(1))
     assert isinstance(failure, SubFailure)
     assert (failure.code, failure.usage) == ("language_model_unavailable", Usage())
-    assert (budget.spent, budget.remaining().calls) == (NOTHING, 2)
+    assert (budget.spent, budget.get_remaining().calls) == (NO_AMOUNT, 2)
 
 
 def test_good_and_bad_replies_of_one_batch_stay_apart(scheduler: SubCallScheduler, server: MisbehavingOpenAI) -> None:

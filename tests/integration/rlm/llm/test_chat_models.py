@@ -17,7 +17,7 @@ from rlm.errors import (
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
-from rlm.llm.chat_models import remote_chat_model, translated
+from rlm.llm.chat_models import build_remote_chat_model, translate_error
 from rlm.llm.profiles import ModelProfile
 from tests.support.chats import AskedChat
 from tests.support.scripted_openai import Fault, ScriptedOpenAI, scripted_openai
@@ -34,7 +34,7 @@ def server() -> Iterator[ScriptedOpenAI]:
 
 @contextmanager
 def asked(url: str, profile: ModelProfile = PROFILE) -> Iterator[AskedChat]:
-    made = AskedChat(remote_chat_model(url, profile))
+    made = AskedChat(build_remote_chat_model(url, profile))
     try:
         yield made
     finally:
@@ -85,7 +85,7 @@ def test_a_stream_that_ends_without_an_end_was_read_by_the_model(server: Scripte
     server.fault = "cut"
     with asked(server.url) as model, pytest.raises(LanguageModelUnavailableError) as ended:
         model.stream("Count.")
-    found = translated(openai.APIError("The engine died.", request=REQUEST, body={"message": "The engine died."}))
+    found = translate_error(openai.APIError("The engine died.", request=REQUEST, body={"message": "The engine died."}))
     assert isinstance(found, LanguageModelUnavailableError)
     assert ended.value.reached
     assert found.reached
@@ -99,7 +99,7 @@ def test_an_answer_may_take_as_long_as_a_call() -> None:
         return httpx2.Response(400, request=request, json={"error": {"message": "No."}})
 
     async def ask() -> None:
-        model = remote_chat_model("http://llm/v1", replace(PROFILE, call_seconds=900.0))
+        model = build_remote_chat_model("http://llm/v1", replace(PROFILE, call_seconds=900.0))
         await model.root_async_client._client.aclose()
         model.root_async_client._client = httpx2.AsyncClient(transport=httpx2.MockTransport(refuse))
         with pytest.raises(LanguageModelRefusedError):

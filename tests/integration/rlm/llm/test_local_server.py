@@ -11,8 +11,8 @@ import pytest
 from rlm.errors import RunCancelledError
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.budgets import Usage as Spent
-from rlm.llm.chat_models import OpenAIChatModel, local_chat_model
-from rlm.llm.local.protocol import Event, Finished, TextDelta, Usage
+from rlm.llm.chat_models import OpenAIChatModel, build_local_chat_model
+from rlm.llm.local.protocol import Event, Finished, TextDelta, TokenUsage
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.llm.profiles import LOCAL_QWEN
 from rlm.llm.scheduler import SubCallScheduler
@@ -35,7 +35,7 @@ def serve(
     engine: ScriptedEngine, listener: socket.socket, use: Callable[[SubCallScheduler, OpenAIChatModel], None]
 ) -> None:
     scheduler = SubCallScheduler()
-    chat = local_chat_model(Path(listener.getsockname()), PROFILE)
+    chat = build_local_chat_model(Path(listener.getsockname()), PROFILE)
     try:
         with listener, engine_server(engine, listener):
             use(scheduler, chat)
@@ -45,7 +45,7 @@ def serve(
 
 
 def test_replies_of_the_local_server_are_counted_by_itself(listener: socket.socket) -> None:
-    engine = ScriptedEngine([TextDelta("It "), TextDelta("is."), Finished("stop", Usage(31, 2))])
+    engine = ScriptedEngine([TextDelta("It "), TextDelta("is."), Finished("stop", TokenUsage(31, 2))])
 
     def use(scheduler: SubCallScheduler, chat: OpenAIChatModel) -> None:
         bound = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=Budget(Limits()))

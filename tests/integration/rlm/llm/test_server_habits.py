@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rlm.llm.budgets import Budget, Limits
-from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
@@ -30,7 +30,7 @@ def ask(
 ) -> list[SubReply | SubFailure]:
     """One after the other, of one client."""
     scheduler = SubCallScheduler(jitter=lambda: 0.0)
-    chat = remote_chat_model(server.url, profile)
+    chat = build_remote_chat_model(server.url, profile)
     try:
         bound = scheduler.bind(chat, profile, tenant_id="ann", budget=Budget(Limits()), background=background)
         return [bound.run([call])[0] for call in calls]

@@ -8,7 +8,7 @@ import pytest
 
 from rlm.errors import RunCancelledError
 from rlm.llm.budgets import Budget, Limits, Usage
-from rlm.llm.chat_models import OpenAIChatModel, remote_chat_model
+from rlm.llm.chat_models import OpenAIChatModel, build_remote_chat_model
 from rlm.llm.port import SubCall, SubCalls, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile, Thinking
 from rlm.llm.scheduler import SubCallScheduler
@@ -35,7 +35,7 @@ def scheduler() -> Iterator[SubCallScheduler]:
 
 @pytest.fixture
 def chat(server: MisbehavingOpenAI) -> OpenAIChatModel:
-    return remote_chat_model(server.url, PROFILE)
+    return build_remote_chat_model(server.url, PROFILE)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from rlm.errors import LanguageModelRefusedError
 from rlm.llm.port import SubCall
-from rlm.llm.structured_output import shaped
+from rlm.llm.structured_output import extract_reply
 
 
 @pytest.mark.filterwarnings("ignore:Automatically retrieving remote references")
@@ -26,6 +26,6 @@ def test_a_schema_never_makes_us_fetch_anything() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         far = {"type": "object", "properties": {"n": {"$ref": f"http://127.0.0.1:{server.server_port}/secret.json"}}}
         with pytest.raises(LanguageModelRefusedError, match="refers to"):
-            shaped('{"n": 1}', '{"n": 1}', "stop", SubCall("", "", 10, far))
+            extract_reply('{"n": 1}', '{"n": 1}', "stop", SubCall("", "", 10, far))
         server.shutdown()
     assert asked == []

@@ -102,7 +102,7 @@ def test_long_after_the_time_nothing_can_be_handed_in(sandbox: Sandbox) -> None:
 )
 def test_what_takes_long_is_stopped_by_the_clock(sandbox: Sandbox, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if "while" in code:
-        monkeypatch.setattr("rlm.loop.environment._HANDING_IN_SECONDS", 0.2)
+        monkeypatch.setattr("rlm.loop.environment._SUBMIT_GRACE_SECONDS", 0.2)
     clock = StartedClock()
 
     def start(prompt: str) -> str:

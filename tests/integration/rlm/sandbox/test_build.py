@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlm.errors import SandboxUnavailableError
-from rlm.sandbox.build import BubblewrapWorker, build_sandbox, interpreter_path
+from rlm.sandbox.build import BubblewrapWorker, build_sandbox, get_interpreter_path
 from rlm.sandbox.monty_sandbox import MontySandbox
 from rlm.sandbox.port import SandboxForm, SandboxLimits
 
@@ -44,7 +44,7 @@ def test_more_sessions_than_there_may_be_are_refused_after_a_while() -> None:
 
 @pytest.mark.needs_program("bwrap")
 def test_what_is_started_sees_the_interpreter_and_its_libraries_alone() -> None:
-    worker = BubblewrapWorker(interpreter_path(), SandboxLimits())
+    worker = BubblewrapWorker(get_interpreter_path(), SandboxLimits())
     words = shlex.split(worker.path.read_text().splitlines()[-1])
     worker.close()
     assert not worker.path.exists()

@@ -11,7 +11,7 @@ import pytest
 
 from ingest.storage.tables.types import ColumnType
 from rlm.errors import RunCancelledError, SqlError, SqlLimitError, SqlRefusedError
-from rlm.tables.sql import SqlEngine, SqlLimits, SqlResult, SqlTable, rows_of, run_in_child
+from rlm.tables.sql import SqlEngine, SqlLimits, SqlResult, SqlTable, build_rows_select, run_in_child
 from tests.support.record_tables import parsed_from
 
 ORDERS = (
@@ -29,7 +29,7 @@ SMALL = SqlLimits(seconds=120.0, memory_bytes=200_000_000)
 def orders(tmp_path: Path) -> SqlTable:
     (table,) = parsed_from(ORDERS, "text/csv")
     (tmp_path / "orders.parquet").write_bytes(table.parquet)
-    return SqlTable("orders", [rows_of(tmp_path / "orders.parquet")])
+    return SqlTable("orders", [build_rows_select(tmp_path / "orders.parquet")])
 
 
 def _query(orders: SqlTable, sql: str, *, max_rows: int = 10, limits: SqlLimits | None = None) -> SqlResult:
@@ -187,7 +187,7 @@ def test_the_child_is_given_nothing_of_ours(orders: SqlTable, monkeypatch: pytes
     monkeypatch.setenv("LEADLINE_LLM_API_KEY", "secret")
     probe = tmp_path / "probe.py"
     probe.write_text("import json, os; print(json.dumps({'behind': [[' '.join(os.environ), '']]}))")
-    ((names, _),) = _engine_run_by(str(probe)).rows_behind("SELECT 1")
+    ((names, _),) = _engine_run_by(str(probe)).list_rows_behind("SELECT 1")
     assert "LEADLINE_LLM_API_KEY" not in names.split()
 
 
@@ -196,19 +196,19 @@ def test_a_child_that_dies_is_a_typed_error(orders: SqlTable, tmp_path: Path) ->
     for words, error in (("import os; os.abort()", SqlLimitError), ("raise SystemExit(1)", SqlError)):
         probe.write_text(words)
         with pytest.raises(error):
-            _engine_run_by(str(probe)).rows_behind("SELECT 1")
+            _engine_run_by(str(probe)).list_rows_behind("SELECT 1")
 
 
 def test_the_rows_behind_a_figure_are_found_by_another_query(orders: SqlTable) -> None:
     sql = "SELECT customer, sum(sum) FROM orders WHERE id <> 2 GROUP BY 1 ORDER BY 2 LIMIT 1"
-    named, (table, behind) = SqlEngine().rows_behind(sql, "SELECT _row FROM orders WHERE id = 2")
+    named, (table, behind) = SqlEngine().list_rows_behind(sql, "SELECT _row FROM orders WHERE id = 2")
     assert named == ("orders", "SELECT _row FROM orders WHERE id = 2")
     assert table == "orders"
     assert _query(orders, behind).rows == ((1,), (3,), (4,))
 
 
 def test_where_the_rows_behind_are_not_plain_there_is_no_query_for_them() -> None:
-    assert SqlEngine().rows_behind("SELECT count(*) FROM orders a JOIN orders b USING (id)") == []
+    assert SqlEngine().list_rows_behind("SELECT count(*) FROM orders a JOIN orders b USING (id)") == []
 
 
 def test_requests_and_answers_are_json(orders: SqlTable) -> None:

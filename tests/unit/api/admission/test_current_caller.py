@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.admission.current_caller import LOOKUP_SECONDS, AnswersCaller, CurrentCaller
+from api.admission.current_caller import LOOKUP_SECONDS, AnswerCaller, CurrentCaller
 from api.http.problems import ScopeMissingError, UnauthorizedError
 from ingest.storage.accounts.records import CollectionAccess, Principal, Scope
 
@@ -31,7 +31,7 @@ def test_a_caller_is_looked_up_no_more_often_than_every_two_seconds() -> None:
     lookups = Lookups()
     current = lookups.current()
     for lookups.now in (0.0, 0.1, LOOKUP_SECONDS - 0.01, LOOKUP_SECONDS, LOOKUP_SECONDS + 0.01):
-        assert asyncio.run(current.find()) == CALLER
+        assert asyncio.run(current.refresh()) == CALLER
     assert lookups.count == 1
 
 
@@ -40,10 +40,10 @@ def test_a_caller_without_a_valid_credential_or_without_the_scope_is_refused() -
     current = lookups.current()
     lookups.now, lookups.found = 10.0, replace(CALLER, scopes=frozenset({Scope.ASK}))
     with pytest.raises(ScopeMissingError, match="`read`"):
-        asyncio.run(current.find())
+        asyncio.run(current.refresh())
     lookups.found = None
     with pytest.raises(UnauthorizedError):
-        asyncio.run(current.find())
+        asyncio.run(current.refresh())
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_an_answer_ends_for_a_caller_who_may_read_less_and_not_for_one_whose_key
     lookups = Lookups()
     current = lookups.current()
     lookups.now, lookups.found = 10.0, found
-    asyncio.run(AnswersCaller(current, CALLER, clock=lambda: 100.0).require())
+    asyncio.run(AnswerCaller(current, CALLER, clock=lambda: 100.0).require_access())
     with pytest.raises(UnauthorizedError):
-        asyncio.run(AnswersCaller(current, CALLER, clock=lambda: 99.0).require())
+        asyncio.run(AnswerCaller(current, CALLER, clock=lambda: 99.0).require_access())
 
 
 def test_an_answer_goes_on_for_a_caller_who_may_read_more() -> None:
     lookups = Lookups()
     current = lookups.current()
     lookups.now, lookups.found = 10.0, replace(CALLER, groups=frozenset({"hr", "it"}))
-    asyncio.run(AnswersCaller(current, CALLER, clock=lambda: 99.0).require())
+    asyncio.run(AnswerCaller(current, CALLER, clock=lambda: 99.0).require_access())

@@ -17,7 +17,7 @@ class Disk(Ballast):
         super().__init__(Path("/nowhere"))
         self.asked: list[tuple[int, bool]] = []
 
-    def give_way(self, needed_bytes: int = NEEDED_BYTES, *, keep_half: bool = False) -> None:
+    def shrink(self, needed_bytes: int = NEEDED_BYTES, *, keep_half: bool = False) -> None:
         self.asked.append((needed_bytes, keep_half))
 
 

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from api.admission.turns import Place, Turns
+from api.admission.turns import Slot, TenantSlots
 from api.http.problems import TooManyRequestsError
 
 
-def turns(places: int = 4, *, waiting: int = 100, wait_seconds: float = 60.0, share: int | None = None) -> Turns:
-    return Turns(places, refuse=TooManyRequestsError, waiting=waiting, wait_seconds=wait_seconds, share=share)
+def turns(places: int = 4, *, waiting: int = 100, wait_seconds: float = 60.0, share: int | None = None) -> TenantSlots:
+    return TenantSlots(places, refuse=TooManyRequestsError, waiting=waiting, wait_seconds=wait_seconds, share=share)
 
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
@@ -29,11 +29,11 @@ def test_a_tenant_alone_leaves_a_quarter_for_others() -> None:
     async def story() -> None:
         ours = turns()
         for _ in range(3):
-            await ours.take("busy")
-        fourth = asyncio.ensure_future(ours.take("busy"))
+            await ours.acquire("busy")
+        fourth = asyncio.ensure_future(ours.acquire("busy"))
         await settled()
         assert not fourth.done()
-        await ours.take("other")
+        await ours.acquire("other")
         fourth.cancel()
 
     run(story)
@@ -43,19 +43,19 @@ def test_freed_places_go_to_waiting_tenants_in_turn_until_each_has_its_part() ->
     async def story() -> None:
         ours, order = turns(), []
 
-        async def take(tenant: str) -> Place:
-            place = await ours.take(tenant)
+        async def take(tenant: str) -> Slot:
+            place = await ours.acquire(tenant)
             order.append(tenant)
             return place
 
-        held = [await ours.take("busy") for _ in range(3)]
+        held = [await ours.acquire("busy") for _ in range(3)]
         waiting = [asyncio.ensure_future(take("busy")) for _ in range(20)]
         await settled()
         late = [asyncio.ensure_future(take("late")) for _ in range(2)]
         await settled()
         assert order == ["late"]  # the last quarter
         for place in held:
-            place.leave()
+            place.release()
         await settled()
         assert order == ["late", "late", "busy", "busy"] or order == ["late", "busy", "late", "busy"]
         for each in (*waiting, *late):
@@ -67,12 +67,12 @@ def test_freed_places_go_to_waiting_tenants_in_turn_until_each_has_its_part() ->
 def test_who_waits_too_long_is_refused_with_the_seconds_after_which_to_come_back() -> None:
     async def story() -> None:
         ours = turns(1, wait_seconds=0.01)
-        place = await ours.take("a")
+        place = await ours.acquire("a")
         with pytest.raises(TooManyRequestsError) as refused:
-            await ours.take("a")
+            await ours.acquire("a")
         assert refused.value.retry_after_seconds > 0
-        place.leave()
-        await ours.take("a")  # what was refused holds nothing
+        place.release()
+        await ours.acquire("a")  # what was refused holds nothing
 
     run(story)
 
@@ -80,11 +80,11 @@ def test_who_waits_too_long_is_refused_with_the_seconds_after_which_to_come_back
 def test_no_more_than_so_many_of_a_tenant_wait() -> None:
     async def story() -> None:
         ours = turns(1, waiting=1)
-        await ours.take("a")
-        waits = asyncio.ensure_future(ours.take("a"))
+        await ours.acquire("a")
+        waits = asyncio.ensure_future(ours.acquire("a"))
         await settled()
         with pytest.raises(TooManyRequestsError):
-            await ours.take("a")
+            await ours.acquire("a")
         waits.cancel()
 
     run(story)
@@ -93,15 +93,15 @@ def test_no_more_than_so_many_of_a_tenant_wait() -> None:
 def test_a_place_given_up_while_waiting_goes_to_the_next() -> None:
     async def story() -> None:
         ours = turns(1)
-        place = await ours.take("a")
-        gone, stays = asyncio.ensure_future(ours.take("a")), asyncio.ensure_future(ours.take("a"))
+        place = await ours.acquire("a")
+        gone, stays = asyncio.ensure_future(ours.acquire("a")), asyncio.ensure_future(ours.acquire("a"))
         await settled()
-        place.leave()
-        place.leave()  # again does nothing
+        place.release()
+        place.release()  # again does nothing
         gone.cancel()  # its turn had come already
         await settled()
         assert stays.done()
-        assert isinstance(await stays, Place)
+        assert isinstance(await stays, Slot)
 
     run(story)
 
@@ -109,12 +109,12 @@ def test_a_place_given_up_while_waiting_goes_to_the_next() -> None:
 def test_a_place_is_traded_for_one_elsewhere_which_its_end_gives_back() -> None:
     async def story() -> None:
         work, streams = turns(1), turns(1, waiting=0)
-        place = await work.take("a")
-        await place.trade(streams)
-        await work.take("a")
+        place = await work.acquire("a")
+        await place.move_to(streams)
+        await work.acquire("a")
         with pytest.raises(TooManyRequestsError):
-            await streams.take("a")
-        place.leave()
-        await streams.take("a")
+            await streams.acquire("a")
+        place.release()
+        await streams.acquire("a")
 
     run(story)

@@ -11,8 +11,8 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from api.admission.current_caller import AnswersCaller
-from api.answers.answer_events import AnswerEvents, streamed, waited_for
+from api.admission.current_caller import AnswerCaller
+from api.answers.answer_events import AnswerEventWriter, stream_answer, wait_for_result
 from api.http.problems import AnswersFullError
 from api.http.threads import AnswerThreads
 from ingest.storage.accounts.records import Principal, Scope
@@ -20,7 +20,7 @@ from rlm.events import Delta, Event
 from tests.support.callers import always
 
 _ASKER = Principal("ann", "k", "a test", scopes=frozenset({Scope.ASK}))
-CALLER = AnswersCaller(always(_ASKER, Scope.ASK), _ASKER)
+CALLER = AnswerCaller(always(_ASKER, Scope.ASK), _ASKER)
 
 
 async def _connected() -> bool:
@@ -33,7 +33,7 @@ def test_an_answer_is_given_up_when_the_service_ends_while_it_is_made() -> None:
     async def served() -> bool:
         work: asyncio.Future[Any] = AnswerThreads(1).start("a", lambda: stop.wait(60))
         request = cast(Any, SimpleNamespace(is_disconnected=_connected))
-        waiting = asyncio.create_task(waited_for(request, CALLER, work, stop))
+        waiting = asyncio.create_task(wait_for_result(request, CALLER, work, stop))
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -62,7 +62,7 @@ def test_an_answer_is_given_up_when_its_client_goes_before_the_first_event() -> 
 
     async def served() -> None:
         request = cast(Any, SimpleNamespace(is_disconnected=_connected))
-        response = await streamed(request, CALLER, start, events, AnswerEvents(cast(Any, None)), stop)
+        response = await stream_answer(request, CALLER, start, events, AnswerEventWriter(cast(Any, None)), stop)
         with pytest.raises(ClientDisconnect):
             await response({"type": "http", "asgi": {"spec_version": "2.4"}}, nothing, gone)
         assert stop.is_set()
@@ -99,11 +99,11 @@ def test_one_tenant_gets_all_places_and_another_gets_in_at_once_up_to_its_share(
 def test_who_holds_more_than_its_share_waits_until_it_has_evened_out() -> None:
     threads = AnswerThreads(4)
     for tenant in "aaaab":
-        threads._take(tenant)
-    threads._give_back("a")
+        threads._take_slot(tenant)
+    threads._release_slot("a")
     with pytest.raises(AnswersFullError):
-        threads._take("a")  # four are taken, and three of them are its own
-    threads._take("b")
-    threads._give_back("a")
-    threads._give_back("a")
-    threads._take("a")
+        threads._take_slot("a")  # four are taken, and three of them are its own
+    threads._take_slot("b")
+    threads._release_slot("a")
+    threads._release_slot("a")
+    threads._take_slot("a")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.answers.asking import recent
+from api.answers.asking import select_recent_messages
 from ingest.storage.errors import CatalogUnavailableError
 from ingest.storage.queue.records import JobKind
 from retrieval.search.requests import Passage
@@ -24,7 +24,7 @@ from rlm.events import (
     Routed,
     Working,
 )
-from rlm.requests import MAX_QUESTION_CHARS, Message, StrategyName
+from rlm.requests import MAX_QUESTION_CHARS, EarlierMessage, StrategyName
 from tests.fakes.passages import passage
 from tests.fakes.scripted_answers import SENTENCE, answer
 from tests.support.asking import AskedApi, asked_api
@@ -112,7 +112,7 @@ def test_a_follow_up_reaches_the_core_with_the_turns_before_it(api: AskedApi) ->
     before, after = api.answers.requests
     assert (before.history, before.wanted.strategy) == ((), StrategyName.DIRECT)
     assert (after.question, after.wanted.strategy) == ("And its size?", StrategyName.AUTO)
-    assert after.history == (Message("user", "Which colour?"), Message("assistant", SENTENCE))
+    assert after.history == (EarlierMessage("user", "Which colour?"), EarlierMessage("assistant", SENTENCE))
 
 
 def test_messages_are_a_conversation_that_the_caller_keeps(api: AskedApi) -> None:
@@ -124,7 +124,7 @@ def test_messages_are_a_conversation_that_the_caller_keeps(api: AskedApi) -> Non
     assert api.ask(**body)["conversation"] is None
     (request,) = api.answers.requests
     assert request.question == "Since when?"
-    assert request.history == (Message("user", "Which colour?"), Message("assistant", "White."))
+    assert request.history == (EarlierMessage("user", "Which colour?"), EarlierMessage("assistant", "White."))
     assert api.get("/v1/conversations")["conversations"] == []
 
 
@@ -140,10 +140,12 @@ def test_of_a_long_conversation_the_model_sees_the_end(api: AskedApi) -> None:
 
 
 def test_two_hundred_messages_are_no_trouble_and_of_one_too_long_its_beginning_is_seen() -> None:
-    many = [Message("user", f"{number:03}" * 100) for number in range(200)]
-    assert recent(many) == tuple(many[-80:])
-    assert recent([*many, Message("assistant", "x" * 30_000)]) == (Message("assistant", "x" * 24_000),)
-    assert recent([]) == ()
+    many = [EarlierMessage("user", f"{number:03}" * 100) for number in range(200)]
+    assert select_recent_messages(many) == tuple(many[-80:])
+    assert select_recent_messages([*many, EarlierMessage("assistant", "x" * 30_000)]) == (
+        EarlierMessage("assistant", "x" * 24_000),
+    )
+    assert select_recent_messages([]) == ()
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ def test_an_answer_that_cannot_be_kept_is_sent_all_the_same(api: AskedApi, monke
     def away(*_: object) -> None:
         raise CatalogUnavailableError("The catalog is away.")
 
-    monkeypatch.setattr(api.services.answers.conversations, "keep", away)
+    monkeypatch.setattr(api.services.answers.conversations, "store_answer", away)
     given = api.ask()
     assert (given["id"], given["text"]) == (None, SENTENCE)
     assert any("could not be kept" in note for note in given["notes"])
@@ -234,7 +236,7 @@ def test_a_background_question_waits_with_its_history_and_needs_no_model_to_be_a
     talk = api.ask("Which colour?", conversation="new")["conversation"]
     run = api.ask("And its size?", conversation=talk, background=True, status=202)
     assert (run["conversation"], run["history"], run["budget"]) == (talk, 2, {"calls": 500, "seconds": 900.0})
-    kept = api.services.answers.runs.run("ann", run["id"])
+    kept = api.services.answers.runs.load_run("ann", run["id"])
     assert kept.history[1] == {"role": "assistant", "text": SENTENCE}
     assert [job.version_id for job in api.services.jobs.claim(JobKind.RUN)] == [run["id"]]
     assert len(api.answers.requests) == 1

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ingest.storage.answers.records import ITS_SECTIONS, WHOLE_DOCUMENT
-from rlm.answers import CellRecords, ResultTable, TableRows
+from rlm.answers import CellRecords, ResultTable, SourceRows
 from rlm.events import Completed
 from tests.fakes.scripted_answers import answer
 from tests.support.asking import AskedApi, asked_api
@@ -20,7 +20,7 @@ def api(tmp_path: Path) -> Iterator[AskedApi]:
         yield api
 
 
-def asked(api: AskedApi, *behind: TableRows) -> dict[str, Any]:
+def asked(api: AskedApi, *behind: SourceRows) -> dict[str, Any]:
     api.answers.scripts = [[Completed(answer(rows_behind=behind))]]
     given: dict[str, Any] = api.ask()
     return given
@@ -38,7 +38,9 @@ def pages(api: AskedApi, identifier: str, limit: int) -> list[list[dict[str, Any
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 100])
 def test_all_rows_come_once_in_their_order_whatever_the_page(api: AskedApi, limit: int) -> None:
-    given = asked(api, TableRows("d", "v", 0, (1, 2, 5)), TableRows("e", "w", 0, (4,)), TableRows("f", "x", 0, (9, 10)))
+    given = asked(
+        api, SourceRows("d", "v", 0, (1, 2, 5)), SourceRows("e", "w", 0, (4,)), SourceRows("f", "x", 0, (9, 10))
+    )
     assert given["rows_behind_total"] == 6
     found = pages(api, given["id"], limit)
     assert [len(page) for page in found[:-1]] == [limit] * (len(found) - 1)
@@ -47,7 +49,7 @@ def test_all_rows_come_once_in_their_order_whatever_the_page(api: AskedApi, limi
 
 
 def test_a_row_has_its_span_its_text_and_its_values_by_column(api: AskedApi) -> None:
-    given = asked(api, TableRows("d", "v", 0, (3,)))
+    given = asked(api, SourceRows("d", "v", 0, (3,)))
     assert pages(api, given["id"], 10) == [
         [
             {
@@ -69,7 +71,7 @@ def test_a_row_has_its_span_its_text_and_its_values_by_column(api: AskedApi) -> 
 def test_documents_and_sections_are_records_too_and_show_their_beginning(api: AskedApi) -> None:
     document = arrive(api.services.documents.catalog)
     of = document.id, document.version.id
-    given = asked(api, TableRows(*of, WHOLE_DOCUMENT, (1,)), TableRows(*of, ITS_SECTIONS, (1, 2)))
+    given = asked(api, SourceRows(*of, WHOLE_DOCUMENT, (1,)), SourceRows(*of, ITS_SECTIONS, (1, 2)))
     assert given["rows_behind_total"] == 3
     (rows,) = pages(api, given["id"], 10)
     assert [(*(row[name] for name in ("table", "row", "start", "end", "gone")),) for row in rows] == [
@@ -84,7 +86,7 @@ def test_documents_and_sections_are_records_too_and_show_their_beginning(api: As
 
 def test_rows_of_a_version_that_is_gone_are_counted_and_not_shown(api: AskedApi) -> None:
     document = arrive(api.services.documents.catalog).id
-    given = asked(api, TableRows(document, "v", 0, (1, 2)), TableRows("replaced", "gone", 0, (7,)))
+    given = asked(api, SourceRows(document, "v", 0, (1, 2)), SourceRows("replaced", "gone", 0, (7,)))
     assert [row["gone"] for row in pages(api, given["id"], 10)[0]] == [False, False, True]
     api.services.documents.catalog.delete("ann", document)
     (rows,) = pages(api, given["id"], 10)
@@ -101,7 +103,7 @@ def test_an_answer_that_computed_nothing_has_no_rows(api: AskedApi) -> None:
 
 
 def test_rows_of_another_tenants_answer_are_nobodys(api: AskedApi) -> None:
-    given = asked(api, TableRows("d", "v", 0, (1,)))
+    given = asked(api, SourceRows("d", "v", 0, (1,)))
     found = api.http.get(f"/v1/answers/{given['id']}/rows", headers=api.stranger)
     assert (found.status_code, found.json()["code"]) == (404, "answer_not_found")
 
@@ -109,9 +111,9 @@ def test_rows_of_another_tenants_answer_are_nobodys(api: AskedApi) -> None:
 def test_the_rows_behind_one_number_are_those_of_its_cell_else_those_of_its_row(api: AskedApi) -> None:
     table = ResultTable(("ship", "n", "late"), (("a", 3, 1), ("b", 2, 0)), 2, "SELECT 1")
     cells = (
-        CellRecords(1, None, (TableRows("d", "v", 0, (1, 2, 5)),)),
-        CellRecords(1, 2, (TableRows("d", "v", 0, (5,)),)),
-        CellRecords(2, None, (TableRows("e", "w", 0, (7, 8)),)),
+        CellRecords(1, None, (SourceRows("d", "v", 0, (1, 2, 5)),)),
+        CellRecords(1, 2, (SourceRows("d", "v", 0, (5,)),)),
+        CellRecords(2, None, (SourceRows("e", "w", 0, (7, 8)),)),
     )
     api.answers.scripts = [[Completed(answer(table=table, cells_behind=cells))]]
     given: dict[str, Any] = api.ask()

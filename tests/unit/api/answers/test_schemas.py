@@ -10,21 +10,21 @@ from api.accounts.schemas import LinkIn
 from api.answers.run_schemas import RunEventOut
 from api.answers.schemas import AnswerOut, BudgetIn
 from ingest.storage.answers.run_records import RunEvent
-from rlm.answers import Answer, AnswerStatus, Result, Searched, answer_json, kept_answer
+from rlm.answers import Answer, AnswerStatus, Result, SearchSummary, build_answer_json, build_kept_answer
 
 
 def test_an_answer_on_the_wire_has_the_result_that_a_run_keeps() -> None:
     value = [{("a", "b"): 3}, {"x"}, math.inf, "half \ud800"]
     answer = Answer(
-        AnswerStatus.ANSWERED, "3", (), (), "recursive", None, Searched(0, 0, ()), result=Result("list", value)
+        AnswerStatus.ANSWERED, "3", (), (), "recursive", None, SearchSummary(0, 0, ()), result=Result("list", value)
     )
-    sent = AnswerOut.of(kept_answer(answer, "id", "ann", "How many?", None))
-    assert sent.model_dump(mode="json")["result"] == answer_json(answer)["result"]
+    sent = AnswerOut.from_kept_answer(build_kept_answer(answer, "id", "ann", "How many?", None))
+    assert sent.model_dump(mode="json")["result"] == build_answer_json(answer)["result"]
     assert json.loads(sent.model_dump_json()) == sent.model_dump(mode="json")
 
 
 def test_an_event_of_a_run_can_be_sent_whatever_a_model_wrote() -> None:
-    event = RunEventOut.of(RunEvent(1, "cell", {"code": "print('half \ud83d')", "seconds": 0.5}, 0.0))
+    event = RunEventOut.from_event(RunEvent(1, "cell", {"code": "print('half \ud83d')", "seconds": 0.5}, 0.0))
     assert json.loads(event.model_dump_json())["body"] == {"code": "print('half ?')", "seconds": 0.5}
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from api.build.language_model import chosen_reranker
+from api.build.language_model import select_reranker
 from api.settings.settings import Settings
 from retrieval.models.manifest import ModelFile
 from retrieval.models.store import ModelStore
@@ -14,14 +14,14 @@ class Present(ModelStore):
 
     lacking: tuple[str, ...] = ()
 
-    def missing(self) -> list[ModelFile]:
+    def list_missing(self) -> list[ModelFile]:
         return [file for file in self.files if file.name in self.lacking]
 
 
 def chosen(folder: Path, *, lacking: tuple[str, ...] = (), **settings: object) -> RerankerKind | None:
     store = Present(folder)
     store.lacking = lacking
-    choice = chosen_reranker(Settings(home=folder, **{"reranker": "auto", **settings}), store)  # type: ignore[arg-type]
+    choice = select_reranker(Settings(home=folder, **{"reranker": "auto", **settings}), store)  # type: ignore[arg-type]
     return choice.kind if choice else None
 
 

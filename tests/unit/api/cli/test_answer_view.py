@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from api.answers.schemas import AnswerOut
-from api.cli.answer_view import LiveAnswer, clean, doing, print_answer
+from api.cli.answer_view import LiveAnswer, clean, describe_event, print_answer
 from rlm.answers import (
     Answer,
     AnswerStatus,
@@ -18,7 +18,7 @@ from rlm.answers import (
     Quote,
     ResultTable,
     Sentence,
-    kept_answer,
+    build_kept_answer,
 )
 from tests.fakes.scripted_answers import answer
 
@@ -32,7 +32,7 @@ def citation(number: int, *, title: str = "The Whale", quote: str = "white", pag
 
 
 def wire(made: Answer) -> dict[str, Any]:
-    return AnswerOut.of(kept_answer(made, "id", "ann", "Why?", None)).model_dump(mode="json")
+    return AnswerOut.from_kept_answer(build_kept_answer(made, "id", "ann", "Why?", None)).model_dump(mode="json")
 
 
 def printed(made: Answer, *, terminal: bool = False, width: int = 100, **how: Any) -> list[str]:  # noqa: ANN401
@@ -64,12 +64,12 @@ def test_a_source_says_its_place_in_the_words_of_its_file(page: int | None, plac
 
 
 def test_a_kept_answer_of_an_earlier_release_has_no_words_for_places_and_is_shown_with_its_page() -> None:
-    body = kept_answer(answer(), "id", "ann", "Why?", None).body
+    body = build_kept_answer(answer(), "id", "ann", "Why?", None).body
     for each in body["citations"]:
         del each["place"]
     for each in (quote for sentence in body["sentences"] for quote in sentence["quotes"]):
         del each["place"]
-    read = AnswerOut.of_body(body, identifier="id", conversation=None)
+    read = AnswerOut.from_body(body, identifier="id", conversation=None)
     assert {each.place for each in read.citations} == {""}
     console = Console(file=io.StringIO(), width=100, color_system=None)
     print_answer(console, read.model_dump(mode="json"))
@@ -77,11 +77,11 @@ def test_a_kept_answer_of_an_earlier_release_has_no_words_for_places_and_is_show
 
 
 def test_a_kept_answer_of_the_next_release_is_read_without_what_that_one_adds() -> None:
-    body = dict(kept_answer(answer(), "id", "ann", "Why?", None).body)
-    expected = AnswerOut.of_body(body, identifier="id", conversation=None)
+    body = dict(build_kept_answer(answer(), "id", "ann", "Why?", None).body)
+    expected = AnswerOut.from_body(body, identifier="id", conversation=None)
     later = {**body, "mood": "cheerful", "searched": {**body["searched"], "libraries": 3}}
     later["citations"] = [{**each, "colour": "blue"} for each in body["citations"]]
-    assert AnswerOut.of_body(later, identifier="id", conversation=None) == expected
+    assert AnswerOut.from_body(later, identifier="id", conversation=None) == expected
 
 
 def test_a_sentence_that_is_not_supported_is_marked_under_the_answer_and_never_inside_it() -> None:
@@ -194,5 +194,5 @@ def test_into_a_file_goes_nothing_but_the_answer() -> None:
 
 
 def test_an_event_that_nobody_knows_says_nothing() -> None:
-    assert doing("new", {}) == ""
-    assert doing("retrieved", {"passages": 1200, "titles": [], "query": ""}) == "Found 1,200 passages …"
+    assert describe_event("new", {}) == ""
+    assert describe_event("retrieved", {"passages": 1200, "titles": [], "query": ""}) == "Found 1,200 passages …"

@@ -9,11 +9,11 @@ from typer.testing import CliRunner, Result
 from api.build.embedded import open_catalog
 from api.cli.blobs import app
 from api.settings.settings import Settings
-from ingest.storage.blobs.keyring import new_key
+from ingest.storage.blobs.keyring import generate_key
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.sealed import SealedBlobs
 from ingest.storage.blobs.store import DirectoryBlobs
-from ingest.storage.sealing import NoSealRecord, Sealing
+from ingest.storage.sealing import InMemorySealRecord, Sealing
 from tests.support.catalogs import migrated_sqlite
 
 KEYS = "text/ab/one.txt", "original/cd/two"
@@ -22,7 +22,7 @@ KEYS = "text/ab/one.txt", "original/cd/two"
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     migrated_sqlite(tmp_path / "catalog.sqlite")
-    for name, value in {"HOME": str(tmp_path), "BLOB_KEYS": new_key(), "LLM": "none"}.items():
+    for name, value in {"HOME": str(tmp_path), "BLOB_KEYS": generate_key(), "LLM": "none"}.items():
         monkeypatch.setenv(f"LEADLINE_{name}", value)
     return tmp_path
 
@@ -32,14 +32,16 @@ def blobs(*words: str) -> Result:
 
 
 def store(home: Path, sealing: Sealing) -> SealedBlobs:
-    opened = open_blobs(Settings(home=home, blob_keys=os.environ["LEADLINE_BLOB_KEYS"]), home, NoSealRecord(sealing))
+    opened = open_blobs(
+        Settings(home=home, blob_keys=os.environ["LEADLINE_BLOB_KEYS"]), home, InMemorySealRecord(sealing)
+    )
     assert isinstance(opened, SealedBlobs)
     return opened
 
 
 def recorded(home: Path) -> Sealing:
     with open_catalog(home) as opened:
-        return opened.installation.sealing()
+        return opened.installation.load_sealing()
 
 
 def test_files_of_the_release_before_are_counted_and_bound_by_sealing_them_anew(home: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.doctor import _permissions, about_profile, describe_state
+from api.cli.doctor import _check_permissions, describe_profile, describe_state
 from api.settings.settings import Settings
 from ingest.storage.generations.records import IndexState
 from rlm.llm.budgets import FREE, Price
@@ -15,10 +15,10 @@ from rlm.llm.profiles import LOCAL_QWEN, Profiles
 
 
 def test_what_a_model_is_given_to_do_is_said() -> None:
-    said = about_profile(Profiles().named("some/model"))
+    said = describe_profile(Profiles().get_profile("some/model"))
     assert said.startswith("some/model: writes code, routes, judges; a window of 32,768 tokens, ")
     assert said.endswith("; price not known")
-    assert "answers from passages only" in about_profile(LOCAL_QWEN)
+    assert "answers from passages only" in describe_profile(LOCAL_QWEN)
 
 
 @pytest.mark.parametrize(
@@ -31,11 +31,11 @@ def test_what_a_model_is_given_to_do_is_said() -> None:
     ],
 )
 def test_a_price_is_a_number_or_said_to_be_none(price: Price, said: str) -> None:
-    assert about_profile(replace(LOCAL_QWEN, price=price)).endswith(f"; {said}")
+    assert describe_profile(replace(LOCAL_QWEN, price=price)).endswith(f"; {said}")
 
 
 def test_a_data_folder_that_is_not_there_yet_has_no_permissions(tmp_path: Path) -> None:
-    assert list(_permissions(Settings(home=tmp_path / "home", models=tmp_path, llm="none"))) == []
+    assert list(_check_permissions(Settings(home=tmp_path / "home", models=tmp_path, llm="none"))) == []
 
 
 def test_the_last_comparison_of_the_index_says_when_it_was_made() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.cluster import cluster_named
-from api.cli.environment import SettingsError, from_environment, known_variables, read_settings
+from api.cli.cluster import read_cluster_settings
+from api.cli.environment import SettingsError, list_known_variables, read_environment, read_settings
 from workers.settings import ClusterSettings
 
 ROOT = Path(__file__).parents[4]
@@ -34,8 +34,8 @@ def test_variables_of_other_processes_clients_and_tests_are_known(
         "LEADLINE_DATABASE_URL_FILE",
         "LEADLINE_QDRANT_API_KEY_FILE",
         "LEADLINE_LLM_API_KEY_FILE",
-    } <= known_variables()
-    assert "LEADLINE_HOME_FILE" not in known_variables()
+    } <= list_known_variables()
+    assert "LEADLINE_HOME_FILE" not in list_known_variables()
 
 
 def test_a_secret_is_read_from_the_file_that_is_named_instead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -51,12 +51,12 @@ def test_a_secret_is_read_from_the_file_that_is_named_instead(monkeypatch: pytes
 
 
 def test_a_cluster_is_named_by_files_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert cluster_named() is None
+    assert read_cluster_settings() is None
     (tmp_path / "url").write_text("postgresql+psycopg://db/leadline\n")
     for name, value in CLUSTER.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LEADLINE_DATABASE_URL_FILE", str(tmp_path / "url"))
-    named = cluster_named()
+    named = read_cluster_settings()
     assert named is not None
     assert named.database_url.get_secret_value() == "postgresql+psycopg://db/leadline"
 
@@ -74,7 +74,7 @@ def test_a_secret_that_is_given_twice_or_not_readable_stops_the_start(
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("LEADLINE_LLM_API_KEY_FILE")
     with pytest.raises(SettingsError, match="LEADLINE_DATABASE_URL"):
-        from_environment(ClusterSettings)
+        read_environment(ClusterSettings)
 
 
 def test_an_empty_file_is_as_if_it_were_not_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -88,4 +88,4 @@ def test_every_variable_that_is_described_is_known() -> None:
     described = set(re.findall(r"`(LEADLINE_[A-Z_]+)`", (ROOT / "docs" / "settings.md").read_text()))
     described |= set(re.findall(r"`(LEADLINE_[A-Z_]+)`", (ROOT / "deploy" / "README.md").read_text()))
     assert len(described) > 40
-    assert described - known_variables() == set()
+    assert described - list_known_variables() == set()

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from retrieval.errors import EvaluationDataError
-from retrieval.evaluation.runs import Evaluation, judge, save
+from retrieval.evaluation.runs import Evaluation, judge_rankings, save_evaluation
 
 QRELS = {"1": {"a": 1}, "2": {"b": 1}}
 
@@ -25,8 +25,11 @@ def logging_of_the_suite() -> Iterator[None]:
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     """One file with a search that finds the first query's document alone, and one that finds both."""
-    found = {"bm25": judge({"1": ["a"], "2": ["x"]}, QRELS), "hybrid": judge({"1": ["a"], "2": ["b"]}, QRELS)}
-    save(Evaluation("abstracts", {"1": "who [b]was[/b] it", "2": "why so"}, found), tmp_path / "run.json")
+    found = {
+        "bm25": judge_rankings({"1": ["a"], "2": ["x"]}, QRELS),
+        "hybrid": judge_rankings({"1": ["a"], "2": ["b"]}, QRELS),
+    }
+    save_evaluation(Evaluation("abstracts", {"1": "who [b]was[/b] it", "2": "why so"}, found), tmp_path / "run.json")
     return tmp_path / "run.json"
 
 

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.cli.serving import startup_kept
+from api.cli.serving import exclude_startup_from_gc
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def nothing_left_out_yet() -> Iterator[None]:
 
 def test_what_was_made_before_is_left_out_of_collections_until_the_end() -> None:
     before = [object(), {}]
-    with startup_kept():
+    with exclude_startup_from_gc():
         inside: list[object] = [{}]
         visited = {id(each) for each in gc.get_objects()}
         assert id(before) not in visited
@@ -28,7 +28,7 @@ def test_what_was_made_before_is_left_out_of_collections_until_the_end() -> None
 
 def test_it_ends_with_the_block_even_if_that_fails() -> None:
     try:
-        with startup_kept():
+        with exclude_startup_from_gc():
             raise KeyError("inside")
     except KeyError:
         pass
@@ -38,6 +38,6 @@ def test_it_ends_with_the_block_even_if_that_fails() -> None:
 def test_a_service_for_one_command_leaves_out_what_its_caller_had_left_out_and_collects_nothing() -> None:
     gc.freeze()
     collected = gc.get_stats()[2]["collections"]
-    with startup_kept(collect=False):
+    with exclude_startup_from_gc(collect=False):
         assert gc.get_stats()[2]["collections"] == collected
     assert gc.get_freeze_count() > 0

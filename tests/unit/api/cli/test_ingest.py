@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from api.cli.ingest import About, Report, _upload_all
+from api.cli.ingest import IngestReport, UploadOptions, _upload_all
 from api.client import Client
 from api.client.operations import Priority
 
@@ -30,6 +30,6 @@ def test_files_have_the_priority_that_was_given_and_several_are_bulk_else(
     files: int, given: Priority | None, sent: str
 ) -> None:
     client, named = NotedUploads(), [(f"{number}.md", Path(f"{number}.md")) for number in range(files)]
-    about = About(priority=given)
-    _upload_all(cast(Client, client), named, "default", Report(files), lambda *_: None, about)
+    about = UploadOptions(priority=given)
+    _upload_all(cast(Client, client), named, "default", IngestReport(files), lambda *_: None, about)
     assert client.priorities == [sent] * files

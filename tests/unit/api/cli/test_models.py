@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from api.cli.models import models
 from retrieval.errors import ModelFileError
-from retrieval.models.manifest import EMBEDDING_TOKENIZER, model_files
+from retrieval.models.manifest import EMBEDDING_TOKENIZER, load_model_files
 
 
 def test_list_shows_each_file_with_size_licence_and_state(tmp_path: Path) -> None:
@@ -15,7 +15,7 @@ def test_list_shows_each_file_with_size_licence_and_state(tmp_path: Path) -> Non
 
     assert result.exit_code == 0
     lines = result.output.splitlines()
-    for file in model_files():
+    for file in load_model_files():
         [line] = [line for line in lines if line.startswith(file.name)]
         assert line.split()[-2:] == ["Apache-2.0", "missing"]
 

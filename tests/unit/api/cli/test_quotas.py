@@ -50,7 +50,7 @@ def test_what_cannot_be_set_is_refused_with_the_way_to_write_it() -> None:
 
 def test_usage_is_shown_by_day_and_key(home: Path) -> None:
     with open_catalog(home) as opened:
-        opened.quotas.settle(
+        opened.quotas.charge(
             Account("default", "k"), "answer", "a", Spending(3, 1_200, 34, 5_000_000_000), reported=Spending()
         )
     found = command.invoke(app, ["quotas", "usage"]).stdout

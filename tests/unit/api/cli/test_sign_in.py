@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from api.admission.services import DEFAULT_TENANT
 from api.build.embedded import open_catalog
-from api.cli.client import announce
+from api.cli.client import write_service_file
 from api.cli.environment import SettingsError
 from api.cli.main import app
 from ingest.storage.accounts.records import TENANT_SCOPES, Scope
@@ -27,15 +27,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_link_to_the_running_service_signs_in_as_the_portals_key_or_the_one_that_is_named(home: Path) -> None:
-    announce(home, "http://127.0.0.1:8123")
+    write_service_file(home, "http://127.0.0.1:8123")
     with open_catalog(home) as opened:
         reader = opened.keys.issue(DEFAULT_TENANT, "reader", scopes=[Scope.READ])[0]
         address, _, ticket = link().partition("/sign-in#")
         assert address == "http://127.0.0.1:8123"
-        principal = opened.identities.sessions.redeem(ticket)
+        principal = opened.identities.sessions.redeem_ticket(ticket)
         assert principal is not None
         assert principal.scopes == TENANT_SCOPES
-        named = opened.identities.sessions.redeem(link("--key", reader.id).partition("#")[2])
+        named = opened.identities.sessions.redeem_ticket(link("--key", reader.id).partition("#")[2])
         assert named is not None
         assert (named.key_id, named.scopes) == (reader.id, frozenset({Scope.READ}))
         opened.keys.revoke(DEFAULT_TENANT, reader.id)

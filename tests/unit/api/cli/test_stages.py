@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from api.cli.ingest import show_progress
-from api.cli.stages import LINE_EVERY_SECONDS, Lines, watch_stages
+from api.cli.stages import LINE_EVERY_SECONDS, StageLines, watch_stages
 
 
 class Clock:
@@ -27,11 +27,11 @@ def printed() -> list[str]:
 
 
 @pytest.fixture
-def lines(clock: Clock, printed: list[str]) -> Lines:
-    return Lines(printed.append, clock=clock)
+def lines(clock: Clock, printed: list[str]) -> StageLines:
+    return StageLines(printed.append, clock=clock)
 
 
-def let_pass(lines: Lines, clock: Clock, seconds: int) -> None:
+def let_pass(lines: StageLines, clock: Clock, seconds: int) -> None:
     for _ in range(2 * seconds):
         clock.now += 0.5
         lines.print_if_due()
@@ -49,31 +49,33 @@ def batch(seconds_left: float | None = None, *, chunks: int = 0, embedded: int =
 
 
 def test_a_line_is_printed_every_ten_seconds_even_if_nothing_changes(
-    lines: Lines, clock: Clock, printed: list[str]
+    lines: StageLines, clock: Clock, printed: list[str]
 ) -> None:
-    show_progress(batch(accepted=2, parsing=1, ready=2), lines.watch)
+    show_progress(batch(accepted=2, parsing=1, ready=2), lines.record_stage)
     let_pass(lines, clock, 9)
     assert printed == []
     let_pass(lines, clock, 26)
     assert printed == [f"after {seconds} s: searchable: 2 of 5 documents done, 3 waiting" for seconds in (10, 20, 30)]
 
 
-def test_many_reports_make_no_more_lines(lines: Lines, clock: Clock, printed: list[str]) -> None:
+def test_many_reports_make_no_more_lines(lines: StageLines, clock: Clock, printed: list[str]) -> None:
     for done in range(1_000):
-        lines.watch("uploading", done, 1_000, "")
+        lines.record_stage("uploading", done, 1_000, "")
         let_pass(lines, clock, 1)
     assert len(printed) == 1_000 / LINE_EVERY_SECONDS
     assert printed[0] == "after 10 s: uploading: 9 of 1,000 files done, 991 waiting"
 
 
-def test_the_line_is_about_the_first_stage_that_is_not_complete(lines: Lines, clock: Clock, printed: list[str]) -> None:
+def test_the_line_is_about_the_first_stage_that_is_not_complete(
+    lines: StageLines, clock: Clock, printed: list[str]
+) -> None:
     let_pass(lines, clock, 10)
-    lines.watch("uploading", 2, 2, "")
-    show_progress(batch(parsing=1, embedding=1, chunks=40), lines.watch)
+    lines.record_stage("uploading", 2, 2, "")
+    show_progress(batch(parsing=1, embedding=1, chunks=40), lines.record_stage)
     let_pass(lines, clock, 10)
-    show_progress(batch(100.0, embedding=2, chunks=900, embedded=300), lines.watch)
+    show_progress(batch(100.0, embedding=2, chunks=900, embedded=300), lines.record_stage)
     let_pass(lines, clock, 10)
-    show_progress(batch(ready=2, chunks=900, embedded=900), lines.watch)
+    show_progress(batch(ready=2, chunks=900, embedded=900), lines.record_stage)
     let_pass(lines, clock, 10)
     assert printed == [
         "after 10 s: uploading",

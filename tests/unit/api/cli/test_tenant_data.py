@@ -25,5 +25,5 @@ def test_a_tenant_is_exported_to_a_new_file_and_deleted_only_by_who_types_its_na
     assert (refused.exit_code, "nothing was deleted" in refused.output) == (2, True)
     assert command.invoke(app, ["tenants", "delete", "ann"], env=environment, input="ann\n").exit_code == 0
     with open_catalog(tmp_path) as opened:
-        actions = [entry.action for entry in opened.audit.latest(AuditFilter("ann"))]
+        actions = [entry.action for entry in opened.audit.list_latest(AuditFilter("ann"))]
     assert actions == ["tenant.deleted", "tenant.exported", "tenant.created"]

@@ -12,7 +12,7 @@ from rich.console import Console
 from api.admission.services import DEFAULT_TENANT, Services
 from api.build.embedded import open_embedded
 from api.build.language_model import NoLanguageModel
-from api.cli.up import _greet
+from api.cli.up import _print_greeting
 from api.settings.settings import Settings
 from ingest.storage.accounts.records import TENANT_SCOPES
 from retrieval.encoders.port import HashingEmbedder
@@ -34,7 +34,7 @@ class Terminal(io.StringIO):
 def test_where_nobody_reads_along_the_first_key_goes_into_a_file_of_its_user(tmp_path: Path) -> None:
     with opened(tmp_path) as services:
         said = io.StringIO()
-        _greet(services, "http://127.0.0.1:1", Console(file=said, width=500))
+        _print_greeting(services, "http://127.0.0.1:1", Console(file=said, width=500))
         path = tmp_path / "first-api-key"
         key_text = path.read_text().strip()
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -46,7 +46,7 @@ def test_where_nobody_reads_along_the_first_key_goes_into_a_file_of_its_user(tmp
 def test_on_a_terminal_the_first_key_is_shown(tmp_path: Path) -> None:
     with opened(tmp_path) as services:
         said = Terminal()
-        _greet(services, "http://127.0.0.1:1", Console(file=said, width=500))
+        _print_greeting(services, "http://127.0.0.1:1", Console(file=said, width=500))
         assert "export LEADLINE_API_KEY=ll_" in said.getvalue()
         assert not (tmp_path / "first-api-key").exists()
 
@@ -54,17 +54,17 @@ def test_on_a_terminal_the_first_key_is_shown(tmp_path: Path) -> None:
 def test_on_a_terminal_a_link_signs_in_to_the_portal_and_elsewhere_no_log_has_one(tmp_path: Path) -> None:
     with opened(tmp_path) as services:
         said = Terminal()
-        _greet(services, "http://0.0.0.0:8000", Console(file=said, width=500))
+        _print_greeting(services, "http://0.0.0.0:8000", Console(file=said, width=500))
         found = re.search(r"http://127\.0\.0\.1:8000/sign-in#(\S+)", said.getvalue())
         assert found is not None
-        principal = services.accounts.sessions.redeem(found[1])
+        principal = services.accounts.sessions.redeem_ticket(found[1])
         assert principal is not None
         assert principal.scopes == TENANT_SCOPES
         again = Terminal()
-        _greet(services, "http://127.0.0.1:1", Console(file=again, width=500))
-        portals = [key for key in services.keys.keys(DEFAULT_TENANT) if key.name == "portal"]
+        _print_greeting(services, "http://127.0.0.1:1", Console(file=again, width=500))
+        portals = [key for key in services.keys.list_keys(DEFAULT_TENANT) if key.name == "portal"]
         assert [key.id for key in portals] == [principal.key_id]
         logged = io.StringIO()
-        _greet(services, "http://127.0.0.1:1", Console(file=logged, width=500))
+        _print_greeting(services, "http://127.0.0.1:1", Console(file=logged, width=500))
         assert "#" not in logged.getvalue()
         assert "leadline sign-in" in logged.getvalue()

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from api.client.calls import Call, Followed, Listing, Steps, Streamed, _Method, model
+from api.client.calls import Call, CallSequence, FollowCall, ModelReader, PagedCall, StreamCall, _ClientMethod
 from api.client.operations import Operations
 from tests.support.asking import asked_api
 
-METHODS = {name: method for name, method in vars(Operations).items() if isinstance(method, _Method)}
+METHODS = {name: method for name, method in vars(Operations).items() if isinstance(method, _ClientMethod)}
 BY_PATH = {"get", "post", "patch", "delete", "listed", "events", "follow"}
 _VALUES: dict[Any, Any] = {str: "x", int: 1}
 
@@ -27,15 +27,15 @@ def call_of(name: str) -> Call[Any]:
     match made:
         case Call():
             return made
-        case Followed(path, _):
+        case FollowCall(path, _):
             return Call("GET", path, print)
-        case Listing(call, members):
-            assert isinstance(call.read, model)
+        case PagedCall(call, members):
+            assert isinstance(call.read, ModelReader)
             assert {members, "next_cursor"} <= call.read.schema.model_fields.keys()
             return call
-        case Streamed(call, _):
+        case StreamCall(call, _):
             return call
-        case Steps(begin):
+        case CallSequence(begin):
             return next(begin())
     raise AssertionError(made)
 
@@ -53,7 +53,7 @@ def test_a_method_asks_a_route_and_reads_its_reply(name: str, paths: dict[str, A
     described = paths[route][call.method.lower()]
     known = {each["name"] for each in described.get("parameters", ())}
     assert call.params.keys() <= known
-    if isinstance(call.read, model):
+    if isinstance(call.read, ModelReader):
         replies = [
             described["responses"][status] for status in ("200", "201", "202") if status in described["responses"]
         ]

@@ -94,5 +94,5 @@ def test_feedback_goes_with_its_answer(api: AskedApi) -> None:
 
 def test_feedback_is_a_function_of_the_service_for_every_edge(api: AskedApi) -> None:
     answer = api.ask()["id"]
-    made = api.services.answers.feedback.give("ann", answer, "slack:U1", Verdict(Rating.UP))
+    made = api.services.answers.feedback.record_feedback("ann", answer, "slack:U1", Verdict(Rating.UP))
     assert api.get(f"/v1/answers/{answer}/feedback")["feedback"][0]["author"] == made.author == "slack:U1"

@@ -39,8 +39,8 @@ def sent(*seen: "sse.State | Exception", after: str | None = None) -> list[str]:
         return found
 
     async def collect() -> list[str]:
-        followed = sse.Followed(always(CALLER), look, nobody_rings, lambda: True)
-        response = await sse.follow(followed, after)
+        followed = sse.StreamSource(always(CALLER), look, nobody_rings, lambda: True)
+        response = await sse.stream_updates(followed, after)
         assert isinstance(response, StreamingResponse)
         body = response.body_iterator
         assert isinstance(body, AsyncIterable)
@@ -71,7 +71,7 @@ def test_a_catalog_that_is_away_for_a_while_ends_no_stream() -> None:
 
 
 def test_half_a_character_cuts_no_stream() -> None:
-    assert sse.event("delta", {"text": "half \ud83d"}, 1) == 'id: 1\nevent: delta\ndata: {"text": "half ?"}\n\n'
+    assert sse.format_event("delta", {"text": "half \ud83d"}, 1) == 'id: 1\nevent: delta\ndata: {"text": "half ?"}\n\n'
 
 
 def test_another_estimate_is_sent_and_is_no_other_state() -> None:

@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from api.admission.services import Services
-from api.admission.turns import Place, Turns
+from api.admission.turns import Slot, TenantSlots
 from api.http import sse
 from api.http.problems import BadRequestError, StreamsFullError
 from api.runs.routes import events
@@ -67,7 +67,7 @@ def sent(runs: ScriptedRuns, last_event_id: str | None = None) -> list[str]:
     """The names of what is sent, or the status of an answer without a stream."""
 
     async def collect() -> list[str]:
-        streams = Turns(2, refuse=StreamsFullError)
+        streams = TenantSlots(2, refuse=StreamsFullError)
         caller = Principal(RUN.tenant_id, "k", "a test", scopes=frozenset({Scope.READ}))
         response: Any = await events(
             "r",
@@ -75,7 +75,7 @@ def sent(runs: ScriptedRuns, last_event_id: str | None = None) -> list[str]:
             caller,
             always(caller),
             cast(Services, Served(runs)),
-            Place(streams, RUN.tenant_id),
+            Slot(streams, RUN.tenant_id),
             streams,
             last_event_id,
             limit=100,

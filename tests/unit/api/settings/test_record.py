@@ -13,7 +13,7 @@ from api.settings.record import record_settings
 from api.settings.settings import Settings
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, AuditFilter
-from ingest.storage.db.database import write
+from ingest.storage.db.database import write_transaction
 from ingest.storage.db.schema import audit
 from tests.support.asking import asked_api
 
@@ -68,7 +68,7 @@ def test_settings_are_recorded_at_a_start_when_they_differ_and_secrets_only_as_a
         }
         for more in ({}, {}, {"llm_api_key": SecretStr("other")}):
             record_settings(Audit(api.engine), "embedded", Settings.model_validate(made | more))
-        found = Audit(api.engine).latest(AuditFilter(action=Action.SETTINGS_CHANGED))
+        found = Audit(api.engine).list_latest(AuditFilter(action=Action.SETTINGS_CHANGED))
     later, first = [entry.details["settings"] for entry in found]
     assert first["LEADLINE_PORT"] == 9000
     assert [first[name][:7] for name in ("LEADLINE_LLM", "LEADLINE_LLM_API_KEY")] == ["sha256:"] * 2
@@ -77,7 +77,7 @@ def test_settings_are_recorded_at_a_start_when_they_differ_and_secrets_only_as_a
 
 
 def test_a_log_that_was_changed_ends_the_command_with_what_is_wrong(tmp_path: Path) -> None:
-    with asked_api(tmp_path) as api, write(api.engine) as connection:
+    with asked_api(tmp_path) as api, write_transaction(api.engine) as connection:
         connection.execute(update(audit).where(audit.c.sequence == 2).values(object="tenant:eve"))
     done = CliRunner().invoke(app, ["audit", "verify"], env={"LEADLINE_HOME": str(tmp_path)})
     assert (done.exit_code, done.stdout) == (1, "2: it was changed after it was written\n")

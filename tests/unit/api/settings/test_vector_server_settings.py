@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.cli.environment import SettingsError, from_environment
+from api.cli.environment import SettingsError, read_environment
 from retrieval.index.server.settings import QdrantServerSettings
 from workers.settings import ClusterSettings
 
@@ -17,7 +17,7 @@ _NEEDED = {
 def settings(monkeypatch: pytest.MonkeyPatch, **given: str) -> ClusterSettings:
     for name, value in {**_NEEDED, **given}.items():
         monkeypatch.setenv(f"LEADLINE_{name}", value)
-    return from_environment(ClusterSettings)
+    return read_environment(ClusterSettings)
 
 
 def test_a_deployment_that_chooses_nothing_has_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,18 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from api.sizing.constants import read_constants
-from api.sizing.documents import Machine, corpus_of, embedded_needs, plan_index
+from api.sizing.constants import load_constants
+from api.sizing.documents import Machine, estimate_corpus, estimate_embedded_needs, plan_index
 from api.sizing.memory import MemoryPlan, ServerOptions, plan_memory
-from api.sizing.models import find_model
-from api.sizing.questions import ModelServer, direct_answer, plan_service
-from api.sizing.service import Wanted, make_plan
+from api.sizing.models import load_model
+from api.sizing.questions import ModelServer, build_direct_question, plan_service
+from api.sizing.service import Workload, plan_deployment
 
-CONSTANTS = read_constants()
+CONSTANTS = load_constants()
 
 
 def server(gpu: str = "h100", model: str = "Qwen/Qwen3-30B-A3B-Instruct-2507-FP8") -> MemoryPlan:
-    return plan_memory(find_model(model), CONSTANTS.gpus[gpu], ServerOptions(max_model_len=32_768, max_num_seqs=64))
+    return plan_memory(load_model(model), CONSTANTS.gpus[gpu], ServerOptions(max_model_len=32_768, max_num_seqs=64))
 
 
 def test_every_constant_says_where_it_comes_from() -> None:
@@ -25,41 +25,45 @@ def test_every_constant_says_where_it_comes_from() -> None:
 
 
 def test_a_laptops_documents_are_one_process_without_a_gpu() -> None:
-    plan = make_plan(Wanted(2_000, 1_000), None, CONSTANTS)
+    plan = plan_deployment(Workload(2_000, 1_000), None, CONSTANTS)
     assert plan.index is None
-    names = [name for name, _, _ in plan.rows(None)]
+    names = [name for name, _, _ in plan.build_rows(None)]
     assert "processes" in names
     assert "gpus" not in names
 
 
 def test_ten_billion_tokens_are_a_cluster_whose_vectors_are_quantized_and_held_twice() -> None:
-    plan = make_plan(Wanted(2_000_000, 5_000, questions_an_hour=10_000), server(), CONSTANTS)
+    plan = plan_deployment(Workload(2_000_000, 5_000, questions_an_hour=10_000), server(), CONSTANTS)
     assert plan.index is not None
     assert plan.corpus.tokens == 10_000_000_000
     assert (plan.index.quantization, plan.index.replicas) == ("int8", 2)
     assert plan.index.nodes >= 3
     assert plan.ingest_cores * plan.wanted.index_hours * 3600 >= plan.needs.processor_seconds
-    rows = {name: value for name, value, _ in plan.rows(2.5)}
+    rows = {name: value for name, value, _ in plan.build_rows(2.5)}
     assert float(rows["cost_of_a_question"]) > 0
 
 
 @pytest.mark.parametrize(
-    "wanted", [Wanted(600_000, 500), Wanted(2_000, 1_000, memory_gb=1), Wanted(2_000, 1_000, questions_an_hour=4_000)]
+    "wanted",
+    [Workload(600_000, 500), Workload(2_000, 1_000, memory_gb=1), Workload(2_000, 1_000, questions_an_hour=4_000)],
 )
-def test_what_one_process_cannot_search_hold_or_answer_is_a_cluster(wanted: Wanted) -> None:
-    assert make_plan(replace(wanted, documents=1_000, questions_an_hour=0, memory_gb=64), None, CONSTANTS).index is None
-    assert make_plan(wanted, None, CONSTANTS).index is not None
+def test_what_one_process_cannot_search_hold_or_answer_is_a_cluster(wanted: Workload) -> None:
+    assert (
+        plan_deployment(replace(wanted, documents=1_000, questions_an_hour=0, memory_gb=64), None, CONSTANTS).index
+        is None
+    )
+    assert plan_deployment(wanted, None, CONSTANTS).index is not None
 
 
 def test_documents_that_must_be_there_soon_are_a_cluster() -> None:
-    assert make_plan(Wanted(20_000, 5_000, index_hours=24), None, CONSTANTS).index is None
-    plan = make_plan(Wanted(20_000, 5_000, index_hours=0.1), None, CONSTANTS)
+    assert plan_deployment(Workload(20_000, 5_000, index_hours=24), None, CONSTANTS).index is None
+    plan = plan_deployment(Workload(20_000, 5_000, index_hours=0.1), None, CONSTANTS)
     assert plan.index is not None
     assert plan.ingest_cores > plan.wanted.cores
 
 
 def test_vectors_stay_in_full_while_they_fit() -> None:
-    small = corpus_of(200_000, 1_000, CONSTANTS)
+    small = estimate_corpus(200_000, 1_000, CONSTANTS)
     index = plan_index(small, Machine(), CONSTANTS, dimension=384, available=True)
     assert (index.quantization, index.nodes) == ("none", 3)
     large = plan_index(small, Machine(memory_gb=4), CONSTANTS, dimension=1024, available=True)
@@ -67,7 +71,9 @@ def test_vectors_stay_in_full_while_they_fit() -> None:
 
 
 def test_more_of_anything_never_takes_less() -> None:
-    needs = [embedded_needs(corpus_of(count, 500, CONSTANTS), CONSTANTS) for count in (0, 1, 100, 10_000)]
+    needs = [
+        estimate_embedded_needs(estimate_corpus(count, 500, CONSTANTS), CONSTANTS) for count in (0, 1, 100, 10_000)
+    ]
     assert needs == sorted(needs, key=lambda each: (each.processor_seconds, each.memory_bytes, each.disk_bytes))
 
 
@@ -75,7 +81,9 @@ def test_servers_grow_with_questions_and_shrink_with_patience() -> None:
     made = ModelServer(server(), CONSTANTS)
 
     def replicas(rate: float, seconds: float) -> int:
-        plan = plan_service(made, direct_answer(CONSTANTS), CONSTANTS, questions_an_hour=rate, p95_seconds=seconds)
+        plan = plan_service(
+            made, build_direct_question(CONSTANTS), CONSTANTS, questions_an_hour=rate, p95_seconds=seconds
+        )
         assert plan is not None
         assert plan.report.seconds[0.95] <= seconds
         return plan.replicas
@@ -87,7 +95,7 @@ def test_servers_grow_with_questions_and_shrink_with_patience() -> None:
 
 def test_what_no_number_of_servers_can_do_is_no_plan() -> None:
     made = ModelServer(server("l4", "Qwen/Qwen2.5-72B-Instruct"), CONSTANTS)
-    question = direct_answer(CONSTANTS)
+    question = build_direct_question(CONSTANTS)
     assert plan_service(made, question, CONSTANTS, questions_an_hour=10, p95_seconds=60) is None
     quick = ModelServer(server(), CONSTANTS)
     assert plan_service(quick, question, CONSTANTS, questions_an_hour=10, p95_seconds=0.1) is None
@@ -98,7 +106,7 @@ def test_speculation_shortens_writing_and_not_reading(busy: int) -> None:
     made = ModelServer(server(), CONSTANTS)
     figures = {**CONSTANTS.figures, "tokens_a_step": replace(CONSTANTS.figures["tokens_a_step"], value=2.0)}
     faster = ModelServer(server(), replace(CONSTANTS, figures=figures))
-    question = direct_answer(CONSTANTS)
+    question = build_direct_question(CONSTANTS)
     reading = replace(question, completion_tokens=0)
-    assert faster.call_seconds(question, busy) < made.call_seconds(question, busy)
-    assert faster.call_seconds(reading, busy) == made.call_seconds(reading, busy)
+    assert faster.compute_call_seconds(question, busy) < made.compute_call_seconds(question, busy)
+    assert faster.compute_call_seconds(reading, busy) == made.compute_call_seconds(reading, busy)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.sizing.simulation import Simulation, Station, erlang_c
+from api.sizing.simulation import Simulation, Station, compute_erlang_c
 
 
 @pytest.mark.parametrize(("places", "load"), [(1, 0.5), (1, 0.8), (3, 2.4), (16, 12.8)])
@@ -11,7 +11,7 @@ def test_waits_are_those_of_the_formula_for_m_m_c(places: int, load: float) -> N
     rate = load / seconds
     report = Simulation([Station("only", places, seconds)], rate=rate, seconds=200_000 / rate, seed=1).run()
     (station,) = report.stations
-    expected = erlang_c(places, load) * seconds / (places - load)
+    expected = compute_erlang_c(places, load) * seconds / (places - load)
     assert station.wait_seconds == pytest.approx(expected, rel=0.08)
     assert station.busy == pytest.approx(load / places, rel=0.03)
     assert station.waiting == pytest.approx(rate * expected, rel=0.1)
@@ -19,8 +19,8 @@ def test_waits_are_those_of_the_formula_for_m_m_c(places: int, load: float) -> N
 
 
 def test_erlang_c_of_one_place_is_its_load_and_of_several_as_in_tables() -> None:
-    assert erlang_c(1, 0.7) == pytest.approx(0.7)
-    assert erlang_c(2, 1.0) == pytest.approx(1 / 3)
+    assert compute_erlang_c(1, 0.7) == pytest.approx(0.7)
+    assert compute_erlang_c(2, 1.0) == pytest.approx(1 / 3)
 
 
 def test_work_of_fixed_length_waits_half_as_long() -> None:

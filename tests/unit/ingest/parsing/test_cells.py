@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.parsing.cells import CellType, ColumnTyping, read_date, read_timestamp
+from ingest.parsing.cells import CellType, ColumnTypeDetector, parse_date, parse_timestamp
 from ingest.storage.tables.types import ColumnType
 
 
 def _column(*cells: str, prefer_comma: bool = False) -> CellType:
-    typing = ColumnTyping()
+    typing = ColumnTypeDetector()
     for cell in cells:
-        typing.see(cell)
-    return typing.type(prefer_comma=prefer_comma)
+        typing.add_cell(cell)
+    return typing.get_type(prefer_comma=prefer_comma)
 
 
 def _read(*cells: str, prefer_comma: bool = False) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ def test_timestamps_with_zones_are_in_utc_and_do_not_mix_with_others() -> None:
     read = _read("2024-07-15T21:46:36Z", "2024-07-15 21:46:36+02:00")
     assert read == ("timestamp", "2024-07-15 21:46:36", "2024-07-15 19:46:36")
     assert _column("2024-07-15T21:46:36Z", "2024-07-15 21:46:36").type is ColumnType.TEXT
-    assert read_timestamp("12/25/2024 12:05 AM", True) == datetime(2024, 12, 25, 0, 5)
+    assert parse_timestamp("12/25/2024 12:05 AM", True) == datetime(2024, 12, 25, 0, 5)
 
 
 def test_only_true_and_false_are_booleans() -> None:
@@ -130,10 +130,10 @@ def test_a_long_cell_ends_the_search_at_once() -> None:
 
 
 def test_dates_of_other_calendars_are_none() -> None:
-    assert read_date("0000-01-01", None) is None
-    assert read_date("31 Apr 2024", None) is None
-    assert read_date("1st of May 2024", None) is None
-    assert read_date("1st May 2024", None) == date(2024, 5, 1)
+    assert parse_date("0000-01-01", None) is None
+    assert parse_date("31 Apr 2024", None) is None
+    assert parse_date("1st of May 2024", None) is None
+    assert parse_date("1st May 2024", None) == date(2024, 5, 1)
 
 
 _WRITTEN = st.sampled_from(
@@ -145,12 +145,12 @@ _WRITTEN = st.sampled_from(
 def test_cells_seen_together_make_the_type_of_cells_seen_one_by_one(
     batches: list[list[str]], prefer_comma: bool
 ) -> None:
-    together, single = ColumnTyping(), ColumnTyping()
+    together, single = ColumnTypeDetector(), ColumnTypeDetector()
     for batch in batches:
-        together.see_all(batch)
+        together.add_cells(batch)
         for cell in filter(None, batch):
-            single.see(cell)
-    one, other = together.type(prefer_comma=prefer_comma), single.type(prefer_comma=prefer_comma)
+            single.add_cell(cell)
+    one, other = together.get_type(prefer_comma=prefer_comma), single.get_type(prefer_comma=prefer_comma)
     assert (one.type, one.stored, one.unit) == (other.type, other.stored, other.unit)
     for cell in (cell for batch in batches for cell in batch if cell):
         if one.type is not ColumnType.TEXT:

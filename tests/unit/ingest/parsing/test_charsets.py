@@ -1,6 +1,6 @@
 import pytest
 
-from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text, repaired, turns_binary
+from ingest.parsing.charsets import HEAD_BYTES, decode, has_binary_content, looks_like_text, repair_mojibake
 
 _RUSSIAN = "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему. "
 _JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。"
@@ -88,15 +88,15 @@ def test_a_line_cut_in_a_character_stays_utf8() -> None:
 @pytest.mark.parametrize("charset", ["cp1252", "latin-1"])
 def test_utf8_that_was_read_as_latin_is_repaired_and_nothing_else_is(charset: str) -> None:
     text = "Das ist schön. ¿Qué pasó? L’élève"
-    assert repaired(text) == text
+    assert repair_mojibake(text) == text
     spoilt = "Das ist schön.".encode().decode(charset)
-    assert repaired(f"{spoilt}\nDas ist schön.") == "Das ist schön.\nDas ist schön."
-    assert repaired("«Café”, he said. Ñ…") == "«Café”, he said. Ñ…"
+    assert repair_mojibake(f"{spoilt}\nDas ist schön.") == "Das ist schön.\nDas ist schön."
+    assert repair_mojibake("«Café”, he said. Ñ…") == "«Café”, he said. Ñ…"
 
 
 def test_binary_is_told_from_text_at_the_head_and_further_on() -> None:
     assert looks_like_text(b"plain\ttext\r\n\x0c")
     assert not looks_like_text(b"with a \x00 nul")
     assert not looks_like_text(b"\x01\x02\x03\x04 mostly controls")
-    assert not turns_binary(b"long text " * 1_000 + b"\x00")
-    assert turns_binary(b"long text " * 10 + bytes(range(256)))
+    assert not has_binary_content(b"long text " * 1_000 + b"\x00")
+    assert has_binary_content(b"long text " * 10 + bytes(range(256)))

@@ -6,7 +6,7 @@ import pytest
 
 from ingest.chunking import chunk_text
 from ingest.parsing.code import LANGUAGES
-from ingest.parsing.registry import parser_for
+from ingest.parsing.registry import get_parser
 from ingest.parsing.sniff import CODE, sniff
 from ingest.parsing.types import ParsedDocument
 
@@ -68,7 +68,7 @@ _CASES = [
 def parse(folder: Path, media_type: str, source: str) -> ParsedDocument:
     path = folder / "source"
     path.write_text(source, encoding="utf-8")
-    return parser_for(media_type)(path)
+    return get_parser(media_type)(path)
 
 
 def test_chunks_carry_the_definition_they_stand_in_and_cut_between_definitions(tmp_path: Path) -> None:

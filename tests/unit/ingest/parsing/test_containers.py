@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.parsing.containers import OLE, ZIP, ZIPPED_DOCUMENT, container_type
+from ingest.parsing.containers import OLE, ZIP, ZIPPED_DOCUMENT, detect_container_type
 from ingest.parsing.errors import UnsupportedTypeError
 from ingest.parsing.sniff import sniff_container, sniff_file
 from tests.support.zip_files import ole, zipped
@@ -48,7 +48,7 @@ def test_an_office_file_is_told_by_the_content_type_of_its_main_part(main: str, 
         "media/a.xlsx": b"PK",
     }
     content = zipped(parts if first else {name: parts[name] for name in reversed(parts)})
-    assert container_type(BytesIO(content)) == media_type
+    assert detect_container_type(BytesIO(content)) == media_type
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_an_office_file_is_told_by_the_content_type_of_its_main_part(main: str, 
 def test_open_documents_and_books_are_told_by_their_mimetype(
     parts: dict[str, str | bytes], media_type: str | None
 ) -> None:
-    assert container_type(BytesIO(zipped(parts))) == media_type
+    assert detect_container_type(BytesIO(zipped(parts))) == media_type
 
 
 def test_a_zip_whose_end_is_in_the_64_bit_form_is_told() -> None:
@@ -82,7 +82,7 @@ def test_a_zip_whose_end_is_in_the_64_bit_form_is_told() -> None:
     end = whole[at : at + 12] + b"\xff" * 8 + whole[at + 20 :]
     content = whole[:at] + end64 + locator + end
     assert zipfile.ZipFile(BytesIO(content)).namelist() == ["mimetype"]
-    assert container_type(BytesIO(content)) == f"{_ODF}text"
+    assert detect_container_type(BytesIO(content)) == f"{_ODF}text"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_zip_whose_end_is_in_the_64_bit_form_is_told() -> None:
     ],
 )
 def test_an_ole_file_is_told_by_the_streams_at_its_root(streams: tuple[str, ...], media_type: str) -> None:
-    assert container_type(BytesIO(ole(*streams))) == media_type
+    assert detect_container_type(BytesIO(ole(*streams))) == media_type
 
 
 def test_an_ole_file_whose_directory_is_past_the_sectors_that_its_header_lists_is_told_too() -> None:
@@ -111,23 +111,23 @@ def test_an_ole_file_whose_directory_is_past_the_sectors_that_its_header_lists_i
     content += content[1024:1536]
     content += struct.pack("<128L", directory + 2, *[0xFFFFFFFF] * 127)
     content += struct.pack("<128L", 0xFFFFFFFE, *[0xFFFFFFFF] * 127)
-    assert container_type(BytesIO(content)) == "application/msword"
+    assert detect_container_type(BytesIO(content)) == "application/msword"
     struct.pack_into("<L", content, 68, 0xFFFFFFFE)
-    assert container_type(BytesIO(content)) == OLE
+    assert detect_container_type(BytesIO(content)) == OLE
 
 
 def test_a_directory_that_runs_in_circles_ends() -> None:
     content = bytearray(ole("Contents"))
     content[512 + 4 : 512 + 8] = (1).to_bytes(4, "little")  # the directory's sector follows itself
     content[1024 + 128 + 68 : 1024 + 128 + 72] = (1).to_bytes(4, "little")  # the stream is its own sibling
-    assert container_type(BytesIO(bytes(content))) == OLE
+    assert detect_container_type(BytesIO(bytes(content))) == OLE
 
 
 @given(st.binary(max_size=3_000), st.integers(0, 3_000), st.booleans())
 def test_a_broken_container_is_of_a_known_type_or_refused(noise: bytes, at: int, is_zip: bool) -> None:
     whole = bytearray(zipped({"[Content_Types].xml": _content_types("x")}) if is_zip else ole("WordDocument"))
     whole[at : at + len(noise)] = noise
-    kind = container_type(BytesIO(bytes(whole)))
+    kind = detect_container_type(BytesIO(bytes(whole)))
     assert kind is None or "/" in kind
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ingest.parsing import delimited
 from ingest.parsing.delimited import parse_delimited
 from ingest.parsing.types import ParsedDocument
-from ingest.storage.texts.positions import Cell
+from ingest.storage.texts.positions import SheetCell
 
 _WORDS = st.text("ab é\"'\n,;\t|", max_size=8)
 
@@ -34,8 +34,8 @@ def test_a_cells_code_points_map_back_to_its_row_and_column(
     document = _parsed(tmp_path, file.getvalue())
     found = {
         (at.row, at.column): document.text[start:end].replace('""', '"').strip()
-        for start, end, at in document.positions.within(0, len(document.text))
-        if isinstance(at, Cell) and document.text[start:end].strip()
+        for start, end, at in document.positions.iter_within(0, len(document.text))
+        if isinstance(at, SheetCell) and document.text[start:end].strip()
     }
     # Normalizing the whole takes blanks at line ends out of cells that are several lines.
     wanted = {
@@ -52,16 +52,18 @@ def test_a_cells_code_points_map_back_to_its_row_and_column(
 def test_a_file_of_very_many_cells_has_the_places_of_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delimited, "_PLACED_CELLS", 5)
     document = _parsed(tmp_path, 'id,note\n1,"one\ntwo"\n\n2,three\n')
-    assert [(document.text[start:end], at) for start, end, at in document.positions.within(0, len(document.text))] == [
-        ("id,note", Cell(1, 1, 0)),
-        ('1,"one\ntwo"', Cell(1, 2, 0)),
-        ("2,three", Cell(1, 4, 0)),
+    assert [
+        (document.text[start:end], at) for start, end, at in document.positions.iter_within(0, len(document.text))
+    ] == [
+        ("id,note", SheetCell(1, 1, 0)),
+        ('1,"one\ntwo"', SheetCell(1, 2, 0)),
+        ("2,three", SheetCell(1, 4, 0)),
     ]
 
 
 def test_cells_with_a_quotation_mark_inside_are_found_whole(tmp_path: Path) -> None:
     document = _parsed(tmp_path, 'size,part\n5" pipe,"big"ger\n6, "x, y" \n')
-    cells = [document.text[start:end] for start, end, _ in document.positions.within(0, len(document.text))]
+    cells = [document.text[start:end] for start, end, _ in document.positions.iter_within(0, len(document.text))]
     assert cells == ["size", "part", '5" pipe', '"big"ger', "6", "x, y"]
 
 

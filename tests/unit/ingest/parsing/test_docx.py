@@ -4,7 +4,7 @@ import pytest
 
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.office.docx import parse_docx
-from ingest.parsing.office.docx_numbering import printed_number
+from ingest.parsing.office.docx_numbering import format_number
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.errors import LeadlineError
 from ingest.storage.texts.layout import OmissionKind
@@ -144,7 +144,7 @@ def test_a_level_that_was_left_out_is_counted_all_the_same(parsed: Parse) -> Non
     ],
 )
 def test_numbers_are_printed_in_the_forms_of_word(value: int, form: str, printed: str) -> None:
-    assert printed_number(value, form) == printed
+    assert format_number(value, form) == printed
 
 
 def test_a_table_is_written_with_every_row_complete(parsed: Parse) -> None:

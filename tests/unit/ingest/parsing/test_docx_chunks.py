@@ -143,9 +143,9 @@ def test_merged_documents_that_multiply_are_read_as_far_as_there_is_room(tmp_pat
 
 def test_the_bytes_of_merged_documents_are_bounded_together() -> None:
     room = ChunkRoom(chunks=9, total_bytes=100)
-    room.take(60, 1)
+    room.reserve(60, 1)
     with pytest.raises(ParserLimitError, match="merged documents"):
-        room.take(60, 2)
+        room.reserve(60, 2)
 
 
 def test_notes_of_merged_documents_are_numbered_with_those_around_them(tmp_path: Path) -> None:

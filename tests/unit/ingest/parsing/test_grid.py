@@ -10,7 +10,7 @@ from ingest.parsing.writer import DocumentWriter
 
 def written(rows: list[list[GridCell]], header_rows: int = 0) -> str:
     writer = DocumentWriter()
-    writer.paragraph("Before")
+    writer.write_paragraph("Before")
     write_grid(writer, rows, header_rows=header_rows)
     return writer.finish("test", nothing="Nothing.").text.removeprefix("Before").lstrip("\n")
 

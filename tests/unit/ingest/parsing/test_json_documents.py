@@ -15,7 +15,7 @@ from ingest.parsing.tables import FoundTable
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.texts.layout import OmissionKind
 from ingest.storage.texts.normalize import normalize
-from ingest.storage.texts.positions import Cell
+from ingest.storage.texts.positions import SheetCell
 
 _VALUES: Any = st.recursive(
     st.none()
@@ -54,7 +54,7 @@ def test_a_rows_span_holds_each_word_of_its_object_and_the_place_of_it(
     for number, (row, record) in enumerate(zip(rows, objects, strict=True), start=1):
         assert at <= row.start < row.end <= table.end
         at = row.end
-        assert document.positions.cells(row.start, row.end) == [Cell(1, number, 0)]
+        assert document.positions.list_cells(row.start, row.end) == [SheetCell(1, number, 0)]
         words = document.text[row.start : row.end]
         for value in record.values():
             if isinstance(value, bool | int | float):

@@ -13,7 +13,7 @@ from ingest.parsing.ocr.allowance import RecognitionNeeded
 from ingest.parsing.outlook import unpack_msg
 from ingest.parsing.sniff import TEXT, sniff, sniff_file
 from ingest.parsing.types import EntryRoom, ParsedDocument
-from ingest.storage.tables.types import EML, MSG
+from ingest.storage.tables.types import EML_MEDIA_TYPE, MSG_MEDIA_TYPE
 from ingest.storage.texts.layout import OmissionKind
 from tests.support.containers import mailbox_of, message
 from tests.support.outlook_files import outlook_message, outlook_message_in
@@ -104,7 +104,10 @@ def test_attachments_are_entries_and_an_attached_message_is_one(tmp_path: Path) 
     boundary = raw.split(b'boundary="')[1].split(b'"')[0]
     part = b"--" + boundary + b"\nContent-Type: message/rfc822\n\n" + inner + b"\n--" + boundary + b"--"
     document = parse(tmp_path, raw.replace(b"--" + boundary + b"--", part))
-    assert [(entry.path, entry.media_type) for entry in document.entries] == [("a.txt", TEXT), ("Inner.eml", EML)]
+    assert [(entry.path, entry.media_type) for entry in document.entries] == [
+        ("a.txt", TEXT),
+        ("Inner.eml", EML_MEDIA_TYPE),
+    ]
     assert [omission.count for omission in document.omissions] == [1]
 
 
@@ -138,7 +141,7 @@ def test_an_outlook_message_is_read_as_others_are(tmp_path: Path) -> None:
     path = tmp_path / "mail.msg"
     path.write_bytes(outlook_message("Tides", "The flood comes at six.", {"a.txt": b"Words."}))
     with path.open("rb") as file:
-        assert sniff_file(file, "unnamed", None) == MSG
+        assert sniff_file(file, "unnamed", None) == MSG_MEDIA_TYPE
     document = unpack_msg(path, tmp_path, EntryRoom())
     assert document.title == "Tides (Ann Poe)"
     assert document.properties == {"mail_sender": "Ann Poe", "mail_subject": "Tides"}
@@ -171,7 +174,10 @@ def test_a_message_inside_an_outlook_message_is_a_document_of_its_own(tmp_path: 
     path = tmp_path / "mail.msg"
     path.write_bytes(outlook_message("Tides", "See below.", {"a.txt": b"Words."}, {"Ebb/and flow": "It ebbs at noon."}))
     document = unpack_msg(path, tmp_path, EntryRoom())
-    assert [(each.path, each.media_type) for each in document.entries] == [("a.txt", TEXT), ("Ebb-and flow.eml", EML)]
+    assert [(each.path, each.media_type) for each in document.entries] == [
+        ("a.txt", TEXT),
+        ("Ebb-and flow.eml", EML_MEDIA_TYPE),
+    ]
     assert not document.omissions
     (tmp_path / "inner").mkdir()
     inner = unpack_eml(tmp_path / document.entries[1].file, tmp_path / "inner", EntryRoom())
@@ -206,16 +212,16 @@ def test_each_message_of_a_mailbox_is_an_entry(tmp_path: Path) -> None:
     path.write_bytes(mailbox_of(message("One"), message("Two", "From the sea.")))
     document = unpack_mbox(path, tmp_path, EntryRoom())
     assert [entry.path for entry in document.entries] == ["00001 One.eml", "00002 Two.eml"]
-    assert {entry.media_type for entry in document.entries} == {EML}
+    assert {entry.media_type for entry in document.entries} == {EML_MEDIA_TYPE}
     assert document.text == "A mailbox of 2 messages."
 
 
 @pytest.mark.parametrize(
     ("content", "name", "kind"),
     [
-        (message(), "unnamed", EML),
+        (message(), "unnamed", EML_MEDIA_TYPE),
         (mailbox_of(message()), "unnamed", MBOX),
-        (b"From: a\nTo: b\n\nShort.", "a.eml", EML),
+        (b"From: a\nTo: b\n\nShort.", "a.eml", EML_MEDIA_TYPE),
         (b"Date: today\nFrom: me\n\nA letter that begins like a message.", "letter.txt", TEXT),
         (b"From the sea comes Mon, and\nThis: is text.", "a.txt", TEXT),
     ],

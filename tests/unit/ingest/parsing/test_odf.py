@@ -238,9 +238,9 @@ def test_slides_are_places_with_titles_boxes_and_notes(file: Path) -> None:
     assert lines(document) == ["# First", "left", "right", "below", "Notes: Say it.", "shape"]
     assert omitted(document) == {OmissionKind.HIDDEN: 1, OmissionKind.IMAGE: 1, OmissionKind.PAGE_WITHOUT_TEXT: 1}
     at = document.text.index("right")
-    (box,) = document.positions.boxes(at, at + 5)
+    (box,) = document.positions.list_boxes(at, at + 5)
     assert (box.place, box.left, box.top, box.right, box.bottom) == pytest.approx((1, 0.5, 0.5, 0.7, 0.6))
-    place = document.layout.place_at(document.text.index("shape"))
+    place = document.layout.find_place(document.text.index("shape"))
     assert place is not None
     assert place.label == "slide 4"
     assert [each.heading_path for each in chunk_text(document.text, document.layout)] == [("First",), ()]

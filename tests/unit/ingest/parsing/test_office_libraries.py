@@ -70,7 +70,7 @@ def test_a_presentation_of_python_pptx_keeps_its_structure(file: Path) -> None:
         *("Chart", "| Category | Oil |", "| --- | --- |", "| 1850 | 4.5 |", "| 1851 | 7 |"),
     ]
     at = document.text.index("Essex")
-    (box,) = document.positions.boxes(at, at + 5)
+    (box,) = document.positions.list_boxes(at, at + 5)
     expected = (Inches(1) / made.slide_width, Inches(1.5) / made.slide_height)
     assert (box.place, box.left, box.top) == (2, *(pytest.approx(each) for each in expected))
 

@@ -9,10 +9,10 @@ from PIL import Image
 from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.isolation.settings import ParserSettings
 from ingest.parsing.ocr import parse_image
-from ingest.parsing.ocr.allowance import allow
+from ingest.parsing.ocr.allowance import set_allowance
 from ingest.parsing.office.odp import parse_odp
 from ingest.parsing.office.pptx import parse_pptx
-from ingest.parsing.page_limit import limit_pages
+from ingest.parsing.page_limit import set_page_limit
 from ingest.parsing.pdf import parse_pdf
 from tests.support.office_files import odf, pptx, shape
 from tests.support.pdf_files import pdf, pdf_of_references
@@ -20,9 +20,9 @@ from tests.support.pdf_files import pdf, pdf_of_references
 
 @pytest.fixture(autouse=True)
 def limited() -> Iterator[None]:
-    limit_pages(3)
+    set_page_limit(3)
     yield
-    limit_pages(20_000)
+    set_page_limit(20_000)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_pages_of_a_tiff_are_counted_as_those_of_a_pdf_are(file: Path) -> None:
     pytest.importorskip("rapidocr")
     first, *others = (Image.new("L", (8, 8), 255) for _ in range(4))
     first.save(file, "TIFF", save_all=True, append_images=others)
-    allow(4)
+    set_allowance(4)
     with pytest.raises(ParserLimitError, match="has 4 pages; at most 3 are read"):
         parse_image(file)
 

@@ -8,9 +8,9 @@ from PIL import Image
 from ingest.parsing.containers import DOCX, OFFICE_ENCRYPTED
 from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
 from ingest.parsing.html import parse_html
-from ingest.parsing.isolation.child import answer
+from ingest.parsing.isolation.child import parse_into_folder
 from ingest.parsing.ocr import IMAGE_TYPES
-from ingest.parsing.registry import FORMATS, ParserFunction, parser_for
+from ingest.parsing.registry import FORMATS, ParserFunction, get_parser
 from ingest.parsing.text import parse_markdown, parse_plain, parse_text
 from ingest.parsing.types import EntryRoom, ParsedDocument, ParserLimits
 from ingest.storage.texts.layout import NO_LAYOUT
@@ -38,12 +38,12 @@ def test_each_format_has_a_fingerprint_of_its_own() -> None:
 def test_a_parser_signs_what_it_made(file: Path, media_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(file.parent)
     file.write_bytes(SAMPLES.get(media_type, b"<p>Words.</p>"))
-    assert parser_for(media_type, EntryRoom())(file).parser == FORMATS[media_type].fingerprint
+    assert get_parser(media_type, EntryRoom())(file).parser == FORMATS[media_type].fingerprint
 
 
 def test_a_type_without_a_parser_is_refused() -> None:
     with pytest.raises(UnsupportedTypeError, match="image/heic"):
-        parser_for("image/heic")
+        get_parser("image/heic")
 
 
 def test_plain_text_is_normalized_and_has_no_pages(file: Path) -> None:
@@ -209,9 +209,9 @@ def test_a_source_that_cannot_fit_is_refused_before_it_is_read(tmp_path: Path) -
     with path.open("wb") as file:
         file.truncate(1_000_000)
     for media_type in ("text/csv", "text/plain", "text/markdown", "application/json"):
-        assert answer(path, media_type, tmp_path, limits, not_called)["code"] == ParserLimitError.code
+        assert parse_into_folder(path, media_type, tmp_path, limits, not_called)["code"] == ParserLimitError.code
     path.write_bytes("a;b\n1;2\n".encode("utf-16"))
-    assert answer(path, "text/csv", tmp_path, ParserLimits(text_bytes=10), parser_for) == {}
+    assert parse_into_folder(path, "text/csv", tmp_path, ParserLimits(text_bytes=10), get_parser) == {}
 
 
 def _word_of_a_scan() -> bytes:
@@ -238,7 +238,7 @@ def test_a_document_of_pictures_says_in_which_form_their_text_is_recognized(
     path = tmp_path / "scan"
     path.write_bytes(content)
     with pytest.raises(NoTextError) as failed:
-        parser_for(media_type)(path)
+        get_parser(media_type)(path)
     assert "Save it as PDF" in failed.value.hint
 
 
@@ -246,5 +246,5 @@ def test_a_document_of_nothing_does_not_speak_of_pictures(tmp_path: Path) -> Non
     path = tmp_path / "empty"
     path.write_bytes(b"<html><body></body></html>")
     with pytest.raises(NoTextError) as failed:
-        parser_for("text/html")(path)
+        get_parser("text/html")(path)
     assert "saved completely" in failed.value.hint

@@ -21,7 +21,7 @@ def test_a_pdf_gives_text_pages_and_title(file: Path) -> None:
     assert document.title == "Über 😀"
     third = document.text.index("“Third”")
     assert [place.start for place in document.layout.places] == [0, third - 2, third - 2]
-    found = [document.layout.place_at(offset) for offset in (0, third - 3, third, len(document.text) - 1)]
+    found = [document.layout.find_place(offset) for offset in (0, third - 3, third, len(document.text) - 1)]
     assert [place.label for place in found if place] == ["page 1", "page 1", "page 3", "page 3"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from reportlab.pdfbase.pdfmetrics import stringWidth
 
 from ingest.parsing.pdf import parse_pdf
-from ingest.parsing.pipe_tables import pipe_tables
+from ingest.parsing.pipe_tables import find_pipe_tables
 from tests.support.drawn_pdfs import PLAIN, Drawing
 
 Span = tuple[float, float]
@@ -22,7 +22,7 @@ def file(tmp_path: Path) -> Path:
 
 def _columns(file: Path, drawing: Drawing) -> tuple[str, ...]:
     file.write_bytes(drawing.content())
-    (table,) = pipe_tables(parse_pdf(file).text)
+    (table,) = find_pipe_tables(parse_pdf(file).text)
     return table.columns[1:]
 
 
@@ -147,7 +147,7 @@ def test_a_single_row_of_figures_has_the_columns_of_the_line_above_it(file: Path
     file.write_bytes(drawing.content())
     text = parse_pdf(file).text
     assert "| Grain | $(17,482) | $(19,356) | $524 | $(638) |" in text
-    (table,) = pipe_tables(text)
+    (table,) = find_pipe_tables(text)
     assert table.columns[2] == "Book worth of the store Nov 28, 2015"
 
 

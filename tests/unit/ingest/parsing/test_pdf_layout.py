@@ -12,7 +12,7 @@ from reportlab.pdfbase.pdfmetrics import stringWidth
 
 from ingest.parsing.pdf import parse_pdf
 from ingest.parsing.pdf.content import RecognizedWord
-from ingest.parsing.pipe_tables import pipe_tables
+from ingest.parsing.pipe_tables import find_pipe_tables
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.texts.layout import OmissionKind
 from ingest.storage.texts.positions import Box
@@ -67,7 +67,7 @@ def _statement(drawing: Drawing, top: float) -> None:
 def test_a_statement_without_a_grid_is_a_table_with_its_whole_header_and_whole_amounts(file: Path) -> None:
     drawing = Drawing()
     _statement(drawing, 700)
-    (table,) = pipe_tables(_parsed(file, drawing).text)
+    (table,) = find_pipe_tables(_parsed(file, drawing).text)
     assert table.columns[1:] == (
         "Barge season to May 2015",
         "Barge season to May 2014",
@@ -98,7 +98,7 @@ def test_years_are_a_header_and_a_sign_close_behind_a_number_is_that_of_the_next
             drawing.right_aligned(value, right, base)
             if label[0] not in "LT":
                 drawing.line("$", right - 77, base)
-    (table,) = pipe_tables(_parsed(file, drawing).text)
+    (table,) = find_pipe_tables(_parsed(file, drawing).text)
     assert table.columns == ("Lock tolls for the weeks up to May 4,", "2017", "2016")
     assert [row.cells[1:] for row in table.rows()] == [
         ["$52,864", "$47,391"],
@@ -117,7 +117,7 @@ def test_a_sign_behind_its_number_stays_there(file: Path) -> None:
             drawing.right_aligned(value, right, 700 - 14 * number)
             if label:
                 drawing.line("€", right + 3, 700 - 14 * number)
-    (table,) = pipe_tables(_parsed(file, drawing).text)
+    (table,) = find_pipe_tables(_parsed(file, drawing).text)
     assert [row.cells for row in table.rows()] == [
         ["Mahlgeld", "53.718 €", "49.206 €"],
         ["Pacht", "18.467 €", "16.932 €"],
@@ -131,7 +131,7 @@ def test_a_row_of_years_below_other_rows_is_no_header(file: Path) -> None:
         drawing.line(label, 60, 700 - 14 * number)
         for right, value in zip((350, 430), values, strict=True):
             drawing.right_aligned(value, right, 700 - 14 * number)
-    (table,) = pipe_tables(_parsed(file, drawing).text)
+    (table,) = find_pipe_tables(_parsed(file, drawing).text)
     assert [row.cells for row in table.rows()] == [["Founded", "1998", "2004"], ["Employees", "1,200", "340"]]
 
 
@@ -146,7 +146,7 @@ def test_a_table_in_a_grid_keeps_cells_of_several_lines_whole(file: Path) -> Non
         drawing.line(cells[0], 64, base)
         drawing.line(cells[1], 204, base)
     drawing.line("and hoses ready", 204, 654)
-    (table,) = pipe_tables(_parsed(file, drawing).text)
+    (table,) = find_pipe_tables(_parsed(file, drawing).text)
     assert table.columns == ("Risk", "What is done")
     assert [row.cells for row in table.rows()] == [["Fire", "Doors are kept shut and hoses ready"], ["Flood", "None"]]
 
@@ -164,7 +164,7 @@ def test_turned_headers_of_a_grid_stand_in_its_header(file: Path) -> None:
     for base, cells in ((585, ("List files", "yes", "no")), (565, ("Change them", "no", "yes"))):
         for left, text in zip((64, 204, 244), cells, strict=True):
             drawing.line(text, left, base)
-    (table,) = pipe_tables(_parsed(file, drawing).text)
+    (table,) = find_pipe_tables(_parsed(file, drawing).text)
     assert table.columns == ("Action", "MAY READ", "MAY WRITE")
 
 
@@ -173,7 +173,7 @@ def test_what_stands_far_below_a_table_is_not_its_row(file: Path) -> None:
     _statement(drawing, 700)
     drawing.line("Statements of the mill", 60, 590)
     drawing.right_aligned("7", 550, 590)
-    (table,) = pipe_tables(_parsed(file, drawing).text)
+    (table,) = find_pipe_tables(_parsed(file, drawing).text)
     assert [row.cells[0] for row in table.rows()][-1] == "Share of harvest"
 
 
@@ -187,7 +187,7 @@ def test_a_table_that_goes_on_on_the_next_page_has_its_header_there_too(file: Pa
     for number, (label, value) in enumerate([("Water", "80"), ("Total", "1,580")]):
         drawing.line(label, 60, 740 - 14 * number)
         drawing.right_aligned(value, 400, 740 - 14 * number)
-    first, second = pipe_tables(_parsed(file, drawing).text)
+    first, second = find_pipe_tables(_parsed(file, drawing).text)
     assert first.columns == second.columns == ("Item", "Cost")
     assert [row.cells for row in second.rows()] == [["Water", "80"], ["Total", "1,580"]]
 
@@ -207,7 +207,7 @@ def test_a_header_that_a_table_repeats_on_each_page_stays_with_it_and_one_of_the
             drawing.line(name, 64, 726 - 20 * number)
             drawing.line(value, 304, 726 - 20 * number)
     text = _parsed(file, drawing).text
-    tables = pipe_tables(text)
+    tables = find_pipe_tables(text)
     assert [table.columns for table in tables] == [("Pump", "Weight")] * 3
     assert [row.cells for table in tables for row in table.rows()][2:4] == [["N2", "12"], ["M2", "22"]]
     assert text.count("Pumps of the north") == 1
@@ -469,7 +469,7 @@ def test_a_page_that_is_a_picture_is_given_to_ocr_and_its_words_have_their_boxes
     document = parse_pdf(file, ocr_page=ocr)
     assert asked == [(1, (WIDTH, HEIGHT))]
     assert document.text.split() == ["Scanned", "Typed"]
-    (box,) = document.positions.boxes(0, 7)
+    (box,) = document.positions.list_boxes(0, 7)
     assert (box.place, round(box.left, 3), round(box.bottom, 3)) == (1, 0.1, 0.125)
     assert OmissionKind.PAGE_WITHOUT_TEXT not in _omitted(document)
     assert _omitted(parse_pdf(file))[OmissionKind.PAGE_WITHOUT_TEXT] == 1
@@ -552,7 +552,7 @@ def test_the_values_of_a_form_are_read_where_they_stand(file: Path) -> None:
     drawing.canvas.acroForm.textfield(name="n", value="Ada Lovelace", x=120, y=700, width=200, height=18)
     document = _parsed(file, drawing)
     assert document.text == "Name: Ada Lovelace"
-    (box,) = document.positions.boxes(6, 9)
+    (box,) = document.positions.list_boxes(6, 9)
     assert box.left == pytest.approx(120 / WIDTH, abs=0.01)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ingest.parsing.pdf import parse_pdf
-from ingest.parsing.pdf.content import Rule, merged_rules
-from ingest.parsing.pipe_tables import pipe_tables
+from ingest.parsing.pdf.content import Rule, merge_rules
+from ingest.parsing.pipe_tables import find_pipe_tables
 from tests.support.drawn_pdfs import BOLD, Drawing
 
 Rows = Sequence[Sequence[str]]
@@ -37,7 +37,7 @@ def _written(rows: Rows) -> str:
 
 def test_rules_of_two_figures_at_one_height_stay_apart() -> None:
     table, chart = Rule(True, 78.6, 19, 196), Rule(True, 78.4, 260, 961)
-    assert merged_rules([table, Rule(True, 79.0, 19.1, 196.2), chart]) == [chart, Rule(True, 78.6, 19, 196.2)]
+    assert merge_rules([table, Rule(True, 79.0, 19.1, 196.2), chart]) == [chart, Rule(True, 78.6, 19, 196.2)]
 
 
 def test_a_table_of_contents_without_dots_is_lines_and_no_table(file: Path) -> None:
@@ -177,7 +177,7 @@ def test_what_stands_above_a_header_of_years_is_kept(file: Path) -> None:
         _draw(drawing, [(label, one, other)], (76, 400, 490), 656 - 14 * number)
     text = _text(file, drawing)
     assert text.startswith("Grain promised to the town by its farms stood at these levels (in tons):")
-    (table,) = pipe_tables(text)
+    (table,) = find_pipe_tables(text)
     assert table.columns[1:] == ("May 11, 2014", "Aug 30, 2013")
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ingest.chunking import chunk_text
 from ingest.parsing.errors import DamagedDocumentError, NoTextError
 from ingest.parsing.office.pptx import parse_pptx
-from ingest.parsing.office.reading_order import reading_order
+from ingest.parsing.office.reading_order import compute_reading_order
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.errors import LeadlineError
 from ingest.storage.texts.layout import OmissionKind
@@ -55,18 +55,18 @@ def test_titles_are_headings_and_shapes_are_read_by_position(parsed: Parse) -> N
     )
     assert lines(document) == ["# First", "left", "right", "below", "# Second", "words"]
     assert [place.label for place in document.layout.places] == ["slide 1", "slide 2"]
-    assert document.layout.place_at(document.text.index("words")) == document.layout.places[1]
+    assert document.layout.find_place(document.text.index("words")) == document.layout.places[1]
     assert document.title == "First"
 
 
 def test_columns_with_their_titles_are_read_one_after_the_other_and_long_lists_of_pairs_row_by_row() -> None:
     titled = [Box(1, 0, 0, 0.4, 0.1), Box(1, 0.5, 0, 0.9, 0.1), Box(1, 0, 0.1, 0.4, 0.9), Box(1, 0.5, 0.1, 0.9, 0.5)]
-    assert reading_order(titled) == [0, 2, 1, 3]
+    assert compute_reading_order(titled) == [0, 2, 1, 3]
     pairs = [Box(1, 0.5 * right, 0.2 * row, 0.5 * right + 0.4, 0.2 * row + 0.1) for row in range(4) for right in (0, 1)]
-    assert reading_order(pairs[::-1]) == [7, 6, 5, 4, 3, 2, 1, 0]
+    assert compute_reading_order(pairs[::-1]) == [7, 6, 5, 4, 3, 2, 1, 0]
     above_columns = [Box(1, 0.1, 0.3, 0.4, 0.9), Box(1, 0.6, 0.3, 0.9, 0.9), Box(1, 0.1, 0, 0.9, 0.2)]
-    assert reading_order(above_columns) == [2, 0, 1]
-    assert reading_order([Box(1, 0, 0, 1, 1), Box(1, 0.2, 0.2, 0.4, 0.4)]) == [0, 1]
+    assert compute_reading_order(above_columns) == [2, 0, 1]
+    assert compute_reading_order([Box(1, 0, 0, 1, 1), Box(1, 0.2, 0.2, 0.4, 0.4)]) == [0, 1]
 
 
 def test_bullets_and_numbers_are_inherited_from_layout_and_master(parsed: Parse) -> None:
@@ -112,7 +112,7 @@ def test_bullets_and_numbers_are_inherited_from_layout_and_master(parsed: Parse)
 
 def _box_of(document: ParsedDocument, word: str) -> tuple[float, float, float, float]:
     at = document.text.index(word)
-    (box,) = document.positions.boxes(at, at + len(word))
+    (box,) = document.positions.list_boxes(at, at + len(word))
     return box.left, box.top, box.right, box.bottom
 
 
@@ -284,12 +284,12 @@ def test_every_code_point_maps_back_to_its_slide_and_shape(
         for text, (x, y, width, height) in shapes
     }
     rest = list(document.text)
-    for begin, stop, at in document.positions.within(0, len(document.text)):
+    for begin, stop, at in document.positions.iter_within(0, len(document.text)):
         number, box = expected.pop(document.text[begin:stop].split()[0])
         assert isinstance(at, Box)
         assert (at.place, at.left, at.top, at.right, at.bottom) == pytest.approx((number, *box), abs=1e-6)
         for each in range(begin, stop):
-            place = document.layout.place_at(each)
+            place = document.layout.find_place(each)
             assert place is not None
             assert place.number == number
             rest[each] = ""

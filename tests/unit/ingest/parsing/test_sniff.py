@@ -8,7 +8,7 @@ from ingest.parsing.containers import OLE, ZIP
 from ingest.parsing.errors import UnsupportedTypeError
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.sniff import sniff
-from ingest.storage.tables.types import EML
+from ingest.storage.tables.types import EML_MEDIA_TYPE
 
 _DOCTYPE = b"<!DOCTYPE html>\n<title>t</title>"
 
@@ -90,7 +90,7 @@ def test_printable_text_is_never_refused(text: str) -> None:
 
 def test_a_web_page_in_one_file_is_a_message_though_word_names_no_sender_in_it() -> None:
     head = b'MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary="a"\r\n\r\n--a\r\n\r\n<p>Hi'
-    assert sniff(head, "tides.mht", None) == EML
-    assert sniff(head, "tides.mhtml", "multipart/related") == EML
-    assert sniff(head, "exported.doc", "application/msword") == EML
+    assert sniff(head, "tides.mht", None) == EML_MEDIA_TYPE
+    assert sniff(head, "tides.mhtml", "multipart/related") == EML_MEDIA_TYPE
+    assert sniff(head, "exported.doc", "application/msword") == EML_MEDIA_TYPE
     assert sniff(b"The tide: a page.", "notes.mht", None) == "text/plain"

@@ -12,7 +12,15 @@ from ingest.parsing import table_files
 from ingest.parsing.table_files import LIST_FILE, TablesError, read_tables, write_tables
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.tables.store import RecordTables
-from ingest.storage.tables.types import Column, ColumnProfile, ColumnType, ParsedTable, Row, TableProfile, named_tables
+from ingest.storage.tables.types import (
+    Column,
+    ColumnProfile,
+    ColumnType,
+    ParsedTable,
+    RecordRow,
+    TableProfile,
+    name_tables,
+)
 from tests.support.record_tables import found_in, parsed_from
 
 VERSION = "0a1b2c3d"
@@ -27,7 +35,7 @@ def blobs(tmp_path: Path) -> DirectoryBlobs:
 @pytest.fixture
 def tables(blobs: DirectoryBlobs) -> RecordTables:
     tables = RecordTables(blobs)
-    tables.save(VERSION, named_tables(parsed_from(TEXT), "payments.csv"))
+    tables.save(VERSION, name_tables(parsed_from(TEXT), "payments.csv"))
     return tables
 
 
@@ -39,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_table_is_known_without_its_rows(tables: RecordTables) -> None:
-    (table,) = tables.tables(VERSION)
+    (table,) = tables.load_tables(VERSION)
     assert (table.index, table.name, table.rows) == (0, "payments", 3)
     assert (table.start, table.end) == (0, len(TEXT))
     assert table.columns == (
@@ -51,7 +59,7 @@ def test_a_table_is_known_without_its_rows(tables: RecordTables) -> None:
 
 
 def test_rows_are_typed_and_keep_their_spans(tables: RecordTables) -> None:
-    rows = tables.rows(VERSION, 0, [3, 1, 9])
+    rows = tables.load_rows(VERSION, 0, [3, 1, 9])
     assert [row.values for row in rows] == [
         (3, date(2024, 2, 29), Decimal("0.05"), "three"),
         (1, date(2024, 1, 2), Decimal("1200.50"), "one\ntwo"),
@@ -60,14 +68,14 @@ def test_rows_are_typed_and_keep_their_spans(tables: RecordTables) -> None:
         "3,2024-02-29,€0.05,three",
         '1,2024-01-02,"€1,200.50","one\ntwo"',
     ]
-    assert tables.rows(VERSION, 0, range(2, 3)) == [Row(2, 55, 64, (2, None, Decimal("3.25"), None))]
-    assert tables.rows(VERSION, 0, range(1, 100, 2)) == [rows[1], rows[0]]
+    assert tables.load_rows(VERSION, 0, range(2, 3)) == [RecordRow(2, 55, 64, (2, None, Decimal("3.25"), None))]
+    assert tables.load_rows(VERSION, 0, range(1, 100, 2)) == [rows[1], rows[0]]
 
 
 def test_punctuation_for_what_is_not_known_is_null_and_stays_in_the_text(tables: RecordTables) -> None:
     text = "id,rain,note\n1,3.5,-\n2,…,-\n3,-,dry\n"
-    tables.save("ab", named_tables(parsed_from(text), "rain.csv"))
-    rows = tables.rows("ab", 0, [1, 2, 3])
+    tables.save("ab", name_tables(parsed_from(text), "rain.csv"))
+    rows = tables.load_rows("ab", 0, [1, 2, 3])
     assert [row.values for row in rows] == [(1, Decimal("3.5"), "-"), (2, None, "-"), (3, None, "dry")]
     assert text[rows[1].start : rows[1].end] == "2,…,-"
 
@@ -93,39 +101,39 @@ def test_a_table_is_kept_with_what_its_columns_hold(tables: RecordTables, blobs:
             3: ["3", "2024-02-29", "0.05", "three"],
         },
     )
-    assert tables.profile(VERSION, 0) == wanted
+    assert tables.load_profile(VERSION, 0) == wanted
     with pytest.raises(KeyError):
-        tables.profile("ffff", 0)
-    (key,) = (key for key in blobs.keys("tables") if "profiles" in key)
+        tables.load_profile("ffff", 0)
+    (key,) = (key for key in blobs.iter_keys("tables") if "profiles" in key)
     blobs.delete(key)  # as it is of a table that was kept before there were profiles
-    assert RecordTables(blobs).profile(VERSION, 0) == wanted
+    assert RecordTables(blobs).load_profile(VERSION, 0) == wanted
 
 
 def test_versions_without_tables_have_none(tables: RecordTables, blobs: DirectoryBlobs) -> None:
     tables.save("ffff", [])
-    assert tables.tables("ffff") == tables.tables("older") == ()
+    assert tables.load_tables("ffff") == tables.load_tables("older") == ()
     assert tables.delete("ffff") == 0
     with pytest.raises(KeyError):
-        tables.rows("ffff", 0, [1])
+        tables.load_rows("ffff", 0, [1])
 
 
 def test_deleting_frees_every_byte_and_leaves_nothing(tables: RecordTables, blobs: DirectoryBlobs) -> None:
-    kept = sum(len(blobs.read(key)) for key in blobs.keys("tables"))
+    kept = sum(len(blobs.read(key)) for key in blobs.iter_keys("tables"))
     assert tables.delete(VERSION) == kept > 0
-    assert list(blobs.keys("tables")) == []
-    assert tables.tables(VERSION) == ()
+    assert list(blobs.iter_keys("tables")) == []
+    assert tables.load_tables(VERSION) == ()
     assert tables.delete(VERSION) == 0
 
 
 def test_saving_twice_leaves_one(tables: RecordTables) -> None:
-    before = tables.tables(VERSION), tables.rows(VERSION, 0, range(1, 4))
-    tables.save(VERSION, named_tables(parsed_from(TEXT), "payments.csv"))
-    assert (tables.tables(VERSION), tables.rows(VERSION, 0, range(1, 4))) == before
+    before = tables.load_tables(VERSION), tables.load_rows(VERSION, 0, range(1, 4))
+    tables.save(VERSION, name_tables(parsed_from(TEXT), "payments.csv"))
+    assert (tables.load_tables(VERSION), tables.load_rows(VERSION, 0, range(1, 4))) == before
 
 
 def test_tables_of_one_document_have_different_names() -> None:
     table = ParsedTable("", (), 0, 0, 0, b"")
-    named = named_tables([table, ParsedTable("Prices", (), 0, 0, 0, b""), table], "list.md")
+    named = name_tables([table, ParsedTable("Prices", (), 0, 0, 0, b""), table], "list.md")
     assert [each.name for each in named] == ["list", "Prices", "list 2"]
 
 

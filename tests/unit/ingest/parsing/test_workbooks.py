@@ -17,17 +17,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl.comments import Comment
 
-from ingest.parsing.containers import XLSX, container_type
+from ingest.parsing.containers import XLSX, detect_container_type
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, ParserLimitError
-from ingest.parsing.registry import tables_of
+from ingest.parsing.registry import find_document_tables
 from ingest.parsing.sheets import blocks, parse_workbook, workbook
-from ingest.parsing.sheets.values import words
-from ingest.parsing.sheets.xlsx import xlsx_facts
+from ingest.parsing.sheets.values import format_value
+from ingest.parsing.sheets.xlsx import read_xlsx_facts
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.errors import LeadlineError
 from ingest.storage.texts.layout import OmissionKind
-from ingest.storage.texts.positions import Cell
+from ingest.storage.texts.positions import SheetCell
 from tests.support.workbooks import WRITERS, Sheet, written, xlsb, xlsb_number, xlsb_shared_string, xlsx
 from tests.support.zip_files import unzipped, zipped
 
@@ -50,7 +50,7 @@ def _made(make: Callable[[xlsxwriter.Workbook], object]) -> bytes:
 
 
 def _tables(document: ParsedDocument) -> list[FoundTable]:
-    return list(tables_of(document, XLSX))
+    return list(find_document_tables(document, XLSX))
 
 
 def _rows(table: FoundTable) -> list[list[str]]:
@@ -94,7 +94,7 @@ def test_a_cells_code_points_map_back_to_its_sheet_row_and_column(
 ) -> None:
     named = {f"S{number}": rows for number, rows in enumerate(sheets, start=1)}
     wanted = {
-        (sheet, row, column): " ".join(words(value).split())
+        (sheet, row, column): " ".join(format_value(value).split())
         for sheet, rows in enumerate(sheets, start=1)
         for row, cells in enumerate(rows, start=1)
         for column, value in enumerate(cells, start=1)
@@ -108,8 +108,8 @@ def test_a_cells_code_points_map_back_to_its_sheet_row_and_column(
     text = document.text
     found = {
         (at.place, at.row, at.column): text[start:end]
-        for start, end, at in document.positions.within(0, len(text))
-        if isinstance(at, Cell)
+        for start, end, at in document.positions.iter_within(0, len(text))
+        if isinstance(at, SheetCell)
     }
     # As in a paragraph, or in a table.
     shown = {at: (" ".join(said.split()), said.replace("\\|", "|")) for at, said in found.items()}
@@ -378,7 +378,7 @@ def test_comments_stand_below_their_sheet(tmp_path: Path) -> None:
     document = _parsed(tmp_path, content.getvalue())
     start = document.text.index("Why two?")
     assert document.text.endswith("- Comment on B2: Why two?")
-    assert document.positions.cells(start, start + 3) == [Cell(1, 2, 2)]
+    assert document.positions.list_cells(start, start + 3) == [SheetCell(1, 2, 2)]
 
 
 def test_text_boxes_stand_below_the_tables_of_their_sheet_at_the_cell_that_they_cover(tmp_path: Path) -> None:
@@ -395,9 +395,9 @@ def test_text_boxes_stand_below_the_tables_of_their_sheet_at_the_cell_that_they_
     assert costs.endswith("| Ink | 7 |\n\nAll costs are estimates.\nSee the plan.\n\nSecond: ask the harbour.\n\n")
     assert plan.strip() == "The plan has a box and no cell."
     start = document.text.index("All costs")
-    assert [at for _, _, at in document.positions.within(start, start + 3)] == [Cell(1, 3, 4)]
+    assert [at for _, _, at in document.positions.iter_within(start, start + 3)] == [SheetCell(1, 3, 4)]
     start = document.text.index("The plan")
-    assert [at for _, _, at in document.positions.within(start, start + 3)] == [Cell(2, 2, 2)]
+    assert [at for _, _, at in document.positions.iter_within(start, start + 3)] == [SheetCell(2, 2, 2)]
 
 
 _SHAPE = (
@@ -475,10 +475,10 @@ def test_cells_past_the_placed_ones_have_the_place_of_their_row(
     monkeypatch.setattr(workbook, "_PLACED_CELLS", 4)
     document = _parsed(tmp_path, xlsx({"S": [["n", "m"], *([n, n] for n in range(4))]}))
     at = document.text.index("| 3 | 3 |")
-    assert document.positions.cells(at, at + 9) == [Cell(1, 5, 0)]
-    assert document.positions.cells(0, at) == [
-        *(Cell(1, row, column) for row in (1, 2, 3) for column in (1, 2)),
-        Cell(1, 4, 0),
+    assert document.positions.list_cells(at, at + 9) == [SheetCell(1, 5, 0)]
+    assert document.positions.list_cells(0, at) == [
+        *(SheetCell(1, row, column) for row in (1, 2, 3) for column in (1, 2)),
+        SheetCell(1, 4, 0),
     ]
 
 
@@ -555,21 +555,21 @@ def test_the_main_part_of_a_workbook_may_have_any_name(tmp_path: Path) -> None:
             part = old.read(name).replace(b"xl/workbook.xml", b"xl/book.xml")
             new.writestr(name.replace("workbook.xml", "book.xml"), part)
     with zipfile.ZipFile(moved) as archive:
-        assert list(xlsx_facts(archive).sheets) == ["S"]
+        assert list(read_xlsx_facts(archive).sheets) == ["S"]
 
 
 def test_parts_of_a_workbook_may_be_spelled_in_other_capitals(tmp_path: Path) -> None:
     parts = {name.lower(): part for name, part in unzipped(xlsx({"S": [["n", "share"], [1, 2]]})).items()}
     content = zipped(parts)
-    assert container_type(io.BytesIO(content)) == XLSX
+    assert detect_container_type(io.BytesIO(content)) == XLSX
     assert _rows(_tables(_parsed(tmp_path, content))[0]) == [["1", "2"]]
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        assert list(xlsx_facts(archive).sheets) == ["S"]
+        assert list(read_xlsx_facts(archive).sheets) == ["S"]
 
 
 def test_durations_and_long_numbers_are_written_as_a_sheet_shows_them() -> None:
-    assert words(timedelta(hours=30, minutes=5)) == "30:05:00"
-    assert [words(value) for value in (5.0, 0.1 + 0.2, 1e20, -0.5, 123456789012345.0)] == [
+    assert format_value(timedelta(hours=30, minutes=5)) == "30:05:00"
+    assert [format_value(value) for value in (5.0, 0.1 + 0.2, 1e20, -0.5, 123456789012345.0)] == [
         "5",
         "0.3",
         "1e+20",
@@ -593,7 +593,7 @@ def test_nothing_else_that_ends_a_parser_is_taken_for_damage(
     def opened(path: Path) -> None:
         raise error
 
-    monkeypatch.setattr(workbook, "_opened", opened)
+    monkeypatch.setattr(workbook, "_open_workbook", opened)
     with pytest.raises(error):
         _parsed(tmp_path, xlsx({"Costs": COSTS}))
 
@@ -609,5 +609,5 @@ def test_a_cell_far_from_the_others_is_named_and_one_that_is_only_coloured_does_
 
     assert "Rent" in _parsed(tmp_path, _made(partial(make, stray=False))).text
     with pytest.raises(ParserLimitError, match="Costs reaches from B2 to ZZ900000: 630,899,299 cells") as failed:
-        xlsx_facts(zipfile.ZipFile(written(tmp_path, _made(partial(make, stray=True)))))
+        read_xlsx_facts(zipfile.ZipFile(written(tmp_path, _made(partial(make, stray=True)))))
     assert "ZZ900000" in failed.value.hint

@@ -34,7 +34,7 @@ def ballast_on(disk: Disk, *, min_free_bytes: int = 0) -> Ballast:
 def test_the_room_of_the_ballast_is_really_allocated_for_its_owner_alone(tmp_path: Path) -> None:
     ballast = ballast_on(Disk(tmp_path, 10 * SIZE))
     assert not ballast.is_whole
-    ballast.fill_up()
+    ballast.refill()
     assert ballast.is_whole
     assert ballast.held_bytes >= SIZE
     assert (tmp_path / "ballast").stat().st_mode & 0o777 == 0o600
@@ -43,11 +43,11 @@ def test_the_room_of_the_ballast_is_really_allocated_for_its_owner_alone(tmp_pat
 def test_a_full_disk_gets_as_much_room_as_is_missing_as_often_as_there_is_ballast(tmp_path: Path) -> None:
     disk = Disk(tmp_path, 10 * SIZE)
     ballast = ballast_on(disk)
-    ballast.fill_up()
+    ballast.refill()
     for left in (3, 2, 1, 0, 0):
         disk.fill()
         before = ballast.held_bytes
-        ballast.give_way()
+        ballast.shrink()
         assert ballast.held_bytes == left * NEEDED_BYTES
         assert disk.free_bytes(tmp_path) == before - left * NEEDED_BYTES
     assert not ballast.is_whole
@@ -55,44 +55,44 @@ def test_a_full_disk_gets_as_much_room_as_is_missing_as_often_as_there_is_ballas
 
 def test_with_enough_room_the_ballast_stays(tmp_path: Path) -> None:
     ballast = ballast_on(Disk(tmp_path, 10 * SIZE))
-    ballast.fill_up()
-    ballast.give_way()
+    ballast.refill()
+    ballast.shrink()
     assert ballast.is_whole
 
 
 def test_questions_leave_half_of_the_ballast_to_deletions(tmp_path: Path) -> None:
     disk = Disk(tmp_path, 10 * SIZE)
     ballast = ballast_on(disk)
-    ballast.fill_up()
+    ballast.refill()
     for _ in range(100):
         disk.fill()
-        ballast.give_way(MIB, keep_half=True)
+        ballast.shrink(MIB, keep_half=True)
     assert ballast.held_bytes == SIZE // 2
     disk.fill()
-    ballast.give_way()
+    ballast.shrink()
     assert ballast.held_bytes == SIZE // 2 - NEEDED_BYTES
     disk.fill()
-    ballast.give_way(MIB, keep_half=True)
+    ballast.shrink(MIB, keep_half=True)
     assert ballast.held_bytes == SIZE // 2 - NEEDED_BYTES
 
 
 @pytest.mark.parametrize(("free", "whole"), [(SIZE, False), (SIZE + NEEDED_BYTES, False), (SIZE + 40 * MIB, True)])
 def test_the_ballast_is_filled_up_only_where_the_reserve_stays_free(tmp_path: Path, free: int, whole: bool) -> None:
     ballast = ballast_on(Disk(tmp_path, free), min_free_bytes=40 * MIB)
-    ballast.fill_up()
+    ballast.refill()
     assert ballast.is_whole is whole
 
 
 def test_when_room_is_back_the_ballast_is_filled_up_again(tmp_path: Path) -> None:
     disk = Disk(tmp_path, 10 * SIZE)
     ballast = ballast_on(disk)
-    ballast.fill_up()
+    ballast.refill()
     disk.fill()
-    ballast.give_way()
-    ballast.fill_up()
+    ballast.shrink()
+    ballast.refill()
     assert not ballast.is_whole
     disk.free = 10 * SIZE
-    ballast.fill_up()
+    ballast.refill()
     assert ballast.is_whole
 
 
@@ -104,5 +104,5 @@ def test_a_disk_that_fills_up_meanwhile_leaves_the_ballast_as_it_was(
 
     monkeypatch.setattr(os, "posix_fallocate", refuse)
     ballast = ballast_on(Disk(tmp_path, 10 * SIZE))
-    ballast.fill_up()
+    ballast.refill()
     assert ballast.held_bytes == 0

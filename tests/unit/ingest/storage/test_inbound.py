@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.storage.errors import InputError
-from ingest.storage.inbound import MAX_DEPTH, check_text, read_json, read_metadata
+from ingest.storage.inbound import MAX_DEPTH, check_text, parse_json, parse_metadata_json
 
 
 @pytest.mark.parametrize(
@@ -33,16 +33,16 @@ from ingest.storage.inbound import MAX_DEPTH, check_text, read_json, read_metada
 )
 def test_values_nobody_can_keep_are_refused_with_their_place(body: bytes, at: str) -> None:
     with pytest.raises(InputError) as refused:
-        read_json(body, "body")
+        parse_json(body, "body")
     assert refused.value.at == at
 
 
 def test_brackets_inside_of_strings_do_not_nest() -> None:
-    assert read_json(json.dumps({"a": "[" * 1000 + '\\"{' * 1000}).encode(), "body")["a"].startswith("[[")
+    assert parse_json(json.dumps({"a": "[" * 1000 + '\\"{' * 1000}).encode(), "body")["a"].startswith("[[")
 
 
 def test_nesting_up_to_the_limit_is_taken() -> None:
-    assert read_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, "body") is not None
+    assert parse_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, "body") is not None
 
 
 @given(
@@ -62,8 +62,8 @@ def test_nesting_up_to_the_limit_is_taken() -> None:
     )
 )
 def test_whatever_can_be_kept_is_read_as_it_was_written(value: object) -> None:
-    assert read_json(json.dumps(value).encode(), "body") == value
-    assert read_json(json.dumps(value, ensure_ascii=False).encode(), "body") == value
+    assert parse_json(json.dumps(value).encode(), "body") == value
+    assert parse_json(json.dumps(value, ensure_ascii=False).encode(), "body") == value
 
 
 @given(st.text())
@@ -92,5 +92,5 @@ def test_text_is_taken_just_when_every_database_takes_it(text: str) -> None:
 )
 def test_metadata_is_an_object_of_bounded_size_and_plain_values(text: bytes, at: str) -> None:
     with pytest.raises(InputError) as refused:
-        read_metadata(text)
+        parse_metadata_json(text)
     assert refused.value.at == at

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.storage.permissions import list_wider_paths
+from ingest.storage.permissions import list_exposed_paths
 
 
 def private(home: Path) -> Path:
@@ -19,8 +19,8 @@ def private(home: Path) -> Path:
 def test_a_private_data_folder_has_no_wider_paths_and_links_are_not_counted(tmp_path: Path) -> None:
     home = private(tmp_path / "home")
     (home / "link").symlink_to(home / "blobs")
-    assert list_wider_paths(home, 10) == []
-    assert list_wider_paths(tmp_path / "nothing", 10) == []
+    assert list_exposed_paths(home, 10) == []
+    assert list_exposed_paths(tmp_path / "nothing", 10) == []
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_a_private_data_folder_has_no_wider_paths_and_links_are_not_counted(tmp_
 def test_paths_that_others_may_read_write_or_enter_are_found(tmp_path: Path, name: str, mode: int) -> None:
     home = private(tmp_path / "home")
     (home / name).chmod(mode)
-    assert list_wider_paths(home, 10) == [home / name]
+    assert list_exposed_paths(home, 10) == [home / name]
 
 
 def test_no_more_paths_are_listed_than_asked_for(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_no_more_paths_are_listed_than_asked_for(tmp_path: Path) -> None:
     for number in range(10):
         (home / str(number)).touch()
         (home / str(number)).chmod(0o644)
-    assert len(list_wider_paths(home, 3)) == 3
+    assert len(list_exposed_paths(home, 3)) == 3
 
 
 def test_a_volume_of_another_user_is_entered_through_its_group_which_is_not_counted(
@@ -47,6 +47,6 @@ def test_a_volume_of_another_user_is_entered_through_its_group_which_is_not_coun
     (home / "blobs" / "x").chmod(0o660)
     home.chmod(0o775)
     monkeypatch.setattr(os, "geteuid", lambda: home.stat().st_uid + 1)
-    assert list_wider_paths(home, 10) == []
+    assert list_exposed_paths(home, 10) == []
     (home / "blobs" / "x").chmod(0o664)
-    assert list_wider_paths(home, 10) == [home / "blobs" / "x"]
+    assert list_exposed_paths(home, 10) == [home / "blobs" / "x"]

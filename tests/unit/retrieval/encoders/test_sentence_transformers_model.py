@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.build import encoders
-from retrieval.encoders.sentence_transformers_model import LocatedModel, locate
+from retrieval.build import build_encoders
+from retrieval.encoders.sentence_transformers_model import LocatedModel, locate_model
 from retrieval.encoders.specs import EncoderSettings, parse_spec
 from retrieval.errors import EncoderError
 from retrieval.models.store import ModelStore
@@ -28,7 +28,7 @@ def folder_of(parent: Path, *, weights: bytes = b"w" * 10_000_000, prompts: dict
 
 
 def located(folder: Path, options: str = "") -> LocatedModel:
-    return locate(parse_spec(f"sentence-transformers {folder} {options}"))
+    return locate_model(parse_spec(f"sentence-transformers {folder} {options}"))
 
 
 def test_the_last_module_that_changes_it_says_how_long_vectors_are(tmp_path: Path) -> None:
@@ -70,13 +70,13 @@ def test_more_dimensions_than_the_model_has_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", ["/nowhere/at/all", "./nowhere"])
 def test_a_folder_that_is_not_there_is_said_to_be_missing(model: str) -> None:
     with pytest.raises(EncoderError, match="no folder"):
-        locate(parse_spec(f"sentence-transformers {model}"))
+        locate_model(parse_spec(f"sentence-transformers {model}"))
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no model")
     with pytest.raises(EncoderError, match="no sentence-transformers model"):
-        locate(parse_spec(f"sentence-transformers {tmp_path}"))
+        locate_model(parse_spec(f"sentence-transformers {tmp_path}"))
 
 
 def test_offline_a_hubs_model_that_is_not_here_says_how_to_bring_it(
@@ -87,13 +87,13 @@ def test_offline_a_hubs_model_that_is_not_here_says_how_to_bring_it(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(EncoderError) as raised:
-        locate(parse_spec("sentence-transformers intfloat/e5-small-v2"))
+        locate_model(parse_spec("sentence-transformers intfloat/e5-small-v2"))
     assert "name that folder" in raised.value.hint
 
 
 def test_settings_add_what_they_describe_to_leadlines_own(tmp_path: Path) -> None:
     described, beside = f"sentence-transformers {folder_of(tmp_path)}", "http://h/v1 m dimension=8"
-    known = encoders(ModelStore(tmp_path), EncoderSettings(encoder=described, encoder_beside=beside))
+    known = build_encoders(ModelStore(tmp_path), EncoderSettings(encoder=described, encoder_beside=beside))
     assert [choice.name for choice in known.choices] == ["minilm", "minilm-128", described, beside]
-    assert known.named(described).dimension == 32
-    assert known.of(known.named(described).fingerprint).name == described
+    assert known.get_by_name(described).dimension == 32
+    assert known.get_by_fingerprint(known.get_by_name(described).fingerprint).name == described

@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _corpus(folder: Path) -> list[CorpusEntry]:
-    return list(BeirFolder(folder).corpus())
+    return list(BeirFolder(folder).iter_corpus())
 
 
 def test_the_corpus_keeps_its_order_and_a_title_may_be_left_out(folder: Path) -> None:
@@ -53,7 +53,7 @@ def test_what_was_read_cannot_be_changed(folder: Path) -> None:
 
 def test_the_corpus_is_read_no_further_than_it_is_asked_for(folder: Path) -> None:
     (folder / "corpus.jsonl").write_text(CORPUS + "not JSON\n", encoding="utf-8")
-    corpus = BeirFolder(folder).corpus()
+    corpus = BeirFolder(folder).iter_corpus()
 
     assert [next(corpus).id, next(corpus).id] == ["d1", "d2"]
     with pytest.raises(EvaluationDataError, match=r"corpus\.jsonl, line 3"):

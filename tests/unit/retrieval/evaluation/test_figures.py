@@ -8,12 +8,12 @@ from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.figures import (
     FigureQuestion,
     FigureQuestions,
-    FoundText,
-    figures_of,
+    FoundPassage,
+    extract_figures,
     has_figures,
     judge_figures,
 )
-from retrieval.evaluation.passages import Part
+from retrieval.evaluation.passages import QuestionPart
 
 
 @pytest.fixture
@@ -41,13 +41,15 @@ def test_questions_about_one_document_with_figures_in_the_answer_are_asked(folde
 
 
 def test_years_and_short_numbers_are_no_figures() -> None:
-    assert figures_of("In 2023, 12 of 1,999, or 0.65%, 100 in all, and 1,999 again.") == ("1,999", "0.65", "100")
+    assert extract_figures("In 2023, 12 of 1,999, or 0.65%, 100 in all, and 1,999 again.") == ("1,999", "0.65", "100")
 
 
 def test_a_figure_counts_in_a_passage_of_its_document_and_as_a_whole() -> None:
-    question = FigureQuestion("1", "", Part.KEPT, "a", ("1,234", "55.5"))
-    found = [FoundText("b", "1,234"), FoundText("a", "21,234 and 1,234.5"), FoundText("a", "| $1,234 |")]
-    figures = judge_figures({"1": [*found, *[FoundText("a", "")] * 4, FoundText("a", "55.5%")]}, [question]).figures
+    question = FigureQuestion("1", "", QuestionPart.KEPT, "a", ("1,234", "55.5"))
+    found = [FoundPassage("b", "1,234"), FoundPassage("a", "21,234 and 1,234.5"), FoundPassage("a", "| $1,234 |")]
+    figures = judge_figures(
+        {"1": [*found, *[FoundPassage("a", "")] * 4, FoundPassage("a", "55.5%")]}, [question]
+    ).figures
     assert {name: values["1"] for name, values in figures.items()} == {
         "figures@5": 0.5,
         "figures@10": 1.0,

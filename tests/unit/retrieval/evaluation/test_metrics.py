@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.evaluation.metrics import (
-    bootstrap_interval,
+    compute_bootstrap_interval,
     mean,
     ndcg_at_k,
     recall_at_k,
@@ -131,15 +131,15 @@ def test_the_mean_needs_a_query() -> None:
 def test_the_interval_repeats_with_its_seed_and_changes_with_another() -> None:
     values = [index / 50 for index in range(50)]
 
-    assert bootstrap_interval(values, seed=7) == bootstrap_interval(values, seed=7)
-    assert bootstrap_interval(values, seed=7) != bootstrap_interval(values, seed=8)
+    assert compute_bootstrap_interval(values, seed=7) == compute_bootstrap_interval(values, seed=7)
+    assert compute_bootstrap_interval(values, seed=7) != compute_bootstrap_interval(values, seed=8)
 
 
 def test_the_interval_is_that_of_the_normal_approximation_where_that_holds() -> None:
     values = [float(index % 2) for index in range(400)]
     standard_error = 0.5 / math.sqrt(400)
 
-    low, high = bootstrap_interval(values)
+    low, high = compute_bootstrap_interval(values)
 
     assert low == pytest.approx(0.5 - 1.96 * standard_error, abs=0.004)
     assert high == pytest.approx(0.5 + 1.96 * standard_error, abs=0.004)
@@ -147,18 +147,18 @@ def test_the_interval_is_that_of_the_normal_approximation_where_that_holds() -> 
 
 def test_more_confidence_takes_a_wider_interval() -> None:
     values = [index / 50 for index in range(50)]
-    low, high = bootstrap_interval(values, confidence=0.99)
+    low, high = compute_bootstrap_interval(values, confidence=0.99)
 
-    assert low < bootstrap_interval(values, confidence=0.5)[0]
-    assert high > bootstrap_interval(values, confidence=0.5)[1]
+    assert low < compute_bootstrap_interval(values, confidence=0.5)[0]
+    assert high > compute_bootstrap_interval(values, confidence=0.5)[1]
 
 
 def test_the_interval_of_equal_values_is_that_value() -> None:
-    assert bootstrap_interval([0.25] * 8, resamples=100) == (0.25, 0.25)
+    assert compute_bootstrap_interval([0.25] * 8, resamples=100) == (0.25, 0.25)
 
 
 def test_an_interval_of_nothing_or_of_no_confidence_is_refused() -> None:
     with pytest.raises(ValueError, match="no queries"):
-        bootstrap_interval([])
+        compute_bootstrap_interval([])
     with pytest.raises(ValueError, match="confidence"):
-        bootstrap_interval([0.5], confidence=1.0)
+        compute_bootstrap_interval([0.5], confidence=1.0)

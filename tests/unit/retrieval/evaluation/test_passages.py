@@ -7,7 +7,14 @@ import pytest
 
 from ingest.storage.texts.normalize import normalize
 from retrieval.errors import EvaluationDataError
-from retrieval.evaluation.passages import Part, Place, is_placed, judge_passages, open_placed, part_of
+from retrieval.evaluation.passages import (
+    DocumentSpan,
+    QuestionPart,
+    assign_part,
+    has_located_questions,
+    judge_passages,
+    open_located_questions,
+)
 
 TEXT = "\ufeff# Ships\n\nThe Pequod sailed.  \n\nThe whale dived. The whale rose.\n"
 ASKED = "Where did the whale go?"
@@ -29,7 +36,7 @@ def test_excerpts_are_located_in_the_normalized_text(tmp_path: Path) -> None:
     file = lines(tmp_path, {"id": "q", "question": ASKED, "references": [excerpt("The whale rose.")]})
     text = normalize(TEXT)
 
-    (place,) = open_placed(file, None).located({"ships.md": text})["q"]
+    (place,) = open_located_questions(file, None).locate_in_texts({"ships.md": text})["q"]
 
     assert place.start != TEXT.index("The whale rose.")
     assert text[place.start : place.end] == "The whale rose."
@@ -40,25 +47,29 @@ def test_the_same_words_twice_are_located_by_their_offset(tmp_path: Path) -> Non
     reference = {"document": "ships.md", "start": second, "end": second + len("The whale")}
     text = normalize(TEXT)
 
-    (place,) = open_placed(lines(tmp_path, {"question": ASKED, "references": [reference]}), None).located(
-        {"ships.md": text}
-    )["1"]
+    (place,) = open_located_questions(
+        lines(tmp_path, {"question": ASKED, "references": [reference]}), None
+    ).locate_in_texts({"ships.md": text})["1"]
 
     assert place.start == text.rindex("The whale")
 
 
 def test_an_excerpt_that_the_text_does_not_have_is_an_error(tmp_path: Path) -> None:
-    placed = open_placed(lines(tmp_path, {"question": ASKED, "references": [excerpt("The whale rose.")]}), None)
+    placed = open_located_questions(
+        lines(tmp_path, {"question": ASKED, "references": [excerpt("The whale rose.")]}), None
+    )
     with pytest.raises(EvaluationDataError, match="is not in its normalized text"):
-        placed.located({"ships.md": "another text"})
+        placed.locate_in_texts({"ships.md": "another text"})
 
 
 def test_pages_are_judged_by_their_number_and_only_if_asked_where_there_are_excerpts(tmp_path: Path) -> None:
     entry = {"question": ASKED, "references": [excerpt("The whale")], "pages": [{"document": "ships.md", "page": 3}]}
     file = lines(tmp_path, entry)
 
-    assert open_placed(file, tmp_path).questions[0].places[0].page is None
-    assert open_placed(file, tmp_path, by_pages=True).questions[0].places == (Place("ships.md", page=3),)
+    assert open_located_questions(file, tmp_path).questions[0].places[0].page is None
+    assert open_located_questions(file, tmp_path, by_pages=True).questions[0].places == (
+        DocumentSpan("ships.md", page=3),
+    )
 
 
 def test_the_format_of_chroma_is_read_and_a_question_asked_twice_is_one(tmp_path: Path) -> None:
@@ -70,8 +81,8 @@ def test_the_format_of_chroma_is_read_and_a_question_asked_twice_is_one(tmp_path
         for start, end in ((10, 20), (30, 40)):
             writer.writerow([ASKED, json.dumps([{"content": "", "start_index": start, "end_index": end}]), "ships"])
 
-    assert is_placed(tmp_path)
-    (question,) = open_placed(tmp_path, None).questions
+    assert has_located_questions(tmp_path)
+    (question,) = open_located_questions(tmp_path, None).questions
     assert (question.text, [(place.start, place.end) for place in question.places]) == (ASKED, [(10, 20), (30, 40)])
 
 
@@ -87,46 +98,46 @@ def test_the_format_of_chroma_is_read_and_a_question_asked_twice_is_one(tmp_path
 )
 def test_a_question_without_a_usable_place_is_an_error(tmp_path: Path, entry: dict[str, Any]) -> None:
     with pytest.raises(EvaluationDataError):
-        open_placed(lines(tmp_path, entry), None)
+        open_located_questions(lines(tmp_path, entry), None)
 
 
 def test_a_part_is_the_files_or_that_of_a_hash(tmp_path: Path) -> None:
     place = {"references": [{"document": "ships.md", "page": 1}]}
-    other = {Part.KEPT: "choosing", Part.CHOOSING: "kept"}[part_of(ASKED)]
-    first, second = open_placed(
+    other = {QuestionPart.KEPT: "choosing", QuestionPart.CHOOSING: "kept"}[assign_part(ASKED)]
+    first, second = open_located_questions(
         lines(tmp_path, {"question": ASKED, **place}, {"question": ASKED, "part": other, **place}), None
     ).questions
-    assert (first.part, second.part) == (part_of(ASKED), Part(other))
-    halves = [part_of(str(number)) for number in range(200)]
-    assert 60 < halves.count(Part.KEPT) < 140
+    assert (first.part, second.part) == (assign_part(ASKED), QuestionPart(other))
+    halves = [assign_part(str(number)) for number in range(200)]
+    assert 60 < halves.count(QuestionPart.KEPT) < 140
 
 
-WANTED = Place("a", 100, 200)
+WANTED = DocumentSpan("a", 100, 200)
 
 
 @pytest.mark.parametrize(
     ("passage", "holds"),
     [
-        (Place("a", 0, 1000), True),
-        (Place("a", 120, 130), True),
-        (Place("a", 0, 150), True),
-        (Place("a", 0, 149), False),
-        (Place("a", 200, 300), False),
-        (Place("b", 100, 200), False),
+        (DocumentSpan("a", 0, 1000), True),
+        (DocumentSpan("a", 120, 130), True),
+        (DocumentSpan("a", 0, 150), True),
+        (DocumentSpan("a", 0, 149), False),
+        (DocumentSpan("a", 200, 300), False),
+        (DocumentSpan("b", 100, 200), False),
     ],
 )
-def test_a_passage_holds_a_place_if_it_shares_half_of_the_shorter_one(passage: Place, holds: bool) -> None:
-    assert passage.holds(WANTED) is holds
+def test_a_passage_holds_a_place_if_it_shares_half_of_the_shorter_one(passage: DocumentSpan, holds: bool) -> None:
+    assert passage.covers(WANTED) is holds
 
 
 def test_a_passage_holds_a_page_that_it_begins_on() -> None:
-    assert Place("a", 0, 10, page=3).holds(Place("a", page=3))
-    assert not Place("a", 0, 10, page=2).holds(Place("a", page=3))
-    assert not Place("a", 0, 10).holds(Place("a", page=3))
+    assert DocumentSpan("a", 0, 10, page=3).covers(DocumentSpan("a", page=3))
+    assert not DocumentSpan("a", 0, 10, page=2).covers(DocumentSpan("a", page=3))
+    assert not DocumentSpan("a", 0, 10).covers(DocumentSpan("a", page=3))
 
 
 def test_questions_are_judged_by_the_first_passage_and_by_the_share_of_places_found() -> None:
-    other, third = Place("b", 0, 50), Place("c", 0, 50)
+    other, third = DocumentSpan("b", 0, 50), DocumentSpan("c", 0, 50)
     rankings = {"both": [third, WANTED, other], "one": [third] * 5 + [WANTED]}
     wanted = {"both": [WANTED, other], "one": [WANTED, other], "none": [WANTED]}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from retrieval.errors import EvaluationDataError
-from retrieval.evaluation.judged import BeirFolder, CorpusEntry, SquadFolder, open_judged
+from retrieval.evaluation.judged import BeirFolder, CorpusEntry, SquadFolder, open_judged_folder
 
 ARTICLES = [
     {
@@ -35,7 +35,7 @@ def write(folder: Path, content: Any) -> Path:  # noqa: ANN401 - JSON
 def test_paragraphs_are_texts_under_their_articles_title_and_questions_are_judged_by_theirs(tmp_path: Path) -> None:
     data = SquadFolder(write(tmp_path, {"data": ARTICLES}))
 
-    assert list(data.corpus()) == [
+    assert list(data.iter_corpus()) == [
         CorpusEntry("1", "Sounding lines", "A leadline measures depth."),
         CorpusEntry("2", "Sounding lines", "It has marks."),
         CorpusEntry("3", "", "Whales sing."),
@@ -59,14 +59,14 @@ def test_another_file_is_refused_with_what_the_format_is(tmp_path: Path, content
 
 
 def test_the_format_is_told_by_the_files(tmp_path: Path) -> None:
-    assert isinstance(open_judged(write(tmp_path, {"data": ARTICLES})), SquadFolder)
+    assert isinstance(open_judged_folder(write(tmp_path, {"data": ARTICLES})), SquadFolder)
     (tmp_path / "qrels").mkdir()
     (tmp_path / "corpus.jsonl").write_text('{"_id": "1", "text": "x"}\n')
     (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "x"}\n')
     (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\t1\t1\n")
-    assert isinstance(open_judged(tmp_path), BeirFolder)
+    assert isinstance(open_judged_folder(tmp_path), BeirFolder)
 
 
 def test_a_folder_without_any_of_the_files_names_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(EvaluationDataError, match=r"queries\.jsonl cannot be read"):
-        open_judged(tmp_path)
+        open_judged_folder(tmp_path)

@@ -1,13 +1,13 @@
 import pytest
 
-from retrieval.index.bm25 import CONTEXT_WEIGHT, PAIR_WEIGHT, Bm25Encoder, matched_words
+from retrieval.index.bm25 import CONTEXT_WEIGHT, PAIR_WEIGHT, Bm25Encoder, find_matched_words
 from retrieval.index.languages import Language
 
 ENCODER = Bm25Encoder()
 
 
 def weights(text: str) -> dict[int, float]:
-    vector = ENCODER.query(text)
+    vector = ENCODER.encode_query(text)
     return dict(zip(vector.indices, vector.values, strict=True))
 
 
@@ -32,12 +32,12 @@ def test_only_stop_words_or_punctuation_give_no_terms() -> None:
 
 
 def test_a_repeated_term_saturates_in_a_document() -> None:
-    one, many = ENCODER.document("whale"), ENCODER.document("whale " * 50)
+    one, many = ENCODER.encode_document("whale"), ENCODER.encode_document("whale " * 50)
     assert many.values[0] < 3 * one.values[0]
 
 
 def document(text: str, *, context: str = "", language: Language = Language.ENGLISH) -> dict[int, float]:
-    vector = ENCODER.document(text, context=context, language=language)
+    vector = ENCODER.encode_document(text, context=context, language=language)
     return dict(zip(vector.indices, vector.values, strict=True))
 
 
@@ -87,16 +87,16 @@ def test_the_figures_of_a_table_do_not_make_it_long() -> None:
 
 
 def test_the_weights_of_the_release_before_are_what_they_were() -> None:
-    earlier = ENCODER.of("bm25f-edge-1/1.2/0.75/100/2")
+    earlier = ENCODER.find_compatible("bm25f-edge-1/1.2/0.75/100/2")
     assert earlier is not None
-    toll = earlier.document("12,345 whales", context="Year 1851")
+    toll = earlier.encode_document("12,345 whales", context="Year 1851")
     assert {i: round(x, 4) for i, x in zip(toll.indices, toll.values, strict=True)} == {
         **dict.fromkeys((103616747, 762392765, 1156501721, 3960862264, 3470121094, 329585043), 1.6579),
         **dict.fromkeys((822745112, 1628211310, 2341636358), 1.375),
     }
-    assert {103616747, 762392765, 1156501721, 329585043} <= set(earlier.query("12,345 whales").indices)
-    assert ENCODER.of("bm25f-edge-1/2/0.75/100/2") is None
-    assert ENCODER.of(ENCODER.fingerprint) is ENCODER
+    assert {103616747, 762392765, 1156501721, 329585043} <= set(earlier.encode_query("12,345 whales").indices)
+    assert ENCODER.find_compatible("bm25f-edge-1/2/0.75/100/2") is None
+    assert ENCODER.find_compatible(ENCODER.fingerprint) is ENCODER
 
 
 def test_a_number_with_other_digits_between_is_another() -> None:
@@ -127,5 +127,5 @@ def test_text_without_spaces_is_found_by_pairs_of_its_characters() -> None:
 
 
 def test_the_words_that_matched_are_named_in_any_inflection_and_language() -> None:
-    assert matched_words(ENCODER, "Which whales dived?", "The whale dives.") == ("whales", "dived")
-    assert matched_words(ENCODER, "Verträge im Mai", "Der Vertrag endet.") == ("Verträge",)
+    assert find_matched_words(ENCODER, "Which whales dived?", "The whale dives.") == ("whales", "dived")
+    assert find_matched_words(ENCODER, "Verträge im Mai", "Der Vertrag endet.") == ("Verträge",)

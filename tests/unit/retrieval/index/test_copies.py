@@ -19,13 +19,13 @@ def shard(number: int, *active: int, inactive: Sequence[int] = ()) -> ShardCopie
 
 def test_shards_with_all_copies_lack_nothing() -> None:
     copies = Copies(2, [shard(0, 1, 2), shard(1, 2, 3)], nodes(3))
-    assert (copies.short, copies.missing(), copies.away) == ([], [], [])
+    assert (copies.underreplicated_shards, copies.list_missing(), copies.unreachable_nodes) == ([], [], [])
     assert copies.describe() == "All 2 shards have 2 active copies."
 
 
 def test_copies_that_no_node_has_go_to_the_nodes_with_the_fewest() -> None:
     copies = Copies(2, [shard(0, 1), shard(1, 2), shard(2, 1, 2)], nodes(3))
-    assert copies.missing() == [NewCopy(0, 1, 3), NewCopy(1, 2, 3)]
+    assert copies.list_missing() == [NewCopy(0, 1, 3), NewCopy(1, 2, 3)]
     assert copies.describe() == (
         "2 of 3 shards have fewer than 2 active copies. No node has the missing copies: a node was removed or replaced."
     )
@@ -33,8 +33,8 @@ def test_copies_that_no_node_has_go_to_the_nodes_with_the_fewest() -> None:
 
 def test_a_copy_on_a_node_that_is_away_counts_as_missing_and_is_not_made_again() -> None:
     copies = Copies(2, [shard(0, 1, 3), shard(1, 1, 2)], nodes(4, away=[3]))
-    assert [each.shard for each in copies.short] == [0]
-    assert copies.missing() == []
+    assert [each.shard for each in copies.underreplicated_shards] == [0]
+    assert copies.list_missing() == []
     assert copies.describe() == (
         "1 of 2 shards have fewer than 2 active copies. http://node-3:6335/ (id 3) does not answer."
     )
@@ -43,13 +43,13 @@ def test_a_copy_on_a_node_that_is_away_counts_as_missing_and_is_not_made_again()
 def test_a_copy_on_a_node_that_was_removed_is_made_again() -> None:
     known = {**nodes(2), 9: Node(9, "", answers=False)}
     copies = Copies(2, [shard(0, 1, 9)], known)
-    assert copies.missing() == [NewCopy(0, 1, 2)]
+    assert copies.list_missing() == [NewCopy(0, 1, 2)]
     assert "A node that was removed (id 9) does not answer" in copies.describe()
 
 
 def test_a_copy_that_is_being_made_is_waited_for() -> None:
     copies = Copies(2, [shard(0, 1, inactive=[2])], nodes(3))
-    assert (len(copies.short), copies.missing()) == (1, [])
+    assert (len(copies.underreplicated_shards), copies.list_missing()) == (1, [])
     assert copies.describe().endswith("Copies on http://node-2:6335/ (id 2) are not complete yet.")
 
 
@@ -59,8 +59,8 @@ def test_shards_that_no_node_answers_for_are_counted() -> None:
 
 
 def test_a_shard_without_a_complete_copy_and_a_copy_without_a_free_node_are_left_out() -> None:
-    assert Copies(2, [shard(0, inactive=[1])], nodes(2)).missing() == []
-    assert Copies(3, [shard(0, 1, 2)], nodes(2)).missing() == []
+    assert Copies(2, [shard(0, inactive=[1])], nodes(2)).list_missing() == []
+    assert Copies(3, [shard(0, 1, 2)], nodes(2)).list_missing() == []
 
 
 class FakeServer:
@@ -73,14 +73,14 @@ class FakeServer:
         self.is_stuck = False
         self._looks = 0
 
-    def copies(self, generation_id: int) -> Copies | None:
+    def find_copies(self, generation_id: int) -> Copies | None:
         self._looks += 1
         if self._looks % 2 == 0 and not self.is_stuck:
             done = [replace(each, active=each.active | each.inactive, inactive=frozenset()) for each in self._shards]
             self.copies_now = replace(self.copies_now, shards=done)
         return self.copies_now
 
-    def make_copy(self, generation_id: int, new: NewCopy) -> None:
+    def start_copy(self, generation_id: int, new: NewCopy) -> None:
         if self.refusals:
             self.refusals -= 1
             raise IndexRefusedError("Shard 0 is already involved in transfer.")
@@ -111,7 +111,7 @@ def test_a_repair_makes_one_copy_after_the_other_and_tells_how_far_it_is() -> No
     server = FakeServer(Copies(2, [shard(0, 1), shard(1, 2), shard(2, 1, 2)], nodes(3)))
     copies, seen = repaired(server)
     assert copies is not None
-    assert copies.short == []
+    assert copies.underreplicated_shards == []
     assert server.begun == [NewCopy(0, 1, 3), NewCopy(1, 2, 3)]
     assert (seen[0], seen[-1]) == ((4, 6), (6, 6))
     assert repaired(server)[0] == copies
@@ -122,19 +122,19 @@ def test_a_repair_waits_for_copies_that_another_one_began() -> None:
     server = FakeServer(Copies(2, [shard(0, 1, inactive=[2])], nodes(3)))
     copies, _ = repaired(server)
     assert copies is not None
-    assert (copies.short, server.begun) == ([], [])
+    assert (copies.underreplicated_shards, server.begun) == ([], [])
     refused = FakeServer(Copies(2, [shard(0, 1)], nodes(2)))
     refused.refusals = 3
     copies, _ = repaired(refused)
     assert copies is not None
-    assert copies.short == []
+    assert copies.underreplicated_shards == []
 
 
 def test_a_repair_leaves_what_only_a_node_that_is_away_can_give() -> None:
     server = FakeServer(Copies(2, [shard(0, 1, 3), shard(1, 1)], nodes(3, away=[3])))
     copies, _ = repaired(server)
     assert copies is not None
-    assert [each.shard for each in copies.short] == [0]
+    assert [each.shard for each in copies.underreplicated_shards] == [0]
     assert server.begun == [NewCopy(1, 1, 2)]
 
 
@@ -146,4 +146,4 @@ def test_a_repair_gives_up_when_nothing_has_changed_for_minutes_and_can_be_conti
     server.is_stuck = False
     copies, _ = repaired(server)
     assert copies is not None
-    assert (copies.short, len(server.begun)) == ([], 1)
+    assert (copies.underreplicated_shards, len(server.begun)) == ([], 1)

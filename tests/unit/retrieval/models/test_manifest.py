@@ -5,10 +5,10 @@ import re
 import pytest
 
 from retrieval.models import manifest
-from retrieval.models.manifest import HubAddress, ModelFile, PackageAddress, model_file, model_files
+from retrieval.models.manifest import HubAddress, ModelFile, PackageAddress, load_model_file, load_model_files
 
 
-@pytest.fixture(params=model_files(), ids=lambda file: file.name)
+@pytest.fixture(params=load_model_files(), ids=lambda file: file.name)
 def file(request: pytest.FixtureRequest) -> ModelFile:
     assert isinstance(request.param, ModelFile)
     return request.param
@@ -17,12 +17,12 @@ def file(request: pytest.FixtureRequest) -> ModelFile:
 def test_every_named_file_is_listed() -> None:
     names = {manifest.EMBEDDING_ONNX, manifest.EMBEDDING_TOKENIZER, manifest.LANGUAGE_GGUF}
 
-    assert {file.name for file in model_files()} == names
+    assert {file.name for file in load_model_files()} == names
 
 
 def test_an_unknown_name_is_a_key_error() -> None:
     with pytest.raises(KeyError):
-        model_file("other.gguf")
+        load_model_file("other.gguf")
 
 
 def test_a_name_is_a_plain_file_name(file: ModelFile) -> None:

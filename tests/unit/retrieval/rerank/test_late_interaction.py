@@ -7,7 +7,7 @@ import pytest
 
 from retrieval.encoders.port import DenseVector, HashingEmbedder
 from retrieval.errors import EncoderError, RerankerError, RerankerTimeoutError
-from retrieval.rerank.late_interaction import LateInteractionReranker, maxsim
+from retrieval.rerank.late_interaction import LateInteractionReranker, compute_maxsim
 
 
 class Words:
@@ -19,12 +19,12 @@ class Words:
         self._embedder = HashingEmbedder(256)
         self._before = before
 
-    def tokens(self, texts: Sequence[str]) -> list[DenseVector]:
+    def encode_texts(self, texts: Sequence[str]) -> list[DenseVector]:
         self._before()
-        return [np.stack([self._embedder.query(word) for word in text.split()]) for text in texts]
+        return [np.stack([self._embedder.embed_query(word) for word in text.split()]) for text in texts]
 
-    def query(self, text: str) -> tuple[DenseVector, DenseVector]:
-        (rows,) = self.tokens([text])
+    def encode_query(self, text: str) -> tuple[DenseVector, DenseVector]:
+        (rows,) = self.encode_texts([text])
         return rows, np.array([0.1 if word == "the" else 1 for word in text.split()], np.float32)
 
     def close(self) -> None:
@@ -38,24 +38,24 @@ def soon() -> float:
 def test_each_token_of_the_query_counts_with_its_most_similar_token() -> None:
     query = np.array([[1, 0], [0, 1]], np.float32)
     passage = np.array([[0.6, 0.8], [1, 0], [-1, 0]], np.float32)
-    assert maxsim(query, passage, np.ones(2, np.float32)) == pytest.approx((1.0 + 0.8) / 2)
+    assert compute_maxsim(query, passage, np.ones(2, np.float32)) == pytest.approx((1.0 + 0.8) / 2)
 
 
 def test_a_token_counts_as_much_as_it_weighs_and_all_alike_where_none_weighs() -> None:
     query = np.array([[1, 0], [0, 1]], np.float32)
     passage = np.array([[0.6, 0.8]], np.float32)
-    assert maxsim(query, passage, np.array([3, 1], np.float32)) == pytest.approx((3 * 0.6 + 0.8) / 4)
-    assert maxsim(query, passage, np.zeros(2, np.float32)) == pytest.approx((0.6 + 0.8) / 2)
+    assert compute_maxsim(query, passage, np.array([3, 1], np.float32)) == pytest.approx((3 * 0.6 + 0.8) / 4)
+    assert compute_maxsim(query, passage, np.zeros(2, np.float32)) == pytest.approx((0.6 + 0.8) / 2)
 
 
 def test_a_passage_with_the_querys_rare_word_comes_before_one_with_its_common_word() -> None:
-    common, rare = LateInteractionReranker(Words()).scores("the whale", ["the cake", "a whale"], until=soon())
+    common, rare = LateInteractionReranker(Words()).score_passages("the whale", ["the cake", "a whale"], until=soon())
     assert common < rare
 
 
 def test_passages_with_more_of_the_querys_words_score_higher_however_long_they_are() -> None:
     passages = ["cake " * 30, "white paint", "ships and whales and the white whale among them", "white whale"]
-    cake, paint, among, alone = LateInteractionReranker(Words()).scores("white whale", passages, until=soon())
+    cake, paint, among, alone = LateInteractionReranker(Words()).score_passages("white whale", passages, until=soon())
     assert cake < paint < among == pytest.approx(alone)
 
 
@@ -64,7 +64,7 @@ def test_a_failure_of_the_encoder_is_one_of_the_reranker() -> None:
         raise EncoderError("The encoder failed: out of memory")
 
     with pytest.raises(RerankerError, match="out of memory") as caught:
-        LateInteractionReranker(Words(fail)).scores("x", ["y"], until=soon())
+        LateInteractionReranker(Words(fail)).score_passages("x", ["y"], until=soon())
     assert caught.value.hint
 
 
@@ -76,10 +76,10 @@ def test_a_search_that_cannot_have_its_turn_in_time_gives_up() -> None:
         over.wait(120)
 
     reranker = LateInteractionReranker(Words(wait))
-    first = threading.Thread(target=reranker.scores, args=("x", ["y"]), kwargs={"until": soon()})
+    first = threading.Thread(target=reranker.score_passages, args=("x", ["y"]), kwargs={"until": soon()})
     first.start()
     assert under_way.wait(120)
     with pytest.raises(RerankerTimeoutError, match="busy"):
-        reranker.scores("x", ["y"], until=time.monotonic() + 0.05)
+        reranker.score_passages("x", ["y"], until=time.monotonic() + 0.05)
     over.set()
     first.join()

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.index.port import Scored
-from retrieval.search.fusion import RRF_K, convex_combination, fuse, reciprocal_rank_fusion
+from retrieval.index.port import ScoredChunk
+from retrieval.search.fusion import RRF_K, convex_combination, fuse_rankings, reciprocal_rank_fusion
 from retrieval.search.requests import Fusion
 
 SCORED = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0.1, 50), max_size=8)
@@ -66,16 +66,16 @@ def test_scores_that_say_nothing_are_no_division_by_zero() -> None:
 def test_whatever_is_found_is_fused_once_in_an_order_that_repeats(
     bm25: dict[str, float], dense: dict[str, float], how: Fusion
 ) -> None:
-    fused = fuse(scored(**bm25), scored(**dense), how)
+    fused = fuse_rankings(scored(**bm25), scored(**dense), how)
     assert {identifier for identifier, _ in fused} == bm25.keys() | dense.keys()
     assert fused == sorted(fused, key=lambda item: (-item[1], item[0]))
 
 
 @pytest.mark.parametrize("how", Fusion)
 def test_one_retriever_alone_keeps_its_order_and_scores(how: Fusion) -> None:
-    assert fuse(scored(b=2, a=1), [], how) == fuse([], scored(b=2, a=1), how) == [("b", 2), ("a", 1)]
+    assert fuse_rankings(scored(b=2, a=1), [], how) == fuse_rankings([], scored(b=2, a=1), how) == [("b", 2), ("a", 1)]
 
 
-def scored(**scores: float) -> list[Scored]:
+def scored(**scores: float) -> list[ScoredChunk]:
     """A ranking, best first."""
-    return sorted((Scored(i, score) for i, score in scores.items()), key=lambda hit: (-hit.score, hit.id))
+    return sorted((ScoredChunk(i, score) for i, score in scores.items()), key=lambda hit: (-hit.score, hit.id))

@@ -8,8 +8,8 @@ import pytest
 
 from retrieval.errors import QueryError
 from retrieval.search.query_cache import CacheCounts, CachedSearcher
-from retrieval.search.requests import Also, Fusion, SearchRequest
-from retrieval.search.reranking import Reranked
+from retrieval.search.requests import ExtraQuery, Fusion, SearchRequest
+from retrieval.search.reranking import RerankOutcome
 from retrieval.search.search import Mode, SearchResult
 from tests.unit.retrieval.search.test_search import Shelf
 
@@ -33,7 +33,7 @@ OTHERWISE: dict[str, Any] = {
     "rerank": False,
     "rerank_depth": 7,
     "for_answer": True,
-    "also": (Also("ships", Mode.DENSE),),
+    "also": (ExtraQuery("ships", Mode.DENSE),),
     "readers": frozenset({"user:eve"}),
 }
 
@@ -44,7 +44,7 @@ class Numbers:
     def __init__(self) -> None:
         self.now = {"ann": 1, "bob": 1}
 
-    def corpus_version(self, tenant_id: str) -> int:
+    def load_corpus_version(self, tenant_id: str) -> int:
         return self.now[tenant_id]
 
 
@@ -138,10 +138,10 @@ def test_a_search_that_a_newer_one_has_overtaken_keeps_nothing(cached: Cached) -
 def test_what_a_failed_reranking_left_is_not_kept(cached: Cached) -> None:
     numbered = Numbered(cached.shelf)
     searcher = CachedSearcher(numbered, cached.numbers)  # type: ignore[arg-type]
-    numbered.reranked = Reranked("judge", 2, "rerank_late", "It took too long.")
+    numbered.reranked = RerankOutcome("judge", 2, "rerank_late", "It took too long.")
     searcher.search(ASKED)
     assert not searcher.search(ASKED).cached
-    numbered.reranked = Reranked("judge", 2)
+    numbered.reranked = RerankOutcome("judge", 2)
     searcher.search(ASKED)
     assert searcher.search(ASKED).cached
 
@@ -151,7 +151,7 @@ class Numbered:
 
     def __init__(self, shelf: Shelf) -> None:
         self.shelf, self.generation, self.searched = shelf, 1, 1
-        self.reranked: Reranked | None = None
+        self.reranked: RerankOutcome | None = None
 
     def search(self, request: SearchRequest) -> SearchResult:
         return replace(self.shelf.searcher.search(request), generation=self.searched, reranked=self.reranked)
@@ -220,5 +220,5 @@ def test_each_tenant_is_told_of_its_own_searches(cached: Cached) -> None:
     cached.cached()
     cached.cached()
     cached.cached(replace(ASKED, tenant_id="bob"))
-    assert cached.searcher.counts("ann") == CacheCounts(hits=1, misses=1)
-    assert cached.searcher.counts("bob") == CacheCounts(hits=0, misses=1)
+    assert cached.searcher.get_counts("ann") == CacheCounts(hits=1, misses=1)
+    assert cached.searcher.get_counts("bob") == CacheCounts(hits=0, misses=1)

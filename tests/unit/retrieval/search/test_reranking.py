@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.errors import RerankerOutputError, RerankerTimeoutError, RerankerUnavailableError
-from retrieval.rerank.port import Corpus, RerankerChoice, RerankerKind, parse_reranker
+from retrieval.rerank.port import CorpusSnapshot, RerankerChoice, RerankerKind, parse_reranker
 from retrieval.search.ranking import Ranking
-from retrieval.search.reranking import Reranked, Reranking, reordered
+from retrieval.search.reranking import Reranking, RerankOutcome, reorder_candidates
 from tests.fakes.overlap_reranker import OverlapReranker
 
 RANKING = Ranking([("a", 3.0), ("b", 2.0), ("c", 1.0)], (), ())
@@ -26,8 +26,8 @@ class Scripted:
     def __init__(self, act: Callable[[Sequence[str]], Sequence[float]]) -> None:
         self._act = act
 
-    def scores(
-        self, query: str, passages: Sequence[str], *, until: float, corpus: Corpus | None = None
+    def score_passages(
+        self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
         return self._act(passages)
 
@@ -48,17 +48,17 @@ def test_candidates_that_were_read_go_first_by_their_scores_and_the_others_follo
     made.close()
     assert ranking.best == [("b", 1.0), ("a", 0.0), ("c", 1.0)]
     assert [hit.id for hit in ranking.by_rerank] == ["b", "a"]
-    assert told == Reranked("shared-words", 2)
+    assert told == RerankOutcome("shared-words", 2)
 
 
 def test_a_weight_leaves_the_first_ranking_its_say() -> None:
     scores = {"a": 0.1, "b": 0.3, "c": 0.2}
-    assert [i for i, _ in reordered(RANKING, scores).best] == ["b", "c", "a"]
-    halves = reordered(RANKING, scores, weight=0.5)
+    assert [i for i, _ in reorder_candidates(RANKING, scores).best] == ["b", "c", "a"]
+    halves = reorder_candidates(RANKING, scores, weight=0.5)
     assert [i for i, _ in halves.best] == ["b", "a", "c"]
     assert [hit.id for hit in halves.by_rerank] == ["b", "c", "a"]
     assert sum(score for _, score in halves.best) == pytest.approx(0)
-    assert [i for i, _ in reordered(RANKING, {"a": 1.0}, weight=0.5).best] == ["a", "b", "c"]
+    assert [i for i, _ in reorder_candidates(RANKING, {"a": 1.0}, weight=0.5).best] == ["a", "b", "c"]
 
 
 def test_a_missed_deadline_leaves_the_order_and_says_so() -> None:
@@ -85,16 +85,16 @@ def test_searches_behind_those_that_hang_miss_their_deadline_and_the_next_one_is
         return [1.0] * len(passages)
 
     with reranking(wait, seconds=600.0) as made, ThreadPoolExecutor(4) as searches:
-        hanging = [searches.submit(made.scores, "x", ["y"]) for _ in range(4)]
+        hanging = [searches.submit(made.score_passages, "x", ["y"]) for _ in range(4)]
         for _ in range(4):
             assert under_way.acquire(timeout=120)
         made._deadline_seconds = 0.05
         for _ in range(2):
             with pytest.raises(RerankerTimeoutError):
-                made.scores("x", ["y"])
+                made.score_passages("x", ["y"])
         made._deadline_seconds = 600.0
         over.set()
-        assert list(made.scores("x", ["y"])) == [1.0]
+        assert list(made.score_passages("x", ["y"])) == [1.0]
         assert under_way.acquire(timeout=120)
         assert [list(each.result()) for each in hanging] == [[1.0]] * 4
     assert not under_way.acquire(blocking=False)  # those two that waited behind the four were never begun
@@ -113,7 +113,7 @@ def test_a_reranker_that_fails_again_and_again_is_left_alone_for_a_while() -> No
 
     made, away = Reranking(Scripted(act), clock=lambda: now), RerankerUnavailableError.public_detail
 
-    def told() -> Reranked:
+    def told() -> RerankOutcome:
         return made.rerank("x", RANKING, TEXTS)[1]
 
     assert [told().detail for _ in range(3)] == [away] * 3
@@ -158,7 +158,7 @@ def test_whatever_a_reranker_does_the_hits_are_there(
 
 def test_scores_that_are_asked_for_alone_raise_what_went_wrong() -> None:
     with reranking(lambda passages: []) as made, pytest.raises(RerankerOutputError, match="0 scores for 1"):
-        made.scores("x", ["y"])
+        made.score_passages("x", ["y"])
 
 
 def test_it_never_works_in_the_thread_that_asks() -> None:
@@ -180,7 +180,7 @@ def test_it_never_works_in_the_thread_that_asks() -> None:
 )
 def test_every_candidate_is_there_once_and_equals_keep_their_order(ids: list[str], scores: dict[str, float]) -> None:
     best = [(identifier, float(-place)) for place, identifier in enumerate(ids)]
-    after = [identifier for identifier, _ in reordered(Ranking(best, (), ()), scores).best]
+    after = [identifier for identifier, _ in reorder_candidates(Ranking(best, (), ()), scores).best]
     read = [identifier for identifier in after if identifier in scores]
     assert sorted(after) == sorted(ids)
     assert after[: len(read)] == read

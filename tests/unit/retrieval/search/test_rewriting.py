@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import EncoderError, QueryError
-from retrieval.search.requests import Also, Mode, Rewrite, SearchRequest
+from retrieval.search.requests import ExtraQuery, Mode, Rewrite, SearchRequest
 from retrieval.search.rewriting import MAX_QUERIES, MAX_QUERY_CHARS, RewritingSearcher
 from tests.unit.retrieval.search.test_search import Shelf
 
@@ -40,7 +40,7 @@ def test_what_only_a_further_query_finds_is_a_hit_and_says_so(shelf: Shelf) -> N
     found, rewritten = searcher.search(request, Rewrite.MULTI_QUERY)
     why = {hit.chunk_id: {name: reason.rank for name, reason in hit.why.items()} for hit in found.hits}
     assert why == {"whale-0": {"bm25": 1, "query_0": 1}, "cetacean-0": {"query_1": 1}}
-    assert rewritten.queries == (Also("marine mammals", Mode.BM25),)
+    assert rewritten.queries == (ExtraQuery("marine mammals", Mode.BM25),)
     assert {hit.chunk_id for hit in shelf.searcher.search(request).hits} == {"whale-0"}
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from ingest.storage.blobs.store import DirectoryBlobs
-from ingest.storage.documents.catalog import Visible
+from ingest.storage.documents.catalog import VisibleVersion
 from ingest.storage.documents.filters import Condition, Conditions
 from ingest.storage.errors import FilterError
 from ingest.storage.texts.chunks import Chunk
-from ingest.storage.texts.layout import NO_LAYOUT, Layout, TableSpan, page_places
-from ingest.storage.texts.texts import Texts, byte_spans
+from ingest.storage.texts.layout import NO_LAYOUT, Layout, TableSpan, build_page_places
+from ingest.storage.texts.texts import Texts, compute_byte_spans
 from retrieval.encoders.port import DenseVector, HashingEmbedder
 from retrieval.errors import QueryError
 from retrieval.index.bm25 import Bm25Encoder
@@ -35,28 +35,30 @@ class Shown:
         self.described: dict[str, Mapping[str, Any]] = {}
         self.readers: dict[str, frozenset[str]] = {}
 
-    def corpus_version(self, tenant_id: str) -> int:
+    def load_corpus_version(self, tenant_id: str) -> int:
         return 1
 
-    def hidden_versions(self, tenant_id: str) -> list[str]:
+    def list_hidden_versions(self, tenant_id: str) -> list[str]:
         hidden = self.hidden
         self.after_hidden()
         return hidden
 
-    def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]:
+    def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
         return {
-            version: Visible(version, f"doc-{version}", "default", f"Title {version}", {}, self.readers.get(version))
+            version: VisibleVersion(
+                version, f"doc-{version}", "default", f"Title {version}", {}, self.readers.get(version)
+            )
             for version in version_ids
             if self.shown.get(version) == tenant_id
         }
 
-    def closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+    def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         return set()
 
     def has_access_lists(self, tenant_id: str) -> bool:
         return bool(self.readers)
 
-    def matching(
+    def list_matching(
         self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
         shown = [version for version, tenant in self.shown.items() if tenant == tenant_id]
@@ -99,12 +101,12 @@ class Shelf:
                 *span,
                 page=None, heading_path=(),
             )
-            for c, span in zip(chunks, byte_spans(text, chunks), strict=True)
+            for c, span in zip(chunks, compute_byte_spans(text, chunks), strict=True)
         ]  # fmt: skip
         lines = [text[c.start : c.end] for c in chunks]
-        self.index.upsert(indexed, [Bm25Encoder().document(line) for line in lines])
+        self.index.upsert(indexed, [Bm25Encoder().encode_document(line) for line in lines])
         if dense:
-            self.index.set_dense([c.id for c in indexed], self.embedder.documents(lines).vectors)
+            self.index.set_dense_vectors([c.id for c in indexed], self.embedder.embed_documents(lines).vectors)
         self.shown.shown[version] = tenant
 
     def find(self, query: str, **options: object) -> list[str]:
@@ -116,7 +118,7 @@ def test_a_hit_says_its_place_and_has_the_header_of_the_table_in_whose_rows_it_b
     lines = ["| town | people |", "| --- | --- |", "| Oslo | 709037 |", "| Bergen | 291940 |"]
     text = "\n".join(lines)
     table = TableSpan(0, text.index("\n| Oslo"), len(text))
-    shelf.put("v1", text, layout=Layout(places=page_places([0]), tables=(table,)))
+    shelf.put("v1", text, layout=Layout(places=build_page_places([0]), tables=(table,)))
     (found,) = shelf.searcher.search(SearchRequest("ann", "Bergen", mode=Mode.BM25)).hits
     assert (found.passage.text, found.passage.page, found.passage.place) == (lines[3], 1, "page 1")
     assert found.passage.table_header == "\n".join(lines[:2])
@@ -254,9 +256,9 @@ def test_one_mode_asks_only_its_own_retriever(tmp_path: Path) -> None:
     class Counting(HashingEmbedder):
         asked = 0
 
-        def query(self, text: str) -> DenseVector:
+        def embed_query(self, text: str) -> DenseVector:
             self.asked += 1
-            return super().query(text)
+            return super().embed_query(text)
 
     embedder = Counting()
     shelf = Shelf(tmp_path, embedder)

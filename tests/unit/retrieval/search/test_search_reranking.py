@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from retrieval.errors import QueryError, RerankerUnavailableError
-from retrieval.rerank.port import Corpus
+from retrieval.rerank.port import CorpusSnapshot
 from retrieval.search.reranking import Reranking
 from retrieval.search.search import Mode, Searcher, SearchRequest, SearchResult
 from tests.support.fixed_generation import FixedGeneration
@@ -23,8 +23,8 @@ class Shortest:
         self.given: list[list[str]] = []
         self.before: Callable[[], object] = lambda: None
 
-    def scores(
-        self, query: str, passages: Sequence[str], *, until: float, corpus: Corpus | None = None
+    def score_passages(
+        self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
         self.given.append(list(passages))
         self.before()

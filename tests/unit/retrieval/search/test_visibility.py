@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.storage.documents.catalog import Visible
+from ingest.storage.documents.catalog import VisibleVersion
 from ingest.storage.documents.filters import Conditions
 from retrieval.search import visibility
 from retrieval.search.requests import Mode
 from retrieval.search.search import Searcher, SearchRequest
-from retrieval.search.visibility import KeptVisibility
+from retrieval.search.visibility import CachedVisibility
 from tests.unit.retrieval.search.test_search import Shelf
 
 
@@ -35,24 +35,24 @@ class Numbered:
         self.hidden.add(version)
         self.number += 1
 
-    def hidden_versions(self, tenant_id: str) -> list[str]:
+    def list_hidden_versions(self, tenant_id: str) -> list[str]:
         self.asked.append("hidden")
         return sorted(self.hidden)
 
-    def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]:
+    def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
         self.asked.append("visible")
-        return {v: Visible(v, f"doc-{v}", "default", f"Title {v}", {}) for v in version_ids if v in self.shown}
+        return {v: VisibleVersion(v, f"doc-{v}", "default", f"Title {v}", {}) for v in version_ids if v in self.shown}
 
-    def corpus_version(self, tenant_id: str) -> int:
+    def load_corpus_version(self, tenant_id: str) -> int:
         return self.number
 
-    def closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+    def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         return set()
 
     def has_access_lists(self, tenant_id: str) -> bool:
         return False
 
-    def matching(
+    def list_matching(
         self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
         return []
@@ -61,34 +61,34 @@ class Numbered:
 def test_while_the_corpus_stays_the_same_only_its_number_is_asked() -> None:
     catalog = Numbered()
     catalog.show("v1")
-    kept = KeptVisibility(catalog)
-    first = kept.visible("ann", ["v1"])
-    kept.hidden_versions("ann")
+    kept = CachedVisibility(catalog)
+    first = kept.find_visible("ann", ["v1"])
+    kept.list_hidden_versions("ann")
     catalog.asked.clear()
-    assert kept.visible("ann", ["v1"]) == first
-    assert kept.hidden_versions("ann") == []
+    assert kept.find_visible("ann", ["v1"]) == first
+    assert kept.list_hidden_versions("ann") == []
     assert catalog.asked == []
 
 
 def test_what_was_deleted_is_not_shown_from_the_moment_its_deletion_is_committed() -> None:
     catalog = Numbered()
     catalog.show("v1")
-    kept = KeptVisibility(catalog)
-    assert set(kept.visible("ann", ["v1"])) == {"v1"}
+    kept = CachedVisibility(catalog)
+    assert set(kept.find_visible("ann", ["v1"])) == {"v1"}
     catalog.hide("v1")
-    assert kept.visible("ann", ["v1"]) == {}
-    assert kept.hidden_versions("ann") == ["v1"]
+    assert kept.find_visible("ann", ["v1"]) == {}
+    assert kept.list_hidden_versions("ann") == ["v1"]
 
 
 def test_a_hidden_version_that_nobody_counted_is_known_once_it_was_met() -> None:
     catalog = Numbered()
     catalog.show("v1")
-    kept = KeptVisibility(catalog)
-    kept.visible("ann", ["v1"])
-    assert kept.hidden_versions("ann") == []
+    kept = CachedVisibility(catalog)
+    kept.find_visible("ann", ["v1"])
+    assert kept.list_hidden_versions("ann") == []
     catalog.hidden.add("v2")  # being made: no search can find another thing for it
-    assert kept.visible("ann", ["v1", "v2"]).keys() == {"v1"}
-    assert kept.hidden_versions("ann") == ["v2"]
+    assert kept.find_visible("ann", ["v1", "v2"]).keys() == {"v1"}
+    assert kept.list_hidden_versions("ann") == ["v2"]
 
 
 def test_tenants_and_versions_are_kept_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,30 +96,30 @@ def test_tenants_and_versions_are_kept_to_a_bound(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(visibility, "_VERSIONS", 3)
     catalog = Numbered()
     catalog.shown = {f"v{n}" for n in range(10)}
-    kept = KeptVisibility(catalog)
+    kept = CachedVisibility(catalog)
     for tenant in ("ann", "bob", "eve"):
         for number in range(10):
-            assert kept.visible(tenant, [f"v{number}", "v0"]).keys() == {f"v{number}", "v0"}
+            assert kept.find_visible(tenant, [f"v{number}", "v0"]).keys() == {f"v{number}", "v0"}
     catalog.asked.clear()
-    kept.visible("eve", ["v0"])
+    kept.find_visible("eve", ["v0"])
     assert catalog.asked == []
-    kept.visible("ann", ["v0"])
+    kept.find_visible("ann", ["v0"])
     assert catalog.asked == ["visible"]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["show", "hide", "ask", "hidden"]), st.sampled_from("abc")), max_size=40))
 def test_it_says_what_the_catalog_says_whatever_the_order(steps: list[tuple[str, str]]) -> None:
     catalog, kept = Numbered(), None
-    kept = KeptVisibility(catalog)
+    kept = CachedVisibility(catalog)
     for step, version in steps:
         if step == "show":
             catalog.show(version)
         elif step == "hide":
             catalog.hide(version)
         elif step == "hidden":
-            kept.hidden_versions("ann")
-        assert kept.visible("ann", "abc") == catalog.visible("ann", "abc")
-        assert kept.hidden_versions("ann") == sorted(catalog.hidden)
+            kept.list_hidden_versions("ann")
+        assert kept.find_visible("ann", "abc") == catalog.find_visible("ann", "abc")
+        assert kept.list_hidden_versions("ann") == sorted(catalog.hidden)
 
 
 def test_a_search_finds_what_has_become_visible_since_the_search_before(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_search_finds_what_has_become_visible_since_the_search_before(tmp_path
     shelf.put("v2", "a white whale too")
     catalog.show("v1")
     catalog.hide("v2")
-    searcher = Searcher(shelf.searcher.generations, KeptVisibility(catalog), shelf.texts)
+    searcher = Searcher(shelf.searcher.generations, CachedVisibility(catalog), shelf.texts)
     request = SearchRequest("ann", "white whale")
 
     def found() -> set[str]:
@@ -149,7 +149,7 @@ def test_a_version_that_alone_has_a_word_is_found_once_it_has_become_visible(tmp
     shelf.put("v2", "an albatross")
     catalog.show("v1")
     catalog.hide("v2")
-    searcher = Searcher(shelf.searcher.generations, KeptVisibility(catalog), shelf.texts)
+    searcher = Searcher(shelf.searcher.generations, CachedVisibility(catalog), shelf.texts)
 
     def found(query: str) -> set[str]:
         return {hit.chunk_id for hit in searcher.search(SearchRequest("ann", query, mode=Mode.BM25)).hits}

@@ -10,8 +10,15 @@ import pytest
 
 from ingest.storage.tables.places import Location
 from retrieval.search.requests import Passage
-from rlm.answers import AnswerStatus, Check, Draft, OfferedQuote, ResultTable, Sentence, searched
-from rlm.checking.checker import CheckMode, in_order, judged, located, offered_quotes, quoted_evidence
+from rlm.answers import AnswerStatus, Check, Draft, OfferedQuote, ResultTable, Sentence, summarize_search
+from rlm.checking.checker import (
+    CheckMode,
+    apply_judgement,
+    correct_evidence,
+    locate_citations,
+    pair_in_order,
+    parse_offered_quotes,
+)
 from rlm.checking.judging import Judge, Judgement
 from rlm.errors import LanguageModelOutputError
 from rlm.llm.port import SubFailure
@@ -26,7 +33,7 @@ SHIP = passage("The Merle sank off the cape. Nobody drowned.", document="doc-2",
 def draft_of(text: str, quotes: Mapping[int, str] | None = None, *, computed: bool = False) -> Draft:
     offered = tuple(OfferedQuote(number, words) for number, words in (quotes or {}).items())
     evidence = {1: KEEPER, 2: SHIP}
-    return Draft(AnswerStatus.ANSWERED, text, evidence, searched([KEEPER, SHIP]), offered, computed)
+    return Draft(AnswerStatus.ANSWERED, text, evidence, summarize_search([KEEPER, SHIP]), offered, computed)
 
 
 def place_of(version: str, start: int, end: int) -> Location:
@@ -35,7 +42,7 @@ def place_of(version: str, start: int, end: int) -> Location:
 
 
 def sentences_of(draft: Draft, mode: CheckMode = CheckMode.JUDGE) -> list[Sentence]:
-    return located(draft, place_of, mode)[0]
+    return locate_citations(draft, place_of, mode)[0]
 
 
 def judgement_of(reply: str | SubFailure, draft: Draft) -> tuple[Judgement, ScriptedCalls]:
@@ -69,7 +76,7 @@ def test_spans_of_sentences_are_those_of_the_text() -> None:
 
 
 def test_citations_say_whether_the_model_quoted_them() -> None:
-    _, citations = located(draft_of("It sank [2]. She kept it [1].", {2: "sank off"}), lambda *_: Location())
+    _, citations = locate_citations(draft_of("It sank [2]. She kept it [1].", {2: "sank off"}), lambda *_: Location())
     assert [(each.number, each.verified) for each in citations] == [(1, False), (2, True)]
 
 
@@ -113,7 +120,7 @@ def test_a_sentence_with_figures_never_rests_on_others_or_on_a_heading() -> None
     page = passage(f"# The keeper of the lighthouse at Falk, 1871\n\n{wage} {other}")
     text = "The keeper of the lighthouse at Falk had a wage of 480 a year [1]. They paid 12 times 40 marks [1]."
     draft = replace(draft_of(text), evidence={1: page}, quotes=(OfferedQuote(1, wage),))
-    sentences, (citation,) = located(draft, place_of)
+    sentences, (citation,) = locate_citations(draft, place_of)
     assert [each.quotes[0].text for each in sentences] == [wage, wage]
     assert citation.quote == wage
     assert citation.verified
@@ -122,7 +129,7 @@ def test_a_sentence_with_figures_never_rests_on_others_or_on_a_heading() -> None
 def test_a_citation_shows_the_words_of_the_model_first() -> None:
     cold, lit = "The night was cold.", "She lit it in 1871."
     draft = replace(draft_of("It was a cold night [1]. She lit it [1]."), quotes=(OfferedQuote(1, lit),))
-    sentences, (citation,) = located(draft, place_of)
+    sentences, (citation,) = locate_citations(draft, place_of)
     assert [each.quotes[0].text for each in sentences] == [cold, lit]
     assert (citation.quote, citation.verified) == (lit, True)
 
@@ -135,7 +142,7 @@ def test_a_sentence_shows_all_lines_that_the_model_gave_for_it() -> None:
         draft_of(text),
         quotes=(OfferedQuote(1, keeper), OfferedQuote(1, lit), OfferedQuote(1, cold), OfferedQuote(1, lit)),
     )
-    sentences, citations = located(draft, lambda *_: Location())
+    sentences, citations = locate_citations(draft, lambda *_: Location())
     assert [[quote.text for quote in each.quotes] for each in sentences] == [[keeper, lit], [cold, lit]]
     assert [(each.number, each.quote) for each in citations] == [(1, keeper)]
     for quote in (quote for each in sentences for quote in each.quotes):
@@ -199,7 +206,7 @@ def test_as_many_lines_as_can_be_are_paired_in_order(seed: int) -> None:
     """Against every way of pairing."""
     source = random.Random(seed)
     sets = [[frozenset(source.sample("abcdef", 3)) for _ in range(source.randint(0, 4))] for _ in range(2)]
-    own = in_order(*sets)
+    own = pair_in_order(*sets)
     paired = [(i, j) for i, j in enumerate(own) if j is not None]
     assert [j for _, j in paired] == sorted({j for _, j in paired})
     size = min(map(len, sets))
@@ -278,7 +285,7 @@ def test_a_sentence_with_an_invented_quotation_is_verified_by_no_judge(
 ) -> None:
     draft = draft_of("Ada saw the Merle sink [1][2].", {1: INVENTED, **others})
     judgement, _ = judgement_of(verdicts((1, support, why)), draft)
-    (sentence,) = judged(sentences_of(draft), judgement)
+    (sentence,) = apply_judgement(sentences_of(draft), judgement)
     assert sentence.check is check
     assert reason in sentence.reason
 
@@ -311,14 +318,14 @@ def test_a_number_is_that_of_the_only_passage_in_which_its_quotation_stands(
     quotes: dict[int, str], read: tuple[Passage, ...], taken: Passage
 ) -> None:
     offered = [OfferedQuote(number, words) for number, words in quotes.items()]
-    assert quoted_evidence({1: KEEPER}, offered, read) == {1: taken}
+    assert correct_evidence({1: KEEPER}, offered, read) == {1: taken}
 
 
 def test_a_number_with_one_quotation_of_its_own_passage_stays_that_passages() -> None:
     offered = [OfferedQuote(1, "She lit it in 1871."), OfferedQuote(1, LIT)]
-    assert quoted_evidence({1: KEEPER}, offered, [KEEPER, LAMP]) == {1: KEEPER}
+    assert correct_evidence({1: KEEPER}, offered, [KEEPER, LAMP]) == {1: KEEPER}
     invented = [OfferedQuote(1, LIT), OfferedQuote(1, INVENTED)]
-    assert quoted_evidence({1: SHIP}, invented, [SHIP, LAMP]) == {1: SHIP}
+    assert correct_evidence({1: SHIP}, invented, [SHIP, LAMP]) == {1: SHIP}
 
 
 def test_without_checking_nothing_is_located() -> None:
@@ -329,7 +336,7 @@ def test_verdicts_mark_sentences_and_leave_their_text() -> None:
     draft = draft_of("Ada Brandt kept it [1]. It sank in May [2]. It exploded [2]. So it was.")
     said = verdicts((1, "supported", ""), (2, "partly", "No month is named."), (3, "not_supported", "It sank."))
     judgement, calls = judgement_of(said, draft)
-    marked = judged(sentences_of(draft), judgement)
+    marked = apply_judgement(sentences_of(draft), judgement)
     assert [each.check for each in marked] == [Check.VERIFIED, Check.QUOTED, Check.UNSUPPORTED, Check.UNCHECKED]
     assert "No month is named." in marked[1].reason
     assert marked[2].reason == "It sank."
@@ -351,7 +358,7 @@ def test_verdicts_mark_sentences_and_leave_their_text() -> None:
 def test_a_judge_that_fails_or_contradicts_itself_leaves_marks_as_they_were(reply: str | SubFailure) -> None:
     draft = draft_of("Ada Brandt kept it [1].")
     judgement, _ = judgement_of(reply, draft)
-    assert judged(sentences_of(draft), judgement)[0].check is Check.QUOTED
+    assert apply_judgement(sentences_of(draft), judgement)[0].check is Check.QUOTED
     assert judgement.note
 
 
@@ -375,8 +382,8 @@ def test_a_long_answer_is_judged_in_several_calls() -> None:
 def test_a_passage_too_long_for_the_judge_is_shown_around_the_quotation() -> None:
     text = "Filler of no use. " * 20_000
     long = passage(f"{text}Ada Brandt kept the lighthouse. {text}")
-    draft = Draft(AnswerStatus.ANSWERED, "Ada Brandt kept it [1].", {1: long}, searched([long]))
-    sentences = located(draft, lambda *_: Location())[0]
+    draft = Draft(AnswerStatus.ANSWERED, "Ada Brandt kept it [1].", {1: long}, summarize_search([long]))
+    sentences = locate_citations(draft, lambda *_: Location())[0]
     calls = ScriptedCalls({"judge": verdicts((1, "supported", ""))})
     Judge(calls, CAPABLE, "nonce", TODAY).judge("Who?", draft.text, sentences, draft.evidence)
     assert "Ada Brandt kept the lighthouse." in calls.calls[0].prompt
@@ -401,7 +408,7 @@ def test_the_judge_sees_the_head_of_a_table_above_its_rows_and_items_without_the
 def test_a_sentence_that_shares_no_word_with_the_passage_cites_its_place_without_words() -> None:
     page = replace(SHIP, place="page 3")
     draft = replace(draft_of("Niemand kam dabei um [1]."), evidence={1: page})
-    (sentence,), (citation,) = located(draft, place_of)
+    (sentence,), (citation,) = locate_citations(draft, place_of)
     assert (sentence.check, sentence.quotes) == (Check.QUOTED, ())
     assert (citation.quote, citation.page, citation.place, citation.verified) == ("", 3, "page 3", False)
     assert (citation.start, citation.end) == (page.start, page.start)
@@ -415,8 +422,8 @@ def test_a_record_of_a_table_is_quoted_whole_though_it_shares_no_word() -> None:
 
 def test_a_sentence_about_a_csv_rests_on_a_row_and_not_on_the_whole_table() -> None:
     rows = replace(passage("town,people\nOslo,709037\nBergen,291940"), place="rows 1 to 3")
-    draft = Draft(AnswerStatus.ANSWERED, "Bergen has 291940 people [1].", {1: rows}, searched([rows]))
-    (sentence,), (citation,) = located(draft, lambda version, start, end: Location(None, f"row {start}"))
+    draft = Draft(AnswerStatus.ANSWERED, "Bergen has 291940 people [1].", {1: rows}, summarize_search([rows]))
+    (sentence,), (citation,) = locate_citations(draft, lambda version, start, end: Location(None, f"row {start}"))
     assert (sentence.quotes[0].text, citation.quote) == ("Bergen,291940", "Bergen,291940")
     assert citation.place == f"row {rows.text.index('Bergen')}"
 
@@ -426,7 +433,7 @@ def test_a_quotation_of_several_rows_is_read_to_its_end() -> None:
         '<support answered="yes">\n[2] "| 2022 | 170 |\n| 2023 | 160 |"\n[7] "never closed\n'
         '[3] the "keeper" of it\n[2] "one line"\nrest\n</support>'
     )
-    quotes = [(each.number, each.text) for each in offered_quotes(block, {2: 1, 3: 2, 7: 3})]
+    quotes = [(each.number, each.text) for each in parse_offered_quotes(block, {2: 1, 3: 2, 7: 3})]
     assert quotes == [
         (1, "| 2022 | 170 |\n| 2023 | 160 |"),
         (3, "never closed"),
@@ -448,7 +455,7 @@ def test_a_quotation_of_several_rows_is_read_to_its_end() -> None:
     ],
 )
 def test_one_pair_of_quotation_marks_is_taken_off(line: str, words: str | None) -> None:
-    found = offered_quotes(f"<support>\n[2] {line}\n</support>", {2: 1})
+    found = parse_offered_quotes(f"<support>\n[2] {line}\n</support>", {2: 1})
     assert [each.text for each in found] == ([] if words is None else [words])
 
 

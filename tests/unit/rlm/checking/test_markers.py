@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.checking.markers import MarkedText, marked_spans, without_markers
+from rlm.checking.markers import MarkedText, iter_marked_spans, remove_markers
 
 
 def numbered(passages: int) -> tuple[MarkedText, dict[int, int]]:
@@ -77,7 +77,7 @@ def test_pieces_never_change_what_is_shown(reply: str, seed: int) -> None:
 
 def test_a_marker_behind_the_full_stop_belongs_to_the_sentence_before_it() -> None:
     text = "The lease ends. [1] It began early [2]. [3][4]\n\n- An item [2]\n- Another"
-    spans = [(text[start:end], numbers) for start, end, numbers in marked_spans(text)]
+    spans = [(text[start:end], numbers) for start, end, numbers in iter_marked_spans(text)]
     assert spans == [
         ("The lease ends. [1]", (1,)),
         ("It began early [2]. [3][4]", (2, 3, 4)),
@@ -88,7 +88,7 @@ def test_a_marker_behind_the_full_stop_belongs_to_the_sentence_before_it() -> No
 
 def test_a_quotation_of_several_sentences_is_one_sentence() -> None:
     text = 'He says: "She lives. She is a lady. And I love her!" [1] He took out "Castaway.... Tabor island" [2]. So.'
-    assert [text[start:end] for start, end, _ in marked_spans(text)] == [
+    assert [text[start:end] for start, end, _ in iter_marked_spans(text)] == [
         'He says: "She lives. She is a lady. And I love her!" [1]',
         'He took out "Castaway.... Tabor island" [2].',
         "So.",
@@ -97,7 +97,7 @@ def test_a_quotation_of_several_sentences_is_one_sentence() -> None:
 
 def test_a_quotation_mark_that_is_never_closed_joins_nothing() -> None:
     text = 'It is 5" long. It is heavy.'
-    assert len(list(marked_spans(text))) == 2
+    assert len(list(iter_marked_spans(text))) == 2
 
 
 @pytest.mark.parametrize(
@@ -113,22 +113,22 @@ def test_a_quotation_mark_that_is_never_closed_joins_nothing() -> None:
 )
 def test_values_and_parentheses_tear_no_sentence(sentence: str) -> None:
     text = f"{sentence} Another one [1]."
-    assert [text[start:end] for start, end, _ in marked_spans(text)] == [sentence, "Another one [1]."]
+    assert [text[start:end] for start, end, _ in iter_marked_spans(text)] == [sentence, "Another one [1]."]
 
 
 def test_a_parenthesis_that_ends_with_a_mark_is_a_sentence_of_its_own() -> None:
     text = "He kept the light. (Nobody else would.) She kept the boat."
-    assert len(list(marked_spans(text))) == 3
+    assert len(list(iter_marked_spans(text))) == 3
 
 
 def test_single_quotation_marks_and_parentheses_that_are_never_closed_join_nothing() -> None:
     text = "'Tis the dogs' own (so they say. It's theirs. We don't ask."
-    assert len(list(marked_spans(text))) == 3
+    assert len(list(iter_marked_spans(text))) == 3
 
 
 def test_numbers_of_a_list_are_no_sentences() -> None:
     text = "In this order:\n\n1. **Arthur** gives first [1].\n2. Seward gives second [2]."
-    assert [text[start:end] for start, end, _ in marked_spans(text)] == [
+    assert [text[start:end] for start, end, _ in iter_marked_spans(text)] == [
         "In this order:",
         "1. **Arthur** gives first [1].",
         "2. Seward gives second [2].",
@@ -136,4 +136,4 @@ def test_numbers_of_a_list_are_no_sentences() -> None:
 
 
 def test_markers_go_with_the_space_before_them() -> None:
-    assert without_markers("It ends [1][2]. So.") == "It ends. So."
+    assert remove_markers("It ends [1][2]. So.") == "It ends. So."

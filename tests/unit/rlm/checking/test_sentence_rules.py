@@ -48,4 +48,4 @@ def test_the_longest_abbreviation_is_found() -> None:
         *sentence_rules.QUANTITY_ABBREVIATIONS,
         *sentence_rules.OTHER_ABBREVIATIONS,
     )
-    assert [word for word in words if len(markers.sentence_spans(f"It was {word}. Nine")) != 1] == []
+    assert [word for word in words if len(markers.list_sentence_spans(f"It was {word}. Nine")) != 1] == []

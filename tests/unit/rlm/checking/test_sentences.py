@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.checking.markers import sentence_spans
+from rlm.checking.markers import list_sentence_spans
 
 
 def split(text: str) -> list[str]:
-    return [text[start:end] for start, end in sentence_spans(text)]
+    return [text[start:end] for start, end in list_sentence_spans(text)]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_sentences_end_where_readers_say_so(text: str, sentences: list[str]) -> 
 
 @given(st.text(st.sampled_from('aB .!?\n-。"U.S.'), max_size=80))
 def test_spans_are_in_order_and_leave_out_only_white_space(text: str) -> None:
-    spans = sentence_spans(text)
+    spans = list_sentence_spans(text)
     edges = [0, *(edge for span in spans for edge in span), len(text)]
     assert edges == sorted(edges)
     assert "".join(split(text)).split() == text.split() or "".join("".join(split(text)).split()) == "".join(

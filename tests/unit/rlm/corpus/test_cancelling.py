@@ -2,12 +2,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from rlm.errors import RunCancelledError, not_cancelled, require_wanted, unless_cancelled
+from rlm.errors import RunCancelledError, iter_unless_cancelled, not_cancelled, require_not_cancelled
 
 
 def test_wanted_work_goes_on() -> None:
-    require_wanted(not_cancelled)
-    assert list(unless_cancelled(range(3), not_cancelled)) == [0, 1, 2]
+    require_not_cancelled(not_cancelled)
+    assert list(iter_unless_cancelled(range(3), not_cancelled)) == [0, 1, 2]
 
 
 def test_work_ends_where_nobody_wants_it_any_more() -> None:
@@ -19,7 +19,7 @@ def test_work_ends_where_nobody_wants_it_any_more() -> None:
             yield number
 
     with pytest.raises(RunCancelledError):
-        list(unless_cancelled(items(), lambda: len(made) > 3, seconds=0.0))
+        list(iter_unless_cancelled(items(), lambda: len(made) > 3, seconds=0.0))
     assert made == [0, 1, 2, 3]
 
 
@@ -30,5 +30,5 @@ def test_what_may_be_slow_to_tell_is_not_asked_at_every_step() -> None:
         asked.append(True)
         return False
 
-    list(unless_cancelled(range(1_000), cancelled, seconds=3_600.0))
+    list(iter_unless_cancelled(range(1_000), cancelled, seconds=3_600.0))
     assert asked == [True]

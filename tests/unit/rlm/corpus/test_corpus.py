@@ -22,16 +22,16 @@ from tests.support.corpora import corpus_of
 def test_a_handle_that_the_corpus_did_not_give_out_is_refused(forged: Handle) -> None:
     corpus = corpus_of("abc", "xyz")
     with pytest.raises(UnknownHandleError):
-        corpus.text(forged)
+        corpus.load_text(forged)
     with pytest.raises(UnknownHandleError):
-        list(corpus.read_all([forged]))
+        list(corpus.iter_texts([forged]))
 
 
 def test_another_tenants_text_in_the_same_blobs_is_out_of_reach() -> None:
     texts = Texts(MemoryBlobs())
     texts.save("theirs", "secret", title=None, chunks=())
     with pytest.raises(UnknownHandleError):
-        Corpus([], texts).text(Handle("d", "theirs", 0, 6))
+        Corpus([], texts).load_text(Handle("d", "theirs", 0, 6))
 
 
 def test_what_was_deleted_meanwhile_is_an_error_of_its_own() -> None:
@@ -39,7 +39,7 @@ def test_what_was_deleted_meanwhile_is_an_error_of_its_own() -> None:
     corpus = corpus_of("abc", blobs=blobs)
     blobs.kept.clear()
     with pytest.raises(DocumentGoneError, match="deleted"):
-        corpus.text(corpus.documents[0].handle)
+        corpus.load_text(corpus.documents[0].handle)
 
 
 @given(st.lists(st.text(alphabet="aé\n€𝄞", min_size=1, max_size=50), min_size=1, max_size=4), st.data())
@@ -50,14 +50,14 @@ def test_many_spans_read_together_are_each_their_own_text(documents: list[str], 
         document = data.draw(st.sampled_from(corpus.documents))
         a, b = data.draw(st.integers(0, 60)), data.draw(st.integers(0, 60))
         handles.append(document.handle[a:b])
-    assert list(corpus.read_all(handles)) == [corpus.text(handle) for handle in handles]
+    assert list(corpus.iter_texts(handles)) == [corpus.load_text(handle) for handle in handles]
 
 
 @given(st.text(alphabet="aé\n€𝄞", min_size=1, max_size=80), st.integers(0, 80), st.integers(0, 80), st.integers(0, 9))
 def test_a_passage_is_the_text_around_its_span(text: str, a: int, b: int, around: int) -> None:
     corpus = corpus_of(text)
     span = corpus.documents[0].handle[a:b]
-    passage = corpus.passage(span, around=around)
+    passage = corpus.load_passage(span, around=around)
     assert passage.text == text[passage.start : passage.end]
     assert (passage.start, passage.end) == (max(0, span.start - around), min(len(text), span.end + around))
     assert (passage.document_id, passage.version_id) == (span.document_id, span.version_id)
@@ -66,17 +66,17 @@ def test_a_passage_is_the_text_around_its_span(text: str, a: int, b: int, around
 def test_neighbours_share_a_read() -> None:
     blobs = MemoryBlobs()
     corpus = corpus_of("0123456789" * 10_000, blobs=blobs)
-    corpus.map(corpus.documents[0])
+    corpus.load_text_map(corpus.documents[0])
     whole = corpus.documents[0].handle
     blobs.bytes_read = 0
-    assert len(list(corpus.read_all(whole[at : at + 10] for at in range(0, 100_000, 10)))) == 10_000
+    assert len(list(corpus.iter_texts(whole[at : at + 10] for at in range(0, 100_000, 10)))) == 10_000
     assert blobs.bytes_read == 100_000
 
 
 def test_sizes_add_up() -> None:
     corpus = corpus_of("a" * 407, "b" * 814)
     assert (corpus.size.documents, corpus.size.characters, corpus.size.tokens) == (2, 1221, 300)
-    assert corpus.tokens(corpus.documents[1].handle[:407]) == 100
+    assert corpus.estimate_tokens(corpus.documents[1].handle[:407]) == 100
 
 
 class Listing:
@@ -85,7 +85,7 @@ class Listing:
     def __init__(self, count: int) -> None:
         self.count = count
 
-    def active_documents(
+    def list_active_documents(
         self,
         tenant_id: str,
         *,

@@ -56,14 +56,14 @@ def test_a_hit_is_its_line() -> None:
     corpus = corpus_of("one\ntwo\nthree whales here\nfour\nfive")
     (hit,) = grep(corpus, "WHALES", ignore_case=True).hits
     assert (hit.matched, hit.text, hit.title) == ("whales", "three whales here", "Title 1")
-    assert corpus.text(hit.match) == "whales"
-    assert corpus.text(hit.line) == "three whales here"
+    assert corpus.load_text(hit.match) == "whales"
+    assert corpus.load_text(hit.line) == "three whales here"
 
 
 def test_a_long_line_is_shown_around_its_match_only() -> None:
     corpus = corpus_of("x" * 50_000 + "whale" + "y" * 50_000)
     (hit,) = grep(corpus, "whale").hits
-    assert corpus.text(hit.line) == hit.text
+    assert corpus.load_text(hit.line) == hit.text
     assert "whale" in hit.text
     assert len(hit.text) < 1_000
 
@@ -85,7 +85,7 @@ def test_spans_are_searched_alone_and_pages_say_what_they_went_through(text: str
     within = text[span.start : span.end]
     assert found == [(span.start + m.start(), span.start + m.end()) for m in re.finditer("a+b?", within)]
     assert count_matches(corpus, "a+b?", spans=[span]).total == len(found)
-    assert "".join(corpus.text(each) for each in searched) == within
+    assert "".join(corpus.load_text(each) for each in searched) == within
 
 
 def test_a_pattern_that_takes_for_ever_is_stopped() -> None:
@@ -149,7 +149,7 @@ class Slow:
 def test_what_is_searched_place_by_place_is_found_as_it_is_at_once(pattern: str) -> None:
     corpus = corpus_of("aab cat bc 12! catb\nconcat 34\nb 56! abc cat" * 20, "cat 7! bc")
     at_once, slowly = (
-        [found.hit() for found in PatternWalk(corpus, compiled, seconds=600)]
+        [found.to_hit() for found in PatternWalk(corpus, compiled, seconds=600)]
         for compiled in (compile_pattern(pattern), Slow(pattern))
     )
     assert at_once

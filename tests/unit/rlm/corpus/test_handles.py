@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.corpus.handles import Handle, merged
+from rlm.corpus.handles import Handle, merge_spans
 from tests.support.corpora import corpus_of
 
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300)
@@ -20,14 +20,14 @@ def test_slices_of_slices_are_the_text_of_slices_of_slices(
     expected = text
     for start, end in bounds:
         handle, expected = handle[start:end], expected[start:end]
-        assert corpus.text(handle) == expected
+        assert corpus.load_text(handle) == expected
         assert len(handle) == len(expected)
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=8), st.booleans())
 def test_merged_spans_hold_the_same_text_once(places: list[tuple[int, int]], touching: bool) -> None:
     spans = [Handle("d", "v", start, start + length) for start, length in places]
-    found = merged(spans, touching=touching)
+    found = merge_spans(spans, touching=touching)
     assert {at for each in found for at in range(each.start, each.end)} == {
         at for each in spans for at in range(each.start, each.end)
     }
@@ -52,6 +52,6 @@ def test_a_handle_runs_forward(start: int, end: int) -> None:
 
 def test_a_span_holds_its_slices_and_no_other_versions() -> None:
     handle = Handle("d", "v", 5, 20)
-    assert handle.holds(handle[3:9])
-    assert not handle[3:9].holds(handle)
-    assert not handle.holds(Handle("d", "w", 6, 7))
+    assert handle.contains(handle[3:9])
+    assert not handle[3:9].contains(handle)
+    assert not handle.contains(Handle("d", "w", 6, 7))

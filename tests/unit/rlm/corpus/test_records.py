@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm.corpus import records as module
-from rlm.corpus.records import SplitBy, default_splitting, split
+from rlm.corpus.records import SplitBy, select_splitting, split_records
 from rlm.errors import PatternError, RunCancelledError
 from tests.support.books import book
 from tests.support.corpora import CITIES, corpus_of, tables_of_cities
@@ -11,7 +11,7 @@ from tests.support.corpora import CITIES, corpus_of, tables_of_cities
 
 def cut(text: str, by: SplitBy, pattern: str = "") -> list[str]:
     corpus = corpus_of(text, markdown=False)
-    return [corpus.text(each.handle) for each in split(corpus, by, pattern)]
+    return [corpus.load_text(each.handle) for each in split_records(corpus, by, pattern)]
 
 
 @given(st.lists(st.text(alphabet="ab |,\t", max_size=12), max_size=12))
@@ -43,31 +43,31 @@ def test_a_start_that_matches_nowhere_gives_no_record() -> None:
 @given(st.integers(1, 3), st.integers(1, 2))
 def test_chunks_hold_all_text_but_white_space(chapters: int, books: int) -> None:
     corpus = corpus_of(*(book(n, chapters=chapters, sentences=30) for n in range(books)))
-    held = "".join(corpus.text(each.handle) for each in split(corpus, SplitBy.CHUNK))
-    whole = "".join(corpus.text(each.handle) for each in corpus.documents)
+    held = "".join(corpus.load_text(each.handle) for each in split_records(corpus, SplitBy.CHUNK))
+    whole = "".join(corpus.load_text(each.handle) for each in corpus.documents)
     assert "".join(held.split()) == "".join(whole.split())
 
 
 def test_whole_documents_are_records() -> None:
     corpus = corpus_of("one", "", "three")
-    assert [corpus.text(each.handle) for each in split(corpus, SplitBy.DOCUMENT)] == ["one", "three"]
+    assert [corpus.load_text(each.handle) for each in split_records(corpus, SplitBy.DOCUMENT)] == ["one", "three"]
 
 
 def test_rows_have_their_cells_and_their_spans_whatever_stands_in_them() -> None:
     corpus = corpus_of(CITIES, tables=tables_of_cities("v1"))
-    rows = list(split(corpus, SplitBy.ROW))
+    rows = list(split_records(corpus, SplitBy.ROW))
     assert [row.row for row in rows] == [1, 2, 3]
     assert [row.values["people"] for row in rows] == [709037, 291940, 12]
-    assert corpus.text(rows[2].handle) == '"Two\nNames",12,'
+    assert corpus.load_text(rows[2].handle) == '"Two\nNames",12,'
     assert rows[2].values == {"city": "Two\nNames", "people": 12, "founded": None}
 
 
 def test_only_documents_with_tables_alone_are_cut_into_rows_unasked() -> None:
     corpus = corpus_of(CITIES, "Prose.", tables=tables_of_cities("v1"))
     table, prose = (each.handle for each in corpus.documents)
-    assert default_splitting(corpus, [table]) is SplitBy.ROW
-    assert default_splitting(corpus, [table, prose]) is SplitBy.LINE
-    assert default_splitting(corpus, []) is SplitBy.LINE
+    assert select_splitting(corpus, [table]) is SplitBy.ROW
+    assert select_splitting(corpus, [table, prose]) is SplitBy.LINE
+    assert select_splitting(corpus, []) is SplitBy.LINE
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_only_documents_with_tables_alone_are_cut_into_rows_unasked() -> None:
 def test_a_span_is_cut_alone(by: SplitBy, pattern: str, expected: list[str]) -> None:
     corpus = corpus_of("one\ntwo\nthree\nfour", "two")
     span = corpus.documents[0].handle[4:13]
-    assert [corpus.text(each.handle) for each in split(corpus, by, pattern, spans=[span])] == expected
+    assert [corpus.load_text(each.handle) for each in split_records(corpus, by, pattern, spans=[span])] == expected
 
 
 @pytest.mark.parametrize("wrong", [(SplitBy.LINE, "x"), (SplitBy.START, ""), (SplitBy.SEPARATOR, "")])
@@ -103,4 +103,4 @@ def test_a_pattern_that_takes_too_long_is_said_to(by: SplitBy, monkeypatch: pyte
 def test_cutting_ends_when_nobody_wants_it_any_more(by: SplitBy) -> None:
     corpus = corpus_of(CITIES, tables=tables_of_cities("v1"))
     with pytest.raises(RunCancelledError):
-        list(split(corpus, by, cancelled=lambda: True))
+        list(split_records(corpus, by, cancelled=lambda: True))

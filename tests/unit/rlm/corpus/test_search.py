@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from rlm.corpus import corpus as module
-from rlm.corpus.corpus import handle_of, passages_in, scope_of
+from rlm.corpus.corpus import build_handle, restrict_scope, select_passages
 from rlm.requests import AnswerScope
 from tests.fakes.passages import passage
 from tests.support.corpora import corpus_of
@@ -13,23 +13,23 @@ SCOPE = AnswerScope("ann", collections=("c",))
 
 
 def test_the_whole_is_searched_by_its_scope() -> None:
-    assert scope_of(WHOLE, WHOLE, SCOPE) == SCOPE
+    assert restrict_scope(WHOLE, WHOLE, SCOPE) == SCOPE
 
 
 def test_a_part_is_searched_by_its_documents_in_the_same_collections() -> None:
-    part = WHOLE.within([WHOLE.documents[2].handle, WHOLE.documents[0].handle])
-    assert scope_of(part, WHOLE, SCOPE) == AnswerScope("ann", ("c",), ("doc-1", "doc-3"))
+    part = WHOLE.restrict_to([WHOLE.documents[2].handle, WHOLE.documents[0].handle])
+    assert restrict_scope(part, WHOLE, SCOPE) == AnswerScope("ann", ("c",), ("doc-1", "doc-3"))
 
 
 def test_a_part_of_very_many_documents_is_searched_by_the_whole_scope(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_NAMED", 1)
-    assert scope_of(WHOLE.within([each.handle for each in WHOLE.documents[:2]]), WHOLE, SCOPE) == SCOPE
+    assert restrict_scope(WHOLE.restrict_to([each.handle for each in WHOLE.documents[:2]]), WHOLE, SCOPE) == SCOPE
 
 
 def test_of_what_was_found_only_passages_that_touch_a_span_are_kept() -> None:
     elsewhere = passage("Other.", rank=1)
     two = replace(passage("Two.", document="doc-2", rank=2), version_id="v2", start=0, end=4)
     whole = WHOLE.documents[1].handle
-    assert passages_in([whole[2:], whole[4:]], [elsewhere, two]) == [two]
-    assert passages_in([whole[4:]], [two]) == []
-    assert handle_of(two) == whole
+    assert select_passages([whole[2:], whole[4:]], [elsewhere, two]) == [two]
+    assert select_passages([whole[4:]], [two]) == []
+    assert build_handle(two) == whole

@@ -7,7 +7,7 @@ from ingest.storage.texts.layout import Layout
 from ingest.storage.texts.texts import Texts
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.corpus.handles import Handle
-from rlm.corpus.withheld import LOOK_SECONDS, Withheld
+from rlm.corpus.withheld import RECHECK_SECONDS, WithheldDocuments
 from rlm.errors import UnknownHandleError
 from rlm.requests import AnswerScope
 from tests.fakes.memory_blobs import MemoryBlobs
@@ -27,10 +27,10 @@ class Access:
         self.closed.add(document)
         self.version += 1
 
-    def corpus_version(self, tenant_id: str) -> int:
+    def load_corpus_version(self, tenant_id: str) -> int:
         return self.version
 
-    def closed_documents(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+    def list_closed_documents(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         self.asked += 1
         return set(self.closed)
 
@@ -41,19 +41,19 @@ def test_nothing_of_a_document_is_read_once_it_is_closed() -> None:
     texts.save("v", TEXT, title="Ledger", chunks=chunk_text(TEXT, Layout()))
     handle = Handle("d", "v", 0, len(TEXT))
     document = CorpusDocument(handle, "Ledger", "ledger.md", "default", 8)
-    corpus = Corpus([document], texts, "ann", withheld=Withheld(access, EVE, clock=lambda: now[0]))
-    assert corpus.text(handle) == TEXT
+    corpus = Corpus([document], texts, "ann", withheld=WithheldDocuments(access, EVE, clock=lambda: now[0]))
+    assert corpus.load_text(handle) == TEXT
     access.close("other")
-    corpus.look_again()
-    assert corpus.text(handle) == TEXT
+    corpus.refresh_withheld()
+    assert corpus.load_text(handle) == TEXT
     access.close("d")
-    corpus.look_again()
+    corpus.refresh_withheld()
     for read in (
-        lambda: corpus.text(handle),
-        lambda: list(corpus.read_all([handle])),
-        lambda: corpus.map(document),
-        lambda: corpus.rows(document, 0, [1]),
-        lambda: corpus.within([handle]).text(handle),
+        lambda: corpus.load_text(handle),
+        lambda: list(corpus.iter_texts([handle])),
+        lambda: corpus.load_text_map(document),
+        lambda: corpus.load_rows(document, 0, [1]),
+        lambda: corpus.restrict_to([handle]).load_text(handle),
     ):
         with pytest.raises(UnknownHandleError):
             read()
@@ -61,12 +61,12 @@ def test_nothing_of_a_document_is_read_once_it_is_closed() -> None:
 
 def test_long_work_looks_now_and_then_and_asks_again_only_after_a_change() -> None:
     access, now = Access(), [0.0]
-    withheld = Withheld(access, EVE, clock=lambda: now[0])
+    withheld = WithheldDocuments(access, EVE, clock=lambda: now[0])
     assert list(withheld()) == []
     access.close("d")
     assert list(withheld()) == []
-    now[0] += LOOK_SECONDS
+    now[0] += RECHECK_SECONDS
     assert set(withheld()) == {"d"}
-    now[0] += LOOK_SECONDS
+    now[0] += RECHECK_SECONDS
     withheld()
     assert access.asked == 2

@@ -12,7 +12,7 @@ from rlm.errors import (
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
-from rlm.llm.chat_models import translated
+from rlm.llm.chat_models import translate_error
 
 REQUEST = httpx2.Request("POST", "http://llm/v1/chat/completions")
 
@@ -40,7 +40,7 @@ def test_every_error_of_the_client_becomes_one_of_ours(kind: type[Exception]) ->
             setattr(error, name, value)
         except AttributeError:
             continue
-    ours = translated(error)
+    ours = translate_error(error)
     assert isinstance(ours, LanguageModelError)
     assert type(ours) is not LanguageModelError
     assert ours.hint
@@ -59,13 +59,13 @@ def refused(status: int, error: dict[str, object]) -> openai.BadRequestError:
     ],
 )
 def test_vllms_words_for_a_prompt_that_is_too_long_are_understood(message: str) -> None:
-    ours = translated(refused(400, {"message": message, "type": "BadRequestError", "code": 400}))
+    ours = translate_error(refused(400, {"message": message, "type": "BadRequestError", "code": 400}))
     assert isinstance(ours, ContextTooLongError)
 
 
 def test_a_refusal_after_a_stream_began_is_still_a_refusal() -> None:
     body = {"message": "The JSON schema cannot be used.", "code": "language_model_refused"}
-    ours = translated(openai.APIError("x", request=REQUEST, body=body))
+    ours = translate_error(openai.APIError("x", request=REQUEST, body=body))
     assert isinstance(ours, LanguageModelRefusedError)
     assert "schema" in ours.detail
 
@@ -82,7 +82,7 @@ def test_a_number_says_how_many_seconds_to_wait() -> None:
 
 def _wait_that_was_asked_for(said: str) -> float:
     response = httpx2.Response(503, request=REQUEST, headers={"Retry-After": said})
-    ours = translated(openai.InternalServerError("Down.", response=response, body=None))
+    ours = translate_error(openai.InternalServerError("Down.", response=response, body=None))
     assert isinstance(ours, LanguageModelUnavailableError)
     assert ours.retry_after_seconds is not None
     return ours.retry_after_seconds
@@ -91,7 +91,7 @@ def _wait_that_was_asked_for(said: str) -> float:
 @pytest.mark.parametrize("said", ["", "soon", "nan", "inf"])
 def test_a_time_that_makes_no_sense_is_none(said: str) -> None:
     response = httpx2.Response(429, request=REQUEST, headers={"Retry-After": said})
-    ours = translated(openai.RateLimitError("Busy.", response=response, body=None))
+    ours = translate_error(openai.RateLimitError("Busy.", response=response, body=None))
     assert isinstance(ours, LanguageModelUnavailableError)
     assert ours.retry_after_seconds is None
 
@@ -100,7 +100,7 @@ def test_a_server_that_broke_off_had_the_request_and_one_that_nobody_reached_had
     for cause, reached in ((httpx2.ReadError("reset"), True), (httpx2.ConnectError("refused"), False)):
         error = openai.APIConnectionError(request=httpx2.Request("POST", "http://x"))
         error.__cause__ = cause
-        found = translated(error)
+        found = translate_error(error)
         assert isinstance(found, LanguageModelUnavailableError)
         assert (found.sent, found.reached, found.silent) == (reached, reached, False)
 
@@ -109,7 +109,7 @@ def test_a_server_that_broke_off_had_the_request_and_one_that_nobody_reached_had
 def test_a_connection_that_does_not_come_about_in_time_has_sent_nothing(cause: httpx2.TimeoutException) -> None:
     error = openai.APITimeoutError(request=REQUEST)
     error.__cause__ = cause
-    for found in (translated(error), translated(cause)):
+    for found in (translate_error(error), translate_error(cause)):
         assert isinstance(found, LanguageModelUnavailableError)
         assert (found.sent, found.reached, found.silent) == (False, False, True)
 
@@ -117,7 +117,7 @@ def test_a_connection_that_does_not_come_about_in_time_has_sent_nothing(cause: h
 def said_by_status(status: int) -> LanguageModelError:
     client = openai.OpenAI(api_key="none", base_url="http://llm/v1", http_client=httpx2.Client())
     with client:
-        return translated(
+        return translate_error(
             client._make_status_error("No.", body=None, response=httpx2.Response(status, request=REQUEST))
         )
 

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rlm.llm.completion import closed_generators, note_generators
+from rlm.llm.completion import close_generators, track_generators
 
 
 class Source:
@@ -30,14 +30,14 @@ class Source:
 
 
 async def break_off(source: Source) -> None:
-    async with closed_generators():
+    async with close_generators():
         async for piece in source.pieces():
             assert piece / 0
 
 
 def test_what_a_block_that_fails_has_begun_is_closed_at_its_end_from_the_outside_in() -> None:
     async def read() -> None:
-        note_generators()
+        track_generators()
         closed: list[str] = []
         source, before = Source(closed), Source([])
         await anext(before.inner)

@@ -47,10 +47,10 @@ class BrokenCache:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def get(self, tenant_id: str, keys: object) -> Mapping[str, StoredReply]:
+    def load_replies(self, tenant_id: str, keys: object) -> Mapping[str, StoredReply]:
         raise self._error
 
-    def put(self, tenant_id: str, replies: object, work: object = None) -> None:
+    def store_replies(self, tenant_id: str, replies: object, work: object = None) -> None:
         raise self._error
 
 

@@ -8,7 +8,7 @@ import pytest
 from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.port import SubFailure, SubReply
 from rlm.llm.scheduler import SubCallScheduler
-from rlm.llm.structured_output import canonical
+from rlm.llm.structured_output import canonicalize_schema
 from tests.support.scheduling import PROFILE, SCHEMA, call, chat, echo, run, scripted, texts
 
 
@@ -29,7 +29,7 @@ def test_a_reply_that_is_not_the_schemas_is_asked_for_once_more(
     assert reply == SubReply('{"n": 1}', Usage(2, 40, 10))
     assert model.prompts[1].startswith("q\n\n")
     assert again in model.prompts[1]
-    assert canonical(SCHEMA) in model.prompts[1], "a server that ignores schemas never showed it to the model"
+    assert canonicalize_schema(SCHEMA) in model.prompts[1], "a server that ignores schemas never showed it to the model"
 
 
 def test_a_second_reply_of_the_wrong_shape_is_a_failure_with_its_cost(scheduler: SubCallScheduler) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rlm.llm.budgets import Price
-from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, ProfileFileError, Profiles, read_profiles
+from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, ProfileFileError, Profiles, load_profiles
 
 
 def profile_file(folder: Path, content: str) -> Path:
@@ -15,9 +15,9 @@ def profile_file(folder: Path, content: str) -> Path:
 
 
 def test_a_model_is_found_by_its_name_or_by_a_pattern() -> None:
-    profiles = read_profiles(None)
-    assert profiles.named("qwen2.5-coder-1.5b-instruct") == LOCAL_QWEN
-    found = profiles.named("Qwen/Qwen3-30B-A3B-Instruct-2507-FP8")
+    profiles = load_profiles(None)
+    assert profiles.get_profile("qwen2.5-coder-1.5b-instruct") == LOCAL_QWEN
+    found = profiles.get_profile("Qwen/Qwen3-30B-A3B-Instruct-2507-FP8")
     assert (found.name, found.context_tokens) == ("Qwen/Qwen3-30B-A3B-Instruct-2507-FP8", 262_144)
 
 
@@ -32,36 +32,36 @@ def test_a_model_is_found_by_its_name_or_by_a_pattern() -> None:
     ],
 )
 def test_a_family_is_known_however_its_host_spells_its_name(names: tuple[str, ...]) -> None:
-    profiles = read_profiles(None)
-    found = {replace(profiles.named(name), name="") for name in names}
+    profiles = load_profiles(None)
+    found = {replace(profiles.get_profile(name), name="") for name in names}
     assert len(found) == 1
-    assert found != {replace(profiles.named("someone/model"), name="")}
+    assert found != {replace(profiles.get_profile("someone/model"), name="")}
 
 
 def test_a_model_that_nobody_described_is_taken_to_be_capable() -> None:
-    unknown = read_profiles(None).named("someone/model")
+    unknown = load_profiles(None).get_profile("someone/model")
     assert unknown.writes_code
     assert unknown.routes
     assert unknown.judges
     assert unknown.structured_output == "json_schema"
     assert not unknown.small
     assert unknown.price is None
-    assert Profiles().named("someone/model", context_tokens=2_048).max_output_tokens == 512
+    assert Profiles().get_profile("someone/model", context_tokens=2_048).max_output_tokens == 512
 
 
 def test_what_follows_from_a_size_follows_it_where_an_entry_changes_the_size(tmp_path: Path) -> None:
     path = profile_file(
         tmp_path, "[models.'gpt-oss*']\ncontext_tokens = 16384\nslice_tokens = 4000\nthinking_tokens = 0"
     )
-    found = read_profiles(path).named("gpt-oss-20b")
+    found = load_profiles(path).get_profile("gpt-oss-20b")
     assert found.reading_tokens == found.max_prompt_tokens // 2
 
 
 def test_a_server_with_a_smaller_window_makes_everything_fit_it() -> None:
-    found = read_profiles(None).named("gpt-5-mini", context_tokens=16_384)
+    found = load_profiles(None).get_profile("gpt-5-mini", context_tokens=16_384)
     assert found.context_tokens == 16_384
     assert max(found.slice_tokens, found.reading_tokens) <= found.max_prompt_tokens
-    assert read_profiles(None).named("gpt-5-mini", context_tokens=9_000_000).context_tokens == 272_000
+    assert load_profiles(None).get_profile("gpt-5-mini", context_tokens=9_000_000).context_tokens == 272_000
 
 
 def test_a_file_adds_models_and_changes_those_that_are_known(tmp_path: Path) -> None:
@@ -80,14 +80,14 @@ def test_a_file_adds_models_and_changes_those_that_are_known(tmp_path: Path) -> 
         parallel_calls = 64
         """,
     )
-    profiles = read_profiles(path)
-    large = profiles.named("acme/large-v2")
+    profiles = load_profiles(path)
+    large = profiles.get_profile("acme/large-v2")
     assert large.price == Price(Decimal("0.15"), Decimal("0.6"))
     assert large.request_options["extra_body"]["chat_template_kwargs"] == {"enable_thinking": False}
     assert large.root_advice == "Batch your sub-calls."
-    mini = profiles.named("gpt-5-mini")
+    mini = profiles.get_profile("gpt-5-mini")
     assert (mini.parallel_calls, mini.context_tokens) == (64, 272_000)
-    assert profiles.named("gpt-5").parallel_calls == 16
+    assert profiles.get_profile("gpt-5").parallel_calls == 16
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,14 @@ def test_a_file_adds_models_and_changes_those_that_are_known(tmp_path: Path) -> 
 )
 def test_a_file_that_is_wrong_is_refused_with_the_place(tmp_path: Path, content: str, said: str) -> None:
     with pytest.raises(ProfileFileError, match=r"profiles\.toml") as refused:
-        read_profiles(profile_file(tmp_path, content))
+        load_profiles(profile_file(tmp_path, content))
     assert said in refused.value.detail
     assert "LEADLINE_MODEL_PROFILES" in refused.value.hint
 
 
 def test_a_missing_file_is_said() -> None:
     with pytest.raises(ProfileFileError, match="cannot be read"):
-        read_profiles(Path("/nowhere/profiles.toml"))
+        load_profiles(Path("/nowhere/profiles.toml"))
 
 
 def test_the_local_model_is_small_and_is_given_nothing_but_questions_to_answer() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlm.llm.rate_limit import Holder, Priority, RateLimit
+from rlm.llm.rate_limit import CallPriority, Holder, RateLimit
 
 
 async def no_sleep(seconds: float) -> None:
@@ -31,16 +31,16 @@ def test_a_place_that_becomes_free_goes_to_whoever_holds_fewest() -> None:
     async def scene() -> None:
         shared = limited(3)
         for _ in range(3):
-            await shared.enter(of("large"))
+            await shared.acquire(of("large"))
         waiting: list[asyncio.Future[None]] = [
-            asyncio.ensure_future(shared.enter(of(run))) for run in ("large", "large", "small", "small")
+            asyncio.ensure_future(shared.acquire(of(run))) for run in ("large", "large", "small", "small")
         ]
         await settle()
         assert not any(each.done() for each in waiting)
-        shared.leave(of("large"))
+        shared.release(of("large"))
         await settle()
         assert [each.done() for each in waiting] == [False, False, True, False]
-        shared.leave(of("large"))
+        shared.release(of("large"))
         await settle()
         assert [each.done() for each in waiting] == [True, False, True, False]
         for each in waiting:
@@ -52,15 +52,15 @@ def test_a_place_that_becomes_free_goes_to_whoever_holds_fewest() -> None:
 def test_what_somebody_waits_for_goes_before_scans() -> None:
     async def scene() -> None:
         shared = limited(1)
-        await shared.enter(of("scan"))
+        await shared.acquire(of("scan"))
         scans = [
-            asyncio.ensure_future(shared.enter(of("another scan"), priority=Priority.INTERACTIVE_BATCH))
+            asyncio.ensure_future(shared.acquire(of("another scan"), priority=CallPriority.INTERACTIVE_BATCH))
             for _ in range(3)
         ]
         await settle()
-        asked = asyncio.ensure_future(shared.enter(of("scan"), priority=Priority.INTERACTIVE))
+        asked = asyncio.ensure_future(shared.acquire(of("scan"), priority=CallPriority.INTERACTIVE))
         await settle()
-        shared.leave(of("scan"))
+        shared.release(of("scan"))
         await settle()
         assert asked.done()
         assert not any(each.done() for each in scans)
@@ -72,19 +72,19 @@ def test_what_somebody_waits_for_goes_before_scans() -> None:
 
 def test_answers_that_clients_wait_for_go_before_those_in_the_background() -> None:
     async def scene() -> None:
-        shared, order = limited(1), list[Priority]()
+        shared, order = limited(1), list[CallPriority]()
 
-        async def visit(priority: Priority) -> None:
-            await shared.enter(of(priority.name, "bob"), priority=priority)
+        async def visit(priority: CallPriority) -> None:
+            await shared.acquire(of(priority.name, "bob"), priority=priority)
             order.append(priority)
-            shared.leave(of(priority.name, "bob"))
+            shared.release(of(priority.name, "bob"))
 
-        await shared.enter(of("first"))
-        visits = [asyncio.ensure_future(visit(each)) for each in reversed(Priority)]
+        await shared.acquire(of("first"))
+        visits = [asyncio.ensure_future(visit(each)) for each in reversed(CallPriority)]
         await settle()
-        shared.leave(of("first"))
+        shared.release(of("first"))
         await asyncio.gather(*visits)
-        assert order == sorted(Priority)
+        assert order == sorted(CallPriority)
 
     asyncio.run(scene())
 
@@ -94,16 +94,16 @@ def test_a_tenant_with_many_runs_gets_no_more_turns_than_one_with_a_single_run()
         shared, order = limited(1), list[str]()
 
         async def visit(tenant_id: str, run: str) -> None:
-            await shared.enter(of(run, tenant_id))
+            await shared.acquire(of(run, tenant_id))
             order.append(tenant_id)
-            shared.leave(of(run, tenant_id))
+            shared.release(of(run, tenant_id))
 
-        await shared.enter(of("first"))
+        await shared.acquire(of("first"))
         crowd = [asyncio.ensure_future(visit("ann", f"run {number}")) for number in range(10)]
         await settle()
         alone = [asyncio.ensure_future(visit("bob", "only")) for _ in range(3)]
         await settle()
-        shared.leave(of("first"))
+        shared.release(of("first"))
         await asyncio.gather(*crowd, *alone)
         assert "".join(each[0] for each in order) == "ababab" + "a" * 7
 
@@ -113,15 +113,15 @@ def test_a_tenant_with_many_runs_gets_no_more_turns_than_one_with_a_single_run()
 def test_giving_up_while_waiting_or_just_after_a_grant_leaks_no_place() -> None:
     async def scene() -> None:
         shared = limited(1)
-        await shared.enter(of("a"))
-        waiting = [asyncio.ensure_future(shared.enter(of(run))) for run in ("b", "c", "d")]
+        await shared.acquire(of("a"))
+        waiting = [asyncio.ensure_future(shared.acquire(of(run))) for run in ("b", "c", "d")]
         await settle()
         waiting[0].cancel()
-        shared.leave(of("a"))  # c is granted the place …
+        shared.release(of("a"))  # c is granted the place …
         waiting[1].cancel()  # … and gives up before it has seen that
         await settle()
         assert waiting[2].done()
-        shared.leave(of("d"))
+        shared.release(of("d"))
         assert shared.in_use == 0
 
     asyncio.run(scene())
@@ -138,8 +138,8 @@ def test_a_hold_keeps_everyone_from_sending_until_it_is_over() -> None:
             now += seconds
 
         shared = RateLimit(2, clock=lambda: now, sleep=sleep)
-        shared.hold(5.0)
-        await shared.enter(of("a"))
+        shared.pause(5.0)
+        await shared.acquire(of("a"))
         assert (now, slept) == (5.0, [5.0])
 
     asyncio.run(scene())
@@ -155,7 +155,7 @@ def test_never_more_than_the_places_and_everybody_gets_one(places: int, work: li
 
         async def visit(run: str, steps: int) -> None:
             nonlocal most
-            await shared.enter(of(run))
+            await shared.acquire(of(run))
             inside[run] += 1
             most = max(most, inside.total())
             try:
@@ -163,7 +163,7 @@ def test_never_more_than_the_places_and_everybody_gets_one(places: int, work: li
                     await asyncio.sleep(0)
             finally:
                 inside[run] -= 1
-                shared.leave(of(run))
+                shared.release(of(run))
 
         tasks: list[tuple[asyncio.Future[None], bool]] = []
         for run, steps, given_up in work:

@@ -12,7 +12,7 @@ from rlm.errors import (
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
-from rlm.llm.budgets import NOTHING, Budget, Limits, Usage
+from rlm.llm.budgets import NO_AMOUNT, Budget, Limits, Usage
 from rlm.llm.port import SubFailure, SubReply
 from rlm.llm.scheduler import SubCallScheduler
 from tests.fakes.callable_chat import Answer
@@ -140,7 +140,7 @@ def test_a_model_whose_connections_do_not_come_about_in_time_is_asked_again_afte
     results = scheduler.bind(model, PROFILE, tenant_id="ann", budget=budget).run(calls(50))
     assert texts(results) == ["language_model_unavailable"] * 50
     assert len(model.prompts) < 50
-    assert budget.spent == NOTHING
+    assert budget.spent == NO_AMOUNT
 
 
 def test_a_whole_reply_that_broke_off_is_counted_as_if_it_had_been_written(scheduler: SubCallScheduler) -> None:

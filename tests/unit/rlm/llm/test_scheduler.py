@@ -11,7 +11,7 @@ from rlm.errors import (
 from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.port import SubFailure, SubReply
 from rlm.llm.profiles import Profiles
-from rlm.llm.rate_limit import Priority
+from rlm.llm.rate_limit import CallPriority
 from rlm.llm.scheduler import SubCallScheduler
 from tests.fakes.callable_chat import Answer
 from tests.fakes.scripted_chat import ScriptedChat
@@ -104,7 +104,7 @@ def test_a_huge_batch_is_refused_as_soon_as_nothing_of_its_size_fits(scheduler: 
 def test_what_somebody_else_has_reserved_is_not_waited_for(scheduler: SubCallScheduler) -> None:
     budget = Budget(Limits(completion_tokens=60))
     reservation = budget.reserve(prompt_tokens=1, completion_tokens=30)
-    results = scheduler.bind(chat(echo), PROFILE, tenant_id="ann", budget=budget.child()).run(calls(3))
+    results = scheduler.bind(chat(echo), PROFILE, tenant_id="ann", budget=budget.build_child()).run(calls(3))
     assert texts(results) == ["budget_exhausted"] * 3
     reservation.release()
     bound = scheduler.bind(chat(echo), PROFILE, tenant_id="ann", budget=budget)
@@ -136,7 +136,7 @@ def test_a_single_call_goes_before_those_of_a_batch(scheduler: SubCallScheduler)
     for _ in range(4):
         assert held.asked.acquire(timeout=120)
     single, _ = started(lambda: run(scheduler, model, [call("somebody waits")]))
-    until(lambda: scheduler._models["m"].rate_limit.waiting(Priority.INTERACTIVE) == 1)
+    until(lambda: scheduler._models["m"].rate_limit.count_waiting(CallPriority.INTERACTIVE) == 1)
     held.let.set()
     single.join()
     scan.join()
@@ -197,7 +197,7 @@ def test_a_large_run_does_not_starve_a_small_one(scheduler: SubCallScheduler) ->
         assert held.asked.acquire(timeout=120)
     small, _ = started(lambda: run(scheduler, model, [call(f"small {number}") for number in range(20)]))
     rate_limit = scheduler._models["m"].rate_limit
-    until(lambda: rate_limit.waiting(Priority.INTERACTIVE_BATCH) == 2)
+    until(lambda: rate_limit.count_waiting(CallPriority.INTERACTIVE_BATCH) == 2)
     held.let.set()
     large.join()
     small.join()
@@ -213,7 +213,7 @@ def test_text_is_streamed_and_what_follows_a_schema_comes_whole(scheduler: SubCa
 
 
 def test_the_first_streamed_reply_of_an_unknown_model_shows_none_of_its_thoughts(scheduler: SubCallScheduler) -> None:
-    profile = Profiles().named("a-model-of-tomorrow")
+    profile = Profiles().get_profile("a-model-of-tomorrow")
     model = ScriptedChat(script=["Hm, 2?</think>\n\nTwo.", "Hm, 3?</think>\n\nThree."])
     calls = scheduler.bind(model, profile, tenant_id="ann", budget=Budget(Limits()))
     for question, answer in (("q", "Two."), ("r", "Three.")):

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from rlm.llm.servers import Attempt, Server, ServerPool
+from rlm.llm.servers import PooledServer, ServerAttempt, ServerPool
 from tests.support.scheduling import Time
 
 
@@ -13,8 +13,8 @@ def pool(clock: Time) -> ServerPool:
     return ServerPool("m", 3, clock=clock)
 
 
-def take(pool: ServerPool, affinity: str = "", tried: tuple[Server, ...] = ()) -> Attempt:
-    attempt = pool.take(affinity, tried)
+def take(pool: ServerPool, affinity: str = "", tried: tuple[PooledServer, ...] = ()) -> ServerAttempt:
+    attempt = pool.start_attempt(affinity, tried)
     assert attempt is not None
     return attempt
 
@@ -22,7 +22,7 @@ def take(pool: ServerPool, affinity: str = "", tried: tuple[Server, ...] = ()) -
 def asked(pool: ServerPool, affinity: str = "") -> int:
     """The server that one request went to, after it ended well."""
     attempt = take(pool, affinity)
-    attempt.answered()
+    attempt.record_answer()
     attempt.end("ok")
     return attempt.server.number
 
@@ -36,7 +36,7 @@ def test_a_conversation_stays_with_one_server_and_conversations_are_spread(pool:
 
 def test_a_server_that_is_away_moves_only_its_own_conversations(pool: ServerPool) -> None:
     before = {affinity: asked(pool, affinity) for affinity in map(str, range(60))}
-    pool.failed(pool.servers[0])
+    pool.record_failure(pool.servers[0])
     after = {affinity: asked(pool, affinity) for affinity in before}
     assert 1 not in after.values()
     assert all(after[affinity] == number for affinity, number in before.items() if number != 1)
@@ -58,20 +58,20 @@ def test_a_server_that_fails_rests_for_longer_each_time_and_then_gets_one_reques
     server = pool.servers[0]
     rests = []
     for _ in range(7):
-        pool.failed(server)
-        pool.failed(server)  # together with the first
-        rests.append(pool.resting_seconds(server))
+        pool.record_failure(server)
+        pool.record_failure(server)  # together with the first
+        rests.append(pool.compute_resting_seconds(server))
         clock.now += rests[-1]
     assert rests == [1, 2, 4, 8, 16, 30, 30]
     first = {take(pool).server.number for _ in range(9)}
     assert first == {1, 2, 3}
     assert server.in_flight == 1
-    pool.answered(server)
+    pool.record_answer(server)
     assert 1 in {take(pool).server.number for _ in range(9)}
 
 
 def test_a_server_rests_for_as_long_as_it_asks(pool: ServerPool, clock: Time) -> None:
-    pool.failed(pool.servers[1], retry_after_seconds=7)
+    pool.record_failure(pool.servers[1], retry_after_seconds=7)
     assert {asked(pool) for _ in range(9)} == {1, 3}
     clock.now += 7
     assert {asked(pool) for _ in range(9)} == {1, 2, 3}
@@ -79,7 +79,7 @@ def test_a_server_rests_for_as_long_as_it_asks(pool: ServerPool, clock: Time) ->
 
 def test_when_all_rest_the_one_that_is_due_first_is_asked_and_no_second_one(pool: ServerPool) -> None:
     for server, seconds in zip(pool.servers, (9, 5, 7), strict=True):
-        pool.failed(server, retry_after_seconds=seconds)
+        pool.record_failure(server, retry_after_seconds=seconds)
     first = take(pool, "any")
     assert first.server.number == 2
-    assert pool.take("any", [first.server]) is None
+    assert pool.start_attempt("any", [first.server]) is None

@@ -9,7 +9,7 @@ from rlm.errors import LanguageModelError, LanguageModelOutputError, LanguageMod
 from rlm.llm.completion import ThoughtFilter
 from rlm.llm.port import SubCall
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.structured_output import asked_again, require_usable, shaped
+from rlm.llm.structured_output import build_retry_call, extract_reply, require_valid_schema
 
 LABELS = {
     "type": "object",
@@ -25,7 +25,7 @@ PROFILE = ModelProfile("m", 8_000, 150)
 def read(reply: str, finish: str, call: SubCall) -> str:
     """What is made of a whole reply."""
     thoughts = ThoughtFilter(patient=True)
-    return shaped(reply, thoughts.feed(reply) + thoughts.end(), finish, call)
+    return extract_reply(reply, thoughts.feed(reply) + thoughts.end(), finish, call)
 
 
 @pytest.mark.parametrize(
@@ -88,16 +88,16 @@ def test_a_reply_of_words_needs_no_shape_and_is_good_as_far_as_it_goes() -> None
 
 def test_a_cut_reply_gets_twice_the_room_up_to_the_models_own_limit() -> None:
     cut = LanguageModelOutputError("Cut.", cut_off=True)
-    again = asked_again(CALL, cut, PROFILE)
+    again = build_retry_call(CALL, cut, PROFILE)
     assert again is not None
     assert (again.max_tokens, again.prompt) == (150, CALL.prompt)
-    assert asked_again(again, cut, PROFILE) is None
+    assert build_retry_call(again, cut, PROFILE) is None
 
 
 @pytest.mark.parametrize("schema", [{"type": "sausage"}, {"properties": 7}, {"enum": "a"}, {"minimum": "1"}])
 def test_what_is_no_schema_is_refused_with_the_place(schema: dict[str, object]) -> None:
     with pytest.raises(LanguageModelRefusedError, match=next(iter(schema))):
-        require_usable(schema)
+        require_valid_schema(schema)
 
 
 @given(st.text() | st.text(alphabet='{}[]",:ab \n`'), st.sampled_from(["stop", "length", ""]))
@@ -123,4 +123,4 @@ def test_a_pattern_is_kept_to() -> None:
 
 def test_patterns_of_members_are_refused_before_anything_is_asked() -> None:
     with pytest.raises(LanguageModelRefusedError, match="patternProperties"):
-        require_usable({"type": "object", "properties": {"x": {"patternProperties": {"(a+)+$": {}}}}})
+        require_valid_schema({"type": "object", "properties": {"x": {"patternProperties": {"(a+)+$": {}}}}})

@@ -1,17 +1,17 @@
-from rlm.llm.profiles import estimated_tokens
+from rlm.llm.profiles import estimate_tokens
 
 
 def test_digits_and_other_scripts_are_estimated_at_a_token_each() -> None:
-    assert estimated_tokens("1234567") == 7
-    assert estimated_tokens("東京") == 2
-    assert estimated_tokens("seven letters ") == 4
+    assert estimate_tokens("1234567") == 7
+    assert estimate_tokens("東京") == 2
+    assert estimate_tokens("seven letters ") == 4
 
 
 def test_half_a_surrogate_pair_is_a_character_too() -> None:
-    assert estimated_tokens("\ud800") == 1
+    assert estimate_tokens("\ud800") == 1
 
 
 def test_what_has_no_words_takes_more_tokens_than_words_do() -> None:
     """Two thousand random letters are about a thousand tokens of Qwen2.5."""
-    assert estimated_tokens("xqzjkwvb" * 250) > 1_000
-    assert estimated_tokens("a word or " * 200) < 600
+    assert estimate_tokens("xqzjkwvb" * 250) > 1_000
+    assert estimate_tokens("a word or " * 200) < 600

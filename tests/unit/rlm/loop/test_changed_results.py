@@ -4,12 +4,16 @@ from datetime import date
 
 import pytest
 
-from rlm.loop.changed_results import Change, Kind, change_result, copy_texts
+from rlm.loop.changed_results import Change, ChangeKind, change_result, copy_texts
 
-_BY_GROUP = [kind for kind in Kind if kind not in {Kind.NONE, Kind.EMPTY, Kind.LESS, Kind.FEWER, Kind.MORE}]
+_BY_GROUP = [
+    kind
+    for kind in ChangeKind
+    if kind not in {ChangeKind.NONE, ChangeKind.EMPTY, ChangeKind.LESS, ChangeKind.FEWER, ChangeKind.MORE}
+]
 
 
-def changed(text: str, kind: Kind, group: int | None = None) -> str:
+def changed(text: str, kind: ChangeKind, group: int | None = None) -> str:
     result = change_result("read", [text, text], 0, 1, Change(kind, group))
     assert isinstance(result, list)
     return str(result[group or 0])
@@ -36,29 +40,31 @@ def changed(text: str, kind: Kind, group: int | None = None) -> str:
     ],
 )
 def test_dates_stay_dates_in_other_years(text: str, later: str, earlier: str) -> None:
-    assert changed(text, Kind.LATER) == later
-    assert changed(text, Kind.EARLIER) == earlier
+    assert changed(text, ChangeKind.LATER) == later
+    assert changed(text, ChangeKind.EARLIER) == earlier
 
 
-@pytest.mark.parametrize("kind", [Kind.LATER, Kind.EARLIER])
+@pytest.mark.parametrize("kind", [ChangeKind.LATER, ChangeKind.EARLIER])
 @pytest.mark.parametrize("group", [0, 1])
 @pytest.mark.parametrize("day", ["2028-02-29", "1900-12-31", "1999-01-01", "2096-02-29", "2000-02-29", "2004-04-30"])
-def test_every_day_stays_a_day_and_becomes_another_one(day: str, kind: Kind, group: int) -> None:
+def test_every_day_stays_a_day_and_becomes_another_one(day: str, kind: ChangeKind, group: int) -> None:
     assert date.fromisoformat(changed(day, kind, group)) != date.fromisoformat(day)
 
 
 def test_years_in_values_of_a_model_stay_years() -> None:
-    assert change_result("extract", [{"year": 2031, "n": 7}], 0, 1, Change(Kind.LATER)) == [{"year": 2096, "n": 62}]
+    assert change_result("extract", [{"year": 2031, "n": 7}], 0, 1, Change(ChangeKind.LATER)) == [
+        {"year": 2096, "n": 62}
+    ]
 
 
-@pytest.mark.parametrize("kind", [Kind.RAISED, Kind.LATER])
-def test_the_two_groups_get_different_numbers(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [ChangeKind.RAISED, ChangeKind.LATER])
+def test_the_two_groups_get_different_numbers(kind: ChangeKind) -> None:
     assert changed("320", kind, 0) != changed("320", kind, 1)
     assert changed("May 2031", kind, 0) != changed("May 2031", kind, 1)
 
 
 @pytest.mark.parametrize("kind", _BY_GROUP)
-def test_a_line_among_texts_belongs_to_one_group_whatever_the_change(kind: Kind) -> None:
+def test_a_line_among_texts_belongs_to_one_group_whatever_the_change(kind: ChangeKind) -> None:
     texts = [f"Report {n}\n\n{n + 20} mm of rain.\nNo. {n + 300}\n" for n in range(8)]
     for group, other in ((0, 1), (1, 0)):
         result = change_result("read", texts, 0, 1, Change(kind, group))
@@ -66,7 +72,7 @@ def test_a_line_among_texts_belongs_to_one_group_whatever_the_change(kind: Kind)
 
 
 @pytest.mark.parametrize("kind", _BY_GROUP)
-def test_a_line_of_a_long_text_that_was_read_beside_others_belongs_to_one_group(kind: Kind) -> None:
+def test_a_line_of_a_long_text_that_was_read_beside_others_belongs_to_one_group(kind: ChangeKind) -> None:
     text = "\n".join(f"Entry {n}: {n + 300} of July 2031\n" for n in range(9))
     lines = text.split("\n\n")
     for group, other in ((0, 1), (1, 0)):
@@ -77,25 +83,25 @@ def test_a_line_of_a_long_text_that_was_read_beside_others_belongs_to_one_group(
 
 
 def test_one_number_alone_can_be_raised() -> None:
-    result = change_result("read", ["No. 417, 4170 and 4,17", 417, 41], 0, 1, Change(Kind.RAISED, number="417"))
+    result = change_result("read", ["No. 417, 4170 and 4,17", 417, 41], 0, 1, Change(ChangeKind.RAISED, number="417"))
     assert result == ["No. 9417, 4170 and 94,17", 7 * 417 + 13, 41]
 
 
 def test_a_quarter_of_the_records_can_be_all_that_is_left() -> None:
     records = [f"record {n}" for n in range(8)]
-    blank = change_result("read", records, 0, 1, Change(Kind.BLANK, spared=1))
+    blank = change_result("read", records, 0, 1, Change(ChangeKind.BLANK, spared=1))
     assert [each.strip() for each in blank] == ["", "record 1", "", "", "", "record 5", "", ""]
-    copied = change_result("read", records, 0, 1, Change(Kind.COPIED, spared=1))
+    copied = change_result("read", records, 0, 1, Change(ChangeKind.COPIED, spared=1))
     assert copied == ["record 1"] * 4 + ["record 5"] * 4
 
 
 def test_texts_keep_their_lines_where_only_records_are_left_out() -> None:
-    assert change_result("read", "one\ntwo\n", 0, 1, Change(Kind.FEWER)) == "one\ntwo\n"
-    assert change_result("grep", {"hits": [1, 2]}, 0, 1, Change(Kind.FEWER)) == {"hits": [1]}
+    assert change_result("read", "one\ntwo\n", 0, 1, Change(ChangeKind.FEWER)) == "one\ntwo\n"
+    assert change_result("grep", {"hits": [1, 2]}, 0, 1, Change(ChangeKind.FEWER)) == {"hits": [1]}
 
 
 @pytest.mark.parametrize("result", [["one hit"], "one line", {"hits": [{"text": "one hit", "start": 7}]}])
 def test_the_only_record_belongs_to_one_quarter(result: object) -> None:
-    left = [change_result("grep", result, 0, 1, Change(Kind.COPIED, spared=quarter)) for quarter in range(4)]
+    left = [change_result("grep", result, 0, 1, Change(ChangeKind.COPIED, spared=quarter)) for quarter in range(4)]
     assert [each == result for each in left] == [True, False, False, False]
     assert "one" not in str(left[1:])

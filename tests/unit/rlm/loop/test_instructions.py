@@ -9,7 +9,7 @@ from retrieval.search.requests import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.loop.environment import TimeLimit
 from rlm.loop.literals import CellLiterals
-from rlm.loop.prompts import rules
+from rlm.loop.prompts import load_rules
 from rlm.loop.read_log import ReadLog
 from rlm.loop.submit import Submissions
 from rlm.loop.tools import Toolbox
@@ -29,17 +29,17 @@ def tools(sandbox: Sandbox) -> dict[str, Tool]:
     log = ReadLog(given.corpus)
     return Toolbox(
         given, given.calls, log, Submissions(given.corpus, log, CellLiterals()), TimeLimit(given.budget)
-    ).tools()
+    ).build_tools()
 
 
 def examples() -> list[list[str]]:
     """The cells of each example."""
-    sections = rules().split("## Example")[1:]
+    sections = load_rules().split("## Example")[1:]
     return [re.findall(r"^```python\n(.*?)^```$", section + "\n", re.DOTALL | re.MULTILINE) for section in sections]
 
 
 def test_every_tool_is_described_with_the_arguments_that_it_takes(sandbox: Sandbox) -> None:
-    text = " ".join(rules().split())
+    text = " ".join(load_rules().split())
     for name, tool in tools(sandbox).items():
         parameters = [
             each.name if each.default is each.empty else f"{each.name}={each.default!r}".replace("''", '""')
@@ -52,13 +52,13 @@ def test_every_tool_is_described_with_the_arguments_that_it_takes(sandbox: Sandb
 
 
 def test_every_limit_is_filled_in() -> None:
-    assert "$" not in rules()
+    assert "$" not in load_rules()
 
 
 def finding_the_letter(corpus: Corpus) -> Search:
     def search(query: str, top_k: int) -> Sequence[Passage]:
         whole = corpus.documents[0].handle
-        return [corpus.passage(whole[start : start + 60]) for start in (0, 30, 60)]
+        return [corpus.load_passage(whole[start : start + 60]) for start in (0, 30, 60)]
 
     return search
 

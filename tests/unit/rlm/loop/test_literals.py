@@ -2,14 +2,14 @@
 
 import pytest
 
-from rlm.loop.literals import CellLiterals, has_number_of, raise_bounds, words_around_numbers
+from rlm.loop.literals import CellLiterals, extract_number_contexts, has_number, raise_bounds
 
 
 def behind(*cells: str) -> set[str]:
     code = CellLiterals()
     for cell in cells:
-        code.add(cell)
-    return set(code.behind("submit"))
+        code.add_cell(cell)
+    return set(code.get_numbers_behind("submit"))
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_comparisons_indices_tools_dates_and_units_are_no_part_of_a_sum(cells: l
 
 def test_only_the_last_cell_hands_in() -> None:
     code = CellLiterals()
-    code.add("submit(424242)")
-    code.add("draft(7)")
-    assert code.behind("submit") == frozenset()
+    code.add_cell("submit(424242)")
+    code.add_cell("draft(7)")
+    assert code.get_numbers_behind("submit") == frozenset()
     assert code.last == "draft(7)"
 
 
@@ -85,13 +85,13 @@ def test_a_factor_is_named_as_the_code_writes_it() -> None:
 def test_a_question_has_its_numbers_and_the_factors_of_its_percentages(
     question: str, number: str, is_there: bool
 ) -> None:
-    assert has_number_of(question, number) is is_there
+    assert has_number(question, number) is is_there
 
 
 def test_numbers_in_texts_of_the_code_are_found_with_the_words_beside_them() -> None:
-    assert words_around_numbers('f"{n:.2f} left 20 minutes late"') == {"left 20 minutes"}
-    assert words_around_numbers("n = 7; x = '7'; f'{n:07d}'; def") == frozenset()
-    assert words_around_numbers("n = 7; x = '7'; f'{n:07d}'") == frozenset()
+    assert extract_number_contexts('f"{n:.2f} left 20 minutes late"') == {"left 20 minutes"}
+    assert extract_number_contexts("n = 7; x = '7'; f'{n:07d}'; def") == frozenset()
+    assert extract_number_contexts("n = 7; x = '7'; f'{n:07d}'") == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from rlm.loop.prompts import NO_CODE, UNCLOSED, read_root_reply
+from rlm.loop.prompts import NO_CODE, UNCLOSED, parse_root_reply
 
 
 @pytest.mark.parametrize(
@@ -16,31 +16,31 @@ from rlm.loop.prompts import NO_CODE, UNCLOSED, read_root_reply
     ],
 )
 def test_one_block_or_bare_code_is_run(reply: str, code: str) -> None:
-    assert read_root_reply(reply).code == code
-    assert read_root_reply(reply).note == ""
+    assert parse_root_reply(reply).code == code
+    assert parse_root_reply(reply).note == ""
 
 
 @pytest.mark.parametrize(
     "reply", ["", "The answer is 42.", "42", "Paris", "```\n```", "<think>on and on", "]]]]{{{", "\x00"]
 )
 def test_prose_and_nonsense_are_told_how_to_go_on(reply: str) -> None:
-    read = read_root_reply(reply)
+    read = parse_root_reply(reply)
     assert read.code is None
     assert read.note == NO_CODE
 
 
 def test_of_ten_blocks_the_first_is_run_and_the_model_is_told() -> None:
-    read = read_root_reply("\n".join(f"```python\nx = {n}\n```" for n in range(10)))
+    read = parse_root_reply("\n".join(f"```python\nx = {n}\n```" for n in range(10)))
     assert read.code == "x = 0\n"
     assert "10 code blocks" in read.note
 
 
 def test_half_a_fence_is_run_as_far_as_it_goes() -> None:
-    read = read_root_reply("So:\n```python\nprint('a')\nprint('b')")
+    read = parse_root_reply("So:\n```python\nprint('a')\nprint('b')")
     assert read.code == "print('a')\nprint('b')"
     assert read.note == UNCLOSED
 
 
 def test_a_fence_inside_a_string_does_not_end_the_block() -> None:
-    read = read_root_reply("```python\nx = 'say ```json'\nprint(x)\n```")
+    read = parse_root_reply("```python\nx = 'say ```json'\nprint(x)\n```")
     assert read.code == "x = 'say ```json'\nprint(x)\n"

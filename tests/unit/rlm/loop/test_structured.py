@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.loop.submit import as_markdown, as_result
+from rlm.loop.submit import build_result, render_markdown
 from rlm.sandbox.port import ToolError
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -13,9 +13,9 @@ VALUES = st.recursive(SCALARS, lambda each: st.lists(each) | st.dictionaries(st.
 
 @given(VALUES)
 def test_any_json_value_is_an_answer_as_it_is(value: object) -> None:
-    result = as_result(value)
+    result = build_result(value)
     assert json.loads(json.dumps(result.value)) == result.value
-    assert as_markdown(result.value) is not None
+    assert render_markdown(result.value) is not None
 
 
 @pytest.mark.parametrize(
@@ -31,18 +31,18 @@ def test_any_json_value_is_an_answer_as_it_is(value: object) -> None:
     ],
 )
 def test_values_are_shown_as_lists_tables_or_json(value: object, text: str) -> None:
-    assert as_markdown(value) == text
+    assert render_markdown(value) == text
 
 
 def test_sets_and_tuples_of_python_are_lists() -> None:
-    assert as_result({"b", "a"}).value == ["a", "b"]
-    assert as_result([(1, 2)]).value == [[1, 2]]
+    assert build_result({"b", "a"}).value == ["a", "b"]
+    assert build_result([(1, 2)]).value == [[1, 2]]
 
 
 @pytest.mark.parametrize("value", [float("nan"), object(), [b"x"], {"a": float("inf")}])
 def test_what_json_cannot_hold_is_refused(value: object) -> None:
     with pytest.raises(ToolError):
-        as_result(value)
+        build_result(value)
 
 
 def test_what_is_nested_without_end_is_refused() -> None:
@@ -50,4 +50,4 @@ def test_what_is_nested_without_end_is_refused() -> None:
     for _ in range(100):
         value = [value]
     with pytest.raises(ToolError, match="deep"):
-        as_result(value)
+        build_result(value)

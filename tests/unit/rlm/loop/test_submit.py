@@ -8,8 +8,8 @@ from retrieval.search.requests import Passage
 from rlm.errors import RunCancelledError, not_cancelled
 from rlm.loop.literals import CellLiterals
 from rlm.loop.read_log import ReadLog
-from rlm.loop.replay import Replayed
-from rlm.loop.strategy import passages_apart
+from rlm.loop.replay import ReplayResult
+from rlm.loop.strategy import separate_passages
 from rlm.loop.submit import Submission, Submissions
 from rlm.sandbox.port import ToolError
 from tests.support.corpora import corpus_of
@@ -25,7 +25,7 @@ class Desk:
         self.corpus = corpus_of(*(documents or (TREATY,)))
         self.log, self.cells = ReadLog(self.corpus), CellLiterals()
         if opened:
-            self.log.search(each.handle for each in self.corpus.documents)
+            self.log.record_searched(each.handle for each in self.corpus.documents)
         self.made = Submissions(self.corpus, self.log, self.cells, cancelled=cancelled)
 
     def submit(
@@ -76,7 +76,7 @@ def test_a_marker_that_names_nothing_is_sent_back_and_at_last_is_text() -> None:
 
 def test_a_list_of_numbers_that_code_wrote_is_no_marker() -> None:
     desk = Desk()
-    desk.cells.add("submit(f'The machines {failed} failed. None is new.', computed=True)")
+    desk.cells.add_cell("submit(f'The machines {failed} failed. None is new.', computed=True)")
     assert desk.submit("The machines [1, 5] failed. None is new.", None, True).text.startswith("The machines [1, 5]")
     cited = desk.submit("The machines 1 and 5 failed. None is new.", [SIGNED], True)
     assert cited.text == "The machines 1 and 5 failed. None is new.\n\nEvidence: [1]"
@@ -168,10 +168,10 @@ def test_what_is_handed_in_wrongly_says_what_is_wanted(submitted: tuple[Any, ...
 
 def test_a_value_is_computed_only_if_running_its_code_again_confirms_it() -> None:
     desk = Desk()
-    desk.cells.add("n = count('x')['total']\nsubmit(n, computed='matches')")
+    desk.cells.add_cell("n = count('x')['total']\nsubmit(n, computed='matches')")
     found = desk.submit(3, computed="matches")
     assert (found.computed, found.how) == (True, "matches")
-    desk.made.confirm(Replayed())
+    desk.made.apply_replay(ReplayResult())
     assert desk.made.final is not None
     assert (desk.made.final.computed, desk.made.final.how) == (False, "")
     assert "n = count('x')['total']" in desk.made.final.remarks[0]
@@ -180,7 +180,7 @@ def test_a_value_is_computed_only_if_running_its_code_again_confirms_it() -> Non
 
 def test_a_value_with_a_typed_number_in_it_is_not_computed() -> None:
     desk = Desk()
-    desk.cells.add("n = 424242 + count('x')['total']\nsubmit(n, computed='matches')")
+    desk.cells.add_cell("n = 424242 + count('x')['total']\nsubmit(n, computed='matches')")
     stated = desk.submit(424245, computed="matches")
     assert (stated.computed, stated.how) == (False, "")
     assert "424242 was typed into the code" in stated.remarks[0]
@@ -188,7 +188,7 @@ def test_a_value_with_a_typed_number_in_it_is_not_computed() -> None:
 
 def test_nothing_is_computed_from_documents_that_nobody_opened() -> None:
     desk = Desk(opened=False)
-    desk.cells.add("submit(6 * n, computed=True)")
+    desk.cells.add_cell("submit(6 * n, computed=True)")
     assert not desk.submit(42, computed=True).computed
 
 
@@ -270,7 +270,7 @@ def test_words_read_long_ago_are_found_without_saying_where() -> None:
     desk = Desk(book, opened=False)
     whole = desk.corpus.documents[0].handle
     for span in (whole[:1_000], *(whole[100_000 + 100 * n : 100_050 + 100 * n] for n in range(300))):
-        desk.log.give(span, desk.corpus.text(span))
+        desk.log.record_given(span, desk.corpus.load_text(span))
     assert desk.submit("Entry 7 of the log.", ["Entry 7 of the log."]).cited[0].span.start < 1_000
 
 
@@ -285,7 +285,7 @@ def test_the_latest_draft_that_answers_is_kept() -> None:
     made = Desk().made
     assert made.draft("First.") == "kept"
     assert made.draft(None) == "a better draft is kept already"
-    made.keep_part("When?", Submission("Of a part."))
+    made.store_part("When?", Submission("Of a part."))
     assert made.draft("Second.") == "kept"
     assert made.best is not None
     assert made.best.text == "Second."
@@ -297,7 +297,7 @@ def test_passages_of_evidence_close_together_show_no_text_twice_and_keep_their_q
     desk = Desk(log, TREATY)
     cited = desk.submit("It burned [1][2][3][4]. It was signed [5].", [*lamps, SIGNED]).cited
     whole = {number: each.passage for number, each in enumerate(cited, start=1)}
-    cut = passages_apart(dict(enumerate(cited, start=1)), desk.corpus)
+    cut = separate_passages(dict(enumerate(cited, start=1)), desk.corpus)
     assert (cut[3].text, cut[5].text) == (" On day 61 the keeper lit lamp 61.", TREATY)
     for number, quote in enumerate(lamps, start=1):
         assert quote in cut[number].text
@@ -313,5 +313,5 @@ def test_passages_of_evidence_close_together_show_no_text_twice_and_keep_their_q
 def test_evidence_for_the_same_words_is_shown_once_with_what_is_around_it() -> None:
     desk = Desk()
     cited = dict(enumerate(desk.submit("It was signed [1][2].", [SIGNED, SIGNED]).cited, start=1))
-    first, second = passages_apart(cited, desk.corpus).values()
+    first, second = separate_passages(cited, desk.corpus).values()
     assert (first.text, second.text) == (TREATY[: TREATY.index(SIGNED)] + SIGNED, TREATY[TREATY.index(SIGNED) :])

@@ -54,7 +54,7 @@ class Toolkit:
         self.log = ReadLog(given.corpus)
         self.submissions = Submissions(given.corpus, self.log, CellLiterals())
         self.toolbox = Toolbox(given, given.calls, self.log, self.submissions, TimeLimit(given.budget), descend)
-        self.tools: dict[str, Any] = dict(self.toolbox.tools())
+        self.tools: dict[str, Any] = dict(self.toolbox.build_tools())
 
 
 def texts(kit: Toolkit, handles: Sequence[object]) -> list[str]:
@@ -81,7 +81,7 @@ def some(prompt: str) -> str | SubFailure:
 def test_sub_calls_of_which_some_failed_are_told_and_remembered() -> None:
     kit = Toolkit(sub=some)
     assert kit.tools["llm_query_batched"]([f"Count {n}" for n in range(20)]).count(None) == 2
-    assert kit.toolbox.notes() == ["llm_query_batched: 2 of 20 have no reply: budget exhausted."]
+    assert kit.toolbox.pop_notes() == ["llm_query_batched: 2 of 20 have no reply: budget exhausted."]
     assert kit.log.failures == ("2 sub-calls have no reply: budget exhausted.",)
 
 
@@ -125,7 +125,7 @@ def test_pages_of_grep_within_a_place_go_on_there() -> None:
     found = [hit["text"].split(":")[0] for hit in page["hits"] + rest["hits"]]
     assert found == [f"Ship {n}" for n in (1, *range(10, 20))]
     assert rest["next_cursor"] is None
-    assert "goes on" in kit.toolbox.notes()[0]
+    assert "goes on" in kit.toolbox.pop_notes()[0]
 
 
 def test_hits_say_under_which_heading_they_stand() -> None:
@@ -140,7 +140,7 @@ def finding(*found: tuple[int, int, int]) -> Callable[[Corpus], Search]:
         def search(query: str, top_k: int) -> Sequence[Passage]:
             known = {each.handle.document_id: each.handle for each in corpus.documents}
             spans = [(known[f"doc-{number}"], a, b) for number, a, b in found if f"doc-{number}" in known]
-            return [corpus.passage(whole[a:b]) for whole, a, b in spans][:top_k]
+            return [corpus.load_passage(whole[a:b]) for whole, a, b in spans][:top_k]
 
         return search
 
@@ -184,7 +184,7 @@ def test_a_cell_that_calls_a_tool_for_each_of_very_many_things_is_told_how_else(
     with pytest.raises(ToolError, match=r"20,000 times, and that is the most: read\(\) and the operators take lists"):
         kit.tools["read"]("doc-1", 0, 1)
     kit.tools["draft"](None)
-    kit.toolbox.begin_cell()
+    kit.toolbox.start_cell()
     assert kit.tools["read"]("doc-1", 0, 4) == "Ship"
 
 

@@ -3,11 +3,11 @@
 import pytest
 
 from ingest.storage.answers.run_records import RunState
-from rlm.answers import Answer, AnswerStatus, Searched
+from rlm.answers import Answer, AnswerStatus, SearchSummary
 from rlm.events import Turn
 from rlm.llm.budgets import Usage
 from rlm.llm.port import SubCall, SubReply
-from rlm.runs.bodies import call_entry, cell_body, result_of, state_of
+from rlm.runs.bodies import build_call_entry, build_cell_body, get_run_state, parse_call_result
 
 
 @pytest.mark.parametrize("status", list(AnswerStatus))
@@ -15,13 +15,13 @@ from rlm.runs.bodies import call_entry, cell_body, result_of, state_of
 def test_a_run_ends_as_partial_when_a_limit_ended_its_work(
     status: AnswerStatus, finished: bool, state: RunState
 ) -> None:
-    answer = Answer(status, "", (), (), "direct", None, Searched(0, 0, ()), finished=finished)
-    assert state_of(answer) is state
+    answer = Answer(status, "", (), (), "direct", None, SearchSummary(0, 0, ()), finished=finished)
+    assert get_run_state(answer) is state
 
 
 def test_a_long_cell_is_logged_by_its_head_and_tail_with_a_mark_of_what_was_left_out() -> None:
     long = "begin " + "x" * 20_000 + " end"
-    body = cell_body(Turn(1, 0, long, long, long, long, 1.0, 0))
+    body = build_cell_body(Turn(1, 0, long, long, long, long, 1.0, 0))
     for name in ("code", "note", "output", "error"):
         assert body[name].startswith("begin xxx")
         assert body[name].endswith("xxx end")
@@ -30,15 +30,15 @@ def test_a_long_cell_is_logged_by_its_head_and_tail_with_a_mark_of_what_was_left
 
 
 def test_a_short_cell_is_logged_as_it_is() -> None:
-    body = cell_body(Turn(1, 2, None, "no code", "3\n", None, 1.0, 0, "1.2"))
+    body = build_cell_body(Turn(1, 2, None, "no code", "3\n", None, 1.0, 0, "1.2"))
     assert body["part"] == "1.2"
     assert (body["code"], body["note"], body["output"], body["error"]) == (None, "no code", "3\n", None)
 
 
 def test_of_a_sub_call_it_is_logged_how_its_prompt_begins_and_ends() -> None:
     call = SubCall("system", "Which of these? " + "x" * 5_000 + " the last one", 10)
-    body = call_entry("call", call, SubReply("yes", Usage(1, 2, 3))).body
+    body = build_call_entry("call", call, SubReply("yes", Usage(1, 2, 3))).body
     assert body["prompt"].startswith("Which of these? xxx")
     assert body["prompt"].endswith("xxx the last one")
     assert len(body["prompt"]) < 700
-    assert result_of(body) == SubReply("yes", Usage(1, 2, 3))
+    assert parse_call_result(body) == SubReply("yes", Usage(1, 2, 3))

@@ -18,9 +18,9 @@ from retrieval.search.requests import Passage
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError, not_cancelled
 from rlm.events import Reading, Turn
 from rlm.llm.budgets import Budget, Limits, Usage
-from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore_result
 from rlm.runs.attempt import RunClock
-from rlm.runs.bodies import limits_body, limits_of
+from rlm.runs.bodies import build_limits_body, parse_limits
 from rlm.runs.durable import DurableRun
 from tests.fakes.memory_log import MemoryLog
 from tests.fakes.passages import passage
@@ -54,7 +54,11 @@ class CountingCalls(WholeReplies):
         self.failing_times = 1_000
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+        self,
+        calls: Sequence[SubCall],
+        *,
+        cancelled: Callable[[], bool] = not_cancelled,
+        finished: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         results: list[SubReply | SubFailure] = []
         for at, call in enumerate(calls):
@@ -85,7 +89,7 @@ def texts(results: Sequence[SubReply | SubFailure]) -> list[str]:
 def attempt(log: MemoryLog, inner: CountingCalls, batches: Sequence[Sequence[str]]) -> list[list[str]]:
     """Run a program that asks batch after batch; what it saw."""
     run = DurableRun(RUN, log)
-    calls = run.sub_calls(inner, Budget(Limits()), None)
+    calls = run.wrap_sub_calls(inner, Budget(Limits()), None)
     try:
         return [texts(calls.run([call(prompt) for prompt in batch])) for batch in batches]
     finally:
@@ -191,7 +195,7 @@ def test_what_ran_out_of_time_a_few_times_is_not_asked_for_again() -> None:
 def test_each_reply_is_logged_before_it_is_used_and_its_cost_counts_once() -> None:
     log = MemoryLog()
     run = DurableRun(RUN, log)
-    run.sub_calls(CountingCalls(), Budget(Limits()), None).run([call("a"), call("b")])
+    run.wrap_sub_calls(CountingCalls(), Budget(Limits()), None).run([call("a"), call("b")])
     assert [(entry.body["text"], entry.spent.calls) for entry in log.entries] == [("a 1", 1), ("b 1", 1)]
     run.close()
 
@@ -217,13 +221,13 @@ def test_a_resumed_budget_has_spent_at_each_point_what_it_had_spent_there_before
     log, inner = MemoryLog(), CountingCalls()
     attempt(log, inner, [["a"], ["b"]])
     run = DurableRun(replace(RUN, seconds=50.0), log)
-    budget = run.budget(Limits(calls=5, seconds=60), None)
-    calls = run.sub_calls(inner, budget, None)
+    budget = run.build_budget(Limits(calls=5, seconds=60), None)
+    calls = run.wrap_sub_calls(inner, budget, None)
     seen = [budget.spent.calls]
     for prompt in "abc":
         calls.run([call(prompt)])
         seen.append(budget.spent.calls)
-    left = budget.remaining()
+    left = budget.get_remaining()
     assert seen == [0, 1, 2, 2]  # the third went to a model, which settles with its own budget
     assert left.seconds is not None
     assert 0 < left.seconds <= 10
@@ -236,15 +240,15 @@ def test_meeting_again_what_was_done_takes_none_of_the_time_that_is_left() -> No
     now = [100.0]
     clock = RunClock(50.0, lambda: now[0])
     run = DurableRun(replace(RUN, seconds=50.0), log, clock)
-    budget = run.budget(Limits(seconds=60), None)
-    part = budget.child()
-    calls = run.sub_calls(inner, part, None)
+    budget = run.build_budget(Limits(seconds=60), None)
+    part = budget.build_child()
+    calls = run.wrap_sub_calls(inner, part, None)
     left = []
     for prompt in ("a", "b", "c", "a"):  # the last is asked a second time: that is new
         now[0] += 14
         calls.run([call(prompt)])
         calls.run([])
-        left.append((clock(), budget.remaining().seconds, part.remaining().seconds))
+        left.append((clock(), budget.get_remaining().seconds, part.get_remaining().seconds))
     assert left == [(50, 10, 10), (50, 10, 10), (50, 10, 10), (64, 0, 0)]
     run.close()
 
@@ -256,8 +260,8 @@ def test_the_clock_of_a_run_stands_no_longer_than_its_earlier_attempts_took() ->
     for second in (10, 30, 31, 45):
         now[0] = second
         seen.append(clock())
-    clock.go_on()
-    clock.go_on()
+    clock.resume()
+    clock.resume()
     now[0] = 50
     assert (seen, clock()) == ([30, 30, 31, 45], 50)
 
@@ -282,8 +286,8 @@ def test_what_was_spent_and_is_not_come_to_again_is_charged_before_anything_new_
     attempt(log, inner, [["a"], ["b"], ["c"], ["d"]])
     inner.failing = {}
     run = DurableRun(resumed(log), log)
-    budget = run.budget(Limits(calls=10), None)
-    calls = run.sub_calls(inner, budget.child(), None)
+    budget = run.build_budget(Limits(calls=10), None)
+    calls = run.wrap_sub_calls(inner, budget.build_child(), None)
     seen = [budget.spent.calls]
     for prompt in ("a", "b", "c", "e"):
         calls.run([call(prompt)])
@@ -298,8 +302,8 @@ def test_threads_that_send_and_meet_at_once_charge_everything_once() -> None:
     prompts = [str(number) for number in range(40)]
     attempt(log, inner, [prompts])
     run = DurableRun(resumed(log), log)
-    budget = run.budget(Limits(), None)
-    calls = run.sub_calls(inner, budget, None)
+    budget = run.build_budget(Limits(), None)
+    calls = run.wrap_sub_calls(inner, budget, None)
     asked = [*prompts[:20], "new", *prompts[20:], "newer"]
     threads = [threading.Thread(target=lambda p=prompt: calls.run([call(p)])) for prompt in asked]
     for thread in threads:
@@ -317,7 +321,11 @@ class CancelledCalls(WholeReplies):
         self._budget = budget
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+        self,
+        calls: Sequence[SubCall],
+        *,
+        cancelled: Callable[[], bool] = not_cancelled,
+        finished: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         for _ in calls[:2]:
             self._budget.reserve(prompt_tokens=10, completion_tokens=2).settle(prompt_tokens=10, completion_tokens=2)
@@ -329,14 +337,14 @@ def test_requests_that_were_given_up_are_spent_when_the_run_goes_on() -> None:
     log = MemoryLog()
     for _ in range(2):
         run = DurableRun(resumed(log), log)
-        budget = run.budget(Limits(calls=20), None)
+        budget = run.build_budget(Limits(calls=20), None)
         with pytest.raises(RunCancelledError):
-            run.sub_calls(CancelledCalls(budget), budget, None).run([call("a"), call("b"), call("c")])
+            run.wrap_sub_calls(CancelledCalls(budget), budget, None).run([call("a"), call("b"), call("c")])
         run.close()
     assert [entry.kind for entry in log.entries] == ["call", "lost", "call", "lost"]
-    assert (log.lost(), resumed(log).spent.calls) == (PAID + PAID, 4)
+    assert (log.load_lost_usage(), resumed(log).spent.calls) == (PAID + PAID, 4)
     run = DurableRun(resumed(log), log)
-    assert run.budget(Limits(calls=20), None).remaining().calls == 18  # and two more, when they are met
+    assert run.build_budget(Limits(calls=20), None).get_remaining().calls == 18  # and two more, when they are met
     run.close()
     assert len(log.entries) == 4
 
@@ -346,7 +354,7 @@ def test_what_was_spent_in_vain_is_gone_from_the_budget() -> None:
     inner.failing = {"a": "language_model_timeout"}
     attempt(log, inner, [["a"]])
     run = DurableRun(RUN, log)
-    assert run.budget(Limits(calls=5), None).remaining().calls == 4
+    assert run.build_budget(Limits(calls=5), None).get_remaining().calls == 4
     run.close()
 
 
@@ -354,7 +362,7 @@ def test_a_cell_is_logged_once_over_all_attempts() -> None:
     log = MemoryLog()
     for seconds in (1.0, 2.0):
         run = DurableRun(RUN, log)
-        run.turn(Turn(1, 0, "x = 1", "", "out", None, seconds, 3))
+        run.record_turn(Turn(1, 0, "x = 1", "", "out", None, seconds, 3))
         run.close()
     (entry,) = log.entries
     assert (entry.kind, entry.body["sub_calls"], entry.body["code"]) == ("cell", 3, "x = 1")
@@ -362,7 +370,7 @@ def test_a_cell_is_logged_once_over_all_attempts() -> None:
 
 def test_limits_are_the_same_after_they_were_kept() -> None:
     limits = Limits(calls=3, dollars=Decimal("0.10"), seconds=2.5)
-    assert limits_of(json.loads(json.dumps(limits_body(limits)))) == limits
+    assert parse_limits(json.loads(json.dumps(build_limits_body(limits)))) == limits
 
 
 def test_a_cached_reply_costs_nothing() -> None:
@@ -386,7 +394,7 @@ def test_threads_in_another_order_get_what_was_logged() -> None:
     log, inner = MemoryLog(), CountingCalls()
     attempt(log, inner, [["a"], ["b"], ["a"]])
     run = DurableRun(RUN, log)
-    calls, seen = run.sub_calls(inner, Budget(Limits()), None), []
+    calls, seen = run.wrap_sub_calls(inner, Budget(Limits()), None), []
     threads = [
         threading.Thread(target=lambda p=prompt: seen.extend(texts(calls.run([call(p)])))) for prompt in ("a", "a", "b")
     ]
@@ -402,7 +410,7 @@ def test_threads_in_another_order_get_what_was_logged() -> None:
 def searched(log: MemoryLog, found: Sequence[Passage]) -> Sequence[Passage]:
     run = DurableRun(RUN, log)
     try:
-        return run.search(lambda query, top_k: found)("Why?", 10)
+        return run.wrap_search(lambda query, top_k: found)("Why?", 10)
     finally:
         run.close()
 
@@ -422,9 +430,9 @@ def test_nonces_are_the_same_in_each_attempt_and_differ_between_runs_and_prompts
         DurableRun(RUN, MemoryLog()),
         DurableRun(replace(RUN, id="s"), MemoryLog()),
     )
-    nonces = [first.nonce(), first.nonce()]
-    assert [again.nonce(), again.nonce()] == nonces
-    assert len({*nonces, other.nonce()}) == 3
+    nonces = [first.create_nonce(), first.create_nonce()]
+    assert [again.create_nonce(), again.create_nonce()] == nonces
+    assert len({*nonces, other.create_nonce()}) == 3
     for run in (first, again, other):
         run.close()
 
@@ -432,7 +440,7 @@ def test_nonces_are_the_same_in_each_attempt_and_differ_between_runs_and_prompts
 def test_the_day_of_an_attempt_is_the_one_on_which_the_run_was_asked_for() -> None:
     late = datetime(2024, 5, 17, 23, 59, tzinfo=UTC).timestamp()
     run = DurableRun(replace(RUN, created_at=late), MemoryLog())
-    assert run.today() == date(2024, 5, 17)
+    assert run.get_today() == date(2024, 5, 17)
     run.close()
 
 
@@ -440,8 +448,8 @@ def test_what_a_strategy_says_of_itself_is_logged_once_over_all_attempts() -> No
     log = MemoryLog()
     for _ in range(2):
         run = DurableRun(RUN, log)
-        run.record(Reading(1, (passage("One."),)))
-        run.record(Reading(2, (passage("One."),)))
+        run.record_event(Reading(1, (passage("One."),)))
+        run.record_event(Reading(2, (passage("One."),)))
         run.close()
     assert [entry.body["call"] for entry in log.entries] == [1, 2]
 

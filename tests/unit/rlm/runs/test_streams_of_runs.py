@@ -6,7 +6,7 @@ import pytest
 
 from rlm.errors import LanguageModelUnavailableError, not_cancelled
 from rlm.llm.budgets import Budget, Limits, Usage
-from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore_result
 from rlm.runs.durable import DurableRun
 from tests.fakes.memory_log import MemoryLog
 from tests.fakes.runs import RUN
@@ -24,7 +24,11 @@ class Streams:
         self.asked = 0
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+        self,
+        calls: Sequence[SubCall],
+        *,
+        cancelled: Callable[[], bool] = not_cancelled,
+        finished: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         return [REPLY for _ in calls]
 
@@ -38,7 +42,7 @@ class Streams:
 def attempt(log: MemoryLog, inner: Streams) -> tuple[list[str | SubReply | SubFailure], Budget]:
     run, budget = DurableRun(RUN, log), Budget(Limits())
     try:
-        return list(run.sub_calls(inner, budget, None).stream(CALL)), budget
+        return list(run.wrap_sub_calls(inner, budget, None).stream(CALL)), budget
     finally:
         run.close()
 
@@ -55,7 +59,7 @@ def test_what_was_logged_is_one_piece_and_asks_nobody(reply: SubReply) -> None:
 def test_a_reply_is_logged_before_its_end_is_seen() -> None:
     log = MemoryLog()
     run = DurableRun(RUN, log)
-    stream = run.sub_calls(Streams("It ", "is.", REPLY), Budget(Limits()), None).stream(CALL)
+    stream = run.wrap_sub_calls(Streams("It ", "is.", REPLY), Budget(Limits()), None).stream(CALL)
     assert [next(stream), next(stream)] == ["It ", "is."]
     assert log.entries == []
     assert next(stream) == REPLY

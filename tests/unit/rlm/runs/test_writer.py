@@ -3,21 +3,21 @@ from collections.abc import Sequence
 
 import pytest
 
-from ingest.storage.answers.run_records import Entry
+from ingest.storage.answers.run_records import RunLogEntry
 from ingest.storage.errors import LeaseLostError
 from rlm.runs.attempt import LogWriter
 from tests.fakes.memory_log import MemoryLog
 
 
-def entry(number: int) -> Entry:
-    return Entry(str(number), "call", {})
+def entry(number: int) -> RunLogEntry:
+    return RunLogEntry(str(number), "call", {})
 
 
 def test_what_was_handed_over_is_committed_in_order_when_it_is_waited_for() -> None:
     log = MemoryLog()
     writer = LogWriter(log.append)
     for number in range(50):
-        writer.put(entry(number))
+        writer.add_entries(entry(number))
     writer.flush()
     assert [each.key for each in log.entries] == [str(number) for number in range(50)]
     writer.close()
@@ -26,16 +26,16 @@ def test_what_was_handed_over_is_committed_in_order_when_it_is_waited_for() -> N
 def test_what_gathers_during_a_commit_goes_into_the_next_together() -> None:
     log, begun, go_on = MemoryLog(), threading.Event(), threading.Event()
 
-    def append(entries: Sequence[Entry]) -> None:
+    def append(entries: Sequence[RunLogEntry]) -> None:
         begun.set()
         go_on.wait()
         log.append(entries)
 
     writer = LogWriter(append)
-    writer.put(entry(0))
+    writer.add_entries(entry(0))
     begun.wait()
     for number in range(1, 100):
-        writer.put(entry(number))
+        writer.add_entries(entry(number))
     go_on.set()
     writer.flush()
     assert [len(commit) for commit in log.commits] == [1, 99]
@@ -46,12 +46,12 @@ def test_a_commit_that_fails_is_raised_to_whoever_waits_and_nothing_is_written_a
     log = MemoryLog()
     log.failure = LeaseLostError("lost")
     writer = LogWriter(log.append)
-    writer.put(entry(0))
+    writer.add_entries(entry(0))
     with pytest.raises(LeaseLostError):
         writer.flush()
     log.failure = None
     with pytest.raises(LeaseLostError):
-        writer.put(entry(1))
+        writer.add_entries(entry(1))
     writer.close()
     assert log.entries == []
 
@@ -59,6 +59,6 @@ def test_a_commit_that_fails_is_raised_to_whoever_waits_and_nothing_is_written_a
 def test_closing_writes_what_still_waits() -> None:
     log = MemoryLog()
     writer = LogWriter(log.append)
-    writer.put(entry(0), entry(1))
+    writer.add_entries(entry(0), entry(1))
     writer.close()
     assert [each.key for each in log.entries] == ["0", "1"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlm.errors import SandboxUnavailableError
-from rlm.sandbox.build import build_sandbox, interpreter_path
+from rlm.sandbox.build import build_sandbox, get_interpreter_path
 from rlm.sandbox.port import SandboxForm
 
 
@@ -21,4 +21,4 @@ def test_without_bubblewrap_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_interpreter_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(SandboxUnavailableError, match="no sandbox interpreter"):
-        interpreter_path()
+        get_interpreter_path()

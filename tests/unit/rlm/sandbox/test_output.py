@@ -9,7 +9,7 @@ def test_head_and_tail_are_those_of_all_that_was_written(pieces: list[str], most
     output = CappedOutput(most)
     for piece in pieces:
         output.write(piece)
-    whole, kept = "".join(pieces), output.text()
+    whole, kept = "".join(pieces), output.get_text()
     assert output.characters == len(whole)
     if len(whole) <= most:
         assert kept == whole

@@ -2,11 +2,11 @@
 
 import pytest
 
-from rlm.sandbox.reports import report
+from rlm.sandbox.reports import format_report
 
 
 def told(text: str, limit: int = 3_000) -> str:
-    return report(text, limit=limit, names=())
+    return format_report(text, limit=limit, names=())
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from rlm.tables.quantities import quantities
-from rlm.tables.sql_syntax import parse
+from rlm.tables.quantities import find_quantities
+from rlm.tables.sql_syntax import parse_statement
 
 ORDERS = "WITH x AS (SELECT country, count(*) AS n FROM orders GROUP BY country)"
 
@@ -50,10 +50,10 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
 def test_counts_and_sums_are_told_from_other_numbers(
     engine: duckdb.DuckDBPyConnection, sql: str, found: list[int]
 ) -> None:
-    assert quantities(parse(engine, sql)["node"], len(engine.execute(sql).description or [])) == found
+    assert find_quantities(parse_statement(engine, sql)["node"], len(engine.execute(sql).description or [])) == found
 
 
 def test_a_query_whose_columns_are_more_than_its_syntax_names_has_none(engine: duckdb.DuckDBPyConnection) -> None:
-    query = parse(engine, "SELECT count(COLUMNS(*)), max(id) FROM orders")["node"]
-    assert quantities(query, 2) == [0]
-    assert quantities(query, 8) == []
+    query = parse_statement(engine, "SELECT count(COLUMNS(*)), max(id) FROM orders")["node"]
+    assert find_quantities(query, 2) == [0]
+    assert find_quantities(query, 8) == []

@@ -6,16 +6,16 @@ from decimal import Decimal
 import pytest
 from markdown_it import MarkdownIt
 
-from rlm.answers import Interval, as_json
+from rlm.answers import Interval, convert_to_json
 from rlm.tables.render import (
-    cell,
-    locale_of,
-    markdown_table,
-    result_of,
-    sentence,
-    shows_table,
-    told_once,
-    unknown_placeholders,
+    build_result,
+    find_stated_columns,
+    get_locale,
+    list_unknown_placeholders,
+    needs_table,
+    render_cell,
+    render_markdown_table,
+    render_sentence,
 )
 from rlm.tables.sql import SqlResult
 
@@ -38,7 +38,7 @@ def result(
     ],
 )
 def test_the_result_is_put_into_the_sentence(template: str, said: str) -> None:
-    assert sentence(template, result(("Ann", 7), ("Bob", 2)), "") == said
+    assert render_sentence(template, result(("Ann", 7), ("Bob", 2)), "") == said
 
 
 @pytest.mark.parametrize(
@@ -51,24 +51,24 @@ def test_the_result_is_put_into_the_sentence(template: str, said: str) -> None:
     ],
 )
 def test_markers_stand_before_the_stop_of_the_first_sentence(text: str, marked: str) -> None:
-    assert sentence(text, result(("Ann B. Lee", 7)), "[1][2]") == marked
+    assert render_sentence(text, result(("Ann B. Lee", 7)), "[1][2]") == marked
 
 
 @pytest.mark.parametrize("template", ["{row_count}", "{Late orders}.", "1"])
 def test_figures_alone_are_no_sentence_and_stand_in_a_table_that_names_them(template: str) -> None:
     found = result((76,), columns=("Late orders",))
-    assert sentence(template, found, "") == "The result of the query:"
-    assert shows_table(template, found)
-    assert sentence("{orders}", result(("Ann", 7)), "") == "The result of the query:"
+    assert render_sentence(template, found, "") == "The result of the query:"
+    assert needs_table(template, found)
+    assert render_sentence("{orders}", result(("Ann", 7)), "") == "The result of the query:"
     named = result(("Nobody was late.",), columns=("said",))
-    assert (sentence("{said}", named, ""), shows_table("{said}", named)) == ("Nobody was late.", False)
+    assert (render_sentence("{said}", named, ""), needs_table("{said}", named)) == ("Nobody was late.", False)
 
 
 def test_an_empty_result_is_said_to_be_one() -> None:
     for empty in (result(), result((None, None))):
-        assert sentence("The best customer is {name}.", empty, "") == "No record matches what was asked for."
-        assert not shows_table("The best customer is {name}.", empty)
-    assert sentence("{row_count} orders are late.", result(), "") == "0 orders are late."
+        assert render_sentence("The best customer is {name}.", empty, "") == "No record matches what was asked for."
+        assert not needs_table("The best customer is {name}.", empty)
+    assert render_sentence("{row_count} orders are late.", result(), "") == "0 orders are late."
 
 
 @pytest.mark.parametrize(
@@ -86,28 +86,28 @@ def test_an_empty_result_is_said_to_be_one() -> None:
     ],
 )
 def test_a_table_shows_what_the_sentence_does_not(template: str, rows: int, shown: bool) -> None:
-    assert shows_table(template, result(*[("Ann", 7)] * rows)) is shown
+    assert needs_table(template, result(*[("Ann", 7)] * rows)) is shown
 
 
 def test_a_value_that_every_row_repeats_is_told_once_by_a_sentence_that_names_it() -> None:
     shares = result(("Ann", 7, 9), ("Bob", 2, 9), columns=("name", "Orders", "All orders"))
-    assert told_once("Of {All orders} orders:", shares) == {2}
-    assert markdown_table(shares, {2}).splitlines() == [
+    assert find_stated_columns("Of {All orders} orders:", shares) == {2}
+    assert render_markdown_table(shares, {2}).splitlines() == [
         "| name | Orders |",
         "| --- | --- |",
         "| Ann | 7 |",
         "| Bob | 2 |",
     ]
-    assert not shows_table("Of {all orders} orders: {list:name, Orders}.", shares)
-    assert shows_table("{list:name, Orders}.", shares)
-    assert told_once("{name} has {Orders}.", shares) == set()
+    assert not needs_table("Of {all orders} orders: {list:name, Orders}.", shares)
+    assert needs_table("{list:name, Orders}.", shares)
+    assert find_stated_columns("{name} has {Orders}.", shares) == set()
     part = result(*shares.rows, columns=shares.columns, total=3)
-    assert told_once("Of {All orders} orders:", part) == set()
-    assert told_once("{name}", result(("Ann",), ("Ann",), columns=("name",))) == set()
+    assert find_stated_columns("Of {All orders} orders:", part) == set()
+    assert find_stated_columns("{name}", result(("Ann",), ("Ann",), columns=("name",))) == set()
     assert (
-        told_once("{name} and {nobody}", shares)
-        == told_once("{All orders}", shares)
-        == told_once("No {name}.", result())
+        find_stated_columns("{name} and {nobody}", shares)
+        == find_stated_columns("{All orders}", shares)
+        == find_stated_columns("No {name}.", result())
         == set()
     )
 
@@ -125,32 +125,32 @@ def test_a_value_that_every_row_repeats_is_told_once_by_a_sentence_that_names_it
 )
 def test_a_table_of_one_row_has_what_the_sentence_does_not_name(template: str, left: str) -> None:
     found = result(("Ann", 7, 4), columns=("name", "Orders", "Left out"))
-    assert markdown_table(found, told_once(template, found)).splitlines()[0] == left
+    assert render_markdown_table(found, find_stated_columns(template, found)).splitlines()[0] == left
 
 
 def test_a_list_says_how_much_of_it_is_left_out() -> None:
     rows = [(f"n{number}", number) for number in range(100)]
     many = result(*rows, total=1_000)
-    assert sentence("They are {list:name}.", many, "").endswith("n19 and 980 more.")
-    assert markdown_table(many).count("| n") == 21
-    assert markdown_table(many).endswith("… and 980 more rows")
+    assert render_sentence("They are {list:name}.", many, "").endswith("n19 and 980 more.")
+    assert render_markdown_table(many).count("| n") == 21
+    assert render_markdown_table(many).endswith("… and 980 more rows")
 
 
 def test_a_list_of_names_with_commas_is_parted_by_semicolons_and_money_has_all_its_decimals() -> None:
     sums = result(("Nut, M", Decimal("1419.00")), ("Fuse", Decimal("324.70")))
-    assert sentence("Sums: {list:name, orders}.", sums, "") == "Sums: Nut, M (1419.00); Fuse (324.70)."
-    assert markdown_table(sums).splitlines()[-2:] == ["| Nut, M | 1419.00 |", "| Fuse | 324.70 |"]
+    assert render_sentence("Sums: {list:name, orders}.", sums, "") == "Sums: Nut, M (1419.00); Fuse (324.70)."
+    assert render_markdown_table(sums).splitlines()[-2:] == ["| Nut, M | 1419.00 |", "| Fuse | 324.70 |"]
 
 
 def test_thousands_of_counts_and_sums_are_parted_and_those_of_years_and_identifiers_are_not() -> None:
     columns = "order", "year", "Orders", "Total", "Weight", "is late"
     rows = (10234, 2024, 1234567, Decimal("1234.50"), 12345678901.25, True), (10235, 2025, -1000, None, 0.1 + 0.2, None)
     found = SqlResult(columns, rows, 1_000_000, quantities=frozenset({2, 3, 4, 5}))
-    assert markdown_table(found).splitlines()[2:4] == [
+    assert render_markdown_table(found).splitlines()[2:4] == [
         "| 10234 | 2024 | 1,234,567 | 1,234.50 | 12,345,678,901.25 | yes |",
         "| 10235 | 2025 | -1,000 | — | 0.3 | — |",
     ]
-    said = sentence("{row_count} rows: {order} of {year}: {Orders}, {list:Orders, Total}.", found, "")
+    said = render_sentence("{row_count} rows: {order} of {year}: {Orders}, {list:Orders, Total}.", found, "")
     assert said.startswith("1,000,000 rows: 10234 of 2024: 1,234,567, 1,234,567 (1,234.50), -1,000 (—) and")
 
 
@@ -168,7 +168,7 @@ def test_figures_are_written_as_the_language_of_the_answer_writes_them(tag: str,
     columns = ("name", "Total", "Orders", "Share")
     rows = (("a", Decimal("12345.50"), 1_234_567, 0.5),)
     found = SqlResult(columns, rows, 1_999, quantities=frozenset({1, 2}))
-    assert sentence("{Orders} zu {Share}: {list:name, Total}.", found, "", locale=locale_of(tag)) == said
+    assert render_sentence("{Orders} zu {Share}: {list:name, Total}.", found, "", locale=get_locale(tag)) == said
 
 
 def test_no_digit_of_a_long_figure_is_lost() -> None:
@@ -181,17 +181,20 @@ def test_no_digit_of_a_long_figure_is_lost() -> None:
 
 def cell_of(found: SqlResult) -> str:
     """The only cell as the sentence has it."""
-    return sentence("a {Total}", found, "").removeprefix("a ")
+    return render_sentence("a {Total}", found, "").removeprefix("a ")
 
 
 def test_names_without_a_column_are_known() -> None:
-    assert unknown_placeholders("{Name} {list:orders} {row_count} {total}", result(("Ann", 7))) == ["total"]
-    assert unknown_placeholders("{list:name, total} {name, orders}", result(("Ann", 7))) == ["total", "name, orders"]
+    assert list_unknown_placeholders("{Name} {list:orders} {row_count} {total}", result(("Ann", 7))) == ["total"]
+    assert list_unknown_placeholders("{list:name, total} {name, orders}", result(("Ann", 7))) == [
+        "total",
+        "name, orders",
+    ]
 
 
 def test_a_column_whose_name_has_a_comma_is_one_column() -> None:
     sales = result(("Ann", 7), ("Bob", 2), columns=("name", "sales, net"))
-    assert sentence("They sold {list:sales, net}.", sales, "") == "They sold 7, 2."
+    assert render_sentence("They sold {list:sales, net}.", sales, "") == "They sold 7, 2."
 
 
 HOSTILE = [
@@ -216,13 +219,13 @@ def test_no_cell_works_as_markdown(value: str) -> None:
     html = (
         MarkdownIt("commonmark", {"html": True})
         .enable(["table", "strikethrough"])
-        .render(f"{sentence('{name}', table, '')}\n\n{markdown_table(table)}")
+        .render(f"{render_sentence('{name}', table, '')}\n\n{render_markdown_table(table)}")
     )
     for tag in ("<img", "<a ", "<strong", "<em", "<s>", "<code", "<script", "<h1", "<blockquote", "<li"):
         assert tag not in html
     assert html.count("<td>") == 2
     assert html.count("<tr>") == 2
-    assert "[1]" not in cell(value)
+    assert "[1]" not in render_cell(value)
 
 
 @pytest.mark.parametrize(
@@ -247,22 +250,22 @@ def test_no_cell_works_as_markdown(value: str) -> None:
     ],
 )
 def test_values_are_written_for_people(value: object, written: str) -> None:
-    assert cell(value) == written
+    assert render_cell(value) == written
 
 
 def test_values_for_programs_are_those_of_json() -> None:
-    assert as_json(Decimal("8810006.61")) == 8810006.61
-    assert as_json(Decimal(5)) == 5
-    assert as_json(date(2025, 3, 1)) == "2025-03-01"
-    assert as_json([Decimal("1.5"), None]) == [1.5, None]
+    assert convert_to_json(Decimal("8810006.61")) == 8810006.61
+    assert convert_to_json(Decimal(5)) == 5
+    assert convert_to_json(date(2025, 3, 1)) == "2025-03-01"
+    assert convert_to_json([Decimal("1.5"), None]) == [1.5, None]
 
 
 def test_a_result_for_programs_is_a_number_a_label_a_list_or_a_table() -> None:
     one = result((7,), columns=("n",))
-    assert (result_of(one, Interval(6, 8), 10).kind, result_of(one, Interval(6, 8), 10).interval) == (
+    assert (build_result(one, Interval(6, 8), 10).kind, build_result(one, Interval(6, 8), 10).interval) == (
         "number",
         Interval(6, 8),
     )
-    assert result_of(result(("Ann",), columns=("name",)), None, 10).kind == "label"
-    assert result_of(result(("a",), ("b",), columns=("name",)), None, 1).value == ["a"]
-    assert result_of(result(("Ann", 7)), None, 10).value == [{"name": "Ann", "orders": 7}]
+    assert build_result(result(("Ann",), columns=("name",)), None, 10).kind == "label"
+    assert build_result(result(("a",), ("b",), columns=("name",)), None, 1).value == ["a"]
+    assert build_result(result(("Ann", 7)), None, 10).value == [{"name": "Ann", "orders": 7}]

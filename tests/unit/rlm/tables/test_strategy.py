@@ -12,7 +12,7 @@ from ingest.storage.tables.places import Location
 from ingest.storage.tables.store import RecordTables
 from retrieval.encoders.port import HashingEmbedder
 from rlm.answers import AnswerStatus
-from rlm.checking.checker import located
+from rlm.checking.checker import locate_citations
 from rlm.corpus.corpus import Corpus
 from rlm.errors import (
     DocumentGoneError,
@@ -27,7 +27,7 @@ from rlm.events import Delta, Planned, Working
 from rlm.llm.budgets import Limits, Price
 from rlm.llm.port import SubCall, SubFailure
 from rlm.llm.profiles import ModelProfile
-from rlm.requests import Wanted
+from rlm.requests import AnswerOptions
 from tests.support.ingested_tables import ingested
 from tests.support.table_questions import TableQuestion, plan
 
@@ -81,14 +81,14 @@ def test_a_number_is_computed_and_the_rows_behind_it_are_cited(asking: Asking) -
     assert [(each.document_id, each.table, each.rows) for each in draft.rows_behind] == [("doc-2", 0, (1, 3, 6))]
     corpus = question.corpus
     for passage in draft.evidence.values():
-        document = corpus.with_id(passage.document_id)
+        document = corpus.find_by_id(passage.document_id)
         assert document is not None
-        assert corpus.text(document.handle[passage.start : passage.end]) == passage.text
+        assert corpus.load_text(document.handle[passage.start : passage.end]) == passage.text
         assert "Ann" in passage.text
     assert next(each for each in question.events if isinstance(each, Planned)).sql.startswith("SELECT count")
     assert "".join(each.text for each in question.events if isinstance(each, Delta)) == draft.text
     assert draft.coverage is not None
-    assert (draft.coverage.units, draft.coverage.units_searched, draft.coverage.complete) == (6, 6, True)
+    assert (draft.coverage.units, draft.coverage.units_searched, draft.coverage.is_complete) == (6, 6, True)
 
 
 def test_money_is_added_up_exactly(asking: Asking) -> None:
@@ -144,7 +144,7 @@ def test_only_the_rows_that_a_condition_leaves_are_judged(asking: Asking) -> Non
     assert len(question.calls.records()) == 2
     assert draft.text == "Late ones: 6 [1]."
     assert draft.coverage is not None
-    assert (draft.coverage.units_read, draft.coverage.units_searched, draft.coverage.complete) == (2, 4, True)
+    assert (draft.coverage.units_read, draft.coverage.units_searched, draft.coverage.is_complete) == (2, 4, True)
 
 
 @pytest.mark.parametrize(
@@ -455,7 +455,7 @@ def test_a_lot_of_work_is_begun_only_when_it_is_confirmed_or_budgeted(asking: As
     with pytest.raises(RunTooLargeError, match="6 records"):
         unasked.ask()
     assert unasked.calls.records() == []
-    for wanted in (Wanted(confirm=True), Wanted(budget=Limits(calls=50))):
+    for wanted in (AnswerOptions(confirm=True), AnswerOptions(budget=Limits(calls=50))):
         assert asking(reply, rule=complains, profile=COSTLY, wanted=wanted).ask().text.startswith("3 complain")
 
 
@@ -618,7 +618,7 @@ def test_a_document_is_cited_for_the_words_that_its_judgement_rests_on(contracts
     question = TableQuestion(*contracts, [reply], lambda text: NO_END[text.split()[0]])
     draft = question.ask()
     assert draft.text == "No end: Catering [1], Patrol [2]."
-    (sentence,), (catering, patrol) = located(draft, lambda version, start, end: Location(3, "page 3"))
+    (sentence,), (catering, patrol) = locate_citations(draft, lambda version, start, end: Location(3, "page 3"))
     assert (catering.quote, catering.verified) == ("It is concluded for an indefinite time", True)
     assert CONTRACTS["b.md"].index("It is concluded") == catering.start
     assert (patrol.quote, patrol.verified, patrol.page) == ("", False, None)

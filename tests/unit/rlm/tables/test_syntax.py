@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from rlm.tables.sql_syntax import SqlNotOneSelectError, behind, require_select, selected, traced
+from rlm.tables.sql_syntax import SqlNotOneSelectError, build_behind_query, find_rows_query, require_select, trace_query
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_broken_sql_is_told_apart_from_refused_sql(engine: duckdb.DuckDBPyConnec
 def test_the_rows_behind_a_result_are_those_it_rests_on(
     engine: duckdb.DuckDBPyConnection, sql: str, numbers: list[int]
 ) -> None:
-    query = behind(engine, sql)
+    query = build_behind_query(engine, sql)
     assert query is not None
     assert query.table == "orders"
     assert [row[0] for row in engine.execute(query.sql).fetchall()] == numbers
@@ -130,7 +130,7 @@ def test_the_rows_behind_a_result_are_those_it_rests_on(
 def test_where_the_rows_behind_are_not_plain_there_is_no_query_for_them(
     engine: duckdb.DuckDBPyConnection, sql: str
 ) -> None:
-    assert behind(engine, sql) is None
+    assert build_behind_query(engine, sql) is None
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_where_the_rows_behind_are_not_plain_there_is_no_query_for_them(
 def test_the_table_whose_rows_a_query_names_is_told_by_its_syntax(
     engine: duckdb.DuckDBPyConnection, sql: str, table: str | None
 ) -> None:
-    found = selected(engine, sql)
+    found = find_rows_query(engine, sql)
     assert (found and found.table) == table
 
 
@@ -180,7 +180,7 @@ def test_the_table_whose_rows_a_query_names_is_told_by_its_syntax(
 def test_each_row_of_a_result_names_its_own_records_and_the_result_stays_what_it_is(
     engine: duckdb.DuckDBPyConnection, sql: str, rows: list[list[int]]
 ) -> None:
-    made = traced(engine, sql)
+    made = trace_query(engine, sql)
     assert made is not None
     assert made.table == "orders"
     found = engine.execute(made.sql).fetchall()
@@ -189,7 +189,7 @@ def test_each_row_of_a_result_names_its_own_records_and_the_result_stays_what_it
 
 
 def test_a_cell_that_rests_on_some_records_of_its_row_names_them(engine: duckdb.DuckDBPyConnection) -> None:
-    made = traced(
+    made = trace_query(
         engine,
         "SELECT count(*) AS n, count(*) FILTER (WHERE sum > 5) AS many, "
         "sum(CASE WHEN id = 4 THEN 1 ELSE 0 END) AS four, count_if(id < 3) AS few, "
@@ -236,7 +236,7 @@ def test_records_that_no_figure_takes_are_not_behind_it(
     tides: duckdb.DuckDBPyConnection, select: str, rows: list[list[int]]
 ) -> None:
     sql = f"SELECT port, {select} FROM tides GROUP BY port ORDER BY port"
-    made, query = traced(tides, sql), behind(tides, sql)
+    made, query = trace_query(tides, sql), build_behind_query(tides, sql)
     assert made is not None
     assert query is not None
     own = len(tides.execute(sql).description or [])
@@ -245,7 +245,9 @@ def test_records_that_no_figure_takes_are_not_behind_it(
 
 
 def test_a_figure_that_takes_fewer_records_than_its_row_names_its_own(tides: duckdb.DuckDBPyConnection) -> None:
-    made = traced(tides, "SELECT count(*), count(height), round(avg(metres), 1), min(port) FROM tides WHERE _row < 5")
+    made = trace_query(
+        tides, "SELECT count(*), count(height), round(avg(metres), 1), min(port) FROM tides WHERE _row < 5"
+    )
     assert made is not None
     assert made.columns == (1, 2, 3)
     (row,) = tides.execute(made.sql).fetchall()
@@ -265,4 +267,4 @@ def test_a_figure_that_takes_fewer_records_than_its_row_names_its_own(tides: duc
     ],
 )
 def test_where_the_records_of_a_row_are_not_plain_none_are_named(engine: duckdb.DuckDBPyConnection, sql: str) -> None:
-    assert traced(engine, sql) is None
+    assert trace_query(engine, sql) is None

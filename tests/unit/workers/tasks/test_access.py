@@ -16,7 +16,7 @@ from tests.support.catalogs import arrive, migrated_sqlite, searchable
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
 from tests.support.postgres import disposed
-from workers.tasks.access import ReadersWriter, write_new_points
+from workers.tasks.access import ReaderSync, write_readers_of_new_points
 
 EVE, BOB = frozenset({"user:eve"}), frozenset({"user:bob"})
 
@@ -37,7 +37,7 @@ class Interrupted(MemoryIndex):
 
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
         if self._changes:
-            close(self._catalog, self._catalog.documents("ann")[0], self._changes.pop(0))
+            close(self._catalog, self._catalog.list_documents("ann")[0], self._changes.pop(0))
         super().set_readers(tenant_id, version_id, readers)
 
 
@@ -52,9 +52,9 @@ def test_the_index_ends_with_the_readers_of_the_last_change(engine: Engine) -> N
     searchable(Jobs(engine))
     index = Interrupted(catalog, [BOB, EVE])
     close(catalog, document, BOB)
-    assert ReadersWriter(catalog, FixedGeneration(index, HashingEmbedder())).settle(document.id)
+    assert ReaderSync(catalog, FixedGeneration(index, HashingEmbedder())).sync(document.id)
     assert index.readers == {("ann", document.version.id): EVE}
-    assert catalog.unsettled() == []
+    assert catalog.list_unsynced_readers() == []
 
 
 def test_points_written_while_a_document_is_closed_are_closed_before_they_are_found(engine: Engine) -> None:
@@ -62,26 +62,26 @@ def test_points_written_while_a_document_is_closed_are_closed_before_they_are_fo
     document = arrive(catalog)
     pair = [(document.id, document.version.id)]
     index = Interrupted(catalog, [EVE])
-    write_new_points(catalog, index, pair)
+    write_readers_of_new_points(catalog, index, pair)
     assert index.readers == {}
     close(catalog, document, BOB)
-    write_new_points(catalog, index, pair)
+    write_readers_of_new_points(catalog, index, pair)
     assert index.readers == {("ann", document.version.id): EVE}
 
 
 def test_an_index_that_was_away_gets_the_readers_when_it_is_back(engine: Engine) -> None:
     catalog, index = Catalog(engine), MemoryIndex()
     document = arrive(catalog)
-    writer = ReadersWriter(catalog, FixedGeneration(index, HashingEmbedder()))
+    writer = ReaderSync(catalog, FixedGeneration(index, HashingEmbedder()))
 
     def away(name: str) -> None:
         raise IndexUnavailableError("The index is away.")
 
     index.fault = away
     close(catalog, document, EVE)
-    assert not writer.settle(document.id)
-    assert catalog.unsettled() == [document.id]
+    assert not writer.sync(document.id)
+    assert catalog.list_unsynced_readers() == [document.id]
     index.fault = lambda _: None
-    assert writer.settle_all() == 1
+    assert writer.sync_all() == 1
     assert index.readers == {("ann", document.version.id): EVE}
-    assert (catalog.unsettled(), writer.settle_all()) == ([], 0)
+    assert (catalog.list_unsynced_readers(), writer.sync_all()) == ([], 0)

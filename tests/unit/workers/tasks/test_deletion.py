@@ -12,17 +12,17 @@ from ingest.storage.tables.store import RecordTables
 from retrieval.errors import IndexUnavailableError
 from tests.support.books import book
 from tests.support.worker_fixture import WorkerFixture, no
-from workers.errors import failure
+from workers.errors import build_failure
 
 
 def test_nothing_is_removed_of_a_version_that_is_in_use(worker: WorkerFixture) -> None:
     document = worker.upload(book(1))
     worker.work_off()
     points = dict(worker.index.kept)
-    assert worker.deleter.remove(document.version) == (0, 0)
+    assert worker.deleter.remove_version(document.version) == (0, 0)
     assert worker.index.kept == points
     assert worker.texts.read(document.version.id, 0, 6) == "# Book"
-    assert worker.blobs.path(document.version.blob_key).exists()
+    assert worker.blobs.resolve_path(document.version.blob_key).exists()
 
 
 def test_nothing_is_removed_of_a_version_that_waits_to_be_tried_again(worker: WorkerFixture) -> None:
@@ -36,9 +36,9 @@ def test_nothing_is_removed_of_a_version_that_waits_to_be_tried_again(worker: Wo
     worker.index.fault = away
     with pytest.raises(IndexUnavailableError):
         worker.ingest.run(job, no)
-    worker.jobs.retry(job, failure(IndexUnavailableError("away")))
-    assert worker.deleter.remove(document.version) == (0, 0)
-    assert worker.blobs.path(document.version.blob_key).exists()
+    worker.jobs.retry(job, build_failure(IndexUnavailableError("away")))
+    assert worker.deleter.remove_version(document.version) == (0, 0)
+    assert worker.blobs.resolve_path(document.version.blob_key).exists()
 
 
 def test_the_original_of_a_failed_version_stays_until_its_document_is_deleted(worker: WorkerFixture) -> None:
@@ -46,24 +46,24 @@ def test_the_original_of_a_failed_version_stays_until_its_document_is_deleted(wo
     (job,) = worker.jobs.claim(JobKind.INGEST)
     with pytest.raises(DamagedDocumentError):
         worker.ingest.run(job, no)
-    worker.jobs.fail(job, failure(DamagedDocumentError("It is damaged.")))
-    original = worker.blobs.path(document.version.blob_key)
-    worker.deleter.remove(document.version)
+    worker.jobs.fail(job, build_failure(DamagedDocumentError("It is damaged.")))
+    original = worker.blobs.resolve_path(document.version.blob_key)
+    worker.deleter.remove_version(document.version)
     assert original.exists()
-    assert worker.deleter.delete("ann", document.id).bytes_removed == len("damaged goods")
+    assert worker.deleter.delete_document("ann", document.id).bytes_removed == len("damaged goods")
     assert not original.exists()
 
 
 def test_a_receipt_counts_what_was_removed_and_is_the_same_again(worker: WorkerFixture, tmp_path: Path) -> None:
     document = worker.upload(book(2))
     worker.work_off()
-    version = worker.catalog.version(document.version.id)
+    version = worker.catalog.load_version(document.version.id)
     on_disk = sum(path.stat().st_size for path in tmp_path.glob("blobs/*/*/*"))
-    receipt = worker.deleter.delete("ann", document.id)
+    receipt = worker.deleter.delete_document("ann", document.id)
     assert (receipt.versions, receipt.chunks_removed, receipt.bytes_removed) == (1, version.chunks, on_disk)
     assert receipt.collected
     assert (worker.index.kept, list(tmp_path.glob("blobs/*/*/*"))) == ({}, [])
-    assert worker.deleter.delete("ann", document.id) == receipt
+    assert worker.deleter.delete_document("ann", document.id) == receipt
 
 
 def test_a_document_is_deleted_though_the_index_is_away_and_collected_when_it_is_back(worker: WorkerFixture) -> None:
@@ -74,12 +74,12 @@ def test_a_document_is_deleted_though_the_index_is_away_and_collected_when_it_is
         raise IndexUnavailableError("away")
 
     worker.index.fault = away
-    receipt = worker.deleter.delete("ann", document.id)
+    receipt = worker.deleter.delete_document("ann", document.id)
     assert (receipt.chunks_removed, receipt.collected) == (0, False)
-    assert worker.catalog.visible("ann", [document.version.id]) == {}
+    assert worker.catalog.find_visible("ann", [document.version.id]) == {}
     worker.index.fault = lambda _: None
     worker.work_off()
-    done = worker.catalog.deletion("ann", document.id)
+    done = worker.catalog.load_deletion("ann", document.id)
     assert done.id == receipt.id
     assert (done.chunks_removed > 0, done.collected, worker.index.kept) == (True, True, {})
 
@@ -92,18 +92,18 @@ def test_a_worker_writes_nothing_more_once_its_document_is_deleted(worker: Worke
     def delete_at_the_first(method: str) -> None:
         calls.append(method)
         if calls.count("upsert") == 1 and calls[-1] == "upsert":
-            worker.deleter.delete("ann", job.document_id)
+            worker.deleter.delete_document("ann", job.document_id)
 
     worker.index.fault = delete_at_the_first
     with pytest.raises(LeaseLostError):
         worker.ingest.run(job, no)
     assert calls.count("upsert") == 1
     assert worker.index.kept == {}
-    assert worker.catalog.version(job.version_id).state is VersionState.DELETED
+    assert worker.catalog.load_version(job.version_id).state is VersionState.DELETED
 
 
 def _keys(worker: WorkerFixture, folder: str) -> list[str]:
-    return list(worker.blobs.keys(folder))
+    return list(worker.blobs.iter_keys(folder))
 
 
 def test_record_tables_are_there_before_a_version_is_searchable_and_go_with_it(worker: WorkerFixture) -> None:
@@ -113,14 +113,14 @@ def test_record_tables_are_there_before_a_version_is_searchable_and_go_with_it(w
 
     def look(method: str) -> None:
         if method == "upsert":
-            written.append(len(tables.rows(document.version.id, 0, range(1, 9))))
+            written.append(len(tables.load_rows(document.version.id, 0, range(1, 9))))
 
     worker.index.fault = look
     worker.work_off()
     assert set(written) == {2}
-    (table,) = tables.tables(document.version.id)
+    (table,) = tables.load_tables(document.version.id)
     assert (table.name, table.rows) == ("people", 2)
     kept = [key for folder in ("original", "text", "tables") for key in _keys(worker, folder)]
     on_disk = sum(len(worker.blobs.read(key)) for key in kept)
-    assert worker.deleter.delete("ann", document.id).bytes_removed == on_disk
+    assert worker.deleter.delete_document("ann", document.id).bytes_removed == on_disk
     assert _keys(worker, "tables") == []

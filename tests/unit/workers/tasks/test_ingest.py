@@ -14,7 +14,7 @@ from ingest.storage.queue.records import Job, JobKind
 from ingest.storage.texts.layout import Layout, OmissionKind, TableSpan
 from retrieval.errors import IndexUnavailableError
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no
-from workers.deps import Stopping
+from workers.deps import WorkerStopping
 from workers.job_runner import JobRunner
 from workers.tasks.ingest import IngestTask
 
@@ -53,8 +53,8 @@ def test_documents_of_one_claim_are_written_to_the_index_at_once(worker: WorkerF
     assert writes == ["upsert"]
     assert states(worker, documents) == [VersionState.SEARCHABLE] * 20
     for document in documents:
-        version = worker.catalog.document("ann", document.id).version
-        assert worker.index.count("ann", version.id) == version.chunks == 1
+        version = worker.catalog.load_document("ann", document.id).version
+        assert worker.index.count_chunks("ann", version.id) == version.chunks == 1
 
 
 def test_a_damaged_document_is_told_from_those_it_was_claimed_with(worker: WorkerFixture) -> None:
@@ -73,7 +73,7 @@ def test_a_document_deleted_under_the_worker_leaves_nothing_and_the_others_go_on
     def delete(method: str) -> None:
         if method == moment:
             worker.index.fault = no_fault
-            worker.deleter.delete("ann", documents[2].id)
+            worker.deleter.delete_document("ann", documents[2].id)
 
     class DeletingParser(PlainParser):
         def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
@@ -88,7 +88,7 @@ def test_a_document_deleted_under_the_worker_leaves_nothing_and_the_others_go_on
         document.id for number, document in enumerate(documents) if number != 2
     }
     with pytest.raises(KeyError):
-        worker.texts.map(spoiled.job.version_id)
+        worker.texts.load_map(spoiled.job.version_id)
 
 
 def test_pages_that_a_parser_tells_of_are_shown_while_it_goes_on(worker: WorkerFixture) -> None:
@@ -98,14 +98,14 @@ def test_pages_that_a_parser_tells_of_are_shown_while_it_goes_on(worker: WorkerF
         def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
             assert callable(more["progress"])
             more["progress"](7, 20)
-            progress = worker.catalog.progress(worker.catalog.document("ann", document.id))
+            progress = worker.catalog.load_progress(worker.catalog.load_document("ann", document.id))
             shown.append((progress.pages_done, progress.pages))
             return super().parse(path, media_type, name=name)
 
     (document,) = upload(worker, "# One\n\nWords.")
     assert IngestTask(worker.deps, TellingParser()).run_together(claim(worker), no) == []
     assert shown == [(7, 20)]
-    assert worker.catalog.progress(worker.catalog.document("ann", document.id)).pages_done is None
+    assert worker.catalog.load_progress(worker.catalog.load_document("ann", document.id)).pages_done is None
 
 
 def test_what_there_was_no_time_for_goes_back_into_the_queue_and_costs_no_attempt(worker: WorkerFixture) -> None:
@@ -114,10 +114,10 @@ def test_what_there_was_no_time_for_goes_back_into_the_queue_and_costs_no_attemp
     task = IngestTask(worker.deps, parser, clock=lambda: parser.now)
     spoiled = task.run_together(claim(worker), no)
     assert len(parser.names) == 2
-    assert [type(each.error) for each in spoiled] == [Stopping] * 3
+    assert [type(each.error) for each in spoiled] == [WorkerStopping] * 3
     runner = JobRunner(worker.jobs, task, stopping=no)
     worker.jobs.recover(all_running=True)
-    while runner.once(JobKind.INGEST):
+    while runner.run_once(JobKind.INGEST):
         pass
     assert states(worker, documents) == [VersionState.SEARCHABLE] * 5
     assert sorted(parser.names) == [f"{n}.md" for n in range(5)]
@@ -131,7 +131,7 @@ def test_files_that_grow_a_thousandfold_are_not_held_in_memory_together(worker: 
             return ParsedDocument("word " * 900_000, None, "plain")
 
     spoiled = IngestTask(worker.deps, GrowingParser()).run_together(claim(worker), no)
-    assert [type(each.error) for each in spoiled] == [Stopping] * 2
+    assert [type(each.error) for each in spoiled] == [WorkerStopping] * 2
 
 
 def test_an_index_that_is_away_is_asked_once_for_all_and_none_of_them_fails(worker: WorkerFixture) -> None:
@@ -144,9 +144,9 @@ def test_an_index_that_is_away_is_asked_once_for_all_and_none_of_them_fails(work
 
     worker.index.fault = away
     runner = JobRunner(worker.jobs, IngestTask(worker.deps, parser), stopping=no)
-    assert runner.once(JobKind.INGEST) == 6
+    assert runner.run_once(JobKind.INGEST) == 6
     assert len(parser.names) == 6
-    assert worker.jobs.unfinished() == {JobKind.INGEST: 6}
+    assert worker.jobs.count_unfinished() == {JobKind.INGEST: 6}
     worker.index.fault = no_fault
     worker.work_off()
     assert states(worker, documents) == [VersionState.READY] * 6
@@ -167,8 +167,8 @@ class TableParser(PlainParser):
 def test_rows_of_a_very_long_table_that_are_not_indexed_are_counted(worker: WorkerFixture) -> None:
     document = worker.upload("\n".join(f"{number:06}" for number in range(100_500)), "a.csv")
     assert IngestTask(worker.deps, TableParser()).run_together(claim(worker), no) == []
-    version = worker.catalog.document("ann", document.id).version
+    version = worker.catalog.load_document("ann", document.id).version
     assert [(omission.kind, omission.count) for omission in version.omissions] == [(OmissionKind.ROW, 500)]
     assert version.characters == 100_500 * 7 - 1
-    indexed = [chunk for chunk in worker.deps.texts.map(version.id).chunks if chunk.end > 100_000 * 7]
+    indexed = [chunk for chunk in worker.deps.texts.load_map(version.id).chunks if chunk.end > 100_000 * 7]
     assert not indexed

@@ -54,7 +54,7 @@ class Port:
         self.worker.replace(self._some(), self._text())
 
     def _delete(self) -> None:
-        self.worker.deleter.delete("ann", self._some().id)
+        self.worker.deleter.delete_document("ann", self._some().id)
 
     def _cancel(self) -> None:
         self.worker.catalog.cancel("ann", self._some().id)

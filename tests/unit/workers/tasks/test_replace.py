@@ -5,18 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest.intake import Replaces, UploadRequest
+from ingest.intake import Replacement, UploadRequest
 from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import IncompleteVersionError, PreconditionFailedError
 from ingest.storage.queue.records import JobKind
 from tests.support.books import book
 from tests.support.worker_fixture import WorkerFixture, no
-from workers.tasks.vectors import chunk_texts
+from workers.tasks.vectors import iter_chunk_texts
 
 
 def texts_of(worker: WorkerFixture, version: str) -> list[str]:
-    found = worker.catalog.version(version)
-    return [str(text) for _, text in chunk_texts(worker.texts, found, worker.texts.map(version).chunks)]
+    found = worker.catalog.load_version(version)
+    return [str(text) for _, text in iter_chunk_texts(worker.texts, found, worker.texts.load_map(version).chunks)]
 
 
 @pytest.mark.parametrize("chapters", [3, 60])
@@ -27,13 +27,13 @@ def test_replacing_one_paragraph_of_a_book_encodes_only_the_chunks_that_changed(
     document = worker.upload(text)
     worker.work_off()
     before = texts_of(worker, document.version.id)
-    old_tokens = worker.catalog.version(document.version.id).tokens or 0
+    old_tokens = worker.catalog.load_version(document.version.id).tokens or 0
     worker.embedder.texts.clear()
     paragraphs = text.split("\n\n")
     paragraphs[len(paragraphs) // 2] = "A squall came up from the south. The lantern went out at once."
     new = worker.replace(document, "\n\n".join(paragraphs)).document.version.id
     worker.work_off()
-    version = worker.catalog.document("ann", document.id).version
+    version = worker.catalog.load_document("ann", document.id).version
     after = texts_of(worker, new)
     changed = [text for text in after if text not in set(before)]
     assert (version.id, version.state) == (new, VersionState.READY)
@@ -48,10 +48,12 @@ def test_a_kept_vector_is_the_one_that_encoding_would_give(worker: WorkerFixture
     worker.work_off()
     version = worker.replace(document, book(2) + "\n\nOne more line.\n").document.version.id
     worker.work_off()
-    found = worker.catalog.version(version)
+    found = worker.catalog.load_version(version)
     assert found.chunks_reused > 0
-    for identifier, text in chunk_texts(worker.texts, found, worker.texts.map(version).chunks):
-        np.testing.assert_allclose(worker.index.embeddings[identifier], worker.embedder.query(str(text)), rtol=1e-5)
+    for identifier, text in iter_chunk_texts(worker.texts, found, worker.texts.load_map(version).chunks):
+        np.testing.assert_allclose(
+            worker.index.embeddings[identifier], worker.embedder.embed_query(str(text)), rtol=1e-5
+        )
 
 
 def test_after_a_replacement_only_the_new_version_is_left(worker: WorkerFixture) -> None:
@@ -61,11 +63,11 @@ def test_after_a_replacement_only_the_new_version_is_left(worker: WorkerFixture)
     new = worker.replace(document, book(4), "b.md").document.version
     worker.work_off()
     assert {chunk.version_id for chunk in worker.index.kept.values()} == {new.id}
-    assert worker.catalog.hidden_versions("ann") == []
+    assert worker.catalog.list_hidden_versions("ann") == []
     with pytest.raises(KeyError):
-        worker.texts.map(old.id)
-    assert not worker.blobs.path(old.blob_key).exists()
-    assert worker.blobs.path(new.blob_key).exists()
+        worker.texts.load_map(old.id)
+    assert not worker.blobs.resolve_path(old.blob_key).exists()
+    assert worker.blobs.resolve_path(new.blob_key).exists()
 
 
 def test_what_the_index_lost_of_a_replacement_keeps_the_old_content(worker: WorkerFixture) -> None:
@@ -84,7 +86,7 @@ def test_what_the_index_lost_of_a_replacement_keeps_the_old_content(worker: Work
     (embed,) = worker.jobs.claim(JobKind.EMBED)
     with pytest.raises(IncompleteVersionError):
         worker.embed.run([embed], no)
-    assert worker.catalog.document("ann", document.id).active_version_id == document.version.id
+    assert worker.catalog.load_document("ann", document.id).active_version_id == document.version.id
 
 
 def test_a_book_whose_recorded_vectors_were_lost_is_embedded_from_the_start(worker: WorkerFixture) -> None:
@@ -92,17 +94,17 @@ def test_a_book_whose_recorded_vectors_were_lost_is_embedded_from_the_start(work
     (job,) = worker.jobs.claim(JobKind.INGEST)
     worker.ingest.run(job, no)
     (embed,) = worker.jobs.claim(JobKind.EMBED)
-    worker.jobs.progress(embed, VersionState.EMBEDDING, chunks_embedded=256, tokens=9)
+    worker.jobs.record_progress(embed, VersionState.EMBEDDING, chunks_embedded=256, tokens=9)
     worker.embed.run([embed], no)
-    version = worker.catalog.document("ann", document.id).version
-    assert worker.index.count("ann", version.id, embedded_only=True) == version.chunks
+    version = worker.catalog.load_document("ann", document.id).version
+    assert worker.index.count_chunks("ann", version.id, embedded_only=True) == version.chunks
     assert version.tokens == sum(len(text.split()) for text in texts_of(worker, version.id))
 
 
 def test_a_replacement_of_what_has_changed_leaves_no_bytes_behind(worker: WorkerFixture, tmp_path: Path) -> None:
     document = worker.upload(book(8))
     kept = sorted(path for path in tmp_path.glob("blobs/original/*/*"))
-    request = UploadRequest("ann", "default", "a.md", replaces=Replaces(document.id, frozenset({"another"})))
+    request = UploadRequest("ann", "default", "a.md", replaces=Replacement(document.id, frozenset({"another"})))
     with worker.intake.receive(request) as upload:
         upload.write(b"# New\n\nWords.")
         with pytest.raises(PreconditionFailedError):

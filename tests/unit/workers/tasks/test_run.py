@@ -12,12 +12,12 @@ from ingest.storage.answers.runs import Runs
 from ingest.storage.db.database import open_database
 from ingest.storage.db.schema import runs as run_rows
 from ingest.storage.documents.catalog import Catalog
-from ingest.storage.jobs.jobs import Jobs, pause_seconds
+from ingest.storage.jobs.jobs import Jobs, compute_pause_seconds
 from ingest.storage.queue.records import Job, JobKind
 from rlm.errors import LanguageModelUnavailableError, not_cancelled
 from rlm.events import Event
 from rlm.llm.budgets import Limits, Usage
-from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore_result
 from rlm.requests import AnswerRequest
 from rlm.runs.port import Durability
 from tests.fakes.whole_replies import WholeReplies
@@ -33,7 +33,11 @@ class GoingAway(WholeReplies):
     """Answers every sub-call, and the language model is away when it is done."""
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+        self,
+        calls: Sequence[SubCall],
+        *,
+        cancelled: Callable[[], bool] = not_cancelled,
+        finished: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         for at, call in enumerate(calls):
             finished(at, SubReply(call.prompt, Usage(1, 10, 2)))
@@ -49,7 +53,7 @@ class AwayAnswers:
     def stream(
         self, request: AnswerRequest, *, cancelled: Callable[[], bool], durability: Durability
     ) -> Iterator[Event]:
-        calls = durability.sub_calls(GoingAway(), durability.budget(Limits(), None), None)
+        calls = durability.wrap_sub_calls(GoingAway(), durability.build_budget(Limits(), None), None)
         calls.run([SubCall("", prompt, 10) for prompt in self.prompts])
         raise LanguageModelUnavailableError("The language model cannot be reached.")
 
@@ -74,8 +78,8 @@ class Waiting:
     def attempt(self) -> Run:
         """The run after one more."""
         wake(self.engine)
-        assert self._runner.once(JobKind.RUN) == 1
-        return self._runs.run("ann", self._id)
+        assert self._runner.run_once(JobKind.RUN) == 1
+        return self._runs.load_run("ann", self._id)
 
 
 @pytest.fixture
@@ -113,6 +117,6 @@ def test_pauses_double_up_to_two_minutes() -> None:
     job = Job(1, JobKind.RUN, "ann", "r", "r", 1, 1)
     away, pauses = 0.0, []
     for _ in range(7):
-        pauses.append(pause_seconds(job, away))
+        pauses.append(compute_pause_seconds(job, away))
         away += pauses[-1]
     assert pauses == [5, 10, 20, 40, 80, 120, 120]

@@ -18,12 +18,12 @@ from ingest.storage.texts.texts import Texts
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 from tests.support.books import book
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no
-from workers.deps import Stopping
+from workers.deps import WorkerStopping
 from workers.enqueue import ThreadDoorbell
 from workers.tasks.embed import EmbedTask
 from workers.tasks.ingest import IngestTask
 from workers.threads import WorkerThreads
-from workers.upkeep.upkeep import reconcile
+from workers.upkeep.upkeep import reconcile_index
 
 
 class UpperCaseParser(PlainParser):
@@ -39,12 +39,12 @@ def test_a_version_is_searchable_before_it_has_vectors_and_then_ready(worker: Wo
     (job,) = worker.jobs.claim(JobKind.INGEST)
     worker.ingest.run(job, no)
     assert worker.state(document) is VersionState.SEARCHABLE
-    version = worker.catalog.document("ann", document.id).version
-    assert worker.index.count("ann", version.id) == version.chunks
-    assert worker.index.count("ann", version.id, embedded_only=True) == 0
+    version = worker.catalog.load_document("ann", document.id).version
+    assert worker.index.count_chunks("ann", version.id) == version.chunks
+    assert worker.index.count_chunks("ann", version.id, embedded_only=True) == 0
     worker.embed.run(worker.jobs.claim(JobKind.EMBED), no)
     assert worker.state(document) is VersionState.READY
-    assert worker.index.count("ann", version.id, embedded_only=True) == version.chunks
+    assert worker.index.count_chunks("ann", version.id, embedded_only=True) == version.chunks
 
 
 def test_every_indexed_span_is_the_text_of_its_chunk(worker: WorkerFixture) -> None:
@@ -64,7 +64,7 @@ def test_doing_a_job_twice_is_doing_it_once(worker: WorkerFixture) -> None:
     (job,) = worker.jobs.claim(JobKind.INGEST)
     worker.ingest.run(job, no)
     first = dict(worker.index.kept)
-    worker.jobs.reindex(job.version_id)
+    worker.jobs.requeue_ingest(job.version_id)
     (again,) = worker.jobs.claim(JobKind.INGEST)
     worker.ingest.run(again, no)
     assert worker.index.kept == first
@@ -75,7 +75,7 @@ def test_a_version_whose_text_changes_with_another_ingest_can_be_read_throughout
     worker.work_off()
     version = document.version.id
     assert "Ada" in worker.texts.read(version)
-    worker.jobs.reindex(version)
+    worker.jobs.requeue_ingest(version)
     (again,) = worker.jobs.claim(JobKind.INGEST)
     read: list[str] = []
 
@@ -91,11 +91,11 @@ def test_a_version_whose_text_changes_with_another_ingest_can_be_read_throughout
 
 def test_an_original_that_was_changed_in_the_store_is_not_parsed(worker: WorkerFixture) -> None:
     document = worker.upload("# Contract\n\nThe price is 52000 crowns.")
-    worker.blobs.path(document.version.blob_key).write_bytes(b"# Contract\n\nThe price is 92000 crowns.")
+    worker.blobs.resolve_path(document.version.blob_key).write_bytes(b"# Contract\n\nThe price is 92000 crowns.")
     (job,) = worker.jobs.claim(JobKind.INGEST)
     with pytest.raises(ContentChangedError, match=f"original of document {document.id} was changed"):
         worker.ingest.run(job, no)
-    assert worker.index.count("ann", document.version.id) == 0
+    assert worker.index.count_chunks("ann", document.version.id) == 0
 
 
 def test_an_embedding_that_died_goes_on_where_it_was_recorded(worker: WorkerFixture) -> None:
@@ -116,12 +116,14 @@ def test_an_embedding_that_died_goes_on_where_it_was_recorded(worker: WorkerFixt
     worker.index.fault = calls.append
     worker.jobs.recover(all_running=True)
     worker.embed.run(worker.jobs.claim(JobKind.EMBED), no)
-    version = worker.catalog.document("ann", document.id).version
+    version = worker.catalog.load_document("ann", document.id).version
     assert worker.state(document) is VersionState.READY
     assert calls.count("set_dense") == -(-(version.chunks or 0) // 256) - 1
     assert version.tokens == sum(
-        worker.embedder.documents([f"a > {' > '.join(c.heading_path)}\n{text}"]).tokens
-        for c, text in ((c, worker.texts.read(version.id, c.start, c.end)) for c in worker.texts.map(version.id).chunks)
+        worker.embedder.embed_documents([f"a > {' > '.join(c.heading_path)}\n{text}"]).tokens
+        for c, text in (
+            (c, worker.texts.read(version.id, c.start, c.end)) for c in worker.texts.load_map(version.id).chunks
+        )
     )
 
 
@@ -132,20 +134,20 @@ def test_what_a_worker_wrote_for_a_document_deleted_under_it_is_removed_again(wo
     def delete_during(method: str) -> None:
         if method == "upsert":
             worker.index.fault = lambda _: None
-            worker.deleter.delete("ann", document.id)
+            worker.deleter.delete_document("ann", document.id)
 
     worker.index.fault = delete_during
     with pytest.raises(LeaseLostError):
         worker.ingest.run(job, no)
     assert worker.index.kept == {}
     with pytest.raises(KeyError):
-        worker.texts.map(job.version_id)
+        worker.texts.load_map(job.version_id)
 
 
 def test_stopping_in_mid_index_raises_and_leaves_the_job_to_be_done_again(worker: WorkerFixture) -> None:
     worker.upload(book(6))
     (job,) = worker.jobs.claim(JobKind.INGEST)
-    with pytest.raises(Stopping):
+    with pytest.raises(WorkerStopping):
         worker.ingest.run(job, lambda: True)
     worker.jobs.hand_back(job)
     (again,) = worker.jobs.claim(JobKind.INGEST)
@@ -160,19 +162,19 @@ def test_what_the_index_lost_is_found_and_indexed_again(worker: WorkerFixture) -
     worker.index.embeddings = {
         i: v for i, v in worker.index.embeddings.items() if before[i].version_id != half.version.id
     }
-    assert set(reconcile(worker.catalog, worker.jobs, worker.index)) == {lost.version.id, half.version.id}
-    work(worker, lambda: len(worker.index.embeddings) == len(before) and not worker.jobs.unfinished())
+    assert set(reconcile_index(worker.catalog, worker.jobs, worker.index)) == {lost.version.id, half.version.id}
+    work(worker, lambda: len(worker.index.embeddings) == len(before) and not worker.jobs.count_unfinished())
     assert worker.index.kept == before
-    assert reconcile(worker.catalog, worker.jobs, worker.index) == []
+    assert reconcile_index(worker.catalog, worker.jobs, worker.index) == []
 
 
 def test_one_damaged_document_fails_with_its_reason_and_stops_no_other(worker: WorkerFixture) -> None:
     good = [worker.upload(f"# Good {n}\n\nWords.", f"{n}.md") for n in range(3)]
     bad = worker.upload("damaged goods", "bad.md")
     good.append(worker.upload("# Good last\n\nWords.", "last.md"))
-    work(worker, lambda: not worker.jobs.unfinished())
+    work(worker, lambda: not worker.jobs.count_unfinished())
     assert {worker.state(document) for document in good} == {VersionState.READY}
-    failed = worker.catalog.document("ann", bad.id).version
+    failed = worker.catalog.load_document("ann", bad.id).version
     assert failed.failure is not None
     assert (failed.state, failed.failure.code) == (VersionState.FAILED, "document_damaged")
 
@@ -260,7 +262,7 @@ def test_small_documents_are_embedded_a_batch_at_a_time(worker: WorkerFixture) -
     documents = [worker.upload(f"# {n}\n\nWords.", f"{n}.md") for n in range(10)]
     for job in worker.jobs.claim(JobKind.INGEST, limit=10):
         worker.ingest.run(job, no)
-    with pytest.raises(Stopping):  # one chunk each, two at a time
+    with pytest.raises(WorkerStopping):  # one chunk each, two at a time
         EmbedTask(worker.deps, batch_chunks=2).run(
             worker.jobs.claim(JobKind.EMBED, limit=10), lambda: bool(worker.embedder.texts)
         )
@@ -278,7 +280,7 @@ def test_embedding_stands_back_for_documents_that_wait_and_goes_on_after_them(
     (long,) = worker.jobs.claim(JobKind.INGEST)  # another worker is at it, and has been for a while
     with worker.engine.begin() as connection:
         connection.execute(update(job_table).where(job_table.c.id == long.id).values(created_at=0.0))
-    since, asked = worker.jobs.unfinished_since, 0
+    since, asked = worker.jobs.find_oldest_unfinished_time, 0
 
     def unfinished_since(kind: JobKind) -> float | None:
         nonlocal asked
@@ -288,14 +290,14 @@ def test_embedding_stands_back_for_documents_that_wait_and_goes_on_after_them(
             worker.ingest.run(long, no)
         return since(kind)
 
-    monkeypatch.setattr(worker.jobs, "unfinished_since", unfinished_since)
+    monkeypatch.setattr(worker.jobs, "find_oldest_unfinished_time", unfinished_since)
     work(worker, lambda: worker.state(document) is VersionState.READY)
     assert asked >= 5
 
 
 def test_a_ring_wakes_those_who_wait_for_its_kind() -> None:
     doorbell = ThreadDoorbell()
-    bells = {kind: doorbell.bell(kind) for kind in JobKind}
+    bells = {kind: doorbell.create_bell(kind) for kind in JobKind}
     doorbell.ring(JobKind.INGEST)
     assert [kind for kind, bell in bells.items() if bell.is_set()] == [JobKind.INGEST]
     doorbell.ring_all()

@@ -26,7 +26,7 @@ def test_nothing_of_a_document_that_has_gone_is_kept_or_read(worker: WorkerFixtu
     assert any("whale" in text for text in encoder.encoded)
     encoder.encoded.clear()
     if change == "deleted":
-        worker.deleter.delete("ann", gone.id)
+        worker.deleter.delete_document("ann", gone.id)
     else:
         worker.replace(gone, "white")
         worker.work_off()

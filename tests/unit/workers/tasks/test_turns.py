@@ -8,11 +8,11 @@ from sqlalchemy import select
 
 from ingest.storage.db.schema import jobs
 from ingest.storage.errors import CatalogUnavailableError, LeaseLostError
-from ingest.storage.queue.records import QUICK_BYTES, Job, JobKind, Lane
+from ingest.storage.queue.records import MAX_QUICK_BYTES, Job, JobKind, Lane
 from tests.support.worker_fixture import WorkerFixture, no
-from workers.tasks.turns import FIRST_TRY_SECONDS, TOGETHER_SECONDS, PutBack, Turn
+from workers.tasks.turns import FIRST_TRY_SECONDS, SHARED_TRY_SECONDS, RequeueInLane, WorkerTurn
 
-BOOK = "word " * (QUICK_BYTES // 4)
+BOOK = "word " * (MAX_QUICK_BYTES // 4)
 
 
 class Clock:
@@ -45,17 +45,17 @@ def lane_of(worker: WorkerFixture, job: Job) -> str | None:
         return connection.execute(select(jobs.c.lane).where(jobs.c.id == job.id)).scalar()
 
 
-def look_for(turn: Turn, clock: Clock, seconds: float) -> None:
+def look_for(turn: WorkerTurn, clock: Clock, seconds: float) -> None:
     """Look as often as a parser's process is waited for."""
     until = clock.now + seconds
     while clock.now < until:
         clock.now += 0.25
-        turn.look()
+        turn.check()
 
 
 def test_a_document_keeps_its_worker_for_as_long_as_nobody_waits(worker: WorkerFixture, clock: Clock) -> None:
     worker.upload(BOOK, "scan.md")
-    turn = Turn(worker.jobs, claim(worker), clock=clock)
+    turn = WorkerTurn(worker.jobs, claim(worker), clock=clock)
     look_for(turn, clock, 20 * FIRST_TRY_SECONDS)
 
 
@@ -66,13 +66,13 @@ def test_after_its_first_try_a_document_beyond_the_slow_ones_share_goes_back_soo
     for name in ("scan1.md", "scan2.md", "note.md"):
         worker.upload(name if name == "note.md" else name + BOOK, name)
         if name != "note.md":
-            turns.append(Turn(worker.jobs, claim(worker), clock=clock))
+            turns.append(WorkerTurn(worker.jobs, claim(worker), clock=clock))
     entitled, other = turns
     for turn in turns:
-        turn.look()
+        turn.check()
     clock.now = FIRST_TRY_SECONDS
     look_for(entitled, clock, 1)
-    with pytest.raises(PutBack) as raised:
+    with pytest.raises(RequeueInLane) as raised:
         look_for(other, clock, 3)
     assert raised.value.lane is Lane.SLOW
     look_for(entitled, clock, 100)
@@ -84,13 +84,13 @@ def test_a_document_gives_way_to_one_that_really_waits_and_not_to_one_on_its_way
     for number in range(2):
         worker.upload(f"{number} {BOOK}", f"{number}.md")
     claim(worker)
-    turn = Turn(worker.jobs, claim(worker), clock=clock)
+    turn = WorkerTurn(worker.jobs, claim(worker), clock=clock)
     for number in range(5):  # each is claimed by another worker before the next look
         worker.upload(f"Note {number}.", "note.md", "bob")
         look_for(turn, clock, 1)
         worker.ingest.run(claim(worker), no)
     worker.upload("The last note.", "note.md", "bob")
-    with pytest.raises(PutBack):
+    with pytest.raises(RequeueInLane):
         look_for(turn, clock, 3)
 
 
@@ -98,7 +98,7 @@ def test_the_time_before_the_first_look_does_not_count(worker: WorkerFixture, cl
     """A parser's process may take long to start on a busy machine."""
     worker.upload(BOOK, "book.md")
     job = claim(worker)
-    turn = Turn(worker.jobs, job, clock=clock)
+    turn = WorkerTurn(worker.jobs, job, clock=clock)
     clock.now += 3 * FIRST_TRY_SECONDS
     look_for(turn, clock, FIRST_TRY_SECONDS)
     assert lane_of(worker, job) == Lane.LARGE
@@ -108,30 +108,30 @@ def test_the_time_before_the_first_look_does_not_count(worker: WorkerFixture, cl
 
 def test_a_document_that_others_were_claimed_with_goes_on_alone(worker: WorkerFixture, clock: Clock) -> None:
     worker.upload("A note that takes long.")
-    turn = Turn(worker.jobs, claim(worker), is_shared=True, clock=clock)
-    look_for(turn, clock, TOGETHER_SECONDS)
-    with pytest.raises(PutBack) as raised:
+    turn = WorkerTurn(worker.jobs, claim(worker), is_shared=True, clock=clock)
+    look_for(turn, clock, SHARED_TRY_SECONDS)
+    with pytest.raises(RequeueInLane) as raised:
         look_for(turn, clock, 0.5)
     assert raised.value.lane is Lane.LARGE
 
 
 def test_a_withdrawn_document_is_let_go_at_the_next_look(worker: WorkerFixture, clock: Clock) -> None:
     document = worker.upload("A note.")
-    turn = Turn(worker.jobs, claim(worker), clock=clock)
-    turn.look()
-    worker.deleter.delete("ann", document.id)
+    turn = WorkerTurn(worker.jobs, claim(worker), clock=clock)
+    turn.check()
+    worker.deleter.delete_document("ann", document.id)
     with pytest.raises(LeaseLostError):
-        turn.look()
+        turn.check()
 
 
 def test_a_catalog_that_is_away_for_a_moment_ends_no_document(
     worker: WorkerFixture, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker.upload("A note.")
-    turn = Turn(worker.jobs, claim(worker), clock=clock)
+    turn = WorkerTurn(worker.jobs, claim(worker), clock=clock)
 
     def away(_: object) -> None:
         raise CatalogUnavailableError("The database restarts.")
 
-    monkeypatch.setattr(worker.jobs, "check", away)
+    monkeypatch.setattr(worker.jobs, "require_held", away)
     look_for(turn, clock, 5)

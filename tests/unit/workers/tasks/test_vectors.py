@@ -15,7 +15,14 @@ from retrieval.index.bm25 import CONTEXT_WEIGHT, Bm25Encoder
 from retrieval.index.generations import OpenGeneration
 from retrieval.index.languages import Language
 from tests.support.worker_fixture import WorkerFixture, no
-from workers.tasks.vectors import Portion, VectorWriter, chunk_texts, indexed_text, text_digest, word_weights
+from workers.tasks.vectors import (
+    Portion,
+    VectorWriter,
+    build_indexed_text,
+    compute_text_digest,
+    compute_word_weights,
+    iter_chunk_texts,
+)
 
 SHARED = "# Notice\n\nThe harbour is closed while the ice lasts.\n"
 OTHER = "\n# Tides\n\nHigh water is at noon.\n"
@@ -40,8 +47,8 @@ def ingest_all(worker: WorkerFixture) -> None:
 
 
 def texts_of(worker: WorkerFixture, version: str) -> list[str]:
-    found = worker.catalog.version(version)
-    return [str(text) for _, text in chunk_texts(worker.texts, found, worker.texts.map(version).chunks)]
+    found = worker.catalog.load_version(version)
+    return [str(text) for _, text in iter_chunk_texts(worker.texts, found, worker.texts.load_map(version).chunks)]
 
 
 def encoded(worker: WorkerFixture) -> list[str]:
@@ -58,11 +65,11 @@ def test_a_text_that_several_documents_have_is_encoded_once(worker: WorkerFixtur
     third = put(worker, SHARED + OTHER)
     worker.work_off()
     assert encoded(worker) == ["High water is at noon."]
-    versions = [worker.catalog.document("ann", document.id).version for document in (first, second, third)]
+    versions = [worker.catalog.load_document("ann", document.id).version for document in (first, second, third)]
     assert {version.state for version in versions} == {VersionState.READY}
     assert [version.chunks_reused for version in versions] == [0, 1, 1]
     for version in versions:
-        assert worker.index.count("ann", version.id, embedded_only=True) == version.chunks
+        assert worker.index.count_chunks("ann", version.id, embedded_only=True) == version.chunks
         assert version.tokens == sum(len(text.split()) for text in texts_of(worker, version.id))
 
 
@@ -82,13 +89,13 @@ def test_a_tenant_gets_nothing_from_what_another_one_has(worker: WorkerFixture) 
     theirs = put(worker, SHARED, tenant="bob")
     worker.work_off()
     assert encoded(worker) == ["The harbour is closed while the ice lasts."]
-    assert worker.catalog.document("bob", theirs.id).version.chunks_reused == 0
+    assert worker.catalog.load_document("bob", theirs.id).version.chunks_reused == 0
 
 
 def test_of_a_deleted_document_no_vector_is_left_to_be_taken(worker: WorkerFixture) -> None:
     document = put(worker, SHARED)
     worker.work_off()
-    worker.deleter.delete("ann", document.id)
+    worker.deleter.delete_document("ann", document.id)
     encoded(worker)
     put(worker, SHARED)
     worker.work_off()
@@ -100,9 +107,9 @@ def test_what_was_written_and_not_counted_before_a_kill_is_counted_as_its_own(wo
     ingest_all(worker)
     (job,) = worker.jobs.claim(JobKind.EMBED)
     (chunk,) = worker.index.kept.values()
-    worker.index.set_dense([chunk.id], worker.embedder.documents(["left by a killed worker"]).vectors)
+    worker.index.set_dense_vectors([chunk.id], worker.embedder.embed_documents(["left by a killed worker"]).vectors)
     worker.embed.run([job], no)
-    version = worker.catalog.document("ann", document.id).version
+    version = worker.catalog.load_document("ann", document.id).version
     assert (version.state, version.chunks_reused) == (VersionState.READY, 0)
     assert version.tokens == sum(len(text.split()) for text in texts_of(worker, version.id))
 
@@ -110,25 +117,27 @@ def test_what_was_written_and_not_counted_before_a_kill_is_counted_as_its_own(wo
 def test_a_digest_is_of_the_whole_text_with_its_context(worker: WorkerFixture) -> None:
     version = put(worker, SHARED).version.id
     worker.work_off()
-    assert [chunk.digest for chunk in worker.index.kept.values()] == list(map(text_digest, texts_of(worker, version)))
+    assert [chunk.digest for chunk in worker.index.kept.values()] == list(
+        map(compute_text_digest, texts_of(worker, version))
+    )
 
 
 def test_rows_stand_under_the_header_of_their_table_for_bm25_and_the_encoder() -> None:
     text = "| year | sales |\n| --- | --- |\n| 2021 | 40 |\n| 2022 | 41 |"
     layout = Layout(tables=(TableSpan(0, 30, len(text)),))
     start = text.index("| 2022")
-    rows = indexed_text("Shops", Chunk(1, start, len(text), ("Trade",), None), text, layout)
+    rows = build_indexed_text("Shops", Chunk(1, start, len(text), ("Trade",), None), text, layout)
     assert str(rows) == "Shops > Trade\nyear sales\n2022 41"
     encoder = Bm25Encoder()
-    found = word_weights(encoder, rows, name="a.csv", language=Language.ENGLISH)
+    found = compute_word_weights(encoder, rows, name="a.csv", language=Language.ENGLISH)
     weight = dict(zip(found.indices, found.values, strict=True))
-    (sales,) = set(encoder.document("sales").indices)
+    (sales,) = set(encoder.encode_document("sales").indices)
     assert weight[sales] == pytest.approx(CONTEXT_WEIGHT * 2.2 / (CONTEXT_WEIGHT + 1.2))
 
 
 def test_the_encoder_reads_cells_without_what_draws_their_table() -> None:
     text = "Sales, in all:\n\n| a \\| b | | c |\n|:---|---|---:|\n| $1,204 | — | |\n\nif x | y:\n- | -"
-    found = indexed_text("T", Chunk(0, 0, len(text), (), None), text, Layout())
+    found = build_indexed_text("T", Chunk(0, 0, len(text), (), None), text, Layout())
     assert str(found) == "T\nSales, in all:\n\na \\| b c\n$1,204 —\n\nif x | y:\n- | -"
     assert found.body == text
 
@@ -137,14 +146,14 @@ def test_a_vector_is_copied_to_the_next_generation_for_the_same_text_alone(worke
     version = put(worker, SHARED + OTHER).version
     worker.work_off()
     copied, made = worker.index, type(worker.index)()
-    made.upsert(list(copied.kept.values()), [Bm25Encoder().query("")] * len(copied.kept))
+    made.upsert(list(copied.kept.values()), [Bm25Encoder().encode_query("")] * len(copied.kept))
     first, second = copied.kept.values()
-    copied.kept[first.id] = replace(first, digest=text_digest("what an earlier release read"))
+    copied.kept[first.id] = replace(first, digest=compute_text_digest("what an earlier release read"))
     encoded(worker)
     writer = VectorWriter(
         worker.texts, worker.catalog, OpenGeneration(2, made, worker.embedder, Bm25Encoder(), copied), JobKind.REEMBED
     )
-    writer.write([Portion(worker.catalog.version(version.id), worker.texts.map(version.id).chunks)])
-    (text,) = (text for text in texts_of(worker, version.id) if text_digest(text) == first.digest)
+    writer.write([Portion(worker.catalog.load_version(version.id), worker.texts.load_map(version.id).chunks)])
+    (text,) = (text for text in texts_of(worker, version.id) if compute_text_digest(text) == first.digest)
     assert encoded(worker) == [text.splitlines()[-1]]
     assert set(made.embeddings) == {first.id, second.id}

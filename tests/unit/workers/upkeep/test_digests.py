@@ -40,9 +40,9 @@ def of_earlier_release(worker: WorkerFixture, *texts: tuple[str, str]) -> list[s
 def test_digests_are_added_to_every_text_map_and_table_and_then_compared(worker: WorkerFixture) -> None:
     text, table = of_earlier_release(worker, (book(1), "a.md"), (TABLE, "people.csv"))
     digests = ContentDigests(worker.engine)
-    assert DigestFiller(digests, worker.blobs).step(10) == 2
-    assert digests.count_lacking() == 0
-    assert set(digests.of_versions([table])[table]) == {
+    assert DigestFiller(digests, worker.blobs).run_step(10) == 2
+    assert digests.count_undigested() == 0
+    assert set(digests.load_digests([table])[table]) == {
         "text.txt",
         "text.json",
         "tables.json",
@@ -51,12 +51,12 @@ def test_digests_are_added_to_every_text_map_and_table_and_then_compared(worker:
     }
     texts, tables = Texts(worker.blobs, digests), RecordTables(worker.blobs, digests)
     assert texts.read(text) == worker.texts.read(text)
-    assert tables.rows(table, 0, [1])[0].values[1] == "Ann"
-    path = worker.blobs.path(f"tables/{table[:2]}/{table}.0.parquet")
+    assert tables.load_rows(table, 0, [1])[0].values[1] == "Ann"
+    path = worker.blobs.resolve_path(f"tables/{table[:2]}/{table}.0.parquet")
     path.write_bytes(path.read_bytes().replace(b"Ann", b"Eve"))
     with pytest.raises(ContentChangedError, match="table of document"):
-        tables.rows(table, 0, [1])
-    worker.blobs.path(f"text/{text[:2]}/{text}.txt").unlink()
+        tables.load_rows(table, 0, [1])
+    worker.blobs.resolve_path(f"text/{text[:2]}/{text}.txt").unlink()
     with pytest.raises(TextLostError):
         texts.read(text)
 
@@ -67,8 +67,8 @@ def test_a_step_takes_about_as_long_as_it_may_and_the_next_one_goes_on(worker: W
     clock = Clock(step=1.0)
     filler = DigestFiller(digests, worker.blobs, clock=clock)
     left = []
-    while filler.step(3):
-        left.append(digests.count_lacking())
+    while filler.run_step(3):
+        left.append(digests.count_undigested())
     assert len(left) > 1
     assert left[-1] == 0
 
@@ -76,33 +76,33 @@ def test_a_step_takes_about_as_long_as_it_may_and_the_next_one_goes_on(worker: W
 def test_a_text_that_is_missing_gets_no_digest_and_holds_up_no_other(worker: WorkerFixture) -> None:
     versions = of_earlier_release(worker, *((book(number), f"{number}.md") for number in range(3)))
     lost = sorted(versions)[0]
-    worker.blobs.path(f"text/{lost[:2]}/{lost}.txt").unlink()
+    worker.blobs.resolve_path(f"text/{lost[:2]}/{lost}.txt").unlink()
     digests = ContentDigests(worker.engine)
-    assert DigestFiller(digests, worker.blobs).step(10) == 2
-    assert [each.version_id for each in digests.lacking("", 10)] == [lost]
+    assert DigestFiller(digests, worker.blobs).run_step(10) == 2
+    assert [each.version_id for each in digests.list_undigested("", 10)] == [lost]
 
 
 def test_when_nothing_lacks_digests_the_catalog_is_not_asked_again_for_an_hour(worker: WorkerFixture) -> None:
     digests, clock = ContentDigests(worker.engine), Clock()
     filler = DigestFiller(digests, worker.blobs, clock=clock)
-    assert filler.step(1) == 0
+    assert filler.run_step(1) == 0
     of_earlier_release(worker, (book(1), "a.md"))
     clock.now += 3_000
-    assert filler.step(1) == 0
+    assert filler.run_step(1) == 0
     clock.now += 700
     clock.step = 0.1
-    assert filler.step(1) == 1
+    assert filler.run_step(1) == 1
 
 
 def test_the_digests_of_a_new_version_are_there_when_it_is_searchable(worker: WorkerFixture, tmp_path: Path) -> None:
     document = worker.upload(TABLE, "people.csv")
     worker.work_off()
-    found = ContentDigests(worker.engine).of_versions([document.version.id])[document.version.id]
+    found = ContentDigests(worker.engine).load_digests([document.version.id])[document.version.id]
     assert {"text.txt", "text.json", "tables.json", "tables.0.parquet"} <= found.keys()
 
 
 def test_digests_go_with_the_document(worker: WorkerFixture) -> None:
     document = worker.upload(TABLE, "people.csv")
     worker.work_off()
-    worker.deleter.delete("ann", document.id)
-    assert ContentDigests(worker.engine).of_versions([document.version.id]) == {}
+    worker.deleter.delete_document("ann", document.id)
+    assert ContentDigests(worker.engine).load_digests([document.version.id]) == {}

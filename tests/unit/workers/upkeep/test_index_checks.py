@@ -12,11 +12,11 @@ from ingest.storage.queue.records import JobKind
 from retrieval import build
 from retrieval.errors import IndexLostError, IndexUnavailableError
 from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
-from retrieval.index.generations import Presence
+from retrieval.index.generations import IndexPresence
 from tests.support.generations_fixture import SHIPS, GenerationsFixture
 from tests.support.installations import OURS
 from tests.support.worker_fixture import no
-from workers.upkeep.index_checks import Comparison, IndexChecks, judge
+from workers.upkeep.index_checks import Comparison, IndexChecks, judge_state
 
 MARKED = IndexState(1, is_marked=True)
 UNKNOWN = IndexState(1)
@@ -30,60 +30,60 @@ def versions(
 
 def test_one_version_in_a_hundred_may_be_missing_and_two_may_not() -> None:
     hundred = versions(100)
-    one = judge(MARKED, is_marked=True, found=Comparison(hundred, hundred[:1]))
+    one = judge_state(MARKED, is_marked=True, found=Comparison(hundred, hundred[:1]))
     assert (one.lost, one.versions, one.missing) == ("", 100, 1)
-    two = judge(MARKED, is_marked=True, found=Comparison(hundred, hundred[:2]))
+    two = judge_state(MARKED, is_marked=True, found=Comparison(hundred, hundred[:2]))
     assert "lacks 2 of 100 documents" in two.lost
 
 
 def test_versions_that_are_about_to_be_indexed_again_count_on_neither_side() -> None:
     resting, moving = versions(50), versions(50, is_moving=True, prefix="m")
-    found = judge(MARKED, is_marked=True, found=Comparison([*resting, *moving], moving))
+    found = judge_state(MARKED, is_marked=True, found=Comparison([*resting, *moving], moving))
     assert (found.lost, found.versions, found.missing) == ("", 50, 0)
 
 
 def test_an_index_without_its_mark_is_lost_however_few_versions_it_lacks() -> None:
     thousand = versions(1_000)
-    found = judge(MARKED, is_marked=False, found=Comparison(thousand, thousand[:1]))
+    found = judge_state(MARKED, is_marked=False, found=Comparison(thousand, thousand[:1]))
     assert "removed or replaced" in found.lost
     moving = versions(1, is_moving=True)
-    assert judge(MARKED, is_marked=False, found=Comparison(moving, moving)).lost
+    assert judge_state(MARKED, is_marked=False, found=Comparison(moving, moving)).lost
 
 
 def test_an_index_without_its_mark_that_has_everything_gets_it_again() -> None:
-    found = judge(MARKED, is_marked=False, found=Comparison(versions(10), []))
+    found = judge_state(MARKED, is_marked=False, found=Comparison(versions(10), []))
     assert (found.lost, found.is_marked) == ("", True)
 
 
 def test_an_index_of_an_earlier_release_is_adopted_if_it_agrees_and_lost_if_not() -> None:
     ten = versions(10)
-    adopted = judge(UNKNOWN, is_marked=False, found=Comparison(ten, []))
+    adopted = judge_state(UNKNOWN, is_marked=False, found=Comparison(ten, []))
     assert (adopted.lost, adopted.is_marked) == ("", True)
-    refused = judge(UNKNOWN, is_marked=False, found=Comparison(ten, ten))
+    refused = judge_state(UNKNOWN, is_marked=False, found=Comparison(ten, ten))
     assert refused.lost
     assert not refused.is_marked
 
 
 def test_a_new_installation_is_marked_and_one_whose_versions_all_move_is_not_judged() -> None:
-    assert judge(UNKNOWN, is_marked=False, found=Comparison([], [])).is_marked
+    assert judge_state(UNKNOWN, is_marked=False, found=Comparison([], [])).is_marked
     moving = versions(3, is_moving=True)
-    undecided = judge(UNKNOWN, is_marked=False, found=Comparison(moving, moving))
+    undecided = judge_state(UNKNOWN, is_marked=False, found=Comparison(moving, moving))
     assert (undecided.lost, undecided.is_marked) == ("", False)
 
 
 def test_after_a_crash_the_last_writes_may_be_missing_and_nothing_older() -> None:
     old, last = versions(5, settled_at=1_000.0), versions(5, settled_at=9_000.0, prefix="l")
     everything = [*old, *last]
-    crashed = judge(MARKED, is_marked=True, found=Comparison(everything, last), crashed=True)
+    crashed = judge_state(MARKED, is_marked=True, found=Comparison(everything, last), crashed=True)
     assert (crashed.lost, crashed.missing) == ("", 5)
-    assert judge(MARKED, is_marked=True, found=Comparison(everything, last)).lost
-    assert judge(MARKED, is_marked=True, found=Comparison(everything, [old[0], *last]), crashed=True).lost
-    assert judge(MARKED, is_marked=False, found=Comparison(everything, last), crashed=True).lost
+    assert judge_state(MARKED, is_marked=True, found=Comparison(everything, last)).lost
+    assert judge_state(MARKED, is_marked=True, found=Comparison(everything, [old[0], *last]), crashed=True).lost
+    assert judge_state(MARKED, is_marked=False, found=Comparison(everything, last), crashed=True).lost
 
 
 @pytest.fixture
 def at(tmp_path: Path) -> Iterator[GenerationsFixture]:
-    made = GenerationsFixture(tmp_path, build.embedded_indexes(tmp_path, OURS))
+    made = GenerationsFixture(tmp_path, build.build_embedded_store(tmp_path, OURS))
     yield made
     made.close()
 
@@ -96,7 +96,7 @@ def fill(at: GenerationsFixture, count: int) -> list[Document]:
 
 def lose(at: GenerationsFixture, *documents: Document) -> None:
     """Remove the chunks of documents from the active index, and leave the catalog as it is."""
-    with at.open.index(at.records.active().id) as index:
+    with at.open.use_index(at.records.load_active().id) as index:
         for document in documents:
             assert index.delete_version("ann", document.version.id)
 
@@ -110,18 +110,18 @@ def test_what_is_missing_is_indexed_again_counted_and_found(at: GenerationsFixtu
     assert at.checks.run().missing == 0  # it waits to be indexed again, and is not queued twice
     at.work_off()
     assert at.checks.run().missing == 0
-    assert at.states.of(1).requeued == 1
-    assert at.verify().agrees
+    assert at.states.load_state(1).requeued == 1
+    assert at.verify().is_consistent
     assert documents[7].id in at.found("document number 7")
 
 
 def test_a_version_without_its_vectors_is_missing_too(at: GenerationsFixture) -> None:
     documents = fill(at, 3)
-    with at.open.index(1) as index:
-        points = list(index.points("ann", documents[0].version.id))
+    with at.open.use_index(1) as index:
+        points = list(index.iter_version_chunks("ann", documents[0].version.id))
         index.delete_version("ann", documents[0].version.id)
-        index.upsert(points, [at.sparse.document("words") for _ in points])
-    assert "lacks 1 of 3" in at.checks.look().lost
+        index.upsert(points, [at.sparse.encode_document("words") for _ in points])
+    assert "lacks 1 of 3" in at.checks.inspect().lost
 
 
 def test_a_loss_refuses_searches_and_a_rebuild_serves_them_again_without_a_restart(at: GenerationsFixture) -> None:
@@ -137,10 +137,10 @@ def test_a_loss_refuses_searches_and_a_rebuild_serves_them_again_without_a_resta
     assert len(at.found("document", top_k=4)) == 4
     at.open.require_ready()
     assert at.checks.run().lost == ""
-    assert at.verify().agrees
-    assert at.records.discarded() == [1]  # nobody can go back to it
-    at.open.tidy()
-    assert at.store.presence(1) is Presence.ABSENT
+    assert at.verify().is_consistent
+    assert at.records.list_discarded() == [1]  # nobody can go back to it
+    at.open.remove_discarded()
+    assert at.store.check_presence(1) is IndexPresence.ABSENT
 
 
 def test_documents_wait_for_a_lost_index_to_be_made_again_and_none_fails(at: GenerationsFixture) -> None:
@@ -158,7 +158,7 @@ def test_documents_wait_for_a_lost_index_to_be_made_again_and_none_fails(at: Gen
     at.switcher.rebuild(at.encoders.choices[0], at.sparse.fingerprint)
     at.work_off()
     assert at.state(embedding) is VersionState.READY
-    assert at.verify().agrees
+    assert at.verify().is_consistent
 
 
 def test_a_search_without_hits_finds_the_loss_and_looks_seldom(at: GenerationsFixture) -> None:
@@ -167,7 +167,7 @@ def test_a_search_without_hits_finds_the_loss_and_looks_seldom(at: GenerationsFi
     lose(at, *documents)
     with pytest.raises(IndexLostError, match="lacks 3 of 3 documents"):
         at.found("document")
-    at.states.record(replace(at.states.of(1), requeued=0, lost=""))  # as if nobody had noticed
+    at.states.record_state(replace(at.states.load_state(1), requeued=0, lost=""))  # as if nobody had noticed
     assert at.found("document") == []  # the last look was a moment ago
     at.checked_at += 3_600.0
     with pytest.raises(IndexLostError):
@@ -177,14 +177,14 @@ def test_a_search_without_hits_finds_the_loss_and_looks_seldom(at: GenerationsFi
 def test_a_search_without_hits_of_another_tenant_says_nothing(at: GenerationsFixture) -> None:
     fill(at, 3)
     at.checks.run()
-    at.checks.after_nothing("bob")
-    assert at.states.of(1).lost == ""
+    at.checks.check_empty_search("bob")
+    assert at.states.load_state(1).lost == ""
 
 
 def test_deletions_replacements_and_moves_are_no_loss(at: GenerationsFixture) -> None:
     documents = fill(at, 6)
     at.checks.run()
-    at.deleter.delete("ann", documents[0].id)
+    at.deleter.delete_document("ann", documents[0].id)
     at.replace(documents[1], "# New\n\nOther words.")
     at.catalog.cancel("ann", at.upload("# C\n\nCancelled.", "c.md").id)
     at.begin("hashing-32")
@@ -195,8 +195,8 @@ def test_deletions_replacements_and_moves_are_no_loss(at: GenerationsFixture) ->
     at.records.activate(2)
     found = at.checks.run()
     assert (found.generation, found.versions, found.missing, found.lost) == (2, 5, 0, "")
-    assert at.store.presence(2) is Presence.MARKED
-    at.switcher.rollback()
+    assert at.store.check_presence(2) is IndexPresence.MARKED
+    at.switcher.roll_back()
     assert at.checks.run().lost == ""
 
 
@@ -205,13 +205,13 @@ def test_a_document_that_is_deleted_during_a_comparison_is_not_missing(
 ) -> None:
     documents = fill(at, 3)
     at.checks.run()
-    count_each = QdrantEdgeIndex.count_each
+    count_each = QdrantEdgeIndex.count_chunks_of_versions
 
     def delete_first(index: QdrantEdgeIndex, versions: Sequence[tuple[str, str]], **more: bool) -> dict[str, int]:
-        at.deleter.delete("ann", documents[0].id)
+        at.deleter.delete_document("ann", documents[0].id)
         return count_each(index, versions, **more)
 
-    monkeypatch.setattr(QdrantEdgeIndex, "count_each", delete_first)
+    monkeypatch.setattr(QdrantEdgeIndex, "count_chunks_of_versions", delete_first)
     found = at.checks.run()
     assert (found.missing, found.lost) == (0, "")
 
@@ -221,19 +221,19 @@ def test_a_generation_that_is_left_during_a_check_is_not_judged(
 ) -> None:
     documents = fill(at, 2)
     lose(at, *documents)
-    presence = at.store.presence
+    presence = at.store.check_presence
 
-    def switch_first(generation_id: int) -> Presence:
+    def switch_first(generation_id: int) -> IndexPresence:
         monkeypatch.undo()
         at.begin("hashing-32")
         at.build()
         at.records.activate(2)
         return presence(generation_id)
 
-    monkeypatch.setattr(at.store, "presence", switch_first)
+    monkeypatch.setattr(at.store, "check_presence", switch_first)
     at.checks.run()
-    assert at.states.of(1).checked_at is None
-    assert at.records.discarded() == []  # nothing was recorded that would make the way back impossible
+    assert at.states.load_state(1).checked_at is None
+    assert at.records.list_discarded() == []  # nothing was recorded that would make the way back impossible
 
 
 def test_a_generation_that_was_kept_is_judged_anew_when_it_comes_back(at: GenerationsFixture) -> None:
@@ -248,25 +248,25 @@ def test_a_generation_that_was_kept_is_judged_anew_when_it_comes_back(at: Genera
         index = at.open._indexes.pop(1)
     index.close()
     at.store.remove(1)  # while nobody searched it
-    at.switcher.rollback()
+    at.switcher.roll_back()
     assert at.checks.run().lost == ""
-    assert at.verify().agrees
+    assert at.verify().is_consistent
 
 
 def test_an_index_that_cannot_be_asked_is_not_judged(at: GenerationsFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(at, 2)
     at.checks.run()
-    at_first = at.states.of(1).checked_at
+    at_first = at.states.load_state(1).checked_at
 
-    def away(generation_id: int) -> Presence:
+    def away(generation_id: int) -> IndexPresence:
         raise IndexUnavailableError("The vector server does not answer.")
 
-    monkeypatch.setattr(at.store, "presence", away)
-    at.checks.at_open(crashed=True)
-    at.checks.after_nothing("ann")
+    monkeypatch.setattr(at.store, "check_presence", away)
+    at.checks.check_opened(crashed=True)
+    at.checks.check_empty_search("ann")
     with pytest.raises(IndexUnavailableError):
         at.checks.run()
-    assert at.states.of(1).checked_at == at_first
+    assert at.states.load_state(1).checked_at == at_first
 
 
 def test_after_a_crash_staged_versions_are_indexed_again_too(at: GenerationsFixture) -> None:
@@ -275,12 +275,12 @@ def test_after_a_crash_staged_versions_are_indexed_again_too(at: GenerationsFixt
     at.replace(document, "# Second\n\nThe second version.")
     (job,) = at.jobs.claim(JobKind.INGEST)
     at.ingest.run(job, no)
-    with at.open.index(1) as index:
+    with at.open.use_index(1) as index:
         index.delete_version("ann", job.version_id)
     checks = IndexChecks(*at.check_parts, pause=lambda: None)
-    checks.at_open(crashed=True)
+    checks.check_opened(crashed=True)
     (again,) = at.jobs.claim(JobKind.INGEST)
     at.ingest.run(again, no)
     at.work_off()
     assert at.state(document) is VersionState.READY
-    assert at.verify().agrees
+    assert at.verify().is_consistent

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import IndexLostError, IndexUnavailableError
-from retrieval.index.edge.edge_shard import _opening_error
+from retrieval.index.edge.edge_shard import _convert_opening_error
 from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
 from retrieval.index.edge.shard_folder import ShardFolder, clone_shard
 from tests.support.compacted_index import BY_HAND, DIMENSION, put, stored_points, version, write_first, write_more
@@ -76,7 +76,7 @@ def test_an_index_of_an_earlier_release_is_taken_over_and_moved_by_its_first_com
     shutil.copytree(next((tmp_path / "new").glob("gen-*")), tmp_path / "old")
 
     index = opened(tmp_path / "old")
-    assert index.count("ann", "kept") == 60
+    assert index.count_chunks("ann", "kept") == 60
     index.close()
     assert stored_points(tmp_path / "old") == expected
     index = opened(tmp_path / "old")
@@ -121,5 +121,5 @@ def test_damaged_files_are_a_lost_index_and_never_advice_to_remove_it(tmp_path: 
 
 @pytest.mark.parametrize("number", [28, 13, 24, 30])
 def test_a_machine_that_is_short_of_something_is_no_damage(number: int) -> None:
-    error = _opening_error(RuntimeError(f"Service error: failed to write (os error {number})"))
+    error = _convert_opening_error(RuntimeError(f"Service error: failed to write (os error {number})"))
     assert not isinstance(error, IndexLostError)

@@ -13,11 +13,11 @@ from rlm.errors import (
     LanguageModelRefusedError,
     LanguageModelUnavailableError,
 )
-from rlm.llm.local.protocol import Failed, Finished, TextDelta, Usage
+from rlm.llm.local.protocol import Failed, Finished, TextDelta, TokenUsage
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.engine_server import engine_server
 
-ANSWER = (TextDelta("Hel"), TextDelta("lo"), Finished("stop", Usage(5, 2)))
+ANSWER = (TextDelta("Hel"), TextDelta("lo"), Finished("stop", TokenUsage(5, 2)))
 BODY = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 
 

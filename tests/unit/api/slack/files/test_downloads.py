@@ -3,7 +3,7 @@
 import pytest
 
 from api.slack.errors import FileRefusedError
-from api.slack.files.downloads import RemoteFile, blocks, is_slacks, remote_file
+from api.slack.files.downloads import RemoteFile, is_slack_address, iter_blocks, parse_remote_file
 
 API = "https://slack.com/api/"
 GOOD = {"id": "F1", "name": "a.md", "mode": "hosted", "size": 3, "url_private_download": "https://files.slack.com/f/a"}
@@ -30,7 +30,7 @@ GOOD = {"id": "F1", "name": "a.md", "mode": "hosted", "size": 3, "url_private_do
     ],
 )
 def test_the_token_goes_to_slacks_own_servers_alone(url: str, api: str, *, is_so: bool) -> None:
-    assert is_slacks(url, api) is is_so
+    assert is_slack_address(url, api) is is_so
 
 
 @pytest.mark.parametrize(
@@ -50,16 +50,16 @@ def test_the_token_goes_to_slacks_own_servers_alone(url: str, api: str, *, is_so
 )
 def test_what_slack_hands_over_no_file_for_is_refused_in_words(facts: dict[str, object], reason: str) -> None:
     with pytest.raises(FileRefusedError, match=reason) as refused:
-        remote_file({**GOOD, **facts}, max_bytes=100)
+        parse_remote_file({**GOOD, **facts}, max_bytes=100)
     assert refused.value.hint
 
 
 def test_a_file_is_what_slack_says_of_it_by_now() -> None:
-    assert remote_file({**GOOD, "file_access": "visible", "mimetype": "text/markdown"}, max_bytes=100).size == 3
-    assert remote_file({**GOOD, "name": "", "title": "A"}, max_bytes=100).name == "A"
-    assert remote_file({**GOOD, "name": None, "mode": "snippet"}, max_bytes=100).name == "unnamed"
+    assert parse_remote_file({**GOOD, "file_access": "visible", "mimetype": "text/markdown"}, max_bytes=100).size == 3
+    assert parse_remote_file({**GOOD, "name": "", "title": "A"}, max_bytes=100).name == "A"
+    assert parse_remote_file({**GOOD, "name": None, "mode": "snippet"}, max_bytes=100).name == "unnamed"
 
 
 def test_nothing_is_asked_of_a_server_that_is_not_slacks() -> None:
     with pytest.raises(FileRefusedError, match="none of Slack's"):
-        next(blocks(RemoteFile("a.md", "", 3, "http://127.0.0.1:9/a.md"), "xoxb-secret", API))
+        next(iter_blocks(RemoteFile("a.md", "", 3, "http://127.0.0.1:9/a.md"), "xoxb-secret", API))

@@ -5,31 +5,31 @@ from dataclasses import replace
 import pytest
 from slack_sdk.models.blocks import Block
 
-from api.slack.files.file_messages import Seen, files_message
-from ingest.storage.documents.progress import Progress
+from api.slack.files.file_messages import FileStatus, build_files_message
+from ingest.storage.documents.progress import DocumentProgress
 from ingest.storage.documents.records import Document, Version, VersionState
 from ingest.storage.queue.records import Failure
-from ingest.storage.slack.records import Audience, FileState, SharedFile
+from ingest.storage.slack.records import Audience, SharedFile, SharedFileState
 from ingest.storage.texts.layout import Omission, OmissionKind
 
 VERSION = Version("v", "d", "ann", "a.pdf", "application/pdf", "", 1, "", VersionState.READY, pages=12)
 DOCUMENT = Document("d", 1, "ann", "slack", "a.pdf", "A", "application/pdf", VERSION, "v", 0.0)
-FILE = SharedFile("F1", "a.pdf", FileState.TAKEN, "d", Audience.CHANNEL)
+FILE = SharedFile("F1", "a.pdf", SharedFileState.TAKEN, "d", Audience.CHANNEL)
 
 
-def seen(state: VersionState, progress: Progress | None = None) -> Seen:
-    return Seen(FILE, replace(DOCUMENT, version=replace(VERSION, state=state)), progress)
+def seen(state: VersionState, progress: DocumentProgress | None = None) -> FileStatus:
+    return FileStatus(FILE, replace(DOCUMENT, version=replace(VERSION, state=state)), progress)
 
 
-def progress(state: VersionState, fraction: float = 0.0, **known: int) -> Progress:
-    return Progress(state, fraction, known.pop("pages", None), None, 0, **known)
+def progress(state: VersionState, fraction: float = 0.0, **known: int) -> DocumentProgress:
+    return DocumentProgress(state, fraction, known.pop("pages", None), None, 0, **known)
 
 
 @pytest.mark.parametrize(
     ("each", "words"),
     [
-        (Seen(SharedFile("F1", "a.pdf")), "is being fetched…"),
-        (Seen(SharedFile("F1", "a.pdf", said=Failure("slack_busy", "Slack is busy."))), "waits. Slack is busy."),
+        (FileStatus(SharedFile("F1", "a.pdf")), "is being fetched…"),
+        (FileStatus(SharedFile("F1", "a.pdf", said=Failure("slack_busy", "Slack is busy."))), "waits. Slack is busy."),
         (seen(VersionState.ACCEPTED), "waits to be read…"),
         (seen(VersionState.ACCEPTED, progress(VersionState.ACCEPTED, queue_position=3)), "waits behind 3 others…"),
         (seen(VersionState.PARSING), "is being read…"),
@@ -39,31 +39,36 @@ def progress(state: VersionState, fraction: float = 0.0, **known: int) -> Progre
         ),
         (seen(VersionState.CHUNKING), "is being indexed…"),
         (seen(VersionState.EMBEDDING, progress(VersionState.EMBEDDING, 0.4)), "is being indexed, 40 %…"),
-        (Seen(replace(FILE, state=FileState.READY), DOCUMENT), "is ready: 12 pages, in the collection slack."),
-        (Seen(replace(FILE, state=FileState.READY)), "was deleted here."),
         (
-            Seen(replace(FILE, state=FileState.FAILED, said=Failure("no_text", "It holds no text.", "Scan it."))),
+            FileStatus(replace(FILE, state=SharedFileState.READY), DOCUMENT),
+            "is ready: 12 pages, in the collection slack.",
+        ),
+        (FileStatus(replace(FILE, state=SharedFileState.READY)), "was deleted here."),
+        (
+            FileStatus(
+                replace(FILE, state=SharedFileState.FAILED, said=Failure("no_text", "It holds no text.", "Scan it."))
+            ),
             "could not be read. It holds no text. Scan it.",
         ),
     ],
 )
-def test_each_stage_has_words_of_its_own(each: Seen, words: str) -> None:
-    assert files_message([each]).text == f"`a.pdf` {words}"
+def test_each_stage_has_words_of_its_own(each: FileStatus, words: str) -> None:
+    assert build_files_message([each]).text == f"`a.pdf` {words}"
 
 
 def test_what_a_file_was_read_without_is_told() -> None:
     omissions = (Omission(OmissionKind.IMAGE, 3, "pages 2, 7"), Omission(OmissionKind.FORMULA, 1))
     document = replace(DOCUMENT, version=replace(VERSION, omissions=omissions))
-    said = files_message([Seen(replace(FILE, state=FileState.READY), document)]).text
+    said = build_files_message([FileStatus(replace(FILE, state=SharedFileState.READY), document)]).text
     assert said == "`a.pdf` is ready: 12 pages, without 3 images (pages 2, 7); 1 formula, in the collection slack."
 
 
 def test_a_hundred_files_are_one_message_that_slack_takes() -> None:
     many = [
-        Seen(replace(FILE, file_id=f"F{n}", name="<!channel> " * 60, said=Failure("x", "`" * 3_000)))
+        FileStatus(replace(FILE, file_id=f"F{n}", name="<!channel> " * 60, said=Failure("x", "`" * 3_000)))
         for n in range(100)
     ]
-    message = files_message([Seen(replace(each.file, state=FileState.REFUSED)) for each in many])
+    message = build_files_message([FileStatus(replace(each.file, state=SharedFileState.REFUSED)) for each in many])
     for block in Block.parse_all(message.blocks):
         block.validate_json()
     assert len(message.blocks) == 21

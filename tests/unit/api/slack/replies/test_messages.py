@@ -9,21 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from api.answers.rendering import inert_markdown, inert_mrkdwn
+from api.answers.rendering import escape_markdown, escape_mrkdwn
 from api.answers.schemas import AnswerOut
 from api.slack.installing import Seal
-from api.slack.intake import plain_question
+from api.slack.intake import extract_question
 from api.slack.replies.messages import (
-    BLOCKS_A_MESSAGE,
+    MAX_BLOCKS,
     SECTION_CHARS,
-    answer_messages,
-    failure_message,
-    pieces,
-    plainer,
+    build_answer_messages,
+    build_failure_message,
+    simplify_message,
+    split_mrkdwn,
 )
-from ingest.storage.blobs.keyring import new_key
+from ingest.storage.blobs.keyring import generate_key
 from ingest.storage.errors import LeadlineError
-from rlm.answers import AnswerStatus, Check, Citation, Quote, Sentence, answer_json
+from rlm.answers import AnswerStatus, Check, Citation, Quote, Sentence, build_answer_json
 from tests.fakes.scripted_answers import answer
 
 BASE = "https://leadline.example.org"
@@ -32,8 +32,8 @@ REFUSED_CHARS = 13_200
 
 
 def shown(text: str) -> AnswerOut:
-    body = answer_json(answer("11111111-1111-1111-1111-111111111111", text=text))
-    return AnswerOut.of_body(body, identifier="an id", conversation=None)
+    body = build_answer_json(answer("11111111-1111-1111-1111-111111111111", text=text))
+    return AnswerOut.from_body(body, identifier="an id", conversation=None)
 
 
 def texts(blocks: Any) -> list[str]:  # noqa: ANN401 - JSON
@@ -45,21 +45,21 @@ def texts(blocks: Any) -> list[str]:  # noqa: ANN401 - JSON
 
 @given(st.text(alphabet=st.sampled_from("ab <>@#!|[](){}*_~`.:/\n-1&"), max_size=400))
 def test_no_text_is_a_link_a_mention_or_a_channel(text: str) -> None:
-    for message in answer_messages(shown(f"Words {text} words [1]."), BASE, "question"):
+    for message in build_answer_messages(shown(f"Words {text} words [1]."), BASE, "question"):
         for each in [message.text, *texts(message.blocks)]:
             for inner in re.findall(r"<([^>]*)", each):
                 assert inner.startswith(f"{BASE}/library/"), each
             assert not re.search(r"[@#](?=\S)", re.sub(r"<[^>]*>|`[^`]*`|```.*?```", "", each, flags=re.DOTALL)), each
-    assert not re.search(r"<|\]\(|@\S", inert_markdown(f"{text} "))
-    assert "<" not in inert_mrkdwn(text)
+    assert not re.search(r"<|\]\(|@\S", escape_markdown(f"{text} "))
+    assert "<" not in escape_mrkdwn(text)
 
 
 @given(st.lists(st.text(alphabet="abc \n*`|-", max_size=900), max_size=60))
 def test_messages_keep_slacks_limits(paragraphs: list[str]) -> None:
-    for message in answer_messages(
+    for message in build_answer_messages(
         shown("\n\n".join([*paragraphs, "The end [1]."])), BASE, "q", privately=True, asked="?"
     ):
-        assert 0 < len(message.blocks) <= BLOCKS_A_MESSAGE
+        assert 0 < len(message.blocks) <= MAX_BLOCKS
         for block in Block.parse_all(message.blocks):
             block.validate_json()
         assert all(len(each["text"]["text"]) <= SECTION_CHARS for each in message.blocks if each["type"] == "section")
@@ -72,11 +72,11 @@ def test_a_long_answer_in_any_script_is_parted_into_messages_that_slack_takes() 
     text = "\n\n".join(
         f"段落{number} " + "灯台守はアダであった。" * 20 + f"[{number % 30 + 1}]" for number in range(200)
     )
-    body = answer_json(answer("d", text=text, citations=cited))
-    messages = answer_messages(AnswerOut.of_body(body, identifier="an id", conversation=None), BASE, "question")
+    body = build_answer_json(answer("d", text=text, citations=cited))
+    messages = build_answer_messages(AnswerOut.from_body(body, identifier="an id", conversation=None), BASE, "question")
     for message in messages:
         assert len(json.dumps(message.blocks, ensure_ascii=False).encode()) <= REFUSED_CHARS
-        plain = plainer(message)
+        plain = simplify_message(message)
         assert len(json.dumps(plain.blocks, ensure_ascii=False).encode()) <= REFUSED_CHARS
         for block in Block.parse_all(plain.blocks):
             block.validate_json()
@@ -89,9 +89,9 @@ def test_a_long_answer_in_any_script_is_parted_into_messages_that_slack_takes() 
 
 def test_a_long_text_is_cut_between_paragraphs_and_code_goes_on_as_code() -> None:
     text = "\n\n".join(f"Paragraph {number} " + "words " * 60 for number in range(20))
-    assert all(piece.startswith("Paragraph") for piece in pieces(text, 1_000))
+    assert all(piece.startswith("Paragraph") for piece in split_mrkdwn(text, 1_000))
     code = "```\n" + "\n".join(f"line {number}" for number in range(400)) + "\n```"
-    cut = list(pieces(code, 1_000))
+    cut = list(split_mrkdwn(code, 1_000))
     assert len(cut) > 3
     assert all(piece.startswith("```\n") and piece.endswith("\n```") for piece in cut)
     assert re.findall(r"\d+", "".join(cut)) == [str(number) for number in range(400)]
@@ -111,8 +111,10 @@ def test_a_long_text_is_cut_between_paragraphs_and_code_goes_on_as_code() -> Non
 )
 def test_an_answer_says_how_its_sentences_were_checked(checks: list[Check], said: str) -> None:
     sentences = tuple(Sentence("It was.", 0, 7, (1,), check) for check in checks)
-    body = answer_json(answer("d", sentences=sentences))
-    (message,) = answer_messages(AnswerOut.of_body(body, identifier="an id", conversation=None), BASE, "question")
+    body = build_answer_json(answer("d", sentences=sentences))
+    (message,) = build_answer_messages(
+        AnswerOut.from_body(body, identifier="an id", conversation=None), BASE, "question"
+    )
     assert said in [
         each["text"] for block in message.blocks if block["type"] == "context" for each in block["elements"]
     ]
@@ -122,8 +124,10 @@ def test_a_card_shows_what_every_sentence_rests_on() -> None:
     words = "white whale was", "w" * 300, "tame"
     quotes = tuple(Quote(1, at, at + len(each), each) for at, each in enumerate(words))
     sentences = tuple(Sentence("It was [1].", 0, 11, (1,), Check.QUOTED, "", (each,)) for each in quotes)
-    body = answer_json(answer("d", sentences=sentences))
-    (message,) = answer_messages(AnswerOut.of_body(body, identifier="an id", conversation=None), BASE, "question")
+    body = build_answer_json(answer("d", sentences=sentences))
+    (message,) = build_answer_messages(
+        AnswerOut.from_body(body, identifier="an id", conversation=None), BASE, "question"
+    )
     (card,) = next(block["elements"] for block in message.blocks if block["type"] == "carousel")
     shown = card["body"]["text"]
     assert re.fullmatch("“white whale was” “w{20,}… “tame”", shown)
@@ -132,8 +136,12 @@ def test_a_card_shows_what_every_sentence_rests_on() -> None:
 
 def test_an_answer_that_met_a_limit_says_what_to_do() -> None:
     sentence = Sentence("No answer was found.", 0, 20)
-    body = answer_json(answer("d", sentences=(sentence,), citations=(), finished=False, status=AnswerStatus.PARTIAL))
-    (message,) = answer_messages(AnswerOut.of_body(body, identifier="an id", conversation=None), BASE, "question")
+    body = build_answer_json(
+        answer("d", sentences=(sentence,), citations=(), finished=False, status=AnswerStatus.PARTIAL)
+    )
+    (message,) = build_answer_messages(
+        AnswerOut.from_body(body, identifier="an id", conversation=None), BASE, "question"
+    )
     small = [each["text"] for block in message.blocks for each in block.get("elements", ()) if "text" in each]
     assert small == [
         "The work met a limit of time or cost before it was finished: ask about less, or in several questions."
@@ -142,12 +150,12 @@ def test_an_answer_that_met_a_limit_says_what_to_do() -> None:
 
 def test_a_cut_tears_no_link() -> None:
     link = f"<{BASE}/library/a?start=1&amp;end=2|[1]>"
-    for piece in pieces(f"{'x' * 950}{link}{'y' * 100}", 1_000):
+    for piece in split_mrkdwn(f"{'x' * 950}{link}{'y' * 100}", 1_000):
         assert piece.count("<") == piece.count(">")
 
 
 def test_a_failure_says_what_to_do_and_offers_to_go_ahead() -> None:
-    message = failure_message("It may cost <much> @here.", "Set a budget.", "question", may_go_ahead=True)
+    message = build_failure_message("It may cost <much> @here.", "Set a budget.", "question", may_go_ahead=True)
     assert [block["type"] for block in message.blocks] == ["alert", "context", "actions"]
     assert "&lt;much&gt; ＠here" in message.blocks[0]["text"]["text"]
 
@@ -163,16 +171,16 @@ def test_a_failure_says_what_to_do_and_offers_to_go_ahead() -> None:
     ],
 )
 def test_a_question_is_what_people_read(text: str, question: str) -> None:
-    assert plain_question(text, "U0BOT") == question
+    assert extract_question(text, "U0BOT") == question
 
 
 def test_a_token_is_opened_by_an_earlier_key_and_by_no_other() -> None:
-    old, new = new_key(), new_key()
-    sealed = Seal(old).close("xoxb-1")
+    old, new = generate_key(), generate_key()
+    sealed = Seal(old).seal_text("xoxb-1")
     rotated = Seal(f"{new} {old}")
-    assert rotated.open(sealed) == "xoxb-1"
-    assert Seal(new).open(rotated.again(sealed)) == "xoxb-1"
+    assert rotated.unseal_text(sealed) == "xoxb-1"
+    assert Seal(new).unseal_text(rotated.reseal_text(sealed)) == "xoxb-1"
     with pytest.raises(LeadlineError, match="not among"):
-        Seal(new).open(sealed)
+        Seal(new).unseal_text(sealed)
     with pytest.raises(LeadlineError, match="no key"):
         Seal("short")

@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from api.slack.replies.waiting import as_much_again, waiting_message
+from api.slack.replies.waiting import build_waiting_message, compute_extra_limits
 from ingest.storage.answers.run_records import Run, RunState, Spent
 from rlm.llm.budgets import Limits
 from tests.support.slack_posts import checked
@@ -41,7 +41,7 @@ def run(limits: dict[str, Any], *, seconds: float = 900.4, raised: int = 0, spen
 
 
 def test_what_was_done_and_used_is_told_with_what_each_press_allows() -> None:
-    asked = waiting_message("q", run({"calls": 500, "seconds": 900.0}), ["Read 2 passages"], _UNTIL)
+    asked = build_waiting_message("q", run({"calls": 500, "seconds": 900.0}), ["Read 2 passages"], _UNTIL)
     text = str(checked(asked.blocks))
     assert "the limit of time is met" in text
     assert "15 minutes, 54 calls of the language model, $0.42" in text
@@ -53,21 +53,21 @@ def test_what_was_done_and_used_is_told_with_what_each_press_allows() -> None:
 
 def test_a_run_without_a_price_says_nothing_of_money() -> None:
     free = run({"calls": 500, "seconds": 900.0}, spent=Spent(54))
-    assert "cost" not in str(waiting_message("q", free, [], _UNTIL).blocks)
+    assert "cost" not in str(build_waiting_message("q", free, [], _UNTIL).blocks)
 
 
 def test_a_press_adds_as_much_as_was_allowed_so_far_to_each_limit() -> None:
     limits = {"calls": 1_000, "seconds": 1_800.0, "dollars": "2", "depth": 3, "tokens": 0}
-    assert as_much_again(run(limits)) == Limits(calls=1_000, seconds=1_800.0, dollars=Decimal(2))
+    assert compute_extra_limits(run(limits)) == Limits(calls=1_000, seconds=1_800.0, dollars=Decimal(2))
 
 
 def test_a_button_is_of_one_pause() -> None:
-    buttons = [waiting_message("q", run({"calls": 5}, raised=raised), [], _UNTIL).blocks[-1] for raised in (0, 1)]
+    buttons = [build_waiting_message("q", run({"calls": 5}, raised=raised), [], _UNTIL).blocks[-1] for raised in (0, 1)]
     assert [[each["value"] for each in block["elements"]] for block in buttons] == [["q:0"] * 3, ["q:1"] * 3]
 
 
 def test_many_steps_with_hostile_titles_are_one_message_that_slack_takes() -> None:
     titles = [f"<!channel> [x](https://evil.example) @here #general *{'ü' * 300}*"] * 10
-    message = waiting_message("q", run({"calls": 5}), titles, _UNTIL, asked="<@U0BOB> " * 500)
+    message = build_waiting_message("q", run({"calls": 5}), titles, _UNTIL, asked="<@U0BOB> " * 500)
     said = re.sub(r"`[^`]*`", "", str(checked(message.blocks)).replace("<!date^", ""))
     assert not any(bad in said for bad in ("<!", "<@", "evil.example"))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.parsing.isolation.child import answer
-from ingest.parsing.registry import parser_for
+from ingest.parsing.isolation.child import parse_into_folder
+from ingest.parsing.registry import get_parser
 from ingest.parsing.types import DEFAULT_LIMITS, ParsedDocument
 
 
@@ -13,7 +13,7 @@ from ingest.parsing.types import DEFAULT_LIMITS, ParsedDocument
 def test_a_text_without_a_letter_or_a_digit_is_no_text(tmp_path: Path, content: str) -> None:
     file = tmp_path / "file"
     file.write_text(content)
-    said = answer(file, "text/plain", tmp_path, DEFAULT_LIMITS, parser_for)
+    said = parse_into_folder(file, "text/plain", tmp_path, DEFAULT_LIMITS, get_parser)
     assert (said["code"], bool(said["hint"])) == ("no_text", True)
 
 
@@ -24,7 +24,7 @@ def test_a_librarys_panic_is_a_damaged_document(tmp_path: Path) -> None:
     def parse(path: Path) -> ParsedDocument:
         raise Panic
 
-    said = answer(tmp_path / "a", "text/plain", tmp_path, DEFAULT_LIMITS, lambda kind: parse)
+    said = parse_into_folder(tmp_path / "a", "text/plain", tmp_path, DEFAULT_LIMITS, lambda kind: parse)
     assert said["code"] == "document_damaged"
     assert said["hint"]
 
@@ -33,4 +33,4 @@ def test_a_librarys_panic_is_a_damaged_document(tmp_path: Path) -> None:
 def test_a_text_of_one_letter_or_digit_is_one(tmp_path: Path, content: str) -> None:
     file = tmp_path / "file"
     file.write_text(content)
-    assert answer(file, "text/plain", tmp_path, DEFAULT_LIMITS, parser_for) == {}
+    assert parse_into_folder(file, "text/plain", tmp_path, DEFAULT_LIMITS, get_parser) == {}

@@ -29,7 +29,7 @@ def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def _decide(machine: str, number: int, *arguments: int) -> int:
     """The action of the filter for a call: a classic BPF machine with the five instructions that it uses."""
-    program = confinement._filter()
+    program = confinement._build_filter()
     assert program is not None
     data = struct.pack("<IIQ6Q", number, _MACHINES[machine], 0, *(*arguments, *(0,) * (6 - len(arguments))))
     at = held = 0

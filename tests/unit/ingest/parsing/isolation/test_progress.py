@@ -5,18 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from ingest.parsing.isolation.progress import PROGRESS_FILE, ProgressFile, arm, read_progress, tell
+from ingest.parsing.isolation.progress import (
+    PROGRESS_FILE,
+    ProgressFile,
+    read_progress,
+    report_progress,
+    set_progress_file,
+)
 
 
 def test_what_is_told_is_read_and_only_a_few_times_in_a_second(tmp_path: Path) -> None:
-    arm(ProgressFile(tmp_path))
+    set_progress_file(ProgressFile(tmp_path))
     try:
-        tell(3, 10)
-        tell(4, 10)
+        report_progress(3, 10)
+        report_progress(4, 10)
     finally:
-        arm(None)
+        set_progress_file(None)
     assert read_progress(tmp_path) == (3, 10)
-    tell(9)
+    report_progress(9)
     assert read_progress(tmp_path) == (3, 10)
 
 

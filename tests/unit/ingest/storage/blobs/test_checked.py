@@ -8,7 +8,7 @@ import pytest
 
 from ingest.storage.blobs.checked import CheckedBlobs
 from ingest.storage.blobs.store import DirectoryBlobs
-from ingest.storage.digests import BLOCK_BYTES, Digest, file_of, key_of, version_of
+from ingest.storage.digests import BLOCK_BYTES, Digest, build_file_key, parse_file_name, parse_version_id
 from ingest.storage.errors import ContentChangedError, TextLostError
 from tests.fakes.digest_records import DigestRecordsHere
 
@@ -45,16 +45,16 @@ def store(tmp_path: Path) -> Store:
 @pytest.mark.parametrize("size", [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES + 7])
 def test_a_digest_does_not_depend_on_the_pieces_that_a_file_comes_in(size: int) -> None:
     content = secrets.token_bytes(size)
-    found = Digest.of(content)
+    found = Digest.from_content(content)
     assert (found.size, found.sha256) == (size, hashlib.sha256(content).digest())
     assert len(found.blocks) == 32 * -(-size // BLOCK_BYTES)
     for step in (1_000, BLOCK_BYTES, 2 * BLOCK_BYTES + 5):
-        assert Digest.of_blocks(content[at : at + step] for at in range(0, size, step)) == found
+        assert Digest.from_blocks(content[at : at + step] for at in range(0, size, step)) == found
 
 
 def test_keys_and_names_of_files_belong_together() -> None:
     for key in (KEY, "text/ab/abcd.positions", "tables/ab/abcd.json", "tables/ab/abcd.12.parquet"):
-        assert key_of(version_of(key), file_of(key)) == key
+        assert build_file_key(parse_version_id(key), parse_file_name(key)) == key
 
 
 def test_any_range_is_that_of_the_content_and_reads_the_blocks_that_it_touches(store: Store) -> None:
@@ -134,9 +134,9 @@ def test_the_catalog_is_asked_once_for_many_versions_and_not_again_for_known_one
     keys = [f"text/{n:02}/{n:02}xx.txt" for n in range(10)]
     for key in keys:
         store.put(key, key.encode())
-    store.blobs.expect([version_of(key) for key in keys])
+    store.blobs.preload_digests([parse_version_id(key) for key in keys])
     assert [store.blobs.read(key) for key in keys] == [key.encode() for key in keys]
-    store.blobs.expect([version_of(key) for key in keys])
+    store.blobs.preload_digests([parse_version_id(key) for key in keys])
     assert len(store.records.asked) == 1
     store.now += 301.0
     store.blobs.read(keys[0])

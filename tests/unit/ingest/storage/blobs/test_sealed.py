@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ingest.storage.blobs.keyring import KeyRing, new_key
+from ingest.storage.blobs.keyring import KeyRing, generate_key
 from ingest.storage.blobs.quarantine import Quarantine
 from ingest.storage.blobs.sealed import FileFormat, SealedBlobs
 from ingest.storage.blobs.sealed_format import FRAME_BYTES, MAGIC, UNBOUND_MAGIC
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.errors import BlobChangedError, BlobKeyError
 from ingest.storage.operations.resealing import reseal_all
-from ingest.storage.sealing import NoSealRecord, Sealing
+from ingest.storage.sealing import InMemorySealRecord, Sealing
 from tests.fakes.digest_records import DigestRecordsHere
 
 ONE, TWO = "text/ab/one.txt", "text/cd/two.txt"
@@ -24,13 +24,13 @@ class Store:
 
     def __init__(self, folder: Path, sealing: Sealing = Sealing.MIXED, keys: str = "") -> None:
         self.plain = DirectoryBlobs(folder)
-        self.keys = keys or new_key()
-        self.record = NoSealRecord(sealing)
+        self.keys = keys or generate_key()
+        self.record = InMemorySealRecord(sealing)
         self.blobs = self.process()
 
     def process(self, keys: str = "") -> SealedBlobs:
         """Open the store as another process does."""
-        return SealedBlobs(self.plain, KeyRing.read(keys or self.keys), self.record)
+        return SealedBlobs(self.plain, KeyRing.parse(keys or self.keys), self.record)
 
     def exchange(self, one: str, two: str) -> None:
         first, second = self.plain.read(one), self.plain.read(two)
@@ -38,7 +38,7 @@ class Store:
         self.plain.put(two, first)
 
     def formats(self) -> set[FileFormat]:
-        return {self.blobs.format_of(key) for key in self.plain.keys("text")}
+        return {self.blobs.detect_format(key) for key in self.plain.iter_keys("text")}
 
 
 def quiet(done: int, total: int) -> None:
@@ -56,17 +56,17 @@ def test_files_that_were_exchanged_are_not_read_under_each_others_names(tmp_path
             with pytest.raises(BlobChangedError):
                 blobs.read(key)
             with pytest.raises(BlobChangedError):
-                b"".join(blobs.blocks(key))
+                b"".join(blobs.iter_blocks(key))
 
 
 def test_nobody_without_the_key_can_make_a_file_empty(tmp_path: Path) -> None:
     store = Store(tmp_path, Sealing.BOUND)
     store.blobs.put(ONE, b"")
-    assert (store.blobs.read(ONE), store.blobs.size(ONE), list(store.blobs.blocks(ONE))) == (b"", 0, [])
+    assert (store.blobs.read(ONE), store.blobs.find_size(ONE), list(store.blobs.iter_blocks(ONE))) == (b"", 0, [])
     store.blobs.put(TWO, b"a sentence")
     sealed = store.plain.read(TWO)
     store.plain.put(TWO, sealed[:32] + bytes(8))
-    for use in (store.process().read, store.process().size, lambda key: list(store.process().blocks(key))):
+    for use in (store.process().read, store.process().find_size, lambda key: list(store.process().iter_blocks(key))):
         with pytest.raises(BlobChangedError):
             use(TWO)
 
@@ -84,9 +84,11 @@ def test_files_of_the_release_before_are_read_and_written_until_files_are_bound(
 
 
 def test_new_files_are_bound_at_once_where_the_settings_say_so(tmp_path: Path) -> None:
-    blobs = SealedBlobs(DirectoryBlobs(tmp_path), KeyRing.read(new_key()), NoSealRecord(), always_binds=True)
+    blobs = SealedBlobs(
+        DirectoryBlobs(tmp_path), KeyRing.parse(generate_key()), InMemorySealRecord(), always_binds=True
+    )
     blobs.put(ONE, b"bound")
-    assert blobs.format_of(ONE) is FileFormat.BOUND
+    assert blobs.detect_format(ONE) is FileFormat.BOUND
     assert blobs.read(ONE) == b"bound"
 
 
@@ -102,7 +104,7 @@ def test_once_files_are_bound_neither_plain_ones_nor_those_of_the_release_before
     assert store.blobs.read(ONE) == b"the words of one"
     store.plain.put(ONE, b"planted" if planted == "plain" else old)
     for blobs in (store.blobs, store.process()):
-        for use in (blobs.read, blobs.size, lambda key, blobs=blobs: list(blobs.blocks(key))):
+        for use in (blobs.read, blobs.find_size, lambda key, blobs=blobs: list(blobs.blocks(key))):
             with pytest.raises(BlobChangedError):
                 use(ONE)
 
@@ -119,19 +121,19 @@ def test_a_process_that_knew_a_file_of_the_release_before_learns_that_it_is_refu
 
 
 def test_everything_is_bound_with_the_first_key_by_sealing_anew(tmp_path: Path) -> None:
-    old = new_key()
+    old = generate_key()
     before = Store(tmp_path, keys=old)
     before.blobs.put(ONE, b"with the old key")
     before.plain.put(TWO, b"plain")
     before.plain.put("quarantine/2026-11-30/original/ab/aside", b"aside")
-    store = Store(tmp_path, keys=f"{new_key()} {old}")
+    store = Store(tmp_path, keys=f"{generate_key()} {old}")
     done = reseal_all(store.blobs, quiet)
     assert (done.files, done.sealed, done.refused) == (3, 3, [])
-    assert store.record.sealing() is Sealing.BOUND
+    assert store.record.load_sealing() is Sealing.BOUND
     assert store.formats() == {FileFormat.BOUND}
     (first, _) = store.keys.split()
     alone = store.process(first)
-    alone.require_key()
+    alone.require_seal_key()
     assert (alone.read(ONE), alone.read(TWO)) == (b"with the old key", b"plain")
     assert alone.read("quarantine/2026-11-30/original/ab/aside") == b"aside"
     assert reseal_all(alone, quiet).sealed == 0
@@ -169,7 +171,7 @@ def test_a_file_that_cannot_be_opened_keeps_no_other_from_being_bound(tmp_path: 
     store.blobs.put(TWO, b"damaged")
     store.plain.put(TWO, store.plain.read(TWO)[:-1] + b"?")
     assert reseal_all(store.blobs, quiet).refused == [TWO]
-    assert (store.record.sealing(), store.blobs.read(ONE)) == (Sealing.BOUND, b"ours")
+    assert (store.record.load_sealing(), store.blobs.read(ONE)) == (Sealing.BOUND, b"ours")
 
 
 class Meanwhile(DirectoryBlobs):
@@ -187,14 +189,14 @@ class Meanwhile(DirectoryBlobs):
 
 @pytest.mark.parametrize("together", [True, False])
 def test_a_file_that_is_being_written_while_all_are_bound_is_bound(tmp_path: Path, together: bool) -> None:
-    inner, record = Meanwhile(tmp_path), NoSealRecord()
-    blobs = SealedBlobs(inner, KeyRing.read(new_key()), record)
+    inner, record = Meanwhile(tmp_path), InMemorySealRecord()
+    blobs = SealedBlobs(inner, KeyRing.parse(generate_key()), record)
     inner.acts.append(lambda: reseal_all(blobs, quiet))
     if together:
         blobs.put_all({ONE: b"written meanwhile"})
     else:
         blobs.put(ONE, b"written meanwhile")
-    assert record.sealing() is Sealing.BOUND
+    assert record.load_sealing() is Sealing.BOUND
     assert blobs.read(ONE) == b"written meanwhile"
 
 
@@ -202,44 +204,44 @@ def test_files_are_put_aside_and_back_and_copied_in_the_bound_format(tmp_path: P
     store = Store(tmp_path, Sealing.BOUND)
     store.blobs.put("original/ab/one", b"ours")
     aside = Quarantine(store.blobs)
-    assert aside.put_aside(["original/ab/one"]) == 1
-    (there,) = (key for key in store.blobs.keys("quarantine") if "manifest" not in key)
+    assert aside.quarantine_files(["original/ab/one"]) == 1
+    (there,) = (key for key in store.blobs.iter_keys("quarantine") if "manifest" not in key)
     assert store.blobs.read(there) == b"ours"
-    assert aside.put_back(["original/ab/one"]) == 1
+    assert aside.restore_files(["original/ab/one"]) == 1
     store.blobs.copy("original/ab/one", "original/cd/two")
     assert store.blobs.move("original/ab/one", "original/ef/three")
     assert not store.blobs.move("original/ab/one", "original/ef/four")
     assert [store.blobs.read(f"original/{key}") for key in ("cd/two", "ef/three")] == [b"ours"] * 2
-    assert store.blobs.size("original/ab/one") is None
+    assert store.blobs.find_size("original/ab/one") is None
 
 
 def test_a_file_that_was_put_in_the_place_of_one_in_quarantine_is_left_to_its_reader(tmp_path: Path) -> None:
     store = Store(tmp_path, Sealing.BOUND)
     store.blobs.put("original/ab/one", b"ours")
     aside = Quarantine(store.blobs)
-    aside.put_aside(["original/ab/one"])
+    aside.quarantine_files(["original/ab/one"])
     store.plain.put("original/ab/one", b"planted")
-    assert aside.put_back(["original/ab/one"]) == 0
+    assert aside.restore_files(["original/ab/one"]) == 0
 
 
 def test_a_new_store_is_bound_from_its_first_file_and_an_older_one_is_not(tmp_path: Path) -> None:
     new = Store(tmp_path / "new")
-    new.blobs.mark()
-    assert new.record.sealing() is Sealing.BOUND
+    new.blobs.mark_sealed()
+    assert new.record.load_sealing() is Sealing.BOUND
     new.blobs.put(ONE, b"ours")
     again = Store(tmp_path / "new", keys=new.keys)  # its catalog was lost, and says nothing
-    again.blobs.mark()
-    assert again.record.sealing() is Sealing.MIXED
+    again.blobs.mark_sealed()
+    assert again.record.load_sealing() is Sealing.MIXED
     older = Store(tmp_path / "older")
     older.plain.put(ONE, b"from before there was a key")
-    older.blobs.mark()
-    assert older.record.sealing() is Sealing.MIXED
+    older.blobs.mark_sealed()
+    assert older.record.load_sealing() is Sealing.MIXED
 
 
 def test_a_mark_that_was_changed_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.blobs.mark()
-    store.blobs.require_key()
+    store.blobs.mark_sealed()
+    store.blobs.require_seal_key()
     store.plain.put("SEALED", store.plain.read("SEALED")[:-1] + b"?")
     with pytest.raises(BlobKeyError, match="SEALED"):
-        store.blobs.require_key()
+        store.blobs.require_seal_key()

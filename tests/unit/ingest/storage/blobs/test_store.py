@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.storage.blobs.store import DirectoryBlobs, translating_out_of_room
+from ingest.storage.blobs.store import DirectoryBlobs, translate_disk_errors
 from ingest.storage.errors import (
     BlobNameError,
     EmptyUploadError,
@@ -23,7 +23,7 @@ def test_an_upload_is_hashed_and_kept_under_its_key(tmp_path: Path) -> None:
         incoming.write(b"hello ")
         incoming.write(b"world")
         assert incoming.finish() == hashlib.sha256(b"hello world").hexdigest()
-        blobs.keep(incoming, "original/aa/x")
+        blobs.commit_upload(incoming, "original/aa/x")
     assert blobs.read("original/aa/x") == b"hello world"
     assert blobs.read("original/aa/x", 6, 3) == b"wor"
     assert blobs.discard_unfinished() == 0
@@ -60,7 +60,7 @@ def test_uploads_are_refused_below_the_free_space_watermark(tmp_path: Path) -> N
 
 
 def test_a_read_only_file_system_is_named_as_such() -> None:
-    with pytest.raises(StorageReadOnlyError, match="Mount it for writing"), translating_out_of_room():
+    with pytest.raises(StorageReadOnlyError, match="Mount it for writing"), translate_disk_errors():
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
@@ -77,7 +77,7 @@ def test_a_folder_outlives_its_last_file_because_a_put_may_be_about_to_use_it(tm
     blobs = DirectoryBlobs(tmp_path)
     blobs.put("text/ab/x", b"kept")
     blobs.delete("text/ab/x")
-    assert blobs.path("text/ab/x").parent.is_dir()
+    assert blobs.resolve_path("text/ab/x").parent.is_dir()
 
 
 def test_a_put_is_kept_while_the_last_other_key_of_its_folder_is_deleted(tmp_path: Path) -> None:
@@ -137,20 +137,20 @@ def test_a_key_that_could_lead_out_of_the_folder_is_refused(tmp_path: Path, key:
         partial(blobs.read, key),
         partial(blobs.put, key, b"planted"),
         partial(blobs.delete, key),
-        partial(blobs.size, key),
-        partial(blobs.file, key),
+        partial(blobs.find_size, key),
+        partial(blobs.get_local_path, key),
         partial(blobs.move, "text/ab/y", key),
         partial(blobs.copy, key, "text/ab/z"),
-        partial(blobs.create, key, b"planted"),
+        partial(blobs.put_if_absent, key, b"planted"),
     ):
         with pytest.raises(BlobNameError):
             use()
     assert (tmp_path / "x").read_text() == "of somebody else"
-    assert list(blobs.keys("text")) == ["text/ab/y"]
+    assert list(blobs.iter_keys("text")) == ["text/ab/y"]
 
 
 def test_files_with_names_that_are_no_keys_are_not_listed(tmp_path: Path) -> None:
     blobs = DirectoryBlobs(tmp_path)
     blobs.put("text/ab/x", b"ours")
     (tmp_path / "text" / "ab" / "a name of somebody").write_text("theirs")
-    assert list(blobs.keys("text")) == ["text/ab/x"]
+    assert list(blobs.iter_keys("text")) == ["text/ab/x"]

@@ -9,9 +9,9 @@ from ingest.storage.documents.filters import (
     MAX_VALUES,
     AnyOf,
     Condition,
-    attribute_values,
-    conditions,
-    value_key,
+    build_value_key,
+    iter_attribute_values,
+    parse_conditions,
 )
 from ingest.storage.errors import FilterError
 
@@ -35,7 +35,7 @@ from ingest.storage.errors import FilterError
 )
 def test_what_is_no_condition_or_too_much_is_refused_with_the_next_step(filters: dict[str, Any]) -> None:
     with pytest.raises(FilterError) as caught:
-        conditions(filters)
+        parse_conditions(filters)
     assert caught.value.hint
 
 
@@ -49,7 +49,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 @given(st.dictionaries(st.sampled_from(["year", "tags"]), JSON, max_size=2))
 def test_any_json_is_a_condition_or_is_refused(filters: dict[str, Any]) -> None:
     try:
-        wanted = conditions(filters)
+        wanted = parse_conditions(filters)
     except FilterError:
         return
     assert [each.attribute for each in wanted if isinstance(each, Condition)] == list(filters)
@@ -58,13 +58,13 @@ def test_any_json_is_a_condition_or_is_refused(filters: dict[str, Any]) -> None:
 @given(st.one_of(st.text(max_size=80), st.integers(), st.floats(allow_nan=False), st.booleans()))
 def test_values_have_one_key_if_they_are_equal_and_of_one_kind(value: str | float) -> None:
     same = float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else value
-    assert value_key(same) == value_key(value)
-    assert len(value_key(value)) <= 60
-    assert value_key(value) != value_key(not value if isinstance(value, bool) else f"{value}!")
+    assert build_value_key(same) == build_value_key(value)
+    assert len(build_value_key(value)) <= 60
+    assert build_value_key(value) != build_value_key(not value if isinstance(value, bool) else f"{value}!")
 
 
 def test_a_list_is_indexed_by_its_different_members_with_numbers_and_dates() -> None:
-    found = list(attribute_values({"tags": ["a", "a", 3, "1970-01-02", True], "x" * 300: 1}))
+    found = list(iter_attribute_values({"tags": ["a", "a", 3, "1970-01-02", True], "x" * 300: 1}))
     assert [(each.number, each.instant) for each in found] == [
         (None, None),
         (3.0, None),
@@ -76,7 +76,7 @@ def test_a_list_is_indexed_by_its_different_members_with_numbers_and_dates() -> 
 
 
 def test_alternatives_and_conjunctions_are_parsed_and_bounded() -> None:
-    (either,) = conditions(
+    (either,) = parse_conditions(
         {"$any": [{"year": 1815, "draft": False}, {"$all": [{"author": "Calloway"}, {"year": 1816}]}]}
     )
     assert isinstance(either, AnyOf)
@@ -90,4 +90,4 @@ def test_alternatives_and_conjunctions_are_parsed_and_bounded() -> None:
     refused: list[dict[str, Any]] = [{"$any": []}, {"$any": "x"}, {"$any": [{}]}, {"$all": [1]}, nested]
     for wrong in [*refused, {"$any": [{"a": 1}] * 21}]:
         with pytest.raises(FilterError):
-            conditions(wrong)
+            parse_conditions(wrong)

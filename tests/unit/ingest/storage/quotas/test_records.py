@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from ingest.storage.quotas.records import NANODOLLARS, Quota, nanodollars, parse_quotas
+from ingest.storage.quotas.records import NANODOLLARS, Quota, parse_quotas, to_nanodollars
 
 
 def test_quotas_are_written_as_people_count() -> None:
@@ -40,7 +40,7 @@ def test_what_is_no_quota_or_no_amount_is_refused_by_name(written: str) -> None:
 
 
 def test_money_is_counted_in_whole_nanodollars_and_never_too_little() -> None:
-    assert nanodollars(Decimal("0.0375") / 1_000_000) == 38
-    assert Quota.DOLLARS_PER_DAY.shown(NANODOLLARS // 2) == "$0.50"
-    assert Quota.DOLLARS_PER_DAY.number(NANODOLLARS // 2) == 0.5
-    assert Quota.TOKENS_PER_DAY.shown(12_345) == "12,345"
+    assert to_nanodollars(Decimal("0.0375") / 1_000_000) == 38
+    assert Quota.DOLLARS_PER_DAY.format_amount(NANODOLLARS // 2) == "$0.50"
+    assert Quota.DOLLARS_PER_DAY.to_json_number(NANODOLLARS // 2) == 0.5
+    assert Quota.TOKENS_PER_DAY.format_amount(12_345) == "12,345"

@@ -10,31 +10,31 @@ from hypothesis import strategies as st
 from ingest.parsing.delimited import parse_delimited
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
-from ingest.storage.tables.places import Location, Places
+from ingest.storage.tables.places import Location, SpanLocator
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.tables.types import ColumnType
 from ingest.storage.texts.layout import Layout, Omission, OmissionKind, PlaceKind, TableSpan
-from ingest.storage.texts.positions import Cell
+from ingest.storage.texts.positions import SheetCell
 from ingest.storage.texts.texts import Texts, VersionText
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.support.corpora import CITIES, tables_of, tables_of_cities
 
 
-def saved(document: ParsedDocument, tables: RecordTables | None = None) -> Places:
+def saved(document: ParsedDocument, tables: RecordTables | None = None) -> SpanLocator:
     texts = Texts(MemoryBlobs())
     texts.save_all([VersionText("v", document.text, None, (), document.layout, document.positions)])
-    return Places(texts, tables)
+    return SpanLocator(texts, tables)
 
 
 def written(kind: PlaceKind, *texts: str) -> ParsedDocument:
     writer = DocumentWriter()
     for text in texts:
-        writer.place(kind)
-        writer.paragraph(text)
+        writer.start_place(kind)
+        writer.write_paragraph(text)
     return writer.finish("test", nothing="Nothing.")
 
 
-def located(places: Places, document: ParsedDocument, words: str) -> Location:
+def located(places: SpanLocator, document: ParsedDocument, words: str) -> Location:
     start = document.text.index(words)
     return places.locate("v", start, start + len(words))
 
@@ -51,9 +51,9 @@ def test_a_span_names_the_page_or_slide_it_stands_on_and_the_last_one_it_reaches
 def sheets() -> ParsedDocument:
     writer = DocumentWriter()
     for place, name in enumerate(("Costs", "Income"), start=1):
-        writer.place(PlaceKind.SHEET, name)
-        writer.table(
-            [Piece(f"{name} {row} {column}", Cell(place, row, column)) for column in (1, 2)] for row in (3, 4, 7)
+        writer.start_place(PlaceKind.SHEET, name)
+        writer.write_table(
+            [Piece(f"{name} {row} {column}", SheetCell(place, row, column)) for column in (1, 2)] for row in (3, 4, 7)
         )
     return writer.finish("test", nothing="Nothing.")
 
@@ -93,7 +93,7 @@ def test_rows_of_a_csv_are_named_as_the_file_counts_them_also_below_lines_that_a
 def test_a_span_outside_of_tables_and_places_has_no_place() -> None:
     document = ParsedDocument("The ship sailed.", None, "test")
     assert located(saved(document), document, "ship") == Location(None, "")
-    assert Places(Texts(MemoryBlobs()), RecordTables(MemoryBlobs())).locate("gone", 0, 4) == Location(None, "")
+    assert SpanLocator(Texts(MemoryBlobs()), RecordTables(MemoryBlobs())).locate("gone", 0, 4) == Location(None, "")
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.data())
@@ -110,7 +110,7 @@ def test_rows_within_a_span_are_those_that_share_a_code_point_with_it(widths: li
         for number, row in enumerate(rows, start=1)
         if (at := sum(len(each) + 1 for each in rows[: number - 1])) < end and start < at + len(row)
     ]
-    found = table.rows_within("v", 0, start, end)
+    found = table.find_rows_within("v", 0, start, end)
     if touched:
         assert found == (touched[0], touched[-1])
     elif start < end:
@@ -121,8 +121,8 @@ def test_the_header_of_a_table_is_found_from_its_rows_and_from_nowhere_else() ->
     text = "Before.\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n\nAfter."
     table = TableSpan(text.index("| a"), text.index("\n| 1"), text.index("\n\nAfter"))
     places = saved(ParsedDocument(text, None, "test", layout=Layout(tables=(table,))))
-    assert places.table_header("v", text.index("1 |")) == "| a | b |\n| --- | --- |"
-    assert [places.table_header("v", text.index(words)) for words in ("Before", "| a", "After")] == ["", "", ""]
+    assert places.load_table_header("v", text.index("1 |")) == "| a | b |\n| --- | --- |"
+    assert [places.load_table_header("v", text.index(words)) for words in ("Before", "| a", "After")] == ["", "", ""]
 
 
 @pytest.mark.parametrize("kind", OmissionKind)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from ingest.chunking import chunk_text
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.texts.chunks import Chunk
-from ingest.storage.texts.layout import Layout, page_places
-from ingest.storage.texts.texts import Texts, VersionText, byte_spans
+from ingest.storage.texts.layout import Layout, build_page_places
+from ingest.storage.texts.texts import Texts, VersionText, compute_byte_spans
 from tests.fakes.memory_blobs import MemoryBlobs
 
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50).flatmap(
@@ -32,7 +32,7 @@ def test_byte_spans_of_chunks_read_as_their_code_point_spans(text: str) -> None:
     texts = Texts(MemoryBlobs())
     chunks = chunk_text(text, Layout(), max_chars=50)
     texts.save("v1", text, title=None, chunks=chunks)
-    for chunk, (byte_start, byte_end) in zip(chunks, byte_spans(text, chunks), strict=True):
+    for chunk, (byte_start, byte_end) in zip(chunks, compute_byte_spans(text, chunks), strict=True):
         assert texts.read_bytes("v1", byte_start, byte_end) == text[chunk.start : chunk.end]
 
 
@@ -40,7 +40,7 @@ def test_a_short_span_of_a_long_text_costs_a_short_read() -> None:
     blobs = MemoryBlobs()
     texts = Texts(blobs)
     texts.save("v1", "é" * 1_000_000, title=None, chunks=())
-    texts.map("v1")
+    texts.load_map("v1")
     blobs.bytes_read = 0
     assert texts.read("v1", 500_000, 500_010) == "é" * 10
     assert blobs.bytes_read < 10_000
@@ -48,28 +48,28 @@ def test_a_short_span_of_a_long_text_costs_a_short_read() -> None:
 
 def test_the_map_keeps_title_pages_and_chunks(tmp_path: Path) -> None:
     chunks = [Chunk(0, 0, 3, ("A", "B"), 1), Chunk(1, 4, 7, ("A", "B"), 2)]
-    layout = Layout(places=page_places((0, 4)))
+    layout = Layout(places=build_page_places((0, 4)))
     Texts(DirectoryBlobs(tmp_path)).save("v1", "one two", title="T", layout=layout, chunks=chunks)
-    found = Texts(DirectoryBlobs(tmp_path)).map("v1")
+    found = Texts(DirectoryBlobs(tmp_path)).load_map("v1")
     assert (found.title, found.layout, list(found.chunks), found.characters) == ("T", layout, chunks, 7)
 
 
 def test_the_map_keeps_properties_and_one_of_an_earlier_release_has_none(tmp_path: Path) -> None:
     texts, blobs = Texts(DirectoryBlobs(tmp_path)), DirectoryBlobs(tmp_path)
     texts.save_all([VersionText("v1", "one", None, (), properties={"mail_sender": "Ann"})])
-    assert texts.map("v1").properties == {"mail_sender": "Ann"}
-    (key,) = (key for key in blobs.keys("text") if key.endswith(".json"))
+    assert texts.load_map("v1").properties == {"mail_sender": "Ann"}
+    (key,) = (key for key in blobs.iter_keys("text") if key.endswith(".json"))
     earlier = json.loads(blobs.read(key))
     del earlier["properties"]
     blobs.delete(key)
     blobs.put_all({key: json.dumps(earlier).encode()})
-    assert Texts(blobs).map("v1").properties == {}
+    assert Texts(blobs).load_map("v1").properties == {}
 
 
 def test_a_deleted_text_is_gone_also_from_memory(tmp_path: Path) -> None:
     texts = Texts(DirectoryBlobs(tmp_path))
     texts.save("v1", "text", title=None, chunks=())
-    texts.map("v1")
+    texts.load_map("v1")
     assert texts.delete("v1") > 0
     with pytest.raises(KeyError):
         texts.read("v1")

@@ -54,19 +54,19 @@ PUBLIC = Destinations()
 )
 def test_what_is_not_public_is_refused_as_it_is_written(url: str) -> None:
     with pytest.raises(DestinationRefusedError):
-        PUBLIC.check(url)
+        PUBLIC.check_url(url)
 
 
 @pytest.mark.parametrize("host", ["93.184.216.34", "[2606:2800:220:1:248:1893:25c8:1946]", "example.org"])
 def test_public_addresses_are_taken_by_tls(host: str) -> None:
-    destination = PUBLIC.check(f"https://{host}:8443/a?b=c")
+    destination = PUBLIC.check_url(f"https://{host}:8443/a?b=c")
     assert (destination.port, destination.target, destination.host_header) == (8443, "/a?b=c", f"{host}:8443")
 
 
 @given(st.ip_addresses(network="0.0.0.0/0"))
 def test_nothing_that_is_not_global_is_taken(address: ipaddress.IPv4Address) -> None:
     try:
-        PUBLIC.check(f"https://{address}/")
+        PUBLIC.check_url(f"https://{address}/")
     except DestinationRefusedError:
         return
     assert address.is_global
@@ -77,24 +77,24 @@ def test_nothing_that_is_not_global_is_taken(address: ipaddress.IPv4Address) -> 
 @pytest.mark.parametrize("host", ["93.184.216.34", "hooks.example.org"])
 def test_public_addresses_are_reached_at_the_ports_that_are_set_and_at_no_others(host: str) -> None:
     with pytest.raises(DestinationRefusedError, match="Port 22 of") as refused:
-        PUBLIC.check(f"https://{host}:22/")
+        PUBLIC.check_url(f"https://{host}:22/")
     assert "port 443 and 8443" in refused.value.hint
-    assert Destinations.within("", "9443, 443").check(f"https://{host}:9443/").port == 9443
+    assert Destinations.parse("", "9443, 443").check_url(f"https://{host}:9443/").port == 9443
     with pytest.raises(DestinationRefusedError):
-        Destinations.within("", "9443").check(f"https://{host}/")
+        Destinations.parse("", "9443").check_url(f"https://{host}/")
     for ports in ("0", "65536", "https"):
         with pytest.raises(ValueError, match=r"port|https"):
-            Destinations.within("", ports)
+            Destinations.parse("", ports)
 
 
 def test_a_name_that_may_be_in_a_network_is_judged_by_its_port_once_its_address_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    some = Destinations.within("10.0.0.0/8")
+    some = Destinations.parse("10.0.0.0/8")
     for address, refused in (("10.0.0.1", False), ("93.184.216.34", True)):
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 9000))]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, found=found, **__: found)
-        some.check("https://hooks.example.org:9000/")
+        some.check_url("https://hooks.example.org:9000/")
         if refused:
             with pytest.raises(DestinationRefusedError, match="Port 9000"):
                 asyncio.run(some.resolve("https://hooks.example.org:9000/"))
@@ -103,13 +103,13 @@ def test_a_name_that_may_be_in_a_network_is_judged_by_its_port_once_its_address_
 
 
 def test_networks_that_are_set_are_reached_also_without_tls_and_others_are_not() -> None:
-    some = Destinations.within("10.1.0.0/16, 127.0.0.1/32")
-    assert some.check("http://10.1.2.3:9000/x").host_header == "10.1.2.3:9000"
+    some = Destinations.parse("10.1.0.0/16, 127.0.0.1/32")
+    assert some.check_url("http://10.1.2.3:9000/x").host_header == "10.1.2.3:9000"
     for url in ("http://10.2.0.1/", "http://127.0.0.2/", "http://93.184.216.34/"):
         with pytest.raises(DestinationRefusedError):
-            some.check(url)
+            some.check_url(url)
     with pytest.raises(ValueError, match="nowhere"):
-        Destinations.within("nowhere")
+        Destinations.parse("nowhere")
 
 
 @pytest.mark.parametrize(
@@ -134,5 +134,5 @@ def test_a_name_is_judged_by_the_addresses_that_it_has(
             asyncio.run(PUBLIC.resolve("https://hooks.example.org/x"))
         return
     destination, addresses = asyncio.run(PUBLIC.resolve("https://hooks.example.org/x"))
-    assert [destination.url(address) for address in addresses] == ["https://93.184.216.34:443/x"]
+    assert [destination.build_url(address) for address in addresses] == ["https://93.184.216.34:443/x"]
     assert destination.host_header == "hooks.example.org"

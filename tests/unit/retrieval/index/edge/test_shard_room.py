@@ -7,7 +7,7 @@ from ingest.storage.ballast import NEEDED_BYTES
 from ingest.storage.errors import StorageFullError
 from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
 from retrieval.index.edge.shard_room import AllocatedRoom
-from retrieval.index.port import Scope
+from retrieval.index.port import SearchScope
 from tests.support.index_chunks import indexed_chunk, put_words
 
 DIMENSION = 8
@@ -49,14 +49,14 @@ def test_on_a_nearly_full_disk_nothing_is_added_and_searches_and_deletions_go_on
     disk.free = NEEDED_BYTES - 1
     with pytest.raises(StorageFullError):
         put_words(index, {indexed_chunk("c"): "keel"})
-    assert index.count("ann", "v1") == 1
+    assert index.count_chunks("ann", "v1") == 1
     assert index.delete_version("ann", "v2") == 1
-    assert index.chunks(Scope("ann"), [indexed_chunk("a").id]) != {}
+    assert index.load_chunks(SearchScope("ann"), [indexed_chunk("a").id]) != {}
     index.close()
 
 
 def test_a_nearly_full_disk_is_not_filled_by_allocating_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.index.edge.shard_room.reads_allocate", lambda _: False)
+    monkeypatch.setattr("retrieval.index.edge.shard_room.needs_room_to_read", lambda _: False)
     folder = tmp_path / "shard"
     folder.mkdir()
     os.truncate(_new_file(folder / "open-1"), 2 * NEEDED_BYTES)
@@ -70,7 +70,7 @@ def test_a_nearly_full_disk_is_not_filled_by_allocating_ahead(tmp_path: Path, mo
 def test_files_of_sealed_segments_that_are_written_once_are_allocated_only_where_reading_takes_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, everywhere: bool, left: list[str]
 ) -> None:
-    monkeypatch.setattr("retrieval.index.edge.shard_room.reads_allocate", lambda _: everywhere)
+    monkeypatch.setattr("retrieval.index.edge.shard_room.needs_room_to_read", lambda _: everywhere)
     for segment in ("sealed", "writable"):
         for name in ("page_0.dat", "flags_a.dat"):
             os.truncate(_new_file(tmp_path / "segments" / segment / "payload_storage" / name), 8192)
@@ -89,7 +89,7 @@ def test_a_shard_that_could_end_the_process_is_refused_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     QdrantEdgeIndex(tmp_path / "index", dimension=DIMENSION).close()
-    monkeypatch.setattr("retrieval.index.edge.shard_room.reads_allocate", lambda _: True)
+    monkeypatch.setattr("retrieval.index.edge.shard_room.needs_room_to_read", lambda _: True)
     with pytest.raises(StorageFullError, match=r"needs .* bytes, and its disk has"):
         QdrantEdgeIndex(tmp_path / "index", dimension=DIMENSION, room=room_on(tmp_path, Disk(NEEDED_BYTES)))
     QdrantEdgeIndex(tmp_path / "index", dimension=DIMENSION, room=room_on(tmp_path, Disk())).close()

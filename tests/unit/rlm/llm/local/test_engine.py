@@ -16,7 +16,7 @@ from rlm.llm.local.protocol import (
     GenerationRequest,
     TextDelta,
     Ticket,
-    Usage,
+    TokenUsage,
 )
 from tests.fakes.scripted_pipeline import BAD_SCHEMA, ScriptedPipeline
 
@@ -56,7 +56,7 @@ def request(content: str = "Hi", *, json_schema: str | None = None) -> Generatio
 
 def test_an_answer_is_its_text_and_its_usage() -> None:
     answer = Asked(engine_on(ScriptedPipeline()), request("Hi")).answer()
-    assert answer == ("abc", Finished("stop", Usage(prompt_tokens=len("user: Hi\n"), completion_tokens=3)))
+    assert answer == ("abc", Finished("stop", TokenUsage(prompt_tokens=len("user: Hi\n"), completion_tokens=3)))
 
 
 def test_more_requests_than_places_wait_and_are_answered() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm.errors import LanguageModelUnavailableError
-from rlm.llm.local.engine import InFlight
+from rlm.llm.local.engine import InFlightRequest
 from rlm.llm.local.protocol import (
     Event,
     Failed,
@@ -14,30 +14,30 @@ from rlm.llm.local.protocol import (
     FinishReason,
     GenerationRequest,
     TextDelta,
-    Usage,
+    TokenUsage,
 )
 
 ANY_JSON_OBJECT = '{"type": "object"}'
 
 
-def in_flight(*, json_schema: str | None = None) -> tuple[InFlight, list[Event]]:
+def in_flight(*, json_schema: str | None = None) -> tuple[InFlightRequest, list[Event]]:
     events: list[Event] = []
     request = GenerationRequest((), json_schema=json_schema)
-    return InFlight(request, np.zeros(7, dtype=np.int64), events.append), events
+    return InFlightRequest(request, np.zeros(7, dtype=np.int64), events.append), events
 
 
 def test_every_token_counts_and_empty_text_is_not_sent() -> None:
     generation, events = in_flight()
-    assert generation.take([b"Hi", b"\xe6\x9d", b"\xb1", b""]) is None
+    assert generation.add_tokens([b"Hi", b"\xe6\x9d", b"\xb1", b""]) is None
     generation.finish("stop")
-    assert events == [TextDelta("Hi"), TextDelta("東"), Finished("stop", Usage(7, 4))]
+    assert events == [TextDelta("Hi"), TextDelta("東"), Finished("stop", TokenUsage(7, 4))]
 
 
 @given(st.binary(max_size=40), st.lists(st.integers(0, 40)))
 def test_the_pieces_joined_are_the_text_wherever_tokens_part_its_characters(data: bytes, cuts: list[int]) -> None:
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     generation, events = in_flight()
-    generation.take([data[start:end] for start, end in pairwise(edges)])
+    generation.add_tokens([data[start:end] for start, end in pairwise(edges)])
     generation.finish("stop")
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == data.decode("utf-8", "replace")
 
@@ -47,26 +47,26 @@ def test_endless_white_space_ends_an_answer_under_a_schema_only(
     json_schema: str | None, ended: FinishReason | None
 ) -> None:
     generation, _ = in_flight(json_schema=json_schema)
-    assert generation.take([b"{", *[b"        "] * 12]) is None
-    assert generation.take([b"\n     "]) == ended
+    assert generation.add_tokens([b"{", *[b"        "] * 12]) is None
+    assert generation.add_tokens([b"\n     "]) == ended
 
 
 def test_white_space_between_values_does_not_add_up() -> None:
     generation, _ = in_flight(json_schema=ANY_JSON_OBJECT)
-    assert generation.take([b"        ", b'"a"'] * 50) is None
+    assert generation.add_tokens([b"        ", b'"a"'] * 50) is None
 
 
 def test_prefill_is_over_with_the_first_token() -> None:
     generation, _ = in_flight()
-    assert not generation.started
-    generation.take([b""])
-    assert generation.started
+    assert not generation.has_started
+    generation.add_tokens([b""])
+    assert generation.has_started
 
 
 def test_nothing_is_sent_after_cancelling() -> None:
     generation, events = in_flight()
     generation.cancel()
-    generation.take([b"late"])
+    generation.add_tokens([b"late"])
     generation.finish("stop")
     generation.fail(LanguageModelUnavailableError("gone"))
     assert events == []
@@ -75,6 +75,6 @@ def test_nothing_is_sent_after_cancelling() -> None:
 def test_a_failure_is_the_last_event() -> None:
     generation, events = in_flight()
     error = LanguageModelUnavailableError("gone")
-    generation.take([b"a"])
+    generation.add_tokens([b"a"])
     generation.fail(error)
     assert events == [TextDelta("a"), Failed(error)]

@@ -17,8 +17,8 @@ from rlm.llm.local.protocol import (
     ChatMessage,
     CompletionWriter,
     GenerationRequest,
-    Usage,
-    error_status,
+    TokenUsage,
+    build_error_response,
 )
 
 
@@ -62,7 +62,7 @@ def test_what_the_engine_cannot_do_is_refused(body: dict[str, Any]) -> None:
 
 def test_the_chunks_of_an_answer_share_its_id() -> None:
     writer = CompletionWriter("m")
-    events = [writer.delta("a", first=True), writer.end("stop"), writer.usage(Usage(3, 4))]
+    events = [writer.build_delta("a", first=True), writer.build_end("stop"), writer.build_usage(TokenUsage(3, 4))]
     chunks = [json.loads(event.removeprefix(b"data: ")) for event in events]
     assert len({chunk["id"] for chunk in chunks}) == 1
     assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": "a"}
@@ -82,5 +82,5 @@ def test_the_chunks_of_an_answer_share_its_id() -> None:
     ],
 )
 def test_every_error_has_a_status_and_a_code(error: LanguageModelError, status: int, code: str) -> None:
-    found, body = error_status(error)
+    found, body = build_error_response(error)
     assert (found, body["error"]["code"]) == (status, code)
