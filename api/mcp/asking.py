@@ -39,7 +39,7 @@ async def ask(served: Services, caller: Principal, asked: AskArguments, context:
     asking = await run_in_threadpool(CallerQuestion, served, caller, _build_question(asked))
     if not asked.background:
         request = _require_request(context)
-        request.scope[PLACE].leave()  # an answer has a thread of its own
+        request.scope[PLACE].release()  # an answer has a thread of its own
         work = AnswerWork(request, served, caller, places.threads, asking)
         with suppress(_TakesLongError):
             async with _Progress(context) as progress:

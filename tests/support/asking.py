@@ -45,7 +45,7 @@ class RowsAsPlaces:
 class TenRows:
     """A table of ten rows in every version but `gone`; row 3 is the characters 30 to 40 of its text."""
 
-    def tables(self, version_id: str) -> tuple[RecordTable, ...]:
+    def load_tables(self, version_id: str) -> tuple[RecordTable, ...]:
         columns = (Column("name", ColumnType.TEXT), Column("year", ColumnType.INTEGER))
         return () if version_id == "gone" else (RecordTable(0, "ships", columns, 10, 0, 110),)
 
@@ -58,7 +58,7 @@ class TenRows:
 class CountedTexts:
     """The text of each span is where it stands; each has 2,500 characters in two sections."""
 
-    def map(self, version_id: str) -> TextMap:
+    def load_map(self, version_id: str) -> TextMap:
         return TextMap(
             2_500, 2_500, "A title", [["One"], ["Two", "Deep"]], [(0, 900, 0, None), (900, 2_500, 1, None)], ()
         )

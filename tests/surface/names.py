@@ -86,7 +86,7 @@ def describe_tools(tools: Iterable[Any], instructions: str) -> list[str]:
     """Describe MCP's tools: the scope that each needs, digests of its texts, and what it takes and gives."""
     lines = [f"instructions  # {digest(instructions)}"]
     for tool in sorted(tools, key=lambda tool: str(tool.name)):
-        told = tool.described
+        told = tool.definition
         lines.append(f"{tool.name} needs {tool.scope.value}  # {digest([told.title, told.description])}")
         lines.append(f"    hints {told.annotations.model_dump_json(exclude_none=True)}")
         for title, schema in (("takes", told.input_schema), ("gives", told.output_schema)):

@@ -315,7 +315,7 @@ def test_a_tool_whose_text_or_argument_changes_is_noticed() -> None:
         told = SimpleNamespace(
             title="Read", description=description, input_schema=schema, output_schema=schema, annotations=hints
         )
-        return SimpleNamespace(name="read", scope=SimpleNamespace(value="read"), described=told)
+        return SimpleNamespace(name="read", scope=SimpleNamespace(value="read"), definition=told)
 
     known = describe_tools([tool("Read a text.", "page")], "Use them.")
     assert describe_tools([tool("Read one text.", "page")], "Use them.") != known

@@ -242,7 +242,7 @@ def diagnosed(at: GenerationsFixture, monkeypatch: pytest.MonkeyPatch) -> list[d
     }
     with monkeypatch.context() as patched:
         patched.setattr(doctor, "read_cluster_settings", object)
-        patched.setattr(doctor, "look_at_copies", lambda settings, cluster: copies)
+        patched.setattr(doctor, "inspect_copies", lambda settings, cluster: copies)
         return list(doctor._check_copies(None))  # type: ignore[arg-type]
 
 

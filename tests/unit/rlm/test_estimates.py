@@ -26,7 +26,7 @@ def test_an_estimate_is_within_a_factor_of_two(words: int) -> None:
     pack = PackLimits.from_profile(PROFILE)
     calls = RuleSubCalls(lambda text: "noted" if text.startswith("word") else kind(text))
     found = run_to_end(Operators(corpus, calls, limits=pack).classify(records, LABELS))
-    tokens = sum(corpus.tokens(record) for record in records)
+    tokens = sum(corpus.estimate_tokens(record) for record in records)
     estimate = estimate_judging(len(records), tokens, PROFILE, pack=pack, cascade=None)
     assert found.usage.calls / 2 <= estimate.calls <= 2 * found.usage.calls
     assert found.usage.prompt_tokens / 2 <= estimate.prompt_tokens <= 2 * found.usage.prompt_tokens
@@ -39,7 +39,7 @@ def test_copying_the_words_that_results_rest_on_is_estimated_within_a_factor_of_
     clause = "Either party may end this contract by giving notice of sixty days in writing to the other."
     calls = RuleSubCalls(lambda text: {"words": clause, "answer": kind(text)})
     found = run_to_end(Operators(corpus, calls, limits=pack).classify(records, LABELS, quoting=True))
-    tokens = sum(corpus.tokens(record) for record in records)
+    tokens = sum(corpus.estimate_tokens(record) for record in records)
     estimate = estimate_judging(len(records), tokens, PROFILE, pack=pack, cascade=None, quoting=True)
     assert found.quotes == [clause] * len(records)
     assert found.usage.completion_tokens / 2 <= estimate.completion_tokens <= 2 * found.usage.completion_tokens

@@ -24,8 +24,8 @@ def nobody_rings(wake: Callable[[], None]) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "_LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(sse, "_APART_SECONDS", 0.0)
+    monkeypatch.setattr(sse, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(sse, "_MIN_INTERVAL_SECONDS", 0.0)
 
 
 def sent(*seen: "sse.State | Exception", after: str | None = None) -> list[str]:

@@ -25,7 +25,7 @@ from tests.support.callers import always
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(sse, "_POLL_SECONDS", 0.01)
 
 
 class ScriptedRuns:

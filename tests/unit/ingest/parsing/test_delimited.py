@@ -50,7 +50,7 @@ def test_a_cells_code_points_map_back_to_its_row_and_column(
 
 
 def test_a_file_of_very_many_cells_has_the_places_of_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delimited, "_PLACED_CELLS", 5)
+    monkeypatch.setattr(delimited, "_MAX_POSITIONED_CELLS", 5)
     document = _parsed(tmp_path, 'id,note\n1,"one\ntwo"\n\n2,three\n')
     assert [
         (document.text[start:end], at) for start, end, at in document.positions.iter_within(0, len(document.text))

@@ -158,7 +158,7 @@ def test_cells_that_merged_ones_are_repeated_in_are_bounded(tmp_path: Path, monk
         for row in range(1, 41, 2):
             sheet.merge_range(row, 0, row + 1, 1, "x")
 
-    monkeypatch.setattr(blocks, "_MOST_FILLED", 12)
+    monkeypatch.setattr(blocks, "_MAX_FILLED_CELLS", 12)
     assert _parsed(tmp_path, _made(make)).text.count("x") <= 20 + 12
 
 
@@ -472,7 +472,7 @@ def test_charts_pictures_and_macros_are_counted(tmp_path: Path) -> None:
 def test_cells_past_the_placed_ones_have_the_place_of_their_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workbook, "_PLACED_CELLS", 4)
+    monkeypatch.setattr(workbook, "_MAX_POSITIONED_CELLS", 4)
     document = _parsed(tmp_path, xlsx({"S": [["n", "m"], *([n, n] for n in range(4))]}))
     at = document.text.index("| 3 | 3 |")
     assert document.positions.list_cells(at, at + 9) == [SheetCell(1, 5, 0)]

@@ -317,9 +317,9 @@ def test_a_filter_that_leaves_many_documents_finds_what_a_short_list_of_them_wou
     filters = {"year": {"gte": 55}}
     named = shelf.find("whales", filters=filters, top_k=3)
     assert len(named) == 3
-    monkeypatch.setattr(metadata_filter, "MOST_NAMED", 0)
+    monkeypatch.setattr(metadata_filter, "MAX_NAMED_DOCUMENTS", 0)
     assert shelf.find("whales", filters=filters, top_k=3) == named
-    monkeypatch.setattr(metadata_filter, "_MOST_CANDIDATES", 1)  # candidates run out, so all documents are named
+    monkeypatch.setattr(metadata_filter, "_MAX_CANDIDATES", 1)  # candidates run out, so all documents are named
     assert shelf.find("whales", filters=filters, top_k=3) == named
 
 

@@ -92,8 +92,8 @@ def test_a_hidden_version_that_nobody_counted_is_known_once_it_was_met() -> None
 
 
 def test_tenants_and_versions_are_kept_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visibility, "_TENANTS", 2)
-    monkeypatch.setattr(visibility, "_VERSIONS", 3)
+    monkeypatch.setattr(visibility, "_MAX_TENANTS", 2)
+    monkeypatch.setattr(visibility, "_MAX_VERSIONS", 3)
     catalog = Numbered()
     catalog.shown = {f"v{n}" for n in range(10)}
     kept = CachedVisibility(catalog)

@@ -22,7 +22,7 @@ def test_a_part_is_searched_by_its_documents_in_the_same_collections() -> None:
 
 
 def test_a_part_of_very_many_documents_is_searched_by_the_whole_scope(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_NAMED", 1)
+    monkeypatch.setattr(module, "_MAX_NAMED", 1)
     assert restrict_scope(WHOLE.restrict_to([each.handle for each in WHOLE.documents[:2]]), WHOLE, SCOPE) == SCOPE
 
 

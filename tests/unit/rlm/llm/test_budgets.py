@@ -178,7 +178,7 @@ def test_no_tree_of_budgets_promises_more_than_it_was_given(given_limits: Limits
         budget = budgets[which % len(budgets)]
         try:
             if kind == "child":
-                budgets.append(made := budget.child(detail))
+                budgets.append(made := budget.build_child(detail))
                 parents[id(made)] = budget
             elif kind == "reserve":
                 open_calls.append((which % len(budgets), reserve(budget, *detail)))

@@ -91,7 +91,7 @@ def test_records_that_were_judged_later_are_missed_no_more() -> None:
     assert log.failures
     log.record_judgements("classify", [(records[1], JudgedBy.MODEL)])
     assert not log.failures
-    assert not log.coverage().units_failed
+    assert not log.compute_coverage().units_failed
 
 
 def test_what_a_classifier_judged_is_inferred_and_not_read() -> None:

@@ -104,7 +104,7 @@ def test_once_files_are_bound_neither_plain_ones_nor_those_of_the_release_before
     assert store.blobs.read(ONE) == b"the words of one"
     store.plain.put(ONE, b"planted" if planted == "plain" else old)
     for blobs in (store.blobs, store.process()):
-        for use in (blobs.read, blobs.find_size, lambda key, blobs=blobs: list(blobs.blocks(key))):
+        for use in (blobs.read, blobs.find_size, lambda key, blobs=blobs: list(blobs.iter_blocks(key))):
             with pytest.raises(BlobChangedError):
                 use(ONE)
 
