@@ -48,7 +48,8 @@ def _print_parts(parts: InstallationParts) -> bool:
     console.print(table)
     originals, unknown = parts.count_originals()
     console.print(
-        f"{originals:,} originals, {unknown:,} of them unknown to the catalog; {parts.count_quarantined():,} files put aside.",
+        f"{originals:,} originals, {unknown:,} of them unknown to the catalog; "
+        f"{parts.count_quarantined():,} files in quarantine.",
         highlight=False,
     )
     for detail in parts.record.load_notices().values():

@@ -1,6 +1,7 @@
 """Bounds what a request may bring: its head before anything is looked up, its body before anything parses it.
 
-These are pure ASGI wrappers. They raise our errors, which `api.http.middleware.ProblemResponses` around them answers with.
+These are pure ASGI wrappers. They raise our errors; `api.http.middleware.ProblemResponses`, around them, answers with
+the matching responses.
 """
 
 import asyncio

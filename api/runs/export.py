@@ -112,7 +112,8 @@ def _iter_step(kind: str, body: dict[str, Any]) -> Iterator[str]:
         yield f"\n### Code {body['number']}{where}, {body['seconds']} s, {body['sub_calls']} sub-calls\n"
         for name, language in (("code", "python"), ("note", ""), ("output", ""), ("error", "")):
             if body.get(name):
-                yield f"\n{'' if name == 'code' else name.capitalize() + ':'}\n\n{_format_code_block(body[name], language)}"
+                heading = "" if name == "code" else f"{name.capitalize()}:"
+                yield f"\n{heading}\n\n{_format_code_block(body[name], language)}"
     elif kind in ("call", "lost"):
         usage = body["usage"]
         cost = "kept, cost nothing" if body.get("cached") else f"{usage['prompt_tokens']:,} tokens read"
@@ -126,7 +127,8 @@ def _iter_step(kind: str, body: dict[str, Any]) -> Iterator[str]:
             if body.get(name):
                 yield f"\n{'reply' if name == 'text' else name}:\n\n{_format_code_block(body[name])}"
     elif kind not in ("start", "working"):
-        yield f"\n### {kind.capitalize()}\n\n{_format_code_block(json.dumps(body, ensure_ascii=False, indent=1), 'json')}"
+        written = json.dumps(body, ensure_ascii=False, indent=1)
+        yield f"\n### {kind.capitalize()}\n\n{_format_code_block(written, 'json')}"
 
 
 def _escape_line(text: str) -> str:

@@ -92,7 +92,8 @@ def build_opening(question: str, environment: Environment, samples: Sequence[Han
         lines += [f"BEGIN sample {mark}", sanitize(text, mark), f"END sample {mark}"]
     limits = environment.budget.root.limits
     lines += [
-        f"Limits of the whole run: {', '.join([f'{environment.max_cells} cells', *_iter_limits(limits, environment)])}.",
+        "Limits of the whole run: "
+        f"{', '.join([f'{environment.max_cells} cells', *_iter_limits(limits, environment)])}.",
         f"A prompt to a sub-model may have {profile.max_prompt_tokens:,} tokens, about "
         f"{3 * profile.max_prompt_tokens:,} characters; its reply has {profile.max_output_tokens:,} tokens at most.",
     ]

@@ -91,8 +91,8 @@ END tables {nonce}
 Reply with the plan as JSON."""
 _LOOK = f"""
 Of some of these tables no columns, or no values and rows, are shown. Where the plan may need them, name up to
-{MAX_SHOWN_TABLES} such tables in "show", with "sql" and "answer" empty: you will see them and be asked again, once. Otherwise
-leave "show" empty.
+{MAX_SHOWN_TABLES} such tables in "show", with "sql" and "answer" empty: you will see them and be asked again, once.
+Otherwise leave "show" empty.
 """
 _REPAIR = """
 

@@ -49,7 +49,7 @@ class TenRows:
         columns = (Column("name", ColumnType.TEXT), Column("year", ColumnType.INTEGER))
         return () if version_id == "gone" else (RecordTable(0, "ships", columns, 10, 0, 110),)
 
-    def rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[RecordRow]:
+    def load_rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[RecordRow]:
         return [
             RecordRow(number, 10 * number, 10 * number + 10, (f"ship {number}", 1800 + number)) for number in numbers
         ]

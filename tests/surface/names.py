@@ -20,8 +20,8 @@ def describe_events(
         lines += [f"    {line}" for line in describe_schema(name, shape)]
     slack = [source for source in sources if ".slack" in source.module]
     own = [source for source in sources if source not in slack]
-    followed = find_arguments(own, "wire") | find_arguments(own, "event")
-    runs = find_arguments(sources, "Entry", position=1) | find_keywords(sources, "call_entry", "kind")
+    followed = find_arguments(own, "format_event")
+    runs = find_arguments(sources, "RunLogEntry", position=1) | find_keywords(sources, "build_call_entry", "kind")
     openai = find_texts(sources, "response.")
     return [
         *lines,

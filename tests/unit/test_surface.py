@@ -218,16 +218,16 @@ def work(sent):
     """Not an event: `leadline:changes:no`."""
     with span(f"chat {sent}", {"leadline.hits": 3}):
         cell.span("inside")
-        yield sse.event("error", {}, 1)
-        yield state.wire("snapshot" if sent else "progress")
-        log(Entry(f"key:{sent}", "planned", {}))
+        yield sse.format_event("error", {}, 1)
+        yield state.format_event("snapshot" if sent else "progress")
+        log(RunLogEntry(f"key:{sent}", "planned", {}))
         write("response.output_text.delta")
         redis.xadd(f"leadline:changes:{sent}", {})
         limits = RedisStorage(url, key_prefix="leadline-requests")
 
 
-def call_entry(key, *, kind="call"):
-    return call_entry(key, kind="lost")
+def build_call_entry(key, *, kind="call"):
+    return build_call_entry(key, kind="lost")
 '''
 
 

@@ -64,7 +64,8 @@ def _format_line(seen: FileStatus) -> str:
     if seen.document is None:
         return f"{name} was deleted here."
     if file.state is SharedFileState.READY:
-        return f"{name} is ready{_format_size(seen.document)}, in the collection {escape_mrkdwn(seen.document.collection)}."
+        collection = escape_mrkdwn(seen.document.collection)
+        return f"{name} is ready{_format_size(seen.document)}, in the collection {collection}."
     return f"{name} {_format_progress(seen.document, seen.progress)}…"
 
 

@@ -279,8 +279,8 @@ def _build_crash_error(name: str, number: int, memory_bytes: int) -> DamagedDocu
     """Word a crash. C libraries crash on damage, many also when memory runs out; from outside the two look the same."""
     reason = signal.strsignal(number) or f"signal {number}"
     return DamagedDocumentError(
-        f"The parser crashed on {_format_name(name)} ({reason}): it is damaged, or needs more than {memory_bytes:,} bytes "
-        "of memory.",
+        f"The parser crashed on {_format_name(name)} ({reason}): it is damaged, or needs more than "
+        f"{memory_bytes:,} bytes of memory.",
         hint="Export it again from its own program, or split it into smaller files.",
     )
 

@@ -85,7 +85,8 @@ def _format_radical(element: etree._Element, depth: int) -> str:
 
 def _format_nary(element: etree._Element, depth: int) -> str:
     sign = _get_setting(element, "chr", "∫")
-    return f"{sign}{_format_scripts(_format_part(element, 'sub', depth), _format_part(element, 'sup', depth))} {_format_part(element, 'e', depth)}"
+    lower, upper, body = (_format_part(element, tag, depth) for tag in ("sub", "sup", "e"))
+    return f"{sign}{_format_scripts(lower, upper)} {body}"
 
 
 def _format_function(element: etree._Element, depth: int) -> str:

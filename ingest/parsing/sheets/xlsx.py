@@ -118,10 +118,11 @@ def _read_sheet(archive: zipfile.ZipFile, name: str, units: dict[str, str], fact
 def _require_bounded(used: UsedPart, sheet: str) -> None:
     """Raise `ParserLimitError` for a sheet that calamine has no memory for: it holds the cells between others too."""
     if used.cell_count > _MAX_CELLS:
+        first = f"{format_column_letters(used.left)}{used.top + 1}"
         last = f"{format_column_letters(used.right)}{used.bottom + 1}"
         raise ParserLimitError(
-            f"Sheet {sheet[:_MAX_NAME_CHARS]} reaches from {format_column_letters(used.left)}{used.top + 1} to {last}: {used.cell_count:,} "
-            f"cells, most of them empty. At most {_MAX_CELLS:,} are read.",
+            f"Sheet {sheet[:_MAX_NAME_CHARS]} reaches from {first} to {last}: {used.cell_count:,} cells, "
+            f"most of them empty. At most {_MAX_CELLS:,} are read.",
             hint=f"Delete what stands far from the other cells, up to {last}, save the file and upload it again.",
         )
 

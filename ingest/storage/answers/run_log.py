@@ -285,7 +285,10 @@ def build_run(row: Row[Any]) -> Run:
 
 
 def log_entries(
-    connection: Connection, identifier: str, entries: Sequence[RunLogEntry], **changed: Any
+    connection: Connection,
+    identifier: str,
+    entries: Sequence[RunLogEntry],
+    **changed: Any,  # noqa: ANN401 - values of any column
 ) -> list[RunLogEntry]:
     """Append the entries whose key is not logged yet and add up what they spent; `changed` are columns of the run.
 

@@ -47,7 +47,7 @@ def record_action(
 ) -> None:
     """Append an entry to the log with the transaction, which `write` opened; `subject` is `kind:id` of the object.
 
-    Who did it comes from `ingest.storage.audit.records.actor_context`. `details` are ids, names of things and figures; texts
+    Who did it comes from `ingest.storage.audit.records.actor_context`. `details` are ids, names and figures; texts
     in them are cut to 200 characters. Raises `TypeError` for what is not JSON.
     """
     now = get_actor_context()

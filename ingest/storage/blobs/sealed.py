@@ -375,7 +375,8 @@ class SealedBlobs:
         found = self._ring.by_id.get(identifier)
         if found is None:
             raise BlobKeyError(
-                f"{key} in {self.location} was sealed with the key {identifier.hex()}, which is not in LEADLINE_BLOB_KEYS."
+                f"{key} in {self.location} was sealed with the key {identifier.hex()}, "
+                "which is not in LEADLINE_BLOB_KEYS."
             )
         return SealHead(written, found, get_bound_name(key))
 

@@ -74,9 +74,9 @@ notices = Table(
 )
 
 # Digests of the files that are derived from a version: its text, map, positions and record tables. `file` is a name of
-# `ingest.storage.digests.parse_file_name`; `blocks` is empty for a file of one block. `fence` is that of the ingest job that
-# wrote the files: the previous release may ingest a version again without updating these rows, and they are then out of
-# date. There is no foreign key, because the previous release removes versions and knows nothing of these rows.
+# `ingest.storage.digests.parse_file_name`; `blocks` is empty for a file of one block. `fence` is that of the ingest job
+# that wrote the files: the previous release may ingest a version again without updating these rows, and they are then
+# out of date. There is no foreign key, because the previous release removes versions and knows nothing of these rows.
 content_digests = Table(
     "content_digests",
     metadata,

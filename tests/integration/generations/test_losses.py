@@ -37,7 +37,7 @@ def test_every_process_refuses_until_the_index_is_made_again_and_none_is_restart
         at.open.close()  # a folder is one process's
     lose()
     other = GenerationsFixture(tmp_path, store)
-    other.open.open_active()  # as a restarted process does, of this release or of the one before: it makes an empty index
+    other.open.open_active()  # as a restarted process does, of either release: it makes an empty index
     assert store.check_presence(1) is IndexPresence.UNMARKED
     other.checks.check_opened()
     for process in (at, other):

@@ -35,14 +35,14 @@ class ScriptedRuns:
         self.logged, self.last, self.errors = logged, last, errors or {}
         self.looks = 0
 
-    def withheld(self, identifiers: Collection[str], readers: frozenset[str] | None) -> set[str]:
+    def list_withheld_runs(self, identifiers: Collection[str], readers: frozenset[str] | None) -> set[str]:
         return set()
 
-    def run(self, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
+    def load_run(self, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
         ended = self.logged >= self.last
         return replace(RUN, events=self.logged, state=RunState.COMPLETED if ended else RunState.RUNNING)
 
-    def events(self, tenant_id: str, identifier: str, *, after: int, limit: int) -> list[RunEvent]:
+    def list_events(self, tenant_id: str, identifier: str, *, after: int, limit: int) -> list[RunEvent]:
         self.looks += 1
         if error := self.errors.get(self.looks):
             raise error
