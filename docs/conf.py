@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import leadline  # noqa: E402 - the checkout's
+from api.client.calls import following, listing, operation, stepwise, streaming  # noqa: E402
 from api.client.errors import ServiceError  # noqa: E402
 from api.client.operations import Operations  # noqa: E402
 
@@ -62,13 +63,13 @@ GROUPS = {
     ],
     "Change it": ["CONTRIBUTING", "docs/architecture", "docs/measuring", "DECISIONS", "CHANGELOG"],
 }
-# What a method of `Operations` returns, and what its caller gets from a `Client`.
+# The result of each kind of method, for the type in the brackets of its annotation.
 RESULTS = {
-    "Call": "{}",
-    "Steps": "{}",
-    "Listing": "Iterator[{}]",
-    "Followed": "Iterator[{}]",
-    "Streamed": "AbstractContextManager[Iterator[{}]]",
+    operation: "{}",
+    stepwise: "{}",
+    listing: "Iterator[{}]",
+    following: "Iterator[{}]",
+    streaming: "AbstractContextManager[Iterator[{}]]",
 }
 _PAGE = re.compile(r"(?:docs|deploy|examples)/[\w-]+\.md|(?:README|CONTRIBUTING|SECURITY|DECISIONS|CHANGELOG)\.md")
 
@@ -136,11 +137,12 @@ class LinkPages(SphinxTransform):
 
 def _turn_operations_into_functions() -> None:
     """Replace the descriptors of `Operations` by the functions that they wrap, whose signatures autodoc can read."""
-    for name, operation in list(vars(Operations).items()):
-        if make := getattr(operation, "make", None):
-            kind, result = re.fullmatch(r"(\w+)\[(.*)\]", make.__annotations__["return"]).groups()
-            make.__annotations__["return"] = RESULTS[kind].format(result.replace("schemas.", ""))
-            setattr(Operations, name, make)
+    for name, method in list(vars(Operations).items()):
+        if type(method) in RESULTS:
+            shown = {each: note.replace("schemas.", "") for each, note in method.make.__annotations__.items()}
+            result = re.sub(r"^\w+\[(.*)\]$", r"\1", shown["return"])
+            method.make.__annotations__ = {**shown, "return": RESULTS[type(method)].format(result)}
+            setattr(Operations, name, method.make)
 
 
 def _simplify_annotations() -> None:
