@@ -1,1 +1,1 @@
-"""Receive and parse documents, and store everything that the service knows."""
+"""Receive and parse documents, and store all data of the service."""

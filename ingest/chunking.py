@@ -1,12 +1,12 @@
-"""Cut normalized text into chunks along its structure, with exact code-point spans.
+"""Split normalized text into chunks along its structure, with exact code-point spans.
 
-A chunk never crosses a heading. Inside a section the cut prefers, in order, a blank line, a line end (list items,
-code), a sentence end, any white space, and only then the bare limit; inside a table it falls between rows, and a header
-is not cut off from the first of them. There is no overlap: measured studies find no gain from it, and without it every
-code point of a text belongs to one chunk at most.
+A chunk never crosses a heading. Within a section, it is cut preferably at a blank line, then at a line end (list items,
+code), a sentence end, any white space, and only then at the limit itself. Within a table, it is cut between rows, and a
+header is not separated from its first row. Chunks do not overlap: published measurements found no gain from overlap,
+and without it every code point belongs to at most one chunk.
 
-Of very long tables only the first rows are in chunks: searching by words is of little use in the others, and would
-cost as much as whole libraries. All rows are in the record table, and so within reach of questions about the table.
+For very long tables, only the first rows are in chunks: searching the others by words is of little use and would cost
+as much as whole libraries. All rows are in the record table, so questions about the table can reach them.
 """
 
 import re
@@ -18,9 +18,9 @@ from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS, Chunk
 from ingest.storage.texts.layout import Layout, Omission, OmissionKind, TableSpan
 from ingest.storage.texts.positions import Positions
 
-# Of a document's tables, together. With lines as long as this one they are embedded in minutes on two cores.
+# Limit for all tables of a document together. With typical rows, they are embedded in minutes on two cores.
 INDEXED_ROWS = 100_000
-_CHUNKS_PER_CHECK = 1_000  # chunks: a fraction of a second
+_CHUNKS_PER_CHECK = 1_000  # chunks, a fraction of a second
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ _CUTS = (
 
 
 def get_chunker_fingerprint(max_chars: int = DEFAULT_MAX_CHARS) -> str:
-    """Name every choice that changes spans; the name is part of each version's id."""
+    """Return a name for all choices that change spans. It is part of each version's id."""
     return f"structure-3/{max_chars}"
 
 
@@ -52,10 +52,11 @@ def chunk_text(
     table_rows: int = INDEXED_ROWS,
     look: Callable[[], None] | None = None,
 ) -> list[Chunk]:
-    """Cut `text` into chunks in reading order: disjoint, at most `max_chars` long.
+    """Split `text` into chunks in reading order: disjoint, at most `max_chars` long.
 
-    Between them is only white space, or what `unindexed` returns. Rows that are more than a line are known from the
-    positions of their cells. Time is linear in the text. `look` is called now and then; what it raises ends the work.
+    The text between them is only white space, or rows returned by `list_unindexed_rows`. Rows of several lines are
+    recognized by the positions of their cells. Time is linear in the text. `look` is called regularly; an error that it
+    raises stops the work.
     """
     if max_chars < 16:
         raise ValueError("max_chars must be at least 16")
@@ -76,10 +77,9 @@ def chunk_text(
 def list_unindexed_rows(
     text: str, layout: Layout, positions: Positions | None = None, *, table_rows: int = INDEXED_ROWS
 ) -> list[tuple[int, int, int]]:
-    """Return start, end and number of the last rows of tables that are too long to be indexed whole.
+    """Return start, end and number of the last rows in each table that is too long to be indexed completely.
 
-    The longest tables of a document are cut to one number of rows, so that together they have no more than
-    `table_rows`.
+    The longest tables of a document are cut to the same number of rows, so that all together have at most `table_rows`.
     """
     rows = _TableRows(text, layout.tables, positions or Positions())
     counts = [rows.count_rows(table) for table in layout.tables]
@@ -89,14 +89,14 @@ def list_unindexed_rows(
 
 
 def list_omitted_rows(text: str, layout: Layout, positions: Positions | None = None) -> tuple[Omission, ...]:
-    """Say how many rows are in no chunk, if there are any."""
+    """Return the number of rows in no chunk, as an omission, if there are any."""
     count = sum(rows for _, _, rows in list_unindexed_rows(text, layout, positions))
-    detail = "rows of very long tables: searching finds the rows before them, questions about the table find all"
+    detail = "rows of very long tables: search finds the rows before them, questions about the table reach all rows"
     return (Omission(OmissionKind.ROW, count, detail),) if count else ()
 
 
 def _compute_common_length(lengths: Sequence[int], total: int) -> int:
-    """Return the greatest length to which all can be cut so that together they have no more than `total`."""
+    """Return the greatest length to cut all to so that their sum is at most `total`."""
     left = total
     for longer, length in enumerate(sorted(lengths)):
         if length * (len(lengths) - longer) > left:
@@ -106,7 +106,7 @@ def _compute_common_length(lengths: Sequence[int], total: int) -> int:
 
 
 def _iter_outside(start: int, end: int, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield what of `[start, end)` is outside of some spans, which are in order."""
+    """Yield the parts of `[start, end)` outside some spans, which are in order."""
     for begin, stop in spans:
         if begin < end and stop > start:
             yield start, max(start, begin)
@@ -115,15 +115,15 @@ def _iter_outside(start: int, end: int, spans: Sequence[tuple[int, int]]) -> Ite
 
 
 class _TableRows:
-    """Where the rows of a text's tables end."""
+    """Finds the row ends of a text's tables."""
 
     def __init__(self, text: str, tables: Sequence[TableSpan], positions: Positions) -> None:
         self._text, self._tables, self._positions = text, tables, positions
 
     def find_best_end(self, start: int, target: int, limit: int, cut: int) -> int | None:
-        """Return a better place to cut than `cut` if it is in a table, after `start` and no later than `limit`.
+        """Return a better place for a cut in a table, after `start` and at most `limit`; None if `cut` is in no table.
 
-        It is the end of a row, the nearest to `target`; or else the table's start.
+        This is the row end nearest to `target`, or else the table's start.
         """
         at = bisect_left(self._tables, cut, key=lambda table: table.start) - 1
         if at < 0 or cut >= self._tables[at].end:
@@ -140,7 +140,7 @@ class _TableRows:
         return len(self._positions.list_row_ends(begin, table.end)) or self._text.count("\n", begin, table.end) + 1
 
     def get_row_end(self, table: TableSpan, row: int) -> int:
-        """Return where a row of a table ends, by its number; 0 is the header."""
+        """Return the end of a table's row, by its number; 0 is the header."""
         end = begin = self._get_body_start(table)
         cells = self._positions.list_row_ends(begin, table.end)
         if len(cells):
@@ -153,11 +153,11 @@ class _TableRows:
         return table.header_end + (table.header_end > table.start)
 
     def _list_row_ends(self, table: TableSpan, start: int, limit: int) -> list[int]:
-        """Return where rows end, each after its line end, between `start` and `limit`."""
+        """Return the ends of rows, after their line end, between `start` and `limit`."""
         start = max(start, self._get_body_start(table))
         limit = min(limit, table.end)
         cells = self._positions.list_row_ends(start, limit)
-        if len(cells):  # a row ends with the line on which its last cell does
+        if len(cells):  # a row ends with the line of its last cell
             ends = [self._text.find("\n", cell) + 1 or table.end for cell in cells.tolist()]
         else:
             ends = [match.end() for match in _line_end.finditer(self._text, start, limit)]
@@ -168,7 +168,7 @@ _line_end = re.compile(r"\n")
 
 
 def _split_sections(text: str, layout: Layout) -> list[_Section]:
-    """Cut the text before every heading; a heading without text below it joins the next section."""
+    """Split the text before every heading. A heading without text below it joins the next section."""
     sections: list[_Section] = []
     path: list[tuple[int, str]] = []
     start = body = 0
@@ -185,7 +185,7 @@ def _split_sections(text: str, layout: Layout) -> list[_Section]:
 
 
 def _iter_spans(text: str, start: int, end: int, max_chars: int, rows: _TableRows) -> Iterator[tuple[int, int]]:
-    """Yield spans of about equal length, at most `max_chars`, that leave out only white space between them."""
+    """Yield spans of about equal length, at most `max_chars`, with only white space between them."""
     while True:
         start, end = _trim_span(text, start, end, max_chars)
         length = end - start
@@ -207,7 +207,7 @@ def _iter_spans(text: str, start: int, end: int, max_chars: int, rows: _TableRow
 def _trim_span(text: str, start: int, end: int, window: int) -> tuple[int, int]:
     while start < end and text[start].isspace():
         start += 1
-    # Only an end inside the next chunk matters; a later end is trimmed when the last chunk is cut.
+    # Only an end within the next chunk matters; a later end is trimmed with the last chunk.
     if end - start <= window:
         while end > start and text[end - 1].isspace():
             end -= 1
@@ -215,7 +215,7 @@ def _trim_span(text: str, start: int, end: int, window: int) -> tuple[int, int]:
 
 
 def _find_best_cut(text: str, start: int, target: int, limit: int) -> int:
-    """Find the best kind of cut in the window's second half, nearest to `target`; `limit` where there is none."""
+    """Return the best kind of cut in the window's second half, nearest to `target`; `limit` if there is none."""
     earliest = start + (target - start) // 2
     for pattern in _CUTS:
         ends = [match.end() for match in pattern.finditer(text, earliest, limit)]

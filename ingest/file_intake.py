@@ -1,4 +1,4 @@
-"""Files that belong to no collection yet are received as documents are, and kept without being read."""
+"""Receive files that belong to no collection yet. They are checked like documents, and stored without being parsed."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from ingest.storage.uploads.records import StoredFile, generate_file_id
 
 
 class FileIntake:
-    """The way in for files that belong to no collection yet."""
+    """Receives files that belong to no collection yet."""
 
     def __init__(self, files: Files, blobs: BlobStore, *, max_bytes: int, quotas: Quotas | None = None) -> None:
         self._files = files
@@ -25,7 +25,7 @@ class FileIntake:
 
     @contextmanager
     def receive(self, request: UploadRequest) -> Iterator[Upload[StoredFile]]:
-        """Open an upload, as `Intake.receive` does; the request's collection and metadata are not looked at."""
+        """Open an upload like `Intake.receive`, ignoring the request's collection and metadata."""
         check_text(request.name, "name")
         full = find_nearest_quota(self._quotas, request, [Quota.BYTES])
         room = self._max_bytes if full is None else min(self._max_bytes, full.remaining)
@@ -33,7 +33,7 @@ class FileIntake:
             yield Upload(self, request, incoming, full if room < self._max_bytes else None)
 
     def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> StoredFile:
-        """Commit a finished upload."""
+        """Commit a complete upload."""
         sha256 = incoming.finish()
         key, size = build_original_key(), incoming.size
         self._blobs.commit_upload(incoming, key)
@@ -58,4 +58,4 @@ class FileIntake:
         return file
 
     def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
-        """Record nothing: no batch waits for the file."""
+        """Record nothing, because no batch waits for the file."""

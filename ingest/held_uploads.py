@@ -1,6 +1,6 @@
-"""Files of one request that wait on the disk until all of it has arrived, and then are accepted under one description.
+"""Hold the files of one request on disk until all have arrived, then accept them under one description.
 
-What describes them may come after them, as the fields of a form do. So nothing of them is recorded before.
+The description may come after the files, like the fields of a form. So nothing is recorded before.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ Outcome = tuple[str, AcceptedUpload | UploadError]
 
 @dataclass
 class _HeldFile:
-    """A file that arrives or waits; `refusal` is why it will not be accepted, and then it has no bytes any more."""
+    """A file that arrives or waits. `refusal` is the reason why it will not be accepted; then its bytes are gone."""
 
     name: str
     declared_type: str | None
@@ -31,13 +31,18 @@ class _HeldFile:
 
 
 class HeldUploads:
-    """The files of one request, in their order. A file that is refused does not stop the others.
+    """The files of one request, in order. A refused file does not stop the others.
 
-    `close` removes the bytes of all that were not accepted.
+        held.start_file("tides.pdf", None)
+        held.write(block)
+        held.finish_file()
+        for outcome in held.accept_each(description): ...
+
+    `close` removes the bytes of all files that were not accepted.
     """
 
     def __init__(self, intake: Intake, request: UploadRequest) -> None:
-        """`request` says whose files they are; the rest of their description comes with `accept_each`."""
+        """Hold files for the owner in `request`; the rest of their description is passed to `accept_each`."""
         self._intake = intake
         self._request = request
         self._files: list[_HeldFile] = []
@@ -47,7 +52,7 @@ class HeldUploads:
         return len(self._files)
 
     def start_file(self, name: str, declared_type: str | None) -> None:
-        """Begin the next file."""
+        """Start the next file."""
         file = _HeldFile(name, declared_type, ExitStack())
         self._files.append(file)
         request = replace(self._request, name=name, declared_type=declared_type)
@@ -58,7 +63,7 @@ class HeldUploads:
             file.refuse(error)
 
     def write(self, block: bytes) -> None:
-        """Add a block to the file that was begun last."""
+        """Add a block to the current file."""
         file = self._files[-1]
         if file.upload is not None:
             try:
@@ -67,7 +72,7 @@ class HeldUploads:
                 file.refuse(error)
 
     def finish_file(self) -> None:
-        """End the file that was begun last. It holds no open file while it waits."""
+        """Finish the current file. It keeps no open file while it waits."""
         file = self._files[-1]
         if file.upload is not None:
             try:
@@ -76,10 +81,10 @@ class HeldUploads:
                 file.refuse(error)
 
     def accept_each(self, description: UploadRequest) -> Iterator[Outcome]:
-        """Accept the files one by one under their whole description, and yield the outcome of each.
+        """Accept the files one by one under their complete description, and yield the outcome of each.
 
-        A refusal is recorded in the batch that the description names. Raises at the first step, before anything is
-        accepted, what `Intake.check` raises.
+        A refusal is recorded in the description's batch. Before anything is accepted, the first step raises the errors
+        of `Intake.check_description`.
         """
         # guard: held-upload-checked
         self._intake.check_description(description)
@@ -99,11 +104,12 @@ class HeldUploads:
         return file.refusal
 
     def close(self) -> None:
+        """Remove the bytes of all files that were not accepted."""
         for file in self._files:
             file.stack.close()
 
     def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> AcceptedUpload:
-        """Receive a whole file from its `Upload`. Those accepted before it wait to be indexed by now."""
+        """Take over a complete file from its `Upload`, after the files before it were accepted."""
         self._intake.require_backlog_room(request.tenant_id)
         return self._intake.accept(request, incoming, media_type)
 

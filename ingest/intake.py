@@ -1,4 +1,4 @@
-"""Uploads are streamed to disk, sniffed, hashed, fsynced and committed; only then are they accepted."""
+"""Receive uploads: they are streamed to disk, identified, hashed, fsynced and committed before they are accepted."""
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,8 +40,8 @@ from ingest.storage.quotas.store import Quotas, build_storage_error
 from ingest.storage.uploads.records import StoredFile
 
 _MAX_NAME_CHARS = 255
-Kept = TypeVar("Kept", covariant=True)  # what became of an upload
-# After these errors it is certain that no row names the bytes.
+Kept = TypeVar("Kept", covariant=True)  # the result of accepting an upload
+# After these errors, no database row refers to the bytes.
 _NOT_RECORDED = (
     DocumentNotFoundError,
     StoredFileNotFoundError,
@@ -51,13 +51,13 @@ _NOT_RECORDED = (
     BatchStateError,
     QuotaExceededError,
 )
-# These errors have nothing to do with the file, which may be sent again as it is.
+# These errors are not caused by the file, which can be sent again unchanged.
 TEMPORARY_ERRORS = (BacklogFullError, StorageFullError, StorageReadOnlyError, StorageQuotaExceededError)
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """The document that an upload replaces, if its latest version is one of `if_match`; None allows any."""
+    """The document that an upload replaces, if its latest version is in `if_match`; None allows any version."""
 
     document_id: str
     if_match: frozenset[str] | None
@@ -65,12 +65,12 @@ class Replacement:
 
 @dataclass(frozen=True)
 class UploadRequest:
-    """The owner of an upload and its sender's description. The name is for display; content decides the type.
+    """An upload's owner and the sender's description. The name is for display; the content decides the type.
 
     A replacement stays in its document's collection and keeps its attributes and readers. `batch_id` names the batch,
-    if any, and `key_id` the key that it came with. `readers` may see the document (None: the whole tenant), `sender`
-    are the subjects of who sends it, `owner` is its sender's name, and `collections` says where the sender may write.
-    `purpose` is of files that belong to no collection.
+    if any, and `key_id` the API key. `readers` may see the document (None: the whole tenant). `sender` has the sender's
+    subjects, `owner` is the sender's name, and `collections` are the ones that the sender may write to. `purpose` is
+    for files without a collection.
     """
 
     tenant_id: str
@@ -85,22 +85,30 @@ class UploadRequest:
     readers: frozenset[str] | None = None
     sender: Readers = None
     collections: CollectionAccess = OPEN_ACCESS
-    # The name is an entry's path in its container, and kept whole.
+    # The name is the entry's path in its container, and is kept complete.
     is_entry: bool = False
     purpose: str = ""
     owner: str = ""
 
 
 class Receiver(Protocol[Kept]):
-    """What an upload is handed to when all of it is there."""
+    """Receives uploads when they are complete."""
 
-    def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> Kept: ...
+    def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> Kept:
+        """Take over a complete upload and return the result."""
 
-    def record_refusal(self, request: UploadRequest, error: UploadError) -> None: ...
+    def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
+        """Record that an upload was refused."""
 
 
 class Intake:
-    """The only way into the catalog for new bytes."""
+    """Adds new bytes to the catalog; there is no other way in.
+
+    with intake.receive(request) as upload:
+        for block in blocks:
+            upload.write(block)
+        accepted = upload.accept()
+    """
 
     def __init__(
         self,
@@ -113,9 +121,9 @@ class Intake:
         max_backlog: int = 1,
         quotas: Quotas | None = None,
     ) -> None:
-        """`backlog` counts a tenant's waiting documents; at `max_backlog` of them uploads are refused.
+        """Refuse uploads of a tenant for which `backlog` counts `max_backlog` or more waiting documents.
 
-        Without `quotas`, an upload is refused by its tenant's and its key's only when all of it has arrived.
+        Without `quotas`, an upload over the quota of its tenant or key is refused only after all of it has arrived.
         """
         self._catalog = catalog
         self._blobs = blobs
@@ -127,10 +135,10 @@ class Intake:
 
     @contextmanager
     def receive(self, request: UploadRequest) -> Iterator["Upload[AcceptedUpload]"]:
-        """Open an upload to write blocks to and then `accept`; leaving the block without that keeps nothing.
+        """Open an upload to write blocks to and then `accept`. If the context ends without that, nothing is kept.
 
-        Raises the `UploadError`s, `BatchNotFoundError`, `BatchStateError`, `InputError` for a description that cannot
-        be kept, and `CollectionNotFoundError` and `RoleMissingError` for a collection that is not the sender's to fill.
+        Raises the `UploadError`s, `BatchNotFoundError`, `BatchStateError`, `InputError` for an invalid description, and
+        `CollectionNotFoundError` and `RoleMissingError` for a collection that the sender may not write to.
         """
         self.check_description(request)
         with self.open(request, self) as upload:
@@ -140,9 +148,9 @@ class Intake:
     def open(
         self, request: UploadRequest, receiver: Receiver[AcceptedUpload], *, held_bytes: int = 0
     ) -> Iterator["Upload[AcceptedUpload]"]:
-        """Open an upload that `receiver` is handed when it is accepted; its description is not checked here.
+        """Open an upload that is passed to `receiver` when it is accepted, without checking its description.
 
-        `held_bytes` are those of other files that wait to be accepted: they take room of the quotas. Raises the
+        `held_bytes` is the size of other files that wait to be accepted, which count against the quotas. Raises the
         `UploadError`s.
         """
         self.require_backlog_room(request.tenant_id)
@@ -153,7 +161,7 @@ class Intake:
             yield Upload(receiver, request, incoming, full if room < self._max_bytes else None)
 
     def require_admissible(self, request: UploadRequest, length: int) -> None:
-        """Raise what `receive` would raise for an upload of this length, before anything of it arrives."""
+        """Check the limits and quotas for an upload of this length before it arrives. Raises like `receive`."""
         if not length:
             raise EmptyUploadError("The file is empty.")
         if length > self._max_bytes:
@@ -169,29 +177,29 @@ class Intake:
     def resume(
         self, request: UploadRequest, incoming: IncomingUpload, head: bytes
     ) -> Iterator["Upload[AcceptedUpload]"]:
-        """Open an upload whose beginning has arrived, of which `head` are the first bytes, as `receive` does."""
+        """Open an upload whose first part has arrived, like `receive`. `head` are the first bytes of the file."""
         self.check_description(request)
         self.require_backlog_room(request.tenant_id)
         find_nearest_quota(self._quotas, request)
         yield Upload(self, request, incoming, None, head)
 
     def check_description(self, request: UploadRequest) -> None:
-        """Check an upload's description: its texts, and whether its collection and batch may be filled.
+        """Check an upload's description: its texts, and that its collection and batch can be written to.
 
-        Raises as `receive`, but for what depends on the file and on the room for it.
+        Raises like `receive`, except for errors about the file's content and size.
         """
         for at in ("collection", "name", "batch_id"):
             check_text(getattr(request, at) or "", at)
         check_metadata(request.attributes)
         request.collections.require_writable(request.collection)
-        if request.batch_id is not None:  # checked before the bytes are sent, and again when they are recorded
+        if request.batch_id is not None:  # checked before the bytes are sent, and again when the upload is recorded
             self._batches.require_open(request.tenant_id, request.batch_id)
 
     def require_backlog_room(self, tenant_id: str) -> None:
         """Raise `BacklogFullError` while too many documents of a tenant wait to be indexed."""
         waiting = self._backlog(tenant_id)
         if waiting >= self._max_backlog:
-            raise BacklogFullError(f"{waiting:,} documents wait to be indexed, and no more than that are taken.")
+            raise BacklogFullError(f"{waiting:,} documents wait to be indexed, which is the limit.")
 
     def retry(
         self,
@@ -203,15 +211,16 @@ class Intake:
         key_id: str = "",
         priority: JobPriority = JobPriority.INTERACTIVE,
     ) -> AcceptedUpload:
-        """Take the bytes of a document that failed once more, as if they had been sent again.
+        """Accept the bytes of a failed document again, as if they had been sent again.
 
-        Raises what `receive` does, `DocumentNotFoundError`, and `DocumentStateError` for a document that did not fail.
+        Raises the errors of `receive`, `DocumentNotFoundError`, and `DocumentStateError` for a document that did not
+        fail.
         """
         document = self._catalog.load_document(tenant_id, document_id, readers=sender)
         version = document.version
         if version.state is not VersionState.FAILED:
             raise DocumentStateError(
-                f"The document is {version.state}: only one that failed can be tried again.",
+                f"The document is {version.state}: only a failed document can be retried.",
                 hint="Replace it if its content has changed.",
             )
         request = UploadRequest(
@@ -236,9 +245,9 @@ class Intake:
             return upload.accept()
 
     def accept_stored_file(self, request: UploadRequest, file: StoredFile) -> AcceptedUpload:
-        """Make a document of a kept file, as if its bytes had been sent again; its collection must be there.
+        """Create a document from a stored file, as if its bytes had been sent again. Its collection must exist.
 
-        Raises as `receive` does, and `StoredFileNotFoundError`.
+        Raises the errors of `receive`, and `StoredFileNotFoundError`.
         """
         self.check_description(request)
         self.require_backlog_room(request.tenant_id)
@@ -253,7 +262,7 @@ class Intake:
         )
 
     def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> AcceptedUpload:
-        """Commit a finished upload. Each has a blob of its own, so deleting a document needs no reference counts."""
+        """Commit a complete upload. Each has a blob of its own, so deleting a document needs no reference counts."""
         content_sha256 = incoming.finish()
         reach_point("upload.synced")
         key, size = build_original_key(), incoming.size
@@ -295,7 +304,7 @@ class Intake:
         return accepted
 
     def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
-        """Record a refused file as a failure of its batch, unless it may be sent again as it is."""
+        """Record a refused file as a failure in its batch, unless it can be sent again unchanged."""
         if request.batch_id is None or isinstance(error, TEMPORARY_ERRORS):
             return
         failure = Failure(error.code, *error.public_message)
@@ -310,7 +319,7 @@ class Intake:
 
 
 class Upload(Generic[Kept]):
-    """One upload as it arrives, in blocks of any size; with `full`, that quota leaves room for no more."""
+    """One upload as it arrives, in blocks of any size. `full` is the quota that limits it, if there is one."""
 
     def __init__(
         self,
@@ -328,7 +337,7 @@ class Upload(Generic[Kept]):
         self._media_type: str | None = None
 
     def write(self, block: bytes) -> None:
-        """Add a block; an unknown type is refused as soon as the head has arrived, not after a long upload."""
+        """Add a block. An unknown type is refused as soon as the head has arrived, not after a long upload."""
         with self._record_refusals():
             self._incoming.write(block)
             if self._media_type is None and len(self._head) < HEAD_BYTES:
@@ -337,20 +346,20 @@ class Upload(Generic[Kept]):
                     self._sniff()
 
     def finish(self) -> int:
-        """End an upload that waits to be accepted with others: it holds no open file. Return its size in bytes."""
+        """Close the file of a complete upload that waits to be accepted with others. Returns its size in bytes."""
         with self._record_refusals():
             self._identify()
             self._incoming.close()
             return self._incoming.size
 
     def accept(self, request: UploadRequest | None = None) -> Kept:
-        """Commit the upload, as `request` describes it by now; it is durable when this returns."""
+        """Commit the upload, with `request` as its final description. It is durable when this returns."""
         with self._record_refusals():
             self._identify()
             return self._intake.accept(request or self._request, self._incoming, self._media_type or "")
 
     def _identify(self) -> None:
-        """Find the media type of the whole file."""
+        """Detect the media type of the whole file."""
         if self._media_type is None and self._head:
             self._sniff()
         if self._media_type in (ZIP, OLE):
@@ -377,9 +386,9 @@ class Upload(Generic[Kept]):
 def find_nearest_quota(
     quotas: Quotas | None, request: UploadRequest, of: Sequence[Quota] = (Quota.DOCUMENTS, Quota.BYTES)
 ) -> QuotaStatus | None:
-    """Return the quota of bytes that has least left. Raises `StorageQuotaExceededError` if one is used up.
+    """Return the byte quota with the least room left. Raises `StorageQuotaExceededError` if a quota is used up.
 
-    This saves receiving what cannot be kept; what decides is the commit.
+    This avoids receiving bytes that cannot be kept; the check at the commit is decisive.
     """
     if quotas is None:
         return None
@@ -392,17 +401,17 @@ def find_nearest_quota(
 
 
 def build_original_key() -> str:
-    """Return a new key for the bytes of an upload; the first part spreads them over folders."""
+    """Return a new blob key for an upload; its first part spreads blobs over folders."""
     token = secrets.token_hex(16)
     return f"original/{token[:2]}/{token}"
 
 
 def get_fingerprint(media_type: str) -> str:
-    """Return what names the parser and the chunker of a media type."""
+    """Return the fingerprint of a media type's parser and the chunker."""
     return f"{FORMATS[media_type].fingerprint}+{get_chunker_fingerprint()}"
 
 
 def clean_display_name(name: str) -> str:
-    """Reduce a name to its last path component without control characters, at most 255 characters, never empty."""
+    """Reduce a name to its last path component, without control characters, at most 255 characters, never empty."""
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
     return "".join(character for character in last if character.isprintable())[:_MAX_NAME_CHARS].strip() or "unnamed"

@@ -1,7 +1,7 @@
-"""Uploads that go on after a lost connection: their bytes as blobs, hashed and fsynced as they arrive.
+"""Receive uploads that can continue after a lost connection: their bytes are blobs, hashed and fsynced as they arrive.
 
-The catalog never says that an upload has more bytes than are durable, nor that it is whole before its document is
-recorded. So a process may die at any moment: what the file has beyond the catalog's count is cut off by the next one.
+The catalog never counts more bytes than are durable, and never marks an upload as complete before its document is
+recorded. So a process may die at any moment: the next one truncates the file to the catalog's count.
 """
 
 import hashlib
@@ -25,7 +25,8 @@ from ingest.storage.uploads.partial import PartialUpload, Uploads
 log = structlog.get_logger(__name__)
 
 _FOLDER = "uploads"
-# A writer says how far it is after so much, or so long: what a killed process has received since is sent again.
+# A writer records its progress after this many bytes or seconds. After a crash, the client sends again whatever arrived
+# since.
 _STEP_BYTES, _STEP_SECONDS = 16 * 1024 * 1024, 10.0
 _MAX_CACHED_DIGESTS = 256
 _SUPERSEDE_WAIT_SECONDS = 5.0
@@ -34,7 +35,7 @@ RequestOf = Callable[[PartialUpload], UploadRequest]
 
 
 class ResumableUploads:
-    """Begins uploads, adds to them, and makes documents of those that are whole."""
+    """Creates uploads, appends to them, and turns complete ones into documents."""
 
     def __init__(self, rows: Uploads, blobs: BlobStore, intake: Intake) -> None:
         self._rows = rows
@@ -47,7 +48,7 @@ class ResumableUploads:
     def create(
         self, request: UploadRequest, owner: str, length: int, description: Mapping[str, Any], header: str
     ) -> PartialUpload:
-        """Begin an upload of `length` bytes. Raises what keeps it from being taken, before anything is sent."""
+        """Create an upload of `length` bytes, checking limits and quotas first. Raises the `UploadError`s."""
         self._intake.require_admissible(request, length)
         account = Account(request.tenant_id, request.key_id)
         made = self._rows.create(account, owner, length, description, header)
@@ -55,11 +56,11 @@ class ResumableUploads:
         return made
 
     def find(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
-        """Read how far an upload is. Raises `UploadNotFoundError`."""
+        """Load an upload with its progress. Raises `UploadNotFoundError`."""
         return self._rows.load(tenant_id, identifier, owner)
 
     def find_to_resume(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
-        """As `find`, for a client that lost its connection: a request of this process that still waits for it ends."""
+        """Load an upload for a client that lost its connection, ending its old request if that still waits."""
         found = self._rows.load(tenant_id, identifier, owner)
         with self._lock:
             writer = self._writers.get(identifier)
@@ -69,7 +70,7 @@ class ResumableUploads:
         return self._rows.load(tenant_id, identifier, owner)
 
     def cancel(self, tenant_id: str, identifier: str, owner: str) -> None:
-        """Give an upload up. Raises `UploadNotFoundError` and `UploadTakenError`."""
+        """Cancel an upload. Raises `UploadNotFoundError` and `UploadTakenError`."""
         self._rows.delete(tenant_id, identifier, owner)
         self._blobs.delete(_build_key(identifier))
 
@@ -77,7 +78,7 @@ class ResumableUploads:
     def open_to_append(
         self, tenant_id: str, identifier: str, owner: str, offset: int, request_of: RequestOf
     ) -> Iterator["UploadWriter"]:
-        """Open an upload to add to; what arrived stays, unless the file turns out to be none that is taken.
+        """Open an upload to append to. Bytes that arrived are kept unless the file turns out not to be acceptable.
 
         Raises `UploadNotFoundError`, `UploadOffsetError`, `UploadTakenError`, and the `UploadError`s.
         """
@@ -119,13 +120,13 @@ class ResumableUploads:
                     self._cache_digest(found.id, writer.received, digest if writer.received == incoming.size else None)
 
     def _release(self, found: PartialUpload, token: str) -> None:
-        """Let another request go on, after what the writer recorded last."""
+        """Let another request continue from the progress that the writer recorded last."""
         with suppress(LeaseLostError, UploadNotFoundError):  # then there is nothing to release
             now = self._rows.load(found.tenant_id, found.id, found.owner)
             self._rows.release(found.id, token, now.received)
 
     def _load_digest(self, found: PartialUpload) -> "hashlib._Hash":
-        """Return the digest of what is there: as this process kept it, or made anew."""
+        """Return the digest of the bytes received: this process's cached one, or computed again."""
         with self._lock:
             size, kept = self._digests.get(found.id, (0, hashlib.sha256()))
         if size == found.received:
@@ -138,7 +139,7 @@ class ResumableUploads:
         return digest
 
     def _read_head(self, key: str, received: int) -> bytes:
-        """Return the first bytes of what is there."""
+        """Return the first bytes of an upload."""
         head, wanted = b"", min(HEAD_BYTES, received)
         for block in self._blobs.iter_upload_blocks(key) if wanted else ():
             head += block[: wanted - len(head)]
@@ -156,7 +157,7 @@ class ResumableUploads:
 
 
 class UploadWriter:
-    """Adds blocks to one upload. With `checked`, nothing counts before `end` is told that the blocks are right."""
+    """Appends blocks to one upload. With `checked`, blocks count only once `finish` is called after verifying them."""
 
     def __init__(
         self, rows: Uploads, found: PartialUpload, token: str, incoming: IncomingUpload, upload: Upload[AcceptedUpload]
@@ -175,28 +176,28 @@ class UploadWriter:
 
     @property
     def room(self) -> int:
-        """The bytes that are missing."""
+        """The number of missing bytes."""
         return self._found.length - self._incoming.size
 
     def set_supersede_callback(self, end_early: Callable[[], object]) -> None:
-        """Have `end_early` called, from any thread, when the client has come back by another connection."""
+        """Set a function that is called, from any thread, when the client has reconnected."""
         self._end_early = end_early
 
     def supersede(self) -> None:
-        """End the request that adds, and wait a little until it has."""
+        """End the request that is appending, and wait a few seconds until it has ended."""
         self.is_superseded = True
         self._end_early()
         self.is_over.wait(_SUPERSEDE_WAIT_SECONDS)
 
     def write(self, block: bytes) -> None:
-        """Add a block. Raises the `UploadError`s, and `LeaseLostError` if another request has the upload by now."""
+        """Append a block. Raises the `UploadError`s, and `LeaseLostError` if another request has taken over."""
         self._upload.write(block)
         late = time.monotonic() - self._told_at > _STEP_SECONDS
         if late or self._incoming.size - self._told >= _STEP_BYTES:
             self._record_progress(self._found.received if self.checked else self._flush_durable())
 
     def finish(self) -> AcceptedUpload | None:
-        """End this request's part, and return the document if the upload is whole."""
+        """End this request's part. Returns the document if the upload is complete."""
         if self.room:
             self.received = self._incoming.pause()
             self._rows.release(self._found.id, self._token, self.received)
@@ -205,7 +206,8 @@ class UploadWriter:
             accepted = self._upload.accept()
         except IngestError as error:
             lasting = isinstance(error, UploadError) and not isinstance(error, TEMPORARY_ERRORS)
-            # Once the file has another name, a row may have it. Else its client sends the end again, which tries again.
+            # Once the file has its final name, a row may refer to it. Otherwise the client sends the end again, which
+            # retries.
             if not lasting and not self._incoming.kept:
                 self.truncate(self._found.length - 1)
             raise
@@ -213,21 +215,21 @@ class UploadWriter:
         return accepted
 
     def save_partial(self) -> None:
-        """Keep what arrived before the connection was lost; of checked blocks, nothing."""
+        """Keep the bytes that arrived before the connection was lost; with `checked`, keep none of them."""
         arrived, size = self._incoming.size, self._found.received if self.checked else self._flush_durable()
         self.truncate(size)
-        self.received = size if size == arrived else None  # the digest has what arrived
+        self.received = size if size == arrived else None  # the digest covers all bytes that arrived
         self._rows.release(self._found.id, self._token, size)
 
     def truncate(self, size: int) -> None:
-        """Keep only so many bytes."""
+        """Truncate the file to `size` bytes."""
         if size < self._incoming.size:
             self._incoming.truncate(size)
         self._incoming.pause()
         self._record_progress(size)
 
     def _flush_durable(self) -> int:
-        """Return how many bytes may count; the last one only counts with the document."""
+        """Make the bytes durable and return how many may count. The last byte only counts with the document."""
         return min(self._incoming.pause(), self._found.length - 1)
 
     def _record_progress(self, received: int) -> None:
@@ -236,9 +238,9 @@ class UploadWriter:
 
 
 def expire_uploads(rows: Uploads, blobs: BlobStore) -> int:
-    """Remove uploads whose time is over, and files that no upload has, as of a deleted tenant; return how many.
+    """Remove expired uploads and files without an upload, as of a deleted tenant. Returns how many.
 
-    A row is there before its file.
+    An upload's row is created before its file, so that a new file is never taken for one without an upload.
     """
     removed = sum(blobs.delete(_build_key(identifier)) >= 0 for identifier in rows.delete_expired())
     there = {key.rpartition("/")[2]: key for key in blobs.iter_keys(_FOLDER)}

@@ -1,1 +1,1 @@
-"""Hostile bytes in, normalized text out. Each format is a module with a parser and a row in `registry`."""
+"""Parse untrusted bytes into normalized text. Each format is a module with a parser and a row in `registry`."""

@@ -1,7 +1,7 @@
-"""Each entry of a ZIP archive is taken out to be a document of its own; the archive's text says what is not.
+"""Unpack a ZIP archive: each entry becomes a document, and the archive's text lists the entries that did not.
 
-Nothing is extracted by name: see `ingest.parsing.entries`. Office documents, OpenDocument and EPUB are ZIPs inside, and
-are told apart before they come here (`ingest.parsing.containers`).
+No entry is extracted to its own path: see `ingest.parsing.entries`. Office, OpenDocument and EPUB files are ZIPs too,
+and `ingest.parsing.containers` tells them apart before they get here.
 """
 
 import stat
@@ -19,18 +19,17 @@ from ingest.parsing.writer import DocumentWriter
 ZIP_PARSER = "zip-2"
 
 _BLOCK_BYTES = 256 * 1024
-_ENCRYPTED, _UTF8 = 0x1, 0x800  # of an entry's flags (APPNOTE 4.4.4)
+_ENCRYPTED, _UTF8 = 0x1, 0x800  # bits of an entry's flags (APPNOTE 4.4.4)
 _MAX_LISTED_ENTRIES = 100_000
 _READ_ERRORS = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, ValueError)
 _ENCRYPTED_REASON = "encrypted, and asks for a password"
 
 
 def unpack_zip(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
-    """Take the entries of an archive into `folder`.
+    """Extract the entries of an archive into `folder`.
 
-    Raises `DamagedDocumentError` for an archive that cannot be opened or whose entries overlap,
-    `EncryptedDocumentError` when all of them are encrypted, and `ParserLimitError` or `NoTextError` when none can be
-    taken for other reasons.
+    Raises `DamagedDocumentError` if the archive cannot be opened or its entries overlap, `EncryptedDocumentError` if
+    all entries are encrypted, and `ParserLimitError` or `NoTextError` if no entry can be extracted for another reason.
     """
     entries = EntryFolder(folder, room)
     try:
@@ -50,12 +49,12 @@ def unpack_zip(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
 def _require_sound_archive(infos: list[zipfile.ZipInfo], file_bytes: int) -> None:
     if len(infos) > _MAX_LISTED_ENTRIES:
         raise ParserLimitError(
-            f"The archive has {len(infos):,} entries, and no more than {_MAX_LISTED_ENTRIES:,} are listed.",
+            f"The archive has {len(infos):,} entries; the limit is {_MAX_LISTED_ENTRIES:,}.",
             hint="Pack fewer files into each archive.",
         )
     # guard: archive-overlapping-entries
     if sum(info.compress_size for info in infos) > file_bytes:
-        raise DamagedDocumentError("The file is no sound archive: its entries overlap.")
+        raise DamagedDocumentError("The file is not a valid archive: its entries overlap.")
 
 
 def _extract_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, entries: EntryFolder) -> None:
@@ -84,7 +83,7 @@ def _iter_blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[by
 
 
 def _decode_name(info: zipfile.ZipInfo) -> str:
-    """Return an entry's name. Programs that do not mark UTF-8 often write it all the same."""
+    """Decode an entry's name. Many programs write UTF-8 without setting the UTF-8 flag."""
     if info.flag_bits & _UTF8:
         return info.filename
     try:
@@ -94,15 +93,15 @@ def _decode_name(info: zipfile.ZipInfo) -> str:
 
 
 def _require_any_document(entries: EntryFolder, *, encrypted: bool) -> None:
-    """Raise unless an entry was taken: a list of what cannot be read is no document."""
+    """Raise unless at least one entry was extracted: a list of unreadable files is not worth a document."""
     if entries.found:
         return
     if encrypted:
         raise EncryptedDocumentError("All files in the archive are encrypted.")
     if not entries.outcomes:
-        raise NoTextError("The archive is empty.", hint="Check that it was saved completely, and upload it again.")
+        raise NoTextError("The archive is empty.", hint="Check that it was saved completely, then upload it again.")
     first = entries.outcomes[0]
-    detail = f"None of the archive's {len(entries.outcomes):,} files can be taken; {first.path}: {first.problem}."
+    detail = f"None of the archive's {len(entries.outcomes):,} files can be extracted; {first.path}: {first.problem}."
     if any(outcome.is_limit for outcome in entries.outcomes):
-        raise ParserLimitError(detail, hint="Unpack it, and upload the files in it.")
-    raise NoTextError(detail, hint="Unpack it, and upload the files in it that hold text.")
+        raise ParserLimitError(detail, hint="Unpack it and upload its files.")
+    raise NoTextError(detail, hint="Unpack it and upload the files that contain text.")

@@ -1,14 +1,13 @@
-"""Types of columns, from the words in their cells.
+"""Detect the types of columns from the text of their cells.
 
-A column has a type only if each of its cells that is not empty has it; anything else is text. A cell of punctuation
-alone, as tables have for what is not known (`-`, `…`, `.`), and the words that programs write for it (`NA`, `NaN`,
-`NULL`) are empty in a column that has another type: `NA` among country codes is Namibia.
+A column has a type only if every cell that is not empty has it; any other column is text. In a column with another
+type, a cell of punctuation alone (`-`, `…`, `.`) and the words that programs write for missing values (`NA`, `NaN`,
+`NULL`) count as empty. In a column of text they are kept: among country codes, `NA` is Namibia.
 
-What can be read in two ways is not guessed: `03/04/2024` is a date only where another cell of the column has a day
-past 12, and a comma is a decimal sign only where it can be one in the whole column and a point cannot, or where other
-columns of the table settle it. Numbers with leading zeros are names, not numbers. A number may carry one sign of
-currency or a percent sign, the same in the whole column: it becomes the column's unit, so `12%` is 12 with the unit
-`%`.
+Ambiguous cells are not guessed. `03/04/2024` is a date only if another cell of the column has a day after 12. A comma
+is a decimal separator only if it can be one in the whole column and a point cannot, or if other columns of the table
+decide. Numbers with leading zeros are names, not numbers. A number may have one currency sign or a percent sign, the
+same in the whole column, which becomes the column's unit: `12%` is 12 with the unit `%`.
 """
 
 import re
@@ -22,19 +21,20 @@ from unicodedata import category
 
 from ingest.storage.tables.types import ColumnType
 
-# Digits that DuckDB keeps in eight bytes, and fraction digits that let two numbers be multiplied without overflow.
+# Digits that DuckDB stores in eight bytes, and fraction digits that allow two numbers to be multiplied without
+# overflow.
 _DECIMAL_DIGITS = 18
 _FRACTION_DIGITS = 6
-_MAX_CELL_CHARS = 64  # no number and no date is longer
+_MAX_CELL_CHARS = 64  # longer than any number or date
 
 Canonical = Callable[[str], str | None]
 
 
 @dataclass(frozen=True)
 class CellType:
-    """A column's type: `stored` is DuckDB's name of it, and `canonical` writes a cell so that DuckDB reads it.
+    """The type of a column. `stored` is DuckDB's name for it; `canonical` converts a cell to the form DuckDB reads.
 
-    Without `canonical` all cells are written so already.
+    Without `canonical`, all cells are already in that form.
     """
 
     type: ColumnType
@@ -45,7 +45,7 @@ class CellType:
 
 @dataclass(frozen=True)
 class _Number:
-    """A number as a cell has it, with its digits told apart."""
+    """A number as written in a cell, split into its parts."""
 
     sign: str
     whole: str
@@ -92,7 +92,7 @@ _moment = re.compile(
 
 @lru_cache(maxsize=8192)
 def parse_number(cell: str, *, comma: bool) -> _Number | None:
-    """Return a number with a decimal point, or with a decimal comma; None where the cell is none."""
+    """Parse a number with a decimal point, or with a decimal comma if `comma`. Returns None for any other cell."""
     found = (_COMMA_NUMBER if comma else _POINT_NUMBER).fullmatch(cell)
     if found is None or not (found["whole"] or found["fraction"]):
         return None
@@ -109,7 +109,7 @@ def parse_number(cell: str, *, comma: bool) -> _Number | None:
 
 @lru_cache(maxsize=8192)
 def parse_date(cell: str, month_first: bool | None) -> date | None:
-    """Return a date; one whose first two numbers could each be the month only where `month_first` says which is."""
+    """Parse a date. For one like `03/04/2024`, `month_first` says which number is the month; None rejects it."""
     if found := _year_first.fullmatch(cell):
         year, month, day = found[1], found[3], found[4]
     elif (found := _year_last.fullmatch(cell)) and month_first is not None:
@@ -128,7 +128,7 @@ def parse_date(cell: str, month_first: bool | None) -> date | None:
 
 @lru_cache(maxsize=8192)
 def parse_timestamp(cell: str, month_first: bool | None) -> datetime | None:
-    """Return a date and a time of day; in UTC where it names a zone, and otherwise without one."""
+    """Parse a date with a time of day: in UTC if it names a time zone, otherwise naive."""
     if _iso_moment.fullmatch(cell):
         with suppress(ValueError):
             return datetime.fromisoformat(cell)
@@ -165,7 +165,7 @@ def _parse_boolean(cell: str) -> str | None:
 
 
 class _NumberColumn:
-    """The numbers of a column, as far as all its cells are numbers of one style."""
+    """Collects the numbers of a column for as long as all its cells are numbers of one style."""
 
     def __init__(self, *, comma: bool) -> None:
         self.comma = comma
@@ -175,7 +175,7 @@ class _NumberColumn:
         self._plain = True
 
     def add_cell(self, cell: str) -> str | None:
-        """Return the cell's canonical form; None if the column does not fit any more."""
+        """Add a cell and return its canonical form, or None if the column does not fit any more."""
         if _is_plain_integer(cell) and "%" not in self._units:
             self.add_plain_cells([cell], point=False)
             return cell
@@ -191,7 +191,7 @@ class _NumberColumn:
         return number.text if one_unit else None
 
     def add_plain_cells(self, cells: Collection[str], *, point: bool) -> None:
-        """See numbers that are written plainly, with a point and some digits after it or all without one."""
+        """Add numbers of digits alone, or with `point` of digits, a point and more digits."""
         self._units.add("")
         digits = [cell.lstrip("-") for cell in cells]
         fraction = max(len(cell) - 1 - cell.index(".") for cell in digits) if point else 0
@@ -203,15 +203,17 @@ class _NumberColumn:
         return "%" not in self._units
 
     def canonicalize(self, cell: str) -> str | None:
+        """Convert a cell to its canonical form, or return None if it is not a number of this style."""
         if _is_plain_integer(cell):
             return cell
         number = parse_number(cell, comma=self.comma)
         return number.text if number else None
 
     def get_type(self) -> CellType:
+        """Return the type of the cells added so far."""
         unit, canonical = "".join(self._units), None if self._plain else self.canonicalize
         if not self._fraction and not self._floating:
-            # So long a number is a name, and would lose its last digits.
+            # A number this long is an identifier, and would lose its last digits.
             too_long = self._whole > _DECIMAL_DIGITS
             return TEXT if too_long else CellType(ColumnType.INTEGER, "BIGINT", canonical, unit)
         exact = self._fraction <= _FRACTION_DIGITS and self._whole + self._fraction <= _DECIMAL_DIGITS
@@ -220,12 +222,12 @@ class _NumberColumn:
 
 
 def _is_plain_integer(cell: str) -> bool:
-    """True for digits alone, as most numbers are: they need no closer look."""
+    """Return whether a cell is digits alone, as most numbers are, so that it needs no further parsing."""
     return cell.isdecimal() and cell.isascii() and (cell[0] != "0" or cell == "0")
 
 
 class _DateColumn:
-    """The dates or timestamps of a column, as far as all its cells are such in one order of day and month."""
+    """Collects the dates or timestamps of a column for as long as all its cells fit one order of day and month."""
 
     def __init__(self, month_first: bool, *, timed: bool) -> None:
         self.month_first = month_first
@@ -234,7 +236,7 @@ class _DateColumn:
         self._plain = True
 
     def add_cell(self, cell: str) -> str | None:
-        """Return the cell's canonical form; None if the column does not fit any more."""
+        """Add a cell and return its canonical form, or None if the column does not fit any more."""
         moment = self._parse(cell)
         if moment is None:
             return None
@@ -245,10 +247,12 @@ class _DateColumn:
         return written if len(self._zoned) <= 1 else None
 
     def canonicalize(self, cell: str) -> str | None:
+        """Convert a cell to its canonical form, or return None if it is no date or timestamp of this style."""
         moment = self._parse(cell)
         return _format_moment(moment) if moment else None
 
     def get_type(self) -> CellType:
+        """Return the type of the cells added so far."""
         kind, stored = (ColumnType.TIMESTAMP, "TIMESTAMP") if self.timed else (ColumnType.DATE, "DATE")
         return CellType(kind, stored, None if self._plain else self.canonicalize)
 
@@ -260,13 +264,14 @@ def _format_moment(moment: date) -> str:
     return moment.replace(tzinfo=None).isoformat(" ") if isinstance(moment, datetime) else moment.isoformat()
 
 
-# The words for missing values that R, NumPy, pandas, SQL and spreadsheets write. Those of pandas (`STR_NA_VALUES`) but
-# for numbers that are infinite, and for what people write and may ask for: `None`, and `n/a` for "not applicable".
+# The words that R, NumPy, pandas, SQL and spreadsheets write for missing values: those of pandas (`STR_NA_VALUES`)
+# without infinite numbers and without words that people write and may search for, such as `None`, or `n/a` for "not
+# applicable".
 _MISSING_WORDS = frozenset({"NA", "<NA>", "#N/A", "NaN", "nan", "NULL", "null"})
 
 
 def _is_placeholder(cell: str) -> bool:
-    """True for a word for what is missing, for punctuation alone, and for a minus sign without a number."""
+    """Return whether a cell is a word for a missing value, punctuation alone, or a minus sign without a number."""
     return cell in _MISSING_WORDS or all(category(sign)[0] == "P" or sign in "− " for sign in cell)
 
 
@@ -279,7 +284,7 @@ _BOOLEAN = CellType(ColumnType.BOOLEAN, "BOOLEAN", _parse_boolean)
 
 
 class ColumnTypeDetector:
-    """Reads a column's cells one by one, in bounded memory, and then knows its type."""
+    """Detects a column's type by reading its cells one by one, in bounded memory."""
 
     def __init__(self) -> None:
         self._seen = False
@@ -292,7 +297,7 @@ class ColumnTypeDetector:
         self._ambiguous = False
 
     def add_cells(self, cells: Iterable[str]) -> None:
-        """See some cells of the column, of which the empty ones do not count; of equal ones one is looked at."""
+        """Add cells of the column. Empty cells are skipped, and equal ones are read once."""
         distinct = dict.fromkeys(cells)
         distinct.pop("", None)
         for word in _MISSING_WORDS & distinct.keys():
@@ -305,7 +310,7 @@ class ColumnTypeDetector:
                 self.add_cell(cell)
 
     def _add_plain_cells(self, cells: Collection[str]) -> bool:
-        """See many numbers at once, if all are written plainly and the column is known to be one of numbers."""
+        """Add many plain numbers at once. Returns False unless all are plain and the column holds numbers."""
         numbers = [reader for reader in self._fitting if isinstance(reader, _NumberColumn) and reader.accepts_plain]
         if not self._seen or self._boolean or not numbers or len(numbers) < len(self._fitting):
             return False
@@ -318,7 +323,7 @@ class ColumnTypeDetector:
         return False
 
     def add_cell(self, cell: str) -> None:
-        """`cell` is not empty."""
+        """Add a cell, which must not be empty."""
         if _is_placeholder(cell):
             self._has_marks = True
             return
@@ -333,21 +338,21 @@ class ColumnTypeDetector:
 
     @property
     def is_settled(self) -> bool:
-        """True if no other cell can change that the column is text."""
+        """True if the column is text whatever its remaining cells are."""
         return not self._boolean and not self._fitting
 
     @property
     def has_decimal_commas(self) -> bool:
-        """True if the cells are numbers with a decimal comma and cannot be others."""
+        """True if the cells are numbers and only a decimal comma fits them."""
         return self._seen and self._fitting == [self._comma]
 
     @property
     def has_decimal_points(self) -> bool:
-        """True if the cells are numbers with a decimal point and cannot be others."""
+        """True if the cells are numbers and only a decimal point fits them."""
         return self._seen and self._fitting == [self._point]
 
     def get_type(self, *, prefer_comma: bool = False) -> CellType:
-        """Return the type of all cells seen; `prefer_comma` settles a column that fits either style of numbers."""
+        """Return the type of the cells added so far. `prefer_comma` decides if both styles of numbers fit."""
         kind = self._choose_type(prefer_comma=prefer_comma)
         if self._has_marks and kind is not TEXT and kind.canonical is None:
             return replace(kind, canonical=_drop_placeholder)

@@ -1,12 +1,12 @@
-"""Bytes are decoded to text: binary content is told apart, and the character set is found."""
+"""Decode bytes to text: reject binary content and detect the character set."""
 
 import codecs
 import re
 import unicodedata
 
-HEAD_BYTES = 8192  # enough of a file to tell what it is
+HEAD_BYTES = 8192  # bytes, enough to identify a file
 
-# Longer marks first: the mark of little-endian UTF-32 begins with that of UTF-16.
+# Longer marks first: the little-endian UTF-32 mark begins with the UTF-16 one.
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -14,7 +14,7 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_TEXT_CONTROLS = b"\b\t\n\v\f\r\x1b"  # the escape colours logs
+_TEXT_CONTROLS = b"\b\t\n\v\f\r\x1b"  # escape sequences colour log files
 _CONTROLS = bytes(set(range(0x20)) - set(_TEXT_CONTROLS)) + b"\x7f"
 _NOT_CONTROLS = bytes(set(range(0x100)) - set(_CONTROLS))
 _ASCII = bytes(range(0x80))
@@ -23,7 +23,7 @@ _NON_ASCII_BYTE = re.compile(rb"[\x80-\xff]")
 
 _UNEXPECTED_CATEGORIES = frozenset({"Cc", "Cn", "Co", "Cs"})
 _EXPECTED_CONTROLS = frozenset("\t\n\v\f\r\x1b\ufeff")
-# A lead byte of UTF-8 as Latin-1 shows it, and a byte that follows one as Latin-1 or Windows-1252 shows it.
+# A UTF-8 lead byte read as Latin-1, and a continuation byte read as Latin-1 or Windows-1252.
 _spoilt = re.compile(
     "[\xc2-\xf4][\x80-\xbf\u20ac\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\u017d"
     "\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\u017e\u0178]"
@@ -34,10 +34,11 @@ _MAX_BROKEN_SHARE = 0.05
 _MIN_FOREIGN_SHARE = 0.4
 _SAMPLE_BYTES = 32_768
 _WESTERN_CHARSET = "cp1252"
-# Guessed between only where most letters are outside ASCII. Among Latin code pages a guess is wrong more often than
-# the commonest one.
+# Candidates for a guess, made only if most letters are outside ASCII. Among Latin code pages, a guess is wrong more
+# often than the most common code page.
 _FOREIGN_CHARSETS = ("cp1251", "koi8_r", "cp932", "euc_jp", "gb18030", "big5", "cp949", "cp1253", "cp1255", "cp1256")
-# Labels of the Encoding Standard (WHATWG) to codecs. Python has codecs under other names that are no character sets.
+# Encoding Standard (WHATWG) labels to codecs. Python also has codecs that are not character sets, so names are not
+# looked up directly.
 _LABELS = {
     **dict.fromkeys(("windows-1252", "cp1252", "iso-8859-1", "latin1", "us-ascii", "ascii"), "cp1252"),
     **{f"windows-125{digit}": f"cp125{digit}" for digit in range(9) if digit != 2},
@@ -50,7 +51,10 @@ _LABELS = {
 
 
 def looks_like_text(head: bytes) -> bool:
-    """True if the first bytes of a file are text in some character set; UTF-16 and UTF-32 need a byte order mark."""
+    """Return whether the first bytes of a file are text in some character set.
+
+    UTF-16 and UTF-32 need a byte order mark.
+    """
     charset, start = _detect_byte_order_mark(head)
     if charset is not None:
         return not _is_binary(head[start:].decode(charset, "replace").encode("utf-8", "replace"))
@@ -58,15 +62,15 @@ def looks_like_text(head: bytes) -> bool:
 
 
 def has_binary_content(content: bytes) -> bool:
-    """True if a file whose head looks like text is binary further on; a few stray bytes are forgiven."""
+    """Return whether a file that begins like text is binary further on; a few stray control bytes are allowed."""
     return _detect_byte_order_mark(content)[0] is None and _is_binary(content)
 
 
 def decode(content: bytes, declared: str | None = None) -> str:
-    """Decode `content`; bytes that are invalid in its character set become U+FFFD.
+    """Decode `content`, replacing bytes that are invalid in its character set by U+FFFD.
 
-    In this order: a byte order mark; UTF-16 without one; UTF-8 where it is valid; the character set the document
-    declares; UTF-8 with lines in another set; UTF-8 with a few broken characters; a guess where most letters are
+    The first that fits is used: a byte order mark; UTF-16 without one; valid UTF-8; the character set that the document
+    declares; UTF-8 with lines in another character set; UTF-8 with a few broken characters; a guess if most letters are
     outside ASCII; Windows-1252.
     """
     charset, start = _detect_byte_order_mark(content)
@@ -83,13 +87,13 @@ def decode(content: bytes, declared: str | None = None) -> str:
 
 
 def repair_mojibake(text: str) -> str:
-    """Return a text whose lines that are UTF-8 read in a Latin character set ("cafÃ©") are as they were meant.
+    """Repair lines whose UTF-8 was decoded in a Latin character set ("cafÃ©").
 
-    Measured on 54,502 lines of books and of XQuAD: none changed, and all 3,676 that were spoilt on purpose mended.
+    Measured on 54,502 lines of books and of XQuAD: none changed, and all 3,676 lines garbled on purpose were repaired.
     """
     if not _spoilt.search(text):
         return text
-    from ftfy import TextFixerConfig, fix_encoding  # only here: few texts need it
+    from ftfy import TextFixerConfig, fix_encoding  # imported here because few texts need it
 
     config = TextFixerConfig(normalization=None)
     lines = text.split("\n")
@@ -97,7 +101,7 @@ def repair_mojibake(text: str) -> str:
 
 
 def _decode_by_line(content: bytes) -> str | None:
-    """Decode UTF-8 with some lines in another character set, as in logs of many sources; None for anything else."""
+    """Decode UTF-8 with some lines in another character set, as in logs from many sources; None for other content."""
     lines = content.split(b"\n")
     decoded = [_decode_utf8_line(line) for line in lines]
     others = [number for number, text in enumerate(decoded) if text is None]
@@ -111,7 +115,7 @@ def _decode_by_line(content: bytes) -> str | None:
 
 
 def _decode_utf8_line(line: bytes) -> str | None:
-    """Decode a line of UTF-8 with fewer broken characters than whole ones beyond ASCII; None for another set."""
+    """Decode a UTF-8 line with fewer broken than whole non-ASCII characters; None if it is another character set."""
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError:
@@ -121,7 +125,7 @@ def _decode_utf8_line(line: bytes) -> str | None:
 
 
 def _decode_surrogate_pairs(content: bytes) -> str | None:
-    """Decode UTF-8 in which pairs of surrogates stand for one character, as some databases write it (CESU-8)."""
+    """Decode UTF-8 that writes one character as a pair of surrogates, as some databases do (CESU-8)."""
     try:
         text = content.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
@@ -134,7 +138,7 @@ def _is_binary(content: bytes) -> bool:
 
 
 def _detect_byte_order_mark(content: bytes) -> tuple[str | None, int]:
-    """Return the character set that a byte order mark names, or UTF-16 without one, and where the text starts."""
+    """Return the character set of a byte order mark, or UTF-16 without one, and the offset where the text starts."""
     for mark, charset in _BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return charset, len(mark)
@@ -147,26 +151,26 @@ def _detect_byte_order_mark(content: bytes) -> tuple[str | None, int]:
 
 
 def _is_ascii_with_nuls(head: bytes) -> bool:
-    """True for ASCII with some NULs in it; in UTF-16 every other byte of such text is one."""
+    """Return whether bytes are ASCII with some NULs. In UTF-16, every second byte of such text would be NUL."""
     rest = head.replace(b"\0", b"")
     return rest.isascii() and not rest.translate(None, _NOT_CONTROLS) and 5 * head.count(0) < 2 * len(head)
 
 
 def _is_encoded_in(head: bytes, charset: str) -> bool:
-    """True if bytes are text in an encoding of two bytes: characters that exist, spaces among them, and no controls.
+    """Return whether bytes are text in a two-byte encoding: assigned characters, with spaces, without controls.
 
-    Other bytes read so give characters that nobody has assigned, halves of pairs, or controls, within a few words.
+    Other bytes decoded this way give unassigned characters, lone surrogates or control characters within a few words.
     """
     try:
         text = head.decode(charset)
     except UnicodeDecodeError as error:
-        if len(head) - error.start > 2:  # not only a pair that the end of the head has cut
+        if len(head) - error.start > 2:  # more than a surrogate pair cut by the end of the head
             return False
         text = head[: error.start].decode(charset)
     strange = any(
         unicodedata.category(each) in _UNEXPECTED_CATEGORIES and each not in _EXPECTED_CONTROLS for each in text
     )
-    # The other order of bytes makes U+2000 of a blank, and U+0A00 of a line's end.
+    # In the other byte order, a space becomes U+2000 and a line end U+0A00.
     return not strange and any(each in " \t\r\n" for each in text) and any(map(str.isalnum, text))
 
 
@@ -179,14 +183,14 @@ def _detect_charset(content: bytes) -> str:
     letters = sum(map(len, _ASCII_LETTERS.findall(sample)))
     if sample_high < _MIN_FOREIGN_SHARE * (sample_high + letters):
         return _WESTERN_CHARSET
-    from charset_normalizer import from_bytes  # only here: most documents never need it
+    from charset_normalizer import from_bytes  # imported here because most documents do not need it
 
     best = from_bytes(sample, cp_isolation=list(_FOREIGN_CHARSETS)).best()
     return best.encoding if best else _WESTERN_CHARSET
 
 
 def _extract_sample(content: bytes) -> bytes:
-    """Return a sample from the first non-ASCII byte to a line's end; half a character would rule out its set."""
+    """Return a sample from the first non-ASCII byte to a line end; half a character would rule out its encoding."""
     first = _NON_ASCII_BYTE.search(content)
     start = first.start() if first else 0
     sample = content[start : start + _SAMPLE_BYTES]

@@ -1,7 +1,7 @@
-"""Source code stays as it is; its tree is its definitions, so that chunks end where they do and carry their names.
+"""Parse source code. The text is the source; its headings are the definitions, so that chunks follow them.
 
-The grammars are those of tree-sitter, which read broken code as far as it goes. Definitions inside functions are left
-to the function: nobody looks for them by name.
+The tree-sitter grammars parse broken code as far as they can. Definitions nested in a function are not headings: nobody
+searches for them by name.
 """
 
 import time
@@ -25,10 +25,10 @@ _NODES_PER_CHECK = 1_000
 
 @dataclass(frozen=True)
 class CodeLanguage:
-    """A grammar: its module, the function there that gives it, and the definitions by type of node.
+    """A grammar: its module, the function that returns it, and the kinds of definitions by node type.
 
-    A definition has the word that its title begins with; those in `functions` have no definitions in them. `wrappers`
-    are nodes around a definition that belong to it, such as decorators.
+    The value of a kind is the word that its titles begin with. Kinds in `functions` are not searched for nested
+    definitions. `wrappers` are nodes around a definition that belong to it, such as decorators.
     """
 
     module: str
@@ -115,12 +115,12 @@ class _Definition:
 
 
 def get_code_fingerprint(media_type: str) -> str:
-    """Return the name and version of the parser of a language."""
+    """Return the name and version of a language's parser."""
     return f"code-1/{media_type.partition('/')[2]}"
 
 
 def build_code_parser(media_type: str) -> Callable[[Path], ParsedDocument]:
-    """Return the parser of a language, which raises as `parse_text`."""
+    """Return a language's parser, which raises the same errors as `parse_text`."""
     return partial(_parse_code, media_type=media_type)
 
 
@@ -128,17 +128,17 @@ def _parse_code(path: Path, media_type: str) -> ParsedDocument:
     document, language = parse_plain(path, get_code_fingerprint(media_type)), LANGUAGES[media_type]
     definitions = _find_definitions(document.text, language)
     if definitions is None:
-        slow = Omission(OmissionKind.OTHER, 1, "its definitions, which took too long to find")
+        slow = Omission(OmissionKind.OTHER, 1, "headings of definitions, because finding them took too long")
         return replace(document, omissions=(*document.omissions, slow))
     return replace(document, layout=Layout(tuple(_iter_headings(document.text, definitions))))
 
 
 def _find_definitions(text: str, language: CodeLanguage) -> list[_Definition] | None:
-    """Find the definitions that stand in no function, in order, each with the comment right above it.
+    """Find the definitions outside functions, in order, each starting with the comment directly above it.
 
-    None where that takes too long, as in code that nobody wrote: a hundred thousand brackets in each other.
+    Returns None if that takes too long, as in generated code with a hundred thousand nested brackets.
     """
-    from tree_sitter import Language as Grammar  # only here: importing this module loads no parser
+    from tree_sitter import Language as Grammar  # imported here so that this module loads no parser
     from tree_sitter import Parser
 
     until = time.monotonic() + _MAX_SECONDS
@@ -172,10 +172,10 @@ def _walk_tree(
     language: CodeLanguage,
     is_late: Callable[[], bool],
 ) -> tuple[list[Any], dict[int, Any], dict[int, Any]] | None:
-    """Walk a tree but for what is inside of functions.
+    """Walk a tree, skipping the bodies of functions.
 
-    Returns the definitions in order, what wraps one by where it ends, and the comments by the row on which they end;
-    None when it is late. (The library's queries are quicker, and take hours for a few broken files.)
+    Returns the definitions in order, wrappers by the end of the definition, and comments by the row where they end, or
+    None if it takes too long. (The library's queries are faster, but take hours for a few broken files.)
     """
     definitions: list[Any] = []
     wrappers: dict[int, Any] = {}
@@ -200,7 +200,7 @@ def _walk_tree(
 
 
 def _extract_name(node: Any, language: CodeLanguage) -> str:  # noqa: ANN401 - tree-sitter's node
-    """Return a definition's name; of a method of Go with its receiver, and none for what only declares."""
+    """Return a definition's name, with the receiver for a Go method; empty for a mere declaration."""
     if node.type.endswith("_specifier") and node.child_by_field_name("body") is None:
         return ""
     named = node.child_by_field_name("name") or node.child_by_field_name("type")
@@ -218,14 +218,14 @@ def _extract_text(node: Any) -> str:  # noqa: ANN401 - tree-sitter's node
 
 
 def _find_first_comment(node: Any, comments: dict[int, Any]) -> Any:  # noqa: ANN401 - tree-sitter's node
-    """Return the first of the comments that end on the line above a node, each above the next; or the node."""
+    """Return the first of the comments directly above a node, each right above the next; the node if none."""
     while (above := comments.get(node.start_point.row - 1)) is not None and above.start_byte < node.start_byte:
         node = above
     return node
 
 
 def _map_to_code_points(source: bytes, offsets: Sequence[int]) -> dict[int, int]:
-    """Map byte offsets, in order, to code points."""
+    """Map byte offsets, in ascending order, to code points."""
     found: dict[int, int] = {}
     at = point = 0
     for offset in offsets:
@@ -236,7 +236,7 @@ def _map_to_code_points(source: bytes, offsets: Sequence[int]) -> dict[int, int]
 
 
 def _iter_headings(text: str, definitions: Sequence[_Definition]) -> Iterator[Heading]:
-    """Yield a heading where each definition starts, and where code goes on behind one."""
+    """Yield a heading at the start of each definition and where top-level code continues after one."""
     open_: list[_Definition] = []
     for definition in (*definitions, None):
         start = len(text) if definition is None else definition.start
@@ -252,6 +252,6 @@ def _iter_headings(text: str, definitions: Sequence[_Definition]) -> Iterator[He
 
 
 def _find_next_line(text: str, start: int, end: int) -> int:
-    """Return where the next line begins, or else the same place."""
+    """Return the start of the next line, or `start` if there is none before `end`."""
     line_end = text.find("\n", start, end)
     return line_end + 1 if line_end >= 0 else start

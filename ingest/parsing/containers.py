@@ -1,7 +1,7 @@
-"""Tells what a zip or an OLE file holds by what is in it, whatever it is called: Office, OpenDocument, EPUB and others.
+"""Identify ZIP and OLE files by their content, whatever their name: Office, OpenDocument, EPUB and others.
 
-This runs where uploads arrive, so it is bounded: of a zip no more than its directory's first megabytes and one small
-entry are read, of an OLE file no more than 512 sectors of its directory. No library opens the file.
+This runs while uploads are received, so it is bounded: it reads at most the first megabytes of a ZIP's directory and
+one small entry, and at most 512 directory sectors of an OLE file. No library opens the file.
 """
 
 import re
@@ -34,7 +34,8 @@ ODT = "application/vnd.oasis.opendocument.text"
 ODP = "application/vnd.oasis.opendocument.presentation"
 ODS = "application/vnd.oasis.opendocument.spreadsheet"
 
-# The content type of the main part says it all (ECMA-376 part 2, 10.1.2); templates and macros are read as documents.
+# The content type of the main part is decisive (ECMA-376 part 2, 10.1.2); templates and files with macros are read as
+# documents.
 _main_part = re.compile(
     rb"application/vnd\.(?:openxmlformats-officedocument\.|ms-)"
     rb"(?P<kind>wordprocessingml|word|presentationml|powerpoint|spreadsheetml|excel)\."
@@ -58,7 +59,7 @@ _STREAMS = (
     ("__properties_version1.0", MSG_MEDIA_TYPE),
 )
 
-_END_RECORD_BYTES = 65_557  # the end record and the longest comment after it (APPNOTE 4.3.16)
+_END_RECORD_BYTES = 65_557  # bytes: the end record and the longest possible comment (APPNOTE 4.3.16)
 _MAX_DIRECTORY_BYTES = 4 * 1024**2
 _MAX_ENTRY_BYTES = 1024**2
 _MAX_DIRECTORY_SECTORS = 512
@@ -66,10 +67,10 @@ _STORED, _DEFLATED = 0, 8
 
 
 def detect_container_type(file: BinaryIO) -> str | None:
-    """Return the media type of a file that starts as a zip or an OLE file; `ZIP` or `OLE` for one of no known kind.
+    """Return the media type of a ZIP or OLE file, `ZIP` or `OLE` if its kind is unknown, or None for any other file.
 
-    A zip that says which kind of document it is, and is none that we know, is a `ZIPPED_DOCUMENT`.
-    None for anything else. A file cut short is what it starts as.
+    A ZIP that declares itself a document of an unknown kind is a `ZIPPED_DOCUMENT`. A truncated file has the type that
+    its start indicates.
     """
     file.seek(0)
     mark = file.read(8)
@@ -104,7 +105,7 @@ def _detect_office_type(content_types: bytes) -> str:
 
 
 def _iter_entries(file: BinaryIO) -> Iterator[tuple[str, tuple[int, int, int]]]:
-    """Yield name, method, packed size and offset of each entry of a zip's directory, as far as it is read."""
+    """Yield name, method, packed size and offset of each entry in a ZIP's directory, up to the size limit."""
     size = file.seek(0, 2)
     file.seek(max(0, size - _END_RECORD_BYTES))
     tail = file.read()
@@ -141,7 +142,7 @@ def _inflate_entry(file: BinaryIO, entry: tuple[int, int, int]) -> bytes:
 
 
 def _detect_ole_type(file: BinaryIO) -> str:
-    """Tell an OLE file by the streams at its root, whose names are the same in capitals (MS-CFB 2.6.4)."""
+    """Identify an OLE file by its root streams, whose names are compared ignoring case (MS-CFB 2.6.4)."""
     try:
         names = set(map(str.upper, _iter_root_names(_read_directory(file))))
     except (struct.error, ValueError, OSError):
@@ -157,7 +158,7 @@ def _read_directory(file: BinaryIO) -> bytes:
         raise ValueError("no such size of sectors")
     size, length = 1 << shift, file.seek(0, 2)
     fat_sectors = list(struct.unpack_from("<109L", header, 76))
-    (more,) = struct.unpack_from("<L", header, 68)  # a sector with further ones, of files above 7 MB (MS-CFB 2.5)
+    (more,) = struct.unpack_from("<L", header, 68)  # a sector that lists more sectors, in files above 7 MB (MS-CFB 2.5)
     (sector,) = struct.unpack_from("<L", header, 48)
     directory = b""
     for _ in range(_MAX_DIRECTORY_SECTORS):

@@ -1,4 +1,4 @@
-"""Delimited text: CSV, TSV and what resembles them, as its source, with one record table."""
+"""Parse delimited text: CSV, TSV and similar formats. The text is the source, with one record table."""
 
 import csv
 import re
@@ -30,15 +30,15 @@ _DELIMITERS = "\t;|,"
 _SAMPLED_RECORDS = 200
 _MIN_RECORDS = 3
 _MIN_COLUMNS_BELOW_TITLE = 3
-_MIN_HEADER_NAMES = 2  # of a header that names no rows: one cell alone is a title
-_MAX_POSITIONED_CELLS = 200_000  # a file with more cells has the positions of its rows alone
+_MIN_HEADER_NAMES = 2  # of a header without a column of row names: a single cell is a title
+_MAX_POSITIONED_CELLS = 200_000  # in files with more cells, only rows have positions
 
 _Record = tuple[int, int, int, list[str]]
 
 
 @dataclass(frozen=True)
 class _Dialect:
-    """How a file is delimited: `width` is the commonest number of cells of a record."""
+    """The delimiter and quoting of a file. `width` is the most common number of cells in a record."""
 
     delimiter: str
     quoted: bool
@@ -48,7 +48,7 @@ class _Dialect:
 
 @dataclass(frozen=True)
 class _Extent:
-    """The number of cells of the longest record, where the last one ends, and row, start and end of each."""
+    """The size of a table: cells of the longest record, end of the last one, and row, start and end of each."""
 
     width: int
     end: int
@@ -56,9 +56,9 @@ class _Extent:
 
 
 def parse_delimited(path: Path) -> ParsedDocument:
-    """Parse CSV or TSV: the text is the source, normalized, and each cell or row of it has its position.
+    """Parse CSV or TSV. The text is the normalized source; each cell or row has a position in it.
 
-    Raises as `ingest.parsing.text.read_normalized_text`.
+    Raises the same errors as `ingest.parsing.text.read_normalized_text`.
     """
     text, omissions = read_normalized_text(path)
     found, positions = _read_table(text, _detect_dialect(text))
@@ -69,9 +69,9 @@ def parse_delimited(path: Path) -> ParsedDocument:
 
 
 def find_delimited_tables(text: str) -> list[FoundTable]:
-    """Find the table of a text that nobody declared to be delimited.
+    """Find the table in a text that was not declared to be delimited.
 
-    Every sampled record must have the same number of cells, two at least.
+    All sampled records must have the same number of cells, at least two.
     """
     dialect = _detect_dialect(text)
     return _read_table(text, dialect)[0] if dialect.even else []
@@ -80,9 +80,9 @@ def find_delimited_tables(text: str) -> list[FoundTable]:
 def _read_table(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positions]:
     """Read RFC 4180 with any of four delimiters.
 
-    Short records are filled up, and longer ones make columns without a name. Lines before the first record that is as
-    wide as most are a preamble, and no rows; so are records before it that have their first cell alone, as spreadsheets
-    write a title.
+    Short records are filled up, and longer ones add columns without a name. Lines before the first record of the usual
+    width are a preamble, not rows. So are records before it with only their first cell, such as titles in spreadsheet
+    exports.
     """
 
     def iter_records() -> Iterator[_Record]:
@@ -93,7 +93,7 @@ def _read_table(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positio
     try:
         skipped = _count_preamble(text, dialect, quoted=quoted)
         extent = _measure_extent(iter_records())
-    except csv.Error:  # a quotation mark is open at the end: then such marks are plain characters
+    except csv.Error:  # a quotation mark is still open at the end, so quotation marks are plain characters
         quoted = False
         skipped = _count_preamble(text, dialect, quoted=quoted)
         extent = _measure_extent(iter_records())
@@ -114,7 +114,7 @@ def _read_table(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positio
 
 
 def _count_preamble(text: str, dialect: _Dialect, *, quoted: bool) -> int:
-    """Return how many records stand above a table, and its header."""
+    """Return the number of records above a table and its header."""
     count, last = 0, list[str]()
     records = (cells for _, _, _, cells in _iter_records(text, dialect.delimiter, quoted))
     for cells in records:
@@ -126,12 +126,12 @@ def _count_preamble(text: str, dialect: _Dialect, *, quoted: bool) -> int:
 
 
 def _is_short_header(cells: Sequence[str], width: int, below: Sequence[Sequence[str]]) -> bool:
-    """True for a header that is one cell short, because R writes none over the names of rows (`write.table`)."""
+    """Return whether a header is one cell short because R leaves out the name of the row names (`write.table`)."""
     return len(cells) == width - 1 >= _MIN_HEADER_NAMES and _is_header(["", *cells], below)
 
 
 def _read_header(records: Sequence[Sequence[str]], width: int) -> tuple[Sequence[str], int]:
-    """Return the names of columns and how many records they take: of a second one the first groups the columns."""
+    """Return the column names and the number of records that they take; the first of two groups the columns."""
     first, below = records[0], records[1:]
     if len(first) < width:
         return ["", *first], 1
@@ -147,7 +147,7 @@ def _read_header(records: Sequence[Sequence[str]], width: int) -> tuple[Sequence
 
 
 def _has_numbers_below(names: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """True for a header of words alone with a column of numbers or dates below."""
+    """Return whether a header consists of words alone and a column below it has numbers or dates."""
     columns = zip_longest(*below, fillvalue="")
     is_typed = any(_detect_type(cells) is not ColumnType.TEXT for cells in columns)
     return is_typed and _are_words(names) and _is_header(names, below)
@@ -158,7 +158,7 @@ def _are_words(cells: Sequence[str]) -> bool:
 
 
 def _is_preamble(cells: Sequence[str], dialect: _Dialect) -> bool:
-    """True for a record above a table: it is narrower, empty, or words in the first of three columns or more."""
+    """Return whether a record precedes the table: narrower, empty, or only a first cell of text in a wide table."""
     if len(cells) < dialect.width or not any(cells):
         return True
     is_alone = dialect.width >= _MIN_COLUMNS_BELOW_TITLE and not any(cells[1:])
@@ -174,7 +174,7 @@ def _measure_extent(records: Iterable[_Record]) -> _Extent:
 
 
 def _build_positions(text: str, extent: _Extent, delimiter: str, *, quoted: bool) -> Positions:
-    """Return the positions of the cells, or, if there are very many, of the rows."""
+    """Return the positions of the cells, or only of the rows if there are too many cells."""
     positions, numbers = PositionsBuilder(), iter(extent.rows)
     each_cell = extent.width * len(extent.rows) // 3 <= _MAX_POSITIONED_CELLS
     for row, begin, stop in zip(numbers, numbers, numbers, strict=True):
@@ -189,7 +189,7 @@ def _build_positions(text: str, extent: _Extent, delimiter: str, *, quoted: bool
 
 
 def _iter_cell_spans(text: str, begin: int, stop: int, delimiter: str, *, quoted: bool) -> Iterator[tuple[int, int]]:
-    """Yield the span of each cell of a record, without blanks around it and without its quotation marks."""
+    """Yield the span of each cell of a record, without surrounding spaces and quotation marks."""
     at = begin
     while at <= stop:
         while at < stop and text[at] == " ":
@@ -208,9 +208,9 @@ _quoted_cell = re.compile(r'"(?P<inside>(?:[^"]|"")*+)"')
 
 
 def _detect_dialect(text: str) -> _Dialect:
-    """Return the delimiter by which the first record, and most of those sampled, have the commonest number of cells.
+    """Return the delimiter with which the first record and most sampled ones have the most common number of cells.
 
-    Of two that do equally well the one that prose and numbers have less use for.
+    Of two that do equally well, the one that is less common in prose and numbers wins.
     """
     found: list[tuple[bool, float, _Dialect]] = []
     for delimiter in _DELIMITERS:
@@ -229,9 +229,9 @@ def _detect_dialect(text: str) -> _Dialect:
 
 
 def _iter_records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
-    """Yield each record that is not blank: its row in the file, the span of the lines that it took, and its cells.
+    """Yield each record that is not blank: its row in the file, the span of its lines, and its cells.
 
-    Raises `csv.Error` when a quotation mark is open at the end of the text.
+    Raises `csv.Error` if a quotation mark is still open at the end of the text.
     """
     taken = 0
 
@@ -241,7 +241,7 @@ def _iter_records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
             begin, taken = taken, text.find("\n", taken) + 1 or len(text)
             yield text[begin:taken]
 
-    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # the process's own: nobody's is made smaller
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # global to the process, so it is only raised
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     start = 0
     reader = csv.reader(iter_lines(), delimiter=delimiter, quoting=quoting, skipinitialspace=True)
@@ -255,7 +255,7 @@ def _iter_records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
 
 
 def _is_header(names: Sequence[str], following: Iterable[Sequence[str]]) -> bool:
-    """True if a record names columns: words or years in a row above values of another type, or above other words."""
+    """Return whether a record names columns: words or consecutive years above typed values, or unique words."""
     given = [name.casefold() for name in names if name]
     if 2 * len(given) < len(names) or any(len(name) > MAX_NAME_CHARS for name in names):
         return False
@@ -271,7 +271,7 @@ def _is_header(names: Sequence[str], following: Iterable[Sequence[str]]) -> bool
 
 
 def _are_numbers_over_words(names: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
-    """True for columns that are numbered, and whose cells are all words."""
+    """Return whether columns are numbered and all their cells are words."""
     numbered = all(name.isascii() and name.isdecimal() for name in names) and len(set(names)) == len(names)
     return (
         numbered
@@ -281,7 +281,7 @@ def _are_numbers_over_words(names: Sequence[str], columns: Sequence[Sequence[str
 
 
 def _are_consecutive_years(cells: Sequence[str]) -> bool:
-    """True for the headings of a table that has a column for each year."""
+    """Return whether cells are consecutive years, as the header of a table with one column a year."""
     if len(cells) < 2 or not all(len(cell) == 4 and cell.isdecimal() for cell in cells):
         return False
     return all(int(after) == int(before) + 1 for before, after in pairwise(cells))

@@ -1,7 +1,8 @@
-"""Takes the files out of a container, within bounds, and remembers what became of each.
+"""Extract the files of a container within limits, and record the outcome of each.
 
-This runs in the confined process. It writes each file into the process's folder under a name of ours, so that no name
-in an archive is ever one on the disk; what an entry is called is cleaned, and is for people and for references alone.
+This runs in the confined process. Each file is written into the process's folder under a generated name, so that no
+name from an archive ever becomes a path on the disk. The entry's own name is cleaned and used only for display and
+references.
 """
 
 import re
@@ -20,7 +21,7 @@ from ingest.storage.texts.normalize import normalize
 _MAX_PATH_CHARS = 500
 _MAX_PART_CHARS = 200
 _MAX_PATH_PARTS = 30
-# Said of each entry by name up to so many, and by their number beyond.
+# Entries up to this number are listed by name; beyond it, they are counted.
 _MAX_LISTED = 20_000
 _MAX_DETAILED = 100
 _drive = re.compile(r"^[A-Za-z]:")
@@ -28,13 +29,13 @@ _drive = re.compile(r"^[A-Za-z]:")
 
 @dataclass(frozen=True)
 class EntryOutcome:
-    """An entry as its container lists it; `problem` says why it is no document, and is empty for one."""
+    """The outcome for one entry of a container. `problem` says why it is not a document, and is empty if it is one."""
 
     path: str
     size: int | None
     problem: str = ""
     is_limit: bool = False
-    is_picture: bool = False  # one without anything to read, as the problem says
+    is_picture: bool = False  # a picture without text
 
     @property
     def description(self) -> str:
@@ -42,11 +43,11 @@ class EntryOutcome:
 
 
 class UnreadableEntryError(Exception):
-    """An entry cannot be read to its end; the text says why."""
+    """An entry cannot be read completely; the message says why."""
 
 
 class EntryFolder:
-    """The files of one container. `outcomes` has a row for each entry, in their order."""
+    """The files of one container. `outcomes` has an item for each entry, in their order."""
 
     def __init__(self, folder: Path, room: EntryRoom = NO_ROOM) -> None:
         self.found: list[FoundEntry] = []
@@ -54,7 +55,7 @@ class EntryFolder:
         self._folder = folder
         self._room = room
         self._bytes_left = room.total_bytes
-        # How often each path came, so that the next of the same name need not count from the first.
+        # How often each path occurred, so that numbering a duplicate does not start from the first.
         self._paths: dict[str, int] = {}
 
     def add(
@@ -68,9 +69,10 @@ class EntryFolder:
     ) -> str:
         """Write an entry's file and return its path, cleaned and unique.
 
-        `packed` is its size in the container, if it is known: then `EntryRoom.ratio` bounds what it may inflate to. An
-        entry that cannot be taken, or whose `blocks` raise `UnreadableEntryError`, is an outcome with a problem.
-        `unwanted` says of a file and its media type why it is a picture with nothing to read, if it is one.
+        `packed` is its size in the container, if known: `EntryRoom.ratio` then limits the size that it may inflate to.
+        An entry that cannot be extracted, or whose `blocks` raise `UnreadableEntryError`, is recorded as an outcome
+        with a problem. `unwanted` is called with the file and its media type and returns the reason if it is a picture
+        without text.
         """
         path = self._number_path(clean_path(path))
         problem = self._explain_refusal()
@@ -98,7 +100,7 @@ class EntryFolder:
         return self._record_outcome(path, size)
 
     def skip(self, path: str, problem: str, size: int | None = None) -> None:
-        """Note an entry that is not taken."""
+        """Record an entry that is not extracted."""
         self._record_outcome(self._number_path(clean_path(path)), size, problem)
 
     def finish(
@@ -110,10 +112,10 @@ class EntryFolder:
         listed_as: str = "",
         properties: Mapping[str, str] | None = None,
     ) -> ParsedDocument:
-        """Write the entries, count those that are no documents as omissions, and return the document.
+        """Write the list of entries, count those that are not documents as omissions, and return the document.
 
-        All are listed below the words `listed_as`. Without such words only those are that are no documents: the others
-        are found as what they are, and their names here would be found in their place.
+        All entries are listed below the line `listed_as`. Without it, only entries that are not documents are listed:
+        the others are found by their own content, and their names here would be found instead.
         """
         listed = self.outcomes if listed_as else [each for each in self.outcomes if each.problem]
         if listed:
@@ -131,7 +133,7 @@ class EntryFolder:
             writer.record_omission(
                 OmissionKind.ENTRY, 1, f"{each.path}: {each.problem}" if number < _MAX_DETAILED else ""
             )
-        document = writer.finish(parser, title, nothing="It holds nothing.")
+        document = writer.finish(parser, title, nothing="It is empty.")
         return replace(document, entries=tuple(self.found), properties=properties or {})
 
     def _explain_refusal(self) -> str:
@@ -145,7 +147,7 @@ class EntryFolder:
         return ""
 
     def _write_file(self, file: Path, blocks: Iterable[bytes], packed: int | None) -> int:
-        """Write blocks as far as the room goes. Raises `ParserLimitError` beyond, with nothing left of the file."""
+        """Write blocks while there is room; otherwise empty the file and raise `ParserLimitError`."""
         most = min(self._room.entry_bytes, self._bytes_left)
         inflated = None if packed is None else max(self._room.ratio_free_bytes, packed * self._room.ratio)
         size = 0
@@ -170,7 +172,7 @@ class EntryFolder:
         return path
 
     def _number_path(self, path: str) -> str:
-        """Number a path that another entry has."""
+        """Add a number to a path that another entry has already."""
         stem, dot, suffix = path.rpartition(".")
         number = self._paths.get(path.casefold(), 0)
         unique = path
@@ -187,8 +189,8 @@ class EntryFolder:
 def clean_path(path: str) -> str:
     """Return a relative path without `..`, drives, control or direction characters; never empty.
 
-    It names an entry to people, and is never a path on a disk; it is cleaned all the same, because people and programs
-    take such names over.
+    It only names an entry to people and is never a path on the disk. It is cleaned because people and programs may
+    reuse such names as paths.
     """
     text = "".join(each for each in normalize(path.replace("\\", "/")) if unicodedata.category(each)[0] != "C")
     parts = (_drive.sub("", part).strip() for part in text.split("/"))

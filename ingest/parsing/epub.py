@@ -1,4 +1,4 @@
-"""EPUB books: the documents of the spine in reading order, each a chapter under its title in the table of contents."""
+"""Parse EPUB books: the documents of the spine in reading order, each a chapter titled as in the table of contents."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -25,12 +25,12 @@ _ENCRYPTION = "META-INF/encryption.xml"
 _DOCUMENTS = frozenset({"application/xhtml+xml", "text/html", "application/xml", "text/x-oeb1-document"})
 _MAX_DEPTH = 20
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
-_HEADING_PARENTS = frozenset({"body", "div", "section", "article", "main"})  # in which a heading may stand
+_HEADING_PARENTS = frozenset({"body", "div", "section", "article", "main"})  # elements that may contain a heading
 
 
 @dataclass(frozen=True)
 class _ContentsEntry:
-    """An entry of the table of contents, with its level from 1; `place` is the id in its part that it leads to."""
+    """An entry of the table of contents. Levels count from 1; `place` is the id of its target within the part."""
 
     title: str
     level: int
@@ -39,7 +39,7 @@ class _ContentsEntry:
 
 @dataclass(frozen=True)
 class _Book:
-    """What the package document says: the parts of the spine in order, and the parts that hold the contents."""
+    """The package document's contents: the spine's parts in order, and the parts with the table of contents."""
 
     title: str | None
     spine: tuple[str, ...]
@@ -48,8 +48,11 @@ class _Book:
 
 
 def parse_epub(path: Path) -> ParsedDocument:
-    """Parse a book. Raises `DamagedDocumentError`, `EncryptedDocumentError`, `ParserLimitError`, `NoTextError`."""
-    from ingest.parsing.office.package import open_package  # only here and below: importing this module loads no parser
+    """Parse a book.
+
+    Raises `DamagedDocumentError`, `EncryptedDocumentError`, `ParserLimitError` and `NoTextError`.
+    """
+    from ingest.parsing.office.package import open_package  # imported here so that this module loads no parser
 
     with open_package(path) as package:
         book = _read_book(package)
@@ -62,7 +65,7 @@ def parse_epub(path: Path) -> ParsedDocument:
         return writer.finish(
             EPUB_PARSER,
             book.title or writer.first_heading,
-            nothing="The book holds no text.",
+            nothing="The book contains no text.",
             hint=NO_TEXT_HINT,
             picture_hint=PICTURE_HINT,
         )
@@ -94,7 +97,7 @@ def _read_book(package: "Package") -> _Book:
 
 
 def _require_unencrypted(package: "Package", book: _Book) -> None:
-    """Raise for a book whose text is encrypted; obfuscated fonts do no harm."""
+    """Raise `EncryptedDocumentError` if the book's text is encrypted. Obfuscated fonts are allowed."""
     if _ENCRYPTION in package.names:
         locked = {each.get("URI", "") for each in package.parse_part(_ENCRYPTION).iter("{*}CipherReference")}
         if not locked.isdisjoint(book.spine):
@@ -104,7 +107,7 @@ def _require_unencrypted(package: "Package", book: _Book) -> None:
 
 
 def _read_contents(package: "Package", book: _Book) -> dict[str, list[_ContentsEntry]]:
-    """Return the entries of the table of contents for each part."""
+    """Return the table of contents by part."""
     found: dict[str, list[_ContentsEntry]] = {}
     if book.navigation in package.names and book.navigation is not None:
         from ingest.parsing.html_tree import parse_xhtml
@@ -155,7 +158,7 @@ def _iter_ncx_entries(parent: "_Element", base: str, level: int) -> Iterator[tup
 def _write_chapter(
     package: "Package", name: str, entries: Sequence[_ContentsEntry], deeper: int, writer: DocumentWriter
 ) -> int:
-    """Write a part of the book; returns how much deeper its headings are written than they say."""
+    """Write a part of the book. Returns by how many levels its headings were lowered."""
     from ingest.parsing.html_blocks import write_tree
     from ingest.parsing.html_tree import parse_xhtml, remove_invisible
 
@@ -178,9 +181,10 @@ def _write_chapter(
 
 
 def _insert_headings(root: "_Element", entries: Sequence[_ContentsEntry], deeper: int) -> None:
-    """Put headings where entries of the contents lead to places inside a part that have none of their own.
+    """Insert headings at the targets of table-of-contents entries that have none of their own.
 
-    A place has one if it is in a heading, if no words stand before the next, or if the next has the entry's title.
+    A target has its own heading if it is inside one, if no text comes before the next heading, or if the next heading
+    has the entry's title.
     """
     elements = list(root.iter("*")) if entries else []
     places = {name: at for at, each in enumerate(elements) if (name := each.get("id") or each.get("name"))}
@@ -211,12 +215,12 @@ def _insert_headings(root: "_Element", entries: Sequence[_ContentsEntry], deeper
 
 
 def _has_leading_text(element: "_Element") -> bool:
-    """True if an element begins with words, or is empty and words follow it."""
+    """Return whether an element begins with text, or is empty and followed by text."""
     return bool((element.text or "").strip()) or (not len(element) and bool((element.tail or "").strip()))
 
 
 def _is_same_title(one: str, other: str) -> bool:
-    """True if one title is in the other: contents often leave out a chapter's number, or add it."""
+    """Return whether one title contains the other: tables of contents often omit or add a chapter's number."""
     one, other = _fold_title(one), _fold_title(other)
     return bool(one) and bool(other) and (one in other or other in one)
 

@@ -1,44 +1,44 @@
-"""Errors of parsing: the type is unsupported, the document cannot be read, or a limit was met."""
+"""Errors of parsing: an unsupported type, an unreadable document, or a limit exceeded."""
 
 from ingest.storage.errors import IngestError, UploadError
 
 
 class UnsupportedTypeError(UploadError):
-    """The content is of a type no parser reads."""
+    """No parser reads content of this type."""
 
     code = "unsupported_type"
     default_hint = "Save it as PDF, as an Office or OpenDocument file, as HTML or as text, and upload that."
 
 
 class ParseError(IngestError):
-    """The document was accepted but cannot be turned into text. Trying again gives the same result."""
+    """The document was accepted but cannot be converted to text. Trying again gives the same result."""
 
     code = "parse_failed"
     default_hint = "Open the file in its own program and export it again."
 
 
 class EncryptedDocumentError(ParseError):
-    """The document asks for a password."""
+    """The document needs a password."""
 
     code = "document_encrypted"
     default_hint = "Save a copy without a password and upload that."
 
 
 class DamagedDocumentError(ParseError):
-    """The document is truncated or otherwise not readable as its type."""
+    """The document is truncated or cannot be read as its type."""
 
     code = "document_damaged"
 
 
 class NoTextError(ParseError):
-    """The document holds no text, only pictures or nothing."""
+    """The document contains no text, only pictures or nothing."""
 
     code = "no_text"
     default_hint = "If it is a scan, run text recognition (OCR) on it first and upload the result."
 
 
 class ParserLimitError(ParseError):
-    """Parsing ran into its time, memory, CPU or output limit and was stopped."""
+    """Parsing exceeded its limit on time, memory, CPU or output and was stopped."""
 
     code = "parser_limit"
     default_hint = "Split the document into smaller files."

@@ -1,4 +1,4 @@
-"""Makes plain rows of a table whose cells span rows and columns: every row complete, under one header row."""
+"""Convert a table whose cells span rows and columns to plain rows: all complete, under one header row."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,13 +8,13 @@ from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter, Piece, Position
 
-MAX_CELLS = 2_000_000  # of one table, once spans are filled: few bytes of spans can ask for any number
+MAX_CELLS = 2_000_000  # cells of one table with its spans filled: a few bytes can declare spans of any size
 _MAX_HEADER_ROWS = 5
 
 
 @dataclass(frozen=True)
 class GridCell:
-    """A cell as its file has it, and how many columns and rows it spans."""
+    """A cell as in its file, with the number of columns and rows that it spans."""
 
     text: str
     columns: int = 1
@@ -30,13 +30,13 @@ def write_grid(
     headed: bool = True,
     caption: str = "",
 ) -> None:
-    """Write a table whose file says how many rows its header has; 0 if it does not say. Raises `ParserLimitError`.
+    """Write a table. `header_rows` is the number that its file states, or 0. Raises `ParserLimitError`.
 
-    The columns of one that is not `headed` have no names.
+    The columns of a table that is not `headed` have no names.
 
-    A cell that spans rows stands in each of them, and so does one that spans columns, unless it spans the whole table:
-    such a first row is the caption if it is not the header, and any other has its text in the first column. Rows of the
-    header become one row, and empty rows are left out.
+    A cell that spans rows is repeated in each of them, and a cell that spans columns in each column. An exception is a
+    cell that spans the whole table: in a first row that is not the header it becomes the caption, and in any other row
+    its text goes into the first column. The rows of the header become one row, and empty rows are left out.
     """
     grid: list[list[GridCell | None]] = []
     cells = 0
@@ -64,13 +64,13 @@ def write_grid(
 
 
 def strip_lone_bullet(text: str, lines: int) -> str:
-    """Return a cell's text, without the bullet of the only line that it has."""
+    """Return a cell's text without its bullet if it has only one line."""
     return text.removeprefix("- ") if lines == 1 else text
 
 
 def _iter_filled_rows(rows: Sequence[Sequence[GridCell]]) -> Iterator[list[GridCell | None]]:
-    """Yield rows with a cell in every place; None where the file has none."""
-    above: dict[int, GridCell] = {}  # cells that reach into the next row, with the rows that they still have
+    """Yield rows with a cell in every column; None where the file has none."""
+    above: dict[int, GridCell] = {}  # cells that extend into the next row, with their remaining rows
     for cells in rows:
         row: list[GridCell | None] = []
         waiting = iter(cells)
@@ -104,7 +104,7 @@ def _is_visible(cell: GridCell | None) -> bool:
 
 
 def _is_one_cell(row: Sequence[GridCell | None]) -> bool:
-    """True if one cell spans the row."""
+    """Return whether one cell spans the row."""
     first = row[0] if row else None
     return first is not None and all(cell is first for cell in row) and first.rows == 1
 
@@ -115,7 +115,7 @@ def _build_pieces(row: Sequence[GridCell | None], width: int) -> list[Piece]:
 
 
 def _count_header_rows(first: Sequence[GridCell | None]) -> int:
-    """Return how many rows the header has, by its cells: below one over several columns others reach as far down."""
+    """Return the number of header rows: cells below a cell that spans columns extend the header."""
     cells = [cell for cell in first if cell is not None]
     if any(cell.columns > 1 for cell in cells) and any(cell.rows > 1 for cell in cells):
         return max(cell.rows for cell in cells)
@@ -123,7 +123,7 @@ def _count_header_rows(first: Sequence[GridCell | None]) -> int:
 
 
 def _join_header(cells: Sequence[GridCell | None]) -> Piece:
-    """Join the cells of a column's header, each text once."""
+    """Join the texts of a column's header cells, each text once."""
     texts = list(dict.fromkeys(cell.text for cell in cells if cell is not None and cell.text.strip()))
     return Piece(" ".join(texts), next((cell.at for cell in reversed(cells) if cell is not None), None))
 

@@ -1,4 +1,4 @@
-"""HTML is read as the reader of a page would write it down: main content, headings, lists, tables, code."""
+"""Parse HTML as a reader of the page would write it down: main content, headings, lists, tables, code."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ HTML_PARSER = "html-5"
 
 
 def parse_html(path: Path) -> ParsedDocument:
-    """Parse a page; its title is its `<title>`, or else its first heading of level one.
+    """Parse a page. Its title is its `<title>`, or else its first heading of level one.
 
-    Raises `DamagedDocumentError`, `ParserLimitError` for absurdly deep nesting, and `NoTextError`.
+    Raises `DamagedDocumentError`, `ParserLimitError` for extremely deep nesting, and `NoTextError`.
     """
-    from ingest.parsing.html_blocks import write_html  # only here: importing this module loads no parser
+    from ingest.parsing.html_blocks import write_html  # imported here so that this module loads no parser
     from ingest.parsing.html_tree import decode_html
 
     writer = DocumentWriter()
@@ -22,7 +22,7 @@ def parse_html(path: Path) -> ParsedDocument:
     return writer.finish(
         HTML_PARSER,
         title if title and title.strip() else writer.first_heading,
-        nothing="The page holds no text, only markup.",
+        nothing="The page contains no text, only markup.",
         hint=NO_TEXT_HINT,
         picture_hint=PICTURE_HINT,
     )

@@ -1,6 +1,6 @@
-"""Writes the tree of a page with lxml: headings, paragraphs, lists, quotations, code and tables.
+"""Write the tree of a page, parsed with lxml: headings, paragraphs, lists, quotations, code and tables.
 
-Dropped: addresses, and emphasis, whose marks would stand inside words that are searched for and quoted.
+Link addresses are dropped, and so is emphasis, whose marks would interrupt words that are searched for and quoted.
 """
 
 import re
@@ -43,14 +43,14 @@ _LISTS = frozenset({"ul", "ol", "menu", "dir"})
 _CODE = frozenset({"pre", "xmp", "listing", "plaintext"})
 _headings = {f"h{level}": level for level in range(1, 7)}
 _language = re.compile(r"(?:^|\s)(?:language|lang|highlight-source|highlight)-(?P<name>[\w+#.-]{1,20})")
-_NESTED_TABLES_DETAIL = "tables inside of tables' cells, whose text stands in the cell"
+_NESTED_TABLES_DETAIL = "nested tables, whose text is part of the cell"
 
 
 def write_html(writer: DocumentWriter, html: str, *, whole: bool = False, deeper: int = 0) -> str | None:
     """Write a page's content and return its `<title>`.
 
-    Parts around the content are left out, but for a `whole` page: a chapter or a message has none. Headings are so
-    many levels `deeper`. Raises `ParserLimitError` and `DamagedDocumentError`.
+    Navigation and other parts around the content are left out unless `whole`: a chapter or a message has none. Headings
+    are lowered by `deeper` levels. Raises `ParserLimitError` and `DamagedDocumentError`.
     """
     root = parse_tree(html)
     if root is None:
@@ -64,20 +64,20 @@ def write_html(writer: DocumentWriter, html: str, *, whole: bool = False, deeper
 
 
 def write_tree(writer: DocumentWriter, root: etree._Element, deeper: int = 0) -> None:
-    """Write a tree in which nothing unseen is left."""
+    """Write a tree from which invisible elements were removed."""
     blocks = _BlockWriter(writer, deeper)
     blocks.write_element(root)
     blocks.flush()
 
 
 class _BlockWriter:
-    """Collects the text of a block, and writes it where the block ends."""
+    """Collects the text of a block and writes it when the block ends."""
 
     def __init__(self, writer: DocumentWriter, deeper: int) -> None:
         self._writer = writer
         self._deeper = deeper
         self._text: list[str] = []
-        self._mark: str | None = None  # of a list's item that has begun, until its first block is written
+        self._mark: str | None = None  # of the current list item until its first block is written
         self._depth = -1
         self._term_depth = 0
         self._quotes = 0
@@ -98,7 +98,7 @@ class _BlockWriter:
         }
 
     def write_element(self, element: etree._Element) -> None:
-        """Read an element, without the text behind it."""
+        """Write an element, without its tail text."""
         handler = self._handlers.get(element.tag)
         if handler is not None:
             handler(element)
@@ -110,7 +110,7 @@ class _BlockWriter:
             self._write_children(element)
 
     def flush(self) -> None:
-        """Write the text that was collected."""
+        """Write the text collected so far."""
         text = _collapse_lines("".join(self._text))
         self._text.clear()
         if not text:
@@ -164,13 +164,13 @@ class _BlockWriter:
         self._mark = None
 
     def _write_stray_item(self, element: etree._Element) -> None:
-        """Read an item outside of any list."""
+        """Write an item that is outside any list."""
         self.flush()
         self._depth = max(self._depth, 0)
         self._write_item(element, "-")
 
     def _write_definitions(self, element: etree._Element) -> None:
-        """Write a term as an item, and what is said about it as items below it."""
+        """Write a term as a list item, and its descriptions as items below it."""
         self.flush()
         self._mark = None
         outer, self._term_depth = self._term_depth, self._depth + 1
@@ -236,7 +236,7 @@ class _BlockWriter:
         write_grid(self._writer, grid, header_rows=count, headed=headed, caption=title)
 
     def _write_stray_text(self, element: etree._Element) -> None:
-        """Write what stands in a table and in none of its cells, as browsers show it: before the table."""
+        """Write text of a table outside its cells. Like browsers, put it before the table."""
         self._text.append(_collapse_white_space(element.text or ""))
         for child in element.iterchildren():
             if child.tag in ROW_PARTS:
@@ -248,7 +248,7 @@ class _BlockWriter:
 
 
 def extract_cell_text(element: etree._Element, writer: DocumentWriter) -> str:
-    """Return the text of an element on one line, with the marks of its lists."""
+    """Return the text of an element on one line, with its list marks."""
     parts: list[str] = []
     _gather_text(element, parts, writer)
     lines = [" ".join(line.split()) for line in "".join(parts).split("\n")]
@@ -286,7 +286,7 @@ def _gather_text(element: etree._Element, parts: list[str], writer: DocumentWrit
 
 
 def _iter_items(element: etree._Element) -> Iterator[tuple[etree._Element, str]]:
-    """Yield a list's children with their marks; numbers are counted as browsers do."""
+    """Yield a list's children with their marks, numbered as in browsers."""
     start = _parse_number(element.get("start"))
     following = 1 if start is None else start
     for child in element.iterchildren():
@@ -300,7 +300,7 @@ def _iter_items(element: etree._Element) -> Iterator[tuple[etree._Element, str]]
 
 
 def _iter_rows(table: etree._Element) -> Iterator[list[etree._Element]]:
-    """Yield the cells of each row of a table, and none of tables inside of it; cells outside of rows are a row, too."""
+    """Yield the cells of each row of a table, without nested tables. Cells outside rows also form a row."""
     loose: list[etree._Element] = []
     for child in table.iterchildren():
         if child.tag in ("td", "th"):
@@ -314,7 +314,7 @@ def _iter_rows(table: etree._Element) -> Iterator[list[etree._Element]]:
 
 
 def _is_layout_table(table: etree._Element, rows: list[list[etree._Element]]) -> bool:
-    """True for a table that arranges a page: it says so, has one cell, or holds tables and no heading of a column."""
+    """Return whether a table only arranges a page: it says so, has one cell, or has nested tables and no headings."""
     if table.get("role") in {"presentation", "none"} or sum(map(len, rows)) < 2:
         return True
     has_headings = table.find("caption") is not None or any(cell.tag == "th" for row in rows for cell in row)
@@ -334,7 +334,7 @@ def _count_header_rows(table: etree._Element, rows: list[list[etree._Element]]) 
 
 
 def _has_row_headings(rows: list[list[etree._Element]]) -> bool:
-    """True for a table that has a heading of each row and none of its columns; rows of one cell title a part of it."""
+    """Return whether a table has row headings and no column headings; a row with one cell titles a section of it."""
     named = [[cell.tag for cell in row] for row in rows if len(row) > 1]
     return len(named) > 1 and all(first == "th" and "th" not in rest for first, *rest in named)
 
@@ -358,7 +358,7 @@ def _extract_preformatted(element: etree._Element) -> str:
 
 
 def _get_language(element: etree._Element) -> str:
-    """Return the programming language that a block of code states, as highlighters' classes do."""
+    """Return the programming language of a code block, from the class names that syntax highlighters use."""
     for each in element.iter():
         found = _language.search(each.get("class") or "")
         if found:
@@ -372,7 +372,7 @@ def _parse_number(text: str | None) -> int | None:
 
 
 def _collapse_white_space(text: str) -> str:
-    """Make all white space blanks; line ends come from `br` alone."""
+    """Replace each white space character by a space: only `br` makes a line end."""
     return text.translate(_BLANKS)
 
 

@@ -1,4 +1,4 @@
-"""A page's tree, without what its reader does not see, and without navigation, banners and footers around it."""
+"""Parse a page and remove what its reader does not see, and the navigation, banners and footers around its content."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,8 @@ from ingest.parsing.office.package import parse_xml
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.texts.layout import OmissionKind
 
-# What reads the tree calls itself three times a level, so 1,000 frames bound it at about 300; real pages have under 60.
+# Code that walks the tree recurses about three frames a level, so Python's limit of 1,000 frames is reached near level
+# 300. Real pages have fewer than 60 levels.
 _MAX_DEPTH = 100
 
 _INVISIBLE = (
@@ -24,7 +25,7 @@ _hidden_style = re.compile(
     r"(?:^|[;\s])(?:display\s*:\s*none|visibility\s*:\s*hidden|(?:font-size|opacity)\s*:\s*0*\.?0+(?![.\d]))",
     re.IGNORECASE,
 )
-# Landmarks of a page (WAI-ARIA 1.2, 5.3.4) that are not its content.
+# Landmarks (WAI-ARIA 1.2, 5.3.4) that are not part of a page's content.
 _SURROUNDING_ROLES = frozenset({"navigation", "banner", "contentinfo", "search"})
 _LANDMARK_TAGS = {"nav": "navigation", "main": "main", "search": "search"}
 _PAGE_ROLES = {"footer": "contentinfo", "header": "banner"}
@@ -32,7 +33,7 @@ _CHARSET_SEARCH_BYTES = 4096
 _charset = re.compile(
     rb"<(?:meta|\?xml)\b[^>]{0,1000}?(?:charset|encoding)\s*=\s*[\"']?\s*(?P<label>[\w.:-]{1,40})", re.IGNORECASE
 )
-# What a head may hold (HTML Living Standard, 3.2.5.2.1).
+# Elements that a head may contain (HTML Living Standard, 3.2.5.2.1).
 _METADATA = frozenset({"base", "link", "meta", "noscript", "script", "style", "template", "title"})
 _named = re.compile(rb"&([A-Za-z][A-Za-z0-9]{1,31});")
 _XML_NAMES = frozenset({"amp", "lt", "gt", "quot", "apos"})
@@ -44,15 +45,15 @@ _SECTIONS = frozenset({"article", "main", "section", "aside", "nav", "blockquote
 
 
 def decode_html(content: bytes) -> str:
-    """Decode a page in the character set that it declares, as far as it is in that."""
+    """Decode a page in the character set that it declares, if its bytes are valid in it."""
     declared = _charset.search(content[:_CHARSET_SEARCH_BYTES])
     return decode(content, declared["label"].decode("ascii") if declared else None)
 
 
 def parse_tree(html: str) -> etree._Element | None:
-    """Parse to the root element; None for a document without one. `huge_tree` allows lines of more than 10 MB.
+    """Parse a page and return its root element, or None if it has none. `huge_tree` allows lines of more than 10 MB.
 
-    Raises `ParserLimitError` where the nesting passes what libxml2 reads (2,048), and `DamagedDocumentError`.
+    Raises `ParserLimitError` if the nesting exceeds libxml2's limit (2,048 levels), and `DamagedDocumentError`.
     """
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
     try:
@@ -61,12 +62,12 @@ def parse_tree(html: str) -> etree._Element | None:
         if error.code == etree.ErrorTypes.ERR_NO_MEMORY:
             raise MemoryError from error
         raise DamagedDocumentError("The HTML cannot be read.") from error
-    # After a fatal error the tree ends early, and there is no exception.
+    # After a fatal error libxml2 returns a shortened tree and raises nothing.
     for entry in parser.error_log.filter_from_fatals():
         if entry.type == etree.ErrorTypes.ERR_NO_MEMORY:
             raise MemoryError
         if entry.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT:
-            raise ParserLimitError("The HTML is nested more deeply than any page is.", hint="Simplify the page.")
+            raise ParserLimitError("The HTML is nested too deeply.", hint="Simplify the page.")
         raise DamagedDocumentError(f"The HTML cannot be read beyond line {entry.line}.")
     if root is not None:
         _move_content_to_body(root)
@@ -75,7 +76,10 @@ def parse_tree(html: str) -> etree._Element | None:
 
 
 def _move_content_to_body(root: etree._Element) -> None:
-    """Move content out of the head: without a `<body>` the parser leaves elements there that are younger than it is."""
+    """Move content from the head to the body.
+
+    Without a `<body>` tag, the parser leaves elements that are newer than the parser in the head.
+    """
     head, body = root.find("head"), root.find("body")
     if head is None:
         return
@@ -89,7 +93,7 @@ def _move_content_to_body(root: etree._Element) -> None:
 
 
 def parse_xhtml(content: bytes) -> etree._Element | None:
-    """Parse a page that should be XML, in which an empty `<title/>` has ended; one that is none is parsed as HTML."""
+    """Parse a page that should be XML, so that an empty `<title/>` is closed; invalid XML is parsed as HTML."""
     try:
         root = parse_xml(_named.sub(_replace_entity, content), "page")
     except (DamagedDocumentError, ParserLimitError):
@@ -101,14 +105,14 @@ def parse_xhtml(content: bytes) -> etree._Element | None:
 
 
 def _replace_entity(found: re.Match[bytes]) -> bytes:
-    """Return a character of HTML for its name, as a number, which XML knows, too."""
+    """Replace an HTML character name by a numeric reference, which XML also allows."""
     name = found[1].decode("ascii")
     characters = "" if name in _XML_NAMES else html5.get(f"{name};", "")
     return "".join(f"&#{ord(each)};" for each in characters).encode("ascii") or found[0]
 
 
 def remove_invisible(root: etree._Element, writer: DocumentWriter) -> None:
-    """Take out what a reader does not see, and count hidden elements that have text."""
+    """Remove elements that a reader does not see, and count hidden elements with text as omissions."""
     etree.strip_elements(root, *_INVISIBLE, with_tail=False)
     hidden = 0
     for element in [each for each in root.iter() if _is_hidden(each)]:
@@ -119,10 +123,10 @@ def remove_invisible(root: etree._Element, writer: DocumentWriter) -> None:
 
 
 def remove_surroundings(root: etree._Element, writer: DocumentWriter) -> None:
-    """Take out what stands around a page's content, and count it.
+    """Remove the parts around a page's content, and count them as omissions.
 
-    The page's own landmarks come first; then blocks of links before the first and behind the last block of prose. What
-    would leave nothing, or less than it takes, stays.
+    The page's own landmarks are tried first, then blocks of links before the first and after the last block of prose. A
+    removal that would leave nothing, or less than it removes, is not made.
     """
     body = root.find("body")
     body = root if body is None else body
@@ -135,7 +139,7 @@ def remove_surroundings(root: etree._Element, writer: DocumentWriter) -> None:
 
 
 def _remove_if_enough_stays(around: list[etree._Element], body: etree._Element, *, least_share: float) -> int:
-    """Take out elements if more than a share of the words stays; returns how many of them had text."""
+    """Remove elements if at least a share of the words remains. Returns how many of them had text."""
     regions = [element for element in around if has_text(element)]
     words, all_words = sum(map(_count_words, regions)), _count_words(body)
     if all_words - words <= all_words * least_share:
@@ -146,9 +150,9 @@ def _remove_if_enough_stays(around: list[etree._Element], body: etree._Element, 
 
 
 def _iter_outer_link_blocks(body: etree._Element) -> Iterator[etree._Element]:
-    """Yield the blocks that are links before the first and behind the last block of prose.
+    """Yield the blocks of links before the first and after the last block of prose.
 
-    Prose has more than 16 words, and no more than a third of them in links. Source: Kohlschütter, Fankhauser & Nejdl,
+    Prose has more than 16 words and at most a third of them in links. Source: Kohlschütter, Fankhauser & Nejdl,
     "Boilerplate Detection using Shallow Text Features", WSDM 2010.
     """
     blocks = list(_iter_blocks(body))
@@ -161,7 +165,7 @@ def _iter_outer_link_blocks(body: etree._Element) -> Iterator[etree._Element]:
 
 
 def _iter_blocks(parent: etree._Element) -> Iterator[etree._Element]:
-    """Yield the outermost lists, tables and paragraphs, and other elements that have text of their own."""
+    """Yield the outermost lists, tables and paragraphs, and other elements with text of their own."""
     for child in parent.iterchildren():
         own_text = (child.text or "").strip() or any((each.tail or "").strip() for each in child)
         if child.tag in _LINK_BLOCKS or own_text or not len(child):
@@ -179,7 +183,7 @@ def _count_words(element: etree._Element) -> int:
 
 
 def remove_element(element: etree._Element) -> None:
-    """Take an element out of its tree, and leave the text behind it."""
+    """Remove an element from its tree, but keep its tail text."""
     parent = element.getparent()
     if parent is not None:
         element.text = None
@@ -196,7 +200,7 @@ def has_text(element: etree._Element) -> bool:
 def _is_hidden(element: etree._Element) -> bool:
     if "hidden" in element.attrib or (element.tag == "dialog" and "open" not in element.attrib):
         return True
-    if element.get("aria-hidden") == "true":  # the drawing of a formula whose markup stands before it
+    if element.get("aria-hidden") == "true":  # a rendered formula whose MathML is the element before it
         before = element.getprevious()
         if before is not None and next(before.iter("math"), None) is not None:
             return True
@@ -220,7 +224,7 @@ def _iter_surroundings(body: etree._Element) -> Iterator[etree._Element]:
 
 
 def _find_main(body: etree._Element) -> etree._Element | None:
-    """Return the one element that holds a page's content, if the page says so."""
+    """Return the one element that the page marks as its main content, or None."""
     mains = [each for each in body.iterdescendants() if _get_role(each) == "main" and has_text(each)]
     if len(mains) == 1:
         return mains[0]
@@ -229,7 +233,7 @@ def _find_main(body: etree._Element) -> etree._Element | None:
 
 
 def _iter_outside(main: etree._Element, body: etree._Element) -> Iterator[etree._Element]:
-    """Yield what stands beside an element and beside those around it; titles stay if it has none."""
+    """Yield the siblings of an element and of its ancestors. Titles are kept if the element has none."""
     keeps_titles = next(main.iter("h1"), None) is None
     inner = main
     while inner is not body:
@@ -243,7 +247,7 @@ def _iter_outside(main: etree._Element, body: etree._Element) -> Iterator[etree.
 
 
 def _get_role(element: etree._Element) -> str:
-    """Return an element's landmark role, stated or of its tag; headers and footers of a section have none."""
+    """Return an element's landmark role, explicit or implied by its tag. Headers and footers of a section have none."""
     stated = element.get("role")
     if stated:
         return str(stated).strip().lower()
@@ -255,7 +259,7 @@ def _get_role(element: etree._Element) -> str:
 
 
 def _flatten_deep_elements(root: etree._Element) -> None:
-    """Replace elements below `_MAX_DEPTH` by their text; the parts of a table stay, so that the text is in a cell."""
+    """Replace elements nested deeper than `_MAX_DEPTH` by their text. Table parts stay, so text stays in its cell."""
     depth = 0
     deep: list[etree._Element] = []
     inside: etree._Element | None = None

@@ -1,10 +1,10 @@
-"""JSON and JSON lines as text for readers: a line for each value with the path to it, a record table for each list.
+"""Convert JSON and JSON Lines to readable text: a line for each value with its path, and a record table for each list.
 
     address.city: Oslo
     tags: red, blue
 
-Lists of objects are records: each is a block of such lines, and a row of the list's table. A value that would fill a
-chunk is a section of the tree, titled by its path. Of the syntax nothing is left, so that a quote is what people wrote.
+Lists of objects are records: each is a block of such lines and a row of the list's table. A value that would fill a
+chunk becomes a section titled by its path. JSON syntax is dropped, so that quotes contain only people's words.
 """
 
 import json
@@ -37,7 +37,7 @@ from ingest.storage.texts.positions import SheetCell
 
 JSON_PARSER = "json-3"
 _TOO_DEEP = "The JSON is nested too deeply."
-_TOO_DEEP_HINT = "Save it with fewer levels, and upload it again."
+_TOO_DEEP_HINT = "Save it with fewer levels, then upload it again."
 _MAX_NAMED_LINES = 10
 _MAX_LIST_DEPTH = 3
 
@@ -45,9 +45,9 @@ Records = Callable[[], Iterator[dict[str, Any]]]
 
 
 def parse_json(path: Path) -> ParsedDocument:
-    """Parse JSON or JSON lines; what is neither is its source, and that is said.
+    """Parse JSON or JSON Lines. The text of broken JSON is its source, which is recorded as an omission.
 
-    Raises `DamagedDocumentError` for absurdly deep nesting and for a file that is not text, and `NoTextError`.
+    Raises `DamagedDocumentError` for extremely deep nesting and for files that are not text, and `NoTextError`.
     """
     source = decode(read_text_bytes(path))
     try:
@@ -55,7 +55,7 @@ def parse_json(path: Path) -> ParsedDocument:
     except ValueError as error:
         text, omissions = read_normalized_text(path)
         where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        said = Omission(OmissionKind.OTHER, 1, f"the structure of JSON that is broken{where}: its source stands for it")
+        said = Omission(OmissionKind.OTHER, 1, f"the structure of broken JSON{where}; the text is its source")
         return ParsedDocument(text, None, JSON_PARSER, omissions=(*omissions, said))
     except RecursionError as error:
         raise DamagedDocumentError(_TOO_DEEP, hint=_TOO_DEEP_HINT) from error
@@ -63,7 +63,7 @@ def parse_json(path: Path) -> ParsedDocument:
 
 @dataclass(frozen=True)
 class _RecordList:
-    """A list of objects that was written, with where each object stands."""
+    """A list of objects that was written, with the span of each object."""
 
     name: str
     records: Records
@@ -72,6 +72,7 @@ class _RecordList:
     nested: bool
 
     def build_table(self) -> FoundTable:
+        """Build the record table of this list."""
         start = self.spans[0]
 
         def iter_rows() -> Iterator[TableRow]:
@@ -106,12 +107,12 @@ class _JsonWriter:
                     self._write_lines()
             else:
                 self._write_value(value, "", 1)
-        document = self._writer.finish(JSON_PARSER, nothing="The JSON holds no values.", hint=NO_TEXT_HINT)
+        document = self._writer.finish(JSON_PARSER, nothing="The JSON contains no values.", hint=NO_TEXT_HINT)
         found = sorted((each.build_table() for each in self._lists), key=lambda table: table.start)
         return replace(document, layout=replace(document.layout, tables=build_table_spans(found)), found=found)
 
     def _write_list(self, start: int) -> bool:
-        """Write a list of objects, as far as it is sound; False for any other value."""
+        """Write a list of objects up to where it breaks. Returns False for any other value."""
         source, count, end, error = self._source, 0, start + 1, ""
         try:
             for end, value in iter_elements(source, start):  # noqa: B007 - where it broke
@@ -129,12 +130,12 @@ class _JsonWriter:
         )
         if error:
             self._writer.write_paragraph(source[end:])
-            detail = f"the structure after {count:,} objects, where the JSON is broken ({error}): it stands as it is"
+            detail = f"the structure after {count:,} objects, where the JSON breaks ({error}); the rest is unchanged"
             self._writer.record_omission(OmissionKind.OTHER, 1, detail)
         return True
 
     def _write_object_stream(self) -> bool:
-        """Write objects that stand one after the other, as programs stream them; False for anything else."""
+        """Write concatenated objects, as programs stream them. Returns False for any other content."""
         starts = array("Q")
         try:
             for start, value in iter_values(self._source):
@@ -150,7 +151,7 @@ class _JsonWriter:
         return bool(starts)
 
     def _write_lines(self) -> None:
-        """Write JSON lines. Raises the first error if most lines are no objects."""
+        """Write JSON Lines. Raises the first error if most lines are not objects."""
         good: list[tuple[int, int]] = []
         others: list[tuple[int, int, int]] = []
         first_error: ValueError | None = None
@@ -158,7 +159,7 @@ class _JsonWriter:
             try:
                 value, stop = parse_value(self._source, skip_white_space(self._source, start))
                 if not isinstance(value, dict) or skip_white_space(self._source, stop) < end:
-                    raise json.JSONDecodeError("a line is no object", self._source, start)
+                    raise json.JSONDecodeError("a line is not an object", self._source, start)
                 good.append((start, end))
             except ValueError as error:
                 first_error = first_error or error
@@ -171,15 +172,15 @@ class _JsonWriter:
             self._writer.write_paragraph(self._source[start:end])
         if others:
             named = ", ".join(str(number) for number, _, _ in others[:_MAX_NAMED_LINES])
-            detail = f"lines that are no JSON objects stand below the others as they are: {named}"
+            detail = f"lines that are not JSON objects follow the others unchanged: {named}"
             self._writer.record_omission(OmissionKind.OTHER, len(others), detail)
 
     def _write_value(self, value: Json, path: str, level: int) -> None:
-        """Write a value whose path is in the title above it: short values first, then the long ones in sections."""
+        """Write a value whose path is in the title above it: short members first, then long ones as sections."""
         long: list[tuple[str, Json]] = []
         shown: list[str] = []
         for name, member in _iter_members(value):
-            has_section = isinstance(member, dict | list) and member is not value  # which is a list of plain values
+            has_section = isinstance(member, dict | list) and member is not value  # a plain list is its own member
             if has_section and (_has_records(member) or _is_long(member, name)):
                 long.append((name, member))
             else:
@@ -194,7 +195,7 @@ class _JsonWriter:
                 self._write_value(member, whole, level + 1)
 
     def _write_records(self, path: str, records: Records, level: int) -> None:
-        """Write a list of objects. One that would fill a chunk has a section of its own."""
+        """Write a list of objects. An object that would fill a chunk gets a section of its own."""
         spans, after_long = array("Q"), False
         for number, record in enumerate(records()):
             text = "\n".join(_iter_value_lines(record, ""))
@@ -225,19 +226,19 @@ def _require_object(value: Json) -> dict[str, Any]:
 
 
 def _is_record_list(value: Json) -> bool:
-    """True for a list of objects alone."""
+    """Return whether a value is a list of objects only."""
     return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
 
 
 def _has_records(value: Json, depth: int = _MAX_LIST_DEPTH) -> bool:
-    """True for a list of objects, and for an object that has one as a member, or as a member's member."""
+    """Return whether a value is a list of objects, or an object with such a list within a few levels."""
     if isinstance(value, dict):
         return depth > 0 and any(_has_records(member, depth - 1) for member in value.values())
     return _is_record_list(value)
 
 
 def _is_long(value: Json, name: str) -> bool:
-    """True for a value that would fill a chunk; no more of it is looked at."""
+    """Return whether a value would fill a chunk, without formatting more of it than that."""
     length = 0
     for line in _iter_value_lines(value, name):
         length += len(line) + 1
@@ -255,7 +256,7 @@ def _iter_members(value: Json) -> Iterable[tuple[str, Json]]:
 
 
 def _iter_value_lines(value: Json, path: str) -> Iterator[str]:
-    """Yield a line for each value that is not empty, with the path to it."""
+    """Yield a line for each value that is not empty, with its path."""
     if isinstance(value, dict):
         for name, member in value.items():
             yield from _iter_value_lines(member, f"{path}.{name}" if path else name)
@@ -269,7 +270,7 @@ def _iter_value_lines(value: Json, path: str) -> Iterator[str]:
 
 
 def _join_values(values: Sequence[Json]) -> str:
-    """Join plain values; texts of which each but the last ends its line, as notebooks have them, are one text."""
+    """Join plain values. Strings of which all but the last end with a line end, as in notebooks, become one text."""
     lines = [value for value in values if isinstance(value, str) and not isinstance(value, Number)]
     if len(lines) == len(values) > 1 and all(line.endswith("\n") for line in lines[:-1]):
         return "".join(lines).strip()
@@ -283,7 +284,7 @@ def _format_value(value: Json) -> str:
 
 
 def _flatten_record(record: dict[str, Any], *, nested: bool, prefix: str = "") -> dict[str, str]:
-    """Return a record's cells by path: members of members are columns of their own, lists stay JSON."""
+    """Return a record's cells by path. Nested objects become columns of their own; lists stay JSON."""
     cells: dict[str, str] = {}
     for name, member in record.items():
         if isinstance(member, str):
@@ -298,7 +299,7 @@ def _flatten_record(record: dict[str, Any], *, nested: bool, prefix: str = "") -
 
 
 def _convert_numbers(value: Json) -> object:
-    """Return a value with its numbers as numbers."""
+    """Convert the numbers in a value to Python numbers."""
     match value:
         case Number():
             return json.loads(value)

@@ -1,4 +1,4 @@
-"""Reads JSON value by value, of long lists one element after the other; numbers stay as they are written."""
+"""Read JSON value by value, and long lists element by element. Numbers keep their digits as written."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Number(str):
-    """A number with all the digits that it was written with."""
+    """A number with all its digits as written."""
 
     __slots__ = ()
 
@@ -19,19 +19,19 @@ _blanks = re.compile(r"[ \t\n\r\ufeff]*")
 
 
 def parse_value(text: str, at: int) -> tuple[Json, int]:
-    """Return the value that begins at `at`, and its end. Raises `ValueError`, and `RecursionError` for deep nesting."""
+    """Return the value that starts at `at`, and its end. Raises `ValueError`, and `RecursionError` for deep nesting."""
     value, end = _decoder.raw_decode(text, at)
     return value, end
 
 
 def skip_white_space(text: str, at: int) -> int:
-    """Return where the blanks at `at` end."""
+    """Return the end of the white space at `at`."""
     found = _blanks.match(text, at)
     return found.end() if found else at
 
 
 def iter_elements(text: str, at: int) -> Iterator[tuple[int, Json]]:
-    """Yield each element of the list that begins at `at`, with its end. Raises `ValueError` for broken JSON."""
+    """Yield the end and value of each element in the list that starts at `at`. Raises `ValueError` for broken JSON."""
     at = skip_white_space(text, at + 1)
     while text[at : at + 1] != "]":
         value, end = parse_value(text, at)
@@ -40,7 +40,7 @@ def iter_elements(text: str, at: int) -> Iterator[tuple[int, Json]]:
 
 
 def iter_values(text: str) -> Iterator[tuple[int, Json]]:
-    """Yield each of the values that stand one after the other, with its start. Raises `ValueError` for broken JSON."""
+    """Yield the start and value of each of several concatenated values. Raises `ValueError` for broken JSON."""
     at = skip_white_space(text, 0)
     while at < len(text):
         value, end = parse_value(text, at)

@@ -1,8 +1,9 @@
-"""Messages (EML) and mailboxes (MBOX): a message is a text, and its attachments are its entries.
+"""Parse messages (EML) and mailboxes (MBOX). A message is a text; its attachments are its entries.
 
-The text is the subject as title, lines that say who wrote to whom and when, and the body: the plain one, or the HTML
-one where that says more. What a reply quotes stays. Python's own parser reads messages, the older of its two, which is
-many times as fast on a message of many parts; the newer one reads the few headers that are shown.
+The text consists of the subject as its title, lines with sender, recipients and date, and the body: plain text, or HTML
+if that says much more. Quoted replies are kept. Messages are parsed with the older of the two parsers in Python's
+`email` package, which is many times as fast on a message with many parts; the newer one decodes the few headers that
+are shown.
 """
 
 import mailbox
@@ -40,7 +41,7 @@ from ingest.storage.tables.types import (
 from ingest.storage.texts.layout import OmissionKind
 from ingest.storage.texts.normalize import normalize_title
 
-# Only the checker of types knows that a message has parameters.
+# `Message` is generic only to the type checker.
 if TYPE_CHECKING:
     Part = Message[str, str]
 else:
@@ -53,17 +54,17 @@ HEADERS = ("From", "To", "Cc", "Date")
 _MAX_HEADER_CHARS = 4_000
 _ENCRYPTED_SMIME_TYPES = frozenset(
     {"enveloped-data", "authenveloped-data"}
-)  # of S/MIME (RFC 8551); other types of it are signed only
+)  # of S/MIME (RFC 8551); its other types are only signed
 _MAX_PARTS = 10_000
 _MAX_DEPTH = 100
 _MAX_NAME_CHARS = 80
-_MAX_SUBJECT_CHARS = 200  # of a title of 300, so that the sender and the date stay in it
+_MAX_SUBJECT_CHARS = 200  # a title has up to 300 characters, which leaves room for the sender and date
 _named_address = re.compile(r"(?P<name>[^<]*)<(?P<address>[^<>]*)>")
 _word = re.compile(r"\w+")
 
 
 def unpack_eml(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
-    """Parse a message and take its attachments into `folder`. Raises `ParserLimitError` and `NoTextError`."""
+    """Parse a message and extract its attachments into `folder`. Raises `ParserLimitError` and `NoTextError`."""
     entries, writer = EntryFolder(folder, room), DocumentWriter()
     try:
         with path.open("rb") as file:
@@ -75,7 +76,7 @@ def unpack_eml(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
     subject, said = get_header(message, "Subject"), {name: get_header(message, name) for name in HEADERS}
     write_message(writer, subject, said, bodies)
     if not writer.length:
-        raise NoTextError("The message is empty.", hint="Check that it was saved completely, and upload it again.")
+        raise NoTextError("The message is empty.", hint="Check that it was saved completely, then upload it again.")
     properties = build_mail_properties(subject, said)
     return entries.finish(
         writer, EML_PARSER, format_mail_title(properties), listed_as="Attachments:", properties=properties
@@ -83,11 +84,11 @@ def unpack_eml(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
 
 
 def write_web_archive(writer: DocumentWriter, content: bytes) -> None:
-    """Write the page that an MHTML file holds; its pictures and style sheets are not taken out of it.
+    """Write the page in an MHTML file, without its pictures and style sheets.
 
     Raises `ParserLimitError` and `DamagedDocumentError`.
     """
-    from ingest.parsing.html_blocks import write_html  # only here: importing this module loads no parser
+    from ingest.parsing.html_blocks import write_html  # imported here so that this module loads no parser
 
     try:
         bodies = _MessageReader(EntryFolder(Path(), NO_ROOM)).read(BytesParser().parsebytes(content))
@@ -101,7 +102,7 @@ def write_web_archive(writer: DocumentWriter, content: bytes) -> None:
 
 
 def unpack_mbox(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
-    """Take each message of a mailbox into `folder`. Raises `DamagedDocumentError`, and `ParserLimitError`."""
+    """Extract each message of a mailbox into `folder`. Raises `DamagedDocumentError` and `ParserLimitError`."""
     entries, writer = EntryFolder(folder, room), DocumentWriter()
     with closing(mailbox.mbox(path, create=False)) as messages:
         keys = messages.keys()
@@ -110,16 +111,16 @@ def unpack_mbox(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDo
             entries.add(f"{number:05} {_read_subject(content)}.eml", [content], declared=EML_MEDIA_TYPE)
     if not entries.found:
         problem = entries.outcomes[0].problem if entries.outcomes else "it has none"
-        raise DamagedDocumentError(f"No message can be taken out of the mailbox: {problem}.")
+        raise DamagedDocumentError(f"No message can be extracted from the mailbox: {problem}.")
     writer.write_paragraph(f"A mailbox of {len(keys):,} {'message' if len(keys) == 1 else 'messages'}.")
     return entries.finish(writer, MBOX_PARSER)
 
 
 def build_picture_filter(*, is_shown: bool) -> Callable[[Path, str], str]:
-    """Return what says of an attachment that it is a picture with nothing to read, and nothing of any other."""
+    """Return a function that explains why an attached picture has no text, or returns an empty string."""
 
     def explain_unwanted(path: Path, media_type: str) -> str:
-        from ingest.parsing.ocr.pictures import explain_no_text  # only here: importing this module loads no parser
+        from ingest.parsing.ocr.pictures import explain_no_text  # imported here so that this module loads no parser
 
         # guard: mail-picture-without-text
         return explain_no_text(path, is_shown=is_shown) if media_type in IMAGE_TYPES else ""
@@ -128,24 +129,24 @@ def build_picture_filter(*, is_shown: bool) -> Callable[[Path, str], str]:
 
 
 def get_header(message: Part, name: str) -> str:
-    """Return a header decoded and on one line; a damaged one as it stands, and an empty text for none."""
+    """Return a decoded header on one line: as written if it cannot be decoded, and empty if it is missing."""
     return decode_header_line(
         name, str(next((value for key, value in message.raw_items() if key.lower() == name.lower()), ""))
     )
 
 
 def decode_header_line(name: str, value: str) -> str:
-    """Return the value of a header as `header` does."""
+    """Decode the value of a header like `get_header`."""
     raw = decode(value[:_MAX_HEADER_CHARS].encode("utf-8", "surrogateescape"))
     line = " ".join(raw.split())
-    with suppress(Exception):  # the standard library's parser of headers raises many things
+    with suppress(Exception):  # the standard library's header parser raises many kinds of errors
         line = " ".join(str(policy.default.header_factory(name, line)).split())
     return line
 
 
 @dataclass(frozen=True)
 class Body:
-    """A text of a message that its reader sees, plain or as HTML."""
+    """One text of a message that its reader sees, plain or HTML."""
 
     text: str
     is_html: bool = False
@@ -160,11 +161,11 @@ class _MessageReader:
         self._unnamed = 0
 
     def read(self, part: Part, depth: int = 0) -> list[Body]:
-        """Return the bodies in a part, in their order."""
+        """Return the bodies in a part, in order."""
         self._parts += 1
         if self._parts > _MAX_PARTS:
             raise ParserLimitError(
-                f"The message has more than {_MAX_PARTS:,} parts.", hint="Save what matters of it as files."
+                f"The message has more than {_MAX_PARTS:,} parts.", hint="Save the parts that matter as separate files."
             )
         if depth > _MAX_DEPTH:
             raise _build_depth_error()
@@ -183,7 +184,7 @@ class _MessageReader:
         return []
 
     def _choose_alternative(self, children: list[Part], depth: int) -> list[Body]:
-        """Return the alternative that says most; others, such as invitations to meetings, become entries."""
+        """Return the alternative with the most text. Others, such as calendar invitations, become entries."""
         bodies = [body for each in children for body in self.read(each, depth + 1)]
         return choose_bodies([body for body in bodies if not body.is_html], [body for body in bodies if body.is_html])
 
@@ -204,8 +205,8 @@ class _MessageReader:
 
 
 def _is_encrypted(part: Part, kind: str) -> bool:
-    """True for what is encrypted as S/MIME or OpenPGP (RFC 3156) do it."""
-    with suppress(Exception):  # as of headers
+    """Return whether a part is encrypted with S/MIME or OpenPGP (RFC 3156)."""
+    with suppress(Exception):  # see `decode_header_line`
         sealed = str(part.get_param("smime-type", "")).lower() in _ENCRYPTED_SMIME_TYPES
         return kind == "multipart/encrypted" or (sealed and kind.endswith("pkcs7-mime"))
     return False
@@ -244,14 +245,14 @@ def _get_file_name(part: Part) -> str:
 
 
 def choose_bodies(plain: list[Body], html: list[Body]) -> list[Body]:
-    """Return the plain bodies, or the HTML ones where the plain ones say less than half as much."""
+    """Return the plain bodies, or the HTML ones if the plain ones have less than half as many words."""
     if not any(body.text.strip() for body in html):
         return plain
     return plain if 2 * _count_words(plain) >= _count_words(html) else html
 
 
 def _count_words(bodies: Sequence[Body]) -> int:
-    """Count the words that a reader of these sees."""
+    """Count the words that a reader of these bodies sees."""
     scratch = DocumentWriter()
     for body in bodies:
         _write_body(scratch, body)
@@ -259,7 +260,7 @@ def _count_words(bodies: Sequence[Body]) -> int:
 
 
 def _write_body(writer: DocumentWriter, body: Body) -> None:
-    from ingest.parsing.html_blocks import write_html  # only here: importing this module loads no parser
+    from ingest.parsing.html_blocks import write_html  # imported here so that this module loads no parser
 
     if not body.is_html:
         writer.write_paragraph(body.text)
@@ -267,11 +268,11 @@ def _write_body(writer: DocumentWriter, body: Body) -> None:
     try:
         write_html(writer, body.text, whole=True, deeper=1)
     except ParseError as error:
-        writer.record_omission(OmissionKind.OTHER, 1, f"the HTML of a body: {error.detail}")
+        writer.record_omission(OmissionKind.OTHER, 1, f"an HTML body: {error.detail}")
 
 
 def write_message(writer: DocumentWriter, subject: str, said: dict[str, str], bodies: Sequence[Body]) -> None:
-    """Write a message: its subject, who said it to whom, and its bodies."""
+    """Write a message: its subject, the lines of its headers, and its bodies."""
     writer.write_heading(subject, 1)
     writer.write_paragraph("\n".join(f"{name}: {value}" for name, value in said.items() if value.strip()))
     for body in bodies:
@@ -279,7 +280,7 @@ def write_message(writer: DocumentWriter, subject: str, said: dict[str, str], bo
 
 
 def build_mail_properties(subject: str, said: Mapping[str, str]) -> dict[str, str]:
-    """Return what the headers of a message say, as properties; one that they do not say is left out."""
+    """Return the headers of a message as properties, leaving out missing ones."""
     name, address = _parse_sender(said.get("From", ""))
     moment = _parse_date(said.get("Date", ""))
     found = {
@@ -294,7 +295,7 @@ def build_mail_properties(subject: str, said: Mapping[str, str]) -> dict[str, st
 
 
 def format_mail_title(properties: Mapping[str, str]) -> str:
-    """Name a message so that it differs from the others of its thread: `Re: Tides (Ann Poe, 2026-02-05)`."""
+    """Return a title that tells a message apart from its thread: `Re: Tides (Ann Poe, 2026-02-05)`."""
     sender = properties.get(MAIL_SENDER.name, "")[:_MAX_NAME_CHARS].strip()
     subject = (normalize_title(properties.get(MAIL_SUBJECT.name)) or "")[:_MAX_SUBJECT_CHARS].rstrip()
     said = ", ".join(filter(None, (sender, properties.get(MAIL_DATE.name, "").partition(" ")[0])))
@@ -302,7 +303,7 @@ def format_mail_title(properties: Mapping[str, str]) -> str:
 
 
 def _parse_sender(line: str) -> tuple[str, str]:
-    """Return the name and the address of whom a line of senders begins with, each empty if it is not there."""
+    """Return the name and address of the first sender in a header, each empty if missing."""
     found = _named_address.match(line)
     if found is None:
         return ("", line) if "@" in line else (line.strip(' "'), "")
@@ -310,18 +311,18 @@ def _parse_sender(line: str) -> tuple[str, str]:
 
 
 def _parse_date(line: str) -> datetime | None:
-    """Read the date of a message; one without a zone is taken to be in UTC."""
+    """Parse a message's date. One without a time zone is taken as UTC."""
     for read in (datetime.fromisoformat, parsedate_to_datetime):
-        with suppress(Exception):  # as of headers
+        with suppress(Exception):  # see `decode_header_line`
             moment = read(line)
             moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            moment.astimezone(UTC)  # fails at either end of the calendar
+            moment.astimezone(UTC)  # fails at both ends of the calendar
             return moment
     return None
 
 
 def _read_subject(content: bytes) -> str:
-    """Return a short subject of a message, from its headers alone."""
+    """Return a message's subject, shortened, reading only its headers."""
     with suppress(Exception):
         return _shorten_subject(get_header(BytesParser().parsebytes(content, headersonly=True), "Subject"))
     return "message"
@@ -332,4 +333,4 @@ def _shorten_subject(subject: str) -> str:
 
 
 def _build_depth_error() -> ParserLimitError:
-    return ParserLimitError("The message is nested more deeply than any is.", hint="Save what matters of it as files.")
+    return ParserLimitError("The message is nested too deeply.", hint="Save the parts that matter as separate files.")

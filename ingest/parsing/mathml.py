@@ -1,4 +1,4 @@
-"""MathML is written on a line, as `ingest.parsing.office.equations` writes Office's equations."""
+"""Write MathML on one line, like `ingest.parsing.office.equations` writes Office's equations."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ _MAX_DEPTH = 60
 
 
 def linearize_mathml(math: etree._Element) -> str:
-    """Write a `math` element of any namespace on one line; empty if no character of it is there."""
+    """Write a `math` element of any namespace on one line; empty if it contains no characters."""
     return " ".join(_format_element(math, 0).split())
 
 

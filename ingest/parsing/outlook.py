@@ -1,7 +1,7 @@
-"""Outlook's messages (MSG): as other messages, and one inside another becomes a message of the usual form.
+"""Parse Outlook messages (MSG) like other messages, and convert attached messages to EML.
 
-Outlook keeps an attached message as a folder of the same file (MS-OXMSG 2.2.2.1), which is no file that could be taken
-out. It is written as EML, with its bodies and attachments.
+Outlook stores an attached message as a folder of the same file (MS-OXMSG 2.2.2.1), which cannot be extracted as a file.
+It is therefore rewritten as EML, with its bodies and attachments.
 """
 
 from collections.abc import Iterator
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
 
 MSG_PARSER = f"msg-3+{EML_PARSER}"
 
-_EMBEDDED = "__substg1.0_3701000D"  # the storage of an attached message
-_EMBEDDED_HEADER = 24  # bytes before the properties of one (MS-OXMSG 2.4.1.2)
+_EMBEDDED = "__substg1.0_3701000D"  # name of an attached message's storage
+_EMBEDDED_HEADER = 24  # bytes before an attached message's properties (MS-OXMSG 2.4.1.2)
 _CONTENT_ID, _SENDER_NAME = 0x3712, 0x0C1A
 _MOST_DEPTH = 10
-# Code pages that oxmsg takes for character sets which Python lacks, or has without the letters that Windows added.
+# Code pages that oxmsg maps to character sets which Python lacks, or has without the letters that Windows added.
 _CODE_PAGES = {874: "cp874", 932: "cp932", 936: "gb18030", 949: "cp949", 950: "cp950", 20127: "cp1252", 28591: "cp1252"}
 
 
 def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
-    """Parse an Outlook message and take its attachments into `folder`. Raises `DamagedDocumentError`."""
-    from oxmsg import Message as OutlookMessage  # only here: importing this module loads no parser
+    """Parse an Outlook message and extract its attachments into `folder`. Raises `DamagedDocumentError`."""
+    from oxmsg import Message as OutlookMessage  # imported here so that this module loads no parser
     from oxmsg.domain import encodings
 
     encodings._CODE_PAGE_ENCODINGS.update(_CODE_PAGES)
@@ -61,11 +61,11 @@ def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
             _extract_attachment(attachment, number, entries)
     except (MemoryError, ParserLimitError, RecognitionNeeded):
         raise
-    except Exception as error:  # the library raises whatever its own code stumbles over
+    except Exception as error:  # the library does not convert errors of its own code
         raise DamagedDocumentError("The Outlook message cannot be read: it is damaged or incomplete.") from error
     write_message(writer, subject, said, bodies)
     if not writer.length:
-        raise NoTextError("The message is empty.", hint="Check that it was saved completely, and upload it again.")
+        raise NoTextError("The message is empty.", hint="Check that it was saved completely, then upload it again.")
     properties = build_mail_properties(subject, said)
     return entries.finish(
         writer, MSG_PARSER, format_mail_title(properties), listed_as="Attachments:", properties=properties
@@ -96,7 +96,7 @@ def _extract_attachment(attachment: "Attachment", number: int, entries: EntryFol
 
 
 def _get_embedded_message(attachment: "Attachment") -> "OutlookMessage | None":
-    """Return the message that an attachment is."""
+    """Return the message that is attached, or None for another attachment."""
     from oxmsg import Message as OutlookMessage
     from oxmsg.properties import Properties
 
@@ -110,9 +110,9 @@ def _get_embedded_message(attachment: "Attachment") -> "OutlookMessage | None":
 
 
 def _convert_to_eml(message: "OutlookMessage", depth: int = 0) -> Message:
-    """Write a message of Outlook in the usual form. Raises `ParserLimitError`."""
+    """Convert an Outlook message to EML. Raises `ParserLimitError`."""
     if depth > _MOST_DEPTH:
-        raise ParserLimitError("Messages are attached to each other more deeply than any are.")
+        raise ParserLimitError("Attached messages are nested too deeply.")
     whole = MIMEMultipart("mixed")
     for name, value in {**_read_headers(message), "Subject": message.subject or ""}.items():
         if value.strip():

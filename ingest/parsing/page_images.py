@@ -1,4 +1,4 @@
-"""Pages as pictures for a viewer, drawn in the confined process of their document."""
+"""Draw pages as pictures for a viewer, in the confined process of their document."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 PAGE_IMAGE_FILE = "page.png"
 MAX_WIDTH = 2_000
-_MOST_PIXELS = 8_000_000  # of a page that is far higher than wide
+_MOST_PIXELS = 8_000_000  # limit for a page that is far higher than wide
 _PDF = "application/pdf"
 
 
 def has_page_images(media_type: str) -> bool:
-    """True for types whose pages look the same everywhere."""
+    """Return whether pages of a media type look the same everywhere."""
     return media_type == _PDF or media_type in IMAGE_TYPES
 
 
 def draw_page(path: Path, media_type: str, number: int, width: int) -> None:
-    """Write a page, counted from 1, as a PNG of that width into the current folder; it is narrower if it is very high.
+    """Write a page, counted from 1, as a PNG of that width into the current folder. A very high page is narrower.
 
     Raises `PageNotFoundError`, and the `ParseError`s.
     """

@@ -1,7 +1,7 @@
-"""How many pages, slides or sheets a document may have. They are counted before the first of them is read.
+"""Limit the pages, slides or sheets of a document. They are counted before the first one is read.
 
-A page costs a file as little as a reference of six bytes, and its reader milliseconds: without a limit, half a megabyte
-keeps a parser busy until its time is over.
+A page may take only six bytes in a file, but takes milliseconds to read: without a limit, half a megabyte could keep a
+parser busy until its time runs out.
 """
 
 from ingest.parsing.errors import ParserLimitError
@@ -11,15 +11,15 @@ _most = DEFAULT_LIMITS.pages
 
 
 def set_page_limit(most: int) -> None:
-    """Set the limit for the documents that this process parses."""
+    """Set the limit for documents parsed by this process."""
     global _most
     _most = most
 
 
 def require_pages_allowed(count: int, what: str = "pages") -> None:
-    """Raise `ParserLimitError` for a document of too many pages; `what` is their name in its format."""
+    """Raise `ParserLimitError` if a document has too many pages; `what` is the word for them in its format."""
     if count > _most:
         raise ParserLimitError(
             f"The document has {count:,} {what}; at most {_most:,} are read.",
-            hint="Split it into smaller files, or have the operator raise LEADLINE_MAX_PAGES.",
+            hint="Split it into smaller files, or ask the operator to raise LEADLINE_MAX_PAGES.",
         )

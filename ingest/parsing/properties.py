@@ -1,6 +1,6 @@
-"""The properties that a file states beside its text, such as the sender of a message.
+"""Properties that a file states besides its text, such as the sender of a message.
 
-A value is one line of text; one of a column of times is written as `2026-02-05 10:00:00`.
+A value is one line of text; a time is written as `2026-02-05 10:00:00`.
 """
 
 from datetime import datetime
@@ -13,13 +13,13 @@ _types = {column.name: column.type for columns in PROPERTY_COLUMNS.values() for 
 
 
 def parse_properties(raw: object) -> dict[str, str]:
-    """Read properties from where they cannot be trusted, each on one line and cut. Raises `ValueError`."""
+    """Validate properties from an untrusted source; values are put on one line and cut. Raises `ValueError`."""
     if not isinstance(raw, dict):
-        raise ValueError("The properties are of another shape.")
+        raise ValueError("The properties have the wrong shape.")
     found: dict[str, str] = {}
     for name, value in raw.items():
         if name not in _types or not isinstance(value, str):
-            raise ValueError("A property is of another shape.")
+            raise ValueError("A property has the wrong shape.")
         line = " ".join(normalize(value).split())[:_MAX_VALUE_CHARS].rstrip()
         if line:
             found[name] = format_time(datetime.fromisoformat(line)) if _types[name] is ColumnType.TIMESTAMP else line
@@ -27,5 +27,5 @@ def parse_properties(raw: object) -> dict[str, str]:
 
 
 def format_time(moment: datetime) -> str:
-    """Write a time as its clock shows it, without its zone."""
+    """Format a time as its clock shows it, without the time zone."""
     return moment.replace(tzinfo=None).isoformat(" ", "seconds")

@@ -1,4 +1,4 @@
-"""The formats: one row each. A parser module loads its library when it is first called, so importing this is cheap."""
+"""The registry of formats, one row each. Libraries are loaded on a parser's first call, so importing this is cheap."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -27,13 +27,13 @@ from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 from ingest.storage.tables.types import EML_MEDIA_TYPE, MSG_MEDIA_TYPE
 
 ParserFunction = Callable[[Path], ParsedDocument]
-# Of containers: takes the file, the folder for its entries, and the room for them.
+# The parser of a container: takes the file, the folder for its entries, and the room for them.
 UnpackerFunction = Callable[[Path, Path, EntryRoom], ParsedDocument]
 TableFinder = Callable[[str], Sequence[FoundTable]]
 
 
 def _find_tables_in_text(text: str) -> list[FoundTable]:
-    """As far as the content leaves no doubt, whatever the file is called."""
+    """Find tables only if the content leaves no doubt, whatever the file's name."""
     return find_pipe_tables(text) or find_delimited_tables(text)
 
 
@@ -45,8 +45,8 @@ def _find_no_tables(text: str) -> list[FoundTable]:
 class Format:
     """The parser of a media type. The fingerprint changes whenever the same bytes may give other text or tables.
 
-    `find_tables` looks for record tables in the normalized text, if the parser does not say where they are. A container
-    has `unpack` in place of `parse`.
+    `find_tables` finds record tables in the normalized text if the parser does not return them itself. A container has
+    `unpack` instead of `parse`.
     """
 
     parse: ParserFunction | None
@@ -80,7 +80,7 @@ FORMATS: dict[str, Format] = {
 
 
 def get_parser(media_type: str, room: EntryRoom = NO_ROOM) -> ParserFunction:
-    """Look up the parser of a media type; that of a container takes entries into the current folder, within `room`.
+    """Return the parser of a media type. A container's parser extracts entries into the current folder, within `room`.
 
     Raises `UnsupportedTypeError`.
     """
@@ -95,12 +95,12 @@ def get_parser(media_type: str, room: EntryRoom = NO_ROOM) -> ParserFunction:
 
 
 def is_container(media_type: str) -> bool:
-    """True for types whose files hold files."""
+    """Return whether files of a media type contain other files."""
     return media_type in FORMATS and FORMATS[media_type].unpack is not None
 
 
 def find_document_tables(document: ParsedDocument, media_type: str) -> Sequence[FoundTable]:
-    """Return the record tables of a document whose parser read that type; each has its caption as its name."""
+    """Return the record tables found in a parsed document of a media type; those with a caption are named by it."""
     if document.found or media_type not in FORMATS:
         return document.found
     captions = {table.start: table.name for table in document.layout.tables}

@@ -1,7 +1,7 @@
-"""RTF is read by striprtf; headings, lists, tables, notes and what is hidden are marked in the source before.
+"""Parse RTF with striprtf, after marking headings, lists, tables, notes and hidden text in the source.
 
-striprtf knows characters, fonts and encodings, and no structure. So that it survives, the source gets characters of
-Unicode's private use area where something begins or ends, which striprtf passes on as text.
+striprtf handles characters, fonts and encodings, but drops all structure. So characters from Unicode's private use area
+are inserted into the source where something begins or ends; striprtf passes them on as text.
 """
 
 import codecs
@@ -27,7 +27,7 @@ _outline = re.compile(r"\\outlinelevel(?P<level>\d)")
 _style_name = re.compile(r"(?:^|[{}]|\\[a-z]+-?\d* )(?P<name>[^\\{}]*)$", re.IGNORECASE)
 _heading_name = re.compile(r"heading ([1-9])", re.IGNORECASE)
 _number = re.compile(r"[(\[]?[\w.]*(?:\d[.)\]:]?|[\w][.)\]:])")
-# Groups that striprtf leaves out.
+# Groups that striprtf leaves out, and their omissions.
 _OMITTED_GROUPS: dict[str, tuple[OmissionKind, int, str]] = {
     "annotation": (OmissionKind.OTHER, 1, "comments"),
     "moMath": (OmissionKind.FORMULA, 1, ""),
@@ -39,13 +39,13 @@ _OMITTED_GROUPS: dict[str, tuple[OmissionKind, int, str]] = {
 _MAX_DEPTH = 1_000
 _MAX_STYLESHEET_CHARS = 500_000  # characters
 
-# Marks: a heading's level and a list's depth are added to their first code points.
+# Marks. A heading's level and a list's depth are added to the first code points.
 _HEADING, _DEPTH = 0xE000, 0xE010
 _ITEM, _ITEM_END = "\ue020", "\ue021"
 _NOTE, _NOTE_END = "\ue022", "\ue023"
 _UNSEEN, _SEEN = "\ue024", "\ue025"
 _TABLE, _CELL, _ROW = "\ue026", "\ue027", "\ue028"
-# A row that is laid out as the one above needs no `trowd`: its paragraphs alone say that they are in a table.
+# A row with the layout of the row above needs no `trowd`: only its paragraphs say that they are in a table.
 _TABLE_MARKS = {"trowd": _TABLE, "intbl": _TABLE, "cell": _CELL, "row": _ROW}
 _ANY_MARK = re.compile("[\ue000-\ue02f]")
 _unseen = re.compile(f"{_UNSEEN}(?P<text>[^{_SEEN}]*){_SEEN}?")
@@ -62,7 +62,7 @@ def parse_rtf(path: Path) -> ParsedDocument:
     return writer.finish(
         RTF_PARSER,
         title or writer.first_heading,
-        nothing="The document holds no text.",
+        nothing="The document contains no text.",
         hint=NO_TEXT_HINT,
         picture_hint=PICTURE_HINT,
     )
@@ -85,7 +85,7 @@ def _get_codec(page: str) -> str:
 
 
 def _convert_to_text(source: str) -> str:
-    from striprtf.striprtf import rtf_to_text  # only here: importing this module loads no parser
+    from striprtf.striprtf import rtf_to_text  # imported here so that this module loads no parser
 
     try:
         return str(rtf_to_text(source, errors="replace"))
@@ -95,7 +95,7 @@ def _convert_to_text(source: str) -> str:
 
 @dataclass
 class _Group:
-    """A group that is open: what ends with it, and whether its text is hidden."""
+    """An open group: the mark that ends with it, and whether its text is hidden."""
 
     ends_with: str = ""
     is_hidden: bool = False
@@ -103,7 +103,7 @@ class _Group:
 
 @dataclass
 class _SourceMarker:
-    """Copies a source, puts marks into it, and leaves out pictures and objects."""
+    """Copies a source, inserting marks and leaving out pictures and objects."""
 
     source: str
     writer: DocumentWriter
@@ -111,7 +111,7 @@ class _SourceMarker:
     _groups: list[_Group] = field(default_factory=list)
 
     def mark_source(self) -> str:
-        """Return the source with marks. Raises `DamagedDocumentError` for one that ends inside of a group."""
+        """Return the source with marks. Raises `DamagedDocumentError` if it ends inside a group."""
         levels = _parse_heading_styles(self.source)
         copied = at = 0
         while (found := _token.search(self.source, at)) is not None:
@@ -120,7 +120,7 @@ class _SourceMarker:
             if found[0] == "{":
                 self._groups.append(_Group())
                 if len(self._groups) > _MAX_DEPTH:
-                    raise DamagedDocumentError("The RTF is nested more deeply than any document is.")
+                    raise DamagedDocumentError("The RTF is nested too deeply.")
             elif found[0] == "}":
                 self._parts += self.source[copied : found.start()], self._close_group()
                 copied = found.start()
@@ -135,7 +135,9 @@ class _SourceMarker:
                     before, kept = mark
                     self._parts += self.source[copied : found.start()], before, found[0] if kept else ""
                     copied = at
-        raise DamagedDocumentError("The RTF is cut off: a group of it does not end.", hint="Upload the complete file.")
+        raise DamagedDocumentError(
+            "The RTF is cut off: one of its groups does not end.", hint="Upload the complete file."
+        )
 
     def _close_group(self) -> str:
         if not self._groups:
@@ -144,7 +146,7 @@ class _SourceMarker:
         return (_encode_marks(_SEEN) if group.is_hidden else "") + group.ends_with
 
     def _build_mark(self, word: str, number: str | None, levels: dict[str, int]) -> tuple[str, bool] | None:
-        """Return the mark for a control word, and whether the word stays; None for a word without one."""
+        """Return the mark for a control word and whether to keep the word, or None if it has no mark."""
         if word == "outlinelevel" and number is not None and 0 <= int(number) < 9:
             return _encode_marks(chr(_HEADING + int(number) + 1)), True
         if word == "s" and number in levels:
@@ -179,18 +181,18 @@ class _SourceMarker:
             self._groups[-1].ends_with = mark
 
     def _find_skip_end(self, word: str, found: re.Match[str]) -> int:
-        """Return where the bytes of a `bin` end, or the brace that ends the group of a picture or an object."""
+        """Return the end of the bytes of a `bin`, or the brace that ends a picture's or object's group."""
         if word == "bin":
             return found.end() + max(0, int(found["number"] or 0))
         is_shown = word == _OBJECT or "nonshppict" not in self.source[max(0, found.start() - 16) : found.start()]
-        if is_shown:  # Word writes each picture a second time for old readers
+        if is_shown:  # Word writes each picture again for old readers
             self.writer.record_omission(OmissionKind.IMAGE if word == _PICTURE else OmissionKind.EMBEDDED_OBJECT)
         end = _find_group_end(self.source, found.end())
         return end - 1 if end else len(self.source)
 
 
 def _find_group_end(source: str, at: int) -> int:
-    """Return where the group ends that is open at this place, behind its brace; 0 for one that does not end."""
+    """Return the position after the brace that closes the open group; 0 if it is not closed."""
     depth = 1
     while (found := _token.search(source, at)) is not None:
         at = found.end()
@@ -220,7 +222,7 @@ def _move_boxes_to_end(source: str) -> str:
 
 
 def _parse_heading_styles(source: str) -> dict[str, int]:
-    """Return the levels of the styles that are headings, by their numbers."""
+    """Return the levels of heading styles by style number."""
     start = source.find("{\\stylesheet")
     if start < 0:
         return {}
@@ -239,7 +241,7 @@ def _parse_heading_styles(source: str) -> dict[str, int]:
 
 
 def _encode_marks(mark: str) -> str:
-    """Write marks in RTF's own way, so that every encoding has them; the group bounds the control word."""
+    """Encode marks as RTF escapes, which work in every encoding. The group ends the control word."""
     return "".join(f"{{\\uc0\\u{ord(each) - 0x10000} }}" for each in mark)
 
 
@@ -279,7 +281,7 @@ _ANY_TABLE_MARK = re.compile(f"[{_TABLE}{_CELL}{_ROW}]")
 
 
 def _write_rows(rows: list[list[GridCell]], writer: DocumentWriter) -> None:
-    if len(rows) == 1 and len(rows[0]) == 1:  # a frame around text
+    if len(rows) == 1 and len(rows[0]) == 1:  # only a frame around text
         writer.write_paragraph(rows[0][0].text)
     elif rows:
         write_grid(writer, rows)

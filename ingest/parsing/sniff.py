@@ -1,4 +1,4 @@
-"""A file's media type from its content; the name only chooses between kinds of text, where an error is harmless."""
+"""Detect a file's media type from its content. Its name only decides between kinds of text."""
 
 import re
 from pathlib import PurePath
@@ -30,7 +30,7 @@ DELIMITED = "text/csv"
 RTF = "application/rtf"
 JSON = "application/json"
 
-# The parser of code has a grammar for each.
+# The code parser has a grammar for each of these.
 CODE = frozenset(
     {
         "text/x-python",
@@ -47,7 +47,7 @@ CODE = frozenset(
 
 _PDF_SIGNATURE = b"%PDF-"
 _RTF_SIGNATURE = b"{\\rtf"
-_PDF_SIGNATURE_WITHIN = 1024  # readers accept this much before it (ISO 32000-1, annex H.3)
+_PDF_SIGNATURE_WITHIN = 1024  # readers accept the signature this far into the file (ISO 32000-1, annex H.3)
 _SUFFIXES = {
     **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd"), MARKDOWN),
     **dict.fromkeys((".html", ".htm", ".xhtml"), HTML),
@@ -71,9 +71,9 @@ _PIECES = "title|meta|script|style|h[1-6]|div|p|table|ul|ol|article|section|main
 _html_document = re.compile(rf"{_BEFORE_MARKUP}<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _html_piece = re.compile(rf"{_BEFORE_MARKUP}<(?:{_PIECES})\b", re.IGNORECASE)
 _tag = re.compile(r"<[a-z!/]", re.IGNORECASE)
-# An object's first member, or a list of objects: no prose begins so.
+# The first member of an object, or a list of objects: prose never begins like this.
 _json = re.compile(r"\s*(?:\[\s*)*\{\s*\"(?:[^\"\\\n]|\\.)*+\"\s*:")
-# A header line of a message (RFC 5322, 2.2), and the line between messages of a mailbox (RFC 4155).
+# A message header (RFC 5322, 2.2), and the line between messages of a mailbox (RFC 4155).
 _field = r"[!-9;-~]{1,76}:[^\n]*+\n"
 _message = re.compile(rf"\r?\n?{_field}")
 _mailbox = re.compile(
@@ -81,31 +81,31 @@ _mailbox = re.compile(
 )
 _parts = re.compile(r"^content-type:\s*multipart/", re.MULTILINE | re.IGNORECASE)
 _field_name = re.compile(r"^([!-9;-~]{1,76}):", re.MULTILINE)
-# Text to a computer, but not to a reader.
+# Formats that are stored as text but not readable as text.
 _TEXT_FORMATS = ((_RTF_SIGNATURE, "an RTF file"), (b"%!PS", "a PostScript file"))
 _KINDS = {"image": "image", "audio": "recording", "video": "video"}
 _ARCHIVES = frozenset({"zip", "tar", "rar", "gz", "bz2", "7z", "xz", "lz", "lzo", "lz4", "zst", "br", "Z", "cab", "ar"})
 _VOWEL_SOUND_LETTERS = "AEFHILMNORSX8"
 _SAVE_AS_HINT = "Open it in its own program or in LibreOffice, save it as {}, and upload that."
-_UNPACK_HINT = "Unpack it, and upload the files in it or a ZIP archive of them."
-# Containers that no parser reads: what they are, and what to do.
+_UNPACK_HINT = "Unpack it, then upload its files or a ZIP archive of them."
+# Containers without a parser: description and advice.
 _UNREAD = {
-    OLE: ("an OLE file of a kind that Leadline does not know", _SAVE_AS_HINT.format("PDF")),
-    ZIPPED_DOCUMENT: ("a zipped document of a kind that Leadline does not know", _SAVE_AS_HINT.format("PDF")),
+    OLE: ("an OLE file of an unknown kind", _SAVE_AS_HINT.format("PDF")),
+    ZIPPED_DOCUMENT: ("a zipped document of an unknown kind", _SAVE_AS_HINT.format("PDF")),
     DOC: ("an old Word document (.doc)", _SAVE_AS_HINT.format("Word document (.docx)")),
     PPT: ("an old PowerPoint presentation (.ppt)", _SAVE_AS_HINT.format("PowerPoint presentation (.pptx)")),
 }
 
 
 def sniff_file(file: BinaryIO, name: str, declared: str | None) -> str:
-    """Return the media type of a file that can be read anywhere. Raises as `sniff`."""
+    """Return the media type of a seekable file. Raises like `sniff`."""
     file.seek(0)
     kind = sniff(file.read(HEAD_BYTES), name, declared)
     return sniff_container(file) if kind in (ZIP, OLE) else kind
 
 
 def sniff_container(file: BinaryIO) -> str:
-    """Return the media type of what a zip or an OLE file holds. Raises as `sniff`."""
+    """Return the media type of the content of a ZIP or OLE file. Raises like `sniff`."""
     kind = detect_container_type(file) or ZIP
     if kind in _UNREAD:
         words, hint = _UNREAD[kind]
@@ -114,10 +114,9 @@ def sniff_container(file: BinaryIO) -> str:
 
 
 def sniff(head: bytes, name: str, declared: str | None) -> str:
-    """Return the media type of the file that starts with `head` (its first `charsets.HEAD_BYTES`, or all of it).
+    """Return the media type of a file that starts with `head` (`charsets.HEAD_BYTES`, or the whole file if shorter).
 
-    `ZIP` and `OLE` are what `sniff_container` looks into. Raises `UnsupportedTypeError`, which says what the content
-    looks like.
+    `ZIP` and `OLE` need `sniff_container` to find out more. Raises `UnsupportedTypeError`, which describes the content.
     """
     if _is_pdf(head):
         return PDF
@@ -137,11 +136,11 @@ def sniff(head: bytes, name: str, declared: str | None) -> str:
 
 
 def describe_unreadable(head: bytes) -> str | None:
-    """Describe content that is not text ("a PNG image"); None for text."""
+    """Describe content that is not text, such as "a PNG image"; None for text."""
     for mark, words in _TEXT_FORMATS:
         if head.startswith(mark):
             return words
-    # Only what is not text is asked about: many formats' marks, "BM" among them, are words too.
+    # Text is excluded first: many formats' signatures, such as "BM", are also words.
     if looks_like_text(head):
         return None
     found = filetype.guess(head)
@@ -149,20 +148,23 @@ def describe_unreadable(head: bytes) -> str | None:
 
 
 def _detect_picture_type(head: bytes) -> str | None:
-    """Return the type of an image whose text can be read. Raises `UnsupportedTypeError` if nothing here can do so."""
+    """Return the type of an image that text recognition can read, or None if it is not one.
+
+    Raises `UnsupportedTypeError` if recognition is not installed.
+    """
     found = filetype.guess(head)
     if found is None or found.mime not in IMAGE_TYPES:
         return None
     if not is_installed():
         what = _describe_type(found.mime, found.extension)
         raise UnsupportedTypeError(
-            f"The content looks like {what}, and nothing here reads text in images.", hint=INSTALL_HINT
+            f"The content looks like {what}, and text recognition is not installed.", hint=INSTALL_HINT
         )
     return str(found.mime)
 
 
 def _is_pdf(head: bytes) -> bool:
-    """At the start; or a little later, unless what stands before it is a text about PDF."""
+    """Return whether the PDF signature is at the start, or a little later unless the text before it is about PDF."""
     at = head.find(_PDF_SIGNATURE, 0, _PDF_SIGNATURE_WITHIN + len(_PDF_SIGNATURE))
     return at == 0 or (at > 0 and (not head[:at].strip(b"\0\t\n\f\r \xef\xbb\xbf") or not looks_like_text(head)))
 
@@ -186,10 +188,10 @@ def _detect_text_type(text: str, name: str, declared: str | None) -> str:
 
 
 def _is_email(text: str) -> bool:
-    """True for a block of header fields with those two that every message has: From and Date (RFC 5322, 3.6).
+    """Return whether a text begins with header fields, including the required From and Date (RFC 5322, 3.6).
 
-    One more, which only programs write, tells a message from a text that begins like one. A web page in one file
-    (MHTML, RFC 2557) may have no sender, and is told by its parts.
+    One more field, which only programs write, is required to tell a message from other text. A web page in one file
+    (MHTML, RFC 2557) may have no sender and is recognized by its parts.
     """
     block = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
     names = {name.lower() for name in _field_name.findall(block)}

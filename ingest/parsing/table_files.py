@@ -1,7 +1,7 @@
-"""Record tables between the child and its parent: a list of them, and the rows of each as CSV.
+"""Hand record tables from the child to its parent: a list of tables, and the rows of each as CSV.
 
-The child finds tables and types their columns; the parent has DuckDB make a Parquet file of each one's rows, which
-checks every cell against its column's type. On neither side are a table's rows held together.
+The child finds tables and detects the types of their columns. The parent lets DuckDB convert the rows to Parquet, which
+checks every cell against its column's type. Neither side holds all rows of a table in memory.
 """
 
 import csv
@@ -37,13 +37,13 @@ _STORED = {
 
 
 class TablesError(ValueError):
-    """The files are not what `write_tables` writes."""
+    """The files were not written by `write_tables`."""
 
 
 def write_tables(found: Iterable[FoundTable], folder: Path, *, too_late: Callable[[], bool]) -> int:
-    """Write tables, and return how many were left out: those that are not done before it is `too_late`.
+    """Write tables and return how many were left out because it became `too_late`.
 
-    Of more tables than `MAX_TABLES` those with most rows are kept. Tables without rows do not count.
+    Of more than `MAX_TABLES` tables, those with the most rows are kept. Tables without rows do not count.
     """
     waiting = list(found)
     typed: list[_TypedTable] = []
@@ -61,7 +61,7 @@ def write_tables(found: Iterable[FoundTable], folder: Path, *, too_late: Callabl
         except OSError as error:
             if error.errno != errno.EFBIG:
                 raise
-            continue  # numbers can make rows longer than the text they are in; the text is kept all the same
+            continue  # converted numbers can make rows longer than their text; the text is kept all the same
         listed.append(_serialize_table(each))
     if listed:
         (folder / LIST_FILE).write_text(json.dumps(listed), encoding="utf-8")
@@ -69,21 +69,21 @@ def write_tables(found: Iterable[FoundTable], folder: Path, *, too_late: Callabl
 
 
 def read_tables(folder: Path, *, characters: int) -> tuple[ParsedTable, ...]:
-    """Return the tables of a text of that many characters. Raises `TablesError`."""
+    """Read the tables of a text with that many characters. Raises `TablesError`."""
     if not (folder / LIST_FILE).is_symlink() and not (folder / LIST_FILE).exists():
         return ()
     try:
         listed = json.loads(read_plain_file(folder / LIST_FILE, _MAX_LIST_BYTES))
         if not isinstance(listed, list) or len(listed) > MAX_TABLES:
-            raise TablesError("The list of tables is of another shape.")
+            raise TablesError("The list of tables has the wrong shape.")
         return tuple(_load_table(each, folder / _format_rows_file(at), characters) for at, each in enumerate(listed))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:  # a `RowsError` is a `ValueError`
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:  # includes `RowsError`
         raise TablesError("The tables cannot be read.") from error
 
 
 @dataclass(frozen=True)
 class _TypedTable:
-    """A table whose rows were read once."""
+    """A table and its column types, after reading its rows once."""
 
     found: FoundTable
     types: tuple[CellType, ...]
@@ -91,7 +91,7 @@ class _TypedTable:
 
 
 class _TooSlowError(Exception):
-    """The time for tables is over; the document goes on without those that are not done."""
+    """Time for tables has run out. The document continues without the tables that are not finished."""
 
 
 def _iter_batches(table: FoundTable, too_late: Callable[[], bool]) -> Iterator[list[TableRow]]:
@@ -136,7 +136,7 @@ def _serialize_table(table: _TypedTable) -> dict[str, Any]:
 
 
 def _load_table(listed: dict[str, Any], rows: Path, characters: int) -> ParsedTable:
-    from ingest.storage.tables.parquet import (  # only here: documents without tables load no engine
+    from ingest.storage.tables.parquet import (  # imported here so that documents without tables load no engine
         compute_table_profile,
         convert_rows_to_parquet,
     )
@@ -145,11 +145,11 @@ def _load_table(listed: dict[str, Any], rows: Path, characters: int) -> ParsedTa
     columns = [(str(name), ColumnType(kind), str(unit), str(stored)) for name, kind, unit, stored in listed["columns"]]
     names = {name.casefold() for name, _, _, _ in columns}
     if not isinstance(name, str) or not all(type(each) is int for each in (count, start, end)):
-        raise TablesError("A table is of another shape.")
+        raise TablesError("A table has the wrong shape.")
     if not 0 <= start <= end <= characters or not 0 < len(names) == len(columns) <= MAX_COLUMNS:
-        raise TablesError("A table stands outside the text, or has columns of one name.")
+        raise TablesError("A table is outside the text, or has duplicate column names.")
     if not all(_STORED[kind].fullmatch(stored) for _, kind, _, stored in columns):
-        raise TablesError("A column is of no type.")
+        raise TablesError("A column has no valid type.")
     with open_plain_file(rows, _MAX_ROWS_BYTES) as file:
         stored_columns = [(name, stored) for name, _, _, stored in columns]
         path = Path(f"/proc/self/fd/{file.fileno()}")

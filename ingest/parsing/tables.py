@@ -1,7 +1,7 @@
-"""A record table as its reader finds it in normalized text: how its rows are read, and its columns' names.
+"""Record tables as found in normalized text: the names of their columns, and how to read their rows.
 
-The readers of each format (`delimited`, `json_rows`, `pipe_tables`) walk the text itself, so that every row comes with
-its span in it. A table's rows can be read any number of times and are never held together.
+The finders for each format (`delimited`, `json_documents`, `pipe_tables`) scan the text itself, so that every row comes
+with its span. The rows of a table can be read any number of times and are never all held in memory.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ _RESERVED = (ROW_NUMBER, "_start", "_end")
 
 
 class TableRow(NamedTuple):
-    """A row's span and its cells, as many as the table has columns; an empty cell is an empty string."""
+    """A row's span and its cells, one for each column; an empty cell is an empty string."""
 
     start: int
     end: int
@@ -26,9 +26,9 @@ class TableRow(NamedTuple):
 
 @dataclass(frozen=True)
 class FoundTable:
-    """A table and how to read its rows, from the first, as often as they are needed. The name may be empty.
+    """A table and a function to read its rows from the first, any number of times. The name may be empty.
 
-    Its header is the span from `start` to `header_end`, which are the same for a table without one.
+    Its header spans `start` to `header_end`, which are equal for a table without a header.
     """
 
     name: str
@@ -40,12 +40,12 @@ class FoundTable:
 
 
 def build_table_spans(found: Iterable[FoundTable]) -> tuple[TableSpan, ...]:
-    """Return tables as a text's tree has them."""
+    """Return tables as spans for a text's layout."""
     return tuple(TableSpan(table.start, table.header_end, table.end, table.name) for table in found)
 
 
 def build_unique_names(names: Sequence[str], width: int) -> tuple[str, ...]:
-    """Names for `width` columns, no two alike but for case; those that have none get their number."""
+    """Return names for `width` columns, distinct even ignoring case. Columns without a name get a number."""
     taken = {reserved.casefold() for reserved in _RESERVED}
     unique: list[str] = []
     for number in range(1, width + 1):

@@ -1,4 +1,4 @@
-"""Plain text and Markdown are parsed; Markdown stays source."""
+"""Parse plain text and Markdown. Markdown keeps its source form."""
 
 import re
 from pathlib import Path
@@ -11,35 +11,37 @@ from ingest.storage.texts.normalize import count_invisible, normalize, normalize
 
 TEXT_PARSER = "text-5"
 MARKDOWN_PARSER = "markdown-5"
-NO_TEXT_HINT = "Check that the file was saved completely, and upload it again."
-PICTURE_HINT = "It holds pictures. Save it as PDF and upload that: text in the pictures of a PDF is recognized."
+NO_TEXT_HINT = "Check that the file was saved completely, then upload it again."
+PICTURE_HINT = "It contains pictures. Save it as PDF and upload that: text in the pictures of a PDF is recognized."
 
 _front_matter = re.compile(r"---\n(?P<fields>.*?)^(?:---|\.\.\.)$", re.DOTALL | re.MULTILINE)
 _title_field = re.compile(r"^title:[ \t]*(?P<title>\S.*)$", re.MULTILINE | re.IGNORECASE)
 _fence_or_heading = re.compile(
     r"^ {0,3}(?:(?P<fence>`{3,}|~{3,})|#[ \t]+(?P<atx>\S[^\n]*)|(?P<setext>[^\s#>][^\n]*+)\n {0,3}=+$)", re.MULTILINE
 )
-# The title among the fields that a text begins with, written as those of a message are (RFC 822, section 3.1).
+# The title among header fields at the start of a text, written like those of a message (RFC 822, section 3.1).
 _leading_title = re.compile(
     r"(?:[!-9;-~]+:[ \t].*\n(?:[ \t]+\S.*\n)*)*?title:[ \t]+(?P<title>\S.*)$", re.MULTILINE | re.IGNORECASE
 )
 
 
 def parse_text(path: Path) -> ParsedDocument:
-    """Parse plain text. Raises `DamagedDocumentError` for a file that is not text after all, and `NoTextError`."""
+    """Parse plain text. Raises `DamagedDocumentError` if the file turns out not to be text, and `NoTextError`."""
     return parse_plain(path, TEXT_PARSER)
 
 
 def parse_plain(path: Path, parser: str) -> ParsedDocument:
-    """Parse a text without structure, in the name of `parser`. Raises as `parse_text`."""
+    """Parse text without structure, on behalf of `parser`. Raises like `parse_text`."""
     text, omissions = read_normalized_text(path, as_it_is=parser != TEXT_PARSER)
     title = normalize_title(find_leading_title(text)) if parser == TEXT_PARSER else None
     return ParsedDocument(text, title, parser, omissions=omissions)
 
 
 def parse_markdown(path: Path) -> ParsedDocument:
-    """Parse Markdown to its source; the title is in its front matter or the fields above its text, or else its first
-    heading of level one."""
+    """Parse Markdown, keeping its source.
+
+    The title is that of its front matter or header fields, or else its first heading of level one.
+    """
     text, omissions = read_normalized_text(path)
     title = normalize_title(_find_front_matter_title(text) or find_leading_title(text) or find_first_heading(text))
     layout = build_markdown_layout(text)
@@ -47,33 +49,33 @@ def parse_markdown(path: Path) -> ParsedDocument:
 
 
 def read_text_bytes(path: Path) -> bytes:
-    """Read a file that is text to its end. Raises `DamagedDocumentError` for one that is not."""
+    """Read a file that is text up to its end. Raises `DamagedDocumentError` if it is not."""
     content = path.read_bytes()
     if not looks_like_text(content[:HEAD_BYTES]):
-        from ingest.parsing.sniff import describe_unreadable  # only here: the tables of signatures take time to load
+        from ingest.parsing.sniff import describe_unreadable  # imported here because loading signatures takes time
 
         raise DamagedDocumentError(f"The content looks like {describe_unreadable(content[:HEAD_BYTES])}, not text.")
     if has_binary_content(content):
-        raise DamagedDocumentError("The file begins as text and goes on as binary data.")
+        raise DamagedDocumentError("The file begins as text but continues as binary data.")
     return content
 
 
 def read_normalized_text(path: Path, *, as_it_is: bool = False) -> tuple[str, tuple[Omission, ...]]:
-    """Return the text of a file, and what normalizing left out. Raises as `read_text_bytes`, and `NoTextError`.
+    """Return the normalized text of a file and the omissions of normalizing.
 
-    Characters that an earlier program has read in the wrong character set are repaired, but not `as_it_is`: source code
-    may be about them.
+    Text that an earlier program decoded in the wrong character set is repaired, except with `as_it_is`: source code may
+    contain it on purpose. Raises like `read_text_bytes`, and `NoTextError`.
     """
     raw = decode(read_text_bytes(path))
     raw = raw if as_it_is else repair_mojibake(raw)
     text = normalize(raw)
     if not text.strip():
-        raise NoTextError("The file holds no text, only blanks.", hint=NO_TEXT_HINT)
+        raise NoTextError("The file contains no text, only white space.", hint=NO_TEXT_HINT)
     return text, list_invisible_omissions(raw)
 
 
 def list_invisible_omissions(raw: str) -> tuple[Omission, ...]:
-    """Return how many invisible characters normalizing `raw` takes out, if any."""
+    """Return the number of invisible characters that normalizing removes from `raw`, as an omission, if any."""
     count = count_invisible(raw)
     return (Omission(OmissionKind.INVISIBLE_CHARACTER, count),) if count else ()
 
@@ -85,13 +87,13 @@ def _find_front_matter_title(text: str) -> str | None:
 
 
 def find_leading_title(text: str) -> str | None:
-    """Return the title that a text without markup begins with, as in `Title: Emma`, if need be below other fields."""
+    """Return the title in the header fields at the start of a text without markup, as in `Title: Emma`."""
     found = _leading_title.match(text, 0, HEAD_BYTES)
     return found["title"] if found else None
 
 
 def find_first_heading(text: str) -> str | None:
-    """Find the text of the first Markdown heading of level one outside code."""
+    """Return the text of the first Markdown heading of level one outside code."""
     fence = ""
     for found in _fence_or_heading.finditer(text):
         mark = found["fence"]

@@ -1,4 +1,4 @@
-"""The parser's port, its result, and its limits."""
+"""The parser port, its result and its limits."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ from ingest.storage.texts.positions import Positions
 
 @dataclass(frozen=True)
 class FoundEntry:
-    """A file that a container's parser took out of it: its path there, its file's name in the parser's folder."""
+    """A file that a parser extracted from a container: its path there, and its file name in the parser's folder."""
 
     path: str
     file: str
@@ -24,13 +24,13 @@ class FoundEntry:
 
 @dataclass(frozen=True)
 class ParsedDocument:
-    """A document's normalized text; every span of the product is a half-open span of code points in `text`.
+    """A document's normalized text. All spans in the product are half-open spans of code points in `text`.
 
-    `parser` is the name and version of what made it. `tables` are the record tables whose rows the text holds, in
-    reading order. `positions` say where each piece of the text stands in its file, as far as its format knows, and
-    `omissions` what of the file is not in the text. `found` are the tables as a parser left them that knows where their
-    rows are; they are typed and become `tables` before the document leaves the parser's process. `entries` are the
-    files in a container. `properties` are what the file says of itself, by the names in `ingest.storage.tables.types`.
+    `parser` is the name and version of the parser. `tables` are the record tables whose rows are in the text, in
+    reading order. `positions` map pieces of the text to their places in the file, as far as the format has them.
+    `omissions` are the parts of the file that are not in the text. `found` are tables whose rows the parser located
+    itself; they are typed and become `tables` before the document leaves the parser's process. `entries` are the files
+    in a container. `properties` are statements of the file about itself, by the names in `ingest.storage.tables.types`.
     """
 
     text: str
@@ -47,10 +47,10 @@ class ParsedDocument:
 
 @dataclass(frozen=True)
 class EntryRoom:
-    """How much may be taken out of a container.
+    """Limits on the entries extracted from a container.
 
-    `levels` counts the containers in containers that are still opened, this one included. An entry of more than
-    `ratio_free_bytes` may be `ratio` times its packed size: deflate makes at most 1,032 of 1, and text about 10.
+    `levels` is the number of nested containers that are still opened, including this one. Entries of more than
+    `ratio_free_bytes` may inflate to at most `ratio` times their packed size: deflate reaches 1,032, and text about 10.
     """
 
     entries: int = 10_000
@@ -67,22 +67,22 @@ NO_ROOM = EntryRoom(entries=0, total_bytes=0, entry_bytes=0, levels=0)
 
 @dataclass(frozen=True)
 class Unpacking:
-    """What a container's entries are taken for: `take` is called with each and its open file, while there is room."""
+    """Limits for a container's entries, and the function `take` that is called with each entry and its open file."""
 
     room: EntryRoom
     take: Callable[[FoundEntry, BinaryIO], None]
 
 
 def ignore_progress(done: int, total: int | None) -> None:
-    """Tells nobody how far a parser is."""
+    """Ignore the progress of a parser."""
 
 
 def never_cancel() -> None:
-    """Lets a parser go on."""
+    """Never cancel a parser."""
 
 
 class Parser(Protocol):
-    """Turns an accepted file into text."""
+    """Converts an accepted file to text."""
 
     def parse(
         self,
@@ -96,14 +96,14 @@ class Parser(Protocol):
     ) -> ParsedDocument:
         """Parse a file; `name` is for messages only. Raises the `ParseError`s and `UnsupportedTypeError`.
 
-        Entries of a container are only listed without `unpacking`. `progress` is told the pages, slides or sheets that
-        are done, and of how many if that is known, a few times in a second. `look` is called as often; an error that
-        it raises ends the parser at once, and is raised here.
+        Without `unpacking`, the entries of a container are only listed. `progress` is called a few times a second with
+        the number of pages, slides or sheets parsed, and the total if known. `look` is called as often; an error that
+        it raises stops the parser at once and is raised here.
         """
 
 
 class Isolation(StrEnum):
-    """How much a parser's process must be confined by the kernel: by all of it, or by what this machine has."""
+    """The confinement required of a parser's process: by all mechanisms, or by those that this machine has."""
 
     REQUIRE = "require"
     BEST = "best"
@@ -115,14 +115,14 @@ _OCR_PAGE_SECONDS = 30
 
 @dataclass(frozen=True)
 class ParserLimits:
-    """The limits for one document. Memory is address space; `text_bytes` bounds the UTF-8 text and any file written.
+    """The limits for one document. Memory is address space; `text_bytes` limits the UTF-8 text and any file written.
 
-    `folder_bytes` bounds all files that are written for a document, besides a container's entries: its text, the
-    rows of its tables, which repeat the text, and where the words are, which takes about as much as both.
+    `folder_bytes` limits all files written for a document except a container's entries: its text, the rows of its
+    tables (which repeat the text), and the positions of its words (about as much as both together).
 
-    A document of more than `pages` pages or slides is refused before any of them is read. `ocr_pages` bounds the
-    pictures in which text is recognized, each of which adds to the limits on time. Only a process that does so has
-    `threads`.
+    A document with more than `pages` pages or slides is refused before any page is read. `ocr_pages` limits the
+    pictures in which text is recognized, each of which adds to the time limits. `threads` are allowed only for text
+    recognition.
     """
 
     memory_bytes: int = 1_500_000_000
@@ -135,7 +135,7 @@ class ParserLimits:
     threads: bool = False
 
     def with_recognition(self) -> "ParserLimits":
-        """Return the limits for a document with pictures to read: the models need 2 GB, and a page takes seconds."""
+        """Return the limits for a document whose pictures are read: the models need 2 GB, and a page takes seconds."""
         return replace(
             self,
             memory_bytes=max(self.memory_bytes, _OCR_MEMORY_BYTES),

@@ -1,8 +1,8 @@
-"""Writes a document's normalized text piece by piece, with its tree and the place of each piece.
+"""Write a document's normalized text piece by piece, with its layout and the position of each piece.
 
-Every format's parser goes through here. Structure becomes Markdown: headings with `#`, lists, code in fences, tables
-with pipes, whose rows `ingest.parsing.pipe_tables` finds again. Each piece is normalized by itself, and pieces are
-joined by ASCII characters only, so that the whole is normalized too and no offset moves after it was noted.
+The parsers of all formats use this writer. Structure is written as Markdown: headings with `#`, lists, fenced code, and
+pipe tables whose rows `ingest.parsing.pipe_tables` finds again. Each piece is normalized by itself and pieces are
+joined with ASCII characters only, so that the whole text is normalized and recorded offsets stay valid.
 """
 
 import re
@@ -30,7 +30,7 @@ _fence = re.compile(r"`{3,}")
 class Piece:
     """A piece of text with its position, if it has one. A piece that continues a word has no `gap` before it.
 
-    `page` is the number of a page that begins with this piece, in the middle of a paragraph.
+    `page` is the number of a page that begins with this piece in the middle of a paragraph.
     """
 
     text: str
@@ -44,7 +44,7 @@ CellContent = str | Piece | Sequence[Piece]
 
 @dataclass(frozen=True)
 class PositionedRow:
-    """A row of a table that has a position as a whole, and not for its cells."""
+    """A table row that has one position instead of positions of its cells."""
 
     cells: Sequence[CellContent]
     at: Position | None = None
@@ -57,10 +57,16 @@ class _Omitted:
 
 
 class DocumentWriter:
-    """Writes one document in reading order. Blocks are separated by a blank line."""
+    """Writes one document in reading order. Blocks are separated by a blank line.
+
+    writer = DocumentWriter()
+    writer.write_heading("Tides", 1)
+    writer.write_paragraph("High water is at noon.")
+    document = writer.finish("my-parser-1", nothing="The file contains no text.")
+    """
 
     def __init__(self) -> None:
-        self._done: list[str] = []  # many parts in one, so that a long text is held once
+        self._done: list[str] = []  # joined parts, so that a long text is not held as millions of small strings
         self._parts: list[str] = []
         self._length = 0
         self._headings: list[Heading] = []
@@ -71,29 +77,29 @@ class DocumentWriter:
 
     @property
     def length(self) -> int:
-        """The code points written so far."""
+        """The number of code points written so far."""
         return self._length
 
     @property
     def first_heading(self) -> str | None:
-        """The title of the first heading of level one, which names a document that has no other title."""
+        """The first heading of level one, used as the title of a document that has no other."""
         return next((heading.title for heading in self._headings if heading.level == 1 and heading.title), None)
 
     def start_place(self, kind: PlaceKind, name: str = "", number: int | None = None) -> Place:
-        """Begin a page, slide or sheet: what is written from here on stands there. Numbers count from 1 by themselves.
+        """Start a page, slide or sheet, which the text written next belongs to. Numbers default to counting from 1.
 
         A place without text starts where the text before it ends.
         """
         place = Place(kind, number or len(self._places) + 1, self._length, _join_lines(name))
-        if kind is not PlaceKind.PAGE:  # those of a PDF are told as they are read, and written later
+        if kind is not PlaceKind.PAGE:  # a PDF reports its pages as they are read, before they are written
             report_progress(len(self._places))
         self._places.append(place)
         return place
 
     def write_heading(self, title: str, level: int, pieces: Sequence[Piece] | None = None) -> None:
-        """Write a heading line; `pieces` are its words with their positions, if they are known.
+        """Write a heading line. `pieces` are its words with their positions, if known.
 
-        A title of which nothing is visible writes nothing.
+        A title without visible characters is not written.
         """
         pieces = [Piece(title)] if pieces is None else pieces
         if not any(_join_lines(piece.text) for piece in pieces):
@@ -107,7 +113,7 @@ class DocumentWriter:
         self._headings.append(Heading(level, start, self._length, "".join(self._parts[words:])))
 
     def start_section(self, title: str, level: int) -> None:
-        """Begin a section of the tree that no line of the text names; it starts with the next block."""
+        """Start a section without a heading line in the text; it begins with the next block."""
         line = _join_lines(title)
         if line:
             self.end_list()
@@ -116,42 +122,41 @@ class DocumentWriter:
             self._headings.append(Heading(max(1, level), at, at, line))
 
     def end_section(self, level: int) -> None:
-        """End sections of this level and deeper ones: the next block is in none of them, unless it is a heading."""
+        """End sections of this level and deeper: the next block belongs to none of them, unless it is a heading."""
         self._ended = level
 
     def write_paragraph(self, text: str, at: Position | None = None) -> None:
-        """Write a paragraph, with the line ends it has. Nothing visible writes nothing."""
+        """Write a paragraph, keeping its line ends. Text without visible characters is not written."""
         self.write_pieces([Piece(text, at)])
 
     def write_caption(self, text: str, at: Position | None = None) -> None:
-        """Write a paragraph that names the table after it, if one comes next."""
+        """Write a paragraph that names the table after it, if a table comes next."""
         self.write_paragraph(text, at)
         self._caption = (self._length, text)
 
     def write_pieces(self, pieces: Iterable[Piece], *, mark: str = "") -> tuple[int, int] | None:
-        r"""Write a paragraph of pieces, each after its gap (a blank, a line end, or nothing); `mark` goes before it.
+        """Write a paragraph of pieces, each after its gap (a space, a line end, or nothing), with `mark` in front.
 
-        A line end in a paragraph is one `\n`: blank lines inside a piece are kept as they are. Returns the paragraph's
-        span; None where nothing was written.
+        Pieces keep their own line ends and blank lines. Returns the paragraph's span, or None if nothing was written.
         """
         return self._write_block(pieces, mark, tight=False)
 
     def write_item(
         self, pieces: Iterable[Piece] | str, *, mark: str = "-", depth: int = 0, at: Position | None = None
     ) -> None:
-        """Write an item of a list on a line of its own, indented by its depth from 0, below the item before it.
+        """Write a list item on a line of its own below the item before it, indented by its depth from 0.
 
-        `at` is where the mark stands, if the file has it.
+        `at` is the position of the mark, if the file has one.
         """
         pieces = [Piece(pieces)] if isinstance(pieces, str) else pieces
         self._write_block(pieces, "  " * max(0, depth) + mark + " ", tight=True, mark_at=at)
 
     def end_list(self) -> None:
-        """Have a blank line between the items written so far and those that follow."""
+        """Put a blank line between the items written so far and those that follow."""
         self._is_tight = False
 
     def write_code(self, text: str, language: str = "", at: Position | None = None) -> None:
-        """Write lines between fences, as they are."""
+        """Write lines unchanged between code fences."""
         body = self._normalize(text.strip("\n"))
         if not body.strip():
             return
@@ -170,11 +175,11 @@ class DocumentWriter:
         name: str = "",
         headed: bool = True,
     ) -> TableSpan | None:
-        """Write a table whose first row with a visible cell is its header; `caption` becomes a paragraph above it.
+        """Write a table. Its first row with a visible cell is its header; `caption` becomes a paragraph above it.
 
-        It is known by its caption, or by a `name` that stands somewhere else. A table that is not `headed` gets a
-        header without words. Every row gets as many cells as the header: short ones are filled up, and what longer ones
-        have too much stands in the last cell. A table without a visible cell writes nothing and returns None.
+        The table is named by its caption, or by a `name` that appears elsewhere. A table that is not `headed` gets a
+        header without words. Every row gets as many cells as the header: missing cells are added, and surplus cells are
+        joined into the last one. A table without visible cells is not written, and None is returned.
         """
         lines = (row if isinstance(row, PositionedRow) else PositionedRow(row) for row in rows)
         body = dropwhile(
@@ -205,7 +210,7 @@ class DocumentWriter:
         return span
 
     def record_omission(self, kind: OmissionKind, count: int = 1, detail: str = "") -> None:
-        """Count something that the text leaves out; details of one kind are listed once each."""
+        """Count content that the text leaves out. Details of each kind are listed once."""
         found = self._omitted.setdefault(kind, _Omitted())
         found.count += count
         if detail and detail not in found.details:
@@ -214,15 +219,15 @@ class DocumentWriter:
     def finish(
         self, parser: str, title: str | None = None, *, nothing: str, hint: str = "", picture_hint: str = ""
     ) -> ParsedDocument:
-        """Return the document. Raises `NoTextError`, saying `nothing`, if nothing was written.
+        """Return the document. Raises `NoTextError` with the message `nothing` if no text was written.
 
-        The error has the `hint`, or the `picture_hint` for a document of pictures.
+        The error's hint is `picture_hint` if the document contains pictures and it is given, otherwise `hint`.
         """
         text = "".join([*self._done, *self._parts])
         if not text.strip():
             has_pictures = OmissionKind.IMAGE in self._omitted
             raise NoTextError(nothing, hint=picture_hint if has_pictures and picture_hint else hint)
-        headings = tuple(each for each in self._headings if each.end <= len(text))  # others begin nothing
+        headings = tuple(each for each in self._headings if each.end <= len(text))  # no block follows the rest
         layout = Layout(headings, tuple(self._places), tuple(self._tables))
         return ParsedDocument(
             text,
@@ -234,6 +239,7 @@ class DocumentWriter:
         )
 
     def list_omissions(self) -> tuple[Omission, ...]:
+        """Return the omissions recorded so far."""
         return tuple(
             Omission(kind, found.count, _format_details(found.details)) for kind, found in sorted(self._omitted.items())
         )
@@ -284,7 +290,7 @@ class DocumentWriter:
             self._positions.add(start, self._length, row.at)
 
     def _choose_gap(self, gap: str, text: str) -> str:
-        """Return the gap before a piece: a blank where the piece would otherwise merge with the character before it."""
+        """Return the gap before a piece, or a space if the piece would merge with the character before it."""
         if gap:
             return gap
         before = self._parts[-1][-1]
@@ -298,14 +304,14 @@ class DocumentWriter:
         self._end_sections(self._length, level)
 
     def _end_sections(self, at: int, level: int) -> None:
-        """End at a place what a heading of that level there does not end by itself."""
+        """End the pending sections at `at`, unless a heading of this level ends them itself."""
         if 0 < self._ended < level and self._headings:
             self._headings.append(Heading(self._ended, at, at, ""))
         self._ended = 0
 
     _is_tight = False
-    _ended = 0  # the level of the sections that end before the next block
-    _caption = (0, "")  # where the last one ends, and its words
+    _ended = 0  # level of the sections that end before the next block
+    _caption = (0, "")  # end and text of the last caption
 
     def _join_parts(self) -> None:
         if len(self._parts) > _MAX_PARTS:
@@ -327,7 +333,7 @@ class DocumentWriter:
         return normalize(text)
 
     def _normalize_line(self, text: str) -> str:
-        if _plain_line.fullmatch(text):  # as most cells are
+        if _plain_line.fullmatch(text):  # true of most cells
             return text
         return " ".join(self._normalize(text).split())
 
@@ -343,7 +349,7 @@ def _get_pieces(cell: CellContent) -> Sequence[Piece]:
 
 
 def _join_cells(cells: Sequence[Sequence[Piece]]) -> Sequence[Piece]:
-    """Return all pieces of some cells, those of one cell after a blank."""
+    """Join the pieces of several cells, separated by spaces."""
     found: list[Piece] = []
     for cell in cells:
         found += [replace(piece, gap=" ") if not number else piece for number, piece in enumerate(cell)]

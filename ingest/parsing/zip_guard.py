@@ -1,7 +1,7 @@
-"""Zip archives are looked over before anything in them is inflated, and their entries are read within bounds.
+"""Check ZIP archives before inflating anything in them, and read their entries within limits.
 
-Word, PowerPoint, Excel, OpenDocument and EPUB files are zips inside. A library that opens one inflates what the
-archive asks for, so the archive's directory is checked first.
+Word, PowerPoint, Excel, OpenDocument and EPUB files are ZIPs. Libraries inflate whatever the archive asks for, so its
+directory is checked first.
 """
 
 import io
@@ -16,16 +16,16 @@ from typing import BinaryIO
 
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, ParserLimitError
 
-_ENCRYPTED_FLAG = 0x1  # of an entry's flags (APPNOTE 4.4.4)
+_ENCRYPTED_FLAG = 0x1  # bit of an entry's flags (APPNOTE 4.4.4)
 _READ_ERRORS = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, ValueError)
 
 
 @dataclass(frozen=True)
 class ZipLimits:
-    """How much an archive may hold; sizes are inflated.
+    """Limits on an archive; sizes are after inflation.
 
-    `ratio` is how many times an entry may inflate, as in Apache POI, whose `MIN_INFLATE_RATIO` is 0.01. Markup with
-    many repetitions does so, too, so that entries of up to `ratio_free_bytes` are not held to it.
+    `ratio` limits how many times its size an entry may inflate to; 100 is Apache POI's `MIN_INFLATE_RATIO` of 0.01.
+    Repetitive markup exceeds it, too, so entries of up to `ratio_free_bytes` are exempt.
     """
 
     entries: int = 10_000
@@ -39,9 +39,9 @@ DEFAULT_ZIP_LIMITS = ZipLimits()
 
 @contextmanager
 def open_zip(file: Path | BinaryIO, limits: ZipLimits = DEFAULT_ZIP_LIMITS) -> Iterator[zipfile.ZipFile]:
-    """Open an archive, by its path or as an open file, whose directory keeps the limits.
+    """Open an archive, given by path or as an open file, if its directory keeps the limits.
 
-    Raises `DamagedDocumentError` for one that is cut off, or whose entries overlap; `EncryptedDocumentError`;
+    Raises `DamagedDocumentError` if it is truncated or its entries overlap, `EncryptedDocumentError`, and
     `ParserLimitError`.
     """
     try:
@@ -55,7 +55,7 @@ def open_zip(file: Path | BinaryIO, limits: ZipLimits = DEFAULT_ZIP_LIMITS) -> I
 
 
 def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Inflate an entry, never beyond the size that its directory states. Raises `DamagedDocumentError`."""
+    """Inflate an entry, up to the size stated in the directory. Raises `DamagedDocumentError`."""
     try:
         return archive.read(name)
     except KeyError as error:
@@ -67,22 +67,20 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
 def _require_within_limits(entries: list[zipfile.ZipInfo], file_bytes: int, limits: ZipLimits) -> None:
     # guard: zip-entry-count
     if len(entries) > limits.entries:
-        raise ParserLimitError(f"The file has {len(entries):,} parts, and no more than {limits.entries:,} are read.")
+        raise ParserLimitError(f"The file has {len(entries):,} parts; at most {limits.entries:,} are read.")
     if any(entry.flag_bits & _ENCRYPTED_FLAG for entry in entries):
         raise EncryptedDocumentError("The file is encrypted and asks for a password.")
     # guard: zip-overlapping-entries
     if sum(entry.compress_size for entry in entries) > file_bytes:
-        raise DamagedDocumentError("The file is no sound archive: its parts overlap.")
+        raise DamagedDocumentError("The file is not a valid archive: its parts overlap.")
     total = sum(entry.file_size for entry in entries)
     # guard: zip-total-size
     if total > limits.total_bytes:
-        raise ParserLimitError(
-            f"The file unpacks to {total:,} bytes, and no more than {limits.total_bytes:,} are read."
-        )
+        raise ParserLimitError(f"The file unpacks to {total:,} bytes; at most {limits.total_bytes:,} are read.")
     for entry in entries:
         # guard: zip-inflation-ratio
         if entry.file_size > max(limits.ratio_free_bytes, limits.ratio * entry.compress_size):
             raise ParserLimitError(
-                f"The part {entry.filename[:200]} unpacks to more than {limits.ratio} times its size, as no document's "
-                "does."
+                f"The part {entry.filename[:200]} unpacks to more than {limits.ratio} times its size, which "
+                "documents never do."
             )

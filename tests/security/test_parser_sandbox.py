@@ -117,7 +117,7 @@ def test_a_child_that_was_taken_over_cannot_pass_off_the_last_text_as_the_next(
     bounded: ParserSandbox, tmp_path: Path
 ) -> None:
     assert_still_parses(bounded, tmp_path)
-    with pytest.raises(DamagedDocumentError, match="no usable answer"):
+    with pytest.raises(DamagedDocumentError, match="no usable result"):
         parse_as(bounded, tmp_path, "test/take-over")
     assert_still_parses(bounded, tmp_path)
 

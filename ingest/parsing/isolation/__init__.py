@@ -1,1 +1,1 @@
-"""The confined child processes that parse; no other code starts a parser."""
+"""Confined child processes for parsing. No other code runs a parser."""

@@ -1,14 +1,14 @@
-"""`python -m ingest.parsing.isolation.child`: prepares processes that touch hostile bytes, one for each document.
+r"""Run as `python -m ingest.parsing.isolation.child`: fork one confined process for each document.
 
-It loads the parsers, says with an answer to no request, number 0, what can confine such a process, and then reads one
-request a line on its standard input. For each it forks a process, which gives up whatever it does not need
-(`ingest.parsing.isolation.confinement`), puts the document into the folder that the request names
-(`ingest.parsing.isolation.handover`) and ends. Nothing is left of a document when the next one is parsed. The answer, a
-line on the standard output, says how that process ended, with the message that it left.
+The child loads the parsers and writes an answer with the id 0 that lists the mechanisms which can confine a process. It
+then reads requests from its standard input, one a line. For each request it forks a process, which gives up all
+privileges that it does not need (`ingest.parsing.isolation.confinement`), writes the parsed document into the request's
+folder (`ingest.parsing.isolation.handover`) and ends. Nothing of a document remains when the next one is parsed. The
+answer, one line on the standard output, has the process's exit status and its message.
 
     {"id": 1, "path": "…", "media_type": "text/html", "folder": "…", "limits": {…}, "room": null,
      "isolation": "best"}
-    {"id": 1, "status": 0, "said": "{}"}  or  {…, "said": "{\\"code\\": …}"}  or  {…, "status": -11, "said": ""}
+    {"id": 1, "status": 0, "said": "{}"}  or  {…, "said": "{\"code\": …}"}  or  {…, "status": -11, "said": ""}
 """
 
 import errno
@@ -42,7 +42,7 @@ from ingest.parsing.types import NO_ROOM, EntryRoom, Isolation, ParsedDocument, 
 from ingest.storage.errors import LeadlineError, StorageFullError
 from ingest.storage.texts.layout import Omission, OmissionKind
 
-# Loaded once here, and not by each document's process.
+# Loaded once here instead of in each document's process.
 _PRELOADED_MODULES = (
     "charset_normalizer",
     "ingest.parsing.office.docx",
@@ -55,7 +55,8 @@ _SAMPLES = {
     "text/csv": "a,b\n1,2\n",
 }
 _NO_WORDS_HINT = "Check that the file was saved completely, and upload it again."
-# Files whose text is their source, and how many times longer they may be than it: as UTF-16 of ASCII is.
+# Types whose text is their source, and how many times larger than their text such files may be: ASCII in UTF-16 is
+# twice as large.
 _SOURCE_TYPES = frozenset({"text/plain", "text/csv", "text/markdown", "application/json"})
 _MAX_SHRINK_RATIO = 2
 _MAX_OPEN_FILES = 64
@@ -66,9 +67,9 @@ _EXIT_POLL_SECONDS = 0.002
 
 
 def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = get_parser) -> None:
-    """Serve until the parent closes the pipe or dies."""
+    """Serve requests until the parent closes the pipe or dies."""
     requests, answers = os.dup(0), os.dup(1)
-    # A library that prints must not write into our answers, nor one that reads eat requests.
+    # A library that prints must not write into our answers, and one that reads must not consume requests.
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
@@ -87,17 +88,17 @@ def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = get_parser) -
 
 
 def _ignore_system_media_types() -> None:
-    """Have `mimetypes` use Python's own table alone.
+    """Make `mimetypes` use only Python's own table.
 
-    At its first call it would open `/etc/mime.types`, which a confined process may not, and the machine's table would
-    give one file different names on different machines.
+    Otherwise its first call opens `/etc/mime.types`, which a confined process may not open, and whose content would
+    name the same file differently on different machines.
     """
     mimetypes.knownfiles.clear()
     mimetypes.init()
 
 
 def _warm_up() -> None:
-    """Load and use once what most documents need, so that their processes find it ready."""
+    """Load and run once what most documents need, so that forked processes inherit it."""
     for name in _PRELOADED_MODULES:
         import_module(name)
     sample = Path("sample")
@@ -127,19 +128,19 @@ def _iter_requests(requests: int, parent: int) -> Iterator[bytes]:
 
 
 def _probe_confinement(parent: int, ours: tuple[int, ...]) -> dict[str, Any]:
-    """Try what a document's process can be confined by."""
+    """Test in a process of its own which mechanisms can confine a document's process."""
     _, said = _run_in_process(lambda: json.dumps(confine(None, Path.cwd())), parent, ours)
     return {"confined": json.loads(said or "[]")}
 
 
 def _run_in_process(work: Callable[[], str], parent: int, ours: tuple[int, ...]) -> tuple[int, str]:
-    """Return how a process ended that did some work, negative for a signal, and what the work returned."""
+    """Run `work` in a forked process. Returns its exit status, negative for a signal, and the result of `work`."""
     reading, writing = os.pipe()
     own, pid = os.getpid(), os.fork()
     if pid == 0:
         try:
             set_parent_death_signal()
-            if os.getppid() != own:  # it ended before that
+            if os.getppid() != own:  # the parent ended before prctl could take effect
                 os._exit(1)
             for descriptor in (reading, *ours):
                 os.close(descriptor)
@@ -163,11 +164,11 @@ def _wait_for_exit(pid: int, reading: int, parent: int) -> tuple[int, str]:
         found, status = os.waitpid(pid, os.WNOHANG)
         if found and not open_:
             return os.waitstatus_to_exitcode(status), said[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")
-        if found:  # what it wrote before it ended is read
+        if found:  # read what it wrote before it ended
             said += _read_rest(reading)
             return os.waitstatus_to_exitcode(status), said[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")
         if os.getppid() != parent:
-            os._exit(1)  # and the kernel ends the document's process
+            os._exit(1)  # the kernel then kills the document's process
 
 
 def _read_rest(reading: int) -> bytes:
@@ -185,7 +186,7 @@ def _answer_confined(
     limit_resources(limits)
     done = confine(path, folder, hardware=limits.threads)
     if request["isolation"] == Isolation.REQUIRE and done != ALL_CONFINEMENTS:
-        raise RuntimeError("what the first try was confined by is missing now")
+        raise RuntimeError("a confinement that worked in the first test is missing now")
     if "page" in request:
         drawing = partial(draw_page, path, request["media_type"], request["page"], request["width"])
         return _catch_failure(drawing, limits)
@@ -197,7 +198,7 @@ def _answer_confined(
 def parse_into_folder(
     path: Path, media_type: str, folder: Path, limits: ParserLimits, find_parser: Callable[[str], ParserFunction]
 ) -> dict[str, str]:
-    """Parse one document; returns nothing if it is in its folder, else the code, detail and hint of the error."""
+    """Parse one document into its folder. Returns an empty dict, or the code, detail and hint of the error."""
     set_page_limit(limits.pages)
     if limits.threads:
         set_allowance(limits.ocr_pages)
@@ -210,7 +211,7 @@ def parse_into_folder(
         document = find_parser(media_type)(path)
         # guard: text-without-words
         if not any(map(str.isalnum, document.text)):
-            raise NoTextError("The document holds no letter and no digit.", hint=_NO_WORDS_HINT)
+            raise NoTextError("The document contains no letters or digits.", hint=_NO_WORDS_HINT)
         found = find_document_tables(document, media_type)
         lost = write_tables(found, folder, too_late=too_late)
         write_document(_add_tables(document, found, lost), folder, limits.text_bytes)
@@ -219,7 +220,7 @@ def parse_into_folder(
 
 
 def _catch_failure(work: Callable[[], None], limits: ParserLimits) -> dict[str, str]:
-    """Do some work on a document; returns nothing, or the code, detail and hint of the error that ended it."""
+    """Run `work`. Returns an empty dict, or the code, detail and hint of the error that it raised."""
     try:
         work()
     except RecognitionNeeded:
@@ -242,15 +243,18 @@ def _catch_failure(work: Callable[[], None], limits: ParserLimits) -> dict[str, 
 
 
 def _add_tables(document: ParsedDocument, found: Sequence[FoundTable], lost: int) -> ParsedDocument:
-    """Put the tables that were found in the text into its tree, if its parser did not, and say how many were lost."""
+    """Add the tables found in the text to its layout unless its parser did, and record how many were left out."""
     layout = document.layout if document.layout.tables else replace(document.layout, tables=build_table_spans(found))
-    detail = "tables that took too long, or were too many, to become records: their text can be searched"
+    detail = "tables that were too many or took too long to store as records; their text can be searched"
     said = (Omission(OmissionKind.TABLE, lost, detail),) if lost else ()
     return replace(document, layout=layout, omissions=(*document.omissions, *said))
 
 
 def _build_lateness_check(limits: ParserLimits) -> Callable[[], bool]:
-    """Says when half of a limit on time has gone: then record tables are given up, and the text is not."""
+    """Return a function that reports whether half of a time limit is used up.
+
+    Record tables are then given up, so that the text is not.
+    """
     used, begun = time.process_time(), time.monotonic()
 
     def is_too_late() -> bool:
@@ -261,7 +265,7 @@ def _build_lateness_check(limits: ParserLimits) -> Callable[[], bool]:
 
 
 def limit_resources(limits: ParserLimits) -> None:
-    """Bound this process: memory, processor time from now on, files and their size."""
+    """Limit this process's memory, remaining processor time, open files and file size."""
     _set_limit(resource.RLIMIT_CORE, 0)
     if not limits.threads:
         _set_limit(resource.RLIMIT_NPROC, 0)
@@ -280,7 +284,7 @@ def _set_limit(kind: int, value: int) -> None:
 
 
 def _cap_limit(value: int, hard: int) -> int:
-    """Lower a limit; the machine may already allow less, and a limit cannot be raised again."""
+    """Lower a limit to the hard limit, which may be lower already and cannot be raised again."""
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
@@ -288,7 +292,7 @@ def _convert_os_error(error: OSError, limits: ParserLimits) -> LeadlineError:
     if error.errno == errno.EFBIG:
         return build_text_limit_error(limits.text_bytes)
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return StorageFullError("The disk that parsed text is written to is full.")
+        return StorageFullError("The disk for parsed text is full.")
     if error.errno == errno.ENOMEM:
         return ParserLimitError(f"Parsing needs more than {limits.memory_bytes:,} bytes of memory.")
     return DamagedDocumentError(f"The parser failed on this file ({type(error).__name__}).")

@@ -1,14 +1,15 @@
-"""Takes from this process what no parser needs: files, network, other processes. It cannot be taken back.
+"""Take away this process's access to files, network and other processes. This cannot be undone.
 
-Two mechanisms of Linux that need no privilege, no program and no namespace, so that they hold in ordinary containers:
+Two Linux mechanisms need no privilege, program or namespace, so that they also work in ordinary containers:
 
-* Landlock (Linux 5.13): no file is opened but the document, the folder for its text, and Python's own code. Source:
+* Landlock (Linux 5.13): only the document, the folder for its text, and Python's own code can be opened. Source:
   the kernel's userspace-api/landlock.
-* A seccomp filter: only the system calls that parsers make, so no socket, no program, no process, no signal to another
-  process, and none of the interfaces by which kernels are attacked. Source: the kernel's userspace-api/seccomp_filter.
+* A seccomp filter: only the system calls that parsers need. This excludes sockets, programs, processes, signals to
+  other processes, and the interfaces through which kernels are attacked. Source: the kernel's
+  userspace-api/seccomp_filter.
 
-All capabilities are dropped besides. The numbers below are the kernel's interface, which does not change. Neither
-mechanism hides whether a path exists, or how large its file is.
+All capabilities are dropped as well. The numbers below belong to the kernel's stable interface. Neither mechanism hides
+whether a path exists, or how large its file is.
 """
 
 import ctypes
@@ -25,33 +26,34 @@ from pathlib import Path
 LANDLOCK, SECCOMP = "Landlock", "seccomp"
 ALL_CONFINEMENTS = (LANDLOCK, SECCOMP)
 
-# OpenVINO asks these before it computes, and waits for ever if it gets no answer.
+# OpenVINO reads these files before it computes, and waits forever if it cannot.
 _HARDWARE_PATHS = tuple(map(Path, ("/sys/devices/system/cpu", "/sys/devices/system/node", "/proc/cpuinfo")))
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 
-# Landlock. The numbers of its calls are the same on every architecture.
+# Landlock. Its system calls have the same numbers on every architecture.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _PATH_BENEATH = 1, 1
 _WRITE_FILE, _READ_FILE, _READ_DIR, _MAKE_REG, _TRUNCATE = 1 << 1, 1 << 2, 1 << 3, 1 << 8, 1 << 14
-# Rights over files that a version of the interface knows: 13 at first; REFER, TRUNCATE and IOCTL_DEV came later.
+# File rights known to each version of the interface: 13 at first; REFER, TRUNCATE and IOCTL_DEV came later.
 _RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 _ALL_TCP, _ALL_SCOPES = 0b11, 0b11
 
-# seccomp: AUDIT_ARCH of the machine, and the numbers of its calls on (x86_64, aarch64); None where there is none.
+# seccomp: the machine's AUDIT_ARCH, and its index into the call numbers (x86_64, aarch64). None: the architecture lacks
+# the call.
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
-# The calls that parsers of all formats were seen to make, text recognition on OpenVINO's threads included, their forms
-# in other C libraries, and what an interpreter asks of its own process. Any other call fails with an error.
+# The calls observed from the parsers of all formats (including text recognition in OpenVINO's threads), their variants
+# in other C libraries, and calls of the interpreter about its own process. Any other call fails with an error.
 _ALLOWED_CALLS: dict[str, tuple[int | None, int | None]] = {
-    # Open files and names; Landlock decides which.
+    # Open files and paths; Landlock decides which.
     **{"close": (3, 57), "read": (0, 63), "readv": (19, 65), "pread64": (17, 67), "write": (1, 64)},
     **{"writev": (20, 66), "pwrite64": (18, 68), "lseek": (8, 62), "ftruncate": (77, 46), "fadvise64": (221, 223)},
     **{"dup": (32, 23), "dup2": (33, None), "dup3": (292, 24)},
     **{"stat": (4, None), "lstat": (6, None), "fstat": (5, 80), "newfstatat": (262, 79), "statx": (332, 291)},
     **{"access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439), "readlink": (89, None)},
     **{"readlinkat": (267, 78), "getdents64": (217, 61), "getcwd": (79, 17)},
-    # Memory, and the node of the machine that it is on.
+    # Memory, and the NUMA node that it is on.
     **{"brk": (12, 214), "mmap": (9, 222), "mremap": (25, 216), "munmap": (11, 215), "mprotect": (10, 226)},
     **{"madvise": (28, 233), "mbind": (237, 235), "set_mempolicy": (238, 237), "get_mempolicy": (239, 236)},
     # Threads, signals and time.
@@ -62,23 +64,23 @@ _ALLOWED_CALLS: dict[str, tuple[int | None, int | None]] = {
     **{"restart_syscall": (219, 128), "poll": (7, None), "ppoll": (271, 73)},
     **{"clock_gettime": (228, 113), "clock_getres": (229, 114), "gettimeofday": (96, 169), "time": (201, None)},
     **{"times": (100, 153), "nanosleep": (35, 101), "clock_nanosleep": (230, 115)},
-    # Calls by which a process reads facts about itself and the machine.
+    # Facts about the process and the machine.
     **{"getpid": (39, 172), "getppid": (110, 173), "getuid": (102, 174), "geteuid": (107, 175), "getgid": (104, 176)},
     **{"getegid": (108, 177), "getrandom": (318, 278), "getrlimit": (97, 163), "getrusage": (98, 165)},
     **{"sysinfo": (99, 179), "uname": (63, 160)},
 }
-# Calls that are allowed for some values of an argument, which the filter compares as 32 bits.
+# Calls allowed only for some values of an argument, which the filter compares as 32 bits.
 _OPEN, _OPENAT, _CLONE, _CLONE3, _PRCTL, _PRLIMIT = (2, None), (257, 56), (56, 220), (435, 435), (157, 167), (302, 261)
 _KILL, _TGKILL, _SET_AFFINITY, _FCNTL, _IOCTL = (62, 129), (234, 131), (203, 122), (72, 25), (16, 29)
 _CLONE_THREAD = 0x10000
-_OPEN_CALLS = ((_OPEN, 1), (_OPENAT, 2))  # with the place of their flags
-_TMPFILE = 0x400000  # a file without a name: Landlock lets it pass, and its size could not be bounded
+_OPEN_CALLS = ((_OPEN, 1), (_OPENAT, 2))  # with the index of the flags argument
+_TMPFILE = 0x400000  # an unnamed file, which Landlock allows and whose size could not be limited
 _THREAD_NAMES_AND_VECTORS = (15, 16, 51)  # PR_SET_NAME, PR_GET_NAME, PR_SVE_GET_VL
 _ALLOWED_FCNTLS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC; F_SETOWN would send signals
-# TCGETS and TCGETS2, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX: Python and C ask these of each file that they open.
+# TCGETS and TCGETS2, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX: Python and C call these on each file that they open.
 _ALLOWED_IOCTLS = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5450, 0x5451)
-# Calls of Linux 5.1 and later have the same numbers on every architecture. Libraries try them first, and do without
-# where the kernel is older and answers ENOSYS; they would take any other error for an answer.
+# Calls added since Linux 5.1 have the same number on every architecture. Libraries try them first and fall back if an
+# older kernel answers ENOSYS; they would treat any other error as final.
 _FIRST_SHARED_NUMBER = 424
 _LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -86,15 +88,15 @@ _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16
 
 
 def set_parent_death_signal() -> None:
-    """Have the kernel kill this process when the thread that started it ends; `confine` keeps it so."""
+    """Make the kernel kill this process when the thread that started it ends. `confine` does not change this."""
     if sys.platform == "linux":
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def confine(document: Path | None, folder: Path, *, hardware: bool = False) -> tuple[str, ...]:
-    """Leave this process the `document` to read and the `folder` to write files in, and return what is in force.
+    """Restrict this process to reading `document` and writing files in `folder`. Returns the mechanisms in force.
 
-    With `hardware` it may also read how many processors there are, and of what kind.
+    With `hardware`, it may also read the number and kind of processors.
     """
     if sys.platform != "linux":
         return ()
@@ -146,7 +148,7 @@ def _allow_path(ruleset: int, path: Path, rights: int) -> None:
 
 @cache
 def _list_code_paths() -> tuple[Path, ...]:
-    """Return where Python, its libraries and this package are: modules are loaded when they are first needed."""
+    """Return the folders of Python, its libraries and this package, because modules are loaded on first use."""
     standard = Path(os.__file__).parent
     packages = {path for path in map(Path, sys.path) if path.name in ("site-packages", "dist-packages")}
     system = map(Path, ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/dev/urandom"))
@@ -163,16 +165,16 @@ def _restrict_system_calls() -> bool:
 
 
 def _build_filter() -> bytes | None:
-    """Return the program that the kernel runs at each system call; None for a machine whose calls are not known."""
+    """Build the program that the kernel runs at each system call; None if the machine's calls are unknown."""
     if platform.machine() not in _ARCHITECTURES:
         return None
     architecture, at = _ARCHITECTURES[platform.machine()]
     own, eperm, enosys = os.getpid(), _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
-    # Each block is entered with the call's number loaded, and ends with a return or falls through with it loaded.
+    # Each block starts with the call's number loaded, and either returns or falls through with it still loaded.
     blocks = [
         [(_LD, 0, 0, _ARCH), (_JEQ, 1, 0, architecture), (_RET, 0, 0, _KILL_PROCESS), (_LD, 0, 0, _NUMBER)],
         *([(_JEQ, 0, 1, number), (_RET, 0, 0, _ALLOW)] for number in _iter_call_numbers(_ALLOWED_CALLS.values(), at)),
-        [(_JEQ, 0, 1, _CLONE3[at]), (_RET, 0, 0, enosys)],  # the C library then uses clone, whose flags can be read
+        [(_JEQ, 0, 1, _CLONE3[at]), (_RET, 0, 0, enosys)],  # the C library falls back to clone, whose flags are seen
         _build_argument_check(_CLONE[at], 0, _JSET, (_CLONE_THREAD,), fits=_ALLOW, else_=eperm),
         # guard: parser-nameless-files
         *(
@@ -205,9 +207,9 @@ def _iter_call_numbers(calls: Iterable[tuple[int | None, int | None]], at: int) 
 def _build_argument_check(
     number: int | None, place: int, test: int, values: Iterable[int], *, fits: int, else_: int
 ) -> list[tuple[int, int, int, int]]:
-    """Return a block that decides about one call by the argument at `place`: whether it is, or has, one of `values`.
+    """Return a block that decides one call by whether the argument at `place` equals or contains one of `values`.
 
-    The block is empty for a call that the architecture lacks.
+    The block is empty if the architecture lacks the call.
     """
     if number is None:
         return []

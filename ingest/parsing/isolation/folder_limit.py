@@ -1,4 +1,4 @@
-"""Bounds what a document's process writes in its folder: all files together, as RLIMIT_FSIZE bounds each of them."""
+"""Limit what a document's process writes in its folder: RLIMIT_FSIZE limits each file, this module all together."""
 
 import os
 from pathlib import Path
@@ -7,17 +7,17 @@ from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.types import EntryRoom
 from ingest.storage.texts.normalize import normalize_title
 
-# A file takes a block of the disk at least, so that the limit bounds the number of files, too.
+# A file counts as at least one disk block, so that the limit also bounds the number of files.
 _BLOCK_BYTES = 4_096
 
 
 def compute_folder_allowance(folder_bytes: int, room: EntryRoom | None) -> int:
-    """Return how many bytes a folder may hold: those of the limits, and those of the entries that it has room for."""
+    """Return how many bytes a folder may contain: the limit for its text plus the room for its entries."""
     return folder_bytes + (room.total_bytes + room.entries * _BLOCK_BYTES if room else 0)
 
 
 def require_folder_within(folder: Path, most_bytes: int, name: str) -> None:
-    """Raise `ParserLimitError` if the files in a folder, that of the document `name`, have more bytes together."""
+    """Raise `ParserLimitError` if the files in a folder are too large together. `name` names the document."""
     taken = 0
     with os.scandir(folder) as files:
         for file in files:
@@ -26,5 +26,5 @@ def require_folder_within(folder: Path, most_bytes: int, name: str) -> None:
                 raise ParserLimitError(
                     f"Parsing {normalize_title(name) or 'the document'} wrote more than {most_bytes:,} bytes and was "
                     "stopped.",
-                    hint="Split the file into smaller ones.",
+                    hint="Split the file into smaller files.",
                 )

@@ -1,6 +1,6 @@
-"""A parsed document passes from the child to its parent in files of a folder, which the parent does not trust.
+"""Pass a parsed document from the child to its parent, as files in a folder that the parent does not trust.
 
-The text and what is known of it are two files; `ingest.parsing.table_files` has those of its record tables.
+The text and its record are two files. `ingest.parsing.table_files` handles the files of the record tables.
 """
 
 import json
@@ -30,7 +30,7 @@ from ingest.storage.texts.layout import (
 )
 from ingest.storage.texts.positions import Positions, PositionsError
 
-# What a document's process answers if it has to read pictures, and may not.
+# Error code of a document's process that may not read pictures but needs to.
 RECOGNITION_NEEDED = "recognition_needed"
 TEXT_FILE = "text"
 RECORD_FILE = "document.json"
@@ -47,11 +47,11 @@ _entry_file = re.compile(r"entry-\d{1,6}")
 
 
 class HandoverError(ValueError):
-    """The files are not what `write_document` writes."""
+    """The files were not written by `write_document`."""
 
 
 def write_document(document: ParsedDocument, folder: Path, max_text_bytes: int) -> None:
-    """Write a document. Raises `ParserLimitError` when its text in UTF-8 is longer than `max_text_bytes`."""
+    """Write a document. Raises `ParserLimitError` if its text is longer than `max_text_bytes` in UTF-8."""
     content = document.text.encode("utf-8")
     if len(content) > max_text_bytes:
         raise build_text_limit_error(max_text_bytes)
@@ -71,7 +71,7 @@ def write_document(document: ParsedDocument, folder: Path, max_text_bytes: int) 
 
 
 def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
-    """Read a document: no more than the limits, and nothing but its files. Raises `HandoverError`."""
+    """Read a document within the limits, following no links. Raises `HandoverError`."""
     try:
         text = read_plain_file(folder / TEXT_FILE, max_text_bytes).decode("utf-8")
         record = json.loads(read_plain_file(folder / RECORD_FILE, _MAX_RECORD_BYTES))
@@ -83,11 +83,11 @@ def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
     except (OSError, ValueError, KeyError, TypeError, RecursionError, InputError) as error:
         raise HandoverError("The files cannot be read.") from error
     if not (title is None or isinstance(title, str)) or not isinstance(parser, str):
-        raise HandoverError("The record is of another shape.")
+        raise HandoverError("The record has the wrong shape.")
     try:
         tables = read_tables(folder, characters=len(text))
     except TablesError as error:
-        raise HandoverError("The record tables are of another shape.") from error
+        raise HandoverError("The record tables have the wrong shape.") from error
     return ParsedDocument(text, title, parser, tables, layout, positions, omissions, entries, properties=properties)
 
 
@@ -108,21 +108,21 @@ def _load_positions(path: Path, characters: int) -> Positions:
 
 
 def _load_entries(path: Path) -> Iterator[FoundEntry]:
-    """Read what entries there are: plain names of files of ours, and paths that are clean and unique."""
+    """Read the entries, requiring plain generated file names and paths that are clean and unique."""
     if not path.is_symlink() and not path.exists():
         return
     paths: set[str] = set()
     for where, file, media_type, size in json.loads(read_plain_file(path, _MAX_ENTRIES_BYTES)):
         checked = check_text(where, "entry")
         if not 0 < len(checked) <= _MAX_PATH_CHARS or checked in paths or checked != clean_path(checked):
-            raise HandoverError("An entry has no name that it could have.")
+            raise HandoverError("An entry has an invalid name.")
         # guard: forged-entry
         if not _entry_file.fullmatch(file) or media_type not in FORMATS or type(size) is not int:
-            raise HandoverError("An entry is of another shape.")
+            raise HandoverError("An entry has the wrong shape.")
         paths.add(checked)
         yield FoundEntry(checked, file, media_type, size)
 
 
 def build_text_limit_error(max_text_bytes: int) -> ParserLimitError:
-    """Make the error of a document whose text exceeds the limit, for child and parent."""
-    return ParserLimitError(f"The document gives more than {max_text_bytes:,} bytes of text.")
+    """Build the error for a document whose text is too long, for the child and the parent."""
+    return ParserLimitError(f"The document has more than {max_text_bytes:,} bytes of text.")

@@ -1,4 +1,4 @@
-"""Files that an untrusted process left: no link is followed, no pipe waited for, and no more read than allowed."""
+"""Read files written by an untrusted process, without following links, waiting for pipes or reading too much."""
 
 import os
 import stat
@@ -9,21 +9,21 @@ from typing import BinaryIO
 
 
 class NotPlainError(ValueError):
-    """It is not a plain file, or it is too long."""
+    """The path is not a regular file, or the file is too long."""
 
 
 @contextmanager
 def open_plain_file(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
-    """Open the file. Raises `NotPlainError`, and `OSError` for a file that cannot be opened."""
+    """Open a regular file. Raises `NotPlainError`, and `OSError` if it cannot be opened."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
-            raise NotPlainError("The file is not a plain one, or too long.")
+            raise NotPlainError("The file is not a regular file, or it is too long.")
         yield file
 
 
 def read_plain_file(path: Path, max_bytes: int) -> bytes:
-    """Return the content of a file, opened as by `open_plain_file`."""
+    """Return the content of a file. Raises the same errors as `open_plain_file`."""
     with open_plain_file(path, max_bytes) as file:
-        return file.read(os.fstat(file.fileno()).st_size)  # a larger figure would be allocated at once
+        return file.read(os.fstat(file.fileno()).st_size)  # a larger limit would be allocated at once

@@ -1,7 +1,7 @@
-"""The parent's side of the parser child: started without our secrets, asked with a deadline, killed with its group.
+"""The parent's side of the parser child: started without our secrets, given a deadline, and killed with its group.
 
-The child answers for processes of single documents (`ingest.parsing.isolation.child`), which are confined and not
-trusted.
+The child answers on behalf of single documents' processes (`ingest.parsing.isolation.child`), which are confined and
+not trusted.
 """
 
 import json
@@ -19,20 +19,20 @@ from typing import Any
 
 from ingest.storage.errors import IngestError
 
-# -I: no environment variable and no file in the working folder changes what the child imports.
+# -I: the child's imports depend on no environment variable and no file in the working folder.
 CHILD_COMMAND = (sys.executable, "-I", "-m", "ingest.parsing.isolation.child")
 
 _MAX_ANSWER_BYTES = 65_536
 _START_TIMEOUT_SECONDS = 60.0
-_POLL_SECONDS = 0.25  # so soon is a document let go that is deleted meanwhile
+_POLL_SECONDS = 0.25  # a document deleted meanwhile is abandoned within this time
 
 
 def do_nothing() -> None:
-    """Waits and does nothing else."""
+    """Do nothing while waiting for an answer."""
 
 
 class ChildEndedError(Exception):
-    """The child closed its answers before it answered, most likely because it died."""
+    """The child closed its output before it answered, most likely because it died."""
 
 
 class BadAnswerError(ValueError):
@@ -41,20 +41,20 @@ class BadAnswerError(ValueError):
 
 @dataclass(frozen=True)
 class ProcessOutcome:
-    """How a document's process ended, negative for a signal, and the message that it left; None without one."""
+    """The exit status of a document's process, negative for a signal, and its message, or None."""
 
     status: int
     message: dict[str, Any] | None
 
 
 class ParserProcess:
-    """A child that answers one request at a time, a line of JSON for a line of JSON.
+    """A child that answers one request at a time; requests and answers are one line of JSON each.
 
-    `confined_by` is what the documents' processes are confined by.
+    `confined_by` lists the mechanisms that confine the documents' processes.
     """
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
-        """Start the child and wait until it is ready. Raises `IngestError` when it cannot be started."""
+        """Start the child and wait until it is ready. Raises `IngestError` if it cannot be started."""
         self.requests = 0
         self._process = subprocess.Popen(
             command,
@@ -78,9 +78,9 @@ class ParserProcess:
     def send_request(
         self, request: dict[str, Any], seconds: float, waiting: Callable[[], None] = do_nothing
     ) -> ProcessOutcome:
-        """Have a document parsed; `waiting` is called now and then until that is done.
+        """Send a request to parse a document. `waiting` is called several times a second until it is answered.
 
-        After `TimeoutError`, `ChildEndedError` or `BadAnswerError` the caller must call `end`.
+        After `TimeoutError`, `ChildEndedError` or `BadAnswerError`, the caller must call `kill`.
         """
         self.requests += 1
         deadline = time.monotonic() + seconds
@@ -97,9 +97,9 @@ class ParserProcess:
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """Kill the child and whatever it started."""
+        """Kill the child and all processes that it started."""
         process = self._process
-        if process.returncode is None:  # not reaped yet, so its group's number is nobody else's
+        if process.returncode is None:  # not reaped yet, so its group id cannot belong to another process
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         for pipe in (process.stdin, process.stdout):
@@ -113,7 +113,7 @@ class ParserProcess:
         except (ValueError, RecursionError) as error:
             raise BadAnswerError("The answer is not JSON.") from error
         if not isinstance(answer, dict) or answer.get("id") != number:
-            raise BadAnswerError("The answer is to another request.")
+            raise BadAnswerError("The answer belongs to another request.")
         return answer
 
     def _read_line(self, deadline: float, waiting: Callable[[], None]) -> bytes:
@@ -147,8 +147,8 @@ def _parse_message(said: str) -> dict[str, Any] | None:
 
 
 def _build_environment(folder: Path) -> dict[str, str]:
-    """Return an environment without our secrets, with one allocation arena, because arenas reserve limited space."""
+    """Return an environment without our secrets. It allows one arena, because arenas reserve limited memory."""
     environment = {"LANG": "C.UTF-8", "TMPDIR": str(folder), "MALLOC_ARENA_MAX": "1"}
-    if "LD_LIBRARY_PATH" in os.environ:  # some Pythons find their own library through it
+    if "LD_LIBRARY_PATH" in os.environ:  # some Python builds find their own library through it
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     return environment

@@ -1,6 +1,6 @@
-"""How far a parser is: pages, slides or sheets done. The confined process leaves it in a small file of its folder.
+"""Report the progress of a parser in pages, slides or sheets, through a small file in its process's folder.
 
-Off unless the child arms it, so that a parser that is called by itself writes nothing.
+Nothing is written unless the child sets a file, so that a parser can also run on its own.
 """
 
 import time
@@ -16,7 +16,7 @@ _MIN_INTERVAL_SECONDS = 0.25
 
 
 class ProgressFile:
-    """Writes the figures, a few times in a second however often it is told them."""
+    """Writes progress to a file, at most a few times a second however often it is called."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / PROGRESS_FILE
@@ -33,19 +33,19 @@ _told: ProgressFile | None = None
 
 
 def set_progress_file(file: ProgressFile | None) -> None:
-    """Have `tell` write into a file; None ends that."""
+    """Set the file that `report_progress` writes to; None stops reporting."""
     global _told
     _told = file
 
 
 def report_progress(done: int, total: int | None = None) -> None:
-    """Say how many places of the document are parsed, and of how many if that is known."""
+    """Report how many pages, slides or sheets are parsed, and the total if it is known."""
     if _told is not None:
         _told(done, total)
 
 
 def read_progress(folder: Path) -> tuple[int, int | None] | None:
-    """Read what an untrusted process has left; None if it has left nothing that could be figures."""
+    """Read the progress file of an untrusted process. Returns None if it is missing or not valid."""
     try:
         done, _, total = read_plain_file(folder / PROGRESS_FILE, _MAX_FILE_BYTES).decode("ascii").partition(" ")
         figures = int(done), int(total) if total else None

@@ -1,4 +1,4 @@
-"""The `Parser` that the product uses: parsing in processes that are bounded and confined."""
+"""Parse in confined processes with limits. `ParserSandbox` is the `Parser` that the product uses."""
 
 import signal
 import tempfile
@@ -56,10 +56,13 @@ _ERROR_CLASSES: dict[str, type[LeadlineError]] = {
 
 
 class ParserSandbox:
-    """A parser child and its folder. For one thread at a time; threads that parse side by side have one each.
+    """A parser child and its folder. Not thread-safe: threads that parse in parallel need one each.
 
-    The child is started when it is first needed, gets nothing of our environment, and ends with this process. Each
-    document has a process and a folder of its own, and nothing of it is left for the next.
+    The child is started on first use, inherits nothing from our environment, and ends with this process. Each document
+    gets a process and a folder of its own, and nothing of it remains for the next document.
+
+        with ParserSandbox() as parser:
+            document = parser.parse(path, "application/pdf", name="tides.pdf")
     """
 
     def __init__(
@@ -70,9 +73,9 @@ class ParserSandbox:
         scratch: Path | None = None,
         isolation: Isolation = Isolation.BEST,
     ) -> None:
-        """Parse in processes that `command` starts; they speak as `ingest.parsing.isolation.child` does.
+        """Parse in processes that `command` starts, which follow the protocol of `ingest.parsing.isolation.child`.
 
-        Texts are handed over in `scratch`.
+        Texts are handed over in folders below `scratch`.
         """
         self._limits = limits
         self._command = command
@@ -81,7 +84,7 @@ class ParserSandbox:
         self._child: ParserProcess | None = None
 
     def get_confinements(self) -> tuple[str, ...]:
-        """Return what confines a document's process on this machine. Raises `IngestError` as `parse`."""
+        """Return the mechanisms that confine parsing on this machine. Raises `IngestError` like `parse`."""
         return self._ensure_child().confined_by
 
     def parse(
@@ -94,18 +97,18 @@ class ParserSandbox:
         progress: Callable[[int, int | None], None] = ignore_progress,
         look: Callable[[], None] = never_cancel,
     ) -> ParsedDocument:
-        """Parse a file in a process of its own; its entries are handed over before this returns.
+        """Parse a file in a process of its own. Its entries are handed over before this returns.
 
-        Raises the `ParseError`s, `UnsupportedTypeError`, `StorageFullError`, `FileNotFoundError`, `IngestError` when
-        the child cannot be started, or its processes cannot be confined as is required, and what `look` raises.
+        Raises the `ParseError`s, `UnsupportedTypeError`, `StorageFullError`, `FileNotFoundError`, any error raised by
+        `look`, and `IngestError` if the child cannot be started or the required confinement is missing.
         """
         path.stat()
         parsed = partial(self._parse_within, path, media_type, name, unpacking, progress, look)
         document = parsed(self._limits)
-        if document is None:  # it has pictures to read
+        if document is None:  # its pictures need text recognition
             document = parsed(self._limits.with_recognition())
         if document is None:
-            raise DamagedDocumentError(f"The parser gave no usable answer on {_format_name(name)}.")
+            raise DamagedDocumentError(f"The parser returned no usable result for {_format_name(name)}.")
         return document
 
     def _parse_within(
@@ -118,7 +121,7 @@ class ParserSandbox:
         look: Callable[[], None],
         limits: ParserLimits,
     ) -> ParsedDocument | None:
-        """Parse a file within limits; None if they do not do, because text is to be recognized in pictures."""
+        """Parse a file within limits. Returns None if pictures need text recognition, which these limits exclude."""
         # guard: parser-folder
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
             room = {"room": asdict(unpacking.room)} if unpacking else {}
@@ -127,7 +130,7 @@ class ParserSandbox:
             watch = _build_watch(Path(folder), progress, look, require_room)
             said = self._run_request(folder, path, media_type, name, limits, waiting=watch, **room)
             # guard: parser-folder-bytes-handed-over
-            require_room()  # it may have written more since the last look
+            require_room()  # it may have written more since the last check
             if said.get("code") == RECOGNITION_NEEDED:
                 return None
             _require_success(said)
@@ -136,11 +139,11 @@ class ParserSandbox:
                 if unpacking is not None:
                     hand_over_entries(document.entries, Path(folder), unpacking, look)
             except (HandoverError, NotPlainError) as error:
-                raise DamagedDocumentError(f"The parser gave no usable answer on {_format_name(name)}.") from error
+                raise DamagedDocumentError(f"The parser returned no usable result for {_format_name(name)}.") from error
             return document
 
     def render_page(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes:
-        """Return a page, counted from 1, as a PNG of that width. Raises as `parse`, and `PageNotFoundError`."""
+        """Return a page, counted from 1, as a PNG of that width. Raises like `parse`, and `PageNotFoundError`."""
         path.stat()
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
             watch = partial(require_folder_within, Path(folder), self._limits.folder_bytes, name)
@@ -151,7 +154,7 @@ class ParserSandbox:
             try:
                 return read_plain_file(Path(folder, PAGE_IMAGE_FILE), _MAX_PAGE_IMAGE_BYTES)
             except (OSError, NotPlainError) as error:
-                raise DamagedDocumentError(f"The parser gave no picture of {_format_name(name)}.") from error
+                raise DamagedDocumentError(f"The parser returned no image of {_format_name(name)}.") from error
 
     def _run_request(
         self,
@@ -164,7 +167,7 @@ class ParserSandbox:
         waiting: Callable[[], None] = do_nothing,
         **more: object,
     ) -> dict[str, Any]:
-        """Have a process work on a document within limits; returns what it said, which may be an error."""
+        """Run a request about a document within limits. Returns the process's message, which may be an error."""
         child = self._ensure_child()
         request = {
             "path": str(path.absolute()),
@@ -181,18 +184,19 @@ class ParserSandbox:
             if isinstance(error, TimeoutError):
                 raise _build_timeout_error(name, f"{limits.wall_seconds:g} s") from error
             if isinstance(error, ChildEndedError | BadAnswerError):
-                raise DamagedDocumentError(f"The parser ended on {_format_name(name)} without an answer.") from error
+                raise DamagedDocumentError(f"The parser ended without a result for {_format_name(name)}.") from error
             raise
         if outcome.message is None or outcome.status != 0:
             raise _build_exit_error(outcome.status, name, limits)
         return outcome.message
 
     def close(self) -> None:
-        """End the child and remove the folder."""
+        """Kill the child and remove the folder."""
         self.kill_child()
         self._folder.cleanup()
 
     def kill_child(self) -> None:
+        """Kill the child; the next request starts a new one."""
         child, self._child = self._child, None
         if child is not None:
             child.kill()
@@ -225,27 +229,29 @@ def _build_exit_error(status: int, name: str, limits: ParserLimits) -> LeadlineE
     if status == -signal.SIGXCPU:
         return _build_timeout_error(name, f"{limits.cpu_seconds} s of processor time")
     if status == -signal.SIGKILL:
-        return ParserLimitError(f"Parsing {_format_name(name)} was killed by the system, most likely for its memory.")
+        return ParserLimitError(
+            f"Parsing {_format_name(name)} was killed by the system, most likely because it used too much memory."
+        )
     if status < 0:
         return _build_crash_error(name, -status, limits.memory_bytes)
-    return DamagedDocumentError(f"The parser ended on {_format_name(name)} without an answer.")
+    return DamagedDocumentError(f"The parser ended without a result for {_format_name(name)}.")
 
 
 def hand_over_entries(
     entries: Sequence[FoundEntry], folder: Path, unpacking: Unpacking, look: Callable[[], None] = never_cancel
 ) -> None:
-    """Hand over the entries' files, no more and none larger than there is room for. Raises `HandoverError`."""
+    """Hand over the entries' files within their limits on number and size. Raises `HandoverError`."""
     room = unpacking.room
     # guard: handover-room
     if len(entries) > room.entries or sum(entry.size for entry in entries) > room.total_bytes:
-        raise HandoverError("There are more entries than there is room for.")
+        raise HandoverError("There are too many entries, or they are too large.")
     for entry in entries:
         look()
         with ExitStack() as stack:
             try:
                 file = stack.enter_context(open_plain_file(folder / entry.file, entry.size))
             except (NotPlainError, OSError) as error:
-                raise HandoverError("An entry has no plain file of its size.") from error
+                raise HandoverError("An entry has no regular file of its size.") from error
             unpacking.take(entry, file)
 
 
@@ -255,7 +261,7 @@ def _build_watch(
     look: Callable[[], None],
     require_room: Callable[[], None],
 ) -> Callable[[], None]:
-    """Return what calls `look` and `require_room`, and tells `progress` what the parser has left since last time."""
+    """Return a function that calls `look` and `require_room`, and reports new progress of the parser to `progress`."""
     last: tuple[int, int | None] | None = None
 
     def watch() -> None:
@@ -276,17 +282,17 @@ def _build_timeout_error(name: str, allowance: str) -> ParserLimitError:
 
 
 def _build_crash_error(name: str, number: int, memory_bytes: int) -> DamagedDocumentError:
-    """Word a crash. C libraries crash on damage, many also when memory runs out; from outside the two look the same."""
+    """Build the error for a crash. C libraries crash on damage or lack of memory, which look the same from outside."""
     reason = signal.strsignal(number) or f"signal {number}"
     return DamagedDocumentError(
-        f"The parser crashed on {_format_name(name)} ({reason}): it is damaged, or needs more than "
+        f"The parser crashed on {_format_name(name)} ({reason}): the file is damaged, or needs more than "
         f"{memory_bytes:,} bytes of memory.",
         hint="Export it again from its own program, or split it into smaller files.",
     )
 
 
 def _require_success(said: Mapping[str, Any]) -> None:
-    """Raise the error that a document's process told."""
+    """Raise the error that a document's process reported, if any."""
     if "code" in said:
         raise _build_error(said)
 

@@ -1,7 +1,7 @@
-"""Text in pictures: images, and pages of PDFs that are scans. Needs the extra `ocr`.
+"""Recognize text in pictures: images, and pages of PDFs that are scans. Needs the extra `ocr`.
 
-The models are in rapidocr's wheel (PP-OCRv6, Apache-2.0) and run on OpenVINO, on one thread, in the confined process of
-one document. Nothing is fetched.
+The models come with rapidocr's wheel (PP-OCRv6, Apache-2.0) and run on OpenVINO, on one thread, in the confined process
+of one document. Nothing is downloaded.
 """
 
 from ingest.parsing.ocr.images import IMAGE_PARSER, IMAGE_TYPES, parse_image

@@ -1,10 +1,10 @@
-"""How many pictures this document's process may read: it gets more memory and time if it may read any."""
+"""Limit the pictures that this document's process may read. A process that may read any gets more memory and time."""
 
 from dataclasses import dataclass
 
 
 class RecognitionNeeded(Exception):
-    """There is a picture to read, and this process may not."""
+    """The document has a picture to read, and this process may not read any."""
 
 
 @dataclass
@@ -17,12 +17,12 @@ _allowance = _Allowance()
 
 
 def set_allowance(pages: int) -> None:
-    """Let this process read so many pictures."""
+    """Set how many pictures this process may read."""
     _allowance.pages, _allowance.left_out = pages, 0
 
 
 def use_one() -> bool:
-    """Take one picture of the allowance; False if none is left, which is counted. Raises `RecognitionNeeded`."""
+    """Use one picture of the allowance. Returns False, and counts it, if none is left. Raises `RecognitionNeeded`."""
     if _allowance.pages is None:
         # guard: ocr-own-process
         raise RecognitionNeeded
@@ -35,5 +35,5 @@ def use_one() -> bool:
 
 
 def count_skipped() -> int:
-    """Return how many pictures were not read, because none was left of the allowance."""
+    """Return how many pictures were not read because the allowance was used up."""
     return _allowance.left_out

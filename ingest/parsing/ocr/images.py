@@ -1,4 +1,4 @@
-"""Images are read as pages: their words are ordered, and tables and headings found, as those of a PDF's pages are."""
+"""Parse images as pages: their words are put in order, and tables and headings found, as for the pages of a PDF."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,22 +22,20 @@ if TYPE_CHECKING:
 
 IMAGE_PARSER = f"image-1+{PDF_PARSER}+{OCR_PARSER}"
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/tiff", "image/webp", "image/bmp", "image/gif")
-MAX_PIXELS = 100_000_000  # of one picture, which takes three bytes for each
+MAX_PIXELS = 100_000_000  # of one picture, at three bytes a pixel
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
 _MAX_SIDE_PIXELS = 4_000
-_PAGE_POINTS = 842.0  # the longer side of A4: a picture is read as if it were as large
+_PAGE_POINTS = 842.0  # the longer side of A4, which every picture is scaled to
 
 
 def parse_image(path: Path) -> ParsedDocument:
-    """Read the text of an image; each page of a TIFF is a page, and only the first frame of an animation.
+    """Parse an image by recognizing its text. Each page of a TIFF is a page; of an animation, the first frame is read.
 
-    Raises `DamagedDocumentError`, `ParserLimitError` for a picture of too many pixels, `NoTextError`,
-    `UnsupportedTypeError` where recognition is not installed, and `RecognitionNeeded`.
+    Raises `DamagedDocumentError`, `ParserLimitError` for too many pixels, `NoTextError`, `UnsupportedTypeError` if
+    recognition is not installed, and `RecognitionNeeded`.
     """
     if not is_installed():
-        raise UnsupportedTypeError(
-            "The file is an image, and nothing here reads the text in images.", hint=INSTALL_HINT
-        )
+        raise UnsupportedTypeError("The file is an image, and text recognition is not installed.", hint=INSTALL_HINT)
     use_one()
     from pypdfium2 import PdfDocument
 
@@ -50,7 +48,7 @@ def parse_image(path: Path) -> ParsedDocument:
         try:
             document = PagesParser(without, pages).parse(IMAGE_PARSER)
         except NoTextError as error:
-            hint = "If it shows text, upload it larger or sharper: letters need about 15 pixels."
+            hint = "If it shows text, upload a larger or sharper image: letters need a height of about 15 pixels."
             raise NoTextError("No text was found in the image.", hint=hint) from error
         finally:
             without.close()
@@ -58,7 +56,7 @@ def parse_image(path: Path) -> ParsedDocument:
 
 
 class _ImagePages:
-    """The pages of an open image, as `ingest.parsing.pdf.reading.PageReader` gives those of a PDF."""
+    """The pages of an open image, read like those of a PDF (`ingest.parsing.pdf.reading.PageReader`)."""
 
     def __init__(self, image: "Image") -> None:
         self._image = image
@@ -68,7 +66,7 @@ class _ImagePages:
         self._known: dict[int, tuple[float, float, Sequence[RecognizedWord]]] = {}
 
     def read(self, number: int) -> "PageContent":
-        """Read a page, counted from 1; some of a long document are asked for twice, and recognized once."""
+        """Read a page, counted from 1. Some pages of a long document are read twice, but recognized once."""
         from ingest.parsing.pdf.content import PageContent
         from ingest.parsing.pdf.reading import convert_recognized_words
 
@@ -102,7 +100,7 @@ class _ImagePages:
 
 
 def load_image_page(path: Path, number: int) -> "Image":
-    """Return a page of an image as it is shown, counted from 1. Raises as `parse_image`, and `PageNotFoundError`."""
+    """Return a page, counted from 1, as it is displayed. Raises like `parse_image`, and `PageNotFoundError`."""
     from PIL import Image
 
     with open_image(path) as image:
@@ -119,7 +117,7 @@ def open_image(path: Path) -> "Iterator[Image]":
     """Open an image. Raises `DamagedDocumentError`."""
     from PIL import Image
 
-    Image.MAX_IMAGE_PIXELS = None  # the limit below is told apart from damage
+    Image.MAX_IMAGE_PIXELS = None  # a picture that is too large raises the limit's error below, not this one
     with _translate_errors():
         image = Image.open(path, formats=_FORMATS)
     with image:
@@ -128,7 +126,7 @@ def open_image(path: Path) -> "Iterator[Image]":
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Turn whatever a library raises on a damaged image into our error."""
+    """Convert any error that a library raises on a damaged image to ours."""
     try:
         yield
     except (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError) as error:
@@ -138,7 +136,7 @@ def _translate_errors() -> Iterator[None]:
 
 
 def convert_to_picture(image: "Image") -> Picture:
-    """Return a frame as it is shown: turned as its EXIF says, on white, and no larger than need be."""
+    """Convert a frame to a picture as displayed: turned by its EXIF data, on white, no larger than needed."""
     import numpy as np
     from PIL import Image, ImageOps
 
@@ -147,9 +145,9 @@ def convert_to_picture(image: "Image") -> Picture:
     if width * height > MAX_PIXELS:
         raise ParserLimitError(
             f"The image has {width * height:,} pixels; at most {MAX_PIXELS:,} are read.",
-            hint="Scale it down: 200 dots an inch are enough.",
+            hint="Scale it down: 200 dots per inch are enough.",
         )
-    image.draft("RGB", (_MAX_SIDE_PIXELS, _MAX_SIDE_PIXELS))  # lets a JPEG be decoded smaller
+    image.draft("RGB", (_MAX_SIDE_PIXELS, _MAX_SIDE_PIXELS))  # lets the decoder scale a JPEG down
     frame: Image.Image = image.copy()
     if frame.mode.startswith("I;16"):
         frame = frame.point(lambda value: value / 256).convert("L")

@@ -1,6 +1,6 @@
-"""Tells which pictures of a message are worth a document: those with text, as a photographed page or a screenshot.
+"""Decide which pictures of a message become documents: those with text, such as a photographed page or a screenshot.
 
-A logo below a signature, a spacer, or a photo of a landscape is no document that failed; a message lists them.
+A logo in a signature, a spacer or a landscape photo is not a document that failed; the message just lists it.
 """
 
 from pathlib import Path
@@ -10,14 +10,14 @@ from ingest.parsing.ocr.allowance import use_one
 from ingest.parsing.ocr.images import convert_to_picture, open_image
 from ingest.parsing.ocr.recognizer import is_installed
 
-_MIN_LINE_PIXELS = 15  # letters that are lower are not recognized
-_MIN_PICTURE_LINES = 6  # what a message shows among its words and is lower: a logo, an icon, a rule
+_MIN_LINE_PIXELS = 15  # lower letters are not recognized
+_MIN_PICTURE_LINES = 6  # lower pictures shown within a message's text are logos, icons or rules
 
 
 def explain_no_text(path: Path, *, is_shown: bool) -> str:
-    """Say why a picture is no document; nothing for one that is. `is_shown` if the message shows it among its words.
+    """Return why a picture is not a document; empty if it is. `is_shown`: it is displayed within the message.
 
-    Raises `RecognitionNeeded` at the first large picture in a process that may not read any.
+    Raises `RecognitionNeeded` at the first large picture if this process may not read any.
     """
     if not is_installed():
         return "a picture; text in pictures is not read here"
@@ -27,9 +27,9 @@ def explain_no_text(path: Path, *, is_shown: bool) -> str:
                 return "a small picture"
             if not use_one():
                 return ""
-            from ingest.parsing.ocr.words import recognize_words  # only here: it loads the models
+            from ingest.parsing.ocr.words import recognize_words  # imported here because it loads the models
 
             words = recognize_words(convert_to_picture(image), 1)
     except (DamagedDocumentError, ParserLimitError):
-        return ""  # its document says so
+        return ""  # its own document reports the error
     return "" if any(char.isalnum() for word in words for char in word.text) else "a picture without text"

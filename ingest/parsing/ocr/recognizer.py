@@ -1,4 +1,4 @@
-"""Recognizes the words of a picture with rapidocr's models on OpenVINO, whichever way up the picture is."""
+"""Recognize the words of a picture, in any orientation, with rapidocr's models on OpenVINO."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,16 +18,17 @@ INSTALL_HINT = (
 )
 Picture = NDArray[np.uint8]  # rows, columns, and red, green, blue
 _DETECTOR, _READER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
-# Longer sides are scaled down to this, A4 at 200 dots an inch or so: larger type is found no better, and costs more.
+# Longer sides are scaled down to this, about A4 at 200 dots per inch: larger type is recognized no better, but takes
+# longer.
 _MAX_SIDE_PIXELS = 2_400
-_JUDGED_LINES = 8  # the longest lines of a picture say which way up it is
+_JUDGED_LINES = 8  # the orientation is judged by the longest lines of a picture
 
 
 @dataclass(frozen=True)
 class RecognizedText:
-    """A word with its box as fractions of the picture from its top left.
+    """A word with its box, as fractions of the picture from its top left.
 
-    `turn` counts the quarter turns to the left by which its line is turned: 1 is read from the bottom up.
+    `turn` is the number of quarter turns to the left that its line is rotated by: 1 reads from the bottom up.
     """
 
     text: str
@@ -52,21 +53,22 @@ class _RecognizedLine:
 
 @cache
 def is_installed() -> bool:
-    """True if text in pictures can be read: the extra `ocr` is installed."""
+    """Return whether text in pictures can be read, which needs the extra `ocr`."""
     return find_spec("rapidocr") is not None
 
 
 @cache
 def get_recognizer() -> "Recognizer":
-    """Open the models once in this process."""
+    """Return the recognizer, loading its models once in this process."""
     return Recognizer()
 
 
 class Recognizer:
-    """The models, opened."""
+    """The loaded models."""
 
     def __init__(self) -> None:
-        # OpenVINO would otherwise write into the home folder and report its use; it does without where there is none.
+        # Without this, the telemetry module of OpenVINO writes into the home folder and reports its use. OpenVINO also
+        # runs without the module.
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         import cv2
         import rapidocr
@@ -76,7 +78,7 @@ class Recognizer:
         self._engine: Any = rapidocr.RapidOCR(
             params={
                 "Global.log_level": "critical",
-                "Global.use_cls": False,  # lines are upright once the picture is
+                "Global.use_cls": False,  # lines are upright after the picture was turned
                 "Global.return_word_box": True,
                 "Global.max_side_len": _MAX_SIDE_PIXELS,
                 **{f"{part}.engine_type": engine for part in ("Det", "Cls", "Rec")},
@@ -111,10 +113,10 @@ class Recognizer:
         ]
 
     def _detect_turn(self, picture: Picture, lines: Sequence[_RecognizedLine]) -> int:
-        """Return by how many quarter turns to the left the text is turned.
+        """Return the number of quarter turns to the left that the text is rotated by.
 
-        Lines that are higher than wide are turned by one or three. Of the two ways up, the one is right in which the
-        longest lines are read with more confidence.
+        Lines higher than wide are rotated by one or three turns. Of two opposite orientations, the right one reads the
+        longest lines with more confidence.
         """
         if not lines:
             return 0
@@ -143,7 +145,7 @@ def _build_line(corners: NDArray[np.float32], text: str, score: float, parts: Se
 def _iter_line_words(
     text: str, box: tuple[float, float, float, float], parts: Sequence[Any]
 ) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
-    """Yield a line's words between blanks, each around its parts' boxes, or else with its share of the line."""
+    """Yield the words of a line, each with the box around its parts, or with a share of the line's box."""
     known = [(str(part[0]), np.asarray(part[2])) for part in parts if part[2] is not None]
     aligned = "".join(part for part, _ in known).replace(" ", "") == text.replace(" ", "")
     characters = [corners for part, corners in known for _ in part.replace(" ", "")] if aligned else []
@@ -169,7 +171,7 @@ def _crop_line(picture: Picture, line: _RecognizedLine) -> Picture:
 def _rotate_back(
     box: tuple[float, float, float, float], turn: int, width: int, height: int
 ) -> tuple[float, float, float, float]:
-    """Return where a box of the upright picture stands in the picture as it is, within its edges."""
+    """Map a box of the upright picture back to the original picture, within its edges."""
     left, top, right, bottom = box
     if turn == 1:
         left, top, right, bottom = top, height - right, bottom, height - left

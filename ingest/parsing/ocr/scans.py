@@ -1,4 +1,4 @@
-"""Pages of PDFs that are scans: rendered as they are shown, and read."""
+"""Read scanned pages of PDFs: render them as displayed, and recognize their text."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from ingest.parsing.pdf.content import RecognizedWord
 
 _RENDER_DPI = 200
-_NO_TEXT_HINT = "No text was recognized in its pictures. Scan it sharper, at 200 dots per inch or more."
-_MAX_SIDE_PIXELS = 4_000  # pixels, of a page that is larger than paper
+_NO_TEXT_HINT = "No text was recognized in its pictures. Scan it again at 200 dots per inch or more."
+_MAX_SIDE_PIXELS = 4_000  # pixels, for pages larger than paper sizes
 
 
 def get_pdf_fingerprint() -> str:
-    """Name what reads PDFs here: with or without recognition."""
+    """Return the fingerprint of the PDF parser, with recognition if it is installed."""
     return f"{PDF_PARSER}+{OCR_PARSER}" if is_installed() else PDF_PARSER
 
 
 def parse_pdf_with_scans(path: Path) -> ParsedDocument:
-    """Parse a PDF, and read the pages that are pictures if recognition is installed.
+    """Parse a PDF, recognizing the text of scanned pages if recognition is installed.
 
-    Raises as `parse_pdf`, and `RecognitionNeeded` at the first such page of a process that may not read any.
+    Raises like `parse_pdf`, and `RecognitionNeeded` at the first scanned page if this process may not read any.
     """
     if not is_installed():
         try:
@@ -46,7 +46,7 @@ def parse_pdf_with_scans(path: Path) -> ParsedDocument:
 
 
 class _ScanReader:
-    """Reads pages that are pictures. Some pages of a long document are asked for twice, and read once."""
+    """Reads scanned pages. Some pages of a long document are requested twice, but recognized once."""
 
     def __init__(self) -> None:
         self._known: dict[int, Sequence[RecognizedWord]] = {}
@@ -57,14 +57,14 @@ class _ScanReader:
         return bool(self._known)
 
     def __call__(self, page: "PdfPage", number: int) -> "Sequence[RecognizedWord]":
-        """Return the words of a page; none if no more pictures may be read. Raises `RecognitionNeeded`."""
+        """Return the words of a page; none if the allowance is used up. Raises `RecognitionNeeded`."""
         if number not in self._known:
             self._known[number] = _recognize_page(page, number) if use_one() else ()
         return self._known[number]
 
 
 def _recognize_page(page: "PdfPage", number: int) -> "Sequence[RecognizedWord]":
-    from ingest.parsing.ocr.words import recognize_words  # only here: it loads the models
+    from ingest.parsing.ocr.words import recognize_words  # imported here because it loads the models
 
     scale = min(_RENDER_DPI / 72, _MAX_SIDE_PIXELS / max(1.0, *page.get_size()))
     bitmap = page.render(scale=scale, rev_byteorder=True)

@@ -1,6 +1,6 @@
-"""Office documents: XML parts in a zip, read with lxml and mapped through `DocumentWriter`.
+"""Parse Office documents: XML parts in a ZIP, read with lxml and written through `DocumentWriter`.
 
-The functions here load their parser, and lxml with it, when they are first called.
+The functions here import their parser, and lxml with it, on the first call.
 """
 
 from pathlib import Path
@@ -38,5 +38,5 @@ def parse_odp(path: Path) -> ParsedDocument:
 
 
 def parse_encrypted(path: Path) -> ParsedDocument:
-    """Raise `EncryptedDocumentError`: of an Office file with a password nothing can be read."""
+    """Raise `EncryptedDocumentError`: nothing can be read from an Office file with a password."""
     raise EncryptedDocumentError("The Office file is encrypted and asks for a password.")

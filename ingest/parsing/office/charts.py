@@ -1,4 +1,4 @@
-"""The data of a chart as a table, and the words of a diagram: from what the file keeps for drawing them."""
+"""Read a chart's data as a table, and a diagram's text, from the values that the file caches for drawing."""
 
 import re
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from ingest.parsing.writer import DocumentWriter, Piece, Position
 _MAX_POINTS = 100_000
 _MAX_DIGITS = 15
 _float = re.compile(r"-?\d+\.\d+(?:[eE][-+]?\d{1,3})?")
-# What a series is drawn by: names or x of its points, and their values or y (ECMA-376 part 1, 21.2).
+# Elements of a series: names or x values of its points, and their values or y values (ECMA-376 part 1, 21.2).
 _CATEGORIES = (f"{C}cat", f"{C}xVal")
 _VALUES = (f"{C}val", f"{C}yVal", f"{C}bubbleSize")
 
 
 def write_chart(writer: DocumentWriter, chart: etree._Element, at: Position | None = None) -> bool:
-    """Write a chart's data: a row for each category, a column for each series. Returns False if it has none."""
+    """Write a chart's data: one row for each category, one column for each series. Returns False if it has none."""
     series = list(chart.iter(f"{C}ser"))
     columns: list[tuple[str, dict[int, str]]] = []
     names: dict[int, str] = {}
@@ -37,7 +37,7 @@ def write_chart(writer: DocumentWriter, chart: etree._Element, at: Position | No
 
 
 def iter_diagram_texts(data: etree._Element) -> Iterator[str]:
-    """Yield the text of each point of a diagram (SmartArt), in the order in which they were written."""
+    """Yield the text of each point of a diagram (SmartArt), in file order."""
     for point in data.iter(f"{DGM}pt"):
         text = " ".join("".join(t.text or "" for t in paragraph.iter(f"{A}t")) for paragraph in point.iter(f"{A}p"))
         if point.get("type", "node") in {"node", "asst"} and text.strip():
@@ -45,16 +45,16 @@ def iter_diagram_texts(data: etree._Element) -> Iterator[str]:
 
 
 def _read_points(series: etree._Element, names: tuple[str, ...]) -> dict[int, str]:
-    """Return the cached values by their index; those of several levels joined, the outermost first."""
+    """Return the cached values by their index. Those with several levels are joined, outermost first."""
     source = next((found for name in names if (found := series.find(name)) is not None), None)
     if source is None:
         return {}
-    inner, *outer = list(source.iter(f"{C}lvl")) or [source]  # the innermost level comes first
+    inner, *outer = list(source.iter(f"{C}lvl")) or [source]  # the innermost level comes first in the file
     values = _read_level(inner)
     for level in outer:
         names_above, above = _read_level(level), ""
         for index in sorted(values):
-            above = names_above.get(index, above)  # it stands once for all those that follow
+            above = names_above.get(index, above)  # a group's name is given once for all points in the group
             values[index] = f"{above} {values[index]}".strip()
     return {index: _format_number(value) for index, value in values.items()}
 
@@ -65,14 +65,14 @@ def _read_level(level: etree._Element) -> dict[int, str]:
 
 
 def _format_number(text: str) -> str:
-    """Return a number as a sheet shows it, with no more than 15 digits; other text as it is."""
+    """Format a number as in a sheet, with at most 15 digits. Other text is returned unchanged."""
     if len(text) <= _MAX_DIGITS or not _float.fullmatch(text):
         return text
     return f"{float(text):.{_MAX_DIGITS}g}"
 
 
 def _extract_text(element: etree._Element | None) -> str:
-    """Return the text of a title or a series' name, typed in or taken from a cell."""
+    """Return the text of a title or a series name, whether typed in or taken from a cell."""
     if element is None:
         return ""
     typed = "".join(each.text or "" for each in element.iter(f"{A}t"))

@@ -1,4 +1,4 @@
-"""Word documents (DOCX, DOCM, DOTX) in reading order: headings, numbered lists, tables, notes, comments, boxes."""
+"""Parse Word documents (DOCX, DOCM, DOTX) in reading order: headings, lists, tables, notes, comments, boxes."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -36,11 +36,14 @@ from ingest.parsing.writer import DocumentWriter
 from ingest.storage.texts.layout import OmissionKind
 
 _VALUE = f"{W}val"
-_NESTED_TABLES_DETAIL = "tables inside of tables' cells, whose text stands in the cell"
+_NESTED_TABLES_DETAIL = "nested tables, whose text is part of the cell"
 
 
 def parse_docx(path: Path) -> ParsedDocument:
-    """Parse a document. Raises `DamagedDocumentError`, `EncryptedDocumentError`, `ParserLimitError`, `NoTextError`."""
+    """Parse a document.
+
+    Raises `DamagedDocumentError`, `EncryptedDocumentError`, `ParserLimitError` and `NoTextError`.
+    """
     with open_package(path) as package:
         main = _get_main_part(package)
         reader = DocxReader(package, main, DocumentWriter())
@@ -50,7 +53,7 @@ def parse_docx(path: Path) -> ParsedDocument:
         )
         title = reader.title or title or reader.writer.first_heading
         return reader.writer.finish(
-            DOCX_PARSER, title, nothing="The document holds no text.", hint=NO_TEXT_HINT, picture_hint=PICTURE_HINT
+            DOCX_PARSER, title, nothing="The document contains no text.", hint=NO_TEXT_HINT, picture_hint=PICTURE_HINT
         )
 
 
@@ -62,14 +65,14 @@ def _get_main_part(package: Package) -> str:
 
 
 class DocxReader:
-    """Reads one document from its main part into a writer. One that another merges has the `outer` one's reader."""
+    """Reads one document from its main part into a writer. `outer` is the reader of the merging document."""
 
     def __init__(self, package: Package, main: str, writer: DocumentWriter, outer: "DocxReader | None" = None) -> None:
         self.writer = writer
         self.title: str | None = None
         self._package = package
         self._main = main
-        self._part = main  # the part that is being read, whose relations count
+        self._part = main  # the part being read, whose relations apply
         self._styles = WordStyles(self._load_optional_part("styles"))
         self._numbering = Numbering(self._load_optional_part("numbering"))
         self._notes = {
@@ -80,7 +83,7 @@ class DocxReader:
         room, level = (ChunkRoom(), 1) if outer is None else (outer._chunks.room, outer._chunks.level + 1)
         self._chunks: ChunkWriter = ChunkWriter(package, room, level, self._write_merged)
         self._marks: dict[tuple[str, str], str] = {}
-        self._marked: Counter[str] = Counter() if outer is None else outer._marked  # over all that is merged
+        self._marked: Counter[str] = Counter() if outer is None else outer._marked  # shared with all merged documents
         self._waiting: list[AttachedElement] = []
         self._at_end: list[AttachedElement] = []
         self._code: list[str] = []
@@ -89,11 +92,11 @@ class DocxReader:
         self._inline = InlineReader(self._styles, self.writer, self._get_note_mark)
 
     def read(self) -> None:
-        """Write headers, the body with its notes, endnotes and footers."""
+        """Write the headers, the body with its notes, the endnotes and the footers."""
         document = self._load_part(self._main)
         body = document.find(f"{W}body")
         if body is None:
-            raise DamagedDocumentError("The file is no sound Word document: it has no body.")
+            raise DamagedDocumentError("The file is not a valid Word document: it has no body.")
         headers, footers = self._list_edge_texts(document, "header"), self._list_edge_texts(document, "footer")
         for text in headers:
             self.writer.write_paragraph(text)
@@ -124,7 +127,7 @@ class DocxReader:
                 self._chunks.write(self.writer, self._package.load_relations(self._part).get(child.get(f"{R}id", "")))
 
     def _write_merged(self, writer: DocumentWriter, file: BinaryIO) -> None:
-        """Write a document that this one merges. Raises as `parse_docx`."""
+        """Write a document that this one merges. Raises like `parse_docx`."""
         with open_package(file) as package:
             DocxReader(package, _get_main_part(package), writer, self).read()
 
@@ -144,13 +147,13 @@ class DocxReader:
             self._write_paragraph(text, properties, style)
         else:
             self._flush()
-            self._count_in_list(properties, style)  # an empty item is counted, too
+            self._count_in_list(properties, style)  # an empty item also counts
         self._waiting.extend(inline.attached)
         if any(each.kind not in (FOOTNOTE, ENDNOTE, COMMENT) for each in inline.attached):
             self._flush()
 
     def _read_inline(self, paragraph: etree._Element, properties: etree._Element | None) -> Inline | None:
-        """Read a paragraph; None if its end was deleted, so that it goes on in the next, or if it is hidden."""
+        """Read a paragraph. Returns None if it is hidden, or if its deleted end makes the next one continue it."""
         style = self._get_style(properties)
         inline = self._inline.read(paragraph)
         inline.parts.insert(0, self._carried)
@@ -187,7 +190,7 @@ class DocxReader:
             write(text.strip())
 
     def _count_in_list(self, properties: etree._Element | None, style: str) -> tuple[str, int] | None:
-        """Count a paragraph in its list; returns its number and its level from 0, or None for one in no list."""
+        """Count a paragraph in its list. Returns its number and its level from 0, or None if it is in no list."""
         place = parse_list_membership(properties) or self._styles.get_list_membership(style)
         if place is None or place.list_id == "0":
             return None
@@ -203,7 +206,7 @@ class DocxReader:
     def _read_table(self, table: etree._Element) -> None:
         rows = list(self._iter_rows(table))
         only = rows[0][0] if len(rows) == 1 and len(rows[0]) == 1 else None
-        if only is not None:  # a frame around text, and no table
+        if only is not None:  # only a frame around text
             self._read_blocks(only)
             return
         of_header = takewhile(lambda row: is_on(row.find(f"{W}trPr/{W}tblHeader")), self._iter_row_elements(table))
@@ -215,16 +218,16 @@ class DocxReader:
             yield list(_iter_unwrapped(row, f"{W}tc"))
 
     def _iter_row_elements(self, table: etree._Element) -> Iterator[etree._Element]:
-        """Yield the rows of a table, but for those that were deleted."""
+        """Yield the rows of a table, without deleted ones."""
         for row in _iter_unwrapped(table, f"{W}tr"):
             properties = row.find(f"{W}trPr")
             if properties is None or properties.find(f"{W}del") is None:
                 yield row
 
     def _build_grid(self, table: etree._Element) -> list[list[GridCell]]:
-        """Return the cells with the rows that they span: each continued cell lengthens the one above it."""
+        """Return the cells with the number of rows that they span: a continued cell extends the one above it."""
         grid: list[list[GridCell]] = []
-        begun: dict[int, tuple[int, int]] = {}  # by the first column: row and place of the cell that may go on
+        begun: dict[int, tuple[int, int]] = {}  # by first column: row and index of the cell that may be continued
         for row in self._iter_row_elements(table):
             properties = row.find(f"{W}trPr")
             cells = [GridCell("") for _ in range(_get_span(properties, "gridBefore", 0))]
@@ -247,7 +250,7 @@ class DocxReader:
         return grid
 
     def _extract_cell_text(self, cell: etree._Element) -> str:
-        """Return the text of all that stands in a cell, note or box, on one line."""
+        """Return all text in a cell, note or box, on one line."""
         lines: list[str] = []
         for child in cell.iterchildren():
             if child.tag == f"{W}p":
@@ -285,7 +288,7 @@ class DocxReader:
                 self._waiting.append(each)
 
     def _flush(self) -> None:
-        """Write the code that was collected, and what hangs on the paragraphs before; this ends a list."""
+        """Write the collected code and everything attached to the paragraphs before. This ends a list."""
         self._in_list = False
         self._flush_code()
         waiting, self._waiting = self._waiting, []
@@ -335,7 +338,7 @@ class DocxReader:
                 self.writer.write_item(text)
 
     def _get_note_mark(self, attached: AttachedElement) -> str:
-        """Return the mark of a note in the text: `[^1]`, and `[^i]` for an endnote; comments have none."""
+        """Return the mark of a note within the text: `[^1]`, or `[^i]` for an endnote; empty for comments."""
         if attached.kind == COMMENT:
             return ""
         key = (attached.kind, attached.key)
@@ -369,7 +372,7 @@ class DocxReader:
         return text
 
     def _extract_text_in_part(self, kind: str, element: etree._Element) -> str:
-        """Read what belongs to another part, such as footnotes, whose relations count then."""
+        """Return the text of an element in another part, such as a footnote, using that part's relations."""
         self._part = next(iter(self._package.list_related(self._main, kind)), self._main)
         text = self._extract_cell_text(element)
         self._part = self._main
@@ -390,7 +393,7 @@ class DocxReader:
 
 
 def _iter_unwrapped(parent: etree._Element, tag: str) -> Iterator[etree._Element]:
-    """Yield the children of a tag, also those inside of content controls and tracked insertions."""
+    """Yield the children with a tag, including those inside content controls and tracked insertions."""
     for child in parent.iterchildren():
         if child.tag == tag:
             yield child

@@ -1,7 +1,7 @@
-"""Documents that Word merges into a file when it opens it: `w:altChunk` (ECMA-376 part 1, 17.17.2).
+"""Read documents that Word merges into a file when it opens the file: `w:altChunk` (ECMA-376 part 1, 17.17.2).
 
-Programs that assemble documents leave the merging to Word. A chunk is a part of the package, of any kind that Word
-imports: HTML, MHTML, RTF, plain text, or a Word document, which may have chunks itself.
+Programs that assemble documents leave the merging to Word. A chunk is a part of the package in any format that Word
+imports: HTML, MHTML, RTF, plain text, or a Word document, which may contain chunks itself.
 """
 
 import io
@@ -23,27 +23,27 @@ from ingest.storage.tables.types import EML_MEDIA_TYPE
 from ingest.storage.texts.layout import OmissionKind
 
 _MAX_CHUNKS = 1_000
-_MAX_BYTES = 200_000_000  # as one entry of an archive may have (`EntryRoom.entry_bytes`)
-_MAX_LEVELS = 3  # as archives in archives (`EntryRoom.levels`)
+_MAX_BYTES = 200_000_000  # the limit of one archive entry (`EntryRoom.entry_bytes`)
+_MAX_LEVELS = 3  # the limit of nested archives (`EntryRoom.levels`)
 _DECLARED_TYPES = {"application/xhtml+xml": HTML, "text/rtf": RTF, "multipart/related": EML_MEDIA_TYPE}
 
 
 @dataclass
 class ChunkRoom:
-    """How much more may be merged into one document, with all that is merged into its chunks. Counts down."""
+    """The remaining room for merged documents in one uploaded file, including those merged into its chunks."""
 
     chunks: int = _MAX_CHUNKS
     total_bytes: int = _MAX_BYTES
 
     def reserve(self, size: int, level: int) -> None:
-        """Take room for a chunk of `size` bytes, `level` documents deep. Raises `ParserLimitError` if none is left."""
+        """Reserve room for a chunk of `size` bytes, nested `level` deep. Raises `ParserLimitError` if none is left."""
         # guard: docx-chunk-depth
         if level > _MAX_LEVELS:
             raise ParserLimitError(f"Documents merged into one another are read {_MAX_LEVELS} levels deep.")
         # guard: docx-chunk-room
         if self.chunks < 1 or self.total_bytes < size:
             raise ParserLimitError(
-                f"A file is read with up to {_MAX_CHUNKS:,} merged documents of {_MAX_BYTES:,} bytes together."
+                f"At most {_MAX_CHUNKS:,} merged documents with {_MAX_BYTES:,} bytes together are read."
             )
         self.chunks -= 1
         self.total_bytes -= size
@@ -51,8 +51,10 @@ class ChunkRoom:
 
 @dataclass(frozen=True)
 class ChunkWriter:
-    """Writes the chunks of one package. `level` is 1 for those of the uploaded file, and `write_docx` writes a Word
-    document that is one."""
+    """Writes the chunks of one package.
+
+    `level` is 1 for those of the uploaded file. `write_docx` writes a chunk that is a Word document.
+    """
 
     package: Package
     room: ChunkRoom
@@ -60,10 +62,10 @@ class ChunkWriter:
     write_docx: Callable[[DocumentWriter, BinaryIO], None]
 
     def write(self, writer: DocumentWriter, relation: Relation | None) -> None:
-        """Write the chunk of a relation. One that cannot be read is counted, with the reason."""
+        """Write the chunk that a relation refers to. If it cannot be read, the reason is recorded as an omission."""
         try:
             if relation is None or relation.is_external or relation.target not in self.package.names:
-                raise UnsupportedTypeError("A merged document is not in the file.")
+                raise UnsupportedTypeError("A merged document is missing from the file.")
             self.room.reserve(self.package.get_size(relation.target), self.level)
             self._write_part(writer, relation.target)
         except (ParseError, UnsupportedTypeError) as error:
@@ -72,7 +74,7 @@ class ChunkWriter:
     def _write_part(self, writer: DocumentWriter, name: str) -> None:
         content, declared = self.package.read_part(name), self.package.get_media_type(name)
         kind = sniff_file(io.BytesIO(content), name, _DECLARED_TYPES.get(declared, declared))
-        if kind == DOCX or (kind == ZIP and declared.startswith(DOCX)):  # one that is cut off is any archive
+        if kind == DOCX or (kind == ZIP and declared.startswith(DOCX)):  # a truncated document looks like any ZIP
             self.write_docx(writer, io.BytesIO(content))
         elif kind == HTML:
             write_html(writer, decode_html(content), whole=True)
@@ -83,10 +85,10 @@ class ChunkWriter:
         elif kind.startswith("text/") and not _is_markup(content):
             writer.write_paragraph(decode(content))
         else:
-            raise UnsupportedTypeError(f"One is of a kind that Word documents are not merged from ({kind}).")
+            raise UnsupportedTypeError(f"One has a type that Word cannot merge ({kind}).")
         writer.end_list()
 
 
 def _is_markup(content: bytes) -> bool:
-    """True for XML, as of a Word document that is one XML file, whose tags are no text."""
+    """Return whether a chunk is XML, such as a Word document in a single XML file, whose tags are not text."""
     return decode(content[:HEAD_BYTES]).lstrip().startswith("<?xml")

@@ -1,6 +1,6 @@
-"""The text of one Word paragraph, with what hangs on it: notes, comments, text boxes, charts.
+"""Read the text of one Word paragraph, and its notes, comments, text boxes and charts.
 
-Insertions of tracked changes are read, and deletions are counted. Fields have the result that they last had.
+Tracked insertions are read, and tracked deletions are counted. Fields have the result that they last had.
 """
 
 import re
@@ -19,7 +19,7 @@ from ingest.storage.texts.layout import OmissionKind
 _VALUE = f"{W}val"
 _hexadecimal = re.compile(r"[0-9A-Fa-f]{1,6}")
 _PAGE_FIELDS = ("PAGE", "NUMPAGES", "SECTIONPAGES")
-# Places in Wingdings whose characters exist elsewhere (Unicode 7.0, L2/11-196); the others have no code point to keep.
+# Wingdings positions whose characters exist in Unicode (Unicode 7.0, L2/11-196); the others have no code point.
 _SYMBOLS = {
     0xFC: "✓",
     0xFB: "✗",
@@ -32,13 +32,13 @@ _SYMBOLS = {
     0xD8: "➢",
     0xA7: "▪",
 }
-DELETIONS_DETAIL = "deletions of tracked changes"
+DELETIONS_DETAIL = "tracked deletions"
 COMMENT, FOOTNOTE, ENDNOTE, TEXT_BOX, CHART, DIAGRAM = "comment", "footnote", "endnote", "text box", "chart", "diagram"
 
 
 @dataclass(frozen=True)
 class AttachedElement:
-    """Something that hangs on a paragraph: a note by its id, a chart or diagram by its relation, or a text box."""
+    """Something attached to a paragraph: a note by its id, a chart or diagram by its relation, or a text box."""
 
     kind: str
     key: str = ""
@@ -47,7 +47,7 @@ class AttachedElement:
 
 @dataclass
 class Inline:
-    """A paragraph's text and what hangs on it, in reading order."""
+    """A paragraph's text and the elements attached to it, in reading order."""
 
     parts: list[str] = field(default_factory=list)
     attached: list[AttachedElement] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Inline:
 
 @dataclass
 class _Field:
-    """A field that is open: its instruction, and whether its result has begun."""
+    """An open field: its instruction, and whether its result has begun."""
 
     instruction: str = ""
     has_result: bool = False
@@ -70,7 +70,7 @@ class _Field:
 
 
 class InlineReader:
-    """Reads paragraphs one after the other; fields may go on from one to the next. Omissions are told the writer."""
+    """Reads paragraphs one after the other. A field may extend over several. Omissions are recorded in the writer."""
 
     def __init__(
         self, styles: WordStyles, writer: DocumentWriter, note_marks: Callable[[AttachedElement], str]
@@ -116,6 +116,7 @@ class InlineReader:
         }
 
     def read(self, paragraph: etree._Element) -> Inline:
+        """Read one paragraph."""
         inline = Inline()
         self._read_children(paragraph, inline)
         return inline
@@ -204,7 +205,7 @@ class InlineReader:
             self._writer.record_omission(OmissionKind.FORMULA)
 
     def _read_content_control(self, element: etree._Element, inline: Inline) -> None:
-        """Read a content control, unless it only shows what is to be typed there."""
+        """Read a content control, unless it only shows placeholder text."""
         properties = element.find(f"{W}sdtPr")
         is_prompt = properties is not None and is_on(properties.find(f"{W}showingPlcHdr"))
         if is_prompt and properties.find(f"{W14}checkbox") is None:
@@ -223,7 +224,7 @@ class InlineReader:
             self._read_drawing(element, inline)
 
     def _read_drawing(self, element: etree._Element, inline: Inline) -> None:
-        """Count pictures, keeping their alternative texts, and attach text boxes, charts and diagrams."""
+        """Count pictures but keep their alternative texts, and attach text boxes, charts and diagrams."""
         described = list(element.iter(f"{WP}docPr"))
         pictures = 0
         for child in element.iter(f"{PIC}pic", f"{V}imagedata", f"{W}txbxContent", f"{C}chart", f"{DGM}relIds"):
@@ -245,7 +246,7 @@ class InlineReader:
 
 
 def _is_in_text_box(element: etree._Element, outermost: etree._Element) -> bool:
-    """True if a text box stands around the element, inside of which it is read with the box."""
+    """Return whether the element is in a text box below `outermost`, and so will be read with that box."""
     for ancestor in element.iterancestors():
         if ancestor is outermost:
             return False

@@ -1,4 +1,4 @@
-"""The numbers of list items and headings in Word, which are not in the text: computed as Word does.
+"""Compute the numbers of list items and headings like Word, because they are not in the text.
 
 Source: ECMA-376 part 1, 17.9.
 """
@@ -25,19 +25,19 @@ _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 
 @dataclass
 class _NumberingLevel:
-    """One level of a list's definition."""
+    """One level of a list definition."""
 
     form: str = "decimal"
     text: str = ""
     start: int = 1
-    restart: int | None = None  # restarts after a level below this number; None: after any above it
+    restart: int | None = None  # restarts after a level below this number; None: after any higher level
     plain_digits: bool = False
     style: str = ""
 
 
 @dataclass
 class _ListDefinition:
-    """A definition with the counts of the lists that share it."""
+    """A list definition, with the counts shared by its lists."""
 
     levels: dict[int, _NumberingLevel] = field(default_factory=dict)
     counts: list[int | None] = field(default_factory=lambda: [None] * _LEVEL_COUNT)
@@ -47,14 +47,14 @@ class _ListDefinition:
 class _ListInstance:
     definition: _ListDefinition
     levels: dict[int, _NumberingLevel] = field(default_factory=dict)
-    starts: dict[int, int] = field(default_factory=dict)  # each is used up by the first item of its level
+    starts: dict[int, int] = field(default_factory=dict)  # each is used once, by the first item of its level
 
     def get_level(self, number: int) -> _NumberingLevel | None:
         return self.levels.get(number) or self.definition.levels.get(number)
 
 
 class Numbering:
-    """Counts the items of all lists of a document, in reading order."""
+    """Counts the items of all lists in a document, in reading order."""
 
     def __init__(self, root: etree._Element | None) -> None:
         self._instances: dict[str, _ListInstance] = {}
@@ -75,7 +75,7 @@ class Numbering:
                 self._instances[each.get(f"{W}numId", "")] = _parse_instance(each, lists[number])
 
     def get_style_level(self, list_id: str, style_ids: list[str]) -> int:
-        """Return the level that a list keeps for a style, or for one that it is based on; 0 if for none."""
+        """Return the level that a list assigns to a style or to one that it is based on, or 0."""
         instance = self._instances.get(list_id)
         if instance is not None:
             for style_id in style_ids:
@@ -85,7 +85,7 @@ class Numbering:
         return 0
 
     def advance(self, list_id: str, number: int) -> str | None:
-        """Count an item, and return its number as it is printed; `BULLET` for a bullet, None for no list.
+        """Count an item and return its number as printed: `BULLET` for a bullet, None if there is no such list.
 
         The number may be empty.
         """
@@ -102,7 +102,7 @@ class Numbering:
 
     def _advance_counts(self, instance: _ListInstance, number: int, level: _NumberingLevel) -> None:
         counts = instance.definition.counts
-        for above in range(number):  # a level that was left out has begun all the same
+        for above in range(number):  # skipping a level starts it
             if counts[above] is None:
                 counts[above] = (instance.get_level(above) or level).start
         start = instance.starts.pop(number, None)
@@ -125,7 +125,7 @@ class Numbering:
 
 
 def format_number(value: int, form: str) -> str:
-    """Write a number in a form of Word's; unknown forms are digits."""
+    """Format a number in one of Word's number formats; unknown formats give digits."""
     if form in {"upperRoman", "lowerRoman"} and 0 < value < _MAX_ROMAN:
         roman = ""
         for amount, letters in _ROMAN:
@@ -171,7 +171,7 @@ def _parse_levels(element: etree._Element) -> dict[int, _NumberingLevel]:
 
 
 def _get_number_form(level: etree._Element) -> str:
-    """Return the form of a level's numbers; newer ones stand in an alternative."""
+    """Return the number format of a level; newer formats are in an alternative."""
     found = level.find(f".//{W}numFmt")
     return "decimal" if found is None else found.get(_VALUE, "decimal")
 

@@ -1,4 +1,4 @@
-"""The styles of a Word document: what a paragraph has from its style, and from those that it is based on."""
+"""Look up the styles of a Word document: what a paragraph inherits from its style and its base styles."""
 
 import re
 from collections.abc import Iterator
@@ -12,22 +12,22 @@ from ingest.parsing.office.numbers import parse_whole_number
 
 _VALUE = f"{W}val"
 _MAX_LEVEL = 8
-_BODY_TEXT_LEVEL = 9  # of `w:outlineLvl`: no heading (ECMA-376 part 1, 17.3.1.20)
-# Built-in styles have these names in every language of Word.
+_BODY_TEXT_LEVEL = 9  # value of `w:outlineLvl` for body text (ECMA-376 part 1, 17.3.1.20)
+# Built-in styles have these names in all languages of Word.
 _heading = re.compile(r"heading ?([1-9])", re.IGNORECASE)
 _CODE = {"html preformatted", "macro text", "macro", "source code", "preformatted text"}
 
 
 @dataclass(frozen=True)
 class ListMembership:
-    """The list that a paragraph belongs to, and its level in it from 0; None where a style leaves the level open."""
+    """The list that a paragraph belongs to, and its level from 0, or None if a style leaves the level open."""
 
     list_id: str
     level: int | None
 
 
 class WordStyles:
-    """The styles by their ids, as far as reading a text needs them."""
+    """The styles of a document by their ids, as far as they affect its text."""
 
     def __init__(self, root: etree._Element | None) -> None:
         self._styles = {} if root is None else {each.get(f"{W}styleId", ""): each for each in root.iter(f"{W}style")}
@@ -36,26 +36,26 @@ class WordStyles:
 
     @cached_property
     def default(self) -> str:
-        """The style of paragraphs that name none."""
+        """The default style, for paragraphs that name none."""
         for name, style in self._styles.items():
             if style.get(f"{W}type") == "paragraph" and style.get(f"{W}default") in {"1", "true", "on"}:
                 return str(name)
         return ""
 
     def get_name(self, style_id: str) -> str:
-        """Return the name of a style, which is the id where the file does not define it."""
+        """Return the name of a style, or its id if the file does not define it."""
         style = self._styles.get(style_id)
         name = None if style is None else style.find(f"{W}name")
         return style_id if name is None else name.get(_VALUE, style_id)
 
     def get_heading_level(self, style_id: str) -> int | None:
-        """Return the level of a style's headings from 1; None for a style of other text."""
+        """Return the level of a heading style, from 1, or None for other styles."""
         if style_id not in self._levels:
             self._levels[style_id] = self._find_level(style_id)
         return self._levels[style_id]
 
     def get_list_membership(self, style_id: str) -> ListMembership | None:
-        """Return the list that a style puts its paragraphs into."""
+        """Return the list that a style adds its paragraphs to."""
         if style_id not in self._lists:
             found = None
             for _, style in self._iter_chain(style_id):
@@ -66,11 +66,11 @@ class WordStyles:
         return self._lists[style_id]
 
     def list_chain_ids(self, style_id: str) -> list[str]:
-        """Return a style and those that it is based on."""
+        """Return the ids of a style and the styles that it is based on."""
         return [each for each, _ in self._iter_chain(style_id)]
 
     def is_hidden(self, style_id: str) -> bool:
-        """True if text of the style is hidden."""
+        """Return whether text in the style is hidden."""
         for _, style in self._iter_chain(style_id):
             vanish = style.find(f"{W}rPr/{W}vanish")
             if vanish is not None:
@@ -84,14 +84,14 @@ class WordStyles:
         )
 
     def is_caption(self, style_id: str) -> bool:
-        """True for the built-in style of captions, whose name is the same in every language, and those based on it."""
+        """Return whether a style is the built-in caption style, named the same in all languages, or based on it."""
         return (
             any(self.get_name(each).casefold() == "caption" for each, _ in self._iter_chain(style_id))
             or style_id == "Caption"
         )
 
     def is_code(self, style_id: str) -> bool:
-        """True for the styles that Word, LibreOffice and Pandoc keep for code."""
+        """Return whether a style is one that Word, LibreOffice or Pandoc uses for code."""
         return any(self.get_name(each).casefold() in _CODE for each, _ in self._iter_chain(style_id))
 
     def _find_level(self, style_id: str) -> int | None:
@@ -116,7 +116,7 @@ class WordStyles:
 
 
 def parse_outline_level(properties: etree._Element | None) -> int | None:
-    """Return the level that a paragraph's or style's own properties state: 0 for body text, None for no statement."""
+    """Return the level in a paragraph's or style's own properties: 0 for body text, None if there is none."""
     stated = None if properties is None else properties.find(f"{W}outlineLvl")
     level = None if stated is None else parse_whole_number(stated.get(_VALUE), None)
     if level is None:
@@ -125,7 +125,7 @@ def parse_outline_level(properties: etree._Element | None) -> int | None:
 
 
 def parse_list_membership(properties: etree._Element | None) -> ListMembership | None:
-    """Return the list that a paragraph's or style's own properties name; one with the id 0 is no list."""
+    """Return the list in a paragraph's or style's own properties; the id 0 means no list."""
     numbering = None if properties is None else properties.find(f"{W}numPr")
     if numbering is None:
         return None

@@ -1,4 +1,4 @@
-"""Office equations are written on a line, as Word itself writes them: `(a+b)/c`, `x^2`, `√(n)`, `∑_(i=1)^n i`.
+"""Write Office equations on one line, in Word's linear format: `(a+b)/c`, `x^2`, `√(n)`, `∑_(i=1)^n i`.
 
 Source: Murray Sargent, UnicodeMath, Unicode Technical Note 28.
 """
@@ -12,11 +12,11 @@ from ingest.parsing.office.names import M, W
 
 _VALUE = f"{M}val"
 _MAX_DEPTH = 60
-_operators = re.compile("[\u2061-\u2064]")  # of no width: function application, invisible times, comma and plus
+_operators = re.compile("[\u2061-\u2064]")  # zero width: function application, invisible times, comma and plus
 
 
 def linearize_equation(math: etree._Element) -> str:
-    """Write an `m:oMath`, or the paragraph of some, on one line; empty if no character of it is there."""
+    """Write an `m:oMath`, or a paragraph of them, on one line; empty if it contains no characters."""
     return " ".join(_format_children(math, 0).split())
 
 
@@ -43,14 +43,14 @@ def _format_part(element: etree._Element, name: str, depth: int) -> str:
 
 
 def add_brackets(text: str) -> str:
-    """Put what is more than one sign or number in brackets, unless it has them."""
+    """Put text of more than one sign or number in brackets, unless it has them already."""
     if len(text) < 2 or text.isalnum() or (text[0] == "(" and text.find(")") == len(text) - 1):
         return text
     return f"({text})"
 
 
 def _get_setting(element: etree._Element, name: str, default: str) -> str:
-    """Return a value of the element's own properties."""
+    """Return a value from the element's own properties."""
     tag = etree.QName(element).localname
     found = element.find(f"{M}{tag}Pr/{M}{name}")
     return default if found is None else found.get(_VALUE, "")

@@ -1,4 +1,4 @@
-"""The fingerprints of the Office parsers, without the parsers, which load lxml."""
+"""Fingerprints of the Office parsers, in a module that does not import lxml."""
 
 DOCX_PARSER = "docx-2"
 PPTX_PARSER = "pptx-2"

@@ -1,4 +1,4 @@
-"""Namespaces of Office Open XML (ECMA-376), as prefixes of lxml's tags, and what to do with alternatives."""
+"""Namespaces of Office Open XML (ECMA-376) as prefixes of lxml tags, and the choice between alternatives."""
 
 from lxml import etree
 
@@ -19,7 +19,7 @@ DC = "{http://purl.org/dc/elements/1.1/}"
 
 
 def choose_alternatives(root: etree._Element) -> None:
-    """Replace each `mc:AlternateContent` by its first choice, or else its fallback (ECMA-376 part 3, 9)."""
+    """Replace each `mc:AlternateContent` by its first choice, or by its fallback (ECMA-376 part 3, 9)."""
     for alternative in list(root.iter(f"{MC}AlternateContent")):
         parent = alternative.getparent()
         if parent is None:
@@ -30,11 +30,11 @@ def choose_alternatives(root: etree._Element) -> None:
 
 
 def get_core_title(properties: etree._Element) -> str | None:
-    """Return the title among a package's core properties."""
+    """Return the title in a package's core properties."""
     title: str | None = properties.findtext(f"{DC}title")
     return title
 
 
 def is_on(element: etree._Element | None, value: str = f"{W}val") -> bool:
-    """True for a switch that is there and not set to off (ECMA-376 part 1, 17.17.4)."""
+    """Return whether a switch is present and not set to off (ECMA-376 part 1, 17.17.4)."""
     return element is not None and element.get(value, "true") not in {"0", "false", "off"}

@@ -1,4 +1,4 @@
-"""Numbers in attributes, which a file may state in any way."""
+"""Parse numbers in attributes, where a file may contain anything."""
 
 from typing import overload
 
@@ -14,5 +14,5 @@ def parse_whole_number(text: str | None, default: None) -> int | None: ...
 
 
 def parse_whole_number(text: str | None, default: int | None) -> int | None:
-    """Return the whole number from 0 that a text states; `default` for any other text, and above a billion."""
+    """Parse a whole number from 0 to a billion. Returns `default` for any other text."""
     return int(text) if text and len(text) <= _MAX_DIGITS and text.isascii() and text.isdecimal() else default

@@ -1,4 +1,4 @@
-"""The text of an OpenDocument file: paragraphs, headings, lists, tables, notes and what is drawn, into a writer."""
+"""Read the text of an OpenDocument file into a writer: paragraphs, headings, lists, tables, notes and drawings."""
 
 import posixpath
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ _GROUPS = tuple(
 
 
 def require_unencrypted(package: Package) -> None:
-    """Raise `EncryptedDocumentError` for a file any part of which is encrypted."""
+    """Raise `EncryptedDocumentError` if any part of the file is encrypted."""
     manifest = "META-INF/manifest.xml"
     if (
         manifest in package.names
@@ -42,16 +42,16 @@ def require_unencrypted(package: Package) -> None:
 
 
 def load_content(package: Package) -> tuple[etree._Element, etree._Element | None]:
-    """Return the roots of content and styles. Raises `EncryptedDocumentError` and `DamagedDocumentError`."""
+    """Load the root elements of content and styles. Raises `EncryptedDocumentError` and `DamagedDocumentError`."""
     require_unencrypted(package)
     content = package.parse_part("content.xml")
     if content.find(f"{OFFICE}body") is None:
-        raise DamagedDocumentError("The file is no sound OpenDocument file: it has no body.")
+        raise DamagedDocumentError("The file is not a valid OpenDocument file: it has no body.")
     return content, package.parse_part("styles.xml") if "styles.xml" in package.names else None
 
 
 def read_meta_title(package: Package) -> str | None:
-    """Return the title that the file states about itself."""
+    """Read the title in the file's metadata."""
     title: str | None = (
         package.parse_part("meta.xml").findtext(f".//{DC}title") if "meta.xml" in package.names else None
     )
@@ -59,7 +59,7 @@ def read_meta_title(package: Package) -> str | None:
 
 
 class OdfReader:
-    """Reads the elements of a text, in the order in which they stand."""
+    """Reads the elements of a text in file order."""
 
     def __init__(self, package: Package, content: etree._Element, styles: etree._Element | None) -> None:
         self.writer = DocumentWriter()
@@ -78,13 +78,13 @@ class OdfReader:
 
     @contextmanager
     def use_position(self, position: Position | None) -> Iterator[None]:
-        """What is written meanwhile stands at this position."""
+        """Give this position to all text written within the context."""
         self._at = position
         yield
         self._at = None
 
     def read_blocks(self, parent: etree._Element, depth: int = 0) -> None:
-        """Write what stands in a body, section, box or cell."""
+        """Write the content of a body, section, box or cell."""
         for child in parent.iterchildren() if depth < _MAX_DEPTH else ():
             tag = child.tag
             if tag in (f"{TEXT}p", f"{TEXT}h"):
@@ -110,10 +110,10 @@ class OdfReader:
     def _record_deletions(self, element: etree._Element) -> None:
         deletions = len(list(element.iter(f"{TEXT}deletion")))
         if deletions:
-            self.writer.record_omission(OmissionKind.OTHER, deletions, "deletions of tracked changes")
+            self.writer.record_omission(OmissionKind.OTHER, deletions, "tracked deletions")
 
     def flush(self) -> None:
-        """Write code that was collected, and what hangs on the paragraphs before."""
+        """Write the collected code and everything attached to the paragraphs before."""
         if self._code:
             lines, self._code = self._code, []
             self.writer.write_code("\n".join(lines), at=self._at)
@@ -128,7 +128,7 @@ class OdfReader:
             self.writer.write_paragraph(note)
 
     def list_edge_texts(self, kind: str) -> list[str]:
-        """Return the texts of headers or footers, each once, without the pages' numbers."""
+        """Return the texts of headers or footers, each once, without page numbers."""
         self._in_edge = True
         texts = dict.fromkeys(self.extract_cell_text(each) for each in self.styles.iter_edges(kind))
         self._in_edge = False
@@ -177,7 +177,7 @@ class OdfReader:
         level: int,
         write: Callable[[etree._Element, str, int], None],
     ) -> None:
-        """Give `write` each paragraph of a list with its mark, which is empty where an item goes on, and its level."""
+        """Call `write` with each paragraph of a list, its mark and its level. Continued items have no mark."""
         if level > _MAX_DEPTH:
             return
         counter = outer
@@ -212,7 +212,7 @@ class OdfReader:
             self.writer.write_paragraph(text, self._at)
 
     def read_table(self, table: etree._Element) -> None:
-        """Write a table; one of a single cell is a frame around text."""
+        """Write a table. A table with a single cell is only a frame around text."""
         self.flush()
         rows = list(table.iterdescendants(f"{TABLE}table-row"))
         cells = list(rows[0].iterchildren(f"{TABLE}table-cell")) if len(rows) == 1 else []
@@ -224,7 +224,7 @@ class OdfReader:
         self.flush()
 
     def build_grid(self, table: etree._Element) -> tuple[int, list[list[GridCell]]]:
-        """Return how many rows are the header's, and all rows with their cells; covered cells are left out."""
+        """Return the number of header rows, and all rows with their cells, without covered cells."""
         header_rows, grid = 0, []
         for row in self._iter_rows(table):
             parent = row.getparent()
@@ -240,7 +240,7 @@ class OdfReader:
         return header_rows, grid
 
     def _iter_rows(self, table: etree._Element) -> Iterator[etree._Element]:
-        """Yield the rows of a table, but none of a table in one of its cells."""
+        """Yield the rows of a table, without those of nested tables."""
         for child in table.iterchildren():
             if child.tag == f"{TABLE}table-row":
                 if child.get(f"{TABLE}visibility") in {"collapse", "filter"}:
@@ -255,7 +255,7 @@ class OdfReader:
                 yield from self._iter_rows(child)
 
     def extract_cell_text(self, cell: etree._Element, depth: int = 0) -> str:
-        """Return the text of all that stands in a cell or note, on one line."""
+        """Return all text in a cell or note, on one line."""
 
         def append_item(element: etree._Element, mark: str, level: int) -> None:
             lines.append(f"{mark} {self.read_inline(element)}")
@@ -268,9 +268,7 @@ class OdfReader:
             elif child.tag == f"{TEXT}list":
                 self._read_items(child, None, 0, append_item)
             elif child.tag == f"{TABLE}table":
-                self.writer.record_omission(
-                    OmissionKind.TABLE, detail="tables inside of tables' cells, whose text stands in the cell"
-                )
+                self.writer.record_omission(OmissionKind.TABLE, detail="nested tables, whose text is part of the cell")
                 _, rows = self.build_grid(child)
                 lines.extend(f"{', '.join(cell.text for cell in row if cell.text)};" for row in rows)
             elif child.tag in _GROUPS:
@@ -280,7 +278,7 @@ class OdfReader:
         return strip_lone_bullet(" ".join(" ".join(lines).split()), len(lines))
 
     def read_inline(self, element: etree._Element, depth: int = 0) -> str:
-        """Return the text of a paragraph; what hangs on it waits to be written after it."""
+        """Return the text of a paragraph. Attached elements wait to be written after it."""
         parts = [_collapse_white_space(element.text)]
         for child in element.iterchildren() if depth < _MAX_DEPTH else ():
             parts.append(self._read_inline_child(child, depth + 1))
@@ -322,6 +320,7 @@ class OdfReader:
         return mark
 
     def read_annotation(self, element: etree._Element) -> None:
+        """Write a comment after the paragraph that it belongs to."""
         text = self.extract_cell_text(element)
         if text:
             author = " ".join(element.findtext(f"{DC}creator", "").split())
@@ -330,7 +329,7 @@ class OdfReader:
             )
 
     def _read_frame(self, element: etree._Element) -> str:
-        """Return the text that stands for a frame or shape; boxes, charts and tables in it wait to be written."""
+        """Return the text of a frame or shape. Its boxes, charts and tables wait to be written."""
         objects = element.find(f"{DRAW}object")
         if objects is not None:
             return self._read_object(objects)
@@ -360,7 +359,7 @@ class OdfReader:
         self.flush()
 
     def _read_object(self, element: etree._Element) -> str:
-        """Return a formula, or have a chart written; other objects are counted."""
+        """Return a formula, or write a chart later. Other objects are counted as omissions."""
         math = element.find(MATH)
         name = posixpath.normpath(element.get(f"{XLINK}href", "")).lstrip("/")
         path = posixpath.join(name, "content.xml")
@@ -393,7 +392,7 @@ class OdfReader:
 
 
 def _collapse_white_space(text: str | None) -> str:
-    """White space in ODF's text is one blank (ODF 1.3, 6.1.2)."""
+    """Collapse white space to one space (ODF 1.3, 6.1.2)."""
     if not text:
         return ""
     words = " ".join(text.split())
@@ -401,7 +400,7 @@ def _collapse_white_space(text: str | None) -> str:
 
 
 def _get_stated_value(cell: etree._Element) -> str:
-    """Return the value of a cell that has no text to show it."""
+    """Return the value of a cell that has no text to display it."""
     return str(cell.get(f"{OFFICE}value") or cell.get(f"{OFFICE}string-value") or cell.get(f"{OFFICE}date-value") or "")
 
 

@@ -1,4 +1,4 @@
-"""Lists and numbered headings of OpenDocument: the marks of items, counted as their styles say (ODF 1.3, 16.33)."""
+"""Number the lists and headings of OpenDocument as their styles say (ODF 1.3, 16.33)."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ _MAX_LEVELS = 10
 
 @dataclass(frozen=True)
 class _ListLevel:
-    """A level of a list's or the headings' style; one without a form has no number, and perhaps a bullet."""
+    """A level of a list style or the heading style. Without a form it has no number, but may have a bullet."""
 
     form: str | None = None
     has_bullet: bool = True
@@ -33,8 +33,8 @@ class ListCounter:
     counts: dict[int, int] = field(default_factory=dict)
 
     def advance(self, level: int, start: int | None = None) -> str:
-        """Count an item of a level from 0 and return its mark: a number, `BULLET`, or nothing."""
-        for above in range(level):  # a level that was left out has begun all the same
+        """Count an item of a level from 0 and return its mark: a number, `BULLET`, or an empty string."""
+        for above in range(level):  # skipping a level starts it
             self.counts.setdefault(above, self.levels.get(above, _ListLevel()).start)
         counted = self.counts.get(level)
         first = self.levels.get(level, _ListLevel()).start
@@ -56,7 +56,7 @@ class ListCounter:
 
 
 class ListStyles:
-    """The list styles of a document by their names, and the one of its headings."""
+    """The list styles of a document by name, and the style of its headings."""
 
     def __init__(self, *roots: etree._Element) -> None:
         self._styles = {
@@ -69,7 +69,7 @@ class ListStyles:
         self._last: dict[str, ListCounter] = {}
 
     def start_list(self, element: etree._Element, style: str) -> ListCounter:
-        """Return the counter of a list that begins, or goes on where another one of its style ended."""
+        """Return the counter of a list, which may continue the last list of its style."""
         goes_on = element.get(f"{TEXT}continue-numbering") == "true" or element.get(f"{TEXT}continue-list")
         if not goes_on or style not in self._last:
             self._last[style] = ListCounter(self._styles.get(style, {}))

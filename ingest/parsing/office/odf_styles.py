@@ -1,4 +1,4 @@
-"""The styles of an OpenDocument file, as far as reading its text needs them."""
+"""Look up the styles of an OpenDocument file, as far as they affect its text."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class PageSize:
 
 
 class OdfStyles:
-    """Named and automatic styles by their names; automatic ones of the content come before those of other parts."""
+    """Named and automatic styles by name. Automatic styles of the content take precedence over those of other parts."""
 
     def __init__(self, content: etree._Element, styles: etree._Element | None) -> None:
         self._roots = [content] if styles is None else [content, styles]
@@ -33,11 +33,11 @@ class OdfStyles:
         return "Title" in self._list_names(style)
 
     def is_code(self, style: str) -> bool:
-        """True for the styles that LibreOffice and Pandoc keep for code."""
+        """Return whether a style is one that LibreOffice or Pandoc uses for code."""
         return not _CODE.isdisjoint(self._list_names(style))
 
     def is_hidden(self, style: str) -> bool:
-        """True if text of the style is hidden."""
+        """Return whether text in the style is hidden."""
         for _, each in self._iter_chain(style):
             display = each.find(f"{STYLE}text-properties[@{TEXT}display]")
             if display is not None:
@@ -52,14 +52,14 @@ class OdfStyles:
         return False
 
     def get_list_style(self, style: str) -> str:
-        """Return the name of the list style that a paragraph's style asks for."""
+        """Return the name of the list style that a paragraph style refers to."""
         for _, each in self._iter_chain(style):
             if f"{STYLE}list-style-name" in each.attrib:
                 return str(each.get(f"{STYLE}list-style-name"))
         return ""
 
     def iter_edges(self, kind: str) -> Iterator[etree._Element]:
-        """Yield the headers or footers of the pages that are used; the first of the file's is the usual one."""
+        """Yield the headers or footers of the master pages in use. The file's first master page is the default one."""
         masters = [each for root in self._roots for each in root.iter(f"{STYLE}master-page")]
         used = {each.get(f"{STYLE}master-page-name") for each in self._styles.values()}
         for at, master in enumerate(masters):
@@ -71,7 +71,7 @@ class OdfStyles:
                 )
 
     def get_page_size(self, master_name: str) -> PageSize | None:
-        """Return the size of the pages of a master page."""
+        """Return the page size of a master page."""
         for root in self._roots:
             for master in root.iterfind(f".//{OFFICE}master-styles/{STYLE}master-page"):
                 if master.get(f"{STYLE}name") == master_name:
@@ -88,7 +88,7 @@ class OdfStyles:
         return None
 
     def _list_names(self, style: str) -> set[str]:
-        """Return a style's name and those of its parents, also of one that the file does not define."""
+        """Return the names of a style and its parents, including a parent that the file does not define."""
         parents = (each.get(f"{STYLE}parent-style-name", "") for _, each in self._iter_chain(style))
         return {style, *parents}
 
@@ -101,7 +101,7 @@ class OdfStyles:
 
 
 def parse_length(text: str | None) -> float | None:
-    """Return a length in centimetres; None for what is none."""
+    """Parse a length and return it in centimetres, or None if it is not valid."""
     text = (text or "").strip()
     try:
         return float(text[:-2]) * _UNITS[text[-2:]]

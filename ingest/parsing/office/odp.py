@@ -1,4 +1,4 @@
-"""OpenDocument presentations (ODP, OTP): each slide a place, its shapes in reading order with their boxes."""
+"""Parse OpenDocument presentations (ODP, OTP): each slide is a place, its shapes in reading order with their boxes."""
 
 import re
 from collections.abc import Iterator
@@ -26,12 +26,12 @@ _MAX_DEPTH = 60
 
 
 def parse_odp(path: Path) -> ParsedDocument:
-    """Parse a presentation. Raises as `parse_odt`."""
+    """Parse a presentation. Raises like `parse_odt`."""
     with open_package(path) as package:
         content, styles = load_content(package)
         body = content.find(f"{OFFICE}body/{OFFICE}presentation")
         if body is None:
-            raise DamagedDocumentError("The file is no sound OpenDocument presentation: it has no slides.")
+            raise DamagedDocumentError("The file is not a valid OpenDocument presentation: it has no slides.")
         reader = OdfReader(package, content, styles)
         pages = list(body.iterchildren(f"{DRAW}page"))
         require_pages_allowed(len(pages), "slides")
@@ -39,8 +39,8 @@ def parse_odp(path: Path) -> ParsedDocument:
         for number, page in enumerate(pages, start=1):
             _write_slide(reader, page, number, footers)
         title = reader.title or read_meta_title(package)
-        nothing = f"No slide that is shown holds text, of {len(pages):,} in the presentation."
-        hint = "Save it as PDF and upload that: text in its pictures is recognized then. Or show its hidden slides."
+        nothing = f"No visible slide contains text, out of {len(pages):,} in the presentation."
+        hint = "Save it as PDF and upload that, so that text in its pictures is recognized. Or show its hidden slides."
         return reader.writer.finish(ODP_PARSER, title, nothing=nothing, hint=hint)
 
 
@@ -79,7 +79,7 @@ def _write_slide(reader: OdfReader, page: etree._Element, number: int, footers: 
 
 
 def _iter_shapes(parent: etree._Element, depth: int = 0) -> Iterator[etree._Element]:
-    """Yield the shapes of a slide, also those in groups, whose places are the slide's own (ODF 1.3, 10.3.15)."""
+    """Yield the shapes of a slide, including those in groups, whose coordinates are the slide's (ODF 1.3, 10.3.15)."""
     for child in parent.iterchildren():
         if child.tag == f"{DRAW}g":
             if depth < _MAX_DEPTH:

@@ -1,4 +1,4 @@
-"""OpenDocument texts (ODT, OTT)."""
+"""Parse OpenDocument texts (ODT, OTT)."""
 
 from pathlib import Path
 
@@ -12,12 +12,15 @@ from ingest.parsing.types import ParsedDocument
 
 
 def parse_odt(path: Path) -> ParsedDocument:
-    """Parse a text. Raises `DamagedDocumentError`, `EncryptedDocumentError`, `ParserLimitError`, `NoTextError`."""
+    """Parse a text.
+
+    Raises `DamagedDocumentError`, `EncryptedDocumentError`, `ParserLimitError` and `NoTextError`.
+    """
     with open_package(path) as package:
         content, styles = load_content(package)
         body = content.find(f"{OFFICE}body/{OFFICE}text")
         if body is None:
-            raise DamagedDocumentError("The file is no sound OpenDocument text: it has no text body.")
+            raise DamagedDocumentError("The file is not a valid OpenDocument text: it has no text body.")
         reader = OdfReader(package, content, styles)
         headers, footers = reader.list_edge_texts("header"), reader.list_edge_texts("footer")
         for text in headers:
@@ -28,5 +31,5 @@ def parse_odt(path: Path) -> ParsedDocument:
             reader.writer.write_paragraph(text)
         title = reader.title or read_meta_title(package) or reader.writer.first_heading
         return reader.writer.finish(
-            ODT_PARSER, title, nothing="The document holds no text.", hint=NO_TEXT_HINT, picture_hint=PICTURE_HINT
+            ODT_PARSER, title, nothing="The document contains no text.", hint=NO_TEXT_HINT, picture_hint=PICTURE_HINT
         )

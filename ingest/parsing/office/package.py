@@ -1,7 +1,7 @@
-"""The XML parts of a zipped document: OOXML, OpenDocument and EPUB.
+"""Read the XML parts of a zipped document: OOXML, OpenDocument and EPUB.
 
-Only the parts that are asked for are inflated; pictures and films never are. No entity is resolved, no other file
-opened, and an external relation is not followed.
+Only requested parts are inflated, so pictures and films never are. Entities are not resolved, other files are not
+opened, and external relations are not followed.
 """
 
 import posixpath
@@ -20,14 +20,14 @@ from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.zip_guard import open_zip, read_entry
 
 _RELATION = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
-# Office writes "Strict" files in other namespaces (ISO/IEC 29500-1, annex A); they are read as "Transitional" ones.
+# "Strict" files use other namespaces (ISO/IEC 29500-1, annex A). They are read as "Transitional" ones.
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/")
 _DTD_DECLARATION = re.compile(rb"<!(?:ENTITY|ELEMENT|ATTLIST|NOTATION)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Relation:
-    """What a part refers to; `kind` is the last word of the relation's type, `target` a part's name or an address."""
+    """A reference of a part. `kind` is the last word of the relation's type; `target` is a part name or an address."""
 
     kind: str
     target: str
@@ -35,9 +35,9 @@ class Relation:
 
 
 class Package:
-    """An opened archive. Part names have no slash at their front.
+    """An open archive. Part names have no leading slash.
 
-    Relations may spell them in other capitals (ECMA-376 part 2, 6.2.2.3) and lead to the names that the archive has.
+    Relations may spell names with different case (ECMA-376 part 2, 6.2.2.3); they are resolved to the archive's names.
     """
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
@@ -46,15 +46,15 @@ class Package:
         self._spelled = {name.lower(): name for name in archive.namelist()}
 
     def read_part(self, name: str) -> bytes:
-        """Return a part's bytes. Raises `DamagedDocumentError` for one that is missing or damaged."""
+        """Return a part's bytes. Raises `DamagedDocumentError` if it is missing or damaged."""
         return read_entry(self._archive, name)
 
     def get_size(self, name: str) -> int:
-        """Return how many bytes a part of the package has."""
+        """Return the size of a part in bytes."""
         return self._archive.getinfo(name).file_size
 
     def get_media_type(self, name: str) -> str:
-        """Return the type that the package states for a part (ECMA-376 part 2, 10.1.2); empty if it states none."""
+        """Return the media type that the package declares for a part (ECMA-376 part 2, 10.1.2), or an empty string."""
         listed = self._spelled.get("[content_types].xml")
         if listed is None:
             return ""
@@ -66,11 +66,11 @@ class Package:
         return stated.get(f"{own}.{suffix}") or stated.get(suffix, "")
 
     def parse_part(self, name: str) -> etree._Element:
-        """Parse a part. Raises `DamagedDocumentError`, and `ParserLimitError` for absurdly deep nesting."""
+        """Parse a part. Raises `DamagedDocumentError`, and `ParserLimitError` for extremely deep nesting."""
         return parse_xml(self.read_part(name), name)
 
     def load_relations(self, name: str) -> dict[str, Relation]:
-        """Return the relations of a part by their ids; those of the package for an empty name."""
+        """Return the relations of a part by id, or those of the package if the name is empty."""
         folder, _, last = name.rpartition("/")
         path = self._spelled.get(posixpath.join(folder, "_rels", f"{last}.rels").lower())
         if path is None:
@@ -85,7 +85,7 @@ class Package:
         return found
 
     def list_related(self, name: str, kind: str) -> list[str]:
-        """Return the names of the parts that a part refers to as such a kind, as far as they are there."""
+        """Return the names of existing parts that a part refers to with relations of this kind."""
         targets = (
             each.target for each in self.load_relations(name).values() if each.kind == kind and not each.is_external
         )
@@ -94,23 +94,23 @@ class Package:
 
 @contextmanager
 def open_package(file: Path | BinaryIO) -> Iterator[Package]:
-    """Open a document that is a zip. Raises as `zip_guard.open_zip`."""
+    """Open a zipped document. Raises like `zip_guard.open_zip`."""
     with open_zip(file) as archive:
         yield Package(archive)
 
 
 def resolve_target(base: str, target: str) -> str:
-    """Return the name of the part that a target in the part `base` names."""
+    """Resolve a target within the part `base` to the name of a part."""
     target = unquote(target.partition("#")[0]).replace("\\", "/")
     return posixpath.normpath(posixpath.join("/", posixpath.dirname(base), target)).lstrip("/")
 
 
 def parse_xml(content: bytes, name: str) -> etree._Element:
-    """Parse bytes that are XML; `name` is for messages. Raises `DamagedDocumentError` and `ParserLimitError`."""
+    """Parse XML. `name` is for messages only. Raises `DamagedDocumentError` and `ParserLimitError`."""
     narrow = content.replace(b"\0", b"") if b"\0" in content[:64] else content  # UTF-16
     # guard: xml-entities
     if _DTD_DECLARATION.search(narrow):
-        raise DamagedDocumentError(f"The part {name[:200]} of the file declares entities, as no document does.")
+        raise DamagedDocumentError(f"The part {name[:200]} of the file declares entities, which documents never do.")
     if b"purl.oclc.org/ooxml" in content:
         content = _STRICT.sub(rb"http://schemas.openxmlformats.org/\1/2006/", content)
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
@@ -121,7 +121,7 @@ def parse_xml(content: bytes, name: str) -> etree._Element:
             raise MemoryError from error
         if error.code == etree.ErrorTypes.ERR_RESOURCE_LIMIT or "depth" in str(error):
             raise ParserLimitError(
-                f"The part {name[:200]} of the file is nested more deeply than any document is.",
-                hint="Take tables out of the tables that they are in, and upload it again.",
+                f"The part {name[:200]} of the file is nested too deeply.",
+                hint="Move nested tables out of their tables, then upload it again.",
             ) from error
-        raise DamagedDocumentError(f"The part {name[:200]} of the file is no sound XML.") from error
+        raise DamagedDocumentError(f"The part {name[:200]} of the file is not valid XML.") from error

@@ -1,4 +1,4 @@
-"""Presentations (PPTX, PPSX, PPTM, POTX): each slide a place, in reading order, with its notes and comments."""
+"""Parse presentations (PPTX, PPSX, PPTM, POTX): each slide is a place in reading order, with its notes and comments."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _DEFAULT_SIZE = (9_144_000.0, 6_858_000.0)
 
 
 def parse_pptx(path: Path) -> ParsedDocument:
-    """Parse a presentation. Raises the `ParseError`s of a zip, and `NoTextError`."""
+    """Parse a presentation. Raises the `ParseError`s of `open_package`, and `NoTextError`."""
     with open_package(path) as package:
         main = next(iter(package.list_related("", "officeDocument")), "")
         if not main:
@@ -41,18 +41,18 @@ def parse_pptx(path: Path) -> ParsedDocument:
         title = next(
             (get_core_title(package.parse_part(name)) for name in package.list_related("", "core-properties")), None
         )
-        nothing = f"No slide that is shown holds text, of {slides:,} in the presentation."
-        hint = "Save it as PDF and upload that: text in its pictures is recognized then. Or show its hidden slides."
+        nothing = f"No visible slide contains text, out of {slides:,} in the presentation."
+        hint = "Save it as PDF and upload that, so that text in its pictures is recognized. Or show its hidden slides."
         return reader.writer.finish(PPTX_PARSER, reader.title or title, nothing=nothing, hint=hint)
 
 
 @dataclass(frozen=True)
 class _Context:
-    """What the shapes of a slide need to be written."""
+    """The properties of a slide that its shapes need."""
 
     part: str
     number: int
-    level: int  # of the slide's heading
+    level: int  # level of the slide's heading
     master: etree._Element | None
 
 
@@ -69,7 +69,7 @@ class PptxReader:
         self._footers = set[str]()
 
     def read(self) -> int:
-        """Write all slides, and return how many there are."""
+        """Write all slides and return their number."""
         slides = list(self._root.iterfind(f"{P}sldIdLst/{P}sldId"))
         # guard: slides-counted-first
         require_pages_allowed(len(slides), "slides")
@@ -89,7 +89,7 @@ class PptxReader:
         return len(slides)
 
     def _read_sections(self) -> dict[str, str]:
-        """Return the names of sections by their first slides' ids."""
+        """Return the names of sections by the ids of their first slides."""
         found = {}
         for section in self._root.iter(_P14_SECTION):
             first = section.find(f".//{_P14_SLIDE}")
@@ -219,7 +219,7 @@ class PptxReader:
                 self.writer.write_paragraph(f"Notes: {notes}")
 
     def _write_comments(self, part: str) -> None:
-        """Write comments of both kinds: older ones by `cm` and `text`, threads since 2021 with text bodies."""
+        """Write comments of both kinds: older ones with `cm` and `text`, and threads (since 2021) with text bodies."""
         for name in self._package.list_related(part, "comments"):
             for comment in self._package.parse_part(name).iter("{*}cm", "{*}reply"):
                 text = comment.findtext("{*}text") or " ".join(
@@ -248,7 +248,7 @@ def _has_sound(picture: etree._Element) -> bool:
 
 
 def _iter_table_rows(table: etree._Element, shape: Shape, slide: int) -> Iterator[list[GridCell]]:
-    """Yield rows of cells with their boxes; cells that another covers are left out."""
+    """Yield rows of cells with their boxes, without cells that another cell covers."""
     transform = shape.element.find(f"{P}xfrm/{A}off")
     left, top = (
         (0.0, 0.0) if transform is None else (parse_number(transform.get("x")), parse_number(transform.get("y")))

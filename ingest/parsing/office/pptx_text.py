@@ -1,4 +1,4 @@
-"""The paragraphs of a text frame, with the bullets and numbers that they have or inherit."""
+"""Read the paragraphs of a text frame, with their own or inherited bullets and numbers."""
 
 import re
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _OTHER_TEXT = frozenset({"dt", "ftr", "sldNum", "hdr"})
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A paragraph: its text, its mark if it is a list's item, and its level from 0."""
+    """A paragraph: its text, its mark if it is a list item, and its level from 0."""
 
     text: str
     mark: str | None
@@ -36,7 +36,7 @@ class Paragraph:
 
 
 class Bullets:
-    """What marks the paragraphs of one shape: their own properties, or what these take after, the nearest first."""
+    """The bullets and numbers of one shape's paragraphs, from their own properties or inherited ones, nearest first."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Bullets:
         self._counts: dict[int, tuple[str, int]] = {}
 
     def assign_mark(self, properties: etree._Element | None, level: int) -> str | None:
-        """Return a paragraph's mark and count it; None for one that is in no list."""
+        """Return a paragraph's mark and count it, or return None if it is in no list."""
         own = [] if properties is None else [properties]
         levels = (style.find(f"{A}lvl{level + 1}pPr") for style in self._styles)
         for source in (*own, *(each for each in levels if each is not None)):
@@ -95,7 +95,7 @@ def iter_paragraphs(body: etree._Element, bullets: Bullets) -> Iterator[Paragrap
 
 
 def extract_paragraph_text(paragraph: etree._Element) -> str:
-    """Return a paragraph's text with its line breaks; an equation stands on the line."""
+    """Return a paragraph's text with its line breaks, and equations on one line."""
     parts: list[str] = []
     for child in paragraph.iterchildren():
         if child.tag in (f"{A}r", f"{A}fld"):

@@ -1,4 +1,4 @@
-"""The order in which people read boxes on a slide: rows and columns by recursive cuts along empty bands.
+"""Order boxes on a slide as people read them, by recursive cuts along empty bands into rows and columns.
 
 Source: Nagy & Seth, "Hierarchical representation of optically scanned documents", ICPR 1984 (XY cut).
 """
@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 
 from ingest.storage.texts.positions import Box
 
-# Frames are larger than their text, so that neighbours' overlap; the middle half of each counts.
+# Frames are larger than their text, so neighbouring frames overlap; only the middle half of each counts.
 _EDGE = 0.25
 
 
 def compute_reading_order(boxes: Sequence[Box]) -> list[int]:
-    """Return the indices of boxes as they are read: row by row.
+    """Return the indices of boxes in reading order, row by row.
 
-    A full grid with as many columns as rows, or more, is read column by column: there each column has its own title.
+    A full grid with at least as many columns as rows is read column by column, because each column then has its own
+    title.
     """
     return _order_by_cuts(list(range(len(boxes))), boxes)
 
@@ -30,7 +31,7 @@ def _order_by_cuts(indices: list[int], boxes: Sequence[Box]) -> list[int]:
 
 
 def _group_bands(indices: list[int], extent: Callable[[int], tuple[float, float]]) -> list[list[int]]:
-    """Group what overlaps in one direction."""
+    """Group indices whose extents overlap in one direction."""
     bands: list[list[int]] = []
     end = 0.0
     for index in sorted(indices, key=extent):

@@ -1,4 +1,4 @@
-"""PDF: words, columns, tables and headings from what the pages draw."""
+"""Parse PDFs: words, columns, tables and headings are derived from what the pages draw."""
 
 from ingest.parsing.pdf.parse import PDF_PARSER, parse_pdf
 

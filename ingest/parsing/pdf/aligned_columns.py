@@ -1,4 +1,4 @@
-"""Makes a table of rows that no grid is drawn around: its columns are what no gap parts in hardly any of its rows."""
+"""Build a table from rows without a drawn grid. Columns are separated by gaps that hardly any row crosses."""
 
 import re
 from collections.abc import Sequence
@@ -27,17 +27,17 @@ from ingest.parsing.pdf.tables import (
     join_cell_words,
 )
 
-_NOTE_MARK = re.compile(r"\d{1,3}|[a-z*†‡§]{1,2}|\[[\w+.-]{1,12}\]")  # before the text of a note, or of a reference
+_NOTE_MARK = re.compile(r"\d{1,3}|[a-z*†‡§]{1,2}|\[[\w+.-]{1,12}\]")  # the mark before a note or a reference
 _FORMULA_NUMBER = re.compile(r"\((\d{1,3})\)")
 
 
 class TableBuilder:
-    """Makes a table of a group of rows."""
+    """Builds a table from a group of rows."""
 
     def __init__(self, rows: Sequence[TextRow], rules: Sequence[Rule]) -> None:
         self._rows = rows
         self._size = compute_median(row.size for row in rows)
-        self.is_list = False  # true once its rows have turned out to be notes with their marks, or numbered formulas
+        self.is_list = False  # set if the rows turn out to be notes with their marks, or numbered formulas
         self._left = min(row.left for row in rows)
         self._right = max(row.right for row in rows)
         top, bottom = rows[0].top, rows[-1].bottom
@@ -47,7 +47,7 @@ class TableBuilder:
         ]
 
     def build_table(self) -> Table | None:
-        """Return the table; None if the rows are none."""
+        """Return the table, or None if the rows are not one."""
         columns = self.find_columns()
         if len(columns) < 2:
             return None
@@ -63,7 +63,7 @@ class TableBuilder:
         return Table(lines, headers, self._left, self._rows[0].top, self._right, self._rows[-1].bottom)
 
     def find_columns(self) -> list[ColumnEdges]:
-        """Return the columns: what stands between the gaps that hardly any row crosses."""
+        """Return the columns, separated by gaps that hardly any row crosses."""
         voters = [row for row in self._rows if len(row.cells) > 1]
         valued = [row for row in voters if any(has_value(cell) for cell in row.cells[1:])]
         if len(valued) == 1 and (found := _find_row_columns(valued[0], voters)):
@@ -117,9 +117,10 @@ class TableBuilder:
 
 
 def _find_row_columns(row: TextRow, rows: Sequence[TextRow]) -> list[ColumnEdges]:
-    """Return the columns of a single row of figures and those that name them: others may span some.
+    """Return the columns of a single row of values and the rows that name its columns; other rows may span some.
 
-    They have as many cells right of its label, each below the other. None without such a row.
+    The naming rows have as many cells to the right of the label, each below another. Returns an empty list if there is
+    no such row.
     """
     (_, label), *others = _trim_signs(row.cells)
     beside = ([cell for cell in _trim_signs(each.cells) if cell[0] > label] for each in rows)
@@ -133,7 +134,7 @@ def _find_row_columns(row: TextRow, rows: Sequence[TextRow]) -> list[ColumnEdges
 
 
 def _are_formula_numbers(texts: Sequence[str]) -> bool:
-    """True for the numbers (1), (2), (3) at the edge of a column, which count formulas."""
+    """Return whether texts are the numbers (1), (2), (3), as at the edge of a column of formulas."""
     found = [_FORMULA_NUMBER.fullmatch(text) for text in texts]
     numbers = [int(match[1]) for match in found if match]
     return len(numbers) == len(texts) > 1 and all(other == one + 1 for one, other in pairwise(numbers))
@@ -144,7 +145,7 @@ def _is_note_mark(text: str) -> bool:
 
 
 def has_value(cell: RowCell) -> bool:
-    """True for a number that is not a year's."""
+    """Return whether a cell is a value other than a year."""
     text = join_cell_words(cell.words)
     return is_value(text) and not is_year(text)
 
@@ -155,7 +156,7 @@ def _find_runs(free: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> list[tuple
 
 
 def _select_column(part: RowCell, columns: Sequence[ColumnEdges]) -> int:
-    """Return the column of a part of a row: a sign's is that of its number, words' the first that they reach into."""
+    """Return the column of a part of a row: for a sign, that of its number; for words, the first overlap."""
     numbers = range(len(columns))
     if is_symbol(part.text):
         middle = (part.left + part.right) / 2
@@ -169,13 +170,13 @@ def _select_column(part: RowCell, columns: Sequence[ColumnEdges]) -> int:
 
 
 def _trim_signs(cells: Sequence[RowCell]) -> list[tuple[float, float]]:
-    """Return where each cell stands without the signs around its number, which may reach into the gaps."""
+    """Return the extent of each cell without the signs around its number, which may extend into the gaps."""
     bare = [[word for word in cell.words if not is_symbol(word.text)] for cell in cells]
     return [(words[0].left, max(word.right for word in words)) for words in bare if words]
 
 
 def _widen_for_signs(columns: Sequence[ColumnEdges], lines: Sequence[Sequence[Words]]) -> list[ColumnEdges]:
-    """Return the columns as wide as their values are with their signs."""
+    """Widen the columns to include the signs of their values."""
     wide = []
     for number, column in enumerate(columns):
         values = [word for line in lines if is_value(join_cell_words(line[number])) for word in line[number]]
@@ -185,7 +186,7 @@ def _widen_for_signs(columns: Sequence[ColumnEdges], lines: Sequence[Sequence[Wo
 
 
 def _join_continued_rows(lines: list[list[Words]], headers: int) -> tuple[list[list[Words]], int]:
-    """Join the rows of a header, and rows that go on in the next one."""
+    """Join the rows of a header, and rows that continue in the next row."""
     width = len(lines[0])
     header = [[word for line in lines[:headers] for word in line[number]] for number in range(width)]
     joined = [header] if headers else []
@@ -200,7 +201,7 @@ def _join_continued_rows(lines: list[list[Words]], headers: int) -> tuple[list[l
 
 
 def _is_continuation(before: Sequence[Words], line: Sequence[Words]) -> bool:
-    """True if a row is the rest of the one before: its label begins in the middle of a sentence, or it has none."""
+    """Return whether a row continues the row before: its label starts in mid-sentence, or is missing."""
     label, rest = line[0], [cell for cell in line[1:] if cell]
     if label:
         begins = label[0].text[:1]

@@ -1,4 +1,4 @@
-"""Says which columns each cell of a header stands over, where no grid is drawn."""
+"""Decide which columns each header cell covers in a table without a drawn grid."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,9 +35,9 @@ def compute_overlap(cell: RowCell, column: ColumnEdges) -> float:
 def split_at_columns(
     cell: RowCell, columns: Sequence[ColumnEdges], size: float, *, signs_lead: bool = False
 ) -> list[RowCell]:
-    """Cut a cell between columns, where its words leave room there.
+    """Split a cell between columns, where its words leave room.
 
-    With `signs_lead`, a currency sign behind a number is that of the next column's.
+    With `signs_lead`, a currency sign after a number belongs to the next column.
     """
     parts = [RowCell([cell.words[0]])]
     for before, word in pairwise(cell.words):
@@ -52,7 +52,7 @@ def split_at_columns(
 
 
 class HeaderReader:
-    """Puts the words of a header's rows into columns: `rows` are all of the header, `rules` those of its table."""
+    """Assigns the words of a header to columns. `rows` are all header rows, and `rules` those of the table."""
 
     def __init__(
         self, rows: Sequence[TextRow], columns: Sequence[ColumnEdges], rules: Sequence[Rule], size: float
@@ -64,7 +64,7 @@ class HeaderReader:
         self._boxes = [self._build_box(number) for number in range(len(columns))]
 
     def read_lines(self) -> list[list[Words]]:
-        """Return the rows, each with a cell in every column that it stands over."""
+        """Return the rows, repeating each cell in every column that it covers."""
         return [self._read_line(number) for number in range(len(self._rows))]
 
     def _read_line(self, number: int) -> list[Words]:
@@ -78,7 +78,7 @@ class HeaderReader:
         return line
 
     def _split_cell(self, cell: RowCell) -> list[RowCell]:
-        """Cut a cell into as many parts as it stands over columns, if gaps wider than all others part them."""
+        """Split a cell into as many parts as it overlaps columns, if they are separated by its widest gaps."""
         over = sum(compute_overlap(cell, column) > 0 for column in self._columns)
         gaps = sorted(((word.left - before.right, at) for at, (before, word) in enumerate(pairwise(cell.words), 1)))
         chosen, others = gaps[len(gaps) - over + 1 :], gaps[: len(gaps) - over + 1]
@@ -90,10 +90,10 @@ class HeaderReader:
         return [RowCell(cell.words[start:end]) for start, end in pairwise(cuts)]
 
     def _find_spans(self, number: int, cells: Sequence[RowCell]) -> list[Sequence[int]] | None:
-        """Return the columns of each cell of a row whose cells are centred over some each, and together over all.
+        """Return the columns of each cell in a row whose cells are each centred over columns, and together cover all.
 
-        The first column, of labels, is left to what stands in it. None if no cell spans several, or one may be centred
-        over them by chance: without rules that say so, all span as many.
+        The first column, of labels, keeps its own cell. Returns None if no cell spans several columns, or if a cell may
+        be centred over them by chance: without rules to confirm it, all cells must span the same number.
         """
         boxes, spans, at = self._boxes, list[Sequence[int]](), 1
         for cell in cells:
@@ -115,10 +115,10 @@ class HeaderReader:
         return spans if is_sure else None
 
     def _is_spanned(self, number: int, cell: RowCell, span: Sequence[int], *, alike: bool) -> bool:
-        """True if rules part a cell from the names of all columns that it is centred over.
+        """Return whether rules separate a cell from the names of all columns that it is centred over.
 
-        With `alike`, also if it reaches over several columns or stands between two, and rules do not say that others
-        are its. What stands over a single column may be the first or last line of its name.
+        With `alike`, it is enough that the cell overlaps several columns or lies between two, unless rules assign it
+        other columns. A cell over a single column may be the first or last line of that column's name.
         """
         row = self._rows[number]
         below = self._find_rule_below(row, cell)
@@ -135,7 +135,7 @@ class HeaderReader:
         )
 
     def _is_ruled(self, span: Sequence[int], rules: Sequence[Rule]) -> bool:
-        """True if rules are over all of some columns, and none is over one of them and over another."""
+        """Return whether rules cover all of some columns, and none covers one of them together with another column."""
         under = [self._list_columns_under(rule) for rule in rules]
         within = [each for each in under if set(each) & set(span)]
         return {at for each in within for at in each} == set(span)
@@ -152,7 +152,7 @@ class HeaderReader:
         return over or [min(range(len(self._columns)), key=lambda at: abs(self._columns[at].middle - middle))]
 
     def _find_rule_below(self, row: TextRow, cell: RowCell) -> Rule | None:
-        """Return the nearest rule below a cell that is as long as it, and below no other of its row."""
+        """Return the nearest rule below a cell that is at least as long and lies below no other cell of the row."""
         below = (
             rule
             for rule in self._rules
@@ -164,7 +164,7 @@ class HeaderReader:
         return min(below, key=lambda rule: rule.at, default=None)
 
     def _build_box(self, number: int) -> ColumnEdges:
-        """Return a column as wide as the rules over it that reach over no other."""
+        """Return a column as wide as the rules that cover it and no other column."""
         column = self._columns[number]
         others = [*self._columns[:number], *self._columns[number + 1 :]]
         rules = [

@@ -1,7 +1,7 @@
-"""Finds the tables that no grid is drawn around, from what stands below each other in rows.
+"""Find tables without a drawn grid, by the alignment of rows below each other.
 
-Rows of several cells that follow each other and have a gap in common are a table. Rows of one cell between them are
-labels; those above it, over its columns, are its header.
+Consecutive rows of several cells with a common gap are a table. Rows of one cell between them are labels; rows above
+them, over the columns, are the header.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from ingest.parsing.pdf.tables import Table, is_symbol
 
 
 def merge_table_rows(rows: Sequence[TextRow], rules: Sequence[Rule], blank: float) -> list[TextRow | Table]:
-    """Return the rows with those of tables replaced by the table; `blank` is that of `usual_blank`."""
+    """Replace the rows of each table by the table. `blank` is the result of `compute_usual_space`."""
     # guard: pdf-contents-no-table
     mark_contents_rows(rows)
     split_at_common_gaps(rows, blank)
@@ -62,7 +62,7 @@ def _is_tabular(row: TextRow) -> bool:
 
 
 def _split_row(row: TextRow) -> list[RowCell]:
-    """Return a row's cells, a mark with what it marks, without the dots that lead from one cell to the next."""
+    """Return a row's cells without leader dots, each list mark joined with its text."""
     if is_justified(row):
         return [RowCell(row.words)]
     cells, words = row.cells, strip_leaders(row)
@@ -79,7 +79,7 @@ def _list_gaps(row: TextRow) -> list[tuple[float, float]]:
 
 
 def _find_group_end(rows: Sequence[TextRow], start: int) -> int:
-    """Return the end of the rows that may be one table with the row at `start`."""
+    """Return the end of the rows that may form one table with the row at `start`."""
     tabular, end = [rows[start]], start + 1
     left, right = rows[start].left, rows[start].right
     at = end
@@ -103,12 +103,12 @@ def _find_group_end(rows: Sequence[TextRow], start: int) -> int:
 
 
 def _is_adjacent(above: TextRow, row: TextRow) -> bool:
-    """True if a row is close enough to the one above it to be in the same table."""
+    """Return whether a row is close enough to the row above to be in the same table."""
     return row.top - above.bottom <= MAX_TABLE_ROW_GAP_RATIO * max(row.size, above.size)
 
 
 def _is_new_header(before: Sequence[TextRow], row: TextRow) -> bool:
-    """True for a header below rows with values: it has no label, and nothing but words or years."""
+    """Return whether a row below values is a new header: it has no label, and only words or years."""
     labels = [each.left for each in before if any(has_value(cell) for cell in each.cells[1:])]
     if not labels or row.left <= compute_median(labels) + MAX_LABEL_INDENT_RATIO * row.size:
         return False
@@ -121,9 +121,10 @@ def _has_shared_gap(one: TextRow, other: TextRow) -> bool:
 
 
 def _extend_table(rows: Sequence[TextRow], start: int, end: int, free: int) -> tuple[int, int]:
-    """Return where a table starts and ends with the rows beside it that stand in its columns.
+    """Return the start and end of a table after adding adjacent rows that fit its columns.
 
-    They are rows whose cells are too near to each other to be told apart without those columns, and the rest of a cell.
+    These are rows whose cells are too close together to be separated without knowing the columns, and continuations of
+    cells.
     """
     columns = TableBuilder(rows[start:end], ()).find_columns()
     step = compute_median(other.bottom - one.bottom for one, other in pairwise(rows[start:end]))
@@ -140,9 +141,9 @@ def _extend_table(rows: Sequence[TextRow], start: int, end: int, free: int) -> t
 
 
 def _count_filled_columns(row: TextRow, columns: Sequence[ColumnEdges], *, or_first: bool = False) -> int:
-    """Return how many columns a row's words fill, each at an edge; 0 if some stand elsewhere.
+    """Return how many columns the words of a row fill, aligned to an edge; 0 if some words do not fit.
 
-    Words in the first column alone are a row of the table only if `or_first`.
+    A row with words only in the first column counts only with `or_first`.
     """
     if row.is_contents:
         return 0
@@ -161,7 +162,7 @@ def _count_filled_columns(row: TextRow, columns: Sequence[ColumnEdges], *, or_fi
 
 
 def _extend_to_header(rows: Sequence[TextRow], start: int, end: int, free: int) -> int:
-    """Return where the table begins with the rows of one cell that stand over its columns."""
+    """Return the start of a table after adding header rows of one cell over its columns."""
     first = min(row.cells[1].left for row in rows[start:end] if _is_tabular(row)) - rows[start].size
     left, right = min(row.left for row in rows[start:end]), max(row.right for row in rows[start:end])
     begin = at = start
@@ -174,7 +175,7 @@ def _extend_to_header(rows: Sequence[TextRow], start: int, end: int, free: int) 
             and above.right <= right + above.size
         )
         label = above.left <= left + above.size and above.right < first
-        is_title = abs(above.left + above.right - left - right) < above.size  # centred over the whole table
+        is_title = abs(above.left + above.right - left - right) < above.size  # a title is centred over the whole table
         has_values = above.is_contents or any(has_value(cell) for cell in above.cells)
         if has_values or row.top - above.bottom > above.size or not (over or label) or is_title:
             break

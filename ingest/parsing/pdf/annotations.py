@@ -1,6 +1,6 @@
-"""Reads what annotations say on a page: the values of a form's fields and free text; comments are counted.
+"""Read the text of annotations: values of form fields and free text. Comments are counted.
 
-PDFium leaves them out of a page's text.
+PDFium does not include them in a page's text.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ _CHECKED_BOX = "☒"
 
 
 def read_annotations(document: PdfDocument, page: PdfPage, content: PageContent) -> None:
-    """Add the words of fields and free text, at their places."""
+    """Add the words of form fields and free text at their positions."""
     for number in range(min(raw.FPDFPage_GetAnnotCount(page), MAX_PAGE_ANNOTATIONS)):
         annotation = raw.FPDFPage_GetAnnot(page, number)
         if annotation:

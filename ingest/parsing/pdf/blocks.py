@@ -1,4 +1,4 @@
-"""Puts a page's rows into blocks: paragraphs, items of lists, and tables, in reading order."""
+"""Group the rows of a page into blocks in reading order: paragraphs, list items and tables."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -34,9 +34,9 @@ _SENTENCE_END = re.compile(r".*[.!?:;。！？؟][\"'”’)\]]*", re.DOTALL)
 
 @dataclass
 class Block:
-    """Lines that belong together: a paragraph, a heading, or an item of a list with its mark.
+    """Lines that belong together: a paragraph, a heading, or a list item with its mark.
 
-    `right` is where the lines of its column end. `lines` are words in reading order.
+    `right` is the right edge of its column. `lines` are words in reading order.
     """
 
     page: int
@@ -47,9 +47,9 @@ class Block:
     right: float
     mark: Word | None = None
     depth: int = 0
-    level: int = 0  # of a heading, from 1
-    is_contents: bool = False  # holds lines of a table of contents
-    breaks: list[bool] = field(default_factory=list)  # whether a line's end, but for the last, was meant
+    level: int = 0  # of a heading, from 1; otherwise 0
+    is_contents: bool = False  # contains lines of a table of contents
+    breaks: list[bool] = field(default_factory=list)  # whether each line end except the last was intended
 
     @property
     def text(self) -> str:
@@ -57,7 +57,7 @@ class Block:
 
     @property
     def ends_short(self) -> bool:
-        """True if its last line leaves room, so that the sentence does not go on elsewhere."""
+        """True if the last line leaves room, so that the sentence does not continue elsewhere."""
         last = self.lines[-1]
         return max(word.right for word in last) < self.right - 4 * self.size
 
@@ -68,7 +68,7 @@ class Block:
 
 @dataclass
 class PageTable:
-    """A table, and the page it is on."""
+    """A table and its page."""
 
     page: int
     table: Table
@@ -83,13 +83,13 @@ class PageRegions:
 
 
 def divide_page(content: PageContent) -> PageRegions:
-    """Divide a page: first the words that stand as most of them do, then any others."""
+    """Divide a page into regions, starting with the words in the most common orientation."""
     counts: dict[int, int] = {}
     for word in content.words:
         counts[word.turn] = counts.get(word.turn, 0) + len(word.text)
     regions: list[list[TextRow | Table]] = []
     order = sorted(counts, key=lambda each: -counts[each])
-    if order[:1] == [0]:  # turned words in a grid, as headers of narrow columns, belong to its cells
+    if order[:1] == [0]:  # rotated words in a grid, such as headers of narrow columns, belong to its cells
         tables, words = find_grid_tables(content)
         content.words = [word for word in words if word.turn]
         regions += _split_into_columns(content, tables, [word for word in words if not word.turn])
@@ -116,7 +116,7 @@ def _split_into_columns(
 
 
 class Leading:
-    """The usual distance of lines, by type size, in running text."""
+    """The usual distance between lines of running text, by type size."""
 
     def __init__(self, pages: Iterable[PageRegions]) -> None:
         distances: dict[float, list[float]] = {}
@@ -132,16 +132,17 @@ class Leading:
         self._usual = {size: compute_median(each) for size, each in distances.items() if len(each) >= MIN_LINE_PAIRS}
 
     def get_step(self, row: TextRow) -> float:
+        """Return the usual distance between lines in a row's type size."""
         return self._usual.get(row.size, DEFAULT_LINE_STEP_RATIO * row.size)
 
 
 def build_page_blocks(page: PageRegions, leading: Leading) -> list[Block | PageTable]:
-    """Put the rows of a page into blocks."""
+    """Group the rows of a page into blocks."""
     return [block for items in page.regions for block in _ColumnBlockBuilder(page.number, items, leading).build()]
 
 
 def _build_stand_in(table: Table, page: int) -> Word:
-    """Return what takes a table's place among the words while columns are looked for."""
+    """Return a word that stands for a table while columns are searched for."""
     box = Box(page, 0.0, 0.0, 0.0, 0.0)
     return Word("", table.left, table.top, table.right, table.bottom, 0.0, False, 0, box)
 
@@ -151,7 +152,7 @@ def _has_same_type(one: TextRow, other: TextRow) -> bool:
 
 
 class _ColumnBlockBuilder:
-    """Makes the blocks of one column."""
+    """Builds the blocks of one column."""
 
     def __init__(self, page: int, items: Sequence[TextRow | Table], leading: Leading) -> None:
         self._page = page
@@ -162,7 +163,7 @@ class _ColumnBlockBuilder:
         self._right = max((row.right for row in rows), default=0.0)
         self._blocks: list[Block | PageTable] = []
         self._last: TextRow | None = None
-        self._hanging = 0.0  # where the text of an item begins
+        self._hanging = 0.0  # left edge of the current item's text
 
     def build(self) -> list[Block | PageTable]:
         for item in self._items:
@@ -215,7 +216,7 @@ class _ColumnBlockBuilder:
         return not (begins_indented and flush and len(block.lines) > 1)
 
     def _has_room_left(self, last: TextRow, row: TextRow) -> bool:
-        """True if the next line's first word would have stood on the last line too: the line's end was meant."""
+        """Return whether the last line had room for the next line's first word, so that its line end was intended."""
         if last.is_contents:
             return True
         first = sort_for_reading(row.words)[0]
@@ -223,7 +224,7 @@ class _ColumnBlockBuilder:
         return room > first.right - first.left + row.size
 
     def _set_depth(self) -> None:
-        """Set how deep an item stands: one more than the nearest item before it that stands further out."""
+        """Set the depth of a list item: one more than the nearest item before it that is less indented."""
         block = self._blocks[-1]
         if not isinstance(block, Block) or block.mark is None:
             return
@@ -239,7 +240,7 @@ class _ColumnBlockBuilder:
 
 
 def _find_mark(words: Sequence[Word]) -> Word | None:
-    """Return the bullet or number that a row begins with, if words follow it."""
+    """Return the bullet or number that a row begins with, if words follow it, or None."""
     if len(words) < 2:
         return None
     return words[0] if is_list_mark(words[0].text) else None

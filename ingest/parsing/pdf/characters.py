@@ -1,4 +1,4 @@
-"""Reads a page's words with their boxes and type from PDFium."""
+"""Read a page's words from PDFium, with their boxes, type size and weight."""
 
 import re
 import unicodedata
@@ -29,17 +29,18 @@ from ingest.parsing.pdf.content import PageContent, Word
 from ingest.parsing.pdf.pdfium import TextPage
 from ingest.storage.texts.positions import Box
 
-# Hyphens: where PDFium says that a line divides a word, and soft ones that are drawn.
+# Hyphens: PDFium's code for a word divided by a line end, and soft hyphens that are drawn.
 _REPLACEMENTS = {PDFIUM_HYPHEN: "-", SOFT_HYPHEN: "-", NO_CHARACTER: None}
 _SPACES = np.array(WHITE_SPACE, np.uint32)
-# Names say it where weights do not: "Medi" is the bold of Nimbus, "BX" (bold extended) that of Computer Modern.
+# Bold fonts are also recognized by name, where weights are wrong: "Medi" is Nimbus bold, "BX" (bold extended) is
+# Computer Modern bold.
 _BOLD_NAME = re.compile(r"bold|black|heavy|demi|semibd|-medi(?!um)|^(?:cm|sf|ec|lm)[a-z]{0,3}bx", re.IGNORECASE)
 _UNREADABLE = "\ufffd"
 
 
 @dataclass(frozen=True)
 class PageFrame:
-    """The page's box in its own coordinates, and by how many quarter turns to the right it is shown turned."""
+    """The page's box in its own coordinates, and the number of quarter turns to the right that it is displayed with."""
 
     left: float
     bottom: float
@@ -53,7 +54,7 @@ class PageFrame:
         return (height, width) if self.turns % 2 else (width, height)
 
     def map_boxes(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Turn rows of left, top, right, bottom in the page's coordinates into those of the page as it is shown."""
+        """Map boxes (rows of left, top, right, bottom) from the page's coordinates to those of the displayed page."""
         left, top, right, bottom = boxes.T
         if self.turns == 0:
             four = left - self.left, self.top - top, right - self.left, self.top - bottom
@@ -67,20 +68,22 @@ class PageFrame:
 
 
 def get_page_frame(page: PdfPage) -> PageFrame:
+    """Return a page's box and rotation."""
     left, bottom, right, top = page.get_bbox()
     return PageFrame(left, bottom, max(right, left + 1), max(top, bottom + 1), (page.get_rotation() // 90) % 4)
 
 
 @dataclass
 class Fonts:
-    """What is known of a page's fonts, by their address while it is open."""
+    """The facts about a page's fonts, by their address while it is open."""
 
     names: dict[int, str] = field(default_factory=dict)
     bold: dict[int, bool] = field(default_factory=dict)
-    mapped: dict[int, set[str]] = field(default_factory=dict)  # the characters that have a Unicode
-    coded: dict[int, bool] = field(default_factory=dict)  # true if the codes of those without are their Unicode
+    mapped: dict[int, set[str]] = field(default_factory=dict)  # the characters that have a Unicode mapping
+    coded: dict[int, bool] = field(default_factory=dict)  # whether codes of unmapped characters are Unicode themselves
 
     def load_font(self, font: int) -> None:
+        """Load a font's name and weight unless they are known."""
         if font not in self.names:
             name = pdfium.get_font_name(font).partition("+")[2] or pdfium.get_font_name(font)
             heavy = pdfium.get_font_weight(font) >= MIN_BOLD_WEIGHT
@@ -118,7 +121,7 @@ class _WordReader:
         self._object = -1
         self._type = _WordType()
         self._codes, self._spans = "", [(0, 0)]
-        self._places: dict[tuple[str, int], list[tuple[float, float]]] = {}  # of words, by their height in points
+        self._places: dict[tuple[str, int], list[tuple[float, float]]] = {}  # of words, by text and rounded top
 
     def read(self) -> None:
         codes = self._text.read_codes()
@@ -154,13 +157,13 @@ class _WordReader:
             if self._is_redrawn(readable, left, top, kind.size):
                 return
             turn = kind.turn
-            if down and (turn + self._frame.turns) % 4 == 0:  # read as what is turned to the right
+            if down and (turn + self._frame.turns) % 4 == 0:  # vertical text reads like text turned to the right
                 turn = (turn + 3) % 4
             bold = self._fonts.bold[kind.font]
             content.words.append(Word(readable, left, top, right, bottom, kind.size, bold, turn, box))
 
     def _is_redrawn(self, text: str, left: float, top: float, size: float) -> bool:
-        """True for a word that was drawn in the same place before: twice for a bolder look, or for a shadow."""
+        """Return whether a word was drawn at this position before, for a bolder look or a shadow."""
         most = REDRAWN_OFFSET_RATIO * size
         for height in range(round(top - most), round(top + most) + 1):
             for x, y in self._places.get((text, height), ()):
@@ -170,7 +173,7 @@ class _WordReader:
         return False
 
     def _read_type(self, index: int) -> None:
-        """Find the type of the word that starts there; words of one text object share it."""
+        """Read the type of the word that starts at `index`. Words of one text object share it."""
         text_object = self._text.get_text_object(index)
         if text_object == self._object and text_object:
             return
@@ -183,7 +186,7 @@ class _WordReader:
             self._fonts.bold.setdefault(0, False)
         a, b, c, d = self._text.get_matrix(index)[:4]
         size = round(self._text.get_font_size(index) * (hypot(c, d) or 1.0) * 2) / 2
-        if size < 0:  # a negative size in a matrix that is turned around: the letters stand upright
+        if size < 0:  # a negative size in a rotated matrix: the letters are upright
             a, b = -a, -b
         quarters = atan2(b, a) / (pi / 2) - self._frame.turns
         turn = round(quarters)
@@ -192,9 +195,9 @@ class _WordReader:
         self._type = _WordType(font, abs(size), 4 if slanted else turn % 4, invisible)
 
     def _replace_unmapped(self, text: str, start: int) -> str:
-        """Return the text with what its font has no Unicode for replaced; nothing for a word that is all of that.
+        """Replace characters that the font does not map to Unicode; empty for a longer word without mapped characters.
 
-        A sign that stands alone is kept: it may be the mark of an item.
+        A single unmapped sign is kept, because it may be a list mark.
         """
         font = self._type.font
         known = self._fonts.mapped.setdefault(font, {chr(NO_CHARACTER)})
@@ -212,10 +215,10 @@ class _WordReader:
         return text if text.isalnum() else text.translate(_REPLACEMENTS)
 
     def _has_unicode_codes(self, font: int) -> bool:
-        """True if a font's codes for what it has no Unicode for are Unicode themselves.
+        """Return whether a font's codes for characters without a Unicode mapping are Unicode themselves.
 
-        They make text then: there are no controls among them, and its blanks are U+0020; or all are of the block of
-        dashes and quotation marks. Numbers of glyphs, which other fonts have for codes, begin with 0.
+        Then they form text, with U+0020 as spaces and without control characters, or are all from the block of dashes
+        and quotation marks. Other fonts use glyph numbers as codes, which start from 0.
         """
         if font not in self._fonts.coded:
             found: set[str] = set()
@@ -232,7 +235,7 @@ class _WordReader:
 def _find_word_spans(
     codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Cut the characters into words, at white space and where two letters are not beside each other."""
+    """Split the characters into words, at white space and between letters that are not adjacent."""
     inside = ~(np.isin(codes, _SPACES) | ((codes < 0x20) & (codes != PDFIUM_HYPHEN) & (boxes[:, 0] == boxes[:, 2])))
     if not np.any(inside):
         return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -251,7 +254,7 @@ def _find_word_spans(
 def _find_vertical_words(
     boxes: npt.NDArray[np.float32], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
-    """Return for each word whether its letters stand below each other, as Chinese and Japanese may be written."""
+    """Return for each word whether its letters are below each other, as in vertical Chinese and Japanese."""
     first, last = boxes[starts].T, boxes[ends - 1].T
     in_line = (last[0] < first[2]) & (last[2] > first[0])
     below: npt.NDArray[np.bool_] = in_line & (last[1] + last[3] < 2 * first[3])
@@ -259,10 +262,10 @@ def _find_vertical_words(
 
 
 def _remove_false_spaces(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> None:
-    """Take out the blanks and line ends that PDFium puts between letters no further apart than those beside them.
+    """Remove spaces and line ends that PDFium inserts between letters no further apart than their neighbours.
 
-    It does so where letters overlap, in type that is set tight, and where all of them are spaced. What the page draws
-    as a blank stays, and so do blanks in what runs to the left, and those behind the small number of a note.
+    PDFium does so where letters overlap, in tightly set type, and in letter-spaced words. Spaces drawn by the page are
+    kept, as are spaces in text that runs to the left and after the small number of a note.
     """
     letters = np.flatnonzero(~np.isin(codes, _SPACES))
     if len(letters) < 2:
@@ -289,14 +292,14 @@ def _remove_false_spaces(text: TextPage, codes: npt.NDArray[np.uint32], boxes: n
 
 
 def _is_combining_mark(code: np.uint32) -> bool:
-    """True for a mark that stands above or below the letter before it."""
+    """Return whether a code point is a combining mark."""
     return unicodedata.category(chr(code)) == "Mn"
 
 
 def _reorder_ligatures(codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
-    """Put the letters of a right-to-left ligature into the order of writing; PDFium turns them around with the line.
+    """Restore the order of letters in a right-to-left ligature, which PDFium reverses along with the line.
 
-    Letters of one ligature have one box.
+    The letters of one ligature have the same box.
     """
     leftward = (codes >= 0x590) & (codes <= 0x8FF)
     same = leftward[1:] & leftward[:-1] & np.all(boxes[1:] == boxes[:-1], axis=1) & (boxes[1:, 0] < boxes[1:, 2])
@@ -306,7 +309,7 @@ def _reorder_ligatures(codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.floa
 
 
 def _use_tight_boxes(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> None:
-    """Take the box of what is drawn of a character where its font's height makes no sense."""
+    """Replace the box of a character by that of its drawn shape if the font's height is implausible."""
     height = boxes[:, 1] - boxes[:, 3]
     letters = ~np.isin(codes, _SPACES)
     usual = max(1.0, float(np.median(height[letters])))
@@ -319,7 +322,7 @@ def _compute_word_boxes(
 ) -> npt.NDArray[np.float32]:
     cuts = np.empty(2 * len(starts), np.int64)
     cuts[0::2], cuts[1::2] = starts, ends
-    padded = np.vstack([boxes, boxes[-1:]])  # so that an end can be the last index
+    padded = np.vstack([boxes, boxes[-1:]])  # so that the last end is a valid index
     lower = np.minimum.reduceat(padded, cuts)[0::2]
     upper = np.maximum.reduceat(padded, cuts)[0::2]
     return np.stack([lower[:, 0], upper[:, 1], upper[:, 2], lower[:, 3]], axis=1)

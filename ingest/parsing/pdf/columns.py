@@ -1,10 +1,10 @@
-"""Divides a page into columns, from the white space between them.
+"""Divide a page into columns by the white space between them.
 
-A gutter is a tall strip without a word. It parts columns of text if what stands on both sides is running text, or if
-the lines of one side do not stand beside those of the other; else it parts the columns of a table. What crosses a
-gutter's strip above or below it ends the columns there. Regions are cut again until no gutter is left.
+A gutter is a tall strip without words. It separates columns of text if both sides are running text, or if the lines of
+one side are not level with those of the other; otherwise it separates the columns of a table. Words that cross the
+strip above or below a gutter end the columns there. Regions are divided again until no gutter is left.
 
-The strips are found as in Breuel's whitespace analysis (Two Geometric Algorithms for Layout Analysis, DAS 2002), on a
+Strips are found as in Breuel's whitespace analysis (Two Geometric Algorithms for Layout Analysis, DAS 2002), but on a
 raster instead of rectangles.
 """
 
@@ -35,7 +35,7 @@ from ingest.parsing.pdf.constants import (
 from ingest.parsing.pdf.content import Word, compute_median, compute_typical_size
 from ingest.parsing.pdf.rows import TextRow, build_rows, is_list_mark, is_right_to_left
 
-_DASHES = "-–—"  # a table's, in place of a number
+_DASHES = "-–—"  # dashes in a table, in place of a number
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class _Gutter:
 
 
 def iter_regions(words: Sequence[Word], depth: int = 0) -> Iterator[list[Word]]:
-    """Yield the words of each region without columns, regions in reading order."""
+    """Yield the words of each region without columns, in reading order of the regions."""
     if not words:
         return
     gutter = _find_gutter(words) if depth < MAX_COLUMN_DEPTH else None
@@ -72,7 +72,7 @@ def iter_regions(words: Sequence[Word], depth: int = 0) -> Iterator[list[Word]]:
 
 
 def _find_gutter(words: Sequence[Word]) -> _Gutter | None:
-    """Return the tallest strip that parts columns."""
+    """Return the tallest strip that separates columns, or None."""
     size = compute_typical_size(words)
     for gutter in _iter_strips(words, size):
         bands = _split_bands(gutter, words, size)
@@ -87,7 +87,7 @@ def _find_gutter(words: Sequence[Word]) -> _Gutter | None:
 
 
 def _count_column_bands(bands: Sequence[list[Word]], gutter: _Gutter, size: float) -> int:
-    """Return how many bands come before those that are a table together, if the last ones are one."""
+    """Return the number of bands before the last ones that form a table together."""
     end = len(bands)
     for start in range(len(bands) - 1, 0, -1):
         words = _merge_bands(bands[start:])
@@ -108,7 +108,7 @@ def _merge_bands(bands: Sequence[list[Word]]) -> list[Word]:
 
 
 def _split_bands(gutter: _Gutter, words: Sequence[Word], size: float) -> list[list[Word]]:
-    """Return the words along a strip, cut where nothing stands on either side: a table below columns is not theirs."""
+    """Return the words along a strip, split where both sides are empty: a table below columns is not part of them."""
     inside = [word for word in words if gutter.top < (word.top + word.bottom) / 2 < gutter.bottom]
     bands: list[list[Word]] = []
     bottom = 0.0
@@ -122,7 +122,7 @@ def _split_bands(gutter: _Gutter, words: Sequence[Word], size: float) -> list[li
 
 
 def _iter_strips(words: Sequence[Word], size: float) -> Iterator[_Gutter]:
-    """Yield tall strips between words, the tallest first, each where it is widest."""
+    """Yield tall strips between words, tallest first, each at its full width."""
     x0, y0 = min(word.left for word in words), min(word.top for word in words)
     x1, y1 = max(word.right for word in words), max(word.bottom for word in words)
     if y1 - y0 < MIN_GUTTER_HEIGHT_RATIO * size:
@@ -166,7 +166,7 @@ def _iter_strips(words: Sequence[Word], size: float) -> Iterator[_Gutter]:
 
 def _is_column_gutter(words: Sequence[Word], gutter: _Gutter, size: float) -> bool:
     one, other = _split_sides(words, gutter)
-    if not one or not other:  # a table, or nothing, stands on one side
+    if not one or not other:  # one side is a table or is empty
         return len(one) + len(other) > 1 and all(_has_words_beside(words, gutter))
     if min(len(one), len(other)) < 2:
         return False
@@ -181,7 +181,7 @@ def _is_column_gutter(words: Sequence[Word], gutter: _Gutter, size: float) -> bo
 
 
 def _split_sides(words: Sequence[Word], gutter: _Gutter) -> tuple[list[TextRow], list[TextRow]]:
-    """Return the rows on both sides of a strip; what stands for a table has no words."""
+    """Return the rows on both sides of a strip; stand-ins for tables have no text."""
     left = [word for word in words if word.text and word.middle < gutter.left]
     right = [word for word in words if word.text and word.middle >= gutter.left]
     return build_rows(left), build_rows(right)
@@ -209,7 +209,7 @@ def _is_running_text(rows: Sequence[TextRow]) -> bool:
 
 
 def _count_parts_across(rows: Sequence[TextRow]) -> int:
-    """Return into how many parts the rows fall where none of them has a word; rivers of few lines are no such place."""
+    """Return the number of parts that empty vertical strips divide the rows into; in few lines, gaps are chance."""
     if len(rows) < MIN_RIVER_LINES:
         return 1
     words = sorted((word for row in rows for word in row.words), key=lambda word: word.left)
@@ -221,7 +221,7 @@ def _count_parts_across(rows: Sequence[TextRow]) -> int:
 
 
 def _is_list(rows: Sequence[TextRow]) -> bool:
-    """True if most rows are an item with its mark: a table's cells hardly ever are."""
+    """Return whether most rows are list items with a mark, which table cells hardly ever are."""
     items = sum(
         len(row.words) > 1 and is_list_mark(row.words[0].text) and row.words[0].text not in _DASHES for row in rows
     )
@@ -229,7 +229,7 @@ def _is_list(rows: Sequence[TextRow]) -> bool:
 
 
 def _compute_beside_share(few: Sequence[TextRow], many: Sequence[TextRow], size: float) -> float:
-    """Return the share of rows that stand beside a row of the other side."""
+    """Return the share of rows in `few` that are level with a row in `many`."""
     middles = np.array([row.top + row.bottom for row in many]) / 2
     beside = sum(
         bool(np.any(np.abs(middles - (row.top + row.bottom) / 2) <= BESIDE_OFFSET_RATIO * size)) for row in few

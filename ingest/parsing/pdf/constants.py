@@ -1,8 +1,8 @@
-"""The numbers that decide how the layout of a PDF is read, each with its unit and its source.
+"""Thresholds for reading the layout of a PDF, each with its unit and source.
 
-The comment above a constant says what it decides; the comment behind it gives its unit and its source. Most values were
-chosen by eye, in the commit that is named, and not measured. Before you change one, compare results on documents that
-it was not tuned on; a change of what is read also needs another `PDF_PARSER`. A point is 1/72 inch.
+The comment above a constant says what it decides; the comment after it gives its unit and source. Most values were
+chosen by eye in the named commit, and not measured. Before changing one, compare results on documents that it was not
+tuned on. A change in what is read also needs a new `PDF_PARSER`. A point is 1/72 inch.
 """
 
 
@@ -10,7 +10,7 @@ it was not tuned on; a change of what is read also needs another `PDF_PARSER`. A
 
 # The end mark of a complete file begins within this many bytes of its end.
 FILE_TAIL_BYTES = 65_536  # bytes; chosen by eye, commit f01216f4
-# PDFium cannot open the file without a password.
+# Error codes: PDFium cannot open the file without a password.
 PDFIUM_PASSWORD_ERRORS = frozenset({4, 5})  # codes; PDFium, fpdfview.h: FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
 # Later entries of the outline are not read.
 MAX_BOOKMARKS = 20_000  # bookmarks; chosen by eye, commit 93ad8549
@@ -48,7 +48,7 @@ INVISIBLE_RENDERING_MODES = (3, 7)  # modes; ISO 32000-1, table 106
 
 # ---- Characters and words ----
 
-# Takes the place of a character that is left out.
+# Replaces a character that is left out.
 NO_CHARACTER = 0  # code point; ISO/IEC 10646: U+0000, which no text contains
 # A soft hyphen that the page draws is read as a hyphen.
 SOFT_HYPHEN = 0xAD  # code point; ISO/IEC 10646: U+00AD
@@ -66,7 +66,7 @@ WHITE_SPACE = (  # code points; Unicode, property White_Space
     0x205F,
     0x3000,
 )
-# A character whose box is higher than this many usual ones gets the box of what is drawn.
+# A character whose box is this many times the usual height gets the box of its drawn shape.
 MAX_HEIGHT_RATIO = 6.0  # ratio of heights; chosen by eye, commit f529e121
 # Letters further apart belong to different words.
 LETTER_GAP_RATIO = 0.5  # share of the letters' height; chosen by eye, commit 93ad8549
@@ -78,7 +78,7 @@ NOTE_MARK_HEIGHT_RATIO = 0.9  # ratio of heights; chosen by eye, commit a9b66cc2
 TOUCHING_GAP_RATIO = 0.03  # share of the letters' height; chosen by eye, commit a9b66cc2
 # A font of this weight or more is bold.
 MIN_BOLD_WEIGHT = 600  # font weight; OpenType 1.9, OS/2 usWeightClass: 600 is semi-bold
-# Text that is turned further from upright or level is slanted.
+# Text rotated further from horizontal or vertical is slanted.
 SLANTED_TURN = 0.1  # quarter turns; chosen by eye, commit 93ad8549
 # Smaller type counts as hidden.
 MIN_TYPE_SIZE = 1.0  # points; chosen by eye, commit 93ad8549
@@ -95,120 +95,120 @@ MAX_RULE_THICKNESS = 3.0  # points; chosen by eye, commit 93ad8549
 MIN_RULE_LENGTH = 4.0  # points; chosen by eye, commit 93ad8549
 # Forms nested deeper are not read.
 MAX_FORM_DEPTH = 6  # forms; chosen by eye, commit 93ad8549
-# A page with more is a map or a plot: its rules are ignored.
+# A page with more objects is a map or a plot: its rules are ignored.
 MAX_PAGE_OBJECTS = 50_000  # objects; chosen by eye, commit 93ad8549
-# A path with more has no rules.
+# A path with more segments has no rules.
 MAX_PATH_SEGMENTS = 2_000  # segments; chosen by eye, commit 93ad8549
 # A picture with a shorter side is a bullet, a rule or a spacer.
 MIN_PICTURE_SIDE = 12.0  # points; chosen by eye, commit 93ad8549
 # A filled box with a shorter side has no room for a line of text.
 MIN_BOX_SIDE = 5.0  # points; chosen by eye, commit 3850ba0d
-# A page with as many filled paths has a chart: its boxes are no cells.
+# A page with this many filled paths has a chart, so its boxes are not cells.
 MAX_FILLED_BOXES = 800  # boxes; chosen by eye, commit 3850ba0d
-# A path with more is no box: a move, four sides, and one to spare.
+# A path with more segments is not a box: a move, four sides, and one to spare.
 MAX_BOX_SEGMENTS = 6  # segments; chosen by eye, commit 3850ba0d
-# A line that leans by no more is level or upright.
+# A line that leans by no more is horizontal or vertical.
 MAX_LINE_LEAN = 0.5  # points; chosen by eye, commit 93ad8549
 
 # ---- Pages that are pictures ----
 
-# A page that its pictures cover by as much is a scan.
+# A page is a scan if pictures cover this much of it.
 SCAN_PAGE_SHARE = 0.5  # share of the page's area; chosen by eye, commit 93ad8549
-# Type size of a recognized word.
+# Type size of a recognized word, from the height of its line.
 RECOGNIZED_TYPE_RATIO = 0.8  # share of a line's height; chosen by eye, commit 93ad8549
-# A recognized line higher than this many usual ones is in larger type.
+# A recognized line this many times the usual height is in larger type.
 RECOGNIZED_LARGER_RATIO = 1.5  # ratio of heights; chosen by eye, commit 5a533728
 
 # ---- Rows and cells ----
 
-# Words that overlap by as much in height are in one row.
+# Words that overlap by this much in height are in one row.
 ROW_OVERLAP_RATIO = 0.5  # share of the lower height; chosen by eye, commit 93ad8549
-# Words that reach further over each other are on two lines.
+# Words that overlap further are on two lines.
 STACKED_OVERLAP_RATIO = 0.5  # share of the type size; chosen by eye, commit 793704d4
 # How many rows on each side a word or a gap is compared with.
 NEAR_ROWS = 3  # rows; chosen by eye, commit f529e121
-# A gap as wide always parts two cells; a blank of a sentence hardly ever is.
+# A gap this wide always separates two cells; a space in a sentence hardly ever is this wide.
 CELL_GAP_RATIO = 1.0  # share of the type size; chosen by eye, commit 93ad8549
-# Width of a blank where a page has too few to tell.
+# Width of a space on a page with too few to measure.
 DEFAULT_BLANK_RATIO = 0.28  # share of the type size; Adobe Core 14 font metrics: Helvetica's space is 0.278
-# A narrower gap never parts cells.
+# A narrower gap never separates cells.
 MIN_CELL_GAP_RATIO = 0.4  # share of the type size; chosen by eye, commit 3850ba0d
-# A gap between cells is wider than this many blanks of its row; the blank after a sentence is not.
+# A gap between cells is wider than this many spaces of its row; the space after a sentence is narrower.
 CELL_GAP_BLANKS = 1.6  # ratio to a usual blank; chosen by eye, commit 3850ba0d
-# A gap is shared with another row where both overlap by as much.
+# A gap is shared with another row if both overlap by this much.
 SHARED_GAP_RATIO = 0.35  # share of the type size; chosen by eye, commit 3850ba0d
-# Below it, all gaps of a row are stretched blanks.
+# Below this ratio, all gaps of a row are stretched spaces.
 STRETCHED_GAPS_RATIO = 2.0  # ratio of the widest gap to the narrowest; chosen by eye, commit 3850ba0d
-# Blanks of a stretched line differ by less.
+# Spaces of a stretched line differ by less.
 STRETCHED_GAPS_SPREAD = 0.2  # share of the type size; chosen by eye, commit 1288406e
-# A row with no more has too few to tell its blanks from its gaps.
+# A row with no more gaps has too few to tell spaces from gaps between cells.
 FEW_ROW_GAPS = 5  # gaps; chosen by eye, commit 3850ba0d
-# A narrow gap parts cells if as many near rows share it.
+# A narrow gap separates cells if this many near rows share it.
 MIN_ROWS_SHARING_GAP = 2  # rows; chosen by eye, commit 3850ba0d
 
 # ---- Columns of text ----
 
-# Width of a step of the raster on which white strips are looked for.
+# Width of a raster cell in the search for white strips.
 RASTER_WIDTH = 2.0  # points; chosen by eye, commit 93ad8549
-# Height of a step of that raster.
+# Height of a raster cell.
 RASTER_HEIGHT = 3.0  # points; chosen by eye, commit 93ad8549
-# A narrower white strip is no gutter.
+# A narrower white strip is not a gutter.
 MIN_GUTTER_WIDTH_RATIO = 0.6  # share of the type size; chosen by eye, commit 93ad8549
-# A lower white strip, of less than about three lines, is no gutter.
+# A lower white strip, of less than about three lines, is not a gutter.
 MIN_GUTTER_HEIGHT_RATIO = 4.0  # ratio to the type size; chosen by eye, commit 93ad8549
 # How many of a region's white strips are tried as gutters.
 MAX_GUTTER_TRIES = 5  # strips; chosen by eye, commit f529e121
-# How many strips are looked at, also those at a region's edge.
+# How many strips are examined, including those at a region's edge.
 MAX_STRIPS = 12  # strips; chosen by eye, commit 3850ba0d
-# Blank paper across both columns ends a band if it is higher.
+# A higher empty band across both columns ends a band of columns.
 BAND_GAP_RATIO = 0.8  # share of the type size; chosen by eye, commit f529e121
-# A region is cut into columns no more often than this within each other.
+# Maximum nesting of cuts into columns.
 MAX_COLUMN_DEPTH = 8  # cuts; chosen by eye, commit 93ad8549
-# Words of most lines of running text take up as much.
+# In most lines of running text, words take up at least this much.
 FULL_LINE_RATIO = 0.55  # share of the column's width; chosen by eye, commit 93ad8549
-# Running text has as many on average.
+# Running text has at least this many words a line on average.
 MIN_TEXT_LINE_WORDS = 2.5  # words a line; chosen by eye, commit f529e121
-# Running text has no more words without a letter.
+# Running text has at most this share of words without a letter.
 MAX_TEXT_NUMBER_SHARE = 0.3  # share of the words; chosen by eye, commit 93ad8549
-# White space that runs down through as many is no chance.
+# White space running down through this many lines is not chance.
 MIN_RIVER_LINES = 5  # lines; chosen by eye, commit 3850ba0d
 # Lines of running text are no further apart.
 MAX_TEXT_LINE_STEP_RATIO = 2.2  # ratio to the type size; chosen by eye, commit 3850ba0d
-# Two columns are a table's if as many rows of one stand beside a row of the other.
+# Two columns belong to a table if this share of one side's rows are level with the other side's.
 BESIDE_ROWS_SHARE = 0.75  # share of the rows; chosen by eye, commit 93ad8549
-# Rows beside each other differ by no more in height.
+# Rows that are level differ by no more in height.
 BESIDE_OFFSET_RATIO = 0.35  # share of the type size; chosen by eye, commit 93ad8549
 
 # ---- Tables in drawn grids ----
 
-# An edge of a cell is drawn if rules cover as much of it.
+# An edge of a cell is drawn if rules cover this much of it.
 DRAWN_EDGE_SHARE = 0.8  # share of an edge; chosen by eye, commit 93ad8549
-# With fewer edges drawn, crossing rules are no grid.
+# With fewer edges drawn, crossing rules are not a grid.
 MIN_DRAWN_EDGES_SHARE = 0.5  # share of a grid's edges; chosen by eye, commit 93ad8549
-# On a page with more, no grid is looked for.
+# On a page with more rules, grids are not searched for.
 MAX_PAGE_RULES = 1_500  # rules; chosen by eye, commit 93ad8549
-# A grid with more in one cell may be a frame around text.
+# A grid with a larger share in one cell may be a frame around text.
 MAX_CELL_WORDS_SHARE = 0.6  # share of a grid's words; chosen by eye, commit 93ad8549
 # Numbers this close above or below a coloured table belong to it.
 GRID_NEAR_RATIO = 3.0  # ratio to the type size; chosen by eye, commit 3850ba0d
-# It is a frame if that cell also has more words than this.
+# Such a grid is a frame if that cell also has more words than this.
 FRAME_CELL_WORDS = 60  # words; chosen by eye, commit 93ad8549
 
 # ---- Tables without a grid ----
 
 # Rows of one table are no further apart.
 MAX_TABLE_ROW_GAP_RATIO = 3.0  # ratio to the type size; chosen by eye, commit 93ad8549
-# A gap between columns is at least as wide.
+# A gap between columns is at least this wide.
 MIN_COLUMN_GAP_RATIO = 0.4  # share of the type size; chosen by eye, commit 3850ba0d
 # A gap between two columns' headers is wider than the gaps within them by this ratio.
 HEADER_GAP_WORD_GAPS = 1.2  # ratio of gaps; chosen by eye, commit f529e121
 # Rules that differ by less in height are one line with gaps.
 SAME_RULE_LINE_POINTS = 1.0  # points; chosen by eye, commit 1288406e
-# A header's cell may reach as far over the end of its rule.
+# A header cell may extend this far beyond the end of its rule.
 HEADER_OVERHANG_POINTS = 2.0  # points; chosen by eye, commit 1288406e
 # A greater step, such as a blank row, ends the table.
 MAX_TABLE_STEP_RATIO = 2.5  # ratio to the usual distance of rows; chosen by eye, commit 2e28c54a
-# As many tell the usual distance of a table's rows.
+# This many steps are needed to know a table's usual distance of rows.
 MIN_TABLE_STEPS = 3  # steps; chosen by eye, commit 2e28c54a
 # More rows of a single cell end the table.
 MAX_LABEL_ROWS = 3  # rows; chosen by eye, commit 93ad8549
@@ -216,7 +216,7 @@ MAX_LABEL_ROWS = 3  # rows; chosen by eye, commit 93ad8549
 MAX_LABEL_WIDTH_SHARE = 0.7  # share of the table's width; chosen by eye, commit 93ad8549
 # How many rows above a table may be its header.
 MAX_HEADER_ROWS = 4  # rows; chosen by eye, commit 93ad8549
-# A cell that begins no further than this to the right of the labels is a label.
+# A cell that starts no further than this to the right of the labels is itself a label.
 MAX_LABEL_INDENT_RATIO = 4.0  # ratio to the type size; chosen by eye, commit f529e121
 # A row no further from the table may belong to it.
 ADJOINING_STEP_RATIO = 1.3  # ratio to the usual distance of rows; chosen by eye, commit 3850ba0d
@@ -224,28 +224,28 @@ ADJOINING_STEP_RATIO = 1.3  # ratio to the usual distance of rows; chosen by eye
 CELL_LINE_STEP_RATIO = 0.85  # ratio to the usual distance of rows; chosen by eye, commit 3850ba0d
 # Words this close to an edge of a column are aligned to it.
 COLUMN_EDGE_POINTS = 2.0  # points; chosen by eye, commit 3850ba0d
-# No more rows may cross a gap between columns.
+# At most this share of rows may cross a gap between columns.
 MAX_CROSSING_SHARE = 0.12  # share of the rows that have a gap; chosen by eye, commit 93ad8549
-# A rule as long is under all columns and tells nothing about one.
+# A rule this long is under all columns and says nothing about a single one.
 WHOLE_TABLE_RULE_SHARE = 0.9  # share of the table's width; chosen by eye, commit 93ad8549
-# Rows without values are no table if half of their cells are as long.
+# Rows without values are not a table if half of their cells are this long.
 MIN_PROSE_CHARS = 80  # characters; chosen by eye, commit 93ad8549
 
 # ---- Tables of contents ----
 
-# As many in a row lead from a title to its page.
+# This many dots in a row are a leader from a title to its page.
 MIN_LEADER_DOTS = 3  # dots; chosen by eye, commit f529e121
-# As many page numbers in order are contents.
+# This many page numbers in order are a table of contents.
 MIN_CONTENTS_LINES = 4  # lines; chosen by eye, commit 3850ba0d: by chance, four are in order 1 time in 24
-# As many are contents where dots lead to the numbers.
+# This many lines are a table of contents if leaders point to the numbers.
 MIN_DOTTED_CONTENTS_LINES = 2  # lines; chosen by eye, commit 3850ba0d
-# As many are contents below what may be a table's header.
+# This many lines are a table of contents below a possible table header.
 MIN_CONTENTS_LINES_BELOW_HEADER = 10  # lines; chosen by eye, commit 3850ba0d
 # Page numbers whose edges or middles differ by no more are aligned.
 PAGE_NUMBER_EDGE_POINTS = 2.0  # points; chosen by eye, commit 3850ba0d
-# A header is no further above the first line.
+# A header is at most this far above the first line.
 CONTENTS_HEADER_GAP_RATIO = 2.0  # ratio to the type size; chosen by eye, commit 3850ba0d
-# Values of the numerals that number front matter.
+# Values of the Roman numerals that number front matter.
 ROMAN_NUMERALS = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}  # numbers; definition of Roman numerals
 # Subtracted from Roman page numbers, so that they come before page 1.
 FRONT_MATTER_OFFSET = 10_000  # pages; arithmetic: above every page number of four digits
@@ -254,30 +254,30 @@ FRONT_MATTER_OFFSET = 10_000  # pages; arithmetic: above every page number of fo
 
 # How many lines at each edge of a page may be running lines.
 MAX_RUNNING_LINES = 4  # lines; chosen by eye, commit 93ad8549
-# A running line stands on as many pages.
+# A running line is on at least this many pages.
 MIN_RUNNING_PAGES = 3  # pages; chosen by eye, commit 93ad8549
-# A running line is further away from the text.
+# A running line is further away from the text than this.
 RUNNING_LINE_GAP_RATIO = 0.5  # share of the type size; chosen by eye, commit f529e121
-# A line larger than on most pages is a title, and no running line.
+# A line this much larger than on most pages is a title, not a running line.
 RUNNING_TITLE_SIZE_RATIO = 1.3  # ratio of type sizes; chosen by eye, commit d7ea20eb
-# A longer number is no page's.
+# A longer number is not a page number.
 MAX_PAGE_NUMBER_DIGITS = 4  # digits; chosen by eye, commit 93ad8549
-# How many numbers of a line are tried as its page's.
+# How many numbers in a line are tried as page numbers.
 MAX_LINE_NUMBERS = 6  # numbers; chosen by eye, commit 93ad8549
 
 # ---- Paragraphs ----
 
-# A greater distance begins a paragraph.
+# A greater distance starts a paragraph.
 PARAGRAPH_STEP_RATIO = 1.25  # ratio to the usual distance of lines; chosen by eye, commit 93ad8549
-# A line that begins further to the right is indented.
+# A line that starts further to the right is indented.
 INDENT_RATIO = 0.8  # share of the type size; chosen by eye, commit 93ad8549
-# Lines whose type sizes differ by no more are in one size.
+# Lines whose type sizes differ by no more have the same size.
 SAME_SIZE_TOLERANCE = 0.06  # share of the type size; chosen by eye, commit f529e121
 # A full line ends closer to its column's edge.
 FULL_LINE_END_RATIO = 4.0  # ratio to the type size; chosen by eye, commit f529e121
-# As many tell the usual distance of lines in one type size.
+# This many pairs are needed to know the usual distance of lines in a type size.
 MIN_LINE_PAIRS = 8  # pairs of lines; chosen by eye, commit 93ad8549
-# Distance of lines where too few pairs tell it.
+# Distance of lines if there are too few pairs to measure.
 DEFAULT_LINE_STEP_RATIO = 1.25  # ratio to the type size; chosen by eye, commit 93ad8549
 # Lines further apart are headings of one size, not double-spaced text.
 MAX_PARAGRAPH_STEP_RATIO = 2.5  # ratio to the type size; chosen by eye, commit b0587b14
@@ -286,19 +286,19 @@ MAX_PARAGRAPH_STEP_RATIO = 2.5  # ratio to the type size; chosen by eye, commit 
 
 # A heading's type is larger than the body's by this ratio.
 HEADING_MIN_SIZE_RATIO = 1.07  # ratio of type sizes; chosen by eye, commit 93ad8549
-# A longer block is no heading.
+# A longer block is not a heading.
 MAX_HEADING_CHARS = 250  # characters; chosen by eye, commit 93ad8549
-# A block of more lines is no heading.
+# A block of more lines is not a heading.
 MAX_HEADING_LINES = 4  # lines; chosen by eye, commit 93ad8549
 # A type style whose blocks are usually longer is running text.
 RUNNING_TEXT_CHARS = 120  # characters; chosen by eye, commit 93ad8549
 # Deeper headings get this level.
 MAX_HEADING_LEVEL = 6  # levels; CommonMark 0.31.2, section 4.2: six levels
-# A heading in capitals has as many.
+# A heading in capitals has at least this many.
 MIN_CAPITALS = 4  # letters; chosen by eye, commit 0c91309d
-# Up to it, a line is typewritten.
+# Up to this ratio, a line is monospaced.
 TYPEWRITER_WIDTH_RATIO = 1.02  # ratio of the widest letter to the narrowest; chosen by eye, commit 0c91309d
-# If more begin with a line in capitals, those are running lines.
+# If more pages begin with a line in capitals, those lines are running lines.
 RUNNING_CAPITALS_PAGE_SHARE = 1 / 4  # share of the pages; chosen by eye, commit ecbc829b
-# With less text for each line in capitals, these are speakers' names, not headings.
+# With less text for each line in capitals, those lines are speakers' names, not headings.
 MIN_CHARS_PER_CAPITALS_LINE = 1_000  # characters; chosen by eye, commit 0c91309d

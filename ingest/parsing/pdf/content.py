@@ -1,6 +1,6 @@
-"""A page of a PDF as it is drawn: words, rules and pictures, before anything is known of their order.
+"""The content of a PDF page as drawn: words, rules and pictures, before their order is known.
 
-Coordinates are points from the top left corner of the page as it is shown: its crop box, turned as the page says.
+Coordinates are points from the top left corner of the displayed page, which is its crop box with the page's rotation.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from ingest.storage.texts.positions import Box
 
 @dataclass(slots=True)
 class Word:
-    """A word, or what of it stands on one line. `turn` counts quarter turns to the left; 4 is for what is slanted."""
+    """A word, or the part of it on one line. `turn` counts quarter turns to the left; 4 means slanted."""
 
     text: str
     left: float
@@ -35,7 +35,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A drawn line, level or upright: its ends are `start` and `end`, and `at` is where it stands across."""
+    """A drawn line, horizontal or vertical, from `start` to `end`; `at` is its position on the other axis."""
 
     level: bool
     at: float
@@ -47,8 +47,8 @@ class Rule:
 class PageContent:
     """The characters, rules and pictures of one page.
 
-    `image_share` is how much of the page its pictures cover together, and `image_box` the left, bottom, right and top
-    of the box around all of them, in the page's own coordinates.
+    `image_share` is the share of the page that its pictures cover together, and `image_box` the left, bottom, right and
+    top of the box around all of them, in the page's own coordinates.
     """
 
     number: int
@@ -56,20 +56,20 @@ class PageContent:
     height: float
     words: list[Word] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
-    fills: list[Rule] = field(default_factory=list)  # the edges of filled boxes
+    fills: list[Rule] = field(default_factory=list)  # edges of filled boxes
     images: int = 0
     image_share: float = 0.0
     image_box: tuple[float, float, float, float] | None = None
-    hidden: int = 0  # characters that are drawn invisibly, or outside of the page
-    unreadable: dict[str, int] = field(default_factory=dict)  # characters by font
+    hidden: int = 0  # characters drawn invisibly or outside the page
+    unreadable: dict[str, int] = field(default_factory=dict)  # unreadable characters by font
     comments: int = 0
 
 
 @dataclass(frozen=True)
 class RecognizedWord:
-    """A word that was recognized in the picture of a page; its box is in the page as it is shown.
+    """A word recognized in the picture of a page, with its box on the displayed page.
 
-    `turn` is as that of `Word`.
+    `turn` has the same meaning as in `Word`.
     """
 
     text: str
@@ -78,9 +78,9 @@ class RecognizedWord:
 
 
 def turn_upright(content: PageContent, turn: int) -> PageContent:
-    """Return a page with its words of one turn, set upright; a word's `box` stays as it is.
+    """Return a page with only its words of one turn, rotated upright. A word's `box` stays unchanged.
 
-    Rules follow the words; slanted words stay where they are.
+    Rules are rotated too; slanted words stay where they are.
     """
     words = [word for word in content.words if word.turn == turn]
     if turn in (0, 4):
@@ -109,7 +109,7 @@ def turn_upright(content: PageContent, turn: int) -> PageContent:
 
 
 def merge_rules(rules: Iterable[Rule]) -> list[Rule]:
-    """Join rules on one line that touch."""
+    """Join touching rules on one line."""
     merged: list[Rule] = []
     for rule in sorted(rules, key=lambda each: (round(each.at), each.start)):
         last = merged[-1] if merged else None
@@ -122,7 +122,7 @@ def merge_rules(rules: Iterable[Rule]) -> list[Rule]:
 
 
 def spread_words(content: PageContent, text: str, left: float, top: float, right: float, bottom: float) -> list[Word]:
-    """Return the words of a text that fills a box of a page, each with its share of it."""
+    """Return the words of a text that fills a box of a page, each with its share of the box."""
     left, right = max(0.0, left), min(content.width, right)
     top, bottom = max(0.0, top), min(content.height, bottom)
     lines = text.splitlines()
@@ -146,13 +146,13 @@ def spread_words(content: PageContent, text: str, left: float, top: float, right
 
 
 def compute_median(numbers: Iterable[float], default: float = 0.0) -> float:
-    """Return the middle one of the numbers, the higher of two."""
+    """Return the median, or the higher of the two middle numbers."""
     ordered = sorted(numbers)
     return ordered[len(ordered) // 2] if ordered else default
 
 
 def compute_typical_size(words: Sequence[Word]) -> float:
-    """Return the type size that half of the words' characters do not exceed."""
+    """Return the median type size by characters."""
     if words and all(word.size == words[0].size for word in words):
         return words[0].size
     sizes: dict[float, int] = {}

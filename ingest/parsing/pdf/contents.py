@@ -1,4 +1,4 @@
-"""Finds the lines of a table of contents: words, and at one edge the number of a page, which never goes back."""
+"""Find the lines of a table of contents: words, and aligned page numbers in ascending order."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _SECTION = re.compile(r"(?:\d{1,3}|[A-Z])(?:\.\d{1,3})*\.?")
 
 
 def strip_leaders(row: TextRow) -> list[Word]:
-    """Return a row's words without the dots that lead from one cell to the next."""
+    """Return a row's words without leader dots."""
     leading = [bool(_LEADERS.fullmatch(word.text)) for word in row.words]
     if sum(len(word.text) for word, leads in zip(row.words, leading, strict=True) if leads) < MIN_LEADER_DOTS:
         return row.words
@@ -33,7 +33,7 @@ def strip_leaders(row: TextRow) -> list[Word]:
 
 
 def mark_contents_rows(rows: Sequence[TextRow]) -> None:
-    """Mark the rows that are lines of a table of contents, and take the dots out of them."""
+    """Mark the rows of a table of contents, and remove their leader dots."""
     lines = [(number, *found) for number, row in enumerate(rows) if (found := _parse_line(row))]
     at = 0
     while at < len(lines):
@@ -49,7 +49,7 @@ def mark_contents_rows(rows: Sequence[TextRow]) -> None:
         at = end
 
 
-_Line = tuple[int, list[Word], int, bool]  # the row's number, its words, the page, and whether dots lead to it
+_Line = tuple[int, list[Word], int, bool]  # the row's number, its words, the page, and whether it has leader dots
 
 
 def _parse_line(row: TextRow) -> tuple[list[Word], int, bool] | None:
@@ -85,7 +85,7 @@ def _can_follow(before: _Line, line: _Line) -> bool:
 
 
 def _compute_min_lines(rows: Sequence[TextRow], run: Sequence[_Line]) -> int:
-    """Return how many lines make it sure: many below what may be the header of a table, few if dots lead."""
+    """Return the minimum number of lines: many below a possible table header, few if there are leader dots."""
     if all(led for _, _, _, led in run):
         return MIN_DOTTED_CONTENTS_LINES
     first = run[0][0]

@@ -1,4 +1,4 @@
-"""Reads what a page draws beside text: rules, the edges of boxes, and pictures."""
+"""Read a page's drawings besides text: rules, edges of boxes, and pictures."""
 
 from collections.abc import Iterator, Sequence
 
@@ -90,7 +90,7 @@ class DrawingReader:
         wide, high = right - left, top - bottom
         if min(wide, high) <= 0:
             return
-        # Some scanners cut a page into strips, each a picture lower than a line: they count together.
+        # Some scanners cut a page into strips, each a picture lower than a line, so pictures are added up.
         content = self._content
         content.image_share += wide * high / ((frame.right - frame.left) * (frame.top - frame.bottom))
         content.image_box = _merge_boxes(content.image_box, (left, bottom, right, top))
@@ -114,7 +114,7 @@ class DrawingReader:
                 self._boxes.append(found)
 
     def _is_box(self, path: int) -> bool:
-        """True for a path of level and upright lines alone, no more than a box has."""
+        """Return whether a path has only horizontal and vertical lines, no more than a box has."""
         before: tuple[float, float] | None = None
         for number, (kind, x, y, _) in enumerate(pdfium.list_segments(path, MAX_BOX_SEGMENTS + 1)):
             level = before is None or min(abs(x - before[0]), abs(y - before[1])) <= MAX_LINE_LEAN
@@ -124,7 +124,7 @@ class DrawingReader:
         return before is not None
 
     def _read_edges(self, path: int, matrix: Matrix | None) -> None:
-        """Take the level and upright lines of a stroked path."""
+        """Collect the horizontal and vertical lines of a stroked path."""
         whole = _combine_matrices(pdfium.get_object_matrix(path), matrix)
         start = before = (0.0, 0.0)
         for kind, x, y, closes in pdfium.list_segments(path, MAX_PATH_SEGMENTS):
@@ -145,7 +145,7 @@ class DrawingReader:
             self._found.append((xs[0], ys[0], xs[1], ys[1]))
 
     def _iter_rules(self, lines: Sequence[Four]) -> Iterator[Rule]:
-        """Yield lines as rules of the page as it is shown."""
+        """Yield lines as rules on the displayed page."""
         if not lines:
             return
         boxes = np.array(lines, np.float32)[:, [0, 3, 2, 1]]
@@ -166,7 +166,7 @@ def _merge_boxes(box: Four | None, other: Four) -> Four:
 
 
 def _combine_matrices(inner: Matrix, outer: Matrix | None) -> Matrix:
-    """Return the matrix that maps by the inner one and then by the outer one."""
+    """Return the matrix that maps by `inner` and then by `outer`."""
     if outer is None:
         return inner
     a, b, c, d, e, f = inner

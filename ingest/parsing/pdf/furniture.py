@@ -1,8 +1,8 @@
-"""Finds running headers, footers and page numbers: lines at a page's edge that other pages have too.
+"""Find running headers, footers and page numbers: lines at a page's edge that repeat on other pages.
 
-A line is furniture if the same line stands at the same edge of at least `MIN_RUNNING_PAGES` pages, or one that differs
-in a number alone which counts the pages. Only lines beyond which there is nothing else are looked at. In larger type
-than on most of those pages it is a title, and the header that a table repeats on each page is none.
+A line is a running line if it is at the same edge of at least `MIN_RUNNING_PAGES` pages, or if the lines differ only in
+a number that counts the pages. Only lines at the very edge are considered. A line in larger type than on most of those
+pages is a title, and a table header repeated on each page is not a running line.
 """
 
 import re
@@ -27,7 +27,7 @@ Key = tuple[str, str]
 
 @dataclass
 class PageEdges:
-    """The lines at a page's two edges, from the outermost inwards, and the next one."""
+    """The lines at a page's two edges, from the outermost inwards, and the line next to them."""
 
     top: list[TextRow] = field(default_factory=list)
     bottom: list[TextRow] = field(default_factory=list)
@@ -53,7 +53,7 @@ def _list_outermost_rows(words: Sequence[Word], *, down: bool) -> list[TextRow]:
 
 
 def _list_keys(text: str, page: int) -> list[str]:
-    """Return the ways in which a line may be the same on other pages."""
+    """Return the keys by which a line can match lines of other pages."""
     folded = " ".join(text.casefold().split())
     keys = [folded] if any(map(str.isalpha, folded)) else []
     numbers = [found for found in _number.finditer(folded) if len(found[0]) <= MAX_PAGE_NUMBER_DIGITS]
@@ -76,7 +76,7 @@ class RunningLines:
         self._running = {key: compute_median(found) for key, found in sizes.items() if len(found) >= MIN_RUNNING_PAGES}
 
     def list_running_lines(self, content: PageContent, edges: PageEdges) -> list[tuple[str, TextRow]]:
-        """Return a page's running lines, each with what makes it the same on other pages."""
+        """Return a page's running lines, each with the key that matches other pages."""
         return _drop_grid_lines(self._find_repeated_lines(content.number, edges), content)
 
     def _find_repeated_lines(self, number: int, edges: PageEdges) -> list[tuple[str, TextRow]]:
@@ -96,7 +96,7 @@ class RunningLines:
 
 
 def _drop_grid_lines(running: list[tuple[str, TextRow]], content: PageContent) -> list[tuple[str, TextRow]]:
-    """Return running lines without those of a grid that holds other lines too."""
+    """Return the running lines except those in a grid that contains other lines too."""
     middles = [(row.top + row.bottom) / 2 for _, row in running]
     if not any(rule.start < middle < rule.end for rule in content.rules if not rule.level for middle in middles):
         return running
@@ -110,6 +110,6 @@ def _drop_grid_lines(running: list[tuple[str, TextRow]], content: PageContent) -
 
 
 def _is_apart(outer: TextRow, inner: TextRow) -> bool:
-    """True if more than the usual distance of lines is between two rows."""
+    """Return whether two rows are further apart than lines usually are."""
     gap = max(inner.top - outer.bottom, outer.top - inner.bottom)
     return gap > RUNNING_LINE_GAP_RATIO * min(outer.size, inner.size)

@@ -1,6 +1,6 @@
-"""Finds the tables that a page draws a grid of rules for, or whose cells all have a colour.
+"""Find tables in grids of drawn rules, or with coloured cells.
 
-Rules that touch belong to one grid. Its cells are what no rule parts; a word belongs to the cell it stands in.
+Rules that touch belong to one grid. Cells are areas that no rule divides; a word belongs to the cell that it is in.
 """
 
 from collections.abc import Iterable, Sequence
@@ -42,7 +42,7 @@ class _Grid:
 
 
 def find_grid_tables(content: PageContent) -> tuple[list[Table], list[Word]]:
-    """Return the tables in grids, and the words that are in none."""
+    """Return the tables in grids, and the words outside them."""
     tables, words = _find_tables(content.rules, content.words, whole=False)
     if content.fills and words:
         coloured, words = _find_tables([*content.rules, *content.fills], words, whole=True)
@@ -51,9 +51,9 @@ def find_grid_tables(content: PageContent) -> tuple[list[Table], list[Word]]:
 
 
 def _find_tables(rules: Sequence[Rule], words: list[Word], *, whole: bool) -> tuple[list[Table], list[Word]]:
-    """Return the tables in the grids of some rules, and the words that are in none.
+    """Return the tables in the grids of some rules, and the words outside them.
 
-    With `whole` both edges of each row must be drawn: rows of which only each second has a colour are no grid.
+    With `whole`, both outer edges of each row must be drawn: if only every second row is coloured, it is not a grid.
     """
     level = merge_rules(rule for rule in rules if rule.level)
     upright = merge_rules(rule for rule in rules if not rule.level)
@@ -75,7 +75,7 @@ def _find_tables(rules: Sequence[Rule], words: list[Word], *, whole: bool) -> tu
 
 
 def _iter_grids(level: Sequence[Rule], upright: Sequence[Rule]) -> Iterable[_Grid]:
-    """Yield the grids of rules that touch each other, the largest first."""
+    """Yield the grids of touching rules, largest first."""
     y, x0, x1 = np.array([(rule.at, rule.start, rule.end) for rule in level]).T[:, :, None]
     x, y0, y1 = np.array([(rule.at, rule.start, rule.end) for rule in upright]).T[:, None, :]
     inside_x = (x >= x0 - RULE_TOUCH_POINTS) & (x <= x1 + RULE_TOUCH_POINTS)
@@ -116,8 +116,8 @@ def _build_table(grid: _Grid, words: Sequence[Word], *, whole: bool) -> Table | 
     wide, high = len(grid.xs) - 1, len(grid.ys) - 1
     if wide < 2 or high < 1 or not words:
         return None
-    right_of = _find_drawn_edges(grid.upright, grid.xs, grid.ys)  # [column edge][row]
-    below = _find_drawn_edges(grid.level, grid.ys, grid.xs)  # [row edge][column]
+    right_of = _find_drawn_edges(grid.upright, grid.xs, grid.ys)  # by column edge and row
+    below = _find_drawn_edges(grid.level, grid.ys, grid.xs)  # by row edge and column
     if (
         right_of.mean() < MIN_DRAWN_EDGES_SHARE
         or below.mean() < MIN_DRAWN_EDGES_SHARE
@@ -148,7 +148,7 @@ def _build_table(grid: _Grid, words: Sequence[Word], *, whole: bool) -> Table | 
 
 
 def _is_continued(table: Table, words: Sequence[Word]) -> bool:
-    """True if numbers stand near a table, above or below, so that it is a part of a larger one."""
+    """Return whether there are numbers close above or below a table, so that it is part of a larger one."""
     step = max((table.bottom - table.top) / len(table.rows), GRID_NEAR_RATIO * compute_typical_size(words))
     return any(
         table.left <= word.middle <= table.right
@@ -159,9 +159,9 @@ def _is_continued(table: Table, words: Sequence[Word]) -> bool:
 
 
 def _is_complete(rows: Sequence[Sequence[Words]]) -> bool:
-    """True if the first row is a header, and no column holds nothing but the signs beside another's numbers.
+    """Return whether the first row is a header, and no column has only the signs of another column's numbers.
 
-    Where only a table's body has colours, its header would be lost.
+    If only a table's body is coloured, its header would be lost.
     """
     columns = ([join_cell_words(row[at]) for row in rows if row[at]] for at in range(len(rows[0])))
     return count_header_rows(rows) > 0 and not any(all(map(is_symbol, texts)) for texts in columns)
@@ -180,14 +180,14 @@ def _build_headed_table(rows: list[list[Words]], grid: _Grid) -> Table:
 
 
 def _repeat_spanning_cells(line: list[Words]) -> None:
-    """Repeat a cell of a header in the empty columns to its right, which it spans."""
+    """Repeat a header cell in the empty columns to its right that it spans."""
     for number in range(2, len(line)):
         if not line[number]:
             line[number] = list(line[number - 1])
 
 
 def _find_drawn_edges(rules: Sequence[Rule], lines: Sequence[float], across: Sequence[float]) -> Drawn:
-    """Return for each line, and each step between two places across, whether a rule is drawn there."""
+    """Return for each line and each step across it whether a rule is drawn there."""
     drawn = np.zeros((len(lines), len(across) - 1), bool)
     at, first, last = np.array([(rule.at, rule.start, rule.end) for rule in rules]).reshape(-1, 3).T
     starts, ends = np.array(across[:-1]), np.array(across[1:])
@@ -199,7 +199,7 @@ def _find_drawn_edges(rules: Sequence[Rule], lines: Sequence[float], across: Seq
 
 
 def _find_owners(right_of: Drawn, below: Drawn, wide: int, high: int) -> list[list[tuple[int, int]]]:
-    """Return for each place of a grid the first place of the cell it belongs to."""
+    """Return for each place in a grid the first place of its cell."""
     owner = [[(row, column) for column in range(wide)] for row in range(high)]
     for row in range(high):
         for column in range(wide):
@@ -211,9 +211,9 @@ def _find_owners(right_of: Drawn, below: Drawn, wide: int, high: int) -> list[li
 
 
 def _split_row_lines(cells: list[Words]) -> list[list[Words]]:
-    """Return the rows of a row of a grid: several if its cells' lines stand beside each other, as no rule parts rows.
+    """Split a grid row without rules between its lines: several rows if the lines of its cells are level.
 
-    They do if two or more cells have three lines or more, as many of them, at the same heights.
+    They are if at least two cells have three or more lines, and the lines are at the same heights.
     """
     lines = [build_rows(cell) for cell in cells]
     several = [each for each in lines if len(each) > 2]

@@ -1,8 +1,7 @@
-"""Finds headings: lines that a bookmark names, and short ones in larger or bolder type than the text below them, or in
-capitals.
+"""Find headings: lines named by a bookmark, and short lines in capitals or in larger or bolder type.
 
-Levels come from the bookmarks; where there are none, from the order of type sizes, then bold before plain, then how
-deep a section's number is. Type that long blocks are set in is no heading's.
+Levels come from the bookmarks. Without bookmarks, they are ordered by type size, then bold before plain, then by the
+depth of a section number. A type style used for long blocks is never a heading's.
 """
 
 import re
@@ -27,17 +26,17 @@ from ingest.parsing.pdf.constants import (
 from ingest.parsing.pdf.content import Word, compute_median
 
 _of_programs = re.compile(r"[_=$<>{}\[\]\\|*]")
-# Characters of text for each line in capitals: names of speakers, which are no headings, have a sentence or two.
+# see `MIN_CHARS_PER_CAPITALS_LINE`
 _number = re.compile(r"(?:[A-Z]|\d{1,3})((?:\.\d{1,3}){0,5})\.?$")
 _leaders = re.compile(r"(?:[.·…] ?){4,}")
 _not_word = re.compile(r"[\W_]+")
 
-Style = tuple[float, int, int]  # minus size, 0 for bold, depth of the number: sorts as headings rank
+Style = tuple[float, int, int]  # negative size, 0 for bold, depth of the number: sorts in order of heading rank
 
 
 @dataclass(frozen=True)
 class Bookmark:
-    """An entry of the outline: its level from 1, and the page it leads to."""
+    """An entry of the outline: its level from 1, and its target page."""
 
     title: str
     level: int
@@ -46,7 +45,7 @@ class Bookmark:
 
 @dataclass
 class HeadingFinder:
-    """Which blocks of a document are headings, and of what level."""
+    """Finds the headings of a document and their levels."""
 
     bookmarks: Sequence[Bookmark] = ()
     _by_page: dict[int, list[Bookmark]] = field(default_factory=dict)
@@ -59,7 +58,7 @@ class HeadingFinder:
     _marked: dict[Style, int] = field(default_factory=dict)
 
     def learn_styles(self, pages: Iterable[Sequence[Block | PageTable]]) -> None:
-        """Learn a document's type from some of its pages."""
+        """Learn a document's type styles from some of its pages."""
         for bookmark in self.bookmarks:
             self._by_page.setdefault(bookmark.page, []).append(bookmark)
         pages = [list(blocks) for blocks in pages]
@@ -90,7 +89,7 @@ class HeadingFinder:
         self._ranks = sorted(style for style, count in ranks.items() if count > 1 or style == min(ranks))
 
     def mark_headings(self, blocks: Sequence[Block | PageTable]) -> None:
-        """Set the level of each heading of a page."""
+        """Set the level of each heading on a page."""
         for block, level in self._iter_headings(blocks):
             block.level = level or self._get_level(_get_style(block))
 
@@ -103,7 +102,7 @@ class HeadingFinder:
         return min(MAX_HEADING_LEVEL, bisect_left(self._ranks, style) + 1)
 
     def _iter_headings(self, blocks: Sequence[Block | PageTable]) -> Iterable[tuple[Block, int]]:
-        """Yield the headings of a page with their bookmark's level, or 0."""
+        """Yield the headings of a page with the level of their bookmark, or 0."""
         page = next((block.page for block in blocks), 0)
         named = {_fold_title(each.title): each.level for each in self._by_page.get(page, ())}
         for number, block in enumerate(blocks):
@@ -119,9 +118,9 @@ class HeadingFinder:
     def _is_heading(
         self, block: Block, before: Sequence[Block | PageTable], after: Sequence[Block | PageTable]
     ) -> bool:
-        """True for a line that looks like a heading; the first one on its page may be a running line."""
+        """Return whether a block looks like a heading. The first block on a page may be a running line."""
         text = block.text
-        if block.mark is not None and not block.mark.text.strip("().").isalnum():  # an item of a list
+        if block.mark is not None and not block.mark.text.strip("().").isalnum():  # a list item
             return False
         if sum(map(str.isalpha, text)) < 2 or _leaders.search(text) or text[0] + text[-1] == "()":
             return False
@@ -140,14 +139,14 @@ class HeadingFinder:
 
 
 def _is_continuation(block: Block, before: Sequence[Block | PageTable]) -> bool:
-    """True for a line that begins in the middle of a sentence."""
+    """Return whether a block starts in mid-sentence."""
     last = before[-1] if before else None
     is_open = last is None or (isinstance(last, Block) and not (last.bold or last.ends_a_sentence))
     return block.text[0].islower() and is_open
 
 
 def _is_capitals_heading(block: Block | PageTable, following: Block | PageTable) -> bool:
-    """True for a line in capitals above a text in small letters, which is longer or another heading."""
+    """Return whether a line in capitals is above text in small letters that is longer or another heading."""
     if not isinstance(block, Block) or not isinstance(following, Block) or len(block.lines) > 1:
         return False
     if _of_programs.search(block.text) or _is_monospaced(block.lines[0]):
@@ -158,7 +157,7 @@ def _is_capitals_heading(block: Block | PageTable, following: Block | PageTable)
 
 
 def _is_monospaced(words: Sequence[Word]) -> bool:
-    """True if all letters of several words are equally wide."""
+    """Return whether all letters in several words have the same width."""
     widths = [(word.right - word.left) / len(word.text) for word in words if len(word.text) > 2]
     return len(widths) > 1 and max(widths) <= TYPEWRITER_WIDTH_RATIO * min(widths)
 
@@ -179,5 +178,5 @@ def _fold_title(text: str) -> str:
 
 
 def _strip_number(folded: str) -> str:
-    """Return a title without the number before it."""
+    """Return a title without its leading number."""
     return re.sub(r"^(?:chapter |section |appendix )?(?:[a-z]|[\divx]+)(?: \d+)* (?=\S)", "", folded)

@@ -1,4 +1,4 @@
-"""Opens a PDF, repaired if it must be."""
+"""Open a PDF, repairing it if necessary."""
 
 import io
 from collections.abc import Iterator
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from ingest.parsing.pdf.headings import Bookmark
 
 _DAMAGED = "The PDF cannot be opened: it is damaged or incomplete."
-_LOST_PAGE = "Pages tree includes non-dictionary object"  # qpdf's warning of a page that is not in the file
+_LOST_PAGE = "Pages tree includes non-dictionary object"  # qpdf's warning about a page missing from the file
 SAVE_AGAIN = "Open it in a PDF reader, save it as a new file, and upload that."
 
 
 def require_complete(path: Path) -> None:
-    """Raise for a truncated file, since PDFium silently leaves out its missing pages.
+    """Raise `DamagedDocumentError` for a truncated file, since PDFium silently leaves out its missing pages.
 
-    Other bytes may follow the end mark, as servers append some, but no objects: those are of an update that was cut.
+    Other bytes may follow the end mark, because some servers append them, but no objects: those belong to a truncated
+    update.
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
@@ -37,7 +38,7 @@ def require_complete(path: Path) -> None:
 
 @contextmanager
 def open_pdf(path: Path) -> "Iterator[PdfDocument]":
-    """Open a file, repaired if PDFium cannot open it. Raises `EncryptedDocumentError` and `DamagedDocumentError`."""
+    """Open a file, repairing it if necessary. Raises `EncryptedDocumentError` and `DamagedDocumentError`."""
     from pypdfium2 import PdfDocument, PdfiumError
 
     try:
@@ -58,7 +59,7 @@ def open_pdf(path: Path) -> "Iterator[PdfDocument]":
 
 @contextmanager
 def open_repaired_pdf(path: Path, *, pages: int) -> "Iterator[PdfDocument]":
-    """Open a repaired copy of a file, which must have as many pages as the file says."""
+    """Open a repaired copy of a file, which must have all pages that the file declares."""
     document = _repair(path)
     try:
         if len(document) < pages:
@@ -70,7 +71,7 @@ def open_repaired_pdf(path: Path, *, pages: int) -> "Iterator[PdfDocument]":
 
 
 def _load_forms(document: "PdfDocument") -> None:
-    """Make the values of a form's fields readable. Scripts do not run: this PDFium has no engine for them."""
+    """Make the values of form fields readable. Scripts do not run: this build of PDFium has no engine for them."""
     from pypdfium2 import PdfiumError
 
     with suppress(PdfiumError):
@@ -78,7 +79,7 @@ def _load_forms(document: "PdfDocument") -> None:
 
 
 def _repair(path: Path) -> "PdfDocument":
-    """Have qpdf rebuild the file in memory. A part of a file is not passed off as the whole."""
+    """Let qpdf rebuild the file in memory. Raises if pages are lost, so that a part never passes for the whole."""
     import pikepdf
     from pypdfium2 import PdfDocument, PdfiumError
 
@@ -99,7 +100,7 @@ def _repair(path: Path) -> "PdfDocument":
 
 
 def get_title(document: "PdfDocument") -> str | None:
-    """Return the title in a PDF's metadata, unless it is what programs write when nobody gave one, or a number."""
+    """Return the title in a PDF's metadata, unless it is a program's default or a number."""
     try:
         title = str(document.get_metadata_value("Title"))
     except UnicodeDecodeError:
@@ -109,7 +110,7 @@ def get_title(document: "PdfDocument") -> str | None:
 
 
 def list_bookmarks(document: "PdfDocument") -> "list[Bookmark]":
-    """Return the outline, as far as its entries lead to a page."""
+    """Return the entries of the outline that lead to a page."""
     from pypdfium2 import PdfiumError
 
     from ingest.parsing.pdf.headings import Bookmark
@@ -127,7 +128,7 @@ def list_bookmarks(document: "PdfDocument") -> "list[Bookmark]":
 
 
 def list_embedded_files(document: "PdfDocument") -> list[str]:
-    """Return the names of the files that are attached to a PDF."""
+    """Return the names of the files attached to a PDF."""
     from pypdfium2 import PdfiumError
 
     names = []

@@ -1,4 +1,4 @@
-"""Turns the pages of an open PDF into a document, a window of pages at a time."""
+"""Convert the pages of an open PDF to a document, one window of pages at a time."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ _RUNNING_LINES_DETAIL = "running headers and footers after the first, and page n
 
 @dataclass
 class _PageCounts:
-    """What is counted while pages go by."""
+    """Counts gathered over all pages."""
 
     without_text: list[int] = field(default_factory=list)
     images: int = 0
@@ -76,7 +76,7 @@ class PagesParser:
             first_title = first_title or _find_largest_heading(found[0].blocks if start == 1 else ())
             pages.write(found, words, last=window[-1] == count)
         self._record_omissions()
-        without = "1 page and it holds no text" if count == 1 else f"{count} pages and none holds text"
+        without = "1 page without text" if count == 1 else f"{count} pages without text"
         title = get_title(self._document) or first_title
         return self._writer.finish(parser, title, nothing=f"The PDF has {without}.", hint=NoTextError.default_hint)
 
@@ -86,7 +86,7 @@ class PagesParser:
         furniture = RunningLines(list(edges.items()))
         lines = [furniture.list_running_lines(content, edges[content.number]) for content in contents]
         if all(map(_has_only_running_lines, contents, lines)):
-            lines = [[] for _ in contents]  # a line for each page, as of labels, is what the document says
+            lines = [[] for _ in contents]  # one line a page, as on labels, is the document's content
         found = []
         for content, each in zip(contents, lines, strict=True):
             self._seen.add(content)
@@ -101,7 +101,7 @@ class PagesParser:
         return self._reader.read(number)
 
     def _remove_running_lines(self, content: PageContent, running: Sequence[tuple[str, TextRow]]) -> list[Block]:
-        """Take a page's running lines from its words; returns those that no page before had."""
+        """Remove a page's running lines from its words. Returns those that no earlier page had."""
         gone: set[int] = set()
         first: list[Block] = []
         for key, row in running:
@@ -134,12 +134,12 @@ class PagesParser:
 
 
 def _has_only_running_lines(content: PageContent, running: Sequence[tuple[str, TextRow]]) -> bool:
-    """True if a page has no words but those of its running lines."""
+    """Return whether all words of a page are in its running lines."""
     return {id(word) for _, row in running for word in row.words} >= set(map(id, content.words))
 
 
 def _find_largest_heading(blocks: Sequence[Block | PageTable]) -> str | None:
-    """Return the heading of the first page in the largest type, if it stands alone in it."""
+    """Return the first page's heading in the largest type, if it is the only one in that type."""
     titles = [block for block in blocks if isinstance(block, Block) and block.level]
     largest = max((block.size for block in titles), default=0.0)
     found = [block.text for block in titles if block.size == largest]
@@ -147,7 +147,7 @@ def _find_largest_heading(blocks: Sequence[Block | PageTable]) -> str | None:
 
 
 def _format_page_numbers(numbers: Sequence[int]) -> str:
-    """Write page numbers as "pages 3, 7 to 9"."""
+    """Format page numbers as "pages 3, 7 to 9"."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:

@@ -1,4 +1,4 @@
-"""Parses a PDF: pages are read and written in windows, so that memory does not grow with their number."""
+"""Parse a PDF. Pages are read and written in windows, so that memory does not grow with their number."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,15 +20,15 @@ PDF_PARSER = "pdf-12"
 
 
 def parse_pdf(path: Path, *, ocr_page: "OcrPage | None" = None) -> ParsedDocument:
-    """Read the text that the pages show, in reading order, with headings, lists, tables and the box of each word.
+    """Parse the text that the pages show, in reading order, with headings, lists, tables and the box of each word.
 
-    A page that has pictures and no text is given to `ocr_page`, with its number; without it, the page is counted among
-    those without text. Raises `EncryptedDocumentError`, `ParserLimitError` for too many pages, `NoTextError`, and
-    `DamagedDocumentError` (also when a single page cannot be read, after qpdf tried to repair the file: a part is not
-    passed off as the whole).
+    A page with pictures and no text is passed to `ocr_page` with its number; without `ocr_page`, it is counted as a
+    page without text. Raises `EncryptedDocumentError`, `ParserLimitError` for too many pages, `NoTextError`, and
+    `DamagedDocumentError`, also if a single page cannot be read after qpdf tried to repair the file: a part never
+    passes for the whole.
     """
     require_complete(path)
-    from ingest.parsing.pdf.reading import PageError  # only here: importing this module loads no parser
+    from ingest.parsing.pdf.reading import PageError  # imported here so that this module loads no parser
 
     try:
         with open_pdf(path) as document:

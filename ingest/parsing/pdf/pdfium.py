@@ -1,7 +1,7 @@
-"""The calls of PDFium that are made for each character or object, without what ctypes checks at each.
+"""Fast calls to PDFium for each character or object, without the checks of ctypes.
 
-Arguments are addresses, so that results land in one NumPy array; the interpreter's lock is kept, since a parser has
-one thread. This halves the time of a page beside the typed functions of pypdfium2.
+Arguments are plain addresses, so that results are written into one NumPy array. The interpreter's lock is kept, because
+a parser has one thread. Compared with the typed functions of pypdfium2, this halves the time for a page.
 """
 
 import ctypes
@@ -26,19 +26,19 @@ _address, _int = ctypes.c_void_p, ctypes.c_int
 
 @cache
 def get_function(name: str, result: CType, *arguments: CType) -> PdfiumFunction:
-    """Return a function of PDFium that takes and gives plain numbers."""
+    """Return a function of PDFium that takes and returns plain numbers."""
     found = ctypes.cast(getattr(raw, name), _address).value
     function: PdfiumFunction = ctypes.PYFUNCTYPE(result, *arguments)(found or 0)
     return function
 
 
 def get_address(of: PdfPage | PdfTextPage) -> int:
-    """Return the address of what one of pypdfium2's objects stands for."""
+    """Return the address of the PDFium object behind a pypdfium2 object."""
     return int(ctypes.cast(of.raw, _address).value or 0)
 
 
 class FloatBuffer:
-    """A few floats or doubles that PDFium writes."""
+    """A buffer for a few floats or doubles that PDFium writes."""
 
     def __init__(self, count: int, kind: str = "f4") -> None:
         self.values = np.zeros(count, kind)
@@ -47,7 +47,7 @@ class FloatBuffer:
 
 
 class TextPage:
-    """The characters of a page, by their index."""
+    """The characters of a page, by index."""
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
@@ -60,7 +60,7 @@ class TextPage:
         self._matrix, self._box = FloatBuffer(6), FloatBuffer(4, "f8")
 
     def read_codes(self) -> npt.NDArray[np.uint32]:
-        """Return the code points; 2 stands for the hyphen of a word that a line divides."""
+        """Return the code points. 2 is the hyphen of a word divided by a line end."""
         buffer = np.zeros(self.count + 2, np.uint16)
         written = get_function("FPDFText_GetText", _int, _address, _int, _int, _address)(
             self.handle, 0, self.count, buffer.ctypes.data
@@ -73,7 +73,7 @@ class TextPage:
         return np.fromiter(map(one, repeat(self.handle), range(self.count)), np.uint32, self.count)
 
     def read_boxes(self) -> npt.NDArray[np.float32]:
-        """Return left, top, right and bottom of each character, with the height of its font, up being more."""
+        """Return left, top, right and bottom of each character, with its font's height; y grows upwards."""
         boxes = np.zeros((self.count, 4), np.float32)
         first, one = boxes.ctypes.data, get_function("FPDFText_GetLooseCharBox", _int, _address, _int, _address)
         addresses = range(first, first + 16 * self.count, 16)
@@ -81,7 +81,7 @@ class TextPage:
         return boxes
 
     def get_tight_box(self, index: int) -> tuple[float, float, float, float]:
-        """Return left, top, right and bottom of what is drawn of a character."""
+        """Return left, top, right and bottom of a character's drawn shape."""
         get_function("FPDFText_GetCharBox", _int, _address, _int, *[_address] * 4)(self.handle, index, *self._box.each)
         left, right, bottom, top = self._box.values.tolist()
         return left, top, right, bottom
@@ -97,11 +97,11 @@ class TextPage:
         return float(self._size(self.handle, index))
 
     def is_generated(self, index: int) -> bool:
-        """True for a blank or a line's end that the page does not draw."""
+        """Return whether a character is a space or line end that the page does not draw."""
         return bool(self._generated(self.handle, index) == 1)
 
     def is_unmapped(self, index: int) -> bool:
-        """True if the font does not say which character this is."""
+        """Return whether the font does not map the character to Unicode."""
         return bool(self._unmapped(self.handle, index) == 1)
 
 
@@ -126,7 +126,7 @@ def get_font_weight(font: int) -> int:
 
 
 def list_page_objects(page: int) -> list[tuple[int, int]]:
-    """Return kind and address of each object of a page that is not text."""
+    """Return kind and address of each object of a page except text."""
     count = get_function("FPDFPage_CountObjects", _int, _address)(page)
     return _list_objects(get_function("FPDFPage_GetObject", _address, _address, _int), page, count)
 
@@ -143,7 +143,7 @@ def _list_objects(one: PdfiumFunction, holder: int, count: int) -> list[tuple[in
 
 
 def get_bounds(page_object: int, into: FloatBuffer) -> tuple[float, float, float, float] | None:
-    """Return left, bottom, right and top of an object, in the coordinates of what holds it."""
+    """Return left, bottom, right and top of an object, in its container's coordinates, or None."""
     if not get_function("FPDFPageObj_GetBounds", _int, *[_address] * 5)(page_object, *into.each):
         return None
     left, bottom, right, top = into.values.tolist()
@@ -157,7 +157,7 @@ def get_object_matrix(page_object: int) -> tuple[float, ...]:
 
 
 def get_draw_mode(path: int) -> tuple[bool, bool]:
-    """Return whether a path is filled, and whether it is stroked."""
+    """Return whether a path is filled and whether it is stroked."""
     filled, stroked = ctypes.c_int(), ctypes.c_int()
     get_function("FPDFPath_GetDrawMode", _int, _address, _address, _address)(
         path, ctypes.addressof(filled), ctypes.addressof(stroked)
@@ -166,7 +166,7 @@ def get_draw_mode(path: int) -> tuple[bool, bool]:
 
 
 def list_segments(path: int, most: int) -> list[tuple[int, float, float, bool]]:
-    """Return kind (0 line, 1 curve, 2 move), point and whether it closes, of each segment; none of more than `most`."""
+    """Return kind (0 line, 1 curve, 2 move), point and closing flag of each segment; none above `most`."""
     count = get_function("FPDFPath_CountSegments", _int, _address)(path)
     if count > most:
         return []

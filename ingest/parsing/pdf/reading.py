@@ -1,4 +1,4 @@
-"""Reads pages one at a time: what is drawn, its words, its annotations, and by OCR what is only a picture."""
+"""Read pages one at a time: drawings, words, annotations, and recognized text if a page is only a picture."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -28,15 +28,16 @@ class PageError(Exception):
 
 
 class PageSource(Protocol):
-    """Gives the pages of a document one at a time, by number from 1."""
+    """A source of a document's pages, one at a time, by number from 1."""
 
     count: int
 
-    def read(self, number: int) -> PageContent: ...
+    def read(self, number: int) -> PageContent:
+        """Read a page, counted from 1. Raises `PageError`."""
 
 
 class PageReader:
-    """Reads the pages of an open document; each is closed before the next is read."""
+    """Reads the pages of an open document, closing each before the next is read."""
 
     def __init__(self, document: PdfDocument, ocr_page: OcrPage | None) -> None:
         self._document = document
@@ -62,15 +63,15 @@ class PageReader:
         read_annotations(self._document, page, content)
         if not content.words and self._ocr_page is not None and _can_show_text(content):
             recognized = self._ocr_page(page, number)
-            # In a logo the models see a single "0" or "一", which is no text.
+            # In a logo, the models see a single "0" or "一", which is not text.
             if scanned or any(len(word.text) > 1 for word in recognized):
                 content.words = convert_recognized_words(recognized, content)
-            content.images -= bool(content.words and content.images)  # that picture is not left out
+            content.images -= bool(content.words and content.images)  # the recognized picture is not left out
         return content
 
 
 def _can_show_text(content: PageContent) -> bool:
-    """True if the page's pictures, which may be strips of one, leave room for a line of letters."""
+    """Return whether the page's pictures, which may be strips of one, are large enough for a line of letters."""
     if content.image_box is None:
         return False
     left, bottom, right, top = content.image_box
@@ -78,10 +79,10 @@ def _can_show_text(content: PageContent) -> bool:
 
 
 def convert_recognized_words(recognized: Sequence[RecognizedWord], content: PageContent) -> list[Word]:
-    """Return recognized words as words of the page, in points, with a type size by the height of their lines.
+    """Convert recognized words to words of the page, in points, with a type size from the height of their lines.
 
-    That height depends on the letters of a line: without ascenders and descenders it is about half. So only what is
-    higher by half than most is larger type.
+    A line's height depends on its letters: without ascenders and descenders it is about half. So only lines at least
+    half as high again as most are larger type.
     """
     highs = [_compute_line_height(word, content) for word in recognized]
     usual = compute_median(highs, 1.0)
@@ -100,5 +101,5 @@ def _convert_word(word: RecognizedWord, content: PageContent, high: float) -> Wo
     box = word.box
     left, right = box.left * content.width, box.right * content.width
     top, bottom = box.top * content.height, box.bottom * content.height
-    size = round(RECOGNIZED_TYPE_RATIO * high)  # whole points: the height of a line is not exact
+    size = round(RECOGNIZED_TYPE_RATIO * high)  # whole points, because the height of a line is not exact
     return Word(word.text, left, top, right, bottom, float(max(1, size)), False, word.turn, box)

@@ -1,4 +1,4 @@
-"""Words on one line are a row; what stands apart from each other in a row are its cells."""
+"""Group words on one line into rows, and the words of a row into cells separated by gaps."""
 
 import re
 import unicodedata
@@ -27,7 +27,7 @@ _RIGHT_TO_LEFT_LETTER = re.compile(
 )
 _RIGHT_TO_LEFT = frozenset({"R", "AL"})
 _BULLETS = frozenset("•‣⁃∙·*◦o\ufffd")
-_MARK_KINDS = frozenset({"So", "Co", "Cc", "Pd"})  # symbols, private use as of symbol fonts, controls, dashes
+_MARK_KINDS = frozenset({"So", "Co", "Cc", "Pd"})  # categories: symbols, private use (symbol fonts), controls, dashes
 _NO_MARKS = frozenset("©®™℗°")
 _ITEM_NUMBER = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5}|[IVX]{1,5})[.)]")
 _LETTERS = frozenset({"L", "R", "AL"})
@@ -35,7 +35,7 @@ _LETTERS = frozenset({"L", "R", "AL"})
 
 @dataclass(slots=True)
 class RowCell:
-    """Words that stand close to each other in a row, from left to right."""
+    """Adjacent words of a row, from left to right."""
 
     words: list[Word]
 
@@ -54,7 +54,7 @@ class RowCell:
 
 @dataclass(slots=True)
 class TextRow:
-    """The words of one line, from left to right, whatever way they are read."""
+    """The words of one line from left to right, whatever their reading direction."""
 
     words: list[Word]
     top: float
@@ -62,7 +62,7 @@ class TextRow:
     size: float = 0.0
     bold: bool = False
     cells: list[RowCell] = field(default_factory=list)
-    is_contents: bool = False  # a line of a table of contents
+    is_contents: bool = False  # True for a line of a table of contents
 
     @property
     def left(self) -> float:
@@ -82,7 +82,7 @@ class TextRow:
 
 
 def build_rows(words: Iterable[Word]) -> list[TextRow]:
-    """Gather words into rows, from the top down."""
+    """Group words into rows, from the top down."""
     rows: list[TextRow] = []
     for word in sorted(words, key=lambda each: each.top + each.bottom):
         top, bottom = word.top, word.bottom
@@ -106,14 +106,14 @@ def build_rows(words: Iterable[Word]) -> list[TextRow]:
 
 
 def is_list_mark(text: str) -> bool:
-    """True for a bullet, a box to tick, or the number of an item."""
+    """Return whether a text is a bullet, a check box, or an item number."""
     if len(text) == 1:
         return text in _BULLETS or (unicodedata.category(text) in _MARK_KINDS and text not in _NO_MARKS)
     return _ITEM_NUMBER.fullmatch(text) is not None
 
 
 def split_cells(words: Sequence[Word], gap: float) -> list[RowCell]:
-    """Cut a row's words where they are further apart than the gap."""
+    """Split a row's words at gaps wider than `gap`."""
     cells: list[RowCell] = []
     right = 0.0
     for word in words:
@@ -127,7 +127,7 @@ def split_cells(words: Sequence[Word], gap: float) -> list[RowCell]:
 
 
 def is_right_to_left(words: Iterable[Word]) -> bool:
-    """True if more letters are of scripts that are written from right to left."""
+    """Return whether most letters are of scripts written from right to left."""
     words = list(words)
     if not _RIGHT_TO_LEFT_LETTER.search("".join([word.text for word in words])):
         return False
@@ -142,9 +142,9 @@ def is_right_to_left(words: Iterable[Word]) -> bool:
 
 
 def sort_for_reading(words: Sequence[Word]) -> Sequence[Word]:
-    """Return a row's words as they are read: in a row from right to left, runs of Latin words keep their order.
+    """Return a row's words in reading order. In a right-to-left row, runs of Latin words keep their order.
 
-    A row may hold two lines, as of a label beside a value that is centred between them: the upper one is read first.
+    A row may contain two lines, such as a label beside a value centred between them; the upper line is read first.
     """
     if (lines := _split_two_lines(words)) is not None:
         return [*sort_for_reading(lines[0]), *sort_for_reading(lines[1])]
@@ -163,9 +163,10 @@ def sort_for_reading(words: Sequence[Word]) -> Sequence[Word]:
 
 
 def _split_two_lines(words: Sequence[Word]) -> tuple[list[Word], list[Word]] | None:
-    """Return the lines of words, from left to right, of which some stand above others; None unless they are two.
+    """Return two lines of words, from left to right, if some words are above others; None unless there are exactly two.
 
-    Both have several words, and half of the shorter one is over the other: in a formula single signs stand so.
+    Both must have several words, and half of the shorter line must overlap the other: single stacked signs are
+    formulas.
     """
     if all(other.left >= one.right - STACKED_OVERLAP_RATIO * one.size for one, other in pairwise(words)):
         return None
@@ -184,9 +185,9 @@ def _split_two_lines(words: Sequence[Word]) -> tuple[list[Word], list[Word]] | N
 
 
 def is_justified(row: TextRow) -> bool:
-    """True for a line of text whose blanks were widened to fill it: they are alike, though its words are not.
+    """Return whether a row is justified text: its spaces are alike, but its words are not.
 
-    In columns it is the words' ends or middles that are as far from each other.
+    In columns, the ends or middles of the words are at equal distances instead.
     """
     if len(row.cells) <= FEW_ROW_GAPS:
         return False
@@ -196,7 +197,7 @@ def is_justified(row: TextRow) -> bool:
 
 
 def compute_usual_space(words: Sequence[Word]) -> float:
-    """Return the width of a blank between words in running text, as a share of the type size."""
+    """Return the width of a space between words in running text, as a share of the type size."""
     gaps = [
         (other.left - one.right) / one.size
         for one, other in pairwise(words)
@@ -207,9 +208,9 @@ def compute_usual_space(words: Sequence[Word]) -> float:
 
 
 def split_at_common_gaps(rows: Sequence[TextRow], blank: float) -> None:
-    """Cut rows into cells at narrower gaps too, where rows near them have such a gap in the same place.
+    """Split rows into cells at narrower gaps too, if nearby rows have a gap in the same place.
 
-    Such a gap is clearly wider than the blanks between the words of its row, or than `blank` in a row of few words.
+    Such a gap is clearly wider than the spaces of its row, or than `blank` in a row with few words.
     """
     wide = [_list_wide_gaps(row, blank) for row in rows]
     for number, row in enumerate(rows):
@@ -223,7 +224,7 @@ def split_at_common_gaps(rows: Sequence[TextRow], blank: float) -> None:
             row.cells = [RowCell(row.words[start:end]) for start, end in pairwise(edges)]
 
 
-Gap = tuple[int, float, float, float]  # the number of the word after it, its left and right end, and the type size
+Gap = tuple[int, float, float, float]  # number of the word after the gap, its left and right end, and the type size
 Gaps = list[Gap]
 
 
@@ -240,14 +241,14 @@ def _is_common_gap(gap: Gap, number: int, gaps: Sequence[Gaps]) -> bool:
 
 
 def _list_wide_gaps(row: TextRow, blank: float) -> Gaps:
-    """Return the gaps that may part cells."""
+    """Return the gaps that may separate cells."""
     gaps: Gaps = []
     right = row.words[0].right
     for at, word in enumerate(row.words[1:], 1):
         gaps.append((at, right, word.left, row.size))
         right = max(right, word.right)
     widths = sorted(map(_get_gap_width, gaps))
-    if len(widths) > 1 and widths[-1] < STRETCHED_GAPS_RATIO * widths[0]:  # blanks that were stretched to fill the line
+    if len(widths) > 1 and widths[-1] < STRETCHED_GAPS_RATIO * widths[0]:  # spaces stretched to fill the line
         usual = widths[-1]
     else:
         usual = widths[len(widths) // 4] if len(widths) > FEW_ROW_GAPS else blank * row.size

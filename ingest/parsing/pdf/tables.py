@@ -1,4 +1,4 @@
-"""A table of a page: its cells' words, and how many of its rows are its header."""
+"""A table on a page: the words of its cells, and the number of its header rows."""
 
 import re
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ Words = list[Word]
 
 @dataclass
 class Table:
-    """A table by rows of cells, each the words of a cell in reading order; the first `headers` rows are one header."""
+    """A table as rows of cells, each the words in reading order. The first `headers` rows form one header."""
 
     rows: list[list[Words]]
     headers: int
@@ -34,7 +34,7 @@ class Table:
 
 
 def join_cell_words(words: Sequence[Word]) -> str:
-    """Return the words of a cell, with its signs where they belong."""
+    """Return the words of a cell as text, with correct spacing of signs."""
     text = ""
     for gap, word in add_gaps(words):
         text += gap + word.text
@@ -42,9 +42,9 @@ def join_cell_words(words: Sequence[Word]) -> str:
 
 
 def add_gaps(words: Sequence[Word]) -> list[tuple[str, Word]]:
-    """Return words with what goes before each: nothing between a number and its currency, bracket or percent sign.
+    """Return words with the gap before each: none between a number and its currency, bracket or percent sign.
 
-    Words on two lines have a blank between them.
+    Words on two lines are separated by a space.
     """
     found: list[tuple[str, Word]] = []
     for word in words:
@@ -59,7 +59,7 @@ def add_gaps(words: Sequence[Word]) -> list[tuple[str, Word]]:
 
 
 def is_symbol(text: str) -> bool:
-    """True for what stands beside a number as a part of it."""
+    """Return whether a text is a sign that belongs to a number beside it."""
     return _SYMBOLS.fullmatch(text.replace(" ", "")) is not None
 
 
@@ -72,7 +72,7 @@ def is_currency(text: str) -> bool:
 
 
 def is_value(text: str) -> bool:
-    """True for a number, an amount, a share, a number with its unit, or the dash in place of one."""
+    """Return whether a text is a number, with or without a unit or sign, or a dash in its place."""
     return _VALUE.fullmatch(text) is not None
 
 
@@ -81,7 +81,7 @@ def is_year(text: str) -> bool:
 
 
 def sort_cell_words(words: Sequence[Word]) -> Words:
-    """Return the words of a cell of one or several lines in reading order; turned ones as they stand in it."""
+    """Return the words of a cell with one or several lines in reading order; rotated words in their own order."""
     if words and words[0].turn in (1, 3):
         up = words[0].turn == 1
         return sorted(words, key=lambda word: (round(word.left), -word.top) if up else (-round(word.right), word.top))
@@ -89,11 +89,12 @@ def sort_cell_words(words: Sequence[Word]) -> Words:
 
 
 def count_header_rows(rows: Sequence[Sequence[Words]]) -> int:
-    """Return how many rows are the header: at most those before the first that has a value.
+    """Return the number of header rows, which all come before the first row with a value.
 
-    A row that has a label alone does not end a header; nor do years, with a label, that the first row has for columns
-    with other values. Of several rows before the first value the header is no more than those in bold above others that
-    are not, or those up to one that names every column. Without values it is the first row, or those that lack labels.
+    A row with only a label does not end a header, and neither do years, beside a label, that the first row has as
+    column names above other values. Of several rows before the first value, the header extends only to the last bold
+    row above plain rows, or to the first row that names every column. Without values it is the first row, or all rows
+    without labels.
     """
     texts = [[join_cell_words(cell) for cell in row] for row in rows]
     end = next((number for number in range(len(rows)) if _has_values(texts, number)), None)
@@ -113,7 +114,7 @@ def count_header_rows(rows: Sequence[Sequence[Words]]) -> int:
 
 
 def _has_values(rows: Sequence[Sequence[str]], number: int) -> bool:
-    """True for a row with a number that is no year, or with a label and a year that is no column's name."""
+    """Return whether a row has a number other than a year, or a label and a year that is not a column name."""
     texts = rows[number]
     values = [text for text in texts[1:] if is_value(text)]
     # guard: pdf-years-first-row
@@ -122,9 +123,9 @@ def _has_values(rows: Sequence[Sequence[str]], number: int) -> bool:
 
 
 def _are_column_years(texts: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """True if the cells of a row but its label are years, several, and a row below has another value.
+    """Return whether a row's cells after its label are several years, and a row below has another value.
 
-    One year may be the value of a first row: when something was founded.
+    A single year may be a value in the first row, such as the year when something was founded.
     """
     years = [text for text in texts[1:] if text]
     others = (text for row in below for text in row[1:])

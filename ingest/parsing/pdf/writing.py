@@ -1,4 +1,4 @@
-"""Writes the blocks of pages through a `DocumentWriter`."""
+"""Write the blocks of pages through a `DocumentWriter`."""
 
 import re
 from collections.abc import Sequence, Set
@@ -12,14 +12,14 @@ from ingest.storage.texts.layout import PlaceKind
 _divided = re.compile(r"(?P<start>.*\w)[-\u2010\u2011]", re.DOTALL)
 _letters = re.compile(r"\w+")
 _BULLET = "-"
-_TICK_BOXES = frozenset("☐☑☒✓✔✗✘")  # boxes and ticks say something
+_TICK_BOXES = frozenset("☐☑☒✓✔✗✘")  # check boxes carry meaning, so they are kept as marks
 
 
 @dataclass
 class PageBlocks:
-    """What is written of a page: running lines that no page before had, and its blocks.
+    """The blocks of a page, and its running lines that no earlier page had.
 
-    Running lines come first, also those of its lower edge: a sentence may go on on the next page.
+    All running lines come first, including those at the lower edge, because a sentence may continue on the next page.
     """
 
     number: int
@@ -28,16 +28,16 @@ class PageBlocks:
 
 
 class PageWriter:
-    """Writes pages in order. A paragraph that goes on after the end of its page is written whole."""
+    """Writes pages in order. A paragraph that continues on the next page is written as one."""
 
     def __init__(self, writer: DocumentWriter) -> None:
         self._writer = writer
         self._begun = 0
-        self._open: Block | None = None  # a paragraph that may go on
-        self._header: list[str] = []  # of the last table, while nothing but page ends came after it
+        self._open: Block | None = None  # a paragraph that may continue
+        self._header: list[str] = []  # header of the last table, as long as only page ends follow it
 
     def write(self, pages: Sequence[PageBlocks], words: Set[str], *, last: bool) -> None:
-        """Write pages; `words` are those of the document that tell whether a divided word is one word."""
+        """Write pages. `words` are the document's words, used to decide whether a divided word is one word."""
         for page in pages:
             self._write_page(page, words)
         if last:
@@ -117,7 +117,7 @@ class PageWriter:
         headed = table.headers > 0
         if headed:
             self._header = [join_cell_words(words) for words in table.rows[0]]
-        elif len(self._header) == width:  # the rest of the table before
+        elif len(self._header) == width:  # the continuation of the table before
             rows.insert(0, list(self._header))
             headed = True
         else:
@@ -130,7 +130,7 @@ def _build_cell(words: Words) -> list[Piece]:
 
 
 def _is_continuation(before: Block, block: Block) -> bool:
-    """True if a paragraph goes on in a block of another column or page."""
+    """Return whether a paragraph continues in a block of another column or page."""
     same_type = abs(before.size - block.size) <= 0.1 * before.size and before.bold == block.bold
     if not same_type or block.level or block.mark or before.ends_a_sentence:
         return False
@@ -146,19 +146,19 @@ def _join_blocks(before: Block, block: Block) -> None:
 
 
 def _find_first_half(before: str, after: str) -> str | None:
-    """Return what a line's last word begins with, if the line's end divides it."""
+    """Return the first half of a line's last word if the line end divides it, or None."""
     found = _divided.fullmatch(before)
     return found["start"] if found and after[:1].islower() else None
 
 
 def _is_one_word(start: str, end: str, words: Set[str]) -> bool:
-    """True if the document has the two halves as one word elsewhere: "exam-ple" is one word, "well-known" two."""
+    """Return whether the document has the two halves as one word elsewhere: "exam-ple" is one, "well-known" two."""
     first, second = _letters.findall(start)[-1:], _letters.findall(end)[:1]
     return bool(first and second) and (first[0] + second[0]).casefold() in words
 
 
 def collect_words(blocks: Sequence[Block | PageTable], into: set[str]) -> None:
-    """Collect the words of lines, as far as a line's end does not divide them."""
+    """Collect the words of lines, except those divided by a line end."""
     for block in blocks:
         if isinstance(block, Block):
             for line in block.lines:

@@ -1,6 +1,6 @@
-"""Workbooks: XLSX, XLSB, XLS and ODS. calamine reads the cells; what it does not tell is read from the XML beside it.
+"""Parse workbooks: XLSX, XLSB, XLS and ODS. calamine reads the cells; other facts are read from the XML.
 
-The function here loads its parser, and the library with it, when it is first called.
+The function here imports its parser, and the library with it, on the first call.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from ingest.parsing.types import ParsedDocument
 
 
 def parse_workbook(path: Path) -> ParsedDocument:
-    """Parse a workbook: each sheet a place, each table on it a record table."""
+    """Parse a workbook. Each sheet is a place, and each table on it a record table."""
     from ingest.parsing.sheets.workbook import parse_workbook as parse
 
     return parse(path)

@@ -1,4 +1,4 @@
-"""Finds the tables on a sheet: bands between blank rows, parts of them between blank columns, and merged cells."""
+"""Find the tables on a sheet: bands between blank rows, blocks between blank columns, and merged cells."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -6,17 +6,17 @@ from itertools import groupby
 
 from ingest.parsing.sheets.values import Value
 
-_MAX_FILLED_CELLS = 2_000_000  # cells that merged ones are repeated in, per sheet
+_MAX_FILLED_CELLS = 2_000_000  # cells filled with values of merged cells, per sheet
 
-# The first and the last row and column of merged cells, from 0.
+# First and last (row, column) of merged cells, from 0.
 Range = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class SheetRow:
-    """A row by its number, from 0, with a value for each column of the sheet's used part; an empty cell is `""`.
+    """A row with its number from 0 and a value for each column of the sheet's used part; an empty cell is `""`.
 
-    `spread` has the columns whose value is that of a merged cell which begins further left.
+    `spread` are the columns whose value comes from a merged cell that starts further left.
     """
 
     number: int
@@ -30,20 +30,20 @@ class SheetRow:
 
 @dataclass(frozen=True)
 class SheetBlock:
-    """Rows that belong together, and the numbers of the columns that they have values in."""
+    """Rows that belong together, and the columns in which they have values."""
 
     rows: Sequence[SheetRow]
     columns: Sequence[int]
 
     def narrow(self) -> "SheetBlock":
-        """Return a table without columns that have nothing but what merged cells bring from the left."""
+        """Return the block without columns that contain only values spread from merged cells on the left."""
         own = [at for at in self.columns if any(row.values[at] != "" and at not in row.spread for row in self.rows)]
         return SheetBlock(self.rows, own) if len(own) > 1 else self
 
 
 @dataclass
 class MergedCells:
-    """Repeats the value of each merged cell in all the cells that it covers, row by row."""
+    """Repeats the value of each merged cell in all cells that it covers, row by row."""
 
     ranges: Iterable[Range]
     _active: list[tuple[Range, Value]] = field(default_factory=list)
@@ -53,7 +53,7 @@ class MergedCells:
         self._waiting = sorted(self.ranges, reverse=True)
 
     def fill_row(self, number: int, values: list[Value], first_column: int) -> SheetRow:
-        """Return a row with what merged cells put into it. Rows must come in order."""
+        """Return a row with the values of merged cells filled in. Rows must come in order."""
         self._active = [each for each in self._active if each[0][1][0] >= number]
         while self._waiting and self._waiting[-1][0][0] <= number:
             (top, left), (bottom, right) = self._waiting.pop()
@@ -74,14 +74,14 @@ class MergedCells:
 
 
 def iter_bands(rows: Iterable[SheetRow]) -> Iterator[Iterator[SheetRow]]:
-    """Yield the runs of rows without a blank one among them, each to be read before the next."""
+    """Yield the runs of rows between blank rows. Each run must be read before the next."""
     for blank, run in groupby(rows, key=lambda row: row.is_blank):
         if not blank:
             yield run
 
 
 def iter_blocks(rows: Sequence[SheetRow]) -> Iterator[SheetBlock]:
-    """Yield the blocks of a band, from the left; each is cut at blank rows and columns of its own again."""
+    """Yield the blocks of a band from the left; each is split again at its own blank rows and columns."""
     used = [at for at in range(len(rows[0].values)) if any(row.values[at] != "" for row in rows)]
     if cut := _find_step(rows):
         yield from iter_blocks(rows[:cut])
@@ -102,13 +102,13 @@ def iter_blocks(rows: Sequence[SheetRow]) -> Iterator[SheetBlock]:
 
 
 def _find_step(rows: Sequence[SheetRow]) -> int:
-    """Return the number of rows above a place where no row above has a column in common with one below; 0 if none is.
+    """Return the number of rows above a place where no row above shares a column with one below; 0 if none.
 
-    Blocks that touch at a corner alone are parted there.
+    Blocks that touch only at a corner are separated there.
     """
     columns = [{at for at, value in enumerate(row.values) if value != ""} for row in rows]
     last_rows = {at: number for number, used in enumerate(columns) for at in used}
-    reach = 0  # the last row that has a column in common with those above
+    reach = 0  # the last row that shares a column with those above
     for number, used in enumerate(columns[:-1], start=1):
         reach = max(reach, *(last_rows[at] for at in used), 0)
         if reach < number:
@@ -117,9 +117,9 @@ def _find_step(rows: Sequence[SheetRow]) -> int:
 
 
 def _split_columns(used: Sequence[int]) -> list[list[int]]:
-    """Cut columns at blank ones if both sides have two columns next to one another: fewer are no table of their own.
+    """Split columns at blank ones if both sides have two adjacent columns, because fewer are not a table.
 
-    Between single columns a blank one is only space.
+    A blank column between single columns is only spacing.
     """
     runs = [[at for _, at in run] for _, run in groupby(enumerate(used), key=lambda each: each[1] - each[0])]
     parts: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""What calamine does not tell of a workbook: formats of numbers, what is hidden, errors, comments, what is no cell."""
+"""Facts about a workbook that calamine does not report: number formats, hidden parts, errors, comments, text boxes."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ ERROR, DURATION = "error", "duration"
 
 @dataclass
 class UnitRuns:
-    """The units of cells, by column, as runs of rows: a column mostly has one number format."""
+    """The units of cells as runs of rows by column, because a column usually has one number format."""
 
     _runs: dict[int, list[tuple[int, int, str]]] = field(default_factory=dict)
 
@@ -19,7 +19,7 @@ class UnitRuns:
         return bool(self._runs)
 
     def add(self, row: int, column: int, unit: str, rows: int = 1) -> None:
-        """Say the unit of a cell, or of as many below it. Rows of a column must come in order."""
+        """Set the unit of a cell, or of `rows` cells below each other. Rows of a column must come in order."""
         runs = self._runs.setdefault(column, [])
         if runs and runs[-1][1] == row and runs[-1][2] == unit:
             runs[-1] = (runs[-1][0], row + rows, unit)
@@ -27,7 +27,7 @@ class UnitRuns:
             runs.append((row, row + rows, unit))
 
     def get_unit(self, row: int, column: int) -> str:
-        """Return the unit of a cell; empty without one."""
+        """Return the unit of a cell, or an empty string."""
         runs = self._runs.get(column)
         if not runs:
             return ""
@@ -46,7 +46,7 @@ class CellComment:
 
 @dataclass(frozen=True)
 class TextBox:
-    """A text that lies over the cells, by the row and column, from 0, of the cell under its upper left corner."""
+    """A text over the cells, with the row and column, from 0, of the cell under its upper left corner."""
 
     row: int
     column: int
@@ -67,11 +67,11 @@ class UsedPart:
         return (self.bottom - self.top + 1) * (self.right - self.left + 1)
 
     def contains(self, row: int, column: int) -> bool:
-        """True if a cell with a value there would not widen it."""
+        """Return whether a cell is inside the used part."""
         return self.top <= row <= self.bottom and self.left <= column <= self.right
 
     def widen(self, row: int, column: int) -> None:
-        """Have it reach to a cell."""
+        """Extend the used part to a cell."""
         if self.right < 0:
             self.top, self.left = row, column
         self.top, self.left = min(self.top, row), min(self.left, column)
@@ -80,16 +80,16 @@ class UsedPart:
 
 @dataclass
 class SheetFacts:
-    """What is known of one sheet beside its values; rows and columns that are hidden are counted."""
+    """Facts about one sheet besides its values; hidden rows and columns are counted."""
 
     units: UnitRuns = field(default_factory=UnitRuns)
     hidden_rows: int = 0
     hidden_columns: int = 0
-    columns_past: int = 0  # those past the most that are read
+    columns_past: int = 0  # columns beyond the limit
     errors: int = 0
-    not_computed: list[str] = field(default_factory=list)  # the first cells with a formula and without its value
+    not_computed: list[str] = field(default_factory=list)  # the first formula cells without a saved value
     not_computed_count: int = 0
-    kinds: UnitRuns = field(default_factory=UnitRuns)  # `ERROR` and `DURATION`, where values do not tell
+    kinds: UnitRuns = field(default_factory=UnitRuns)  # `ERROR` and `DURATION`, which values do not show
     merged: list[Range] = field(default_factory=list)
     comments: list[CellComment] = field(default_factory=list)
     text_boxes: list[TextBox] = field(default_factory=list)
@@ -99,7 +99,7 @@ class SheetFacts:
 
 @dataclass
 class WorkbookFacts:
-    """What is known of a workbook; without any it is of a kind that is read by its values alone."""
+    """Facts about a workbook. There are none for formats that are read by their values alone."""
 
     sheets: dict[str, SheetFacts] = field(default_factory=dict)
     title: str | None = None
@@ -109,6 +109,7 @@ class WorkbookFacts:
     has_macros: bool = False
 
     def get_sheet(self, sheet: str) -> SheetFacts:
+        """Return the facts of a sheet, which may have none."""
         return self.sheets.get(sheet) or SheetFacts()
 
     def iter_sheets(self) -> Iterator[tuple[str, SheetFacts]]:

@@ -1,4 +1,4 @@
-"""Finds what names a table and its columns: lines of title above it, and one, two or three rows of header."""
+"""Find the title lines above a table, and the rows of its header, up to three."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -16,7 +16,7 @@ _SAMPLED_ROWS = 200
 
 
 def count_title_rows(block: SheetBlock) -> int:
-    """Return how many rows at the top hold one cell of words each, in the first column or across several, or notes."""
+    """Return the number of title rows at the top: one text cell, in the first column or merged across, or notes."""
     if len(block.columns) < 2:
         return 0
     count = 0
@@ -31,9 +31,9 @@ def count_title_rows(block: SheetBlock) -> int:
 
 
 def _count_note_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
-    """Return how many rows of scattered words stand over the header: the first row with words in all columns.
+    """Return the number of rows with scattered text above the header, the first row with text in all columns.
 
-    A single one may be the upper row of the header, and so may one with merged cells.
+    A single such row may be the upper row of the header, and so may a row with merged cells.
     """
     for at, row in enumerate(rows[: _MAX_NOTE_ROWS + 1]):
         cells = [row.values[column] for column in columns]
@@ -46,7 +46,7 @@ def _count_note_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
 
 
 def _are_names_over_values(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
-    """True for a row with a name for each column, each of its own, and one with values."""
+    """Return whether the first row has a distinct name for each column, and the second has values."""
     if len(rows) < 2:
         return False
     names, values = ([row.values[at] for at in columns] for row in rows)
@@ -55,9 +55,9 @@ def _are_names_over_values(rows: Sequence[SheetRow], columns: Sequence[int]) -> 
 
 
 def count_header_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
-    """Return how many rows at the top name the columns: none if the first row is like those below it.
+    """Return the number of header rows at the top; 0 if the first row is like those below it.
 
-    One of units may follow them, and one of a few words stand over them, as in pivot tables.
+    A row of units may follow them, and a row with a few words may precede them, as in pivot tables.
     """
     count = 1
     if not _has_column_names(rows, columns):
@@ -80,7 +80,7 @@ def build_column_names(rows: Sequence[SheetRow], columns: Sequence[int]) -> list
 
 
 def format_column_letters(column: int) -> str:
-    """Return a column's name as a spreadsheet shows it, from 0: A, B, …, Z, AA."""
+    """Return a column's spreadsheet name, counted from 0: A, B, …, Z, AA."""
     name = ""
     column += 1
     while column:
@@ -90,7 +90,7 @@ def format_column_letters(column: int) -> str:
 
 
 def _has_column_names(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
-    """True if the first row has words above values of another kind, or words that are in no row below it."""
+    """Return whether the first row has text above values of another kind, or text that no row below repeats."""
     cells = [rows[0].values[at] for at in columns]
     given = [cell for cell in cells if cell != ""]
     typed = [cell for cell in given if is_typed(cell)]
@@ -107,7 +107,7 @@ def _has_column_names(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
 
 
 def _is_group_header(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
-    """True if the first row has words over fewer than half of the columns, and the second names all above values."""
+    """Return whether the first row has text over fewer than half of the columns, and the second is a full header."""
     given = [rows[0].values[at] for at in columns if rows[0].values[at] != ""]
     if len(rows) < 3 or 2 * len(given) >= len(columns) or not all(map(is_text, given)):
         return False
@@ -118,7 +118,7 @@ def _is_group_header(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
 
 
 def _is_header_continued(above: SheetRow, row: SheetRow, columns: Sequence[int]) -> bool:
-    """True if the header goes on in a row: it names columns over which the row above has one merged cell, or none."""
+    """Return whether a row continues the header: it names columns below a merged or empty cell of the row above."""
     filled = [at for at in columns if row.values[at] != ""]
     typed = [row.values[at] for at in filled if is_typed(row.values[at])]
     if len(filled) < 2 or (typed and not _are_periods(typed)):
@@ -129,21 +129,21 @@ def _is_header_continued(above: SheetRow, row: SheetRow, columns: Sequence[int])
 
 
 def _are_units(row: SheetRow, columns: Sequence[int]) -> bool:
-    """True for a row that says the units of columns under their names."""
+    """Return whether a row has the units of the columns above."""
     cells = [format_value(row.values[at]).strip() for at in columns if row.values[at] != ""]
     return len(cells) > 1 and all(map(_is_unit, cells))
 
 
 def _is_unit(text: str) -> bool:
-    """True for signs of currency or per cent, and for words in brackets, which are no negative number."""
+    """Return whether a text is a currency or percent sign, or words in brackets that are not a negative number."""
     if text and all(sign == "%" or category(sign) == "Sc" for sign in text):
         return True
     return text[:1] + text[-1:] in ("()", "[]") and parse_number(text, comma=False) is None
 
 
 def _are_periods(cells: Sequence[Value]) -> bool:
-    """True for the headings of a table that has a column for each year or date, one after the other."""
-    found = list(dict.fromkeys(cells))  # they may be there several times, below headings of their own
+    """Return whether cells are consecutive years or ascending dates, as in a table with a column for each."""
+    found = list(dict.fromkeys(cells))  # they may be repeated below headings of their own
     if len(found) > 1 and all(isinstance(cell, date) for cell in found):
         return all(str(before) < str(after) for before, after in pairwise(found))
     years = [cell for cell in found if isinstance(cell, int | float) and cell == int(cell) and 1000 <= cell < 3000]

@@ -1,4 +1,4 @@
-"""Facts about an ODS workbook from its XML: one pass over the rows of each sheet."""
+"""Read facts about an ODS workbook from its XML, in one pass over the rows of each sheet."""
 
 import io
 import re
@@ -26,7 +26,7 @@ _SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW
 _CELLS = (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell")
 _VISIBLE = (None, "visible")
 _BLANKS = re.compile(rb"(?P<paragraph><text:p[ >].*?</text:p>)|(?<=>)\s+(?=<)", re.DOTALL)
-_MAX_REPEATS = 1_000  # a row or cell that is repeated more often than this fills up a sheet, and is no content
+_MAX_REPEATS = 1_000  # a row or cell repeated more often only fills up the sheet
 
 
 def read_ods_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
@@ -51,9 +51,9 @@ def read_ods_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
 
 
 def remove_white_space(path: Path) -> io.BytesIO | None:
-    """Return an ODS file whose XML has no blanks between elements, as pretty-printed ones have; None for others.
+    """Return an ODS file without the white space between elements of pretty-printed XML; None for other files.
 
-    calamine takes such blanks for content where none can be. Those inside paragraphs stay.
+    calamine reads such white space as content. White space inside paragraphs is kept.
     """
     with path.open("rb") as file:
         if file.read(len(ZIP_SIGNATURE)) != ZIP_SIGNATURE:
@@ -103,7 +103,7 @@ def _read_content(file: IO[bytes], facts: WorkbookFacts) -> None:
 
 
 def _read_shapes(shapes: etree._Element, facts: SheetFacts) -> None:
-    """Add the text boxes that lie on a sheet and belong to none of its cells."""
+    """Add the text boxes that lie on a sheet and belong to no cell."""
     for shape in shapes.iterchildren():
         text = "\n".join("".join(line.itertext()) for line in shape.iter(f"{_TEXT}p")).strip()
         # guard: sheet-hidden-ods-box
@@ -142,7 +142,7 @@ def _get_unit(cell: etree._Element) -> str:
 
 
 def _get_kind(cell: etree._Element) -> str:
-    """Return `ERROR` for a formula that gives one, of which Excel writes the value 0, and `DURATION` for a time."""
+    """Return `ERROR` for a formula with an error, which Excel saves with the value 0, or `DURATION` for a time."""
     if cell.get(f"{_OFFICE}value-type") == "time":
         return DURATION
     is_error = cell.get(f"{_CALC}value-type") == "error"

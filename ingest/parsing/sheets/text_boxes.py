@@ -1,4 +1,4 @@
-"""Text boxes and shapes with text that lie over the cells of an XLSX sheet (ECMA-376 part 1, 20.5)."""
+"""Read text boxes and shapes with text over the cells of an XLSX sheet (ECMA-376 part 1, 20.5)."""
 
 from lxml import etree
 
@@ -12,13 +12,13 @@ _XDR = "{http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing}"
 
 
 def read_text_boxes(package: Package, sheet: str, facts: SheetFacts) -> None:
-    """Add the text boxes of a sheet's part to its facts; hidden ones are counted. Raises `DamagedDocumentError`."""
+    """Add the text boxes of a sheet's part to its facts, counting hidden ones. Raises `DamagedDocumentError`."""
     for name in package.list_related(sheet, "drawing"):
         drawing = package.parse_part(name)
         choose_alternatives(drawing)
         for anchor in drawing.iterchildren():
             row, column = _get_anchor_cell(anchor)
-            for shape in anchor.iter(f"{_XDR}sp"):  # also those in groups
+            for shape in anchor.iter(f"{_XDR}sp"):  # includes those in groups
                 text = _extract_text(shape)
                 # guard: sheet-hidden-text-box
                 if text and _is_hidden(shape):
@@ -28,7 +28,7 @@ def read_text_boxes(package: Package, sheet: str, facts: SheetFacts) -> None:
 
 
 def _get_anchor_cell(anchor: etree._Element) -> tuple[int, int]:
-    """Return row and column, from 0, of the cell under a shape's corner; the first cell for one placed by lengths."""
+    """Return row and column, from 0, of the cell under a shape's corner; the first cell for absolute positions."""
     start = anchor.find(f"{_XDR}from")
     if start is None:
         return 0, 0
@@ -43,7 +43,7 @@ def _extract_text(shape: etree._Element) -> str:
 
 
 def _is_hidden(shape: etree._Element) -> bool:
-    """True for a shape that is hidden, by itself or with its group."""
+    """Return whether a shape is hidden, by itself or with its group."""
     groups = (each for each in shape.iterancestors(f"{_XDR}grpSp"))
     named = (next(each.iter(f"{_XDR}cNvPr"), None) for each in (shape, *groups))
     return any(each is not None and each.get("hidden") is not None and is_on(each, "hidden") for each in named)

@@ -1,4 +1,4 @@
-"""The words of a cell's value: numbers as short as they are exact, dates by ISO 8601, percentages as percentages."""
+"""Format cell values as text: numbers at their shortest exact form, dates by ISO 8601, percentages with their sign."""
 
 import math
 import re
@@ -8,9 +8,9 @@ Value = str | float | int | bool | date | datetime | time | timedelta
 
 WORKBOOK_PARSER = "workbook-5"
 
-_MAX_DIGITS = 15  # Excel keeps no more of a number, and shows no more
+_MAX_DIGITS = 15  # Excel stores and shows no more digits
 _LONGEST_WHOLE = 10**15
-# As Excel and LibreOffice write them.
+# As written by Excel and LibreOffice.
 ERRORS = frozenset({"#REF!", "#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#VALUE!", "#SPILL!", "#CALC!"})
 _duration = re.compile(
     r"(?P<sign>-?)PT(?P<hours>\d{1,9})H(?P<minutes>\d{1,9})M(?P<seconds>\d{1,9}(?:\.\d+)?)S", re.ASCII
@@ -18,12 +18,12 @@ _duration = re.compile(
 
 
 def is_error(value: Value) -> bool:
-    """True for an error, by its words or as a number that is none."""
+    """Return whether a value is an error, given as text or as a number that is not finite."""
     return value in ERRORS if isinstance(value, str) else isinstance(value, float) and not math.isfinite(value)
 
 
 def convert_duration(written: str) -> Value:
-    """Return a duration that OpenDocument writes as hours, minutes and seconds; other words as they are."""
+    """Convert an OpenDocument duration to hours, minutes and seconds; other text is returned unchanged."""
     found = _duration.fullmatch(written)
     if found is None:
         return written
@@ -32,19 +32,19 @@ def convert_duration(written: str) -> Value:
 
 
 def is_text(value: Value) -> bool:
-    """True for a cell of words."""
+    """Return whether a cell contains text."""
     return isinstance(value, str) and bool(value)
 
 
 def is_typed(value: Value) -> bool:
-    """True for a number, a date or a truth value."""
+    """Return whether a cell contains a number, a date or a boolean."""
     return not isinstance(value, str)
 
 
 def format_value(value: Value, unit: str = "", *, timed: bool = False) -> str:
-    """Return a value as text. `unit` is the sign of its number format, or the zeros of one for numbers that are names.
+    """Format a value as text. `unit` is the sign of its number format, or the zeros that pad numbers used as names.
 
-    `timed` gives dates their midnight.
+    With `timed`, dates get their midnight.
     """
     match value:
         case str():
@@ -80,5 +80,5 @@ def _format_number(value: float) -> str:
 
 
 def _round_to_seconds(moment: datetime) -> datetime:
-    """Return a moment by whole seconds: a sheet keeps it as a fraction of a day, which is hardly ever exact."""
+    """Round to whole seconds: a sheet stores times as fractions of a day, which are hardly ever exact."""
     return (moment + timedelta(microseconds=500_000)).replace(microsecond=0)

@@ -1,7 +1,7 @@
-"""A workbook becomes one text: a place and a heading for each sheet, and the tables on it one after the other.
+"""Convert a workbook to one text: a place and a heading for each sheet, and its tables one after the other.
 
-Hidden rows and columns are read as any others, because filters and collapsed groups hide them, and sums would be wrong
-without them. Hidden sheets are not: their author took them out of sight. Both are said.
+Hidden rows and columns are read like others, because filters and collapsed groups hide them, and sums would be wrong
+without them. Hidden sheets are not read: their author removed them from view. Both are recorded as omissions.
 """
 
 import re
@@ -33,13 +33,13 @@ from ingest.parsing.zip_guard import open_zip
 from ingest.storage.texts.layout import OmissionKind, PlaceKind
 from ingest.storage.texts.positions import SheetCell
 
-_HEAD_ROWS = 1_000  # a band that is longer is one table, whose first rows tell its columns
-_MAX_POSITIONED_CELLS = 200_000  # cells that have positions of their own; of those after them their rows have
+_HEAD_ROWS = 1_000  # a longer band is one table, whose first rows decide its columns
+_MAX_POSITIONED_CELLS = 200_000  # cells with positions of their own; after them, only rows have positions
 _MAX_SHEETS = 2_000
-_MAX_ROWS = 1_048_576  # of Excel and of LibreOffice
+_MAX_ROWS = 1_048_576  # limit of Excel and LibreOffice
 _MAX_NAMED = 10
 _ZIP_SIGNATURE = b"PK"
-# FilePass, after the beginning of the workbook's stream and perhaps WriteProtect (MS-XLS 2.1.7.20.3).
+# FilePass, near the start of the workbook's stream, perhaps after WriteProtect (MS-XLS 2.1.7.20.3).
 _password_record = re.compile(rb"\x09\x08\x10\x00.{16}(?:\x86\x00\x00\x00)?\x2f\x00", re.DOTALL)
 _HINT = "Open it in Excel or LibreOffice, save it again, and upload that."
 
@@ -59,7 +59,7 @@ def parse_workbook(path: Path) -> ParsedDocument:
             raise EncryptedDocumentError("The workbook is encrypted and asks for a password.") from error
         raise DamagedDocumentError(f"The workbook cannot be read: {str(error)[:200]}.", hint=_HINT) from error
     except BaseException as error:
-        # calamine panics on some damage. PyO3 does not export the class, which is no `Exception`.
+        # calamine panics on some damage. PyO3 does not export the panic's class, which is not an `Exception`.
         if type(error).__name__ != "PanicException":
             raise
         raise DamagedDocumentError("The workbook cannot be read: one of its parts is damaged.", hint=_HINT) from error
@@ -77,7 +77,7 @@ def _open_workbook(path: Path) -> CalamineWorkbook:
 
 
 def _has_password(path: Path) -> bool:
-    """True for an XLS file that says so; without a suffix in its name, calamine only finds no format that fits."""
+    """Return whether an XLS file has a password. Without a file suffix, calamine only reports an unknown format."""
     return _password_record.search(path.read_bytes()) is not None
 
 
@@ -118,7 +118,7 @@ class _WorkbookReader:
                 OmissionKind.HIDDEN, len(hidden), f"hidden sheets, left out: {_format_names(hidden)}"
             )
         self._record_other_omissions()
-        nothing = "The workbook holds no values" + (" on sheets that are not hidden." if hidden else ".")
+        nothing = "The workbook contains no values" + (" on sheets that are not hidden." if hidden else ".")
         return self._writer.finish(WORKBOOK_PARSER, self._facts.title, nothing=nothing, hint=_HINT)
 
     def _read_sheet(self, index: int, name: str) -> None:
@@ -175,7 +175,7 @@ class _WorkbookReader:
 
 
 class _SheetWriter:
-    """Writes what is on one sheet."""
+    """Writes the content of one sheet."""
 
     def __init__(self, writer: DocumentWriter, facts: SheetFacts, place: int, first_column: int, placed: int) -> None:
         self._writer = writer
@@ -183,7 +183,7 @@ class _SheetWriter:
         self._place = place
         self._first_column = first_column
         self._placed = placed
-        self._caption = ""  # the words of a band above, which has nothing else
+        self._caption = ""  # the text of the band above, if it has nothing else
         self.cells = 0
 
     def write_band(self, band: Iterator[SheetRow]) -> None:
@@ -215,7 +215,7 @@ class _SheetWriter:
         self._write_table(rows[above:], columns, following, " ".join(caption.split())[:MAX_NAME_CHARS])
 
     def _write_lines(self, rows: Sequence[SheetRow], columns: Sequence[int]) -> None:
-        """Write rows that are lines of words, each cell at its place."""
+        """Write rows as lines of text, each cell with its position."""
         self._writer.write_pieces(
             Piece(format_value(row.values[at]), self._get_position(row, at), "\n")
             for row in rows
@@ -258,14 +258,14 @@ class _SheetWriter:
 
 
 def _iter_rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
-    """Yield the rows of a sheet's used part, with merged cells repeated; an error is an empty cell, and counted."""
+    """Yield the rows of a sheet's used part, with merged cells repeated. Errors become empty cells, and are counted."""
     if sheet.start is None:
         return
     first_row, first_column = sheet.start
     if sheet.end is not None and sheet.end[0] >= _MAX_ROWS:
-        raise DamagedDocumentError(f"A sheet has cells beyond row {_MAX_ROWS:,}, the last that there can be.")
+        raise DamagedDocumentError(f"A sheet has cells beyond row {_MAX_ROWS:,}, the last row that a sheet can have.")
     merged = MergedCells([*(sheet.merged_cell_ranges or ()), *facts.merged])
-    for number, row in enumerate(sheet.iter_rows()):  # from the sheet's first row, and the used part's first column
+    for number, row in enumerate(sheet.iter_rows()):  # from the sheet's first row, but from the first used column
         if number < first_row:
             continue
         for at, value in enumerate(row):
@@ -278,12 +278,12 @@ def _iter_rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
         facts.columns_past = max(facts.columns_past, len(row) - MAX_COLUMNS)
         is_own = any(value != "" for value in row)
         filled = merged.fill_row(number, row[:MAX_COLUMNS], first_column)
-        if is_own or filled.is_blank:  # a row of nothing but the lower parts of merged cells is none
+        if is_own or filled.is_blank:  # a row that only continues merged cells is not a row of its own
             yield filled
 
 
 def _is_prose(values: Sequence[Value]) -> bool:
-    """True for a column of words that is no list under a heading: a line or two, or lines longer than names."""
+    """Return whether a column of text is not a list under a heading: one or two lines, or lines longer than names."""
     return all(map(is_text, values)) and (
         len(values) < 3 or any(len(format_value(value)) > MAX_NAME_CHARS for value in values)
     )

@@ -1,4 +1,4 @@
-"""Facts about an XLSX workbook from its XML: one pass over the rows of each sheet that can tell anything."""
+"""Read facts about an XLSX workbook from its XML, in one pass over the rows of each sheet that needs it."""
 
 import re
 import zipfile
@@ -17,9 +17,9 @@ _MAX_LISTED = 10
 _ALWAYS_READ_BYTES = 8 * 1024**2
 _BLOCK_BYTES = 1 << 20
 _MAX_NAME_CHARS = 40
-# calamine takes 32 bytes for each cell of the used part, and a parser has 1.5 GB (`ParserLimits.memory_bytes`).
+# calamine needs 32 bytes for each cell of the used part, and a parser has 1.5 GB (`ParserLimits.memory_bytes`).
 _MAX_CELLS = 40_000_000
-_PERCENT_FORMATS = frozenset({"9", "10"})  # those that need no code (ECMA-376 part 1, 18.8.30)
+_PERCENT_FORMATS = frozenset({"9", "10"})  # built-in percent formats, which have no code (ECMA-376 part 1, 18.8.30)
 _TRUE = frozenset({"1", "true", "on"})
 _worth_reading = re.compile(rb"""<(?:\w+:)?f[\s>/]|hidden=["'](?:1|t)|\st=["']e["']""")
 _literal = re.compile(r'"[^"]*"|\\.|_.|\*.')
@@ -30,7 +30,7 @@ _RELATION_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relations
 
 
 def read_xlsx_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
-    """Read the facts of a workbook. Raises `DamagedDocumentError` for XML that cannot be read."""
+    """Read the facts of a workbook. Raises `DamagedDocumentError` for unreadable XML."""
     package = Package(archive)
     names = package.names
     facts = WorkbookFacts(
@@ -64,7 +64,7 @@ def _read_title(package: Package) -> str | None:
 
 
 def _read_units(package: Package) -> dict[str, str]:
-    """Return the units of the cell styles that have one, by the style's number."""
+    """Return the units of the cell styles that have one, by style number."""
     if "xl/styles.xml" not in package.names:
         return {}
     styles = package.parse_part("xl/styles.xml")
@@ -79,7 +79,7 @@ def _read_units(package: Package) -> dict[str, str]:
 
 
 def parse_unit(code: str) -> str:
-    """Return what a format code shows with a number: a percent sign, a sign of currency, or zeros that fill it up."""
+    """Return the sign that a format code shows with a number: percent, currency, or zeros for padding."""
     if _padded.fullmatch(code):
         return code
     currency = _currency.search(code)
@@ -116,14 +116,14 @@ def _read_sheet(archive: zipfile.ZipFile, name: str, units: dict[str, str], fact
 
 
 def _require_bounded(used: UsedPart, sheet: str) -> None:
-    """Raise `ParserLimitError` for a sheet that calamine has no memory for: it holds the cells between others too."""
+    """Raise `ParserLimitError` for a sheet too large for calamine, which also stores the empty cells in between."""
     if used.cell_count > _MAX_CELLS:
         first = f"{format_column_letters(used.left)}{used.top + 1}"
         last = f"{format_column_letters(used.right)}{used.bottom + 1}"
         raise ParserLimitError(
             f"Sheet {sheet[:_MAX_NAME_CHARS]} reaches from {first} to {last}: {used.cell_count:,} cells, "
             f"most of them empty. At most {_MAX_CELLS:,} are read.",
-            hint=f"Delete what stands far from the other cells, up to {last}, save the file and upload it again.",
+            hint=f"Delete the cells far from the others, up to {last}, save the file and upload it again.",
         )
 
 
@@ -144,7 +144,7 @@ def _count_hidden_columns(column: etree._Element) -> int:
     if column.get("hidden") not in _TRUE:
         return 0
     first, last = int(column.get("min", "1")), int(column.get("max", "1"))
-    return 1 if last >= 16_384 else max(0, last - first + 1)  # all to the sheet's end are as good as one
+    return 1 if last >= 16_384 else max(0, last - first + 1)  # a range up to the sheet's end counts as one
 
 
 def _read_row(row: etree._Element, number: int, units: dict[str, str], facts: SheetFacts) -> None:
@@ -173,7 +173,7 @@ def _parse_column(letters: str) -> int:
 
 
 def _iter_comments(package: Package, sheet: str) -> Iterator[CellComment]:
-    """Yield comments: threads where there are such, because their notes only say that there is a thread."""
+    """Yield comments. For a thread, this is the thread itself, because its note only says that there is one."""
     found: dict[str, list[str]] = {}
     relations = sorted(package.load_relations(sheet).values(), key=lambda each: each.kind != "threadedComment")
     threaded: set[str] = set()

@@ -301,7 +301,7 @@ def test_every_code_point_maps_back_to_its_slide_and_shape(
     ("content", "error", "words"),
     [
         (pptx([]), NoTextError, "of 0 in the presentation"),
-        (pptx([slide(shape("Secret"), attributes='show="0"')]), NoTextError, "No slide that is shown"),
+        (pptx([slide(shape("Secret"), attributes='show="0"')]), NoTextError, "No visible slide"),
         (pptx([shape("One")])[:-300], DamagedDocumentError, "cut off"),
         (pptx(["<?xml version='1.0'?><p:sld>"]), DamagedDocumentError, "slide1.xml"),
         (pptx([shape("a")], {1: {"n": ("notesSlide", "../n.xml")}}, {"ppt/n.xml": "<"}), DamagedDocumentError, "n.xml"),
