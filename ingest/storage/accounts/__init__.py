@@ -1,1 +1,1 @@
-"""Accounts: tenants, users, keys, sessions and grants, and which documents each may read."""
+"""Accounts: tenants, users, API keys, sessions, grants, and the documents that each of them may read."""

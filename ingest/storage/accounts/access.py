@@ -1,7 +1,7 @@
-"""The documents that a principal may see, as conditions in SQL, and the rows those read.
+"""SQL conditions for the documents that a principal may see, and the rows behind them.
 
-Every query on documents for a principal goes through `open_to`. `readers` are the subjects of `Principal.readers`, such
-as `user:ann`; None sees every document of the tenant.
+Every query on documents for a principal uses `build_access_condition`. `readers` are the subjects of
+`Principal.readers`, such as `user:ann`; None sees every document of the tenant.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,9 +17,10 @@ Readers = frozenset[str] | None
 
 
 def build_access_condition(readers: Readers) -> ColumnElement[bool]:
-    """Return a condition on `documents`: it has no access list, or one that names a reader, and so has its collection.
+    """Build a condition on `documents` that is true for the documents these readers may see.
 
-    A collection without grants has no list, and an admin needs none.
+    A document is visible if it has no access list or the list names a reader, and if its collection has no grants or
+    grants access to a reader. An admin needs no grant on the collection.
     """
     if readers is None:
         return true()
@@ -32,7 +33,10 @@ def build_access_condition(readers: Readers) -> ColumnElement[bool]:
 
 
 def build_listing_condition(tenant_id: str, readers: Readers) -> ColumnElement[bool]:
-    """Return the condition of `open_to` on `document_listing`, whose subqueries are asked once and not for each row."""
+    """Build the condition of `build_access_condition` for `document_listing`.
+
+    Its subqueries run once for the whole query, not once for each row.
+    """
     if readers is None:
         return true()
     named = select(document_readers.c.document_id).where(
@@ -47,7 +51,7 @@ def build_listing_condition(tenant_id: str, readers: Readers) -> ColumnElement[b
 
 
 def list_closed_collections(connection: Connection, tenant_id: str, readers: Readers) -> set[str]:
-    """Return the collections of which these readers may see nothing: those with grants, and with none for them."""
+    """List the collections that these readers cannot see: those with grants, none of which names a reader."""
     if readers is None or ADMIN_READER in readers:
         return set()
     return set(connection.execute(_build_closed_query(tenant_id, readers)).scalars())
@@ -69,15 +73,16 @@ def _build_closed_condition(readers: frozenset[str]) -> ColumnElement[bool]:
 
 
 def build_owner_condition(table: Table, owner: str | None) -> ColumnElement[bool]:
-    """Return a condition on conversations, answers or runs: this owner's, or without one; None is anybody's.
+    """Build a condition on conversations, answers or runs: those of this owner and those without one; None matches all.
 
-    Rows of releases without owners belong to the whole tenant, which was free to read every document then.
+    Rows without an owner come from releases that recorded none. They belong to the whole tenant, because everybody in
+    it could read every document then.
     """
     return true() if owner is None else table.c.owner.is_(None) | (table.c.owner == owner)
 
 
 def list_withheld_documents(connection: Connection, identifiers: Collection[str], readers: Readers) -> set[str]:
-    """Return the documents of which nothing may be shown to these readers: deleted ones, and those closed to them."""
+    """List the documents that must not be shown to these readers: deleted ones, and those closed to them."""
     withheld: set[str] = set()
     for some in iter_slices(sorted(identifiers)):
         hidden = documents.c.deleted_at.is_not(None) | ~build_access_condition(readers)
@@ -86,7 +91,10 @@ def list_withheld_documents(connection: Connection, identifiers: Collection[str]
 
 
 def store_readers(connection: Connection, identifiers: Sequence[str], readers: Collection[str] | None) -> None:
-    """Write the rows that `open_to` reads, the same for these documents; the list itself is a column of each."""
+    """Replace the rows that `build_access_condition` reads, with the same list for each document.
+
+    The list is also stored in a column of each document; the caller writes that.
+    """
     for some in iter_slices(identifiers):
         connection.execute(delete(document_readers).where(document_readers.c.document_id.in_(some)))
         rows = [{"document_id": each, "subject": subject} for each in some for subject in sorted(set(readers or ()))]

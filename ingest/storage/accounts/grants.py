@@ -1,4 +1,4 @@
-"""Collections' rows and the grants on them: which user, group or key may use a collection, and in which role."""
+"""The rows of collections and the grants on them: the role in which a user, group or key may use a collection."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ from ingest.storage.errors import CollectionNotFoundError, GrantNotFoundError, L
 
 
 def ensure_collection(connection: Connection, tenant_id: str, name: str) -> None:
-    """Make the collection unless it is there; the tenant is locked."""
+    """Create the collection if it does not exist. The caller holds the lock on the tenant."""
     if not has_collection(connection, tenant_id, name):
         insert_if_absent(connection, collections, tenant_id=tenant_id, name=name, metadata={}, created_at=time.time())
 
@@ -46,7 +46,7 @@ GRANTS_QUERY = select(collection_grants.c.collection, collection_grants.c.subjec
 
 @dataclass(frozen=True)
 class Grant:
-    """A subject, such as `user:ann`, `group:hr` or `key:ID`, has a role on a collection."""
+    """The role of a subject, such as `user:ann`, `group:hr` or `key:ID`, on a collection."""
 
     collection: str
     subject: str
@@ -56,7 +56,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class CollectionTotal:
-    """A collection of a tenant: how many documents and bytes of their originals it has, and how many grants."""
+    """The totals of a collection: its documents, the bytes of their originals, and its grants."""
 
     name: str
     documents: int
@@ -66,18 +66,21 @@ class CollectionTotal:
 
 
 class Grants:
-    """A collection without a grant is open to its tenant; with one, to those granted and to the tenant's admins.
+    """Grants on collections. Each method is one transaction and reads or changes one tenant only.
 
-    Each method is one transaction, and sees nothing of another tenant.
+    A collection without grants is open to its whole tenant. A collection with grants is open to the subjects that they
+    name, and to the tenant's admins.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def grant(self, tenant_id: str, collection: str, subject: str, role: Role) -> Grant:
-        """Give a subject a role, instead of the one it had; it holds from this commit on.
+        """Give a subject a role on a collection, in place of an earlier role.
 
-        A collection may be granted before it has documents. Raises `NameInvalidError`.
+        Takes effect when the transaction commits.
+
+        A collection can be granted before it has documents. Raises `NameInvalidError`.
         """
         grant = Grant(collection, validate_subject(subject), role, time.time())
         with write_transaction(self._engine) as connection:
@@ -101,7 +104,10 @@ class Grants:
         return grant
 
     def revoke(self, tenant_id: str, collection: str, subject: str, *, open_to_all: bool = False) -> None:
-        """Take a grant away. Raises `GrantNotFoundError`, and `LastGrantError` unless `open_to_all` is meant."""
+        """Remove a grant.
+
+        Raises `GrantNotFoundError`, and `LastGrantError` for the last grant unless `open_to_all` is true.
+        """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
             here = collection_grants.c.tenant_id == tenant_id, collection_grants.c.collection == collection
@@ -110,8 +116,8 @@ class Grants:
                 raise GrantNotFoundError(f"The collection {collection!r} has no grant for {subject!r}.")
             if len(held) == 1 and not open_to_all:
                 raise LastGrantError(
-                    f"This is the last grant of {collection!r}: without it everybody of the tenant may use it.",
-                    hint="Grant it to somebody else first, or say that it is meant: open_to_all (`--open-to-all`).",
+                    f"This is the last grant of {collection!r}: without it, everyone in the tenant can use it.",
+                    hint="Grant it to somebody else first, or confirm with open_to_all (`--open-to-all`).",
                 )
             connection.execute(delete(collection_grants).where(*here, collection_grants.c.subject == subject))
             taken: dict[str, Any] = {"revoked": subject, "open_to_all": len(held) == 1}
@@ -121,7 +127,7 @@ class Grants:
             bump_corpus_versions(connection, [tenant_id])
 
     def list_grants(self, tenant_id: str, collection: str) -> list[Grant]:
-        """List the grants of a collection in the order of their subjects."""
+        """List the grants of a collection by subject."""
         query = (
             select(collection_grants)
             .where(collection_grants.c.tenant_id == tenant_id, collection_grants.c.collection == collection)
@@ -132,7 +138,7 @@ class Grants:
         return [Grant(row.collection, row.subject, Role(row.role), row.created_at) for row in rows]
 
     def list_collections(self, tenant_id: str) -> list[CollectionTotal]:
-        """List the collections in the order of their names."""
+        """List the tenant's collections by name."""
         row = document_listing.c
         sums = select(row.collection, func.count(), func.sum(row.size_bytes))
         filled = sums.where(row.tenant_id == tenant_id).group_by(row.collection)
@@ -149,18 +155,18 @@ class Grants:
         return [CollectionTotal(name, *counted.get(name, (0, 0)), grants.get(name, 0), title) for name, title in found]
 
     def resolve_access(self, principal: Principal) -> Principal:
-        """Return the principal with the collections that it may use now."""
+        """Return a copy of the principal with its current access to collections."""
         with read_transaction(self._engine) as connection:
             return load_access(connection, principal)
 
 
 def load_access(connection: Connection, principal: Principal) -> Principal:
-    """As `Grants.granted`, within a transaction."""
+    """Return a copy of the principal with its current access to collections, read within the caller's transaction."""
     if principal.is_admin:
         return principal
     return apply_grants(principal, connection.execute(GRANTS_QUERY, {"tenant_id": principal.tenant_id}).all())
 
 
 def apply_grants(principal: Principal, rows: Iterable[Sequence[Any]]) -> Principal:
-    """Return the principal with the collections that rows of `GRANTS` give it."""
+    """Return a copy of the principal with the access that rows of `GRANTS_QUERY` give it."""
     return replace(principal, collections=principal.compute_access((row[0], row[1], Role(row[2])) for row in rows))

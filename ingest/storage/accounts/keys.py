@@ -1,4 +1,4 @@
-"""API keys: 256 random bits, stored as a hash, compared in constant time; and when each was last used."""
+"""API keys: 256 random bits, stored as a hash and compared in constant time, with the time of last use."""
 
 import hashlib
 import hmac
@@ -23,6 +23,7 @@ from ingest.storage.db.schema import api_keys, tenants, users
 from ingest.storage.errors import KeyNotFoundError, KeyStateError, LeadlineError, NameInvalidError, TenantNotFoundError
 from ingest.storage.quotas.rows import copy_limits
 
+# Every request uses a key; writing its last use at most once a minute keeps that cheap.
 LAST_USE_INTERVAL_SECONDS = 60.0
 _MAX_PENDING_USES = 1_000
 
@@ -30,7 +31,10 @@ log = structlog.get_logger(__name__)
 
 
 class LastUseRecorder:
-    """Written by a thread of its own, which begins with the first use; what cannot be written is left out."""
+    """Records when keys were last used, in a background thread that starts with the first use.
+
+    A use that cannot be written is dropped: requests must not wait for this write or fail because of it.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -43,7 +47,10 @@ class LastUseRecorder:
         event.listen(engine, "engine_disposed", lambda _: self.close())
 
     def record_use(self, key_id: str, written_at: float | None, at: float) -> None:
-        """Have this use recorded, if the catalog and this process know of none within the last minute."""
+        """Queue this use for recording, unless one within the last minute is already known.
+
+        `written_at` is the last use according to the catalog; uses that this process has queued are known as well.
+        """
         with self._lock:
             known = max(written_at or 0.0, self._noted.get(key_id, 0.0))
             if at - known < LAST_USE_INTERVAL_SECONDS or self._is_closed:
@@ -57,17 +64,18 @@ class LastUseRecorder:
         try:
             self._waiting.put_nowait((key_id, at))
         except queue.Full:
-            log.debug("the last use of a key was not recorded", key=key_id)
+            log.debug("last use of key not recorded", key=key_id)
 
     def close(self) -> None:
-        """Record nothing more; a write under way ends first."""
+        """Stop recording. A write in progress is finished, queued ones are dropped."""
         with self._lock:
             thread, self._thread, self._is_closed = self._thread, None, True
         if thread is not None:
             self._waiting.queue.clear()
             self._waiting.put(None)
             thread.join()
-            self._pool.dispose()  # a write that was under way has given its connection back to a pool that is left
+            # Disposing an engine replaces its pool; a write in progress returned its connection to the old one.
+            self._pool.dispose()
 
     def _write_pending(self) -> None:
         while (use := self._waiting.get()) is not None:
@@ -78,12 +86,12 @@ class LastUseRecorder:
                 with write_transaction(self._engine) as connection:
                     connection.execute(update(api_keys).where(api_keys.c.id == key_id, older).values(last_used_at=at))
             except LeadlineError as error:
-                log.debug("the last use of a key was not recorded", key=key_id, error=repr(error))
+                log.debug("last use of key not recorded", key=key_id, error=repr(error))
 
 
 _KEY_PREFIX = "ll"
 
-# Every request runs this; it is built once.
+# Every request runs this query, so it is built once.
 _CHECK_QUERY = (
     select(api_keys, users.c.name.label("user"), users.c.groups, users.c.deleted_at, tenants.c.suspended_at)
     .join(tenants, tenants.c.id == api_keys.c.tenant_id)
@@ -94,9 +102,10 @@ _CHECK_QUERY = (
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key without its secret. `user` is the name of the user that it belongs to, and `successor_id` the next key's.
+    """An API key without its secret.
 
-    `last_used_at` may be a minute late.
+    `user` is the name of the user that the key belongs to. `successor_id` is the id of the key that replaced it in a
+    rotation. `last_used_at` may be up to a minute old.
     """
 
     id: str
@@ -118,7 +127,11 @@ class ApiKey:
 
 
 class ApiKeys:
-    """Issue, check, list, change, rotate and revoke. A secret is shown once, and cannot be read back."""
+    """Issues, checks, lists, changes, rotates and revokes API keys. A secret is returned once and cannot be read again.
+
+    key, secret = keys.issue(tenant_id, "ci", scopes={Scope.READ, Scope.ASK})
+    principal = keys.check(secret)
+    """
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
@@ -135,10 +148,10 @@ class ApiKeys:
         user: str | None = None,
         expires_at: float | None = None,
     ) -> tuple[ApiKey, str]:
-        """Return a new key and the text a client sends: `ll_<id>_<43 characters>`. `user` is a user's id or name.
+        """Create a key and return it with the text that a client sends: `ll_<id>_<43 characters>`.
 
-        Raises `TenantNotFoundError`, `UserNotFoundError`, `NameInvalidError`, and `KeyStateError` for a key that would
-        be good for nothing.
+        `user` is the id or name of the user that the key belongs to. Raises `TenantNotFoundError`, `UserNotFoundError`,
+        `NameInvalidError` for an invalid name or no scopes, and `KeyStateError` for an expiry in the past.
         """
         now = self._clock()
         _require_usable(scopes, expires_at, now)
@@ -161,14 +174,14 @@ class ApiKeys:
         return issued
 
     def check(self, presented: str) -> Principal | None:
-        """Return who holds the key, or None for anything but a live key's full text."""
+        """Return the principal of a live key, or None for any other text."""
         prefix, _, rest = presented.partition("_")
         identifier, _, secret = rest.partition("_")
         if prefix != _KEY_PREFIX or not secret:
             return None
         now = self._clock()
         row = next(iter(self._checked.load_rows({"id": identifier})), None)
-        # An unknown id costs the same comparison as a wrong secret.
+        # Compare even when the id is unknown, so that response times do not tell which ids exist.
         expected = _hash_secret("") if row is None else row.secret_sha256
         if not hmac.compare_digest(expected, _hash_secret(secret)) or row is None or not _is_live(row, now):
             return None
@@ -179,7 +192,7 @@ class ApiKeys:
         return principal
 
     def list_keys(self, tenant_id: str, *, after: str = "", limit: int = 1000) -> list[ApiKey]:
-        """List keys oldest first, revoked ones too: those after the key with this id, or all."""
+        """List keys by creation time, including revoked ones: those after the key `after`, or from the first."""
         at, identifier = api_keys.c.created_at, api_keys.c.id
         query = _build_keys_query(tenant_id).order_by(at, identifier).limit(limit)
         if after:
@@ -191,12 +204,12 @@ class ApiKeys:
         return [_build_key(row) for row in rows]
 
     def load_key(self, tenant_id: str, identifier: str) -> ApiKey:
-        """Raises `KeyNotFoundError`, also for another tenant's."""
+        """Read a key. Raises `KeyNotFoundError`, also for a key of another tenant."""
         with read_transaction(self._engine) as connection:
             return _load_key(connection, tenant_id, identifier)
 
     def change(self, tenant_id: str, identifier: str, changes: Mapping[str, Any]) -> ApiKey:
-        """Change a live key's `name`, `scopes` or `expires_at`; it holds from this commit on.
+        """Change the `name`, `scopes` or `expires_at` of a live key. Takes effect when the transaction commits.
 
         Raises `KeyNotFoundError`, `KeyStateError` and `NameInvalidError`.
         """
@@ -216,10 +229,10 @@ class ApiKeys:
     def rotate(
         self, tenant_id: str, identifier: str, *, grace_seconds: float = ROTATION_GRACE_SECONDS
     ) -> tuple[ApiKey, str]:
-        """Issue a key of the same name, scopes, user, lifetime and quotas, and end the old one after a grace.
+        """Issue a key with the same name, scopes, user, lifetime and quotas, and expire the old one later.
 
-        Both are live until then. Raises `KeyNotFoundError`, and `KeyStateError` for a key that is not live or was
-        rotated before.
+        Both keys work for `grace_seconds`. Raises `KeyNotFoundError`, and `KeyStateError` for a key that is not live or
+        was already rotated.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -227,7 +240,7 @@ class ApiKeys:
             key = _require_live_key(connection, tenant_id, identifier, now)
             if key.successor_id is not None:
                 raise KeyStateError(
-                    f"Key {identifier} was rotated: {key.successor_id} takes its place.", hint="Rotate that one."
+                    f"Key {identifier} was rotated: {key.successor_id} replaced it.", hint="Rotate that key instead."
                 )
             columns = select(api_keys.c.user_id).where(api_keys.c.id == identifier)
             successor = _insert_key(
@@ -247,13 +260,13 @@ class ApiKeys:
         return successor
 
     def expire(self, tenant_id: str, identifier: str) -> None:
-        """Have a key end now; runs that it began go on, unlike those of a key that is revoked."""
+        """Expire a key now. Runs that it started continue; `revoke` stops them."""
         of_key = api_keys.c.tenant_id == tenant_id, api_keys.c.id == identifier
         with write_transaction(self._engine) as connection:
             connection.execute(update(api_keys).where(*of_key).values(expires_at=self._clock()))
 
     def revoke(self, tenant_id: str, identifier: str) -> bool:
-        """False when the tenant has no such key that is not revoked yet."""
+        """Revoke a key and return true; return false if the tenant has no such key or it is already revoked."""
         of_key = api_keys.c.tenant_id == tenant_id, api_keys.c.id == identifier, api_keys.c.revoked_at.is_(None)
         with write_transaction(self._engine) as connection:
             revoked = connection.execute(update(api_keys).where(*of_key).values(revoked_at=self._clock())).rowcount == 1
@@ -267,15 +280,16 @@ def _record_audit(connection: Connection, action: Action, key: ApiKey, **details
 
 
 def find_live_principal(connection: Connection, identifier: str, now: float) -> Principal | None:
-    """Return who holds a key that is live now, for a session that acts as the key does."""
+    """Return the principal of a key that is live now, for a session that acts as the key; None for any other key."""
     row = connection.execute(_CHECK_QUERY, {"id": identifier}).first()
     return load_access(connection, _build_principal(row)) if row is not None and _is_live(row, now) else None
 
 
 def find_current_principal(connection: Connection, identifier: str) -> Principal | None:
-    """Return who holds a key now, or the key it was rotated to, for work that the key began; None if both were revoked.
+    """Return the current principal of a key, for work that the key started; None if it may not continue.
 
-    A user's groups may have changed since. Work that was begun in time goes on after the key's expiry.
+    A rotated key is followed to its successor. Expiry does not stop work that was started in time; revoking the key,
+    deleting its user and suspending its tenant do. The user's groups may have changed in the meantime.
     """
     seen: set[str] = set()
     at: str | None = identifier
@@ -320,17 +334,17 @@ def _build_principal(row: Row[Any]) -> Principal:
 
 
 def _require_usable(scopes: Collection[Scope], expires_at: float | None, now: float) -> None:
-    """Refuse a key that nothing could be done with."""
+    """Raise `NameInvalidError` for a key without scopes, and `KeyStateError` for one that has already expired."""
     if not scopes:
-        raise NameInvalidError("A key without a scope can do nothing.", hint=f"Scopes are {', '.join(Scope)}.")
+        raise NameInvalidError("A key needs at least one scope.", hint=f"Scopes are {', '.join(Scope)}.")
     if expires_at is not None and expires_at <= now:
-        raise KeyStateError("The key would have expired already.", hint="Name a time to come, or revoke the key.")
+        raise KeyStateError("The expiry is in the past.", hint="Give a time in the future, or revoke the key.")
 
 
 def _require_live_key(connection: Connection, tenant_id: str, identifier: str, now: float) -> ApiKey:
     key = _load_key(connection, tenant_id, identifier)
     if key.get_state(now) != "live":
-        raise KeyStateError(f"Key {identifier} is {key.get_state(now)}.", hint="Make a new one.")
+        raise KeyStateError(f"Key {identifier} is {key.get_state(now)}.", hint="Create a new key.")
     return key
 
 
@@ -362,7 +376,10 @@ def _build_key(row: Row[Any]) -> ApiKey:
 
 
 def _parse_scopes(names: Collection[str]) -> frozenset[Scope]:
-    """Return the scopes of a row; one of a later release means nothing here."""
+    """Parse the scopes of a row.
+
+    Scopes that this release does not know are ignored: a later release may have stored them.
+    """
     return frozenset(scope for scope in Scope if scope in names)
 
 

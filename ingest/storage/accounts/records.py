@@ -1,4 +1,4 @@
-"""Who asks: a principal of one tenant, with what it may do and what it may see."""
+"""A principal of one tenant, and what it may do and see."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,27 +7,27 @@ from enum import StrEnum
 from ingest.storage.errors import CollectionNotFoundError, NameInvalidError, RoleMissingError
 
 MAX_NAME_CHARS = 200
-# For so long the old secret of a rotated key goes on to work.
+# After a rotation the old key works for this long, so that clients can be switched without downtime.
 ROTATION_GRACE_SECONDS = 24 * 3600.0
-# Usage of a Slack channel is counted under this prefix and the channel's id; ids of keys have no colon.
+# Usage of a Slack channel is counted under this prefix followed by the channel's id. Key ids contain no colon.
 SLACK_KEY_PREFIX = "slack:"
 
 
 class Scope(StrEnum):
-    """What a principal may do; none of them includes another."""
+    """A permission of a principal. No scope includes another."""
 
     READ = "read"  # list, search and read documents, answers and runs
     WRITE = "write"  # upload, change and delete documents
     ASK = "ask"  # ask questions, which spends the language model's time and money
     ADMIN = "admin"  # manage the tenant's users, keys and grants
-    OPERATOR = "operator"  # manage the tenants of the installation; no tenant's admin can give it
+    OPERATOR = "operator"  # manage the tenants of the installation; a tenant's admin cannot grant it
 
 
 TENANT_SCOPES = frozenset({Scope.READ, Scope.WRITE, Scope.ASK, Scope.ADMIN})
 
 
 class Role(StrEnum):
-    """What a subject may do with a collection; each includes the ones before."""
+    """A subject's role on a collection. Each role includes the ones before it."""
 
     READER = "reader"  # find, read and ask about its documents
     WRITER = "writer"  # upload, change and delete them
@@ -39,10 +39,11 @@ _ROLE_RANKS = {role: rank for rank, role in enumerate(Role)}
 
 @dataclass(frozen=True)
 class CollectionAccess:
-    """Collections that a principal may not use in full; every other one is open to it, within its scopes.
+    """The collections to which a principal's access is limited. All other collections are limited by its scopes only.
 
-    `denied` ones are to it as if they were not there. `read_only` ones may be read, and `managed` ones are those whose
-    grants it may change without the scope `admin`. `by_key` says that a grant names its key.
+    `denied` collections look as if they did not exist. `read_only` ones can be read but not changed. The principal may
+    change the grants of `managed` ones without the scope `admin`. `by_key` is true if a grant names the principal's
+    key.
     """
 
     denied: frozenset[str] = frozenset()
@@ -52,7 +53,10 @@ class CollectionAccess:
 
     @classmethod
     def from_grants(cls, grants: Iterable[tuple[str, str, Role]], subjects: frozenset[str]) -> "CollectionAccess":
-        """Decide by the grants of a tenant, each a collection, a subject and a role: a collection without is open."""
+        """Compute the access of `subjects` from a tenant's grants: triples of collection, subject and role.
+
+        A collection without grants is open to everyone in the tenant.
+        """
         best: dict[str, int] = {}
         by_key = False
         for collection, subject, role in grants:
@@ -72,7 +76,7 @@ class CollectionAccess:
             raise CollectionNotFoundError(f"There is no collection {collection!r}.")
         # guard: read-only-role
         if collection in self.read_only:
-            raise RoleMissingError(f"This needs the role `writer` on the collection {collection!r}.")
+            raise RoleMissingError(f"This requires the role `writer` on the collection {collection!r}.")
 
     def can_read(self, collection: str) -> bool:
         return collection not in self.denied
@@ -82,13 +86,17 @@ class CollectionAccess:
 
 
 OPEN_ACCESS = CollectionAccess()
-# Among the readers of an admin, who needs no grant; no grant and no access list can name it.
+# A reader that an admin who is a user has in addition: access to every collection without a grant. It is not a valid
+# subject, so no grant and no access list can name it.
 ADMIN_READER = "scope:admin"
 
 
 @dataclass(frozen=True)
 class Principal:
-    """The holder of a checked key or token. `name` is for people and logs; `expires_at` is when its credential ends."""
+    """The holder of a key or token that has been checked.
+
+    `name` is for people and logs. `expires_at` is when the credential expires.
+    """
 
     tenant_id: str
     key_id: str | None
@@ -105,17 +113,17 @@ class Principal:
 
     @property
     def subjects(self) -> frozenset[str]:
-        """The names under which documents may be opened to it: `user:ann`, `group:hr`."""
+        """The subjects that access lists may name to let it read a document, such as `user:ann` and `group:hr`."""
         users = [] if self.user is None else [f"user:{self.user}"]
         return frozenset([*users, *(f"group:{group}" for group in self.groups)])
 
     @property
     def readers(self) -> frozenset[str] | None:
-        """The subjects whose documents and collections it may see; None, for an admin that is no user, is all of them.
+        """The subjects whose documents and collections it may see; None, for an admin that is not a user, is all.
 
-        Documents without an ACL are open to every principal of the tenant that may see their collection, and every
-        collection is to an admin. A key's own name is among them only where a grant says so: what is kept for one key
-        is used for another otherwise.
+        Documents without an access list are open to every principal that may see their collection; an admin may see
+        every collection. The key's own subject is included only if a grant names the key, so that cache entries can be
+        shared by keys that see the same documents.
         """
         if self.is_admin and self.user is None:
             return None
@@ -124,16 +132,16 @@ class Principal:
 
     @property
     def owner(self) -> str:
-        """The name under which the conversations, answers and runs of this principal are its own."""
+        """The owner under which its conversations, answers and runs are stored: `user:NAME` or `key:ID`."""
         return f"user:{self.user}" if self.user is not None else f"key:{self.key_id}"
 
     @property
     def visible_owner(self) -> str | None:
-        """The owner whose conversations, answers and runs it may see; None, for an admin, is everybody's."""
+        """The only owner whose conversations, answers and runs it may see; None for an admin, who sees all of them."""
         return None if self.is_admin else self.owner
 
     def compute_access(self, grants: Iterable[tuple[str, str, Role]]) -> CollectionAccess:
-        """Decide which collections it may use; a tenant's admin uses all of them."""
+        """Compute its access to collections from the tenant's grants. An admin has full access to all of them."""
         if self.is_admin:
             return OPEN_ACCESS
         keys = frozenset() if self.key_id is None else frozenset({f"key:{self.key_id}"})
@@ -141,16 +149,18 @@ class Principal:
 
 
 def validate_name(name: str, what: str) -> str:
-    """Return a name of a tenant, user or group without surrounding spaces. Raises `NameInvalidError`."""
+    """Return the name of a tenant, user, group or key without surrounding spaces. Raises `NameInvalidError`."""
     name = name.strip()
     if not 1 <= len(name) <= MAX_NAME_CHARS or not name.isprintable():
-        raise NameInvalidError(f"{name[:40]!r} is no name for a {what}.")
+        raise NameInvalidError(f"{name[:40]!r} is not a valid {what} name.")
     return name
 
 
 def validate_subject(subject: str) -> str:
-    """Return a subject of a grant, such as `user:ann`. Raises `NameInvalidError`."""
+    """Return the subject of a grant, such as `user:ann`. Raises `NameInvalidError`."""
     kind, colon, name = subject.partition(":")
     if not colon or kind not in ("user", "group", "key"):
-        raise NameInvalidError(f"{subject[:40]!r} is no subject.", hint="Write user:NAME, group:NAME or key:ID.")
+        raise NameInvalidError(
+            f"{subject[:40]!r} is not a valid subject.", hint="Write user:NAME, group:NAME or key:ID."
+        )
     return f"{kind}:{validate_name(name, kind)}"

@@ -1,4 +1,4 @@
-"""Sessions of people in a browser, and one-time tickets that begin one: 256 random bits, of which a hash is kept."""
+"""Browser sessions, and one-time tickets that start one: 256 random bits, stored as a hash."""
 
 import hashlib
 import secrets
@@ -21,19 +21,19 @@ from ingest.storage.db.schema import sessions, tenants
 LIFETIME_SECONDS = 7 * 86_400.0
 IDLE_SECONDS = 24 * 3_600.0
 TICKET_SECONDS = 3_600.0
-# The last use of a session is written no more often than this.
+# The last use of a session is written at most this often, so that most requests need no write.
 _USE_INTERVAL_SECONDS = 300.0
 
 
 class Sessions:
-    """Begin, check and end. A session acts as the key that began it, and ends with it."""
+    """Starts, checks and ends sessions. A session acts as the key that started it, and ends with that key."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
 
     def issue_ticket(self, tenant_id: str, key_id: str, *, seconds: float = TICKET_SECONDS) -> str:
-        """Return a text that begins one session, within this time, as the holder of the key."""
+        """Issue a ticket that starts one session as the holder of the key, if it is used within `seconds`."""
         now = self._clock()
         with write_transaction(self._engine) as connection:
             principal = find_live_principal(connection, key_id, now)
@@ -49,7 +49,7 @@ class Sessions:
             )
 
     def redeem_ticket(self, ticket: str) -> Principal | None:
-        """Return whom a ticket admits, and use it up; None for one that is unknown, used or late."""
+        """Use up a ticket and return its principal; None if the ticket is unknown, used or expired."""
         with write_transaction(self._engine) as connection:
             row = _find_live_row(connection, ticket, TICKET, self._clock())
             if row is None:
@@ -61,7 +61,7 @@ class Sessions:
     def start(
         self, principal: Principal, *, lifetime_seconds: float = LIFETIME_SECONDS, idle_seconds: float = IDLE_SECONDS
     ) -> str:
-        """Return the secret of a new session, which ends with the key or token of its principal at the latest."""
+        """Start a session and return its secret. The session ends no later than its principal's key or token."""
         now = self._clock()
         ends_at = min(now + lifetime_seconds, principal.expires_at or float("inf"))
         with write_transaction(self._engine) as connection:
@@ -83,7 +83,7 @@ class Sessions:
         return secret
 
     def check(self, presented: str) -> Principal | None:
-        """Return who is in a session; None for one that has ended, was not used for long, or whose key is not live."""
+        """Return the principal of a session; None if it has ended, was idle for too long, or its key is not live."""
         now = self._clock()
         with read_transaction(self._engine) as connection:
             row = _find_live_row(connection, presented, SESSION, now)
@@ -95,16 +95,16 @@ class Sessions:
         return None if row is None or principal is None else replace(principal, expires_at=row.ends_at)
 
     def end(self, presented: str) -> None:
-        """Sign out of one session."""
+        """End one session."""
         with write_transaction(self._engine) as connection:
             connection.execute(delete(sessions).where(sessions.c.secret_sha256 == _hash_secret(presented)))
 
     def end_all(self, principal: Principal) -> int:
-        """Sign a principal out of all of its sessions; tickets that were not used end too."""
+        """End all sessions of a principal and its unused tickets; returns how many."""
         return self.end_all_for_owner(principal.tenant_id, principal.owner)
 
     def end_all_for_owner(self, tenant_id: str, owner: str) -> int:
-        """Sign whoever `owner` names, `user:NAME` or `key:ID`, out of all sessions; unused tickets end too."""
+        """End all sessions and unused tickets of an owner (`user:NAME` or `key:ID`); returns how many."""
         with write_transaction(self._engine) as connection:
             return end_sessions(connection, tenant_id, owner)
 
@@ -126,7 +126,11 @@ def _insert_session(
 
 
 def _find_live_row(connection: Connection, presented: str, purpose: str, now: float) -> Row[Any] | None:
-    """Find by the hash alone: who can ask for hashes of guesses learns nothing of secrets from how long that takes."""
+    """Find a live session or ticket by the hash of its secret.
+
+    The lookup need not take constant time: an attacker cannot choose the hashes of guessed secrets, so timing reveals
+    nothing about a stored secret.
+    """
     found = sessions.c.secret_sha256 == _hash_secret(presented), sessions.c.purpose == purpose
     row = connection.execute(
         select(sessions, tenants.c.suspended_at).join(tenants, tenants.c.id == sessions.c.tenant_id).where(*found)

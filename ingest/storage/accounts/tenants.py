@@ -1,4 +1,4 @@
-"""The tenants of an installation: made, listed, renamed, suspended and resumed."""
+"""The tenants of an installation: create, list, rename, suspend and resume."""
 
 import secrets
 import time
@@ -17,7 +17,7 @@ from ingest.storage.errors import NameTakenError, TenantNotFoundError
 
 @dataclass(frozen=True)
 class Tenant:
-    """A tenant. `name` is for people and may change; while it is suspended, none of its keys and tokens is valid."""
+    """A tenant. `name` is for people and can change. While it is suspended, none of its keys and tokens is accepted."""
 
     id: str
     name: str
@@ -26,51 +26,51 @@ class Tenant:
 
 
 class Tenants:
-    """Each method is one transaction."""
+    """Creates, lists and changes tenants. Each method is one transaction."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def create(self, name: str) -> Tenant:
-        """Raises `NameTakenError` and `NameInvalidError`."""
+        """Create a tenant. Raises `NameTakenError` and `NameInvalidError`."""
         tenant = Tenant(secrets.token_hex(8), validate_name(name, "tenant"), time.time(), None)
         with write_transaction(self._engine) as connection:
             insert_if_absent(connection, tenants, id=tenant.id, name=tenant.name, created_at=tenant.created_at)
             made = connection.execute(select(tenants.c.id).where(tenants.c.id == tenant.id)).first()
             if made is None:
-                raise NameTakenError(f"There is a tenant {tenant.name!r} already.")
+                raise NameTakenError(f"A tenant named {tenant.name!r} already exists.")
             _record_audit(connection, Action.TENANT_CREATED, tenant, name=tenant.name)
         return tenant
 
     def list_tenants(self, *, after: str = "", limit: int = 1000) -> list[Tenant]:
-        """List tenants in the order of their names, those whose name is greater than `after`."""
+        """List tenants by name, those whose name is greater than `after`."""
         query = select(tenants).where(tenants.c.name > after).order_by(tenants.c.name).limit(limit)
         with read_transaction(self._engine) as connection:
             return [Tenant(**row._mapping) for row in connection.execute(query).all()]
 
     def load_tenant(self, id_or_name: str) -> Tenant:
-        """Raises `TenantNotFoundError`. An id goes before another tenant's name."""
+        """Read a tenant by id or, if no id matches, by name. Raises `TenantNotFoundError`."""
         with read_transaction(self._engine) as connection:
             return _load_tenant(connection, id_or_name)
 
     def rename(self, id_or_name: str, name: str) -> Tenant:
-        """Raises `TenantNotFoundError`, `NameTakenError` and `NameInvalidError`."""
+        """Rename a tenant. Raises `TenantNotFoundError`, `NameTakenError` and `NameInvalidError`."""
         name = validate_name(name, "tenant")
         with write_transaction(self._engine) as connection:
             tenant = _load_tenant(connection, id_or_name)
             taken = select(tenants.c.id).where(tenants.c.name == name, tenants.c.id != tenant.id)
             if connection.execute(taken).first() is not None:
-                raise NameTakenError(f"There is a tenant {name!r} already.")
+                raise NameTakenError(f"A tenant named {name!r} already exists.")
             connection.execute(update(tenants).where(tenants.c.id == tenant.id).values(name=name))
             _record_audit(connection, Action.TENANT_CHANGED, tenant, name=name)
             return _load_tenant(connection, tenant.id)
 
     def suspend(self, id_or_name: str) -> Tenant:
-        """Refuse all keys and tokens of a tenant from this commit on; its documents stay, and its work goes on."""
+        """Reject all keys and tokens of a tenant. Its documents stay, and queued work on them continues."""
         return self._set_suspended(id_or_name, time.time())
 
     def resume(self, id_or_name: str) -> Tenant:
-        """Let the keys and tokens of a tenant be valid again."""
+        """Accept the keys and tokens of a suspended tenant again."""
         return self._set_suspended(id_or_name, None)
 
     def _set_suspended(self, id_or_name: str, at: float | None) -> Tenant:

@@ -1,4 +1,4 @@
-"""The users of tenants, with their groups, and the sessions of users and keys.
+"""The users of tenants with their groups, and the sessions of users and keys.
 
 Deleting a user revokes its keys and ends its sessions in the same commit.
 """
@@ -24,7 +24,7 @@ SESSION, TICKET = "session", "ticket"
 
 
 def end_sessions(connection: Connection, tenant_id: str, owner: str) -> int:
-    """End an owner's sessions and tickets; returns how many."""
+    """End the sessions and unused tickets of an owner; returns how many."""
     of_owner = sessions.c.tenant_id == tenant_id, sessions.c.owner == owner
     ended = connection.execute(delete(sessions).where(*of_owner)).rowcount
     record_action(connection, Action.SESSIONS_ENDED, owner, tenant_id=tenant_id, sessions=ended)
@@ -32,7 +32,7 @@ def end_sessions(connection: Connection, tenant_id: str, owner: str) -> int:
 
 
 def count_sessions(connection: Connection, tenant_id: str, owners: Collection[str], now: float) -> dict[str, int]:
-    """Count the live sessions of each owner."""
+    """Count the live sessions of each owner; owners without one are left out."""
     live = (
         sessions.c.tenant_id == tenant_id,
         sessions.c.owner.in_(list(owners)),
@@ -46,7 +46,7 @@ def count_sessions(connection: Connection, tenant_id: str, owners: Collection[st
 
 @dataclass(frozen=True)
 class User:
-    """A user. ACLs and grants name it `user:NAME`, so its name does not change; `groups` are in order."""
+    """A user. Access lists and grants refer to it as `user:NAME`, so its name cannot change. `groups` are sorted."""
 
     id: str
     tenant_id: str
@@ -57,7 +57,7 @@ class User:
 
 @dataclass(frozen=True)
 class UserAccess:
-    """What a user may do, by the scopes of its live keys together, and how many sessions it has in browsers."""
+    """The access of a user: the scopes of all its live keys together, their number, and its live browser sessions."""
 
     scopes: frozenset[Scope] = frozenset()
     keys: int = 0
@@ -65,13 +65,13 @@ class UserAccess:
 
 
 class Users:
-    """Each method is one transaction, and sees nothing of another tenant."""
+    """Creates, lists, changes and deletes users. Each method is one transaction on one tenant."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def create(self, tenant_id: str, name: str, groups: Collection[str] = ()) -> User:
-        """Raises `TenantNotFoundError`, `NameTakenError` and `NameInvalidError`."""
+        """Create a user. Raises `TenantNotFoundError`, `NameTakenError` and `NameInvalidError`."""
         user = User(
             secrets.token_hex(8), tenant_id, validate_name(name, "user"), _normalize_groups(groups), time.time()
         )
@@ -83,23 +83,23 @@ class Users:
                 with connection.begin_nested():
                     connection.execute(users.insert().values(**row, groups=list(user.groups)))
             except IntegrityError as error:
-                raise NameTakenError(f"There is a user {user.name!r} already.") from error
+                raise NameTakenError(f"A user named {user.name!r} already exists.") from error
             _record_audit(connection, Action.USER_CREATED, user, groups=user.groups)
         return user
 
     def list_users(self, tenant_id: str, *, after: str = "", limit: int = 1000) -> list[User]:
-        """List users in the order of their names, those whose name is greater than `after`."""
+        """List users by name, those whose name is greater than `after`."""
         query = _build_live_query(tenant_id).where(users.c.name > after).order_by(users.c.name).limit(limit)
         with read_transaction(self._engine) as connection:
             return [_build_user(row) for row in connection.execute(query).all()]
 
     def load_user(self, tenant_id: str, id_or_name: str) -> User:
-        """Raises `UserNotFoundError`. An id goes before another user's name."""
+        """Read a user by id or, if no id matches, by name. Raises `UserNotFoundError`."""
         with read_transaction(self._engine) as connection:
             return load_user(connection, tenant_id, id_or_name)
 
     def load_access(self, tenant_id: str, of: Sequence[User]) -> dict[str, UserAccess]:
-        """Tell what each of these users may do, by its id."""
+        """Read the access of each of these users, by user id."""
         now = time.time()
         live = (
             api_keys.c.user_id.in_([user.id for user in of]),
@@ -122,13 +122,13 @@ class Users:
         }
 
     def count_group_members(self, tenant_id: str) -> dict[str, int]:
-        """Count the members of each group, in the order of their names."""
+        """Count the members of each group; groups are sorted by name."""
         with read_transaction(self._engine) as connection:
             rows = connection.execute(_build_live_query(tenant_id).with_only_columns(users.c.groups)).scalars().all()
         return dict(sorted(Counter(group for groups in rows for group in groups).items()))
 
     def set_groups(self, tenant_id: str, id_or_name: str, groups: Collection[str]) -> User:
-        """Put a user into these groups and out of all others; it holds from this commit on.
+        """Replace a user's groups. Takes effect when the transaction commits.
 
         Raises `UserNotFoundError` and `NameInvalidError`.
         """
@@ -142,7 +142,7 @@ class Users:
     def delete(self, tenant_id: str, id_or_name: str) -> User:
         """Delete a user, revoke its keys and end its sessions. Raises `UserNotFoundError`.
 
-        What is open to `user:NAME` stays so: another user of that name would have it.
+        Grants and access lists that name `user:NAME` stay: a new user with this name would have the same access.
         """
         at = time.time()
         with write_transaction(self._engine) as connection:
@@ -161,7 +161,7 @@ def _record_audit(connection: Connection, action: Action, user: User, **details:
 
 
 def load_user(connection: Connection, tenant_id: str, id_or_name: str) -> User:
-    """Read a live user by id or name. Raises `UserNotFoundError`."""
+    """Read a live user by id or, if no id matches, by name. Raises `UserNotFoundError`."""
     for column in (users.c.id, users.c.name):
         row = connection.execute(_build_live_query(tenant_id).where(column == id_or_name)).first()
         if row is not None:
