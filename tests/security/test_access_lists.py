@@ -396,7 +396,7 @@ def test_who_reads_by_a_link_sees_nothing_of_documents_that_are_closed_to_the_re
             read = world.http.get(path, headers=world.of(person))
             assert read.status_code == 200, read.text
             world.require_no_trace(person, read.text)
-            shown += "withheld: it rests on" in read.text
+            shown += "withheld: based on" in read.text
         if "run" in body:
             for person in PERSONS:
                 world.require_no_trace(person, world.http.get(f"{path}/events", headers=world.of(person)).text)

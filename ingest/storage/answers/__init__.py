@@ -1,1 +1,1 @@
-"""Answers: conversations, runs and their logs, feedback, shares, replies of models, and usage."""
+"""Answers: conversations, runs and their logs, feedback, shares, cached replies of language models, and usage."""

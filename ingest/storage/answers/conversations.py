@@ -1,4 +1,4 @@
-"""Kept answers and conversations in the catalog: kept, read, listed, deleted, and forgotten after their time."""
+"""Stored answers and their conversations: stored, read, listed, deleted, and removed once they are too old."""
 
 import time
 import uuid
@@ -24,9 +24,9 @@ _EXCHANGES_AT_ONCE = 20
 
 
 class Conversations:
-    """The conversations and kept answers of every tenant; no method sees another tenant's.
+    """The conversations and stored answers of all tenants. Each call reads or changes one tenant only.
 
-    With `owner`, no method sees another owner's either.
+    With `owner`, a method finds that owner's conversations and answers only.
     """
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
@@ -34,7 +34,7 @@ class Conversations:
         self._clock = clock
 
     def start(self, tenant_id: str, question: str, owner: str | None = None) -> str:
-        """Return the id of a new conversation, which is listed once its first question is answered."""
+        """Create a conversation and return its id. It is listed once its first question has been answered."""
         identifier, now = str(uuid.uuid4()), self._clock()
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -55,10 +55,11 @@ class Conversations:
         return identifier
 
     def store_answer(self, answer: StoredAnswer, versions: frozenset[str] = frozenset()) -> StoredAnswer:
-        """Keep an answer as the next turn of its conversation; keeping it again changes nothing.
+        """Store an answer as the next turn of its conversation. Storing it again changes nothing.
 
-        One whose conversation was deleted meanwhile is kept outside of any. `versions` are those that it was given; it
-        is redacted if one is gone. Returns it as it is kept, with its turn.
+        If the conversation has been deleted in the meantime, the answer is stored without one. `versions` are the
+        versions that the answer was given; if one of them is gone, the answer is redacted. Returns the answer as
+        stored, with its turn.
         """
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, answer.tenant_id)
@@ -68,7 +69,7 @@ class Conversations:
             return store_answer(connection, answer)
 
     def list_versions(self, tenant_id: str, identifier: str) -> frozenset[str]:
-        """Return the versions that the answers of a conversation were given, those that are left."""
+        """List the versions that the answers of a conversation were given, without those that are gone."""
         query = (
             select(work_versions.c.version_id)
             .join(answers, answers.c.id == work_versions.c.work_id)
@@ -83,12 +84,12 @@ class Conversations:
             return frozenset(connection.execute(query).scalars())
 
     def load_answer(self, tenant_id: str, identifier: str, owner: str | None = None) -> StoredAnswer:
-        """Raises `AnswerNotFoundError`, also for another tenant's."""
+        """Read an answer. Raises `AnswerNotFoundError`, also for an answer of another tenant or owner."""
         with read_transaction(self._engine) as connection:
             return load_answer(connection, tenant_id, identifier, owner)
 
     def delete_answer(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
-        """Remove an answer, its turn of a conversation, and what a run that made it has of it.
+        """Delete an answer, also from its conversation and from the run that produced it.
 
         Raises `AnswerNotFoundError`.
         """
@@ -101,14 +102,14 @@ class Conversations:
             record_action(connection, Action.ANSWER_DELETED, f"answer:{identifier}", tenant_id=tenant_id)
 
     def load_conversation(self, tenant_id: str, identifier: str, owner: str | None = None) -> Conversation:
-        """Raises `ConversationNotFoundError`, also for another tenant's."""
+        """Read a conversation. Raises `ConversationNotFoundError`, also for one of another tenant or owner."""
         with read_transaction(self._engine) as connection:
             return load_conversation(connection, tenant_id, identifier, owner)
 
     def list_conversations(
         self, tenant_id: str, *, before: int | None = None, limit: int = 50, owner: str | None = None
     ) -> list[Conversation]:
-        """Return the conversations with answers, newest first, with a `sequence` below `before`."""
+        """List the conversations that have answers, newest first, with a `sequence` below `before`."""
         mine = conversations.c.tenant_id == tenant_id, build_owner_condition(conversations, owner)
         query = select(conversations).where(*mine, conversations.c.turns > 0)
         if before is not None:
@@ -120,7 +121,7 @@ class Conversations:
     def list_turns(
         self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 50, owner: str | None = None
     ) -> list[StoredAnswer]:
-        """Return the answers of a conversation in order, those whose `turn` is above `after`.
+        """List the answers of a conversation in order, those whose `turn` is above `after`.
 
         Raises `ConversationNotFoundError`.
         """
@@ -133,7 +134,7 @@ class Conversations:
     def list_last_exchanges(
         self, tenant_id: str, identifier: str, *, characters: int, owner: str | None = None
     ) -> list[Exchange]:
-        """Return a conversation's end, oldest first: the last turns within `characters`, and the one before them.
+        """List the last exchanges of a conversation, oldest first: those that fit into `characters`, and one more.
 
         Raises `ConversationNotFoundError`.
         """
@@ -155,27 +156,27 @@ class Conversations:
         return found[::-1]
 
     def delete(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
-        """Remove a conversation with all its answers. Raises `ConversationNotFoundError`."""
+        """Delete a conversation with all its answers. Raises `ConversationNotFoundError`."""
         with write_transaction(self._engine) as connection:
             load_conversation(connection, tenant_id, identifier, owner)
             _delete_conversations(connection, [identifier])
             record_action(connection, Action.CONVERSATION_DELETED, f"conversation:{identifier}", tenant_id=tenant_id)
 
     def list_withheld_documents(self, identifiers: Collection[str], readers: Readers = None) -> set[str]:
-        """Return the deleted ones among the documents and those closed to these readers: nothing of them is shown."""
+        """List the documents that must not be shown to these readers: deleted ones, and those closed to them."""
         with read_transaction(self._engine) as connection:
             return list_withheld_documents(connection, identifiers, readers)
 
 
 def store_answer(connection: Connection, answer: StoredAnswer) -> StoredAnswer:
-    """As `Conversations.keep`, within a transaction."""
+    """Store an answer within the caller's transaction. See `Conversations.store_answer`."""
     known = _find_answer(connection, answer.tenant_id, answer.id)
     if known is not None:
         return known
     conversation_id, turn = answer.conversation_id, None
     if conversation_id is not None:
         mine = conversations.c.id == conversation_id, conversations.c.tenant_id == answer.tenant_id
-        # Locks the row, so that two answers at once are two turns.
+        # The update locks the conversation's row, so that two answers at once get different turns.
         counted = (
             update(conversations).where(*mine).values(turns=conversations.c.turns + 1, updated_at=answer.created_at)
         )
@@ -208,7 +209,7 @@ def _delete_conversations(connection: Connection, identifiers: Collection[str]) 
 def load_conversation(
     connection: Connection, tenant_id: str, identifier: str, owner: str | None = None
 ) -> Conversation:
-    """Read a conversation. Raises `ConversationNotFoundError`, also for one of another owner than this."""
+    """Read a conversation. Raises `ConversationNotFoundError`, also for a conversation of another owner."""
     mine = conversations.c.id == identifier, conversations.c.tenant_id == tenant_id
     query = select(conversations).where(*mine, build_owner_condition(conversations, owner))
     row = connection.execute(query).first()
@@ -218,7 +219,7 @@ def load_conversation(
 
 
 def load_answer(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> StoredAnswer:
-    """Read an answer. Raises `AnswerNotFoundError`, also for another tenant's."""
+    """Read an answer. Raises `AnswerNotFoundError`, also for an answer of another tenant or owner."""
     found = _find_answer(connection, tenant_id, identifier, owner)
     if found is None:
         raise AnswerNotFoundError(f"There is no answer {identifier!r}.")
@@ -239,7 +240,10 @@ def _find_answer(
 
 
 def _encode_rows(answer: StoredAnswer) -> Any:  # noqa: ANN401 - JSON
-    """Write the rows behind an answer as a list; with those behind single cells, these name the list's parts."""
+    """Encode the rows behind an answer as JSON: a list of rows, or an object with `rows` and `cells`.
+
+    Cells refer to elements of `rows` by index, so that document and version ids are stored once.
+    """
     if not answer.cells_behind:
         return [[*each.part, each.ranges] for each in answer.rows_behind]
     ranges = {each.part: each.ranges for each in answer.rows_behind}

@@ -1,4 +1,4 @@
-"""Feedback on kept answers in the catalog, for every edge alike: each author says one thing of an answer."""
+"""Feedback on stored answers, from the API, the portal and Slack. Each author has one entry for an answer."""
 
 import time
 import uuid
@@ -21,9 +21,10 @@ from ingest.storage.webhooks.records import EventType
 
 
 class Feedback:
-    """The feedback of every tenant; no method sees another tenant's.
+    """The feedback of all tenants. Each call reads or changes one tenant only.
 
-    With `owner`, a method finds that owner's answers alone. An author is such as `user:ann` or `key:ID`.
+    With `owner`, a method finds feedback on that owner's answers only. An author is a string such as `user:ann` or
+    `key:ID`.
     """
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
@@ -33,9 +34,9 @@ class Feedback:
     def record_feedback(
         self, tenant_id: str, answer_id: str, author: str, verdict: Verdict, *, owner: str | None = None
     ) -> FeedbackEntry:
-        """Keep what an author says of an answer, in place of what it said before.
+        """Store an author's feedback on an answer, in place of its earlier feedback.
 
-        Raises `AnswerNotFoundError`, and `FeedbackInvalidError` where the answer has no such sentence or citation.
+        Raises `AnswerNotFoundError`, and `FeedbackInvalidError` if the answer has no such sentence or citation.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -71,7 +72,7 @@ class Feedback:
     def list_for_answer(
         self, tenant_id: str, answer_id: str, author: str | None = None, *, owner: str | None = None
     ) -> list[FeedbackEntry]:
-        """Return what was said of an answer, by one author if it is given. Raises `AnswerNotFoundError`."""
+        """List the feedback on an answer, from one author if given. Raises `AnswerNotFoundError`."""
         query = _build_query(tenant_id).where(feedback.c.answer_id == answer_id)
         if author is not None:
             query = query.where(feedback.c.author == author)
@@ -80,18 +81,21 @@ class Feedback:
             return [_build_entry(row) for row in connection.execute(query.order_by(feedback.c.sequence)).all()]
 
     def list_by_author(self, tenant_id: str, answer_ids: Collection[str], author: str) -> dict[str, FeedbackEntry]:
-        """Return what an author said of these answers, by their ids; the caller has seen that it may read them."""
+        """Read an author's feedback on these answers, by answer id.
+
+        Does not check access: the caller has checked that the author may read the answers.
+        """
         query = _build_query(tenant_id).where(feedback.c.answer_id.in_(list(answer_ids)), feedback.c.author == author)
         with read_transaction(self._engine) as connection:
             return {row.answer_id: _build_entry(row) for row in connection.execute(query).all()}
 
     def withdraw(self, tenant_id: str, answer_id: str, author: str, *, owner: str | None = None) -> None:
-        """Remove what an author said of an answer. Raises `AnswerNotFoundError` and `FeedbackNotFoundError`."""
+        """Delete an author's feedback on an answer. Raises `AnswerNotFoundError` and `FeedbackNotFoundError`."""
         mine = feedback.c.tenant_id == tenant_id, feedback.c.answer_id == answer_id, feedback.c.author == author
         with write_transaction(self._engine) as connection:
             load_answer(connection, tenant_id, answer_id, owner)
             if not connection.execute(delete(feedback).where(*mine)).rowcount:
-                raise FeedbackNotFoundError(f"You said nothing of the answer {answer_id!r}.")
+                raise FeedbackNotFoundError(f"You gave no feedback on answer {answer_id!r}.")
 
     def list_latest(
         self,
@@ -104,7 +108,8 @@ class Feedback:
     ) -> list[FeedbackEntry]:
         """List the feedback of a tenant with a `sequence` below `before`, newest first.
 
-        Comments on answers that were given a document which is closed to these readers are withheld: they may quote it.
+        A comment is withheld if its answer was given a document that is closed to these readers, because it may quote
+        it.
         """
         wanted = wanted or FeedbackFilter()
         query = _build_query(tenant_id)
@@ -161,7 +166,9 @@ def _build_entry(row: Row[Any], *, withheld: bool = False) -> FeedbackEntry:
 
 def _require_valid(kept: StoredAnswer, verdict: Verdict) -> None:
     if len(verdict.comment) > MAX_COMMENT_CHARS:
-        raise FeedbackInvalidError(f"The comment has {len(verdict.comment):,} characters, of {MAX_COMMENT_CHARS:,}.")
+        raise FeedbackInvalidError(
+            f"The comment has {len(verdict.comment):,} characters; the limit is {MAX_COMMENT_CHARS:,}."
+        )
     numbers = {each["number"] for each in kept.body.get("citations", ())}
     _require_numbers(verdict.sentences, range(1, len(kept.body.get("sentences", ())) + 1), "sentence")
     _require_numbers(verdict.citations, numbers, "citation")

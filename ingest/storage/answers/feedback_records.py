@@ -1,4 +1,4 @@
-"""What people say of answers, and links by which they show them to others of their tenant."""
+"""Records of feedback on answers, and of links that share a conversation or run with others in the tenant."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ MAX_COMMENT_CHARS = 4_000
 
 
 class Rating(StrEnum):
-    """A thumb."""
+    """Thumbs up or thumbs down."""
 
     UP = "up"
     DOWN = "down"
@@ -15,9 +15,9 @@ class Rating(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one person says of an answer: a thumb, a comment, and what is wrong.
+    """One person's feedback on an answer: a thumb, a comment, and the sentences and citations that are wrong.
 
-    `sentences` are numbers of the answer's sentences, from 1 in their order; `citations` are numbers of its citations.
+    `sentences` holds numbers of the answer's sentences, in order from 1. `citations` holds numbers of its citations.
     """
 
     rating: Rating
@@ -28,7 +28,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class FeedbackEntry:
-    """Feedback as it is kept, with what it is about. `sequence` orders a tenant's feedback."""
+    """Stored feedback with the answer that it is about. `sequence` orders a tenant's feedback."""
 
     id: str
     sequence: int
@@ -45,7 +45,10 @@ class FeedbackEntry:
 
 @dataclass(frozen=True)
 class FeedbackFilter:
-    """Conditions on feedback; None is any. `since` is included and `until` is not, both seconds since the epoch."""
+    """Conditions on feedback; None matches all.
+
+    `since` (inclusive) and `until` (exclusive) are seconds since the epoch.
+    """
 
     rating: Rating | None = None
     answer_id: str | None = None
@@ -57,7 +60,7 @@ class FeedbackFilter:
 
 @dataclass(frozen=True)
 class Share:
-    """A link to a conversation or to a run, whichever is not None, until `ends_at`; `owner` made it."""
+    """A link to a conversation or a run (the id that is not None), created by `owner` and valid until `ends_at`."""
 
     id: str
     sequence: int

@@ -1,20 +1,20 @@
-"""Conversations, and answers that are kept: what was asked, what was answered, and the records it rests on."""
+"""Records of conversations and stored answers, with the table rows that an answer is based on."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# A caller's name for a new conversation, in place of an id.
+# A caller passes this instead of an id to start a new conversation.
 NEW_CONVERSATION = "new"
-# In place of the number of a table: rows that are the document itself, or its sections in reading order.
+# Instead of a table number: the row is the whole document, or the rows are its sections in reading order.
 WHOLE_DOCUMENT, ITS_SECTIONS = -1, -2
 
 
 @dataclass(frozen=True)
 class RowRanges:
-    """Rows, numbered from 1, of table `table` of one version, as ranges of numbers: the first and the last of each.
+    """Rows of one table of one version, as ranges of row numbers from 1: the first and the last of each range.
 
-    `table` is `WHOLE_DOCUMENT` or `ITS_SECTIONS` for rows of no table of the file.
+    `table` is `WHOLE_DOCUMENT` or `ITS_SECTIONS` for rows that are not in a table of the file.
     """
 
     document_id: str
@@ -24,21 +24,21 @@ class RowRanges:
 
     @property
     def part(self) -> tuple[str, str, int]:
-        """The document, its version and the table."""
+        """The document id, the version id and the table."""
         return self.document_id, self.version_id, self.table
 
     def __len__(self) -> int:
         return sum(last - first + 1 for first, last in self.ranges)
 
     def iter_numbers(self) -> Iterator[int]:
-        """Yield every row, in the order of the ranges."""
+        """Yield every row number, in the order of the ranges."""
         for first, last in self.ranges:
             yield from range(first, last + 1)
 
 
 @dataclass(frozen=True)
 class CellRanges:
-    """The rows behind row `row` (from 1) of a computed table, or behind its cell in `column` where they are fewer."""
+    """The rows behind row `row` (from 1) of a computed table, or behind its cell in `column` if those are fewer."""
 
     row: int
     column: int | None
@@ -47,9 +47,10 @@ class CellRanges:
 
 @dataclass(frozen=True)
 class StoredAnswer:
-    """An answer as it is kept. `body` is its JSON, without the rows behind it; `owner` is who asked, if it is known.
+    """A stored answer. `body` is its JSON without the rows behind it. `owner` is who asked, if known.
 
-    `turn` counts the answers of its conversation from 1; both are None for an answer that belongs to none.
+    `turn` counts the answers of its conversation from 1. `turn` and `conversation_id` are both None for an answer
+    outside of a conversation.
     """
 
     id: str
@@ -66,11 +67,9 @@ class StoredAnswer:
 
 @dataclass(frozen=True)
 class Conversation:
-    """A conversation as it stands. `sequence` orders a tenant's conversations, `title` is its first question.
+    """The state of a conversation. `sequence` orders a tenant's conversations; `title` is its first question.
 
-    `owner` is who began it, if that is known.
-
-    `turns` counts the questions that were answered in it, those that were deleted since too.
+    `owner` is who started it, if known. `turns` counts the answered questions, including those deleted since.
     """
 
     id: str
@@ -92,7 +91,7 @@ class Exchange:
 
 
 def group_into_ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Numbers in their order as ranges of consecutive ones: 1, 2, 3, 7 is `((1, 3), (7, 7))`."""
+    """Group ascending numbers into ranges of consecutive ones: 1, 2, 3, 7 becomes `((1, 3), (7, 7))`."""
     ranges: list[tuple[int, int]] = []
     for number in numbers:
         if ranges and number == ranges[-1][1] + 1:

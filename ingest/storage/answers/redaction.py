@@ -1,4 +1,7 @@
-"""Takes what rests on gone versions out of kept answers and logs of runs, as JSON; questions and figures stay."""
+"""Removes text that is based on deleted or replaced versions from stored answers and run logs.
+
+Questions and figures, such as token counts, stay. Answers and log entries are handled as JSON.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +26,15 @@ from ingest.storage.documents.works import list_gone_versions, mark_gone
 from ingest.storage.instrumentation import reach_point
 from ingest.storage.queue.records import JobKind
 
-WITHHELD_TEXT = "[withheld: it rested on a document that was deleted or replaced]"
-CLOSED_TEXT = "[withheld: it rests on a document that is closed to you]"
-WITHHELD_NOTE = "Parts of this answer are withheld: they rested on a document that was deleted or replaced since."
-CLOSED_NOTE = "Parts of this answer are withheld: they rest on documents that are closed to you."
-# A sentence with one of these was found to rest on what it cites.
+WITHHELD_TEXT = "[withheld: based on a document that was deleted or replaced]"
+CLOSED_TEXT = "[withheld: based on a document that you cannot access]"
+WITHHELD_NOTE = (
+    "Parts of this answer are withheld: they were based on a document that has since been deleted or replaced."
+)
+CLOSED_NOTE = "Parts of this answer are withheld: they are based on documents that you cannot access."
+# A sentence with one of these checks is supported by the passages that it cites.
 _SUPPORTED_CHECKS = frozenset({"verified", "quoted", "computed"})
-# Members of logged events that are no text, by their kind; nothing of other kinds stays.
+# Members of logged events that contain no text, by kind of event. Events of other kinds lose all their members.
 _CALL_MEMBERS = frozenset({"purpose", "usage", "cached", "cut_off", "code"})
 _SAFE_MEMBERS = {
     "start": frozenset[str](),
@@ -45,10 +50,10 @@ _SAFE_MEMBERS = {
 def redact_answer(
     body: Mapping[str, Any], gone: Mapping[str, str], question: str, *, word: str = WITHHELD_TEXT
 ) -> dict[str, Any]:
-    """Return an answer that was given `gone` versions, by id with their documents', without what may rest on them.
+    """Redact an answer that was given versions which are gone. `gone` maps those versions to their documents.
 
-    Of its sentences those stay that cite other versions and were found to rest on these; a model may have written what
-    it read into any other, and `word` takes their place. `question` is what the caller asked.
+    A sentence stays if it cites other versions only and is supported by what it cites. The model may have put text of a
+    gone version into any other sentence, so `word` replaces those. `question` is the caller's question.
     """
     numbers = {each["number"] for each in body["citations"] if each["version_id"] in gone}
     text, sentences = _redact_sentences(body["sentences"], numbers, word)
@@ -73,9 +78,11 @@ def redact_answer(
 
 
 def redact_for_reader(body: Mapping[str, Any], closed: Mapping[str, str], question: str) -> dict[str, Any]:
-    """Return an answer as somebody may read it to whom `closed` versions, by id with their documents', are closed.
+    """Redact an answer for a reader to whom `closed` versions are closed.
 
-    It is redacted, and does not say which documents these are, nor any figure that was counted over them.
+    `closed` maps those versions to their documents.
+
+    The result names none of these documents and contains no figure that was counted over them.
     """
     hidden = {each["number"] for each in body["citations"] if each["version_id"] in closed}
     redacted = redact_answer(body, closed, question, word=CLOSED_TEXT)
@@ -95,32 +102,32 @@ def redact_for_reader(body: Mapping[str, Any], closed: Mapping[str, str], questi
 
 
 def remove_route(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an answer without the model's words on how it would be answered, which may name what it saw for that."""
+    """Remove the model's reasons for choosing a strategy from an answer; they may quote what it saw while choosing."""
     return {**body, "reasons": [], "searched": {**body["searched"], "queries": []}}
 
 
 def redact_event(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body of a logged event without text: what it was, and what it cost."""
+    """Remove all text from the body of a logged event. What happened and what it cost stay."""
     safe = _SAFE_MEMBERS.get(kind, frozenset())
     return {name: value for name, value in body.items() if name in safe} | {"withheld": True}
 
 
 def redact_history(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """Return the messages before a question without the text of answers."""
+    """Remove the text of earlier answers from the messages before a question."""
     return [{**each, "text": WITHHELD_TEXT} if each["role"] == "assistant" else dict(each) for each in messages]
 
 
 def _redact_sentences(
     sentences: Sequence[Mapping[str, Any]], gone: set[int], word: str
 ) -> tuple[str, list[dict[str, Any]]]:
-    """Return the text made of the sentences that stay, and the sentences with their places in it."""
+    """Return the text of the sentences that stay, and all sentences with their positions in that text."""
     text = ""
     kept: list[dict[str, Any]] = []
     for each in sentences:
         stays = each["check"] in _SUPPORTED_CHECKS and each["citations"] and not gone & set(each["citations"])
         said = each["text"] if stays else word
         if not stays and kept and kept[-1]["text"] == word:
-            continue  # one word stands for a whole passage
+            continue  # consecutive withheld sentences become one placeholder
         begin = len(text) + 1 if text else 0
         text = f"{text} {said}" if text else said
         place = {"text": said, "start": begin, "end": begin + len(said)}
@@ -148,7 +155,7 @@ _WITHHELD_KEY = "withheld"
 
 @dataclass(frozen=True)
 class RedactionCounts:
-    """What was redacted or removed: answers, runs with their logs, and kept replies of models."""
+    """Counts of redacted answers, redacted runs and removed model replies."""
 
     answers: int = 0
     runs: int = 0
@@ -159,17 +166,21 @@ class RedactionCounts:
 
 
 class Redaction:
-    """Redacts what was made of versions that go: in small transactions, and again from where it was interrupted."""
+    """Redacts everything that was derived from versions that are being removed.
+
+    It works in small transactions. Running it again after an interruption continues where it stopped.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def redact(self, tenant_id: str, version_id: str) -> RedactionCounts:
-        """Redact everything that was made of a version; nothing more of it can be stored afterwards.
+        """Redact everything that was derived from a version. After this, nothing more derived from it can be stored.
 
-        What a receipt of the document counts is added to it in the commits that redact. A run under way that was given
-        the version begins again, from the part of its log that is left, without it. At the end, the database's log is
-        emptied of what was there before. Raises `CatalogUnavailableError` while that cannot be done.
+        The counts are added to the receipt of the document's deletion in the same commits. A run in progress that was
+        given the version is queued again; it resumes from the remaining part of its log, without the version. At the
+        end, the database's write-ahead log is emptied, because it still has the earlier texts. Raises
+        `CatalogUnavailableError` if the log cannot be emptied because it is being read.
         """
         total = RedactionCounts()
         while True:
@@ -224,7 +235,7 @@ def _redact_stored_answer(connection: Connection, answer_id: str, gone: Mapping[
 
 
 def _redact_feedback(connection: Connection, answer_id: str) -> None:
-    """Take away what people said of an answer in words, which may be the document's, and what names its sentences."""
+    """Remove comments on an answer, which may quote the document, and the numbers of its sentences and citations."""
     of_answer = feedback.c.answer_id == answer_id
     connection.execute(update(feedback).where(of_answer).values(sentences=[], citations=[]))
     commented = of_answer, feedback.c.comment.is_not(None)
@@ -232,7 +243,7 @@ def _redact_feedback(connection: Connection, answer_id: str) -> None:
 
 
 def _redact_run(connection: Connection, run_id: str, gone: Mapping[str, str]) -> int:
-    """Redact a run with its log. One that is under way loses its worker, whose memory still has the text."""
+    """Redact a run with its log. A run in progress is taken from its worker, which still has the text in memory."""
     of_job = jobs.c.kind == JobKind.RUN, jobs.c.version_id == run_id
     connection.execute(
         update(jobs)
@@ -249,13 +260,13 @@ def _redact_run(connection: Connection, run_id: str, gone: Mapping[str, str]) ->
     if row.answer is not None:
         changed["answer"] = redact_answer(row.answer, gone, row.question)
     if row.error_code is not None:
-        changed["error_detail"] = "The reason is withheld: it rested on a document that was deleted or replaced."
+        changed["error_detail"] = "The reason is withheld: it was based on a document that was deleted or replaced."
     connection.execute(update(runs).where(runs.c.id == run_id).values(**changed))
     return 1
 
 
 def _redact_events(connection: Connection, run_id: str, *, purpose: str | None = None) -> None:
-    """Take texts and keys out of a run's log, so that nothing of it is reused; of one `purpose` if it is given."""
+    """Remove texts and keys from a run's log, so that no entry of it is reused; with `purpose`, from its calls only."""
     body, after = run_events.c.body, 0
     query = (
         select(run_events.c.sequence, run_events.c.kind, body)

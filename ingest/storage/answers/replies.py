@@ -1,4 +1,4 @@
-"""The cache of language models' replies, by the content of the call, so that nobody pays twice for the same call."""
+"""A cache of language models' replies, keyed by the content of the call, so that no call is paid for twice."""
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -25,10 +25,11 @@ log = structlog.get_logger(__name__)
 
 DEFAULT_MAX_BYTES = 512 * 1024**2
 UNUSED_SECONDS = 30 * 24 * 3600.0
-# `used_at` is updated at most this often, so that hits in a row cost no writes.
+# `used_at` is updated at most this often, so that repeated hits need no writes.
 _TOUCH_SECONDS = 60.0
 _EVICTIONS_AT_ONCE = 500
-# Shares of `max_bytes`: left after eviction; stored before the size is checked again; the largest reply that is stored.
+# Shares of `max_bytes`: the size after an eviction; the amount stored before the size is checked again, because summing
+# it takes a query; and the largest reply that is stored.
 _EVICTION_TARGET_SHARE = 0.9
 _UNCHECKED_SHARE = 1 / 32
 _MAX_REPLY_SHARE = 1 / 8
@@ -36,7 +37,7 @@ _MAX_REPLY_SHARE = 1 / 8
 
 @dataclass(frozen=True)
 class StoredReply:
-    """A reply and what it cost; `key` is a SHA-256 of the call in hexadecimal digits."""
+    """A reply and its cost. `key` is the SHA-256 of the call in hexadecimal."""
 
     key: str
     text: str
@@ -46,14 +47,14 @@ class StoredReply:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes the reply takes, with its key and counts."""
+        """The size of the reply with its key and counts, in bytes."""
         return len(self.text.encode("utf-8", "surrogatepass")) + 200
 
 
 class Replies:
-    """Each tenant's replies, at most about `max_bytes` of them; the least recently used are evicted first.
+    """Each tenant's replies, limited to about `max_bytes`. The least recently used are evicted first.
 
-    The size is checked after every thirty-second of `max_bytes` stored. Replies that were not used for 30 days are
+    The size is checked after every thirty-second of `max_bytes` stored. Replies that have not been used for 30 days are
     evicted as well, and a reply larger than an eighth of `max_bytes` is not stored.
     """
 
@@ -66,7 +67,10 @@ class Replies:
         self._unchecked_bytes: dict[str, int] = {}
 
     def load_replies(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        """Read the replies that are stored; each counts as used now, unless that cannot be written."""
+        """Read the replies to these calls, without those that are not stored.
+
+        Each is marked as used now; a failure to write that is only logged.
+        """
         now = self._clock()
         found: dict[str, StoredReply] = {}
         stale: list[str] = []
@@ -80,14 +84,15 @@ class Replies:
         if stale:
             try:
                 self._touch(tenant_id, stale, now)
-            except IngestError as error:  # the replies themselves were read
-                log.warning("the last use of replies was not recorded", replies=len(stale), error=repr(error))
+            except IngestError as error:  # the replies have been read, so this must not fail the call
+                log.warning("last use of replies not recorded", replies=len(stale), error=repr(error))
         return found
 
     def store_replies(self, tenant_id: str, stored: Sequence[StoredReply], work: Work | None = None) -> None:
-        """Store replies; one that is stored already stays as it is.
+        """Store replies. A reply that is already stored is not changed.
 
-        They go when a version goes that their `work` was given; if one is gone already, none is stored.
+        They are removed together with any version that their `work` was given. If one of those versions is already
+        gone, nothing is stored.
         """
         kept = [reply for reply in stored if reply.size_bytes <= self._max_bytes * _MAX_REPLY_SHARE]
         if not kept:
@@ -100,7 +105,7 @@ class Replies:
             for some in iter_slices(sorted(kept, key=lambda reply: reply.key)):
                 rows = [_build_row(tenant_id, reply, now, work) for reply in some]
                 connection.execute(build_upsert(connection, replies).on_conflict_do_nothing(), rows)
-            # The size that an earlier process left is unknown, so the first call checks it.
+            # The first call of a process checks the size, which is unknown until then.
             unchecked = self._unchecked_bytes.get(tenant_id, self._max_bytes) + sum(reply.size_bytes for reply in kept)
             if unchecked > self._max_bytes * _UNCHECKED_SHARE:
                 self._evict(connection, tenant_id, now)
@@ -108,14 +113,14 @@ class Replies:
         self._unchecked_bytes[tenant_id] = unchecked
 
     def measure(self, tenant_id: str) -> tuple[int, int]:
-        """Count a tenant's replies and the bytes they take."""
+        """Count a tenant's replies and their size in bytes."""
         size = func.coalesce(func.sum(replies.c.size_bytes), 0)
         with read_transaction(self._engine) as connection:
             row = connection.execute(select(func.count(), size).where(replies.c.tenant_id == tenant_id)).one()
         return int(row[0]), int(row[1])
 
     def delete_all(self, tenant_id: str) -> int:
-        """Remove all of a tenant's replies; returns how many there were."""
+        """Delete all replies of a tenant; returns how many."""
         with write_transaction(self._engine) as connection:
             forgotten = connection.execute(delete(replies).where(replies.c.tenant_id == tenant_id)).rowcount
             record_action(
@@ -152,7 +157,7 @@ def _build_row(tenant_id: str, reply: StoredReply, now: float, work: Work | None
     return {
         "tenant_id": tenant_id,
         "key": reply.key,
-        # A UTF-8 database takes neither NUL nor lone surrogates; a model's reply may hold both.
+        # A UTF-8 database accepts neither NUL nor lone surrogates; a model's reply may contain both.
         "text": reply.text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode(),
         "calls": reply.calls,
         "prompt_tokens": reply.prompt_tokens,

@@ -1,6 +1,6 @@
-"""Runs and their logs as rows: read, ended, and written to by workers under the fence of the run's job.
+"""Runs and their logs: read and ended here, and written by workers under the fence of the run's job.
 
-A worker that resumes a run reads back what earlier attempts logged.
+A worker that resumes a run reads what earlier attempts logged.
 """
 
 import time
@@ -58,8 +58,8 @@ from ingest.storage.quotas.rows import add_spending, charge_run, format_day
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
 
-# The largest entries are a sub-call's reply, some hundred kilobytes at most, and search results: the texts of 200
-# passages of 1,000 characters take up to 800 kB, and their headings seldom as much.
+# The largest entries are replies to sub-calls, at most a few hundred kilobytes, and search results: 200 passages of
+# 1,000 characters take up to 800 kB, and their headings rarely as much.
 _MAX_BODY_BYTES = 4 << 20
 _WEBHOOK_EVENTS = {
     RunState.COMPLETED: EventType.RUN_COMPLETED,
@@ -70,10 +70,10 @@ _WEBHOOK_EVENTS = {
 
 
 class RunLog:
-    """The log of runs, as the workers that hold their jobs write and read it.
+    """The log of runs, as read and written by the workers that hold their jobs.
 
-    Methods that take a `Job` raise `LeaseLostError` once it is no longer held: cancelled, deleted or taken over.
-    `announce` is called with the id of every run for which something was logged.
+    Methods that take a `Job` raise `LeaseLostError` if the worker no longer holds it: it was cancelled, deleted or
+    taken over. `announce` is called with the id of every run to which something was logged.
     """
 
     def __init__(self, engine: Engine, *, announce: Announce = announce_to_nobody) -> None:
@@ -81,7 +81,7 @@ class RunLog:
         self._engine = engine
 
     def start(self, job: Job) -> Run:
-        """Begin or resume the run of a claimed job; the first time, pin the versions in its scope, which it reads.
+        """Start or resume the run of a claimed job. The first start pins the versions in the run's scope.
 
         Raises `KeyRevokedError` if the key that asked is no longer valid.
         """
@@ -98,10 +98,10 @@ class RunLog:
             return replace(load_run(connection, job.tenant_id, job.version_id), readers=run.readers)
 
     def append(self, job: Job, entries: Sequence[RunLogEntry], *, seconds: float, work: Work | None = None) -> None:
-        """Log the entries that are new; `seconds` is how long the run has been worked at so far.
+        """Log the entries whose keys are new. `seconds` is the time that workers have spent on the run so far.
 
-        A logged sub-call is never asked again, so it is progress: the job's attempts are counted anew after it. `work`
-        has the versions that the run was given so far. Raises `SourceGoneError` if one of them is gone.
+        A logged sub-call is never repeated. It counts as progress and resets the job's attempts. `work` has the
+        versions that the run was given so far. Raises `SourceGoneError` if one of them is gone.
         """
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, job.tenant_id)
@@ -113,7 +113,7 @@ class RunLog:
         self._announce(job.tenant_id, {job.version_id})
 
     def load_bodies(self, run_id: str, keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
-        """Read the bodies of the keys that are logged."""
+        """Read the bodies of the entries with these keys, by key."""
         found: dict[str, Mapping[str, Any]] = {}
         with read_transaction(self._engine) as connection:
             for some in iter_slices(list(keys)):
@@ -124,7 +124,7 @@ class RunLog:
         return found
 
     def load_lost_usage(self, run_id: str) -> dict[str, int]:
-        """Sum the usage of sub-calls logged as `lost`, by the members of their bodies' `usage`."""
+        """Sum the usage of sub-calls logged as `lost`, by the members of `usage` in their bodies."""
         query = select(run_events.c.body).where(run_events.c.run_id == run_id, run_events.c.kind == "lost")
         total: Counter[str] = Counter()
         with read_transaction(self._engine) as connection:
@@ -142,9 +142,9 @@ class RunLog:
         kept: StoredAnswer | None = None,
         work: Work | None = None,
     ) -> None:
-        """End a run with its answer, and keep that with its conversation, in one commit.
+        """End a run with its answer and store the answer, with its conversation, in the same commit.
 
-        `work` has the versions that it was given. Raises `SourceGoneError` if one of them is gone.
+        `work` has the versions that the run was given. Raises `SourceGoneError` if one of them is gone.
         """
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, job.tenant_id)
@@ -163,7 +163,7 @@ class RunLog:
         self._announce(job.tenant_id, {job.version_id})
 
     def pause(self, job: Job, detail: str, resource: str, *, seconds: float, work: Work | None = None) -> None:
-        """Have a run wait for a person, because its budget is met; nobody holds its job then."""
+        """Pause a run whose budget is used up until a person decides. No worker holds its job in the meantime."""
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, job.tenant_id)
             _require_held(connection, job)
@@ -179,9 +179,11 @@ class RunLog:
         self._announce(job.tenant_id, {job.version_id})
 
     def increase_spent(self, run_id: str, spent: Spent) -> None:
-        """Raise what a run has spent to this, if it is more than was logged; of an ended run, charge the difference.
+        """Increase a run's spending to `spent` where that is more than was logged.
 
-        A worker that has lost its run calls it: the run was cancelled, with requests under way, or taken over.
+        An ended run is charged the difference.
+
+        A worker calls this after losing its run: the run was cancelled or taken over while requests were in flight.
         """
         with write_transaction(self._engine) as connection:
             row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).first()
@@ -203,9 +205,9 @@ class RunLog:
     def list_pinned_documents(
         self, run_id: str, *, readers: Readers = None, after: int = 0, limit: int = 1000
     ) -> list[ActiveDocument]:
-        """Read the versions that were pinned when the run began, in order of arrival.
+        """List the versions that were pinned when the run started, in order of arrival.
 
-        Documents that were deleted or closed to these readers since are left out.
+        Documents that have since been deleted, or closed to these readers, are left out.
         """
         query: Select[Any] = (
             select(
@@ -238,7 +240,7 @@ class RunLog:
             return [ActiveDocument(*row) for row in connection.execute(query).all()]
 
     def list_withheld(self, version_ids: Collection[str], readers: Readers = None) -> set[str]:
-        """Select versions whose document was deleted or is closed to these readers: no log may show their text."""
+        """List the versions whose document was deleted or is closed to these readers; their text must not be shown."""
         query = (
             select(versions.c.id)
             .join(documents, documents.c.id == versions.c.document_id)
@@ -252,13 +254,13 @@ class RunLog:
 
 
 def build_run_query() -> Select[Any]:
-    """Select runs, each with its job, which tells the state of a run that has not ended."""
+    """Select runs with their jobs. The state of a run that has not ended is that of its job."""
     of_run = and_(jobs.c.kind == JobKind.RUN, jobs.c.version_id == runs.c.id)
     return select(runs, jobs.c.state.label("job_state"), jobs.c.attempt).outerjoin(jobs, of_run)
 
 
 def load_run(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
-    """Read a run. Raises `RunNotFoundError`, also for one of another owner than this."""
+    """Read a run. Raises `RunNotFoundError`, also for a run of another tenant or owner."""
     # guard: run-owner
     query = build_run_query().where(
         runs.c.id == identifier, runs.c.tenant_id == tenant_id, build_owner_condition(runs, owner)
@@ -270,7 +272,7 @@ def load_run(connection: Connection, tenant_id: str, identifier: str, owner: str
 
 
 def build_run(row: Row[Any]) -> Run:
-    """Make a run from a row of `run_query`."""
+    """Build a run from a row of `build_run_query`."""
     failure = row.error_code and Failure(row.error_code, row.error_detail or "", row.error_hint or "")
     values = {field.name: row._mapping[field.name] for field in fields(Run) if field.name in runs.c}
     del values["readers"]
@@ -290,9 +292,9 @@ def log_entries(
     entries: Sequence[RunLogEntry],
     **changed: Any,  # noqa: ANN401 - values of any column
 ) -> list[RunLogEntry]:
-    """Append the entries whose key is not logged yet and add up what they spent; `changed` are columns of the run.
+    """Append the entries whose keys are new and add up what they spent; `changed` are columns of the run.
 
-    The run's row is locked, so that its events are numbered without a gap. Returns the new entries. Raises
+    Locks the run's row, so that events are numbered without gaps. Returns the new entries. Raises
     `LogEntryTooLargeError`.
     """
     locked = select(runs.c.events).where(runs.c.id == identifier).with_for_update()
@@ -331,7 +333,7 @@ def log_entries(
 
 
 def resume_run(connection: Connection, run: Run, decided: Resumption) -> None:
-    """Queue a paused run again, with its new limits; it is found by the next worker that looks."""
+    """Queue a paused run again with its new limits. The next worker that polls the queue finds it."""
     body = {"added": dict(decided.added), "budget": dict(decided.limits), "pauses": decided.pauses}
     log_entries(
         connection,
@@ -365,7 +367,7 @@ def end_run(
     answer: Mapping[str, Any] | None = None,
     failure: Failure | None = None,
 ) -> None:
-    """Log the last event of a run whose job has ended in the same transaction, and charge what it has spent."""
+    """Log the last event of a run and charge what it has spent. Its job must have ended in the same transaction."""
     body: dict[str, Any] = {"state": state.value}
     if failure is not None:
         body |= {"code": failure.code, "detail": failure.detail, "hint": failure.hint}
@@ -388,7 +390,7 @@ def end_run(
 
 
 def _select_new_entries(connection: Connection, identifier: str, entries: Sequence[RunLogEntry]) -> list[RunLogEntry]:
-    """Select the first entry of each key that is not logged yet."""
+    """Select the entries whose keys are not logged yet, the first of each key."""
     first = {entry.key: entry for entry in reversed(entries)}
     query = select(run_events.c.key).where(run_events.c.run_id == identifier, run_events.c.key.in_(list(first)))
     known = set(connection.execute(query).scalars())
@@ -399,54 +401,55 @@ def _require_loggable(entry: RunLogEntry) -> Mapping[str, Any]:
     size = len(format_json(entry.body).encode())
     if size > _MAX_BODY_BYTES:
         raise LogEntryTooLargeError(
-            f"What was to be logged as {entry.kind!r} has {size:,} bytes, and the limit is {_MAX_BODY_BYTES:,}."
+            f"A log entry of kind {entry.kind!r} has {size:,} bytes; the limit is {_MAX_BODY_BYTES:,}."
         )
     return entry.body
 
 
 def _require_held(connection: Connection, job: Job) -> None:
-    """Lock the job until the commit, so that nobody can take it away. Raises `LeaseLostError`."""
+    """Lock the job until the commit, so that no other worker can take it over. Raises `LeaseLostError` if not held."""
     held = select(jobs.c.id).where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")
     if connection.execute(held.with_for_update()).first() is None:
         raise _build_lease_lost_error(job)
 
 
 def _refresh_readers(connection: Connection, run: Run) -> Run:
-    """Return the run with the readers that the key which asked stands for now, if it stood for them when it asked.
+    """Return the run with the readers that its key has now, if the key had readers when it asked.
 
-    Raises `KeyRevokedError` if the key is no longer valid. Runs of tokens and of old releases have no key to look at,
-    and those of a Slack channel go on as long as the tenant has a workspace.
+    Access is never widened: the result is the intersection with the readers at the time of asking. Raises
+    `KeyRevokedError` if the key is no longer valid. Runs of tokens and of earlier releases have no key; runs from a
+    Slack channel continue as long as the tenant has a workspace.
     """
     if not run.key_id:
         return run
     if run.key_id.startswith(SLACK_KEY_PREFIX):
         of_tenant = slack_workspaces.c.tenant_id == run.tenant_id
         if connection.execute(select(slack_workspaces.c.team_id).where(of_tenant).limit(1)).first() is None:
-            raise KeyRevokedError("The workspace in which this was asked no longer has the app.")
+            raise KeyRevokedError("The Slack workspace in which this was asked no longer has the app installed.")
         return run
     principal = find_current_principal(connection, run.key_id)
     if principal is None:
-        raise KeyRevokedError("The API key that asked is no longer valid.")
+        raise KeyRevokedError("The API key that started the run is no longer valid.")
     if run.readers is None:
         return replace(run, readers=principal.readers)
     return run if principal.readers is None else replace(run, readers=run.readers & principal.readers)
 
 
 def _require_sources(connection: Connection, work: Work | None) -> None:
-    """Note what a run was given. Raises `SourceGoneError`."""
+    """Record the versions that a run was given. Raises `SourceGoneError` if one of them is gone."""
     if work is not None and not record_versions(connection, work):
         raise SourceGoneError("A document that the run had read was deleted or replaced.")
 
 
 def _reset_attempts(connection: Connection, job: Job) -> None:
-    """Reset the attempt counters of a held job after progress."""
+    """Reset the attempt counters of a held job, after progress."""
     counted = (jobs.c.attempt > 1) | (jobs.c.interruptions > 0) | jobs.c.away_since.is_not(None)
     of_job = jobs.c.id == job.id
     connection.execute(update(jobs).where(of_job, counted).values(attempt=1, interruptions=0, away_since=None))
 
 
 def _pin_versions(connection: Connection, run: Run) -> None:
-    """Record the active versions in scope, by one statement for any number of them."""
+    """Record the active versions in scope. One statement does it, however many versions there are."""
     in_scope = [documents.c.tenant_id == run.tenant_id, documents.c.deleted_at.is_(None)]
     if run.collections:
         in_scope.append(documents.c.collection.in_(run.collections))

@@ -1,4 +1,4 @@
-"""Runs: questions that are answered in the background, and their logs, as the catalog stores them."""
+"""Records of runs, which answer questions in the background, and of their logs."""
 
 import hashlib
 import json
@@ -10,20 +10,21 @@ from typing import Any
 from ingest.storage.queue.records import Failure
 from ingest.storage.quotas.records import Account
 
+# Time for a run to replay its log and end: see `build_finish_decision`.
 _FINISHING_SECONDS = 30.0
 
 
 class RunState(StrEnum):
-    """The life of a run: `queued → running`, back again when its worker is lost, and one of the four ends.
+    """The states of a run: `queued → running`, back to `queued` if its worker is lost, then one of four final states.
 
-    One that waits when its budget is met is `paused` then, and `queued` once a person said what to do.
+    A run that is waiting because its budget is used up is `paused`, and `queued` again once a person has decided.
     """
 
     QUEUED = "queued"
     RUNNING = "running"
-    PAUSED = "paused"  # its budget is met, and a person adds to it or ends it
+    PAUSED = "paused"  # its budget is used up: a person adds to it or ends the run
     COMPLETED = "completed"
-    PARTIAL = "partial"  # the answer was not finished, or covers less than the scope
+    PARTIAL = "partial"  # the answer is unfinished or does not cover the whole scope
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -33,7 +34,7 @@ ENDED_STATES = frozenset({RunState.COMPLETED, RunState.PARTIAL, RunState.FAILED,
 
 @dataclass(frozen=True)
 class QuotaRequest:
-    """What a run wants of the quotas of a tenant and a key: None for all that is left."""
+    """The amounts that a run asks to reserve from the quotas of a tenant and key; None asks for all that remains."""
 
     account: Account
     tokens: int | None
@@ -44,12 +45,12 @@ class QuotaRequest:
 class RunRequest:
     """A question to be answered in the background.
 
-    `limits` is the budget that the caller gave, and `unasked` the budget of a run without one. With `every_record` the
-    model has to read all records. Requests of a tenant with the same `idempotency_key` make one run. `owner` asked with
-    the key `key_id`, and may see the documents of `readers` (None: all); `filters` are conditions on documents'
-    metadata. `history` is what was said before, messages of a `role` and a `text`. `conversation` is what the caller
-    named, `new` or an id, and `conversation_id` the one that the answer goes into. `wanted` is what it counts on whose
-    quotas; None counts on none. With `pauses` the run waits for a person when its budget is met.
+    `limits` is the budget that the caller gave; `unasked` is the budget of a run without one. With `every_record` the
+    model has to read all records. Requests of a tenant with the same `idempotency_key` create one run. `owner` asked
+    with the key `key_id` and may see the documents of `readers` (None: all). `filters` are conditions on documents'
+    metadata. `history` has the earlier messages, each with a `role` and a `text`. `conversation` is what the caller
+    passed, `new` or an id; `conversation_id` is the conversation that the answer is stored in. `wanted` is reserved
+    from quotas; None reserves nothing. With `pauses` the run waits for a person when its budget is used up.
     """
 
     tenant_id: str
@@ -73,12 +74,12 @@ class RunRequest:
 
     @property
     def asked_sha256(self) -> str:
-        """A digest of everything that the caller asked for, whatever the order of collections and documents."""
+        """A digest of the caller's request. The order of collections and documents does not matter."""
         scope = sorted(set(self.collections)), sorted(set(self.documents))
         asked: list[object] = [self.question, *scope, self.strategy, self.limits, self.every_record]
         if self.filters:
             asked.append(self.filters)
-        if self.conversation is not None:  # its turns are not what the caller sent, and more of them may come
+        if self.conversation is not None:  # its turns are not part of the request
             asked.append(self.conversation)
         elif self.history:
             asked.append([dict(message) for message in self.history])
@@ -89,7 +90,7 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Spent:
-    """Usage of finished sub-calls. `calls` were sent to a model; `cached` ones cost nothing."""
+    """The usage of finished sub-calls. `calls` were sent to a model; `cached` ones cost nothing."""
 
     calls: int = 0
     cached: int = 0
@@ -100,11 +101,12 @@ class Spent:
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it stands. `sequence` orders a tenant's runs; `events` is the number of the last event.
+    """The state of a run. `sequence` orders a tenant's runs; `events` is the number of the last event.
 
-    `scope_documents` and `scope_characters` count the scope when the run began; None before. `seconds` is the time that
-    workers have spent on it. `answer` is JSON, `progress` the body of the latest event that reports progress. `pauses`
-    says that it waits for a person when its budget is met, and `raised` has the budgets before each that was raised.
+    `scope_documents` and `scope_characters` measure the scope when the run started; they are None before. `seconds` is
+    the time that workers have spent on it. `answer` is JSON; `progress` is the body of the latest event that reports
+    progress. If `pauses`, the run waits for a person when its budget is used up. `raised` has the earlier budgets, one
+    for each time the budget was raised.
     """
 
     id: str
@@ -145,10 +147,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Resumption:
-    """What a person decides on a paused run: its `limits` from now on, and whether it waits again at their end.
+    """A person's decision on a paused run: its new `limits`, and whether it pauses again when they are reached.
 
-    `added` says for people what was added, empty for a run that is to end with what it has. `raises` is how often its
-    budget was raised before. `wanted` is what it counts on whose quotas now.
+    `added` describes for people what was added; it is empty for a run that is to end with what it has. `raises` is the
+    number of times that its budget was raised before. `wanted` is to be reserved from quotas now.
     """
 
     limits: Mapping[str, Any]
@@ -159,9 +161,9 @@ class Resumption:
 
 
 def build_finish_decision(run: Run) -> Resumption:
-    """Return the decision that a paused run ends with what it has.
+    """Build the decision that ends a paused run with what it has found so far.
 
-    Where its time is limited it gets some more, because its work so far is gone through again before it ends.
+    If its time is limited, it gets some more, because the work so far is replayed from the log before it ends.
     """
     limits = dict(run.limits)
     if "seconds" in limits:
@@ -171,7 +173,7 @@ def build_finish_decision(run: Run) -> Resumption:
 
 @dataclass(frozen=True)
 class RunLogEntry:
-    """An event to be logged. A run has one event for each `key`: logging it again, after a resume, changes nothing.
+    """An event to be logged. A run has one event for each `key`; logging it again after a resume changes nothing.
 
     With `progress`, the body becomes the progress that the run shows.
     """
@@ -185,7 +187,7 @@ class RunLogEntry:
 
 @dataclass(frozen=True)
 class RunEvent:
-    """An event in the log of a run; `sequence` counts from 1."""
+    """An event in the log of a run. `sequence` counts from 1."""
 
     sequence: int
     kind: str

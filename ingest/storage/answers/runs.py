@@ -1,4 +1,4 @@
-"""Runs as their owners see them: asked, listed, followed, cancelled and deleted. Each method is one transaction."""
+"""Runs as seen by their owners: queued, listed, watched, cancelled and deleted. Each method is one transaction."""
 
 import time
 import uuid
@@ -34,10 +34,9 @@ MAX_WAITING = 1000
 
 
 class Runs:
-    """The runs of every tenant; no method sees another tenant's nor, with `owner`, another owner's. A tenant may have
-    `max_waiting` queued at once.
+    """The runs of all tenants. Each call reads or changes one tenant only; with `owner`, that owner's runs only.
 
-    `announce` is called with the id of a run that was cancelled.
+    A tenant may have `max_waiting` runs queued at once. `announce` is called with the id of each run that is cancelled.
     """
 
     def __init__(
@@ -54,10 +53,10 @@ class Runs:
         self._max_waiting = max_waiting
 
     def create(self, request: RunRequest) -> tuple[Run, bool]:
-        """Queue a run and return it with true, or the run that was queued with the same key before, with false.
+        """Queue a run and return it with true, or return the run queued earlier with the same key, with false.
 
-        What the run wants to spend is reserved, and its limits are lowered to that. Raises `IdempotencyKeyReusedError`
-        if the key belongs to another request, `RunsFullError`, and `QuotaExceededError`.
+        The requested spending is reserved, and the run's limits are lowered to what was granted. Raises
+        `IdempotencyKeyReusedError` if the key belongs to another request, `RunsFullError` and `QuotaExceededError`.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, request.tenant_id)
@@ -80,17 +79,17 @@ class Runs:
             return load_run(connection, request.tenant_id, identifier), True
 
     def find_existing(self, request: RunRequest) -> Run | None:
-        """Find the run that was queued with the request's key. Raises `IdempotencyKeyReusedError`."""
+        """Find the run that was queued with the request's idempotency key. Raises `IdempotencyKeyReusedError`."""
         with read_transaction(self._engine) as connection:
             return _find_by_key(connection, request)
 
     def load_run(self, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
-        """Read a run. Raises `RunNotFoundError`, also for another tenant's."""
+        """Read a run. Raises `RunNotFoundError`, also for a run of another tenant or owner."""
         with read_transaction(self._engine) as connection:
             return load_run(connection, tenant_id, identifier, owner)
 
     def list_withheld_runs(self, identifiers: Collection[str], readers: Readers) -> set[str]:
-        """Return the runs that may have read a document which is closed to these readers by now."""
+        """List the runs that may have read a document which is closed to these readers now."""
         if readers is None or not identifiers:
             return set()
         closed = (
@@ -121,7 +120,7 @@ class Runs:
         return [build_run(row) for row in rows]
 
     def list_events(self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 100) -> list[RunEvent]:
-        """List events above `after`, in the order in which they were logged. Raises `RunNotFoundError`."""
+        """List the events of a run above `after`, in the order in which they were logged. Raises `RunNotFoundError`."""
         query = (
             select(run_events.c.sequence, run_events.c.kind, run_events.c.body, run_events.c.created_at)
             .where(run_events.c.run_id == identifier, run_events.c.sequence > after)
@@ -133,7 +132,7 @@ class Runs:
             return [RunEvent(*row) for row in connection.execute(query).all()]
 
     def cancel(self, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
-        """Cancel a run unless it has ended; its worker loses the lease and stops when it notices.
+        """Cancel a run unless it has ended. Its worker loses the lease and stops at its next check.
 
         Raises `RunNotFoundError`.
         """
@@ -155,7 +154,7 @@ class Runs:
         return run
 
     def resume(self, tenant_id: str, identifier: str, decided: Resumption, owner: str | None = None) -> Run:
-        """Let a paused run go on as was decided; what it wants more is reserved.
+        """Resume a paused run as decided. Additional spending is reserved.
 
         Raises `RunNotFoundError`, `RunStateError` if the run is not paused, and `QuotaExceededError`.
         """
@@ -163,7 +162,7 @@ class Runs:
             lock_tenant(connection, tenant_id)
             run = load_run(connection, tenant_id, identifier, owner)
             if run.state is not RunState.PAUSED or len(run.raised) != decided.raises:
-                raise RunStateError(f"The run is {run.state}.", hint="Only a run that is paused waits for this.")
+                raise RunStateError(f"The run is {run.state}.", hint="Only a paused run can be resumed.")
             if decided.wanted is not None:
                 connection.execute(delete(reservations).where(reservations.c.id == identifier))
             limits = self._limit_to_quotas(connection, identifier, decided.wanted, decided.limits)
@@ -173,7 +172,7 @@ class Runs:
         return run
 
     def delete(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
-        """Remove a run that has ended, with its log.
+        """Delete a run that has ended, with its log.
 
         Raises `RunNotFoundError`, and `RunStateError` if the run has not ended.
         """
@@ -189,7 +188,7 @@ class Runs:
             record_action(connection, Action.RUN_DELETED, f"run:{identifier}", tenant_id=tenant_id)
 
     def _reserve_limits(self, connection: Connection, request: RunRequest, identifier: str) -> Mapping[str, Any]:
-        """Reserve what the run wants, and return its limits within that."""
+        """Reserve the requested spending and return the run's limits, lowered to what was granted."""
         limits = request.unasked if request.limits is None else request.limits
         return self._limit_to_quotas(connection, identifier, request.wanted, limits)
 
@@ -210,7 +209,7 @@ class Runs:
         )
         waiting = connection.execute(query).scalar_one()
         if waiting >= self._max_waiting:
-            raise RunsFullError(f"{waiting:,} runs wait already, and the limit is {self._max_waiting:,}.")
+            raise RunsFullError(f"{waiting:,} runs are waiting already; the limit is {self._max_waiting:,}.")
 
 
 def _find_by_key(connection: Connection, request: RunRequest) -> Run | None:
@@ -222,9 +221,9 @@ def _find_by_key(connection: Connection, request: RunRequest) -> Run | None:
     if row is None:
         return None
     if row.owner not in (None, request.owner):
-        raise IdempotencyKeyReusedError(f"The idempotency key {key!r} belongs to somebody else's request.")
+        raise IdempotencyKeyReusedError(f"The idempotency key {key!r} was used by somebody else.")
     if row.asked_sha256 not in (None, request.asked_sha256):
-        raise IdempotencyKeyReusedError(f"The idempotency key {key!r} belongs to another request, of run {row.id}.")
+        raise IdempotencyKeyReusedError(f"The idempotency key {key!r} was used by another request, for run {row.id}.")
     return build_run(row)
 
 

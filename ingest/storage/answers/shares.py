@@ -1,7 +1,7 @@
-"""Links by which others of a tenant may read a conversation or a run: made, listed, opened and revoked.
+"""Links with which others in a tenant can read a conversation or a run: create, list, open and revoke.
 
-A link opens nothing but what was said. Whoever reads by it sees an answer as far as every document that the answer was
-given is open to that reader: see `as_read_by`.
+A link gives access to what was asked and answered, not to documents. A reader sees the parts of an answer that are
+based on documents which the reader may see: see `redact_for_readers`.
 """
 
 import secrets
@@ -26,11 +26,12 @@ from ingest.storage.documents.records import ROUTE_SUFFIX
 from ingest.storage.documents.works import list_closed_versions
 from ingest.storage.errors import ShareNotFoundError
 
+# The id is the secret of a link, so it must be hard to guess.
 _ID_BYTES = 24
 
 
 class Shares:
-    """The links of every tenant; no method sees another tenant's. With `owner`, no method sees another owner's."""
+    """The links of all tenants. Each call reads or changes one tenant only; with `owner`, that owner's links only."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
@@ -46,7 +47,7 @@ class Shares:
         ends_at: float,
         owner: str | None = None,
     ) -> Share:
-        """Make a link to one of the two. Raises `ConversationNotFoundError` or `RunNotFoundError`."""
+        """Create a link to a conversation or to a run. Raises `ConversationNotFoundError` or `RunNotFoundError`."""
         if (conversation_id is None) == (run_id is None):
             raise ValueError("a link leads to a conversation or to a run")
         identifier = secrets.token_urlsafe(_ID_BYTES)
@@ -81,7 +82,7 @@ class Shares:
         limit: int = 50,
         owner: str | None = None,
     ) -> list[Share]:
-        """List links that have not ended, newest first, with a `sequence` below `before`.
+        """List the links that are still valid, newest first, with a `sequence` below `before`.
 
         `of` is the id of a conversation or a run.
         """
@@ -97,7 +98,7 @@ class Shares:
         return [_build_share(row) for row in rows]
 
     def load_share(self, tenant_id: str, identifier: str) -> Share:
-        """Return the link by its id, for whoever of the tenant has it. Raises `ShareNotFoundError`."""
+        """Read a link by its id, which anybody in the tenant may do. Raises `ShareNotFoundError`."""
         query = select(shares).where(
             shares.c.id == identifier, shares.c.tenant_id == tenant_id, shares.c.ends_at > self._clock()
         )
@@ -108,7 +109,7 @@ class Shares:
         return _build_share(row)
 
     def revoke(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
-        """End a link at once. Raises `ShareNotFoundError`."""
+        """End a link now. Raises `ShareNotFoundError`."""
         mine = shares.c.id == identifier, shares.c.tenant_id == tenant_id, build_owner_condition(shares, owner)
         with write_transaction(self._engine) as connection:
             row = connection.execute(delete(shares).where(*mine).returning(shares)).first()
@@ -118,15 +119,15 @@ class Shares:
             record_action(connection, Action.SHARE_REVOKED, shared, tenant_id=tenant_id)
 
     def is_closed(self, readers: Readers, work_id: str) -> bool:
-        """True if a work was given something that is closed to these readers, if only to choose how to answer."""
+        """Return true if a work was given a document closed to these readers, even if only to choose a strategy."""
         with read_transaction(self._engine) as connection:
             return bool(list_closed_versions(connection, [work_id, work_id + ROUTE_SUFFIX], readers))
 
     def redact_for_readers(self, readers: Readers, kept: Sequence[StoredAnswer]) -> list[StoredAnswer]:
-        """Return answers as these readers may see them, who did not ask.
+        """Redact answers for readers other than the one who asked.
 
-        A model may have written what it read into any sentence. So of an answer that was given a document which is
-        closed to the readers, those sentences stay that cite other documents and were found to rest on these.
+        A model may have put what it read into any sentence. If an answer was given a document that is closed to the
+        readers, only sentences stay that cite other documents and are supported by what they cite.
         """
         ids = [each.id for each in kept]
         with read_transaction(self._engine) as connection:
@@ -140,7 +141,7 @@ def _redact_answer(kept: StoredAnswer, closed: Mapping[str, Mapping[str, str]]) 
         return replace(
             kept, body=redact_for_reader(kept.body, closed[kept.id], kept.question), rows_behind=(), cells_behind=()
         )
-    if kept.id + ROUTE_SUFFIX in closed:  # seen for the choice of a strategy alone
+    if kept.id + ROUTE_SUFFIX in closed:  # seen only while a strategy was chosen
         return replace(kept, body=remove_route(kept.body))
     return kept
 
@@ -150,4 +151,4 @@ def _build_share(row: Row[Any]) -> Share:
 
 
 def _build_not_found_error(identifier: str) -> ShareNotFoundError:
-    return ShareNotFoundError(f"There is no link {identifier[:64]!r}, or it has ended.")
+    return ShareNotFoundError(f"The link {identifier[:64]!r} does not exist or has expired.")

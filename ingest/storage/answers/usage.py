@@ -1,4 +1,4 @@
-"""Questions, tokens and cost by collection, from answers and runs that are kept and the documents they were given."""
+"""Questions, tokens and cost by collection, computed from stored answers and runs and the documents they were given."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from ingest.storage.quotas.records import NANODOLLARS
 
 @dataclass(frozen=True)
 class CollectionUsage:
-    """What was asked of a collection: a question counts in each collection of which it was given documents."""
+    """The usage of a collection. A question counts in every collection of which it was given documents."""
 
     collection: str
     questions: int
@@ -23,13 +23,13 @@ class CollectionUsage:
 
 
 class UsageByCollection:
-    """Reads the usage of every tenant's collections; no method sees another tenant's."""
+    """Computes the usage of tenants' collections. Each call reads one tenant only."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def sum_usage(self, tenant_id: str, *, owner: str | None, since: float, until: float) -> list[CollectionUsage]:
-        """Sum up an owner's questions, None for everybody's, from an instant to before another, most tokens first."""
+        """Sum the usage by questions from `since` to before `until`, of one owner or all (None), most tokens first."""
         works = union_all(
             _build_answers_query(tenant_id, owner, since, until), _build_runs_query(tenant_id, owner, since, until)
         ).subquery()
@@ -51,7 +51,7 @@ class UsageByCollection:
 
 
 def _build_answers_query(tenant_id: str, owner: str | None, since: float, until: float) -> Select[Any]:
-    """Select kept answers with what they spent; those of runs are counted with the runs."""
+    """Select stored answers with their spending. Answers of runs are excluded: they are counted with the runs."""
     usage = answers.c.answer["usage"]
     of_runs = select(runs.c.id).where(runs.c.tenant_id == tenant_id)
     return select(
