@@ -1,1 +1,1 @@
-"""The audit log: who did what, as a chain of hashes."""
+"""The audit log: who did what, in a hash chain."""

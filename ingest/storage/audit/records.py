@@ -1,4 +1,4 @@
-"""Entries of the audit log: who did what to which object, when, and how entries are chained by hashes."""
+"""Entries of the audit log: who did what to which object and when. Each entry has the hash of the one before it."""
 
 import getpass
 import hashlib
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-# The hash before the first entry.
+# The previous hash of the first entry.
 GENESIS = "0" * 64
 
 
 class Action(StrEnum):
-    """What was done, as `kind of object.verb`."""
+    """The kinds of recorded actions, named `object.verb`."""
 
     DOCUMENT_UPLOADED = "document.uploaded"
     DOCUMENT_REPLACED = "document.replaced"
@@ -23,7 +23,7 @@ class Action(StrEnum):
     DOCUMENT_CANCELLED = "document.cancelled"
     DOCUMENT_DELETED = "document.deleted"
     ENTRIES_TAKEN = "document.entries_taken"  # the entries of a container became documents
-    ENTRIES_DELETED = "document.entries_deleted"  # they were deleted because their container has them no more
+    ENTRIES_DELETED = "document.entries_deleted"  # their container no longer has them
     BATCH_CANCELLED = "batch.cancelled"
     COLLECTION_CREATED = "collection.created"
     COLLECTION_CHANGED = "collection.changed"
@@ -40,7 +40,7 @@ class Action(StrEnum):
     TENANT_CHANGED = "tenant.changed"
     TENANT_EXPORTED = "tenant.exported"
     TENANT_DELETED = "tenant.deleted"
-    TENANT_ERASED = "tenant.erased"  # everything of a deleted tenant is gone
+    TENANT_ERASED = "tenant.erased"  # all data of a deleted tenant has been removed
     USER_CREATED = "user.created"
     USER_CHANGED = "user.changed"
     USER_DELETED = "user.deleted"
@@ -53,7 +53,7 @@ class Action(StrEnum):
     WEBHOOK_CREATED = "webhook.created"
     WEBHOOK_CHANGED = "webhook.changed"
     WEBHOOK_ROTATED = "webhook.rotated"
-    WEBHOOK_DISABLED = "webhook.disabled"  # by the service, because nothing arrives
+    WEBHOOK_DISABLED = "webhook.disabled"  # by the service, after its deliveries kept failing
     WEBHOOK_DELETED = "webhook.deleted"
     QUOTA_CHANGED = "quota.changed"
     QUEUE_PAUSED = "queue.paused"
@@ -71,7 +71,7 @@ class Action(StrEnum):
 
 
 class ActorKind(StrEnum):
-    """What acts: a caller's key or token, a person at the command line, or the service by itself."""
+    """The kinds of actors: the caller of a request, a person at the command line, or the service itself."""
 
     CALLER = "caller"
     COMMAND_LINE = "command line"
@@ -81,7 +81,7 @@ class ActorKind(StrEnum):
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts. `user` is a caller's user, or the operating system's at the command line."""
+    """An actor. `user` is the caller's user or, at the command line, the operating system's."""
 
     kind: ActorKind
     key_id: str | None = None
@@ -93,7 +93,7 @@ SERVICE = Actor(ActorKind.SERVICE)
 
 @dataclass
 class ActorContext:
-    """Who acts in a request or a command. A request's actor is known only after its key was checked."""
+    """The actor of a request or command. The actor of a request is known only once its key has been checked."""
 
     actor: Actor
     request_id: str | None = None
@@ -104,7 +104,7 @@ _ACTOR_CONTEXT: ContextVar[ActorContext] = ContextVar("leadline_acting")
 
 @contextmanager
 def actor_context(actor: Actor, request_id: str | None = None) -> Iterator[ActorContext]:
-    """Have what is recorded within the block, also in threads of its requests, say who did it."""
+    """Set the actor that is recorded within the block, also by threads that copy its context."""
     token = _ACTOR_CONTEXT.set(ActorContext(actor, request_id))
     try:
         yield _ACTOR_CONTEXT.get()
@@ -113,30 +113,30 @@ def actor_context(actor: Actor, request_id: str | None = None) -> Iterator[Actor
 
 
 def set_current_actor(actor: Actor) -> None:
-    """Say who the caller of this request is. Without an enclosing `acting` it changes nothing."""
+    """Set the actor of the current request. Does nothing outside of `actor_context`."""
     if (found := _ACTOR_CONTEXT.get(None)) is not None:
         found.actor = actor
 
 
 def get_actor_context() -> ActorContext:
-    """Return who acts; the service itself outside of requests and commands, as in worker threads."""
+    """Return the current actor: the service itself outside of requests and commands, as in worker threads."""
     return _ACTOR_CONTEXT.get(None) or ActorContext(SERVICE)
 
 
 def build_command_line_actor() -> Actor:
-    """Return the person at the command line, by the operating system's name."""
+    """Build the actor for a command, named after the operating system's user."""
     try:
         user: str | None = getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number that has no name
+    except (KeyError, OSError):  # the process of a container may run under a user id without a name
         user = None
     return Actor(ActorKind.COMMAND_LINE, user=user)
 
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One entry. `object` is `kind:id`; `tenant_id` is None for what concerns the whole installation.
+    """An entry of the audit log. `object` is `kind:id`. `tenant_id` is None for entries on the whole installation.
 
-    `details` are names, ids and figures: never text of a document, a name that was given to one, or a secret.
+    `details` are names, ids and figures. They never contain text of a document, the name of a document, or a secret.
     """
 
     sequence: int
@@ -152,7 +152,7 @@ class AuditEntry:
     hash: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return the entry as it is exported."""
+        """Convert the entry to the JSON object that is exported."""
         return {
             "sequence": self.sequence,
             "at": self.at,
@@ -169,7 +169,7 @@ class AuditEntry:
 
 
 def compute_entry_hash(entry: AuditEntry) -> str:
-    """Return the SHA-256 of everything in an entry, the hash before it included, as canonical JSON."""
+    """Compute the SHA-256 of an entry as canonical JSON, which includes the previous hash."""
     content = entry.to_json()
     del content["hash"]
     written = json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
@@ -178,7 +178,10 @@ def compute_entry_hash(entry: AuditEntry) -> str:
 
 @dataclass(frozen=True)
 class Anchor:
-    """A place in the log that was noted elsewhere: an entry's sequence and hash. Written as `SEQUENCE:HASH`."""
+    """The sequence and hash of an entry, written down outside of the log to check it later.
+
+    Formatted as `SEQUENCE:HASH`.
+    """
 
     sequence: int
     hash: str
@@ -188,7 +191,7 @@ class Anchor:
 
     @classmethod
     def parse(cls, text: str) -> "Anchor":
-        """Read `SEQUENCE:HASH`. Raises `ValueError`."""
+        """Parse `SEQUENCE:HASH`. Raises `ValueError`."""
         sequence, _, digest = text.strip().partition(":")
         if len(digest) != len(GENESIS) or set(digest) - set("0123456789abcdef"):
             raise ValueError(f"{text!r} is not a sequence and a hash, such as 12:{GENESIS[:8]}…")
@@ -197,7 +200,7 @@ class Anchor:
 
 @dataclass(frozen=True)
 class ChainFault:
-    """A place at which the log is not as it was written."""
+    """An entry where the hash chain breaks."""
 
     sequence: int
     detail: str
@@ -205,7 +208,7 @@ class ChainFault:
 
 @dataclass(frozen=True)
 class ChainVerification:
-    """The result of a look at the whole log: how many entries were checked, its head, and what is wrong."""
+    """The result of checking the whole log: the number of entries checked, the last of them, and the faults found."""
 
     entries: int
     head: Anchor

@@ -1,7 +1,8 @@
-"""The audit log in the catalog: one chain of entries for the installation, appended in the transaction they tell of.
+"""The audit log in the catalog: one chain of entries for the installation.
 
-Whoever appends locks the chain's one row until the commit. So the chain stays linear with any number of processes, and
-it is the last lock of a transaction: entries are appended just before the commit, after all its other statements.
+Entries are appended in the transaction of the change that they record. Appending locks the only row of the chain until
+the commit, so the chain stays linear with any number of processes. This lock is the last of a transaction: entries are
+appended just before the commit, after all other statements.
 """
 
 import math
@@ -45,10 +46,11 @@ def record_action(
     result: str = "done",
     **details: Any,  # noqa: ANN401 - JSON
 ) -> None:
-    """Append an entry to the log with the transaction, which `write` opened; `subject` is `kind:id` of the object.
+    """Append an entry to the log when the transaction, opened by `write_transaction`, commits.
 
-    Who did it comes from `ingest.storage.audit.records.actor_context`. `details` are ids, names and figures; texts
-    in them are cut to 200 characters. Raises `TypeError` for what is not JSON.
+    `subject` is the `kind:id` of the object. The actor is that of `ingest.storage.audit.records.actor_context`.
+    `details` are ids, names of things and figures; texts in them are cut to 200 characters. Raises `TypeError` for a
+    value that is not JSON.
     """
     now = get_actor_context()
     entry = AuditEntry(
@@ -69,9 +71,11 @@ def record_action(
 
 @dataclass(frozen=True)
 class AuditFilter:
-    """What a listing shows; empty members show all. `whole` shows every tenant's entries and the installation's.
+    """Conditions on listed entries; empty members match all.
 
-    `by` is the id of the key or the name of the user who did it.
+    With `whole`, entries of every tenant and the installation.
+
+    `by` is the id of the key, or the name of the user, of the actor.
     """
 
     tenant_id: str | None = None
@@ -97,7 +101,7 @@ class AuditFilter:
 
 
 class Audit:
-    """The log as it is appended to from outside of a change's transaction, read, verified and trimmed."""
+    """Reads, verifies and trims the log, and appends entries on events outside of the catalog's transactions."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -111,7 +115,7 @@ class Audit:
         result: str = "done",
         **details: Any,  # noqa: ANN401 - JSON
     ) -> None:
-        """As the function `record`, in a transaction of its own: for what happens outside of the catalog."""
+        """Append an entry in a transaction of its own, for an action that does not change the catalog."""
         with write_transaction(self._engine) as connection:
             record_action(connection, action, subject, tenant_id=tenant_id, result=result, **details)
 
@@ -124,7 +128,7 @@ class Audit:
             return [_build_entry(row) for row in connection.execute(query).all()]
 
     def iter_entries(self, wanted: AuditFilter, *, after: int = 0, through: int | None = None) -> Iterator[AuditEntry]:
-        """Yield entries above `after`, up to `through`, oldest first, read a thousand at a time."""
+        """Yield entries above `after`, up to `through`, oldest first. They are read in batches of a thousand."""
         query = wanted.apply(select(audit)).order_by(audit.c.sequence).limit(_AT_ONCE)
         if through is not None:
             query = query.where(audit.c.sequence <= through)
@@ -137,18 +141,18 @@ class Audit:
             after = rows[-1].sequence
 
     def load_head(self) -> Anchor:
-        """Return the place of the last entry."""
+        """Return the anchor of the last entry."""
         return self._load_chain().head
 
     def load_tenant_head(self, tenant_id: str) -> Anchor:
-        """Return the place of a tenant's last entry; the log's beginning without one."""
+        """Return the anchor of a tenant's last entry, or of the start of the log if the tenant has none."""
         latest = self.list_latest(AuditFilter(tenant_id), limit=1)
         return Anchor(latest[0].sequence, latest[0].hash) if latest else Anchor(0, GENESIS)
 
     def verify_for_tenant(self, tenant_id: str, anchor: Anchor | None = None) -> ChainVerification:
-        """Check the whole log as `verify` does, and report the number of a tenant's entries and the last of them.
+        """Check the whole log as `verify` does, but report the tenant's entries only.
 
-        `anchor` must be one of the tenant's entries. How much others do is not the tenant's to know.
+        `anchor` must be one of the tenant's entries. The result does not tell a tenant how much others do.
         """
         found = self.verify()
         of_tenant = audit.c.tenant_id == tenant_id
@@ -157,16 +161,16 @@ class Audit:
             entries = connection.execute(select(func.count()).select_from(audit).where(of_tenant)).scalar_one()
             known = select(audit.c.hash).where(of_tenant, audit.c.sequence == noted.sequence)
             is_known = noted.sequence == 0 or connection.execute(known).scalar() == noted.hash
-        gone = ChainFault(noted.sequence, "the noted entry was changed or is missing, or was removed for its age")
+        gone = ChainFault(noted.sequence, "the anchor's entry was changed, is missing, or was removed for its age")
         faults = found.faults if is_known else (*found.faults, gone)
         # guard: audit-counts-own
         return ChainVerification(entries, self.load_tenant_head(tenant_id), faults)
 
     def verify(self, anchor: Anchor | None = None) -> ChainVerification:
-        """Find entries that were changed, removed, swapped or inserted, and an end that was cut off.
+        """Find entries that were changed, removed, reordered or inserted, and entries missing at the end.
 
-        The chain's own row tells a cut end unless that was changed too; `anchor`, a head that was noted elsewhere,
-        tells it in any case. Entries may be appended meanwhile.
+        The row of the chain shows that the end is missing, unless that row was changed as well. `anchor`, an entry
+        recorded outside of the log, shows it in any case. Entries may be appended during the check.
         """
         begun = self._load_chain()
         check = _ChainChecker(begun, anchor)
@@ -176,9 +180,9 @@ class Audit:
         return self.verify(anchor) if ended.start != begun.start else check.build_result(ended.head)
 
     def trim(self, older_than: float, *, most: int = 5_000, through: int | None = None) -> int:
-        """Remove up to `most` of the entries before an instant, oldest first, none above `through`; returns how many.
+        """Remove up to `most` entries older than `older_than`, oldest first; returns how many.
 
-        Where the log begins from then on is recorded in it.
+        With `through`, no entry above that sequence is removed. The new start of the log is recorded as an entry.
         """
         with write_transaction(self._engine) as connection:
             start = _lock_chain(connection).start
@@ -199,7 +203,7 @@ class Audit:
         return removed
 
     def load_oldest_time(self) -> float:
-        """Return the instant of the first entry; infinity without one."""
+        """Return the time of the first entry, or infinity if there is none."""
         with read_transaction(self._engine) as connection:
             first = connection.execute(select(audit.c.at).order_by(audit.c.sequence).limit(1)).scalar()
         return math.inf if first is None else first
@@ -211,14 +215,14 @@ class Audit:
 
 @dataclass(frozen=True)
 class _Chain:
-    """The chain's row: its last entry, and the last one that was removed for its age."""
+    """The row of the chain: the last entry, and the last entry that was removed for its age."""
 
     head: Anchor
     start: Anchor
 
 
 class _ChainChecker:
-    """Compares entries, in their order, with what each must be after the one before it."""
+    """Checks entries in order: each must continue the chain from the one before it."""
 
     def __init__(self, chain: _Chain, anchor: Anchor | None) -> None:
         self._start = chain.start
@@ -236,28 +240,30 @@ class _ChainChecker:
             self._add_fault(expected, f"entries {expected} to {number - 1} are missing")
         # guard: audit-hash-chain
         elif entry.previous_hash != self._last.hash:
-            self._add_fault(number, "it does not follow from the entry before it")
+            self._add_fault(number, "its previous hash is not that of the entry before it")
         # guard: audit-entry-hash
         if entry.hash != compute_entry_hash(entry):
             self._add_fault(number, "it was changed after it was written")
         elif any(noted.sequence == number and noted.hash != entry.hash for noted in self._noted):
-            self._add_fault(number, "it is not the entry that was noted")
+            self._add_fault(number, "it is not the entry that the anchor or the end of the chain names")
         if entry.action == Action.AUDIT_TRIMMED and entry.details.get("hash") == self._start.hash:
             self._explained = True
         self._last = Anchor(number, entry.hash)
 
     def build_result(self, head: Anchor) -> ChainVerification:
-        """Compare the end of the log with its `head` as it is now, and with what was noted before."""
+        """Compare the last entry with the current `head`, the head at the start of the check, and the anchor."""
         last, noted = self._last.sequence, max(noted.sequence for noted in self._noted)
         # guard: audit-truncation
         if last < noted:
             self._add_fault(last + 1, f"entries {last + 1} to {noted} are missing at the end")
         if last > head.sequence:
-            self._add_fault(head.sequence + 1, "it stands beyond the end of the chain")
+            self._add_fault(head.sequence + 1, "it is beyond the end of the chain")
         if not self._explained:
-            self._add_fault(self._start.sequence, "nothing says that the entries up to here were removed for their age")
+            self._add_fault(
+                self._start.sequence, "no entry records that the entries up to here were removed for their age"
+            )
         if self._anchor is not None and self._anchor.sequence < self._start.sequence:
-            self._add_fault(self._anchor.sequence, "the anchor's entry was removed for its age: take a later anchor")
+            self._add_fault(self._anchor.sequence, "the anchor's entry was removed for its age: use a later anchor")
         return ChainVerification(self._entries, self._last, tuple(self._faults))
 
     def _add_fault(self, sequence: int, detail: str) -> None:
@@ -290,7 +296,7 @@ def _append_entry(connection: Connection, entry: AuditEntry) -> None:
 
 
 def _lock_chain(connection: Connection) -> _Chain:
-    """Lock the chain's row until the commit, and make it if this is the first entry."""
+    """Lock the row of the chain until the commit, and create it for the first entry."""
     # guard: audit-single-appender
     query = select(audit_chain).where(_CHAIN_ROW).with_for_update()
     row = connection.execute(query).first()
@@ -324,7 +330,10 @@ def _build_entry(row: Row[Any]) -> AuditEntry:
 
 
 def _limit_value(value: object) -> object:
-    """Return a value of `details` within bounds. Raises `TypeError` for what is not JSON."""
+    """Return a value of `details` with texts and lists cut to their limits.
+
+    Raises `TypeError` for a value that is not JSON.
+    """
     match value:
         case None | bool() | int():
             return value
@@ -342,5 +351,5 @@ def _limit_value(value: object) -> object:
 
 
 def _clean_text(text: str) -> str:
-    """Cut a text to 200 characters that every database takes."""
+    """Cut a text to 200 characters and replace those that a database does not accept."""
     return text[:_MAX_TEXT_CHARS].replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
