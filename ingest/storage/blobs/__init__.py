@@ -1,1 +1,1 @@
-"""Blobs: files by key in a folder or a bucket, sealed if a key is configured."""
+"""Blobs: files stored by key in a folder or a bucket, and sealed (encrypted) if keys are configured."""

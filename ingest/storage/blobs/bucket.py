@@ -1,4 +1,4 @@
-"""Blobs as objects of an S3-compatible server; files in use lie in a folder of this machine meanwhile."""
+"""Blobs as objects of an S3-compatible server. Files in use are kept in a local folder."""
 
 import hashlib
 import re
@@ -23,30 +23,31 @@ from ingest.storage.errors import BlobStoreRefusedError, BlobStoreUnavailableErr
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
+# Requests of one `put_all`. Each spends most of its time waiting for the network.
 _CONCURRENT_REQUESTS = 16
-# Parts of a large object: with those that are sent at once, what an upload holds in memory.
+# A large object is sent in parts. The size of a part times the number sent at once is what an upload holds in memory.
 _PART_BYTES = 8 << 20
 _CONCURRENT_PARTS = 4
 _PARTS_FOLDER = "parts"
 _CONNECT_SECONDS = 5.0
 _RETRIES = 5
-# What the library says when it has found neither keys nor a role.
+# The library's message if it finds neither keys nor a role: it asked the metadata service of a cloud machine in vain.
 _NO_IDENTITY = re.compile(r"169\.254\.|metadata|credential", re.IGNORECASE)
-# Words of S3's error codes, by which a lasting refusal is told from a server in trouble.
+# S3's codes of errors that retrying does not solve.
 _HINTS: Mapping[str, str] = {
-    "RequestTimeTooSkewed": "This machine's clock differs from the server's by more than 15 minutes: set it right.",
-    "NoSuchBucket": "LEADLINE_BLOBS names a bucket that is not there: create it, or mend the name.",
+    "RequestTimeTooSkewed": "This machine's clock differs from the server's by more than 15 minutes: correct it.",
+    "NoSuchBucket": "The bucket in LEADLINE_BLOBS does not exist: create it, or correct the name.",
     "PermanentRedirect": "The bucket is in another region: set LEADLINE_S3_REGION.",
     "AuthorizationHeaderMalformed": "The bucket is in another region: set LEADLINE_S3_REGION.",
     "InvalidAccessKeyId": "The server does not know LEADLINE_S3_ACCESS_KEY_ID.",
-    "SignatureDoesNotMatch": "LEADLINE_S3_SECRET_ACCESS_KEY is not the secret of that key.",
-    "AccessDenied": "The key may not read, write, list and delete in the bucket: give it these rights.",
+    "SignatureDoesNotMatch": "LEADLINE_S3_SECRET_ACCESS_KEY is not the secret of LEADLINE_S3_ACCESS_KEY_ID.",
+    "AccessDenied": "The key needs permission to read, write, list and delete objects in the bucket.",
 }
-_NO_CREDENTIALS = "Set LEADLINE_S3_ACCESS_KEY_ID and LEADLINE_S3_SECRET_ACCESS_KEY, or give the machine a role."
+_NO_CREDENTIALS = "Set LEADLINE_S3_ACCESS_KEY_ID and LEADLINE_S3_SECRET_ACCESS_KEY, or assign a role to the machine."
 
 
 class ObjectBlobs(SpoolFolder):
-    """Objects in a bucket, below a prefix. Each is written whole or not at all, with a checksum that S3 verifies."""
+    """Objects in a bucket, under a prefix. Each is written atomically, with a checksum that S3 verifies."""
 
     def __init__(self, store: S3Store, place: str, folder: Path, *, min_free_bytes: int = 0) -> None:
         super().__init__(folder, min_free_bytes)
@@ -160,7 +161,7 @@ class ObjectBlobs(SpoolFolder):
     def resume_upload(
         self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int
     ) -> Iterator[IncomingUpload]:
-        """Open an upload that was begun. What `pause` counts becomes a part, an object of its own, until it is kept."""
+        """Resume an upload. `IncomingUpload.pause` stores the bytes so far as a part, an object of its own."""
         self.require_free_space()
         if self.find_size(key) is None:
             raise KeyError(key)
@@ -182,7 +183,7 @@ class ObjectBlobs(SpoolFolder):
         return _UploadParts(self, key).iter_blocks()
 
     def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
-        """Remove files of uploads whose process was killed, and parts of uploads that are gone; returns how many."""
+        """Delete local files left by killed processes, and parts whose upload is gone; returns how many."""
         gone = [
             part
             for part in self.iter_keys(_PARTS_FOLDER)
@@ -193,7 +194,7 @@ class ObjectBlobs(SpoolFolder):
         return len(gone) + super().discard_unfinished(older_than_seconds=older_than_seconds)
 
     def list_parts(self, key: str) -> list["_UploadPart"]:
-        """List the parts of an upload that was begun, by their offsets."""
+        """List the parts of an unfinished upload by offset, the largest of each offset first."""
         with _translate_errors():
             pages = obstore.list(self._store, f"{_PARTS_FOLDER}/{key}/")
             found = [
@@ -217,7 +218,7 @@ class _UploadPart:
 
 
 class _UploadParts:
-    """The parts of one upload that follow on each other; what another writer adds meanwhile is not among them."""
+    """The contiguous parts of one upload. Parts that another writer adds at the same time are ignored."""
 
     def __init__(self, blobs: ObjectBlobs, key: str) -> None:
         self._blobs = blobs
@@ -232,13 +233,13 @@ class _UploadParts:
         return self._chain[-1].end if self._chain else 0
 
     def add(self, file: BinaryIO, size: int) -> None:
-        """Store what is left to read of a file as the next part."""
+        """Store the rest of a file as the next part."""
         part = _UploadPart(f"{_PARTS_FOLDER}/{self._key}/{self.end:016d}-{secrets.token_hex(8)}", self.end, size)
         self._blobs.put_file(part.key, file)
         self._chain.append(part)
 
     def truncate(self, size: int) -> None:
-        """Keep only so many bytes."""
+        """Keep only the first `size` bytes."""
         while self.end > size:
             last = self._chain.pop()
             if last.offset < size:
@@ -252,7 +253,7 @@ class _UploadParts:
 
 @dataclass
 class _ResumedUpload(IncomingUpload):
-    """An upload of which `base` bytes are in parts; the file has only what came after them."""
+    """An upload whose first `base` bytes are stored as parts; the local file has only the bytes after them."""
 
     parts: _UploadParts = field(kw_only=True)
     base: int = field(kw_only=True)
@@ -260,7 +261,10 @@ class _ResumedUpload(IncomingUpload):
 
     @contextmanager
     def open_reader(self) -> Iterator[BinaryIO]:
-        """Open all of it as one file. Raises `BlobStoreUnavailableError` if a finished upload's parts were changed."""
+        """Open the whole upload as one file.
+
+        Raises `BlobStoreUnavailableError` if the parts of a finished upload changed.
+        """
         self.pause()
         whole = self.path.with_name(f"{self.path.name}-whole")
         digest = hashlib.sha256()
@@ -271,7 +275,7 @@ class _ResumedUpload(IncomingUpload):
                     file.write(block)
             if self._is_finished and digest.digest() != self._digest.digest():
                 raise BlobStoreUnavailableError(
-                    "The parts of the upload are not what was sent.", hint="Send the whole file again."
+                    "The stored parts of the upload differ from what was sent.", hint="Send the whole file again."
                 )
             with whole.open("rb") as file:
                 yield file
@@ -279,7 +283,7 @@ class _ResumedUpload(IncomingUpload):
             whole.unlink(missing_ok=True)
 
     def pause(self) -> int:
-        """Store what came since the last part as another one, and return how many bytes are durable."""
+        """Store the bytes since the last part as another part; returns how many bytes are durable."""
         if self.size > self.base:
             self._file.flush()
             with self.path.open("rb") as file:
@@ -311,7 +315,7 @@ class _ResumedUpload(IncomingUpload):
 
 
 def open_bucket(settings: BlobSettings, folder: Path, *, min_free_bytes: int = 0) -> ObjectBlobs:
-    """Open the bucket that LEADLINE_BLOBS names. Raises `BlobStoreRefusedError`, and `BlobStoreUnavailableError`."""
+    """Open the bucket in LEADLINE_BLOBS. Raises `BlobStoreRefusedError` and `BlobStoreUnavailableError`."""
     bucket, _, prefix = settings.blobs.removeprefix("s3://").strip("/").partition("/")
     given = {
         "endpoint": settings.s3_endpoint,
@@ -352,7 +356,7 @@ def _parse_offset(part: str) -> int:
 
 @contextmanager
 def _translate_errors(key: str | None = None) -> Iterator[None]:
-    """Turn the library's errors into ours; what is not there is a `KeyError` where a key was asked for."""
+    """Translate the library's errors. If a `key` was requested, a missing object raises `KeyError`."""
     try:
         yield
     except (BaseError, FileNotFoundError) as error:
@@ -361,14 +365,12 @@ def _translate_errors(key: str | None = None) -> Iterator[None]:
         if isinstance(error, NotFoundError | FileNotFoundError) and key is not None and code is None:
             raise KeyError(key) from error
         if code is not None:
-            raise BlobStoreRefusedError(f"The store of files refuses: {code}.", hint=_HINTS[code]) from error
+            raise BlobStoreRefusedError(f"The file store rejected the request: {code}.", hint=_HINTS[code]) from error
         if isinstance(error, UnauthenticatedError | PermissionDeniedError | NotFoundError):
-            raise BlobStoreRefusedError(f"The store of files refuses: {_format_message(said)}") from error
+            raise BlobStoreRefusedError(f"The file store rejected the request: {_format_message(said)}") from error
         if _NO_IDENTITY.search(said):
-            raise BlobStoreRefusedError(
-                "There are no credentials for the store of files.", hint=_NO_CREDENTIALS
-            ) from error
-        raise BlobStoreUnavailableError(f"The store of files does not answer: {_format_message(said)}") from error
+            raise BlobStoreRefusedError("There are no credentials for the file store.", hint=_NO_CREDENTIALS) from error
+        raise BlobStoreUnavailableError(f"The file store does not respond: {_format_message(said)}") from error
 
 
 def _format_message(said: str) -> str:

@@ -1,4 +1,4 @@
-"""Blobs that are compared, as they are read, with the digests that the catalog has of them."""
+"""A blob store that compares what it reads with the digests in the catalog."""
 
 import threading
 import time
@@ -11,16 +11,17 @@ from ingest.storage.digests import BLOCK_BYTES, Digest, DigestRecords, parse_fil
 from ingest.storage.errors import BlobChangedError, ContentChangedError, TextLostError
 
 _MAX_CACHED_VERSIONS = 2048
-# A version is made again at most when its index is repaired. Upkeep adds digests to versions of earlier releases.
+# The files of a version change only when its index is repaired, so known digests are kept longer than the fact that a
+# version has none: upkeep adds digests to versions of earlier releases.
 _KNOWN_SECONDS, _ABSENT_SECONDS = 300.0, 30.0
 _FILE_LABELS = {"text.txt": "text", "text.json": "map", "text.positions": "positions"}
 
 
 class CheckedBlobs:
-    """Compares what another store reads with the digests in the catalog; for texts and tables of versions alone.
+    """Compares what another store reads with the digests in the catalog. Use it only for texts and tables of versions.
 
-    A range costs a read and a hash of the blocks that it touches. A version without digests, from an earlier release,
-    is read as it is; of one with digests, a file that nobody recorded does not exist.
+    Reading a range reads and hashes the blocks that it touches. A version from an earlier release may have no digests;
+    its files are not checked. Of a version with digests, a file without one is treated as missing.
     """
 
     def __init__(self, inner: Blobs, records: DigestRecords, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -29,7 +30,7 @@ class CheckedBlobs:
         self._known = _DigestCache(records, clock)
 
     def preload_digests(self, version_ids: Collection[str]) -> None:
-        """Ask the catalog once for the digests of all versions that will be read."""
+        """Load the digests of all versions that will be read, with one query."""
         self._known.preload(version_ids)
 
     def put(self, key: str, content: bytes) -> None:
@@ -45,12 +46,13 @@ class CheckedBlobs:
         return self._inner.delete(key)
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """Read a range. Raises `KeyError` for a file that there is not, `ContentChangedError` and `TextLostError`."""
+        """Read a range. Raises `KeyError` if the file does not exist, `ContentChangedError` and `TextLostError`."""
         version = parse_version_id(key)
         try:
             return self._read_checked(key, self._known.get(version), start, length)
         except (KeyError, ContentChangedError):
-            self._known.load([version])  # it may have been removed or made again
+            # The version may have been removed, or its files rewritten by a repair, since its digests were read.
+            self._known.load([version])
         known = self._known.get(version)
         try:
             return self._read_checked(key, known, start, length)
@@ -74,11 +76,11 @@ class CheckedBlobs:
         content = self._inner.read(key, begin, stop - begin)
         # guard: content-compared-with-digest
         if len(content) != stop - begin or not digest.matches_blocks(first, content):
-            raise BlobChangedError(f"{key} has other bytes than were written.")
+            raise BlobChangedError(f"{key} does not have the bytes that were written.")
         return content[start - begin : end - begin]
 
     def _record_changed(self, key: str, error: Exception) -> ContentChangedError:
-        """Have a file noted that is not as it was written; return the error that names its document."""
+        """Record that a file is damaged or missing, and return the error that names its document."""
         document = self._records.record_changed_file(key) or f"of version {parse_version_id(key)}"
         what = f"The stored {_FILE_LABELS.get(parse_file_name(key), 'table')} of document {document}"
         if isinstance(error, KeyError):
@@ -87,7 +89,7 @@ class CheckedBlobs:
 
 
 class _DigestCache:
-    """The digests of the versions that were read last; safe to use from any thread."""
+    """A cache of the digests of recently read versions. Thread-safe."""
 
     def __init__(self, records: DigestRecords, clock: Callable[[], float]) -> None:
         self._records = records
@@ -96,17 +98,18 @@ class _DigestCache:
         self._lock = threading.Lock()
 
     def get(self, version: str) -> Mapping[str, Digest]:
-        """Return the digests of a version's files by the files' names; none for one without digests."""
+        """Return the digests of a version's files by file name; empty for a version without digests."""
         found = self._find_cached(version)
         return self.load([version])[version] if found is None else found
 
     def preload(self, version_ids: Collection[str]) -> None:
-        """Load the digests of those versions whose digests are not known."""
+        """Load the digests of the versions that are not in the cache."""
         unknown = [version for version in dict.fromkeys(version_ids) if self._find_cached(version) is None]
         if unknown:
             self.load(unknown)
 
     def load(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
+        """Load the digests of these versions into the cache, in place of known ones."""
         found = self._records.load_digests(version_ids)
         loaded = {version: found.get(version, {}) for version in version_ids}
         now = self._clock()

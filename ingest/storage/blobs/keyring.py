@@ -1,4 +1,4 @@
-"""Keys that seal what is stored: the first one seals, and any of them opens."""
+"""Keys that seal stored files. The first key seals; each of them can open."""
 
 import hashlib
 from base64 import urlsafe_b64decode
@@ -12,23 +12,23 @@ _ID_BYTES = 8
 
 
 class BadKeyError(ValueError):
-    """Something among the keys is no key."""
+    """The setting contains a text that is not a key."""
 
 
 def generate_key() -> str:
-    """Return a key."""
+    """Generate a key."""
     return Fernet.generate_key().decode()
 
 
 @dataclass(frozen=True)
 class KeyRing:
-    """Keys with their ids; an id says nothing of its key."""
+    """Keys and their ids. An id is a hash and reveals nothing about its key."""
 
     keys: tuple[bytes, ...]
 
     @classmethod
     def parse(cls, written: str) -> "KeyRing":
-        """Read keys with white space between them. Raises `BadKeyError`."""
+        """Parse keys that are separated by white space. Raises `BadKeyError`."""
         try:
             keys = tuple(urlsafe_b64decode(key) for key in written.split())
         except ValueError as error:
@@ -39,7 +39,7 @@ class KeyRing:
 
     @property
     def sealing_key(self) -> tuple[bytes, bytes]:
-        """The id and the key that seal."""
+        """The id and the key that seal new files."""
         return compute_key_id(self.keys[0]), self.keys[0]
 
     @property
@@ -48,5 +48,5 @@ class KeyRing:
 
 
 def compute_key_id(key: bytes) -> bytes:
-    """Return what names a key in the head of what it sealed."""
+    """Compute the id of a key, which the head of each file sealed with it contains."""
     return hashlib.sha256(b"leadline key id\0" + key).digest()[:_ID_BYTES]

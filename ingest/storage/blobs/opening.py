@@ -1,4 +1,4 @@
-"""Opens the store of files that the settings name, sealed if they have keys."""
+"""Opens the blob store that the settings describe, sealed if they contain keys."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from ingest.storage.sealing import SEALED_MARKER, InMemorySealRecord, SealRecord
 
 
 def open_blobs(settings: BlobSettings, home: Path, record: SealRecord | None, *, min_free_bytes: int = 0) -> BlobStore:
-    """Open the store of files of an installation, whose folders are in `home`.
+    """Open the blob store of an installation whose folders are in `home`.
 
-    `record` says which sealed formats are read and written. Without one, for a program that only looks, every format is
-    read, and the store gets no mark. Raises `BlobStoreError`: keys that are missing or wrong, a bucket that cannot be
-    used.
+    `record` says which sealed formats are read and written. Without it, for a program that only reads, all formats are
+    read and the store is not marked as sealed. Raises `BlobStoreError` if a key is missing or wrong or the bucket
+    cannot be used.
     """
     blobs = _open_plain(settings, home, min_free_bytes)
     if settings.blob_keys is None:
@@ -25,7 +25,7 @@ def open_blobs(settings: BlobSettings, home: Path, record: SealRecord | None, *,
         ring = KeyRing.parse(settings.blob_keys.get_secret_value())
     except BadKeyError as error:
         raise BlobKeyError(
-            "LEADLINE_BLOB_KEYS has something that is no key.", hint="Make keys with `leadline blobs key`."
+            "LEADLINE_BLOB_KEYS contains a value that is not a key.", hint="Generate keys with `leadline blobs key`."
         ) from error
     sealed = SealedBlobs(blobs, ring, record or InMemorySealRecord(), always_binds=settings.blob_binding)
     if record is not None:
@@ -35,12 +35,12 @@ def open_blobs(settings: BlobSettings, home: Path, record: SealRecord | None, *,
 
 
 def require_unsealed(blobs: BlobStore) -> None:
-    """Raise `BlobKeyError` for a store with sealed files, where no key is given."""
+    """Raise `BlobKeyError` if the store has sealed files. Called when no keys are configured."""
     # guard: sealed-store-needs-key
     if blobs.find_size(SEALED_MARKER) is not None:
         raise BlobKeyError(
-            f"The files in {blobs.location} are sealed, and LEADLINE_BLOB_KEYS is not set.",
-            hint="Set it to the keys that they were sealed with.",
+            f"The files in {blobs.location} are sealed, but LEADLINE_BLOB_KEYS is not set.",
+            hint="Set it to the keys with which they were sealed.",
         )
 
 
@@ -51,6 +51,6 @@ def _open_plain(settings: BlobSettings, home: Path, min_free_bytes: int) -> Blob
         from ingest.storage.blobs.bucket import open_bucket
     except ImportError as error:
         raise BlobStoreRefusedError(
-            f"{settings.blobs} needs a library that is not installed.", hint="pip install 'leadline[s3]'"
+            f"LEADLINE_BLOBS={settings.blobs} needs a library that is not installed.", hint="pip install 'leadline[s3]'"
         ) from error
     return open_bucket(settings, home / "blobs-in-use", min_free_bytes=min_free_bytes)

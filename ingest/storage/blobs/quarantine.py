@@ -1,7 +1,7 @@
-"""Files that no catalog explains are put aside for some days before they go.
+"""Quarantine for files that the catalog does not know: they are moved aside for some days before they are deleted.
 
-They lie in the store under `quarantine/DAY/KEY`, so that the day says since when, and each day's manifests
-list them. A file that the catalog names again, because a newer one was put back, returns to its place.
+They are stored under `quarantine/DAY/KEY`, where the day is that of the move, and listed in that day's manifests. If
+the catalog knows a file again, because a newer catalog was restored, it is moved back.
 """
 
 import json
@@ -23,25 +23,28 @@ _MANIFEST_NAME = "manifest"
 
 @dataclass(frozen=True)
 class UpkeepLimits:
-    """How long what nobody explains is kept, and the share of everything above which a round touches nothing."""
+    """The days that files stay in quarantine, and the share of unknown files above which upkeep changes nothing.
+
+    A large share of unknown files suggests that the catalog is the wrong one, for example an old backup.
+    """
 
     quarantine_days: float = 7.0
     share: float = 0.05
 
 
 class UpkeepSettings(BaseSettings):
-    """Environment variables that begin with `LEADLINE_`."""
+    """Settings from environment variables that begin with `LEADLINE_`."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 
     quarantine_days: float = Field(
-        7.0, ge=0, description="Days for which files and chunks that the catalog does not know are kept aside."
+        7.0, ge=0, description="Days for which files and chunks that the catalog does not know stay in quarantine."
     )
     upkeep_share: float = Field(
         0.05,
         ge=0,
         le=1,
-        description="Upkeep touches nothing while more than this share of files or chunks is unknown to the catalog.",
+        description="Upkeep removes nothing while the catalog does not know more than this share of files or chunks.",
     )
 
     @property
@@ -50,17 +53,17 @@ class UpkeepSettings(BaseSettings):
 
 
 class Quarantine:
-    """The files put aside in a store. Two processes may use it at once."""
+    """The quarantined files of a store. Two processes may use it at the same time."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
 
     def load_dates(self) -> dict[str, date]:
-        """Return the keys that are aside, each with the day since when."""
+        """Return the quarantined keys, each with the day on which it was moved."""
         return {key: day for day, key in self._iter_quarantined() if not _is_manifest(key)}
 
     def quarantine_files(self, keys: Collection[str]) -> int:
-        """Move files out of their places, listed before they are moved; return how many were there."""
+        """Move files to quarantine, after listing them in a manifest; returns how many existed."""
         if not keys:
             return 0
         now = datetime.now(UTC)
@@ -72,7 +75,7 @@ class Quarantine:
         return sum(self._blobs.move(key, f"{folder}/{key}") for key in keys)
 
     def restore_files(self, keys: Collection[str]) -> int:
-        """Return files to their places; return how many were there. A file that is in its place by now is kept."""
+        """Move files back from quarantine; returns how many were moved. An existing file is not overwritten."""
         moved = 0
         for key, day in self.load_dates().items():
             if key in keys and not self._is_in_place(key):
@@ -80,7 +83,7 @@ class Quarantine:
         return moved
 
     def delete_expired(self, *, older_than_days: float) -> int:
-        """Remove what was put aside longer ago; return how many files."""
+        """Delete files that have been quarantined for longer; returns how many."""
         last = (datetime.now(UTC) - timedelta(days=older_than_days)).date()
         removed = 0
         for day, key in list(self._iter_quarantined()):
@@ -92,7 +95,7 @@ class Quarantine:
     def _is_in_place(self, key: str) -> bool:
         try:
             return self._blobs.find_size(key) is not None
-        except ContentChangedError:  # something is there; whoever reads it is told
+        except ContentChangedError:  # a damaged file is in its place; reading it reports that
             return True
 
     def _iter_quarantined(self) -> Iterator[tuple[date, str]]:

@@ -1,9 +1,9 @@
-"""Blobs that are sealed: what the store holds cannot be read, or changed unnoticed, without one of the keys.
+"""A blob store that seals files: without a key they cannot be read, or changed without being noticed.
 
-`ingest.storage.blobs.sealed_format` has the format. A file of the format before, or one from before there was a key, is
-read until the catalog records that every file is bound to its name; from then on it is refused, because whoever can
-write the store could have put it there. Keys without a slash are notes of the store itself, and not sealed; nor are
-uploads that are not finished.
+`ingest.storage.blobs.sealed_format` describes the format. Files in the previous format, and plain files from before
+keys were configured, are read until the catalog records that every file is bound to its name. After that they are
+rejected, because anyone who can write to the store could have put them there. Keys without a slash are notes of the
+store itself and are not sealed; neither are unfinished uploads.
 """
 
 import hashlib
@@ -36,26 +36,26 @@ from ingest.storage.blobs.store import BlobStore, IncomingUpload, SpoolFolder, i
 from ingest.storage.errors import BlobChangedError, BlobKeyError
 from ingest.storage.sealing import SEALED_MARKER, InMemorySealRecord, Sealing, SealRecord
 
-# What `leadline blobs` counts and seals anew.
+# The folders that `leadline blobs` counts and reseals.
 SEALED_KINDS = ("original", "text", "tables", "quarantine")
 _MARKER = b"leadline keeps sealed files here\n"
 _MAX_CACHED_HEADS = 4096
-# How late a process may learn that files of earlier formats are refused.
+# A process notices within this time that files in earlier formats are rejected from now on.
 _POLICY_CACHE_SECONDS = 5.0
 
 
 class FileFormat(StrEnum):
-    """How a file is kept in the store."""
+    """The formats of stored files."""
 
     BOUND = "bound to its name"
-    UNBOUND = "sealed, and not bound to its name"
+    UNBOUND = "sealed, but not bound to its name"
     PLAIN = "not sealed"
     FOREIGN = "sealed with a key that is missing"
 
 
 @dataclass
 class _SealingPolicy:
-    """What the catalog records, asked for no more often than is needed; a store that is bound stays so."""
+    """Caches which formats the catalog allows. A store that is bound stays bound, so it is not asked again."""
 
     record: SealRecord
     always_binds: bool
@@ -64,12 +64,13 @@ class _SealingPolicy:
     _known_until: float = 0.0
 
     def should_refuse_unbound(self) -> bool:
+        """Return true if files that are not bound to their names are rejected, as far as this process knows."""
         if not self._is_bound and self.clock() >= self._known_until:
             self._load_sealing()
         return self._is_bound
 
     def should_bind(self) -> bool:
-        """True if new files are bound to their names, by the record as it is now."""
+        """Return true if new files are bound to their names, according to the current record."""
         return self.always_binds or self._is_bound or self._load_sealing() is not Sealing.MIXED
 
     def _load_sealing(self) -> Sealing:
@@ -80,10 +81,10 @@ class _SealingPolicy:
 
 
 class SealedBlobs:
-    """Seals what another store keeps."""
+    """Seals the files of another blob store."""
 
     def __init__(self, inner: BlobStore, ring: KeyRing, record: SealRecord, *, always_binds: bool = False) -> None:
-        """`record` says which formats are read and written; with `always_binds` new files are bound in any case."""
+        """Read and write the formats that `record` allows. With `always_binds`, new files are bound in any case."""
         self.inner = inner
         self.record = record
         self._ring = ring
@@ -98,9 +99,9 @@ class SealedBlobs:
         return self.inner.location
 
     def mark_sealed(self) -> None:
-        """Mark a store that has no mark yet, so that nobody takes its files for plain ones.
+        """Mark a store as sealed if it has no mark yet, so that nobody mistakes its files for plain ones.
 
-        One that holds nothing is bound from its first file on: no earlier release has written to it.
+        An empty store is bound from its first file on, because no earlier release can have written to it.
         """
         if self.inner.find_size(SEALED_MARKER) is not None:
             return
@@ -111,7 +112,7 @@ class SealedBlobs:
         )
 
     def require_seal_key(self) -> None:
-        """Raise `BlobKeyError` unless one of the keys opens the mark of the store, if it has one."""
+        """Raise `BlobKeyError` unless one of the keys opens the mark of the store. A store without a mark passes."""
         try:
             note = self.inner.read(SEALED_MARKER)
         except KeyError:
@@ -122,7 +123,7 @@ class SealedBlobs:
         except BlobChangedError:
             is_ours = False
         if not is_ours:
-            raise BlobKeyError(f"The mark {SEALED_MARKER} in {self.location} is not as it was written.")
+            raise BlobKeyError(f"The mark {SEALED_MARKER} in {self.location} was changed or damaged.")
 
     def put(self, key: str, content: bytes) -> None:
         self.put_file(key, BytesIO(content))
@@ -165,7 +166,7 @@ class SealedBlobs:
         try:
             return self._read_frames(key, head, start, length)
         except (BlobChangedError, BlobKeyError):
-            self._evict_head(key)  # it may have been written anew, by this process or another
+            self._evict_head(key)  # the file may have been rewritten since its head was cached
             head = self._find_head(key)
             return self.inner.read(key, start, length) if head is None else self._read_frames(key, head, start, length)
 
@@ -243,7 +244,7 @@ class SealedBlobs:
         return self.inner.has_space_to_work()
 
     def detect_format(self, key: str) -> FileFormat:
-        """Return how a file is kept, whatever is recorded. Raises `KeyError`."""
+        """Return the format of a stored file, whatever the catalog records. Raises `KeyError`."""
         written = self.inner.read(key, 0, HEAD_BYTES)
         if not is_sealed(written):
             return FileFormat.PLAIN
@@ -252,11 +253,11 @@ class SealedBlobs:
         return FileFormat.BOUND if SealHead(written, b"", key).is_bound else FileFormat.UNBOUND
 
     def reseal(self, key: str, *, accept_unbound: bool = False) -> bool:
-        """Seal a file with the first key, in the format that new files get, unless it is; True if that was to be done.
+        """Seal a file with the first key, in the current format; returns false if it already is.
 
-        Whoever reads meanwhile reads either. One that is written anew meanwhile is left as it is: it has the first key.
-        Once every file is recorded as bound, one that is not is refused, unless they are accepted. Raises `KeyError`,
-        `BlobKeyError` and `BlobChangedError`.
+        Reads at the same time get either version. A file that is rewritten at the same time is left alone, because it
+        was sealed with the first key. Once the catalog records every file as bound, an unbound one is rejected unless
+        `accept_unbound`. Raises `KeyError`, `BlobKeyError` and `BlobChangedError`.
         """
         # guard: reseal-refuses-unbound
         readable = self.with_unbound_accepted() if accept_unbound else self
@@ -272,17 +273,18 @@ class SealedBlobs:
         return True
 
     def with_unbound_accepted(self) -> "SealedBlobs":
-        """Return a view of this store that reads files, too, which are not bound to their names."""
+        """Return a view of this store that also reads files that are not bound to their names."""
         return SealedBlobs(self.inner, self._ring, InMemorySealRecord())
 
     def reseal_marker(self) -> None:
-        """Seal the mark with the first key, when everything else is: the other keys can be taken out then."""
+        """Seal the mark with the first key. Call it after resealing all files; then the other keys can be removed."""
         self.inner.put(SEALED_MARKER, self._seal_content(SEALED_MARKER, _MARKER, bound=self._policy.should_bind()))
 
     def _write_in_format(self, put: Callable[[bool], None]) -> None:
-        """Put files in the format that is recorded, and once more if another was recorded meanwhile.
+        """Write files in the recorded format, and again if the record changed in the meantime.
 
-        Whoever records that new files are bound finds every file that was put before; so none is left unbound.
+        After the record changes to bound, resealing covers every file that was written before; the second write covers
+        files written during the change. So no file is left unbound.
         """
         bound = self._policy.should_bind()
         put(bound)
@@ -301,19 +303,19 @@ class SealedBlobs:
         opened = self._open_frames(key, head, sealed, first)
         found = opened[start - first * FRAME_BYTES : end - first * FRAME_BYTES]
         # guard: truncated-sealed-file
-        if len(found) != end - start:  # frames are missing at the end
+        if len(found) != end - start:  # the last frames are missing
             raise _build_changed_error(key)
         return found
 
     def _authenticate_head(self, key: str, head: SealHead) -> None:
-        """Open the first frame, because a size is only as true as the frames that it was sealed with."""
+        """Open the first frame. The size in the head can be trusted only if a frame sealed with that head opens."""
         if head.is_bound:
             self._open_frames(key, head, self.inner.read(key, HEAD_BYTES, SEALED_FRAME_BYTES), 0)
 
     def _open_frames(self, key: str, head: SealHead, sealed: bytes, first: int) -> bytes:
-        """Open frames from number `first` on. Raises `BlobChangedError` for one that is not as it was written."""
+        """Open frames from number `first` on. Raises `BlobChangedError` for a frame that was changed."""
         pieces = []
-        # Without a byte there is still a frame to open: an empty file in the bound format has one.
+        # Zero bytes still take one frame: an empty file in the bound format has a frame without content.
         for number, at in enumerate(range(0, max(1, len(sealed)), SEALED_FRAME_BYTES), start=first):
             expected = min(FRAME_BYTES, head.size - number * FRAME_BYTES)
             try:
@@ -332,9 +334,9 @@ class SealedBlobs:
         return SealHead.create(self._ring.sealing_key, size, get_bound_name(key), bound=bound)
 
     def _find_head(self, key: str) -> SealHead | None:
-        """Return the head of a sealed file; None for one that is not sealed, while such files are read.
+        """Return the head of a sealed file; None for a plain file, as long as those are accepted.
 
-        Raises `KeyError`, `BlobKeyError`, and `BlobChangedError` for a file of a format that is refused.
+        Raises `KeyError`, `BlobKeyError`, and `BlobChangedError` for a file in a format that is rejected.
         """
         if "/" not in key:
             return None
@@ -342,7 +344,9 @@ class SealedBlobs:
         # guard: unbound-files-refused
         if (head is None or not head.is_bound) and self._policy.should_refuse_unbound():
             found = FileFormat.PLAIN if head is None else FileFormat.UNBOUND
-            raise BlobChangedError(f"{key} in {self.location} is {found}; every file was sealed and bound to its name.")
+            raise BlobChangedError(
+                f"{key} in {self.location} is {found}, although every file was sealed and bound to its name."
+            )
         return head
 
     def _find_cached_head(self, key: str) -> SealHead | None:

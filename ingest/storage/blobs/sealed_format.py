@@ -1,12 +1,13 @@
-"""The format of a sealed file: a head and frames.
+"""The format of a sealed file: a head, followed by frames.
 
-The head has the id of the key, a random salt and the size of the content. Key, salt, head and the file's name make the
-key of this file alone (HKDF-SHA256), with which each frame of 64 KiB is sealed by AES-256-GCM under its number. So
-frames cannot be exchanged, left out or added, no file can take the place of another, and a range is read by the frames
-that it touches. It is the construction of Tink's streaming AEAD, with the size in the head in place of a mark of the
-last frame. An empty file has a frame without content, so that nobody can make one.
+The head has the id of the key, a random salt and the size of the content. A key for this file alone is derived from the
+key, the salt, the head and the file's name (HKDF-SHA256). Each frame of 64 KiB is sealed with it by AES-256-GCM under
+its number. So frames cannot be swapped, left out or added, no file can take the place of another, and reading a range
+opens only the frames that it touches. The construction is that of Tink's streaming AEAD, with the size in the head
+instead of a flag on the last frame. An empty file has one frame without content, so that it cannot be forged without
+the key.
 
-In the format before this one, the name had no part in the key, and an empty file had no frame.
+In the previous format, the name was not part of the derived key, and an empty file had no frame.
 """
 
 import os
@@ -29,23 +30,24 @@ HEAD_BYTES = len(MAGIC) + ID_BYTES + _SALT + _SIZE
 FRAME_BYTES = 64 << 10
 _TAG_BYTES = 16
 SEALED_FRAME_BYTES = FRAME_BYTES + _TAG_BYTES
-# Files are put aside and back by renaming, without a key; so a file keeps the name that it has in its place.
+# Files are moved to quarantine and back by renaming, without resealing, so a quarantined file stays bound to its
+# original name.
 _QUARANTINE_PREFIX = re.compile(r"quarantine/\d{4}-\d\d-\d\d/")
 
 
 def is_sealed(written: bytes) -> bool:
-    """True if a file that begins so is sealed, in either format."""
+    """Return true if these are the first bytes of a sealed file, in either format."""
     return written.startswith(_MAGICS)
 
 
 def get_bound_name(key: str) -> str:
-    """Return the name that a file is bound to: its key, also while it is in quarantine."""
+    """Return the name to which a file is bound: its key, without the quarantine folder."""
     return _QUARANTINE_PREFIX.sub("", key, count=1)
 
 
 @dataclass(frozen=True)
 class SealHead:
-    """The head of a sealed file, the key that it names, and the name of the file."""
+    """The head of a sealed file, with the key that it names and the name of the file."""
 
     written: bytes
     key: bytes
@@ -53,7 +55,7 @@ class SealHead:
 
     @classmethod
     def create(cls, key: tuple[bytes, bytes], size: int, name: str, *, bound: bool) -> "SealHead":
-        """Make the head of a new file of `size` bytes; `key` is the id and the key that seals it."""
+        """Create the head of a new file of `size` bytes. `key` is the id and the key that seals it."""
         magic = MAGIC if bound else UNBOUND_MAGIC
         return cls(magic + key[0] + os.urandom(_SALT) + size.to_bytes(_SIZE, "big"), key[1], name)
 
@@ -63,12 +65,12 @@ class SealHead:
 
     @property
     def size(self) -> int:
-        """The size of the content."""
+        """The size of the content in bytes."""
         return int.from_bytes(self.written[-_SIZE:], "big")
 
     @property
     def frame_count(self) -> int:
-        """The number of frames."""
+        """The number of frames of the file."""
         return max(-(-self.size // FRAME_BYTES), int(self.is_bound))
 
     @property
@@ -78,7 +80,7 @@ class SealHead:
     @cached_property
     def cipher(self) -> AESGCM:
         salt = self.written[len(MAGIC) + ID_BYTES : -_SIZE]
-        # The head has one length, so head and name together are unambiguous.
+        # The head has a fixed length, so concatenating it and the name is unambiguous.
         # guard: sealed-file-bound-to-name
         info = self.written + self.name.encode() if self.is_bound else self.written
         return AESGCM(HKDF(SHA256(), 32, salt=salt, info=info).derive(self.key))
@@ -87,12 +89,12 @@ class SealHead:
         return self.cipher.encrypt(number.to_bytes(12, "big"), frame, None)
 
     def open(self, number: int, frame: bytes) -> bytes:
-        """Raises `InvalidTag`."""
+        """Open a frame. Raises `InvalidTag`."""
         return self.cipher.decrypt(number.to_bytes(12, "big"), frame, None)
 
 
 def parse_key_id(written: bytes) -> bytes:
-    """Return the id of the key in the head of a sealed file."""
+    """Parse the id of the key from the head of a sealed file."""
     return written[len(MAGIC) : len(MAGIC) + ID_BYTES]
 
 
@@ -101,7 +103,7 @@ class _Readable(Protocol):
 
 
 class SealingFile(RawIOBase):
-    """Reads a file of known size, sealed."""
+    """Reads a file of known size and returns its sealed form."""
 
     def __init__(self, file: _Readable, head: SealHead) -> None:
         self._file = file
@@ -133,7 +135,7 @@ class SealingFile(RawIOBase):
         wanted = min(FRAME_BYTES, self._left)
         frame = self._file.read(wanted)
         if len(frame) != wanted:
-            raise ValueError("a file that is sealed has become shorter")
+            raise ValueError("the file became shorter while it was being sealed")
         self._left -= wanted
         self._number += 1
         return self._head.seal(self._number - 1, frame)

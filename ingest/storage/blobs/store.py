@@ -1,8 +1,8 @@
-"""Store bytes by key: uploaded originals, normalized texts and their maps; and the settings of where they are stored.
+"""Stores bytes by key: uploaded originals, normalized texts and their maps. Also the settings of the storage.
 
-The port of what stores and reads them is `Blobs`, and that of what keeps them all `BlobStore`. `DirectoryBlobs` keeps
-each key in a file under one folder that can be moved; `ingest.storage.blobs.bucket` and `ingest.storage.blobs.sealed`
-are others.
+`Blobs` is the port for code that reads and writes content; `BlobStore` is the port for the whole store.
+`DirectoryBlobs` stores each key as a file under one folder, which can be moved. Other implementations are in
+`ingest.storage.blobs.bucket` and `ingest.storage.blobs.sealed`.
 """
 
 import errno
@@ -34,19 +34,19 @@ from ingest.storage.errors import (
 _NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CONCURRENT_PUTS = 16
 BLOCK_BYTES = 4 << 20
-# Folders and the name of a file. A key is a path in the blob folder, and a backup or a catalog that somebody changed
-# may name any key; so no part is empty, `.` or `..`.
+# Names of folders and of a file. A key is a path in the blob folder, and a manipulated backup or catalog may contain
+# any text as a key; so no part may be empty, `.` or `..`.
 _KEY_PART = r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]*"
 _KEY_PATTERN = re.compile(rf"{_KEY_PART}(?:/{_KEY_PART})*")
 
 
 def is_valid_key(key: str) -> bool:
-    """True for a key that Leadline could have made: its path stays inside the blob folder."""
+    """Return true for a key that Leadline could have created; its path stays inside the blob folder."""
     return _KEY_PATTERN.fullmatch(key) is not None
 
 
 def require_valid_key(key: str) -> str:
-    """Return the key. Raises `BlobNameError` unless it is one that Leadline could have made."""
+    """Return the key. Raises `BlobNameError` unless Leadline could have created it."""
     # guard: blob-key-in-folder
     if not is_valid_key(key):
         raise BlobNameError(f"{key!r} is not the key of a stored file.")
@@ -54,27 +54,30 @@ def require_valid_key(key: str) -> str:
 
 
 class Blobs(Protocol):
-    """Write once, read whole or in ranges, delete. Keys are relative paths made by us, never by a user."""
+    """Writes keys once, reads them whole or in ranges, and deletes them.
+
+    Keys are relative paths that Leadline creates, never a user.
+    """
 
     def put(self, key: str, content: bytes) -> None:
-        """Store durably before returning; an earlier content is replaced in one step. Raises `StorageFullError`."""
+        """Store the content durably, in place of an earlier one in one step. Raises `StorageFullError`."""
 
     def put_file(self, key: str, file: BinaryIO) -> None:
-        """Put what is left to read of a file, as `put` does, a block at a time."""
+        """Store the rest of a file as `put` does, one block at a time."""
 
     def put_all(self, contents: Mapping[str, bytes]) -> None:
-        """Put each key as `put` does; all of them are durable when it returns."""
+        """Store each key as `put` does. All of them are durable when this returns."""
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """Read `length` bytes from `start`, or to the end. Raises `KeyError` when there is no such key."""
+        """Read `length` bytes from `start`, or to the end. Raises `KeyError` if the key does not exist."""
 
     def delete(self, key: str) -> int:
-        """Remove a key and return the bytes freed; 0 when there was nothing."""
+        """Delete a key and return the bytes freed; 0 if it did not exist."""
 
 
 @dataclass
 class IncomingUpload:
-    """An upload on its way to disk: counted, hashed and bounded as it arrives. It is `kept` once it has a key."""
+    """An upload being written to disk. It is counted, hashed and limited as it arrives. `kept` once it has a key."""
 
     path: Path
     max_bytes: int
@@ -84,7 +87,7 @@ class IncomingUpload:
     kept: bool = False
 
     def write(self, block: bytes) -> None:
-        """Add a block. Raises `UploadTooLargeError` at the limit and `StorageFullError` when the disk is full."""
+        """Add a block. Raises `UploadTooLargeError` above the limit and `StorageFullError` if the disk is full."""
         self.size += len(block)
         if self.size > self.max_bytes:
             raise UploadTooLargeError(f"The file is larger than the limit of {self.max_bytes:,} bytes.")
@@ -94,7 +97,7 @@ class IncomingUpload:
 
     @contextmanager
     def open_reader(self) -> Iterator[BinaryIO]:
-        """Open what was written so far to read."""
+        """Open the bytes written so far for reading."""
         if not self._file.closed:
             with translate_disk_errors():
                 self._file.flush()
@@ -102,26 +105,26 @@ class IncomingUpload:
             yield file
 
     def close(self) -> None:
-        """Fsync and close the file of an upload that is whole and waits: it holds no descriptor until it is kept."""
+        """Sync and close the file of a complete upload that has to wait, so that it holds no file descriptor."""
         self.pause()
         self._file.close()
 
     def pause(self) -> int:
-        """Fsync, and return how many bytes are durable."""
+        """Sync the file and return how many bytes are durable."""
         with translate_disk_errors():
             self._file.flush()
             os.fsync(self._file.fileno())
         return self.size
 
     def truncate(self, size: int) -> None:
-        """Take back what was written after `size` bytes."""
+        """Discard what was written after `size` bytes."""
         self._file.flush()
         self._file.truncate(size)
         self._file.seek(size)
         self.size = size
 
     def finish(self) -> str:
-        """Fsync and return the SHA-256 in hex. Raises `EmptyUploadError` when nothing was written."""
+        """Sync the file and return its SHA-256 in hex. Raises `EmptyUploadError` if nothing was written."""
         if self.size == 0:
             raise EmptyUploadError("The file is empty.")
         if not self._file.closed:
@@ -130,9 +133,10 @@ class IncomingUpload:
 
 
 class BlobStore(Blobs, Protocol):
-    """Keeps everything of an installation. `local_folder` is on this machine, for files in use; `place` is for people.
+    """Stores all files of an installation.
 
-    A key without a slash is a note of the store's own, such as the mark of its installation.
+    `local_folder` is a folder on this machine for files in use. `location` describes the store for people. A key
+    without a slash is a note of the store itself, such as the mark of its installation.
     """
 
     local_folder: Path
@@ -141,65 +145,70 @@ class BlobStore(Blobs, Protocol):
     def location(self) -> str: ...
 
     def receive(self, *, max_bytes: int) -> AbstractContextManager[IncomingUpload]:
-        """Open a file to stream an upload into; it is removed at the end of the block unless `keep` took it."""
+        """Open a file for an incoming upload. It is deleted at the end of the block unless it was committed."""
 
     def resume_upload(
         self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int
     ) -> AbstractContextManager[IncomingUpload]:
-        """Open an upload that was begun, to go on after `size` bytes of this `digest`; what it has beyond is cut off.
+        """Resume an unfinished upload after `size` bytes, whose hash so far is `digest`.
 
-        What `pause` counted stays at the end of the block unless `keep` took it. Raises `KeyError` when there is no
-        such key.
+        Bytes after them are discarded.
+
+        Bytes that `pause` counted stay after the block unless the upload was committed. Raises `KeyError` if the key
+        does not exist.
         """
 
     def iter_upload_blocks(self, key: str) -> Iterator[bytes]:
-        """Yield the bytes of an upload that was begun, in blocks. Raises `KeyError` at the first."""
+        """Yield the bytes of an unfinished upload in blocks. Raises `KeyError` at the first."""
 
     def commit_upload(self, incoming: IncomingUpload, key: str) -> None:
-        """Give a finished upload its key, durably. Call inside the block, after `finish`."""
+        """Store a finished upload durably under a key. Call this inside the block, after `IncomingUpload.finish`."""
 
     def copy(self, source: str, key: str) -> None:
-        """Give the content of a key another one besides. Raises `KeyError` when there is no such key."""
+        """Copy the content of a key to another key. Raises `KeyError` if the source does not exist."""
 
     def move(self, source: str, key: str) -> bool:
-        """Give the content of a key another one instead; False if it is gone."""
+        """Move the content of a key to another key; returns false if the source does not exist."""
 
     def put_if_absent(self, key: str, content: bytes) -> bytes:
-        """Store a content unless the key has one, and return that which it has now."""
+        """Store content unless the key exists, and return its content afterwards."""
 
     def find_size(self, key: str) -> int | None:
-        """Return how many bytes a read of the key returns; None when there is no such key."""
+        """Return the size of a key's content in bytes; None if the key does not exist."""
 
     def iter_blocks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from `start` to before `end` in blocks of bounded size. Raises `KeyError` at the first."""
+        """Yield the bytes from `start` to before `end` in blocks of limited size. Raises `KeyError` at the first."""
 
     def get_local_path(self, key: str) -> Path | None:
-        """Return the path that the content has on this machine, or would have; None for a store without such files."""
+        """Return the local path of a key, which may not exist; None for a store whose files are not local and plain."""
 
     def local_file(self, key: str) -> AbstractContextManager[Path]:
-        """Open the content as a file of this machine, for the length of the block, to be read by path.
+        """Provide the content as a local file, for code that needs a path, until the block ends.
 
-        Raises `KeyError` when there is no such key.
+        Raises `KeyError` if the key does not exist.
         """
 
     def iter_keys(self, prefix: str) -> Iterator[str]:
-        """List the keys below a folder, in no order; one written or deleted meanwhile may be included or not."""
+        """Yield the keys in a folder, in no order.
+
+        Keys written or deleted during the iteration may be missing or included.
+        """
 
     def get_age_seconds(self, key: str) -> float:
-        """Seconds since a key was written; 0.0 if it is gone."""
+        """Return the seconds since a key was written; 0.0 if it does not exist."""
 
     def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
-        """Remove the files of uploads whose process was killed; returns how many."""
+        """Delete the files of uploads whose process was killed; returns how many."""
 
     def require_free_space(self, size: int = 0) -> None:
-        """Raise `StorageFullError` when taking `size` bytes would go below the free-space watermark."""
+        """Raise `StorageFullError` if storing `size` bytes would leave less free space than the watermark."""
 
     def has_space_to_work(self) -> bool:
-        """True while work on accepted documents may go on: it may use three quarters of the reserve for uploads."""
+        """Return true if there is space to process accepted documents: a quarter of the reserve is enough."""
 
 
 class SpoolFolder:
-    """A folder of this machine for files on their way, with its watermarks of free space."""
+    """A local folder for files in transit, with limits on the free space of its disk."""
 
     def __init__(self, folder: Path, min_free_bytes: int) -> None:
         self.local_folder = folder
@@ -208,20 +217,18 @@ class SpoolFolder:
         self._incoming.mkdir(parents=True, exist_ok=True)
 
     def require_free_space(self, size: int = 0) -> None:
-        """Raise `StorageFullError` when taking `size` bytes would go below the free-space watermark."""
+        """Raise `StorageFullError` if storing `size` bytes would leave less free space than the watermark."""
         free = shutil.disk_usage(self.local_folder).free
         if free - size < self._min_free_bytes:
-            raise StorageFullError(
-                f"The disk has {free:,} bytes free, and {self._min_free_bytes:,} are kept in reserve."
-            )
+            raise StorageFullError(f"The disk has {free:,} bytes free; {self._min_free_bytes:,} are reserved.")
 
     def has_space_to_work(self) -> bool:
-        """True while work on accepted documents may go on: it may use three quarters of the reserve for uploads."""
+        """Return true if there is space to process accepted documents: a quarter of the reserve is enough."""
         return shutil.disk_usage(self.local_folder).free >= self._min_free_bytes // 4
 
     @contextmanager
     def receive(self, *, max_bytes: int) -> Iterator[IncomingUpload]:
-        """Open a file to stream an upload into; it is removed at the end of the block unless `keep` took it."""
+        """Open a file for an incoming upload. It is deleted at the end of the block unless it was committed."""
         self.require_free_space()
         path = self.build_new_path()
         try:
@@ -231,9 +238,9 @@ class SpoolFolder:
             path.unlink(missing_ok=True)
 
     def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
-        """Remove the files of uploads whose process was killed; returns how many.
+        """Delete the files of uploads whose process was killed; returns how many.
 
-        While others may be uploading, give an age that no upload reaches.
+        While uploads may be in progress, pass an age that no upload reaches.
         """
         left = [path for path in self._incoming.iterdir() if _get_age_seconds(path) >= older_than_seconds]
         for path in left:
@@ -241,12 +248,12 @@ class SpoolFolder:
         return len(left)
 
     def build_new_path(self) -> Path:
-        """Return a path for a new file on its way."""
+        """Return a path for a new file in transit."""
         return self._incoming / secrets.token_hex(16)
 
     @contextmanager
     def spooled_file(self, blocks: Iterator[bytes]) -> Iterator[Path]:
-        """Write blocks to a file, which is removed at the end of the block."""
+        """Write blocks to a file, which is deleted at the end of the block."""
         path = self.build_new_path()
         try:
             with translate_disk_errors(), path.open("xb") as file:
@@ -257,19 +264,19 @@ class SpoolFolder:
 
 
 class DirectoryBlobs(SpoolFolder):
-    """Blobs as files. Every write goes to a temporary name, is fsynced and renamed."""
+    """Blobs as files in a folder. Every file is written under a temporary name, synced and renamed."""
 
     def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
         super().__init__(root, min_free_bytes)
         self._root = root
-        self._root_name = str(root)  # a search reads ten passages, and joining paths took most of the time
+        self._root_name = str(root)  # joining `Path`s took most of the time of reading a passage
 
     @property
     def location(self) -> str:
         return f"the blob folder {self._root}"
 
     def resolve_path(self, key: str) -> Path:
-        """Return the file that holds `key`. Raises `BlobNameError` for a path that could lead out of the folder."""
+        """Return the path of a key's file. Raises `BlobNameError` for a key that could lead out of the folder."""
         return self._root / require_valid_key(key)
 
     def get_local_path(self, key: str) -> Path | None:
@@ -286,9 +293,11 @@ class DirectoryBlobs(SpoolFolder):
     def resume_upload(
         self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int
     ) -> Iterator[IncomingUpload]:
-        """Open a file that was begun, to go on after `size` bytes of this `digest`; what it has beyond them is cut off.
+        """Resume an unfinished upload after `size` bytes, whose hash so far is `digest`.
 
-        It stays at the end of the block unless `keep` took it. Raises `KeyError` when there is no such key.
+        Bytes after them are discarded.
+
+        The file stays after the block unless the upload was committed. Raises `KeyError` if the key does not exist.
         """
         self.require_free_space()
         try:
@@ -305,14 +314,14 @@ class DirectoryBlobs(SpoolFolder):
         return self.iter_blocks(key)
 
     def commit_upload(self, incoming: IncomingUpload, key: str) -> None:
-        """Give a finished upload its key, durably. Call inside the `receive` block, after `finish`."""
+        """Store a finished upload durably under a key. Call this inside the block, after `IncomingUpload.finish`."""
         self._rename(incoming.path, key)
         incoming.kept = True
 
     def copy(self, source: str, key: str) -> None:
-        """Give the content of a key another one besides; where the file system can, without writing it again.
+        """Copy the content of a key to another key, by a hard link where the file system supports it.
 
-        Raises `KeyError` when there is no such key.
+        Raises `KeyError` if the source does not exist.
         """
         path = self._incoming / secrets.token_hex(16)
         try:
@@ -343,7 +352,7 @@ class DirectoryBlobs(SpoolFolder):
             for key, content in contents.items():
                 self.put(key, content)
             return
-        # In parallel, the file system commits many files at once, in a tenth of the time.
+        # In parallel, the file system syncs many files with one commit, which takes a tenth of the time.
         with ThreadPoolExecutor(min(_CONCURRENT_PUTS, len(contents)), "put") as pool:
             list(pool.map(self.put, contents.keys(), contents.values()))
 
@@ -365,7 +374,7 @@ class DirectoryBlobs(SpoolFolder):
             path.unlink()
         except FileNotFoundError:
             return 0
-        # The folder stays, also when it is empty: a `put` may have just made sure that it is there.
+        # An empty folder is not removed: a concurrent `put` may have just checked that it exists.
         # guard: blob-folder-kept
         return size
 
@@ -380,7 +389,7 @@ class DirectoryBlobs(SpoolFolder):
         return True
 
     def put_if_absent(self, key: str, content: bytes) -> bytes:
-        """Store a content unless the key has one, and return that which it has now."""
+        """Store content unless the key exists, and return its content afterwards."""
         target, draft = self.resolve_path(key), self.resolve_path(f"{key}.{os.getpid()}.{secrets.token_hex(8)}")
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -405,16 +414,18 @@ class DirectoryBlobs(SpoolFolder):
         return iter_range_blocks(self, key, start, end)
 
     def iter_keys(self, prefix: str) -> Iterator[str]:
-        """List the keys below a folder, in no order; one written or deleted meanwhile may be included or not.
+        """Yield the keys in a folder, in no order.
 
-        Files with names that Leadline never gives are not listed.
+        Keys written or deleted during the iteration may be missing or included.
+
+        Files with names that Leadline never creates are skipped.
         """
         for folder, _, names in os.walk(self._root / prefix):
             within = Path(folder).relative_to(self._root).as_posix()
             yield from filter(is_valid_key, (f"{within}/{name}" for name in names))
 
     def get_age_seconds(self, key: str) -> float:
-        """Seconds since a key was written; 0.0 if it is gone."""
+        """Return the seconds since a key was written; 0.0 if it does not exist."""
         return _get_age_seconds(self.resolve_path(key))
 
     def _rename(self, path: Path, key: str) -> None:
@@ -426,7 +437,7 @@ class DirectoryBlobs(SpoolFolder):
 
 
 def iter_range_blocks(blobs: BlobStore, key: str, start: int, end: int | None) -> Iterator[bytes]:
-    """Yield a range of a key's bytes by reads of `BLOCK_BYTES`. Raises `KeyError` at the first."""
+    """Yield a range of a key's bytes in reads of `BLOCK_BYTES`. Raises `KeyError` at the first."""
     size = blobs.find_size(key)
     if size is None:
         raise KeyError(key)
@@ -436,7 +447,7 @@ def iter_range_blocks(blobs: BlobStore, key: str, start: int, end: int | None) -
 
 
 def compute_blocks_sha256(blocks: Iterator[bytes]) -> str:
-    """Return the SHA-256 of what blocks hold, in hex."""
+    """Compute the SHA-256 of these blocks, in hex."""
     digest = hashlib.sha256()
     for block in blocks:
         digest.update(block)
@@ -445,7 +456,7 @@ def compute_blocks_sha256(blocks: Iterator[bytes]) -> str:
 
 @contextmanager
 def translate_disk_errors() -> Iterator[None]:
-    """Turn the system's "no space" into `StorageFullError`, and "read-only" into `StorageReadOnlyError`."""
+    """Translate "no space left" into `StorageFullError` and "read-only file system" into `StorageReadOnlyError`."""
     try:
         yield
     except OSError as error:
@@ -458,7 +469,7 @@ def translate_disk_errors() -> Iterator[None]:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """Link a file, which is written once, or else copy it."""
+    """Link a file, or copy it if the file system has no hard links. Stored files are never changed in place."""
     try:
         target.hardlink_to(source)
     except FileNotFoundError:
@@ -473,7 +484,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def _read_fully(descriptor: int, start: int, wanted: int) -> bytes:
-    """Read to the end of the range; one `pread` may return less, as on a network file system."""
+    """Read the whole range. One `pread` may return less than requested, as on a network file system."""
     pieces: list[bytes] = []
     while wanted > 0 and (piece := os.pread(descriptor, wanted, start)):
         pieces.append(piece)
@@ -482,7 +493,7 @@ def _read_fully(descriptor: int, start: int, wanted: int) -> bytes:
 
 
 def _get_age_seconds(path: Path) -> float:
-    """Seconds since the file was written; 0.0 if it is gone."""
+    """Return the seconds since a file was written; 0.0 if it does not exist."""
     try:
         return max(0.0, time.time() - path.stat().st_mtime)
     except FileNotFoundError:
@@ -490,7 +501,7 @@ def _get_age_seconds(path: Path) -> float:
 
 
 def fsync_path(path: Path) -> None:
-    """Make a file durable, or the names in a folder: what was renamed there survives a power cut."""
+    """Sync a file, or a folder, after which renames in it survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -499,37 +510,37 @@ def fsync_path(path: Path) -> None:
 
 
 class BlobSettings(BaseSettings):
-    """Environment variables that begin with `LEADLINE_`."""
+    """Settings from environment variables that begin with `LEADLINE_`."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 
     blobs: str = Field(
         "folder",
         pattern=r"^(folder|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?)$",
-        description="Where originals and texts are kept: `folder`, in LEADLINE_HOME, or `s3://BUCKET/PREFIX` of an "
-        "S3-compatible server, for which the extra `s3` is installed.",
+        description="Where originals and texts are stored: `folder`, in LEADLINE_HOME, or `s3://BUCKET/PREFIX` on an "
+        "S3-compatible server, which needs the extra `s3`.",
     )
     s3_endpoint: str | None = Field(
-        None, pattern=r"^https?://", description="The address of that server; Amazon's if not set."
+        None, pattern=r"^https?://", description="The address of the S3-compatible server. Default: Amazon S3."
     )
     s3_region: str | None = Field(None, description="The region of the bucket.")
     s3_access_key_id: str | None = Field(
-        None, description="The id of the key; if not set, `AWS_…` variables or the machine's role are used."
+        None, description="The access key id. Default: the `AWS_…` variables or the machine's role."
     )
-    s3_secret_access_key: SecretStr | None = Field(None, description="The secret of that key.")
+    s3_secret_access_key: SecretStr | None = Field(None, description="The secret of the access key.")
     s3_virtual_hosts: bool | None = Field(
-        None, description="Whether the bucket is in the host's name, as Amazon wants it, or in the path."
+        None, description="Whether the bucket is part of the host name, as Amazon requires, or of the path."
     )
     s3_seconds: float = Field(
-        60.0, gt=0, description="How long one request to that server may take; it is repeated for twice as long."
+        60.0, gt=0, description="Timeout of one request to that server; retries continue for twice as long."
     )
     blob_keys: SecretStr | None = Field(
         None,
-        description="Keys that seal originals and texts, made by `leadline blobs key`, with spaces between them. The "
-        "first seals; put a new one before the old one to rotate, then run `leadline blobs reseal`.",
+        description="Keys that seal originals and texts, from `leadline blobs key`, separated by spaces. The first key "
+        "seals. To rotate, put a new key before the old one and run `leadline blobs reseal`.",
     )
     blob_binding: bool = Field(
         False,
-        description="Bind new sealed files to their names before `leadline blobs reseal` has run. The release before "
-        "cannot read them: set it once every process has this release.",
+        description="Bind new sealed files to their names before `leadline blobs reseal` has run. The previous release "
+        "cannot read such files: enable this once every process runs this release.",
     )
