@@ -1,1 +1,1 @@
-"""The database: its schema, its migrations and transactions."""
+"""The database of the catalog: schema, migrations and transactions."""

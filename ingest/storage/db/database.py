@@ -1,13 +1,13 @@
-"""Open the catalog's database and bring it to this release's schema; its transactions, and what its errors mean.
+"""Opens the catalog's database, migrates its schema, and provides transactions, locks and error translation.
 
-SQLite is for one machine, PostgreSQL for several. On SQLite a `write` holds the database's only write lock from its
-start. On PostgreSQL transactions run side by side at READ COMMITTED, so whoever decides by what it read locks those
-rows first.
+SQLite is for one machine, PostgreSQL for several. On SQLite a `write_transaction` holds the database's only write lock
+from its start. On PostgreSQL transactions run concurrently at READ COMMITTED, so code that decides by rows it has read
+must lock those rows first.
 
 Lock order on PostgreSQL: batch, tenant, documents by id, jobs by id, versions, the tenant's row of `corpus_versions`,
-and last of all the audit log's chain. Transactions that change rows of several kinds keep to that order, so that no two
-wait for each other. Locks last until the commit. On SQLite a `write` has the whole database already, and locking
-queries are plain reads.
+and last the chain of the audit log. Transactions that change rows of several kinds follow this order, so that they
+cannot deadlock. Locks last until the commit. On SQLite a `write_transaction` has the whole database already, and
+locking queries are plain reads.
 """
 
 import json
@@ -68,16 +68,16 @@ _RETRY_INTERVAL_SECONDS = 0.01
 _SLICE_SIZE = 1_000
 _DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"})
 _TURN, _LAST = "leadline_turn", "leadline_last"
-_MIGRATION_LOCK = 0x6C656164  # an advisory lock's number: any, as long as every release takes the same
-_DERIVED_LOCK = 0x6C65  # of the tenants' derived texts
+_MIGRATION_LOCK = 0x6C656164  # number of an advisory lock: arbitrary, but the same in every release
+_DERIVED_LOCK = 0x6C65  # first number of the advisory locks on content derived from a tenant's documents
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _Each = TypeVar("_Each")
 
-# SQLSTATEs for which trying again does not help.
+# SQLSTATEs of errors that retrying does not solve.
 _DISK_FULL, _LIMIT_EXCEEDED, _CANCELLED = "53100", "54", "57014"
 
-# libpq gives no SQLSTATE for a failed connection, so permanent refusals are told by their wording.
+# libpq gives no SQLSTATE for a failed connection, so permanent rejections are recognized by their wording.
 _REFUSALS = (
     "password authentication failed",
     "no password supplied",
@@ -89,12 +89,12 @@ _REFUSALS = (
 
 
 def open_database(url: str, *, pool_size: int = 10) -> Engine:
-    """Return an engine on a database whose schema is current: `sqlite:///PATH` or `postgresql+psycopg://…`.
+    """Open a database and migrate it to the current schema: `sqlite:///PATH` or `postgresql+psycopg://…`.
 
-    `pool_size` is how many connections a process of a PostgreSQL catalog holds; as many again are opened at a peak.
-    A process that forks opens its own afterwards. Raises `CatalogAccessError` for a URL, user, password or database
-    name that is wrong, `CatalogUnavailableError` when nothing answers, and `CatalogSchemaError` for the schema of a
-    later release.
+    `pool_size` is the number of connections that a process keeps to PostgreSQL; at a peak it opens as many again. A
+    process that forks must open its own engine afterwards. Raises `CatalogAccessError` for a wrong URL, user, password
+    or database name, `CatalogUnavailableError` if the server does not respond, and `CatalogSchemaError` if a later
+    release has changed the schema.
     """
     engine = _build_engine(url, pool_size)
     try:
@@ -110,7 +110,7 @@ def build_sqlite_url(path: Path) -> str:
 
 
 def migrate(engine: Engine) -> None:
-    """Make the tables of a new catalog, or apply the missing migrations; two processes at once do so once."""
+    """Create the tables of a new catalog, or apply missing migrations. Concurrent processes apply them once."""
     with _migration_transaction(engine) as connection:
         current = MigrationContext.configure(connection).get_current_revision()
         if current == get_latest_revision():
@@ -124,7 +124,7 @@ def migrate(engine: Engine) -> None:
             else:
                 command.upgrade(config, "head")
         except CommandError as error:
-            raise CatalogSchemaError(f"The catalog has schema {current}, which this release does not know.") from error
+            raise CatalogSchemaError(f"The catalog has schema {current}, which is unknown to this release.") from error
 
 
 @cache
@@ -146,16 +146,17 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
 
 
 def ping(engine: Engine) -> None:
-    """Raise `CatalogUnavailableError`, or another error of the catalog, if the database does not answer."""
+    """Raise `CatalogUnavailableError`, or another catalog error, if the database does not respond."""
     with read_transaction(engine) as connection:
         connection.execute(select(literal(1)))
 
 
 @contextmanager
 def write_transaction(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction, committed at the end of the block. Raises `CatalogUnavailableError` and `StorageFullError`.
+    """Open a transaction that is committed at the end of the block.
 
-    On SQLite it holds the write lock from its start, so that what it read stays true until it commits.
+    On SQLite it takes the write lock at its start, so that what it reads stays true until it commits. Raises
+    `CatalogUnavailableError` and `StorageFullError`.
     """
     with _translate_errors(engine), _get_write_lock(engine), engine.connect() as connection:
         if engine.dialect.name == "sqlite":
@@ -168,10 +169,10 @@ def write_transaction(engine: Engine) -> Iterator[Connection]:
 
 
 def truncate_write_ahead_log(engine: Engine) -> None:
-    """Empty SQLite's write-ahead log, which still holds what was deleted or changed since it was emptied last.
+    """Empty SQLite's write-ahead log, which still contains data that was deleted or changed since it was last emptied.
 
-    Raises `CatalogUnavailableError` while another reads so long that it cannot be done. PostgreSQL's own upkeep removes
-    old rows from its files: see `docs/data.md`.
+    Raises `CatalogUnavailableError` if another connection reads from it for too long. PostgreSQL removes old rows from
+    its files by itself: see `docs/data.md`.
     """
     if engine.dialect.name != "sqlite":
         return
@@ -179,40 +180,43 @@ def truncate_write_ahead_log(engine: Engine) -> None:
         driver: Any = connection.connection.driver_connection
         busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
-        raise CatalogUnavailableError("The catalog's write-ahead log could not be emptied: it is being read.")
+        raise CatalogUnavailableError("The catalog's write-ahead log could not be emptied: a connection is reading it.")
 
 
 def run_before_commit(connection: Connection, statement: Callable[[Connection], object]) -> None:
-    """Have `statement` called as the last of the transaction that `write` opened, unless that is rolled back."""
+    """Run `statement` at the end of the transaction that `write_transaction` opened, unless it is rolled back."""
     connection.info[_LAST].append(statement)
 
 
 def _get_write_lock(engine: Engine) -> AbstractContextManager[object]:
-    """Return a lock that wakes one process's writers at once; SQLite's own waiting sleeps up to 100 ms."""
+    """Return the lock that orders writers within a process, or a no-op on PostgreSQL.
+
+    It wakes the next writer at once, whereas SQLite's own waiting sleeps for up to 100 ms.
+    """
     turn: threading.Lock | None = engine.get_execution_options().get(_TURN)
     return turn or nullcontext()
 
 
 def iter_slices(ids: Sequence[_Each]) -> Iterator[Sequence[_Each]]:
-    """Split ids or rows into slices that a statement of either database takes."""
+    """Split ids or rows into slices that fit into one statement of either database."""
     for at in range(0, len(ids), _SLICE_SIZE):
         yield ids[at : at + _SLICE_SIZE]
 
 
 def build_upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """Begin an insert that says what becomes of a row whose key is taken, in the dialect of the connection."""
+    """Start an `INSERT … ON CONFLICT` in the dialect of the connection."""
     return (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(table)
 
 
 def insert_if_absent(connection: Connection, table: Table, **values: Any) -> bool:  # noqa: ANN401 - columns of the table
-    """Insert a row and return true; return false if its key is taken, also by a transaction that commits meanwhile."""
+    """Insert a row and return true; return false if its key exists, even if inserted by a concurrent transaction."""
     new = build_upsert(connection, table).values(**values).on_conflict_do_nothing()
-    # A driver's count of rows is not known everywhere once keys are returned.
+    # With RETURNING, not every driver reports a row count, so look for a returned row.
     return connection.execute(new.returning(*table.primary_key)).first() is not None
 
 
 def upsert_row(connection: Connection, table: Table, key: Sequence[str], **values: Any) -> None:  # noqa: ANN401 - columns
-    """Insert a row, or overwrite the one with the same `key` columns."""
+    """Insert a row, or overwrite the row with the same `key` columns."""
     changed = {name: value for name, value in values.items() if name not in key}
     connection.execute(
         build_upsert(connection, table).values(**values).on_conflict_do_update(index_elements=key, set_=changed)
@@ -220,19 +224,20 @@ def upsert_row(connection: Connection, table: Table, key: Sequence[str], **value
 
 
 def format_json(value: object) -> str:
-    """Write JSON compactly and without escapes, which would double or triple the size of Cyrillic or Chinese.
+    """Format a value as compact JSON without escapes.
 
-    A lone surrogate, which UTF-8 cannot encode, stays an escape.
+    Escapes would double or triple the size of Cyrillic or Chinese text. A lone surrogate, which UTF-8 cannot encode, is
+    escaped.
     """
     written = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
 
 
 def build_clock(connection: Connection) -> ColumnElement[float]:
-    """Return the clock for leases and pauses of jobs, as an expression: seconds of the epoch.
+    """Build an expression for the clock of leases and pauses, in seconds since the epoch.
 
-    On PostgreSQL it is the server's clock at the start of the statement. Machines' own clocks differ: a machine that
-    went by its own would take away a lease that another has just been given.
+    On PostgreSQL it is the server's clock at the start of the statement. The clocks of machines differ: a machine that
+    used its own clock could take over a lease that has just been given to another.
     """
     if connection.dialect.name == "postgresql":
         return cast(extract("epoch", func.statement_timestamp()), Float)
@@ -240,19 +245,19 @@ def build_clock(connection: Connection) -> ColumnElement[float]:
 
 
 def read_clock(connection: Connection) -> float:
-    """Read `clock`."""
+    """Read the clock of `build_clock`."""
     return connection.execute(select(build_clock(connection))).scalar_one()
 
 
 def lock_tenant(connection: Connection, tenant_id: str) -> None:
-    """Keep other uploads of this tenant out until the commit."""
+    """Block other uploads of this tenant until the commit."""
     connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id).with_for_update(key_share=True))
 
 
 def lock_derived_content(connection: Connection, tenant_id: str, *, alone: bool = False) -> None:
-    """Hold what is made of a tenant's documents until the commit: together with others who add to it, or alone.
+    """Lock the content derived from a tenant's documents until the commit.
 
-    It is taken before any other lock.
+    The lock is shared with other transactions that add to it, or exclusive if `alone`. Take this lock before any other.
     """
     if connection.dialect.name == "postgresql":
         name = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
@@ -262,14 +267,17 @@ def lock_derived_content(connection: Connection, tenant_id: str, *, alone: bool 
 
 
 def lock_documents(connection: Connection, identifiers: Collection[str]) -> None:
-    """Allow only changes of these documents' job progress until the commit."""
+    """Lock documents until the commit. Only progress of their jobs can be recorded meanwhile."""
     for some in iter_slices(sorted(identifiers)):
         query = select(documents.c.id).where(documents.c.id.in_(some)).order_by(documents.c.id)
         connection.execute(query.with_for_update(key_share=True)).all()
 
 
 def lock_jobs(connection: Connection, identifiers: Collection[str]) -> None:
-    """Lock all jobs of these locked documents until the commit: before their versions, as whoever reports progress."""
+    """Lock all jobs of these locked documents until the commit.
+
+    Take this lock before locks on their versions, in the same order as workers that report progress.
+    """
     found: list[int] = []
     for some in iter_slices(sorted(identifiers)):
         found += connection.execute(select(jobs.c.id).where(jobs.c.document_id.in_(some))).scalars()
@@ -278,18 +286,18 @@ def lock_jobs(connection: Connection, identifiers: Collection[str]) -> None:
         connection.execute(query.with_for_update()).all()
 
 
-# Selects no row for a tenant that has nothing to be found yet.
+# Selects no row for a tenant that has had no searchable document yet.
 CORPUS_VERSION = select(corpus_versions.c.version).where(corpus_versions.c.tenant_id == bindparam("tenant_id"))
 
 
 def bump_corpus_versions(connection: Connection, tenant_ids: Collection[str]) -> None:
-    """Increase the tenants' corpus versions; the last statement of any commit that changes what their searches find.
+    """Increase the tenants' corpus versions in any commit that changes what their searches find.
 
-    Search results may be cached under the number: who reads the same number finds the same. It grows in the commit that
-    makes a document searchable or ready, replaces, cancels or deletes it, adds vectors to it, or removes what it has
-    left in the index; so whoever reads it after a deletion has answered reads a larger number than before.
+    Search results are cached under this number: as long as it is the same, searches find the same. It grows in the
+    commit that makes a document searchable or ready, replaces, cancels or deletes it, adds its vectors, or removes its
+    remains from the index. So a read after a completed deletion returns a larger number than before.
 
-    It must come last, but for the audit log, because it holds the tenants' rows until the commit.
+    This must be the last statement except for the audit log, because it locks the tenants' rows until the commit.
     """
     for tenant_id in sorted(set(tenant_ids)):
         connection.execute(
@@ -302,11 +310,11 @@ def bump_corpus_versions(connection: Connection, tenant_ids: Collection[str]) ->
 
 
 class FrequentQuery:
-    """A frequent query for a few rows, asked with little overhead; safe to use from any thread.
+    """A query for a few rows that runs often and has little overhead. Thread-safe.
 
-    On SQLite the driver itself runs it, outside of transactions, on a connection of its own that is closed with the
-    engine. Measured between two inferences of the encoder, which leave nothing of Python in the processor's caches:
-    0.08 ms instead of 0.5.
+    On SQLite the driver runs it directly, outside of transactions, on a separate connection that is closed with the
+    engine. This takes 0.08 ms instead of 0.5 ms, measured between two inferences of the encoder, after which the
+    processor's caches contain nothing of Python.
     """
 
     def __init__(self, engine: Engine, statement: Select[Any], *, busy_seconds: float = BUSY_SECONDS) -> None:
@@ -323,12 +331,12 @@ class FrequentQuery:
             event.listen(engine, "engine_disposed", lambda _: self._close())
 
     def load_value(self, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401 - of the statement's type
-        """Return the first value of the first row, or None without rows. Raises `CatalogUnavailableError`."""
+        """Return the first value of the first row; None if there is no row. Raises `CatalogUnavailableError`."""
         rows = self.load_rows(parameters)
         return rows[0][0] if rows else None
 
     def load_rows(self, parameters: Mapping[str, Any]) -> Sequence[Any]:
-        """Return all rows, whose values have the names of their columns. Raises `CatalogUnavailableError`."""
+        """Return all rows, with columns as attributes. Raises `CatalogUnavailableError`."""
         if self._engine.dialect.name != "sqlite":
             with read_transaction(self._engine) as connection:
                 return connection.execute(self._statement, parameters).all()
@@ -336,7 +344,7 @@ class FrequentQuery:
             try:
                 if self._connection is None:
                     self._connection = self._open()
-                # All rows: an unfinished statement would keep its snapshot of the catalog.
+                # Fetch all rows, because an unfinished statement would keep reading an old snapshot of the catalog.
                 rows = self._connection.execute(self._text, [parameters[name] for name in self._names]).fetchall()
             except sqlite3.DatabaseError as error:
                 raise translate_sqlite_error(error) or error from error
@@ -361,9 +369,9 @@ def _build_engine(url: str, pool_size: int) -> Engine:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise CatalogAccessError("The catalog's URL cannot be read.") from error
+        raise CatalogAccessError("The catalog's URL is not valid.") from error
     if parsed.drivername not in _DRIVERS:
-        raise CatalogAccessError(f"The catalog cannot be kept in {parsed.drivername!r}.")
+        raise CatalogAccessError(f"{parsed.drivername!r} is not a supported database for the catalog.")
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(
             parsed, execution_options={_TURN: threading.Lock()}, hide_parameters=True, json_serializer=format_json
@@ -374,7 +382,7 @@ def _build_engine(url: str, pool_size: int) -> Engine:
         parsed,
         hide_parameters=True,  # errors are logged, and values of statements are not
         isolation_level="READ COMMITTED",
-        pool_pre_ping=True,  # a connection that a restarted server has forgotten is replaced, not handed out
+        pool_pre_ping=True,  # replaces connections that broke when the server was restarted
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=10,
@@ -385,7 +393,7 @@ def _build_engine(url: str, pool_size: int) -> Engine:
 
 
 def _build_connect_arguments(url: URL) -> Mapping[str, Any]:
-    """Defaults for what the URL's query leaves out; with them a dead server is noticed within half a minute."""
+    """Build connection arguments that the URL leaves out. They detect a dead server within half a minute."""
     defaults = {
         "connect_timeout": 5,
         "application_name": "leadline",
@@ -400,15 +408,15 @@ def _build_connect_arguments(url: URL) -> Mapping[str, Any]:
 
 @contextmanager
 def _migration_transaction(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that excludes other migrations."""
+    """Open a transaction that excludes concurrent migrations."""
     if engine.dialect.name == "postgresql":
         with write_transaction(engine) as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             yield connection
         return
     with _translate_errors(engine), engine.connect() as connection:
-        # SQLite alters a table by copying and dropping it, which breaks references to its rows while it lasts. The
-        # pragma works only outside a transaction; the references are checked before the commit.
+        # SQLite alters a table by copying and dropping it, which breaks references to its rows in the meantime. The
+        # pragma works only outside a transaction; references are checked before the commit.
         driver = connection.connection.cursor()
         driver.execute("PRAGMA foreign_keys = OFF")
         connection.execution_options(leadline_immediate=True)
@@ -416,7 +424,7 @@ def _migration_transaction(engine: Engine) -> Iterator[Connection]:
             with connection.begin():
                 yield connection
                 if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
-                    raise CatalogSchemaError("A migration left rows that refer to nothing; it was undone.")
+                    raise CatalogSchemaError("A migration left rows with broken references and was rolled back.")
         finally:
             driver.execute("PRAGMA foreign_keys = ON")
             driver.close()
@@ -424,13 +432,13 @@ def _migration_transaction(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _translate_errors(engine: Engine) -> Iterator[None]:
-    """Translate errors of the database and its driver into `LeadlineError`s; faulty statements of ours pass through."""
+    """Translate errors of the database and its driver into `LeadlineError`s. Bugs in our statements pass through."""
     try:
         yield
     except PoolTimeoutError as error:
         raise CatalogUnavailableError("All connections to the catalog's database are busy.") from error
     except DataError as error:
-        raise ValueRefusedError("The catalog's database does not take a value of this request.") from error
+        raise ValueRefusedError("The catalog's database does not accept a value of this request.") from error
     except (OperationalError, InterfaceError) as error:
         raise (
             translate_sqlite_error(error.orig) or error
@@ -442,12 +450,12 @@ def _translate_errors(engine: Engine) -> Iterator[None]:
 
 
 def translate_sqlite_error(error: BaseException | None) -> LeadlineError | None:
-    """Translate an error of SQLite's driver; None if it is a fault of ours."""
+    """Translate an error of SQLite's driver; None for a bug in our own code."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_FULL"):
         return StorageFullError("The disk is full.")
     if name.startswith("SQLITE_READONLY"):
-        return StorageReadOnlyError("The catalog's file can only be read.")
+        return StorageReadOnlyError("The catalog's file is read-only.")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return CatalogUnavailableError(f"The catalog was locked for over {BUSY_SECONDS} seconds.")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
@@ -458,21 +466,24 @@ def translate_sqlite_error(error: BaseException | None) -> LeadlineError | None:
 
 
 def _translate_postgres_error(engine: Engine, error: DBAPIError) -> LeadlineError:
-    """Translate an error of PostgreSQL, quoting the server alone: the statement and its values belong in no message."""
+    """Translate an error of PostgreSQL.
+
+    Only the server's message is quoted: it must not contain the statement or its values.
+    """
     state = getattr(error.orig, "sqlstate", None) or ""
     if state == _DISK_FULL:
         return StorageFullError("The disk of the catalog's database is full.", hint="Free space on its server's disk.")
     said = " ".join(str(error.orig).split())
     where = engine.url.render_as_string(hide_password=True)
     if not state and any(refusal in said for refusal in _REFUSALS):
-        return CatalogAccessError(f"The catalog's database at {where} refused: {said}.")
+        return CatalogAccessError(f"The catalog's database at {where} rejected the connection: {said}.")
     if state.startswith(_LIMIT_EXCEEDED) or state == _CANCELLED:
-        return CatalogLimitError(f"The catalog's database at {where} gave up: {said}.")
-    return CatalogUnavailableError(f"The catalog's database at {where} does not answer: {said}.")
+        return CatalogLimitError(f"The catalog's database at {where} cancelled a statement: {said}.")
+    return CatalogUnavailableError(f"The catalog's database at {where} does not respond: {said}.")
 
 
 def _enable_write_ahead_log(cursor: sqlite3.Cursor) -> None:
-    """Keep a write-ahead log. SQLite refuses the change at once, whatever its busy timeout, while another writes."""
+    """Switch to a write-ahead log. Retries, because SQLite ignores the busy timeout for this statement."""
     until = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -489,14 +500,14 @@ def _enable_write_ahead_log(cursor: sqlite3.Cursor) -> None:
 def _configure_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection
-        connection.isolation_level = None  # the driver would begin transactions by itself, and too late
+        connection.isolation_level = None  # otherwise the driver begins transactions itself, and too late
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
         _enable_write_ahead_log(cursor)
         cursor.execute("PRAGMA synchronous = FULL")  # a commit that returned is on the disk
         cursor.execute("PRAGMA foreign_keys = ON")
         # guard: sqlite-secure-delete
-        cursor.execute("PRAGMA secure_delete = ON")  # what is deleted or changed leaves nothing in freed pages
+        cursor.execute("PRAGMA secure_delete = ON")  # overwrites deleted content, so that none stays in freed pages
         cursor.close()
 
     @event.listens_for(engine, "begin")
@@ -505,5 +516,5 @@ def _configure_sqlite(engine: Engine) -> None:
         if connection.get_execution_options().get("leadline_immediate", False):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
-            # A deferred BEGIN takes no lock; sent by the driver itself it costs short queries less time.
+            # A deferred BEGIN takes no lock. Sending it through the driver directly makes short queries faster.
             driver.execute("BEGIN")

@@ -1,4 +1,4 @@
-"""The tables, the same for SQLite and PostgreSQL; a test keeps the migrations in step with them."""
+"""The tables of the catalog, the same for SQLite and PostgreSQL. A test checks that the migrations produce them."""
 
 from sqlalchemy import (
     JSON,
@@ -29,15 +29,15 @@ metadata = MetaData(
 )
 
 # `info={"erased_with": "document_id"}` marks a column whose text comes from the document in `document_id`. Deleting the
-# document empties such columns in the same transaction, so `ingest.storage.documents.deletions` does not import their
-# features.
+# document empties such columns in the same transaction. This way `ingest.storage.documents.deletions` need not import
+# the features that own them.
 
-# Instants are seconds since the epoch (UTC): both databases compare and add them alike.
+# Times are seconds since the epoch (UTC), which both databases compare and add in the same way.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
-# Text in the order of its code points, which a database of another locale would not go by.
+# Text that sorts by code points, whatever the locale of the database.
 _PLAIN = Text().with_variant(Text(collation="C"), "postgresql")
 
-# One row: the id that the blob folder and the index carry too; see `ingest.storage.operations.installation`.
+# One row: the id that is also stored in the blob folder and the index; see `ingest.storage.operations.installation`.
 installation = Table(
     "installation",
     metadata,
@@ -46,8 +46,8 @@ installation = Table(
     Column("created_at", Float, nullable=False),
 )
 
-# One row: how far the files are sealed; see `ingest.storage.sealing`. A copy of a catalog has other files, so it is not
-# copied.
+# One row: how far the files are sealed; see `ingest.storage.sealing`. Not copied with a catalog, because the copy has
+# other files.
 blob_sealing = Table(
     "blob_sealing",
     metadata,
@@ -56,7 +56,7 @@ blob_sealing = Table(
     Column("since", Float, nullable=False),
 )
 
-# Versions that the index has points of and that no row of `versions` explains, since they were first seen.
+# Versions that have points in the index but no row in `versions`, with the time at which they were first seen.
 unknown_versions = Table(
     "unknown_versions",
     metadata,
@@ -64,7 +64,7 @@ unknown_versions = Table(
     Column("since", Float, nullable=False),
 )
 
-# What people should know about the installation, by the part that noticed it.
+# Notices for operators about the installation, by the part that raised them.
 notices = Table(
     "notices",
     metadata,
@@ -76,7 +76,7 @@ notices = Table(
 # Digests of the files that are derived from a version: its text, map, positions and record tables. `file` is a name of
 # `ingest.storage.digests.parse_file_name`; `blocks` is empty for a file of one block. `fence` is that of the ingest job
 # that wrote the files: the previous release may ingest a version again without updating these rows, and they are then
-# out of date. There is no foreign key, because the previous release removes versions and knows nothing of these rows.
+# out of date. There is no foreign key, because the previous release deletes versions without deleting these rows.
 content_digests = Table(
     "content_digests",
     metadata,
@@ -94,7 +94,7 @@ tenants = Table(
     Column("id", String(64), primary_key=True),
     Column("name", String(200), nullable=False, unique=True),
     Column("created_at", Float, nullable=False),
-    # While it is suspended, none of its keys and tokens is valid.
+    # None of its keys and tokens is accepted while this is set.
     Column("suspended_at", Float),
 )
 
@@ -124,17 +124,17 @@ api_keys = Table(
     Column("user_id", ForeignKey("users.id")),
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float),
-    # Not exact: it is written about once a minute.
+    # Approximate: written at most once a minute.
     Column("last_used_at", Float),
     Column("revoked_at", Float),
-    # The key that takes its place: it ends when the grace of the rotation is over.
+    # The key that replaced it in a rotation. This one ends with the grace period.
     Column("successor_id", String(32)),
     Index(None, "tenant_id", "created_at"),
     Index(None, "user_id"),
 )
 
-# Sessions of people in a browser, and one-time tickets that begin one, by `purpose`. Each acts as its key does, or as
-# the `holder` of a token; only the hash of its secret is kept.
+# Browser sessions, and one-time tickets that start one, by `purpose`. Each acts as its key, or as the `holder` of a
+# token. Only the hash of its secret is stored.
 sessions = Table(
     "sessions",
     metadata,
@@ -145,7 +145,7 @@ sessions = Table(
     Column("holder", JSON(none_as_null=True)),
     Column("owner", String(256), nullable=False),
     Column("created_at", Float, nullable=False),
-    # Not exact: it is written every few minutes.
+    # Approximate: written every few minutes.
     Column("used_at", Float, nullable=False),
     Column("ends_at", Float, nullable=False),
     Column("idle_seconds", Float, nullable=False),
@@ -164,7 +164,7 @@ collection_grants = Table(
     Column("created_at", Float, nullable=False),
 )
 
-# A collection is there from its first upload, its first grant or its creation until it is deleted.
+# A collection exists from its creation, first upload or first grant until it is deleted.
 collections = Table(
     "collections",
     metadata,
@@ -174,12 +174,12 @@ collections = Table(
     Column("description", Text),
     Column("default_strategy", String(32)),
     Column("metadata", JSON, nullable=False, server_default="{}"),
-    # Counts changes of what stands here.
+    # Counts changes of this row.
     Column("revision", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
 )
 
-# Files that were sent without a collection. Documents are made of them, which then know their file.
+# Files uploaded without a collection. Documents created from a file refer to it.
 files = Table(
     "files",
     metadata,
@@ -191,11 +191,11 @@ files = Table(
     Column("content_sha256", String(64), nullable=False),
     Column("size_bytes", _BIG, nullable=False),
     Column("blob_key", String(160), nullable=False),
-    # The key that sent it, on whose quotas it counts, and whose file it is while no document is made of it.
+    # The key that uploaded it. The file counts toward its quotas, and belongs to it until a document is created.
     Column("key_id", String(32), nullable=False, server_default=""),
     Column("owner", String(256), nullable=False),
     Column("created_at", Float, nullable=False),
-    # Its name is gone then, and its bytes go next.
+    # Set when the name has been erased; a job then removes the bytes.
     Column("deleted_at", Float),
     Index(None, "tenant_id", "created_at"),
 )
@@ -211,25 +211,25 @@ documents = Table(
     Column("title", Text),
     Column("media_type", String(128), nullable=False),
     Column("attributes", JSON, nullable=False),
-    # The subjects that may see it; null is the whole tenant. `document_readers` has a row for each.
+    # The subjects that may see it; null is the whole tenant. `document_readers` has a row for each subject.
     Column("readers", JSON(none_as_null=True)),
-    # `user:NAME` or `key:ID`, who may change its readers; empty for uploads of releases that did not record it.
+    # `user:NAME` or `key:ID`, who may change its readers; empty for uploads to releases that did not record it.
     Column("uploaded_by", String(256), nullable=False, server_default=""),
-    # The title was given by a user and outlives the versions, which have titles of their own.
+    # The title was set by a user and stays when a new version, which has its own title, becomes active.
     Column("is_titled", Boolean, nullable=False, server_default=false()),
-    # Counts changes of metadata, title and readers; the index has the readers of `index_revision` or later ones.
+    # Counts changes of metadata, title and readers. The index has the readers of `index_revision` or a later one.
     Column("revision", Integer, nullable=False, server_default="0"),
     Column("index_revision", Integer, nullable=False, server_default="0"),
-    # The first version's content; the id derives from it. Later content is in the versions.
+    # The content of the first version, from which the id is derived. Later content is in the versions.
     Column("content_sha256", String(64), nullable=False),
     Column("latest_version_id", String(36), nullable=False),
     Column("active_version_id", String(36)),
     # The key that sent it, on whose quotas it counts; empty without one.
     Column("key_id", String(32), nullable=False, server_default=""),
-    # Of an entry of a container: the container's document, and the entry's path in it.
+    # For an entry of a container: the container's document, and the path of the entry in it.
     Column("container_id", String(36)),
     Column("entry_path", Text),
-    # The file that it was made of, if it was sent as one.
+    # The file from which it was created, if any.
     Column("file_id", String(40)),
     Column("created_at", Float, nullable=False),
     Column("deleted_at", Float),
@@ -244,9 +244,8 @@ Index("ix_documents_closed", documents.c.tenant_id, sqlite_where=_closed, postgr
 _behind = documents.c.index_revision < documents.c.revision
 Index("ix_documents_unsettled", documents.c.id, sqlite_where=_behind, postgresql_where=_behind)
 
-# What listings go by, a narrow row for each live document with the state of its latest version: any filter and order is
-# at most one read of a tenant's rows. Kept by `ingest.storage.documents.listing` in the commits that change what it
-# derives from.
+# A narrow row for each live document with the state of its latest version, for listings: any filter and order reads a
+# tenant's rows at most once. `ingest.storage.documents.listing` updates it in the commits that change its sources.
 document_listing = Table(
     "document_listing",
     metadata,
@@ -260,13 +259,13 @@ document_listing = Table(
     Column("size_bytes", _BIG, nullable=False),
     Column("has_readers", Boolean, nullable=False),
     Column("has_omissions", Boolean, nullable=False),
-    # The title or the name as it is ordered by, and both as they are searched: see `ingest.storage.documents.listing`.
+    # The key for sorting by title or name, and both in searchable form: see `ingest.storage.documents.listing`.
     Column("sort_key", _PLAIN, nullable=False),
     Column("searched", Text, nullable=False),
     sqlite_with_rowid=False,
 )
 
-# Who may see a document that has an access list; see `document_scope`.
+# The subjects on documents' access lists; see `ingest.storage.accounts.access`.
 document_readers = Table(
     "document_readers",
     metadata,
@@ -274,7 +273,7 @@ document_readers = Table(
     Column("subject", String(256), primary_key=True),
 )
 
-# The values of documents' metadata, as filters compare them; see `ingest.storage.documents.filters`.
+# The values of documents' metadata in the form that filters compare; see `ingest.storage.documents.filters`.
 document_attributes = Table(
     "document_attributes",
     metadata,
@@ -304,10 +303,10 @@ versions = Table(
     Column("blob_key", String(160), nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("state", String(16), nullable=False),
-    # The index may have points that no search may show: the version is staged, or withdrawn and not yet collected.
+    # The index may have points that searches must not show: the version is staged, or withdrawn but not yet collected.
     Column("hidden", Boolean, nullable=False),
     Column("pages", Integer),
-    # While it is parsed: how many of the pages are done.
+    # While it is being parsed: the number of finished pages.
     Column("pages_done", Integer),
     Column("characters", _BIG),
     Column("tokens", _BIG),
@@ -342,7 +341,7 @@ staged_entries = Table(
     Index(None, "tenant_id"),
 )
 
-# Grows with every commit after which a tenant's searches may find something else; see `bump_corpus_versions`.
+# Grows with every commit that may change what a tenant's searches find; see `bump_corpus_versions`.
 corpus_versions = Table(
     "corpus_versions",
     metadata,
@@ -359,30 +358,30 @@ jobs = Table(
     Column("document_id", String(36), nullable=False),
     Column("version_id", String(36), nullable=False),
     Column("state", String(16), nullable=False),
-    Column("priority", Integer, nullable=False),  # higher first, among the jobs of one tenant
-    Column("lane", String(8)),  # `large` or `slow`; none is `quick`, and what the release before lanes queued
-    # When a running job was claimed as slow, or became slow; the release before lanes leaves it as it is.
+    Column("priority", Integer, nullable=False),  # among the jobs of one tenant, higher values are claimed first
+    Column("lane", String(8)),  # `large` or `slow`; null for `quick` jobs and those queued before lanes existed
+    # When a running job was claimed as slow or became slow. Releases without lanes do not change it.
     Column("slow_since", Float),
     Column("attempt", Integer, nullable=False),
-    # Times the job lost its worker: the process ended, or let the lease run out.
+    # How often the job lost its worker: the process ended or its lease expired.
     Column("interruptions", Integer, nullable=False),
     Column("fence", Integer, nullable=False),
     Column("lease_until", Float),
     Column("not_before", Float, nullable=False),
-    # End of the first of the attempts that have all ended because something was away.
+    # End of the first of the latest attempts that all failed because a dependency was unreachable.
     Column("away_since", Float),
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
-    # The span in which it was queued, as W3C's `traceparent`.
+    # The span in which it was queued, as a W3C `traceparent`.
     Column("trace", String(64)),
     UniqueConstraint("kind", "version_id"),
     Index(None, "document_id"),
 )
-# One range of this index holds a tenant's waiting jobs of a kind in the order in which they are claimed.
+# A range of this index holds a tenant's waiting jobs of one kind in the order in which they are claimed.
 Index("ix_jobs_claim", jobs.c.state, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority.desc(), jobs.c.id)
-# An index of large and slow jobs alone finds one at once, even if thousands of quick jobs wait.
+# An index of large and slow jobs only, which finds one at once even if thousands of quick jobs are waiting.
 Index(
     "ix_jobs_lane",
     jobs.c.state,
@@ -395,8 +394,8 @@ Index(
     postgresql_where=jobs.c.lane.is_not(None),
 )
 
-# When a job of a kind was last claimed for a tenant: among equals, the tenant that waited longest is next. The kinds
-# `ingest/slow` and `ingest/large` record the same for a lane.
+# When a job of a kind was last claimed for a tenant. With equal shares, the tenant that has waited longest is next. The
+# kinds `ingest/slow` and `ingest/large` are for lanes.
 turns = Table(
     "turns",
     metadata,
@@ -405,7 +404,7 @@ turns = Table(
     Column("served_at", Float, nullable=False),
 )
 
-# Kinds of jobs that nobody may claim for now.
+# Paused kinds of jobs, which are not claimed.
 pauses = Table(
     "pauses",
     metadata,
@@ -413,7 +412,7 @@ pauses = Table(
     Column("since", Float, nullable=False),
 )
 
-# Language models' replies by a digest of the whole call; see `ingest.storage.answers.replies`.
+# Replies of language models by a digest of the whole call; see `ingest.storage.answers.replies`.
 replies = Table(
     "replies",
     metadata,
@@ -426,13 +425,13 @@ replies = Table(
     Column("size_bytes", _BIG, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("used_at", Float, nullable=False),
-    # The answer or run that the call was made for; see `ingest.storage.documents.works`.
+    # The answer or run for which the call was made; see `ingest.storage.documents.works`.
     Column("work_id", String(64)),
     Index(None, "tenant_id", "used_at"),
     Index(None, "work_id"),
 )
 
-# The versions that answers and runs were given. `redacted` rows were dealt with when their version went.
+# The versions that answers and runs were given. `redacted`: the version is gone, and the work has been redacted.
 work_versions = Table(
     "work_versions",
     metadata,
@@ -442,22 +441,22 @@ work_versions = Table(
     Index(None, "version_id", "redacted"),
 )
 
-# Versions of which nothing may be stored any more: deleted ones, and those whose derived texts were redacted.
+# Versions of which nothing derived may be stored any more: deleted ones, and those whose derived texts were redacted.
 gone_versions = Table(
     "gone_versions",
     metadata,
     Column("version_id", String(36), primary_key=True),
 )
 
-# Keys under which requests may be sent again. The digest has in it who sent the key, and `response` is sealed with what
-# only that one has. What a request makes has the `id`.
+# Idempotency keys of requests. The digest includes who sent the key, and `response` is sealed with a secret that only
+# the sender has. The object that a request creates has the `id`.
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
     Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
     Column("key_sha256", String(64), primary_key=True),
     Column("id", String(36), nullable=False),
-    # Digests of method, address and body; of a body that is a file, the second.
+    # The first is a digest of method, address and body; the second is that of a body which is a file.
     Column("request_sha256", String(64), nullable=False),
     Column("body_sha256", String(64)),
     Column("lease_until", Float, nullable=False),
@@ -468,24 +467,24 @@ idempotency_keys = Table(
     Index(None, "ends_at"),
 )
 
-# Files that arrive in several requests. Their bytes are blobs below `uploads/`; `received` of them are durable.
+# Uploads in several requests. Their bytes are blobs under `uploads/`, of which `received` bytes are durable.
 uploads = Table(
     "uploads",
     metadata,
     Column("id", String(36), primary_key=True),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
-    # Who may go on with it, and the key on whose quotas it counts; empty without one.
+    # Who may continue it, and the key to whose quotas it counts; empty without one.
     Column("owner", String(256), nullable=False),
     Column("key_id", String(32), nullable=False),
     Column("length", _BIG, nullable=False),
     Column("received", _BIG, nullable=False),
-    # Name, collection and the like, as they were sent; and the header that is given back.
+    # Name, collection and the like as sent, and the header to be returned.
     Column("description", JSON, nullable=False),
     Column("header", Text, nullable=False),
-    # Requests that add to it take turns: whose it is, and until when.
+    # Only one request at a time adds to it: the holder of the lease, and when the lease expires.
     Column("writer", String(32)),
     Column("lease_until", Float, nullable=False),
-    # The document that it became.
+    # The document created from it.
     Column("document_id", String(36)),
     Column("created_at", Float, nullable=False),
     Column("ends_at", Float, nullable=False),
@@ -493,7 +492,7 @@ uploads = Table(
     Index(None, "ends_at"),
 )
 
-# Uploads that belong together. Their outcomes are their versions' states, counted on demand.
+# Uploads that belong together. Their outcomes are the states of their versions, counted on demand.
 batches = Table(
     "batches",
     metadata,
@@ -506,11 +505,11 @@ batches = Table(
     Column("received", Integer, nullable=False),
     Column("duplicates", Integer, nullable=False),
     Column("refused", Integer, nullable=False),
-    # How many of those received are entries of containers, which nobody expected.
+    # How many of the received files are entries of containers, which are not part of `expected`.
     Column("entries", Integer, nullable=False, server_default="0"),
-    # Of a batch of files that were put into a collection: the collection.
+    # The collection, for a batch of files that were added to one.
     Column("collection", String(128)),
-    # Who made it, `user:NAME` or `key:ID`; a batch of a release that did not record it is the whole tenant's.
+    # Who created it, `user:NAME` or `key:ID`; null, from releases that did not record it, is the whole tenant.
     Column("owner", String(256)),
     Column("created_at", Float, nullable=False),
     Column("closed_at", Float),
@@ -519,7 +518,7 @@ batches = Table(
     Index(None, "tenant_id", "idempotency_key", unique=True),
 )
 
-# A file that was sent into a batch: its version, or why it was refused.
+# A file sent in a batch: its version, or why it was refused.
 batch_entries = Table(
     "batch_entries",
     metadata,
@@ -528,7 +527,7 @@ batch_entries = Table(
     Column("name", Text, nullable=False, info={"erased_with": "document_id"}),
     Column("document_id", String(36)),
     Column("version_id", ForeignKey("versions.id")),
-    # The bytes were there before the batch, so cancelling the batch does not concern them.
+    # The document existed before the batch, so cancelling the batch does not cancel it.
     Column("duplicate", Boolean, nullable=False),
     Column("error_code", String(64)),
     Column("error_detail", Text),
@@ -537,7 +536,7 @@ batch_entries = Table(
     Index(None, "version_id"),
 )
 
-# Work done for a tenant in slots of a few seconds: the pace that estimates go by. Kept for some minutes.
+# Work done for a tenant in slots of a few seconds, from which the pace for estimates is computed. Kept for minutes.
 paces = Table(
     "paces",
     metadata,
@@ -548,7 +547,7 @@ paces = Table(
     Column("chunks", Integer, nullable=False),
 )
 
-# Questions that are answered in the background. Until one has ended, its job says whether it is queued or running.
+# Questions that are answered in the background. The state of a run that has not ended is that of its job.
 runs = Table(
     "runs",
     metadata,
@@ -556,7 +555,7 @@ runs = Table(
     Column("sequence", _BIG, nullable=False),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("idempotency_key", String(200)),
-    # Digest of the whole request; null for runs of releases that did not store it.
+    # Digest of the whole request; null for runs from releases that did not store it.
     Column("asked_sha256", String(64)),
     Column("question", Text, nullable=False),
     Column("collections", JSON, nullable=False),
@@ -564,14 +563,14 @@ runs = Table(
     Column("strategy", String(32), nullable=False),
     Column("limits", JSON, nullable=False),
     Column("every_record", Boolean, nullable=False, server_default=false()),
-    # The messages before the question, and the conversation that the answer goes into.
+    # The messages before the question, and the conversation in which the answer is stored.
     Column("history", JSON, nullable=False, server_default="[]"),
     Column("conversation_id", String(36)),
-    # Who asked, and whose documents that principal may see (null: all).
+    # Who asked, and the readers whose documents that principal may see (null: all).
     Column("owner", String(256)),
     Column("readers", JSON(none_as_null=True)),
     Column("filters", JSON, nullable=False, server_default="{}"),
-    # Whether it waits for a person when its budget is met, and its earlier budgets, oldest first.
+    # Whether it waits for a person when its budget is used up, and its earlier budgets, oldest first.
     Column("pauses", Boolean, nullable=False, server_default=false()),
     Column("raised", JSON, nullable=False, server_default="[]"),
     Column("ended_as", String(16)),
@@ -598,7 +597,7 @@ runs = Table(
     Index(None, "tenant_id", "idempotency_key", unique=True),
 )
 
-# The log of a run, in order; a key is logged once.
+# The log of a run, in order. Each key is logged once.
 run_events = Table(
     "run_events",
     metadata,
@@ -611,7 +610,7 @@ run_events = Table(
     Index(None, "run_id", "key", unique=True),
 )
 
-# The versions in scope when a run began: the run reads these, even if they are replaced meanwhile.
+# The versions in scope when a run started. The run reads these even if they are replaced in the meantime.
 run_documents = Table(
     "run_documents",
     metadata,
@@ -622,14 +621,14 @@ run_documents = Table(
     Index(None, "version_id"),
 )
 
-# A question begins one and follow-ups go on with it; `turns` numbers its answers, and counts deleted ones too.
+# A question starts a conversation and follow-ups continue it. `turns` counts its answers, including deleted ones.
 conversations = Table(
     "conversations",
     metadata,
     Column("id", String(36), primary_key=True),
     Column("sequence", _BIG, nullable=False),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
-    # Null in rows of releases without owners: open to the tenant. The same holds for answers and runs.
+    # Null in rows from releases that recorded no owner: open to the whole tenant. So are such answers and runs.
     Column("owner", String(256)),
     Column("title", Text, nullable=False),
     Column("turns", Integer, nullable=False),
@@ -639,7 +638,7 @@ conversations = Table(
     Index(None, "updated_at"),
 )
 
-# Answers that were given, without the records behind them, which have a column of their own: ranges of row numbers.
+# Stored answers. The records behind an answer are in a column of their own, as ranges of row numbers.
 answers = Table(
     "answers",
     metadata,
@@ -656,7 +655,7 @@ answers = Table(
     Index(None, "created_at"),
 )
 
-# What people say of answers: at most once each. It goes with the answer.
+# Feedback on answers, at most one entry for each author and answer. Deleted with the answer.
 feedback = Table(
     "feedback",
     metadata,
@@ -667,7 +666,7 @@ feedback = Table(
     Column("author", String(256), nullable=False),
     Column("rating", String(8), nullable=False),
     Column("comment", Text),
-    # Numbers from 1 of the sentences that are wrong, and the numbers of such citations.
+    # Numbers of the sentences that are wrong, from 1, and numbers of the citations that are wrong.
     Column("sentences", JSON, nullable=False),
     Column("citations", JSON, nullable=False),
     Column("created_at", Float, nullable=False),
@@ -676,7 +675,7 @@ feedback = Table(
     Index(None, "answer_id", "author", unique=True),
 )
 
-# Links by which others of a tenant may read a conversation or a run; one of the two is null. They go with it.
+# Links that share a conversation or a run (the other is null) within the tenant. Deleted with it.
 shares = Table(
     "shares",
     metadata,
@@ -694,7 +693,7 @@ shares = Table(
     Index(None, "ends_at"),
 )
 
-# Limits of a tenant (an empty `key_id`) or of one of its keys; a null `amount` is none, whatever the settings say.
+# Limits of a tenant (empty `key_id`) or of one of its keys. A null `amount` is no limit, whatever the settings say.
 quota_limits = Table(
     "quota_limits",
     metadata,
@@ -704,8 +703,8 @@ quota_limits = Table(
     Column("amount", _BIG),
 )
 
-# What may still be spent by work under way. A process extends `expires_at` and reports what was spent so far; the
-# reservation of a run has the run's id and no end but the run's.
+# Amounts reserved for work in progress. A process extends `expires_at` and reports what has been spent so far. The
+# reservation of a run has the run's id and ends with the run.
 reservations = Table(
     "reservations",
     metadata,
@@ -724,7 +723,7 @@ reservations = Table(
     Index(None, "tenant_id"),
 )
 
-# What came of a key's requests on a day of UTC, `2026-11-27`; an empty `key_id` is of requests without a key.
+# Usage of a key on a day in UTC, such as `2026-11-27`. An empty `key_id` is for requests without a key.
 usage_days = Table(
     "usage_days",
     metadata,
@@ -741,7 +740,7 @@ usage_days = Table(
     Column("bytes", _BIG, nullable=False),
 )
 
-# Documents that are not deleted, and bytes of their originals, of a tenant (an empty `key_id`) and of each key.
+# Number of live documents and bytes of their originals, of a tenant (empty `key_id`) and of each key.
 stored_content = Table(
     "stored_content",
     metadata,
@@ -751,7 +750,8 @@ stored_content = Table(
     Column("bytes", _BIG, nullable=False),
 )
 
-# Addresses that are told of events; see `ingest.storage.webhooks.records`. A secret signs, so that it is kept as it is.
+# Addresses that are notified of events; see `ingest.storage.webhooks.records`. The secret is needed for signing, so it
+# is not stored as a hash.
 webhooks = Table(
     "webhooks",
     metadata,
@@ -770,7 +770,8 @@ webhooks = Table(
     Index(None, "tenant_id", "id"),
 )
 
-# Messages to webhooks, written with the change that they tell of: ids and codes, and no text of any document.
+# Messages to webhooks, written in the transaction of the change that they report. They contain ids and codes, but no
+# text of documents.
 webhook_deliveries = Table(
     "webhook_deliveries",
     metadata,
@@ -778,7 +779,7 @@ webhook_deliveries = Table(
     Column("id", String(40), nullable=False, unique=True),
     Column("tenant_id", String(64), nullable=False),
     Column("webhook_id", ForeignKey("webhooks.id"), nullable=False),
-    # What is told: nothing is told a webhook twice.
+    # Identifies the reported change. A webhook gets one message for each change.
     Column("key", String(120), nullable=False),
     Column("type", String(40), nullable=False),
     Column("body", Text, nullable=False),
@@ -803,15 +804,15 @@ deletions = Table(
     Column("document_id", String(36), nullable=False, unique=True),
     Column("tenant_id", String(64), nullable=False),
     Column("versions", Integer, nullable=False),
-    # Documents that were deleted with it, as its entries.
+    # The number of its entries, which were deleted with it.
     Column("entries", Integer, nullable=False, server_default="0"),
     Column("chunks_removed", _BIG, nullable=False),
     Column("bytes_removed", _BIG, nullable=False),
-    # What had been made of the document and was redacted, or removed.
+    # Counts of derived answers, runs and replies that were redacted or removed.
     Column("answers_redacted", _BIG, nullable=False, server_default="0"),
     Column("runs_redacted", _BIG, nullable=False, server_default="0"),
     Column("replies_removed", _BIG, nullable=False, server_default="0"),
-    # The deletion of the whole collection that it was part of.
+    # The deletion of its collection, if it was deleted with the whole collection.
     Column("collection_deletion_id", String(36)),
     Column("deleted_at", Float, nullable=False),
     Index(None, "collection_deletion_id"),
@@ -824,13 +825,13 @@ collection_deletions = Table(
     Column("id", String(36), primary_key=True),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("collection", String(128), nullable=False),
-    # Who deleted it, and may read the receipt besides admins.
+    # Who deleted it. Only this owner and admins may read the receipt.
     Column("owner", String(256), nullable=False),
     Column("deleted_at", Float, nullable=False),
     Index(None, "tenant_id", "collection"),
 )
 
-# Deleted tenants of which something is left; see `ingest.storage.operations.tenant_data`.
+# Deleted tenants that still have data to be removed; see `ingest.storage.operations.tenant_data`.
 tenant_deletions = Table(
     "tenant_deletions",
     metadata,
@@ -838,7 +839,7 @@ tenant_deletions = Table(
     Column("deleted_at", Float, nullable=False),
 )
 
-# The audit log: one chain of hashes; see `ingest.storage.audit.store`.
+# The audit log: one hash chain; see `ingest.storage.audit.store`.
 audit = Table(
     "audit",
     metadata,
@@ -859,7 +860,7 @@ audit = Table(
     Index(None, "object", "sequence"),
 )
 
-# One row, locked by whoever appends: the last entry, and the last one that was removed for its age.
+# One row, locked while an entry is appended: the last entry, and the last entry that was removed for its age.
 audit_chain = Table(
     "audit_chain",
     metadata,
@@ -882,7 +883,7 @@ generations = Table(
     Column("activated_at", Float),
     Column("copies", Integer),
 )
-# At most one generation each is active, being built, or kept as the previous one.
+# At most one generation is active, at most one is being built, and at most one is the previous one.
 for _state in ("active", "building", "previous"):
     _only = generations.c.state == _state
     Index(f"uq_generations_{_state}", generations.c.state, unique=True, sqlite_where=_only, postgresql_where=_only)
@@ -927,7 +928,7 @@ slack_workspaces = Table(
     Column("installed_at", Float, nullable=False),
 )
 
-# How the bot behaves in a channel: `ingest.storage.slack.records.ChannelSettings`.
+# The bot's settings in a channel: `ingest.storage.slack.records.ChannelSettings`.
 slack_channels = Table(
     "slack_channels",
     metadata,
@@ -939,7 +940,7 @@ slack_channels = Table(
     Column("changed_at", Float, nullable=False),
 )
 
-# Threads in which the bot takes part, each with the conversation that its questions go into.
+# Threads in which the bot takes part, each with the conversation of its questions.
 slack_threads = Table(
     "slack_threads",
     metadata,
@@ -952,7 +953,7 @@ slack_threads = Table(
     Index(None, "tenant_id"),
 )
 
-# Ids of events and messages that were taken: Slack delivers again, also a day later.
+# Ids of events and messages already handled. Slack may deliver one again, even a day later.
 slack_seen = Table(
     "slack_seen",
     metadata,
@@ -964,8 +965,8 @@ slack_seen = Table(
     Index(None, "tenant_id"),
 )
 
-# Questions with their replies: `messages` are the timestamps of what was posted, in order. `resumed_at` is when the
-# question was taken after its run had waited for somebody.
+# Questions with their replies. `messages` are the timestamps of the posted messages, in order. `resumed_at` is when the
+# question was taken up again after its run had waited for a person.
 slack_questions = Table(
     "slack_questions",
     metadata,
@@ -997,7 +998,7 @@ slack_questions = Table(
     Index(None, "tenant_id"),
 )
 
-# Messages in Slack with files for us. `reply_ts` is ours that says how it goes, and `shown` the digest of its words.
+# Slack messages with files to ingest. `reply_ts` is the bot's reply with the progress; `shown` is a digest of its text.
 slack_shares = Table(
     "slack_shares",
     metadata,
@@ -1024,7 +1025,7 @@ slack_shares = Table(
     Index(None, "tenant_id"),
 )
 
-# The files of those messages, each with the document that it became, and what was said of it in the end.
+# The files of those messages, each with the document created from it and the final report on it.
 slack_files = Table(
     "slack_files",
     metadata,
@@ -1044,7 +1045,7 @@ slack_files = Table(
     Index(None, "tenant_id"),
 )
 
-# What was asked, answered and shared in a channel on a day of UTC.
+# Usage of a channel on a day in UTC: questions, answers and shared files.
 slack_days = Table(
     "slack_days",
     metadata,

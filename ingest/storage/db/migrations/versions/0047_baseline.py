@@ -1,6 +1,6 @@
-"""The oldest schema that is brought up to date; new catalogs are made from `schema.py` as it is now.
+"""The oldest schema that can be upgraded. New catalogs are created from `schema.py` in its current form.
 
-It has the revision of the last migration that was folded into it, so that a catalog of that schema opens as before.
+It has the revision of the last migration that was folded into it, so that catalogs with that schema open as before.
 """
 
 revision = "0047_lanes"
