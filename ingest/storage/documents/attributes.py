@@ -1,4 +1,4 @@
-"""Metadata of documents in rows of their own, and conditions in SQL that read them."""
+"""Documents' metadata as rows, and SQL conditions that read them."""
 
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,10 +21,10 @@ _COMPARE: Mapping[str, Callable[..., ColumnElement[bool]]] = {
 def build_metadata_conditions(
     tenant_id: str, conditions: Conditions, *, by_document: bool = False
 ) -> Iterator[ColumnElement[bool]]:
-    """Yield conditions on `documents`: the tenant's documents whose metadata meets each of `conditions`.
+    """Yield conditions on `documents` that are true for the tenant's documents whose metadata meets all `conditions`.
 
-    Each is a subquery over an index, so its cost grows with the values that it finds; with `by_document` it is asked
-    of each document, which is quicker for a few documents.
+    Each condition is a subquery over an index, whose cost grows with the number of matching values. With `by_document`
+    it runs once for each document instead, which is faster for a few documents.
     """
     for condition in conditions:
         if isinstance(condition, AnyOf):
@@ -46,7 +46,7 @@ def _build_conditions(tenant_id: str, condition: Condition, by_document: bool) -
         )
 
     values = select(column.document_id).where(column.name == build_attribute_name(condition.attribute))
-    if not by_document:  # with the tenant, SQLite would walk the tenant's values for each document
+    if not by_document:  # for one document, a condition on the tenant would make SQLite scan all the tenant's values
         values = values.where(column.tenant_id == tenant_id)
     if condition.none_of:
         yield ~match_values(values.where(column.value_key.in_(condition.none_of)))
@@ -61,7 +61,7 @@ def _build_conditions(tenant_id: str, condition: Condition, by_document: bool) -
 def store_attributes(
     connection: Connection, tenant_id: str, identifiers: Sequence[str], attributes: Mapping[str, Any]
 ) -> None:
-    """Write the rows that `meets` reads, the same for these documents."""
+    """Replace the rows that `build_metadata_conditions` reads, with the same metadata for each document."""
     values = list(iter_attribute_values(attributes))
     for some in iter_slices(identifiers):
         connection.execute(delete(document_attributes).where(document_attributes.c.document_id.in_(some)))

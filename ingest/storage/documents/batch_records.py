@@ -1,4 +1,4 @@
-"""A batch: uploads that belong together, counted, cancelled and listed as one."""
+"""Records of batches: uploads that are counted, cancelled and listed together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ _BEFORE_SEARCHABLE = frozenset(
 
 
 class BatchState(StrEnum):
-    """`open → processing → completed`, or `cancelled`.
+    """The states of a batch: `open → processing → completed`, or `cancelled`.
 
-    An open batch takes more files. It is closed by its owner, or when as many files came as were expected; it is
-    completed when it is closed and every document in it is at an end, failed ones too.
+    An open batch accepts more files. It is closed by its owner, or when the expected number of files has arrived. It is
+    completed when it is closed and every document in it has reached a final state, including failed ones.
     """
 
     OPEN = "open"
@@ -27,10 +27,11 @@ class BatchState(StrEnum):
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch's own record. `sequence` orders a tenant's batches by age and is the cursor of listings.
+    """A batch. `sequence` orders a tenant's batches by age and is the cursor of listings.
 
-    `received` counts files: accepted ones, of which `duplicates` were there before, and `refused` ones. `entries` of
-    them came in containers, and are not counted on what is expected. `collection` is where a batch of files was put.
+    `received` counts files: accepted ones, of which `duplicates` existed before, and `refused` ones. `entries` of them
+    came in containers and do not count toward `expected`. `collection` is set for a batch of files added to a
+    collection.
     """
 
     id: str
@@ -50,9 +51,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class BatchTally:
-    """A batch's accepted documents counted by state; chunks and tokens count what is known so far.
+    """Counts of a batch's accepted documents by state. Chunks and tokens count what is known so far.
 
-    `work` is the number of ingests done, where a half-done one counts one half.
+    `work` is the number of ingests done; an ingest in progress counts by its fraction.
     """
 
     documents: Mapping[VersionState, int]
@@ -67,15 +68,15 @@ class BatchTally:
 
     @property
     def unsearchable(self) -> int:
-        """Documents in progress that searches cannot find yet."""
+        """The number of documents in progress that searches cannot find yet."""
         return sum(count for state, count in self.documents.items() if state in _BEFORE_SEARCHABLE)
 
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """The progress of a batch. `seconds_left` is None without a known pace to estimate by.
+    """The progress of a batch. `seconds_left` is None while no pace is known.
 
-    `paused` are the kinds of work that the batch still needs and that are paused.
+    `paused` has the paused kinds of jobs that the batch still needs.
     """
 
     batch: Batch
@@ -97,21 +98,21 @@ class BatchProgress:
 
     @property
     def total(self) -> int:
-        """Files received or, while the batch is open, expected if that is more."""
+        """The number of files received or, while the batch is open, of files expected if that is larger."""
         batch = self.batch
         expected = (batch.expected or 0) + batch.entries
         return max(batch.received, expected) if batch.closed_at is None else batch.received
 
     @property
     def fraction(self) -> float:
-        """The share of the batch that is done, from 0 to 1; every file counts the same."""
+        """The share of the batch that is done, from 0 to 1. Every file has the same weight."""
         if self.ended:
             return 1.0
         return round((self.tally.work + self.batch.refused) / self.total, 4) if self.total else 0.0
 
     @property
     def finished(self) -> int:
-        """Files that need no more work: ready, failed, refused or withdrawn."""
+        """The number of files that need no more work: ready, failed, refused or withdrawn."""
         return self.batch.received - self.tally.unfinished
 
     @property
@@ -121,7 +122,7 @@ class BatchProgress:
 
 @dataclass(frozen=True)
 class BatchFailure:
-    """A file that was refused, and then has no document, or that failed. `number` is its place in the batch."""
+    """A file that was refused and has no document, or whose document failed. `number` is its position in the batch."""
 
     number: int
     name: str

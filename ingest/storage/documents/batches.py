@@ -1,6 +1,6 @@
-"""Batches: made, filled, closed, cancelled, counted and listed.
+"""Batches: create, fill, close, cancel, count and list.
 
-An entry for each file is written in the commit that accepts the file; entries are counted by their versions' states.
+An entry for each file is written in the commit that accepts the file. Entries are counted by their versions' states.
 """
 
 import time
@@ -36,12 +36,12 @@ from ingest.storage.queue.statistics import load_tenant_queues
 
 
 class Batches:
-    """The batches of every tenant; no method sees another tenant's. Each method is one transaction.
+    """The batches of all tenants. Each method is one transaction and reads or changes one tenant only.
 
-    A batch belongs to its `owner`; None as the owner that asks sees the batches of all.
+    A batch belongs to its `owner`; a method called with None as the owner finds all batches.
 
-    The states of a batch's documents are counted on demand, over its entries: ten thousand take some 20 ms. Counters
-    would make every worker write the same row at every change of a document.
+    The states of a batch's documents are counted on demand over its entries, which takes some 20 ms for ten thousand.
+    Counters would make every worker update the same row at every change of a document.
     """
 
     def __init__(self, engine: Engine, *, announce: Announce = announce_to_nobody) -> None:
@@ -58,11 +58,11 @@ class Batches:
         collection: str | None = None,
         owner: str | None = None,
     ) -> tuple[Batch, bool]:
-        """Make an open batch and return it with true, or the batch that was made with the same key, with false.
+        """Create an open batch and return it with true, or the batch created earlier with the same key, with false.
 
-        `collection` is where its files are put, if they are put there as one.
+        `collection` is set for a batch of files that are added to a collection.
 
-        Raises `BatchStateError` when the key was used for a batch of another name or size.
+        Raises `BatchStateError` if the key was used for a batch with another name or size.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -93,7 +93,7 @@ class Batches:
             return load_batch(connection, tenant_id, identifier), True
 
     def require_open(self, tenant_id: str, identifier: str) -> None:
-        """Raise `BatchStateError` for a batch that takes no more files, and `BatchNotFoundError` for an unknown one."""
+        """Raise `BatchStateError` if the batch accepts no more files, and `BatchNotFoundError` if there is none."""
         with read_transaction(self._engine) as connection:
             require_open(load_batch(connection, tenant_id, identifier))
 
@@ -116,7 +116,7 @@ class Batches:
             return _load_progress(connection, tenant_id, [_build_batch(row) for row in rows])
 
     def close(self, tenant_id: str, identifier: str, owner: str | None = None) -> BatchProgress:
-        """Take no more files into a batch; closing again changes nothing. Raises `BatchNotFoundError`."""
+        """Stop accepting files into a batch. Closing it again changes nothing. Raises `BatchNotFoundError`."""
         with write_transaction(self._engine) as connection:
             batch = lock_batch(connection, tenant_id, identifier, owner)
             if batch.closed_at is None:
@@ -127,10 +127,10 @@ class Batches:
     def cancel(
         self, tenant_id: str, identifier: str, *, readers: Readers = None, owner: str | None = None
     ) -> BatchProgress:
-        """Close a batch and cancel the versions in progress of its files, in one commit; ready versions stay.
+        """Close a batch and cancel its versions in progress, in one commit. Ready versions stay.
 
-        Versions that were there before the batch, that another uncancelled batch has too, or whose document these
-        readers may not see, are left alone. Cancelling again changes nothing. Raises `BatchNotFoundError`, and
+        Versions are left alone if they existed before the batch, belong to another batch that is not cancelled, or are
+        of documents that these readers may not see. Cancelling again changes nothing. Raises `BatchNotFoundError`, and
         `BatchStateError` for a completed batch.
         """
         with write_transaction(self._engine) as connection:
@@ -138,8 +138,8 @@ class Batches:
             if batch.cancelled_at is None:
                 if _load_progress(connection, tenant_id, [batch])[0].ended:
                     raise BatchStateError(
-                        "The batch is completed: there is nothing to cancel.",
-                        hint="Delete the documents that you don't want.",
+                        "The batch is completed, so there is nothing to cancel.",
+                        hint="Delete the documents that you do not want.",
                     )
                 _close_batch(connection, identifier, cancelled_at=time.time())
                 cancelled = _cancel_unfinished(connection, identifier, readers)
@@ -150,7 +150,7 @@ class Batches:
         return self.load_progress(tenant_id, identifier)
 
     def record_refused_file(self, tenant_id: str, identifier: str, name: str, failure: Failure) -> None:
-        """Record a file that was sent into a batch and not accepted. Raises `BatchNotFoundError`."""
+        """Record a file that was sent in a batch and refused. Raises `BatchNotFoundError`."""
         with write_transaction(self._engine) as connection:
             _add_refused_file(connection, lock_batch(connection, tenant_id, identifier), name, failure)
         self._announce(tenant_id, None)
@@ -167,9 +167,7 @@ class Batches:
     ) -> list[BatchFailure]:
         """List files above `after` that were refused or whose documents failed, in order of arrival.
 
-        Documents that these readers may not see are left out.
-
-        Raises `BatchNotFoundError`.
+        Documents that these readers may not see are left out. Raises `BatchNotFoundError`.
         """
         failed = (versions.c.state == VersionState.FAILED) | batch_entries.c.error_code.is_not(None)
         query = (
@@ -199,7 +197,7 @@ class Batches:
 def load_batch(
     connection: Connection, tenant_id: str, identifier: str, owner: str | None = None, *, lock: bool = False
 ) -> Batch:
-    """Read a batch, locked if `lock`. Raises `BatchNotFoundError`, also for one of another owner."""
+    """Read a batch, with a lock if `lock`. Raises `BatchNotFoundError`, also for a batch of another owner."""
     # guard: batch-owner
     mine = batches.c.id == identifier, batches.c.tenant_id == tenant_id, build_owner_condition(batches, owner)
     query = select(batches).where(*mine)
@@ -210,21 +208,22 @@ def load_batch(
 
 
 def lock_batch(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> Batch:
-    """Lock a batch until the commit, against other entries and cancellation. Raises `BatchNotFoundError`."""
+    """Lock a batch until the commit, against new entries and cancellation. Raises `BatchNotFoundError`."""
     return load_batch(connection, tenant_id, identifier, owner, lock=True)
 
 
 def require_open(batch: Batch) -> None:
-    """Raise `BatchStateError` for a batch that takes no more files."""
+    """Raise `BatchStateError` for a batch that accepts no more files."""
     if batch.closed_at is not None:
         ended = "cancelled" if batch.cancelled_at is not None else "closed"
-        raise BatchStateError(f"The batch {batch.id!r} is {ended} and takes no more files.")
+        raise BatchStateError(f"The batch {batch.id!r} is {ended} and accepts no more files.")
 
 
 def add_accepted_file(connection: Connection, batch: Batch, name: str, accepted: AcceptedUpload) -> None:
-    """Enter an accepted file into a locked batch.
+    """Add an accepted file to a locked batch.
 
-    The same file sent again, as after a lost response, is entered once; it may have become another version.
+    A file that is sent again, for example after a lost response, is added once; it may have become another version
+    since.
     """
     document = accepted.document
     again = connection.execute(
@@ -248,16 +247,16 @@ def add_accepted_file(connection: Connection, batch: Batch, name: str, accepted:
 
 
 def lock_batches(connection: Connection, version_ids: Collection[str]) -> None:
-    """Lock the batches that these versions were made for, until the commit."""
+    """Lock the batches for which these versions were created, until the commit."""
     made_for = select(batch_entries.c.batch_id).where(batch_entries.c.version_id.in_(list(version_ids)))
     query = select(batches.c.id).where(batches.c.id.in_(made_for)).order_by(batches.c.id)
     connection.execute(query.with_for_update(key_share=True)).all()
 
 
 def add_entries(connection: Connection, container: str, made: Sequence[tuple[str, str, str]]) -> None:
-    """Enter entries of a container's version, each by name, document and version, into the batches it was made for.
+    """Add a container's entries, each as name, document and version, to the locked batches of the container's version.
 
-    The batches are locked. One that is closed takes them too: they came with a file that it had.
+    A closed batch accepts them too, because they came with a file that it already had.
     """
     made_for = batch_entries.c.version_id == container, batch_entries.c.duplicate.is_(False)
     query = select(batches).where(batches.c.id.in_(select(batch_entries.c.batch_id).where(*made_for)))
@@ -315,7 +314,7 @@ def _with_estimate(progress: BatchProgress, queues: Mapping[JobKind, TenantQueue
 
 
 def _add_refused_file(connection: Connection, batch: Batch, name: str, failure: Failure) -> None:
-    """Enter a file that was not accepted into a locked batch; the same file sent again is entered once."""
+    """Add a refused file to a locked batch. The same file sent again is added once."""
     known = (
         batch_entries.c.document_id.is_(None),
         batch_entries.c.batch_id == batch.id,
@@ -357,15 +356,13 @@ def _count_by_state(connection: Connection, identifiers: Sequence[str]) -> dict[
 
 
 def _cancel_unfinished(connection: Connection, identifier: str, readers: Readers) -> list[str]:
-    """Cancel the versions in progress of a locked batch that is marked cancelled; return their documents.
+    """Cancel the versions in progress of a locked batch that is marked cancelled; returns their documents.
 
-    A version is cancelled if it was made for a cancelled batch and all batches that have it are cancelled.
+    A version is cancelled if it was created for a cancelled batch and all batches that contain it are cancelled.
     """
     ids = list(connection.execute(_build_cancellable_query(identifier, readers, batch_entries.c.document_id)).scalars())
     lock_documents(connection, set(ids))
-    rows = connection.execute(
-        _build_cancellable_query(identifier, readers, versions)
-    ).all()  # some may have ended meanwhile
+    rows = connection.execute(_build_cancellable_query(identifier, readers, versions)).all()  # again, under the lock
     cancel_versions(connection, [build_version(row) for row in rows])
     return ids
 
@@ -381,7 +378,7 @@ def _build_tally(rows: Sequence[Row[Any]]) -> BatchTally:
     )
     return BatchTally(
         documents={VersionState(row.state): row.documents for row in rows},
-        # PostgreSQL sums big integers as decimals.
+        # PostgreSQL returns sums of big integers as decimals.
         chunks=int(sum(row.chunks for row in rows)),
         chunks_embedded=int(sum(row.chunks_embedded for row in rows)),
         tokens=int(sum(row.tokens for row in rows)),

@@ -1,4 +1,4 @@
-"""The catalog of documents and their versions. Each method is one transaction; jobs are in `jobs.py`."""
+"""The catalog of documents and their versions. Each method is one transaction. Jobs are in `ingest.storage.jobs`."""
 
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -68,7 +68,7 @@ from ingest.storage.quotas.store import UNLIMITED, QuotaRules
 __all__ = ["AcceptedUpload", "ActiveDocument", "Arrival", "Catalog", "DeletedDocument", "StateTotal", "VisibleVersion"]
 
 _HIDDEN_LIMIT = 256
-# Every search runs these. They are built once, because building one takes longer than SQLite takes to answer it.
+# Every search runs these. They are built once, because building a query takes longer than SQLite needs to run it.
 _HIDDEN_QUERY = (
     select(versions.c.id)
     .where(versions.c.tenant_id == bindparam("tenant_id"), versions.c.hidden.is_(True))
@@ -95,7 +95,7 @@ _VISIBLE_QUERY = (
 
 
 class Catalog:
-    """The documents of every tenant. A method that takes a tenant sees nothing of another.
+    """The documents of all tenants. A method that takes a tenant reads or changes that tenant only.
 
     `readers` are the subjects of a principal: documents whose access list names none of them do not exist for it. None,
     the default, is for workers and admins, who see every document.
@@ -118,10 +118,10 @@ class Catalog:
                 record_action(connection, Action.TENANT_CREATED, f"tenant:{tenant_id}", tenant_id=tenant_id)
 
     def accept(self, arrival: Arrival) -> AcceptedUpload:
-        """Record an upload and queue its ingest in one commit; the same bytes twice make one document.
+        """Record an upload and queue its ingest in one commit. The same bytes sent twice create one document.
 
-        If that document failed or was cancelled, the bytes become a new version of it. Raises `BatchNotFoundError` and
-        `BatchStateError`, and `StorageQuotaExceededError`.
+        If that document failed or was cancelled, the bytes become a new version of it. Raises `BatchNotFoundError`,
+        `BatchStateError` and `StorageQuotaExceededError`.
         """
         with write_transaction(self._engine) as connection:
             batch = _lock_open_batch(connection, arrival)
@@ -134,11 +134,11 @@ class Catalog:
         return accepted
 
     def replace(self, arrival: Arrival, identifier: str, if_match: Collection[str] | None) -> AcceptedUpload:
-        """Record new bytes of a document in one commit; searches find them instead of the old ones once they are ready.
+        """Record new bytes of a document in one commit. Searches find the old ones until the new ones are ready.
 
-        `if_match` names the versions of which one must be the latest; None allows any. Bytes that the document has
-        already change nothing. Raises `DocumentNotFoundError`, `PreconditionFailedError`, `BatchNotFoundError`,
-        `BatchStateError` and `StorageQuotaExceededError`.
+        The document's tag must be one of `if_match`; None allows any. Bytes that the document already has change
+        nothing. Raises `DocumentNotFoundError`, `PreconditionFailedError`, `BatchNotFoundError`, `BatchStateError` and
+        `StorageQuotaExceededError`.
         """
         with self._search_transaction(arrival.tenant_id) as connection:
             batch = _lock_open_batch(connection, arrival)
@@ -159,11 +159,12 @@ class Catalog:
         *,
         caller: Principal | None = None,
     ) -> Document:
-        """Change a document's metadata, title or readers in one commit, from which on all queries go by them.
+        """Change a document's metadata, title or readers in one commit. Queries use the new values from then on.
 
-        Without a `caller`, the service itself does it, which may. `unsettled` lists the document until the index has
-        its readers; `visible` knows them at once. Raises `DocumentNotFoundError`, `PreconditionFailedError`,
-        `MetadataError`, and `NotUploaderError` for readers that are not the caller's to change.
+        Without a `caller`, the change is made by the service itself, which needs no permission. `list_unsynced_readers`
+        lists the document until the index has its readers; `find_visible` uses them at once. Raises
+        `DocumentNotFoundError`, `PreconditionFailedError`, `MetadataError`, and `NotUploaderError` if the caller may
+        not change the readers.
         """
         # guard: readers-change-corpus
         with self._search_transaction(tenant_id) as connection:
@@ -174,9 +175,9 @@ class Catalog:
         return changed
 
     def load_document(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Document:
-        """Read a document; entries of it that failed are among its omissions.
+        """Read a document. Its entries that failed are included in its omissions.
 
-        Raises `DocumentNotFoundError`, also for a deleted one and for another tenant's.
+        Raises `DocumentNotFoundError`, also for a deleted document and for one of another tenant.
         """
         with read_transaction(self._engine) as connection:
             document = load_document(connection, tenant_id, identifier, readers)
@@ -185,13 +186,13 @@ class Catalog:
         return replace(document, version=version) if failed else document
 
     def list_unsynced_readers(self, *, limit: int = 100) -> list[str]:
-        """List any tenant's documents whose readers the index may not have yet."""
+        """List documents of any tenant whose readers the index may not have yet."""
         behind = documents.c.index_revision < documents.c.revision, documents.c.deleted_at.is_(None)
         with read_transaction(self._engine) as connection:
             return list(connection.execute(select(documents.c.id).where(*behind).limit(limit)).scalars())
 
     def mark_readers_unsynced(self) -> None:
-        """Have the readers of all documents written into the index again: a crash may have lost some."""
+        """Mark the readers of all documents for writing into the index again, because a crash may have lost some."""
         changed = documents.c.readers.is_not(null()) | (documents.c.revision > 0)
         with write_transaction(self._engine) as connection:
             connection.execute(update(documents).where(changed).values(index_revision=-1))
@@ -204,18 +205,18 @@ class Catalog:
             return bool(connection.execute(settled).rowcount)
 
     def load_version(self, identifier: str) -> Version:
-        """Read any tenant's version, deleted or not, for a worker that holds a job for it."""
+        """Read a version of any tenant, deleted or not, for a worker that holds a job for it."""
         with read_transaction(self._engine) as connection:
             return load_version(connection, identifier)
 
     def load_versions(self, identifiers: Collection[str]) -> dict[str, Version]:
-        """Read several versions, as `version` does, by id."""
+        """Read several versions of any tenant, by id. See `load_version`."""
         query = select(versions).where(versions.c.id.in_(list(identifiers)))
         with read_transaction(self._engine) as connection:
             return {row.id: build_version(row) for row in connection.execute(query).all()}
 
     def load_live_documents(self, identifiers: Collection[str]) -> dict[str, Document]:
-        """Read any tenant's documents that are not deleted, by id, for a worker that holds jobs for them."""
+        """Read live documents of any tenant, by id, for a worker that holds jobs for them."""
         query = build_document_query().where(documents.c.id.in_(list(identifiers)))
         with read_transaction(self._engine) as connection:
             return {document.id: document for document in map(build_document, connection.execute(query).all())}
@@ -229,12 +230,12 @@ class Catalog:
         limit: int = 50,
         readers: Readers = None,
     ) -> list[Document]:
-        """List documents in order of arrival: those after the one with the `sequence` `after`, or from the first."""
+        """List documents in order of arrival: those with a `sequence` above `after`."""
         page = self.listing.list_page(tenant_id, wanted, readers, after=ListingCursor(after), limit=limit)
         return [document for document, _ in page]
 
     def list_versions(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> list[Version]:
-        """List a document's versions, the newest first. Raises `DocumentNotFoundError`."""
+        """List a document's versions, newest first. Raises `DocumentNotFoundError`."""
         with read_transaction(self._engine) as connection:
             document = load_document(connection, tenant_id, identifier, readers)
             of_document = select(versions).where(versions.c.document_id == document.id)
@@ -254,7 +255,7 @@ class Catalog:
     ) -> list[ActiveDocument]:
         """List live documents that searches find, with a `sequence` above `after`, in order of arrival.
 
-        Empty collections, identifiers and conditions take all.
+        Empty collections, identifiers and conditions match all documents.
         """
         query = (
             select(
@@ -311,7 +312,7 @@ class Catalog:
         conditions: Conditions = (),
         readers: Readers = None,
     ) -> tuple[int, int, int]:
-        """Count the documents that `active_documents` lists, their characters, and the tokens of those counted."""
+        """Count the documents that `list_active_documents` lists, their characters, and the tokens known so far."""
         query = (
             select(
                 func.count(),
@@ -338,7 +339,7 @@ class Catalog:
     def sum_by_state(
         self, tenant_id: str, collection: str | None = None, *, readers: Readers = None
     ) -> dict[VersionState, StateTotal]:
-        """Sum up a tenant's documents by state, without deleted ones."""
+        """Sum a tenant's live documents by state."""
         query = (
             select(
                 versions.c.state,
@@ -356,15 +357,15 @@ class Catalog:
         if collection is not None:
             query = query.where(documents.c.collection == collection)
         with read_transaction(self._engine) as connection:
-            # PostgreSQL sums big integers as decimals.
+            # PostgreSQL returns sums of big integers as decimals.
             return {VersionState(row[0]): StateTotal(*map(int, row[1:])) for row in connection.execute(query).all()}
 
     def delete(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> DeletedDocument:
-        """Delete a document and queue the collection of its content; deleting again returns the same receipt.
+        """Delete a document and queue the collection of its content. Deleting it again returns the same receipt.
 
-        From this commit on no search shows it, since searches go by `visible` and `hidden_versions`. While a worker
-        holds a job for it, collection waits until the lease would have run out, so that nothing written late is left
-        behind. The caller removes what it can at once, and reports that with `record_removal`.
+        No search shows it from this commit on, because searches check `find_visible` and `list_hidden_versions`. While
+        a worker holds a job for it, collection waits until the lease would have expired, so that late writes are
+        removed as well. The caller removes what it can at once, and reports that with `record_removal`.
         """
         # guard: deletion-changes-corpus
         with self._search_transaction(tenant_id) as connection:
@@ -373,7 +374,10 @@ class Catalog:
         return deleted
 
     def record_removal(self, version: Version, *, chunks: int, size: int, complete: bool) -> None:
-        """Add what was removed of a deleted version to the receipt; `complete` says that nothing is left to collect."""
+        """Add removed content of a deleted version to the receipt.
+
+        `complete` says that nothing remains to be collected.
+        """
         with self._search_transaction(version.tenant_id) as connection:
             deletions.record_removal(connection, version, chunks=chunks, size=size, complete=complete)
 
@@ -383,7 +387,7 @@ class Catalog:
             return deletions.load_deletion(connection, tenant_id, identifier, readers)
 
     def count_nesting(self, identifier: str) -> tuple[int, int]:
-        """Return how many containers a document is in, and how many documents came with it in the outermost one.
+        """Return how many containers a document is nested in, and how many documents the outermost one contains.
 
         The document itself and its own entries, which are about to change, are not counted.
         """
@@ -391,14 +395,14 @@ class Catalog:
             return count_nesting(connection, identifier)
 
     def list_staged_keys(self, version_id: str) -> list[str]:
-        """List the blobs of entries of a version that never became active."""
+        """List the blob keys of staged entries of a version that never became active."""
         with read_transaction(self._engine) as connection:
             return list_staged_keys(connection, version_id)
 
     def replace_digests(self, written: Mapping[Job, Mapping[str, Digest]]) -> None:
-        """Record the digests of files, by key, that jobs have just written for versions that were ingested before.
+        """Record digests, by file key, of files that jobs have just rewritten for versions that were ingested before.
 
-        Searches find such a version meanwhile. Other versions get their digests when they become searchable.
+        Searches can find such a version in the meantime. Other versions get their digests when they become searchable.
         """
         with read_transaction(self._engine) as connection:
             known = select_digested_versions(connection, [job.version_id for job in written])
@@ -409,21 +413,20 @@ class Catalog:
                         record_digests(connection, job, digests)
 
     def delete_digests(self, version_id: str) -> None:
-        """Forget the digests of a version whose text and tables are about to be removed."""
+        """Delete the digests of a version whose text and tables are about to be removed."""
         with write_transaction(self._engine) as connection:
             delete_digests(connection, version_id)
 
     def delete_staged_entries(self, version_id: str) -> None:
-        """Forget the staged entries of a version whose blobs were removed."""
+        """Delete the staged entries of a version whose blobs have been removed."""
         with write_transaction(self._engine) as connection:
             delete_staged_entries(connection, version_id)
 
     def cancel(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Document:
-        """Cancel a document's latest version; uploading the same bytes again starts over.
+        """Cancel a document's latest version. Uploading the same bytes again starts over.
 
-        A container that had no version before has no entries any more.
-
-        Raises `DocumentNotFoundError`, and `DocumentStateError` when the version is not in progress.
+        The entries of a container that had no earlier version are deleted. Raises `DocumentNotFoundError`, and
+        `DocumentStateError` if the version is not in progress.
         """
         with self._search_transaction(tenant_id) as connection:
             cancelled = cancel_latest(connection, tenant_id, identifier, readers)
@@ -433,20 +436,20 @@ class Catalog:
         return cancelled
 
     def load_progress(self, document: Document) -> DocumentProgress:
-        """Tell how far a document's latest version is, with its place in the queue and an estimate."""
+        """Read the progress of a document's latest version, with its position in the queue and an estimate."""
         with read_transaction(self._engine) as connection:
             return load_document_progress(connection, document)
 
     def list_hidden_versions(self, tenant_id: str) -> list[str]:
-        """List versions that may have points which no search may show; at most a few hundred.
+        """List versions that may have points in the index which must not be shown, a few hundred at most.
 
-        This is an optimization: `visible` decides what is shown.
+        Searches use it to save work: `find_visible` decides what is shown.
         """
         with read_transaction(self._engine) as connection:
             return list(connection.execute(_HIDDEN_QUERY, {"tenant_id": tenant_id}).scalars())
 
     def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
-        """Select the versions that are the active version of a live document, by version id, whoever may see them."""
+        """Find those of the versions that are the active version of a live document, by version id, for all readers."""
         if not version_ids:
             return {}
         wanted = {"tenant_id": tenant_id, "version_ids": list(version_ids)}
@@ -458,7 +461,7 @@ class Catalog:
         }
 
     def has_access_lists(self, tenant_id: str) -> bool:
-        """True if there are documents that not everybody in the tenant may see."""
+        """Return true if the tenant has documents that not everybody in it may see."""
         closed = (
             documents.c.tenant_id == tenant_id,
             documents.c.readers.is_not(null()),
@@ -468,7 +471,7 @@ class Catalog:
             return connection.execute(select(documents.c.id).where(*closed).limit(1)).first() is not None
 
     def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
-        """List the collections that were granted to others, and to none of these readers."""
+        """List the collections that have grants, none of which is for these readers."""
         with read_transaction(self._engine) as connection:
             return list_closed_collections(connection, tenant_id, readers)
 
@@ -486,9 +489,9 @@ class Catalog:
         among: Collection[str] = (),
         limit: int | None = None,
     ) -> list[str]:
-        """List the ids of documents that searches find and whose metadata meets the conditions, at most `limit`.
+        """List the ids of up to `limit` searchable documents whose metadata meets the conditions.
 
-        With `among`, only those of these ids, by a query whose cost does not grow with the tenant's documents.
+        With `among`, only those of these ids, with a query whose cost does not grow with the tenant's documents.
         """
         query = select(documents.c.id).where(
             documents.c.tenant_id == tenant_id,
@@ -506,17 +509,17 @@ class Catalog:
             ]
 
     def load_corpus_version(self, tenant_id: str) -> int:
-        """Read the number that grows whenever the tenant's searches may find something else than before.
+        """Read the number that grows with every commit that may change what the tenant's searches find.
 
-        Read before a search, it stands for the corpus that the search sees or an older one, never for a newer one.
+        If it is read before a search, the search sees that corpus or a newer one, never an older one.
         """
         return self._corpus_version.load_value({"tenant_id": tenant_id}) or 0
 
     def find_removable_version(self, version_id: str) -> Version | None:
-        """Return the version if its content is to be removed from index and blobs; None if it is in use.
+        """Return the version if its content should be removed from index and blobs; None if it is in use.
 
-        Such a version is failed, cancelled, retired or deleted, and not its document's active one; it never comes back
-        into use. Raises `VersionInUseError` for a version that was replaced while a run reads it.
+        Such a version is failed, cancelled, retired or deleted, is not its document's active version, and never becomes
+        active again. Raises `VersionInUseError` for a replaced version that a run still reads.
         """
         query = (
             select(versions, build_in_use_condition().label("read_by_a_run"))
@@ -530,7 +533,7 @@ class Catalog:
         with read_transaction(self._engine) as connection:
             row = connection.execute(query).first()
         if row is not None and row.read_by_a_run:
-            raise VersionInUseError(f"A run still reads version {version_id}.")
+            raise VersionInUseError(f"Version {version_id} is still being read by a run.")
         return None if row is None else build_version(row)
 
     def load_replaced_versions(self, version_ids: Collection[str]) -> dict[str, Version]:
@@ -546,20 +549,20 @@ class Catalog:
             return {row.staged_id: build_version(row) for row in connection.execute(query).all()}
 
     def list_indexed_versions(self) -> list[Version]:
-        """List every tenant's versions that should be in the index, for comparing the index with the catalog."""
+        """List the versions of all tenants that should be in the index, to compare the index with the catalog."""
         query = select(versions).where(versions.c.state.in_(SEARCHABLE_STATES))
         with read_transaction(self._engine) as connection:
             return [build_version(row) for row in connection.execute(query).all()]
 
     def _count_stored(self, connection: Connection, arrival: Arrival, accepted: AcceptedUpload) -> None:
-        """Count what is stored now. Raises `StorageQuotaExceededError`, which undoes the transaction."""
+        """Count what is stored now. Raises `StorageQuotaExceededError`, which rolls back the transaction."""
         if accepted.created:
             account = Account(arrival.tenant_id, arrival.key_id)
             self._quotas.add_stored(connection, account, documents=int(accepted.is_first), size=arrival.size_bytes)
 
     @contextmanager
     def _search_transaction(self, tenant_id: str) -> Iterator[Connection]:
-        """Open a transaction after which searches of the tenant may find something else."""
+        """Open a transaction that changes what searches of the tenant find, and bump its corpus version."""
         with write_transaction(self._engine) as connection:
             yield connection
             bump_corpus_versions(connection, [tenant_id])
@@ -581,7 +584,7 @@ def _record_arrival(connection: Connection, action: Action, arrival: Arrival, ac
 
 
 def _describe_reader_change(before: Document, after: Document) -> dict[str, Any]:
-    """Return a document's readers before and after a change, for the audit log, if the change is one of readers."""
+    """Return a document's readers before and after a change, for the audit log; empty if they did not change."""
     if before.readers == after.readers:
         return {}
     old, new = (None if each.readers is None else sorted(each.readers) for each in (before, after))
@@ -589,7 +592,7 @@ def _describe_reader_change(before: Document, after: Document) -> dict[str, Any]
 
 
 def _lock_open_batch(connection: Connection, arrival: Arrival) -> Batch | None:
-    """Lock the batch that an arrival was sent into. Raises `BatchNotFoundError` and `BatchStateError`."""
+    """Lock the batch in which the arrival was sent, if any. Raises `BatchNotFoundError` and `BatchStateError`."""
     if arrival.batch_id is None:
         return None
     batch = lock_batch(connection, arrival.tenant_id, arrival.batch_id)

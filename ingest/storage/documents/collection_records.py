@@ -1,4 +1,4 @@
-"""Records of collections: what is known of each, what is in it, and the receipt of one that was deleted."""
+"""Records of collections: their settings, their contents, and the receipts of deleted ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ from ingest.storage.documents.records import IN_PROGRESS, VersionState
 
 @dataclass(frozen=True)
 class CollectionSettings:
-    """What people set of a collection; `metadata` is for programs.
+    """The settings of a collection that people choose; `metadata` is for programs.
 
-    `default_strategy` is how a question is answered that asks this collection alone and names no strategy.
+    `default_strategy` is used for questions that ask only this collection and name no strategy.
     """
 
     title: str | None = None
@@ -22,9 +22,9 @@ class CollectionSettings:
 
 @dataclass(frozen=True)
 class Collection:
-    """A collection with the documents in it that the reader may see: how many in each state, and their bytes.
+    """A collection with counts of the documents that the reader may see, by state, and their bytes.
 
-    Its name is its id and does not change; `title` is for people. `revision` counts changes of the settings.
+    Its name is its id and cannot change; `title` is for people. `revision` counts changes of the settings.
     """
 
     name: str
@@ -45,13 +45,16 @@ class Collection:
 
     @property
     def tag(self) -> str:
-        """The settings' state as `ETag` and `If-Match` name it; a collection that was made anew has another."""
+        """The entity tag of the settings, for `ETag` and `If-Match`.
+
+        A collection that is deleted and created again gets another.
+        """
         return f"{int(self.created_at * 1000):x}.{self.revision}"
 
 
 @dataclass(frozen=True)
 class CollectionDeletion:
-    """The receipt of a deleted collection; the sums grow until all of its content is `collected`."""
+    """The receipt of a deleted collection. Its sums grow until all content has been `collected`."""
 
     id: str
     collection: str

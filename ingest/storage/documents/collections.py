@@ -1,4 +1,4 @@
-"""Collections: made, described, listed, changed and deleted. Who may use one is in `grants`."""
+"""Collections: create, describe, list, change and delete. Grants on them are in `ingest.storage.accounts.grants`."""
 
 import time
 import uuid
@@ -46,10 +46,10 @@ _SUMS = ("versions", "chunks_removed", "bytes_removed", "answers_redacted", "run
 
 
 class Collections:
-    """The collections of every tenant; no method sees another tenant's.
+    """The collections of all tenants. Each call reads or changes one tenant only.
 
-    `readers` are the subjects of a principal, as `Principal.readers`: what was granted to others only is not there, and
-    documents that are closed to them are not counted.
+    `readers` are those of `Principal.readers`. Collections granted only to others do not exist for them, and documents
+    closed to them are not counted.
     """
 
     def __init__(self, engine: Engine, *, announce: Announce = announce_to_nobody) -> None:
@@ -59,14 +59,14 @@ class Collections:
     def create(
         self, tenant_id: str, name: str, settings: CollectionSettings, *, private_to: str | None = None
     ) -> Collection:
-        """Make an empty collection; with `private_to` only that subject may use it, as its admin.
+        """Create an empty collection; with `private_to`, only that subject may use it, as its admin.
 
         Raises `NameTakenError`.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
             if has_collection(connection, tenant_id, name):
-                raise NameTakenError(f"There is a collection {name!r}.")
+                raise NameTakenError(f"The collection {name!r} already exists.")
             now = time.time()
             row = {"tenant_id": tenant_id, "name": name, "revision": 0, "created_at": now, **_build_columns(settings)}
             connection.execute(insert(collections).values(row))
@@ -78,13 +78,13 @@ class Collections:
             return _load_collection(connection, tenant_id, name, None)
 
     def load_collection(self, tenant_id: str, name: str, *, readers: Readers = None) -> Collection:
-        """Read a collection. Raises `CollectionNotFoundError`, also for one that is closed to these readers."""
+        """Read a collection. Raises `CollectionNotFoundError`, also if it is closed to these readers."""
         with read_transaction(self._engine) as connection:
             _require_open(connection, tenant_id, name, readers)
             return _load_collection(connection, tenant_id, name, readers)
 
     def require_collections(self, tenant_id: str, names: Names[str], *, readers: Readers = None) -> None:
-        """Raise `CollectionNotFoundError` if one of these is not there, or is closed to these readers."""
+        """Raise `CollectionNotFoundError` if one of these does not exist or is closed to these readers."""
         query = select(collections.c.name).where(collections.c.tenant_id == tenant_id, collections.c.name.in_(names))
         with read_transaction(self._engine) as connection:
             # guard: closed-collections
@@ -94,7 +94,7 @@ class Collections:
                 raise CollectionNotFoundError(f"There is no collection {name!r}.")
 
     def find_default_strategy(self, tenant_id: str, name: str) -> str | None:
-        """Return the strategy that was set for a collection; None for one that has none, or is not there."""
+        """Return the default strategy of a collection; None if it has none or does not exist."""
         here = collections.c.tenant_id == tenant_id, collections.c.name == name
         with read_transaction(self._engine) as connection:
             return connection.execute(select(collections.c.default_strategy).where(*here)).scalar()
@@ -109,9 +109,9 @@ class Collections:
         limit: int = 100,
         readers: Readers = None,
     ) -> list[Collection]:
-        """List collections by name, or by age; those after the one with the name `after`, and before `before`.
+        """List collections by name or age: those after the collection named `after` and before the one named `before`.
 
-        Raises `CollectionNotFoundError` for a name to go on from that there is not, where they are listed by age.
+        Raises `CollectionNotFoundError` if they are listed by age and the named collection does not exist.
         """
         query = select(collections).where(collections.c.tenant_id == tenant_id)
         with read_transaction(self._engine) as connection:
@@ -125,7 +125,7 @@ class Collections:
     def change(
         self, tenant_id: str, name: str, settings: CollectionSettings, if_match: Names[str] | None
     ) -> Collection:
-        """Set the settings of a collection of which `if_match` names the state, or of any if it is None.
+        """Replace the settings of a collection if its tag is one of `if_match`; None allows any.
 
         Raises `CollectionNotFoundError` and `PreconditionFailedError`.
         """
@@ -133,7 +133,7 @@ class Collections:
             lock_tenant(connection, tenant_id)
             known = _load_collection(connection, tenant_id, name, None)
             if if_match is not None and known.tag not in if_match:
-                raise PreconditionFailedError(f"The collection's ETag is {known.tag}, not the one named.")
+                raise PreconditionFailedError(f"The collection's ETag is {known.tag}, which If-Match does not include.")
             of_name = collections.c.tenant_id == tenant_id, collections.c.name == name
             values = {**_build_columns(settings), "revision": collections.c.revision + 1}
             connection.execute(update(collections).where(*of_name).values(values))
@@ -141,12 +141,11 @@ class Collections:
             return _load_collection(connection, tenant_id, name, None)
 
     def delete(self, tenant_id: str, name: str, *, owner: str, readers: Readers = None) -> CollectionDeletion:
-        """Delete a collection with its documents and grants; when this returns, no search finds anything of it.
+        """Delete a collection with its documents and grants. Searches find nothing of it once this returns.
 
-        `owner` is who deletes it.
-
-        Documents go in steps, the last of them together with the collection; workers collect their content. Raises
-        `CollectionNotFoundError`, and `RoleMissingError` if it has documents that are closed to these readers.
+        `owner` is who deletes it. Documents are deleted in steps, the last of them together with the collection, and
+        workers collect their content. Raises `CollectionNotFoundError`, and `RoleMissingError` if it has documents that
+        are closed to these readers.
         """
         receipt, left = str(uuid.uuid4()), True
         while left:
@@ -158,7 +157,7 @@ class Collections:
         return self.load_deletion(tenant_id, name)
 
     def load_deletion(self, tenant_id: str, name: str, *, owner: str | None = None) -> CollectionDeletion:
-        """Read the receipt of the last collection of this name that was deleted, by this `owner` or, without, by any.
+        """Read the receipt of the latest deletion of a collection with this name, by this `owner` or (None) by anybody.
 
         Raises `CollectionNotFoundError`.
         """
@@ -188,7 +187,7 @@ class Collections:
     def _delete_some(
         self, connection: Connection, tenant_id: str, name: str, readers: Readers, receipt: str, owner: str
     ) -> bool:
-        """Delete some documents, and with the last of them the collection; true if there are more."""
+        """Delete some documents, and the collection with the last of them; returns true if there are more."""
         _require_open(connection, tenant_id, name, readers)
         _load_collection(connection, tenant_id, name, None)  # raises `CollectionNotFoundError`
         live = documents.c.tenant_id == tenant_id, documents.c.collection == name, documents.c.deleted_at.is_(None)
@@ -225,7 +224,10 @@ def _require_open(connection: Connection, tenant_id: str, name: str, readers: Re
 def _order_listing(
     connection: Connection, query: Select[Any], tenant_id: str, order: str, after: str | None, before: str | None
 ) -> Select[Any]:
-    """Order a listing, and leave what comes after and before the named ones; with `before`, the order is reversed."""
+    """Order a listing and restrict it to what is after and before the given names.
+
+    With `before`, the order is reversed.
+    """
     name, at = collections.c.name, collections.c.created_at
     if order == "name":
         query = query if after is None else query.where(name > after)
@@ -254,7 +256,7 @@ def _load_collection(connection: Connection, tenant_id: str, name: str, readers:
 def _count_documents(
     connection: Connection, tenant_id: str, found: list[Collection], readers: Readers
 ) -> list[Collection]:
-    """Return the collections with their documents counted by state, and their grants."""
+    """Return the collections with counts of their documents by state and of their grants."""
     names = [each.name for each in found]
     of = document_listing.c
     sums = select(of.collection, of.state, func.count().label("documents"), func.sum(of.size_bytes).label("bytes"))

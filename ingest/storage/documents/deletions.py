@@ -1,4 +1,4 @@
-"""Deleted documents with their receipts."""
+"""Deletion of documents, and its receipts."""
 
 import time
 from collections import Counter
@@ -22,10 +22,11 @@ from ingest.storage.quotas.rows import subtract_stored
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
 
-# Whoever deletes a document removes its content at once; a later collection is for what they could not remove.
+# The process that deletes a document removes its content at once. The job that collects what it could not remove is
+# delayed by this much.
 _REMOVAL_SECONDS = 10.0
 _COLLECTED_STATES = frozenset({VersionState.CANCELLED, VersionState.RETIRED})
-# Texts of other tables that are emptied with a document, each with the column that names the document.
+# Columns of other tables that are emptied with a document, each with the column that has the document's id.
 _ERASED = tuple(
     (column, table.c[column.info["erased_with"]])
     for table in metadata.tables.values()
@@ -39,7 +40,7 @@ def delete_document(
 ) -> DeletedDocument:
     """Withdraw every version of a document and erase its names, title and attributes. See `Catalog.delete`.
 
-    The entries of a container are deleted with it, whoever may see them.
+    The entries of a container are deleted with it, whether or not these readers may see them.
     """
     lock_documents(connection, [identifier, *list_nested_documents(connection, [identifier])])
     if (known := _find_deletion(connection, tenant_id, identifier, readers)) is not None:
@@ -65,9 +66,9 @@ def delete_document(
 def delete_documents(
     connection: Connection, tenant_id: str, identifiers: Sequence[str], *, collection_deletion: str | None = None
 ) -> None:
-    """Delete documents with their entries, whoever may see them; workers collect their content.
+    """Delete documents with their entries, without checking readers. Workers collect their content.
 
-    `collection_deletion` is the receipt of the whole collection, if they are deleted with that.
+    `collection_deletion` is the id of the collection's receipt, if the whole collection is deleted.
     """
     lock_documents(connection, [*identifiers, *list_nested_documents(connection, identifiers)])
     entries = {each: list_nested_documents(connection, [each]) for each in identifiers}
@@ -83,7 +84,7 @@ def delete_documents(
 
 
 def delete_entries(connection: Connection, tenant_id: str, container: str, identifiers: Collection[str]) -> None:
-    """Delete locked documents that are entries of a container, and theirs; workers collect their content."""
+    """Delete locked entries of a container, with their own entries. Workers collect their content."""
     ids = list(dict.fromkeys([*identifiers, *list_nested_documents(connection, identifiers)]))
     if ids:
         lock_jobs(connection, ids)
@@ -92,7 +93,7 @@ def delete_entries(connection: Connection, tenant_id: str, container: str, ident
 
 
 def delete_orphaned_entries(connection: Connection, tenant_id: str, identifiers: Sequence[str]) -> None:
-    """Delete the entries of those documents that have no active version any more."""
+    """Delete the entries of those documents that no longer have an active version."""
     forsaken: list[str] = []
     for some in iter_slices(identifiers):
         query = select(documents.c.id).where(documents.c.id.in_(some), documents.c.active_version_id.is_(None))
@@ -110,9 +111,10 @@ def _erase_documents(
     wait_seconds: float = 0.0,
     collection_deletion: str | None = None,
 ) -> tuple[tuple[Version, ...], frozenset[str], list[str]]:
-    """Erase documents, locked with their jobs, each with the number of entries for its receipt.
+    """Erase documents that are locked with their jobs. `entries` has the number of entries for each receipt.
 
-    Returns the versions with content, those of them that a worker may be writing for, and the ids of all versions.
+    Returns the versions that have content, the ids of those that a worker may still be writing to, and the ids of all
+    versions.
     """
     leaving: list[Version] = []
     ids: list[str] = []
@@ -160,7 +162,7 @@ def _erase_documents(
 
 
 def load_deletion(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Deletion:
-    """Read a receipt. Raises `DocumentNotFoundError` unless it was deleted, and these readers could see it."""
+    """Read a receipt. Raises `DocumentNotFoundError` if there is none, or these readers could not see the document."""
     found = _find_deletion(connection, tenant_id, identifier, readers)
     if found is None:
         raise DocumentNotFoundError(f"No document {identifier!r} was deleted.")
@@ -168,7 +170,7 @@ def load_deletion(connection: Connection, tenant_id: str, identifier: str, reade
 
 
 def record_removal(connection: Connection, version: Version, *, chunks: int, size: int, complete: bool) -> None:
-    """Add what was removed of one version to the receipt; `complete` says that nothing is left to collect."""
+    """Add removed content of one version to the receipt. `complete` says that nothing remains to be collected."""
     if complete:
         ended = connection.execute(
             update(jobs)
@@ -181,7 +183,7 @@ def record_removal(connection: Connection, version: Version, *, chunks: int, siz
 
 
 def add_removed_counts(connection: Connection, document: str, *, chunks: int, size: int) -> None:
-    """Add to the receipt of a document, if it has one."""
+    """Add removed chunks and bytes to the receipt of a document, if it has one."""
     connection.execute(
         update(deletions)
         .where(deletions.c.document_id == document)

@@ -1,4 +1,4 @@
-"""The catalog's digests of texts and record tables, version by version."""
+"""The catalog's digests of texts and record tables, by version."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState
 from ingest.storage.queue.records import Job, JobKind
 
 CONTENT_CHANGED = Counter(
-    "leadline_content_changed", "Reads of stored content that was not as it was written.", ["kind"]
+    "leadline_content_changed", "Reads of stored content that did not match its digest.", ["kind"]
 )
-# Every version with digests has one of its text.
+# Every version with digests has a digest of its text.
 _TEXT_FILE = "text.txt"
 _INGEST = jobs.c.kind == JobKind.INGEST
 
@@ -26,27 +26,27 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class UndigestedVersion:
-    """A version with a text and without digests, and the fence under which its ingest job last ended."""
+    """A version that has a text but no digests, with the fence under which its ingest job last ended."""
 
     version_id: str
     fence: int
 
 
 class ContentDigests:
-    """Digests by version. Those of new versions are recorded in the commit that makes them searchable."""
+    """Digests by version. Those of a new version are recorded in the commit that makes it searchable."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        for kind in ("text", "tables"):  # from zero on, so that alerts see the first change as an increase
+        for kind in ("text", "tables"):  # start at zero, so that alerts see the first change as an increase
             CONTENT_CHANGED.labels(kind)
 
     def load_digests(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
-        """Return the digests of the files of versions, by the file's name in `file_of`; of some there are none."""
+        """Return the digests of versions' files, by version id and file name. Versions without digests are left out."""
         with read_transaction(self._engine) as connection:
             return load_digests(connection, version_ids)
 
     def select_possible_holders(self, file: str, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that have a file of this name, and those without digests, which may have one."""
+        """Select the versions that may have a file of this name: those that have it, and those without digests."""
         digested, having = set[str](), set[str]()
         with read_transaction(self._engine) as connection:
             for some in iter_slices(list(version_ids)):
@@ -58,18 +58,18 @@ class ContentDigests:
         return set(version_ids) - (digested - having)
 
     def record_changed_file(self, key: str) -> str | None:
-        """Count and log a file that is not as it was written; return the document that it is of, if known."""
+        """Count and log a file that does not match its digest; returns its document, if known."""
         with read_transaction(self._engine) as connection:
             query = select(versions.c.document_id).where(versions.c.id == parse_version_id(key))
             document = connection.execute(query).scalar()
         CONTENT_CHANGED.labels(key.partition("/")[0]).inc()
-        log.error("stored content is not as it was written", key=key, document=document)
+        log.error("stored content does not match its digest", key=key, document=document)
         return document
 
     def add_missing(self, lacking: UndigestedVersion, digests: Mapping[str, Digest]) -> bool:
-        """Record the digests, by key, of a version that `lacking` listed before its files were read.
+        """Record digests, by file key, for a version that `list_undigested` returned before its files were read.
 
-        Return false, and record nothing, if the version was ingested again meanwhile: its files may have changed.
+        Returns false, and records nothing, if the version was ingested again since: its files may have changed.
         """
         with write_transaction(self._engine) as connection:
             query = select(jobs.c.fence).where(_INGEST, jobs.c.version_id == lacking.version_id)
@@ -85,7 +85,7 @@ class ContentDigests:
             return True
 
     def list_undigested(self, after: str, limit: int) -> list[UndigestedVersion]:
-        """List versions with a text and without digests by id, beginning behind the id `after`."""
+        """List versions that have a text but no digests, by id, those after the id `after`."""
         query = _restrict_to_undigested(select(versions.c.id, func.coalesce(jobs.c.fence, 0))).where(
             versions.c.id > after
         )
@@ -93,17 +93,17 @@ class ContentDigests:
             return [UndigestedVersion(*row) for row in connection.execute(query.order_by(versions.c.id).limit(limit))]
 
     def count_undigested(self) -> int:
-        """Count the versions with a text and without digests."""
+        """Count the versions that have a text but no digests."""
         with read_transaction(self._engine) as connection:
             return int(connection.execute(_restrict_to_undigested(select(func.count()))).scalar_one())
 
     def delete_digests(self, version_id: str) -> None:
-        """Remove the digests of a version, before its files are removed."""
+        """Delete the digests of a version. Call this before removing its files."""
         with write_transaction(self._engine) as connection:
             delete_digests(connection, version_id)
 
     def delete_orphaned_digests(self) -> int:
-        """Remove the digests of versions that a process of the previous release removed; return the number of rows."""
+        """Delete digests of versions that a process of the previous release removed; returns the number of rows."""
         gone = select(versions.c.id).where(versions.c.state == VersionState.DELETED)
         known = select(versions.c.id)
         stale = or_(content_digests.c.version_id.in_(gone), content_digests.c.version_id.not_in(known))
@@ -112,19 +112,19 @@ class ContentDigests:
 
 
 def load_digests(connection: Connection, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
-    """Read the digests of the files of versions, by the file's name in `file_of`; of some there are none."""
+    """Read the digests of versions' files, by version id and file name. Versions without digests are left out."""
     found: dict[str, dict[str, Digest]] = {}
     for some in iter_slices(list(version_ids)):
         query = _restrict_to_current(select(content_digests)).where(content_digests.c.version_id.in_(some))
         for version, file, size, sha256, blocks, _ in connection.execute(query):
-            # A file of one block has one digest, which is not stored twice.
+            # The digest of a file with one block is also the digest of that block, so it is stored once.
             of_blocks = bytes(blocks) or (bytes(sha256) if size else b"")
             found.setdefault(version, {})[file] = Digest(size, bytes(sha256), of_blocks)
     return found
 
 
 def record_digests(connection: Connection, job: Job, digests: Mapping[str, Digest]) -> None:
-    """Replace the digests of a version, by key, with those of the files that its ingest job wrote."""
+    """Replace the digests of a version, by file key, with those of the files that its ingest job wrote."""
     delete_digests(connection, job.version_id)
     if digests:
         rows = [_build_row(job.version_id, job.fence, key, each) for key, each in digests.items()]
@@ -132,22 +132,22 @@ def record_digests(connection: Connection, job: Job, digests: Mapping[str, Diges
 
 
 def select_digested_versions(connection: Connection, version_ids: Collection[str]) -> set[str]:
-    """Select the versions with digests, up to date or not."""
+    """Select the versions that have digests, current or outdated."""
     query = select(content_digests.c.version_id).distinct()
     found = [query.where(content_digests.c.version_id.in_(some)) for some in iter_slices(list(version_ids))]
     return {version for each in found for version in connection.execute(each).scalars()}
 
 
 def delete_digests(connection: Connection, version_id: str) -> None:
-    """Remove the digests of a version."""
+    """Delete the digests of a version."""
     connection.execute(delete(content_digests).where(content_digests.c.version_id == version_id))
 
 
 def _restrict_to_current(query: Select[Any]) -> Select[Any]:
-    """Restrict a query of digests to those that are up to date.
+    """Restrict a query of digests to current ones.
 
-    While a version is ingested again, its digests hold. Once that has ended under another fence than theirs, a process
-    of the previous release wrote the files anew and left the digests as they were.
+    While a version is being ingested again, its digests are still current. Once that job has ended under another fence
+    than theirs, a process of the previous release has rewritten the files without updating the digests.
     """
     unchanged = or_(jobs.c.id.is_(None), jobs.c.state != "done", jobs.c.fence == content_digests.c.fence)
     job = and_(_INGEST, jobs.c.version_id == content_digests.c.version_id)
@@ -166,7 +166,7 @@ def _build_row(version_id: str, fence: int, key: str, digest: Digest) -> dict[st
 
 
 def _restrict_to_undigested(query: Select[Any]) -> Select[Any]:
-    """Restrict a query of versions to those with a text and without digests."""
+    """Restrict a query of versions to those that have a text but no digests."""
     has_text = versions.c.state.in_(SEARCHABLE_STATES) | (documents.c.active_version_id == versions.c.id)
     has_job = jobs.c.id.is_not(None)
     of_version = content_digests.c.version_id == versions.c.id

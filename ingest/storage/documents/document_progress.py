@@ -1,4 +1,4 @@
-"""How far a document is on its way to `ready`, with its place in the queue."""
+"""The progress of a document toward `ready`, with its position in the queue."""
 
 from sqlalchemy import Connection, select
 
@@ -10,7 +10,7 @@ from ingest.storage.queue.statistics import estimate_position, load_tenant_queue
 
 
 def load_document_progress(connection: Connection, document: Document) -> DocumentProgress:
-    """Tell how far a document's latest version is, with its place in the queue and an estimate."""
+    """Read the progress of a document's latest version, with its position in the queue and an estimate."""
     version = document.version
     if version.state not in IN_PROGRESS:
         return compute_progress(version)
@@ -23,7 +23,7 @@ def load_document_progress(connection: Connection, document: Document) -> Docume
         )
         .order_by(jobs.c.id)
     ).first()
-    if row is None:  # it has ended meanwhile
+    if row is None:  # it has ended in the meantime
         return compute_progress(version)
     turn = QueuePosition(JobKind(row.kind), row.attempt, estimate_position(connection, version.id))
     return compute_progress(version, turn, load_tenant_queues(connection, document.tenant_id))

@@ -1,12 +1,12 @@
-"""Entries of containers: documents that belong to an archive, a mailbox or a message, and come and go with it.
+"""Entries of containers: documents that belong to an archive, a mailbox or a message, and are deleted with it.
 
-A worker that has parsed a container has put each entry's bytes into the blobs. `stage_entries` records them in the
-commit that ends the ingest, and `take_entries` makes documents of them in the commit in which the container's version
-becomes active: the same commit for a first version, a later one for a replacement. So an ingest that is repeated makes
-nothing twice, and a replacement that fails or is cancelled has changed no entry.
+A worker that has parsed a container has stored each entry's bytes in the blobs. `stage_entries` records the entries in
+the commit that ends the ingest. `adopt_entries` creates documents from them in the commit in which the container's
+version becomes active: the same commit for a first version, a later one for a replacement. So a repeated ingest creates
+nothing twice, and a replacement that fails or is cancelled changes no entry.
 
-An entry is known by its path: the same path with other bytes in a later version of the container is a new version of
-the same document, and the document of a path that is missing there is deleted.
+An entry is identified by its path. If a later version of the container has other bytes at the same path, they become a
+new version of the same document; if it lacks the path, the document is deleted.
 """
 
 import json
@@ -49,7 +49,7 @@ _MAX_NAMED_ENTRIES = 20
 
 @dataclass(frozen=True)
 class AdoptedEntries:
-    """The changes that taking entries made. The caller removes the blobs of the `unused` keys: no version has them."""
+    """The result of adopting entries. The caller removes the blobs with the `unused` keys, which no version has."""
 
     documents: tuple[str, ...] = ()
     unused: frozenset[str] = frozenset()
@@ -67,7 +67,10 @@ def stage_entries(connection: Connection, job: Job, entries: Sequence[Entry]) ->
 
 
 def lock_containers(connection: Connection, jobs: Collection[Job]) -> None:
-    """Lock what `take_entries` changes for these jobs, before anything else, in the order of uploads."""
+    """Lock everything that `adopt_entries` changes for these jobs.
+
+    Call this first, because it follows the order of uploads.
+    """
     if not jobs:
         return
     lock_batches(connection, [job.version_id for job in jobs])
@@ -78,7 +81,7 @@ def lock_containers(connection: Connection, jobs: Collection[Job]) -> None:
 
 
 def select_containers(connection: Connection, jobs: Collection[Job]) -> list[Job]:
-    """Select the jobs whose versions have staged entries, or replace one whose document has entries."""
+    """Select the jobs whose versions have staged entries or replace a version whose document has entries."""
     by_version = {job.version_id: job for job in jobs}
     entry = documents.alias("entry")
     staged = exists().where(staged_entries.c.version_id == versions.c.id)
@@ -94,7 +97,7 @@ def select_containers(connection: Connection, jobs: Collection[Job]) -> list[Job
 
 
 def adopt_entries(connection: Connection, job: Job, rules: QuotaRules, priority: int) -> AdoptedEntries:
-    """Make the staged entries of a version that has just become active the entries of its document."""
+    """Replace a document's entries with the staged entries of its version that has just become active."""
     container = load_document(connection, job.tenant_id, job.document_id)
     version = load_version(connection, job.version_id)
     if container.active_version_id != version.id:
@@ -125,18 +128,18 @@ def adopt_entries(connection: Connection, job: Job, rules: QuotaRules, priority:
 
 
 def list_staged_keys(connection: Connection, version: str) -> list[str]:
-    """List the blobs of a version's staged entries."""
+    """List the blob keys of a version's staged entries."""
     query = select(staged_entries.c.blob_key).where(staged_entries.c.version_id == version)
     return list(connection.execute(query).scalars())
 
 
 def delete_staged_entries(connection: Connection, version: str) -> None:
-    """Remove the rows of a version's staged entries."""
+    """Delete the rows of a version's staged entries."""
     connection.execute(delete(staged_entries).where(staged_entries.c.version_id == version))
 
 
 def list_failed_entries(connection: Connection, container: str, readers: Readers) -> tuple[Omission, ...]:
-    """Say which entries of a container failed, as far as these readers may see them."""
+    """List the entries of a container that failed, as omissions, without those that these readers may not see."""
     query = (
         select(documents.c.entry_path, versions.c.error_detail)
         .join(versions, versions.c.id == documents.c.latest_version_id)
@@ -156,7 +159,10 @@ def list_failed_entries(connection: Connection, container: str, readers: Readers
 
 
 def count_nesting(connection: Connection, identifier: str) -> tuple[int, int]:
-    """Return the values of `Catalog.count_around`."""
+    """Return how deeply a document is nested, and how many documents its outermost container has.
+
+    See `Catalog.count_nesting`.
+    """
     depth, outermost = 0, identifier
     while (
         above := connection.execute(select(documents.c.container_id).where(documents.c.id == outermost)).scalar()
@@ -178,7 +184,7 @@ def _pop_staged_entries(connection: Connection, version: str) -> Sequence[Row[tu
 def _build_arrival(
     row: Row[tuple[object, ...]], container: Document, version: Version, priority: JobPriority
 ) -> Arrival:
-    """Return an entry as an upload of who sent its container, into the same collection and for the same readers."""
+    """Build an upload from an entry, with the sender, collection and readers of its container."""
     return Arrival(
         tenant_id=container.tenant_id,
         collection=container.collection,
@@ -197,13 +203,13 @@ def _build_arrival(
 
 
 def _build_name(container: str, path: str) -> str:
-    """Return `mail.eml/report.pdf`; a path that is too long keeps its end."""
+    """Build a name such as `mail.eml/report.pdf`. If it is too long, the end of the path is kept."""
     name = f"{container}/{path}"
     return name if len(name) <= _NAME_CHARS else f"{container[:200]}/…{path[-(_NAME_CHARS - 202) :]}"
 
 
 def _load_known_entries(connection: Connection, container: str) -> dict[str, Document]:
-    """Return the documents of a container's entries, by path."""
+    """Read the documents of a container's entries, by path."""
     query = build_document_query().where(documents.c.container_id == container, documents.c.deleted_at.is_(None))
     return {str(each.entry_path): each for each in map(build_document, connection.execute(query).all())}
 
@@ -211,7 +217,7 @@ def _load_known_entries(connection: Connection, container: str) -> dict[str, Doc
 def _replace_entries(
     connection: Connection, rules: QuotaRules, known: Mapping[str, Document], arrivals: Mapping[str, Arrival]
 ) -> tuple[set[str], dict[str, str]]:
-    """Replace contents of known entries; returns the paths of those that changed, and why others could not."""
+    """Replace the content of known entries; returns the paths that changed, and by path why others could not."""
     changed: set[str] = set()
     refused: dict[str, str] = {}
     for path in sorted(arrivals.keys() & known.keys()):
@@ -230,7 +236,10 @@ def _replace_entries(
 def _select_within_quotas(
     connection: Connection, rules: QuotaRules, arrivals: Mapping[str, Arrival]
 ) -> tuple[dict[str, Arrival], dict[str, str]]:
-    """Count new entries as stored as far as the quotas go; returns those, and why each of the others is not kept."""
+    """Select the new entries that fit into the quotas; returns them, and the reason for each of the others.
+
+    They are counted as stored.
+    """
     # guard: entry-quota
     if _count_stored(connection, rules, list(arrivals.values())) is None:
         return dict(arrivals), {}
@@ -246,7 +255,7 @@ def _select_within_quotas(
 
 
 def _count_stored(connection: Connection, rules: QuotaRules, arrivals: Sequence[Arrival]) -> str | None:
-    """Count these as stored together; returns why they may not be, and then counts nothing."""
+    """Count these entries as stored, all or none; returns the reason if they exceed a quota."""
     if not arrivals:
         return None
     account = Account(arrivals[0].tenant_id, arrivals[0].key_id)
@@ -260,7 +269,7 @@ def _count_stored(connection: Connection, rules: QuotaRules, arrivals: Sequence[
 
 
 def _insert_documents(connection: Connection, container: Document, arrivals: Mapping[str, Arrival]) -> list[str]:
-    """Make a document of each path, in their order, with few statements however many they are."""
+    """Create a document for each path, in order, with few statements for any number of them."""
     if not arrivals:
         return []
     generation, last = _count_deleted(connection, container.id), _load_last_sequence(connection, container.tenant_id)
@@ -316,7 +325,7 @@ def _load_last_sequence(connection: Connection, tenant_id: str) -> int:
 
 
 def _count_deleted(connection: Connection, container: str) -> int:
-    """Count the container's deleted entries, so that the id of none returns."""
+    """Count the container's deleted entries. Ids are derived from this count, so that no id is used again."""
     of_container = documents.c.container_id == container, documents.c.deleted_at.is_not(None)
     return connection.execute(select(func.count()).select_from(documents).where(*of_container)).scalar_one()
 
@@ -329,7 +338,7 @@ def _record_refused(connection: Connection, version: Version, refused: Mapping[s
 
 
 def _build_omission(problems: Mapping[str, str]) -> Omission:
-    """Return entries that are no documents, by path, with the reason of each."""
+    """Build an omission from entries that did not become documents: paths with reasons."""
     named = [f"{path}: {problem}" for path, problem in list(problems.items())[:_MAX_NAMED_ENTRIES]]
     more = [f"and {len(problems) - _MAX_NAMED_ENTRIES} more"] if len(problems) > _MAX_NAMED_ENTRIES else []
     return Omission(OmissionKind.ENTRY, len(problems), "; ".join([*named, *more]))

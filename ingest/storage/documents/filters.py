@@ -1,15 +1,15 @@
-"""Typed conditions on documents' metadata: equality, lists, ranges of numbers and of dates.
+"""Typed conditions on documents' metadata: equality, lists, and ranges of numbers and dates.
 
 A client writes them by attribute:
 
     {"language": "en", "year": {"gte": 1800, "lt": 1900}, "author": ["Austen", "Shelley"], "draft": {"not": true}}
 
-A list attribute matches when one of its members does. A document without the attribute matches `not` only. `$any` is a
-list of such objects of which one must hold, and `$all` a list of which all must:
+A list attribute matches if one of its members does. A document without the attribute matches only `not`. `$any` is a
+list of such objects of which one must match, and `$all` a list of which all must match:
 
     {"language": "en", "$any": [{"year": {"lt": 1900}}, {"author": "Woolf"}]}
 
-The catalog evaluates conditions in SQL, over rows that `attribute_values` makes of a document's metadata.
+The catalog evaluates conditions in SQL, over rows that `iter_attribute_values` yields for a document's metadata.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from typing import Any
 from ingest.storage.errors import FilterError
 
 MAX_CONDITIONS = 20
-# Of all conditions together: each value is a parameter of one SQL statement.
+# For all conditions together, because each value is a parameter of one SQL statement.
 MAX_VALUES = 1_000
 MAX_NAME_CHARS = 200
 _CONDITION_HINT = (
@@ -31,16 +31,16 @@ _CONDITION_HINT = (
 _COMPARISONS = ("gt", "gte", "lt", "lte")
 _ANY, _ALL = "$any", "$all"
 _MAX_DEPTH = 5
-# Longer keys are replaced by their digest, since a database's index takes only so many bytes.
+# Longer keys are replaced by a digest, because the index of a database limits the bytes of a key.
 _KEY_CHARS = 60
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition on one attribute: one of the values, none of them, or within every bound (a number or an instant).
+    """A condition on one attribute: one of these values, none of these values, or within all bounds.
 
-    Values are keys of `value_key`. A bound is the comparison, the number, and true if the number is an instant: seconds
-    since the epoch.
+    Values are keys from `build_value_key`. A bound is a comparison, a number, and true if the number is a time in
+    seconds since the epoch.
     """
 
     attribute: str
@@ -51,7 +51,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class AnyOf:
-    """Alternatives, each a number of conditions that must all hold, of which one at least must."""
+    """Alternatives. Each is a sequence of conditions that must all hold; at least one alternative must hold."""
 
     alternatives: "tuple[Conditions, ...]"
 
@@ -61,7 +61,7 @@ Conditions = Sequence[Condition | AnyOf]
 
 @dataclass(frozen=True)
 class AttributeValue:
-    """One value of an attribute as the catalog indexes it; `instant` is set for a text that is a date."""
+    """A value of an attribute in the form that the catalog indexes. `instant` is set for a text that is a date."""
 
     name: str
     key: str
@@ -70,14 +70,14 @@ class AttributeValue:
 
 
 def parse_conditions(filters: Mapping[str, Any]) -> Conditions:
-    """Parse filters into conditions. Raises `FilterError` for a filter that is not valid, or names too much."""
+    """Parse filters. Raises `FilterError` for an invalid filter, too many filters or too many values."""
     found = _parse_conditions(filters, _MAX_DEPTH)
     plain = list(_flatten(found))
     if len(plain) > MAX_CONDITIONS:
-        raise FilterError(f"There are {len(plain)} filters, and the limit is {MAX_CONDITIONS}.")
+        raise FilterError(f"There are {len(plain)} filters; the limit is {MAX_CONDITIONS}.")
     values = sum(len(each.one_of or ()) + len(each.none_of) for each in plain)
     if values > MAX_VALUES:
-        raise FilterError(f"The filters name {values:,} values, and the limit is {MAX_VALUES:,} in all.")
+        raise FilterError(f"The filters have {values:,} values; the limit is {MAX_VALUES:,} in total.")
     return found
 
 
@@ -88,13 +88,14 @@ def _parse_conditions(filters: Mapping[str, Any], depth: int) -> Conditions:
             found.append(_parse_condition(attribute, wanted))
             continue
         if depth == 0:
-            raise FilterError(f"Filters may be nested {_MAX_DEPTH} deep.")
+            raise FilterError(f"Filters can be nested up to {_MAX_DEPTH} levels deep.")
         if not isinstance(wanted, list) or not wanted or not all(isinstance(each, Mapping) and each for each in wanted):
             raise FilterError(
-                f"{attribute!r} is no list of filters.", hint='Write {"$any": [{"year": 1815}, {"author": "Austen"}]}.'
+                f"{attribute!r} must be a list of filters.",
+                hint='Write {"$any": [{"year": 1815}, {"author": "Austen"}]}.',
             )
         if len(wanted) > MAX_CONDITIONS:
-            raise FilterError(f"There are {len(wanted)} filters, and the limit is {MAX_CONDITIONS}.")
+            raise FilterError(f"There are {len(wanted)} filters; the limit is {MAX_CONDITIONS}.")
         parsed = tuple(_parse_conditions(each, depth - 1) for each in wanted)
         found += [AnyOf(parsed)] if attribute == _ANY else [each for some in parsed for each in some]
     return tuple(found)
@@ -110,7 +111,7 @@ def _flatten(found: Conditions) -> Iterator[Condition]:
 
 
 def iter_attribute_values(attributes: Mapping[str, Any]) -> Iterator[AttributeValue]:
-    """Yield the values of a document's metadata, each once; a list has one for each different member."""
+    """Yield the distinct values of a document's metadata. A list yields one for each distinct member."""
     for name, value in attributes.items():
         members = value if isinstance(value, list | tuple) else [value]
         for key, member in {build_value_key(member): member for member in members}.items():
@@ -118,12 +119,12 @@ def iter_attribute_values(attributes: Mapping[str, Any]) -> Iterator[AttributeVa
 
 
 def build_attribute_name(name: str) -> str:
-    """Return the name by which the catalog indexes an attribute."""
+    """Build the name under which the catalog indexes an attribute."""
     return name if len(name) <= MAX_NAME_CHARS else _compute_digest(name)
 
 
 def build_value_key(value: object) -> str:
-    """Return a text that two values share if they are equal: 1 and 1.0 are, True and 1 are not."""
+    """Build a text that is the same for equal values: 1 and 1.0 share one, True and 1 do not."""
     if isinstance(value, bool):
         return f"b:{value}"
     if isinstance(value, float) and value.is_integer():
@@ -133,7 +134,7 @@ def build_value_key(value: object) -> str:
 
 
 def parse_instant(value: object) -> float | None:
-    """Parse an ISO date, or date and time, to seconds since the epoch; without a zone it is UTC."""
+    """Parse an ISO date, or date and time, to seconds since the epoch. Without a time zone it is UTC."""
     if not isinstance(value, str):
         return None
     try:
@@ -148,7 +149,7 @@ def _parse_condition(attribute: str, wanted: object) -> Condition:
         return Condition(attribute, one_of=_parse_keys(attribute, wanted))
     unknown = wanted.keys() - {*_COMPARISONS, "not", "in"}
     if unknown or not wanted:
-        what = f"has no operator {', '.join(sorted(map(repr, unknown)))}" if unknown else "says nothing"
+        what = f"has no operator {', '.join(sorted(map(repr, unknown)))}" if unknown else "is empty"
         raise FilterError(f"The filter on {attribute!r} {what}.", hint=_CONDITION_HINT)
     return Condition(
         attribute,
@@ -162,7 +163,7 @@ def _parse_keys(attribute: str, wanted: object) -> tuple[str, ...]:
     values = tuple(wanted) if isinstance(wanted, list | tuple) else (wanted,)
     if not values or len(values) > MAX_VALUES or not all(isinstance(value, str | int | float) for value in values):
         raise FilterError(
-            f"The filter on {attribute!r} is to name 1 to {MAX_VALUES:,} texts, numbers or booleans.",
+            f"The filter on {attribute!r} must have 1 to {MAX_VALUES:,} texts, numbers or booleans.",
             hint=_CONDITION_HINT,
         )
     return tuple(sorted(set(map(build_value_key, values))))

@@ -1,7 +1,7 @@
-"""Listings of documents by name, collection, type and state, in any order, a page at a time.
+"""Listings of documents by name, collection, type and state, in any order, one page at a time.
 
-They go by `document_listing`, which has a narrow row for each live document: 100,000 of them are read through in some
-tens of milliseconds on either database, so that no filter and no order needs an index of its own.
+They read `document_listing`, which has a narrow row for each live document. Scanning 100,000 rows takes some tens of
+milliseconds on either database, so filters and orders need no indexes of their own.
 """
 
 import re
@@ -34,6 +34,7 @@ from ingest.storage.documents.rows import build_document, build_document_query
 
 _SORTED_CHARS = 200
 _DIGITS = re.compile(r"[0-9]+")
+# Numbers in names are padded to this width, so that `Note 9` sorts before `note 10`.
 _DIGITS_WIDTH = 12
 _SPACE = re.compile(r"\s+")
 _COPIED_COLUMNS = (
@@ -49,10 +50,10 @@ _COPIED_COLUMNS = (
 
 
 def refresh_listing(connection: Connection, identifiers: Collection[str], *, states: bool = True) -> None:
-    """Derive the rows of these documents again; deleted documents have none.
+    """Update the rows of these documents; deleted documents lose theirs.
 
-    Without `states`, those that rows have stay: so does who changes a document while a worker tells its progress, which
-    it does not wait for.
+    With `states` false, rows keep their state. A change of a document needs this, because it does not wait for a worker
+    that is recording the document's progress.
     """
     for some in iter_slices(sorted(set(identifiers))):
         gone = select(documents.c.tenant_id, documents.c.sequence).where(
@@ -66,7 +67,7 @@ def refresh_listing(connection: Connection, identifiers: Collection[str], *, sta
 
 
 def refresh_listing_state(connection: Connection, document_id: str, version_id: str, state: VersionState) -> None:
-    """Change the state of a document's row if this is its latest version, which happens oftenest, in one statement."""
+    """Set the state in a document's row if `version_id` is its latest version. One statement, because it runs often."""
     place = select(documents.c.tenant_id, documents.c.sequence).where(documents.c.id == document_id)
     row = document_listing.c
     of_version = tuple_(row.tenant_id, row.sequence).in_(place), row.version_id == version_id, row.state != state
@@ -74,7 +75,7 @@ def refresh_listing_state(connection: Connection, document_id: str, version_id: 
 
 
 def build_listing_query() -> Select[Any]:
-    """Select what the rows of live documents are derived from."""
+    """Select the columns from which the rows of live documents are derived."""
     latest = and_(versions.c.id == documents.c.latest_version_id, versions.c.document_id == documents.c.id)
     return (
         select(
@@ -97,7 +98,7 @@ def build_listing_query() -> Select[Any]:
 
 
 def build_listing_row(found: Row[Any]) -> dict[str, Any]:
-    """Derive the row of a document from a row of `listing_query`."""
+    """Build the row of a document from a row of `build_listing_query`."""
     return {
         **{name: found._mapping[name] for name in _COPIED_COLUMNS},
         "document_id": found.id,
@@ -108,16 +109,16 @@ def build_listing_row(found: Row[Any]) -> dict[str, Any]:
 
 
 def fold_text(text: str) -> str:
-    """Return text as it is searched: without differences of case and width, and with single spaces.
+    """Normalize text for search: case and width are folded, and white space becomes single spaces.
 
-    So no match reaches over the end of the line between a name and a title.
+    A match cannot cross the line break between a name and a title, because only that break remains.
     """
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return _SPACE.sub(" ", plain)
 
 
 def build_sort_key(text: str) -> str:
-    """Return the text by which names are ordered: `Note 9` before `note 10`, and `äpfel` with `apple`."""
+    """Build the text by which names are sorted: `Note 9` before `note 10`, and `äpfel` next to `apple`."""
     bare = "".join(each for each in unicodedata.normalize("NFKD", fold_text(text)) if not unicodedata.combining(each))
     return _DIGITS.sub(lambda digits: digits[0].zfill(_DIGITS_WIDTH), bare.strip())[:_SORTED_CHARS]
 
@@ -135,11 +136,11 @@ def _store_rows(connection: Connection, found: Sequence[Row[Any]], *, states: bo
 
 @dataclass(frozen=True)
 class DocumentFilter:
-    """Which documents a listing shows; empty members show all.
+    """Conditions on listed documents; empty members match all.
 
-    Of a `batch`, those whose bytes were sent into it; of a `container`, its entries; `with_omissions`, those whose
-    text leaves something out; `named`, those with these characters in their name or title, whatever their case;
-    `identifiers`, these alone.
+    `batch` selects documents whose bytes were sent in it, and `container` its entries. `with_omissions` selects
+    documents whose text leaves something out. `named` is a part of the name or title, in any case. `identifiers` are
+    the only ids to list.
     """
 
     collection: str | None = None
@@ -157,7 +158,7 @@ EVERYTHING = DocumentFilter()
 
 @dataclass(frozen=True)
 class ListingCursor:
-    """A place in a listing: a document's `sequence`, and the value that the listing is ordered by."""
+    """A position in a listing: a document's `sequence`, and its value in the order of the listing."""
 
     sequence: int = 0
     value: str | int | None = None
@@ -168,7 +169,7 @@ LISTING_START = ListingCursor()
 
 @dataclass(frozen=True)
 class ListTotal:
-    """The sums of a listing; `through` is the `sequence` of the latest of its documents."""
+    """The sums of a listing. `through` is the `sequence` of the latest of its documents."""
 
     documents: int
     size_bytes: int
@@ -192,7 +193,7 @@ _BY_ARRIVAL = frozenset({ListOrder.OLDEST, ListOrder.NEWEST})
 
 
 class DocumentListing:
-    """Listings of a tenant's documents, as far as these readers may see them."""
+    """Listings of a tenant's documents that these readers may see."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -207,7 +208,7 @@ class DocumentListing:
         after: ListingCursor = LISTING_START,
         limit: int = 50,
     ) -> list[tuple[Document, ListingCursor]]:
-        """List documents in this order, each with its place: those after a place, or from the first."""
+        """List documents in this order with their cursors: those after a cursor, or from the first."""
         value, falls = _get_sort_value(order)
         shown = _build_query(tenant_id, wanted, readers, _row.document_id, _row.sequence, value.label("value"))
         if after.sequence:
@@ -223,7 +224,7 @@ class DocumentListing:
     def list_ids(
         self, tenant_id: str, wanted: DocumentFilter, readers: Readers, *, after: int, through: int, limit: int
     ) -> Sequence[tuple[int, str]]:
-        """List sequences and ids of documents in order of arrival: those after one of them, up to another."""
+        """List sequences and ids of documents in order of arrival, those above `after` and up to `through`."""
         query = _build_query(tenant_id, wanted, readers, _row.sequence, _row.document_id)
         # guard: bulk-stops-at-plan
         query = query.where(_row.sequence > after, _row.sequence <= through).order_by(_row.sequence).limit(limit)
@@ -231,12 +232,12 @@ class DocumentListing:
             return [(row[0], row[1]) for row in connection.execute(query).all()]
 
     def count(self, tenant_id: str, wanted: DocumentFilter, readers: Readers) -> int:
-        """Count the documents that a filter shows."""
+        """Count the documents that match a filter."""
         with read_transaction(self._engine) as connection:
             return int(connection.execute(_build_query(tenant_id, wanted, readers, func.count())).scalar_one())
 
     def compute_total(self, tenant_id: str, wanted: DocumentFilter, readers: Readers) -> ListTotal:
-        """Sum up the documents that a filter shows."""
+        """Sum the documents that match a filter."""
         sums = (func.coalesce(func.sum(column), 0) for column in (_row.size_bytes, versions.c.chunks))
         query = _build_query(
             tenant_id, wanted, readers, func.count(), *sums, func.coalesce(func.max(_row.sequence), 0)
@@ -245,7 +246,7 @@ class DocumentListing:
             return ListTotal(*map(int, connection.execute(query).one()))
 
     def count_media_types(self, tenant_id: str, readers: Readers) -> dict[str, int]:
-        """Count the documents of each type."""
+        """Count the documents of each media type."""
         query = _build_query(tenant_id, EVERYTHING, readers, _row.media_type, func.count())
         with read_transaction(self._engine) as connection:
             rows = connection.execute(query.group_by(_row.media_type).order_by(_row.media_type)).all()
@@ -264,7 +265,7 @@ def _build_query(
 
 
 def _get_sort_value(order: ListOrder) -> tuple[ColumnElement[Any], bool]:
-    """Return the value that an order goes by, and whether it falls."""
+    """Return the column by which an order sorts, and whether it is descending."""
     values: dict[str, ColumnElement[Any]] = {"name": _row.sort_key, "size": _row.size_bytes, "state": _RANK}
     value = values.get(order.removeprefix("-"), _row.sequence)
     return value, order.startswith("-") or order is ListOrder.NEWEST
@@ -288,7 +289,7 @@ def _build_cursor_condition(
 
 
 def _build_conditions(wanted: DocumentFilter) -> list[ColumnElement[bool]]:
-    """Return the conditions on `document_listing`."""
+    """Build the conditions on `document_listing`."""
     found: list[ColumnElement[bool]] = []
     if wanted.collection is not None:
         found.append(_row.collection == wanted.collection)

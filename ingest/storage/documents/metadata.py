@@ -1,4 +1,4 @@
-"""What users say about a document: metadata and an access list. Checks of both, and how a change is merged."""
+"""Validation of the metadata and access lists that users set, and merging of changes."""
 
 import json
 import re
@@ -15,35 +15,35 @@ _SUBJECT_PATTERN = re.compile(r"(user|group):\S(?:[^\x00-\x1f\x7f-\x9f\ud800-\ud
 
 
 def require_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata of a document if it can have it. Raises `InputError` and `MetadataError`."""
+    """Return metadata that is valid for a document. Raises `InputError` and `MetadataError`."""
     check_metadata(value)
     values = sum(len(member) if isinstance(member, list) else 1 for member in value.values())
     if values > MAX_METADATA_VALUES:
         raise MetadataError(
-            f"metadata has {values:,} values, and the limit is {MAX_METADATA_VALUES:,}.",
-            hint="Leave some out, or make them part of the document's text.",
+            f"metadata has {values:,} values; the limit is {MAX_METADATA_VALUES:,}.",
+            hint="Remove some, or put them into the document's text.",
         )
     return dict(value)
 
 
 def require_readers(subjects: Collection[str]) -> frozenset[str]:
-    """Return an access list if it is one. Raises `MetadataError`."""
+    """Return a valid access list. Raises `MetadataError`."""
     readers = frozenset(subjects)
     wrong = [subject for subject in sorted(readers) if not _SUBJECT_PATTERN.fullmatch(subject)]
     if wrong:
         raise MetadataError(
-            f"{wrong[0][:100]!r} cannot be a reader.", hint="Name users and groups: user:ann, group:hr."
+            f"{wrong[0][:100]!r} is not a valid reader.", hint="Name users and groups: user:ann, group:hr."
         )
     if len(readers) > MAX_READERS:
         raise MetadataError(
-            f"The document would have {len(readers):,} readers, and the limit is {MAX_READERS}.",
-            hint="Put users into a group, and name that.",
+            f"The document would have {len(readers):,} readers; the limit is {MAX_READERS}.",
+            hint="Put the users into a group and name the group.",
         )
     return readers
 
 
 def require_own_access(readers: frozenset[str] | None, own: frozenset[str] | None) -> None:
-    """Check that who sets `readers` is among them. Raises `MetadataError`: only an admin can give a document away."""
+    """Raise `MetadataError` unless `readers` includes one of the caller's own subjects; None for `own` is an admin."""
     if own is not None and readers is not None and readers.isdisjoint(own):
         raise MetadataError(
             "With these readers you could not see the document yourself.",
@@ -52,10 +52,10 @@ def require_own_access(readers: frozenset[str] | None, own: frozenset[str] | Non
 
 
 def merge_metadata(document: Document, change: DocumentChange) -> dict[str, Any]:
-    """Return a document's metadata after a change (RFC 7396). Raises `MetadataError` for more than it can have."""
+    """Return a document's metadata after a change (RFC 7396). Raises `MetadataError` if it exceeds a limit."""
     values = {**document.attributes, **change.metadata}
     kept = {name: value for name, value in values.items() if value is not None}
     size = len(json.dumps(kept, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     if size > MAX_METADATA_BYTES:
-        raise MetadataError(f"metadata would have {size:,} bytes, and the limit is {MAX_METADATA_BYTES:,}.")
+        raise MetadataError(f"metadata would have {size:,} bytes; the limit is {MAX_METADATA_BYTES:,}.")
     return require_metadata(kept)

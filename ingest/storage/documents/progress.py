@@ -1,4 +1,4 @@
-"""Progress of documents and batches, with estimates of the time left; pure functions of the catalog's figures."""
+"""Progress of documents and batches, with estimates of the time left. Pure functions of the catalog's figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ingest.storage.documents.records import IN_PROGRESS, Version, VersionState
 from ingest.storage.queue.records import JobKind, TenantQueue
 
-# Indexing for BM25 takes about a twentieth of the time of an ingest; the rest is embedding.
+# Indexing for BM25 takes about a twentieth of the time of an ingest; embedding takes the rest.
 _LEXICAL_SHARE = 0.05
 _FRACTIONS = {
     VersionState.ACCEPTED: 0.0,
@@ -18,7 +18,7 @@ _FRACTIONS = {
 
 @dataclass(frozen=True)
 class QueuePosition:
-    """The job of a version that waits or runs. `position` counts the jobs before it; None while it runs."""
+    """The position of a waiting or running job. `position` counts the jobs before it; None while it runs."""
 
     kind: JobKind
     attempt: int
@@ -27,10 +27,10 @@ class QueuePosition:
 
 @dataclass(frozen=True)
 class DocumentProgress:
-    """The progress of a document. Values that are not known, or were not looked up, are None.
+    """The progress of a document. Values that are unknown or were not loaded are None.
 
-    `pages_done` of `pages` are parsed, while a long file is. `attempt` counts from 1 and is 0 before the first.
-    `seconds_left` estimates the time until the document is ready.
+    While a long file is being parsed, `pages_done` of `pages` are finished. `attempt` counts from 1 and is 0 before the
+    first. `seconds_left` estimates the time until the document is ready.
     """
 
     stage: VersionState
@@ -47,7 +47,7 @@ class DocumentProgress:
 def compute_progress(
     version: Version, turn: QueuePosition | None = None, queues: Mapping[JobKind, TenantQueue] | None = None
 ) -> DocumentProgress:
-    """Compute the progress of a version; `turn` and `queues` add its place and the time left."""
+    """Compute the progress of a version. `turn` and `queues` add its position and the time left."""
     left = 0.0 if version.state is VersionState.READY else None
     if turn is not None and queues is not None and version.state in IN_PROGRESS:
         left = estimate_seconds_left(version, turn, queues)
@@ -65,7 +65,7 @@ def compute_progress(
 
 
 def compute_fraction(state: VersionState, chunks: int | None, chunks_embedded: int) -> float:
-    """Return the share of an ingest that is done, from 0 to 1; 1 at every end."""
+    """Compute the share of an ingest that is done, from 0 to 1. It is 1 in every final state."""
     if state in _FRACTIONS:
         return _FRACTIONS[state]
     if state not in IN_PROGRESS:
@@ -76,8 +76,8 @@ def compute_fraction(state: VersionState, chunks: int | None, chunks_embedded: i
 def estimate_seconds_left(version: Version, turn: QueuePosition, queues: Mapping[JobKind, TenantQueue]) -> float | None:
     """Estimate the seconds until a version is ready: the jobs before it and its own, at the recent pace.
 
-    None if a queue that it has to pass is paused or has no known pace. Stages are assumed to run one after the other,
-    as on one machine; where several work at once, the version is ready sooner.
+    Returns None if one of its queues is paused or has no known pace. Assumes that stages run one after the other, as on
+    one machine; if several run in parallel, the version is ready sooner.
     """
     ingest, embed = queues.get(JobKind.INGEST, TenantQueue()), queues.get(JobKind.EMBED, TenantQueue())
     if turn.kind is JobKind.INGEST:
@@ -87,13 +87,13 @@ def estimate_seconds_left(version: Version, turn: QueuePosition, queues: Mapping
         )
     if turn.position is not None:
         return _estimate_seconds(embed, jobs=embed.running + turn.position + 1)
-    # Simultaneous jobs share the pace.
+    # The pace is that of all running jobs together, so each gets a share of it.
     own = max(0, (version.chunks or 0) - version.chunks_embedded)
     return _estimate_seconds(embed, chunks=own * max(1, embed.running))
 
 
 def estimate_batch_seconds(unsearchable: int, unfinished: int, queues: Mapping[JobKind, TenantQueue]) -> float | None:
-    """Estimate the seconds until a batch is done if the tenant works on nothing else; None if a pace is unknown."""
+    """Estimate the seconds until a batch is done if the tenant has no other work; None if a pace is unknown."""
     if not unfinished:
         return 0.0
     lexical = _estimate_seconds(queues.get(JobKind.INGEST, TenantQueue()), jobs=unsearchable) if unsearchable else 0.0
@@ -101,7 +101,7 @@ def estimate_batch_seconds(unsearchable: int, unfinished: int, queues: Mapping[J
 
 
 def list_paused_kinds(unsearchable: int, unfinished: int, queues: Mapping[JobKind, TenantQueue]) -> tuple[JobKind, ...]:
-    """Select the paused kinds of work that a batch still needs."""
+    """List the paused kinds of jobs that a batch still needs."""
     needed = {JobKind.INGEST: unsearchable, JobKind.EMBED: unfinished}
     return tuple(kind for kind, count in needed.items() if count and queues.get(kind, TenantQueue()).paused)
 

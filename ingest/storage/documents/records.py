@@ -1,4 +1,4 @@
-"""Records of documents, versions, entries of archives and works, their states, and ids that come from content."""
+"""Records of documents, versions, container entries and works, with their states and their content-derived ids."""
 
 import threading
 import uuid
@@ -15,9 +15,9 @@ from ingest.storage.texts.layout import Omission
 
 @dataclass(frozen=True)
 class Entry:
-    """A file from a container whose bytes are safe in the blobs; its document is yet to be made.
+    """A file from a container. Its bytes are durable in the blobs; its document does not exist yet.
 
-    `path` is where it stands in the container, unique there; `fingerprint` names its parser and the chunker.
+    `path` is its unique path in the container; `fingerprint` identifies its parser and chunker.
     """
 
     path: str
@@ -32,27 +32,27 @@ _NAMESPACE = uuid.UUID("6c656164-6c69-5e65-8000-000000000001")
 
 
 class VersionState(StrEnum):
-    """The life of a version: `accepted → parsing → chunking → indexing → searchable → embedding → ready`, or an end.
+    """The states of a version: `accepted → parsing → chunking → indexing → searchable → embedding → ready`.
 
-    A version that replaces another is never `searchable`: it goes from `indexing` to `embedding`, and searches find it
-    when it is `ready`.
+    It may also end as failed, cancelled, retired or deleted. A version that replaces another is never `searchable`: it
+    goes from `indexing` to `embedding`, and searches find it when it is `ready`.
     """
 
     ACCEPTED = "accepted"
     PARSING = "parsing"
     CHUNKING = "chunking"
     INDEXING = "indexing"
-    SEARCHABLE = "searchable"  # BM25 finds it; vectors are still to come
+    SEARCHABLE = "searchable"  # BM25 finds it; its vectors are missing
     EMBEDDING = "embedding"
     READY = "ready"
     FAILED = "failed"
-    CANCELLED = "cancelled"  # stopped before it was ready
-    RETIRED = "retired"  # another version took its place
+    CANCELLED = "cancelled"  # cancelled before it was ready
+    RETIRED = "retired"  # replaced by another version
     DELETED = "deleted"
 
 
 SEARCHABLE_STATES = frozenset({VersionState.SEARCHABLE, VersionState.EMBEDDING, VersionState.READY})
-# Versions whose content is removed from index and blobs, unless they are still their document's active one.
+# Versions whose content is removed from index and blobs, unless one is still its document's active version.
 COLLECTABLE_STATES = frozenset(
     {VersionState.FAILED, VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED}
 )
@@ -60,10 +60,10 @@ IN_PROGRESS = frozenset(VersionState) - COLLECTABLE_STATES - {VersionState.READY
 
 
 class ListOrder(StrEnum):
-    """The order of a listing of documents: by arrival, title or name, size, or state; `-` turns it around.
+    """The orders of a listing of documents: by arrival, title or name, size, or state. `-` reverses an order.
 
-    By state, what failed comes first, then what is under way, then what is ready, then what was cancelled. Documents
-    that are equal in it are in order of arrival.
+    By state, failed documents come first, then those in progress, ready ones and cancelled ones. Ties are in order of
+    arrival.
     """
 
     OLDEST = "oldest"
@@ -78,11 +78,11 @@ class ListOrder(StrEnum):
 
 @dataclass(frozen=True)
 class Version:
-    """One content of a document. Counts are None until the stage that finds them has ended.
+    """One content of a document. Counts are None until the stage that determines them has ended.
 
-    `pages` counts pages, slides or sheets, of which `pages_done` were parsed when that was last told, and `omissions`
-    say what of the file is not in the text. `chunks_reused` counts chunks whose vectors were taken from other chunks
-    with the same text. `key_id` names the key that sent it, on whose quotas it counts.
+    `pages` counts pages, slides or sheets, of which `pages_done` had been parsed at the last report. `omissions`
+    describe parts of the file that are not in the text. `chunks_reused` counts chunks whose vectors were copied from
+    chunks with the same text. `key_id` is the key that uploaded it and to whose quotas it counts.
     """
 
     id: str
@@ -114,12 +114,12 @@ class Version:
 class Document:
     """A document as users see it. `sequence` orders documents by arrival and is the cursor of listings.
 
-    `version` is the latest one, `active_version_id` the one that searches find; name, title and media type are the
-    active one's, or the latest's while there is none, but a title that a user gave stays. `readers` are the subjects
-    that may see the document; None is the whole tenant. `uploaded_by` names its uploader, `user:NAME` or `key:ID`, and
-    is empty if none was recorded. `revision` counts changes of metadata, title and readers. An entry of a container has
-    that document's id as `container_id`, and its path there. `file_id` names the file that it was made of, if it was
-    sent as one.
+    `version` is the latest version; `active_version_id` is the version that searches find. Name, title and media type
+    are those of the active version, or of the latest while there is none; a title set by a user stays. `readers` are
+    the subjects that may see the document; None is the whole tenant. `uploaded_by` is its uploader, `user:NAME` or
+    `key:ID`, or empty if none was recorded. `revision` counts changes of metadata, title and readers. An entry of a
+    container has the container's document id as `container_id`, and its path. `file_id` is the file from which it was
+    created, if any.
     """
 
     id: str
@@ -144,21 +144,21 @@ class Document:
 
     @property
     def as_file(self) -> str:
-        """The id under which it is a file: that of the file it was made of, or else its own."""
+        """Its id as a file: the id of the file from which it was created, or else its own."""
         return self.file_id or self.id
 
     @property
     def tag(self) -> str:
-        """The document's state as `ETag` and `If-Match` name it."""
+        """The entity tag of the document, for `ETag` and `If-Match`."""
         return f"{self.version.id}.{self.revision}" if self.revision else self.version.id
 
 
 @dataclass(frozen=True)
 class DocumentChange:
-    """A change of what is known about a document, not of its content.
+    """A change of a document's metadata, title or readers, not of its content.
 
-    `metadata` is a JSON merge patch (RFC 7396): its members are set, those that are null are removed. `title` and
-    `readers` change if `changed` names them; no title is the content's own, no readers the whole tenant.
+    `metadata` is a JSON merge patch (RFC 7396): its members are set, or removed if null. `title` and `readers` change
+    if `changed` contains their names. A title of None is that of the content; readers of None are the whole tenant.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -169,7 +169,7 @@ class DocumentChange:
 
 @dataclass(frozen=True)
 class Deletion:
-    """The receipt of a deletion. Later removals are added to it until `collected`, when nothing is left."""
+    """The receipt of a deletion. Removed content is added to it until it is `collected` and nothing remains."""
 
     id: str
     document_id: str
@@ -178,19 +178,19 @@ class Deletion:
     bytes_removed: int
     deleted_at: float
     collected: bool
-    # What had been made of the document: redacted answers and runs, and replies of models that were removed.
+    # Derived content: redacted answers and runs, and removed replies of models.
     answers_redacted: int = 0
     runs_redacted: int = 0
     replies_removed: int = 0
-    # Documents that were deleted with it, as its entries.
+    # The number of its entries, which were deleted with it.
     entries: int = 0
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """The findings of an ingest that has written all chunks of a version to the index.
+    """The result of an ingest that has written all chunks of a version to the index.
 
-    `digests` are those of the files that were stored for it, by their keys.
+    `digests` are those of the version's stored files, by key.
     """
 
     job: Job
@@ -205,9 +205,10 @@ class IngestReport:
 
 @dataclass(frozen=True)
 class EmbedReport:
-    """The figures of a finished embedding: tokens of the chunks, and how many chunks reused a vector.
+    """The result of a finished embedding: the tokens of the chunks, and the number of chunks that reused a vector.
 
-    `chunks_indexed` is the index's own count of chunks with vectors, required for a version that replaces another.
+    `chunks_indexed` is the index's own count of chunks with vectors. It is required for a version that replaces
+    another.
     """
 
     job: Job
@@ -217,12 +218,14 @@ class EmbedReport:
 
 
 def derive_document_id(tenant_id: str, collection: str, content_sha256: str, generation: int) -> str:
-    """Derive an id. `generation` counts earlier, deleted documents of the same content: a deleted id never returns."""
+    """Derive the id of a document. `generation` counts deleted documents of this content, so no id is used again."""
     return _derive_id("document", tenant_id, collection, content_sha256, str(generation))
 
 
 def derive_version_id(document: str, content_sha256: str, fingerprint: str, generation: int = 0) -> str:
-    """Derive an id. `fingerprint` names the parser and the chunker: other spans make another version.
+    """Derive the id of a version.
+
+    `fingerprint` identifies the parser and chunker, because other spans need another version.
 
     `generation` counts the document's earlier versions with the same content and fingerprint, so that leftovers of
     those never mix with the new one.
@@ -249,13 +252,13 @@ def _derive_id(*parts: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
 
 
-# The work of choosing how to answer has an id of its own: it sees titles and tables that the answer never reads.
+# Suffix of the work that chooses a strategy. It is separate because it sees titles and tables that the answer may not.
 ROUTE_SUFFIX = "/route"
 
 
 @dataclass(frozen=True)
 class Work:
-    """An answer or a run, and every version that it was given so far."""
+    """An answer or a run, with every version that it has been given so far."""
 
     id: str
     versions: frozenset[str]
@@ -266,10 +269,10 @@ def generate_work_id() -> str:
 
 
 class UsedVersions:
-    """Notes the versions that one answer is given, before anything that was made of them is stored.
+    """Collects the versions that an answer is given. Record them before storing anything derived from them.
 
-    It notes documents that could not be read, too. Safe in any thread. `earlier` are the versions that the conversation
-    before it rests on.
+    Also collects documents that could not be read. Thread-safe. `earlier` are the versions that the earlier answers of
+    the conversation were given.
     """
 
     def __init__(self, work_id: str, earlier: Iterable[str] = ()) -> None:
@@ -284,19 +287,19 @@ class UsedVersions:
             (self._answer if self._route is None else self._route).update(version_ids)
 
     def record_unreadable(self, document_id: str, title: str) -> None:
-        """Note a document whose stored text was changed or is missing, so that the answer can say so."""
+        """Record a document whose stored text was changed or is missing, so that the answer can say so."""
         with self._lock:
             self._unreadable[document_id] = title
 
     @property
     def unreadable(self) -> Mapping[str, str]:
-        """The titles of the documents that could not be read, by their ids."""
+        """The titles of the documents that could not be read, by document id."""
         with self._lock:
             return dict(self._unreadable)
 
     @contextmanager
     def routing(self) -> Iterator[None]:
-        """Note what is given within the block as seen for the choice of a strategy, and not for the answer."""
+        """Within the block, record versions as seen for choosing a strategy, not for the answer."""
         self._route = set(self._answer)
         try:
             yield
@@ -305,7 +308,7 @@ class UsedVersions:
 
     @property
     def work(self) -> Work:
-        """Return what has been noted so far, of the stage that is under way."""
+        """The versions recorded so far: of the choice of a strategy while inside `routing`, otherwise of the answer."""
         with self._lock:
             if self._route is not None:
                 return Work(self._id + ROUTE_SUFFIX, frozenset(self._route))

@@ -1,4 +1,4 @@
-"""Who may change the readers of a document: its uploader, and admins of its collection or its tenant."""
+"""The right to change a document's readers: its uploader, and admins of its collection or tenant, have it."""
 
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.records import Document

@@ -1,4 +1,4 @@
-"""Records that go into the catalog and come out of it, and how rows of documents and versions become records."""
+"""Records that are written to the catalog or read from it, and their conversion from rows."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.queue.records import Failure, JobPriority
 from ingest.storage.texts.layout import parse_omissions
 
-# Until a version is ready, its `tokens` count only the chunks that were embedded so far.
+# Until a version is ready, its `tokens` count only the chunks that have been embedded so far.
 COUNTED_TOKENS = case((versions.c.ready_at.is_not(None), versions.c.tokens))
 
 _DOCUMENT_COLUMNS = [documents.c[field.name] for field in fields(Document) if field.name in documents.c]
@@ -24,12 +24,12 @@ _VERSION_COLUMNS = [versions.c[field.name] for field in fields(Version) if field
 
 @dataclass(frozen=True)
 class Arrival:
-    """An upload whose bytes are safe on disk, about to be accepted.
+    """An upload whose bytes are durable, about to be accepted.
 
-    `fingerprint` names the parser and the chunker; `batch_id` the batch it was sent into, and `key_id` the key that it
-    came with, if any. `readers` may see the document (None: the whole tenant). `sender` are the subjects of who sends
-    it: documents that these may not see are not looked at. `uploaded_by` is the sender's name. `file_id` names the file
-    that it was made of, if any.
+    `fingerprint` identifies the parser and chunker. `batch_id` is the batch in which it was sent, and `key_id` the key
+    that sent it, if any. `readers` may see the document (None: the whole tenant). `sender` has the subjects of the
+    sender: documents that they may not see are ignored. `uploaded_by` is the sender's owner name. `file_id` is the file
+    from which it was created, if any.
     """
 
     tenant_id: str
@@ -52,11 +52,11 @@ class Arrival:
 
 @dataclass(frozen=True)
 class AcceptedUpload:
-    """The document of an upload; `created` is false if the same bytes were there already, and the blob is unused.
+    """The document of an upload. `created` is false if a document had these bytes already; then the blob is unused.
 
-    `is_first` says that there was no document of these bytes before. `kept` names what was sent with bytes that were
-    there, `metadata` or `readers`, and differs from what the document has, which stays: an upload that is sent again
-    must not undo a change made since.
+    `is_first` is true if no document had these bytes before. `kept` lists `metadata` or `readers` if they were sent
+    with known bytes and differ from the document's. The document keeps its own, because an upload that is sent again
+    must not undo a later change.
     """
 
     document: Document
@@ -67,9 +67,9 @@ class AcceptedUpload:
 
 @dataclass(frozen=True)
 class DeletedDocument:
-    """A document that is gone, with the versions that still have content in the index or the blobs.
+    """A deleted document, with those of its versions that still have content in the index or the blobs.
 
-    A worker may be writing for the versions in `worked_on`: removing their content now may not be enough.
+    A worker may still be writing to the versions in `worked_on`, so removing their content now may not be enough.
     """
 
     receipt: Deletion
@@ -79,7 +79,7 @@ class DeletedDocument:
 
 @dataclass(frozen=True)
 class VisibleVersion:
-    """The active version of a document that is not deleted, as searches may show it."""
+    """The active version of a live document, with the fields that searches show."""
 
     version_id: str
     document_id: str
@@ -89,13 +89,13 @@ class VisibleVersion:
     readers: frozenset[str] | None = None
 
     def is_open_to(self, readers: Readers) -> bool:
-        """True if a principal with these subjects may see the document."""
+        """Return true if a principal with these subjects may see the document."""
         return readers is None or self.readers is None or not self.readers.isdisjoint(readers)
 
 
 @dataclass(frozen=True)
 class ActiveDocument:
-    """A live document with the version that searches find. `tokens` is None until all chunks have their vectors."""
+    """A live document with the version that searches find. `tokens` is None until all chunks have vectors."""
 
     sequence: int
     document_id: str
@@ -111,7 +111,7 @@ class ActiveDocument:
 
 @dataclass(frozen=True)
 class StateTotal:
-    """Sums over documents; chunks and tokens count what is known so far."""
+    """Sums over documents. Chunks and tokens count what is known so far."""
 
     documents: int = 0
     chunks: int = 0
@@ -120,9 +120,9 @@ class StateTotal:
 
 
 def build_document_query() -> Select[Any]:
-    """Select documents that are not deleted, each with its latest version.
+    """Select live documents, each with its latest version.
 
-    The second join condition is redundant and lets PostgreSQL begin with the versions: on tables that it has not
+    The second join condition is redundant. It lets PostgreSQL start with the versions: on tables that have not been
     analyzed yet, it would otherwise compare each document with each version.
     """
     of_document = versions.c.document_id == documents.c.id
@@ -134,7 +134,7 @@ def build_document_query() -> Select[Any]:
 
 
 def load_document(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Document:
-    """Read a document. Raises `DocumentNotFoundError`, also for one that these readers may not see."""
+    """Read a document. Raises `DocumentNotFoundError`, also for a document that these readers may not see."""
     mine = documents.c.tenant_id == tenant_id, documents.c.id == identifier
     # guard: document-readers
     query = build_document_query().where(*mine, build_access_condition(readers))
@@ -153,7 +153,7 @@ def load_version(connection: Connection, identifier: str) -> Version:
 
 
 def list_nested_documents(connection: Connection, identifiers: Collection[str]) -> list[str]:
-    """List the live documents that are entries of these, and entries of those, and so on."""
+    """List the live documents that are entries of these, at any depth."""
     found: list[str] = []
     level = list(identifiers)
     while level:
@@ -167,19 +167,19 @@ def list_nested_documents(connection: Connection, identifiers: Collection[str]) 
 
 
 def build_document(row: Row[Any]) -> Document:
-    """Make a document from a row of `document_query`."""
+    """Build a document from a row of `build_document_query`."""
     values = {column.name: row._mapping[column] for column in _DOCUMENT_COLUMNS}
     values["readers"] = parse_readers(values["readers"])
     return Document(**values, version=build_version(row))
 
 
 def parse_readers(column: Sequence[str] | None) -> frozenset[str] | None:
-    """Return the access list that a column has."""
+    """Parse the access list in a column."""
     return None if column is None else frozenset(column)
 
 
 def build_version(row: Row[Any]) -> Version:
-    """Make a version from a row that has the columns of `versions`."""
+    """Build a version from a row that has the columns of `versions`."""
     values = {column.name: row._mapping[column] for column in _VERSION_COLUMNS}
     code, detail, hint = (row._mapping[versions.c[f"error_{part}"]] for part in ("code", "detail", "hint"))
     failure = Failure(code, detail or "", hint or "") if code else None

@@ -1,8 +1,8 @@
-"""Versions of documents: accepted, staged beside the active version, swapped in when complete, and withdrawn.
+"""Versions of documents: accepted, staged beside the active version, activated when complete, and withdrawn.
 
-Until a replacement has every chunk and vector in the index, searches find the old version. A version is hidden from the
-moment it may have points in the index; whether it is shown is decided by its document's `active_version_id` alone,
-which changes in one commit.
+Until a replacement has every chunk and vector in the index, searches find the old version. A version is hidden before
+it can have points in the index. Whether it is shown depends only on its document's `active_version_id`, which changes
+in one commit.
 """
 
 import json
@@ -52,9 +52,9 @@ from ingest.storage.uploads.files import require_source
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
 
-# An answer that is being written when its document is replaced may still read the old version.
+# An answer in progress may still read the old version when its document is replaced.
 _READERS_GRACE_SECONDS = 60.0
-# A worker may learn a moment late that its lease is over, and its last write takes another to arrive.
+# A worker may notice late that its lease has expired, and its last write may arrive later still.
 _LEASE_MARGIN_SECONDS = 10.0
 _ENDED_UNREADY = frozenset({VersionState.FAILED, VersionState.CANCELLED})
 _WITHDRAWN_STATES = frozenset({VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED})
@@ -62,9 +62,9 @@ _WITHDRAWN_KINDS = [kind for kind in JobKind if kind is not JobKind.COLLECT]
 
 
 def accept_document(connection: Connection, arrival: Arrival) -> AcceptedUpload:
-    """Make a document for the arrival, or return the one whose latest bytes are the same.
+    """Create a document for the arrival, or return the document whose latest bytes are the same.
 
-    Uploads of one tenant are accepted one after the other. So the same bytes sent twice at once become one document,
+    Uploads of one tenant are accepted one after the other. So the same bytes sent twice at once create one document,
     and `sequence` grows in the order of commits: a listing that continues after a sequence misses no document.
     """
     lock_tenant(connection, arrival.tenant_id)
@@ -89,9 +89,9 @@ def change_document(
     if_match: Collection[str] | None,
     caller: Principal | None,
 ) -> tuple[Document, Document]:
-    """Change metadata, title and readers of a document, and the readers of its entries. See `Catalog.change`.
+    """Change a document's metadata, title and readers, and the readers of its entries. See `Catalog.change`.
 
-    Returns the document before and after.
+    Returns the document before and after the change.
     """
     readers = None if caller is None else caller.readers
     entries = list_nested_documents(connection, [identifier])
@@ -110,7 +110,7 @@ def change_document(
         store_readers(connection, [identifier], change.readers)
         # guard: entry-readers
         _change_readers_of_entries(connection, entries, values["readers"])
-    else:  # the index holds nothing of the rest
+    else:  # metadata and titles are not in the index
         up_to_date = documents.c.index_revision == documents.c.revision
         values["index_revision"] = documents.c.index_revision + case((up_to_date, 1), else_=0)
     if change.metadata:
@@ -134,13 +134,13 @@ def _load_content_title(connection: Connection, document: Document) -> str | Non
 
 
 def _list_ignored_changes(known: Document, arrival: Arrival) -> tuple[str, ...]:
-    """Name what an upload of known bytes says otherwise than their document."""
+    """List the fields, `metadata` and `readers`, in which a repeated upload differs from the known document."""
     metadata = ["metadata"] if arrival.attributes and dict(arrival.attributes) != known.attributes else []
     return (*metadata, *(["readers"] if arrival.readers is not None and arrival.readers != known.readers else []))
 
 
 def add_version(connection: Connection, document: Document, arrival: Arrival) -> Document:
-    """Make the arrival the latest version of a locked document; a failed latest version is retired."""
+    """Make the arrival the latest version of a locked document. A failed latest version is retired."""
     earlier = connection.execute(
         select(func.count()).where(
             versions.c.document_id == document.id,
@@ -151,7 +151,7 @@ def add_version(connection: Connection, document: Document, arrival: Arrival) ->
     identifier = derive_version_id(document.id, arrival.content_sha256, arrival.fingerprint, earlier)
     replaced = document.version
     if replaced.state is VersionState.FAILED and replaced.id != document.active_version_id:
-        # A worker that was given up for lost may still be writing to the failed version; collecting it removes that.
+        # A worker that was considered lost may still be writing to the failed version; collection removes that.
         withdraw_versions(connection, [replaced], VersionState.RETIRED)
     _queue_ingest(connection, arrival, document.id, identifier)
     _insert_version(connection, arrival, document.id, identifier)
@@ -165,7 +165,7 @@ def add_version(connection: Connection, document: Document, arrival: Arrival) ->
 
 
 def _find_same_content(connection: Connection, arrival: Arrival) -> Document | None:
-    """Lock and return the oldest document whose latest bytes are the arrival's."""
+    """Lock and return the oldest document whose latest bytes are those of the arrival."""
     query = (
         build_document_query()
         .where(
@@ -173,8 +173,8 @@ def _find_same_content(connection: Connection, arrival: Arrival) -> Document | N
             versions.c.content_sha256 == arrival.content_sha256,
             documents.c.collection == arrival.collection,
             # guard: entries-are-no-uploads
-            documents.c.container_id.is_(None),  # an entry goes with its container, and an upload does not
-            documents.c.file_id.is_not_distinct_from(arrival.file_id),  # and what is made of a file goes with that
+            documents.c.container_id.is_(None),  # an entry is deleted with its container, an upload is not
+            documents.c.file_id.is_not_distinct_from(arrival.file_id),  # so is a document of a file
             build_access_condition(arrival.sender),
         )
         .order_by(documents.c.sequence)
@@ -187,7 +187,7 @@ def _find_same_content(connection: Connection, arrival: Arrival) -> Document | N
         document = build_document(row)
         if document.id in locked:
             return document
-        # It may have been deleted or replaced while this waited for the lock, so look again.
+        # It may have been deleted or replaced while this waited for the lock, so query again.
         lock_documents(connection, [document.id])
         locked.add(document.id)
 
@@ -247,7 +247,7 @@ def _insert_version(connection: Connection, arrival: Arrival, document: str, ver
 
 
 def build_version_row(arrival: Arrival, document: str, version: str) -> dict[str, Any]:
-    """Return the row of a version that was just accepted."""
+    """Build the row of a version that was just accepted."""
     return {
         "id": version,
         "document_id": document,
@@ -270,7 +270,7 @@ def build_version_row(arrival: Arrival, document: str, version: str) -> dict[str
 def replace_document(
     connection: Connection, arrival: Arrival, identifier: str, if_match: Collection[str] | None
 ) -> AcceptedUpload:
-    """Stage the arrival as the latest version; it cancels a replacement that is under way. See `Catalog.replace`."""
+    """Stage the arrival as the latest version, which cancels a replacement in progress. See `Catalog.replace`."""
     lock_documents(connection, [identifier])
     document = load_document(connection, arrival.tenant_id, identifier, arrival.sender)
     latest = document.version
@@ -287,13 +287,13 @@ def replace_document(
 
 
 def require_match(document: Document, if_match: Collection[str] | None) -> None:
-    """Raise `PreconditionFailedError` unless the document's tag is one of `if_match`; None stands for any."""
+    """Raise `PreconditionFailedError` unless the document's tag is one of `if_match`; None allows any."""
     if if_match is not None and document.tag not in if_match:
-        raise PreconditionFailedError(f"The document's ETag is {document.tag}, not the one named.")
+        raise PreconditionFailedError(f"The document's ETag is {document.tag}, which If-Match does not include.")
 
 
 def make_searchable(connection: Connection, report: IngestReport) -> None:
-    """Record that the index has all chunks of a version: a first version becomes active, a later one stays staged."""
+    """Record that the index has all chunks of a version. A first version becomes active; a later one stays staged."""
     job = report.job
     staged = _find_active_version(connection, job.document_id) not in (None, job.version_id)
     found = {
@@ -321,9 +321,9 @@ def make_searchable(connection: Connection, report: IngestReport) -> None:
 
 
 def make_ready(connection: Connection, report: EmbedReport) -> None:
-    """Record that the index has all vectors of a version; a staged version replaces the active one.
+    """Record that the index has all vectors of a version. A staged version replaces the active one.
 
-    Raises `IncompleteVersionError` when the index lacks chunks of a staged version.
+    Raises `IncompleteVersionError` if the index lacks chunks of a staged version.
     """
     job = report.job
     active = _find_active_version(connection, job.document_id)
@@ -386,30 +386,30 @@ def _require_complete(connection: Connection, report: EmbedReport) -> None:
     version = load_version(connection, report.job.version_id)
     if report.chunks_indexed != version.chunks:
         raise IncompleteVersionError(
-            f"The index holds {report.chunks_indexed} of the new version's {version.chunks} chunks with their vectors."
+            f"The index has vectors for {report.chunks_indexed} of the new version's {version.chunks} chunks."
         )
 
 
 def cancel_latest(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Document:
     """Cancel a document's latest version.
 
-    A document that had another version before keeps that one, as if the replacement had never been sent. Otherwise
-    searches find nothing of it any more. Raises `DocumentNotFoundError`, and `DocumentStateError` when the version is
-    not in progress.
+    A document with an earlier version returns to it, as if the replacement had never been sent. Otherwise searches find
+    nothing of the document any more. Raises `DocumentNotFoundError`, and `DocumentStateError` if the version is not in
+    progress.
     """
     lock_documents(connection, [identifier])
     document = load_document(connection, tenant_id, identifier, readers)
     version = document.version
     if version.state not in IN_PROGRESS:
         raise DocumentStateError(
-            f"The document is {version.state}: there is nothing to cancel.", hint="Delete it if you don't want it."
+            f"The document is {version.state}, so there is nothing to cancel.", hint="Delete it if you do not want it."
         )
     cancel_versions(connection, [version])
     return load_document(connection, tenant_id, identifier)
 
 
 def cancel_versions(connection: Connection, unfinished: Sequence[Version]) -> None:
-    """Cancel the latest versions of locked documents; each document returns to its active version, if it is another."""
+    """Cancel the latest versions of locked documents. A document with another active version returns to that."""
     withdraw_versions(connection, unfinished, VersionState.CANCELLED)
     active, latest = documents.c.active_version_id, documents.c.latest_version_id
     for some in iter_slices([version.document_id for version in unfinished]):
@@ -433,9 +433,9 @@ def withdraw_versions(
 ) -> frozenset[str]:
     """Hide versions of locked documents, set their `state`, and queue their collection after `wait_seconds`.
 
-    Their jobs end, so their workers lose their leases. A worker in the middle of a write has not noticed yet: its
-    version is collected only when the lease would have run out, since by then it has noticed or is dead. Returns the
-    ids of the versions that have such a worker.
+    Their jobs end, so their workers lose their leases. A worker in the middle of a write does not notice at once: its
+    version is collected only when the lease would have expired, because by then the worker has noticed or is dead.
+    Returns the ids of the versions that have such a worker.
     """
     begun = read_clock(connection)
     leases: dict[str, float] = {}
@@ -464,7 +464,7 @@ def withdraw_versions(
 
 
 def _release_stored_bytes(connection: Connection, leaving: Sequence[Version]) -> None:
-    """Count the bytes of versions as no longer stored, except of those that were withdrawn before."""
+    """Subtract the bytes of these versions from the stored bytes, except of versions that were withdrawn before."""
     given: Counter[tuple[str, str]] = Counter()
     for version in leaving:
         if version.state not in _WITHDRAWN_STATES:

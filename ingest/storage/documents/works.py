@@ -1,8 +1,7 @@
-"""Which versions answers and runs were given, so that what was made of a version that goes can be found.
+"""The versions that answers and runs were given, to find what was derived from a version that is removed.
 
-Whoever stores something made of documents holds the tenant's derived texts together with others; redaction holds them
-alone. So when it begins, all that was stored before is there to be found, and whoever stores later finds the version
-gone.
+Storing something derived from documents takes the tenant's lock on derived content shared; redaction takes it
+exclusively. So redaction finds everything that was stored before it, and a later transaction finds the version gone.
 """
 
 from collections.abc import Collection
@@ -16,9 +15,9 @@ from ingest.storage.documents.records import VersionState, Work
 
 
 def record_versions(connection: Connection, work: Work) -> bool:
-    """Record what a work was given; false if a version of it is gone, so that nothing of the work may be stored.
+    """Record the versions that a work was given; returns false if one is gone, so nothing of the work may be stored.
 
-    The caller's transaction then holds the tenant's derived texts until it ends: see `lock_derived`.
+    The caller's transaction must hold the tenant's lock on derived content: see `lock_derived_content`.
     """
     known = set(
         connection.execute(select(work_versions.c.version_id).where(work_versions.c.work_id == work.id)).scalars()
@@ -31,7 +30,7 @@ def record_versions(connection: Connection, work: Work) -> bool:
 
 
 def list_gone_versions(connection: Connection, work_id: str) -> dict[str, str]:
-    """Map the gone versions of a work that were not dealt with yet to their documents."""
+    """Map the gone versions of a work that have not been redacted from it yet to their documents."""
     query = (
         select(versions.c.id, versions.c.document_id)
         .join(gone_versions, gone_versions.c.version_id == versions.c.id)
@@ -42,7 +41,7 @@ def list_gone_versions(connection: Connection, work_id: str) -> dict[str, str]:
 
 
 def mark_gone(connection: Connection, version_ids: list[str]) -> None:
-    """Let nothing that is made of these versions be stored from the commit on."""
+    """Mark versions as gone. From the commit on, nothing derived from them can be stored."""
     rows = [{"version_id": version} for version in sorted(version_ids)]
     for some in iter_slices(rows):
         connection.execute(build_upsert(connection, gone_versions).on_conflict_do_nothing(), list(some))
@@ -51,7 +50,10 @@ def mark_gone(connection: Connection, version_ids: list[str]) -> None:
 def list_closed_versions(
     connection: Connection, work_ids: Collection[str], readers: Readers
 ) -> dict[str, dict[str, str]]:
-    """Map works that were given something closed to these readers to such versions, each with its document."""
+    """Map each work to the versions it was given that are closed to these readers, each with its document.
+
+    Works without such versions are left out.
+    """
     found: dict[str, dict[str, str]] = {}
     for some in iter_slices(sorted(work_ids)) if readers is not None else ():
         query = (
@@ -68,7 +70,7 @@ def list_closed_versions(
 
 
 def inherit_versions(connection: Connection, work_id: str, conversation_id: str) -> None:
-    """Record that a work was given what the answers of its conversation were given."""
+    """Record that a work was given the versions that the answers of its conversation were given."""
     earlier = (
         select(literal(work_id), work_versions.c.version_id, work_versions.c.redacted)
         .join(answers, answers.c.id == work_versions.c.work_id)
@@ -80,7 +82,7 @@ def inherit_versions(connection: Connection, work_id: str, conversation_id: str)
 
 
 def build_in_use_condition() -> ColumnElement[bool]:
-    """Return a condition on `versions`: replaced, and read by an unfinished run that began while it was active."""
+    """Build a condition on `versions`: replaced, but still read by an unfinished run that pinned it."""
     reading = (
         select(run_documents.c.run_id)
         .join(runs, runs.c.id == run_documents.c.run_id)
