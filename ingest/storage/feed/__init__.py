@@ -1,1 +1,1 @@
-"""The feed: messages from one process to others, in this process or through Redis."""
+"""The feed: announces changes to watchers in this process, or in other processes through Redis."""

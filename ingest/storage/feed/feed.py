@@ -1,7 +1,7 @@
-"""The feed tells watchers that a document changed; the change itself is in the catalog.
+"""The feed notifies watchers that a document changed. The change itself is in the catalog.
 
-An announcement may be lost, because watchers look by themselves every few seconds. So the feed needs no history, and
-emptying the server that carries it loses nothing.
+Announcements may be lost, because watchers also poll every few seconds. So the feed needs no history, and no data is
+lost if its server is emptied.
 """
 
 import threading
@@ -10,32 +10,32 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-# Takes a tenant and ids of its documents; None stands for all of them, as when a batch was cancelled.
+# Called with a tenant and ids of its documents; None means all of them, for example when a batch was cancelled.
 Announce = Callable[[str, Collection[str] | None], None]
 Wake = Callable[[], None]
 
 
 def announce_to_nobody(tenant_id: str, documents: Collection[str] | None) -> None:
-    """An `Announce` that does nothing, for where nobody can be watching."""
+    """Do nothing: an `Announce` for programs without watchers."""
 
 
 class Feed(Protocol):
-    """Announcements, within one process or between many."""
+    """Announcements of changes, within one process or between processes."""
 
     def announce(self, tenant_id: str, documents: Collection[str] | None) -> None:
-        """Tell the watchers; never waits and never fails, because the change is committed already."""
+        """Notify the watchers. Never blocks and never fails, because the change has already been committed."""
 
     def watch(self, tenant_id: str, document_id: str | None, wake: Wake) -> AbstractContextManager[None]:
         """Call `wake` after changes of a tenant's document, or of any document (None), until the block ends.
 
-        `wake` may be called in any thread and without a change; it must not wait, and must not raise.
+        `wake` may be called in any thread, and also without a change. It must not block or raise.
         """
 
     def close(self) -> None: ...
 
 
 class LocalFeed:
-    """A feed within one process: announcing wakes the watchers."""
+    """A feed within one process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

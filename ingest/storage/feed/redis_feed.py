@@ -1,7 +1,7 @@
-"""The feed between processes: a short Redis or Valkey stream for each tenant, read by one thread of each process.
+"""The feed between processes: a short Redis or Valkey stream for each tenant, read by one thread in each process.
 
-The server may be emptied, restarted or away at any time. Announcements made meanwhile are lost, and watchers look by
-themselves. Whenever the reader may have missed something, it wakes every watcher of the tenant.
+The server may be emptied, restarted or unreachable at any time. Announcements are lost then, and watchers poll.
+Whenever the reader may have missed an announcement, it wakes every watcher of the tenant.
 """
 
 import threading
@@ -17,12 +17,14 @@ from ingest.storage.feed.feed import LocalFeed, Wake
 
 _KEY = "leadline:changes:{}"
 _FIELD = "document"
-_ALL_DOCUMENTS = ""  # stands for all documents of the tenant
-# More entries than a reader that keeps up ever has to read; few enough to hold for thousands of tenants in the memory
-# of a server that also holds the queues and evicts nothing.
+_ALL_DOCUMENTS = ""  # all documents of the tenant
+# More entries than a reader that keeps up ever finds, but few enough for thousands of tenants: the server also holds
+# the queues in memory and evicts nothing.
 _MAX_STREAM_LENGTH = 2_000
 _READ_AT_ONCE = 500
+# Streams of tenants without changes are removed after this time.
 _EXPIRES_SECONDS = 600
+# A read blocks at most this long, because a tenant that is first watched meanwhile is included only in the next read.
 _BLOCK_MILLISECONDS = 200
 _RETRY_SECONDS = 2.0
 
@@ -30,7 +32,10 @@ log = structlog.get_logger(__name__)
 
 
 class RedisFeed:
-    """A feed on a Redis server, connected at first use. One thread sends, another reads while somebody watches."""
+    """A feed on a Redis server, to which it connects at first use.
+
+    One thread sends; another reads while there are watchers.
+    """
 
     def __init__(self, url: str) -> None:
         self._redis = Redis.from_url(
@@ -62,7 +67,7 @@ class RedisFeed:
             yield
 
     def close(self) -> None:
-        """Give announcements that are on their way a moment to arrive, and stop."""
+        """Stop, after a moment in which pending announcements are sent."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -85,7 +90,7 @@ class RedisFeed:
             try:
                 self._add_to_streams(unsent)
             except (RedisError, OSError) as error:
-                log.warning("the feed's server is away; watchers look again by themselves", error=repr(error))
+                log.warning("feed server unreachable, watchers fall back to polling", error=repr(error))
                 self._pause()
 
     def _add_to_streams(self, unsent: dict[str, set[str]]) -> None:
@@ -98,13 +103,13 @@ class RedisFeed:
             pipeline.execute()
 
     def _run_reader(self) -> None:
-        """Read the streams of watched tenants; `positions` holds how far each was read."""
+        """Read the streams of watched tenants, from the position up to which each has been read."""
         positions: dict[str, str] = {}
         while not self._closing:
             try:
                 self._read_streams(positions)
             except (RedisError, OSError) as error:
-                log.warning("the feed's server is away; watchers look again by themselves", error=repr(error))
+                log.warning("feed server unreachable, watchers fall back to polling", error=repr(error))
                 positions.clear()
                 self._pause()
 
@@ -114,7 +119,7 @@ class RedisFeed:
             del positions[tenant]
         for tenant in set(watched).difference(positions):
             positions[tenant] = self._fetch_end(tenant)
-            self._local.announce(tenant, None)  # earlier announcements were not read
+            self._local.announce(tenant, None)  # announcements before the first read were missed
         if not positions:
             with self._changed:
                 self._changed.wait_for(lambda: self._local.list_watched() or self._closing)
@@ -126,7 +131,7 @@ class RedisFeed:
             positions[tenant] = self._wake_watchers(tenant, entries)
 
     def _wake_watchers(self, tenant: str, entries: list[tuple[str, dict[str, str]]]) -> str:
-        """Wake watchers and return the new position, which is the stream's end for a reader that is far behind."""
+        """Wake watchers and return the new position. A reader that is far behind skips to the end of the stream."""
         documents = {entry.get(_FIELD, _ALL_DOCUMENTS) for _, entry in entries}
         if len(entries) < _READ_AT_ONCE:
             self._local.announce(tenant, None if _ALL_DOCUMENTS in documents else documents)

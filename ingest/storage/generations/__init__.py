@@ -1,1 +1,1 @@
-"""Generations of the vector index, and what each should hold."""
+"""Generations of the vector index, and the versions that each should contain."""

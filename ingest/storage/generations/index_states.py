@@ -1,4 +1,4 @@
-"""What the index should hold by the catalog, and the results of comparing the two."""
+"""The versions that the index should contain according to the catalog, and the results of comparing the two."""
 
 import time
 from collections.abc import Collection
@@ -17,18 +17,18 @@ _UNFINISHED = ("queued", "running")
 
 
 class IndexStates:
-    """The versions that searches should find, and for each generation of the index the result of its last check."""
+    """The versions that searches should find, and the result of the last check of each generation's index."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def list_searchable(self) -> list[SearchableVersion]:
-        """List every tenant's versions that searches should find and that have chunks."""
+        """List the versions of all tenants that searches should find and that have chunks."""
         with read_transaction(self._engine) as connection:
             return [_build_version(row) for row in connection.execute(_build_searchable_query()).all()]
 
     def select_searchable(self, version_ids: Collection[str]) -> dict[str, SearchableVersion]:
-        """Return by id those of `version_ids` that searches should still find."""
+        """Select those of the versions that searches should still find, by id."""
         with read_transaction(self._engine) as connection:
             return {
                 row.id: _build_version(row)
@@ -37,7 +37,7 @@ class IndexStates:
             }
 
     def sample_versions(self, size: int, *, tenant_id: str | None = None) -> list[SearchableVersion]:
-        """Choose at random up to `size` versions that searches should find, of one tenant or of all."""
+        """Choose up to `size` random versions that searches should find, of one tenant or of all."""
         query = _build_searchable_query().order_by(func.random()).limit(size)
         if tenant_id is not None:
             query = query.where(versions.c.tenant_id == tenant_id)
@@ -45,7 +45,7 @@ class IndexStates:
             return [_build_version(row) for row in connection.execute(query).all()]
 
     def load_state(self, generation_id: int) -> IndexState:
-        """Return the result of the last check; a generation that was never checked has no time of a check."""
+        """Read the result of the last check. It has no time if the generation was never checked."""
         query = select(index_states).where(index_states.c.generation_id == generation_id)
         with read_transaction(self._engine) as connection:
             row = connection.execute(query).first()
@@ -62,7 +62,7 @@ class IndexStates:
         )
 
     def record_state(self, found: IndexState) -> None:
-        """Record the result of a check. `requeued` is added to the count so far; a mark, once recorded, stays."""
+        """Record the result of a check. `requeued` is added to the recorded count; a recorded mark is kept."""
         now = time.time()
         values = {
             "generation_id": found.generation,
@@ -82,13 +82,13 @@ class IndexStates:
             connection.execute(statement.on_conflict_do_update(index_elements=["generation_id"], set_=changed))
 
     def list_copies(self) -> list[CopiesState]:
-        """Return the copies of the indexes that a vector server keeps on several nodes, by generation."""
+        """List the copies of indexes that a vector server keeps on several nodes, by generation."""
         with read_transaction(self._engine) as connection:
             rows = connection.execute(select(index_copies).order_by(index_copies.c.generation_id)).all()
         return [CopiesState(row.generation_id, row.shards, row.short, row.detail, tuple(row.away)) for row in rows]
 
     def record_copies(self, found: Collection[CopiesState]) -> None:
-        """Record the copies of all generations in the place of those that were recorded before."""
+        """Replace the recorded copies of all generations."""
         live = [each.generation for each in found]
         with write_transaction(self._engine) as connection:
             connection.execute(delete(index_copies).where(index_copies.c.generation_id.not_in(live)))

@@ -1,14 +1,14 @@
-"""Generations of the vector index: each is one whole index, made with one encoder. Exactly one is active."""
+"""Records of generations. A generation is a complete vector index built with one encoder. Exactly one is active."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class GenerationState(StrEnum):
-    """The life of a generation: `building → active → previous → discarded`.
+    """The states of a generation: `building → active → previous → discarded`.
 
-    Searches and workers use the active one. Beside it there is at most one other: being built, or kept as the previous
-    one for a rollback, which makes it `building` again until it has what came since, and then active.
+    Searches and workers use the active one. Beside it there is at most one other: one being built, or the previous one,
+    kept for a rollback. A rollback makes it `building` again until it has the versions added since, and then active.
     """
 
     BUILDING = "building"
@@ -19,10 +19,10 @@ class GenerationState(StrEnum):
 
 @dataclass(frozen=True)
 class Generation:
-    """A generation of the index; `encoder` and `sparse` are the fingerprints of its dense and its sparse encoder.
+    """A generation of the index. `encoder` and `sparse` are the fingerprints of its dense and its sparse encoder.
 
-    `copies` is the generation, made with the same encoder, whose vectors are copied while this one is built; None if
-    all are made anew. `lost` is the reason why its index must not be searched; empty for an index that is whole.
+    `copies` is the generation with the same encoder whose vectors are copied while this one is built; None if all
+    vectors are computed again. `lost` is the reason why its index must not be searched; empty if it is complete.
     """
 
     id: int
@@ -38,10 +38,10 @@ class Generation:
 
 @dataclass(frozen=True)
 class SearchableVersion:
-    """A version that searches should find, and the number of chunks that the index must hold of it.
+    """A version that searches should find, and the number of chunks that the index must have of it.
 
-    With `needs_vectors`, each of these chunks must have its vector. `is_moving` is true while the version waits to be
-    indexed again, so that the index may hold less. `settled_at` is the time when it last became searchable or ready.
+    With `needs_vectors`, each of these chunks must have a vector. `is_moving` is true while the version waits to be
+    indexed again; the index may have fewer chunks then. `settled_at` is when it last became searchable or ready.
     """
 
     id: str
@@ -56,9 +56,9 @@ class SearchableVersion:
 class IndexState:
     """The result of the last check of a generation's index against the catalog.
 
-    `is_marked` says that the index was found complete once, and carries a mark since then. Of `versions` that were
-    compared, `missing` were not completely in the index; `requeued` counts all versions that were ever indexed again
-    for that reason. `lost` is the reason why searches are refused; empty if they are served.
+    `is_marked`: the index was complete once and has carried a mark since. Of the `versions` compared, `missing` were
+    not completely in the index; `requeued` counts all versions that were ever indexed again for that reason. `lost` is
+    the reason why searches are refused; empty if they are served.
     """
 
     generation: int
@@ -72,10 +72,10 @@ class IndexState:
 
 @dataclass(frozen=True)
 class CopiesState:
-    """The copies of an index on the nodes of a vector server, as upkeep last saw them.
+    """The copies of an index on the nodes of a vector server, as last seen by upkeep.
 
-    Of `shards`, `short` have fewer active copies on nodes that answer than there should be. `detail` says so in words,
-    and `away` names the nodes that do not answer.
+    Of `shards`, `short` have too few active copies on nodes that respond. `detail` describes this, and `away` lists the
+    nodes that do not respond.
     """
 
     generation: int
@@ -87,7 +87,7 @@ class CopiesState:
 
 @dataclass(frozen=True)
 class BuildProgress:
-    """The share of the versions and chunks that a generation being built has already; `failed` counts versions."""
+    """The versions and chunks that a generation being built has already, out of all. `failed` counts versions."""
 
     versions: int
     versions_done: int
@@ -101,7 +101,7 @@ class BuildProgress:
 
     @property
     def percent(self) -> int:
-        """The share of chunks, rounded down: 100 only when nothing is left."""
+        """The percentage of chunks, rounded down: 100 only when nothing is missing."""
         if self.is_complete:
             return 100
         return min(99, 100 * self.chunks_done // max(1, self.chunks))

@@ -9,7 +9,7 @@ from ingest.storage.errors import GenerationChangedError, GenerationStateError
 from ingest.storage.generations.records import Generation, GenerationState
 from ingest.storage.queue.records import Job, JobKind
 
-# The generation of a job that writes to none, or of a catalog that has none.
+# Stands for no generation: for jobs that do not write to the index, and for catalogs without generations.
 UNBOUND = 0
 _WRITTEN_STATES = {
     JobKind.INGEST: GenerationState.ACTIVE,
@@ -17,7 +17,7 @@ _WRITTEN_STATES = {
     JobKind.REEMBED: GenerationState.BUILDING,
 }
 
-# Generations, each with the reason why its index must not be searched.
+# Generations, each with the reason, if any, why its index must not be searched.
 GENERATION_QUERY = select(generations, index_states.c.lost).outerjoin(
     index_states, index_states.c.generation_id == generations.c.id
 )
@@ -51,12 +51,12 @@ def load_generation(connection: Connection, identifier: int) -> Generation:
 
 
 def find_beside_active(connection: Connection) -> Generation | None:
-    """Return the generation beside the active one: being built, or kept as the previous one."""
+    """Find the generation beside the active one: one being built, or the previous one."""
     return find_in_state(connection, GenerationState.BUILDING) or find_in_state(connection, GenerationState.PREVIOUS)
 
 
 def load_active(connection: Connection) -> Generation:
-    """Return the active generation. Raises `GenerationStateError` where there is none yet."""
+    """Read the active generation. Raises `GenerationStateError` if there is none yet."""
     found = find_in_state(connection, GenerationState.ACTIVE)
     if found is None:
         raise GenerationStateError("There is no index yet.", hint="Start the service once: `leadline up`.")
@@ -64,16 +64,16 @@ def load_active(connection: Connection) -> Generation:
 
 
 def lock_active(connection: Connection) -> Generation:
-    """Lock the active generation until the commit. Raises `GenerationStateError` where there is none yet."""
+    """Lock the active generation until the commit. Raises `GenerationStateError` if there is none yet."""
     query = select(generations.c.id).where(generations.c.state == GenerationState.ACTIVE).with_for_update()
-    # A second try: if the lock had to wait for a switch, another row is the active one now.
+    # If the lock had to wait for a switch, another row is active now, so try once more.
     if connection.execute(query).first() is None:
         connection.execute(query)
     return load_active(connection)
 
 
 def find_written_id(connection: Connection, kind: JobKind) -> int | None:
-    """Id of the generation that jobs of a kind write to now; None when there is none for them."""
+    """Return the id of the generation to which jobs of a kind write now; None if they have none to write to."""
     if kind not in _WRITTEN_STATES:
         return UNBOUND
     found = find_in_state(connection, _WRITTEN_STATES[kind])
@@ -83,12 +83,15 @@ def find_written_id(connection: Connection, kind: JobKind) -> int | None:
 
 
 def require_still_written(connection: Connection, job: Job) -> None:
-    """Lock the generation that a job wrote to until the commit. Raises `GenerationChangedError` if it was left."""
+    """Lock the generation to which a job wrote until the commit.
+
+    Raises `GenerationChangedError` if it is no longer that.
+    """
     if job.kind not in _WRITTEN_STATES:
         return
     query = select(generations.c.id).where(generations.c.state == _WRITTEN_STATES[job.kind]).with_for_update(read=True)
     # guard: job-generation
     if (connection.execute(query).scalar() or UNBOUND) != job.generation:
         raise GenerationChangedError(
-            f"Generation {job.generation} of the index was left while job {job.id} wrote to it."
+            f"The index was switched away from generation {job.generation} while job {job.id} was writing to it."
         )

@@ -1,10 +1,10 @@
 """Generations of the vector index in the catalog: the active one, the progress of another one, and the switch.
 
-A generation that is built has a job of kind `reembed` for each version that belongs into an index; `done` means that
-the generation has all of the version. When a generation stops being the active one, these rows are rewritten to say the
-same of it. Whoever begins, switches or discards a generation locks the active generation's row until the commit;
-whoever commits what was written to a generation takes a shared lock on it. So no version is counted as written to a
-generation that was left meanwhile.
+A generation being built has a job of kind `reembed` for each version that belongs in an index; `done` means that the
+generation has all of the version. When a generation stops being active, these rows are rewritten to describe it
+instead. Transactions that start, switch or discard a generation lock the row of the active one until the commit.
+Transactions that commit what was written to a generation take a shared lock on it. So no version is recorded as written
+to a generation that was switched away in the meantime.
 """
 
 import time
@@ -28,19 +28,19 @@ from ingest.storage.queue.records import Failure, JobKind, JobPriority
 _AT_ONCE = 1_000
 _FAILURES_SHOWN = 20
 _FIRST = 1
-# Numbers that are looked at beyond the last generation, for indexes that a newer catalog had.
+# Ids to check beyond the last generation, because a newer catalog, since lost, may have created indexes for them.
 _LOOK_AHEAD = 8
 BUILDING, ACTIVE, PREVIOUS, DISCARDED = GenerationState
 
 
 class GenerationRecords:
-    """The catalog's generations. Each method is one transaction unless it says otherwise, and may be repeated."""
+    """The catalog's generations. Each method is one transaction unless it says otherwise, and can be repeated."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def ensure_first(self, encoder: str, sparse: str, dimension: int) -> Generation:
-        """Return the active generation; make the first one with these parameters where there is none yet."""
+        """Return the active generation, after creating the first one with these parameters if there is none."""
         with write_transaction(self._engine) as connection:
             found = generation_rows.find_in_state(connection, ACTIVE)
             if found is None:
@@ -51,34 +51,34 @@ class GenerationRecords:
         return found
 
     def list_all(self) -> list[Generation]:
-        """List all generations in the order in which they were begun, discarded ones too."""
+        """List all generations in the order in which they were started, including discarded ones."""
         with read_transaction(self._engine) as connection:
             rows = connection.execute(generation_rows.GENERATION_QUERY.order_by(generations.c.id)).all()
         return [generation_rows.build_generation(row) for row in rows]
 
     def list_live(self) -> list[Generation]:
-        """List the generations that have an index: removals concern all of them."""
+        """List the generations that have an index. Removals apply to all of them."""
         return [generation for generation in self.list_all() if generation.state is not DISCARDED]
 
     def list_discarded(self) -> list[int]:
-        """List the ids of discarded generations, whose index may still exist."""
+        """List the ids of discarded generations, whose indexes may still exist."""
         return [generation.id for generation in self.list_all() if generation.state is DISCARDED]
 
     def load_active(self) -> Generation:
-        """Return the active generation. Raises `GenerationStateError` where there is none yet."""
+        """Read the active generation. Raises `GenerationStateError` if there is none yet."""
         with read_transaction(self._engine) as connection:
             return generation_rows.load_active(connection)
 
     def find_beside_active(self) -> Generation | None:
-        """Return the generation beside the active one: being built, or kept as the previous one."""
+        """Find the generation beside the active one: one being built, or the previous one."""
         with read_transaction(self._engine) as connection:
             return generation_rows.find_beside_active(connection)
 
     def start(self, encoder: str, sparse: str, dimension: int, *, copies: int | None = None) -> Generation:
-        """Begin a generation beside the active one, or return the one that was begun with the same parameters.
+        """Start a generation beside the active one, or return one already started with the same parameters.
 
-        Vectors come from the generation that it `copies`, and are made anew if it copies none.
-        Raises `GenerationStateError` while there is another generation beside the active one.
+        Vectors are copied from the generation `copies`, or computed again if it is None. Raises `GenerationStateError`
+        if another generation is beside the active one.
         """
         with write_transaction(self._engine) as connection:
             generation_rows.lock_active(connection)
@@ -99,9 +99,9 @@ class GenerationRecords:
         )
 
     def start_anew(self, taken: Callable[[int], bool]) -> Generation | None:
-        """Begin a generation like the active one, for which there is no index yet, and give up any other beside it.
+        """Start a generation like the active one, but without an index yet, and discard any other beside it.
 
-        `taken` tells which numbers have an index. Returns None for a catalog that has had no index.
+        `taken` returns true for ids that have an index. Returns None if the catalog has never had an index.
         """
         with write_transaction(self._engine) as connection:
             active = generation_rows.find_in_state(connection, ACTIVE)
@@ -118,10 +118,10 @@ class GenerationRecords:
             return generation_rows.load_generation(connection, identifier)
 
     def revive(self, generation_id: int) -> Generation:
-        """Return a previous generation to being built, so that it gets what came since; one being built stays so.
+        """Start building a previous generation again, to add the versions added since. One being built is unchanged.
 
-        It copies the active one's vectors if that was made with the same encoder. The result of the last check of its
-        index is forgotten: the index may have lost its mark since, and is compared anew while it is built.
+        It copies vectors of the active one if that has the same encoder. The result of the last check of its index is
+        deleted: the index may have lost its mark since, and is checked again while it is built.
         """
         with write_transaction(self._engine) as connection:
             active = generation_rows.lock_active(connection)
@@ -154,20 +154,20 @@ class GenerationRecords:
                 return queued
 
     def retry_failed(self) -> int:
-        """Queue the versions again that could not be put into the generation being built."""
+        """Queue the failed versions of the generation being built again; returns how many."""
         return self._requeue_jobs(jobs.c.state == "failed")
 
     def requeue(self, version_ids: Sequence[str]) -> int:
-        """Queue versions again that the generation being built has lost parts of."""
+        """Queue versions again if the generation being built has lost parts of them; returns how many."""
         return self._requeue_jobs(jobs.c.version_id.in_(version_ids) & (jobs.c.state == "done"))
 
     def load_progress(self) -> BuildProgress:
-        """Return the progress of the generation beside the active one."""
+        """Read the progress of the generation beside the active one."""
         with read_transaction(self._engine) as connection:
             return _load_progress(connection)
 
     def list_failures(self) -> list[tuple[str, Failure]]:
-        """List the first few documents that could not be put into the generation being built, with the reasons."""
+        """List the first documents that failed in the generation being built, with the reasons."""
         query = _build_wanted_query(jobs.c.document_id, jobs.c.error_code, jobs.c.error_detail).where(
             jobs.c.state == "failed"
         )
@@ -182,7 +182,7 @@ class GenerationRecords:
             return [build_version(row) for row in connection.execute(query).all()]
 
     def list_wanted_versions(self) -> list[Version]:
-        """List the versions that belong into an index: searches find them now, or will when they are ready."""
+        """List the versions that belong in an index: searches find them now, or will when they are ready."""
         with read_transaction(self._engine) as connection:
             return [build_version(row) for row in connection.execute(_build_wanted_query(versions)).all()]
 
@@ -194,7 +194,7 @@ class GenerationRecords:
             )
 
     def select_stray_versions(self, version_ids: Collection[str]) -> set[str]:
-        """Select versions that belong into no index and that nobody is writing or about to remove (not hidden)."""
+        """Select the versions that belong in no index and that nothing is writing or about to remove (not hidden)."""
         expected: set[str] = set()
         ordered = sorted(version_ids)
         with read_transaction(self._engine) as connection:
@@ -206,10 +206,10 @@ class GenerationRecords:
         return set(version_ids) - expected
 
     def activate(self, generation_id: int) -> Generation:
-        """Make a complete generation the active one, and the active one the previous, in one commit.
+        """Make a complete generation the active one, and the active one the previous one, in one commit.
 
-        A generation that has lost its index is discarded instead, because nobody can go back to it. Raises
-        `GenerationStateError` when the new generation lacks something, and then changes nothing.
+        A generation that has lost its index is discarded instead, because a rollback to it is impossible. Raises
+        `GenerationStateError`, and changes nothing, if the new generation lacks versions.
         """
         with write_transaction(self._engine) as connection:
             active = generation_rows.lock_active(connection)
@@ -226,7 +226,7 @@ class GenerationRecords:
             # guard: lost-index-discarded
             _set_state(connection, active.id, DISCARDED if active.lost else PREVIOUS)
             _set_state(connection, target.id, ACTIVE, activated_at=time.time())
-            # From here on the rows describe the generation that was left, which has completely what was ready in it.
+            # From now on the rows describe the previous generation, which has every version that was ready in it.
             ready = select(versions.c.id).where(versions.c.state == VersionState.READY)
             unwanted = (jobs.c.state != "done") | jobs.c.version_id.not_in(ready) | literal(bool(active.lost))
             connection.execute(delete(jobs).where(_REEMBED, unwanted))
@@ -236,10 +236,9 @@ class GenerationRecords:
             return generation_rows.load_generation(connection, generation_id)
 
     def discard(self, *, unfinished: bool) -> Generation | None:
-        """Discard the generation beside the active one and return it; None where there is none.
+        """Discard the generation beside the active one and return it; None if there is none.
 
-        The caller removes its index. Raises `GenerationStateError` for a generation that is being built, unless
-        `unfinished` allows that.
+        The caller removes its index. Raises `GenerationStateError` for a generation being built unless `unfinished`.
         """
         with write_transaction(self._engine) as connection:
             generation_rows.lock_active(connection)
@@ -249,7 +248,7 @@ class GenerationRecords:
             if beside.state is BUILDING and not unfinished:
                 raise GenerationStateError(
                     f"Generation {beside.id} is being built: {_load_progress(connection).percent} % are done.",
-                    hint="`leadline index discard --unfinished` throws that away.",
+                    hint="`leadline index discard --unfinished` discards it anyway.",
                 )
             _set_state(connection, beside.id, DISCARDED)
             connection.execute(delete(jobs).where(_REEMBED))
@@ -267,12 +266,12 @@ class GenerationRecords:
 
 
 def build_incomplete_error(generation: Generation, progress: BuildProgress) -> GenerationStateError:
-    """Return the error for a switch to a generation that lacks versions."""
+    """Build the error for a switch to a generation that lacks versions."""
     left = progress.versions - progress.versions_done
     return GenerationStateError(
         f"Generation {generation.id} is {progress.percent} % embedded: {left:,} of {progress.versions:,} documents are "
-        f"missing{f', of which {progress.failed} failed' if progress.failed else ''}, and the switch waits for them.",
-        hint="`leadline index reembed` goes on with it; `leadline index show` says how far it is.",
+        f"missing{f', of which {progress.failed} failed' if progress.failed else ''}; the switch needs all of them.",
+        hint="`leadline index reembed` continues it; `leadline index show` shows its progress.",
     )
 
 
@@ -280,13 +279,13 @@ _REEMBED = jobs.c.kind == JobKind.REEMBED
 _STATE_WORDS = {
     BUILDING: "being built",
     ACTIVE: "the active one",
-    PREVIOUS: "kept for a way back",
+    PREVIOUS: "kept for a rollback",
     DISCARDED: "discarded",
 }
 _NEXT_STEPS = {
-    BUILDING: "Go on with it (`leadline index reembed`), or throw it away: `leadline index discard --unfinished`.",
+    BUILDING: "Continue it with `leadline index reembed`, or discard it with `leadline index discard --unfinished`.",
     ACTIVE: "",
-    PREVIOUS: "`leadline index rollback` goes back to it; `leadline index discard` removes it.",
+    PREVIOUS: "`leadline index rollback` returns to it; `leadline index discard` removes it.",
     DISCARDED: "`leadline index reembed` builds a new one.",
 }
 
@@ -300,7 +299,7 @@ def _set_state(connection: Connection, generation_id: int, state: GenerationStat
 
 
 def _build_wanted_query(*columns: Any) -> Select[Any]:  # noqa: ANN401 - columns and tables
-    """Select versions that belong into an index, each with its job of kind `reembed` if it has one."""
+    """Select versions that belong in an index, each with its job of kind `reembed`, if any."""
     of_version = (jobs.c.version_id == versions.c.id) & _REEMBED
     return (
         select(*columns)
@@ -346,5 +345,5 @@ def _load_progress(connection: Connection) -> BuildProgress:
         func.coalesce(func.sum(chunks).filter(done), 0),
         func.count().filter(failed),
     )
-    # PostgreSQL sums big integers as decimals.
+    # PostgreSQL returns sums of big integers as decimals.
     return BuildProgress(*map(int, connection.execute(query).one()))

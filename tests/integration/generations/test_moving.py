@@ -154,7 +154,7 @@ def test_any_order_of_changes_builds_and_switches_ends_in_agreement(  # noqa: C9
         except GenerationStateError as error:
             refusals.add(error.detail.partition("%")[2])
         assert at.records.load_active().state is GenerationState.ACTIVE
-    assert all("the switch waits" in refusal for refusal in refusals)
+    assert all("the switch needs" in refusal for refusal in refusals)
     at.work_off()
     assert at.verify().is_consistent
     if at.records.find_beside_active() is not None:
@@ -336,7 +336,7 @@ def test_refusals_name_the_next_step(at: GenerationsFixture) -> None:
         at.switcher.roll_back()
     assert at.switcher.build_generation(None, at.sparse.fingerprint).id == 2
     at.switcher.switch()
-    with pytest.raises(GenerationStateError, match=r"Generation 1 .*kept for a way back.*index discard"):
+    with pytest.raises(GenerationStateError, match=r"Generation 1 .*kept for a rollback.*index discard"):
         at.switcher.build_generation(at.choice("hashing-96"), at.sparse.fingerprint)
 
 
