@@ -1,1 +1,1 @@
-"""Everything that is stored: the catalog in SQL, blobs, texts, tables and the feed of changes, a folder a feature."""
+"""All storage: the catalog in SQL, blobs, texts, tables and the feed of changes, with one folder for each feature."""

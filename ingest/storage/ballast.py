@@ -1,7 +1,7 @@
-"""A file that holds room on the disk of the data folder, to be given up when the disk is full.
+"""A file that reserves space on the disk of the data folder, to be released when the disk is full.
 
-A deletion writes before it frees anything, and so does a start. The ballast gives each as much room as it lacks, and no
-more, so that it outlasts several of them while another program keeps filling the disk.
+A deletion needs space before it frees any, and so does a start. The ballast releases only as much as each of them
+lacks, so that it lasts for several of them while another program keeps filling the disk.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-# Deleting a document of 16 MB added less than 2 MB to SQLite's log; a collection of many documents adds more.
+# Measured: deleting a document of 16 MB added less than 2 MB to SQLite's log. A collection of many documents adds more.
 NEEDED_BYTES = 16 * 1024**2
 _FILE_NAME = "ballast"
 
@@ -21,7 +21,12 @@ log = structlog.get_logger(__name__)
 
 
 class Ballast:
-    """The ballast of one data folder. Safe to use from any thread; one process uses it at a time."""
+    """The ballast of one data folder. Thread-safe; only one process may use it at a time.
+
+    ballast = Ballast(home, size_bytes=64 << 20)
+    ballast.refill()
+    ballast.shrink()  # before a deletion
+    """
 
     def __init__(
         self,
@@ -31,7 +36,7 @@ class Ballast:
         min_free_bytes: int = 0,
         free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
-        """Change nothing yet. `fill_up` allocates `size_bytes`, and leaves `min_free_bytes` free besides."""
+        """Change nothing on the disk yet. `refill` allocates `size_bytes` if `min_free_bytes` stay free."""
         self._folder = folder
         self._path = folder / _FILE_NAME
         self._size_bytes = size_bytes
@@ -41,7 +46,7 @@ class Ballast:
 
     @property
     def held_bytes(self) -> int:
-        """The room that the file takes on the disk now."""
+        """The disk space that the file occupies now."""
         try:
             return self._path.stat().st_blocks * 512
         except FileNotFoundError:
@@ -52,8 +57,8 @@ class Ballast:
         return self.held_bytes >= self._size_bytes
 
     def shrink(self, needed_bytes: int = NEEDED_BYTES, *, keep_half: bool = False) -> None:
-        """Shorten the file until `needed_bytes` are free on the disk, as far as it reaches; or to its half at most."""
-        if self._free_bytes(self._folder) >= needed_bytes:  # nearly always
+        """Shorten the file until `needed_bytes` are free or it is empty; with `keep_half`, half of it stays."""
+        if self._free_bytes(self._folder) >= needed_bytes:  # the usual case, without a lock
             return
         with self._lock:
             missing = needed_bytes - self._free_bytes(self._folder)
@@ -64,10 +69,10 @@ class Ballast:
                 left = min(held, max(left, self._size_bytes // 2))
             # guard: ballast-gives-way
             os.truncate(self._path, left)
-        log.warning("the disk is full: the ballast gives way", given_bytes=held - left, left_bytes=left)
+        log.warning("disk full, ballast shrunk", given_bytes=held - left, left_bytes=left)
 
     def refill(self) -> None:
-        """Allocate the whole file again if there is ample room; otherwise leave it as it is."""
+        """Allocate the whole file again if there is enough free space; otherwise leave it as it is."""
         with self._lock:
             missing = self._size_bytes - self.held_bytes
             # guard: ballast-leaves-room
@@ -80,6 +85,6 @@ class Ballast:
             except OSError as error:
                 with suppress(OSError):
                     os.ftruncate(descriptor, before)
-                log.warning("the ballast was not filled up", error=str(error))
+                log.warning("ballast not refilled", error=str(error))
             finally:
                 os.close(descriptor)

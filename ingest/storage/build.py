@@ -1,4 +1,4 @@
-"""The stores of one catalog and its files, in one bundle for each feature."""
+"""Builds the stores of one catalog and its files, in one bundle for each feature."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -52,7 +52,7 @@ LEASE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Identities:
-    """Who may use the service, and for what."""
+    """The accounts that may use the service, and their access."""
 
     tenants: Tenants
     users: Users
@@ -67,7 +67,7 @@ class Identities:
 
 @dataclass(frozen=True)
 class SlackStores:
-    """The workspaces and questions of Slack, and the files that its users share."""
+    """Slack workspaces and questions, and the files that their users share."""
 
     store: SlackStore
     files: SlackFiles
@@ -79,7 +79,7 @@ class SlackStores:
 
 @dataclass(frozen=True)
 class DocumentStores:
-    """The rows of documents, of their collections and batches, and of files and uploads that are no documents yet."""
+    """Documents, collections and batches, and the files and uploads from which documents are created."""
 
     catalog: Catalog
     batches: Batches
@@ -91,7 +91,7 @@ class DocumentStores:
 
 @dataclass(frozen=True)
 class ContentStores:
-    """The bytes of documents: originals, texts and record tables, with the digests that they are compared with."""
+    """The bytes of documents: originals, texts and record tables, with the digests with which they are compared."""
 
     blobs: BlobStore
     texts: Texts
@@ -101,7 +101,7 @@ class ContentStores:
 
 @dataclass(frozen=True)
 class AnswerStores:
-    """Conversations and runs, and all that is kept about their answers."""
+    """Conversations and runs, with the feedback, links and usage that belong to them."""
 
     conversations: Conversations
     runs: Runs
@@ -124,7 +124,7 @@ class EventStores:
 
 @dataclass(frozen=True)
 class UsageStores:
-    """Quotas, and what was used by whom."""
+    """Quotas, and the usage of tenants and keys."""
 
     quotas: Quotas
     by_collection: UsageByCollection
@@ -133,7 +133,7 @@ class UsageStores:
 
 @dataclass(frozen=True)
 class GenerationStores:
-    """The generations of the vector index, and what was found when each was checked."""
+    """The generations of the vector index, and the results of checking them."""
 
     records: GenerationRecords
     states: IndexStates
@@ -141,7 +141,7 @@ class GenerationStores:
 
 @dataclass(frozen=True)
 class OperationStores:
-    """The installation, and what upkeep removes."""
+    """The installation, and the removal of old and leftover data by upkeep."""
 
     installation: InstallationRecord
     leftovers: Leftovers
@@ -173,9 +173,9 @@ def open_stores(
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
 ) -> Iterator[Stores]:
-    """Open the catalog and its files; the connections are closed at the end of the block.
+    """Open the catalog and its files. The connections are closed at the end of the block.
 
-    Raises what `open_database` and `open_files` raise.
+    Raises the errors of `open_database` and `open_files`.
     """
     engine = open_database(database_url)
     try:
@@ -189,7 +189,7 @@ def open_stores(
 def build_stores(
     engine: Engine, feed: Feed, blobs: BlobStore, quotas: Quotas, *, lease_seconds: float = LEASE_SECONDS
 ) -> Stores:
-    """Make the stores over a database and its files, without asking either for anything."""
+    """Build the stores over a database and its files. Sends no query and reads no file."""
     announce, rules = feed.announce, quotas.rules
     digests, file_removal = ContentDigests(engine), FileRemoval(engine, blobs.delete)
     return Stores(

@@ -1,8 +1,8 @@
-"""Digests of what Leadline derives from documents: texts, their maps and positions, and record tables.
+"""Digests of the files that Leadline derives from documents: texts, their maps and positions, and record tables.
 
-They are in the catalog, and each read is compared with them, by blocks, so that a passage costs the hash of the blocks
-that it touches and not of a whole book. So words that somebody changed in the store are an error, and never shown as
-the document's.
+They are in the catalog, and every read is compared with them. Digests of blocks make that cheap: reading a passage
+hashes the blocks that it touches, not a whole book. A text that was changed in the store causes an error and is never
+shown as the document's.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ _HASH_BYTES = 32
 
 @dataclass(frozen=True)
 class Digest:
-    """The size of a file, its SHA-256, and those of its blocks, one after the other."""
+    """The size of a file, its SHA-256, and the concatenated SHA-256 of its blocks."""
 
     size: int
     sha256: bytes
@@ -29,7 +29,7 @@ class Digest:
 
     @classmethod
     def from_blocks(cls, pieces: Iterable[bytes]) -> "Digest":
-        """Return the digest of a file that comes in pieces of any size."""
+        """Compute the digest of a file that comes in pieces of any size."""
         whole, blocks, size = hashlib.sha256(), bytearray(), 0
         block = hashlib.sha256()
         for piece in pieces:
@@ -48,7 +48,7 @@ class Digest:
         return cls(size, whole.digest(), bytes(blocks))
 
     def matches_blocks(self, first: int, content: bytes) -> bool:
-        """True if a content is that of the blocks from number `first` on, as far as it goes."""
+        """Return true if the content matches the blocks from number `first` on, as far as it goes."""
         view = memoryview(content)
         found = b"".join(
             hashlib.sha256(view[at : at + BLOCK_BYTES]).digest() for at in range(0, len(content), BLOCK_BYTES)
@@ -57,35 +57,35 @@ class Digest:
 
 
 class DigestRecords(Protocol):
-    """Digests of the files of versions, as the catalog keeps them."""
+    """The digests of versions' files in the catalog."""
 
     def load_digests(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
-        """Return the digests of the files of versions, by the file's name in `file_of`; of some there are none."""
+        """Return the digests of versions' files, by version id and file name. Versions without digests are left out."""
 
     def select_possible_holders(self, file: str, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that have a file of this name, and those without digests, which may have one."""
+        """Select the versions that may have a file of this name: those that have it, and those without digests."""
 
     def record_changed_file(self, key: str) -> str | None:
-        """Note for operators that a file is not as it was written; return the document that it is of, if known."""
+        """Report to operators that a file does not match its digest; returns its document, if known."""
 
 
 def compute_file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hex. Raises `FileNotFoundError`."""
+    """Compute the SHA-256 of a file, in hex. Raises `FileNotFoundError`."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parse_version_id(key: str) -> str:
-    """Return the version that the key of a text, a map or a record table is of."""
+    """Return the version id in the key of a text, a map or a record table."""
     return key.rpartition("/")[2].partition(".")[0]
 
 
 def parse_file_name(key: str) -> str:
-    """Return what distinguishes a file among those of its version, such as `text.txt` or `tables.0.parquet`."""
+    """Return the name of a file among those of its version, such as `text.txt` or `tables.0.parquet`."""
     return f"{key.partition('/')[0]}.{key.rpartition('/')[2].partition('.')[2]}"
 
 
 def build_file_key(version_id: str, file: str) -> str:
-    """Return the key of a version's file, by its name in `file_of`."""
+    """Build the key of a version's file from its name. The inverse of `parse_version_id` and `parse_file_name`."""
     kind, _, rest = file.partition(".")
     return f"{kind}/{version_id[:2]}/{version_id}.{rest}"

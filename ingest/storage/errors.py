@@ -1,26 +1,26 @@
-"""The root of every error Leadline raises on purpose.
+"""The base class of all errors that Leadline raises on purpose, and the errors of documents, uploads and the catalog.
 
-LeadlineError
-├── ingest.storage.errors       IngestError: errors of documents, uploads and the catalog; below it those of
-│                       ingest.parsing.errors and of ingest.storage.quotas.records
-├── retrieval.errors    RetrievalError: errors of the index, the encoder and model files
-└── rlm.errors          AnswerError: errors of the language model and of questions
+    LeadlineError
+    ├── ingest.storage.errors   IngestError: documents, uploads and the catalog. Its subclasses include those of
+    │                           ingest.parsing.errors and ingest.storage.quotas.records.
+    ├── retrieval.errors        RetrievalError: the index, the encoder and model files
+    └── rlm.errors              AnswerError: the language model and questions
 
-The core knows no HTTP: `api.http.problems` holds the one table from these classes to status codes, and a test walks the
-class tree so that none is missing from it.
+The core knows no HTTP. `api.http.problems` has the table from these classes to status codes, and a test checks that no
+class is missing from it.
 """
 
 from typing import ClassVar
 
-_PUBLIC_HINT = "Try again later; if it persists, tell those who run the service, whose log says more."
+_PUBLIC_HINT = "Try again later. If this persists, contact the operators of this service; its log has the details."
 
 
 class LeadlineError(Exception):
     """An error whose text says what happened and, in `hint`, what to do next.
 
-    `code` is stable and machine-readable (`snake_case`); `detail` is for people and may name the document. Details of
-    a kind with a `public_detail` may name hosts, users, addresses or files: they are for operators and the log, and
-    whoever uses the service gets `told` instead.
+    `code` is stable and machine-readable (`snake_case`); `detail` is for people and may name the document. The details
+    of a class with a `public_detail` may contain hosts, users, addresses or file names. They are for operators and the
+    log; users of the service get `public_message` instead.
     """
 
     code: ClassVar[str] = "leadline_error"
@@ -34,7 +34,7 @@ class LeadlineError(Exception):
 
     @property
     def public_message(self) -> tuple[str, str]:
-        """The detail and the hint for those who use the service."""
+        """The detail and the hint for users of the service."""
         # guard: problems-name-no-host
         return (self.public_detail, _PUBLIC_HINT) if self.public_detail else (self.detail, self.hint)
 
@@ -43,19 +43,19 @@ class LeadlineError(Exception):
 
 
 class IngestError(LeadlineError):
-    """Anything that receiving, parsing, chunking or recording a document can raise."""
+    """An error while receiving, parsing, chunking or recording a document."""
 
     code = "ingest_error"
 
 
 class InputError(IngestError):
-    """A text or a number of a request cannot be taken: no valid Unicode, not finite, too long or nested too deep.
+    """A text or number in a request is not accepted: invalid Unicode, not finite, too long or nested too deep.
 
-    `at` names the place, such as `body.metadata.year`, and `problem` says what is wrong there.
+    `at` is its location, such as `body.metadata.year`, and `problem` says what is wrong with it.
     """
 
     code = "invalid_request"
-    default_hint = "Correct the named place, and send it again; nothing was stored."
+    default_hint = "Correct this value and send the request again; nothing was stored."
 
     def __init__(self, at: str, problem: str) -> None:
         super().__init__(f"{at}: {problem}")
@@ -64,7 +64,7 @@ class InputError(IngestError):
 
 
 class UploadError(IngestError):
-    """The upload was refused before it was accepted; nothing of it was kept."""
+    """The upload was refused before it was accepted. Nothing of it was stored."""
 
     code = "upload_refused"
 
@@ -84,27 +84,27 @@ class UploadTooLargeError(UploadError):
 
 
 class BacklogFullError(UploadError):
-    """So many of the tenant's documents wait already that another would not be searchable soon."""
+    """The tenant has too many documents waiting to be ingested."""
 
     code = "backlog_full"
-    default_hint = "Send it again after the seconds that Retry-After names; what was accepted goes on meanwhile."
+    default_hint = "Send it again after the seconds in Retry-After. Accepted documents are still being processed."
     retry_after_seconds = 30.0
 
 
 class StorageFullError(UploadError):
-    """The disk has less room than the watermark, or ran out while writing."""
+    """The disk has less free space than the watermark, or became full while writing."""
 
     code = "storage_full"
-    default_hint = "Free space on the disk that holds the data folder, then upload again; nothing was kept."
+    default_hint = "Free space on the disk that holds the data folder, then upload again; nothing was stored."
 
 
 class StorageReadOnlyError(UploadError):
-    """The file system of the data folder can only be read."""
+    """The file system of the data folder is read-only."""
 
     code = "storage_read_only"
     default_hint = (
-        "Mount it for writing, or set LEADLINE_HOME to another folder. If it was mounted for writing, the kernel's log "
-        "says why it changed: often a failing disk."
+        "Mount it writable, or set LEADLINE_HOME to another folder. If it was mounted writable, the kernel's log "
+        "says why that changed: often the disk is failing."
     )
 
 
@@ -116,214 +116,214 @@ class GenerationStateError(IngestError):
 
 
 class GenerationChangedError(IngestError):
-    """The index was switched to another generation during a write; the job is done again."""
+    """The index was switched to another generation during a write. The job is retried."""
 
     code = "generation_changed"
-    default_hint = "Nothing to do: it is tried again in a moment, on the generation that is active now."
+    default_hint = "Nothing to do: the job is retried on the generation that is active now."
 
 
 class CatalogError(IngestError):
-    """The catalog refused a change."""
+    """The catalog rejected a change or cannot be used."""
 
     code = "catalog_error"
 
 
 class TableNotFoundError(CatalogError):
-    """A document has no record table with this number."""
+    """The document has no record table with this number."""
 
     code = "table_not_found"
     default_hint = "GET /v1/documents/{id}/tables lists its tables."
 
 
 class PageNotFoundError(CatalogError):
-    """A document has no page with this number, or none that can be shown as a picture."""
+    """The document has no page with this number, or none that can be rendered as an image."""
 
     code = "page_not_found"
-    default_hint = "GET /v1/documents/{id}/outline lists its pages; those of PDFs and images can be shown."
+    default_hint = "GET /v1/documents/{id}/outline lists its pages; those of PDFs and images can be rendered."
 
 
 class DocumentNotFoundError(CatalogError):
-    """No such document for this tenant."""
+    """The tenant has no such document that the caller may see."""
 
     code = "document_not_found"
     default_hint = "List the documents with GET /v1/documents."
 
 
 class StoredFileNotFoundError(CatalogError):
-    """No such file for this principal."""
+    """The principal has no such file."""
 
     code = "file_not_found"
-    default_hint = "List the files with GET /v1/files; a deleted file is as good as never uploaded."
+    default_hint = "List the files with GET /v1/files. Deleted files are not listed; upload the file again."
 
 
 class DocumentStateError(CatalogError):
-    """The document is in a state in which this cannot be done."""
+    """The document is in a state that does not allow this."""
 
     code = "document_state"
 
 
 class SourceGoneError(CatalogError):
-    """A document that an answer had read was deleted or replaced before the answer was done."""
+    """A document that an answer had read was deleted or replaced before the answer was finished."""
 
     code = "source_gone"
-    default_hint = "A run goes on by itself without that document."
+    default_hint = "Ask again. A run continues by itself without that document."
 
 
 class FilterError(IngestError):
-    """A filter on documents' metadata is not valid, or names more than a filter may."""
+    """A filter on documents' metadata is not valid or exceeds a limit."""
 
     code = "filter_invalid"
-    default_hint = "Leave some out, or put the documents into a collection of their own and name that."
+    default_hint = "Remove some, or put the documents into a collection of their own and ask that collection."
 
 
 class MetadataError(IngestError):
-    """Metadata, a title or an access list that a document cannot have."""
+    """The metadata, title or access list is not valid for a document."""
 
     code = "metadata_invalid"
     default_hint = 'Send metadata such as {"year": 1815}, and readers such as ["user:ann", "group:hr"].'
 
 
 class UploadNotFoundError(CatalogError):
-    """No such upload of this sender, or no more."""
+    """The sender has no such upload, or it has expired."""
 
     code = "upload_not_found"
-    default_hint = "Begin again with POST /v1/uploads."
+    default_hint = "Start again with POST /v1/uploads."
 
 
 class UploadOffsetError(CatalogError):
-    """The bytes that are sent do not begin where the upload ends."""
+    """The sent bytes do not start where the upload ends."""
 
     code = "upload_offset"
-    default_hint = "Ask with HEAD how many bytes there are, and go on from there."
+    default_hint = "Send HEAD to get the number of received bytes, and continue from there."
 
 
 class UploadTakenError(CatalogError):
     """Another request is adding to the upload."""
 
     code = "upload_taken"
-    default_hint = "Wait for it to end, some seconds if its connection was cut, and ask with HEAD how far it is."
+    default_hint = "Wait some seconds until it ends, then send HEAD to get the number of received bytes."
 
 
 class BatchNotFoundError(CatalogError):
-    """No such batch for this tenant."""
+    """The tenant has no such batch."""
 
     code = "batch_not_found"
     default_hint = "List the batches with GET /v1/batches."
 
 
 class BatchStateError(CatalogError):
-    """The batch is closed or has ended, so this cannot be done with it."""
+    """The batch is closed or has ended, which does not allow this."""
 
     code = "batch_state"
-    default_hint = "Make a new batch with POST /v1/batches."
+    default_hint = "Create a new batch with POST /v1/batches."
 
 
 class RunNotFoundError(CatalogError):
-    """No such run for this tenant."""
+    """The tenant has no such run."""
 
     code = "run_not_found"
     default_hint = "List the runs with GET /v1/runs."
 
 
 class RunStateError(CatalogError):
-    """The run is in a state in which this cannot be done."""
+    """The run is in a state that does not allow this."""
 
     code = "run_state"
 
 
 class KeyRevokedError(CatalogError):
-    """The key that asked for a run was revoked, or has expired, so the run goes no further."""
+    """The key that started a run was revoked or has expired, so the run cannot continue."""
 
     code = "key_revoked"
-    default_hint = "Ask again with a key that is valid."
+    default_hint = "Ask again with a valid key."
 
 
 class RunsFullError(CatalogError):
-    """So many of the tenant's runs wait already that another would not begin soon."""
+    """The tenant has too many runs waiting."""
 
     code = "runs_full"
-    default_hint = "Ask again after the seconds that Retry-After names, or cancel runs that nobody needs any more."
+    default_hint = "Ask again after the seconds in Retry-After, or cancel runs that are no longer needed."
     retry_after_seconds = 30.0
 
 
 class TenantNotFoundError(CatalogError):
-    """No such tenant in this installation."""
+    """The installation has no such tenant."""
 
     code = "tenant_not_found"
-    default_hint = "`leadline tenants list` shows the tenants there are."
+    default_hint = "List the tenants with `leadline tenants list`."
 
 
 class AnswerNotFoundError(CatalogError):
-    """No such answer for this tenant, or it is no longer kept."""
+    """The tenant has no such answer, or it is no longer stored."""
 
     code = "answer_not_found"
-    default_hint = "Answers are kept for LEADLINE_ANSWERS_KEPT_DAYS; ask the question again."
+    default_hint = "Answers are stored for LEADLINE_ANSWERS_KEPT_DAYS; ask the question again."
 
 
 class FeedbackNotFoundError(CatalogError):
     """The caller gave no feedback on this answer."""
 
     code = "feedback_not_found"
-    default_hint = "GET /v1/answers/{id}/feedback shows what was said of an answer."
+    default_hint = "GET /v1/answers/{id}/feedback lists the feedback on an answer."
 
 
 class FeedbackInvalidError(IngestError):
-    """Feedback names what the answer does not have, or is too long."""
+    """The feedback refers to sentences or citations that the answer does not have, or is too long."""
 
     code = "feedback_invalid"
     default_hint = "Sentences are numbered from 1 in the order of `sentences`; citations by their `number`."
 
 
 class ShareNotFoundError(CatalogError):
-    """No such link for this tenant, or it has ended."""
+    """The tenant has no such link, or it has expired."""
 
     code = "share_not_found"
-    default_hint = "Ask whoever sent the link for a new one."
+    default_hint = "Ask the sender of the link for a new one."
 
 
 class SharingOffError(IngestError):
-    """This installation lets nobody make links."""
+    """Sharing by links is turned off in this installation."""
 
     code = "sharing_off"
-    default_hint = "Whoever runs the service can allow it with LEADLINE_SHARE_DAYS."
+    default_hint = "Operators can allow it with LEADLINE_SHARE_DAYS."
 
 
 class ConversationNotFoundError(CatalogError):
-    """No such conversation for this tenant, or it is no longer kept."""
+    """The tenant has no such conversation, or it is no longer stored."""
 
     code = "conversation_not_found"
-    default_hint = 'List the conversations with GET /v1/conversations, or begin one with `"conversation": "new"`.'
+    default_hint = 'List the conversations with GET /v1/conversations, or start one with `"conversation": "new"`.'
 
 
 class UserNotFoundError(CatalogError):
-    """No such user of this tenant."""
+    """The tenant has no such user."""
 
     code = "user_not_found"
     default_hint = "List the users with GET /v1/users, or `leadline users list`."
 
 
 class KeyNotFoundError(CatalogError):
-    """No such API key of this tenant."""
+    """The tenant has no such API key."""
 
     code = "key_not_found"
     default_hint = "List the keys with GET /v1/keys, or `leadline keys list`."
 
 
 class KeyStateError(CatalogError):
-    """The API key is in a state in which this cannot be done."""
+    """The API key is in a state that does not allow this."""
 
     code = "key_state"
 
 
 class CollectionNotFoundError(CatalogError):
-    """No such collection for this principal."""
+    """The tenant has no such collection, or it is closed to the principal."""
 
     code = "collection_not_found"
     default_hint = "List the collections with GET /v1/collections."
 
 
 class RoleMissingError(CatalogError):
-    """The collection is open to this principal, but not for this."""
+    """The principal may use the collection, but its role does not allow this."""
 
     code = "role_missing"
     default_hint = "Ask an admin of your tenant, or of the collection, for the role."
@@ -343,120 +343,117 @@ class GrantNotFoundError(CatalogError):
 
 
 class LastGrantError(CatalogError):
-    """Without its last grant a collection would be open to everybody of the tenant."""
+    """Removing the last grant of a collection would open it to everybody in the tenant."""
 
     code = "last_grant"
 
 
 class WebhookNotFoundError(CatalogError):
-    """No such webhook of this tenant, or no such message of it."""
+    """The tenant has no such webhook, or the webhook has no such message."""
 
     code = "webhook_not_found"
     default_hint = "List the webhooks with GET /v1/webhooks, and a webhook's messages with GET …/{id}/deliveries."
 
 
 class WebhooksFullError(CatalogError):
-    """The tenant has as many webhooks as it may have."""
+    """The tenant has reached its limit of webhooks."""
 
     code = "webhooks_full"
-    default_hint = "Delete one that is not used, or have one address told of more events."
+    default_hint = "Delete one that is not used, or send more events to one address."
 
 
 class DestinationRefusedError(IngestError):
-    """Requests are not sent to this address, so that nobody reaches by it what only this machine can reach."""
+    """Requests are not sent to this address, because it could expose hosts that only this machine can reach."""
 
     code = "destination_refused"
-    default_hint = (
-        "Name a public https address; those who run the service can allow private networks with "
-        "LEADLINE_WEBHOOK_NETWORKS."
-    )
+    default_hint = "Use a public https address; operators can allow private networks with LEADLINE_WEBHOOK_NETWORKS."
 
 
 class NameTakenError(CatalogError):
-    """Another one has this name already."""
+    """The name is already in use."""
 
     code = "name_taken"
     default_hint = "Choose another name."
 
 
 class NameInvalidError(CatalogError):
-    """The text cannot be such a name."""
+    """The text is not a valid name."""
 
     code = "name_invalid"
     default_hint = "Use 1 to 200 printable characters."
 
 
 class IdempotencyKeyReusedError(CatalogError):
-    """The idempotency key belongs to another request."""
+    """The idempotency key was used for another request."""
 
     code = "idempotency_key_reused"
-    default_hint = "Send a new Idempotency-Key with each request, and the old one only to repeat the same request."
+    default_hint = "Send a new Idempotency-Key with each request; reuse one only to repeat the same request."
 
 
 class RequestUnderWayError(CatalogError):
-    """The same request was sent before, and is being worked on."""
+    """The same request was sent before and is still in progress."""
 
     code = "request_under_way"
-    default_hint = "Wait for the first one, or send it again in some seconds: then its response is the answer."
+    default_hint = "Wait for the first request, or send this one again in some seconds to get its response."
 
 
 class LogEntryTooLargeError(CatalogError):
     """An event of a run is too large for its log, without which the run could not be resumed."""
 
     code = "log_entry_too_large"
-    default_hint = "Ask about fewer or smaller documents, or ask without background."
+    default_hint = "Ask about fewer or smaller documents, or ask without `background`."
 
 
 class VersionInUseError(CatalogError):
-    """A run that has not ended reads this version, so its content is not removed yet."""
+    """An unfinished run reads this version, so its content is not removed yet."""
 
     code = "version_in_use"
 
 
 class PreconditionFailedError(CatalogError):
-    """The document or the collection has changed since the caller last saw it."""
+    """The document or collection has changed since the caller last read it."""
 
     code = "precondition_failed"
-    default_hint = "Get it again, look at what changed, and send its new ETag in If-Match."
+    default_hint = "Get it again, check what changed, and send its new ETag in If-Match."
 
 
 class IncompleteVersionError(CatalogError):
     """The index lacks chunks of a replacement, so the version that it replaces stays active."""
 
     code = "version_incomplete"
-    default_hint = "Replace the document again; if it persists, see that the vector index keeps what is written to it."
+    default_hint = "Replace the document again. If this persists, check that the vector index is not losing data."
 
 
 class OriginalLostError(IngestError):
-    """The catalog has the document, and its original bytes are not in the blobs."""
+    """The catalog has the document, but its original bytes are missing from the blobs."""
 
     code = "original_lost"
-    default_hint = "Put the blobs back from a backup, or upload the document again; `leadline verify` lists all such."
+    default_hint = "Restore the blobs from a backup, or upload the document again. `leadline verify` lists such files."
 
 
 class ContentChangedError(IngestError):
-    """Stored content of a document does not have the bytes that Leadline wrote, or is missing."""
+    """Stored content of a document differs from the bytes that Leadline wrote, or is missing."""
 
     code = "content_changed"
-    default_hint = "Run `leadline verify`, then put the file back from a backup, or upload the document again."
+    default_hint = "Run `leadline verify`, then restore the file from a backup or upload the document again."
 
 
 class TextLostError(ContentChangedError):
-    """The catalog has the document, and its normalized text or another file made of it is not in the blobs."""
+    """The catalog has the document, but its normalized text or another derived file is missing from the blobs."""
 
     code = "text_lost"
-    default_hint = "Put the blobs back from a backup, or delete the document and upload it again."
+    default_hint = "Restore the blobs from a backup, or delete the document and upload it again."
 
 
 class BlobChangedError(ContentChangedError):
-    """A sealed file was changed or exchanged, or replaced by one of a format that is refused."""
+    """A sealed file was changed or swapped, or replaced by one in a format that is rejected."""
 
     code = "blob_changed"
     public_detail = "A stored file was changed or damaged."
 
 
 class BlobNameError(IngestError):
-    """The catalog or a backup names a file by a key that Leadline never makes, such as a path out of the folder."""
+    """The catalog or a backup names a file by a key that Leadline never creates, such as a path out of the folder."""
 
     code = "blob_name"
     public_detail = "The record of a stored file is damaged."
@@ -464,30 +461,30 @@ class BlobNameError(IngestError):
 
 
 class BackupError(IngestError):
-    """A folder is no whole backup, or a backup cannot be made or put back there."""
+    """The folder is not a complete backup, or a backup cannot be made or restored there."""
 
     code = "backup"
-    default_hint = "`leadline backup verify FOLDER` says what a folder holds."
+    default_hint = "Run `leadline backup verify FOLDER` to see what a folder contains."
 
 
 class RestoreUnfinishedError(BackupError):
-    """A backup was being put back here when the restore was broken off."""
+    """A restore into this folder was interrupted."""
 
     code = "restore_unfinished"
-    default_hint = "Give `leadline restore` again with the same folder: it begins anew and ends what was begun."
+    default_hint = "Run `leadline restore` with the same folder again; it starts over and completes the restore."
 
 
 class LeaseLostError(CatalogError):
-    """Another worker has the job now; the work of this one must not be committed."""
+    """Another worker holds the job now, so the work of this one must not be committed."""
 
     code = "lease_lost"
 
 
 class ValueRefusedError(CatalogError):
-    """The catalog's database does not take a value of the request."""
+    """The catalog's database does not accept a value of the request."""
 
     code = "value_refused"
-    default_hint = "Leave out characters of code 0, and numbers too large to be meant."
+    default_hint = "Remove NUL characters and extremely large numbers."
 
 
 class CatalogSchemaError(CatalogError):
@@ -495,7 +492,7 @@ class CatalogSchemaError(CatalogError):
 
     code = "catalog_schema"
     public_detail = "The catalog cannot be used by this release."
-    default_hint = "Start the release that wrote it, or restore the backup."
+    default_hint = "Start the release that wrote it, or restore a backup."
 
 
 class InstallationMismatchError(CatalogError):
@@ -503,24 +500,24 @@ class InstallationMismatchError(CatalogError):
 
     code = "installation_mismatch"
     default_hint = (
-        "Put back the parts that belong together: `leadline installation show` says what each of them is. If they were "
-        "brought together on purpose, stop the service, and tie them with `leadline installation adopt`."
+        "Restore the parts that belong together: `leadline installation show` shows what each of them is. If you "
+        "combined them on purpose, stop the service and run `leadline installation adopt`."
     )
 
 
 class CatalogDamagedError(CatalogError):
-    """The catalog's file is damaged, or is no database."""
+    """The catalog's file is damaged or is not a database."""
 
     code = "catalog_damaged"
     public_detail = "The catalog is damaged."
     default_hint = (
         "Stop the service, keep a copy of the data folder, and restore a backup with `leadline restore`. Check the "
-        "disk first: damage to this file is often the first sign that it fails."
+        "disk first: damage to this file is often the first sign of a failing disk."
     )
 
 
 class CatalogAccessError(CatalogError):
-    """The catalog's database refused the connection: the URL, user, password or database name is wrong."""
+    """The catalog's database rejected the connection: the URL, user, password or database name is wrong."""
 
     code = "catalog_access"
     public_detail = "The catalog's database is not available."
@@ -531,51 +528,51 @@ class CatalogAccessError(CatalogError):
 
 
 class CatalogUnavailableError(CatalogError):
-    """The catalog's database does not answer, or is too busy to."""
+    """The catalog's database does not respond or is too busy."""
 
     code = "catalog_unavailable"
     public_detail = "The catalog's database is not available."
-    default_hint = "Try again in a moment; if it persists, see that the database server runs and can be reached."
+    default_hint = "Try again in a moment. If this persists, check that the database server is running and reachable."
 
 
 class CatalogLimitError(CatalogError):
-    """The catalog's database gave up on a statement: a limit of its own was met, or somebody ended it."""
+    """The catalog's database cancelled a statement, because of a limit of its own or on somebody's request."""
 
     code = "catalog_limit"
-    public_detail = "The catalog's database gave up on this request."
-    default_hint = "See the database's log; if it names a limit, raise it."
+    public_detail = "The catalog's database cancelled this request."
+    default_hint = "Check the database's log; if it names a limit, raise that limit."
 
 
 class BlobStoreError(IngestError):
-    """The store of files cannot be used."""
+    """The blob store cannot be used."""
 
     code = "blob_store"
-    public_detail = "The store of files is not available."
+    public_detail = "The file store is not available."
 
 
 class BlobStoreUnavailableError(BlobStoreError):
-    """The store of files does not answer, or is too busy to."""
+    """The blob store does not respond or is too busy."""
 
     code = "blob_store_unavailable"
-    default_hint = "Try again in a moment; if it persists, see that LEADLINE_S3_ENDPOINT can be reached from here."
+    default_hint = "Try again in a moment. If this persists, check that LEADLINE_S3_ENDPOINT is reachable from here."
 
 
 class BlobStoreRefusedError(BlobStoreError):
-    """The store of files refuses: credentials, the bucket's name, its region, or the clock of this machine is wrong."""
+    """The blob store rejected the request: the credentials, bucket name, region or this machine's clock is wrong."""
 
     code = "blob_store_refused"
-    default_hint = "Check LEADLINE_BLOBS, LEADLINE_S3_REGION and the credentials; `leadline doctor` tries them."
+    default_hint = "Check LEADLINE_BLOBS, LEADLINE_S3_REGION and the credentials; `leadline doctor` tests them."
 
 
 class BlobKeyError(BlobStoreError):
-    """Files are sealed with a key that is not among those given."""
+    """Files are sealed with a key that is not configured."""
 
     code = "blob_key"
-    default_hint = "Put the earlier key back behind the new one in LEADLINE_BLOB_KEYS. Without it the files are lost."
+    default_hint = "Add the earlier key after the new one in LEADLINE_BLOB_KEYS. Without it the files are lost."
 
 
 class DataFolderBusyError(CatalogError):
     """Another process has the data folder open."""
 
     code = "data_folder_busy"
-    default_hint = "Stop the other Leadline, or choose another folder with LEADLINE_HOME."
+    default_hint = "Stop the other Leadline process, or choose another folder with LEADLINE_HOME."

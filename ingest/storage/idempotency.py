@@ -1,8 +1,8 @@
-"""Keys of requests that may be sent again: who has begun the request, and the response it got.
+"""Idempotency keys of requests, with the responses to repeat.
 
-A key is claimed before the work begins, under a lease that its process renews, so that the same request sent meanwhile
-is told so. A process that dies leaves a lease that runs out, and the next one goes on under the same id: what is made
-under that id, such as a run, is made once.
+A key is claimed before the work starts, under a lease that the process renews. The same request sent in the meantime
+gets an error that says so. If the process dies, the lease expires and the next request continues under the same id: an
+object created under that id, such as a run, is created once.
 """
 
 import time
@@ -23,10 +23,10 @@ LEASE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Claim:
-    """A claimed key. What the request makes has the `id`, if it has one of its own choosing.
+    """A claimed key. The object that the request creates gets this `id`, if its id can be chosen.
 
-    `is_repeat` says that the request has begun before, and `is_done` that it has its response: `response`, or where
-    that is None, what was made under the id. `body_sha256` is the digest of a body that was streamed.
+    `is_repeat`: the request was started before. `is_done`: it has completed with `response`, or, if that is None, with
+    the object created under the id. `body_sha256` is the digest of a streamed body.
     """
 
     tenant_id: str
@@ -39,7 +39,7 @@ class Claim:
 
 
 class IdempotencyKeys:
-    """The keys of all tenants; a key's digest has in it who sent it."""
+    """The idempotency keys of all tenants. The digest of a key includes its sender."""
 
     def __init__(
         self, engine: Engine, *, kept_seconds: float = RETENTION_SECONDS, clock: Callable[[], float] = time.time
@@ -49,7 +49,7 @@ class IdempotencyKeys:
         self._clock = clock
 
     def claim(self, tenant_id: str, key_sha256: str, request_sha256: str) -> Claim:
-        """Claim a key for a request, or find what it was given before.
+        """Claim a key for a request, or return the claim of an earlier request with it.
 
         Raises `IdempotencyKeyReusedError` for another request with this key, and `RequestUnderWayError`.
         """
@@ -63,32 +63,32 @@ class IdempotencyKeys:
                 times = {"created_at": now, "ends_at": now + self._kept_seconds}
                 if insert_if_absent(connection, keys, id=fresh.id, **_build_key_columns(fresh), **values, **times):
                     return fresh
-                raise RequestUnderWayError("The same request is just beginning.")
+                raise RequestUnderWayError("The same request has just started.")
             # guard: idempotency-same-request
             if row.request_sha256 != request_sha256:
-                raise IdempotencyKeyReusedError("The Idempotency-Key belongs to another request.")
+                raise IdempotencyKeyReusedError("The Idempotency-Key was used for another request.")
             if row.done_at is None:
                 # guard: idempotency-in-progress
                 if row.lease_until > now:
-                    raise RequestUnderWayError("A request with this Idempotency-Key is under way.")
+                    raise RequestUnderWayError("A request with this Idempotency-Key is in progress.")
                 connection.execute(update(keys).where(of_key).values(lease_until=now + LEASE_SECONDS))
             done = row.done_at is not None
             return Claim(tenant_id, key_sha256, row.id, True, done, row.body_sha256, row.response)
 
     def renew(self, claim: Claim) -> None:
-        """Extend the lease of a request under way."""
+        """Extend the lease of a request in progress."""
         self._update_claim(claim, lease_until=self._clock() + LEASE_SECONDS)
 
     def store_response(self, claim: Claim, response: bytes | None, body_sha256: str | None = None) -> None:
-        """Keep the response of a request, or None where what was made under its id is shown again."""
+        """Store the response of a request; None if a repeat returns the object created under its id."""
         self._update_claim(claim, done_at=self._clock(), response=response, body_sha256=body_sha256)
 
     def release(self, claim: Claim) -> None:
-        """Let the same request begin again, under the same id."""
+        """Release the lease, so that the same request can start again under the same id."""
         self._update_claim(claim, lease_until=0.0)
 
     def delete(self, claim: Claim) -> None:
-        """Give up a key whose request came to nothing."""
+        """Delete the key of a request that had no effect."""
         with write_transaction(self._engine) as connection:
             connection.execute(delete(keys).where(_build_held_condition(claim)))
 

@@ -1,7 +1,7 @@
-"""Checks text and numbers that come from outside, before anything is stored: every edge takes them through here.
+"""Checks text and numbers from outside before anything is stored. Every interface passes its input through here.
 
-Text is valid Unicode without lone halves of surrogate pairs and without NUL, which databases and encodings refuse.
-Numbers are finite and fit 64 bits. JSON is nested no deeper than `MAX_DEPTH`, which is found before it is parsed.
+Text must be valid Unicode without lone surrogates and without NUL, which databases and encodings reject. Numbers must
+be finite and fit 64 bits. JSON must not be nested deeper than `MAX_DEPTH`, which is checked before it is parsed.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from ingest.storage.errors import InputError
 
 MAX_DEPTH = 32
-# Of metadata of a document, which is shown whole in every listing.
+# Limits of a document's metadata, which every listing includes in full.
 MAX_METADATA_BYTES = 64 * 1024
 MAX_METADATA_MEMBERS = 256
 MAX_METADATA_NAME_CHARS = 256
@@ -21,29 +21,29 @@ MAX_METADATA_NAME_CHARS = 256
 _BAD_TEXT = re.compile("[\0\ud800-\udfff]")
 _MAX_INT64 = 2**63 - 1
 _MAX_INT64_DIGITS = len(str(_MAX_INT64))
-# A string is skipped whole, also one that never ends, and no step of it is tried twice.
+# Possessive quantifiers: a string is skipped in one step, even an unterminated one, without backtracking.
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 
 
 def check_text(text: str, at: str) -> str:
-    """Return the text. Raises `InputError`, which names the place `at`."""
+    """Return the text. Raises `InputError` with its location `at`."""
     bad = _BAD_TEXT.search(text)
     if bad is None:
         return text
-    what = "the character NUL" if bad[0] == "\0" else "half of a surrogate pair, which is no character"
+    what = "the character NUL" if bad[0] == "\0" else "a lone surrogate, which is not a character"
     raise InputError(at, f"Text must be valid Unicode; this has {what}.")
 
 
 def check_number(number: float, at: str) -> None:
-    """Raise `InputError` for a number that is not finite, or does not fit 64 bits."""
+    """Raise `InputError` for a number that is not finite or does not fit 64 bits."""
     if isinstance(number, float) and not math.isfinite(number):
         raise InputError(at, "A number must be finite.")
     if isinstance(number, int) and not -_MAX_INT64 <= number <= _MAX_INT64:
-        raise InputError(at, "A whole number must fit 64 bits.")
+        raise InputError(at, "An integer must fit 64 bits.")
 
 
 def check_value(value: object, at: str, *, depth: int = MAX_DEPTH) -> None:
-    """Check every text and number of a JSON value, names of members too. Raises `InputError`."""
+    """Check every text, number and member name in a JSON value. Raises `InputError`."""
     if isinstance(value, str):
         check_text(value, at)
     elif isinstance(value, int | float):
@@ -59,7 +59,7 @@ def check_value(value: object, at: str, *, depth: int = MAX_DEPTH) -> None:
 
 
 def parse_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
-    """Parse JSON in UTF-8. Raises `InputError` for whatever is not strict JSON, and for values nobody can store."""
+    """Parse JSON in UTF-8. Raises `InputError` if it is not strict JSON or has values that cannot be stored."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -70,7 +70,7 @@ def parse_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
 
     def parse_number(digits: str) -> float | int:
         nonlocal suspicious
-        # A longer one is never converted: that would take time that grows with the square of its digits.
+        # A longer one is never converted, because the time grows with the square of the number of digits.
         value = math.inf if len(digits) > _MAX_INT64_DIGITS + 1 else int(digits)
         suspicious = suspicious or abs(value) > _MAX_INT64
         return value
@@ -92,23 +92,23 @@ def parse_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
 
 
 def parse_metadata_json(text: bytes, at: str = "metadata") -> dict[str, Any]:
-    """Read a document's metadata: a JSON object of plain values, or lists of them. Raises `InputError`."""
+    """Parse a document's metadata: a JSON object of scalar values or lists of them. Raises `InputError`."""
     if len(text) > MAX_METADATA_BYTES:
-        raise InputError(at, f"Metadata may have {MAX_METADATA_BYTES:,} bytes.")
+        raise InputError(at, f"Metadata can have up to {MAX_METADATA_BYTES:,} bytes.")
     value = parse_json(text, at)
     check_metadata(value, at)
     return dict(value)
 
 
 def check_metadata(value: object, at: str = "metadata") -> None:
-    """Raise `InputError` unless the value is an object of plain values, or lists of them, within the limits."""
+    """Raise `InputError` unless the value is an object of scalar values or lists of them, within the limits."""
     if not isinstance(value, Mapping):
         raise InputError(at, 'Metadata must be a JSON object, such as {"year": 1815}.')
     if len(value) > MAX_METADATA_MEMBERS:
-        raise InputError(at, f"Metadata may have {MAX_METADATA_MEMBERS} members.")
+        raise InputError(at, f"Metadata can have up to {MAX_METADATA_MEMBERS} members.")
     for name, member in value.items():
         if not 0 < len(name) <= MAX_METADATA_NAME_CHARS:
-            raise InputError(at, f"The name of a member has 1 to {MAX_METADATA_NAME_CHARS} characters.")
+            raise InputError(at, f"The name of a member must have 1 to {MAX_METADATA_NAME_CHARS} characters.")
         if not all(isinstance(each, str | int | float) for each in (member if isinstance(member, list) else [member])):
             raise InputError(f"{at}.{name}", "A value must be a text, a number, a boolean, or a list of them.")
     check_value(value, at)

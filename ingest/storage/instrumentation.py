@@ -1,8 +1,8 @@
-"""Spans for OpenTelemetry, and fault points at which a test may stop, fail or kill the process.
+"""Spans for OpenTelemetry, and fault points at which a test can pause, fail or kill the process.
 
-Spans go from an upload to its vectors, and from a question to each call of a model. Only the API is used here; they
-cost next to nothing until a process is given a tracer provider (`api/cli/telemetry.py`). No attribute holds text of a
-document, a question, or a secret.
+Spans lead from an upload to its vectors, and from a question to each call of a model. Only the API is used here, which
+costs next to nothing until a process has a tracer provider (`api/cli/telemetry.py`). No attribute contains a secret or
+the text of a document or question.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,14 +28,14 @@ def span(
     kind: SpanKind = SpanKind.INTERNAL,
     parents: Sequence[str | None] = (),
 ) -> Iterator[Span]:
-    """Time a block, as a part of the span around it, and note the error that ends it, if one does.
+    """Time a block as a child of the current span, and record the error that ends it, if any.
 
-    `parents` are what `traceparent` returned elsewhere: the block is a part of the first, and the others are linked.
+    `parents` are results of `get_traceparent` from elsewhere: the first becomes the parent and the others are linked.
     """
     known = [parent for parent in parents if parent]
     context = _W3C.extract({_PARENT: known[0]}) if known else None
     links = [Link(trace.get_current_span(_W3C.extract({_PARENT: other})).get_span_context()) for other in known[1:]]
-    # Messages of errors may quote a document, so only their class is noted.
+    # Error messages may quote a document, so only the code or class is recorded.
     with _TRACER.start_as_current_span(
         name, context, kind, attributes, links, record_exception=False, set_status_on_exception=False
     ) as made:
@@ -48,7 +48,7 @@ def span(
 
 
 def get_traceparent() -> str | None:
-    """Return the current span in the form of W3C's Trace Context, to go on in another process; None without one."""
+    """Return the current span as a W3C `traceparent`, to continue it in another process; None without a span."""
     carrier: dict[str, str] = {}
     _W3C.inject(carrier)
     return carrier.get(_PARENT)
@@ -58,12 +58,12 @@ _hook: Callable[[str], None] | None = None
 
 
 def reach_point(point: str) -> None:
-    """Report that `point` was reached; without a test this costs one comparison."""
+    """Report that the code reached `point`. Outside of tests this costs one comparison."""
     if _hook is not None:
         _hook(point)
 
 
 def set_point_hook(hook: Callable[[str], None] | None) -> None:
-    """Call `hook` with the name of each point as it is reached; None ends that. For tests only."""
+    """Call `hook` with the name of each point that is reached; None stops that. For tests only."""
     global _hook
     _hook = hook

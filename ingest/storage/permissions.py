@@ -1,4 +1,4 @@
-"""Files of an installation are readable by its own user alone."""
+"""Makes the files of an installation accessible to its own user only."""
 
 import os
 import stat
@@ -10,15 +10,15 @@ _OTHERS, _GROUP_AND_OTHERS = 0o007, 0o077
 
 
 def make_new_files_private() -> None:
-    """Have this process, and every process that it starts, create files and folders for its own user alone."""
+    """Make this process, and every process that it starts, create files and folders for its own user only."""
     os.umask(_GROUP_AND_OTHERS)
 
 
 def list_exposed_paths(home: Path, limit: int) -> list[Path]:
-    """List at most `limit` paths of a data folder that others may read, write or enter, the folder first.
+    """List up to `limit` paths of a data folder that other users can read, write or enter, the folder first.
 
-    A folder of another user is a volume that this process enters through its group, as on Kubernetes. There the group
-    is not counted, nor the folder itself, whose permissions are not ours to change.
+    A folder that belongs to another user is a volume that this process enters through its group, as on Kubernetes. Then
+    access by the group is not reported, nor is the folder itself, whose permissions are not ours to change.
     """
     if not home.is_dir():
         return []
@@ -35,7 +35,7 @@ def _iter_paths(home: Path) -> Iterator[Path]:
 
 
 def _get_mode(path: Path) -> int:
-    """Return the permissions of a path; none for a link, whose own mean nothing, and for what was removed meanwhile."""
+    """Return the permission bits of a path; 0 for a link, whose bits mean nothing, and for a path that was removed."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

@@ -148,7 +148,7 @@ def test_a_server_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     for host in (f"/catalog?host={tmp_path}", "127.0.0.1:1/catalog", "no-such-host.invalid/catalog"):
         with pytest.raises(CatalogUnavailableError) as away:
             open_database(f"postgresql+psycopg://ann:hunter2@{host}")
-        assert "database server runs" in away.value.hint
+        assert "database server is running" in away.value.hint
         assert "hunter2" not in str(away.value)
 
 

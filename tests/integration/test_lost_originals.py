@@ -16,4 +16,4 @@ def test_an_original_that_is_lost_is_named_with_what_to_do(tmp_path: Path) -> No
         lost = client.http.get(f"/v1/documents/{document['id']}/original")
         assert lost.status_code == 500
         assert lost.json()["code"] == "original_lost"
-        assert "Put the blobs back from a backup" in lost.json()["hint"]
+        assert "Restore the blobs from a backup" in lost.json()["hint"]
