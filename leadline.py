@@ -6,8 +6,8 @@
         answer = client.answer("What did the audit find?")
         print(answer.text)
 
-`AsyncClient` has the same methods for an event loop. Errors are `ServiceError` and its subclasses. The other names are
-the schemas that methods take and return. Each name is imported when it is first used.
+`AsyncClient` has the same methods for asyncio. All errors are `ServiceError` or its subclasses. The other names are the
+schemas that methods take and return. Each name is imported when it is first used.
 """
 
 from importlib import import_module

@@ -1,7 +1,7 @@
-"""The Python client of a Leadline service: `Client`, and `AsyncClient` with the same methods to await.
+"""The Python client of a Leadline service: `Client`, and `AsyncClient` with the same methods for asyncio.
 
-Each method is written once, as the request that it makes and the schema that reads the reply, which is the server's
-own. `docs/python.md` shows how to use it.
+Each method is defined once for both clients, as the request it sends and the server's schema that parses the response.
+For a guide, see `docs/python.md`.
 """
 
 from api.client.connections import AsyncClient, Client

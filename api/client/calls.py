@@ -1,7 +1,8 @@
-"""Requests as values, and the descriptors that send them: a method is written once, and serves both kinds of client.
+"""Requests as values, and descriptors that send them, so that each method is written once for both clients.
 
-A method of `Operations` returns a `Call`, a `Listing`, a `Streamed` or a `Followed`. Taken from a client, it sends
-that: of a `Client` it returns the result, of an `AsyncClient` what is awaited or iterated with `async`.
+A method of `Operations` only builds a request: a `Call`, `PagedCall`, `StreamCall`, `FollowCall` or `CallSequence`. The
+descriptor that decorates it makes it an ordinary method of `Client`, which sends the request and returns the result,
+and of `AsyncClient`, where the result is awaited or iterated with `async for`.
 """
 
 import functools
@@ -28,7 +29,7 @@ _SAFE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
 @dataclass(frozen=True)
 class ModelReader(Generic[Model]):
-    """Reads a reply by a schema of the server's; members that a later release adds are left aside."""
+    """Parses a response with one of the server's schemas. Ignores unknown members, which a later release may add."""
 
     schema: type[Model]
 
@@ -41,14 +42,14 @@ def read_json(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
 
 
 def ignore_reply(response: httpx.Response) -> None:
-    """Read a reply that says nothing."""
+    """Ignore the body of a response."""
 
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """A request, and what reads its reply. A `repeatable` one does no harm if it is sent twice.
+    """A request, and the function `read` that parses its response.
 
-    `keyed` ones carry an idempotency key, the same in every try, so that their work is done once.
+    A `repeatable` request is safe to send twice: it is a read, it is idempotent, or it has an idempotency key.
     """
 
     method: str
@@ -66,11 +67,11 @@ class Call(Generic[T]):
             object.__setattr__(self, "repeatable", True)
 
     def with_idempotency_key(self, key: str | None = None) -> Self:
-        """Return the request with an idempotency key, a new one if none is given: its work is done once."""
+        """Return a copy with an idempotency key, new unless given, so that retries do not repeat the work."""
         return replace(self, repeatable=True, headers={**self.headers, "Idempotency-Key": key or uuid.uuid4().hex})
 
     def build_arguments(self) -> dict[str, Any]:
-        """Return what `build_request` of both clients of httpx takes, but for the content."""
+        """Build the arguments for `build_request` of either httpx client, without the content."""
         given = {name: value for name, value in self.params.items() if value is not None}
         sized = {} if self.content is None else self.content.headers
         arguments: dict[str, Any] = {"method": self.method, "url": self.path, "params": given}
@@ -82,7 +83,7 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True)
 class PagedCall(Generic[T]):
-    """Everything of a listing, page by page; `members` is the member of a page that has them."""
+    """A request for all entries of a listing, page by page. `members` is the page's member that holds the entries."""
 
     call: Call[Any]
     members: str
@@ -98,14 +99,14 @@ class PagedCall(Generic[T]):
 
 @dataclass(frozen=True)
 class StreamCall(Generic[T]):
-    """The events of one reply; `read` returns None for events that it does not know. Raises a stream's error."""
+    """A request answered by a stream of events. `read` parses an event and returns None for unknown ones."""
 
     call: Call[Any]
     read: Callable[[str, str], T | None]
 
     def read_event(self, sent: ServerSentEvent) -> T | None:
         # guard: client-heartbeats
-        if not sent.data:  # a heartbeat, which the decoder takes for an event once there was one with an id
+        if not sent.data:  # a heartbeat: after an event with an id, the decoder reports it as an event without data
             return None
         if sent.event == "error":
             raise build_stream_error(sent.json())
@@ -114,7 +115,7 @@ class StreamCall(Generic[T]):
 
 @dataclass(frozen=True)
 class FollowCall(Generic[T]):
-    """What becomes of something until its end, over as many connections as it takes."""
+    """A request to follow an object's states until its last one, reconnecting as often as needed."""
 
     path: str
     read: Callable[[str, str], T | None]
@@ -122,39 +123,45 @@ class FollowCall(Generic[T]):
 
 @dataclass(frozen=True)
 class CallSequence(Generic[T]):
-    """Requests of which each depends on the replies before it: a generator that is sent replies, or thrown errors."""
+    """A sequence of requests in which each depends on earlier responses.
+
+    `begin` returns a generator that yields requests. It is sent each result, or thrown each error.
+    """
 
     begin: Callable[[], Generator[Call[Any], Any, T]]
 
 
 class Sender(Protocol):
-    """A client that blocks."""
+    """Sends requests and blocks until the result is there."""
 
     def send(self, call: Call[T]) -> T: ...
-    def stepped(self, wanted: CallSequence[T]) -> T: ...
-    def pages(self, listing: PagedCall[T]) -> Iterator[T]: ...
-    def streamed(self, wanted: StreamCall[T]) -> AbstractContextManager[Iterator[T]]: ...
-    def followed(self, wanted: FollowCall[T]) -> Iterator[T]: ...
+    def run_sequence(self, sequence: CallSequence[T]) -> T: ...
+    def iter_entries(self, call: PagedCall[T]) -> Iterator[T]: ...
+    def open_stream(self, call: StreamCall[T]) -> AbstractContextManager[Iterator[T]]: ...
+    def follow_states(self, call: FollowCall[T]) -> Iterator[T]: ...
 
 
 class AsyncSender(Protocol):
-    """A client of an event loop."""
+    """Sends requests from an event loop."""
 
     async def send(self, call: Call[T]) -> T: ...
-    async def stepped(self, wanted: CallSequence[T]) -> T: ...
-    def pages(self, listing: PagedCall[T]) -> AsyncIterator[T]: ...
-    def streamed(self, wanted: StreamCall[T]) -> AbstractAsyncContextManager[AsyncIterator[T]]: ...
-    def followed(self, wanted: FollowCall[T]) -> AsyncIterator[T]: ...
+    async def run_sequence(self, sequence: CallSequence[T]) -> T: ...
+    def iter_entries(self, call: PagedCall[T]) -> AsyncIterator[T]: ...
+    def open_stream(self, call: StreamCall[T]) -> AbstractAsyncContextManager[AsyncIterator[T]]: ...
+    def follow_states(self, call: FollowCall[T]) -> AsyncIterator[T]: ...
 
 
 class _ClientMethod:
-    """A descriptor: taken from a client, a function that makes the request and sends it by the client's `by`."""
+    """A descriptor that turns a function that builds a request into a client's method that sends it.
+
+    `by` is the name of the client's method that sends this kind of request.
+    """
 
     by: str
 
     def __init__(self, make: Callable[..., Any]) -> None:
         self.make = make
-        functools.update_wrapper(self, make)  # type: ignore[arg-type]  # for help() and its readers
+        functools.update_wrapper(self, make)  # type: ignore[arg-type]  # for help() and documentation tools
 
     def _bind(self, client: Any) -> Any:  # noqa: ANN401 - the overloads of the subclasses have the types
         if client is None:
@@ -169,7 +176,7 @@ class _ClientMethod:
 
 
 class operation(_ClientMethod, Generic[P, T]):
-    """A method with one reply."""
+    """Decorates a method that sends one request and returns its result."""
 
     by = "send"
 
@@ -187,9 +194,9 @@ class operation(_ClientMethod, Generic[P, T]):
 
 
 class stepwise(_ClientMethod, Generic[P, T]):
-    """A method of several requests with one result."""
+    """Decorates a method that sends several dependent requests and returns one result."""
 
-    by = "stepped"
+    by = "run_sequence"
 
     def __init__(self, make: Callable[Concatenate[Any, P], CallSequence[T]]) -> None:
         super().__init__(make)
@@ -205,9 +212,9 @@ class stepwise(_ClientMethod, Generic[P, T]):
 
 
 class listing(_ClientMethod, Generic[P, T]):
-    """A method that yields everything of a listing."""
+    """Decorates a method that iterates over all entries of a listing."""
 
-    by = "pages"
+    by = "iter_entries"
 
     def __init__(self, make: Callable[Concatenate[Any, P], PagedCall[T]]) -> None:
         super().__init__(make)
@@ -223,9 +230,9 @@ class listing(_ClientMethod, Generic[P, T]):
 
 
 class streaming(_ClientMethod, Generic[P, T]):
-    """A method that opens a stream of events, which ends the service's work when the block is left."""
+    """Decorates a method that opens a stream of events as a context manager."""
 
-    by = "streamed"
+    by = "open_stream"
 
     def __init__(self, make: Callable[Concatenate[Any, P], StreamCall[T]]) -> None:
         super().__init__(make)
@@ -243,9 +250,9 @@ class streaming(_ClientMethod, Generic[P, T]):
 
 
 class following(_ClientMethod, Generic[P, T]):
-    """A method that yields what becomes of something, until its end."""
+    """Decorates a method that iterates over an object's states until its last one."""
 
-    by = "followed"
+    by = "follow_states"
 
     def __init__(self, make: Callable[Concatenate[Any, P], FollowCall[T]]) -> None:
         super().__init__(make)

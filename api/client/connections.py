@@ -1,4 +1,4 @@
-"""The two clients: how a request is sent, tried again, streamed and followed, blocking and in an event loop."""
+"""The blocking and the asyncio client: how requests are sent, retried, streamed and followed."""
 
 import asyncio
 import os
@@ -26,15 +26,26 @@ DEFAULT_TRIES = 4
 
 
 class Client(Operations):
-    """A client that blocks, for one thread or many.
+    """A blocking client of a Leadline service. Thread-safe.
 
+    Every method raises `ServiceError` or one of its subclasses if the request fails. Requests that are safe to repeat
+    are retried when the service is temporarily unavailable or does not respond.
+
+    Args:
+        url: The service's address. Defaults to `LEADLINE_URL`, else to `http://127.0.0.1:8000`.
+        api_key: The API key. Defaults to `LEADLINE_API_KEY`.
+        tries: The maximum number of times to send a request; 1 disables retries.
+        timeout: The timeout of each request, in seconds or as an `httpx.Timeout`.
+        http: An httpx client to use instead of a new one. It must have the service's address as its `base_url` and send
+            the API key; `url`, `api_key` and `timeout` are then ignored. You close it yourself.
+
+    Example:
         with Client("https://leadline.example.org", "ll_…") as client:
             document = client.upload(Path("report.pdf"))
+            for state in client.follow_document(document.id):
+                print(state.state)
             answer = client.answer("What did the audit find?")
-
-    `url` and `api_key` default to `LEADLINE_URL` and `LEADLINE_API_KEY`. `tries` is how often a request is sent that
-    the service refuses for now, or that gets no reply; 1 sends each once. `http` is a client of your own that knows the
-    service's address, and is closed by you. Raises `ServiceError` and its kinds.
+            print(answer.text)
     """
 
     def __init__(
@@ -57,56 +68,57 @@ class Client(Operations):
         self.close()
 
     def close(self) -> None:
+        """Close the connections, unless the httpx client is your own. A `with` block does this at its end."""
         if self._own:
             self.http.close()
 
     def send(self, call: Call[T]) -> T:
-        """Send a request until there is a reply that counts, and read it."""
+        """Send a request, with retries, and return its parsed response."""
         return call.read(self._send_with_retries(call))
 
-    def stepped(self, wanted: CallSequence[T]) -> T:
-        """Send each request once the reply to the one before is there."""
-        steps = SequenceRun(wanted)
+    def run_sequence(self, sequence: CallSequence[T]) -> T:
+        """Send the requests of a sequence one after another, and return its result."""
+        steps = SequenceRun(sequence)
         while (call := steps.advance()) is not None:
             with steps.capture_failure():
                 steps.reply = self.send(call)
         return steps.result
 
-    def pages(self, listing: PagedCall[T]) -> Iterator[T]:
-        """Yield everything of a listing, and ask for a page when it is needed."""
-        call: Call[Any] | None = listing.call
-        while call is not None:
-            page = self.send(call)
-            yield from listing.get_entries(page)
-            call = listing.build_next_call(page)
+    def iter_entries(self, call: PagedCall[T]) -> Iterator[T]:
+        """Yield all entries of a listing, fetching each page when it is needed."""
+        page_call: Call[Any] | None = call.call
+        while page_call is not None:
+            page = self.send(page_call)
+            yield from call.get_entries(page)
+            page_call = call.build_next_call(page)
 
     @contextmanager
-    def streamed(self, wanted: StreamCall[T]) -> Iterator[Iterator[T]]:
-        """Open a stream of events; leaving the block closes the connection, which ends the service's work."""
-        response = self._send_with_retries(wanted.call, stream=True)
+    def open_stream(self, call: StreamCall[T]) -> Iterator[Iterator[T]]:
+        """Open a stream of events. Leaving the block closes the connection, which makes the service stop its work."""
+        response = self._send_with_retries(call.call, stream=True)
         try:
-            yield self._iter_events(response, wanted)
+            yield self._iter_events(response, call)
         finally:
             # guard: client-stream-closed
             response.close()
 
-    def followed(self, wanted: FollowCall[T]) -> Iterator[T]:
-        """Yield states until the last one; broken connections are made again."""
-        place = StreamPosition(wanted)
-        while not place.ended:
-            with place.tolerate_failures():
-                response = self._send_once(place.call, stream=True)
+    def follow_states(self, call: FollowCall[T]) -> Iterator[T]:
+        """Yield states until the last one, reconnecting when the connection breaks."""
+        position = StreamPosition(call)
+        while not position.ended:
+            with position.tolerate_failures():
+                response = self._send_once(position.call, stream=True)
                 try:
-                    if not place.check_end(response):
-                        yield from self._iter_events(response, place.stream)
+                    if not position.check_end(response):
+                        yield from self._iter_events(response, position.stream)
                 finally:
                     response.close()
-            time.sleep(place.pause_seconds)
+            time.sleep(position.pause_seconds)
 
-    def _iter_events(self, response: httpx.Response, wanted: StreamCall[T]) -> Iterator[T]:
+    def _iter_events(self, response: httpx.Response, call: StreamCall[T]) -> Iterator[T]:
         with _translate_errors(self.http):
             for sent in EventSource(response).iter_sse():
-                if (event := wanted.read_event(sent)) is not None:
+                if (event := call.read_event(sent)) is not None:
                     yield event
 
     def _send_with_retries(self, call: Call[Any], *, stream: bool = False) -> httpx.Response:
@@ -124,14 +136,24 @@ class Client(Operations):
 
 
 class AsyncClient(Operations):
-    """The same client for an event loop: await what `Client` returns, and iterate with `async for`.
+    """An asyncio client of a Leadline service, with the methods of `Client`.
 
+    Await the methods that return a result, iterate over listings and states with `async for`, and open streams with
+    `async with`. Every method raises `ServiceError` or one of its subclasses if the request fails.
+
+    Args:
+        url: The service's address. Defaults to `LEADLINE_URL`, else to `http://127.0.0.1:8000`.
+        api_key: The API key. Defaults to `LEADLINE_API_KEY`.
+        tries: The maximum number of times to send a request; 1 disables retries.
+        timeout: The timeout of each request, in seconds or as an `httpx.Timeout`.
+        http: An httpx client to use instead of a new one. It must have the service's address as its `base_url` and send
+            the API key; `url`, `api_key` and `timeout` are then ignored. You close it yourself.
+
+    Example:
         async with AsyncClient("https://leadline.example.org", "ll_…") as client:
             answer = await client.answer("What did the audit find?")
             async for document in client.documents(collection="reports"):
                 print(document.name, document.state)
-
-    Its arguments are those of `Client`; `http` is an `httpx.AsyncClient`.
     """
 
     def __init__(
@@ -154,52 +176,53 @@ class AsyncClient(Operations):
         await self.close()
 
     async def close(self) -> None:
+        """Close the connections, unless the httpx client is your own. An `async with` block does this at its end."""
         if self._own:
             await self.http.aclose()
 
     async def send(self, call: Call[T]) -> T:
         return call.read(await self._send_with_retries(call))
 
-    async def stepped(self, wanted: CallSequence[T]) -> T:
-        steps = SequenceRun(wanted)
+    async def run_sequence(self, sequence: CallSequence[T]) -> T:
+        steps = SequenceRun(sequence)
         while (call := steps.advance()) is not None:
             with steps.capture_failure():
                 steps.reply = await self.send(call)
         return steps.result
 
-    async def pages(self, listing: PagedCall[T]) -> AsyncIterator[T]:
-        call: Call[Any] | None = listing.call
-        while call is not None:
-            page = await self.send(call)
-            for entry in listing.get_entries(page):
+    async def iter_entries(self, call: PagedCall[T]) -> AsyncIterator[T]:
+        page_call: Call[Any] | None = call.call
+        while page_call is not None:
+            page = await self.send(page_call)
+            for entry in call.get_entries(page):
                 yield entry
-            call = listing.build_next_call(page)
+            page_call = call.build_next_call(page)
 
     @asynccontextmanager
-    async def streamed(self, wanted: StreamCall[T]) -> AsyncIterator[AsyncIterator[T]]:
-        response = await self._send_with_retries(wanted.call, stream=True)
+    async def open_stream(self, call: StreamCall[T]) -> AsyncIterator[AsyncIterator[T]]:
+        response = await self._send_with_retries(call.call, stream=True)
         try:
-            yield self._iter_events(response, wanted)
+            yield self._iter_events(response, call)
         finally:
             await response.aclose()
 
-    async def followed(self, wanted: FollowCall[T]) -> AsyncIterator[T]:
-        place = StreamPosition(wanted)
-        while not place.ended:
-            with place.tolerate_failures():
-                response = await self._send_once(place.call, stream=True)
+    async def follow_states(self, call: FollowCall[T]) -> AsyncIterator[T]:
+        position = StreamPosition(call)
+        while not position.ended:
+            with position.tolerate_failures():
+                response = await self._send_once(position.call, stream=True)
                 try:
-                    if not place.check_end(response):
-                        async for state in self._iter_events(response, place.stream):
+                    if not position.check_end(response):
+                        async for state in self._iter_events(response, position.stream):
                             yield state
                 finally:
                     await response.aclose()
-            await asyncio.sleep(place.pause_seconds)
+            await asyncio.sleep(position.pause_seconds)
 
-    async def _iter_events(self, response: httpx.Response, wanted: StreamCall[T]) -> AsyncIterator[T]:
+    async def _iter_events(self, response: httpx.Response, call: StreamCall[T]) -> AsyncIterator[T]:
         with _translate_errors(self.http):
             async for sent in EventSource(response).aiter_sse():
-                if (event := wanted.read_event(sent)) is not None:
+                if (event := call.read_event(sent)) is not None:
                     yield event
 
     async def _send_with_retries(self, call: Call[Any], *, stream: bool = False) -> httpx.Response:

@@ -1,4 +1,4 @@
-"""The bytes of an upload: opened anew for each try, and read without blocking an event loop."""
+"""The content of an upload, which is opened again for each attempt and read without blocking an event loop."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -11,13 +11,14 @@ _CHUNK_BYTES = 1 << 18
 
 @dataclass(frozen=True)
 class UploadContent:
-    """A file, or bytes; what is sent begins at `start`, so that an upload can go on where it was cut."""
+    """A file or bytes to upload, from offset `start`, so that an interrupted upload can continue."""
 
     source: Path | bytes
     start: int = 0
 
     @property
     def size(self) -> int:
+        """The size of the whole content in bytes, regardless of `start`."""
         return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
 
     @property

@@ -1,16 +1,16 @@
-"""A service's problems as exceptions.
+"""The exceptions raised by the client.
 
-ServiceError              the service refused or failed, in its own words
-├── RefusedError          400, 413, 415, 422 …: the request is wrong, and the same one again would be refused again
-│   └── IdempotencyError  its key belongs to another request
-├── UnauthorizedError     401: there is no key, or it is not valid
-├── ForbiddenError        403: the key may not do this
-├── NotFoundError         404: there is no such thing, or not for this key
-├── StateError            409, 412, 428: it is in another state than the request needs
-├── QuotaError            429: too much, or too much at once; `retry_after_seconds` says when to come again
-├── UnavailableError      423, 502, 503, 504, 507: something that it needs is away for now
-├── ServerError           other 5xx: a defect; the service's log has the request id
-└── NoAnswerError         nothing came back, or the connection broke
+ServiceError              the base class of all errors
+├── RefusedError          400, 413, 415, 422 …: the request is invalid, and would be refused again
+│   └── IdempotencyError  the idempotency key was used for a different request
+├── UnauthorizedError     401: the API key is missing or invalid
+├── ForbiddenError        403: the API key does not permit this
+├── NotFoundError         404: the object does not exist, or the key cannot access it
+├── StateError            409, 412, 428: the object's state does not allow this, or it has changed
+├── QuotaError            429: a quota or rate limit is exceeded; see `retry_after_seconds`
+├── UnavailableError      423, 502, 503, 504, 507: the service or one of its dependencies is temporarily unavailable
+├── ServerError           other 5xx: a defect in the service; its log has the request id
+└── NoAnswerError         no response was received, or the connection broke
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,25 @@ from ingest.storage.errors import LeadlineError
 
 
 class ServiceError(LeadlineError):
-    """A service's error in its own words: `problem` is its stable code, and `body` has all that it said.
+    """The base class of all errors raised by the client.
 
-    `status` is 0 where there was no reply. `retry_after_seconds` is None where the service does not say when to come
-    again.
+    Attributes:
+        detail: What happened, as a sentence.
+        hint: What to do now; may be empty.
+        problem: The service's stable error code, such as `document_not_found`; empty if there is none.
+        status: The HTTP status, or 0 if there was no response.
+        request_id: The id of the request in the service's log; may be empty.
+        retry_after_seconds: When to retry, or None if the service did not say.
+        body: The whole problem document as JSON.
+
+    Example:
+        try:
+            document = client.document(document_id)
+        except NotFoundError:
+            document = None
+        except ServiceError as error:
+            print(error.status, error.problem, error.detail, error.hint)
+            raise
     """
 
     code = "service_error"
@@ -50,45 +65,49 @@ class ServiceError(LeadlineError):
 
 
 class RefusedError(ServiceError):
-    """The request is wrong."""
+    """The request is invalid (400, 413, 415, 422 and other 4xx). Sending it again would fail again."""
 
 
 class IdempotencyError(RefusedError):
-    """The idempotency key belongs to another request."""
+    """The idempotency key was already used for a different request."""
 
 
 class UnauthorizedError(ServiceError):
-    """There is no API key, or it is not valid."""
+    """The API key is missing or invalid (401)."""
 
 
 class ForbiddenError(ServiceError):
-    """The key is valid and may not do this."""
+    """The API key is valid but does not permit this (403)."""
 
 
 class NotFoundError(ServiceError):
-    """There is no such thing, or not for this key."""
+    """The object does not exist, or the API key cannot access it (404)."""
 
 
 class StateError(ServiceError):
-    """It is in another state than the request needs, or has changed since."""
+    """The state of the object does not allow this, or it has changed in the meantime (409, 412, 428)."""
 
 
 class QuotaError(ServiceError):
-    """Too much, or too much at once."""
+    """A quota or rate limit is exceeded (429). `retry_after_seconds` says when to retry, if known."""
 
 
 class UnavailableError(ServiceError):
-    """Something that the service needs is away for now."""
+    """The service or one of its dependencies is temporarily unavailable (423, 502, 503, 504, 507)."""
 
 
 class ServerError(ServiceError):
-    """The service failed."""
+    """The service failed with an internal error (other 5xx). Its log has the `request_id`."""
 
 
 class NoAnswerError(ServiceError):
-    """Nothing came back; `sent` says that the service may have begun to work on the request."""
+    """The service did not respond, or the connection broke.
 
-    default_hint = "Is it running, and is LEADLINE_URL its address? `leadline up` starts one."
+    Attributes:
+        sent: Whether the request may have reached the service, which may then have acted on it.
+    """
+
+    default_hint = "Check that the service is running and that LEADLINE_URL is its address. Start one: `leadline up`."
 
     def __init__(self, detail: str, *, hint: str | None = None, sent: bool = True) -> None:
         super().__init__(detail, hint=hint)
@@ -113,28 +132,28 @@ _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.Un
 
 
 def build_response_error(response: httpx.Response) -> ServiceError:
-    """Return the error that a reply tells of, whose body was read."""
+    """Build the error for an error response whose body has been read."""
     try:
         body = response.json()
         detail, problem = str(body["detail"]), str(body["code"])
     except (ValueError, KeyError, TypeError):
         body, problem = {}, ""
-        detail = f"The service answered {response.status_code}."
+        detail = f"The service responded with status {response.status_code}."
     return _build_error(
         response.status_code, detail, problem, body, _parse_retry_after(response.headers.get("retry-after", ""))
     )
 
 
 def build_stream_error(problem: Mapping[str, Any]) -> ServiceError:
-    """Return the error that the last event of a stream tells of."""
+    """Build the error described by the last event of a stream."""
     return _build_error(
         int(problem.get("status", 0)), str(problem["detail"]), str(problem.get("code", "")), problem, None
     )
 
 
 def build_no_answer_error(url: str, error: httpx.TransportError) -> NoAnswerError:
-    """Return the error for a request without a reply."""
-    return NoAnswerError(f"The service at {url} did not answer: {error!r}.", sent=not isinstance(error, _UNSENT))
+    """Build the error for a request that got no response."""
+    return NoAnswerError(f"The service at {url} did not respond: {error!r}.", sent=not isinstance(error, _UNSENT))
 
 
 def _build_error(status: int, detail: str, problem: str, body: Mapping[str, Any], after: float | None) -> ServiceError:
@@ -153,5 +172,5 @@ def _build_error(status: int, detail: str, problem: str, body: Mapping[str, Any]
 
 
 def _parse_retry_after(retry_after: str) -> float | None:
-    """Return the seconds that `Retry-After` names; this service never sends a date."""
+    """Parse `Retry-After` as seconds. The service never sends a date."""
     return float(retry_after) if retry_after.isdecimal() else None

@@ -1,4 +1,4 @@
-"""A follower's place in a stream of states: what it has seen, and how often its connection broke."""
+"""The position of a client that follows a stream of states: the last event seen, and failed reconnections."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,16 +15,16 @@ T = TypeVar("T")
 
 _AGAIN_SECONDS = 0.5
 _MAX_RECONNECTIONS = 6
-# A server that follows something reports at least every ten seconds that it is still there.
+# The server sends a heartbeat at least every ten seconds, so 30 seconds of silence mean a dead connection.
 FOLLOW_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 _NO_CONTENT = 204
 
 
 @dataclass
 class StreamPosition(Generic[T]):
-    """Where a follower stands."""
+    """The position in a followed stream, which survives reconnections."""
 
-    wanted: FollowCall[T]
+    followed: FollowCall[T]
     ended: bool = False
     _seen: str = ""
     _broken: int = 0
@@ -32,7 +32,7 @@ class StreamPosition(Generic[T]):
     @property
     def call(self) -> Call[None]:
         headers = {"Last-Event-ID": self._seen} if self._seen else {}
-        return Call("GET", self.wanted.path, ignore_reply, headers=headers, timeout=FOLLOW_TIMEOUT)
+        return Call("GET", self.followed.path, ignore_reply, headers=headers, timeout=FOLLOW_TIMEOUT)
 
     @property
     def pause_seconds(self) -> float:
@@ -40,11 +40,11 @@ class StreamPosition(Generic[T]):
 
     @property
     def stream(self) -> StreamCall[T]:
-        """Return what reads a connection's events, and notes how far they go."""
-        return _RecordingCall(self.call, self.wanted.read, self)
+        """The call that reads the events of one connection and records them here."""
+        return _RecordingCall(self.call, self.followed.read, self)
 
     def check_end(self, response: httpx.Response) -> bool:
-        """True if the reply says that all was seen, the end too."""
+        """Check whether the response says that the client has seen everything, including the last event."""
         self.ended = response.status_code == _NO_CONTENT
         return self.ended
 
@@ -54,7 +54,7 @@ class StreamPosition(Generic[T]):
 
     @contextmanager
     def tolerate_failures(self) -> Iterator[None]:
-        """Let connections break, and servers be away, some times in a row."""
+        """Suppress connection failures and unavailable servers, up to a number of times in a row."""
         try:
             yield
         except (NoAnswerError, UnavailableError):
@@ -65,10 +65,10 @@ class StreamPosition(Generic[T]):
 
 @dataclass(frozen=True)
 class _RecordingCall(StreamCall[T]):
-    place: StreamPosition[T]
+    position: StreamPosition[T]
 
     def read_event(self, sent: ServerSentEvent) -> T | None:
         state = super().read_event(sent)
         if sent.data:
-            self.place.record_event(sent)
+            self.position.record_event(sent)
         return state

@@ -1,10 +1,11 @@
-"""Everything that a client can ask for, each as its request and what reads the reply.
+"""The methods of both clients, each defined as its request and the parser of its response.
 
-Questions and searches take the members of the server's own `QuestionIn` and `SearchIn`, or such an object. Whatever has
-no method here can be asked for by its path, as JSON: `get`, `post`, `patch`, `delete`, `listed`, `events`, `follow`.
+Questions and searches take the members of the server's `QuestionIn` and `SearchIn` as keyword arguments, or such an
+object. Routes without a method can be called by path with JSON: `get`, `post`, `patch`, `delete`, `listed`, `events`,
+`follow`.
 """
 
-from __future__ import annotations  # the schemas that annotations name are not imported for them
+from __future__ import annotations  # so that annotations do not import the schemas
 
 import json as json_module
 from collections.abc import Mapping, Sequence
@@ -39,13 +40,28 @@ Priority = Literal["interactive", "bulk"]
 
 
 class Operations:
-    """The methods of `Client`, and of `AsyncClient` to be awaited."""
+    """The methods of `Client` and `AsyncClient`.
 
-    # Asking and searching
+    `Client` returns results and iterators directly. With `AsyncClient`, await results, iterate with `async for`, and
+    open streams with `async with`. Every method raises `ServiceError` or one of its subclasses if the request fails.
+    """
+
+    # Questions and searches
 
     @operation
     def search(self, /, query: str | schemas.SearchIn, **members: Any) -> Call[schemas.SearchOut]:  # noqa: ANN401 - members of a search
-        """Find the best passages for a query."""
+        """Search for passages.
+
+        Args:
+            query: The query, or a `SearchIn` with all parameters.
+            **members: Members of `SearchIn`, such as `top_k`, `mode`, `collections`, `filters` or `rerank`.
+
+        Returns:
+            The hits, best first, with their scores and locations.
+
+        Raises:
+            RefusedError: If the query or a parameter is invalid.
+        """
         return Call(
             "POST",
             "/v1/search",
@@ -63,7 +79,22 @@ class Operations:
         idempotency_key: str | None = None,
         **members: Any,  # noqa: ANN401
     ) -> Call[schemas.AnswerOut]:
-        """Ask a question, or what `messages` end with, and wait for the whole answer."""
+        """Ask a question and wait for the complete answer.
+
+        Args:
+            question: The question, or a `QuestionIn` with all parameters. Omit it to pass a conversation as `messages`,
+                which ends with the question.
+            idempotency_key: Your own idempotency key. By default each call generates one and uses it for all tries.
+            **members: Members of `QuestionIn`, such as `collections`, `filters`, `strategy`, `budget` or
+                `conversation`.
+
+        Returns:
+            The answer with its citations and checked sentences.
+
+        Raises:
+            RefusedError: If the question is invalid, or too expensive without `confirm` or a `budget`.
+            QuotaError: If a quota or rate limit is exceeded.
+        """
         call = Call(
             "POST", "/v1/answers", ModelReader(schemas.AnswerOut), body=_build_body("question", question, members)
         )
@@ -76,9 +107,26 @@ class Operations:
         question: str | schemas.QuestionIn = "",
         **members: Any,  # noqa: ANN401
     ) -> StreamCall[schemas.AnswerEvent]:
-        """Ask a question, and see the answer as it is made; the last event is the whole `AnswerOut`.
+        """Ask a question and stream the answer as it is written.
 
-        Leaving the block ends the service's work.
+        Args:
+            question: The question, or a `QuestionIn` with all parameters. Omit it to pass a conversation as `messages`,
+                which ends with the question.
+            **members: Members of `QuestionIn`, as for `answer`.
+
+        Returns:
+            A context manager with an iterator of events: progress events, a `DeltaOut` for each piece of text, and at
+            the end the complete `AnswerOut`. Leaving the block early cancels the answer.
+
+        Raises:
+            RefusedError: If the question is invalid, or too expensive without `confirm` or a `budget`.
+            QuotaError: If a quota or rate limit is exceeded.
+
+        Example:
+            with client.stream_answer("What did the audit find?") as events:
+                for event in events:
+                    if isinstance(event, DeltaOut):
+                        print(event.text, end="")
         """
         body = _build_body("question", question, {**members, "stream": True})
         return StreamCall(
@@ -94,46 +142,126 @@ class Operations:
         idempotency_key: str | None = None,
         **members: Any,  # noqa: ANN401
     ) -> Call[schemas.RunWithAnswerOut]:
-        """Have a question answered in the background, by a run that goes on without this connection."""
+        """Start a background run that answers a question and continues without this connection.
+
+        Args:
+            question: The question, or a `QuestionIn` with all parameters. Omit it to pass a conversation as `messages`,
+                which ends with the question.
+            idempotency_key: Your own idempotency key. By default each call generates one and uses it for all tries.
+            **members: Members of `QuestionIn`, as for `answer`; also `pause_on_budget`.
+
+        Returns:
+            The run. Follow it with `follow_run`, or poll it with `run`.
+
+        Raises:
+            RefusedError: If the question is invalid, or too expensive without `confirm` or a `budget`.
+            QuotaError: If a quota or rate limit is exceeded.
+        """
         body = _build_body("question", question, {**members, "background": True})
         call = Call("POST", "/v1/answers", ModelReader(schemas.RunWithAnswerOut), body=body)
         return call.with_idempotency_key(idempotency_key)
 
     @operation
     def kept_answer(self, answer: str) -> Call[schemas.AnswerOut]:
-        """Show an answer that was kept."""
+        """Retrieve a stored answer.
+
+        Args:
+            answer: The answer's id.
+
+        Returns:
+            The answer.
+
+        Raises:
+            NotFoundError: If the answer does not exist.
+        """
         return Call("GET", f"/v1/answers/{answer}", ModelReader(schemas.AnswerOut))
 
     @listing
     def rows_behind(self, answer: str) -> PagedCall[schemas.RowOut]:
-        """Yield the records that a computed answer rests on."""
+        """Iterate over the records behind a computed answer.
+
+        Args:
+            answer: The answer's id.
+
+        Returns:
+            An iterator of records. Pages are fetched as needed.
+
+        Raises:
+            NotFoundError: If the answer does not exist.
+        """
         return _build_paged_call(f"/v1/answers/{answer}/rows", schemas.RowPage, "rows")
 
     # Runs
 
     @operation
     def run(self, run: str) -> Call[schemas.RunWithAnswerOut]:
-        """Show a run: its state, progress and usage, and its answer once there is one."""
+        """Retrieve a run.
+
+        Args:
+            run: The run's id.
+
+        Returns:
+            The run with its state, progress and usage, and its answer if it has one.
+
+        Raises:
+            NotFoundError: If the run does not exist.
+        """
         return Call("GET", f"/v1/runs/{run}", ModelReader(schemas.RunWithAnswerOut))
 
     @listing
     def runs(self, *, state: Sequence[str] = ()) -> PagedCall[schemas.RunOut]:
-        """Yield runs, newest first."""
+        """Iterate over runs, newest first.
+
+        Args:
+            state: Only runs in these states, such as `running` or `completed`.
+
+        Returns:
+            An iterator of runs. Pages are fetched as needed.
+        """
         return _build_paged_call("/v1/runs", schemas.RunPage, "runs", state=list(state))
 
     @following
     def follow_run(self, run: str) -> FollowCall[schemas.RunEventOut]:
-        """Yield what a run does from its beginning; the last one is a `RunEndOut`, which has the run and its answer."""
+        """Follow a run from its start to its end, reconnecting when needed.
+
+        Args:
+            run: The run's id.
+
+        Returns:
+            An iterator of the run's events. The last one is a `RunEndOut` with the run and its answer.
+
+        Raises:
+            NotFoundError: If the run does not exist.
+            NoAnswerError: If the service stays unreachable.
+        """
         return FollowCall(f"/v1/runs/{run}/events", _parse_run_event)
 
     @operation
     def cancel_run(self, run: str) -> Call[schemas.RunWithAnswerOut]:
-        """Stop a run, wherever it is worked at."""
+        """Cancel a run.
+
+        Args:
+            run: The run's id.
+
+        Returns:
+            The run. A run that has ended is not changed.
+
+        Raises:
+            NotFoundError: If the run does not exist.
+        """
         return Call("POST", f"/v1/runs/{run}/cancel", ModelReader(schemas.RunWithAnswerOut), body={}, repeatable=True)
 
     @operation
     def delete_run(self, run: str) -> Call[None]:
-        """Remove a run that has ended."""
+        """Delete a run that has ended.
+
+        Args:
+            run: The run's id.
+
+        Raises:
+            NotFoundError: If the run does not exist.
+            StateError: If the run has not ended.
+        """
         return Call("DELETE", f"/v1/runs/{run}", ignore_reply)
 
     # Documents
@@ -150,7 +278,28 @@ class Operations:
         metadata: Mapping[str, Any] | None = None,
         readers: Sequence[str] | None = None,
     ) -> Call[schemas.UploadedOut]:
-        """Upload a file, or bytes, which need a `name`. Sent again, the same bytes change nothing."""
+        """Upload a document in one request.
+
+        Uploading the same bytes again is safe: it returns the existing document. For large files over unreliable
+        connections, use `upload_resumable`.
+
+        Args:
+            source: The path of the file, or its content.
+            name: The document's name. Defaults to the file's name; pass it when uploading bytes.
+            collection: The collection to upload to.
+            priority: `interactive`, or `bulk` to yield to your other uploads.
+            batch: The id of the batch that the upload belongs to.
+            metadata: The document's attributes, which searches can filter by.
+            readers: The users and groups who can see the document, such as `user:ann` or `group:hr`. By default the
+                whole tenant can.
+
+        Returns:
+            The document, and whether it is a `duplicate`. Processing continues after this: see `follow_document`.
+
+        Raises:
+            RefusedError: If the file or a parameter is invalid, or the file is too large.
+            QuotaError: If a quota or rate limit is exceeded.
+        """
         call = _build_upload(source, name, collection, priority, batch, metadata, readers)
         return Call("POST", "/v1/documents", ModelReader(schemas.UploadedOut), **call, repeatable=True)
 
@@ -166,7 +315,26 @@ class Operations:
         metadata: Mapping[str, Any] | None = None,
         readers: Sequence[str] | None = None,
     ) -> CallSequence[schemas.DocumentOut]:
-        """Upload a large file: where its connection breaks, it goes on with what has not arrived."""
+        """Upload a large file with the tus protocol, continuing where it stopped when the connection breaks.
+
+        Args:
+            source: The path of the file, or its content.
+            name: The document's name. Defaults to the file's name; pass it when uploading bytes.
+            collection: The collection to upload to.
+            priority: `interactive`, or `bulk` to yield to your other uploads.
+            batch: The id of the batch that the upload belongs to.
+            metadata: The document's attributes, which searches can filter by.
+            readers: The users and groups who can see the document, such as `user:ann` or `group:hr`. By default the
+                whole tenant can.
+
+        Returns:
+            The document.
+
+        Raises:
+            RefusedError: If the file or a parameter is invalid, or the file is too large.
+            QuotaError: If a quota or rate limit is exceeded.
+            NoAnswerError: If the connection breaks repeatedly without progress.
+        """
         about = _build_upload(source, name, collection, priority, batch, metadata, readers)["params"]
         about = {**about, "readers": json_module.dumps(about["readers"]) if readers else None}
         given = {("filename" if key == "name" else key): value for key, value in about.items() if value is not None}
@@ -174,17 +342,49 @@ class Operations:
 
     @operation
     def document(self, document: str) -> Call[schemas.DocumentOut]:
-        """Show a document: its state, progress, and the reason if it failed."""
+        """Retrieve a document.
+
+        Args:
+            document: The document's id.
+
+        Returns:
+            The document with its state and progress, and the reason if it failed.
+
+        Raises:
+            NotFoundError: If the document does not exist.
+        """
         return Call("GET", f"/v1/documents/{document}", ModelReader(schemas.DocumentOut))
 
     @listing
     def documents(self, /, **filters: Any) -> PagedCall[schemas.DocumentOut]:  # noqa: ANN401 - parameters of the route
-        """Yield documents: of a `collection`, `state`, `batch` or `container`, `named` so, in an `order`."""
+        """Iterate over documents.
+
+        Args:
+            **filters: Parameters of `GET /v1/documents`: `collection`, `state`, `type`, `batch`, `container`,
+                `with_omissions`, `named` (part of the name or title), and `order`, such as `newest` or `-size`.
+
+        Returns:
+            An iterator of documents, oldest first by default. Pages are fetched as needed.
+
+        Raises:
+            RefusedError: If a filter is invalid.
+        """
         return _build_paged_call("/v1/documents", schemas.DocumentPage, "documents", **filters)
 
     @following
     def follow_document(self, document: str) -> FollowCall[schemas.DocumentOut | schemas.DocumentGoneOut]:
-        """Yield the states of a document until it is ready, or has failed or gone."""
+        """Follow a document until it is ready, has failed or is deleted, reconnecting when needed.
+
+        Args:
+            document: The document's id.
+
+        Returns:
+            An iterator of the document's states. If the document is deleted, the last one is a `DocumentGoneOut`.
+
+        Raises:
+            NotFoundError: If the document does not exist.
+            NoAnswerError: If the service stays unreachable.
+        """
         return FollowCall(f"/v1/documents/{document}/events", _parse_document_state)
 
     @operation
@@ -196,7 +396,22 @@ class Operations:
         if_match: str = "*",
         **changes: Any,  # noqa: ANN401 - `metadata`, `title`, `readers`
     ) -> Call[schemas.DocumentOut]:
-        """Change `metadata`, `title` or `readers`; what is left out stays."""
+        """Change a document's metadata, title or readers.
+
+        Args:
+            document: The document's id.
+            if_match: The `ETag` that the document must still have. By default any.
+            **changes: `metadata`, a mapping in which None removes an attribute; `title`, or None for the title from the
+                content; `readers`, or None for the whole tenant. Omitted members are not changed.
+
+        Returns:
+            The changed document.
+
+        Raises:
+            NotFoundError: If the document does not exist.
+            ForbiddenError: If you change `readers` and are neither the uploader nor an admin of the collection.
+            StateError: If the document no longer matches `if_match`.
+        """
         headers = {"If-Match": if_match}
         return Call(
             "PATCH", f"/v1/documents/{document}", ModelReader(schemas.DocumentOut), body=changes, headers=headers
@@ -212,7 +427,23 @@ class Operations:
         priority: Priority = "interactive",
         if_match: str = "*",
     ) -> Call[schemas.UploadedOut]:
-        """Replace the content; searches find the old one until the new one is ready."""
+        """Replace a document's content. Searches find the old content until the new one is ready.
+
+        Args:
+            document: The document's id.
+            source: The path of the new file, or its content.
+            name: The new name. Defaults to the file's name, or for bytes to the document's current name.
+            priority: `interactive`, or `bulk` to yield to your other uploads.
+            if_match: The `ETag` that the document must still have. By default any.
+
+        Returns:
+            The document, and whether the content is a `duplicate` of the current one.
+
+        Raises:
+            NotFoundError: If the document does not exist.
+            StateError: If the document no longer matches `if_match`.
+            RefusedError: If the file is invalid or too large.
+        """
         content = UploadContent(source)
         params = {"name": name or (source.name if isinstance(source, Path) else None), "priority": priority}
         headers = {"If-Match": if_match}
@@ -221,43 +452,120 @@ class Operations:
 
     @operation
     def delete_document(self, document: str) -> Call[schemas.DeletionOut]:
-        """Delete a document; the receipt says what became of what was made of it."""
+        """Delete a document and everything derived from it. Deleting it again returns the same receipt.
+
+        Args:
+            document: The document's id.
+
+        Returns:
+            The receipt of the deletion.
+
+        Raises:
+            NotFoundError: If the document does not exist.
+        """
         return Call("DELETE", f"/v1/documents/{document}", ModelReader(schemas.DeletionOut))
 
     @operation
     def cancel_document(self, document: str) -> Call[schemas.DocumentOut]:
-        """Stop what is being made of a document."""
+        """Cancel the processing of a document's latest upload.
+
+        Args:
+            document: The document's id.
+
+        Returns:
+            The document. If the latest upload was a replacement, the earlier content stays.
+
+        Raises:
+            NotFoundError: If the document does not exist.
+            StateError: If nothing is being processed.
+        """
         return Call(
             "POST", f"/v1/documents/{document}/cancel", ModelReader(schemas.DocumentOut), body={}, repeatable=True
         )
 
     @operation
     def text(self, document: str, *, start: int = 0, end: int | None = None) -> Call[str]:
-        """Read the text that citations count in, or a span of it."""
+        """Retrieve a document's normalized text, which the spans of citations refer to.
+
+        Args:
+            document: The document's id.
+            start: The first code point.
+            end: The code point to stop before. By default the end of the text.
+
+        Returns:
+            The text or the requested span.
+
+        Raises:
+            NotFoundError: If the document does not exist.
+        """
         params = {"start": start or None, "end": end}
         return Call("GET", f"/v1/documents/{document}/content", lambda response: response.text, params=params)
 
     @operation
     def original(self, document: str) -> Call[bytes]:
-        """Read the bytes that were uploaded."""
+        """Retrieve a document's original file.
+
+        Args:
+            document: The document's id.
+
+        Returns:
+            The bytes that were uploaded.
+
+        Raises:
+            NotFoundError: If the document does not exist.
+        """
         return Call("GET", f"/v1/documents/{document}/original", lambda response: response.content)
 
     @operation
     def positions(
         self, document: str, start: int, end: int, *, version: str | None = None
     ) -> Call[schemas.PositionsOut]:
-        """Say where a span stands in the file: boxes on pages, or cells of sheets."""
+        """Locate a span of text in the original file.
+
+        Args:
+            document: The document's id.
+            start: The first code point of the span.
+            end: The code point to stop before.
+            version: The version that the span refers to, as in a citation. By default the active one.
+
+        Returns:
+            The boxes on pages or cells of sheets that the span covers.
+
+        Raises:
+            NotFoundError: If the document does not exist.
+            StateError: If the version no longer exists.
+        """
         params = {"start": start, "end": end, "version": version}
         return Call("GET", f"/v1/documents/{document}/positions", ModelReader(schemas.PositionsOut), params=params)
 
     @listing
     def outline(self, document: str) -> PagedCall[schemas.OutlineEntryOut]:
-        """Yield headings, pages, slides, sheets and tables, with their spans."""
+        """Iterate over a document's headings, pages, slides, sheets and tables.
+
+        Args:
+            document: The document's id.
+
+        Returns:
+            An iterator of entries with their spans. Pages are fetched as needed.
+
+        Raises:
+            NotFoundError: If the document does not exist.
+        """
         return _build_paged_call(f"/v1/documents/{document}/outline", schemas.OutlinePage, "entries")
 
     @listing
     def tables(self, document: str) -> PagedCall[schemas.TableOut]:
-        """Yield the tables whose rows are records."""
+        """Iterate over a document's tables whose rows are records.
+
+        Args:
+            document: The document's id.
+
+        Returns:
+            An iterator of tables. Pages are fetched as needed.
+
+        Raises:
+            NotFoundError: If the document does not exist.
+        """
         return _build_paged_call(f"/v1/documents/{document}/tables", schemas.TablePage, "tables")
 
     # Batches
@@ -266,7 +574,19 @@ class Operations:
     def create_batch(
         self, name: str = "", *, expected: int | None = None, idempotency_key: str | None = None
     ) -> Call[schemas.BatchOut]:
-        """Make a batch; uploads go into it with `batch`."""
+        """Create a batch of uploads. Pass its id as `batch` to `upload`.
+
+        Args:
+            name: A name to show.
+            expected: The number of files to expect. The batch closes by itself when they have arrived.
+            idempotency_key: Your own idempotency key. By default each call generates one and uses it for all tries.
+
+        Returns:
+            The batch.
+
+        Raises:
+            RefusedError: If a parameter is invalid.
+        """
         body = {"name": name, "expected": expected}
         return Call("POST", "/v1/batches", ModelReader(schemas.BatchOut), body=body).with_idempotency_key(
             idempotency_key
@@ -274,96 +594,242 @@ class Operations:
 
     @operation
     def batch(self, batch: str) -> Call[schemas.BatchOut]:
-        """Show a batch and how far its files are."""
+        """Retrieve a batch.
+
+        Args:
+            batch: The batch's id.
+
+        Returns:
+            The batch with its counts and progress.
+
+        Raises:
+            NotFoundError: If the batch does not exist.
+        """
         return Call("GET", f"/v1/batches/{batch}", ModelReader(schemas.BatchOut))
 
     @listing
     def batches(self) -> PagedCall[schemas.BatchOut]:
-        """Yield batches, newest first."""
+        """Iterate over batches, newest first.
+
+        Returns:
+            An iterator of batches. Pages are fetched as needed.
+        """
         return _build_paged_call("/v1/batches", schemas.BatchPage, "batches")
 
     @following
     def follow_batch(self, batch: str) -> FollowCall[schemas.BatchOut]:
-        """Yield the states of a batch until all its files are at an end."""
+        """Follow a batch until it is completed or cancelled, reconnecting when needed.
+
+        Args:
+            batch: The batch's id.
+
+        Returns:
+            An iterator of the batch's states.
+
+        Raises:
+            NotFoundError: If the batch does not exist.
+            NoAnswerError: If the service stays unreachable.
+        """
         return FollowCall(f"/v1/batches/{batch}/events", lambda _, data: _parse_event(schemas.BatchOut, data))
 
     @listing
     def batch_failures(self, batch: str) -> PagedCall[schemas.BatchFailureOut]:
-        """Yield the files that were refused or failed, with the reason."""
+        """Iterate over the files of a batch that were refused or failed.
+
+        Args:
+            batch: The batch's id.
+
+        Returns:
+            An iterator of files with the reasons. Pages are fetched as needed.
+
+        Raises:
+            NotFoundError: If the batch does not exist.
+        """
         return _build_paged_call(f"/v1/batches/{batch}/failures", schemas.BatchFailurePage, "failures")
 
     @operation
     def close_batch(self, batch: str) -> Call[schemas.BatchOut]:
-        """Say that all files were sent."""
+        """Close a batch after the last upload. It is completed when all its files are processed.
+
+        Args:
+            batch: The batch's id.
+
+        Returns:
+            The batch.
+
+        Raises:
+            NotFoundError: If the batch does not exist.
+        """
         return Call("POST", f"/v1/batches/{batch}/close", ModelReader(schemas.BatchOut), body={}, repeatable=True)
 
     @operation
     def cancel_batch(self, batch: str) -> Call[schemas.BatchOut]:
-        """Take no more files, and stop those that are not ready."""
+        """Cancel a batch: it accepts no more files, and files that are not ready are no longer processed.
+
+        Args:
+            batch: The batch's id.
+
+        Returns:
+            The batch.
+
+        Raises:
+            NotFoundError: If the batch does not exist.
+            StateError: If the batch is completed.
+        """
         return Call("POST", f"/v1/batches/{batch}/cancel", ModelReader(schemas.BatchOut), body={}, repeatable=True)
 
-    # Conversations, and what the caller may see
+    # Conversations and the caller
 
     @listing
     def conversations(self) -> PagedCall[schemas.ConversationOut]:
-        """Yield kept conversations, the one used last first."""
+        """Iterate over saved conversations, most recently used first.
+
+        Returns:
+            An iterator of conversations. Pages are fetched as needed.
+        """
         return _build_paged_call("/v1/conversations", schemas.ConversationPage, "conversations")
 
     @operation
     def conversation(self, conversation: str) -> Call[schemas.ConversationWithTurnsOut]:
-        """Show a conversation with its first turns."""
+        """Retrieve a conversation with its first page of turns.
+
+        Args:
+            conversation: The conversation's id.
+
+        Returns:
+            The conversation with its turns, oldest first. For more turns, pass `next_cursor` to `get` as `cursor`.
+
+        Raises:
+            NotFoundError: If the conversation does not exist.
+        """
         return Call("GET", f"/v1/conversations/{conversation}", ModelReader(schemas.ConversationWithTurnsOut))
 
     @operation
     def delete_conversation(self, conversation: str) -> Call[None]:
-        """Delete a conversation with its answers."""
+        """Delete a conversation and its answers.
+
+        Args:
+            conversation: The conversation's id.
+
+        Raises:
+            NotFoundError: If the conversation does not exist.
+        """
         return Call("DELETE", f"/v1/conversations/{conversation}", ignore_reply)
 
     @operation
     def collections(self) -> Call[schemas.CollectionPage]:
-        """List the collections that the caller may use."""
+        """List the collections that the caller can use.
+
+        Returns:
+            The collections.
+        """
         return Call("GET", "/v1/collections", ModelReader(schemas.CollectionPage))
 
     @operation
     def me(self) -> Call[schemas.PrincipalOut]:
-        """Say who the caller is."""
+        """Retrieve the caller's identity.
+
+        Returns:
+            The tenant, user and permissions of the API key.
+
+        Raises:
+            UnauthorizedError: If the API key is missing or invalid.
+        """
         return Call("GET", "/v1/me", ModelReader(schemas.PrincipalOut))
 
     @operation
     def status(self) -> Call[schemas.StatusOut]:
-        """Count the caller's documents by state."""
+        """Count the caller's documents by state and type.
+
+        Returns:
+            The counts.
+        """
         return Call("GET", "/v1/status", ModelReader(schemas.StatusOut))
 
-    # By path, as JSON
+    # Other routes, by path
 
     @operation
     def get(self, /, path: str, *, headers: Mapping[str, str] | None = None, **params: Any) -> Call[Any]:  # noqa: ANN401
-        """Read what is at a path."""
+        """Send a GET request to any path.
+
+        Args:
+            path: The path, such as `/v1/quotas`.
+            headers: Additional headers.
+            **params: Query parameters. Those that are None are omitted.
+
+        Returns:
+            The parsed JSON.
+        """
         return Call("GET", path, read_json, params=params, headers=headers or {})
 
     @operation
     def post(self, path: str, body: Any, *, idempotency_key: str | None = None) -> Call[Any]:  # noqa: ANN401
-        """Send JSON to a path."""
+        """Send a POST request with a JSON body to any path.
+
+        Args:
+            path: The path.
+            body: The body, encoded as JSON.
+            idempotency_key: Your own idempotency key. By default each call generates one and uses it for all tries.
+
+        Returns:
+            The parsed JSON, or None if the response is empty.
+        """
         return Call("POST", path, _read_json_or_none, body=body).with_idempotency_key(idempotency_key)
 
     @operation
     def patch(self, path: str, body: Any, *, if_match: str = "*") -> Call[Any]:  # noqa: ANN401
-        """Change what is at a path, whatever state it is in unless `if_match` names one."""
+        """Send a PATCH request with a JSON body to any path.
+
+        Args:
+            path: The path.
+            body: The body, encoded as JSON.
+            if_match: The `ETag` that the object must still have. By default any.
+
+        Returns:
+            The parsed JSON.
+
+        Raises:
+            StateError: If the object no longer matches `if_match`.
+        """
         return Call("PATCH", path, read_json, body=body, headers={"If-Match": if_match})
 
     @operation
     def delete(self, path: str) -> Call[Any]:
-        """Delete what is at a path."""
+        """Send a DELETE request to any path.
+
+        Args:
+            path: The path.
+
+        Returns:
+            The parsed JSON, or None if the response is empty.
+        """
         return Call("DELETE", path, _read_json_or_none)
 
     @listing
     def listed(self, /, path: str, members: str, **params: Any) -> PagedCall[Any]:  # noqa: ANN401
-        """Yield everything of a listing; `members` is the member of its pages that has them."""
+        """Iterate over all entries of a listing at any path.
+
+        Args:
+            path: The path.
+            members: The member of each page that holds its entries, such as `rows`.
+            **params: Query parameters.
+
+        Returns:
+            An iterator of entries as parsed JSON. Pages are fetched as needed.
+        """
         return PagedCall(Call("GET", path, read_json, params={"limit": _PAGE_SIZE, **params}), members)
 
     @streaming
     def events(self, path: str, body: Any) -> StreamCall[tuple[str, Any]]:  # noqa: ANN401
-        """Yield server-sent events of a POST as `(name, data)`."""
+        """Send a POST request with a JSON body and stream the server-sent events of its response.
+
+        Args:
+            path: The path.
+            body: The body, encoded as JSON.
+
+        Returns:
+            A context manager with an iterator of `(name, data)` pairs, where `data` is parsed JSON.
+        """
         return StreamCall(
             Call("POST", path, ignore_reply, body=body).with_idempotency_key(),
             lambda name, data: (name, json_module.loads(data)),
@@ -371,12 +837,22 @@ class Operations:
 
     @following
     def follow(self, path: str) -> FollowCall[Any]:
-        """Yield the states that a route of events reports, from now to the end."""
+        """Follow an events route, such as `/v1/documents/{id}/events`, to its end, reconnecting when needed.
+
+        Args:
+            path: The path of the events route.
+
+        Returns:
+            An iterator of states as parsed JSON.
+
+        Raises:
+            NoAnswerError: If the service stays unreachable.
+        """
         return FollowCall(path, lambda _, data: json_module.loads(data))
 
 
 def _build_body(name: str, given: str | BaseModel, members: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members of a request, of which the first may be an object with others of them."""
+    """Build a request body from its first member, or an object with several members, and further members."""
     if isinstance(given, BaseModel):
         return {**given.model_dump(mode="json", exclude_unset=True), **members}
     return {name: given, **members} if given else dict(members)

@@ -1,4 +1,4 @@
-"""When a request is sent again, and after how long: one policy for both kinds of client, kept by tenacity."""
+"""The retry policy of both clients: which requests are sent again, and after how long. Carried out by tenacity."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wai
 from api.client.calls import Call
 from api.client.errors import NoAnswerError, QuotaError, ServiceError, StateError, UnavailableError
 
-# A program waits no longer than this by itself; a quota that is renewed tomorrow is an error now.
+# Longer waits raise an error instead: a program should not sleep until a daily quota resets.
 _MAX_WAIT_SECONDS = 60.0
 _backoff = wait_exponential_jitter(multiplier=0.2, max=10.0, jitter=0.2)
 
 
 def build_retry_policy(call: Call[Any], tries: int) -> dict[str, Any]:
-    """Return what tenacity's `Retrying` and `AsyncRetrying` take for a call."""
+    """Build the arguments of tenacity's `Retrying` and `AsyncRetrying` for a call."""
     return {
         "stop": stop_after_attempt(tries),
         "wait": _compute_wait_seconds,
@@ -23,16 +23,16 @@ def build_retry_policy(call: Call[Any], tries: int) -> dict[str, Any]:
 
 
 def _should_retry(error: BaseException, call: Call[Any]) -> bool:
-    """True if the same request may succeed later, and does no harm if the first one was worked on after all.
+    """Return True if the request may succeed later, and repeating it is safe even if the first one was processed.
 
-    The service answers 429 and 503 before it begins, but a proxy's 502 or 504 and a broken connection say nothing of
-    what was done.
+    The service itself responds with 429 and 503 before doing any work. After a proxy's 502 or 504, or a broken
+    connection, the work may have been done.
     """
     match error:
         case NoAnswerError():
             # guard: client-retries-safe-calls
             return call.repeatable or not error.sent
-        case StateError():  # an earlier try of this request, whose reply was lost, is still worked on
+        case StateError():  # an earlier attempt, whose response was lost, is still being processed
             return error.problem == "request_under_way"
         case QuotaError() | UnavailableError():
             if (error.retry_after_seconds or 0.0) > _MAX_WAIT_SECONDS:
@@ -43,5 +43,5 @@ def _should_retry(error: BaseException, call: Call[Any]) -> bool:
 
 def _compute_wait_seconds(state: RetryCallState) -> float:
     error = state.outcome and state.outcome.exception()
-    asked = error.retry_after_seconds if isinstance(error, ServiceError) else None
-    return _backoff(state) if asked is None else asked
+    retry_after = error.retry_after_seconds if isinstance(error, ServiceError) else None
+    return _backoff(state) if retry_after is None else retry_after

@@ -1,6 +1,6 @@
-"""Requests that depend on the replies before them: how far they are, and those of an upload that goes on (tus)."""
+"""Runs sequences of dependent requests, and defines the one of a resumable upload (tus)."""
 
-from __future__ import annotations  # as in `operations`
+from __future__ import annotations  # so that annotations do not import the schemas
 
 from base64 import b64encode
 from collections.abc import Generator, Iterator, Mapping
@@ -18,21 +18,22 @@ from api.client.errors import NoAnswerError, ServiceError, StateError, Unavailab
 T = TypeVar("T")
 
 _TUS_HEADERS = {"Tus-Resumable": "1.0.0"}
-# How often in a row an upload is continued without that any of it has arrived.
+# How often in a row an upload is continued without progress before it fails.
 _MAX_TRIES = 6
 
 
 class SequenceRun(Generic[T]):
-    """Steps under way: `following` is the next request, None once there is a `result`."""
+    """A sequence in progress. Set `reply` to the response of each request before the next `advance`."""
 
     result: T
 
-    def __init__(self, wanted: CallSequence[T]) -> None:
-        self._steps = wanted.begin()
+    def __init__(self, sequence: CallSequence[T]) -> None:
+        self._steps = sequence.begin()
         self._error: ServiceError | None = None
         self.reply: Any = None
 
     def advance(self) -> Call[Any] | None:
+        """Return the next request, or None when the sequence has ended and `result` is set."""
         error, self._error, reply, self.reply = self._error, None, self.reply, None
         try:
             return self._steps.send(reply) if error is None else self._steps.throw(error)
@@ -42,7 +43,7 @@ class SequenceRun(Generic[T]):
 
     @contextmanager
     def capture_failure(self) -> Iterator[None]:
-        """Leave what becomes of a failed request to the steps."""
+        """Capture a failed request, so that the sequence can handle the error."""
         try:
             yield
         except ServiceError as error:
@@ -50,9 +51,9 @@ class SequenceRun(Generic[T]):
 
 
 def upload_in_parts(source: UploadContent, about: Mapping[str, str]) -> Generator[Call[Any], Any, schemas.DocumentOut]:
-    """Send a file, from where it was cut each time that its connection breaks."""
-    described = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in about.items())
-    headers = {**_TUS_HEADERS, "Upload-Length": str(source.size), "Upload-Metadata": described}
+    """Yield the requests that upload a file, continuing from the received offset whenever a request fails."""
+    metadata = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in about.items())
+    headers = {**_TUS_HEADERS, "Upload-Length": str(source.size), "Upload-Metadata": metadata}
     path = yield Call("POST", "/v1/uploads", _read_location, headers=headers)
     offset, document, tries = 0, None, 0
     while document is None:
@@ -60,15 +61,15 @@ def upload_in_parts(source: UploadContent, about: Mapping[str, str]) -> Generato
         sent = {**_TUS_HEADERS, "Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
         try:
             arrived, document = yield Call("PATCH", path, _read_progress, content=part, headers=sent)
-        except (NoAnswerError, UnavailableError, StateError):  # cut, or what arrived of an earlier try was not known
+        except (NoAnswerError, UnavailableError, StateError):  # the connection broke, or the offset was out of date
             tries += 1
             if tries == _MAX_TRIES:
                 raise
             arrived, document = yield Call("HEAD", path, _read_progress, headers=_TUS_HEADERS)
         tries = 0 if arrived > offset else tries
         offset = arrived
-    made: schemas.DocumentOut = yield Call("GET", document, ModelReader(schemas.DocumentOut))
-    return made
+    uploaded: schemas.DocumentOut = yield Call("GET", document, ModelReader(schemas.DocumentOut))
+    return uploaded
 
 
 def _read_location(response: httpx.Response) -> str:
@@ -76,5 +77,5 @@ def _read_location(response: httpx.Response) -> str:
 
 
 def _read_progress(response: httpx.Response) -> tuple[int, str | None]:
-    """Read how much has arrived, and the address of the document that it became."""
+    """Read how many bytes have arrived and, after the last one, the path of the document."""
     return int(response.headers["Upload-Offset"]), response.headers.get("Content-Location")

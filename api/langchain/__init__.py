@@ -1,7 +1,7 @@
-"""LangChain access to a running Leadline service: a retriever, a tool for models that call tools, and a chat model.
+"""LangChain components for a Leadline service: a retriever, a search tool, and a chat model.
 
-All are clients of the REST API, so the service's own rules of who may see what apply. Importing this package imports
-LangChain; nothing else of Leadline imports it.
+All of them are clients of the REST API, so the service's access rules apply. Importing this package imports LangChain,
+which nothing else in Leadline needs.
 """
 
 from api.langchain.chat import ChatLeadline

@@ -20,21 +20,35 @@ from api.openai.annotations import build_extension, iter_markers
 from api.openai.inert import MarkdownNeutralizer, neutralize_markdown
 
 _PROVIDER = "leadline"
-# What of an answer is the message's `response_metadata`, besides its citations.
+# Fields of an answer that go into the message's `response_metadata`, besides its citations.
 _METADATA_FIELDS = {"id", "conversation", "status", "strategy", "reasons", "notes", "sentences", "coverage", "finished"}
 
 
 class ChatLeadline(Connection, BaseChatModel):
-    """Answers the last message from the documents; the messages before it are the conversation.
+    """A chat model that answers the last message from your documents, with citations.
 
+    Earlier messages are the conversation. System messages and tools are ignored, because the service decides how
+    answers are written. The text has citation markers such as `[1]`. `content_blocks` has the citation of each marker
+    as an annotation, and `response_metadata` has the `citations` with page, span and quotation, and the checked
+    `sentences`. Links, images and HTML in the text are made inert with full-width characters.
+
+    Attributes:
+        url: The service's address. Defaults to `LEADLINE_URL`.
+        api_key: The API key. Defaults to `LEADLINE_API_KEY`.
+        timeout_seconds: The timeout of each request.
+        max_retries: How often a request is retried.
+        ask_kwargs: Further members of the question, such as `{"collections": ["reports"], "strategy": "table"}`.
+            `invoke` and `stream` accept them too.
+        http_client: An `httpx.Client` to use, which you close yourself.
+        http_async_client: An `httpx.AsyncClient` to use, which you close yourself.
+
+    Raises:
+        leadline.ServiceError: If the service refuses the question or fails.
+        ValueError: If there is no human message with text, or `stop` is given.
+
+    Example:
         chat = ChatLeadline(url="https://leadline.example.org", ask_kwargs={"collections": ["novels"]})
         message = chat.invoke("Which house does Mr. Bingley rent?")
-
-    `ask_kwargs` are further members of a question's body, such as `{"collections": ["reports"], "strategy": "table"}`;
-    `invoke` and `stream` take them too. System messages and tools are not followed: what an answer must be like is the
-    service's to say. The text has markers `[1]`; `content_blocks` has the citation of each as an annotation, and
-    `response_metadata` has `citations` with page, span and quotation, and the checked `sentences`. What would be a
-    link, an image or HTML when rendered is written with full-width characters. Raises `leadline.ServiceError`.
     """
 
     timeout_seconds: float = Field(600.0, gt=0)
@@ -48,7 +62,7 @@ class ChatLeadline(Connection, BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         return {"url": self.url, **self.ask_kwargs}
 
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:  # noqa: ANN401 - as there
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:  # noqa: ANN401 - as in the base class
         return LangSmithParams(
             ls_provider=_PROVIDER, ls_model_name=kwargs.get("model", _PROVIDER), ls_model_type="chat"
         )
@@ -108,17 +122,17 @@ class ChatLeadline(Connection, BaseChatModel):
         return {**self.ask_kwargs, **{name: value for name, value in given.items() if name != "stream"}}
 
     def _build_question(self, messages: Sequence[BaseMessage], stop: list[str] | None) -> QuestionIn:
-        """Return the conversation up to its last message by a person. Raises `ValueError` if there is none."""
+        """Build a question from the conversation up to the last human message. Raises `ValueError` if there is none."""
         if stop:
-            raise ValueError("Answers with citations cannot be cut at a stop sequence: leave `stop` out.")
-        said = [each for each in messages if isinstance(each, HumanMessage | AIMessage) and str(each.text).strip()]
-        while said and not isinstance(said[-1], HumanMessage):
-            said.pop()
-        if not said:
-            raise ValueError("There is no message by a person with text: add a HumanMessage.")
-        if len(said) == 1:
-            return QuestionIn(question=str(said[0].text))
-        return QuestionIn(messages=[_to_message(each) for each in said])
+            raise ValueError("Stop sequences are not supported for answers with citations: omit `stop`.")
+        turns = [each for each in messages if isinstance(each, HumanMessage | AIMessage) and str(each.text).strip()]
+        while turns and not isinstance(turns[-1], HumanMessage):
+            turns.pop()
+        if not turns:
+            raise ValueError("There is no human message with text: add a HumanMessage.")
+        if len(turns) == 1:
+            return QuestionIn(question=str(turns[0].text))
+        return QuestionIn(messages=[_to_message(each) for each in turns])
 
 
 def _to_message(message: BaseMessage) -> MessageIn:
@@ -133,7 +147,7 @@ def _to_result(answer: AnswerOut) -> ChatResult:
 
 
 def _iter_chunks(event: AnswerEvent, written: MarkdownNeutralizer) -> Iterator[ChatGenerationChunk]:
-    """Yield what of an event is the message's: its text as it comes, and at the end what it rests on."""
+    """Convert an event to message chunks: text as it arrives, and the citations and usage at the end."""
     if isinstance(event, DeltaOut):
         text = written.feed(event.text)
         if text:
@@ -164,7 +178,7 @@ def _to_usage(answer: AnswerOut) -> UsageMetadata:
 
 
 def _build_content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
-    """Return the text as a standard block whose annotations are the citations of its markers."""
+    """Build a standard text block, with the citation of each marker as an annotation."""
     text = str(message.text)
     cited = [CitationOut.model_validate(each) for each in message.response_metadata.get("citations", ())]
     annotations: list[blocks.Annotation] = [

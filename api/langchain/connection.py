@@ -1,4 +1,4 @@
-"""The fields of a LangChain component that say which service it asks, and its clients."""
+"""The connection settings of LangChain components, and the clients they open."""
 
 import os
 import ssl
@@ -20,10 +20,17 @@ def _read_api_key() -> SecretStr | None:
 
 
 class Connection(BaseModel):
-    """A service's address and key, by default `LEADLINE_URL` and `LEADLINE_API_KEY`.
+    """The connection to a Leadline service.
 
-    Each call opens a connection of its own, unless `http_client` or `http_async_client` is given: a client that knows
-    the service's address, and is closed by its owner.
+    Each call opens a new connection unless `http_client` or `http_async_client` is given.
+
+    Attributes:
+        url: The service's address. Defaults to `LEADLINE_URL`.
+        api_key: The API key. Defaults to `LEADLINE_API_KEY`.
+        timeout_seconds: The timeout of each request.
+        max_retries: How often a request is retried.
+        http_client: An `httpx.Client` to use. It must have the service's address and key, and you close it yourself.
+        http_async_client: The same for asynchronous calls, an `httpx.AsyncClient`.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, ignored_types=(cached_property,))
@@ -37,7 +44,7 @@ class Connection(BaseModel):
 
     @contextmanager
     def client(self) -> Iterator[Client]:
-        """Open a client that blocks."""
+        """Open a blocking client."""
         if self.http_client is not None:
             yield Client(http=self.http_client, tries=self._tries)
             return
@@ -46,7 +53,7 @@ class Connection(BaseModel):
 
     @asynccontextmanager
     async def async_client(self) -> AsyncIterator[AsyncClient]:
-        """Open a client for the running event loop."""
+        """Open an asyncio client."""
         if self.http_async_client is not None:
             yield AsyncClient(http=self.http_async_client, tries=self._tries)
             return
@@ -59,7 +66,7 @@ class Connection(BaseModel):
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        """Create the TLS context once, because reading the certificates takes longer than a search."""
+        """The TLS context, created once because loading the certificates takes longer than a search."""
         return httpx.create_ssl_context()
 
     @property

@@ -1,4 +1,4 @@
-"""A retriever, and a tool made from it: passages of `POST /v1/search`, each with its location, for citations."""
+"""A retriever of passages with their locations, and a search tool built from it. Uses `POST /v1/search`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,19 +33,30 @@ _LOCATION_FIELDS = {
 
 
 class LeadlineRetriever(Connection, BaseRetriever):
-    """Passages of a Leadline service as LangChain documents, best first.
+    """A retriever that returns passages from a Leadline service as LangChain documents, best first.
 
+    A document's `id` is the id of the passage's chunk. Its `metadata` has the location: `document_id`, `version_id`,
+    `start` and `end` (code points of the document's text), `page` and `place` (such as `page 12` or `sheet Costs, row
+    4`), `table_header` (the header of the table in whose rows the passage begins), `title`, `heading_path`,
+    `collection`, `rank`, `score`, and `source`, the location in words.
+
+    Attributes:
+        url: The service's address. Defaults to `LEADLINE_URL`.
+        api_key: The API key. Defaults to `LEADLINE_API_KEY`.
+        timeout_seconds: The timeout of each request.
+        max_retries: How often a request is retried.
+        k: The number of passages to return. `invoke` accepts it too.
+        search_kwargs: Further members of the search, such as `{"mode": "bm25", "filters": {…}}`. `invoke` accepts them
+            too.
+        http_client: An `httpx.Client` to use, which you close yourself.
+        http_async_client: An `httpx.AsyncClient` to use, which you close yourself.
+
+    Raises:
+        leadline.ServiceError: If the service refuses the search or fails.
+
+    Example:
         retriever = LeadlineRetriever(url="https://leadline.example.org", k=3)
         passages = retriever.invoke("Which house does Mr. Bingley rent?")
-
-    `url` and `api_key` default to `LEADLINE_URL` and `LEADLINE_API_KEY`. `k` is the number of passages; `search_kwargs`
-    are further members of a search's body, such as `{"mode": "bm25", "filters": {…}}`. `invoke` also takes `k` and
-    those members, for one search.
-
-    A document's `id` is the passage's chunk, and its `metadata` gives the location: `document_id`, `version_id`,
-    `start` and `end` (code points of the document's text), `page` and `place` (`page 12`,
-    `sheet Costs, row 4`), `table_header` (of the table in whose rows it begins), `title`, `heading_path`, `collection`,
-    `rank`, `score`, and `source`, the location in words. Raises `leadline.ServiceError`.
     """
 
     k: int = Field(10, ge=1)
@@ -79,7 +90,20 @@ class LeadlineRetriever(Connection, BaseRetriever):
 def search_tool(
     retriever: LeadlineRetriever, *, name: str = "search_documents", description: str = _DESCRIPTION
 ) -> BaseTool:
-    """Return a tool that searches with a retriever: text with sources for the model, documents as the artifact."""
+    """Build a search tool from a retriever, for models that call tools.
+
+    Args:
+        retriever: The retriever to search with.
+        name: The tool's name, as the model sees it.
+        description: The tool's description, as the model sees it.
+
+    Returns:
+        A tool whose content is the passages with their sources, and whose artifact is the list of documents.
+
+    Example:
+        tool = search_tool(LeadlineRetriever(k=5))
+        model = model.bind_tools([tool])
+    """
     return create_retriever_tool(
         retriever, name, description, document_prompt=_PASSAGE, response_format="content_and_artifact"
     )
