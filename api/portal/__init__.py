@@ -1,1 +1,1 @@
-"""The portal: pages for people in a browser, which use the REST API with a session."""
+"""The portal: the web interface for people, whose pages call the REST API with a session."""

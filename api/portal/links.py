@@ -1,4 +1,4 @@
-"""Links that sign somebody in to the portal once."""
+"""One-time sign-in links to the portal."""
 
 import re
 import time
@@ -19,9 +19,10 @@ _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IG
 def ensure_portal_key(
     keys: ApiKeys, tenant_id: str, *, user: str | None = None, scopes: frozenset[Scope] = TENANT_SCOPES
 ) -> ApiKey:
-    """Return the key that sessions from such links act as, which is made if there is none. Nobody knows its secret.
+    """Return the key whose permissions sessions from sign-in links have, creating it if needed.
 
-    A user has one of its own, which gets these scopes. Revoking it signs all of them out.
+    Its secret is never shown to anyone. Each user has a separate key, whose scopes are set to `scopes`. Revoking the
+    key ends all its sessions.
     """
     now, after = time.time(), ""
     while page := keys.list_keys(tenant_id, after=after):
@@ -37,7 +38,7 @@ def ensure_portal_key(
 
 
 def get_browser_address(url: str) -> str:
-    """Return where a browser on this machine finds a service; one that listens everywhere is found at loopback."""
+    """Return the address of a service for a browser on this machine, with loopback in place of a wildcard address."""
     parts = urlsplit(url)
     if parts.hostname in _WILDCARD_HOSTS:
         return f"{parts.scheme}://127.0.0.1:{parts.port}"
@@ -45,10 +46,11 @@ def get_browser_address(url: str) -> str:
 
 
 def get_own_address(settings: Settings, scope: RequestScope) -> str:
-    """Return where a browser finds this service: at `LEADLINE_PUBLIC_URL`, and without it on this machine.
+    """Return this service's address for links: `LEADLINE_PUBLIC_URL`, else an address on this machine.
 
-    The request's own `Host` is taken only where it names this machine, as through an SSH tunnel from another port. Any
-    other name could lead whoever opens the link, and the ticket in it, to another site.
+    The request's `Host` header is used only if it names this machine, for example through an SSH tunnel from another
+    port. With any other host, a forged header could send the person who opens the link, and its ticket, to another
+    site.
     """
     if settings.public_url:
         return settings.public_url.rstrip("/")
@@ -61,5 +63,5 @@ def get_own_address(settings: Settings, scope: RequestScope) -> str:
 
 
 def build_sign_in_link(url: str, ticket: str) -> str:
-    """Return the link. The ticket is in its fragment, which browsers send to nobody and no log has."""
+    """Build a sign-in link. The ticket is in the fragment, which browsers do not send, so no server logs it."""
     return f"{url}/sign-in#{ticket}"

@@ -1,7 +1,7 @@
-"""The pages of the portal: shells that hold nothing of a tenant's, and whose modules ask the REST API for everything.
+"""The pages of the portal: shells without tenant data, whose scripts load everything from the REST API.
 
-So there is one place that decides what somebody may see. Pages load nothing from another origin, and run no script and
-apply no style that is not a file of this package.
+So access is decided in one place, the API. Pages load nothing from other origins, and use only the scripts and styles
+in this package.
 """
 
 from importlib.metadata import version
@@ -40,7 +40,7 @@ _POLICY = "; ".join(
         "form-action 'none'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
-        # No text ever becomes HTML: modules make elements.
+        # Scripts never turn text into HTML; they create elements. Trusted Types make the browser enforce this.
         "require-trusted-types-for 'script'",
         "trusted-types 'none'",
     )
@@ -60,9 +60,9 @@ Id = Annotated[str, Path(max_length=64, pattern=r"^[\w-]+$")]
 
 
 class _Assets(StaticFiles):
-    """Files that a browser asks about each time and gets again only when they changed."""
+    """Static files that browsers revalidate on each use and download again only after a change."""
 
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 - Starlette's own
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 - Starlette's arguments
         response = super().file_response(*args, **kwargs)
         response.headers["Cache-Control"] = "no-cache"
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
@@ -70,14 +70,14 @@ class _Assets(StaticFiles):
 
 
 def install_pages(app: FastAPI) -> None:
-    """Add the pages and their files."""
+    """Add the portal's pages and static files to the application."""
     app.include_router(router)
     app.mount(ASSETS, _Assets(packages=[("api.portal", "assets")]), name="portal-assets")
 
 
 @router.get("/")
 async def home(request: Request, served: Served) -> Response:
-    """Lead to what somebody comes for: to the library while it is empty, and then to questions."""
+    """Redirect to the library while it is empty, and to questions once it has documents."""
     caller: Principal | None = request.scope.get(CALLER)
     if caller is None:
         return _redirect_to("/sign-in")
@@ -89,7 +89,7 @@ async def home(request: Request, served: Served) -> Response:
 
 @router.get("/sign-in")
 async def sign_in(request: Request, served: Served) -> Response:
-    """Ask for a key; a link with a ticket signs in by itself."""
+    """Show the sign-in page. A link with a ticket signs in without asking for a key."""
     return _render_sign_in(request, served)
 
 
@@ -102,26 +102,28 @@ async def provider_sign_in(
     state: Annotated[str, Query(max_length=200)] = "",
     error: Annotated[str, Query(max_length=200)] = "",
 ) -> Response:
-    """Lead to the identity provider, and take who comes back from there.
+    """Redirect to the identity provider, and sign in the person who returns from it.
 
-    Whatever goes wrong is told on the page on which one signs in.
+    Errors are shown on the sign-in page.
     """
     if not provider.is_configured(served.settings, served.admission.tokens):
         return _redirect_to("/sign-in")
-    cookie, back = SessionCookie.from_settings(served.settings), _build_callback_url(request, served)
+    cookie, callback_url = SessionCookie.from_settings(served.settings), _build_callback_url(request, served)
     try:
         cookie.require_secure_host(request.scope)
         if error:
             raise UnauthorizedError("The identity provider did not sign you in.", hint="Try again, or ask its admin.")
         if code:
             flow = provider.SignInFlow.parse(request.cookies.get(cookie.flow_name))
-            secret = await threads.run(_start_session, served, flow, state, code, back)
+            secret = await threads.run(_start_session, served, flow, state, code, callback_url)
             response = _redirect_to("/")
             cookie.write(response, secret)
         else:
             flow = provider.SignInFlow.start()
             response = RedirectResponse(
-                await threads.run(provider.build_authorization_url, served.settings, flow, back), 303, headers=HEADERS
+                await threads.run(provider.build_authorization_url, served.settings, flow, callback_url),
+                303,
+                headers=HEADERS,
             )
             cookie.write_flow(response, str(flow), provider.FLOW_SECONDS)
     except LeadlineError as refused:
@@ -136,8 +138,8 @@ def _build_callback_url(request: Request, served: Services) -> str:
     return f"{get_own_address(served.settings, request.scope)}{provider.CALLBACK}"
 
 
-def _start_session(served: Services, flow: provider.SignInFlow | None, state: str, code: str, back: str) -> str:
-    return start_session(served, provider.authenticate_caller(served, flow, state, code, back))
+def _start_session(served: Services, flow: provider.SignInFlow | None, state: str, code: str, callback_url: str) -> str:
+    return start_session(served, provider.authenticate_caller(served, flow, state, code, callback_url))
 
 
 def _render_sign_in(request: Request, served: Services, refused: LeadlineError | None = None) -> Response:
@@ -155,72 +157,72 @@ def _render_sign_in(request: Request, served: Services, refused: LeadlineError |
 
 @router.get("/library")
 async def library(request: Request) -> Response:
-    """Upload documents and find them again."""
+    """Show the library, for uploading and finding documents."""
     return _render_private_page(request, "library.html", "Library")
 
 
 @router.get("/library/{document_id}")
 async def document(request: Request, document_id: Id) -> Response:
-    """Read a document: its outline, its text, its history."""
+    """Show a document with its outline, text and history."""
     return _render_private_page(request, "document.html", "Document", document_id=document_id)
 
 
 @router.get("/ask")
 async def ask(request: Request) -> Response:
-    """Begin a conversation."""
+    """Show a new conversation."""
     return _render_private_page(request, "ask.html", "Ask", conversation_id="")
 
 
 @router.get("/ask/{conversation_id}")
 async def conversation(request: Request, conversation_id: Id) -> Response:
-    """Go on with a conversation."""
+    """Show an existing conversation."""
     return _render_private_page(request, "ask.html", "Ask", conversation_id=conversation_id)
 
 
 @router.get("/runs")
 async def runs(request: Request) -> Response:
-    """List answers that are made in the background."""
+    """List background runs."""
     return _render_private_page(request, "runs.html", "Background work", run_id="")
 
 
 @router.get("/runs/{run_id}")
 async def run(request: Request, run_id: Id) -> Response:
-    """Follow one of them."""
+    """Follow a background run."""
     return _render_private_page(request, "runs.html", "Background work", run_id=run_id)
 
 
 @router.get("/shared/{share_id}")
 async def shared(request: Request, share_id: Id) -> Response:
-    """Read what somebody of the tenant shows by a link."""
+    """Show a conversation that a colleague has shared by link."""
     return _render_private_page(request, "shared.html", "Shared", share_id=share_id)
 
 
 @router.get("/usage")
 async def usage(request: Request) -> Response:
-    """Show what was used, and what is left."""
+    """Show usage and remaining quotas."""
     return _render_private_page(request, "usage.html", "Usage", needs=Scope.READ)
 
 
 @router.get("/keys")
 async def keys(request: Request) -> Response:
-    """Make, rotate and revoke API keys."""
+    """Create, rotate and revoke API keys."""
     return _render_private_page(request, "keys.html", "Keys", needs=Scope.ADMIN)
 
 
 @router.get("/people")
 async def people(request: Request) -> Response:
-    """Add people, sign them in, and say who may use which collection."""
+    """Add people, create sign-in links, and manage access to collections."""
     return _render_private_page(request, "people.html", "People", needs=Scope.ADMIN)
 
 
 @router.get("/audit")
 async def audit(request: Request) -> Response:
-    """Read who did what, and check that it is as it was written."""
+    """Show and verify the audit log."""
     return _render_private_page(request, "audit.html", "Audit", needs=Scope.ADMIN)
 
 
 def _render_private_page(request: Request, template: str, title: str, **members: object) -> Response:
-    """Return a page for who is signed in, and lead everybody else to where one signs in, and from there back."""
+    """Render a page for a signed-in caller. Redirect everyone else to sign in and then back to the page."""
     if request.scope.get(CALLER):
         return _render_page(request, template, title, **members)
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")

@@ -1,7 +1,7 @@
-"""Signing in to the portal with an OpenID Connect provider: the authorization code flow with PKCE, state and nonce.
+"""Sign-in to the portal with an OpenID Connect provider: the authorization code flow with PKCE, state and nonce.
 
-What the flow must remember goes through the browser in a cookie that lives for ten minutes. The provider's page comes
-back with a code; the code, with what only this browser's cookie has, gets an identity token that names who signed in.
+The state of the flow is kept in a browser cookie that expires after ten minutes. The provider redirects back with a
+code. The code, together with the verifier in this browser's cookie, is exchanged for an identity token.
 """
 
 import base64
@@ -30,7 +30,10 @@ _TIMEOUT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class SignInFlow:
-    """A sign-in under way in one browser. The provider returns `state`, the token has `nonce`; PKCE uses `verifier`."""
+    """A sign-in in progress in one browser.
+
+    The provider returns `state` with the code and puts `nonce` into the token. `verifier` is the PKCE code verifier.
+    """
 
     state: str
     nonce: str
@@ -50,14 +53,14 @@ class SignInFlow:
 
 
 def is_configured(settings: Settings, tokens: TokenChecker | None) -> bool:
-    """True where people can sign in with the provider, not only programs with its tokens."""
+    """Return True if people can sign in with the provider, and not only programs with its tokens."""
     return tokens is not None and settings.oidc_client_id is not None
 
 
 def build_authorization_url(settings: Settings, flow: SignInFlow, redirect_uri: str) -> str:
-    """Return the provider's page for this flow. Raises `IdentityProviderUnavailableError`."""
+    """Build the address of the provider's sign-in page for a flow. Raises `IdentityProviderUnavailableError`."""
     challenge = base64.urlsafe_b64encode(hashlib.sha256(flow.verifier.encode()).digest()).rstrip(b"=").decode()
-    asked = {
+    params = {
         "response_type": "code",
         "client_id": settings.oidc_client_id or "",
         "redirect_uri": redirect_uri,
@@ -68,13 +71,17 @@ def build_authorization_url(settings: Settings, flow: SignInFlow, redirect_uri: 
         "code_challenge_method": "S256",
     }
     address = _fetch_endpoint(settings, "authorization_endpoint")
-    return f"{address}{'&' if '?' in address else '?'}{urlencode(asked)}"
+    return f"{address}{'&' if '?' in address else '?'}{urlencode(params)}"
 
 
 def authenticate_caller(
     served: Services, flow: SignInFlow | None, state: str, code: str, redirect_uri: str
 ) -> Principal:
-    """Return who signed in at the provider. Raises `UnauthorizedError` for a flow that this browser did not begin."""
+    """Exchange the code and return the person who signed in at the provider.
+
+    Raises `UnauthorizedError` if this browser did not start the flow or the provider's token is not valid, and
+    `IdentityProviderUnavailableError` if the provider cannot be reached.
+    """
     # guard: oidc-state
     if flow is None or not hmac.compare_digest(flow.state.encode(), state.encode()):
         raise _build_refusal("This sign-in was begun in another browser, or too long ago.")
@@ -82,7 +89,7 @@ def authenticate_caller(
     found = None if served.admission.tokens is None else served.admission.tokens.check_identity(token, flow.nonce)
     if found is None:
         raise _build_refusal("The identity provider's answer is not valid here.")
-    # The token proves who signed in now; the session has a life of its own.
+    # The token only proves who signed in now. The session has its own lifetime.
     return replace(found, expires_at=None)
 
 
@@ -102,13 +109,13 @@ def _exchange_code(settings: Settings, flow: SignInFlow, code: str, redirect_uri
     except (httpx.HTTPError, ReplyTooLargeError, ValueError, AttributeError) as error:
         raise _build_unavailable_error(repr(error)) from error
     if not isinstance(token, str):
-        log.info("the identity provider gave no token", status=answer.status_code)
+        log.info("identity provider returned no token", status=answer.status_code)
         raise _build_refusal("The identity provider did not confirm this sign-in.")
     return token
 
 
 def _fetch_endpoint(settings: Settings, name: str) -> str:
-    """Return an address out of the provider's description of itself."""
+    """Fetch the address of an endpoint from the provider's discovery document."""
     place = f"{(settings.oidc_issuer or '').rstrip('/')}/.well-known/openid-configuration"
     try:
         answer = fetch_short_document(place, timeout=_TIMEOUT_SECONDS)
@@ -128,5 +135,5 @@ def _build_refusal(detail: str) -> UnauthorizedError:
 
 
 def _build_unavailable_error(reason: str) -> IdentityProviderUnavailableError:
-    log.warning("the identity provider cannot be asked", reason=reason)
+    log.warning("identity provider unavailable", reason=reason)
     return IdentityProviderUnavailableError("The identity provider does not answer.")

@@ -1,4 +1,4 @@
-"""Begins a session for whoever was admitted, by a key, a link or the identity provider."""
+"""Starts portal sessions for callers authenticated by a key, a sign-in link or the identity provider."""
 
 from api.admission.services import Services
 from ingest.storage.accounts.records import Principal
@@ -6,7 +6,7 @@ from ingest.storage.audit.records import Actor, ActorKind, set_current_actor
 
 
 def start_session(served: Services, caller: Principal) -> str:
-    """Return the secret of a new session, which lasts as the settings say."""
+    """Start a session and return its secret. The settings determine its lifetime and idle timeout."""
     set_current_actor(Actor(ActorKind.CALLER, caller.key_id, caller.user))
     settings = served.settings
     return served.accounts.sessions.start(

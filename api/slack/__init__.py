@@ -1,1 +1,1 @@
-"""The Slack bot: questions come as events, wait in the catalog, and are answered by runs."""
+"""The Slack bot: questions arrive as events, are queued in the catalog, and are answered by runs."""

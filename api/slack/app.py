@@ -1,4 +1,4 @@
-"""The Slack app: slack-bolt over HTTP and Socket Mode, with what it hears stored before it acknowledges."""
+"""The Slack app: slack-bolt over HTTP and Socket Mode. Every event is stored before it is acknowledged."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -42,7 +42,7 @@ _USAGE = "Ask with words, such as `/ask What did we promise to Acme?`"
 
 
 class SlackApp:
-    """The bot of one process. Between `start` and `stop` it answers; several processes share the work."""
+    """The Slack bot of one process. It answers between `start` and `stop`; several processes share the work."""
 
     def __init__(self, served: Services) -> None:
         settings = served.settings
@@ -57,14 +57,14 @@ class SlackApp:
         self._home = HomeTab(served, people, self.open_web, self._threads)
         self.intake = SlackIntake(served, self._store, self._wake)
         self._decisions = Decisions(served, self._wake)
-        self._knows_own = not self._own  # the workspace of the bot token
+        self._knows_own = not self._own  # whether the workspace of the configured bot token is known
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._socket: AsyncSocketModeHandler | None = None
         secret = settings.slack_signing_secret
         self._bolt = AsyncApp(
             signing_secret="" if secret is None else secret.get_secret_value(),
-            authorize=self._build_authorize(),  # type: ignore[arg-type]  # None is an answer too: it is not installed
+            authorize=self._build_authorize(),  # type: ignore[arg-type]  # may return None, for a workspace where the app is not installed
             client=AsyncWebClient(base_url=settings.slack_api_url),
             process_before_response=True,
             request_verification_enabled=secret is not None,
@@ -82,17 +82,20 @@ class SlackApp:
             OAuthRoutes(settings, self._store, self._seal, self._threads).add_routes(self.router)
 
     def open_web(self, workspace: Workspace) -> SlackWeb:
-        """Return Slack's Web API as the bot of a workspace. Raises `SealError` for a token that cannot be opened."""
+        """Open Slack's Web API as the bot of a workspace. Raises `SealError` if its token cannot be decrypted."""
         return SlackWeb(self._get_token(workspace), self._served.settings.slack_api_url)
 
     async def start(self) -> None:
-        """Begin to answer, and to connect with Slack: a service whose Slack is away does all its other work."""
+        """Start answering and connect to Slack, both in the background.
+
+        An outage of Slack does not keep the service from starting.
+        """
         self._loop = asyncio.get_running_loop()
         for each in (*(work.run() for work in self._work), self._connect_with_retries()):
             self._run_in_background(each)
 
     async def _connect_with_retries(self) -> None:
-        """Know the workspace of the bot token, and listen by Socket Mode, if these are set; try until it works."""
+        """Look up the workspace of the bot token and connect Socket Mode, if configured. Retry until it works."""
         token, pause = self._served.settings.slack_app_token, _FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -102,9 +105,9 @@ class SlackApp:
                     self._socket = AsyncSocketModeHandler(self._bolt, token.get_secret_value())
                     await self._socket.connect_async()  # type: ignore[no-untyped-call]
                 return
-            except Exception as error:  # noqa: BLE001 - Slack's library raises errors of several libraries
+            except Exception as error:  # noqa: BLE001 - slack-sdk raises errors of several libraries
                 await self._disconnect()
-                log.warning("Slack cannot be reached, or knows no such token", error=str(error), seconds=pause)
+                log.warning("cannot connect to Slack", error=str(error), seconds=pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
@@ -113,20 +116,20 @@ class SlackApp:
         await cancel_tasks(*self._tasks)
 
     async def _disconnect(self) -> None:
-        """Close the connection of Socket Mode, or what is left of one that could not be made."""
+        """Close the Socket Mode connection, including one that failed to open completely."""
         socket, self._socket = self._socket, None
         if socket is not None:
-            with suppress(Exception):  # it is gone either way
+            with suppress(Exception):  # the connection is discarded either way
                 await socket.close_async()  # type: ignore[no-untyped-call]
 
     def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that nobody waits for."""
+        """Run a coroutine as a task without waiting for it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def _wake(self) -> None:
-        """Wake whatever works on questions and files, from any thread."""
+        """Wake the workers for questions and files. Can be called from any thread."""
         if self._loop is not None:
             for each in self._work:
                 self._loop.call_soon_threadsafe(each.wake)
@@ -137,7 +140,7 @@ class SlackApp:
         return self._own or ""
 
     async def _install_own_workspace(self) -> None:
-        """Know the workspace of the bot token that is set."""
+        """Look up the workspace of the configured bot token and record it in the catalog."""
         settings = self._served.settings
         found = await SlackWeb(self._own or "", settings.slack_api_url).call("auth.test")
         workspace = Workspace(found["team_id"], settings.slack_tenant, found.get("team", ""), found["user_id"], "")
@@ -150,10 +153,10 @@ class SlackApp:
         async def authorize(team_id: str | None, enterprise_id: str | None) -> AuthorizeResult | None:
             workspace = None if team_id is None else await self._threads.run(self._store.find_workspace, team_id)
             # guard: slack-event-before-own-token
-            if workspace is None and not self._knows_own:  # Slack sends again what is not taken
-                raise NotConnectedError("Slack has not told yet whose the bot's token is.")
+            if workspace is None and not self._knows_own:  # an error makes Slack deliver the event again
+                raise NotConnectedError("The workspace of the bot token is not known yet.")
             if workspace is None:
-                log.warning("an event of a workspace in which the app is not installed", team=team_id)
+                log.warning("event from a workspace without the app", team=team_id)
                 return None
             return AuthorizeResult(
                 enterprise_id=enterprise_id,
@@ -162,7 +165,7 @@ class SlackApp:
                 bot_token=self._get_token(workspace),
             )
 
-        return authorize  # a method would be asked for `self` by name
+        return authorize  # not a method: slack-bolt passes arguments by name, and would look for one named `self`
 
     def _register_listeners(self) -> None:
         bolt = self._bolt
@@ -239,20 +242,20 @@ class SlackApp:
         identifier, _, raises = str(pressed["value"]).partition(":")
         question = await self._load_question(body, identifier)
         decide = self._decisions.decide
-        said = await self._threads.run(decide, str(pressed["action_id"]), question, int(raises), user_id)
+        notice = await self._threads.run(decide, str(pressed["action_id"]), question, int(raises), user_id)
         await ack()
         workspace = await self._load_workspace(body)
-        if said is not None and workspace is not None:
-            self._run_in_background(self._post_ephemeral(self.open_web(workspace), body, user_id, said))
+        if notice is not None and workspace is not None:
+            self._run_in_background(self._post_ephemeral(self.open_web(workspace), body, user_id, notice))
 
     async def _post_ephemeral(self, web: SlackWeb, body: Mapping[str, Any], user_id: str, text: str) -> None:
-        """Tell whoever pressed a button something that nobody else sees."""
+        """Show a message only to the person who pressed a button."""
         thread_ts = (body.get("container") or {}).get("thread_ts")
         where = {"channel": str(body["channel"]["id"]), **({"thread_ts": thread_ts} if thread_ts else {})}
         try:
             await web.call("chat.postEphemeral", user=user_id, text=text, **where)
         except SlackError as error:
-            log.info("not told", user=user_id, error=str(error))
+            log.info("ephemeral message not sent", user=user_id, error=str(error))
 
     async def _on_feedback(self, ack: AsyncAck, body: Mapping[str, Any]) -> None:
         verdict, _, identifier = str(body["actions"][0]["value"]).partition(":")
@@ -262,7 +265,7 @@ class SlackApp:
         await ack()
 
     def _store_rating(self, question: SlackQuestion, user_id: str, is_good: bool) -> None:
-        """Keep what a person in Slack says of an answer, as every edge does."""
+        """Store a person's rating of an answer as feedback."""
         workspace = self._store.find_workspace(question.asked.team_id)
         if workspace is None or question.run_id is None:
             return
@@ -272,14 +275,14 @@ class SlackApp:
                 workspace.tenant_id, question.run_id, f"slack:{user_id}", verdict
             )
         except AnswerNotFoundError:
-            log.info("feedback on an answer that is gone", question=question.id, run=question.run_id)
+            log.info("feedback on a deleted answer", question=question.id, run=question.run_id)
 
     async def _load_workspace(self, body: Mapping[str, Any]) -> Workspace | None:
         team = body.get("team_id") or (body.get("team") or {}).get("id")
         return None if team is None else await self._threads.run(self._store.find_workspace, str(team))
 
     async def _load_question(self, body: Mapping[str, Any], identifier: str) -> SlackQuestion | None:
-        """Return a question of the workspace that the payload comes from."""
+        """Load a question, or None if it does not belong to the workspace that sent the payload."""
         found = await self._threads.run(self._store.find_question, identifier)
         team = (body.get("team") or {}).get("id")
         return found if found is not None and found.asked.team_id == team else None

@@ -1,4 +1,4 @@
-"""Tries the tokens and scopes of the Slack app, and says what is missing and where to change it."""
+"""Checks the tokens and scopes of the Slack app, and reports what is missing and where to fix it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,10 @@ _PAGE = "https://api.slack.com/apps"
 
 @dataclass(frozen=True)
 class SlackFinding:
-    """One thing that was tried. `next_step` is empty if it is in order; without what is not `needed` the bot works."""
+    """The result of one check. `next_step` is empty if there is no problem. The bot works without the optional ones.
+
+    A check is optional if it is not `needed`.
+    """
 
     what: str
     found: str
@@ -26,7 +29,7 @@ class SlackFinding:
 
 
 async def check_setup(settings: Settings, tokens: Mapping[str, str]) -> list[SlackFinding]:
-    """Try everything. `tokens` are bot tokens by what they are called."""
+    """Run all checks. `tokens` are bot tokens by the name to show for each."""
     found = [_check_address(settings), _check_transport(settings)]
     for name, token in tokens.items():
         found += await _check_token(name, SlackWeb(token, settings.slack_api_url))
@@ -40,24 +43,24 @@ async def check_setup(settings: Settings, tokens: Mapping[str, str]) -> list[Sla
             await web.call("apps.connections.open")
             found.append(SlackFinding("app-level token", "works"))
         except SlackError as error:
-            step = f"Make one with the scope connections:write on the app's page at {_PAGE}, under Basic Information."
+            step = f"Generate one with the scope connections:write at {_PAGE}, under Basic Information."
             found.append(SlackFinding("app-level token", error.detail, step))
     return found
 
 
 def _check_address(settings: Settings) -> SlackFinding:
     if settings.public_url is None:
-        step = "Set LEADLINE_PUBLIC_URL to the address at which people reach the portal: sources are no links without."
+        step = "Set LEADLINE_PUBLIC_URL to the portal's address. Without it, sources are not links."
         return SlackFinding("address", "not set", step, needed=settings.slack_app_token is None)
     return SlackFinding("address", settings.public_url)
 
 
 def _check_transport(settings: Settings) -> SlackFinding:
     if settings.slack_app_token is not None:
-        return SlackFinding("events", "by Socket Mode")
+        return SlackFinding("events", "over Socket Mode")
     if settings.slack_signing_secret is None:
         step = "Set LEADLINE_SLACK_SIGNING_SECRET, or LEADLINE_SLACK_APP_TOKEN for Socket Mode."
-        return SlackFinding("events", "nothing is set up", step)
+        return SlackFinding("events", "not configured", step)
     return SlackFinding("events", "over HTTP, at /slack/events")
 
 
@@ -65,13 +68,17 @@ async def _check_token(name: str, web: SlackWeb) -> list[SlackFinding]:
     try:
         who, scopes = await web.fetch_identity()
     except SlackUnavailableError as error:
-        return [SlackFinding(f"token of {name}", error.detail, f"Let this machine reach {web.url}, and try again.")]
+        return [
+            SlackFinding(
+                f"token of {name}", error.detail, f"Check that this machine can reach {web.url}, and try again."
+            )
+        ]
     except SlackError as error:
-        step = f"Copy the token again from the app's page at {_PAGE}, under OAuth & Permissions."
+        step = f"Copy the token again from {_PAGE}, under OAuth & Permissions."
         return [SlackFinding(f"token of {name}", error.detail, step)]
     found = [SlackFinding(f"token of {name}", f"bot {who.get('user', who.get('user_id'))} in {who.get('team')}")]
     for scope, reason in {**SCOPES, **OPTIONAL_SCOPES}.items():
         if scope not in scopes:
-            step = f"Add {scope} ({reason}) under OAuth & Permissions, and install the app again."
+            step = f"Add {scope} ({reason}) under OAuth & Permissions, and reinstall the app."
             found.append(SlackFinding(f"scope {scope}", "missing", step, needed=scope in SCOPES))
     return found

@@ -1,12 +1,12 @@
-"""What Slack says no with.
+"""The errors of the Slack bot.
 
-SealError                   a workspace's token cannot be opened
-NotConnectedError           it is not known yet which workspace is whose
+SealError                   a workspace's token cannot be encrypted or decrypted
+NotConnectedError           the workspace of the bot token is not known yet
 SlackError
-├── SlackBusyError          try again after `seconds`
-├── FileRefusedError        a file is not taken
-├── SlackUnavailableError   whether it was done is not known
-└── SlackRefusedError       it was not done, and trying again does not help
+├── SlackBusyError          Slack is rate limiting: retry after `seconds`
+├── FileRefusedError        a file cannot become a document
+├── SlackUnavailableError   Slack may or may not have carried out the call
+└── SlackRefusedError       Slack did not carry out the call, and a retry would not help
 """
 
 from typing import ClassVar
@@ -15,25 +15,25 @@ from ingest.storage.errors import LeadlineError
 
 
 class SealError(LeadlineError):
-    """A workspace's token cannot be sealed or opened with the keys that are set."""
+    """A workspace's token cannot be encrypted or decrypted with the configured keys."""
 
     code: ClassVar[str] = "seal_error"
 
 
 class NotConnectedError(LeadlineError):
-    """An event came before Slack has told whose the bot's token is."""
+    """An event arrived before the workspace of the bot token was known."""
 
     code: ClassVar[str] = "slack_not_connected"
 
 
 class SlackError(LeadlineError):
-    """A call of Slack's Web API failed."""
+    """A call to Slack's Web API failed."""
 
     code: ClassVar[str] = "slack_error"
 
 
 class SlackBusyError(SlackError):
-    """Slack takes no more calls for now; nothing was done."""
+    """Slack is rate limiting. The call was not carried out; retry after `seconds`."""
 
     code: ClassVar[str] = "slack_busy"
 
@@ -43,22 +43,22 @@ class SlackBusyError(SlackError):
 
 
 class SlackUnavailableError(SlackError):
-    """Slack did not answer, or failed; whether it did what it was asked is not known."""
+    """Slack did not respond, or failed. The call may or may not have been carried out."""
 
     code: ClassVar[str] = "slack_unavailable"
 
 
 class FileRefusedError(SlackError):
-    """A file in Slack that cannot become a document; the text says why, and what to do."""
+    """A file in Slack cannot become a document. The detail and hint say why and what to do."""
 
     code: ClassVar[str] = "slack_file_refused"
 
 
 class SlackRefusedError(SlackError):
-    """Slack refused. `reason` is its word for why, such as `channel_not_found`."""
+    """Slack refused a call. `reason` is Slack's error code, such as `channel_not_found`."""
 
     code: ClassVar[str] = "slack_refused"
 
     def __init__(self, method: str, reason: str) -> None:
-        super().__init__(f"Slack refuses {method}: {reason}.")
+        super().__init__(f"Slack refused {method}: {reason}.")
         self.reason = reason

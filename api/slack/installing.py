@@ -1,7 +1,7 @@
-"""Installs the app in a workspace by OAuth: who has a link for a tenant, and manages a workspace, connects the two.
+"""Installs the app in a workspace by OAuth. A person with an install link for a tenant connects their workspace to it.
 
-Source: https://docs.slack.dev/authentication/installing-with-oauth. The link and the state are sealed and short-lived,
-and the state is bound to the browser that began by a cookie.
+Source: https://docs.slack.dev/authentication/installing-with-oauth. The link and the OAuth state are encrypted and
+short-lived. A cookie binds the state to the browser that started the installation.
 """
 
 import hmac
@@ -29,31 +29,32 @@ from ingest.storage.slack.store import SlackStore
 
 
 class Seal:
-    """Seals with the first of its keys and opens with any. Raises `SealError` for what is no key."""
+    """Encrypts with the first of its keys and decrypts with any. Raises `SealError` if a key is invalid."""
 
     def __init__(self, keys: str) -> None:
         try:
             self._fernet = MultiFernet([Fernet(urlsafe_b64encode(key)) for key in KeyRing.parse(keys).keys])
         except ValueError as error:
             raise SealError(
-                "LEADLINE_SLACK_TOKEN_KEYS has something that is no key.", hint="Make keys with `leadline slack key`."
+                "LEADLINE_SLACK_TOKEN_KEYS has an invalid key.", hint="Generate keys with `leadline slack key`."
             ) from error
 
     def seal_text(self, token: str) -> str:
+        """Encrypt a text with the first key."""
         return self._fernet.encrypt(token.encode()).decode()
 
     def unseal_text(self, sealed: str) -> str:
-        """Raises `SealError` if none of the keys sealed it."""
+        """Decrypt a text. Raises `SealError` if no key fits."""
         try:
             return self._fernet.decrypt(sealed.encode()).decode()
         except InvalidToken as error:
             raise SealError(
-                "A workspace's token was sealed with a key that is not among LEADLINE_SLACK_TOKEN_KEYS.",
-                hint="Put the earlier key back behind the new one, or install the app in the workspace again.",
+                "A workspace's token was encrypted with a key that is not in LEADLINE_SLACK_TOKEN_KEYS.",
+                hint="Add the earlier key after the new one, or reinstall the app in the workspace.",
             ) from error
 
     def reseal_text(self, sealed: str) -> str:
-        """Seal anew with the first key what any of the keys sealed."""
+        """Re-encrypt a text with the first key."""
         return self._fernet.rotate(sealed.encode()).decode()
 
 
@@ -66,13 +67,13 @@ _NO_LINK = "Ask whoever runs this service for a link: `leadline slack link`."
 
 
 def build_install_link(settings: Settings, seal: Seal, tenant_id: str) -> str:
-    """Return the address at which a workspace is connected with a tenant, within an hour."""
+    """Build the link that connects a workspace to a tenant. It expires in an hour."""
     base = (settings.public_url or "").rstrip("/")
     return f"{base}/slack/install?ticket={_seal_members(seal, _TICKET, LINK_SECONDS, tenant=tenant_id)}"
 
 
 class OAuthRoutes:
-    """The two routes of OAuth. `settings` must have a client and a public address."""
+    """The two routes of the OAuth installation. `settings` must have an OAuth client and a public address."""
 
     def __init__(self, settings: Settings, store: SlackStore, seal: Seal, threads: Threads) -> None:
         self._settings = settings
@@ -114,7 +115,7 @@ class OAuthRoutes:
             return _build_text_response("Nothing was installed.")
         workspace = await self._exchange_code(code, str(opened["tenant"]))
         await self._threads.run(self._store.install_workspace, workspace)
-        log.info("the app was installed in a workspace", team=workspace.team_id, tenant=workspace.tenant_id)
+        log.info("app installed in workspace", team=workspace.team_id, tenant=workspace.tenant_id)
         response = _build_text_response(
             f"Leadline is in {workspace.name}. Write /invite @Leadline in a channel, and ask."
         )
@@ -122,7 +123,10 @@ class OAuthRoutes:
         return response
 
     async def _exchange_code(self, code: str, tenant_id: str) -> Workspace:
-        """Exchange the code for the workspace's token. Raises `SlackError`."""
+        """Exchange an OAuth code for the workspace with its token.
+
+        Raises `SlackError`, and `BadRequestError` for the installation in a whole organization.
+        """
         settings = self._settings
         secret = settings.slack_client_secret.get_secret_value() if settings.slack_client_secret else ""
         found = await SlackWeb("", settings.slack_api_url).exchange_code(
@@ -148,7 +152,7 @@ def _seal_members(seal: Seal, kind: str, seconds: float, **members: str) -> str:
 
 
 def _unseal_members(seal: Seal, kind: str, sealed: str) -> dict[str, Any]:
-    """Open a ticket or a state. Raises `BadRequestError` for one that is forged, late, or of the other kind."""
+    """Decrypt a ticket or state. Raises `BadRequestError` if it is forged, expired or of the wrong kind."""
     try:
         found: dict[str, Any] = json.loads(seal.unseal_text(sealed))
     except SealError as error:

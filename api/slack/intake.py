@@ -1,6 +1,6 @@
-"""Decides which events are questions or files for us, and stores those before Slack is told that they arrived.
+"""Decides which events are questions or files for the bot, and stores them before the event is acknowledged.
 
-Nothing here waits for Slack, a model or a search. An event may come again, late, and out of order, by any process.
+Nothing here waits for Slack, a model or a search. Events may arrive repeatedly, late, out of order, and in any process.
 """
 
 import re
@@ -21,7 +21,7 @@ _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _LINK = re.compile(
     r"<(?:#C[A-Z0-9]+\|([^>]*)|!(?:subteam\^[A-Z0-9]+\|)?([^>|]*)(?:\|[^>]*)?|([^>|]+)\|([^>]*)|([^>|]+))>"
 )
-# Messages of people have no subtype, or one of these; edits, joins, bots and all others are no questions.
+# Messages from people have no subtype or one of these. All others, such as edits, joins and bots, are not questions.
 _PERSON_SUBTYPES = frozenset({None, "file_share", "thread_broadcast"})
 _CHANGE_SUBTYPES = frozenset({"message_changed", "message_deleted"})
 _DIRECT_TYPES = frozenset({"im"})
@@ -31,7 +31,7 @@ Event = Mapping[str, Any]
 
 
 class SlackIntake:
-    """Takes events of workspaces. `wake` is called when a question or a file waits."""
+    """Accepts the events of workspaces. Calls `wake` after storing a question or file."""
 
     def __init__(self, served: Services, store: SlackStore, wake: Callable[[], None]) -> None:
         self._served = served
@@ -40,7 +40,7 @@ class SlackIntake:
         self._wake = wake
 
     def accept_message(self, workspace: Workspace, event: Event, event_id: str) -> str | None:
-        """Store a message's files for us, and a question if it is one for the bot; returns the question's id."""
+        """Store a message's files and question if they are for the bot. Returns the question's id, if any."""
         if event.get("subtype") in _CHANGE_SUBTYPES:
             self._record_gone_files(workspace, event)
         if event.get("subtype") not in _PERSON_SUBTYPES or event.get("bot_id") or not event.get("user"):
@@ -72,7 +72,7 @@ class SlackIntake:
         )
 
     def accept_command(self, workspace: Workspace, user_id: str, text: str, trigger_id: str) -> str | None:
-        """Store the question of `/ask`, whose answer goes to whoever asked, in direct messages."""
+        """Store the question of an `/ask` command, which is answered in direct messages. Returns its id."""
         question = extract_question(text, workspace.bot_user_id)
         asked = IncomingQuestion(
             workspace.team_id, workspace.tenant_id, user_id, "", trigger_id[:32], user_id, Surface.DIRECT, question
@@ -80,7 +80,7 @@ class SlackIntake:
         return self._store_question(asked, {f"command:{trigger_id}"})
 
     def accept_shortcut(self, workspace: Workspace, payload: Event) -> str | None:
-        """Store a message that somebody wants answered where it stands, if that may ask there."""
+        """Store a message as a question to answer in its thread, if the person who used the shortcut can ask there."""
         message, channel = payload["message"], str(payload["channel"]["id"])
         # guard: slack-shortcut-permission
         if not self._can_ask(workspace.team_id, channel, str(payload["user"]["id"])):
@@ -104,7 +104,7 @@ class SlackIntake:
         )
 
     def ask_confirmed(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
-        """Ask again what was refused because it may cost much, with whoever pressed the button as the asker."""
+        """Ask again a question that was refused as expensive, for the person who pressed the button."""
         asked = question.asked
         # guard: slack-button-permission
         if not trigger_id or not self._can_ask(asked.team_id, asked.channel, user_id):
@@ -123,7 +123,7 @@ class SlackIntake:
         return self._store_question(again, {f"go_ahead:{question.id}"})
 
     def ask_privately(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
-        """Ask a channel's question again for one reader alone, who sees all that it may see."""
+        """Ask a channel's question again in direct messages, with the full access of the person who asks."""
         asked = question.asked
         again = IncomingQuestion(
             asked.team_id, asked.tenant_id, user_id, "", trigger_id[:32], user_id, Surface.DIRECT, asked.text
@@ -131,7 +131,7 @@ class SlackIntake:
         return self._store_question(again, {f"privately:{question.id}:{user_id}"})
 
     def stop_thread(self, workspace: Workspace, channel: str, thread_ts: str) -> int:
-        """Cancel what goes on in a thread; returns how many questions that were."""
+        """Cancel all open questions of a thread. Returns how many there were."""
         stopped = self._store.stop_questions(workspace.team_id, channel, thread_ts)
         for question in stopped:
             if question.run_id is not None:
@@ -139,14 +139,14 @@ class SlackIntake:
         return len(stopped)
 
     def record_deleted_file(self, workspace: Workspace, event: Event) -> None:
-        """Note that a file was deleted in Slack; what follows is done by whoever holds its message."""
+        """Record that a file was deleted in Slack. The worker for its message handles the deletion."""
         if self._files.mark_file_deleted(workspace.team_id, str(event.get("file_id") or "")):
             self._wake()
 
     def _record_gone_files(self, workspace: Workspace, event: Event) -> None:
-        """Note what a changed or deleted message has no more: itself, or some of its files.
+        """Record the files that a changed or deleted message no longer has.
 
-        A message that has replies is not deleted: it changes into a tombstone.
+        A message with replies is not deleted but changed into a tombstone.
         """
         channel, now = str(event["channel"]), event.get("message") or {}
         gone = 0
@@ -166,7 +166,7 @@ class SlackIntake:
     def _store_files(
         self, workspace: Workspace, channel: str, message: Event, user_id: str, *, takes_part: bool
     ) -> None:
-        """Store the files of a message, if it has any and files are taken."""
+        """Store the files of a message, if it has any and the settings allow files."""
         found = [each for each in message.get("files") or () if each.get("id")]
         if not found or not self._served.settings.slack_files:
             return
@@ -180,17 +180,17 @@ class SlackIntake:
             user_id,
         )
         files = {str(each["id"]): str(each.get("name") or each.get("title") or "") for each in found}
-        named = [SharedFile(identifier, name[:_NAME_CHARS]) for identifier, name in files.items()]
-        if self._files.store_message(shared, named, takes_part=takes_part):
+        shared_files = [SharedFile(identifier, name[:_NAME_CHARS]) for identifier, name in files.items()]
+        if self._files.store_message(shared, shared_files, takes_part=takes_part):
             reach_point("slack.files_stored")
-            log.info("files from Slack", count=len(named), channel=channel, team=workspace.team_id)
+            log.info("files stored", count=len(shared_files), channel=channel, team=workspace.team_id)
             self._wake()
 
     def _can_ask(self, team_id: str, channel: str, user_id: str) -> bool:
         return self._store.load_settings(team_id, channel).can_ask(user_id)
 
     def _is_for_us(self, workspace: Workspace, event: Event, text: str) -> bool:
-        """A direct message, a mention, or a follow-up in a thread that does not turn to somebody else."""
+        """Return True for a direct message, a mention, or a follow-up in a thread that mentions no one else."""
         mentioned = set(_MENTION.findall(text))
         if event.get("channel_type") in _DIRECT_TYPES or workspace.bot_user_id in mentioned:
             return True
@@ -205,23 +205,23 @@ class SlackIntake:
         identifier = self._store.store_question(asked, keys)
         if identifier is not None:
             reach_point("slack.accepted")
-            log.info("question from Slack", question=identifier, channel=asked.channel, team=asked.team_id)
+            log.info("question stored", question=identifier, channel=asked.channel, team=asked.team_id)
             self._wake()
         return identifier
 
 
 def cancel_run(served: Services, question: SlackQuestion) -> None:
-    """Cancel the run of a question; one that is gone or has ended is left as it is."""
+    """Cancel the run of a question. Does nothing if the run no longer exists; logs other errors."""
     try:
         served.answers.runs.cancel(question.asked.tenant_id, str(question.run_id))
     except RunNotFoundError:
         return
     except LeadlineError as error:
-        log.warning("a run was not cancelled", run=question.run_id, code=error.code)
+        log.warning("run not cancelled", run=question.run_id, code=error.code)
 
 
 def extract_question(text: str, bot_user_id: str) -> str:
-    """Return what was asked as people read it: without the bot, and with the names that Slack shows for links."""
+    """Extract the question as people read it: without the bot's mention, and with the labels of links."""
 
     def replace_link(match: re.Match[str]) -> str:
         channel, special, address, label, bare = match.groups()

@@ -1,4 +1,4 @@
-"""Work that waits in the catalog: any process takes any piece, and holds it by a lease, which it loses when it dies."""
+"""Work queued in the catalog. Any process can claim a piece, with a lease that expires if the process dies."""
 
 import asyncio
 import time
@@ -17,13 +17,13 @@ from ingest.storage.slack.usage import LEASE_SECONDS
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 1.0
-_RENEWALS_PER_LEASE = 3  # in the time of a lease
+_RENEWALS_PER_LEASE = 3  # per lease period, so that one failed renewal does not lose the lease
 
 Piece = TypeVar("Piece")
 
 
 class Leases(Protocol[Piece]):
-    """Where pieces of work wait. `renew` raises `LeaseLostError`."""
+    """The queue of a kind of work. `renew` raises `LeaseLostError`."""
 
     def claim(self, *, limit: int) -> Sequence[Piece]: ...
 
@@ -31,20 +31,20 @@ class Leases(Protocol[Piece]):
 
 
 class LeasedAttempt(Protocol):
-    """One attempt at a piece. `about` is what each line of the log says of it."""
+    """One attempt at a piece of work. `about` is the context for its log lines."""
 
     @property
     def about(self) -> Mapping[str, str]: ...
 
     async def execute(self) -> None:
-        """Do the work, and record what came of it. Raises nothing."""
+        """Do the work and record the result. Must not raise."""
 
     async def release(self) -> None:
-        """Let another process take the piece at once."""
+        """Requeue the piece so that another process can claim it immediately."""
 
 
 class LeasedWork(Generic[Piece]):
-    """Takes pieces while it runs, `at_once` of them. `wake` has it look at once; it looks every second besides."""
+    """Claims and processes up to `at_once` pieces in parallel. It polls every second, and immediately after `wake`."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class LeasedWork(Generic[Piece]):
         self._wake.set()
 
     async def run(self) -> None:
-        """Take pieces until it is cancelled; those under way are then put back for another process."""
+        """Process pieces until cancelled. Unfinished pieces are then requeued for another process."""
         try:
             while True:
                 self._wake.clear()
@@ -86,18 +86,18 @@ class LeasedWork(Generic[Piece]):
             task = asyncio.create_task(self._run_attempt(piece))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
-            task.add_done_callback(lambda _: self._wake.set())  # another may have waited for it
+            task.add_done_callback(lambda _: self._wake.set())  # a slot is free: claim the next piece
 
     async def _run_attempt(self, piece: Piece) -> None:
-        """Work on a piece while its lease is renewed; who loses the lease writes nothing more."""
+        """Work on a piece while renewing its lease. Stop when the lease is lost, so that only the new holder writes."""
         attempt = self._attempt(piece)
         with structlog.contextvars.bound_contextvars(**attempt.about):
             work, renewal = asyncio.create_task(attempt.execute()), asyncio.create_task(self._renew_until_lost(piece))
             try:
                 await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
                 if not work.done():
-                    log.warning("work for Slack is somebody else's by now")
-            except asyncio.CancelledError:  # the process stops: another goes on at once
+                    log.warning("lease lost, work stopped")
+            except asyncio.CancelledError:  # the process is stopping: let another one continue immediately
                 await cancel_tasks(work, renewal)
                 await attempt.release()
                 raise
@@ -105,7 +105,7 @@ class LeasedWork(Generic[Piece]):
                 await cancel_tasks(work, renewal)
 
     async def _renew_until_lost(self, piece: Piece) -> None:
-        """Renew the lease until it is lost, or was not renewed for all of its time."""
+        """Renew the lease until it is lost or could not be renewed before it expired."""
         renewed_at = time.monotonic()
         while time.monotonic() - renewed_at < LEASE_SECONDS:
             await asyncio.sleep(LEASE_SECONDS / _RENEWALS_PER_LEASE)
@@ -119,7 +119,7 @@ class LeasedWork(Generic[Piece]):
 
 
 async def cancel_tasks(*tasks: asyncio.Task[None]) -> None:
-    """Cancel tasks, and wait until they are over."""
+    """Cancel tasks and wait until they have finished."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

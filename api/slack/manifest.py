@@ -1,13 +1,13 @@
-"""The Slack app's manifest, and which of its scopes a token must have.
+"""The Slack app's manifest and the scopes it requires.
 
-Source: https://docs.slack.dev/reference/app-manifest, version 2 of its form.
+Source: https://docs.slack.dev/reference/app-manifest, schema version 2.
 """
 
 from typing import Any
 
 NAME = "Leadline"
 SHORTCUT = "leadline_answer"
-# What each scope is for; without an optional one the bot does less, and says so in its log.
+# The purpose of each scope. Without an optional scope the bot does less, and logs this.
 SCOPES = {
     "assistant:write": "to show what it is doing, and its stop button",
     "chat:write": "to answer",
@@ -44,9 +44,12 @@ _LONG_DESCRIPTION = (
 
 
 def build_manifest(public_url: str | None, *, socket_mode: bool) -> dict[str, Any]:
-    """Return the manifest. By Socket Mode no address is needed; else events go to `public_url`."""
+    """Build the manifest. Events go to `public_url`, which is not needed with Socket Mode.
+
+    Raises `ValueError` if `public_url` is None without Socket Mode.
+    """
     if not socket_mode and public_url is None:
-        raise ValueError("events over HTTP need the address of the service")
+        raise ValueError("events over HTTP need the service's address")
     url = None if socket_mode else f"{str(public_url).rstrip('/')}/slack/events"
     address = {} if url is None else {"request_url": url}
     return {

@@ -1,4 +1,4 @@
-"""Who a Slack user is here, and what everybody in a channel may see."""
+"""Maps Slack users to principals, and computes what all members of a channel can see."""
 
 import asyncio
 import time
@@ -15,25 +15,27 @@ from ingest.storage.slack.store import SlackStore
 
 log = structlog.get_logger(__name__)
 
-# Slack's groups are told from ours by name: whoever makes a group in Slack opens no document of ours with it.
+# Slack's user groups get a prefix, so that creating a group in Slack gives no access to documents that are open to a
+# group of ours with the same name.
 GROUP_PREFIX = "slack:"
 _CHANNEL_PREFIX = "slack-channel:"
-# Larger channels are taken for everybody's: nothing with an access list is shown there.
+# Larger channels count as open to the whole tenant: no document with restricted readers is used there.
 MAX_MEMBERS = 100
-# People and groups are asked for again after this time, which is how long somebody who left still counts.
+# How long people and groups are cached. Someone who leaves keeps access for at most this long.
 _CACHE_SECONDS = 300.0
-# A channel in which a first file was shared is known after this time; the first such channel, at once.
+# How long the list of channels with files is cached. While it is empty it is not cached, so that the first file of the
+# first such channel is visible immediately.
 _CLOSED_CHANNELS_SECONDS = 5.0
 _SCOPES = frozenset({Scope.READ, Scope.ASK})
 
 
 def build_channel_group(team_id: str, channel: str) -> str:
-    """Return the group of whoever reads a channel, to which its files are open."""
+    """Build the name of the group of a channel's members, which its files are open to."""
     return f"{_CHANNEL_PREFIX}{team_id}:{channel}"
 
 
 class People:
-    """Finds principals, of each workspace with its own token. What Slack says of people is kept for five minutes."""
+    """Finds the principals of Slack users and channels. Slack's data about people is cached for five minutes."""
 
     def __init__(self, store: SlackStore, files: SlackFiles, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
@@ -45,22 +47,22 @@ class People:
         self._groups: dict[str, tuple[float, dict[str, frozenset[str]]]] = {}
 
     async def fetch_asker(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
-        """Return a user with its own rights: for what nobody else reads."""
+        """Return a principal with the access of one user, for answers that no one else reads."""
         mail, groups = await self._fetch_person(web, workspace, user_id)
         groups |= await self._fetch_channel_groups(web, workspace, user_id)
         return self._load_principal(workspace, channel, mail, groups)
 
     async def fetch_audience(self, web: SlackWeb, workspace: Workspace, channel: str) -> Principal:
-        """Return a principal that sees what every member of a channel may see.
+        """Return a principal with the access that all members of a channel have in common.
 
-        That is what is open to the whole tenant, what was shared in the channel itself, and what is open to groups that
-        all members are in. The last not in a channel whose members cannot be listed, or that has over a hundred.
+        That includes documents open to the whole tenant, files shared in the channel itself, and documents open to
+        groups that all members belong to. Groups are ignored if the members cannot be listed or exceed `MAX_MEMBERS`.
         """
         own = build_channel_group(workspace.team_id, channel)
         try:
             members = [member async for member in web.iter_pages("conversations.members", "members", channel=channel)]
         except SlackRefusedError as error:
-            log.info("members of a channel are not known", channel=channel, reason=error.reason)
+            log.info("cannot list channel members", channel=channel, reason=error.reason)
             members = []
         members = [member for member in members if member != workspace.bot_user_id]
         if not members or len(members) > MAX_MEMBERS:
@@ -72,7 +74,7 @@ class People:
     async def fetch_principal(
         self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str, surface: Surface
     ) -> Principal:
-        """Return whose rights an answer is made with: those of everybody who will read it."""
+        """Return the principal for an answer, with the access that everyone who will read it has in common."""
         if surface is Surface.DIRECT:
             return await self.fetch_asker(web, workspace, channel, user_id)
         return await self.fetch_audience(web, workspace, channel)
@@ -83,12 +85,12 @@ class People:
     async def _fetch_person(
         self, web: SlackWeb, workspace: Workspace, user_id: str
     ) -> tuple[str | None, frozenset[str]]:
-        """Return a user's address and the user groups that it is in."""
+        """Return a user's email address and user groups."""
         mail = await self._fetch_email(web, workspace.team_id, user_id)
         return mail, (await self._fetch_user_groups(web, workspace.team_id)).get(user_id, frozenset())
 
     async def _fetch_channel_groups(self, web: SlackWeb, workspace: Workspace, user_id: str) -> frozenset[str]:
-        """Return the groups of the channels that a user is in, of those whose files only members see."""
+        """Return the groups of the user's channels whose files only members can see."""
         now = self._clock()
         closed_until, closed = self._closed.get(workspace.team_id, (0.0, set[str]()))
         if closed_until <= now:
@@ -97,31 +99,34 @@ class People:
                 return frozenset()
             self._closed[workspace.team_id] = now + _CLOSED_CHANNELS_SECONDS, closed
         key = workspace.team_id, user_id
-        kept = self._channels.get(key)
-        if kept is None or kept[0] <= now:
-            kept = self._channels[key] = (now + _CACHE_SECONDS, await self._fetch_joined_channels(web, user_id))
+        cached = self._channels.get(key)
+        if cached is None or cached[0] <= now:
+            cached = self._channels[key] = (now + _CACHE_SECONDS, await self._fetch_joined_channels(web, user_id))
         # guard: slack-files-need-membership
-        return frozenset(build_channel_group(workspace.team_id, each) for each in closed & kept[1])
+        return frozenset(build_channel_group(workspace.team_id, each) for each in closed & cached[1])
 
     async def _fetch_joined_channels(self, web: SlackWeb, user_id: str) -> frozenset[str]:
-        """List the channels that a user is in; of private ones, those that the bot is in too."""
+        """List a user's channels. Private channels are listed only if the bot is a member too."""
         kinds = "public_channel,private_channel"
         try:
             pages = web.iter_pages("users.conversations", "channels", user=user_id, types=kinds)
             return frozenset([str(each["id"]) async for each in pages])
         except SlackRefusedError as error:
-            log.info("channels of a user are not known", user=user_id, reason=error.reason)
+            log.info("cannot list a user's channels", user=user_id, reason=error.reason)
             return frozenset()
 
     def _load_principal(self, workspace: Workspace, channel: str, user: str | None, groups: Iterable[str]) -> Principal:
         return self._store.build_principal(workspace, channel, user, frozenset(groups), _SCOPES)
 
     async def _fetch_email(self, web: SlackWeb, team_id: str, user_id: str) -> str | None:
-        """Return a user's address in lower case, by which it is a user of ours; None for guests, bots and strangers."""
+        """Return a user's email address in lower case, which identifies the Leadline user.
+
+        Returns None for guests, bots, deleted users and people from other workspaces.
+        """
         key, now = (team_id, user_id), self._clock()
-        kept = self._mails.get(key)
-        if kept is not None and kept[0] > now:
-            return kept[1]
+        cached = self._mails.get(key)
+        if cached is not None and cached[0] > now:
+            return cached[1]
         user = (await web.call("users.info", user=user_id)).get("user") or {}
         profile = user.get("profile") or {}
         is_stranger = any(user.get(flag) for flag in ("deleted", "is_bot", "is_stranger", "is_restricted"))
@@ -131,19 +136,19 @@ class People:
         return mail
 
     async def _fetch_user_groups(self, web: SlackWeb, team_id: str) -> dict[str, frozenset[str]]:
-        """Return the handles of the user groups that each user is in; none where the app may not list them."""
-        kept, now = self._groups.get(team_id), self._clock()
-        if kept is not None and kept[0] > now:
-            return kept[1]
+        """Return the user groups of each user. Empty if the app lacks the scope to list them."""
+        cached, now = self._groups.get(team_id), self._clock()
+        if cached is not None and cached[0] > now:
+            return cached[1]
         try:
             found = (await web.call("usergroups.list", include_users=True)).get("usergroups") or []
         except SlackRefusedError as error:
-            log.info("user groups of a workspace are not known", team=team_id, reason=error.reason)
+            log.info("cannot list user groups", team=team_id, reason=error.reason)
             found = []
         by_user: dict[str, set[str]] = {}
         for group in found:
             for user in group.get("users") or ():
                 by_user.setdefault(user, set()).add(f"{GROUP_PREFIX}{group['handle']}")
-        made = {user: frozenset(groups) for user, groups in by_user.items()}
-        self._groups[team_id] = (now + _CACHE_SECONDS, made)
-        return made
+        groups_by_user = {user: frozenset(groups) for user, groups in by_user.items()}
+        self._groups[team_id] = (now + _CACHE_SECONDS, groups_by_user)
+        return groups_by_user

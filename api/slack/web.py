@@ -1,4 +1,4 @@
-"""Slack's Web API, with its failures as ours: was it done, may it be done again, and when."""
+"""A client of Slack's Web API. Its errors say whether the call was carried out, and whether and when to retry."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,21 +13,21 @@ from api.slack.errors import SlackBusyError, SlackRefusedError, SlackUnavailable
 from ingest.storage.slack.records import Workspace
 
 _TIMEOUT_SECONDS = 15
-# A call waits this long for its turn; the question waits longer pauses out.
+# A call waits at most this long when rate limited. For longer pauses the error is raised, and the work is requeued.
 _LONGEST_WAIT_SECONDS = 5.0
 _MAX_BUSY_TRIES = 3
-# Slack's own words for faults of Slack: whether the call was carried out is not known.
+# Slack's error codes for internal failures, after which the call may or may not have been carried out.
 _SLACK_FAULTS = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
 )
-# How methods end that read.
+# The last part of the names of methods that only read.
 _READ_METHOD_ENDINGS = frozenset({"info", "members", "replies", "history", "list", "conversations", "test"})
 _PAGE_SIZE = 200
 _MAX_PAGES = 10
 
 
 class SlackWeb:
-    """The Web API as one workspace's bot. Every method raises `SlackError`s."""
+    """The Web API, called as the bot of one workspace. Every method raises `SlackError`."""
 
     def __init__(self, token: str, base_url: str) -> None:
         self.url = base_url
@@ -37,7 +37,7 @@ class SlackWeb:
         )
 
     async def call(self, method: str, **body: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-        """Call a method, and return its answer; short pauses that Slack asks for are kept."""
+        """Call a method and return its response. Waits and retries if Slack asks for a short pause."""
         for attempt in range(1, _MAX_BUSY_TRIES + 1):
             try:
                 return await self._call_once(method, body)
@@ -45,27 +45,30 @@ class SlackWeb:
                 if error.seconds > _LONGEST_WAIT_SECONDS or attempt == _MAX_BUSY_TRIES:
                     raise
                 await asyncio.sleep(error.seconds)
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
     async def exchange_code(self, **form: str) -> dict[str, Any]:
-        """Exchange the code of an installation for a token, which needs none."""
+        """Exchange an OAuth code for a token. Needs no token itself."""
         try:
             data = (await self._client.api_call("oauth.v2.access", data=form)).data
         except SlackApiError as error:
             raise _translate_error("oauth.v2.access", error) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise SlackUnavailableError(f"Slack did not answer oauth.v2.access: {type(error).__name__}.") from error
+            raise SlackUnavailableError(f"Slack did not respond to oauth.v2.access: {type(error).__name__}.") from error
         return data if isinstance(data, dict) else {}
 
     async def fetch_identity(self) -> tuple[dict[str, Any], frozenset[str]]:
-        """Return who the token's bot is, and the token's scopes."""
+        """Return the identity of the token's bot, and the token's scopes."""
         response = await self._fetch_response("auth.test", {})
         scopes = response.headers.get("x-oauth-scopes", "")
         data = response.data
         return data if isinstance(data, dict) else {}, frozenset(each for each in scopes.split(",") if each)
 
     async def iter_pages(self, method: str, key: str, **body: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - JSON
-        """Yield what `key` lists on the pages of a method, of ten pages at most."""
+        """Yield the entries in `key` from all pages of a method.
+
+        Raises `SlackRefusedError` if there are more than ten pages.
+        """
         cursor = ""
         for _ in range(_MAX_PAGES):
             found = await self.call(method, limit=_PAGE_SIZE, **body, **({"cursor": cursor} if cursor else {}))
@@ -82,7 +85,7 @@ class SlackWeb:
 
     async def _fetch_response(self, method: str, body: dict[str, Any]) -> AsyncSlackResponse:
         try:
-            # Methods that read take no JSON: https://docs.slack.dev/apis/web-api/#post-bodies
+            # Methods that read do not accept JSON: https://docs.slack.dev/apis/web-api/#post-bodies
             reads = method.rpartition(".")[2] in _READ_METHOD_ENDINGS
             if reads:
                 return await self._client.api_call(method, params=body)
@@ -90,21 +93,21 @@ class SlackWeb:
         except SlackApiError as error:
             raise _translate_error(method, error) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise SlackUnavailableError(f"Slack did not answer {method}: {type(error).__name__}.") from error
+            raise SlackUnavailableError(f"Slack did not respond to {method}: {type(error).__name__}.") from error
 
 
 def _translate_error(method: str, error: SlackApiError) -> Exception:
     response = error.response
     status = getattr(response, "status_code", 0)
     if status == 429:
-        return SlackBusyError(f"Slack takes no more of {method}.", float(response.headers.get("Retry-After", 1)))
+        return SlackBusyError(f"Slack is rate limiting {method}.", float(response.headers.get("Retry-After", 1)))
     reason = str((response.data if isinstance(response.data, dict) else {}).get("error", ""))
     if status >= 500 or reason in _SLACK_FAULTS or not reason:
-        return SlackUnavailableError(f"Slack failed at {method} ({status} {reason}).")
+        return SlackUnavailableError(f"Slack failed to carry out {method} ({status} {reason}).")
     if reason in ("ratelimited", "rate_limited"):
-        return SlackBusyError(f"Slack takes no more of {method}.", float(response.headers.get("Retry-After", 1)))
+        return SlackBusyError(f"Slack is rate limiting {method}.", float(response.headers.get("Retry-After", 1)))
     return SlackRefusedError(method, reason)
 
 
-# Makes the Web API as the bot of a workspace.
+# Opens the Web API as the bot of a workspace.
 OpenWeb = Callable[[Workspace], SlackWeb]

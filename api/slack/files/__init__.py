@@ -1,1 +1,1 @@
-"""Files shared in Slack that become documents."""
+"""Turns files shared in Slack into documents."""

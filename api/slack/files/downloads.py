@@ -1,7 +1,7 @@
-"""Reads files from Slack with the bot's token, which goes to Slack's own hosts and to nobody else.
+"""Downloads files from Slack. The bot's token is sent only to Slack's own hosts.
 
-What a file is, `files.info` says (https://docs.slack.dev/reference/objects/file-object); its bytes are at
-`url_private_download`. Whoever may not read a file is sent to a page to sign in at, which is never followed or kept.
+`files.info` describes a file (https://docs.slack.dev/reference/objects/file-object); its content is at
+`url_private_download`. Without access Slack redirects to a sign-in page, which is neither followed nor stored.
 """
 
 import time
@@ -15,13 +15,13 @@ import httpx
 from api.slack.errors import FileRefusedError, SlackBusyError, SlackUnavailableError
 
 _TIMEOUT = httpx.Timeout(15.0, read=60.0)
-# A file that takes longer is begun again, and refused after some tries.
+# A download that takes longer is restarted, and the file is refused after several attempts.
 _DOWNLOAD_SECONDS = 900.0
 _BLOCK_BYTES = 1 << 18
 _HTML = "text/html"
 _CHECK = "Ask whoever set the app up to run leadline slack check, which says what is missing."
 _SHARE_ITSELF = "Download it, and share the file itself."
-# Kinds of files whose content Slack does not hand over as a file.
+# Kinds of files whose content Slack does not offer for download.
 _OWN_KINDS = {
     "canvas": "a canvas",
     "quip": "a canvas",
@@ -34,7 +34,7 @@ _OWN_KINDS = {
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file in Slack, as it is now."""
+    """A file in Slack, as currently described by `files.info`."""
 
     name: str
     media_type: str
@@ -43,7 +43,7 @@ class RemoteFile:
 
 
 def parse_remote_file(body: Mapping[str, Any], *, max_bytes: int) -> RemoteFile:
-    """Return what is to be read of a file, from Slack's description of it. Raises `FileRefusedError`."""
+    """Parse Slack's description of a file. Raises `FileRefusedError` if the file cannot be downloaded."""
     kinds = {str(body.get("mode") or ""), str(body.get("filetype") or "")}
     if "tombstone" in kinds or body.get("file_access") == "file_not_found":
         raise FileRefusedError("It was deleted in Slack.", hint="Share it again if it is needed.")
@@ -51,8 +51,8 @@ def parse_remote_file(body: Mapping[str, Any], *, max_bytes: int) -> RemoteFile:
         raise FileRefusedError("Slack hides it: the workspace's plan keeps only newer files.", hint=_SHARE_ITSELF)
     if body.get("is_external") or "external" in kinds:
         raise FileRefusedError("It is kept elsewhere, and Slack has only a link to it.", hint=_SHARE_ITSELF)
-    if own := next((_OWN_KINDS[kind] for kind in kinds if kind in _OWN_KINDS), None):
-        raise FileRefusedError(f"It is {own}, which Slack does not hand over as a file.", hint=_SHARE_ITSELF)
+    if kind_name := next((_OWN_KINDS[kind] for kind in kinds if kind in _OWN_KINDS), None):
+        raise FileRefusedError(f"It is {kind_name}, which Slack does not hand over as a file.", hint=_SHARE_ITSELF)
     if body.get("file_access") not in (None, "", "visible"):
         raise FileRefusedError("Slack does not let the bot see it.", hint="Share it in a channel that the bot is in.")
     url = str(body.get("url_private_download") or body.get("url_private") or "")
@@ -72,14 +72,15 @@ def build_too_large_error(detail: str) -> FileRefusedError:
 def iter_blocks(
     file: RemoteFile, token: str, api_url: str, *, going_on: Callable[[], bool] = lambda: True
 ) -> Generator[bytes]:
-    """Yield the bytes of a file as they come, until the process stops.
+    """Download a file and yield its bytes as they arrive, while `going_on` returns True.
 
-    Raises `FileRefusedError`, `SlackBusyError`, and `SlackUnavailableError` for a file that may come another time.
+    Raises `FileRefusedError` if the file cannot be downloaded, `SlackBusyError` if Slack is rate limiting, and
+    `SlackUnavailableError` if a later attempt may succeed.
     """
     # guard: slack-token-to-slack-only
     if not is_slack_address(file.url, api_url):
         raise FileRefusedError("Its address is none of Slack's, where the bot's token would go.", hint=_SHARE_ITSELF)
-    begun, size = time.monotonic(), 0
+    started_at, size = time.monotonic(), 0
     try:
         with (
             httpx.Client(timeout=_TIMEOUT, follow_redirects=False) as http,
@@ -92,7 +93,7 @@ def iter_blocks(
                 size += len(block)
                 if not going_on():
                     raise SlackUnavailableError("The service stops; another process goes on.")
-                if time.monotonic() - begun > _DOWNLOAD_SECONDS:
+                if time.monotonic() - started_at > _DOWNLOAD_SECONDS:
                     raise SlackUnavailableError("Slack sends a file too slowly.")
                 yield block
     except httpx.HTTPError as error:
@@ -102,17 +103,17 @@ def iter_blocks(
 
 
 def is_slack_address(url: str, api_url: str) -> bool:
-    """True for an address at the Web API's own server, or by TLS at the server of files beside it."""
+    """Return True for an address on the Web API's own host, or on its file host over TLS."""
     try:
-        asked, api = urlsplit(url), urlsplit(api_url)
+        target, api = urlsplit(url), urlsplit(api_url)
     except ValueError:
         return False
-    of_api = (asked.scheme, asked.netloc) == (api.scheme, api.netloc)
-    return of_api or (asked.scheme == "https" and asked.netloc == f"files.{api.hostname}")
+    is_api_host = (target.scheme, target.netloc) == (api.scheme, api.netloc)
+    return is_api_host or (target.scheme == "https" and target.netloc == f"files.{api.hostname}")
 
 
 def _require_file(response: httpx.Response, file: RemoteFile) -> None:
-    """Raise if the response has something else than the file's bytes."""
+    """Raise the matching error if the response is anything but the file's content."""
     status = response.status_code
     if status == httpx.codes.TOO_MANY_REQUESTS:
         raise SlackBusyError("Slack sends no more files.", _parse_retry_after(response.headers.get("Retry-After")))

@@ -1,6 +1,7 @@
-"""Says in a thread what becomes of the files that were shared there: one message, which changes until they have ended.
+"""Builds the message that reports the progress of files shared in a thread. It is updated until all files are done.
 
-Names and reasons come from people and documents, so nothing of them becomes a link, a mention or a channel.
+File names and reasons come from people and documents, so they are made inert: they cannot become links, mentions or
+channels.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from ingest.storage.documents.progress import DocumentProgress
 from ingest.storage.documents.records import SEARCHABLE_STATES, Document, VersionState
 from ingest.storage.slack.records import Audience, SharedFile, SharedFileState
 
-# Files beyond these are counted in one line; every file is taken.
+# Further files are only counted, in one line. All files are processed.
 _MAX_FILES = 20
 _NAME_CHARS, _REASON_CHARS = 120, 900
 _MAX_OMISSIONS = 3
@@ -30,7 +31,7 @@ _HOW_TO_ASK = {
 
 @dataclass(frozen=True)
 class FileStatus:
-    """Pairs a file with its document, which is None before the file is taken and after the document's deletion."""
+    """A file and its document, which is None before the file is taken and after the document is deleted."""
 
     file: SharedFile
     document: Document | None = None
@@ -38,7 +39,7 @@ class FileStatus:
 
 
 def build_files_message(seen: Sequence[FileStatus]) -> SlackMessage:
-    """Return the message about the files of one message, as they are now."""
+    """Build the message about the files of one Slack message in their current state."""
     lines = [_format_line(each) for each in seen[:_MAX_FILES]]
     blocks: Blocks = [_build_section(line) for line in lines]
     if more := len(seen) - len(lines):
@@ -74,7 +75,7 @@ def _format_reason(file: SharedFile) -> str:
 
 
 def _format_progress(document: Document, progress: DocumentProgress | None) -> str:
-    """Return what is being done with a document, in words that change as it goes on."""
+    """Describe the current processing step of a document."""
     state = document.version.state
     if state is VersionState.ACCEPTED:
         before = progress.queue_position if progress is not None else None
@@ -96,14 +97,14 @@ def _format_size(document: Document) -> str:
 
 
 def _format_notes(seen: Sequence[FileStatus]) -> str:
-    """Return who may see the files that are ready, and how to ask about them."""
+    """Describe who can see the files that are ready, and how to ask about them."""
     ready = [each.file for each in seen if each.file.state is SharedFileState.READY]
     audiences = {each.audience for each in ready} & set(_WHO)
     if len(audiences) != 1:
         return ""
     (audience,) = audiences
-    said = f"{_WHO[audience]} {_HOW_TO_ASK[audience]}"
-    return said if len(ready) == 1 else said.replace(" it", " them")
+    text = f"{_WHO[audience]} {_HOW_TO_ASK[audience]}"
+    return text if len(ready) == 1 else text.replace(" it", " them")
 
 
 def _build_section(text: str) -> dict[str, object]:

@@ -1,7 +1,7 @@
-"""Makes documents of the files that people share with the bot, and deletes those that are deleted in Slack.
+"""Turns files shared with the bot into documents, and deletes documents whose files are deleted in Slack.
 
-Any process may take a step with any message's files: fetch one, look how far its document is, say so in the thread.
-Every step begins with what the catalog knows, so a process that dies loses none of it.
+Any process can take the next step for the files of a message: download a file, check the progress of its document,
+update the message in the thread. Each step starts from the state in the catalog, so nothing is lost if a process dies.
 """
 
 import time
@@ -54,12 +54,12 @@ log = structlog.get_logger(__name__)
 
 _AT_ONCE = 8
 _THREADS, _FETCHES = 4, 4
-# How long nothing is looked at, soon after the message and later.
+# Intervals between checks: `_SOON_SECONDS` during the first `_SOON` seconds after the message, then `_LATER_SECONDS`.
 _SOON_SECONDS, _SOON, _LATER_SECONDS = 2.0, 60.0, 15.0
 _LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
-# After so many attempts in a row that failed for no known reason, or that Slack broke off, a file is refused.
+# A file is refused after this many failed attempts in a row.
 _MAX_ATTEMPTS = 8
-_DIRECT = "D"  # how ids of direct messages begin
+_DIRECT = "D"  # the prefix of the ids of direct messages
 _MISSING = frozenset({"file_not_found", "file_deleted"})
 _NOBODY = FileRefusedError(
     "No user of Leadline has your Slack account's mail address, so nobody could be given it.",
@@ -70,14 +70,14 @@ _OTHER_COLLECTION = "Choose another collection for files in my home tab."
 
 
 def build_file_work(served: Services, people: People, open_web: OpenWeb) -> LeasedWork[FileShare]:
-    """Return the work on files of all messages, each step of which is an attempt."""
+    """Build the worker for the files of all messages. Each step is one attempt."""
     threads = Threads(_THREADS)
     step = partial(_FileStep, served, people, open_web, threads, Threads(_FETCHES))
     return LeasedWork(served, served.slack.files, step, threads, at_once=_AT_ONCE)
 
 
 class _FileStep:
-    """One step with the files of one message."""
+    """One step in processing the files of a message."""
 
     def __init__(
         self, served: Services, people: People, open_web: OpenWeb, threads: Threads, fetches: Threads, share: FileShare
@@ -95,22 +95,22 @@ class _FileStep:
         return {"slack_share": self._share.id, "tenant": self._share.shared.tenant_id}
 
     async def execute(self) -> None:
-        """Go on with the files, and put them back for the next step or end them. Raises nothing."""
+        """Advance the files, then requeue them for the next step or end them. Does not raise."""
         try:
             await self._advance_files()
         except LeaseLostError:
             return
         except SlackRefusedError as error:
-            log.warning("Slack takes no word on files", reason=error.reason)
+            log.warning("message about files refused", reason=error.reason)
             await self._end_share(ShareState.GIVEN_UP, error.reason)
         except (SlackError, CatalogUnavailableError, *TEMPORARY_ERRORS) as error:
             await self._postpone(error)
         except Exception:
-            log.exception("files from Slack were not gone on with")
+            log.exception("step for files failed")
             await self._postpone(SlackError("a fault of ours"))
 
     async def release(self) -> None:
-        """Let another process take the next step at once."""
+        """Requeue the files so that another process can take the next step immediately."""
         with suppress(LeaseLostError, CatalogUnavailableError):
             await self._threads.run(self._store.requeue, self._share, 0.0)
 
@@ -141,7 +141,7 @@ class _FileStep:
             await self._threads.run(self._store.requeue, self._share, _SOON_SECONDS if soon else _LATER_SECONDS)
 
     async def _take_waiting_files(self, web: SlackWeb, workspace: Workspace) -> LeadlineError | None:
-        """Take the files that wait; returns why some have to wait longer, which keeps no other back."""
+        """Take the waiting files. Returns the last temporary error, if any; it does not hold up the other files."""
         late: LeadlineError | None = None
         for file in self._share.files:
             if file.state is SharedFileState.WAITING and file.gone_at is None:
@@ -154,7 +154,7 @@ class _FileStep:
         return late
 
     async def _take_file(self, web: SlackWeb, workspace: Workspace, file: SharedFile) -> SharedFile:
-        """Make a document of a file, or refuse it. Raises what may be over another time."""
+        """Turn a file into a document, or mark it as refused. Raises temporary errors, which the next step retries."""
         try:
             described = (await web.call("files.info", file=file.file_id)).get("file") or {}
             settings = self._served.settings
@@ -164,7 +164,7 @@ class _FileStep:
             document_id = await self._fetches.run(self._receive_file, web, request, remote)
         except SlackRefusedError as error:
             return _mark_refused(file, _build_unreadable_error(error))
-        except StorageQuotaExceededError as error:  # time alone makes no room
+        except StorageQuotaExceededError as error:  # a retry does not help: waiting frees no storage
             return _mark_refused(file, error)
         except (SlackUnavailableError, SlackBusyError, *TEMPORARY_ERRORS) as error:
             if self._share.failures + 1 < _MAX_ATTEMPTS or isinstance(error, SlackBusyError):
@@ -181,9 +181,10 @@ class _FileStep:
     async def _build_request(
         self, web: SlackWeb, workspace: Workspace, remote: RemoteFile
     ) -> tuple[UploadRequest, Audience]:
-        """Return what is uploaded, and for whom: what is shared where only some read is seen by those alone.
+        """Build the upload request of a file and determine its audience.
 
-        Raises `SlackError`, `FileRefusedError` among them.
+        A file shared where only some people can read is visible only to them. Raises `SlackError`, including
+        `FileRefusedError` if no one could ask about the file.
         """
         shared = self._share.shared
         sharer = await self._people.fetch_asker(web, workspace, shared.channel, shared.user_id)
@@ -209,7 +210,7 @@ class _FileStep:
     async def _resolve_audience(
         self, web: SlackWeb, workspace: Workspace, sharer: Principal
     ) -> tuple[Audience, frozenset[str] | None, Principal]:
-        """Return who may see a file of this channel, and a principal that sees what they all see."""
+        """Return the audience of files in this channel, their readers, and a principal with the audience's access."""
         shared = self._share.shared
         own = frozenset({f"user:{sharer.user}"} if sharer.user is not None else ())
         if shared.channel.startswith(_DIRECT):
@@ -225,7 +226,7 @@ class _FileStep:
         return Audience.CHANNEL, own | {members}, everybody
 
     def _receive_file(self, web: SlackWeb, request: UploadRequest, remote: RemoteFile) -> str:
-        """Take a file in as every upload is, and return its document's id."""
+        """Download a file and upload it like any other document. Returns the document's id."""
         served = self._served
         read = iter_blocks(remote, web.token, web.url, going_on=lambda: served.accepting)
         try:
@@ -243,7 +244,7 @@ class _FileStep:
         return document.id
 
     def _load_statuses(self) -> list[FileStatus]:
-        """Look how far each file's document is; one that has ended ends the file."""
+        """Load the state of each file's document. A file ends when its document does."""
         return [self._load_status(file) for file in self._share.files]
 
     def _load_status(self, file: SharedFile) -> FileStatus:
@@ -262,47 +263,51 @@ class _FileStep:
         if file.state is SharedFileState.TAKEN and version.state not in IN_PROGRESS:
             if version.state is VersionState.READY:
                 return FileStatus(replace(file, state=SharedFileState.READY), document)
-            said = version.failure or Failure("cancelled", "Its processing was cancelled.", "Share it again.")
-            return FileStatus(replace(file, state=SharedFileState.FAILED, said=said), document)
+            failure = version.failure or Failure("cancelled", "Its processing was cancelled.", "Share it again.")
+            return FileStatus(replace(file, state=SharedFileState.FAILED, said=failure), document)
         return FileStatus(
             file, document, catalog.load_progress(document) if file.state is SharedFileState.TAKEN else None
         )
 
     async def _process_deleted_files(self) -> None:
-        """Do what has to follow for each file that was deleted in Slack."""
+        """Delete the documents of files that were deleted in Slack, where allowed."""
         for file in self._share.files:
             if file.gone_at is not None and file.state is not SharedFileState.GONE:
                 await self._store_change(await self._threads.run(self._delete_document, file))
                 reach_point("slack.file_deleted")
 
     def _delete_document(self, file: SharedFile) -> SharedFile:
-        """Delete a file's document if it came from Slack alone, and nothing in Slack is it any more."""
+        """Delete a file's document, unless it was uploaded elsewhere or the same file is still shared in Slack."""
         served, tenant = self._served, self._share.shared.tenant_id
-        gone = replace(file, state=SharedFileState.GONE)
+        deleted_file = replace(file, state=SharedFileState.GONE)
         if file.document_id is None:
-            return replace(gone, said=Failure("", "Nothing of it is kept."), name="")
+            return replace(deleted_file, said=Failure("", "Nothing of it is kept."), name="")
         if not served.settings.slack_delete_files:
-            return replace(gone, said=Failure("", "Its document stays, as this service is set."))
+            return replace(deleted_file, said=Failure("", "Its document stays, as this service is set."))
         try:
             document = served.documents.catalog.load_document(tenant, file.document_id)
             # guard: slack-deletes-own-documents
             if not document.key_id.startswith(SLACK_KEY_PREFIX):
-                return replace(gone, said=Failure("", "Its document stays: it had been uploaded to Leadline before."))
+                return replace(
+                    deleted_file, said=Failure("", "Its document stays: it had been uploaded to Leadline before.")
+                )
             # guard: slack-document-still-shared
             if self._store.is_used(file.document_id):
-                return replace(gone, said=Failure("", "Its document stays: the same file is shared elsewhere too."))
+                return replace(
+                    deleted_file, said=Failure("", "Its document stays: the same file is shared elsewhere too.")
+                )
             receipt = served.work.delete(tenant, file.document_id, None)
             served.work.doorbell.ring(JobKind.COLLECT)
         except DocumentNotFoundError:
-            return replace(gone, said=Failure("", "Its document had been deleted before."), name="")
-        said = f"Its document and all that was made of it are deleted too. Receipt: {receipt.id}"
-        return replace(gone, said=Failure("deleted", said), name="")
+            return replace(deleted_file, said=Failure("", "Its document had been deleted before."), name="")
+        detail = f"Its document and all that was made of it are deleted too. Receipt: {receipt.id}"
+        return replace(deleted_file, said=Failure("deleted", detail), name="")
 
     async def _store_change(self, file: SharedFile) -> None:
         self._share = await self._threads.run(self._store.update_file, self._share, file)
 
     async def _postpone(self, error: LeadlineError) -> None:
-        """Try again later; what nobody waits for any more is given up."""
+        """Requeue for later. Give up after a day, unless the deletion of a file is pending."""
         if time.time() - self._share.created_at > _GIVEN_UP_SECONDS and not any(
             file.gone_at is not None and not file.has_ended for file in self._share.files
         ):
@@ -311,8 +316,8 @@ class _FileStep:
         pause = min(_LONGEST_PAUSE_SECONDS, 2.0 ** min(self._share.failures + 1, 10))
         if isinstance(error, SlackBusyError):
             pause = max(pause, error.seconds)
-        log.warning("files from Slack wait", code=error.code, error=str(error), seconds=pause)
-        with suppress(LeaseLostError, CatalogUnavailableError):  # the lease runs out
+        log.warning("step for files postponed", code=error.code, error=str(error), seconds=pause)
+        with suppress(LeaseLostError, CatalogUnavailableError):  # the lease then expires
             await self._threads.run(partial(self._store.requeue, self._share, pause, failed=True))
 
     async def _end_share(self, state: ShareState, error_code: str | None = None) -> None:
@@ -325,7 +330,7 @@ def _mark_refused(file: SharedFile, error: LeadlineError) -> SharedFile:
 
 
 def _build_unreadable_error(error: SlackRefusedError) -> FileRefusedError:
-    """Return why Slack told nothing about a file."""
+    """Build the error for a file that Slack does not describe."""
     if error.reason in _MISSING:
         return FileRefusedError("It was deleted in Slack, or the bot may not see it.", hint="Share it again.")
     hint = "Ask whoever set the app up to run leadline slack check."

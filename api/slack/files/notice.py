@@ -1,4 +1,7 @@
-"""The one message that says what becomes of a message's files: posted once, whatever dies in between, then replaced."""
+"""The message that reports on the files of a Slack message. It is posted exactly once, then updated.
+
+This holds even if a process dies while posting.
+"""
 
 import hashlib
 import json
@@ -14,14 +17,14 @@ from ingest.storage.slack.files import SlackFiles
 from ingest.storage.slack.records import FileShare, Workspace
 
 EVENT_TYPE = "leadline_files"
-# How far Slack's clock may be behind ours.
+# The maximum lag of Slack's clock behind ours.
 _CLOCK_SKEW_SECONDS = 60.0
-# What a message that is gone, or that never may be changed, is called.
+# Slack's error codes for a message that was deleted or can no longer be edited.
 _UNCHANGEABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
 
 
 class Notice:
-    """Posts and replaces the message. Every method raises `SlackError`s and `LeaseLostError`."""
+    """Posts and updates the message. All methods raise `SlackError` and `LeaseLostError`."""
 
     def __init__(self, web: SlackWeb, store: SlackFiles, workspace: Workspace, threads: Threads) -> None:
         self._web = web
@@ -30,7 +33,7 @@ class Notice:
         self._threads = threads
 
     async def recover(self, share: FileShare) -> FileShare:
-        """Find out what became of a message that was on its way when its process died."""
+        """Find out whether a message was posted by a process that died while posting it, and record it if so."""
         if share.posting_since is None:
             return share
         shared = share.shared
@@ -42,11 +45,11 @@ class Notice:
             limit=15,
             include_all_metadata=True,
         )
-        mine = [each["ts"] for each in found.get("messages", ()) if self._is_for_share(share, each)]
-        return await self._threads.run(self._store.record_posted, share, mine[0] if mine else None)
+        own_messages = [each["ts"] for each in found.get("messages", ()) if self._is_for_share(share, each)]
+        return await self._threads.run(self._store.record_posted, share, own_messages[0] if own_messages else None)
 
     async def show(self, share: FileShare, message: SlackMessage) -> FileShare:
-        """Have the message say this; nothing is sent that it says already."""
+        """Post or update the message. Does nothing if it already has this content."""
         digest = hashlib.sha256(json.dumps(message.blocks).encode()).hexdigest()
         if digest == share.shown:
             return share
@@ -55,7 +58,7 @@ class Notice:
         return await self._threads.run(self._store.record_shown, share, digest)
 
     async def _update(self, share: FileShare, message: SlackMessage) -> bool:
-        """Replace the message; false if Slack has it no more."""
+        """Update the message. Returns False if it no longer exists or cannot be edited."""
         try:
             await self._web.call(
                 "chat.update",
@@ -72,7 +75,7 @@ class Notice:
         return True
 
     async def _post(self, share: FileShare, message: SlackMessage) -> FileShare:
-        """Post the message, and record it. Where it is not known whether it is there, the next attempt looks."""
+        """Post the message and record it. If Slack's response is lost, the next attempt checks if it was posted."""
         share = await self._threads.run(self._store.mark_posting, share)
         reach_point("slack.file_posting")
         try:

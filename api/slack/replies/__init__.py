@@ -1,1 +1,1 @@
-"""Replies in Slack, from the first notice to the finished answer."""
+"""Replies in Slack, from the first status to the finished answer."""

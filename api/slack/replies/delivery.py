@@ -1,8 +1,8 @@
-"""Answers the questions that wait in the catalog: each begins a run, and its reply grows as the run goes on.
+"""Answers questions queued in the catalog. Each question starts a run, and its reply is updated as the run progresses.
 
-Any process may take any question, holds it by a lease, and loses it when it dies; the next one finds the run by the
-question's id and goes on with the same reply. A run that meets its limits waits for somebody, and nobody holds its
-question meanwhile.
+Any process can claim a question and holds a lease on it. If the process dies, another one finds the run by the
+question's id and continues the same reply. A run that reaches its limits waits for a person to decide, and no process
+holds its question meanwhile.
 """
 
 import asyncio
@@ -41,25 +41,25 @@ log = structlog.get_logger(__name__)
 _AT_ONCE = 32
 _POLL_SECONDS = 1.0
 _THREADS = 8
-# Who reads along while an answer is written is looked at so often.
+# How often to check who can read the channel while an answer is being written.
 _READERS_SECONDS = 30.0
 _EVENTS_AT_ONCE = 100
-# Pauses between attempts grow to this; a question is given up after a day, as no one waits for it any more.
+# The longest pause between attempts, and the age at which a question is given up because no one is waiting any more.
 _LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
-# After so many attempts that failed for no known reason, the question ends with a message that says so.
+# After this many attempts that failed unexpectedly, the question ends with an error message.
 _MAX_ATTEMPTS = 5
 _NOTHING_YET = "Its limits were met before there was anything to answer with."
 
 
 def build_answer_work(served: Services, people: People, open_web: OpenWeb) -> LeasedWork[SlackQuestion]:
-    """Return the work on all questions; each is answered in as many attempts as it takes."""
+    """Build the worker for all questions. Each question takes one or more attempts."""
     threads = Threads(_THREADS)
     attempt = partial(_Delivery, served, people, open_web, threads)
     return LeasedWork(served, served.slack.store, attempt, threads, at_once=_AT_ONCE)
 
 
 class _Delivery:
-    """One attempt at one question."""
+    """One attempt at answering a question."""
 
     def __init__(
         self, served: Services, people: People, open_web: OpenWeb, threads: Threads, question: SlackQuestion
@@ -77,22 +77,22 @@ class _Delivery:
         return {"slack_question": self._question.id, "tenant": self._question.asked.tenant_id}
 
     async def execute(self) -> None:
-        """End the question, let it wait for somebody, or put it back for later. Raises nothing."""
+        """Answer the question, pause it for a decision, or requeue it for later. Does not raise."""
         try:
             await self._answer()
         except LeaseLostError:
             return
         except SlackRefusedError as error:
-            log.warning("Slack takes no reply", reason=error.reason)
+            log.warning("reply refused", reason=error.reason)
             await self._end_question(QuestionState.GIVEN_UP, error.reason)
         except (SlackError, CatalogUnavailableError) as error:
             await self._postpone(error)
         except Exception:
-            log.exception("a question from Slack was not answered")
+            log.exception("answering failed")
             await self._handle_fault()
 
     async def release(self) -> None:
-        """Let another process take the question at once."""
+        """Requeue the question so that another process can claim it immediately."""
         with suppress(LeaseLostError, CatalogUnavailableError):
             await self._threads.run(self._store.requeue, self._current_question, 0.0)
 
@@ -104,7 +104,7 @@ class _Delivery:
             return
         web = self._open_web(workspace)
         channel = asked.channel
-        if not asked.thread_ts:  # asked by a command or a button: the answer goes into direct messages
+        if not asked.thread_ts:  # asked with a command or button: answer in direct messages
             channel = str((await web.call("conversations.open", users=asked.user_id))["channel"]["id"])
         reach_point("slack.claimed")
         reply = self._reply = Reply(web, self._store, workspace, self._question, self._threads.run, channel)
@@ -120,7 +120,7 @@ class _Delivery:
                 await self._pause(live, reply, run)
                 return
             is_late = live.was_shown_for_long(run.ended_at)
-            # Somebody may have come into the channel since the run began.
+            # Someone may have joined the channel since the run started.
             # guard: slack-readers-before-reply
             caller = await readers()
             messages = await self._threads.run(self._build_messages, caller, run)
@@ -134,14 +134,14 @@ class _Delivery:
             messages = [build_failure_message(*error.public_message, self._question.id)]
         reach_point("slack.answered")
         await live.end_stream()
-        # People have turned to other things by then: Slack tells them of a new message, and of no changed one.
+        # After a long run people are no longer watching. Slack notifies them of new messages, but not of edited ones.
         await reply.finish(messages, anew=is_late)
         reach_point("slack.finished")
         await live.end_session()
         await self._end_question(QuestionState.ANSWERED)
 
     async def _pause(self, live: LiveProgress, reply: Reply, run: Run) -> None:
-        """Ask in the thread what becomes of a run that has met its limits, and hold its question no longer."""
+        """Ask in the thread what to do about a run that has reached its limits, and release the question."""
         reach_point("slack.run_paused")
         await ask_for_decision(live, reply, run, wait_days=self._served.settings.retention.paused_days)
         reach_point("slack.asked_what_to_do")
@@ -149,7 +149,7 @@ class _Delivery:
         reach_point("slack.paused")
 
     async def _get_or_start_run(self, caller: Principal) -> Run:
-        """Return the question's run, which is begun once, whoever begins it."""
+        """Return the question's run, starting it if needed. A question has one run, even if several processes try."""
         question = self._question
         if question.run_id is not None:
             return await self._threads.run(self._served.answers.runs.load_run, caller.tenant_id, question.run_id)
@@ -157,7 +157,7 @@ class _Delivery:
         reach_point("slack.run_begun")
         self._set_question(await self._threads.run(self._store.record_run, self._current_question, run.id))
         reach_point("slack.run_recorded")
-        if await self._threads.run(self._store.is_stopped, question):  # before the run was there to be cancelled
+        if await self._threads.run(self._store.is_stopped, question):  # stopped before there was a run to cancel
             await self._threads.run(cancel_run, self._served, self._current_question)
         return run
 
@@ -167,7 +167,7 @@ class _Delivery:
             return self._start_conversation_run(
                 caller, (question.asked.thread_ts and question.conversation_id) or NEW_CONVERSATION
             )
-        except ConversationNotFoundError:  # it was deleted, or is forgotten by now
+        except ConversationNotFoundError:  # the conversation was deleted or has expired
             return self._start_conversation_run(caller, NEW_CONVERSATION)
 
     def _start_conversation_run(self, caller: Principal, conversation: str) -> Run:
@@ -187,8 +187,8 @@ class _Delivery:
         return run
 
     async def _follow_run(self, live: LiveProgress, run: Run, readers: Callable[[], Awaitable[Principal]]) -> Run:
-        """Show what the run does until it has ended, or waits for somebody."""
-        seen, changed, looked_at = 0, asyncio.Event(), time.monotonic()
+        """Show the run's progress until it ends or pauses."""
+        seen, changed, checked_at = 0, asyncio.Event(), time.monotonic()
         if run.raised:
             live.count_from(run.seconds)
         with self._served.events.feed.watch(run.tenant_id, run.id, sse.build_waker(changed)):
@@ -207,20 +207,20 @@ class _Delivery:
                     run.state is RunState.PAUSED and seen >= run.events
                 ):
                     return run
-                if live.shows_text and time.monotonic() - looked_at >= _READERS_SECONDS:
-                    looked_at = time.monotonic()
-                    with suppress(SlackError):  # they are asked for again, and before the reply
+                if live.shows_text and time.monotonic() - checked_at >= _READERS_SECONDS:
+                    checked_at = time.monotonic()
+                    with suppress(SlackError):  # they are checked again later, and always before the reply
                         # guard: slack-hide-from-newcomers
                         if await self._is_withheld(run, await readers()):
                             live.hide_contents()
                 await live.refresh(waits=run.state is RunState.QUEUED)
-                if not self._served.accepting:  # the process stops, and another goes on
+                if not self._served.accepting:  # stopping: poll until cancelled; another process continues
                     await asyncio.sleep(_POLL_SECONDS)
                 elif len(logged) < _EVENTS_AT_ONCE:
                     await sse.wait_for_change(changed, lambda: self._served.accepting)
 
     async def _is_withheld(self, run: Run, reader: Principal) -> bool:
-        """True if the run reads what this reader may not see."""
+        """Return True if the run uses documents that this reader cannot access."""
         return bool(await self._threads.run(self._served.answers.runs.list_withheld_runs, [run.id], reader.readers))
 
     def _build_messages(self, caller: Principal, run: Run) -> list[SlackMessage]:
@@ -233,7 +233,7 @@ class _Delivery:
                 return [
                     build_failure_message("The work ended without one.", "Ask again, or in other words.", question.id)
                 ]
-            if failure.code == BudgetExhaustedError.code:  # somebody let it end with what it had
+            if failure.code == BudgetExhaustedError.code:  # a person asked it to finish with what it had
                 return [build_failure_message(_NOTHING_YET, "Ask again, or about less.", question.id)]
             may_go_ahead = failure.code == "confirmation_required"
             hint = "The button accepts that; or ask about less." if may_go_ahead else failure.hint
@@ -241,8 +241,12 @@ class _Delivery:
         if self._served.answers.runs.list_withheld_runs([run.id], caller.readers):
             hint = "Ask again: the answer is then made from what all who read it may see."
             return [build_failure_message("It rests on documents that not everybody here may see.", hint, question.id)]
-        named = extract_cited_documents(run.answer)
-        withheld = self._served.answers.conversations.list_withheld_documents(named, caller.readers) if named else ()
+        document_ids = extract_cited_documents(run.answer)
+        withheld = (
+            self._served.answers.conversations.list_withheld_documents(document_ids, caller.readers)
+            if document_ids
+            else ()
+        )
         answer = AnswerOut.from_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=withheld)
         in_public = question.asked.surface is Surface.CHANNEL
         base, text = self._served.settings.public_url, question.asked.text
@@ -250,19 +254,19 @@ class _Delivery:
         return build_answer_messages(answer, base, question.id, privately=in_public, asked=asked)
 
     async def _postpone(self, error: LeadlineError) -> None:
-        """Try again later; a question that nobody waits for any more is given up."""
+        """Requeue the question for later, or give it up after a day."""
         if time.time() - self._question.since > _GIVEN_UP_SECONDS:
             await self._end_question(QuestionState.GIVEN_UP, error.code)
             return
         pause = min(_LONGEST_PAUSE_SECONDS, 2.0 ** min(self._question.attempt, 10))
         if isinstance(error, SlackBusyError):
             pause = max(pause, error.seconds)
-        log.warning("a question from Slack waits", code=error.code, error=str(error), seconds=pause)
-        with suppress(LeaseLostError, CatalogUnavailableError):  # the lease runs out
+        log.warning("answering postponed", code=error.code, error=str(error), seconds=pause)
+        with suppress(LeaseLostError, CatalogUnavailableError):  # the lease then expires
             await self._threads.run(self._store.requeue, self._current_question, pause)
 
     async def _handle_fault(self) -> None:
-        """After a fault of ours, try again; after several, say so."""
+        """Retry after an unexpected error. After several, end the question with an error message."""
         if self._question.attempt < _MAX_ATTEMPTS:
             await self._postpone(SlackError("a fault of ours"))
             return
@@ -278,7 +282,7 @@ class _Delivery:
 
     @property
     def _current_question(self) -> SlackQuestion:
-        """The question as the catalog has it by now."""
+        """The question in its latest recorded state."""
         return self._question if self._reply is None else self._reply.question
 
     def _set_question(self, question: SlackQuestion) -> None:

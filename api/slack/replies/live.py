@@ -1,8 +1,8 @@
-"""What a thread shows while its question is being answered: what is being done, in cards, and what is written so far.
+"""Live progress in a thread while its question is being answered: cards for the steps, and the text so far.
 
-It is shown as a stream while Slack takes that. A stream ends before Slack would end it, and the same message goes on by
-updates, which show the whole again, so that nothing is lost; a message more every few minutes would ring each time.
-Nothing of this is a part of the answer: what Slack refuses, or has no time for, is not shown.
+Progress is shown as a Slack stream while possible. The stream is ended before Slack would end it, and the same message
+is then edited with the complete content; a new message every few minutes would notify people each time. Progress is
+not part of the answer: if Slack refuses an update or is too busy, it is skipped.
 """
 
 import time
@@ -24,19 +24,20 @@ from ingest.storage.slack.records import Surface
 
 log = structlog.get_logger(__name__)
 
-# Slack ends a stream after about five minutes.
+# Slack itself ends a stream after about five minutes.
 STREAM_SECONDS = 240.0
-# All streams of a workspace take a hundred pieces a minute and more, of which text is seen to grow; updates are fifty.
+# Pauses between updates: Slack accepts a hundred or more stream chunks per minute and workspace, but only fifty edits.
+# Text gets the shortest pause, so that people see it grow.
 _TEXT_SECONDS, _CARDS_SECONDS, _UPDATE_SECONDS = 1.0, 5.0, 10.0
-# Up to here a person waits without losing the thread of thought, and the status is enough (Nielsen, Usability
-# Engineering, 1993, chapter 5).
+# People keep their attention on a task for about ten seconds, so until then the status line is enough (Nielsen,
+# Usability Engineering, 1993, chapter 5).
 CARDS_AFTER_SECONDS = 10.0
-# Slack takes away a status after two minutes: https://docs.slack.dev/reference/methods/assistant.threads.setStatus
+# Slack removes a status after two minutes: https://docs.slack.dev/reference/methods/assistant.threads.setStatus
 _STATUS_SECONDS = 90.0
-# A message takes some 10,600 bytes of a stream, as measured by others: https://github.com/openclaw/openclaw/pull/143882
+# A streamed message holds about 10,600 bytes, as measured in https://github.com/openclaw/openclaw/pull/143882
 _STREAM_BYTES, _DRAFT_BYTES = 9_000, 6_000
 _TITLE_CHARS = 200
-# What notifications say of a message that shows how far the work is.
+# The notification text of a progress message.
 PROGRESS = "Still at it."
 
 
@@ -44,33 +45,33 @@ class LiveProgress:
     """Shows one run. Between `begin` and `end` each `show` takes an event, and each `refresh` draws if it is time."""
 
     def __init__(self, reply: Reply, *, clock: Callable[[], float] = time.time) -> None:
-        """`clock` gives seconds of the epoch."""
+        """`clock` returns Unix time in seconds."""
         self._reply = reply
         self._web = reply.web
         self._clock = clock
         self._asked_at = reply.question.created_at
         self._steps = RunSteps()
         self._draft = ""
-        self._is_closed = False  # somebody reads along who may not see what the run reads
+        self._is_closed = False  # a reader of the channel cannot access the documents that the run uses
         self._waits = False
         self._may_stream = bool(reply.thread_ts) and not reply.messages
-        self._is_left = reply.question.attempt > 1  # a stream of an earlier attempt may be open
+        self._is_left = reply.question.attempt > 1  # a stream from an earlier attempt may still be open
         self._has_cards = True
         self._streamed_since: float | None = None
         self._sent_bytes = 0
         self._sent: tuple[str, list[Card], str] = ("", [], "")
         self._shown_at = float("-inf")
-        self.paused_at = 0.0  # when the run began to wait for somebody
-        self._is_gone = False  # somebody deleted the message in Slack
+        self.paused_at = 0.0  # when the run paused
+        self._is_gone = False  # a person deleted the message in Slack
         self._status, self._status_at = "", float("-inf")
 
     async def start(self) -> None:
-        """Say at once that the question is being answered; Slack shows its button to stop from then on."""
+        """Show immediately that the question is being answered. From then on, Slack shows its stop button."""
         await self._set_session("processing")
         await self._set_status("is looking for the answer…")
 
     def show(self, event: RunEvent) -> None:
-        """Take the next event of the run."""
+        """Add the next event of the run."""
         self._steps.add_event(event.kind, event.body)
         if event.kind == "paused":
             self.paused_at = event.created_at
@@ -79,7 +80,7 @@ class LiveProgress:
             self._draft = self._draft + text if event.body.get("from") else text
 
     def count_from(self, seconds: float) -> None:
-        """Count the time from these `seconds` of work on, and not the time in which the run waited for somebody."""
+        """Start counting at `seconds` of work, leaving out the time for which the run was paused."""
         self._asked_at = self._clock() - seconds
 
     @property
@@ -87,16 +88,16 @@ class LiveProgress:
         return bool(self._draft) and not self._is_closed
 
     def hide_contents(self) -> None:
-        """Show no more of what comes from documents, neither their titles nor what is written."""
+        """Stop showing anything derived from documents: titles and text."""
         self._is_closed, self._shown_at = True, float("-inf")
 
     @property
     def done_titles(self) -> list[str]:
-        """Return a title for each step that was done so far."""
+        """The titles of the steps so far."""
         return [card.title for card in self._steps.build_cards()]
 
     async def refresh(self, *, waits: bool = False) -> None:
-        """Draw what has changed, no more often than Slack takes it; `waits` says that nobody works on the run now."""
+        """Show any changes, within Slack's rate limits. `waits` means that the run is queued."""
         self._waits = waits
         if self._steps.status:
             await self._set_status(self._steps.status)
@@ -120,17 +121,17 @@ class LiveProgress:
             self._shown_at = now + error.seconds
         except SlackUnavailableError as error:
             if self._reply.question.posted.since is not None:
-                raise  # whether a message is there is to be found out
+                raise  # the message may or may not have been posted: the next attempt finds out
             log.info("progress not shown", error=str(error))
             self._is_left, self._streamed_since = self._is_left or self._is_streaming, None
 
     async def end_stream(self) -> None:
-        """End the stream, if there is one; one that Slack has ended is at its end too."""
+        """End the stream, if there is one. Does nothing if Slack has already ended it."""
         self._is_left |= self._is_streaming
         self._streamed_since, self._may_stream = None, False
         if not self._reply.messages or not self._is_left:
             return
-        # A card that is not done when its stream ends is shown as a failure.
+        # Slack shows a card as failed if it is not complete when its stream ends.
         # guard: slack-cards-completed
         done = (
             [card.build_chunk(begins=False) for card in self._steps.build_cards(ended=True)] if self._has_cards else []
@@ -140,22 +141,22 @@ class LiveProgress:
                 about = {"channel": self._reply.channel, "ts": self._reply.messages[0]}
                 await self._web.call("chat.stopStream", **about, **({"chunks": chunks} if chunks else {}))
             except SlackRefusedError as error:
-                log.debug("the stream had ended, or has no cards", reason=error.reason)
+                log.debug("stream already ended, or without cards", reason=error.reason)
                 continue
             break
         self._is_left = False
 
     def was_shown_for_long(self, ended_at: float | None) -> bool:
-        """True if a message was shown for longer than a stream lasts when the run ended."""
-        shown = self._reply.messages
-        return bool(shown) and ended_at is not None and ended_at - float(shown[0]) > STREAM_SECONDS
+        """Return True if progress had been shown for longer than a stream lasts when the run ended."""
+        messages = self._reply.messages
+        return bool(messages) and ended_at is not None and ended_at - float(messages[0]) > STREAM_SECONDS
 
     async def end_session(self) -> None:
-        """Say that nothing is being done any more, once the reply is there."""
+        """Mark the session as no longer processing, once the reply is posted."""
         await self._set_session("active")
 
     def _degrade(self) -> None:
-        """Show less: no cards where none were taken, then no stream; a stream that is refused has ended."""
+        """Fall back after a refusal: first show no cards, then use no stream. A refused stream has ended."""
         if self._is_streaming:
             self._streamed_since, self._may_stream, self._is_left = None, False, True
         elif self._has_cards and not self._reply.messages:
@@ -168,7 +169,7 @@ class LiveProgress:
         return self._streamed_since is not None
 
     def _build_view(self) -> tuple[str, list[Card], str]:
-        """Return a title, the cards, and as much of the draft as ends with a word."""
+        """Return the title, the cards, and the draft up to the last complete word."""
         minutes = int(self._clock() - self._asked_at) // 60
         title = "Waiting to go on" if self._waits else "Looking for the answer"
         title += f", {minutes} minute{'' if minutes == 1 else 's'} so far" if minutes else ""
@@ -202,12 +203,16 @@ class LiveProgress:
         self._sent = (title, cards, draft)
 
     def _build_chunks(self, title: str, cards: list[Card], draft: str) -> list[dict[str, Any]]:
-        """Return what a stream does not show yet."""
+        """Build the chunks for everything that the stream does not show yet."""
         chunks: list[dict[str, Any]] = []
         if self._has_cards:
-            shown = {card.id: card for card in self._sent[1]}
+            shown_cards = {card.id: card for card in self._sent[1]}
             chunks += [{"type": "plan_update", "title": title}] if title != self._sent[0] else []
-            chunks += [card.build_chunk(begins=card.id not in shown) for card in cards if card != shown.get(card.id)]
+            chunks += [
+                card.build_chunk(begins=card.id not in shown_cards)
+                for card in cards
+                if card != shown_cards.get(card.id)
+            ]
         new = draft[len(self._sent[2]) :]
         return [*chunks, {"type": "markdown_text", "text": escape_markdown(new)}] if new else chunks
 
@@ -230,13 +235,13 @@ class LiveProgress:
         reach_point("slack.streaming")
 
     def _build_content(self, chunks: list[dict[str, Any]]) -> dict[str, Any]:
-        """Return chunks as arguments; a stream is all chunks or all text: `streaming_mode_mismatch`."""
+        """Build the arguments for chunks. Mixing chunks and text in a stream fails: `streaming_mode_mismatch`."""
         if self._has_cards:
             return {"chunks": chunks, "task_display_mode": "plan"} if not self._is_streaming else {"chunks": chunks}
         return {"markdown_text": "".join(chunk["text"] for chunk in chunks)}
 
     def _build_message(self, title: str, cards: list[Card], draft: str) -> SlackMessage:
-        """Return the whole as a message that is no stream, with the end of a long draft."""
+        """Build an ordinary message with the complete view. A long draft is cut at the start."""
         blocks: Blocks = [build_plan_block(title, cards)] if cards and self._has_cards else [build_context(f"{title}.")]
         tail = draft.encode()[-_DRAFT_BYTES:].decode(errors="ignore")
         mark = "…" if len(tail) < len(draft) else ""
@@ -248,7 +253,7 @@ class LiveProgress:
         return SlackMessage(blocks, PROGRESS)
 
     async def _set_status(self, text: str) -> None:
-        """Say what is being done, where Slack shows that; a status that cannot be shown is no fault."""
+        """Set the thread's status line, if the thread can show one. Failures are ignored."""
         if not self._reply.thread_ts or (self._reply.messages and self._has_cards):
             return
         # guard: slack-status-renewed
@@ -260,7 +265,7 @@ class LiveProgress:
         )
 
     async def _set_session(self, status: str) -> None:
-        """Set the state of the thread's session, which is begun with the question as its title."""
+        """Set the state of the thread's session, with the question as its title."""
         if self._reply.thread_ts:
             asked = self._reply.question.asked
             about = {"title": asked.text[:_TITLE_CHARS], "initiator_user_id": asked.user_id}
@@ -268,7 +273,7 @@ class LiveProgress:
 
 
 async def set_session(web: SlackWeb, channel: str, thread_ts: str, status: str, **about: str) -> None:
-    """Set the state of a thread's session, on which Slack's button to stop depends; where that fails it is no fault."""
+    """Set the state of a thread's session, which controls Slack's stop button. Failures are ignored."""
     await _call_quietly(web, "agents.sessions.setStatus", channel, thread_ts, status=status, **about)
 
 
@@ -276,11 +281,11 @@ async def _call_quietly(web: SlackWeb, method: str, channel: str, thread_ts: str
     try:
         await web.call(method, channel_id=channel, thread_ts=thread_ts, **body)
     except SlackError as error:
-        log.debug("state not shown", method=method, error=str(error))
+        log.debug("session state not set", method=method, error=str(error))
 
 
 def _count_bytes(chunks: list[dict[str, Any]]) -> int:
-    """Return how many bytes chunks count for in their message; details count twice."""
+    """Count the bytes that chunks use up of a streamed message. Details count twice."""
     return sum(
         len(str(value).encode()) * (2 if key == "details" else 1)
         for chunk in chunks

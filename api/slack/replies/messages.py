@@ -1,7 +1,7 @@
-"""Writes answers as Slack messages, within Slack's limits, from the allow-list of `api.answers.rendering`.
+"""Renders answers as Slack messages within Slack's limits, using the allow-list of `api.answers.rendering`.
 
-Nothing that a document or a model says becomes a link, a mention or a channel: links are ours, to the cited span.
-Limits are those of https://docs.slack.dev/reference/block-kit/blocks, which the models of slack-sdk check too.
+Text from documents and models cannot become a link, mention or channel. The only links are ours, to the cited span.
+For the limits, see https://docs.slack.dev/reference/block-kit/blocks; the models in slack-sdk check them too.
 """
 
 import json
@@ -19,7 +19,8 @@ Blocks = list[dict[str, Any]]
 
 SECTION_CHARS = 3_000
 MAX_BLOCKS = 50
-# Slack refuses a message whose blocks take some 13,200 characters as JSON: https://github.com/slackapi/bolt-js/issues/2509
+# Slack refuses messages whose blocks exceed about 13,200 characters of JSON:
+# https://github.com/slackapi/bolt-js/issues/2509
 MESSAGE_BYTES, _CARDS_BYTES = 12_000, 8_000
 _CARDS, _CARD_QUOTES = 10, 3
 _TITLE_CHARS, _BODY_CHARS, _FALLBACK_CHARS = 150, 200, 3_000
@@ -38,7 +39,7 @@ FEEDBACK, GO_AHEAD, PRIVATELY = "leadline_feedback", "leadline_go_ahead", "leadl
 
 @dataclass(frozen=True)
 class SlackMessage:
-    """One message: its blocks, and the plain text of notifications."""
+    """A Slack message: its blocks, and the plain text for notifications."""
 
     blocks: Blocks = field(default_factory=list)
     text: str = ""
@@ -47,10 +48,10 @@ class SlackMessage:
 def build_answer_messages(
     answer: AnswerOut, base: str | None, question_id: str, *, privately: bool = False, asked: str | None = None
 ) -> list[SlackMessage]:
-    """Return the messages of an answer, in order; the last one has sources and buttons.
+    """Build the messages of an answer, in order. The last one has the sources and buttons.
 
-    `base` is the service's address, without which nothing is a link. With `privately` a button offers an answer from
-    all that the asker may see. `asked` is the question, where it stands nowhere above the answer.
+    Without `base`, the service's address, sources are not links. With `privately`, a button offers a private answer
+    with the person's full access. `asked` is the question, if no message above the answer shows it.
     """
     cited = {each.number: each for each in answer.citations if not each.deleted}
     spans = {number: CitedSpan(each.document_id, each.start, each.end) for number, each in cited.items()}
@@ -72,7 +73,7 @@ def build_answer_messages(
 
 
 def _split_blocks(blocks: Blocks) -> Iterator[Blocks]:
-    """Part blocks into messages that Slack takes."""
+    """Split blocks into messages within Slack's limits."""
     part: Blocks = []
     size = 0
     for block in blocks:
@@ -91,9 +92,9 @@ def _count_bytes(block: dict[str, Any]) -> int:
 
 
 def build_failure_message(detail: str, hint: str, question_id: str, *, may_go_ahead: bool = False) -> SlackMessage:
-    """Return the one honest message of a question that has no answer, with what to do next."""
-    said = escape_mrkdwn(detail)[: SECTION_CHARS - 40]
-    blocks: Blocks = [{"type": "alert", "level": "error", "text": _build_mrkdwn(f"There is no answer: {said}")}]
+    """Build the message for a question that has no answer, with the reason and what to do next."""
+    reason = escape_mrkdwn(detail)[: SECTION_CHARS - 40]
+    blocks: Blocks = [{"type": "alert", "level": "error", "text": _build_mrkdwn(f"There is no answer: {reason}")}]
     if hint:
         blocks.append(build_context(escape_mrkdwn(hint)[:SECTION_CHARS]))
     if may_go_ahead:
@@ -104,19 +105,19 @@ def build_failure_message(detail: str, hint: str, question_id: str, *, may_go_ah
 
 
 def build_stopped_message() -> SlackMessage:
-    """Return what is said where somebody stopped the work."""
+    """Build the message for a question that a person stopped."""
     text = "Stopped before there was an answer. Ask again whenever you like."
     return SlackMessage([build_section(text)], text)
 
 
 def build_moved_message() -> SlackMessage:
-    """Return what stands in the place of a message that may not be deleted."""
+    """Build the replacement of a message that cannot be deleted."""
     text = "The reply is below."
     return SlackMessage([build_context(text)], text)
 
 
 def simplify_message(message: SlackMessage) -> SlackMessage:
-    """Return a message without the blocks that a workspace may not know, and with what they say."""
+    """Replace newer kinds of blocks, which a workspace may not support, with simple blocks of the same content."""
     blocks: Blocks = []
     for block in message.blocks:
         match block["type"]:
@@ -141,11 +142,11 @@ def _format_card_line(card: dict[str, Any]) -> str:
 
 
 def split_mrkdwn(text: str, most: int) -> Iterator[str]:
-    """Split mrkdwn at ends of paragraphs, else of lines, else of words; a block of code goes on in the next piece."""
+    """Split mrkdwn at paragraph, line or word boundaries. A code block is closed and reopened in the next piece."""
     while len(text) > most:
         at = _find_cut(text, most - 2 * len(_FENCE) - 2)
         piece, text = text[:at].rstrip(), text[at:].lstrip("\n")
-        if piece.count(_FENCE) % 2:  # within code: close it here, and open it there
+        if piece.count(_FENCE) % 2:  # inside a code block: close it here and reopen it in the next piece
             piece, text = f"{piece}\n{_FENCE}", f"{_FENCE}\n{text}"
         if piece.strip():
             yield piece
@@ -154,7 +155,7 @@ def split_mrkdwn(text: str, most: int) -> Iterator[str]:
 
 
 def _find_cut(text: str, most: int) -> int:
-    """Return where to cut so that no link, citation or item of a list is torn; `most` if there is no better place."""
+    """Find where to cut without splitting a link, citation or list item. Returns `most` if there is no such place."""
     head = text[:most]
     for end in ("\n\n", "\n", " "):
         at = head.rfind(end)
@@ -169,30 +170,30 @@ def _is_in_link(head: str) -> bool:
 
 
 def _build_alerts(answer: AnswerOut) -> Blocks:
-    """Return a warning that names each sentence which what it cites does not support."""
+    """Build a warning that lists the sentences not supported by their sources."""
     found = [each for each in answer.sentences if each.check is Check.UNSUPPORTED]
     if not found:
         return []
-    said = [
+    quotes = [
         f"“{_shorten(each.text, 200)}”" + (f" ({_shorten(each.reason, 200)})" if each.reason else "") for each in found
     ]
     count = "One sentence is" if len(found) == 1 else f"{len(found)} sentences are"
     text = f"{count} not supported by what {'it cites' if len(found) == 1 else 'they cite'}: " + escape_mrkdwn(
-        "; ".join(said)
+        "; ".join(quotes)
     )
     return [{"type": "alert", "level": "warning", "text": _build_mrkdwn(_shorten(text, SECTION_CHARS))}]
 
 
 def _build_notes(answer: AnswerOut) -> Blocks:
-    """Return how the sentences were checked, and what the answer says of itself."""
+    """Build the small print: how the sentences were checked, and the answer's notes."""
     unfinished = [] if answer.finished else [_UNFINISHED]
-    said = [*_describe_checks(answer), *unfinished, *answer.notes][:10]
-    elements = [_build_mrkdwn(escape_mrkdwn(_shorten(each, 500))) for each in said]
+    notes = [*_describe_checks(answer), *unfinished, *answer.notes][:10]
+    elements = [_build_mrkdwn(escape_mrkdwn(_shorten(each, 500))) for each in notes]
     return [{"type": "context", "elements": elements}] if elements else []
 
 
 def _describe_checks(answer: AnswerOut) -> list[str]:
-    """Return a sentence on how the answer's were checked; none without an answer, or where a warning says it."""
+    """Describe how the sentences were checked. Empty without an answer, or if a warning covers all sentences."""
     if answer.status is AnswerStatus.NOT_FOUND or not (answer.citations or answer.finished):
         return []
     if all(each.check is Check.UNSUPPORTED for each in answer.sentences):
@@ -210,14 +211,14 @@ def _build_not_found(answer: AnswerOut) -> Blocks:
         return []
     searched = answer.searched
     queries = ", ".join(f"“{each}”" for each in searched.queries[:3])
-    said = f"Searched for {queries}: found " if queries else "Found "
-    said += f"{_format_count(searched.passages, 'passage')} in {_format_count(len(searched.documents), 'document')}"
-    said += f", and read {searched.read} of them."
-    return [build_context(escape_mrkdwn(_shorten(said, 1_500)))]
+    text = f"Searched for {queries}: found " if queries else "Found "
+    text += f"{_format_count(searched.passages, 'passage')} in {_format_count(len(searched.documents), 'document')}"
+    text += f", and read {searched.read} of them."
+    return [build_context(escape_mrkdwn(_shorten(text, 1_500)))]
 
 
 def _build_sources(cited: Sequence[CitationOut], base: str | None) -> Blocks:
-    """Return a card for each source, numbered as in the answer; beyond ten, or what a message takes, a line each."""
+    """Build a card for each source, numbered as in the answer, and a line for each one that exceeds the limits."""
     if not cited:
         return []
     cards = [_build_card(each, base) for each in cited[:_CARDS]]
@@ -229,7 +230,7 @@ def _build_sources(cited: Sequence[CitationOut], base: str | None) -> Blocks:
 
 
 def _join_lines(lines: Iterable[str]) -> str:
-    """Join as many lines as a section takes."""
+    """Join as many lines as fit a section."""
     text = ""
     for line in lines:
         if len(text) + len(line) + 1 > SECTION_CHARS:
@@ -282,23 +283,23 @@ def _build_buttons(question_id: str, *, privately: bool) -> Blocks:
 
 
 def build_button(text: str, action: str, value: str, *, style: str | None = None) -> dict[str, Any]:
-    """Return a button; `style` is `primary` or `danger`."""
-    made: dict[str, Any] = {"type": "button", "text": _build_text(text), "action_id": action, "value": value}
-    return made if style is None else {**made, "style": style}
+    """Build a button. `style` is `primary` or `danger`."""
+    element: dict[str, Any] = {"type": "button", "text": _build_text(text), "action_id": action, "value": value}
+    return element if style is None else {**element, "style": style}
 
 
 def build_asked_line(question: str) -> dict[str, Any]:
-    """Return the question in small print, for a message with nothing above it."""
+    """Build the question in small print, for a message without the question above it."""
     return build_context(f"You asked: {_make_inert(_shorten(question, 500))}")
 
 
 def build_section(text: str) -> dict[str, Any]:
-    """Return a paragraph of mrkdwn."""
+    """Build a section block of mrkdwn."""
     return {"type": "section", "text": _build_mrkdwn(text), "expand": True}
 
 
 def build_context(text: str) -> dict[str, Any]:
-    """Return a line of mrkdwn in small print."""
+    """Build a context block, which is mrkdwn in small print."""
     return {"type": "context", "elements": [_build_mrkdwn(text)]}
 
 
@@ -319,12 +320,12 @@ def _make_inert(text: str) -> str:
 
 
 def _format_fallback(answer: AnswerOut) -> str:
-    """Return what notifications show, where Slack reads mentions as well."""
+    """Format the notification text. It is made inert, because Slack interprets mentions there too."""
     return _make_inert(_shorten(re.sub(r"\[\d{1,4}\]", "", answer.text), _FALLBACK_CHARS // 2)) or "No answer."
 
 
 def _shorten(text: str, most: int) -> str:
-    """Cut at a whole character reference, so that none is torn."""
+    """Shorten a text to at most `most` characters, without splitting a character reference such as `&amp;`."""
     if len(text) <= most:
         return text
     head = text[: most - 1]

@@ -1,7 +1,7 @@
-"""The reply to one question in Slack: its messages are posted once each, whatever dies in between.
+"""The reply to a question in Slack. Each of its messages is posted exactly once, even if a process dies in between.
 
-Before a message is posted, the catalog knows that one is on its way; after it, the catalog has its timestamp. Where
-the second is missing, the thread is looked at once, and a message that is there already becomes the reply's.
+Before posting, the catalog records that a message is about to be posted; afterwards it records the message's
+timestamp. If the timestamp is missing, the thread is searched once, and a message found there is adopted.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,7 +19,7 @@ from ingest.storage.slack.store import SlackStore
 
 log = structlog.get_logger(__name__)
 
-# How far Slack's clock may be behind ours; earlier messages of the bot are known, or say which question they answer.
+# The maximum lag of Slack's clock behind ours. Earlier messages of the bot are recorded, or name their question.
 _CLOCK_SKEW_SECONDS = 60.0
 EVENT_TYPE = "leadline_reply"
 _BLOCK_ERRORS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
@@ -28,7 +28,7 @@ InThread = Callable[..., Awaitable[Any]]
 
 
 class Reply:
-    """Writes to one thread of a `channel`, or to the channel itself. `question` is as the catalog has it by now."""
+    """Writes the reply to a thread of `channel`, or to the channel itself. `question` is its latest recorded state."""
 
     def __init__(
         self,
@@ -49,11 +49,11 @@ class Reply:
 
     @property
     def messages(self) -> tuple[str, ...]:
-        """The timestamps of the messages that are in Slack."""
+        """The timestamps of the messages posted in Slack."""
         return self.question.posted.messages
 
     async def recover(self) -> None:
-        """Find out what became of a message that was on its way when its process died."""
+        """Find out whether a message was posted by a process that died while posting it, and record it if so."""
         since = self.question.posted.since
         if since is None:
             return
@@ -65,13 +65,13 @@ class Reply:
             limit=15,
             include_all_metadata=True,
         )
-        mine = [each for each in found.get("messages", ()) if self._is_mine(each)]
-        await self._record_messages((*self.messages, *(str(each["ts"]) for each in mine[:1])))
+        own_messages = [each for each in found.get("messages", ()) if self._is_mine(each)]
+        await self._record_messages((*self.messages, *(str(each["ts"]) for each in own_messages[:1])))
 
     async def finish(self, messages: Sequence[SlackMessage], *, anew: bool = False) -> None:
-        """Put the whole reply in the place of all that was shown before, or `anew` at the thread's end.
+        """Replace everything shown so far with the complete reply, or post it `anew` at the end of the thread.
 
-        Where somebody deleted a message of it in Slack, that and those after it are posted again, in order.
+        If a person deleted one of the messages in Slack, it and all later ones are posted again, in order.
         """
         if anew:
             await self._delete_messages_from(0)
@@ -85,7 +85,7 @@ class Reply:
         await self._delete_messages_from(len(messages))
 
     async def post_once(self, method: str, **body: Any) -> None:  # noqa: ANN401 - JSON
-        """Post a message, and record it. Where it is not known whether it is there, the next attempt looks."""
+        """Post a message and record it. If Slack's response is lost, the next attempt checks whether it was posted."""
         self.question = await self._in_thread(self._store.mark_posting, self.question)
         reach_point("slack.posting")
         try:
@@ -100,7 +100,7 @@ class Reply:
         reach_point("slack.posted")
 
     async def update(self, number: int, message: SlackMessage) -> bool:
-        """Replace a message; false if Slack has it no more, or lets nobody change it."""
+        """Update a message. Returns False if it no longer exists or cannot be edited."""
         about = {"channel": self.channel, "ts": self.messages[number], "metadata": self._build_metadata(number)}
         try:
             try:
@@ -108,17 +108,17 @@ class Reply:
             except SlackRefusedError as error:
                 if error.reason not in _BLOCK_ERRORS:
                     raise
-                log.warning("Slack takes no such blocks", reason=error.reason)
+                log.warning("blocks refused, using simpler ones", reason=error.reason)
                 plain = simplify_message(message)
                 await self.web.call("chat.update", blocks=plain.blocks, text=plain.text, **about)
         except SlackRefusedError as error:
             # guard: slack-unchangeable-reposted
-            log.info("a message was not changed", reason=error.reason)
+            log.info("message not updated", reason=error.reason)
             return False
         return True
 
     async def post(self, message: SlackMessage, number: int) -> None:
-        """Post a message as it is."""
+        """Post a message without simplifying it."""
         await self.post_once(
             "chat.postMessage",
             blocks=message.blocks,
@@ -134,19 +134,19 @@ class Reply:
         except SlackRefusedError as error:
             if error.reason not in _BLOCK_ERRORS:
                 raise
-            log.warning("Slack takes no such blocks", reason=error.reason)
+            log.warning("blocks refused, using simpler ones", reason=error.reason)
             # guard: slack-plainer-blocks
             await self.post(simplify_message(message), number)
 
     async def _delete_messages_from(self, number: int) -> None:
-        """Delete the messages from a number on. Where a workspace forbids that, they say where the reply is."""
+        """Delete all messages from `number` on. If a workspace forbids this, replace their text with a pointer."""
         for ts in self.messages[number:]:
             try:
                 await self.web.call("chat.delete", channel=self.channel, ts=ts)
             except SlackRefusedError as error:
-                log.info("a message was not deleted", reason=error.reason)
+                log.info("message not deleted", reason=error.reason)
                 moved = build_moved_message()
-                with suppress(SlackRefusedError):  # somebody else deleted it
+                with suppress(SlackRefusedError):  # a person deleted it
                     about = {"channel": self.channel, "ts": ts, "metadata": self._build_metadata(number)}
                     await self.web.call("chat.update", blocks=moved.blocks, text=moved.text, **about)
         if len(self.messages) > number:
@@ -164,7 +164,7 @@ class Reply:
         return {"event_type": EVENT_TYPE, "event_payload": {"question": self.question.id, "part": number}}
 
     def _is_mine(self, message: dict[str, Any]) -> bool:
-        """True for a message of ours that nothing is known of: of this question, or a stream, which has no metadata."""
+        """Return True for an unrecorded message of the bot: of this question, or a stream, which has no metadata."""
         if message.get("user") != self._workspace.bot_user_id or message.get("ts") in self.messages:
             return False
         metadata = message.get("metadata") or {}

@@ -1,4 +1,4 @@
-"""A run that has met its limits: the message that asks what becomes of it, and what people decide by its buttons."""
+"""Runs that have reached their limits: the message that asks what to do, and the decisions made with its buttons."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -40,13 +40,13 @@ _ALREADY_DECIDED = "Somebody has decided that already."
 
 
 def compute_extra_limits(run: Run) -> Limits:
-    """Return what one press adds: of each limit of the run as much as it allows so far."""
+    """Compute what one press of "Go on" adds: each limit of the run once more."""
     allowed = {name: value for name, value in vars(parse_limits(run.limits)).items() if value and name != "depth"}
     return Limits(**allowed)
 
 
 async def ask_for_decision(live: LiveProgress, reply: Reply, run: Run, *, wait_days: float) -> None:
-    """Put the question what becomes of a paused run in the place of what its thread shows. Raises `SlackError`s."""
+    """Replace the progress shown in the thread with a message that asks what to do. Raises `SlackError`."""
     await live.end_stream()
     asked, question_id = reply.question.asked, reply.question.id
     until = live.paused_at + wait_days * 24 * 3600.0
@@ -60,22 +60,22 @@ async def ask_for_decision(live: LiveProgress, reply: Reply, run: Run, *, wait_d
 def build_waiting_message(
     question_id: str, run: Run, done: Sequence[str], until: float, *, asked: str | None = None
 ) -> SlackMessage:
-    """Return what a thread is asked: what was `done` and used, and what each button does.
+    """Build the message that asks what to do: the steps `done`, the usage, and what each button does.
 
-    At the instant `until` the run ends by itself. `asked` is the question, where it stands nowhere above.
+    At the Unix time `until` the run ends by itself. `asked` is the question, if no message above shows it.
     """
     met = _LIMITS.get(str((run.progress or {}).get("resource")), "tokens")
     minutes = int(run.seconds / 60)
-    worked = f"{minutes:,} minute{'' if minutes == 1 else 's'}" if minutes else "less than a minute"
-    used = [worked, f"{run.spent.calls:,} call{'' if run.spent.calls == 1 else 's'} of the language model"]
+    duration = f"{minutes:,} minute{'' if minutes == 1 else 's'}" if minutes else "less than a minute"
+    used = [duration, f"{run.spent.calls:,} call{'' if run.spent.calls == 1 else 's'} of the language model"]
     if run.spent.nanodollars:
         used.append(f"${run.spent.nanodollars / NANODOLLARS:.2f}")
     steps = [f"• {escape_mrkdwn(title)}" for title in done]
-    said = f"*There is no answer yet, and the limit of {met} is met.*\nUsed so far: {', '.join(used)}."
+    text = f"*There is no answer yet, and the limit of {met} is met.*\nUsed so far: {', '.join(used)}."
     more = format_limits(compute_extra_limits(run))
     cost = " It may cost as much again." if run.spent.nanodollars else ""
     blocks: Blocks = [build_asked_line(asked)] if asked is not None else []
-    blocks.append(build_section("\n".join([said, *steps])[:SECTION_CHARS]))
+    blocks.append(build_section("\n".join([text, *steps])[:SECTION_CHARS]))
     blocks.append(build_context(f"“Go on” allows as much again: {more[:1].lower()}{more[1:]}{cost}"))
     blocks.append(
         build_context(f"If nobody decides until {_format_instant(until)}, you get an answer from what there is.")
@@ -87,27 +87,28 @@ def build_waiting_message(
         build_button("Stop", STOP, value),
     ]
     return SlackMessage(
-        [*blocks, {"type": "actions", "elements": buttons}], f"No answer yet after {worked}: shall I go on?"
+        [*blocks, {"type": "actions", "elements": buttons}], f"No answer yet after {duration}: shall I go on?"
     )
 
 
 def _format_instant(at: float) -> str:
-    """Return an instant that Slack shows in each reader's own time."""
+    """Format a Unix time so that Slack shows it in each reader's time zone."""
     plain = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
     return f"<!date^{int(at)}^{{date_long_pretty}}, {{time}}|{plain}>"
 
 
 class Decisions:
-    """Carries out what people decide. `wake` is called when a question can be gone on with."""
+    """Carries out people's decisions. Calls `wake` when a question can continue."""
 
     def __init__(self, served: Services, wake: Callable[[], None]) -> None:
         self._served = served
         self._wake = wake
 
     def decide(self, action: str, question: SlackQuestion | None, raises: int, user_id: str) -> str | None:
-        """Do what a button says; returns what to tell whoever pressed it, if it had no effect.
+        """Carry out a decision. Returns a message for the person who pressed the button if it had no effect.
 
-        `raises` is how often the run's budget had been raised when the button was shown, so each is pressed once.
+        `raises` is how often the run's budget had been raised when the button was shown, so that each button works only
+        once.
         """
         if question is None or question.run_id is None:
             return _GONE
@@ -122,11 +123,11 @@ class Decisions:
             self._carry_out(action, run)
         except RunNotFoundError:
             return _GONE
-        except RunStateError:  # somebody else was faster by a moment
+        except RunStateError:  # another person decided a moment earlier
             return _ALREADY_DECIDED
         except LeadlineError as error:
             return escape_mrkdwn(" ".join(error.public_message).strip())
-        log.info("decided in Slack", action=action, question=question.id, run=run.id, user=user_id)
+        log.info("decision carried out", action=action, question=question.id, run=run.id, user=user_id)
         reach_point("slack.decided")
         self._wake()
         return None
