@@ -1,1 +1,1 @@
-"""The command `leadline`: a client of the service, and the service itself."""
+"""The `leadline` command: a client of the service, and the service itself."""

@@ -1,4 +1,4 @@
-"""Shows an answer on a terminal, while it is made and when it is complete."""
+"""Renders an answer in the terminal, while it is being written and when it is complete."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -19,18 +19,18 @@ _LINE_CHARS = 160
 
 
 def shorten(text: str, most: int = _LINE_CHARS) -> str:
-    """Return the beginning of a text, its white space and line ends as single blanks."""
+    """Collapse whitespace to single spaces and cut the text after `most` characters."""
     line = " ".join(text.split())
     return line[:most] + ("…" if len(line) > most else "")
 
 
 def format_cell(body: dict[str, Any]) -> str:
-    """Return a line about a root model's cell and its result."""
+    """Format one line about a code cell of the root model: its number, its code and its result."""
     return f"{_format_cell_name(body)}: {shorten(body['code'] or body['note'])} → {_format_cell_result(body)}"
 
 
 def _format_cell_name(body: dict[str, Any]) -> str:
-    """Name the cell and its part of the run, which earlier versions did not log."""
+    """Name the cell and the part of the run it belongs to. Earlier releases did not log the part."""
     return f"part {body['part']}, cell {body['number']}" if body.get("part") else f"cell {body['number']}"
 
 
@@ -41,19 +41,20 @@ def _format_cell_result(body: dict[str, Any]) -> str:
 _MAX_SOURCES = 10
 _QUOTE_CHARS = 160
 _SENTENCE_CHARS = 100
-# Embeddings, overrides and isolates of bidirectional text, by the names that Unicode gives their classes.
+# Unicode bidirectional classes of explicit embeddings, overrides and isolates. They reorder the text around them, so a
+# document could use them to make a terminal line read differently from its content.
 _BIDI_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 _MARKS = {"unsupported": ("?", "yellow"), "quoted": ("~", "dim"), "unchecked": ("–", "dim")}
 
 
 class StatusLine(Protocol):
-    """Shows one line about the current work, as `rich.status.Status` does."""
+    """A single updatable status line, such as `rich.status.Status`."""
 
     def update(self, status: str) -> None: ...
 
 
 class LiveAnswer:
-    """Shows the current work, and with `text` also the answer as it is written; none of it stays on the terminal."""
+    """A live view of the current step and, with `text`, of the answer so far. It is erased when the block ends."""
 
     def __init__(self, console: Console, *, text: bool) -> None:
         self._live = Live(console=console, transient=True, refresh_per_second=8)
@@ -71,17 +72,17 @@ class LiveAnswer:
         self._live.stop()
 
     def update(self, status: str) -> None:
-        """Show another line about the current work."""
+        """Replace the status line."""
         self._doing = status
         self._live.update(self._build_view())
 
     def show(self, name: str, body: Mapping[str, Any]) -> None:
-        """Show an event of the answer."""
+        """Display one event of the answer stream."""
         if name == "delta" and self._shows_text:
             self._text += body["text"]
             self._live.update(self._build_view())
-        elif said := describe_event(name, body):
-            self.update(said)
+        elif description := describe_event(name, body):
+            self.update(description)
 
     def _build_view(self) -> RenderableType:
         status = Spinner("dots", Text(shorten(self._doing), style="dim"))
@@ -89,7 +90,7 @@ class LiveAnswer:
 
 
 class _Tail:
-    """The last lines of Markdown that a terminal has room for."""
+    """The last lines of a Markdown text that fit the terminal."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -102,35 +103,35 @@ class _Tail:
 
 
 def describe_event(name: str, body: Mapping[str, Any]) -> str:
-    """Describe the work that an event announces; empty for other events."""
+    """Describe the step that an event announces. Returns an empty string for other events."""
     match name:
         case "condensed":
-            said = f"Understood as: {body['question']}"
+            text = f"Interpreted as: {body['question']}"
         case "routed":
-            said = " ".join(filter(None, (body["reason"], body["estimate"])))
+            text = " ".join(filter(None, (body["reason"], body["estimate"])))
         case "retrieved":
-            said = f"Found {body['passages']:,} passages …"
+            text = f"Found {body['passages']:,} passages …"
         case "reading":
-            said = f"Reading {', '.join(dict.fromkeys(body['titles']))} …"
+            text = f"Reading {', '.join(dict.fromkeys(body['titles']))} …"
         case "planned":
-            said = " ".join(body["steps"])
+            text = " ".join(body["steps"])
         case "working":
-            said = f"{body['step']}: {body['done']:,} of {body['total']:,} …"
+            text = f"{body['step']}: {body['done']:,} of {body['total']:,} …"
         case "cell":
-            said = format_cell(dict(body))
+            text = format_cell(dict(body))
         case "checking":
-            said = "Checking …"
+            text = "Checking …"
         case _:
-            said = ""
-    return clean(said)
+            text = ""
+    return clean(text)
 
 
 def print_answer(
     console: Console, answer: Mapping[str, Any], *, sources: bool = True, said_already: Sequence[str] = ()
 ) -> None:
-    """Print the answer, the remarks on its sentences, its table, and its sources, a line each.
+    """Print the answer, warnings about its sentences, its table, and one line per source.
 
-    A file or a pipe gets its Markdown unchanged. Notes that were `said_already` are left out.
+    Output to a file or pipe keeps the Markdown as it is. Notes in `said_already` are not repeated.
     """
     text = clean(answer["text"])
     console.print()
@@ -153,8 +154,10 @@ def print_answer(
 
 
 def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
-    """Print the sources, a line for the beginning of each quotation, the first with number and place; if many, only
-    the first sources."""
+    """Print the sources, one line per quotation; the first line of a source has its number and location.
+
+    Only the first sources are quoted. The rest are listed by title, so that a long list fits the screen.
+    """
     citations = answer["citations"]
     for citation in citations[:_MAX_SOURCES]:
         quotes = [each["text"] for each in citation.get("quotes", ())] or [citation["quote"]]
@@ -171,17 +174,17 @@ def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
 
 
 def format_place(found: Mapping[str, Any]) -> str:
-    """Return the place of a citation or a hit: title, page, slide or row, and the nearest heading."""
+    """Format the location of a citation or hit: title, page, slide or row, and the nearest heading."""
     if found.get("deleted"):
-        return "a document that was deleted"
-    page = f"page {found['page']}" if found.get("page") else ""  # as answers of earlier releases have it
-    where = found.get("place") or page
+        return "a deleted document"
+    page = f"page {found['page']}" if found.get("page") else ""  # answers stored by earlier releases have no `place`
+    location = found.get("place") or page
     headings = " > ".join(found.get("heading_path", [])[-1:])
-    return clean(f"{found['title']}" + (f", {where}" if where else "") + (f" ({headings})" if headings else ""))
+    return clean(f"{found['title']}" + (f", {location}" if location else "") + (f" ({headings})" if headings else ""))
 
 
 def clean(text: str) -> str:
-    """Return a text without control characters, by which a document could take over a terminal or turn its lines."""
+    """Remove control characters, which a document could use to control the terminal or reorder its text."""
     return "".join(char for char in text if char in "\n\t" or not _is_control(char))
 
 
@@ -190,14 +193,16 @@ def _is_control(char: str) -> bool:
 
 
 def _print_marks(console: Console, answer: Mapping[str, Any]) -> None:
-    """Print remarks on single sentences: those that are not supported, and those with a reason."""
+    """Print a warning for each sentence that is unsupported or has a reason attached."""
     for sentence in answer["sentences"]:
         if not (sentence["reason"] or sentence["check"] == "unsupported"):
             continue
         mark, style = _MARKS.get(sentence["check"], ("·", "dim"))
-        reason = clean(sentence["reason"]) or "The cited text does not support it."
-        said = shorten(clean(sentence["text"]), _SENTENCE_CHARS)
-        console.print(Text.assemble((mark, style), f" “{said}” ", (reason, style)), soft_wrap=not console.is_terminal)
+        reason = clean(sentence["reason"]) or "The cited text does not support this sentence."
+        excerpt = shorten(clean(sentence["text"]), _SENTENCE_CHARS)
+        console.print(
+            Text.assemble((mark, style), f" “{excerpt}” ", (reason, style)), soft_wrap=not console.is_terminal
+        )
 
 
 def _print_table(console: Console, answer: Mapping[str, Any]) -> None:
@@ -208,9 +213,9 @@ def _print_table(console: Console, answer: Mapping[str, Any]) -> None:
         table.add_row(*(escape(clean(_format_cell_value(value, at in quantities))) for at, value in enumerate(row)))
     console.print(table)
     if len(found["rows"]) < found["total_rows"]:
-        _print_plain(console, f"The first {len(found['rows']):,} of {found['total_rows']:,} rows.", style="dim")
+        _print_plain(console, f"Showing the first {len(found['rows']):,} of {found['total_rows']:,} rows.", style="dim")
     for column, instruction in found["semantic_columns"].items():
-        _print_plain(console, f"{column}, which the model filled in: {instruction}", style="dim")
+        _print_plain(console, f"{column} (filled in by the model): {instruction}", style="dim")
     _print_plain(console, found["sql"], style="dim")
 
 
@@ -221,16 +226,16 @@ def _format_cell_value(value: object, is_quantity: bool) -> str:
 
 
 def _format_summary(answer: Mapping[str, Any]) -> str:
-    """Return the last line: how the answer was made, how many sentences were checked how, and its cost."""
+    """Format the last line: status, strategy, model, time, the results of sentence checks, and cost."""
     checks = [sentence["check"] for sentence in answer["sentences"] if sentence["check"] != "unchecked"]
     counts = ", ".join(f"{checks.count(check)} {check}" for check in dict.fromkeys(checks))
-    rows = f"{answer['rows_behind_total']:,} rows behind it" if answer["rows_behind_total"] else ""
+    rows = f"based on {answer['rows_behind_total']:,} rows" if answer["rows_behind_total"] else ""
     cost = f"${answer['dollars']:.4f}" if answer["dollars"] else ""
-    made = [answer["status"], answer["strategy"], answer["model"] or "no language model"]
+    parts = [answer["status"], answer["strategy"], answer["model"] or "no language model"]
     seconds = f"{answer['timings_ms'].get('total', 0.0) / 1000:.1f} s"
-    return " · ".join(filter(None, [*made, seconds, counts, rows, cost]))
+    return " · ".join(filter(None, [*parts, seconds, counts, rows, cost]))
 
 
 def _print_plain(console: Console, text: str, *, style: str = "") -> None:
-    """Print a text as it is: no markup, and no line ends that it does not have."""
+    """Print text without interpreting markup or wrapping lines."""
     console.print(Text(clean(text), style=style), soft_wrap=True)

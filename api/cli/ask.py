@@ -1,4 +1,4 @@
-"""`leadline ask`: asks one question, and shows its answer as it comes."""
+"""`leadline ask`: ask one question and show the answer as it is written."""
 
 import json
 import sys
@@ -11,61 +11,61 @@ from rich.console import Console
 from api.cli.answer_view import LiveAnswer, StatusLine, print_answer
 from api.cli.client import connect, iter_language_model_states
 from api.cli.environment import read_settings
-from api.cli.filters import Filters, parse_attributes
+from api.cli.filters import FilterOption, parse_attributes
 from api.client import Client, ServiceError
 from ingest.storage.answers.records import NEW_CONVERSATION
 from rlm.requests import StrategyName, check_question
 
-Collections = Annotated[list[str] | None, typer.Option("--collection", help="Only these collections.")]
+Collections = Annotated[
+    list[str] | None, typer.Option("--collection", help="Search only this collection; may be repeated.")
+]
 Strategy = Annotated[
     StrategyName,
     typer.Option(
         help="How to answer: `direct` reads passages, `table` computes over records, `recursive` has the model write "
-        "code that works through the documents; `auto` leaves it to the model."
+        "code that works through the documents; `auto` lets the model choose."
     ),
 ]
 
 
 def ask(
-    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    question: Annotated[str, typer.Argument(help="The question to answer.")],
     collection: Collections = None,
-    filters: Filters = None,
+    filters: FilterOption = None,
     conversation: Annotated[
-        str | None, typer.Option(help="Go on with a kept conversation, by its id; `new` begins one.")
+        str | None, typer.Option(help="Continue a saved conversation by its id, or start one with `new`.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
     strategy: Strategy = StrategyName.AUTO,
-    confirm: Annotated[bool, typer.Option("--confirm", help="Begin even when the estimate is large.")] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Start even if the estimated cost is large.")] = False,
     every_record: Annotated[
-        bool, typer.Option("--every-record", help="Of many records, have the model judge all; it takes longer.")
+        bool, typer.Option("--every-record", help="Have the model judge every record instead of a sample; slower.")
     ] = False,
-    budget_calls: Annotated[int | None, typer.Option(help="At most so many calls of the language model.")] = None,
-    budget_tokens: Annotated[int | None, typer.Option(help="At most so many tokens for it to read.")] = None,
-    budget_dollars: Annotated[float | None, typer.Option(help="At most so many US dollars.")] = None,
-    budget_seconds: Annotated[float | None, typer.Option(help="At most so many seconds.")] = None,
-    background: Annotated[bool, typer.Option("--background", help="Print a run's id at once, and go on.")] = False,
+    budget_calls: Annotated[int | None, typer.Option(help="Maximum number of language model calls.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="Maximum number of tokens the model reads.")] = None,
+    budget_dollars: Annotated[float | None, typer.Option(help="Maximum cost in US dollars.")] = None,
+    budget_seconds: Annotated[float | None, typer.Option(help="Maximum time in seconds.")] = None,
+    background: Annotated[bool, typer.Option("--background", help="Start a run, print its id and return.")] = False,
     pause_on_budget: Annotated[
         bool,
         typer.Option(
             "--pause-on-budget",
-            help="With --background: wait for `leadline runs continue` or `finish` when the budget is met.",
+            help="With --background: pause when the budget is used up, until `leadline runs continue` or `finish`.",
         ),
     ] = False,
 ) -> None:
-    """Ask a question, and see where each sentence of the answer comes from.
+    """Ask a question and see the source of each sentence in the answer.
 
-    The answer is Markdown with markers such as [1], and its sources follow it. A yellow question mark under it names a
-    sentence that its source does not support, and why.
+    The answer is Markdown with citation markers such as [1], followed by its sources. A yellow question mark below the
+    answer marks a sentence that its source does not support, with the reason.
 
-    Work that would cost much is begun only with --confirm or a budget; the refusal says what it would cost. An answer
-    by code that the model writes (`--strategy recursive`) ends after 500 calls or 15 minutes and, where the model's
-    price is known and not 0, without --confirm after a dollar. A budget takes the place of all of these.
+    Expensive work starts only with --confirm or a budget; otherwise the command reports the estimated cost and stops.
+    With `--strategy recursive` an answer is limited to 500 calls and 15 minutes and, unless --confirm is given, to one
+    dollar if the model's price is known and not zero. A budget replaces all of these limits.
     """
     if pause_on_budget and not background:
-        raise typer.BadParameter(
-            "only a run in the background can wait: add --background.", param_hint="--pause-on-budget"
-        )
-    check_question(question)  # before a service is started for it
+        raise typer.BadParameter("only a background run can pause: add --background.", param_hint="--pause-on-budget")
+    check_question(question)  # fail before starting a service, which takes seconds
     limits = {
         "calls": budget_calls,
         "prompt_tokens": budget_tokens,
@@ -94,32 +94,34 @@ def ask(
         return
     print_answer(Console(), answer)
     if conversation == NEW_CONVERSATION and answer["conversation"]:
-        Console(stderr=True).print(f"Go on with --conversation {answer['conversation']}", style="dim", highlight=False)
+        Console(stderr=True).print(
+            f"Continue with --conversation {answer['conversation']}", style="dim", highlight=False
+        )
 
 
 def open_live_answer(*, text: bool = True) -> LiveAnswer:
-    """Return the view of an answer in progress where people see it; a file or a pipe gets only the answer."""
+    """Build the live view on standard output if that is a terminal, else a status line on standard error."""
     if text and sys.stdout.isatty():
         return LiveAnswer(Console(), text=True)
     return LiveAnswer(Console(stderr=True), text=False)
 
 
 def wait_for_language_model(client: Client, status: StatusLine) -> None:
-    """Wait until the model is loaded; the first answer would otherwise be refused."""
+    """Wait until the language model is loaded. Until then the service refuses questions."""
     for state in iter_language_model_states(client):
         if state["state"] == "loading":
             status.update("The language model is loading …")
 
 
 def fetch_answer(client: Client, body: Mapping[str, Any], live: LiveAnswer) -> dict[str, Any]:
-    """Return the whole answer; show the work in progress meanwhile. Raises `ServiceError`."""
-    with client.events("/v1/answers", {**body, "stream": True}) as events:  # the service stops with it
+    """Stream an answer, displaying its progress, and return it when complete. Raises `ServiceError`."""
+    with client.events("/v1/answers", {**body, "stream": True}) as events:  # leaving the block cancels the answer
         for name, event in events:
             if name == "completed":
                 answer: dict[str, Any] = event
                 return answer
             live.show(name, event)
-    raise ServiceError("The answer ended before it was complete.", hint="Ask again.")
+    raise ServiceError("The stream ended before the answer was complete.", hint="Ask again.")
 
 
 def _start_run(body: Mapping[str, Any], *, as_json: bool) -> None:
@@ -130,8 +132,8 @@ def _start_run(body: Mapping[str, Any], *, as_json: bool) -> None:
         return
     Console().print(f"Run {run['id']} is {run['state']}.", highlight=False, soft_wrap=True)
     Console(stderr=True).print(
-        f"`leadline runs watch {run['id']}` follows it. It goes on while a service runs on the data folder, and at its "
-        "next start.",
+        f"Follow it with `leadline runs watch {run['id']}`. It continues while a service is running on the data folder "
+        "and resumes when the service next starts.",
         highlight=False,
         soft_wrap=True,
     )

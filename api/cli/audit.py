@@ -1,4 +1,4 @@
-"""`leadline audit`: lists, verifies and exports the audit log of the data folder, or of the cluster's catalog."""
+"""`leadline audit`: list, verify and export the audit log in the catalog of the data folder or cluster."""
 
 import json
 from contextlib import nullcontext
@@ -16,31 +16,35 @@ from ingest.storage.audit.records import Anchor, AuditEntry
 from ingest.storage.audit.store import AuditFilter
 from ingest.storage.errors import LeadlineError
 
-app = typer.Typer(help="List, verify and export the log of who did what, and when.", no_args_is_help=True)
+app = typer.Typer(help="List, verify and export the audit log of who did what, and when.", no_args_is_help=True)
 
-Tenant = Annotated[str | None, typer.Option(help="Only what concerns this tenant.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON a line, as `export` writes it.")]
+Tenant = Annotated[str | None, typer.Option(help="Only entries about this tenant.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, like `export`.")]
 
 
 class AuditBrokenError(LeadlineError):
-    """The audit log is not as it was written."""
+    """The hash chain of the audit log is broken: entries were changed, removed or inserted."""
 
     code = "audit_broken"
-    default_hint = "Compare it with an earlier export, and ask who could write to the catalog's database."
+    default_hint = "Compare the log with an earlier export, and check who had write access to the catalog's database."
 
 
 @app.command("list")
 def list_entries(
     tenant: Tenant = None,
-    action: Annotated[str | None, typer.Option(help="Only this action, such as `document.deleted`.")] = None,
-    object_: Annotated[str | None, typer.Option("--object", help="Only this object, `kind:id`.")] = None,
-    limit: Annotated[int, typer.Option(help="How many.", min=1)] = 50,
+    action: Annotated[
+        str | None, typer.Option(help="Only entries with this action, such as `document.deleted`.")
+    ] = None,
+    object_: Annotated[
+        str | None, typer.Option("--object", help="Only entries about this object, as `kind:id`.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Maximum number of entries.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List the newest entries."""
-    wanted = AuditFilter(tenant, whole=tenant is None, action=action, object=object_)
+    audit_filter = AuditFilter(tenant, whole=tenant is None, action=action, object=object_)
     with open_configured_catalog() as opened:
-        entries = opened.audit.list_latest(wanted, limit=limit)
+        entries = opened.audit.list_latest(audit_filter, limit=limit)
     if as_json:
         for entry in entries:
             print(json.dumps(entry.to_json()))
@@ -57,36 +61,42 @@ def list_entries(
 def verify(
     anchor: Annotated[
         str | None,
-        typer.Option(help="A head that `export` or `verify` printed earlier: finds an end that was cut off."),
+        typer.Option(help="A head printed earlier by `export` or `verify`; detects entries removed from the end."),
     ] = None,
 ) -> None:
-    """Check the whole log: nothing changed, removed, swapped or inserted. Ends with 1 if it is not as it was."""
+    """Verify the hash chain of the whole log.
+
+    Exits with status 1 if entries were changed, removed or inserted.
+    """
     try:
-        noted = anchor and Anchor.parse(anchor)
+        expected = anchor and Anchor.parse(anchor)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--anchor") from error
     with open_configured_catalog() as opened:
-        found = opened.audit.verify(noted or None)
+        found = opened.audit.verify(expected or None)
     if found.faults:
         for fault in found.faults:
             print(f"{fault.sequence}: {fault.detail}")
-        raise AuditBrokenError(f"The audit log is not as it was written, from entry {found.faults[0].sequence} on.")
-    print(f"{found.entries:,} entries follow one from another. Head: {found.head}")
+        raise AuditBrokenError(f"The hash chain of the audit log breaks at entry {found.faults[0].sequence}.")
+    print(f"The hash chain of all {found.entries:,} entries is intact. Head: {found.head}")
 
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(help="The file to write, one JSON a line; `-` is standard output.")],
+    file: Annotated[Path, typer.Argument(help="The file to write, one JSON object per line; `-` for standard output.")],
     tenant: Tenant = None,
-    after: Annotated[int, typer.Option(help="Only entries with a larger number.", min=0)] = 0,
+    after: Annotated[int, typer.Option(help="Only entries with a higher number.", min=0)] = 0,
 ) -> None:
-    """Write the log to a file, oldest entry first, and print its head: note it where nobody can change it."""
-    wanted = AuditFilter(tenant, whole=tenant is None)
+    """Export the log to a file, oldest entry first, and print its head.
+
+    Keep the head where no one can change it: `leadline audit verify --anchor` checks the log against it.
+    """
+    audit_filter = AuditFilter(tenant, whole=tenant is None)
     written = 0
     with open_configured_catalog() as opened:
         head = opened.audit.load_head()
         with nullcontext() if str(file) == "-" else file.open("w") as out:
-            for entry in opened.audit.iter_entries(wanted, after=after, through=head.sequence):
+            for entry in opened.audit.iter_entries(audit_filter, after=after, through=head.sequence):
                 print(json.dumps(entry.to_json()), file=out)
                 written += 1
     Console(stderr=True, soft_wrap=True).print(f"{written:,} entries. Head: {head}", highlight=False)

@@ -1,4 +1,4 @@
-"""`leadline backup`, `restore` and `verify`: copies of an installation, made while it runs, put back and read again."""
+"""`leadline backup`, `restore` and `verify`: back up a running installation, restore it, and verify its files."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ _MAX_FAULTS = 20
 
 
 class _MakeByDefaultGroup(TyperGroup):
-    """Takes `backup FOLDER` for `backup make FOLDER`."""
+    """A command group that reads `backup FOLDER` as `backup make FOLDER`."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - as in Typer
         return super().resolve_command(ctx, args if args[0] in self.commands else ["make", *args])
@@ -41,77 +41,84 @@ class _MakeByDefaultGroup(TyperGroup):
 
 app = typer.Typer(
     cls=_MakeByDefaultGroup,
-    help="Copy catalog, files and keys to a folder while the service runs: `leadline backup FOLDER`; or verify a copy.",
+    help="Back up the catalog, files and keys while the service runs, or verify a backup.\n\n"
+    "`leadline backup FOLDER` is short for `leadline backup make FOLDER`.",
     no_args_is_help=True,
 )
 
-Folder = Annotated[Path, typer.Argument(help="The folder of the backup.")]
+Folder = Annotated[Path, typer.Argument(help="The backup folder.")]
 
 
 @app.command()
 def make(
     folder: Folder,
-    copy: Annotated[bool, typer.Option("--copy", help="Copy files also where links would do.")] = False,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy files even where hard links are possible.")] = False,
 ) -> None:
-    """Make a backup in a new folder, or go on with one that was broken off; the service may run.
+    """Make a backup in a new folder, or continue an interrupted one.
 
-    On the same file system the files are hard links, which take no room and do not outlive the disk: copy the folder to
-    another machine. The index is not in it, and is made again when the backup is put back.
+    The service may be running. On the same file system, files are hard links: they take no extra space, but are lost
+    with the disk. Copy the folder to another machine. The index is not included; `leadline restore` rebuilds it.
     """
     with open_installation(read_settings(), read_cluster_settings()) as parts, _show_progress() as advanced:
         bind_installation(parts.record, parts.blobs)
-        made = create_backup(parts.catalog, parts.blobs, folder, advanced, link=not copy)
-        _record_action(parts, Action.BACKUP_MADE, made.documents)
-    _print_line(f"{folder} holds {made.documents:,} documents, in {made.files:,} files of {decimal(made.size_bytes)}.")
-    lost = [f"{key} is missing from the installation." for key in made.lost]
-    _exit_on_faults(lost + [f"{key} has other bytes than were written." for key in made.damaged])
+        backup = create_backup(parts.catalog, parts.blobs, folder, advanced, link=not copy)
+        _record_action(parts, Action.BACKUP_MADE, backup.documents)
+    _print_line(
+        f"Backed up {backup.documents:,} documents to {folder}: {backup.files:,} files, {decimal(backup.size_bytes)}."
+    )
+    lost = [f"{key} is missing from the installation." for key in backup.lost]
+    _exit_on_faults(lost + [f"{key} is corrupt: its content differs from what was stored." for key in backup.damaged])
 
 
 @app.command()
 def verify(folder: Folder) -> None:
-    """Read every file of a backup and compare it with its hash; ends with 1 if one is wrong."""
+    """Compare every file of a backup with its hash.
+
+    Exits with status 1 if a file is missing or corrupt.
+    """
     with _show_progress() as advanced:
         wrong = verify_backup(folder, advanced)
     _exit_on_faults(wrong)
-    _print_line(f"{folder} is whole.")
+    _print_line(f"All files in {folder} are intact.")
 
 
 def verify_installation() -> None:
-    """Compare every file of the installation with its digest; ends with 1 if one is wrong. The service may run.
+    """Compare every file of the installation with its digest.
 
-    `leadline index verify` compares the index.
+    The service may be running. Exits with status 1 if a file is missing or corrupt. To verify the index, use `leadline
+    index verify`.
     """
     with open_installation(read_settings(), read_cluster_settings()) as parts, _show_progress() as advanced:
         bind_installation(parts.record, parts.blobs)
         wrong = verify_contents(parts.catalog, parts.blobs, advanced)
         lacking = parts.digests.count_undigested()
     if lacking:
-        _print_line(f"{lacking:,} texts have no digest yet, and were only found to be there: upkeep is adding digests.")
+        _print_line(
+            f"{lacking:,} texts have no digest yet, so only their presence was checked. Upkeep is adding digests."
+        )
     _exit_on_faults(wrong)
-    _print_line(
-        "Every original and every text with a digest has the bytes that were written, and every other text is there."
-    )
+    _print_line("All originals and all texts with a digest are intact; all other texts are present.")
 
 
 def restore(
     folder: Folder,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Take the place of the documents that are here; their catalog is saved.")
+        bool, typer.Option("--replace", help="Replace the existing documents; their catalog is saved first.")
     ] = False,
     as_new: Annotated[
-        bool, typer.Option("--as-new", help="Give the copy an id of its own, to run it beside the original.")
+        bool, typer.Option("--as-new", help="Give the copy its own id, so that it can run beside the original.")
     ] = False,
     without_index: Annotated[
-        bool, typer.Option("--without-index", help="Leave the index to `leadline index rebuild`.")
+        bool, typer.Option("--without-index", help="Do not rebuild the index; run `leadline index rebuild` later.")
     ] = False,
 ) -> None:
-    """Put a backup back into an empty home and database, and make the index again; no service may run.
+    """Restore a backup into an empty data folder and database, and rebuild the index.
 
-    Broken off, it can be given again.
+    Stop the service first. An interrupted restore can be run again.
     """
     settings, cluster = read_settings(), read_cluster_settings()
     with open_installation(settings, cluster, alone=True, create=True) as parts, _show_progress() as advanced:
-        done = restore_backup(
+        restored = restore_backup(
             folder,
             RestoreTarget(parts.catalog, parts.record, parts.generations, parts.blobs),
             advanced,
@@ -119,21 +126,19 @@ def restore(
             replace=replace,
             as_new=as_new,
         )
-        made = done.manifest
-        _record_action(parts, Action.BACKUP_RESTORED, made.documents)
-    _print_line(f"{made.documents:,} documents are back, as of {made.made_at}.")
-    if done.left_out:
-        _print_line(
-            f"{len(done.left_out):,} files were left out, because the catalog in the backup does not name them."
-        )
+        manifest = restored.manifest
+        _record_action(parts, Action.BACKUP_RESTORED, manifest.documents)
+    _print_line(f"Restored {manifest.documents:,} documents, as of {manifest.made_at}.")
+    if restored.left_out:
+        _print_line(f"Skipped {len(restored.left_out):,} files that the catalog in the backup does not list.")
     if without_index:
-        _print_line("Searches find nothing yet: `leadline index rebuild` makes the index.")
+        _print_line("Searches find nothing until you run `leadline index rebuild`.")
         return
-    _print_line("The index is made again; broken off, `leadline index rebuild` goes on with it.")
+    _print_line("Rebuilding the index. If interrupted, continue with `leadline index rebuild`.")
     fetch_needed_files(settings.model_copy(update={"llm": "none"}))
     with open_index_access(settings, cluster=cluster) as access, show_build_progress("Indexing") as watch:
         access.build_restored(watch)
-    _print_line("Everything is back.")
+    _print_line("Restore complete.")
 
 
 def _record_action(parts: InstallationParts, action: Action, documents: int) -> None:
@@ -141,7 +146,7 @@ def _record_action(parts: InstallationParts, action: Action, documents: int) -> 
 
 
 def _exit_on_faults(wrong: list[str]) -> None:
-    """Print what is wrong and end with 1 if anything is."""
+    """Print the problems, if any, and exit with status 1."""
     if not wrong:
         return
     for sentence in wrong[:_MAX_FAULTS]:
@@ -157,7 +162,7 @@ def _print_line(text: str) -> None:
 
 @contextmanager
 def _show_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar for each thing that is done; without a terminal a line now and then."""
+    """Show one progress bar per task; without a terminal, print a line every ten seconds."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:

@@ -1,4 +1,4 @@
-"""`leadline batch`: shows the outcome of many uploads, and stops them."""
+"""`leadline batch`: show, list and cancel batches of uploads."""
 
 import json
 from typing import Annotated, Any
@@ -16,17 +16,19 @@ from api.cli.stages import watch_stages
 
 app = typer.Typer(help="Show, list and cancel batches of uploads.", no_args_is_help=True)
 
-Identifier = Annotated[str, typer.Argument(help="The id that `leadline ingest` and `leadline batch list` print.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the API gives it.")]
+Identifier = Annotated[
+    str, typer.Argument(help="The batch id, as printed by `leadline ingest` and `leadline batch list`.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
 
 
 @app.command()
 def show(
     batch_id: Identifier,
-    follow: Annotated[bool, typer.Option(help="Stay and show its progress until it ends.")] = False,
+    follow: Annotated[bool, typer.Option(help="Show progress until the batch ends.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the state of a batch's files so far."""
+    """Show the progress of a batch."""
     console = Console(stderr=True)
     with connect(read_settings()) as client:
         batch = client.get(f"/v1/batches/{batch_id}")
@@ -39,15 +41,15 @@ def show(
 
 @app.command("list")
 def list_batches(
-    limit: Annotated[int, typer.Option(help="How many.", min=1, max=100)] = 20, as_json: AsJson = False
+    limit: Annotated[int, typer.Option(help="Maximum number of batches.", min=1, max=100)] = 20, as_json: AsJson = False
 ) -> None:
-    """List the newest batches."""
+    """List batches, newest first."""
     with connect(read_settings()) as client:
         batches = client.get("/v1/batches", limit=limit)["batches"]
     if as_json:
         print(json.dumps(batches))
         return
-    table = Table(Column("id", no_wrap=True), "name", "made at", "state", "files", "done", "failed", "refused")
+    table = Table(Column("id", no_wrap=True), "name", "created", "state", "files", "done", "failed", "refused")
     for batch in batches:
         counts, progress = batch["counts"], batch["progress"]
         figures = (progress["files"], progress["files_done"], counts["documents"].get("failed", 0), counts["refused"])
@@ -58,14 +60,17 @@ def list_batches(
 
 @app.command()
 def cancel(batch_id: Identifier, as_json: AsJson = False) -> None:
-    """Stop the processing of a batch's files; ready ones stay."""
+    """Cancel a batch. Files that are ready are kept."""
     with connect(read_settings()) as client:
         _print_batch(client.post(f"/v1/batches/{batch_id}/cancel", {}), as_json)
 
 
 @app.command()
 def failures(batch_id: Identifier, as_json: AsJson = False) -> None:
-    """List a batch's files that were refused or failed, each with the reason and what to do. `--json`: one a line."""
+    """List the files of a batch that were refused or failed, with the reason and what to do.
+
+    `--json` prints one object per line.
+    """
     console = Console()
     with connect(read_settings()) as client:
         for found in client.listed(f"/v1/batches/{batch_id}/failures", "failures"):
@@ -84,14 +89,14 @@ def _print_batch(batch: dict[str, Any], as_json: bool) -> None:
     counts, progress, console = batch["counts"], batch["progress"], Console()
     console.print(f"{batch['id']} {batch['name']}: {batch['state']}", highlight=False, markup=False)
     console.print(
-        f"{progress['files_done']:,} of {progress['files']:,} files done, {counts['duplicates']:,} already there, "
+        f"{progress['files_done']:,} of {progress['files']:,} files done, {counts['duplicates']:,} duplicates, "
         f"{counts['refused']:,} refused; {progress['chunks']:,} chunks, {progress['tokens']:,} tokens.",
         highlight=False,
     )
     console.print(", ".join(f"{count:,} {state}" for state, count in counts["documents"].items()), highlight=False)
     if progress["seconds_left"]:
-        console.print(f"About {format_duration(progress['seconds_left'])} left.", highlight=False)
+        console.print(f"About {format_duration(progress['seconds_left'])} remaining.", highlight=False)
     if progress["paused"]:
-        console.print(f"It is {format_resume_hint(progress['paused'])}.", highlight=False, markup=False)
+        console.print(f"The batch is {format_resume_hint(progress['paused'])}.", highlight=False, markup=False)
     if counts["refused"] or counts["documents"].get("failed"):
-        console.print(f"`leadline batch failures {batch['id']}` says why files failed.", highlight=False, markup=False)
+        console.print(f"See the reasons with `leadline batch failures {batch['id']}`.", highlight=False, markup=False)

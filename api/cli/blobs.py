@@ -1,4 +1,4 @@
-"""`leadline blobs`: where files are kept, and the keys that seal them."""
+"""`leadline blobs`: show where files are stored, and manage the keys that encrypt them."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from api.build.embedded import OpenCatalog
     from ingest.storage.blobs.sealed import FileFormat, SealedBlobs
 
-app = typer.Typer(no_args_is_help=True, help="Show where files are kept, make keys that seal them, and seal them anew.")
+app = typer.Typer(
+    no_args_is_help=True, help="Show where files are stored, generate encryption keys, and re-encrypt files."
+)
 
 _KINDS = ("original", "text", "tables", "quarantine")
 _MAX_KEYS = 10
@@ -30,14 +32,17 @@ _MAX_KEYS = 10
 
 @app.command()
 def show() -> None:
-    """Show where files are kept, how they are sealed, and what to do; ends with 1 if some are refused."""
+    """Show where files are stored, how they are encrypted, and what to do.
+
+    Exits with status 1 if files are refused.
+    """
     from ingest.storage.blobs.sealed import FileFormat, SealedBlobs
 
     with _open_catalog_and_blobs() as (opened, blobs):
         keys = {kind: list(blobs.iter_keys(kind)) for kind in _KINDS}
         _print_line(f"{blobs.location}: {', '.join(f'{len(some):,} {kind}' for kind, some in keys.items())}.")
         if not isinstance(blobs, SealedBlobs):
-            _print_line("They are not sealed: LEADLINE_BLOB_KEYS is not set.")
+            _print_line("Files are not encrypted: LEADLINE_BLOB_KEYS is not set.")
             return
         formats = _read_formats(blobs, [key for some in keys.values() for key in some])
         counts = Counter(formats.values())
@@ -50,7 +55,10 @@ def show() -> None:
 
 @app.command()
 def key() -> None:
-    """Print a new key for LEADLINE_BLOB_KEYS: put it before those that are there, then run `reseal`."""
+    """Generate a key for LEADLINE_BLOB_KEYS.
+
+    Put it before the existing keys, restart every process, and run `leadline blobs reseal`.
+    """
     from ingest.storage.blobs.keyring import generate_key
 
     typer.echo(generate_key())
@@ -62,24 +70,25 @@ def reseal(
         bool,
         typer.Option(
             "--accept-unbound",
-            help="Seal also files that are refused because they are not bound to their names: those that a process of "
-            "an earlier release wrote. Compare them with a backup before; anybody may have put them there.",
+            help="Also encrypt files that are refused because they are not bound to their names, as written by earlier "
+            "releases. Compare them with a backup first: anyone with write access may have placed them there.",
         ),
     ] = False,
 ) -> None:
-    """Seal every file with the first key and bind it to its name; ends with 1 if some are refused. The service may run.
+    """Re-encrypt every file with the first key and bind it to its name.
 
-    Every process must run this release, and must have been started anew with the new key. Afterwards the other keys can
-    be taken out, and files that are not sealed, or not bound to their names, are refused.
+    The service may be running, but every process must run this release and have been restarted with the new key.
+    Afterwards the other keys can be removed, and files that are not encrypted or not bound to their names are refused.
+    Exits with status 1 if files are refused.
     """
     from ingest.storage.blobs.sealed import SealedBlobs
     from ingest.storage.operations.resealing import reseal_all
 
     with _open_catalog_and_blobs() as (opened, blobs):
         if not isinstance(blobs, SealedBlobs):
-            raise BlobKeyError("LEADLINE_BLOB_KEYS is not set.", hint="Make a key with `leadline blobs key`.")
+            raise BlobKeyError("LEADLINE_BLOB_KEYS is not set.", hint="Generate a key with `leadline blobs key`.")
         with Progress(console=Console(stderr=True)) as bar:
-            task = bar.add_task("Sealing", total=None)
+            task = bar.add_task("Encrypting", total=None)
             done = reseal_all(
                 blobs,
                 lambda at, total: bar.update(task, completed=at, total=total),
@@ -89,30 +98,30 @@ def reseal(
         opened.audit.record(
             Action.INSTALLATION_CHANGED, f"installation:{opened.installation.load_id()}", tenant_id=None
         )
-    _print_line(f"{done.sealed:,} of {done.files:,} files sealed anew; every other file but those refused was already.")
+    _print_line(f"Re-encrypted {done.sealed:,} of {done.files:,} files. All others except the refused were up to date.")
     if done.refused:
-        _print_keys(list(done.refused), "was changed, or is not bound to its name, and is refused")
+        _print_keys(list(done.refused), "is refused: it was changed, or is not bound to its name")
         raise typer.Exit(1)
 
 
 def _print_advice(sealing: Sealing, formats: "dict[str, FileFormat]") -> bool:
-    """Print what to do; return false if files are refused."""
+    """Print the next steps. Returns False if files are refused."""
     from ingest.storage.blobs.sealed import FileFormat
 
     foreign = [key for key, each in formats.items() if each is FileFormat.FOREIGN]
     unbound = [key for key, each in formats.items() if each in (FileFormat.PLAIN, FileFormat.UNBOUND)]
     if foreign:
-        _print_keys(foreign, "needs a key that LEADLINE_BLOB_KEYS lacks: put it back behind the others")
+        _print_keys(foreign, "needs a key that is missing from LEADLINE_BLOB_KEYS: add it after the others")
     if unbound and sealing is Sealing.BOUND:
-        _print_keys(unbound, "is refused: it is not bound to its name, so anybody may have put it there")
+        _print_keys(unbound, "is refused: it is not bound to its name, so anyone may have placed it there")
         _print_line(
-            "Restore them from a backup. Files of an earlier release: `leadline blobs reseal --accept-unbound`."
+            "Restore these files from a backup. For files of an earlier release, see `leadline blobs reseal --help`."
         )
         return False
     if sealing is not Sealing.BOUND:
         _print_line(
-            "Files that are not bound to their names can be exchanged by whoever can write them. Run `leadline blobs "
-            "reseal` once every process has this release: then they are bound, and others are refused."
+            "Files that are not bound to their names can be swapped by anyone with write access. Once every process "
+            "runs this release, run `leadline blobs reseal` to bind them; unbound files are refused from then on."
         )
     return not foreign
 
@@ -123,7 +132,7 @@ def _read_formats(blobs: "SealedBlobs", keys: list[str]) -> "dict[str, FileForma
         for each in bar.track(keys, description="Reading"):
             try:
                 found[each] = blobs.detect_format(each)
-            except KeyError:  # deleted meanwhile
+            except KeyError:  # the file was deleted in the meantime
                 continue
     return found
 
@@ -141,13 +150,13 @@ def _print_line(text: str) -> None:
 
 @contextmanager
 def _open_catalog_and_blobs() -> "Iterator[tuple[OpenCatalog, BlobStore]]":
-    """Open the catalog and the files that the environment names: of the cluster, or else of the data folder."""
+    """Open the catalog and blob store of the cluster if the environment configures one, else of the data folder."""
     settings, home = _read_blob_settings()
     with open_configured_catalog() as opened:
         yield opened, open_blobs(settings, home, opened.installation)
 
 
 def _read_blob_settings() -> tuple[BlobSettings, Path]:
-    """Return the settings of the cluster that the environment names, or else of the data folder, and its home."""
+    """Return the blob settings and home folder of the cluster, if configured, else of the data folder."""
     settings, cluster = read_settings(), read_cluster_settings()
     return (settings, settings.home) if cluster is None else (cluster, cluster.home)

@@ -1,4 +1,4 @@
-"""`leadline chat`: holds a conversation in the terminal."""
+"""`leadline chat`: hold a conversation in the terminal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,20 +19,21 @@ from ingest.storage.errors import LeadlineError
 from rlm.requests import StrategyName
 
 _HISTORY_LINES = 1000
-_HELP = "/new begins another conversation, /sources shows what the last answer rests on, /exit ends."
+_HELP = "Commands: /new starts another conversation, /sources shows the sources of the last answer, /exit quits."
 
 
 def chat(
     collection: Collections = None,
     strategy: Strategy = StrategyName.AUTO,
     conversation: Annotated[
-        str, typer.Option(help="Go on with a kept conversation, by its id: `leadline conversations list`.")
+        str, typer.Option(help="Continue a saved conversation; `leadline conversations list` shows ids.")
     ] = NEW_CONVERSATION,
 ) -> None:
-    """Ask one question after another: a conversation, which is kept.
+    """Hold a conversation in the terminal.
 
-    Each question may refer to what was said before. /new begins another conversation, /sources shows what the last
-    answer rests on, and /exit or Ctrl-D ends. Ctrl-C gives up the answer that is being made, and the chat goes on.
+    The conversation is saved. Each question may refer to earlier ones. /new starts another conversation, /sources shows
+    the sources of the last answer, and /exit or Ctrl-D quits. Ctrl-C cancels the current answer and keeps the chat
+    open.
     """
     settings = read_settings()
     with connect(settings) as client, _keep_line_history(settings.home / "chat_history"):
@@ -40,14 +41,14 @@ def chat(
             wait_for_language_model(client, live)
         console = Console()
         console.print(_HELP, style="dim", highlight=False)
-        talk = Chat(client, console, {"collections": collection or [], "strategy": strategy.value}, conversation)
+        session = Chat(client, console, {"collections": collection or [], "strategy": strategy.value}, conversation)
         while (line := _read_line(console)) is not None:
-            if not talk.handle_line(line):
+            if not session.handle_line(line):
                 return
 
 
 class Chat:
-    """A conversation with a service, a line at a time; `how` is the rest of each request."""
+    """A conversation with a service, driven line by line. `how` has the other members of each request."""
 
     def __init__(self, client: Client, console: Console, how: dict[str, Any], conversation: str) -> None:
         self._client = client
@@ -58,7 +59,7 @@ class Chat:
         self._notes: list[str] = []
 
     def handle_line(self, line: str) -> bool:
-        """Do what a line says, or answer it as a question; return False if it ends the chat."""
+        """Run a command or answer a question. Returns False if the line ends the chat."""
         match line.strip():
             case "":
                 return True
@@ -66,11 +67,11 @@ class Chat:
                 return False
             case "/new":
                 self._conversation, self._last = NEW_CONVERSATION, None
-                self._print_note("A new conversation begins.")
+                self._print_note("Started a new conversation.")
             case "/sources":
                 self._print_last_sources()
             case command if command.startswith("/"):
-                self._print_note(f"There is no {command.split()[0]}. {_HELP}")
+                self._print_note(f"Unknown command {command.split()[0]}. {_HELP}")
             case question:
                 self._ask(question)
         return True
@@ -81,7 +82,7 @@ class Chat:
             with open_live_answer() as live:
                 answer = fetch_answer(self._client, body, live)
         except KeyboardInterrupt:
-            self._print_note("Given up.")
+            self._print_note("Answer cancelled.")
         except LeadlineError as error:
             self._console.print(f"[red]{escape(error.detail)}[/red] {escape(error.hint)}", highlight=False)
         else:
@@ -98,7 +99,7 @@ class Chat:
 
     def _print_last_sources(self) -> None:
         if self._last is None or not self._last["citations"]:
-            self._print_note("There are no sources yet." if self._last is None else "The last answer cites nothing.")
+            self._print_note("There is no answer yet." if self._last is None else "The last answer cites no sources.")
             return
         print_sources(self._console, self._last)
 
@@ -107,7 +108,7 @@ class Chat:
 
 
 def _read_line(console: Console) -> str | None:
-    """Return the next line; None at the end of the input. Ctrl-C empties the line."""
+    """Read the next line, or None at the end of the input. Ctrl-C clears the line."""
     while True:
         try:
             return input("> ")
@@ -115,12 +116,12 @@ def _read_line(console: Console) -> str | None:
             console.print()
             return None
         except KeyboardInterrupt:
-            console.print("\n/exit or Ctrl-D ends the chat.", style="dim")
+            console.print("\nUse /exit or Ctrl-D to quit.", style="dim")
 
 
 @contextmanager
 def _keep_line_history(path: Path) -> Iterator[None]:
-    """Let lines be edited and recalled, those of earlier chats too, if this Python has readline."""
+    """Enable line editing and a history that spans chats, if this Python has readline."""
     try:
         import readline
     except ImportError:

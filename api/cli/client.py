@@ -1,4 +1,4 @@
-"""Connects the command line to a service: over HTTP to a running one, or to a private one inside this process."""
+"""Connects commands to a service: a running one over HTTP, or a private one inside this process."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _POLL_SECONDS = 0.5
 
 
 def iter_language_model_states(client: Client) -> Iterator[dict[str, Any]]:
-    """Yield the language model's state, until it is no longer loading."""
+    """Poll and yield the state of the language model until it is no longer loading."""
     while True:
         state: dict[str, Any] = client.get("/health/ready")["parts"]["language_model"]
         yield state
@@ -27,10 +27,13 @@ def iter_language_model_states(client: Client) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def connect(settings: Settings) -> Iterator[Client]:
-    """Connect to the running service of the data folder or of `LEADLINE_URL`, else to a private one on the folder."""
+    """Connect to the service at `LEADLINE_URL` or running on the data folder, or else start a private one.
+
+    Raises `ServiceError` if a service is running and `LEADLINE_API_KEY` is not set.
+    """
     url = os.environ.get("LEADLINE_URL") or find_running_url(settings.home)
     if url is None:
-        # Imports the whole service: if one runs elsewhere, a command need not wait for the import.
+        # Imported here because it loads the whole service, which a client of a running service does not need.
         from api.cli.private_service import open_private_client
 
         with open_private_client(settings) as client:
@@ -39,15 +42,15 @@ def connect(settings: Settings) -> Iterator[Client]:
     key = read_secret(CLIENT_KEY, os.environ)
     if not key:
         raise ServiceError(
-            f"A Leadline service runs at {url}.",
-            hint="Set LEADLINE_API_KEY to one of its keys; `leadline keys create` makes one.",
+            f"The Leadline service at {url} needs an API key.",
+            hint="Set LEADLINE_API_KEY to one of its keys. To create a key, run `leadline keys create`.",
         )
     with Client(url, key) as client:
         yield client
 
 
 def write_service_file(home: Path, url: str) -> None:
-    """Tell commands on this machine where the folder's service listens."""
+    """Record the address and process id of the data folder's service for commands on this machine."""
     (home / "service.json").write_text(json.dumps({"url": url, "pid": os.getpid()}))
 
 
@@ -56,7 +59,10 @@ def remove_service_file(home: Path) -> None:
 
 
 def find_running_url(home: Path) -> str | None:
-    """Return the address of the folder's running service; a note left by a killed one does not count."""
+    """Return the address of the service running on the data folder, or None.
+
+    A file left behind by a killed service is ignored, because its process is gone.
+    """
     try:
         note = json.loads((home / "service.json").read_text())
         os.kill(note["pid"], 0)

@@ -1,4 +1,4 @@
-"""`leadline api`, `worker` and `beat`: the processes of a cluster, on servers that the environment names."""
+"""`leadline api`, `worker`, `beat` and `migrate`: the processes of a cluster, configured by the environment."""
 
 import logging
 import os
@@ -32,7 +32,10 @@ def api(
     host: Annotated[str | None, typer.Option(help="Listen on this address instead of LEADLINE_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Listen on this port instead of LEADLINE_PORT.")] = None,
 ) -> None:
-    """Start one API process of a cluster. Needs LEADLINE_DATABASE_URL, _REDIS_URL, _QDRANT_URL and _HOME."""
+    """Start an API process of a cluster.
+
+    Needs LEADLINE_DATABASE_URL, LEADLINE_REDIS_URL, LEADLINE_QDRANT_URL and LEADLINE_HOME.
+    """
     from api.build.cluster import open_cluster
     from workers.settings import ClusterSettings
 
@@ -44,16 +47,19 @@ def api(
     with ExitStack() as stack:
         services = stack.enter_context(open_cluster(settings, cluster))
         if not services.keys.list_keys(DEFAULT_TENANT):
-            console.print("There is no API key yet: make one with `leadline keys create`.", highlight=False)
-        serve(services, lambda url: console.print(f"Leadline listens on {url}", highlight=False))
+            console.print("There are no API keys yet. Create one with `leadline keys create`.", highlight=False)
+        serve(services, lambda url: console.print(f"Leadline is listening on {url}", highlight=False))
 
 
 def worker(
-    queues: Annotated[str, typer.Option(help="Which queues to serve, with commas between.")] = _ALL_QUEUES,
-    concurrency: Annotated[int, typer.Option(help="Processes; each has an encoder of its own.", min=1)] = 1,
-    name: Annotated[str, typer.Option(help="A name that no other worker on this machine has.")] = "leadline",
+    queues: Annotated[str, typer.Option(help="The queues to serve, separated by commas.")] = _ALL_QUEUES,
+    concurrency: Annotated[int, typer.Option(help="Number of processes; each loads its own encoder.", min=1)] = 1,
+    name: Annotated[str, typer.Option(help="A name unique among the workers on this machine.")] = "leadline",
 ) -> None:
-    """Start one Celery worker of a cluster; any number of them may run, each on one queue or all."""
+    """Start a Celery worker of a cluster.
+
+    Run as many as you need, each on some or all queues.
+    """
     settings = read_settings()
     from api.build.cluster import build_answers_opener
     from workers.enqueue.celery_app import QUEUE_NAMES
@@ -63,8 +69,8 @@ def worker(
     chosen = [queue.strip() for queue in queues.split(",") if queue.strip()]
     unknown = set(chosen) - set(QUEUE_NAMES)
     if unknown or not chosen:
-        names = ", ".join(sorted(unknown)) or "without a name"
-        raise SettingsError(f"There is no queue {names}.", hint=f"The queues are {', '.join(QUEUE_NAMES)}.")
+        problem = f"Unknown queue: {', '.join(sorted(unknown))}." if unknown else "No queue is given."
+        raise SettingsError(problem, hint=f"The queues are {', '.join(QUEUE_NAMES)}.")
     cluster = read_environment(ClusterSettings)
     _configure_logging(settings.log_format)
     run_worker(
@@ -74,24 +80,30 @@ def worker(
         name=name,
         open_answers=build_answers_opener(settings),
         serve_metrics=_build_metrics_server(settings),
-        at_child_start=partial(start_tracing, "worker"),  # its thread would not survive the fork
+        at_child_start=partial(start_tracing, "worker"),  # the exporter's thread would not survive the fork
     )
 
 
 def _build_metrics_server(settings: Settings) -> Callable[[], object]:
-    """Return what begins to show the worker's metrics, if they are wanted."""
+    """Return a function that starts the metrics server, or does nothing without LEADLINE_METRICS_PORT.
+
+    Raises `SettingsError` if the port is set without PROMETHEUS_MULTIPROC_DIR.
+    """
     if settings.metrics_port is None:
         return lambda: None
     if not metrics.is_shared():
         raise SettingsError(
-            "LEADLINE_METRICS_PORT needs PROMETHEUS_MULTIPROC_DIR, where a worker's processes add up their numbers.",
-            hint="Name an empty folder in it before the worker starts.",
+            "LEADLINE_METRICS_PORT needs PROMETHEUS_MULTIPROC_DIR, where a worker's processes combine their metrics.",
+            hint="Set PROMETHEUS_MULTIPROC_DIR to an empty folder before starting the worker.",
         )
     return partial(metrics.start_metrics_server, settings.metrics_host, settings.metrics_port)
 
 
 def beat() -> None:
-    """Start the clock that triggers the search for lost and forgotten jobs. One is enough; two do no harm."""
+    """Start the scheduler of a cluster, which triggers the recovery of lost jobs.
+
+    One is enough; a second does no harm.
+    """
     from workers.main import run_beat
     from workers.settings import ClusterSettings
 
@@ -101,18 +113,21 @@ def beat() -> None:
 
 
 def migrate() -> None:
-    """Bring the catalog's schema to this release, and end. Needs LEADLINE_DATABASE_URL, or else LEADLINE_HOME.
+    """Migrate the catalog to this release's schema.
 
-    Every process does so when it starts; as a step of its own it has failed before any process was replaced.
+    Needs LEADLINE_DATABASE_URL, or else LEADLINE_HOME. Every process migrates when it starts. As a separate deployment
+    step, a failed migration stops the rollout before any process is replaced.
     """
     from ingest.storage.db.database import get_latest_revision
 
     with open_configured_catalog():
-        Console().print(f"The catalog has schema {get_latest_revision()}, which is this release's.", highlight=False)
+        Console().print(
+            f"The catalog is at schema {get_latest_revision()}, the latest of this release.", highlight=False
+        )
 
 
 def open_configured_catalog() -> AbstractContextManager[OpenCatalog]:
-    """Open, for a block, the catalog of the cluster that the environment names, or else of the data folder."""
+    """Open the catalog of the cluster if the environment configures one, else of the data folder."""
     url = read_secret(_DATABASE, os.environ)
     if url:
         require_known_variables(os.environ)
@@ -122,7 +137,7 @@ def open_configured_catalog() -> AbstractContextManager[OpenCatalog]:
 
 
 def read_cluster_settings() -> "ClusterSettings | None":
-    """Return the settings of the cluster that the environment names; None for the data folder."""
+    """Read the cluster's settings from the environment. Returns None if it configures no cluster."""
     from workers.settings import ClusterSettings
 
     return read_environment(ClusterSettings) if read_secret(_DATABASE, os.environ) else None

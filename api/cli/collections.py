@@ -1,4 +1,4 @@
-"""`leadline collections`: lists collections, and says who may use them."""
+"""`leadline collections`: list collections and manage who can use them."""
 
 from typing import Annotated
 
@@ -11,24 +11,28 @@ from api.cli.cluster import open_configured_catalog
 from api.cli.identity_options import IN_DEFAULT, Tenant, load_tenant_id
 from ingest.storage.accounts.records import Role
 
-app = typer.Typer(help="List collections, and say who may use them.", no_args_is_help=True)
+app = typer.Typer(help="List collections and manage who can use them.", no_args_is_help=True)
 
 Collection = Annotated[str, typer.Argument(help="The collection's name.")]
-Subject = Annotated[str, typer.Argument(help="user:NAME, group:NAME or key:ID.")]
+Subject = Annotated[str, typer.Argument(help="The user, group or key: user:NAME, group:NAME or key:ID.")]
 
 
 @app.command("list")
 def list_collections(tenant: Tenant = IN_DEFAULT) -> None:
-    """Show every collection with its grants; one without is open to the whole tenant."""
+    """List collections and their grants.
+
+    A collection without grants is open to the whole tenant.
+    """
     with open_configured_catalog() as opened:
-        grants, mine = opened.identities.grants, load_tenant_id(opened, tenant)
+        grants, owner = opened.identities.grants, load_tenant_id(opened, tenant)
         found = [
-            (each, grants.list_grants(mine, each.name) if each.grants else []) for each in grants.list_collections(mine)
+            (each, grants.list_grants(owner, each.name) if each.grants else [])
+            for each in grants.list_collections(owner)
         ]
     table = Table("collection", "documents", "open to")
-    for each, given in found:
-        whom = ", ".join(f"{grant.subject} ({grant.role})" for grant in given) or "everybody"
-        table.add_row(each.name, f"{each.documents:,}", escape(whom))
+    for each, role_grants in found:
+        subjects = ", ".join(f"{grant.subject} ({grant.role})" for grant in role_grants) or "everyone"
+        table.add_row(each.name, f"{each.documents:,}", escape(subjects))
     Console().print(table)
 
 
@@ -36,13 +40,16 @@ def list_collections(tenant: Tenant = IN_DEFAULT) -> None:
 def grant(
     collection: Collection,
     subject: Subject,
-    role: Annotated[Role, typer.Argument(help="What it may do: reader, writer or admin.")] = Role.READER,
+    role: Annotated[Role, typer.Argument(help="The role to grant: reader, writer or admin.")] = Role.READER,
     tenant: Tenant = IN_DEFAULT,
 ) -> None:
-    """Give a role on a collection; with its first grant it is closed to everybody else but admins."""
+    """Grant a role on a collection.
+
+    The first grant closes the collection to everyone else except admins.
+    """
     with open_configured_catalog() as opened:
-        given = opened.identities.grants.grant(load_tenant_id(opened, tenant), collection, subject, role)
-    Console().print(f"{escape(given.subject)} is {given.role} of {escape(collection)}.", highlight=False)
+        granted = opened.identities.grants.grant(load_tenant_id(opened, tenant), collection, subject, role)
+    Console().print(f"Granted {granted.role} on {escape(collection)} to {escape(granted.subject)}.", highlight=False)
 
 
 @app.command()
@@ -50,12 +57,13 @@ def revoke(
     collection: Collection,
     subject: Subject,
     open_to_all: Annotated[
-        bool, typer.Option("--open-to-all", help="Take the last grant too: the collection is open to the tenant then.")
+        bool,
+        typer.Option("--open-to-all", help="Allow removing the last grant, which opens the collection to the tenant."),
     ] = False,
     tenant: Tenant = IN_DEFAULT,
 ) -> None:
-    """Take a grant away, at once."""
+    """Revoke a grant, effective immediately."""
     with open_configured_catalog() as opened:
-        mine = load_tenant_id(opened, tenant)
-        opened.identities.grants.revoke(mine, collection, subject, open_to_all=open_to_all)
-    Console().print(f"{escape(subject)} has no grant on {escape(collection)} any more.", highlight=False)
+        owner = load_tenant_id(opened, tenant)
+        opened.identities.grants.revoke(owner, collection, subject, open_to_all=open_to_all)
+    Console().print(f"Revoked the grant of {escape(subject)} on {escape(collection)}.", highlight=False)

@@ -1,4 +1,4 @@
-"""Logging of the command line."""
+"""Logging for the command line."""
 
 import logging
 import sys
@@ -8,34 +8,35 @@ from structlog.typing import Processor
 
 
 class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Ours, so that configuring again replaces it alone."""
+    """A stream handler of our own class, so that reconfiguring replaces only this one."""
 
 
 def configure_logging(level: int, *, as_json: bool = False) -> None:
-    """Send log lines to standard error, so that standard output has only results.
+    """Send log lines to standard error, keeping standard output for results.
 
-    Lines of libraries look like ours. A line has what `structlog.contextvars` binds: request, tenant, key, job, run.
+    Lines from libraries have the same format as ours. Each line includes the fields bound in `structlog.contextvars`:
+    request, tenant, key, job, run.
     """
-    # No renderer prints local variables: they may hold keys and documents.
+    # No renderer prints local variables, because they may contain keys and document text.
     renderers: list[Processor] = [
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
     ]
     if as_json:
         renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    named: list[Processor] = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
     ]
     structlog.configure(
-        processors=[*named, *renderers],
+        processors=[*shared, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     handler = LineHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=named,
+            foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )

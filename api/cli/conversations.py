@@ -1,4 +1,4 @@
-"""`leadline conversations`: lists, shows and deletes kept conversations."""
+"""`leadline conversations`: list, show and delete saved conversations."""
 
 import json
 from typing import Annotated, Any
@@ -13,9 +13,9 @@ from api.cli.client import connect
 from api.cli.environment import read_settings
 from api.client import Client
 
-app = typer.Typer(help="List, show and delete kept conversations.", no_args_is_help=True)
+app = typer.Typer(help="List, show and delete saved conversations.", no_args_is_help=True)
 
-Identifier = Annotated[str, typer.Argument(help="Its id, as `leadline conversations list` shows it.")]
+Identifier = Annotated[str, typer.Argument(help="The conversation id, from `leadline conversations list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _TITLE_CHARS = 80
@@ -23,10 +23,13 @@ _TITLE_CHARS = 80
 
 @app.command("list")
 def list_conversations(
-    limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1, max=500)] = 20,
+    limit: Annotated[int, typer.Option(help="Maximum number of conversations.", min=1, max=500)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List conversations, newest first. `leadline chat --conversation ID` goes on with one."""
+    """List conversations, newest first.
+
+    Continue one with `leadline chat --conversation ID`.
+    """
     with connect(read_settings()) as client:
         found = client.get("/v1/conversations", limit=limit)["conversations"]
     if as_json:
@@ -57,14 +60,14 @@ def show(conversation: Identifier, as_json: AsJson = False) -> None:
 
 @app.command()
 def delete(conversation: Identifier) -> None:
-    """Delete a conversation with all its answers."""
+    """Delete a conversation and all its answers."""
     with connect(read_settings()) as client:
         client.delete(f"/v1/conversations/{conversation}")
-    Console().print("Deleted.", highlight=False)
+    Console().print("Deleted the conversation.", highlight=False)
 
 
 def _fetch_conversation(client: Client, conversation: str) -> dict[str, Any]:
-    """Return the conversation with the turns of all its pages."""
+    """Fetch a conversation with the turns of all pages."""
     path = f"/v1/conversations/{conversation}"
     found: dict[str, Any] = client.get(path)
     while found["next_cursor"] is not None:

@@ -1,4 +1,4 @@
-"""Imports commands when they are called: `leadline --help` need not wait for the libraries of all of them."""
+"""Imports each command when it is called, so that `leadline --help` does not load the libraries of all commands."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from typer.main import get_command, get_group
 
 @dataclass(frozen=True)
 class Target:
-    """The location of a command, `module:name` of a function or of a `Typer`, and its text in listings."""
+    """The location of a command and its help in listings. `place` is `module:name` of a function or a `Typer`."""
 
     place: str
     help: str
 
-    def load(self, name: str) -> Any:  # noqa: ANN401 - a command of the click that Typer brings along
+    def load(self, name: str) -> Any:  # noqa: ANN401 - a command of the click that Typer vendors
         module, _, attribute = self.place.partition(":")
         found = getattr(import_module(module), attribute)
         if isinstance(found, typer.Typer):
@@ -30,7 +30,7 @@ class Target:
 
 
 class DeferredCommand(TyperCommand):
-    """Stands for a command in listings; a call makes the context of the command itself."""
+    """A placeholder for a command in listings. Calling it imports the command and delegates to it."""
 
     def __init__(self, name: str, target: Target) -> None:
         super().__init__(name, help=target.help)
@@ -41,7 +41,7 @@ class DeferredCommand(TyperCommand):
 
 
 def build_group(targets: Mapping[str, Target]) -> type[TyperGroup]:
-    """Return a class for `Typer(cls=…)` with these commands."""
+    """Build a group class with these commands, for `Typer(cls=…)`."""
 
     class Deferred(TyperGroup):
         def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - as in Typer

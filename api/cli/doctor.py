@@ -1,4 +1,4 @@
-"""`leadline doctor`: says what is missing, and what to do about it."""
+"""`leadline doctor`: check everything the service needs and report how to fix problems."""
 
 import os
 import platform
@@ -56,15 +56,15 @@ _SCHEMA = {
     "additionalProperties": False,
 }
 _SCHEMA_SECONDS = 120.0
-# As the extra `vllm` asks for: `make audit` checks that this release has no known advisory.
+# The oldest release allowed by the extra `vllm`. `make audit` checks that it has no known advisory.
 OLDEST_VLLM = (0, 33)
-_MAX_WIDER_PATHS = 1_000  # a data folder has millions of files, and the command that mends them is the same
+_MAX_WIDER_PATHS = 1_000  # a data folder may have millions of files, and one command fixes them all
 _ENGINES = ("qdrant_edge", "openvino", "openvino_genai", "tokenizers")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check; `advice` is empty if all is well."""
+    """The result of one check. `advice` is empty if there is no problem."""
 
     what: str
     found: str
@@ -72,10 +72,13 @@ class Finding:
 
 
 def doctor() -> None:
-    """Check everything the service needs and say how to fix what is missing; ends with 1 if anything is."""
+    """Check everything the service needs, and report problems and how to fix them.
+
+    Exits with status 1 if there are any.
+    """
     settings = read_settings()
     findings = [finding for check in _CHECKS for finding in check(settings)]
-    table = Table("", "what", "found", show_lines=False)
+    table = Table("", "check", "result", show_lines=False)
     for finding in findings:
         table.add_row("[red]✗[/red]" if finding.advice else "[green]✓[/green]", finding.what, finding.found)
     console = Console()
@@ -85,11 +88,14 @@ def doctor() -> None:
             console.print(f"[red]{finding.what}[/red]: {finding.advice}", highlight=False)
     if any(finding.advice for finding in findings):
         raise typer.Exit(1)
-    console.print("Everything the service needs is here.")
+    console.print("No problems found.")
 
 
 def list_foreign_owners() -> dict[str, list[str]]:
-    """Return other distributions that install packages of our names, which make the imported one a matter of luck."""
+    """Return other distributions that install packages with our names, by package.
+
+    Which of two packages with the same name gets imported depends on the order of installation.
+    """
     owners = metadata.packages_distributions()
     return {
         name: others
@@ -103,7 +109,9 @@ def _check_python(_: Settings) -> Iterator[Finding]:
     fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
     yield Finding("Python", found, "" if fits else "Use Python 3.11, 3.12 or 3.13.")
     for name, others in list_foreign_owners().items():
-        yield Finding(f"package {name}", ", ".join(others), f"Uninstall {', '.join(others)}: it hides Leadline's own.")
+        yield Finding(
+            f"package {name}", ", ".join(others), f"Uninstall {', '.join(others)}: it shadows Leadline's own package."
+        )
 
 
 def _check_engines(settings: Settings) -> Iterator[Finding]:
@@ -150,12 +158,12 @@ def _check_parser(settings: Settings) -> Iterator[Finding]:
         except LeadlineError as error:
             yield Finding("parser process", error.detail, error.hint)
         else:
-            yield Finding("parser process", "parses, within its limits")
+            yield Finding("parser process", "works within its limits")
             confined = (
-                " and ".join(parser.get_confinements()) or "nothing: documents can read files and reach the network"
+                " and ".join(parser.get_confinements()) or "nothing: a parser can read files and reach the network"
             )
             yield Finding("parser isolation", f"{isolation}: confined by {confined}")
-        yield Finding("text in pictures", "is read" if is_installed() else "is not read: install the extra `ocr`")
+        yield Finding("text in images", "is read" if is_installed() else "is not read: install the extra `ocr`")
 
 
 def _check_sandbox(settings: Settings) -> Iterator[Finding]:
@@ -168,52 +176,52 @@ def _check_sandbox(settings: Settings) -> Iterator[Finding]:
     except LeadlineError as error:
         yield Finding("sandbox", f"{settings.sandbox}: {error.detail}", error.hint or "Set LEADLINE_SANDBOX=plain.")
     else:
-        advice = "" if works else "Reinstall with `make setup`: the sandbox's interpreter does not compute."
+        advice = "" if works else "Reinstall with `make setup`: the sandbox's interpreter returns wrong results."
         yield Finding("sandbox", f"{settings.sandbox}, {get_interpreter_release()}", advice)
     if settings.sandbox is SandboxForm.PLAIN:
-        has = "is installed: LEADLINE_SANDBOX=bubblewrap uses it" if shutil.which("bwrap") else "is not installed"
+        has = "installed; enable it with LEADLINE_SANDBOX=bubblewrap" if shutil.which("bwrap") else "not installed"
         yield Finding("bubblewrap", has)
 
 
 def _check_disk(settings: Settings) -> Iterator[Finding]:
     folder = next(path for path in (settings.home, *settings.home.parents) if path.exists())
     if not os.access(folder, os.W_OK):
-        yield Finding("data folder", str(settings.home), "Make it writable, or set LEADLINE_HOME to another.")
+        yield Finding("data folder", str(settings.home), "Make it writable, or set LEADLINE_HOME to another folder.")
         return
     free = shutil.disk_usage(folder).free
     enough = free > settings.min_free_bytes
-    advice = "" if enough else "Free some space: uploads are refused below LEADLINE_MIN_FREE_BYTES."
+    advice = "" if enough else "Free some disk space: below LEADLINE_MIN_FREE_BYTES uploads are refused."
     yield Finding("data folder", f"{settings.home} ({free / 1e9:.1f} GB free)", advice)
     ballast = Ballast(settings.home, settings.ballast_bytes)
     if (settings.home / "catalog.sqlite").exists() and not ballast.is_whole:
         found = f"{ballast.held_bytes / 1e6:,.0f} of {settings.ballast_bytes / 1e6:,.0f} MB"
-        yield Finding("ballast", found, "Free some space: the running service then fills the ballast up by itself.")
+        yield Finding("ballast", found, "Free some disk space; the running service then restores the ballast.")
 
 
 def _check_permissions(settings: Settings) -> Iterator[Finding]:
-    """Check that no other user of this machine can read what the data folder holds."""
+    """Check that no other user of this machine can read the data folder."""
     cluster = read_cluster_settings()
     home = settings.home if cluster is None else cluster.home
     wider = list_exposed_paths(home, _MAX_WIDER_PATHS)
     if not wider:
         if home.is_dir():
-            yield Finding("permissions", "the data folder is readable by its own user alone")
+            yield Finding("permissions", "only its owner can read the data folder")
         return
-    count = f"{len(wider)} paths or more" if len(wider) == _MAX_WIDER_PATHS else f"{len(wider)} paths"
+    count = f"at least {len(wider)} paths" if len(wider) == _MAX_WIDER_PATHS else f"{len(wider)} paths"
     if len(wider) == 1:
         count = "1 path"
-    found = f"{count} in {home} can be read or entered by other users, such as {wider[0]}"
-    yield Finding("permissions", found, f"Run `chmod -R go= {shlex.quote(str(home))}`; the service may run meanwhile.")
+    found = f"other users can access {count} in {home}, such as {wider[0]}"
+    yield Finding("permissions", found, f"Run `chmod -R go= {shlex.quote(str(home))}`; the service may be running.")
 
 
 def _check_installation(settings: Settings) -> Iterator[Finding]:
-    """Check that catalog, files and index belong together, and that upkeep does its work."""
+    """Check that the catalog, files and index belong together, and that upkeep is working."""
     cluster = read_cluster_settings()
     if cluster is None and not (settings.home / "catalog.sqlite").exists():
         return
     try:
         with open_installation(settings, cluster) as parts:
-            ids, aside, notices = parts.load_ids(), parts.count_quarantined(), parts.record.load_notices()
+            ids, quarantined, notices = parts.load_ids(), parts.count_quarantined(), parts.record.load_notices()
             lacking = parts.digests.count_undigested()
     except LeadlineError as error:
         yield Finding("installation", error.detail, error.hint)
@@ -223,13 +231,13 @@ def _check_installation(settings: Settings) -> Iterator[Finding]:
         found = "; ".join(f"{part}: {identifier or 'none yet'}" for part, identifier in ids.items())
         yield Finding("installation", found, InstallationMismatchError.default_hint)
     else:
-        yield Finding("installation", "".join(known) or "begins with the first start")
+        yield Finding("installation", "".join(known) or "created at the first start")
     for name, detail in notices.items():
-        yield Finding(name, detail, "`leadline installation show` says more.")
+        yield Finding(name, detail, "For details, run `leadline installation show`.")
     if lacking:
-        yield Finding("digests", f"{lacking:,} texts have none yet; upkeep of the running service adds them")
-    if aside:
-        yield Finding("quarantine", f"{aside:,} files that the catalog does not know, kept for some days")
+        yield Finding("digests", f"{lacking:,} texts have none yet; the running service adds them")
+    if quarantined:
+        yield Finding("quarantine", f"{quarantined:,} files unknown to the catalog, kept for a few days")
 
 
 def _check_port(settings: Settings) -> Iterator[Finding]:
@@ -248,13 +256,13 @@ def _check_port(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_blobs(settings: Settings) -> Iterator[Finding]:
-    """Check that the store of files can be read and written, and opens with the keys."""
+    """Check that the blob store can be read and written with the configured keys."""
     cluster = read_cluster_settings()
-    given, home = (settings, settings.home) if cluster is None else (cluster, cluster.home)
-    if given.blobs == "folder" and given.blob_keys is None and not (home / "blobs").exists():
+    blob_settings, home = (settings, settings.home) if cluster is None else (cluster, cluster.home)
+    if blob_settings.blobs == "folder" and blob_settings.blob_keys is None and not (home / "blobs").exists():
         return
     try:
-        blobs = open_blobs(given, home, None)
+        blobs = open_blobs(blob_settings, home, None)
         key = f"incoming/doctor-{uuid.uuid4().hex}"
         blobs.put(key, b"It works.")
         works = blobs.read(key, 3, 5) == b"works"
@@ -262,12 +270,12 @@ def _check_blobs(settings: Settings) -> Iterator[Finding]:
     except LeadlineError as error:
         yield Finding("files", error.detail, error.hint)
         return
-    sealed = "sealed" if given.blob_keys is not None else "not sealed"
-    yield Finding("files", f"{blobs.location}, {sealed}", "" if works else "A file was not read as it was written.")
+    sealed = "encrypted" if blob_settings.blob_keys is not None else "not encrypted"
+    yield Finding("files", f"{blobs.location}, {sealed}", "" if works else "A test file read back differently.")
 
 
 def _check_vector_server(_: Settings) -> Iterator[Finding]:
-    """Check the server of a cluster, and say how a new index would be kept there."""
+    """Check the vector server of a cluster, and report how it would store a new index."""
     cluster = read_cluster_settings()
     if cluster is None:
         return
@@ -281,12 +289,12 @@ def _check_vector_server(_: Settings) -> Iterator[Finding]:
         return
     yield Finding("vector server", found, cluster.vector_server_warning or "")
     names = ("shards", "replicas", "write_consistency", "quantization", "vectors", "words")
-    asked = ", ".join(f"{name} {getattr(cluster, f'qdrant_{name}')}" for name in names)
-    yield Finding("LEADLINE_QDRANT_…", asked.replace("_", " "))
+    options = ", ".join(f"{name} {getattr(cluster, f'qdrant_{name}')}" for name in names)
+    yield Finding("LEADLINE_QDRANT_…", options.replace("_", " "))
 
 
 def _check_index(settings: Settings) -> Iterator[Finding]:
-    """Compare the index with the catalog, or report the last check while a service has the data folder."""
+    """Compare the index with the catalog, or report the last comparison while a service uses the data folder."""
     cluster = read_cluster_settings()
     if cluster is None and not (settings.home / "catalog.sqlite").exists():
         return
@@ -300,7 +308,7 @@ def _check_index(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_copies(settings: Settings) -> Iterator[Finding]:
-    """Check that each shard of the index has the copies that it should have."""
+    """Check that each shard of the index has all its copies."""
     cluster = read_cluster_settings()
     if cluster is None:
         return
@@ -310,30 +318,28 @@ def _check_copies(settings: Settings) -> Iterator[Finding]:
         yield Finding("copies of the index", error.detail, error.hint)
         return
     for generation, copies in found.items():
-        said = f"generation {generation}: {copies.describe()}"
-        yield Finding("copies of the index", said, advise_on_copies(copies))
+        description = f"generation {generation}: {copies.describe()}"
+        yield Finding("copies of the index", description, advise_on_copies(copies))
 
 
 def describe_state(state: IndexState) -> str:
-    """Return in a few words what a comparison of an index with the catalog found."""
+    """Summarize the last comparison of an index with the catalog."""
     if state.lost:
         return state.lost
     if state.checked_at is None and not state.versions:
         return f"generation {state.generation}: nothing to compare yet"
-    again = f"; {state.requeued:,} were missing and indexed again so far" if state.requeued else ""
-    when = (
-        f" when last compared, {time.strftime('%H:%M', time.localtime(state.checked_at))}" if state.checked_at else ""
-    )
+    again = f"; {state.requeued:,} were missing and have been reindexed" if state.requeued else ""
+    when = f" (compared at {time.strftime('%H:%M', time.localtime(state.checked_at))})" if state.checked_at else ""
     if not state.versions:
-        return f"generation {state.generation}: no searchable document{when}{again}"
+        return f"generation {state.generation}: no searchable documents{when}{again}"
     found = "all of" if not state.missing else f"all but {state.missing:,} of"
     return f"generation {state.generation}: {found} {state.versions:,} documents{when}{again}"
 
 
 def _check_language_model(settings: Settings) -> Iterator[Finding]:
-    """Check the server's list of models, the reported windows, and one real request with a JSON schema."""
+    """Check the server's model list and context window, and send one real request with a JSON schema."""
     if settings.llm == "none":
-        yield Finding("language model", "none: answers are quotations")
+        yield Finding("language model", "none: answers consist of quotations")
         return
     try:
         profile = load_model_profile(settings)
@@ -350,13 +356,13 @@ def _check_language_model(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_helpers(settings: Settings) -> Iterator[Finding]:
-    """Check the models that do parts of the work, if there are any."""
+    """Check the helper models, if any are configured."""
     for helper, served in settings.helpers.items():
         if served is None:
             continue
         try:
             profiles = load_profiles(settings.model_profiles)
-        except ProfileFileError:  # the check of the answering model says so
+        except ProfileFileError:  # already reported by the check of the main model
             return
         key = settings.helper_keys[helper]
         found = yield from _check_servers(f"LEADLINE_{helper.upper()}", served, key)
@@ -367,7 +373,7 @@ def _check_helpers(settings: Settings) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class _ServingServers:
-    """The numbers of a model's servers that serve it, and the smallest window that one reports."""
+    """The numbers of the servers that serve a model, and the smallest context window they report."""
 
     serving: tuple[int, ...]
     context_tokens: int | None
@@ -376,7 +382,7 @@ class _ServingServers:
 def _check_servers(
     setting: str, served: ServedModel, api_key: SecretStr | None
 ) -> Generator[Finding, None, _ServingServers]:
-    """Check each server's list of models."""
+    """Check each server's model list."""
     windows: list[int] = []
     serving: list[int] = []
     role = "language model" if setting == "LEADLINE_LLM" else setting
@@ -390,7 +396,7 @@ def _check_servers(
                 yield Finding(what, error.detail, f"Check the address and key in {setting}.")
                 continue
         known = not listed.names or served.model in listed.names
-        advice = "" if known else f"It serves {', '.join(listed.names)}: name one of these in {setting}."
+        advice = "" if known else f"The server has {', '.join(listed.names)}: set one of these in {setting}."
         yield Finding(what, f"{served.model} at {url}", advice)
         yield from check_server_release(url, api_key)
         windows += [] if listed.context_tokens is None else [listed.context_tokens]
@@ -403,7 +409,7 @@ def _format_server_number(served: ServedModel, number: int) -> str:
 
 
 def check_server_release(url: str, api_key: SecretStr | None) -> Iterator[Finding]:
-    """Report the release of a vLLM server, and whether it is older than `OLDEST_VLLM`; nothing for other servers."""
+    """Report the release of a vLLM server, and whether it is older than `OLDEST_VLLM`. Skips other servers."""
     version = fetch_vllm_version(url, api_key)
     if version is None:
         return
@@ -417,19 +423,19 @@ def check_server_release(url: str, api_key: SecretStr | None) -> Iterator[Findin
 def _check_windows(settings: Settings, served_tokens: int | None) -> Iterator[Finding]:
     profile, without = load_model_profile(settings, served_tokens=served_tokens), load_model_profile(settings)
     yield Finding("model profile", describe_profile(profile))
-    said = settings.llm_context_tokens
-    if served_tokens is not None and said is not None and said > served_tokens:
-        advice = f"The server was started with {served_tokens:,}; set it to that or less, or leave it out."
-        yield Finding("LEADLINE_LLM_CONTEXT_TOKENS", f"{said:,}", advice)
+    configured_tokens = settings.llm_context_tokens
+    if served_tokens is not None and configured_tokens is not None and configured_tokens > served_tokens:
+        advice = f"The server was started with {served_tokens:,} tokens: set at most that, or unset the variable."
+        yield Finding("LEADLINE_LLM_CONTEXT_TOKENS", f"{configured_tokens:,}", advice)
     elif profile.context_tokens < without.context_tokens:
-        found = f"{profile.context_tokens:,} tokens as its server was started, {without.context_tokens:,} by profile"
-        yield Finding("window", found)
+        found = f"{profile.context_tokens:,} tokens on the server, {without.context_tokens:,} in the profile"
+        yield Finding("context window", found)
 
 
 def _check_schema_requests(
     served: ServedModel, found: _ServingServers, profile: ModelProfile, api_key: SecretStr | None
 ) -> Iterator[Finding]:
-    """Check that each server replies with JSON of a schema, and report the parts of requests that it refuses."""
+    """Check that each server follows a JSON schema, and report the request parameters it does not accept."""
     for number in found.serving:
         url = served.urls[number - 1]
         yield _check_schema_request(f"JSON schema{_format_server_number(served, number)}", url, profile, api_key)
@@ -439,7 +445,7 @@ def _check_schema_request(what: str, url: str, profile: ModelProfile, api_key: S
     profile = replace(profile, call_seconds=_SCHEMA_SECONDS)
     chat = build_remote_chat_model(url, profile, api_key=api_key)
     scheduler = SubCallScheduler()
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     try:
         bound = scheduler.bind(chat, profile, tenant_id="doctor", budget=Budget(Limits()))
         request_reply(bound, SubCall("You check a connection.", "Does it work? Say that it does.", 100, _SCHEMA))
@@ -448,8 +454,8 @@ def _check_schema_request(what: str, url: str, profile: ModelProfile, api_key: S
     finally:
         scheduler.close()
     changes = str(chat.habits.accepted)
-    found = f"followed, in {time.perf_counter() - begun:.1f} s"
-    return Finding(what, f"{found}; for this server: {changes}" if changes else found)
+    found = f"works, in {time.perf_counter() - started_at:.1f} s"
+    return Finding(what, f"{found}; adjusted for this server: {changes}" if changes else found)
 
 
 def _check_reranker(settings: Settings) -> Iterator[Finding]:
@@ -458,7 +464,7 @@ def _check_reranker(settings: Settings) -> Iterator[Finding]:
         if reranking is None:
             yield Finding("reranker", "none")
             return
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         try:
             reranking.score_passages("Does it work?", ["It works."] * reranking.depth)
         finally:
@@ -466,25 +472,25 @@ def _check_reranker(settings: Settings) -> Iterator[Finding]:
     except LeadlineError as error:
         yield Finding("reranker", f"{settings.reranker}: {error.detail}", error.hint)
         return
-    took = (time.perf_counter() - begun) * 1000
-    reads = f"reads {reranking.depth} passages, short ones in {took:,.0f} of {settings.rerank_deadline_ms:,} ms"
+    took = (time.perf_counter() - started_at) * 1000
+    reads = f"{reranking.depth} short passages in {took:,.0f} ms; the deadline is {settings.rerank_deadline_ms:,} ms"
     yield Finding("reranker", f"{settings.reranker}: {reads}")
 
 
 def describe_profile(profile: ModelProfile) -> str:
-    """Describe for people the settings that decide how a model answers and what that costs."""
+    """Summarize the profile settings that determine how a model answers and what that costs."""
     abilities = {"writes code": profile.writes_code, "routes": profile.routes, "judges": profile.judges}
     does = ", ".join(name for name, has in abilities.items() if has) or "answers from passages only"
-    sizes = f"a window of {profile.context_tokens:,} tokens, {profile.parallel_calls} calls at once"
+    sizes = f"context window {profile.context_tokens:,} tokens, {profile.parallel_calls} parallel calls"
     return f"{profile.name}: {does}; {sizes}; {_format_price(profile.price)}"
 
 
 def _format_price(price: Price | None) -> str:
     if price is None:
-        return "price not known"
+        return "price unknown"
     if price == FREE:
         return "free"
-    return f"${price.prompt:f} and ${price.completion:f} for a million tokens read and written"
+    return f"${price.prompt:f} per million tokens read, ${price.completion:f} per million written"
 
 
 _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (

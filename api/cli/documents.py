@@ -1,4 +1,4 @@
-"""`leadline documents`: lists and shows documents, and changes their metadata, title and readers."""
+"""`leadline documents`: list and show documents, and change their metadata, title and readers."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,18 +12,18 @@ from rich.table import Column, Table
 from api.cli.answer_view import clean
 from api.cli.client import connect
 from api.cli.environment import read_settings
-from api.cli.filters import Assigned, parse_attributes
+from api.cli.filters import MetadataOption, parse_attributes
 
-app = typer.Typer(help="List and show documents; change their metadata, title and readers.", no_args_is_help=True)
+app = typer.Typer(help="List and show documents, and change their metadata, title and readers.", no_args_is_help=True)
 
-Identifier = Annotated[str, typer.Argument(help="The id that `leadline documents list` prints.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the API gives it.")]
+Identifier = Annotated[str, typer.Argument(help="The document id, from `leadline documents list`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
 
 
 @app.command("list")
 def list_documents(
-    collection: Annotated[str | None, typer.Option(help="Only this collection.")] = None,
-    limit: Annotated[int, typer.Option(help="How many.", min=1, max=500)] = 50,
+    collection: Annotated[str | None, typer.Option(help="Only documents in this collection.")] = None,
+    limit: Annotated[int, typer.Option(help="Maximum number of documents.", min=1, max=500)] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List documents in order of arrival."""
@@ -40,7 +40,7 @@ def list_documents(
 
 @app.command()
 def show(document_id: Identifier, as_json: AsJson = False) -> None:
-    """Show a document: its state, metadata and readers."""
+    """Show a document's state, metadata and readers."""
     with connect(read_settings()) as client:
         _print_document(client.get(f"/v1/documents/{document_id}"), as_json=as_json)
 
@@ -48,19 +48,24 @@ def show(document_id: Identifier, as_json: AsJson = False) -> None:
 @app.command()
 def change(
     document_id: Identifier,
-    metadata: Assigned = None,
-    unset: Annotated[list[str] | None, typer.Option(help="Remove this attribute; may be repeated.")] = None,
-    title: Annotated[str | None, typer.Option(help='The title to show; "" is the content\'s own again.')] = None,
+    metadata: MetadataOption = None,
+    unset: Annotated[list[str] | None, typer.Option(help="Remove this metadata attribute; may be repeated.")] = None,
+    title: Annotated[
+        str | None, typer.Option(help='The title to show; "" restores the title from the content.')
+    ] = None,
     reader: Annotated[
         list[str] | None,
-        typer.Option(help="Close the document to all but these: user:ann, group:hr; may be repeated."),
+        typer.Option(help="Restrict access to these, such as user:ann or group:hr; may be repeated."),
     ] = None,
-    everybody: Annotated[bool, typer.Option("--everybody", help="Open it to the whole tenant.")] = False,
+    everybody: Annotated[bool, typer.Option("--everybody", help="Open the document to the whole tenant.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Change a document's metadata, title or readers; all searches and answers go by that at once."""
+    """Change a document's metadata, title or readers.
+
+    The change applies to searches and answers immediately.
+    """
     if reader and everybody:
-        raise typer.BadParameter("say either --reader or --everybody")
+        raise typer.BadParameter("use either --reader or --everybody, not both")
     body: dict[str, Any] = {"metadata": {**parse_attributes(metadata), **dict.fromkeys(unset or ())}}
     if title is not None:
         body["title"] = title or None
@@ -75,8 +80,8 @@ def _print_document(document: dict[str, Any], *, as_json: bool) -> None:
         print(json.dumps(document, ensure_ascii=False))
         return
     console = Console()
-    named = {"name": "name", "title": "title", "collection": "collection", "state": "state"}
-    for label, member in named.items():
+    labels = {"name": "name", "title": "title", "collection": "collection", "state": "state"}
+    for label, member in labels.items():
         console.print(f"{label}: {escape(clean(str(document[member])))}", highlight=False)
     metadata = json.dumps(document["metadata"], ensure_ascii=False)
     console.print(f"metadata: {escape(clean(metadata))}", highlight=False)
@@ -86,10 +91,10 @@ def _print_document(document: dict[str, Any], *, as_json: bool) -> None:
 
 
 def format_omissions(omissions: Sequence[Mapping[str, Any]]) -> str:
-    """Say what a text leaves out of its file: `3 images (pages 2, 7); 1 page without text (page 4)`."""
+    """Describe the parts of a file missing from its text: `3 images (pages 2, 7); 1 page without text (page 4)`."""
     return clean("; ".join(each["words"] for each in omissions))
 
 
 def _format_readers(document: dict[str, Any]) -> str:
     readers = document["readers"]
-    return "everybody" if readers is None else escape(clean(", ".join(readers))) or "nobody"
+    return "everyone" if readers is None else escape(clean(", ".join(readers))) or "no one"

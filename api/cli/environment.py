@@ -1,7 +1,7 @@
-"""Reads settings from the environment, and says in words what is wrong with them.
+"""Reads settings from environment variables and reports invalid ones in plain words.
 
-A variable of ours that nothing reads is refused, because it is most often a misspelt one. Each secret may be in a file,
-which the variable's name with `_FILE` names.
+An unknown `LEADLINE_` variable is an error, because it is most often a typo. Each secret can also be read from a file:
+append `_FILE` to the variable's name and set it to the path.
 """
 
 import difflib
@@ -21,7 +21,7 @@ AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 _PREFIX, _FILE = "LEADLINE_", "_FILE"
 CLIENT_KEY = "LEADLINE_API_KEY"
-# Read elsewhere than in settings: by commands that are clients, and by tests.
+# Variables read outside the settings classes: by client commands and by tests.
 _OTHER_VARIABLES = frozenset(
     {
         "LEADLINE_URL",
@@ -39,20 +39,20 @@ _OTHER_VARIABLES = frozenset(
 
 
 class SettingsError(LeadlineError):
-    """An environment variable has a value that cannot be used."""
+    """An environment variable is invalid, missing or unknown."""
 
     code = "settings_invalid"
-    default_hint = "Correct it in the environment and start again."
+    default_hint = "Correct the environment variable and start again."
 
 
 def read_settings(**changes: object) -> Settings:
-    """Read settings from the environment, with the given options on top. Raises `SettingsError`."""
+    """Read the settings from the environment. `changes` that are not None override it. Raises `SettingsError`."""
     given = {name: value for name, value in changes.items() if value is not None}
     return read_environment(Settings, **given)
 
 
 def read_environment(kind: type[AnySettings], **given: Any) -> AnySettings:  # noqa: ANN401 - of many types
-    """Read settings of a kind. Raises `SettingsError`, which names every variable that is wrong, missing or unknown."""
+    """Read settings of one class. Raises `SettingsError`, which lists every invalid, missing or unknown variable."""
     # guard: unknown-settings
     require_known_variables(os.environ)
     files = {name: read_secret(f"{_PREFIX}{name.upper()}", os.environ) for name in _list_secret_names(kind)}
@@ -64,20 +64,20 @@ def read_environment(kind: type[AnySettings], **given: Any) -> AnySettings:  # n
 
 
 def require_known_variables(environment: Mapping[str, str]) -> None:
-    """Raise `SettingsError` for variables of ours that nothing reads, with the name that each is nearest to."""
+    """Raise `SettingsError` for unknown `LEADLINE_` variables, suggesting the closest known name of each."""
     known = list_known_variables()
     unknown = sorted(name for name in environment if name.upper().startswith(_PREFIX) and name.upper() not in known)
     if not unknown:
         return
     near = {name: difflib.get_close_matches(name.upper(), known, 1) for name in unknown}
-    told = [f"{name}, is {near[name][0]} meant?" if near[name] else f"{name}." for name in unknown]
+    suggestions = [f"{name}; did you mean {near[name][0]}?" if near[name] else f"{name}." for name in unknown]
     raise SettingsError(
-        f"Nothing reads {' '.join(told)}", hint="Correct or remove it; docs/settings.md lists the settings there are."
+        f"Unknown setting {' '.join(suggestions)}", hint="Correct or unset it. docs/settings.md lists all settings."
     )
 
 
 def list_known_variables() -> frozenset[str]:
-    """Return every variable that some process of ours reads; all of them may be set for each."""
+    """Return every variable that any of our processes reads. Each process accepts all of them."""
     names: set[str] = set(_OTHER_VARIABLES)
     for kind in (Settings, ClusterSettings):
         names |= {_PREFIX + name.upper() for name in kind.model_fields}
@@ -86,28 +86,28 @@ def list_known_variables() -> frozenset[str]:
 
 
 def read_secret(variable: str, environment: Mapping[str, str]) -> str | None:
-    """Return a secret from its variable, or from the file that names it; None if neither is set, or the file is empty.
+    """Read a secret from its variable or from its file. Returns None if neither is set or the file is empty.
 
-    Raises `SettingsError` if both are set, or the file cannot be read.
+    Raises `SettingsError` if both are set or the file cannot be read.
     """
     value, file = environment.get(variable), environment.get(variable + _FILE)
     if not file:
         return value or None
     if value:
-        raise SettingsError(f"{variable} and {variable}{_FILE} are both set.", hint="Keep one of them.")
+        raise SettingsError(f"{variable} and {variable}{_FILE} are both set.", hint="Unset one of them.")
     try:
         # guard: empty-secret-file
         return Path(file).read_text("utf-8").strip() or None
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "It is not UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise SettingsError(
-            f"{variable}{_FILE} names a file that cannot be read: {reason}.",
-            hint="See that this process may read it, and that it holds the secret alone.",
+            f"Cannot read the file named by {variable}{_FILE}: {reason}.",
+            hint="Make the file readable by this process, with only the secret in it.",
         ) from error
 
 
 def _list_secret_names(kind: type[BaseSettings]) -> list[str]:
-    """Return the names of the settings that are secret."""
+    """Return the names of the secret settings."""
     return [
         name for name, each in kind.model_fields.items() if SecretStr in (each.annotation, *get_args(each.annotation))
     ]

@@ -1,4 +1,4 @@
-"""`leadline eval`: measure searches and chunks, and find the better of two searches."""
+"""`leadline eval`: measure search and chunk quality, and compare two searches."""
 
 import json
 import statistics
@@ -44,14 +44,14 @@ from retrieval.evaluation.runs import (
 from retrieval.models.store import ModelStore
 from retrieval.search.requests import Fusion, Mode
 
-app = typer.Typer(help="Measure how good searches are, on judged questions.", no_args_is_help=True)
+app = typer.Typer(help="Measure search quality on judged questions.", no_args_is_help=True)
 
 app.command("chunks")(measure_chunks)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
 
-# The searches that can be measured, and are by default: each retriever, the other fusion, the default, with feedback,
-# and with the reranker, if there is one.
+# All searches that can be measured, which is also the default: each retriever alone, the alternative fusion, default
+# hybrid search, hybrid with feedback, and hybrid with the reranker if one is configured.
 _SEARCHES: Mapping[str, Mapping[str, Any]] = {
     "bm25": {"mode": Mode.BM25, "rerank": False},
     "dense": {"mode": Mode.DENSE, "rerank": False},
@@ -68,51 +68,52 @@ def retrieval(
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="A folder of judged questions in BEIR's, SQuAD's, Chroma's or Docugami's format, or a file of JSON "
-            "lines that names excerpts or pages of documents.",
+            help="A folder of judged questions in BEIR, SQuAD, Chroma or Docugami format, or a JSON Lines file that "
+            "refers to excerpts or pages of documents.",
         ),
     ],
     documents: Annotated[
-        Path | None, typer.Option(help="The folder of the documents that a file of JSON lines is about.")
+        Path | None, typer.Option(help="The folder with the documents that a JSON Lines file refers to.")
     ] = None,
     by_pages: Annotated[
-        bool, typer.Option("--by-pages", help="Judge by the pages that a file names, not by its exact excerpts.")
+        bool, typer.Option("--by-pages", help="Judge by the pages in the file instead of the exact excerpts.")
     ] = False,
     within: Annotated[
-        bool, typer.Option("--within", help="Search only the documents that a question is about, not all of them.")
+        bool, typer.Option("--within", help="Search only the documents that each question is about.")
     ] = False,
     part: Annotated[
-        QuestionPart | None, typer.Option(help="Only one half of the questions: to choose by, or kept aside.")
+        QuestionPart | None, typer.Option(help="Use one half of the questions: for tuning, or held out.")
     ] = None,
     searches: Annotated[
-        list[str] | None, typer.Option("--search", "-s", help="What to measure; may be given several times.")
+        list[str] | None, typer.Option("--search", "-s", help="A search to measure; may be repeated.")
     ] = None,
     index: Annotated[
         Path | None,
-        typer.Option(help="Index the corpus in this folder and keep it, so that the next run only searches."),
+        typer.Option(help="Keep the index in this folder, so that the next run only searches."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Keep the figures of every query here, for `compare`.")
+        Path | None,
+        typer.Option("--output", "-o", help="Write the results of every query to this file, for `compare`."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure BM25, dense and hybrid search, with 95 % bootstrap intervals.
+    """Measure BM25, dense and hybrid search, with 95 % bootstrap confidence intervals.
 
-    Texts that are judged as a whole give nDCG@10, recall@10, recall@100 and MRR@10. Excerpts and pages of documents
-    give the MRR@10 and the share of the questions with an answer among the first 1, 5 and 10 passages. A passage is
-    right if it begins on the page, or shares half of the shorter of excerpt and passage. Answers with figures give the
-    share of these that stand in the first 5 and 10 passages.
+    For texts judged as a whole, the measures are nDCG@10, recall@10, recall@100 and MRR@10. For excerpts and pages they
+    are MRR@10 and the share of questions answered within the first 1, 5 and 10 passages. A passage counts as correct if
+    it starts on the page, or if the overlap is at least half of the shorter of excerpt and passage. For answers with
+    figures, the measure is the share of these figures found in the first 5 and 10 passages.
 
-    A service is started on a data folder of its own; every text of the corpus is uploaded, chunked and embedded as
-    any document, and every query is sent as any search.
+    The command starts a service on its own data folder. The corpus is uploaded, chunked and embedded like any other
+    documents, and queries run through the search API.
     """
     console = Console(stderr=True)
     data = _open_questions(source, documents, by_pages=by_pages)
     if within and not isinstance(data, FileQuestions):
-        raise typer.BadParameter("its texts are no documents of their own", param_hint="--within")
-    asked = _select_questions(data, part)
-    if not asked:
-        raise typer.BadParameter("there is no question in this part", param_hint="--part")
+        raise typer.BadParameter("the texts of this source are not separate documents", param_hint="--within")
+    queries = _select_questions(data, part)
+    if not queries:
+        raise typer.BadParameter("this part has no questions", param_hint="--part")
     requests = {name: build_request(name, data) for name in searches or _list_default_searches()}
     with open_judged_collection(data, index, console) as collection, console.status("Searching …") as status:
         places = data.locate_in_texts(collection.load_texts()) if isinstance(data, LocatedQuestions) else {}
@@ -120,19 +121,19 @@ def retrieval(
         for name, request in requests.items():
             status.update(f"Searching: {name} …")
             hits, stages = _search_all(
-                collection, asked, request, _list_question_documents(data, collection) if within else {}
+                collection, queries, request, _list_question_documents(data, collection) if within else {}
             )
             if isinstance(data, FigureQuestions):
-                chosen = [question for question in data.questions if question.id in asked]
+                chosen = [question for question in data.questions if question.id in queries]
                 runs[name] = judge_figures(_to_found_texts(collection, hits), chosen, stages)
             elif isinstance(data, LocatedQuestions):
-                wanted = {query: places[query] for query in asked}
+                expected = {query: places[query] for query in queries}
                 places_found = {query: to_places(collection, found) for query, found in hits.items()}
-                runs[name] = judge_passages(places_found, wanted, stages)
+                runs[name] = judge_passages(places_found, expected, stages)
             else:
-                qrels = {query: data.qrels[query] for query in asked}
+                qrels = {query: data.qrels[query] for query in queries}
                 runs[name] = judge_rankings(_list_hit_owners(collection, hits), qrels, stages)
-    evaluation = Evaluation(source.stem, asked, runs)
+    evaluation = Evaluation(source.stem, queries, runs)
     if output is not None:
         save_evaluation(evaluation, output)
     summaries = {name: run.summarize() for name, run in runs.items()}
@@ -144,23 +145,24 @@ def retrieval(
 
 @app.command("compare")
 def compare_runs(
-    first: Annotated[str, typer.Argument(metavar="A", help="FILE or FILE:SEARCH, as `eval retrieval -o` wrote it.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="The same; what is compared with A.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="FILE or FILE:SEARCH, from `eval retrieval -o`.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The run to compare with A, in the same format.")],
     measure: Annotated[
-        str | None, typer.Option(help="The measure whose queries are listed; the first one without it.")
+        str | None, typer.Option(help="List the queries by this measure; the first measure by default.")
     ] = None,
-    queries: Annotated[int, typer.Option(help="How many of the most changed queries to list.", min=0)] = 10,
+    queries: Annotated[int, typer.Option(help="Number of queries to list, those that changed most first.", min=0)] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Test if B finds better than A: B - A query by query, with its 95 % bootstrap interval, and who won and lost.
+    """Test whether search B is better than search A.
 
-    Without a search's name it is `hybrid`, or the file's only one.
+    Prints the mean difference per query with its 95 % bootstrap confidence interval, and the queries that changed most.
+    If no search is named, the file's only search or `hybrid` is used.
     """
     (evaluation, ours), (_, theirs) = _load_run(first), _load_run(second)
     differences = compute_differences(ours, theirs)
     measure = measure or next(iter(differences))
     if measure not in differences:
-        raise typer.BadParameter(f"say one of {', '.join(differences)}", param_hint="--measure")
+        raise typer.BadParameter(f"choose one of {', '.join(differences)}", param_hint="--measure")
     if as_json:
         content = {
             name: {"first": d.first, "second": d.second, **asdict(d.change), "by_query": d.by_query}
@@ -189,7 +191,7 @@ def _open_questions(source: Path, documents: Path | None, *, by_pages: bool) -> 
 
 
 def _list_question_documents(data: JudgedFolder | FileQuestions, collection: JudgedCollection) -> dict[str, list[str]]:
-    """Return the ids of the documents that each question is about."""
+    """Return the ids of the documents that each question is about, by question id."""
     names: dict[str, set[str]] = {}
     if isinstance(data, FigureQuestions):
         names = {question.id: {question.document} for question in data.questions}
@@ -202,16 +204,16 @@ def _list_question_documents(data: JudgedFolder | FileQuestions, collection: Jud
 
 
 def build_request(search: str, data: JudgedFolder | FileQuestions) -> dict[str, Any]:
-    """Return the body of a search by its name, but for the query."""
+    """Build the request body of a named search, without the query."""
     if search not in _SEARCHES:
-        raise typer.BadParameter(f"{search!r} is none of {', '.join(_SEARCHES)}", param_hint="--search")
+        raise typer.BadParameter(f"{search!r} is not one of {', '.join(_SEARCHES)}", param_hint="--search")
     if isinstance(data, FileQuestions):
         return {**_SEARCHES[search], "top_k": PASSAGES}
     return {**_SEARCHES[search], "top_k": DEPTH, "per_document": 1}
 
 
 def _select_questions(data: JudgedFolder | FileQuestions, part: QuestionPart | None) -> dict[str, str]:
-    """Return the judged questions by id, or one half of them."""
+    """Return the judged questions by id, all or one half of them."""
     if isinstance(data, FileQuestions):
         return {each.id: each.text for each in data.questions if part in (None, each.part)}
     every = {query: data.queries[query] for query in data.qrels}
@@ -220,17 +222,17 @@ def _select_questions(data: JudgedFolder | FileQuestions, part: QuestionPart | N
 
 def _search_all(
     collection: JudgedCollection,
-    asked: Mapping[str, str],
+    queries: Mapping[str, str],
     request: Mapping[str, Any],
     documents: Mapping[str, Sequence[str]],
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
-    """Return the hits of each question by its id, and the median milliseconds of each stage.
+    """Return the hits of each question by id, and the median milliseconds of each stage.
 
-    `documents` are those to search for a question, by its id; all are searched for the others.
+    `documents` restricts the search of a question, by question id. Other questions search all documents.
     """
     hits: dict[str, list[dict[str, Any]]] = {}
     stages: dict[str, list[float]] = {}
-    for query, text in asked.items():
+    for query, text in queries.items():
         found = post_search(collection, text, {**request, "documents": documents.get(query, [])})
         hits[query] = found["hits"]
         for stage, milliseconds in found["timings_ms"].items():
@@ -239,12 +241,12 @@ def _search_all(
 
 
 def post_search(collection: JudgedCollection, query: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the service answers. Raises `ServiceError` where the reranker was asked and had no part."""
+    """Send one search and return the response. Raises `ServiceError` if reranking was requested and failed."""
     found: dict[str, Any] = collection.client.post("/v1/search", {**request, "query": query})
     if (reranked := found["reranked"]) and reranked["state"] == "failed":
         raise ServiceError(
             f"{query!r} was not reranked: {reranked['detail']}",
-            hint="For a measurement give it more time: LEADLINE_RERANK_DEADLINE_MS=600000.",
+            hint="Allow more time for measurements: set LEADLINE_RERANK_DEADLINE_MS=600000.",
         )
     return found
 
@@ -258,7 +260,7 @@ def _list_hit_owners(
 
 
 def to_places(collection: JudgedCollection, hits: Sequence[Mapping[str, Any]]) -> list[DocumentSpan]:
-    """Return where the hits stand, by the documents' corpus ids; equal texts are one document with several."""
+    """Convert hits to places by corpus id. Identical texts are one document with several corpus ids."""
     return [
         DocumentSpan(owner, hit["start"], hit["end"], hit["page"])
         for hit in hits
@@ -282,7 +284,8 @@ def _load_run(name: str) -> tuple[Evaluation, EvaluationRun]:
         search = Mode.HYBRID.value if len(evaluation.runs) > 1 else next(iter(evaluation.runs), "")
     if search not in evaluation.runs:
         raise EvaluationDataError(
-            f"{path} has no search {search!r}.", hint=f"It has {', '.join(evaluation.runs)}: say {path}:SEARCH."
+            f"{path} has no search {search!r}.",
+            hint=f"It has {', '.join(evaluation.runs)}: choose one as {path}:SEARCH.",
         )
     return evaluation, evaluation.runs[search]
 
@@ -311,7 +314,7 @@ def _print_summary(evaluation: Evaluation, summaries: Mapping[str, Mapping[str, 
             f"{evaluation.runs[name].stages_ms.get('total', 0.0):.1f}",
         )
     Console().print(table)
-    Console().print("Intervals are of 95 %; milliseconds are medians of one search at a time.", style="dim")
+    Console().print("Intervals are 95 % confidence intervals; times are medians of sequential searches.", style="dim")
 
 
 def _print_differences(first: str, second: str, differences: Mapping[str, Difference]) -> None:
@@ -330,7 +333,7 @@ def _print_differences(first: str, second: str, differences: Mapping[str, Differ
             str(len(changes) - better - worse),
             ("B is better" if difference.change.mean > 0 else "B is worse")
             if difference.is_significant
-            else "not shown",
+            else "not significant",
         )
     Console().print(table)
 

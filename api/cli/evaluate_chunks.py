@@ -1,4 +1,4 @@
-"""`leadline eval chunks`: measure how well chunks of several sizes fit the excerpts that answer questions."""
+"""`leadline eval chunks`: measure how well chunks of different sizes match the excerpts that answer questions."""
 
 import json
 import tempfile
@@ -30,53 +30,55 @@ def measure_chunks(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="SOURCE", help="Questions with excerpts of texts: a folder in Chroma's format, or JSON lines."
+            metavar="SOURCE", help="Questions with excerpts: a folder in Chroma format, or a JSON Lines file."
         ),
     ],
     documents: Annotated[
-        Path | None, typer.Option(help="The folder of the documents that a file of JSON lines is about.")
+        Path | None, typer.Option(help="The folder with the documents that a JSON Lines file refers to.")
     ] = None,
     sizes: Annotated[
         list[int] | None,
-        typer.Option("--size", help="Characters of the longest chunk; may be given several times.", min=16),
+        typer.Option("--size", help="Maximum chunk size in characters; may be repeated.", min=16),
     ] = None,
     characters: Annotated[
-        int, typer.Option(help="What is read for a question: as many of the best chunks as fit.", min=1)
+        int, typer.Option(help="Characters to read per question, filled with the best chunks.", min=1)
     ] = _READ_CHARS,
     part: Annotated[
-        QuestionPart | None, typer.Option(help="Only one half of the questions: to choose by, or kept aside.")
+        QuestionPart | None, typer.Option(help="Use one half of the questions: for tuning, or held out.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Measure chunk sizes: recall, precision and IoU of the excerpts, with 95 % bootstrap intervals.
+    """Measure chunk sizes by recall, precision and IoU, with 95 % bootstrap confidence intervals.
 
-    The texts are cut as documents are, indexed, and searched with the built-in encoder; each question gets as many of
-    its best chunks as fit the same number of characters. `best` measures are those of the chunks that hold the
-    excerpts, whatever a search finds.
+    The texts are chunked like documents, indexed, and searched with the built-in encoder. For every size, each question
+    gets the same number of characters, filled with its best chunks. The `best` measures use the chunks that contain the
+    excerpts instead of those found by a search.
     """
     settings = read_settings(llm="none")
     fetch_needed_files(settings)
     placed = open_located_questions(source, documents)
     texts = {name: normalize(path.read_text("utf-8")) for name, path in placed.documents.items()}
     located = placed.locate_in_texts(texts)
-    asked = {each.id: each.text for each in placed.questions if part in (None, each.part)}
+    queries = {each.id: each.text for each in placed.questions if part in (None, each.part)}
     encoder, sparse = open_embedded_encoder(ModelStore(settings.models)), build_sparse_encoder()
     runs: dict[int, tuple[int, EvaluationRun]] = {}
     for size in sizes or (DEFAULT_MAX_CHARS // 2, DEFAULT_MAX_CHARS, 2 * DEFAULT_MAX_CHARS):
         with tempfile.TemporaryDirectory(prefix="leadline-eval-") as home:
             index = build_embedded_store(Path(home), Installation("", lambda _: True)).open(1, encoder.dimension)
             places = index_chunks(texts, _build_cutter(size), index, encoder, sparse)
-            found = search_chunks(asked, places, index, encoder, sparse, characters=characters)
+            found = search_chunks(queries, places, index, encoder, sparse, characters=characters)
             index.close()
-        runs[size] = len(places), judge_chunks(found, {i: located[i] for i in asked}, places.values())
+        runs[size] = len(places), judge_chunks(found, {i: located[i] for i in queries}, places.values())
     if as_json:
         figures = {
             size: {"chunks": count, **{name: asdict(value) for name, value in run.summarize().items()}}
             for size, (count, run) in runs.items()
         }
-        print(json.dumps({"source": source.name, "questions": len(asked), "characters": characters, "sizes": figures}))
+        print(
+            json.dumps({"source": source.name, "questions": len(queries), "characters": characters, "sizes": figures})
+        )
         return
-    _print_runs(f"{source.name}: {len(asked):,} questions, {characters:,} characters read", runs)
+    _print_runs(f"{source.name}: {len(queries):,} questions, {characters:,} characters read", runs)
 
 
 def _build_cutter(size: int) -> Cutter:

@@ -1,4 +1,4 @@
-"""Fetches the files that a start needs, with a progress bar."""
+"""Fetches the model files needed to start, with a progress bar."""
 
 from api.cli.progress import show_download_progress
 from api.settings.settings import Settings
@@ -9,16 +9,16 @@ from retrieval.models.store import ModelStore
 
 
 def list_needed_files(settings: Settings, store: ModelStore) -> list[ModelFile]:
-    """Return the files that these settings use: the local language model's, and the encoder's if it is Leadline's."""
+    """Return the model files for these settings: the local language model's, and those of the built-in encoder."""
     own_encoder = settings.encoder is None or not is_described(settings.encoder)
     return [file for file in store.files if (settings.llm == "local" if file.name.endswith(".gguf") else own_encoder)]
 
 
 def fetch_needed_files(settings: Settings) -> None:
-    """Fetch the missing files; quick and silent if nothing is missing. Raises the `ModelFileError`s."""
+    """Fetch the missing model files; fast and silent if none are missing. Raises `ModelFileError`."""
     store = ModelStore(settings.models)
     missing = set(store.list_missing())
-    wanted = [file for file in list_needed_files(settings, store) if file in missing]
-    if wanted:
+    files = [file for file in list_needed_files(settings, store) if file in missing]
+    if files:
         with show_download_progress() as progress:
-            fetch_model_files(wanted, store, build_model_sources(), progress)
+            fetch_model_files(files, store, build_model_sources(), progress)

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 protocol with bounds that it leaves open: connections, the time a head may take, and its form."""
+"""uvicorn's HTTP/1.1 protocol with limits on connections, on the time to receive a head, and on the head's form."""
 
 import asyncio
 import ipaddress
@@ -12,23 +12,23 @@ from api.settings.addresses import Network, get_network_key
 
 _BUSY_BODY = (
     b'{"type":"/problems/service_busy","title":"Service busy","status":503,"code":"service_busy",'
-    b'"detail":"%s","hint":"Connect again after the seconds that Retry-After names."}'
+    b'"detail":"%s","hint":"Try again after the number of seconds in Retry-After."}'
 )
 _BUSY_HEAD = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 2\r\n"
     b"connection: close\r\ncontent-length: %d\r\n\r\n%s"
 )
 
-# One read of each takes the event loop some milliseconds together.
+# One read from each of these takes the event loop a few milliseconds in total.
 _MAX_DRAINING = 8
 _LENGTHS = {b"content-length", b"transfer-encoding"}
 
 
 class StrictConnection(h11.Connection):
-    """An h11 connection that refuses request heads which proxies and servers are known to read differently.
+    """An h11 connection that rejects request heads that proxies and servers are known to parse differently.
 
-    h11 accepts lines that end with LF alone, folded headers, and `Content-Length` beside `Transfer-Encoding`. A proxy
-    that reads one of these in another way would see other requests than we do.
+    h11 accepts lines that end in a bare LF, folded headers, and `Content-Length` together with `Transfer-Encoding`. A
+    proxy that parses one of these differently would see different requests than we do: request smuggling.
     """
 
     def next_event(self) -> Any:  # noqa: ANN401 - h11's events and its two sentinels
@@ -36,23 +36,23 @@ class StrictConnection(h11.Connection):
             head = self.trailing_data[0].partition(b"\r\n\r\n")[0]
             # guard: strict-request-lines
             if head.count(b"\n") != head.count(b"\r\n"):
-                raise h11.RemoteProtocolError("A line of the head ends without CR.")
+                raise h11.RemoteProtocolError("A header line ends without CR.")
             # guard: folded-headers
             if b"\n " in head or b"\n\t" in head:
-                raise h11.RemoteProtocolError("A header is folded over two lines.")
+                raise h11.RemoteProtocolError("A header is folded across lines.")
         event = super().next_event()
         # guard: one-body-length
         if isinstance(event, h11.Request) and {name for name, _ in event.headers} >= _LENGTHS:
-            raise h11.RemoteProtocolError("The head has Content-Length and Transfer-Encoding.")
+            raise h11.RemoteProtocolError("The request has both Content-Length and Transfer-Encoding.")
         return event
 
 
 class Connections:
-    """The open connections of a process, at most `most`, and at most `most_of_address` from one address.
+    """The open connections of a process: at most `most` in total and `most_of_address` from one address.
 
-    When all are taken, the connection that has waited the longest for a request is closed in favour of a new one. As
-    long as fewer than `most` requests are under way, whoever connects is heard. A proxy among `proxies` may have any
-    number, because it stands for many clients.
+    When all are in use, a new connection replaces the one that has been idle longest. So a client can always connect
+    while fewer than `most` requests are in progress. Addresses in `proxies` have no limit of their own, because a proxy
+    connects for many clients.
     """
 
     def __init__(self, most: int, most_of_address: int, proxies: tuple[Network, ...]) -> None:
@@ -61,19 +61,19 @@ class Connections:
         self._proxies = proxies
         self._open: dict[BoundedProtocol, str | None] = {}
         self._of_address: Counter[str] = Counter()
-        self._waiting: dict[BoundedProtocol, None] = {}  # the longest waiting first
+        self._waiting: dict[BoundedProtocol, None] = {}  # ordered, longest idle first
         self._draining: set[BoundedProtocol] = set()
 
     def add(self, connection: "BoundedProtocol") -> bytes | None:
-        """Count a new connection. Returns why there is no room for it, or None."""
+        """Register a new connection. Returns the reason if it must be refused, else None."""
         key = self._find_limit_key(connection.client[0] if connection.client else None)
         # guard: connections-of-address
         if key is not None and self._of_address[key] >= self._most_of_address:
-            return b"This address has as many connections open as it may."
+            return b"This address has reached its limit of open connections."
         if len(self._open) >= self._most:
             idlest = next(iter(self._waiting), None)
             if idlest is None:
-                return b"All connections are taken."
+                return b"All connections are in use."
             # guard: idle-connections-make-room
             self._close(idlest)
         self._open[connection] = key
@@ -83,19 +83,19 @@ class Connections:
         return None
 
     def mark_busy(self, connection: "BoundedProtocol") -> None:
-        """Note that the connection has a request under way."""
+        """Mark a connection as processing a request."""
         self._waiting.pop(connection, None)
 
     def mark_idle(self, connection: "BoundedProtocol") -> None:
-        """Note that the connection waits for a request."""
+        """Mark a connection as idle."""
         if connection in self._open:
             self._waiting[connection] = None
 
     def try_drain(self, connection: "BoundedProtocol") -> bool:
-        """Return whether to go on reading, for nothing, a body whose request has been answered.
+        """Reserve a slot for reading and discarding the rest of a request body. Returns False if none is free.
 
-        Some clients read the answer only after they have sent everything. Hundreds at once would keep the event loop
-        from everything else.
+        Some clients read the response only after sending the whole body, so it is read even if the request was already
+        answered. The slots are limited because hundreds of such bodies at once would block the event loop.
         """
         if len(self._draining) >= _MAX_DRAINING:
             return False
@@ -103,11 +103,11 @@ class Connections:
         return True
 
     def stop_draining(self, connection: "BoundedProtocol") -> None:
-        """Note that the connection reads no body for nothing any more."""
+        """Release the connection's slot for discarding a body, if it has one."""
         self._draining.discard(connection)
 
     def remove(self, connection: "BoundedProtocol") -> None:
-        """Forget a connection, also one that was never counted."""
+        """Unregister a connection. Does nothing if it was never registered."""
         self.stop_draining(connection)
         self._waiting.pop(connection, None)
         key = self._open.pop(connection, None)
@@ -122,7 +122,7 @@ class Connections:
         connection.transport.close()
 
     def _find_limit_key(self, host: str | None) -> str | None:
-        """Return the key under which an address is counted; None for a proxy, and for a Unix socket."""
+        """Return the key that counts an address's connections; None for a proxy or a Unix socket."""
         try:
             address = ipaddress.ip_address(host or "")
         except ValueError:
@@ -131,25 +131,25 @@ class Connections:
 
 
 class BoundedProtocol(H11Protocol):
-    """Answers 503 where `Connections` has no room, and closes connections that are too slow.
+    """The protocol that responds with 503 when `Connections` is full, and closes connections that are too slow.
 
-    Those are a connection whose request head has not come whole within `head_seconds` of the connection's begin or of
-    the head's first byte, and one that goes on sending a body for as long after its answer.
+    A connection is too slow if a complete request head has not arrived within `head_seconds` of its opening or of the
+    head's first byte, or if it keeps sending a body for that long after the response.
     """
 
     bounds: Connections
     head_seconds = 20.0
     _head_timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's arguments
         super().__init__(*args, **kwargs)
         self.conn = StrictConnection(h11.SERVER, cast(int, self.config.h11_max_incomplete_event_size))
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - of asyncio
         super().connection_made(transport)
-        refused = self.bounds.add(self)
-        if refused is not None:
-            body = _BUSY_BODY % refused
+        reason = self.bounds.add(self)
+        if reason is not None:
+            body = _BUSY_BODY % reason
             transport.write(_BUSY_HEAD % (len(body), body))
             transport.close()
             return
@@ -167,10 +167,10 @@ class BoundedProtocol(H11Protocol):
             self.bounds.mark_busy(self)
 
     def on_response_complete(self) -> None:
-        self.cycle.body = bytearray()  # what came of an unread body would stay until the next request
+        self.cycle.body = bytearray()  # frees an unread body, which would otherwise stay in memory
         self.bounds.mark_idle(self)
         super().on_response_complete()
-        if self._is_working():  # the next request had come already
+        if self._is_working():  # a pipelined request had already arrived
             self.bounds.mark_busy(self)
         elif self.conn.their_state is h11.SEND_BODY:
             self._start_head_timer()
@@ -203,5 +203,5 @@ class BoundedProtocol(H11Protocol):
 
 
 def build_protocol(bounds: Connections, *, head_seconds: float) -> type[H11Protocol]:
-    """Return the protocol with these bounds; the server makes one for each connection."""
+    """Build the protocol class with these limits. The server creates one instance per connection."""
     return type("Bounded", (BoundedProtocol,), {"bounds": bounds, "head_seconds": head_seconds})

@@ -1,4 +1,4 @@
-"""Options and times that the commands for tenants, users and keys share."""
+"""Options and time formats shared by the commands for tenants, users and keys."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -10,25 +10,25 @@ from api.admission.services import DEFAULT_TENANT
 from api.build.embedded import OpenCatalog
 from api.cli.environment import SettingsError
 
-Tenant = Annotated[str, typer.Option("--tenant", help="The tenant, by id or name.")]
+Tenant = Annotated[str, typer.Option("--tenant", help="The tenant's id or name.")]
 IN_DEFAULT = DEFAULT_TENANT
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def load_tenant_id(opened: OpenCatalog, tenant: str) -> str:
-    """Return the id of the tenant that is named. Raises `TenantNotFoundError`."""
+    """Look up a tenant by id or name and return its id. Raises `TenantNotFoundError`."""
     return opened.identities.tenants.load_tenant(tenant).id
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read a span of time such as `90d`, `12h` or `30m`. Raises `SettingsError`."""
+    """Parse a duration such as `90d`, `12h` or `30m`. Raises `SettingsError`."""
     found = re.fullmatch(r"(\d{1,5})([mhd])", text.strip())
     if found is None:
-        raise SettingsError(f"{text!r} is no span of time.", hint="Write it as 90d, 12h or 30m.")
+        raise SettingsError(f"{text!r} is not a duration.", hint="Use a form such as 90d, 12h or 30m.")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def format_time(at: float | None) -> str:
-    """Return an instant for people; empty for none."""
+    """Format a Unix timestamp as a UTC date and time; an empty string for None."""
     return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}Z"

@@ -1,4 +1,4 @@
-"""`leadline index`: shows the generations of the vector index, moves it to another encoder or collection, and mends."""
+"""`leadline index`: show, migrate, verify, repair and rebuild the vector index."""
 
 import json
 import time
@@ -24,27 +24,27 @@ from retrieval.encoders.specs import is_described, parse_spec
 from retrieval.index.copies import Copies
 
 app = typer.Typer(
-    help="Move the vector index to another encoder or collection and back, compare it with the catalog, make it again.",
+    help="Manage the vector index: migrate to another encoder or layout and back, verify, repair and rebuild it.",
     no_args_is_help=True,
 )
 
 _LINE_EVERY_SECONDS = 10.0
 _MAX_DISAGREEMENTS = 20
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
 def show(as_json: AsJson = False) -> None:
-    """Show generations with their encoders and sizes, the progress of one being built, and the encoders."""
+    """Show the generations of the index with their encoders, sizes and progress, and the available encoders."""
     with _open_access(only_look=True) as access:
-        shown = _build_description(access)
+        description = _build_description(access)
     if as_json:
-        print(json.dumps(shown))
+        print(json.dumps(description))
         return
     console = Console()
-    table = Table("generation", "state", "encoder", "chunks", "takes", "begun")
-    for row in shown["generations"]:
+    table = Table("generation", "state", "encoder", "chunks", "size", "created")
+    for row in description["generations"]:
         table.add_row(
             str(row["id"]),
             _format_state(row),
@@ -54,166 +54,178 @@ def show(as_json: AsJson = False) -> None:
             _format_date(row["created_at"]),
         )
     console.print(table)
-    choices = Table("encoder", "dimension", "", title="Encoders to choose from", title_justify="left")
-    for choice in shown["encoders"]:
+    choices = Table("encoder", "dimension", "", title="Available encoders", title_justify="left")
+    for choice in description["encoders"]:
         choices.add_row(choice["name"], str(choice["dimension"]), choice["about"])
     console.print(choices)
-    for difference in shown["differences"]:
+    for difference in description["differences"]:
         console.print(f"{difference}.", highlight=False)
-    if shown["differences"]:
-        console.print("`leadline index spread` copies the index to where the settings want it.", highlight=False)
-    console.print(describe_check(IndexState(**shown["check"])), highlight=False)
-    for each in shown["copies"]:
+    if description["differences"]:
+        console.print("To apply the settings, copy the index with `leadline index spread`.", highlight=False)
+    console.print(describe_check(IndexState(**description["check"])), highlight=False)
+    for each in description["copies"]:
         console.print(f"Generation {each['generation']}: {each['detail']} {each['advice']}".rstrip(), highlight=False)
-    if shown["next"]:
-        console.print(shown["next"], highlight=False)
+    if description["next"]:
+        console.print(description["next"], highlight=False)
 
 
 @app.command()
 def reembed(
     encoder: Annotated[
-        str | None, typer.Option(help="The encoder to move to; none goes on with what was begun.")
+        str | None, typer.Option(help="The encoder to migrate to; omit it to continue a migration.")
     ] = None,
 ) -> None:
-    """Embed everything again with another encoder, beside the index that goes on being searched.
+    """Build a new generation of the index with another encoder, while searches keep using the current one.
 
-    In a cluster this command does the work, and the service runs on; give it on several machines and they share it. On
-    a data folder the running service does it, or this command where none runs. Killed, it goes on where it was.
+    In a cluster this command does the work while the service keeps running; run it on several machines to share the
+    work. On a data folder the running service does the work, or this command if no service is running. If interrupted,
+    run it again to continue.
     """
     with _open_access(beside=encoder) as access, show_build_progress("Embedding") as watch:
         choice = None if encoder is None else _require_encoder(access, encoder)
         generation = access.build_switcher(watch).build_generation(choice, access.sparse.fingerprint)
-    _print_line(f"Generation {generation.id} is whole. `leadline index switch` makes searches use it.")
+    _print_line(f"Generation {generation.id} is complete. Activate it with `leadline index switch`.")
 
 
 @app.command()
 def spread() -> None:
-    """Copy the index to where the settings of the vector server want it: other shards, replicas or quantization.
+    """Copy the index into a new generation with the current settings of the vector server.
 
-    The index goes on being searched, and no vector is computed again. Start every process with the new settings first.
-    Killed, or given on several machines, it goes on as `reembed` does.
+    Use it to change the number of shards or replicas, or the quantization. Searches keep using the current generation,
+    and no vectors are recomputed. First restart every process with the new
+    settings. Like `reembed`, it can be interrupted and continued, and run on several machines.
     """
     with _open_access() as access, show_build_progress("Copying") as watch:
         generation = access.build_switcher(watch).spread(access.store.list_differences)
-    _print_line(f"Generation {generation.id} is whole. `leadline index switch` makes searches use it.")
+    _print_line(f"Generation {generation.id} is complete. Activate it with `leadline index switch`.")
 
 
 @app.command()
 def switch() -> None:
-    """Make searches and workers use the newer generation, in one step; every process follows within seconds."""
+    """Activate the newer generation for searches and workers.
+
+    All processes follow within seconds.
+    """
     _activate_other("switch")
 
 
 @app.command()
 def rollback() -> None:
-    """Go back to the previous generation, once it has the documents that came since."""
+    """Return to the previous generation.
+
+    First adds the documents that have arrived since the switch.
+    """
     _activate_other("rollback")
 
 
 @app.command()
 def discard(
-    unfinished: Annotated[bool, typer.Option("--unfinished", help="Also one that is still being built.")] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also discard a generation that is still being built.")
+    ] = False,
 ) -> None:
-    """Remove the generation beside the active one, with its index; there is no way back to it then."""
+    """Delete the inactive generation and its index. This cannot be undone."""
     with _open_access() as access:
-        gone = access.records.discard(unfinished=unfinished)
+        discarded = access.records.discard(unfinished=unfinished)
         removed = access.clean_up()
-    if gone is None:
-        _print_line("There is no generation beside the active one.")
+    if discarded is None:
+        _print_line("There is no generation besides the active one.")
     elif removed:
-        _print_line(f"Generation {gone.id} and its index are removed.")
+        _print_line(f"Deleted generation {discarded.id} and its index.")
     else:
-        _print_line(f"Generation {gone.id} is discarded; the running service removes its index within seconds.")
+        _print_line(f"Discarded generation {discarded.id}; the running service deletes its index within seconds.")
 
 
 @app.command()
 def rebuild() -> None:
-    """Make the whole index again from what was uploaded, and switch to it: also when the vector data were lost.
+    """Rebuild the whole index from the stored texts, and switch to it.
 
-    Nothing is parsed again. Searches use the old index until the new one is whole.
+    Use it for example after losing the vector data. Documents are not parsed again. Searches use the old index until
+    the new one is complete.
     """
     with _open_access() as access, show_build_progress("Rebuilding") as watch:
         before = access.records.load_active()
         generation = access.rebuild(watch)
-        kept = before.id in {known.id for known in access.records.list_live()}
-        if not kept:
+        is_kept = before.id in {known.id for known in access.records.list_live()}
+        if not is_kept:
             access.clean_up()
     old = (
-        f"Generation {before.id} is kept: `leadline index discard` removes it."
-        if kept
-        else f"Generation {before.id}, which had lost documents, is removed."
+        f"Generation {before.id} is kept; delete it with `leadline index discard`."
+        if is_kept
+        else f"Generation {before.id}, which had lost documents, was deleted."
     )
     _print_line(
-        f"Generation {generation.id} is active. {old} `leadline index verify` compares the new one with the catalog."
+        f"Generation {generation.id} is active. {old} Compare it with the catalog with `leadline index verify`."
     )
 
 
 @app.command()
 def repair(
-    yes: Annotated[bool, typer.Option("--yes", help="Make the copies without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Create the copies without asking.")] = False,
 ) -> None:
-    """Make copies of shards again that were lost with a node of the vector server; searches go on meanwhile.
+    """Recreate shard copies that were lost with a node of the vector server.
 
-    A copy on a node that is only away comes back with the node. For a node that is lost for good, remove it from the
-    server first: see deploy/RUNBOOKS.md. Interrupted, or given twice, it goes on where it was. Ends with 1 if shards
-    still have fewer copies than they should.
+    Searches keep working. Copies on an offline node return with the node. If a node is lost for good, first remove it
+    from the vector server: see deploy/RUNBOOKS.md. If interrupted, run the command again to continue. Exits with status
+    1 if shards still lack copies.
     """
     with _open_access(only_look=True) as access:
         found = access.list_copies()
         if not found:
-            _print_line("The index is kept in one place, so there are no copies to repair.")
+            _print_line("The index is not replicated, so there are no copies to repair.")
             return
         for generation, copies in found.items():
             _print_line(f"Generation {generation}: {copies.describe()}")
         to_make = sum(len(copies.list_missing()) for copies in found.values())
         if to_make and not yes:
-            typer.confirm(f"Make {to_make:,} {'copy' if to_make == 1 else 'copies'} now?", abort=True)
+            typer.confirm(f"Create {to_make:,} {'copy' if to_make == 1 else 'copies'} now?", abort=True)
         with _show_bar("Copying") as advanced:
             repaired = access.repair_copies(advanced)
-    left = [copies for copies in repaired.values() if copies.underreplicated_shards]
-    if not left:
-        _print_line("Every shard has the copies that it should have.")
+    incomplete = [copies for copies in repaired.values() if copies.underreplicated_shards]
+    if not incomplete:
+        _print_line("Every shard has all its copies.")
         return
-    for copies in left:
+    for copies in incomplete:
         _print_line(f"{copies.describe()} {advise_on_copies(copies)}")
     raise typer.Exit(1)
 
 
 def advise_on_copies(copies: Copies) -> str:
-    """Return what to do about shards that lack copies; empty if none does."""
+    """Return what to do about shards that lack copies; an empty string if none do."""
     if not copies.underreplicated_shards:
         return ""
     if not all(shard.active | shard.inactive for shard in copies.underreplicated_shards):
-        return "Run `leadline index rebuild`: of some shards, no node has a copy."
+        return "Run `leadline index rebuild`: some shards have no copy left on any node."
     if copies.list_missing():
         return "Run `leadline index repair`."
     if copies.unreachable_nodes:
         return (
-            "Start the node again: its copies come back with it. If it is lost for good, remove it and run `leadline "
-            "index repair`, as deploy/RUNBOOKS.md says (LeadlineCopiesMissing)."
+            "Restart the node: its copies return with it. If the node is lost for good, remove it and run `leadline "
+            "index repair`; see LeadlineCopiesMissing in deploy/RUNBOOKS.md."
         )
     if any(shard.inactive for shard in copies.underreplicated_shards):
-        return "Wait: the vector server completes them by itself while their nodes run."
-    return "Add a node to the vector server, and run `leadline index repair`: each copy needs a node of its own."
+        return "Wait: the vector server completes the copies while their nodes are running."
+    return "Add a node to the vector server and run `leadline index repair`: each copy needs its own node."
 
 
 @app.command()
 def verify(
-    generation: Annotated[int | None, typer.Option(help="Another one than the active generation.")] = None,
-    sample: Annotated[int, typer.Option(help="Chunks to encode again and compare.", min=0)] = 200,
-    seed: Annotated[int, typer.Option(help="Chooses these chunks.")] = 0,
+    generation: Annotated[int | None, typer.Option(help="The generation to verify; the active one by default.")] = None,
+    sample: Annotated[int, typer.Option(help="Number of chunks to encode again and compare.", min=0)] = 200,
+    seed: Annotated[int, typer.Option(help="Random seed for choosing these chunks.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the index with catalog and texts, version by version; ends with 1 where they disagree.
+    """Compare the index with the catalog and texts, version by version.
 
-    Check every chunk's id, span, page and headings, and the presence of its vector; for a sample also that the vector
-    is the text's, and that its words find it. Changes nothing.
+    Checks the id, span, page and headings of every chunk, and that its vector exists. For a sample of chunks it also
+    checks that the vector matches the text and that a word search finds the chunk. Nothing is changed. Exits with
+    status 1 if they differ.
     """
     with _open_access() as access:
         live = {known.id: known for known in access.records.list_live()}
         chosen = access.records.load_active() if generation is None else live.get(generation)
         if chosen is None:
-            raise typer.BadParameter("there is no such generation; `leadline index show` lists them")
+            raise typer.BadParameter("unknown generation; `leadline index show` lists them")
         with _show_bar("Comparing") as advanced:
             verified = access.verify(chosen, sample=sample, seed=seed, advanced=advanced)
     if as_json:
@@ -229,56 +241,58 @@ def _print_verified(verified: VerificationResult) -> None:
     if verified.is_consistent:
         cosine = "" if verified.lowest_cosine is None else f", lowest cosine {verified.lowest_cosine:.4f}"
         console.print(
-            f"Generation {verified.generation} agrees with the catalog: {verified.versions:,} versions, "
+            f"Generation {verified.generation} matches the catalog: {verified.versions:,} versions, "
             f"{verified.chunks:,} chunks; {verified.sampled:,} encoded again{cosine}.",
             highlight=False,
         )
         return
-    table = Table("document", "version", "disagreement")
+    table = Table("document", "version", "difference")
     for wrong in verified.disagreements[:_MAX_DISAGREEMENTS]:
         counts = {name: value for name, value in asdict(wrong).items() if isinstance(value, int) and value}
-        said = ", ".join(
+        differences = ", ".join(
             "text lost or changed" if name == "text_lost" else f"{n:,} {name}" for name, n in counts.items()
         )
-        table.add_row(wrong.document_id or "–", wrong.version_id, said.replace("_", " "))
+        table.add_row(wrong.document_id or "–", wrong.version_id, differences.replace("_", " "))
     console.print(table)
     if len(verified.disagreements) > _MAX_DISAGREEMENTS:
         console.print(
-            f"… and {len(verified.disagreements) - _MAX_DISAGREEMENTS:,} more: `--json` has them all.", highlight=False
+            f"… and {len(verified.disagreements) - _MAX_DISAGREEMENTS:,} more; `--json` lists all.", highlight=False
         )
     console.print(_format_repair_advice(verified), highlight=False)
 
 
 def _format_repair_advice(verified: VerificationResult) -> str:
-    said = f"Generation {verified.generation} disagrees with the catalog in {len(verified.disagreements):,} versions."
+    advice = f"Generation {verified.generation} differs from the catalog in {len(verified.disagreements):,} versions."
     if any(wrong.text_lost for wrong in verified.disagreements):
-        said += " Texts that are lost or changed must come from a backup of the blobs, or be uploaded again."
-    return f"{said} `leadline index rebuild` makes the index again, while this one goes on being searched."
+        advice += " Restore lost or changed texts from a backup, or upload the documents again."
+    return f"{advice} Rebuild the index with `leadline index rebuild`; searches keep working meanwhile."
 
 
-def _activate_other(way: str) -> None:
+def _activate_other(direction: str) -> None:
     with _open_access() as access, show_build_progress("Catching up") as watch:
         before, switcher = access.records.load_active(), access.build_switcher(watch)
-        generation = switcher.switch() if way == "switch" else switcher.roll_back()
+        generation = switcher.switch() if direction == "switch" else switcher.roll_back()
     if generation.id == before.id:
-        _print_line(f"Generation {generation.id} is active already.")
+        _print_line(f"Generation {generation.id} is already active.")
         return
-    back = "rollback" if way == "switch" else "switch"
+    opposite = "rollback" if direction == "switch" else "switch"
     _print_line(
-        f"Generation {generation.id} is active. Generation {before.id} is kept: `leadline index {back}` goes to it "
-        "again, `leadline index discard` removes it."
+        f"Generation {generation.id} is active. Generation {before.id} is kept: return to it with `leadline index "
+        f"{opposite}`, or delete it with `leadline index discard`."
     )
 
 
 @contextmanager
 def _open_access(*, only_look: bool = False, beside: str | None = None) -> Iterator[IndexAccess]:
-    """Open the index; `beside` may describe an encoder that the settings do not name."""
+    """Open the index. `beside` may describe an encoder that is not in the settings."""
     settings, cluster = read_settings(), read_cluster_settings()
     if beside is not None and is_described(beside) and beside != settings.encoder_beside:
         known = {"encoder_beside": _parse_encoder(beside)}
         settings = settings.model_copy(update=known)
         cluster = cluster and cluster.model_copy(update=known)
-        _print_line(f"Services and workers open it when they are started with LEADLINE_ENCODER_BESIDE={beside!r}.")
+        _print_line(
+            f"Restart services and workers with LEADLINE_ENCODER_BESIDE={beside!r} so that they open this encoder."
+        )
     with open_index_access(settings, cluster=cluster, only_look=only_look) as access:
         yield access
 
@@ -291,7 +305,7 @@ def _parse_encoder(encoder: str) -> str:
 
 
 def _require_encoder(access: IndexAccess, name: str) -> EncoderChoice:
-    """Return an encoder that opens. Raises the obstacle before any work begins."""
+    """Find an encoder and open it once, so that its errors are raised before any work starts."""
     choice = access.encoders.get_by_name(name)
     if not is_described(name):
         fetch_needed_files(read_settings(llm="none", encoder=name))
@@ -334,16 +348,16 @@ def _build_description(access: IndexAccess) -> dict[str, Any]:
 
 
 def describe_check(state: IndexState) -> str:
-    """Return the result of the last check of an index in words."""
+    """Describe the result of the last comparison of an index with the catalog."""
     if state.lost:
-        return f"{state.lost} Searches are refused until `leadline index rebuild` has made it again."
+        return f"{state.lost} Searches are refused until the index is rebuilt: run `leadline index rebuild`."
     if state.checked_at is None:
-        return f"Generation {state.generation} was not compared with the catalog yet."
-    again = f" {state.requeued:,} were indexed again since it was made." if state.requeued else ""
+        return f"Generation {state.generation} has not been compared with the catalog yet."
+    again = f" {state.requeued:,} have been reindexed since it was created." if state.requeued else ""
     if state.missing:
         found = f"{state.missing:,} of {state.versions:,} documents were missing from"
     else:
-        found = f"all {state.versions:,} documents that searches should find are in"
+        found = f"all {state.versions:,} searchable documents are in"
     return f"Checked on {_format_date(state.checked_at)}: {found} generation {state.generation}.{again}"
 
 
@@ -355,11 +369,11 @@ def _format_next_step(beside: Generation | None, progress: BuildProgress) -> str
     if beside is None:
         return ""
     if beside.state is GenerationState.PREVIOUS:
-        return f"`leadline index rollback` or `switch` goes to generation {beside.id}; `discard` removes it."
+        return f"Generation {beside.id}: activate it with `leadline index rollback`, or delete it with `discard`."
     if progress.is_complete:
-        return f"Generation {beside.id} is whole: `leadline index switch` makes searches use it."
-    failed = f" {progress.failed:,} documents failed; it tries them again." if progress.failed else ""
-    return f"Generation {beside.id} is {progress.percent} % embedded: `leadline index reembed` goes on with it.{failed}"
+        return f"Generation {beside.id} is complete: activate it with `leadline index switch`."
+    failed = f" This also retries {progress.failed:,} failed documents." if progress.failed else ""
+    return f"Generation {beside.id} is {progress.percent} % embedded: continue with `leadline index reembed`.{failed}"
 
 
 def _format_state(row: dict[str, Any]) -> str:
@@ -387,7 +401,7 @@ def _print_line(text: str) -> None:
 
 @contextmanager
 def show_build_progress(what: str) -> Iterator[Watch]:
-    """Show a bar of chunks that appears when there is something to do."""
+    """Show a progress bar of chunks, which appears when there is work to do."""
     with _show_bar(what) as advanced:
 
         def watch(progress: BuildProgress, uncommitted: int) -> None:
@@ -398,7 +412,10 @@ def show_build_progress(what: str) -> Iterator[Watch]:
 
 @contextmanager
 def _show_bar(what: str) -> Iterator[Any]:
-    """Yield a function that takes progress and total; without a terminal it prints a line now and then."""
+    """Show a progress bar and yield the function that updates it with the number done and the total.
+
+    Without a terminal, print a line every ten seconds.
+    """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:

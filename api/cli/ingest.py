@@ -1,4 +1,4 @@
-"""`leadline ingest`: upload files and folders, and watch them become searchable and ready."""
+"""`leadline ingest`: upload files and folders, and wait until they are searchable and ready."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from api.cli.answer_view import clean
 from api.cli.client import connect
 from api.cli.documents import format_omissions
 from api.cli.environment import read_settings
-from api.cli.filters import Assigned, parse_attributes
+from api.cli.filters import MetadataOption, parse_attributes
 from api.cli.progress import format_duration
 from api.cli.stages import Watch, watch_stages
 from api.client import Client, ServiceError
@@ -33,9 +33,9 @@ _BEFORE_READY = (*_BEFORE_SEARCHABLE, "searchable", "embedding")
 
 @dataclass
 class IngestReport:
-    """The result of an ingest. Seconds count from the first upload; None if it was not waited for.
+    """The result of an upload. Seconds count from the first upload, and are None without waiting.
 
-    `left_out` names the files whose text leaves something of them out, as far as they were waited for.
+    `left_out` lists files whose text is incomplete, such as files with images. It is filled only when waiting.
     """
 
     files: int
@@ -53,9 +53,9 @@ class IngestReport:
 
 @dataclass(frozen=True)
 class UploadOptions:
-    """Hold the metadata and readers of an upload's files; without readers, the whole tenant sees them.
+    """Metadata, readers and priority of uploaded files. Without `readers` they are open to the whole tenant.
 
-    Without a `priority`, one file is interactive, and several are bulk.
+    Without a `priority`, a single file is interactive and several files are bulk.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -64,30 +64,34 @@ class UploadOptions:
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders; folders are read with all below them.")],
-    collection: Annotated[str, typer.Option(help="The collection to put them in.")] = "default",
-    metadata: Assigned = None,
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders; folders are uploaded recursively.")],
+    collection: Annotated[str, typer.Option(help="The collection to upload to.")] = "default",
+    metadata: MetadataOption = None,
     reader: Annotated[
         list[str] | None,
-        typer.Option(help="Close them to all but these: user:ann, group:hr; may be repeated."),
+        typer.Option(help="Restrict access to these, such as user:ann or group:hr; may be repeated."),
     ] = None,
     priority: Annotated[
         Priority | None,
         typer.Option(
-            help="`bulk` lets your other uploads go first; if not given, several files are bulk, and one is not."
+            help="`bulk` yields to your other uploads. By default one file is `interactive` and several are `bulk`."
         ),
     ] = None,
     wait: Annotated[
-        str, typer.Option(help="Wait until documents are `searchable`, `ready`, or do not: `no`.")
+        str, typer.Option(help="Wait until documents are `searchable` or `ready`, or not at all (`no`).")
     ] = "ready",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Upload documents as one batch, and wait until they are searchable (BM25) and ready (vectors too)."""
+    """Upload files and folders, and wait until they are ready.
+
+    The files form one batch. A document is searchable once words find it (BM25), and ready once meaning finds it too
+    (vectors). Exits with status 1 if a file is refused or fails.
+    """
     if wait not in ("searchable", "ready", "no"):
-        raise typer.BadParameter("say searchable, ready or no", param_hint="--wait")
+        raise typer.BadParameter("choose searchable, ready or no", param_hint="--wait")
     files = list(iter_files(paths))
     if not files:
-        raise ServiceError("There is no file to upload.", hint="Name files, or a folder that has some.")
+        raise ServiceError("No files to upload.", hint="Give files, or a folder that contains files.")
     console = Console(stderr=True)
     name = ", ".join(str(path) for path in paths)
     about = UploadOptions(parse_attributes(metadata), tuple(reader or ()), priority)
@@ -111,15 +115,18 @@ def upload_batch(
     watch: Watch = lambda *_: None,
     about: UploadOptions = UploadOptions(),
 ) -> IngestReport:
-    """Upload `(name, path)` pairs as a batch, a few at once, and wait as asked."""
-    begun = time.monotonic()
+    """Upload `(name, path)` pairs as one batch, a few in parallel, and wait for the state `wait`.
+
+    Raises `Interrupted` on Ctrl-C, with the batch id in its hint.
+    """
+    started_at = time.monotonic()
     batch = client.post("/v1/batches", {"name": name[:_NAME_CHARS]})["id"]
     report = IngestReport(files=len(files), batch=batch)
     try:
         _upload_all(client, files, collection, report, watch, about)
         batch_now = client.post(f"/v1/batches/{batch}/close", {})
         if wait != "no":
-            batch_now = _wait_for_batch(client, report, wait, begun, watch)
+            batch_now = _wait_for_batch(client, report, wait, started_at, watch)
     except KeyboardInterrupt:
         raise Interrupted(batch) from None
     report.chunks, report.tokens = batch_now["progress"]["chunks"], batch_now["progress"]["tokens"]
@@ -137,14 +144,14 @@ def upload_batch(
 
 
 class Interrupted(LeadlineError):
-    """Ctrl-C while documents were sent or waited for."""
+    """Ctrl-C was pressed while uploading or waiting."""
 
     code = "interrupted"
 
     def __init__(self, batch: str) -> None:
         super().__init__(
-            "Stopped waiting. What was uploaded goes on while the service runs.",
-            hint=f"`leadline batch show {batch}` says how far it is, `leadline batch cancel {batch}` stops it.",
+            "Interrupted. The service keeps processing uploaded files while it is running.",
+            hint=f"Check progress with `leadline batch show {batch}`, or stop with `leadline batch cancel {batch}`.",
         )
 
 
@@ -184,11 +191,11 @@ def _upload_all(
             watch("uploading", done, len(files), "")
 
 
-def _wait_for_batch(client: Client, report: IngestReport, wait: str, begun: float, watch: Watch) -> dict[str, Any]:
-    """Wait until the batch is as far as asked, or at its end; return its state then."""
+def _wait_for_batch(client: Client, report: IngestReport, wait: str, started_at: float, watch: Watch) -> dict[str, Any]:
+    """Wait until the batch reaches the state `wait` or ends, and return it as of then."""
     batch: dict[str, Any] = {}
     for batch in client.follow(f"/v1/batches/{report.batch}/events"):
-        seconds = round(time.monotonic() - begun, 2)
+        seconds = round(time.monotonic() - started_at, 2)
         show_progress(batch, watch)
         if report.searchable_seconds is None and not _count_in_states(batch, _BEFORE_SEARCHABLE):
             report.searchable_seconds = seconds
@@ -200,20 +207,20 @@ def _wait_for_batch(client: Client, report: IngestReport, wait: str, begun: floa
 
 
 def show_progress(batch: dict[str, Any], watch: Watch) -> None:
-    """Show a batch, as the API describes it, to the watcher of the stages."""
+    """Report the progress of a batch, as returned by the API, to a stage watcher."""
     progress, accepted = batch["progress"], sum(batch["counts"]["documents"].values())
     searchable, paused = accepted - _count_in_states(batch, _BEFORE_SEARCHABLE), progress["paused"]
     watch("searchable", searchable, accepted, format_resume_hint(paused) if searchable < accepted else "")
     if progress["chunks"]:
         left = progress["seconds_left"]
-        remark = format_resume_hint(paused) or ("" if left is None else f"about {format_duration(left)} left")
+        remark = format_resume_hint(paused) or ("" if left is None else f"about {format_duration(left)} remaining")
         watch("ready", progress["chunks_embedded"], progress["chunks"], remark)
 
 
 def format_resume_hint(paused: Sequence[str]) -> str:
-    """Return advice about paused work; empty if none is paused."""
+    """Format advice on paused kinds of work; an empty string if none are paused."""
     commands = " and ".join(f"`leadline queue resume {kind}`" for kind in paused)
-    return f"paused; {commands} lets it go on" if commands else ""
+    return f"paused; resume with {commands}" if commands else ""
 
 
 def _count_in_states(batch: dict[str, Any], states: Sequence[str]) -> int:
@@ -221,10 +228,13 @@ def _count_in_states(batch: dict[str, Any], states: Sequence[str]) -> int:
 
 
 def iter_files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    """Yield `(display name, path)` of every regular file, in a fixed order; hidden files and folders are skipped."""
+    """Yield `(display name, path)` of every regular file in a fixed order, skipping hidden files and folders.
+
+    Raises `ServiceError` if a path does not exist.
+    """
     for path in paths:
         if not path.exists():
-            raise ServiceError(f"There is no {path}.", hint="Check the name.")
+            raise ServiceError(f"{path} does not exist.", hint="Check the path.")
         if path.is_file():
             yield _decode_name(path.name), path
             continue
@@ -235,13 +245,13 @@ def iter_files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 
 
 def _decode_name(name: str) -> str:
-    """Return the name of a file as text: in another encoding than UTF-8, with replacement characters."""
+    """Decode a file name as UTF-8, with replacement characters for other encodings."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _print_report(console: Console, report: IngestReport) -> None:
     console.print(
-        f"{report.uploaded} uploaded, {report.duplicates} already there, {len(report.rejected)} refused, "
+        f"{report.uploaded} uploaded, {report.duplicates} duplicates, {len(report.rejected)} refused, "
         f"{len(report.failed)} failed; {report.chunks:,} chunks, {report.tokens:,} tokens.",
         highlight=False,
     )
@@ -250,7 +260,7 @@ def _print_report(console: Console, report: IngestReport) -> None:
     if report.ready_seconds is not None:
         console.print(f"Ready after {report.ready_seconds:.1f} s.", highlight=False)
     for document in report.left_out:
-        what = escape(f"{clean(document['name'])} leaves out {format_omissions(document['omissions'])}.")
-        console.print(what, highlight=False, soft_wrap=True)
+        text = escape(f"The text of {clean(document['name'])} lacks {format_omissions(document['omissions'])}.")
+        console.print(text, highlight=False, soft_wrap=True)
     for entry in (*report.rejected, *report.failed):
         console.print(f"[red]{entry['name']}[/red]: {entry['detail']} {entry['hint']}", highlight=False)

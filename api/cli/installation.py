@@ -1,4 +1,4 @@
-"""`leadline installation`: shows which catalog, blobs and index belong together, and ties them after a move."""
+"""`leadline installation`: show which catalog, files and index belong together, and re-link them after a move."""
 
 from typing import Annotated
 
@@ -11,35 +11,39 @@ from api.cli.cluster import read_cluster_settings
 from api.cli.environment import read_settings
 
 app = typer.Typer(
-    help="Show which catalog, files and index belong together, and tie them after a deliberate move.",
+    help="Show which catalog, files and index belong together, and re-link them after a move.",
     no_args_is_help=True,
 )
 
 
 @app.command()
 def show() -> None:
-    """Show each part's installation, and how many of the files the catalog knows; ends with 1 if they disagree."""
+    """Show the installation id of each part, and count files that the catalog does not know.
+
+    Exits with status 1 if the ids differ.
+    """
     with open_installation(read_settings(), read_cluster_settings()) as parts:
         if not _print_parts(parts):
             raise typer.Exit(1)
 
 
 @app.command()
-def adopt(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
-    """Tie files and index to this catalog, whatever they belonged to; stop the service first.
+def adopt(yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False) -> None:
+    """Link the files and index to this catalog, whatever they belonged to before.
 
-    What the catalog does not know is kept: upkeep puts it aside for days, and touches nothing if there is much of it.
+    Stop the service first. Files unknown to the catalog are not deleted at once: upkeep quarantines them for days, and
+    does nothing if there are suspiciously many.
     """
     with open_installation(read_settings(), read_cluster_settings(), alone=True) as parts:
         _print_parts(parts)
         if not yes:
             typer.confirm("Do these files and this index belong to this catalog?", abort=True)
         identifier = parts.adopt()
-    Console().print(f"Catalog, files and index belong to installation {identifier}.", highlight=False)
+    Console().print(f"The catalog, files and index now belong to installation {identifier}.", highlight=False)
 
 
 def _print_parts(parts: InstallationParts) -> bool:
-    """Print the parts and return whether they belong together."""
+    """Print the parts. Returns True if they belong together."""
     ids = parts.load_ids()
     table = Table("part", "installation")
     for part, identifier in ids.items():
@@ -48,7 +52,7 @@ def _print_parts(parts: InstallationParts) -> bool:
     console.print(table)
     originals, unknown = parts.count_originals()
     console.print(
-        f"{originals:,} originals, {unknown:,} of them unknown to the catalog; "
+        f"{originals:,} originals, {unknown:,} of them not in the catalog; "
         f"{parts.count_quarantined():,} files in quarantine.",
         highlight=False,
     )

@@ -1,4 +1,4 @@
-"""Puts the documents of judged questions into their own service: uploaded, chunked and embedded like any others."""
+"""Loads the documents of judged questions into a separate service, which chunks and embeds them like any others."""
 
 import hashlib
 import json
@@ -29,18 +29,18 @@ _UPLOADS_AT_ONCE = 4
 _COLLECTION = "default"
 _OWNERS_FILE = "judged.json"
 _MARKDOWN_MARKS = "# \n"
-# Questions about documents that are files of their own.
+# Question sets in which each document is a separate file.
 FileQuestions = LocatedQuestions | FigureQuestions
-# A measurement waits for the reranker longer than somebody who searches.
+# A measurement can wait longer for the reranker than a person who is searching.
 _RERANK_MS = 60_000
 
 
 @dataclass(frozen=True)
 class JudgedCollection:
-    """A service that holds the corpus; `owners` are corpus ids, or names of files, by document id.
+    """A service with the corpus. `owners` maps document ids to corpus ids or file names.
 
-    Texts that are equal to the byte are one document with several ids. `indexing_seconds` runs from the
-    first upload to the last vector, and is None if the index was there already.
+    Texts with identical bytes are one document with several owners. `indexing_seconds` is the time from the first
+    upload to the last vector, or None if the index already existed.
     """
 
     services: Services
@@ -49,12 +49,12 @@ class JudgedCollection:
     indexing_seconds: float | None
 
     def load_versions(self) -> dict[str, str]:
-        """Return the version of each document that searches find."""
+        """Return the active version id of each document, by document id."""
         every = self.services.documents.catalog.list_active_documents(DEFAULT_TENANT, limit=len(self.owners))
         return {document.document_id: document.version_id for document in every}
 
     def load_texts(self) -> dict[str, str]:
-        """Return the normalized text of each document by its corpus id or file name."""
+        """Return the normalized text of each document, by corpus id or file name."""
         return {
             owner: self.services.contents.texts.read(version)
             for document, version in self.load_versions().items()
@@ -66,10 +66,10 @@ class JudgedCollection:
 def open_judged_collection(
     data: JudgedFolder | FileQuestions, home: Path | None, console: Console
 ) -> Iterator[JudgedCollection]:
-    """Open the corpus in a service without a language model, on its own data folder.
+    """Open the corpus in a service without a language model, on a separate data folder.
 
-    Without `home` that folder is removed afterwards. With it, the corpus is indexed the first time and found there from
-    then on; a folder that holds something else is refused.
+    Without `home` the data folder is temporary. With it, the corpus is indexed once and reused afterwards. Raises
+    `ServiceError` if the folder contains other documents.
     """
     settings = read_settings(llm="none", query_cache_bytes=0)
     fetch_needed_files(settings)
@@ -79,15 +79,17 @@ def open_judged_collection(
         corpus = _compute_digest(data.documents if isinstance(data, FileQuestions) else {"corpus": data.corpus_file})
         owners = _load_owners(home, corpus)
         deadline = max(settings.rerank_deadline_ms, _RERANK_MS)
-        own = Settings(**{**settings.model_dump(), "home": home, "rerank_deadline_ms": deadline})
-        services = stack.enter_context(open_embedded(own))
+        own_settings = Settings(**{**settings.model_dump(), "home": home, "rerank_deadline_ms": deadline})
+        services = stack.enter_context(open_embedded(own_settings))
         client = stack.enter_context(open_services_client(services))
         seconds = None
         if owners is None:
-            _save_owners(home, corpus, None)  # an interrupted run goes on here the next time
-            begun = time.perf_counter()
+            _save_owners(
+                home, corpus, None
+            )  # marks the folder as ours, so that the next run can continue an interrupted one
+            started_at = time.perf_counter()
             owners = _upload_corpus(client, data, console)
-            seconds = time.perf_counter() - begun
+            seconds = time.perf_counter() - started_at
             _save_owners(home, corpus, owners)
         yield JudgedCollection(services, client, owners, seconds)
 
@@ -102,7 +104,7 @@ def _load_owners(home: Path, corpus: str) -> dict[str, list[str]] | None:
     elif not home.exists() or not any(home.iterdir()):
         return None
     raise ServiceError(
-        f"{home} holds other documents than this corpus.", hint="Name another folder, a new one or an empty one."
+        f"{home} contains documents other than this corpus.", hint="Use another folder that is new or empty."
     )
 
 
@@ -111,7 +113,7 @@ def _save_owners(home: Path, corpus: str, owners: Mapping[str, Sequence[str]] | 
 
 
 def _compute_digest(files: Mapping[str, Path]) -> str:
-    """Return a digest of the files' contents; one file has its own."""
+    """Compute a digest of the files' contents; for a single file, its own SHA-256."""
     digests = []
     for path in files.values():
         with path.open("rb") as file:
@@ -134,12 +136,12 @@ def _upload_corpus(client: Client, data: JudgedFolder | FileQuestions, console: 
             for identifier, document in sent:
                 owners.setdefault(document, []).append(identifier)
         _wait_for_index(client, batch, status)
-    console.print(f"{len(owners):,} documents, {empty} texts without a word left out.", highlight=False)
+    console.print(f"{len(owners):,} documents; skipped {empty} empty texts.", highlight=False)
     return owners
 
 
 def _write_corpus(data: JudgedFolder, folder: Path) -> tuple[dict[str, Path], int]:
-    """Write each text of a corpus to a file; return the files by corpus id, and how many texts have no word."""
+    """Write each text of a corpus to a file. Returns the files by corpus id and the number of empty texts."""
     files: dict[str, Path] = {}
     empty = 0
     for number, entry in enumerate(data.iter_corpus()):

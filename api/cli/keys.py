@@ -1,4 +1,4 @@
-"""`leadline keys`: makes, lists, rotates and revokes API keys in the data folder's or the cluster's catalog."""
+"""`leadline keys`: create, list, rotate and revoke API keys in the catalog of the data folder or cluster."""
 
 import time
 from typing import Annotated
@@ -14,42 +14,43 @@ from ingest.storage.accounts.keys import ApiKey
 from ingest.storage.accounts.records import Scope
 from ingest.storage.errors import KeyNotFoundError
 
-app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)
+app = typer.Typer(help="Create, list, rotate and revoke API keys.", no_args_is_help=True)
 
-Identifier = Annotated[str, typer.Argument(help="The id that `leadline keys list` shows.")]
+Identifier = Annotated[str, typer.Argument(help="The key id, from `leadline keys list`.")]
 Scopes = Annotated[
     list[Scope] | None,
-    typer.Option("--scope", help="What it may do; several times for several. If not given: read, write and ask."),
+    typer.Option("--scope", help="A permission of the key; may be repeated. Default: read, write and ask."),
 ]
 _DEFAULT_SCOPES = (Scope.READ, Scope.WRITE, Scope.ASK)
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="What the key is for.")] = "command line",
+    name: Annotated[str, typer.Argument(help="A name that says what the key is for.")] = "command line",
     scope: Scopes = None,
-    user: Annotated[str | None, typer.Option(help="The user it belongs to: it sees what that user may see.")] = None,
-    expires: Annotated[str | None, typer.Option(help="How long it is valid, such as 90d or 12h.")] = None,
+    user: Annotated[str | None, typer.Option(help="The user whose documents the key can access.")] = None,
+    expires: Annotated[str | None, typer.Option(help="Time until the key expires, such as 90d or 12h.")] = None,
     tenant: Tenant = IN_DEFAULT,
 ) -> None:
-    """Make a key and print it once; only its hash is kept.
+    """Create an API key and print it.
 
-    `admin` manages the tenant's users and keys, `operator` the tenants of the installation.
+    The key cannot be shown again, because only its hash is stored. The scope `admin` manages the tenant's users and
+    keys; `operator` manages the installation's tenants.
     """
     expires_at = None if expires is None else time.time() + parse_duration(expires).total_seconds()
     with open_configured_catalog() as opened:
-        made = opened.keys.issue(
+        created = opened.keys.issue(
             load_tenant_id(opened, tenant), name, scopes=scope or _DEFAULT_SCOPES, user=user, expires_at=expires_at
         )
-    _print_key(*made)
+    _print_key(*created)
 
 
 @app.command("list")
 def list_keys(tenant: Tenant = IN_DEFAULT) -> None:
-    """Show every key without its secret."""
+    """List all keys, without their secrets."""
     with open_configured_catalog() as opened:
         keys = opened.keys.list_keys(load_tenant_id(opened, tenant))
-    table = Table(Column("id", no_wrap=True), "name", "scopes", "user", "made", "expires", "last used", "state")
+    table = Table(Column("id", no_wrap=True), "name", "scopes", "user", "created", "expires", "last used", "state")
     now = time.time()
     for key in keys:
         table.add_row(
@@ -60,7 +61,7 @@ def list_keys(tenant: Tenant = IN_DEFAULT) -> None:
             format_time(key.created_at),
             format_time(key.expires_at),
             format_time(key.last_used_at),
-            key.get_state(now) if key.successor_id is None else f"{key.get_state(now)}, {key.successor_id} follows",
+            key.get_state(now) if key.successor_id is None else f"{key.get_state(now)}, replaced by {key.successor_id}",
         )
     Console().print(table)
 
@@ -68,29 +69,34 @@ def list_keys(tenant: Tenant = IN_DEFAULT) -> None:
 @app.command()
 def rotate(
     identifier: Identifier,
-    grace: Annotated[str, typer.Option(help="How long the old key is valid beside the new one.")] = "24h",
+    grace: Annotated[str, typer.Option(help="How long the old key remains valid.")] = "24h",
     tenant: Tenant = IN_DEFAULT,
 ) -> None:
-    """Make a key that takes this one's place, and print it once; the old one ends after a grace."""
+    """Replace a key with a new one, and print it.
+
+    The old key remains valid for a grace period.
+    """
     with open_configured_catalog() as opened:
-        made = opened.keys.rotate(
+        created = opened.keys.rotate(
             load_tenant_id(opened, tenant), identifier, grace_seconds=parse_duration(grace).total_seconds()
         )
-    _print_key(*made)
+    _print_key(*created)
 
 
 @app.command()
 def revoke(identifier: Identifier, tenant: Tenant = IN_DEFAULT) -> None:
-    """Make a key worthless, at once and for good."""
+    """Revoke a key, immediately and permanently."""
     with open_configured_catalog() as opened:
         revoked = opened.keys.revoke(load_tenant_id(opened, tenant), identifier)
     if not revoked:
         raise KeyNotFoundError(
-            f"There is no live key {identifier!r}.", hint="`leadline keys list` shows the keys there are."
+            f"There is no active key {identifier!r}.", hint="List the keys with `leadline keys list`."
         )
-    Console().print(f"Key {identifier} is revoked.", highlight=False)
+    Console().print(f"Revoked key {identifier}.", highlight=False)
 
 
 def _print_key(key: ApiKey, text: str) -> None:
     print(text)
-    Console(stderr=True).print(f"Key {key.id}. It is not shown again: export LEADLINE_API_KEY=…", highlight=False)
+    Console(stderr=True).print(
+        f"This is key {key.id}. Save it now, as it will not be shown again: export LEADLINE_API_KEY=…", highlight=False
+    )

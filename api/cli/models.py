@@ -1,4 +1,4 @@
-"""`leadline models`: shows, fetches and verifies model files."""
+"""`leadline models`: list, fetch and verify model files."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,27 +12,30 @@ from api.cli.progress import show_download_progress
 from retrieval.models.fetch import build_model_sources, fetch_model_files
 from retrieval.models.store import ModelFileCheck, ModelFileState, ModelStore, get_default_models_directory
 
-models = typer.Typer(help="The model files: list, fetch and verify them.", no_args_is_help=True)
+models = typer.Typer(help="List, fetch and verify model files.", no_args_is_help=True)
 
 Directory = Annotated[
     Path | None,
     typer.Option(
         envvar="LEADLINE_MODELS",
-        help="The folder of the model files; leadline/models in the user's cache folder if not given.",
+        help="The folder of the model files; by default leadline/models in the user's cache folder.",
     ),
 ]
 
 
 @models.command("list")
 def list_models(directory: Directory = None) -> None:
-    """Show each file with its size, licence and state."""
+    """List the model files with their sizes, licences and states."""
     store = _open_store(directory)
     _print_table(store, store.verify())
 
 
 @models.command()
 def fetch(directory: Directory = None) -> None:
-    """Fetch the missing files; an interrupted fetch goes on where it stopped."""
+    """Fetch the missing files.
+
+    An interrupted download continues where it stopped.
+    """
     store = _open_store(directory)
     with show_download_progress() as progress:
         fetch_model_files(store.files, store, build_model_sources(), progress)
@@ -42,9 +45,14 @@ def fetch(directory: Directory = None) -> None:
 @models.command()
 def verify(
     directory: Directory = None,
-    full: Annotated[bool, typer.Option("--full", help="Hash every byte again, also of files verified before.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Hash every file again, including those verified before.")
+    ] = False,
 ) -> None:
-    """Check size and SHA-256 of each file; ends with status 1 if one is missing or wrong."""
+    """Check the size and SHA-256 of each file.
+
+    Exits with status 1 if a file is missing or corrupt.
+    """
     store = _open_store(directory)
     found = store.verify(full=full)
     _print_table(store, found)
@@ -52,7 +60,7 @@ def verify(
     for verification in wrong:
         typer.echo(verification.detail, err=True)
     if wrong:
-        typer.echo("Run `leadline models fetch`.", err=True)
+        typer.echo("Fetch these files with `leadline models fetch`.", err=True)
         raise typer.Exit(1)
 
 
@@ -61,7 +69,7 @@ def _open_store(directory: Path | None) -> ModelStore:
 
 
 def _print_table(store: ModelStore, found: list[ModelFileCheck]) -> None:
-    # Plain columns: every name is readable, and can be copied, in 80 characters.
+    # No borders and folded names, so that names can be read and copied in a terminal of 80 columns.
     table = Table(title=str(store.directory), title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("File", overflow="fold")
     table.add_column("Size", justify="right", no_wrap=True)

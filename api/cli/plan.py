@@ -1,4 +1,4 @@
-"""`leadline plan`: machines, GPUs and time for documents and questions; `leadline plan model`: a GPU's memory."""
+"""`leadline plan`: estimate machines, GPUs and time for a workload; `leadline plan model`: a model's GPU memory."""
 
 import json
 from collections.abc import Sequence
@@ -17,51 +17,51 @@ from api.sizing.models import list_model_names, load_model
 from api.sizing.service import DeploymentPlan, Workload, plan_deployment
 from ingest.storage.errors import LeadlineError
 
-app = typer.Typer(help="Say what documents, questions and models take, before a machine is rented.")
+app = typer.Typer(help="Estimate the machines, GPUs and time that documents, questions and models need.")
 
 _LENGTHS = (4096, 8192, 32_768, 131_072)
-AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
-GpuName = Annotated[str, typer.Option("--gpu", help="The kind of GPU, such as l4, rtx-4090, h100 or h200.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
+GpuName = Annotated[str, typer.Option("--gpu", help="The GPU type, such as l4, rtx-4090, h100 or h200.")]
 
 
 class PlanError(LeadlineError):
-    """A plan is asked for that cannot be made."""
+    """A plan cannot be computed from the given options."""
 
     code = "plan"
-    default_hint = "`leadline plan --help` shows what a plan needs."
+    default_hint = "For the required options, see `leadline plan --help`."
 
 
 @app.callback(invoke_without_command=True)
 def plan_service(
     context: typer.Context,
-    documents: Annotated[int | None, typer.Option(help="How many documents.", min=1)] = None,
-    tokens: Annotated[float | None, typer.Option(help="Tokens of a document, on average.", min=1)] = None,
+    documents: Annotated[int | None, typer.Option(help="Number of documents.", min=1)] = None,
+    tokens: Annotated[float | None, typer.Option(help="Average number of tokens per document.", min=1)] = None,
     pages: Annotated[
-        float | None, typer.Option(help="Pages of a document, on average; instead of tokens.", min=1)
+        float | None, typer.Option(help="Average number of pages per document, instead of --tokens.", min=1)
     ] = None,
-    questions: Annotated[float, typer.Option(help="Questions in the busiest hour; 0: none are asked.", min=0)] = 0,
-    model: Annotated[str, typer.Option(help="A model's name or checkpoint; see `leadline plan model --list`.")] = "",
+    questions: Annotated[float, typer.Option(help="Number of questions in the busiest hour.", min=0)] = 0,
+    model: Annotated[str, typer.Option(help="The model's name or checkpoint; see `leadline plan model --list`.")] = "",
     gpu: GpuName = "h100",
-    gpus: Annotated[int, typer.Option(help="GPUs of one model server (tensor parallel).", min=1)] = 1,
-    gpu_price: Annotated[float | None, typer.Option(help="What an hour of one GPU costs you.", min=0)] = None,
-    within: Annotated[float, typer.Option(help="Hours within which all is to be indexed.", min=0.1)] = 24.0,
+    gpus: Annotated[int, typer.Option(help="Number of GPUs per model server (tensor parallel).", min=1)] = 1,
+    gpu_price: Annotated[float | None, typer.Option(help="Your price of one GPU per hour.", min=0)] = None,
+    within: Annotated[float, typer.Option(help="Hours within which all documents are to be indexed.", min=0.1)] = 24.0,
     answers_within: Annotated[
-        float, typer.Option(help="Seconds within which 95 of 100 answers are wanted.", min=1)
+        float, typer.Option(help="Target 95th percentile of the answer time, in seconds.", min=1)
     ] = 30.0,
-    cores: Annotated[int, typer.Option(help="Processors of a machine.", min=1)] = 16,
-    memory: Annotated[float, typer.Option(help="Memory of a machine in GB.", min=1)] = 64.0,
-    dimension: Annotated[int, typer.Option(help="Numbers of a vector.", min=1)] = 384,
+    cores: Annotated[int, typer.Option(help="Number of CPU cores per machine.", min=1)] = 16,
+    memory: Annotated[float, typer.Option(help="Memory per machine in GB.", min=1)] = 64.0,
+    dimension: Annotated[int, typer.Option(help="Number of dimensions of a vector.", min=1)] = 384,
     as_json: AsJson = False,
 ) -> None:
-    """Plan for documents and questions: one process or a cluster, its machines, and the next bottleneck."""
+    """Plan the deployment for a number of documents and questions: machines, GPUs and the next bottleneck."""
     if context.invoked_subcommand is not None:
         return
     if documents is None or (tokens is None) == (pages is None):
-        raise PlanError("A plan needs --documents, and --tokens or --pages of one of them.")
+        raise PlanError("A plan needs --documents, and either --tokens or --pages per document.")
     if questions and not model:
-        raise PlanError("A plan for questions needs a --model.", hint="`leadline plan model --list` names those known.")
+        raise PlanError("A plan for questions needs --model.", hint="List models with `leadline plan model --list`.")
     constants = load_constants()
-    wanted = Workload(
+    workload = Workload(
         documents=documents,
         tokens_each=tokens if tokens is not None else (pages or 0) * constants["page_tokens"],
         questions_an_hour=questions,
@@ -72,24 +72,28 @@ def plan_service(
         dimension=dimension,
     )
     server = plan_memory(load_model(model), require_gpu(gpu), _build_server_options(gpus)) if model else None
-    plan = plan_deployment(wanted, server, constants)
+    plan = plan_deployment(workload, server, constants)
     _print_plan(plan, gpu_price, as_json)
 
 
 @app.command("model")
 def plan_model(
-    model: Annotated[str, typer.Argument(help="A name, a checkpoint's folder or its config.json.")] = "",
-    profile: Annotated[Path | None, typer.Option(help="A profile, such as deploy/vllm/profiles/one-24gb.yaml.")] = None,
+    model: Annotated[str, typer.Argument(help="The model's name, checkpoint folder or config.json.")] = "",
+    profile: Annotated[
+        Path | None, typer.Option(help="A server profile, such as deploy/vllm/profiles/one-24gb.yaml.")
+    ] = None,
     gpu: GpuName = "h100",
-    gpus: Annotated[int | None, typer.Option(help="GPUs of the server (tensor parallel).", min=1)] = None,
-    quantization: Annotated[str | None, typer.Option(help="Quantize when loading, such as fp8.")] = None,
-    cache_dtype: Annotated[str | None, typer.Option("--kv-cache-dtype", help="The cache's type, such as fp8.")] = None,
-    window: Annotated[int | None, typer.Option("--max-model-len", help="The window in tokens.", min=1)] = None,
-    length: Annotated[list[int] | None, typer.Option(help="Tokens of a sequence; may be given again.", min=1)] = None,
-    known: Annotated[bool, typer.Option("--list", help="List the models and GPUs that are known by name.")] = False,
+    gpus: Annotated[int | None, typer.Option(help="Number of GPUs of the server (tensor parallel).", min=1)] = None,
+    quantization: Annotated[str | None, typer.Option(help="Quantize the weights when loading, such as fp8.")] = None,
+    cache_dtype: Annotated[
+        str | None, typer.Option("--kv-cache-dtype", help="Data type of the KV cache, such as fp8.")
+    ] = None,
+    window: Annotated[int | None, typer.Option("--max-model-len", help="Context window in tokens.", min=1)] = None,
+    length: Annotated[list[int] | None, typer.Option(help="Sequence length in tokens; may be repeated.", min=1)] = None,
+    known: Annotated[bool, typer.Option("--list", help="List the known models and GPUs.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compute what of a GPU's memory a vLLM server's weights and cache take, and how many sequences fit."""
+    """Compute how much GPU memory the weights and KV cache of a vLLM server take, and how many sequences fit."""
     if known:
         print("\n".join(list_model_names()))
         print("\n".join(f"{each.id}: {each.name}" for each in load_constants().gpus.values()))
@@ -104,20 +108,20 @@ def plan_model(
     }
     options = replace(options, **{name: value for name, value in changes.items() if value is not None})
     if not options.model:
-        raise PlanError("No model is named.", hint="Name one, or a --profile that has one; --list names those known.")
+        raise PlanError("No model is given.", hint="Name a model, or give a --profile. List models with --list.")
     _print_memory(plan_memory(load_model(options.model), require_gpu(gpu), options), length or _LENGTHS, as_json)
 
 
 def require_gpu(name: str) -> Gpu:
-    """Return a kind of GPU. Raises `CheckpointError`, which lists the known."""
+    """Return a GPU by name. Raises `CheckpointError`, which lists the known GPUs."""
     gpus = load_constants().gpus
     if name.lower() not in gpus:
-        raise CheckpointError(f"The GPU {name!r} is not known.", hint=f"Give one of {', '.join(gpus)}.")
+        raise CheckpointError(f"Unknown GPU {name!r}.", hint=f"Choose one of {', '.join(gpus)}.")
     return gpus[name.lower()]
 
 
 def _build_server_options(gpus: int) -> ServerOptions:
-    """Return the options of a server for answers, as the profiles have them."""
+    """Build the options of an answering server, with the values of the deployment profiles."""
     return ServerOptions(max_model_len=32_768, max_num_seqs=64, tensor_parallel_size=gpus)
 
 
@@ -139,19 +143,21 @@ def _print_memory(plan: MemoryPlan, lengths: Sequence[int], as_json: bool) -> No
     if as_json:
         print(json.dumps(figures))
     else:
-        table = Table("each GPU", "GiB", "how", title=f"{plan.checkpoint.name} on {plan.gpus} x {plan.gpu.name}")
-        table.add_row("weights", f"{plan.weights / GIB:.2f}", f"{plan.checkpoint.parameters / 1e9:.1f} billion weights")
-        table.add_row("running", f"{plan.running / GIB:.2f}", "an estimate: vLLM measures it when it starts")
-        share = f"{plan.options.gpu_memory_utilization:.0%} of {plan.gpu.memory_gib:g} GiB, less these"
+        table = Table("per GPU", "GiB", "source", title=f"{plan.checkpoint.name} on {plan.gpus} x {plan.gpu.name}")
+        table.add_row(
+            "weights", f"{plan.weights / GIB:.2f}", f"{plan.checkpoint.parameters / 1e9:.1f} billion parameters"
+        )
+        table.add_row("runtime", f"{plan.running / GIB:.2f}", "an estimate; vLLM measures it at startup")
+        share = f"the rest of {plan.options.gpu_memory_utilization:.0%} of {plan.gpu.memory_gib:g} GiB"
         table.add_row("cache", f"{plan.cache / GIB:.2f}", share)
         Console().print(table)
-        print(f"A token takes {plan.cache_token_bytes / 1024:.0f} KiB of cache on each GPU; {plan.tokens:,} fit.")
+        print(f"One token takes {plan.cache_token_bytes / 1024:.0f} KiB of cache per GPU; {plan.tokens:,} tokens fit.")
         for tokens, count in at_once.items():
-            print(f"  {count:>4} sequences of {tokens:,} tokens at once")
+            print(f"  {count:>4} concurrent sequences of {tokens:,} tokens")
     if not plan.fits:
         raise PlanError(
-            f"Not one sequence of {plan.window:,} tokens fits.",
-            hint="Take a smaller window, an FP8 cache, a quantized checkpoint, or more GPUs.",
+            f"A sequence of {plan.window:,} tokens does not fit.",
+            hint="Use a smaller context window, an FP8 cache, a quantized checkpoint, or more GPUs.",
         )
 
 
@@ -160,7 +166,7 @@ def _print_plan(plan: DeploymentPlan, gpu_price: float | None, as_json: bool) ->
     if as_json:
         print(json.dumps({name: value for name, value, _ in rows}))
         return
-    table = Table("what", "how much", "how")
-    for name, value, how in rows:
-        table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value), how)
+    table = Table("resource", "amount", "source")
+    for name, value, source in rows:
+        table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value), source)
     Console().print(table)

@@ -1,4 +1,4 @@
-"""A service inside this process, for the duration of one command."""
+"""Runs a service inside this process for the duration of one command."""
 
 import tempfile
 import threading
@@ -24,14 +24,14 @@ AnyServer = TypeVar("AnyServer", bound=uvicorn.Server)
 
 @contextmanager
 def open_private_client(settings: Settings) -> Iterator[Client]:
-    """Open a client of a service on the data folder."""
+    """Start a service on the data folder and open a client of it."""
     with open_embedded(settings) as services, open_services_client(services) as client:
         yield client
 
 
 @contextmanager
 def open_services_client(services: Services) -> Iterator[Client]:
-    """Open a client of services in this process, over a real server on a socket that only this user can reach."""
+    """Serve `services` on a Unix socket that only this user can reach, and open a client of it."""
     with run_private_server(services, uvicorn.Server) as (_, socket, key):
         http = httpx.Client(
             base_url="http://leadline",
@@ -47,9 +47,9 @@ def open_services_client(services: Services) -> Iterator[Client]:
 def run_private_server(
     services: Services, kind: Callable[[uvicorn.Config], AnyServer]
 ) -> Iterator[tuple[AnyServer, str, str]]:
-    """Yield a running server of services in this process, its socket, and a key that ends with the block.
+    """Serve `services` on a Unix socket. Yields the server, the socket's path, and a key that expires with the block.
 
-    Runs that were begun with it go on at the next start.
+    The key is expired, not revoked, so that runs started with it continue at the next start.
     """
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-"))

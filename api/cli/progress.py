@@ -1,4 +1,4 @@
-"""Shows a fetch on a terminal and in a log, and says durations in words."""
+"""Shows the progress of downloads on a terminal or in a log, and formats durations."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ _LINE_EVERY_PERCENT = 10
 
 
 def format_duration(seconds: float) -> str:
-    """Return the approximate duration, as people say it."""
+    """Format an approximate duration in seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:
@@ -32,10 +32,10 @@ def format_duration(seconds: float) -> str:
 
 @contextmanager
 def show_download_progress(console: Console | None = None) -> Iterator[FetchProgress]:
-    """Show bars with bytes, speed and time left on a terminal; elsewhere a line for every tenth of a file."""
-    shown = console or Console()
-    if not shown.is_terminal:
-        yield _ProgressLines(shown)
+    """Show progress bars on a terminal; elsewhere print a line for every 10 % of a file."""
+    output = console or Console()
+    if not output.is_terminal:
+        yield _ProgressLines(output)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -44,7 +44,7 @@ def show_download_progress(console: Console | None = None) -> Iterator[FetchProg
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=shown) as bars:
+    with Bars(*columns, console=output) as bars:
         yield _ProgressBars(bars)
 
 
@@ -58,7 +58,7 @@ class _ProgressBars:
         if task is None:
             task = self._bars.add_task(f"{file.name} ({source})", total=total_bytes, completed=done_bytes)
         elif known_source != source:
-            # Bytes of an earlier source say nothing about the speed of this one.
+            # Restart the speed estimate: bytes from an earlier source say nothing about the speed of this one.
             self._bars.reset(task, description=f"{file.name} ({source})", completed=done_bytes)
         self._tasks[file.name] = (task, source)
         self._bars.update(task, completed=done_bytes)

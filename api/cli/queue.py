@@ -1,4 +1,4 @@
-"""`leadline queue`: shows waiting jobs, and holds a kind of work back during repairs."""
+"""`leadline queue`: show queued jobs, and pause a kind of work during maintenance."""
 
 import json
 import time
@@ -11,14 +11,14 @@ from rich.table import Table
 from api.cli.cluster import open_configured_catalog
 from ingest.storage.queue.records import JobKind
 
-app = typer.Typer(help="Show what waits; pause and resume a kind of work.", no_args_is_help=True)
+app = typer.Typer(help="Show queued jobs, and pause or resume a kind of work.", no_args_is_help=True)
 
-Kind = Annotated[JobKind, typer.Argument(help="Which kind of work.")]
+Kind = Annotated[JobKind, typer.Argument(help="The kind of work.")]
 
 
 @app.command()
-def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
-    """Show jobs of each kind that are queued or running, the queued ones by tenant, and the paused kinds."""
+def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show the queued and running jobs of each kind, the queued jobs by tenant, and which kinds are paused."""
     with open_configured_catalog() as opened:
         unfinished, paused = opened.jobs.count_unfinished(), opened.jobs.load_paused_kinds()
         queued = {kind: opened.jobs.count_waiting_by_tenant(kind) for kind in JobKind}
@@ -44,15 +44,20 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON object."
 
 @app.command()
 def pause(kind: Kind) -> None:
-    """Let no worker begin a job of this kind; those under way go on, and uploads are still accepted."""
+    """Stop workers from starting jobs of this kind.
+
+    Running jobs continue, and uploads are still accepted.
+    """
     with open_configured_catalog() as opened:
         opened.jobs.pause(kind)
-    Console().print(f"Paused. What runs goes on; `leadline queue resume {kind}` lets the rest begin.", highlight=False)
+    Console().print(
+        f"Paused. Running jobs continue. Start the rest with `leadline queue resume {kind}`.", highlight=False
+    )
 
 
 @app.command()
 def resume(kind: Kind) -> None:
-    """Let workers begin jobs of this kind again; they notice within seconds."""
+    """Let workers start jobs of this kind again, within seconds."""
     with open_configured_catalog() as opened:
         opened.jobs.resume(kind)
     Console().print("Resumed.", highlight=False)

@@ -1,4 +1,4 @@
-"""`leadline quotas`: shows and sets what tenants and keys may spend, store and do at once."""
+"""`leadline quotas`: show and set limits on spending, storage and concurrency of tenants and keys."""
 
 import json
 from datetime import UTC, datetime
@@ -14,80 +14,85 @@ from api.cli.cluster import open_configured_catalog
 from api.cli.environment import SettingsError
 from ingest.storage.quotas.records import Account, Quota, QuotaStatus, UsageDay
 
-app = typer.Typer(help="Show and set quotas of tenants and keys; show what was used.", no_args_is_help=True)
+app = typer.Typer(help="Show and set quotas of tenants and keys, and show usage.", no_args_is_help=True)
 
-Tenant = Annotated[str, typer.Option("--tenant", help="Whose quotas, by id or name.")]
-Key = Annotated[
-    str, typer.Option("--key", help="The id of one key, from `leadline keys list`; all of the tenant if not.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+Tenant = Annotated[str, typer.Option("--tenant", help="The tenant's id or name.")]
+Key = Annotated[str, typer.Option("--key", help="A key id from `leadline keys list`; by default the whole tenant.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
 def show(tenant: Tenant = DEFAULT_TENANT, key: Key = "", as_json: AsJson = False) -> None:
-    """Show the limits in force and what is used of them; what is not listed is unlimited."""
+    """Show the effective limits and their usage.
+
+    Quotas that are not listed are unlimited.
+    """
     with open_configured_catalog() as opened:
         account = _load_account(opened, tenant, key)
         limits, standings = opened.quotas.load_limits(account), opened.quotas.load_statuses(account)
-    for of, limited in limits.items():
-        if Quota.REQUESTS_PER_MINUTE in limited:  # counted by the service, not in the catalog
-            standings.append(QuotaStatus(Quota.REQUESTS_PER_MINUTE, of, limited[Quota.REQUESTS_PER_MINUTE], 0))
+    for scope, scope_limits in limits.items():
+        if Quota.REQUESTS_PER_MINUTE in scope_limits:  # usage is counted in the service, not in the catalog
+            standings.append(QuotaStatus(Quota.REQUESTS_PER_MINUTE, scope, scope_limits[Quota.REQUESTS_PER_MINUTE], 0))
     if as_json:
         print(json.dumps([_to_json(each) for each in standings]))
         return
-    table = Table("of", "quota", "limit", "used", "left", "renewed")
+    table = Table("of", "quota", "limit", "used", "remaining", "resets")
     for each in standings:
         renewed = "" if each.renews_at is None else f"{datetime.fromtimestamp(each.renews_at, UTC):%Y-%m-%d %H:%MZ}"
         used = "–" if each.quota is Quota.REQUESTS_PER_MINUTE else each.quota.format_amount(each.used)
         left = "–" if each.quota is Quota.REQUESTS_PER_MINUTE else each.quota.format_amount(each.remaining)
         table.add_row(each.of, each.quota.value, each.quota.format_amount(each.limit), used, left, renewed)
-    Console().print(table if standings else "Nothing is limited.")
+    Console().print(table if standings else "There are no limits.")
 
 
 @app.command("set")
 def set_quotas(
     changes: Annotated[
         list[str],
-        typer.Argument(help="NAME=AMOUNT, such as tokens_per_day=2m dollars_per_month=50; `none` and `default` too."),
+        typer.Argument(help="NAME=AMOUNT, such as tokens_per_day=2m or dollars_per_month=50; also `none`, `default`."),
     ],
     tenant: Tenant = DEFAULT_TENANT,
     key: Key = "",
 ) -> None:
-    """Set limits of a tenant, or of one of its keys: at once for spending, within seconds for requests.
+    """Set limits of a tenant or of one of its keys.
 
-    `none` is unlimited whatever the settings say, and `default` goes back to LEADLINE_TENANT_QUOTAS or
-    LEADLINE_KEY_QUOTAS.
+    The amount `none` means unlimited, overriding the settings; `default` restores the value from LEADLINE_TENANT_QUOTAS
+    or LEADLINE_KEY_QUOTAS. Spending limits take effect immediately, request limits within seconds.
     """
     limits: dict[Quota, int | None] = {}
-    back: list[Quota] = []
+    defaults: list[Quota] = []
     for change in changes:
         name, equals, amount = change.partition("=")
         if name not in set(Quota) or not equals:
-            raise SettingsError(f"{change!r} names no quota.", hint=f"Write NAME=AMOUNT; names are {', '.join(Quota)}.")
+            raise SettingsError(
+                f"{change!r} does not name a quota.", hint=f"Use NAME=AMOUNT with one of {', '.join(Quota)}."
+            )
         quota = Quota(name)
         if amount == "default":
-            back.append(quota)
+            defaults.append(quota)
             continue
         try:
             limits[quota] = None if amount == "none" else quota.parse_amount(amount)
         except ValueError as error:
-            raise SettingsError(str(error), hint="Write 250000, 2.5m, 10g, or dollars such as 12.50.") from error
+            raise SettingsError(
+                str(error), hint="Use a form such as 250000, 2.5m or 10g, or dollars such as 12.50."
+            ) from error
     with open_configured_catalog() as opened:
         account = _load_account(opened, tenant, key)
         opened.quotas.set_limits(account, limits)
-        opened.quotas.reset_limits(account, back)
+        opened.quotas.reset_limits(account, defaults)
     show(tenant, key)
 
 
 @app.command()
 def usage(
     tenant: Tenant = DEFAULT_TENANT,
-    key: Annotated[str | None, typer.Option("--key", help="Only of this key.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Only usage of this key.")] = None,
     since: Annotated[str, typer.Option(help="The first day, such as 2026-11-01.")] = "",
-    limit: Annotated[int, typer.Option(help="How many rows.", min=1)] = 31,
+    limit: Annotated[int, typer.Option(help="Maximum number of rows.", min=1)] = 31,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was used by day of UTC and key, the newest day first."""
+    """Show usage per UTC day and key, newest day first."""
     with open_configured_catalog() as opened:
         account = _load_account(opened, tenant, "")
         days = opened.quotas.list_usage(account.tenant_id, key_id=key, since=since, skip=0, limit=limit)
@@ -101,7 +106,7 @@ def usage(
 
 
 def _load_account(opened: OpenCatalog, tenant: str, key: str) -> Account:
-    """Return whose quotas are meant. Raises `TenantNotFoundError` and `KeyNotFoundError`."""
+    """Look up the account of a tenant or key. Raises `TenantNotFoundError` and `KeyNotFoundError`."""
     found = opened.identities.tenants.load_tenant(tenant).id
     return Account(found, opened.keys.load_key(found, key).id if key else "")
 

@@ -1,4 +1,4 @@
-"""`leadline replies`: manages kept replies of language models, which save paying twice for equal calls."""
+"""`leadline replies`: manage the cache of language model replies, which avoids paying twice for identical calls."""
 
 from typing import Annotated
 
@@ -8,22 +8,22 @@ from rich.console import Console
 from api.admission.services import DEFAULT_TENANT
 from api.cli.cluster import open_configured_catalog
 
-app = typer.Typer(help="Show how much of language models' replies is kept, and forget them.", no_args_is_help=True)
+app = typer.Typer(help="Show and clear the cache of language model replies.", no_args_is_help=True)
 
-Tenant = Annotated[str, typer.Option(help="Whose replies.")]
+Tenant = Annotated[str, typer.Option(help="The tenant's id.")]
 
 
 @app.command()
 def show(tenant: Tenant = DEFAULT_TENANT) -> None:
-    """Show how many replies are kept, and their size."""
+    """Show the number and size of cached replies."""
     with open_configured_catalog() as opened:
         count, size_bytes = opened.replies.measure(tenant)
-    Console().print(f"{count:,} replies, {size_bytes / 1e6:,.1f} MB.", highlight=False)
+    Console().print(f"{count:,} cached replies, {size_bytes / 1e6:,.1f} MB.", highlight=False)
 
 
 @app.command()
 def forget(tenant: Tenant = DEFAULT_TENANT) -> None:
-    """Remove all kept replies: after a model began to answer differently, or to erase traces of deleted documents."""
+    """Delete all cached replies, after a model has changed or to remove traces of deleted documents."""
     with open_configured_catalog() as opened:
         count = opened.replies.delete_all(tenant)
-    Console().print(f"{count:,} replies are forgotten; the next questions ask the model again.", highlight=False)
+    Console().print(f"Deleted {count:,} cached replies.", highlight=False)

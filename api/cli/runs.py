@@ -1,4 +1,4 @@
-"""`leadline runs`: lists, follows, shows and cancels answers made in the background, and decides on those that wait."""
+"""`leadline runs`: list, show, follow and control background runs, including those paused by their budget."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -18,11 +18,11 @@ from api.client import Client
 from ingest.storage.answers.run_records import RunState
 
 app = typer.Typer(
-    help="List, show, watch, continue, finish, cancel and delete answers that are made in the background.",
+    help="List, show, watch, continue, finish, cancel and delete background runs.",
     no_args_is_help=True,
 )
 
-Identifier = Annotated[str, typer.Argument(help="The run's id, as `leadline runs list` shows it.")]
+Identifier = Annotated[str, typer.Argument(help="The run id, from `leadline runs list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _QUESTION_CHARS = 60
@@ -30,8 +30,8 @@ _QUESTION_CHARS = 60
 
 @app.command("list")
 def list_runs(
-    state: Annotated[list[RunState] | None, typer.Option(help="Only runs in these states.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1, max=500)] = 20,
+    state: Annotated[list[RunState] | None, typer.Option(help="Only runs in this state; may be repeated.")] = None,
+    limit: Annotated[int, typer.Option(help="Maximum number of runs.", min=1, max=500)] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first."""
@@ -44,15 +44,18 @@ def list_runs(
     for run in found:
         usage = run["usage"]
         question = run["question"]
-        shown = question[:_QUESTION_CHARS] + ("…" if len(question) > _QUESTION_CHARS else "")
+        excerpt = question[:_QUESTION_CHARS] + ("…" if len(question) > _QUESTION_CHARS else "")
         read, seconds = f"{usage['prompt_tokens']:,}", f"{run['seconds']:.1f}"
-        table.add_row(run["id"], run["state"], escape(shown), f"{usage['calls']:,}", read, seconds)
+        table.add_row(run["id"], run["state"], escape(excerpt), f"{usage['calls']:,}", read, seconds)
     Console().print(table)
 
 
 @app.command()
 def show(run: Identifier, as_json: AsJson = False) -> None:
-    """Show a run: its steps, a line each, and its answer when there is one; --json has every event."""
+    """Show a run's steps, one per line, and its answer if it has one.
+
+    `--json` prints every event.
+    """
     with connect(read_settings()) as client:
         found = client.get(f"/v1/runs/{run}")
         events = list(_iter_events(client, run))
@@ -66,7 +69,10 @@ def show(run: Identifier, as_json: AsJson = False) -> None:
 
 @app.command()
 def watch(run: Identifier) -> None:
-    """Follow a run from its beginning to its end; Ctrl-C leaves it running."""
+    """Follow a run from start to end.
+
+    Ctrl-C stops watching; the run continues.
+    """
     console = Console()
     with connect(read_settings()) as client:
         for event in client.follow(f"/v1/runs/{run}/events"):
@@ -81,17 +87,19 @@ def watch(run: Identifier) -> None:
 @app.command("continue")
 def continue_run(
     run: Identifier,
-    calls: Annotated[int | None, typer.Option(help="So many more calls of the language model.", min=1)] = None,
-    prompt_tokens: Annotated[int | None, typer.Option(help="So many more tokens for it to read.", min=1)] = None,
-    completion_tokens: Annotated[int | None, typer.Option(help="So many more tokens for it to write.", min=1)] = None,
-    tokens: Annotated[int | None, typer.Option(help="So many more tokens, read and written together.", min=1)] = None,
-    dollars: Annotated[float | None, typer.Option(help="So many more US dollars.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="So many more seconds.")] = None,
+    calls: Annotated[int | None, typer.Option(help="Additional language model calls.", min=1)] = None,
+    prompt_tokens: Annotated[int | None, typer.Option(help="Additional tokens for the model to read.", min=1)] = None,
+    completion_tokens: Annotated[
+        int | None, typer.Option(help="Additional tokens for the model to write.", min=1)
+    ] = None,
+    tokens: Annotated[int | None, typer.Option(help="Additional tokens, read and written combined.", min=1)] = None,
+    dollars: Annotated[float | None, typer.Option(help="Additional US dollars.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Additional seconds.")] = None,
 ) -> None:
-    """Add to the budget of a run that is paused, which then goes on from where it met it.
+    """Increase the budget of a paused run, which then continues where it stopped.
 
-    What is added is named after the limits that the run has, one of them at least: `leadline runs show` says which it
-    met. No call is made twice. It waits again when the larger budget is met.
+    Give at least one of the limits that the run has; `leadline runs show` says which one it reached. No model call is
+    repeated. The run pauses again when the larger budget is used up.
     """
     added = {
         "calls": calls,
@@ -110,7 +118,7 @@ def continue_run(
 
 @app.command()
 def finish(run: Identifier) -> None:
-    """Have a run that is paused answer with what it has found so far, within the rest of its budget."""
+    """Have a paused run answer with what it has found so far, within the rest of its budget."""
     with connect(read_settings()) as client:
         found = client.post(f"/v1/runs/{run}/finish", {})
     _print_continued(found)
@@ -119,12 +127,15 @@ def finish(run: Identifier) -> None:
 def _print_continued(run: dict[str, Any]) -> None:
     console = Console()
     console.print(f"The run is {run['state']}.", highlight=False)
-    console.print(f"`leadline runs watch {run['id']}` follows it.", style="dim", highlight=False, soft_wrap=True)
+    console.print(f"Follow it with `leadline runs watch {run['id']}`.", style="dim", highlight=False, soft_wrap=True)
 
 
 @app.command()
 def cancel(run: Identifier) -> None:
-    """Stop a run; one that has ended stays as it is."""
+    """Cancel a run.
+
+    A run that has ended is not changed.
+    """
     with connect(read_settings()) as client:
         found = client.post(f"/v1/runs/{run}/cancel", {})
     Console().print(f"The run is {found['state']}.", highlight=False)
@@ -132,14 +143,14 @@ def cancel(run: Identifier) -> None:
 
 @app.command()
 def delete(run: Identifier) -> None:
-    """Delete a run that has ended, with its answer and its log."""
+    """Delete a run that has ended, with its answer and log."""
     with connect(read_settings()) as client:
         client.delete(f"/v1/runs/{run}")
-    Console().print("Deleted.", highlight=False)
+    Console().print("Deleted the run.", highlight=False)
 
 
 def build_tree(run: dict[str, Any], events: Iterable[dict[str, Any]]) -> Tree:
-    """Return the steps in order; consecutive sub-calls of one purpose are one line."""
+    """Build a tree of a run's steps in order. Consecutive sub-calls with the same purpose share one line."""
     root = Tree(f"[bold]{escape(run['question'])}[/bold]  ({run['state']}, attempt {run['attempt']})", highlight=False)
     for _, group in groupby(events, key=_get_group_key):
         root.add(_format_line(list(group)))
@@ -147,7 +158,7 @@ def build_tree(run: dict[str, Any], events: Iterable[dict[str, Any]]) -> Tree:
 
 
 def _get_group_key(event: dict[str, Any]) -> object:
-    """Return a key that is equal for events shown in one line."""
+    """Return a key that is equal for consecutive events shown on one line."""
     kind = event["kind"]
     if kind == "call":
         return kind, event["body"].get("purpose")
@@ -157,7 +168,7 @@ def _get_group_key(event: dict[str, Any]) -> object:
 def _format_line(events: list[dict[str, Any]]) -> str:
     kind, body = events[-1]["kind"], events[-1]["body"]
     if body.get("withheld"):
-        return f"{kind}: not shown, because a document that it may have read is closed to you"
+        return f"{kind}: hidden, because it may use a document that you cannot access"
     if kind == "call":
         return _format_calls(events)
     if kind in _EVENT_FORMATS:
@@ -166,22 +177,22 @@ def _format_line(events: list[dict[str, Any]]) -> str:
 
 
 _EVENT_FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "start": lambda _: "began",
+    "start": lambda _: "started",
     "resume": lambda body: f"resumed, attempt {body['attempt']}",
     "routed": lambda body: " ".join(filter(None, (body["reason"], body["estimate"]))),
-    "condensed": lambda body: f"understood as: {body['question']}",
+    "condensed": lambda body: f"interpreted as: {body['question']}",
     "planned": lambda body: f"planned: {' '.join(body['steps'])}",
     "checking": lambda body: f"checking {body['sentences']:,} sentences",
     "working": lambda body: f"{body['step']}: {body['done']:,} of {body['total']:,}",
-    "retrieved": lambda body: f"found {body['passages']} passages in {', '.join(body['titles']) or 'no document'}",
+    "retrieved": lambda body: f"found {body['passages']} passages in {', '.join(body['titles']) or 'no documents'}",
     "reading": lambda body: f"reading {', '.join(dict.fromkeys(body['titles']))}",
     "cell": format_cell,
     "paused": lambda body: f"paused: {body['paused']}",
     "budget": lambda body: (
-        f"added: {_format_amounts(body['added'])}" if body["pauses"] else "told to end with what it has"
+        f"added: {_format_amounts(body['added'])}" if body["pauses"] else "asked to finish with what it has"
     ),
-    "raised": lambda _: "went on with more",
-    "lost": lambda body: f"{body['purpose']}: a sub-call came to nothing ({body['code']})",
+    "raised": lambda _: "continued with a larger budget",
+    "lost": lambda body: f"{body['purpose']}: a sub-call failed ({body['code']})",
     "end": lambda body: ": ".join(filter(None, (body["state"], body.get("detail")))),
 }
 
@@ -195,13 +206,13 @@ def _format_calls(events: list[dict[str, Any]]) -> str:
     read = sum(body["usage"]["prompt_tokens"] for body in bodies if not body.get("cached"))
     cached = sum(bool(body.get("cached")) for body in bodies)
     failed = sum("code" in body for body in bodies)
-    said = f"{bodies[0]['purpose']}: {len(bodies):,} sub-call{'s' * (len(bodies) > 1)}, {read:,} tokens read"
-    said += f", {cached:,} from the cache" if cached else ""
-    return escape(said) + (f", [red]{failed:,} failed[/red]" if failed else "")
+    text = f"{bodies[0]['purpose']}: {len(bodies):,} sub-call{'s' * (len(bodies) > 1)}, {read:,} tokens read"
+    text += f", {cached:,} from the cache" if cached else ""
+    return escape(text) + (f", [red]{failed:,} failed[/red]" if failed else "")
 
 
 def _iter_events(client: Client, run: str) -> Iterator[dict[str, Any]]:
-    """Yield all events logged so far."""
+    """Yield all events logged so far, page by page."""
     cursor: str | None = None
     while True:
         page = client.get(f"/v1/runs/{run}/events", headers={"Accept": "application/json"}, limit=1000, cursor=cursor)
@@ -219,10 +230,10 @@ def _print_outcome(console: Console, run: dict[str, Any]) -> None:
         highlight=False,
     )
     if run["state"] == RunState.PAUSED:
-        met = (run["progress"] or {}).get("paused", "Its budget is met.")
+        met = (run["progress"] or {}).get("paused", "Its budget is used up.")
         console.print(
-            f"{met} It waits: `leadline runs continue {run['id']}` adds to its limits ({', '.join(run['budget'])}), "
-            f"and `leadline runs finish {run['id']}` has it answer with what it has.",
+            f"{met} Raise its limits ({', '.join(run['budget'])}) with `leadline runs continue {run['id']}`, or end it "
+            f"with what it has found: `leadline runs finish {run['id']}`.",
             style="yellow",
             highlight=False,
             markup=False,

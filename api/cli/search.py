@@ -1,4 +1,4 @@
-"""`leadline search`: finds passages, without an answer."""
+"""`leadline search`: search for passages, without writing an answer."""
 
 import json
 from collections.abc import Mapping
@@ -12,29 +12,32 @@ from api.cli.answer_view import clean, format_place, shorten
 from api.cli.ask import wait_for_language_model
 from api.cli.client import connect
 from api.cli.environment import read_settings
-from api.cli.filters import Filters, parse_attributes
+from api.cli.filters import FilterOption, parse_attributes
 from retrieval.search.requests import Mode, Rewrite, SearchRequest, check_request
 
 _SNIPPET_CHARS = 300
 
 
 def search(
-    query: Annotated[str, typer.Argument(help="Words to look for.")],
-    top_k: Annotated[int, typer.Option(help="How many passages.", min=1, max=200)] = 5,
-    mode: Annotated[Mode, typer.Option(help="Which retrievers take part.")] = Mode.HYBRID,
-    collection: Annotated[list[str] | None, typer.Option(help="Only these collections.")] = None,
-    filters: Filters = None,
+    query: Annotated[str, typer.Argument(help="The search query.")],
+    top_k: Annotated[int, typer.Option(help="Number of passages to return.", min=1, max=200)] = 5,
+    mode: Annotated[Mode, typer.Option(help="The retrievers to use.")] = Mode.HYBRID,
+    collection: Annotated[list[str] | None, typer.Option(help="Search only this collection; may be repeated.")] = None,
+    filters: FilterOption = None,
     rerank: Annotated[
         bool | None,
-        typer.Option("--rerank/--no-rerank", help="Insist on the reranker, or leave it out.", show_default=False),
+        typer.Option("--rerank/--no-rerank", help="Require the reranker, or skip it.", show_default=False),
     ] = None,
-    rerank_depth: Annotated[int | None, typer.Option(help="How many passages it reads.", min=1, max=200)] = None,
+    rerank_depth: Annotated[int | None, typer.Option(help="Number of passages to rerank.", min=1, max=200)] = None,
     rewrite: Annotated[
-        Rewrite | None, typer.Option(help="Have the language model make further queries, and search for all of them.")
+        Rewrite | None, typer.Option(help="Let the language model write additional queries to search for.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = False,
 ) -> None:
-    """Find passages; without --rewrite no language model is asked."""
+    """Search for passages, without writing an answer.
+
+    Uses no language model unless `--rewrite` is given.
+    """
     body = {
         "query": query,
         "top_k": top_k,
@@ -44,7 +47,7 @@ def search(
         "rerank": rerank,
         "rerank_depth": rerank_depth,
     }
-    check_request(SearchRequest("", query))  # before a service is started for it
+    check_request(SearchRequest("", query))  # fail before starting a service, which takes seconds
     with connect(read_settings()) as client:
         if rewrite is not None:
             with Console(stderr=True).status("Rewriting …") as status:
@@ -64,18 +67,18 @@ def search(
         console.print(f"\n[bold]{hit['rank']}. {escape(format_place(hit))}[/bold]  ({found})", highlight=False)
         console.print(escape(shorten(clean(hit["text"]), _SNIPPET_CHARS)), highlight=False)
     if not result["hits"]:
-        console.print("Nothing found.")
+        console.print("No passages found.")
     for each in result["unreadable"]:
-        said = f"{each['title']} was found and left out: its stored text was changed or is missing."
-        console.print(f"[yellow]{escape(said)}[/yellow]", highlight=False)
+        text = f"Omitted {each['title']}: its stored text is corrupt or missing."
+        console.print(f"[yellow]{escape(text)}[/yellow]", highlight=False)
 
 
 def _print_rewrite(console: Console, result: Mapping[str, Any]) -> None:
-    """Print the further queries of the search, with the numbers by which hits name them."""
+    """Print the additional queries, with the numbers that hits refer to."""
     if result["rewrite"] is None:
         return
     if result["rewrite"]["failure"]:
-        said = f"Searched as asked, without a rewrite: {result['rewrite']['failure']}"
-        console.print(f"[yellow]{escape(said)}[/yellow]", highlight=False, soft_wrap=True)
+        text = f"Searched without a rewrite: {result['rewrite']['failure']}"
+        console.print(f"[yellow]{escape(text)}[/yellow]", highlight=False, soft_wrap=True)
     for number, query in enumerate(result["queries"][1:], start=1):
         console.print(f"query_{number}: {escape(query)}", style="dim", highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Serves HTTP from the command line, with an orderly end."""
+"""Serves HTTP from the command line and shuts down gracefully."""
 
 import asyncio
 import atexit
@@ -20,19 +20,20 @@ from api.http.bounds import MAX_HEADER_BYTES
 from api.main import create_app
 from ingest.storage.errors import DataFolderBusyError
 
-# How long a thread keeps the interpreter while others wait for it, a tenth of Python's own: the event loop wakes up for
-# every request and every probe, and waited for each working thread in turn. Measured under three times what the service
-# can do: the slowest hundredth of `/health/live` from 158 to 102 ms, a light tenant beside a greedy one from 240 to 83.
+# How long a thread keeps the interpreter while others wait for it: a tenth of Python's default. The event loop has to
+# wake up for every request and probe, and waited for each working thread in turn. Measured at three times the service's
+# capacity: p99 of `/health/live` fell from 158 to 102 ms, and of a light tenant beside a greedy one from 240 to 83 ms.
 _SWITCH_SECONDS = 0.0005
 
 
 @contextmanager
 def exclude_startup_from_gc(*, collect: bool = True) -> Iterator[None]:
-    """Exclude all objects made before the block from garbage collections inside it.
+    """Exclude all objects that exist at the start of the block from garbage collection inside it.
 
-    A full collection stops every thread and visits all objects: measured, 0.22 s, in which no request is answered.
-    Most objects are modules and state of the start, which stay anyway. A service for one command spares itself the
-    collection before, too. What was excluded before the block stays so.
+    A full collection stops every thread and visits all objects: 0.22 s when measured, during which no request is
+    answered. Most objects are modules and startup state, which live as long as the process. With `collect=False`, for
+    a service that serves one command, the collection before the block is skipped too. Objects that were already
+    excluded before the block remain so.
     """
     was_frozen = gc.get_freeze_count()
     if collect:
@@ -46,16 +47,21 @@ def exclude_startup_from_gc(*, collect: bool = True) -> Iterator[None]:
 
 
 _TICK_SECONDS = 0.1
-# Longer than balancers and clients keep an idle connection, so that it is they who close it.
+# Longer than load balancers and clients keep idle connections, so that they close them and not we: a request sent over
+# a connection that the server is just closing gets no response.
 KEEP_ALIVE_SECONDS = 75
-# Connections that the kernel holds for us, all of which may be accepted at once before surplus ones are closed.
+# Connections queued in the kernel. All of them may be accepted at once before surplus ones are closed, so they count
+# towards the limit of open files.
 _BACKLOG = 2_048
-# Files, sockets and pipes besides connections of clients.
+# Open files, sockets and pipes besides client connections.
 _OWN_FILES = 1_024
 
 
 def serve(services: Services, greet: Callable[[str], None]) -> None:
-    """Serve until a signal. Raises an error in words if the port cannot be had."""
+    """Serve until SIGINT or SIGTERM, and call `greet` with the address when listening.
+
+    Raises `DataFolderBusyError` if the port is in use.
+    """
     sys.setswitchinterval(_SWITCH_SECONDS)
     _raise_open_files_limit(services.settings.connections_at_once + _BACKLOG + _OWN_FILES)
     server = ApiServer(services, greet)
@@ -65,23 +71,27 @@ def serve(services: Services, greet: Callable[[str], None]) -> None:
         settings = services.settings
         raise DataFolderBusyError(
             f"Cannot listen on {settings.host}:{settings.port}.",
-            hint="Another program has the port: stop it, or start with `--port 8001`.",
+            hint="Another program uses the port: stop it, or choose another port such as `--port 8001`.",
         )
 
 
-def _raise_open_files_limit(wanted: int) -> None:
-    """Raise the limit of open files as far as the process may: without a free one nobody can connect, for a second."""
+def _raise_open_files_limit(needed: int) -> None:
+    """Raise the limit of open files to `wanted`, as far as allowed.
+
+    When the process has no free file descriptor, the event loop stops accepting connections for a second.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def end_process() -> None:
-    """End the process, of which all parts are closed, with status 0 if threads are left; else return.
+    """Exit immediately with status 0 if daemon threads are still running; otherwise return.
 
-    Before Python 3.14 a daemon thread that is in C++ while Python ends aborts the process: an inference for a document
-    that took longer than the workers wait at their end, and that goes on at the next start.
+    Call this after closing everything. Before Python 3.14, a daemon thread in C++ code aborts the process when the
+    interpreter finalizes. Such a thread is an inference that outlasted the workers' shutdown timeout; its document is
+    processed again at the next start.
     """
     # guard: exit-with-computing-threads
     if any(thread.daemon for thread in threading.enumerate()):
@@ -92,7 +102,10 @@ def end_process() -> None:
 
 
 class ApiServer(uvicorn.Server):
-    """Calls `greet` with its address once it listens; a signal drains it, and the caller then closes the rest."""
+    """A uvicorn server that calls `greet` with its address when listening, and drains connections on a signal.
+
+    The caller closes all other parts after `run` returns.
+    """
 
     def __init__(self, services: Services, greet: Callable[[str], None]) -> None:
         settings = services.settings
@@ -104,12 +117,12 @@ class ApiServer(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 lifespan="on",
-                log_config=None,  # lines of the server go where ours go
+                log_config=None,  # keep our own logging configuration
                 http=build_protocol(
                     Connections(settings.connections_at_once, settings.connections_of_address, settings.proxies),
                     head_seconds=settings.head_seconds,
                 ),
-                ws="none",  # an upgrade would leave the bounds of the protocol, and nothing here speaks it
+                ws="none",  # WebSocket is unused, and an upgrade would bypass the protocol's limits
                 forwarded_allow_ips=[str(network) for network in settings.proxies],
                 h11_max_incomplete_event_size=2 * MAX_HEADER_BYTES,
                 backlog=_BACKLOG,
@@ -122,9 +135,9 @@ class ApiServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Let SIGINT and SIGTERM end only the server: the caller then closes everything in order.
+        """Let SIGINT and SIGTERM stop only the server, so that the caller can close everything else in order.
 
-        The base class raises the signal again afterwards, which would end the process before that.
+        The base class raises the signal again after the block, which would end the process too early.
         """
         handlers = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -146,10 +159,10 @@ class ApiServer(uvicorn.Server):
         await super().shutdown(sockets)  # type: ignore[arg-type]
 
     async def _wait_for_balancers(self) -> None:
-        """Go on serving until balancers have heard that this process is not ready; a second Ctrl-C ends that.
+        """Keep serving until load balancers have noticed that this process is not ready. A second Ctrl-C skips this.
 
-        Each answer closes its connection meanwhile, so that few are idle when they are cut: a request that is sent over
-        one of those at that moment gets no answer.
+        Meanwhile each response closes its connection, so that few idle connections remain when the server stops. A
+        request sent over an idle connection at that moment would get no response.
         """
         end = time.monotonic() + self._services.settings.leave_seconds
         while time.monotonic() < end and not self.force_exit:

@@ -1,4 +1,4 @@
-"""`leadline sign-in`: a link that signs one person in to the portal, once."""
+"""`leadline sign-in`: print a one-time sign-in link to the portal."""
 
 from typing import Annotated
 
@@ -16,25 +16,25 @@ from ingest.storage.errors import KeyStateError
 def sign_in(
     key: Annotated[
         str | None,
-        typer.Option(help="The id of the key whose rights the session has; `leadline keys list` shows them."),
+        typer.Option(help="The id of the key whose permissions the session gets, from `leadline keys list`."),
     ] = None,
     tenant: Tenant = IN_DEFAULT,
 ) -> None:
-    """Print a link to the portal that signs in whoever opens it first, within an hour.
+    """Print a one-time link that signs a person in to the portal.
 
-    Without `--key` the session may read, write, ask and administer the tenant.
+    The link expires in an hour. Without `--key` the session can read, write, ask and administer the tenant.
     """
     settings = read_settings()
     url = settings.public_url or find_running_url(settings.home)
     if url is None:
         raise SettingsError(
             "No service is running on this data folder.",
-            hint="Start it with `leadline up`, which prints such a link; in a cluster set LEADLINE_PUBLIC_URL.",
+            hint="Start it with `leadline up`, which also prints a link. In a cluster, set LEADLINE_PUBLIC_URL.",
         )
     with open_configured_catalog() as opened:
         identities, of_tenant = opened.identities, load_tenant_id(opened, tenant)
         chosen = identities.keys.load_key(of_tenant, key) if key else ensure_portal_key(identities.keys, of_tenant)
         if chosen.revoked_at is not None:
-            raise KeyStateError(f"Key {chosen.id} is revoked.", hint="Name another one, or none.")
+            raise KeyStateError(f"Key {chosen.id} is revoked.", hint="Choose another key, or omit --key.")
         link = build_sign_in_link(get_browser_address(url), identities.sessions.issue_ticket(of_tenant, chosen.id))
     Console().print(link, highlight=False, soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""`leadline slack`: sets the Slack app up, and says what is missing."""
+"""`leadline slack`: set up the Slack app, check its tokens, and manage its workspaces."""
 
 import asyncio
 import json
@@ -20,35 +20,39 @@ from ingest.storage.slack.records import Workspace
 if TYPE_CHECKING:
     from api.slack.installing import Seal
 
-app = typer.Typer(help="Set the Slack app up, try its tokens, and list its workspaces.", no_args_is_help=True)
+app = typer.Typer(help="Set up the Slack app, check its tokens, and manage its workspaces.", no_args_is_help=True)
 
 
 @app.command()
 def manifest(
     socket_mode: Annotated[
-        bool, typer.Option("--socket-mode", help="For a service that Slack cannot reach: events come by Socket Mode.")
+        bool,
+        typer.Option("--socket-mode", help="Receive events over Socket Mode, for a service that Slack cannot reach."),
     ] = False,
 ) -> None:
-    """Print the app's manifest, as JSON: at api.slack.com/apps, "Create New App", "From a manifest"."""
+    """Print the app's manifest as JSON, for "Create New App", "From a manifest" at api.slack.com/apps."""
     from api.slack.manifest import build_manifest
 
     settings = read_settings()
     if settings.public_url is None and not socket_mode:
         raise SettingsError(
-            "Slack has to know where to send events.",
-            hint="Set LEADLINE_PUBLIC_URL to the service's https address, or print the manifest with --socket-mode.",
+            "The manifest needs an address for Slack's events.",
+            hint="Set LEADLINE_PUBLIC_URL to the service's https address, or use --socket-mode.",
         )
     typer.echo(json.dumps(build_manifest(settings.public_url, socket_mode=socket_mode), indent=2))
 
 
 @app.command()
 def check() -> None:
-    """Try the tokens and scopes, and say what is missing; ends with 1 if the bot cannot work."""
+    """Check the tokens and scopes, and report what is missing.
+
+    Exits with status 1 if the bot cannot work.
+    """
     from api.slack.checking import check_setup
 
     settings = read_settings()
     findings = asyncio.run(check_setup(settings, _load_tokens(settings)))
-    table = Table("what", "found", "next step")
+    table = Table("check", "result", "next step")
     for each in findings:
         style = "red" if each.is_wrong else "yellow" if each.next_step else ""
         table.add_row(escape(each.what), escape(each.found), escape(each.next_step), style=style)
@@ -58,13 +62,16 @@ def check() -> None:
 
 @app.command()
 def link(tenant: Tenant = IN_DEFAULT) -> None:
-    """Print a link that connects a workspace with a tenant, within an hour; its opener must manage the workspace."""
+    """Print a link that installs the app in a workspace for a tenant.
+
+    The link expires in an hour. The person who opens the link must be allowed to manage the workspace.
+    """
     from api.slack.installing import build_install_link
 
     settings = read_settings()
     if settings.slack_client_id is None or settings.public_url is None:
         raise SettingsError(
-            "A link needs the app's client and the service's address.",
+            "An install link needs the app's OAuth client and the service's address.",
             hint="Set LEADLINE_SLACK_CLIENT_ID, LEADLINE_SLACK_CLIENT_SECRET, LEADLINE_SLACK_TOKEN_KEYS and "
             "LEADLINE_PUBLIC_URL.",
         )
@@ -75,7 +82,10 @@ def link(tenant: Tenant = IN_DEFAULT) -> None:
 
 @app.command()
 def key() -> None:
-    """Print a new key for LEADLINE_SLACK_TOKEN_KEYS: put it before those that are there, then run `reseal`."""
+    """Generate a key for LEADLINE_SLACK_TOKEN_KEYS.
+
+    Put it before the existing keys, then run `leadline slack reseal`.
+    """
     from ingest.storage.blobs.keyring import generate_key
 
     typer.echo(generate_key())
@@ -83,47 +93,57 @@ def key() -> None:
 
 @app.command()
 def reseal() -> None:
-    """Seal the tokens of all workspaces with the first key; afterwards the others can be taken out."""
+    """Re-encrypt the tokens of all workspaces with the first key.
+
+    Afterwards the other keys can be removed.
+    """
     seal = _build_seal(read_settings())
     with open_configured_catalog() as opened:
         store = opened.slack
         sealed = [each for each in store.list_workspaces() if each.token]
         for each in sealed:
             store.reseal_token(each, seal.reseal_text(each.token))
-    typer.echo(f"{len(sealed)} sealed with the first key.")
+    typer.echo(f"Re-encrypted {len(sealed)} tokens with the first key.")
 
 
 @app.command()
 def workspaces() -> None:
-    """List the workspaces in which the app is installed, each with its tenant."""
+    """List the workspaces in which the app is installed, with their tenants."""
     with open_configured_catalog() as opened:
         found = opened.slack.list_workspaces()
     table = Table("id", "name", "tenant", "token")
     for each in found:
-        table.add_row(each.team_id, escape(each.name), each.tenant_id, "sealed" if each.token else "in the settings")
+        table.add_row(
+            each.team_id, escape(each.name), each.tenant_id, "encrypted" if each.token else "from the settings"
+        )
     Console().print(table)
 
 
 @app.command()
-def remove(team_id: Annotated[str, typer.Argument(help="The id that `leadline slack workspaces` shows.")]) -> None:
-    """Forget a workspace with its channels, threads and questions; answers stay in their conversations."""
+def remove(team_id: Annotated[str, typer.Argument(help="The workspace id, from `leadline slack workspaces`.")]) -> None:
+    """Remove a workspace with its channels, threads and questions.
+
+    Answers remain in their conversations.
+    """
     with open_configured_catalog() as opened:
         if not opened.slack.remove_workspace(team_id):
-            raise NameInvalidError(f"There is no workspace {team_id!r}.", hint="See `leadline slack workspaces`.")
-    typer.echo(f"{team_id} is removed. Uninstall the app in Slack as well.")
+            raise NameInvalidError(
+                f"There is no workspace {team_id!r}.", hint="List the workspaces with `leadline slack workspaces`."
+            )
+    typer.echo(f"Removed workspace {team_id}. Also uninstall the app in Slack.")
 
 
 @app.command()
 def usage(
     tenant: Tenant = IN_DEFAULT,
-    channel: Annotated[str | None, typer.Option("--channel", help="Only of this channel's id.")] = None,
+    channel: Annotated[str | None, typer.Option("--channel", help="Only usage of the channel with this id.")] = None,
     since: Annotated[str, typer.Option(help="The first day, such as 2026-11-01.")] = "",
     until: Annotated[str, typer.Option(help="The last day.")] = "9",
-    limit: Annotated[int, typer.Option(help="How many rows.", min=1)] = 31,
-    skip: Annotated[int, typer.Option(help="How many rows to leave out before them.", min=0)] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON list.")] = False,
+    limit: Annotated[int, typer.Option(help="Maximum number of rows.", min=1)] = 31,
+    skip: Annotated[int, typer.Option(help="Number of rows to skip.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
-    """Show what was asked, answered, shared and spent by day of UTC and channel, the newest day first."""
+    """Show questions, answers, shared files and spending per UTC day and channel, newest day first."""
     with open_configured_catalog() as opened:
         found = opened.usage_by_channel.list_days(
             load_tenant_id(opened, tenant), channel=channel, since=since, until=until, skip=skip, limit=limit + 1
@@ -135,21 +155,21 @@ def usage(
     for each in found[:limit]:
         counts = each.questions, each.answers, each.files, each.documents, each.prompt_tokens + each.completion_tokens
         table.add_row(each.day, escape(each.channel), *(f"{count:,}" for count in counts), f"${each.dollars:,.2f}")
-    Console().print(table if found else "Nothing was asked in Slack in this time.")
+    Console().print(table if found else "There is no Slack usage in this period.")
     if len(found) > limit:
-        typer.echo(f"There is more: add --skip {skip + limit}.")
+        typer.echo(f"For more rows, add --skip {skip + limit}.")
 
 
 def _build_seal(settings: Settings) -> "Seal":
     from api.slack.installing import Seal
 
     if settings.slack_token_keys is None:
-        raise SettingsError("LEADLINE_SLACK_TOKEN_KEYS is not set.", hint="Make a key with `leadline slack key`.")
+        raise SettingsError("LEADLINE_SLACK_TOKEN_KEYS is not set.", hint="Generate a key with `leadline slack key`.")
     return Seal(settings.slack_token_keys.get_secret_value())
 
 
 def _load_tokens(settings: Settings) -> dict[str, str]:
-    """Return the bot tokens that are set or sealed, by what they are called."""
+    """Load the bot tokens from the settings and the catalog, by the name shown for each."""
     tokens = {}
     if settings.slack_bot_token is not None:
         tokens["LEADLINE_SLACK_BOT_TOKEN"] = settings.slack_bot_token.get_secret_value()

@@ -1,4 +1,4 @@
-"""Shows the stages of an ingest: bars on a terminal, and a line every ten seconds elsewhere."""
+"""Shows the stages of an upload: bars on a terminal, and a line every ten seconds elsewhere."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from api.cli.progress import format_duration
 
-# Receives a stage, the number done, the total, and a remark: the time left, or what is paused.
+# Called with a stage, the number done, the total, and a remark such as the time remaining or a paused kind of work.
 Watch = Callable[[str, int, int, str], None]
 
 LINE_EVERY_SECONDS = 10.0
@@ -22,7 +22,7 @@ _UNITS = {"uploading": "files", "searchable": "documents", "ready": "chunks"}
 
 @contextmanager
 def watch_stages(console: Console) -> Iterator[Watch]:
-    """Yield a `Watch` that shows what it is told on the console."""
+    """Yield a `Watch` that displays the reported progress on the console."""
     if console.is_terminal:
         with _StageBars(console) as watch:
             yield watch
@@ -33,7 +33,7 @@ def watch_stages(console: Console) -> Iterator[Watch]:
     )
 
     def keep_printing() -> None:
-        # Lines come also while nothing changes: a document that takes minutes must not look like a program that hangs.
+        # Print even when nothing changes, so that a document that takes minutes does not look like a hang.
         while not over.wait(_POLL_SECONDS):
             lines.print_if_due()
 
@@ -48,7 +48,7 @@ def watch_stages(console: Console) -> Iterator[Watch]:
 
 @dataclass(frozen=True)
 class _Stage:
-    """The last report of a stage."""
+    """The latest progress of a stage."""
 
     name: str
     done: int
@@ -61,9 +61,9 @@ class _Stage:
 
 
 class StageLines:
-    """Describes the current stage, the first that is not complete, in a line every ten seconds.
+    """Prints a line about the current stage, the first that is not complete, every ten seconds.
 
-    `watch` may be called by another thread than `print_if_due`.
+    `record_stage` and `print_if_due` may be called from different threads.
     """
 
     def __init__(self, print_line: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -74,12 +74,12 @@ class StageLines:
         self._lock = threading.Lock()
 
     def record_stage(self, stage: str, done: int, total: int, remark: str) -> None:
-        """Note how far a stage is."""
+        """Record the progress of a stage."""
         with self._lock:
             self._stages[stage] = _Stage(stage, done, total, remark)
 
     def print_if_due(self) -> None:
-        """Print a line if the last one is ten seconds old."""
+        """Print a line if the last one is at least ten seconds old."""
         now = self._clock()
         if now - self._printed_at < LINE_EVERY_SECONDS:
             return
@@ -92,7 +92,7 @@ class StageLines:
 
 
 class _StageBars:
-    """A progress bar for each stage, appearing when it begins."""
+    """One progress bar per stage, which appears when the stage starts."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(

@@ -1,4 +1,4 @@
-"""Starts the command line, and says what to install where only the Python client is installed."""
+"""Entry point of the command line. Reports what to install if only the Python client is installed."""
 
 import sys
 
@@ -6,7 +6,7 @@ _OURS = frozenset({"api", "ingest", "retrieval", "rlm", "workers"})
 
 
 def main() -> None:
-    """Run the command line. Exit with 1 and one sentence if a package of the service is not installed."""
+    """Run the command line. Exits with status 1 and one sentence if a package of the service is not installed."""
     try:
         from api.cli.main import main as run
     except ModuleNotFoundError as error:
@@ -14,7 +14,7 @@ def main() -> None:
         if not missing or missing in _OURS:
             raise
         sys.exit(
-            f"The command `leadline` needs the service's packages, and `{missing}` is not installed: "
-            "run `pip install 'leadline[service]'`."
+            f"The `leadline` command needs the package `{missing}`, which is not installed. "
+            "Run `pip install 'leadline[service]'`."
         )
     run()

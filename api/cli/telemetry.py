@@ -1,4 +1,4 @@
-"""Sends spans to a collector, where the environment names one in OpenTelemetry's own variables."""
+"""Exports traces to an OpenTelemetry collector if OpenTelemetry's environment variables name one."""
 
 import os
 
@@ -8,9 +8,9 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 
 
 def start_tracing(role: str) -> None:
-    """Begin to send this process's spans, in the background, as service `leadline-<role>`; nothing without an endpoint.
+    """Start exporting spans in the background as service `leadline-<role>`. Does nothing without an endpoint.
 
-    Raises `SettingsError` where an endpoint is named and the packages are missing.
+    Raises `SettingsError` if an endpoint is set and OpenTelemetry is not installed.
     """
     if not any(os.environ.get(name) for name in _ENDPOINTS):
         return
@@ -22,10 +22,10 @@ def start_tracing(role: str) -> None:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
         raise SettingsError(
-            f"{' or '.join(_ENDPOINTS)} is set, and OpenTelemetry's packages are missing.",
-            hint="`pip install 'leadline[otel]'`, or unset it.",
+            f"{' or '.join(_ENDPOINTS)} is set, but OpenTelemetry is not installed.",
+            hint="Run `pip install 'leadline[otel]'`, or unset the variable.",
         ) from error
-    named = {"service.name": os.environ.get("OTEL_SERVICE_NAME") or f"leadline-{role}"}
-    provider = TracerProvider(resource=Resource.create(named))
+    attributes = {"service.name": os.environ.get("OTEL_SERVICE_NAME") or f"leadline-{role}"}
+    provider = TracerProvider(resource=Resource.create(attributes))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)

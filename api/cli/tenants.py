@@ -1,4 +1,4 @@
-"""`leadline tenants`: makes, lists, renames, suspends, exports and deletes the tenants of an installation."""
+"""`leadline tenants`: create, list, rename, suspend, export and delete the tenants of an installation."""
 
 from typing import Annotated
 
@@ -11,51 +11,57 @@ from api.cli.cluster import open_configured_catalog
 from api.cli.identity_options import format_time
 from api.cli.tenant_data import delete, export
 
-app = typer.Typer(help="Make, list, rename, suspend, export and delete tenants.", no_args_is_help=True)
+app = typer.Typer(help="Create, list, rename, suspend, export and delete tenants.", no_args_is_help=True)
 app.command()(export)
 app.command()(delete)
 
-Which = Annotated[str, typer.Argument(help="The tenant, by id or name.")]
+Which = Annotated[str, typer.Argument(help="The tenant's id or name.")]
 
 
 @app.command()
-def create(name: Annotated[str, typer.Argument(help="Its name; no other tenant has it.")]) -> None:
-    """Make a tenant. `leadline keys create --tenant NAME --scope admin` makes its first key."""
+def create(name: Annotated[str, typer.Argument(help="A unique name.")]) -> None:
+    """Create a tenant.
+
+    Create its first key with `leadline keys create --tenant NAME --scope admin`.
+    """
     with open_configured_catalog() as opened:
         tenant = opened.identities.tenants.create(name)
-    Console().print(f"Tenant {escape(tenant.name)} has the id {tenant.id}.", highlight=False)
+    Console().print(f"Created tenant {escape(tenant.name)} with id {tenant.id}.", highlight=False)
 
 
 @app.command("list")
 def list_tenants() -> None:
-    """Show every tenant."""
+    """List all tenants."""
     with open_configured_catalog() as opened:
         tenants = opened.identities.tenants.list_tenants()
-    table = Table(Column("id", no_wrap=True), "name", "made", "suspended")
+    table = Table(Column("id", no_wrap=True), "name", "created", "suspended")
     for tenant in tenants:
         table.add_row(tenant.id, escape(tenant.name), format_time(tenant.created_at), format_time(tenant.suspended_at))
     Console().print(table)
 
 
 @app.command()
-def rename(which: Which, name: Annotated[str, typer.Argument(help="Its new name.")]) -> None:
-    """Give a tenant another name; its id stays."""
+def rename(which: Which, name: Annotated[str, typer.Argument(help="The new name.")]) -> None:
+    """Rename a tenant. Its id does not change."""
     with open_configured_catalog() as opened:
         tenant = opened.identities.tenants.rename(which, name)
-    Console().print(f"Tenant {tenant.id} is called {escape(tenant.name)}.", highlight=False)
+    Console().print(f"Renamed tenant {tenant.id} to {escape(tenant.name)}.", highlight=False)
 
 
 @app.command()
 def suspend(which: Which) -> None:
-    """Refuse all keys and tokens of a tenant, at once; its documents stay."""
+    """Suspend a tenant: its keys and tokens are refused immediately.
+
+    Its documents are kept.
+    """
     with open_configured_catalog() as opened:
         tenant = opened.identities.tenants.suspend(which)
-    Console().print(f"Tenant {escape(tenant.name)} is suspended.", highlight=False)
+    Console().print(f"Suspended tenant {escape(tenant.name)}.", highlight=False)
 
 
 @app.command()
 def resume(which: Which) -> None:
-    """Let the keys and tokens of a tenant be valid again."""
+    """Resume a suspended tenant: its keys and tokens are valid again."""
     with open_configured_catalog() as opened:
         tenant = opened.identities.tenants.resume(which)
-    Console().print(f"Tenant {escape(tenant.name)} is no longer suspended.", highlight=False)
+    Console().print(f"Resumed tenant {escape(tenant.name)}.", highlight=False)

@@ -1,4 +1,4 @@
-"""`leadline up`: the embedded service on one machine."""
+"""`leadline up`: run the embedded service on one machine."""
 
 import logging
 import os
@@ -26,7 +26,10 @@ def up(
     host: Annotated[str | None, typer.Option(help="Listen on this address instead of LEADLINE_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Listen on this port instead of LEADLINE_PORT.")] = None,
 ) -> None:
-    """Start the service: API, workers, index and language model in one process. Ctrl-C drains and stops it."""
+    """Start the service in one process: API, workers, index and language model.
+
+    Ctrl-C stops it gracefully.
+    """
     settings = read_settings(host=host, port=port)
     configure_logging(logging.INFO, as_json=settings.log_format == "json")
     start_tracing("up")
@@ -37,7 +40,7 @@ def up(
         services = stack.enter_context(open_embedded(settings))
         stack.callback(remove_service_file, settings.home)
         serve(services, lambda url: _print_greeting(services, url, console))
-        console.print("Stopping: unfinished documents go on at the next start.")
+        console.print("Stopping. Unfinished documents continue at the next start.")
     end_process()
 
 
@@ -45,7 +48,7 @@ def _print_greeting(services: Services, url: str, console: Console) -> None:
     write_service_file(services.settings.home, url)
     key = "$LEADLINE_API_KEY"
     console.print(
-        f"\nLeadline listens on [bold]{url}[/bold]; its API is described at {url}/docs", highlight=False, soft_wrap=True
+        f"\nLeadline is listening on [bold]{url}[/bold]. API reference: {url}/docs", highlight=False, soft_wrap=True
     )
     if not services.keys.list_keys(DEFAULT_TENANT):
         key = _create_first_key(services, console)
@@ -62,34 +65,34 @@ def _print_greeting(services: Services, url: str, console: Console) -> None:
 
 
 def _print_portal_link(services: Services, url: str, console: Console) -> None:
-    """Say where the portal is: where a person reads along, with a link that signs in, which is good once."""
+    """Print the portal's address and, if the output is a terminal, a one-time sign-in link."""
     address = get_browser_address(services.settings.public_url or url)
     if not console.file.isatty():
-        console.print(f"\nThe portal is {address}; `leadline sign-in` prints a link that signs in.", highlight=False)
+        console.print(f"\nThe portal is at {address}. Get a sign-in link with `leadline sign-in`.", highlight=False)
         return
     identities = services.accounts
     ticket = identities.sessions.issue_ticket(DEFAULT_TENANT, ensure_portal_key(identities.keys, DEFAULT_TENANT).id)
-    console.print("\nOpen the portal; this link signs in once, within an hour:", highlight=False)
+    console.print("\nOpen the portal with this one-time link, which expires in an hour:", highlight=False)
     console.print(f"  {build_sign_in_link(address, ticket)}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _create_first_key(services: Services, console: Console) -> str:
-    """Make the first key, and return how commands name it.
+    """Create the first key and return it as commands should refer to it: the key itself or `$LEADLINE_API_KEY`.
 
-    It is shown where a person reads along. Elsewhere output goes into logs, which others read and which are kept: there
+    The key is printed only on a terminal. Other output may end up in logs that are stored and read by others, so there
     it is written to a file that only this user can read.
     """
     _, key = services.keys.issue(DEFAULT_TENANT, "first key")
     # guard: first-key-not-logged
     if console.file.isatty():
-        console.print("\nYour API key, shown this once (make more with `leadline keys create`):", highlight=False)
+        console.print("\nYour API key, shown only once (create more with `leadline keys create`):", highlight=False)
         console.print(f"  export LEADLINE_API_KEY={key}", highlight=False, soft_wrap=True)
         return key
     path = services.settings.home / FIRST_KEY_FILE
     path.unlink(missing_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
         file.write(f"{key}\n")
-    console.print("\nThe first API key is in a file that only this user can read; move it to where you keep secrets:")
+    console.print("\nThe first API key is in a file that only this user can read. Move it to your secret store:")
     console.print(f"  export LEADLINE_API_KEY=$(cat {shlex.quote(str(path))})", highlight=False, soft_wrap=True)
     return "$LEADLINE_API_KEY"
 
@@ -97,5 +100,5 @@ def _create_first_key(services: Services, console: Console) -> str:
 def _describe_language_model(services: Services) -> str:
     state = services.asking.answering.get_state()
     if state["state"] == "loading":
-        return "The language model loads in the background: GET /health/ready says when it is ready."
+        return "The language model is loading in the background; GET /health/ready shows when it is ready."
     return f"Language model: {state['model']}."

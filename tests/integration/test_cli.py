@@ -192,8 +192,8 @@ def test_doctor_is_content_and_names_what_is_missing(environment: dict[str, str]
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("ingest", "/no/such/folder"), "Check the name"),
-        (("ingest", "."), "name files"),
+        (("ingest", "/no/such/folder"), "Check the path"),
+        (("ingest", "."), "no files to upload"),
         (("ask", "?"), "at least one word"),
         (("search", "   "), "at least one word"),
     ],
@@ -224,7 +224,7 @@ def test_a_backup_is_made_beside_a_running_service_and_restored_elsewhere(
     assert leadline(environment, "ingest", str(papers)).returncode == 0
     made = leadline(environment, "backup", folder)
     assert made.returncode == 0, made.stderr
-    assert "holds 2 documents" in made.stdout
+    assert "Backed up 2 documents" in made.stdout
     for words in (("backup", "verify", folder), ("verify",), ("installation", "show")):
         assert leadline(environment, *words).returncode == 0, words
     assert leadline(environment, "restore", folder).returncode == 1
@@ -233,7 +233,7 @@ def test_a_backup_is_made_beside_a_running_service_and_restored_elsewhere(
     del elsewhere["LEADLINE_API_KEY"]
     restored = leadline(elsewhere, "restore", folder)
     assert restored.returncode == 0, restored.stderr
-    assert "Everything is back." in restored.stdout
+    assert "Restore complete." in restored.stdout
     assert "four hundred pounds" in leadline(elsewhere, "search", "whale heart").stdout
     assert "backup.restored" in leadline(elsewhere, "audit", "list").stdout
     assert leadline(elsewhere, "audit", "verify").returncode == 0

@@ -134,7 +134,7 @@ def test_who_waits_for_a_batch_is_told_that_its_work_is_paused_and_what_lets_it_
             seen: list[tuple[str, int, int, str]] = []
             show_progress(waiting, lambda *told: seen.append(told))
             assert seen[0] == ("searchable", 1, 1, "")
-            assert seen[1][3] == "paused; `leadline queue resume embed` lets it go on"
+            assert seen[1][3] == "paused; resume with `leadline queue resume embed`"
             resume(services, JobKind.EMBED)
             assert list(sent)[-1][2]["progress"]["paused"] == []
 

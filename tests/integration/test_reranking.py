@@ -128,7 +128,7 @@ def test_the_command_line_reranks_by_late_interaction_and_says_when_it_could_not
     assert found["hits"][0]["title"] == "whales.txt"
     assert 0.3 < found["hits"][0]["why"]["rerank"]["score"] <= 1
     doctor = run.invoke(app, ["doctor"])
-    assert "late-interaction: reads 10 passages" in " ".join(doctor.output.split())
+    assert "late-interaction: 10 short passages" in " ".join(doctor.output.split())
 
     monkeypatch.setenv("LEADLINE_RERANK_DEADLINE_MS", "1")
     late = run.invoke(app, ["search", "how whales swim"]).output

@@ -147,11 +147,11 @@ def test_repair_asks_first_makes_the_copies_and_may_be_given_again(
     server.replace(3)
     refused = command.invoke(index.app, ["repair"], input="n\n")
     assert refused.exit_code == 1
-    assert "Make 4 copies now?" in refused.output
+    assert "Create 4 copies now?" in refused.output
     assert len(found(store).list_missing()) == 4
     repaired = command.invoke(index.app, ["repair"], input="y\n")
     assert (repaired.exit_code, found(store).underreplicated_shards) == (0, [])
-    assert "Every shard has the copies that it should have." in repaired.output
+    assert "Every shard has all its copies." in repaired.output
     assert [each.short for each in at.states.list_copies()] == [0]
     again = command.invoke(index.app, ["repair"])
     assert (again.exit_code, "Make" in again.output) == (0, False)
@@ -189,7 +189,7 @@ def test_repair_leaves_a_node_that_is_away_alone_and_ends_with_1(
     assert left.exit_code == 1
     said = " ".join(left.output.split())
     assert "http://node-2:6335/ (id 2) does not answer." in said
-    assert "If it is lost for good" in said
+    assert "If the node is lost for good" in said
     assert found(store) == before
 
 

@@ -55,7 +55,7 @@ def test_usage_is_told_by_channel_and_day_a_page_at_a_time(
     shown = CliRunner().invoke(app, ["slack", "usage", "--channel", workspace.channel, "--json"])
     assert json.loads(shown.output) == [mine]
     table = CliRunner().invoke(app, ["slack", "usage", "--limit", "1"], env={"COLUMNS": "200"})
-    assert "There is more: add --skip 1." in table.output
+    assert "For more rows, add --skip 1." in table.output
 
 
 def test_only_admins_see_who_asked_how_much_where(workspace: Workspace) -> None:

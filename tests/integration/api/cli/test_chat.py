@@ -62,7 +62,7 @@ def test_questions_go_on_with_one_conversation_until_another_begins(api: AskedAp
 
 def test_sources_are_shown_when_they_are_asked_for(client: Client) -> None:
     talk = Talk(client)
-    assert "no sources yet" in talk.take("/sources")
+    assert "no answer yet" in talk.take("/sources")
     said = talk.take("Which colour?")
     assert SENTENCE in said
     assert "white whale was" not in said
@@ -90,16 +90,16 @@ def test_giving_up_an_answer_does_not_end_the_chat(api: AskedApi, client: Client
     talk = Talk(client)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client, "events", press)
-        assert "Given up." in talk.take("Which colour?")
+        assert "Answer cancelled." in talk.take("Which colour?")
     assert SENTENCE in talk.take("Which colour?")
 
 
 def test_a_service_that_is_away_does_not_end_the_chat() -> None:
     with httpx.Client(base_url="http://127.0.0.1:9") as http:
-        assert "did not answer" in Talk(Client(http=http)).take("Which colour?")
+        assert "did not respond" in Talk(Client(http=http)).take("Which colour?")
 
 
 def test_commands_end_the_chat_or_are_unknown(client: Client) -> None:
     talk = Talk(client)
-    assert "There is no /nonsense." in talk.take("/nonsense now")
+    assert "Unknown command /nonsense." in talk.take("/nonsense now")
     assert talk.ends_with("/exit")

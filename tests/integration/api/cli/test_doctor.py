@@ -27,8 +27,8 @@ def test_a_model_that_keeps_to_a_schema_is_well(server: MisbehavingOpenAI, tmp_p
     server.behaviours = [says('{"works": true}')]
     findings = found(server, tmp_path)
     assert not any(each.advice for each in findings.values())
-    assert "8,192" in findings["window"].found
-    assert "followed" in findings["JSON schema"].found
+    assert "8,192" in findings["context window"].found
+    assert "works" in findings["JSON schema"].found
 
 
 def test_what_a_server_refuses_is_said_and_is_no_failure(server: MisbehavingOpenAI, tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ def test_what_a_text_leaves_out_is_said_after_ingest_and_of_the_document(leadlin
     (tmp_path / "plain.txt").write_text("Nothing is hidden here.")
     (tmp_path / "hidden.txt").write_text("Two charac\u200bters are hid\u200bden.")
     printed = leadline("ingest", str(tmp_path / "plain.txt"), str(tmp_path / "hidden.txt"))
-    assert "hidden.txt leaves out 2 invisible characters." in printed
-    assert "plain.txt leaves" not in printed
+    assert "The text of hidden.txt lacks 2 invisible characters." in printed
+    assert "plain.txt lacks" not in printed
     documents = json.loads(leadline("documents", "list", "--json"))
     shown = {each["name"]: leadline("documents", "show", each["id"]) for each in documents}
     assert "left out: 2 invisible characters" in shown["hidden.txt"]
@@ -76,7 +76,7 @@ def test_metadata_and_readers_are_given_changed_and_filtered_by(leadline: Run, t
     shown = leadline("documents", "show", document["id"])
     assert 'metadata: {"by": "Calloway"}' in shown
     assert "title: Novel" in shown
-    assert "readers: everybody" in shown
+    assert "readers: everyone" in shown
     assert (len(hits("by=Calloway")), hits("year=1815")) == (1, [])
     asked = ("ask", "Who mends nets?", "--json", "--filter")
     assert "Brine" in json.loads(leadline(*asked, "by=Calloway"))["text"]

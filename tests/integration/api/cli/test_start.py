@@ -16,8 +16,8 @@ def test_without_the_service_the_command_says_in_one_sentence_what_to_install() 
     done = run("up", missing="typer")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "The command `leadline` needs the service's packages, and `typer` is not installed: "
-        "run `pip install 'leadline[service]'`.\n"
+        "The `leadline` command needs the package `typer`, which is not installed. "
+        "Run `pip install 'leadline[service]'`.\n"
     )
 
 

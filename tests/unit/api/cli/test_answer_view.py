@@ -135,7 +135,7 @@ def test_a_table_is_drawn_and_says_how_much_more_there_is() -> None:
     text = "\n".join(printed(answer(table=table)))
     assert "[b]ships" in text
     assert "Ann" in text
-    assert "The first 2 of 7 rows." in text
+    assert "Showing the first 2 of 7 rows." in text
     assert "SELECT name FROM ships" in text
     assert "2345" in text
     assert "2,345" in "\n".join(printed(answer(table=replace(table, quantities=(1,)))))

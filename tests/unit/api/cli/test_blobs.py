@@ -54,7 +54,7 @@ def test_files_of_the_release_before_are_counted_and_bound_by_sealing_them_anew(
     assert "1 not sealed" in shown.stdout
     assert "1 sealed, but not bound to its name" in shown.stdout
     assert "leadline blobs reseal" in " ".join(shown.stdout.split())
-    assert "2 of 2 files sealed anew" in blobs("reseal").stdout
+    assert "Re-encrypted 2 of 2 files" in blobs("reseal").stdout
     assert recorded(home) is Sealing.BOUND
     shown = blobs("show")
     assert "2 bound to its name" in shown.stdout
@@ -72,7 +72,7 @@ def test_files_that_are_refused_are_named_and_end_with_1(home: Path) -> None:
         assert KEYS[0] in said.stdout
         assert "refused" in said.stdout
     accepted = blobs("reseal", "--accept-unbound")
-    assert (accepted.exit_code, "1 of 2 files sealed anew" in accepted.stdout) == (0, True)
+    assert (accepted.exit_code, "Re-encrypted 1 of 2 files" in accepted.stdout) == (0, True)
     assert blobs("show").exit_code == 0
 
 

@@ -16,8 +16,8 @@ from rlm.llm.profiles import LOCAL_QWEN, Profiles
 
 def test_what_a_model_is_given_to_do_is_said() -> None:
     said = describe_profile(Profiles().get_profile("some/model"))
-    assert said.startswith("some/model: writes code, routes, judges; a window of 32,768 tokens, ")
-    assert said.endswith("; price not known")
+    assert said.startswith("some/model: writes code, routes, judges; context window 32,768 tokens, ")
+    assert said.endswith("; price unknown")
     assert "answers from passages only" in describe_profile(LOCAL_QWEN)
 
 
@@ -26,8 +26,8 @@ def test_what_a_model_is_given_to_do_is_said() -> None:
     [
         (FREE, "free"),
         (Price(Decimal("0.00"), Decimal(0)), "free"),
-        (Price(Decimal("0.15"), Decimal(1)), "$0.15 and $1 for a million tokens read and written"),
-        (Price(Decimal("1E+1"), Decimal("1E-2")), "$10 and $0.01 for a million tokens read and written"),
+        (Price(Decimal("0.15"), Decimal(1)), "$0.15 per million tokens read, $1 per million written"),
+        (Price(Decimal("1E+1"), Decimal("1E-2")), "$10 per million tokens read, $0.01 per million written"),
     ],
 )
 def test_a_price_is_a_number_or_said_to_be_none(price: Price, said: str) -> None:
@@ -42,8 +42,8 @@ def test_the_last_comparison_of_the_index_says_when_it_was_made() -> None:
     noon = datetime(2026, 11, 30, 12, 5).timestamp()
     assert describe_state(IndexState(1)) == "generation 1: nothing to compare yet"
     assert describe_state(IndexState(1, checked_at=noon)) == (
-        "generation 1: no searchable document when last compared, 12:05"
+        "generation 1: no searchable documents (compared at 12:05)"
     )
     assert describe_state(IndexState(1, checked_at=noon, versions=7, missing=1, requeued=1)) == (
-        "generation 1: all but 1 of 7 documents when last compared, 12:05; 1 were missing and indexed again so far"
+        "generation 1: all but 1 of 7 documents (compared at 12:05); 1 were missing and have been reindexed"
     )

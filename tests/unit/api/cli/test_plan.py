@@ -42,7 +42,7 @@ def test_an_option_goes_before_the_profile() -> None:
 
 def test_a_model_that_does_not_fit_is_said_with_what_to_do() -> None:
     error = refused("model", "Qwen/Qwen2.5-72B-Instruct", "--gpu", "h100")
-    assert "fits" in error.detail
+    assert "does not fit" in error.detail
     assert "quantized" in error.hint
 
 

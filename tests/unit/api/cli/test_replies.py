@@ -18,7 +18,7 @@ def test_kept_replies_are_shown_and_forgotten(tmp_path: Path, monkeypatch: pytes
                 tenant, [StoredReply(f"{tenant}{number}", "x" * 9_800, 1, 1, 1) for number in range(20)]
             )
     command = CliRunner()
-    assert "20 replies, 0.2 MB" in command.invoke(app, ["replies", "show"]).stdout
-    assert "20 replies are forgotten" in command.invoke(app, ["replies", "forget"]).stdout
-    assert "0 replies" in command.invoke(app, ["replies", "show"]).stdout
-    assert "20 replies" in command.invoke(app, ["replies", "show", "--tenant", "ann"]).stdout
+    assert "20 cached replies, 0.2 MB" in command.invoke(app, ["replies", "show"]).stdout
+    assert "Deleted 20 cached replies" in command.invoke(app, ["replies", "forget"]).stdout
+    assert "0 cached replies" in command.invoke(app, ["replies", "show"]).stdout
+    assert "20 cached replies" in command.invoke(app, ["replies", "show", "--tenant", "ann"]).stdout

@@ -59,4 +59,4 @@ def test_of_progress_the_latest_is_shown_and_an_unknown_kind_is_shown_as_it_is()
 
 def test_a_step_that_is_withheld_says_so() -> None:
     lines = shown(event("retrieved", withheld=True), event("call", withheld=True), event("working", withheld=True))
-    assert [line.split(": ")[1][:9] for line in lines[1:]] == ["not shown"] * 3
+    assert [line.split(": ")[1][:6] for line in lines[1:]] == ["hidden"] * 3

@@ -80,7 +80,7 @@ def test_the_line_is_about_the_first_stage_that_is_not_complete(
     assert printed == [
         "after 10 s: uploading",
         "after 20 s: searchable: 1 of 2 documents done, 1 waiting",
-        "after 30 s: ready: 300 of 900 chunks done, 600 waiting; about 2 min left",
+        "after 30 s: ready: 300 of 900 chunks done, 600 waiting; about 2 min remaining",
         "after 40 s: ready: 900 of 900 chunks done, 0 waiting",
     ]
 

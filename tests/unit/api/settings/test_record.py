@@ -50,7 +50,7 @@ def test_the_commands_export_the_log_with_its_head_and_find_what_was_changed_or_
     assert json.loads(listed.stdout) == lines[1]
     assert "key.created" in command.invoke(app, ["audit", "list"], env=environment | {"COLUMNS": "200"}).stdout
     verified = command.invoke(app, ["audit", "verify", "--anchor", head], env=environment)
-    assert f"2 entries follow one from another. Head: {head}" in verified.stdout
+    assert f"The hash chain of all 2 entries is intact. Head: {head}" in verified.stdout
     ahead = command.invoke(app, ["audit", "verify", "--anchor", head.replace("2:", "3:", 1)], env=environment)
     assert (ahead.exit_code, "3: entries 3 to 3 are missing at the end" in ahead.stdout) == (1, True)
     assert command.invoke(app, ["audit", "verify", "--anchor", "3"], env=environment).exit_code == 2
