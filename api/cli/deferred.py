@@ -1,5 +1,6 @@
 """Imports each command when it is called, so that `leadline --help` does not load the libraries of all commands."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,10 +13,14 @@ from typer.main import get_command, get_group
 
 @dataclass(frozen=True)
 class Target:
-    """The location of a command and its help in listings. `place` is `module:name` of a function or a `Typer`."""
+    """The location of a command, its help in listings, and the panel of `leadline --help` that lists it.
+
+    `place` is `module:name` of a function or a `Typer`.
+    """
 
     place: str
     help: str
+    panel: str = "Commands"
 
     def load(self, name: str) -> Any:  # noqa: ANN401 - a command of the click that Typer vendors
         module, _, attribute = self.place.partition(":")
@@ -23,17 +28,28 @@ class Target:
         if isinstance(found, typer.Typer):
             group = get_group(found)
             group.name = name
-            return group
+            return _join_help_lines(group)
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         alone.command(name)(found)
-        return get_command(alone)
+        return _join_help_lines(get_command(alone))
+
+
+def _join_help_lines(command: Any) -> Any:  # noqa: ANN401 - a command of the click that Typer vendors
+    """Join the lines of each paragraph of a command's help, and of the commands below it.
+
+    Typer keeps line breaks, so a narrower terminal than the source would show ragged paragraphs.
+    """
+    command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", command.help or "")
+    for below in getattr(command, "commands", {}).values():
+        _join_help_lines(below)
+    return command
 
 
 class DeferredCommand(TyperCommand):
     """A placeholder for a command in listings. Calling it imports the command and delegates to it."""
 
     def __init__(self, name: str, target: Target) -> None:
-        super().__init__(name, help=target.help)
+        super().__init__(name, help=target.help, rich_help_panel=target.panel)
         self._target = target
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:  # noqa: ANN401 - as in Typer

@@ -14,87 +14,91 @@ from ingest.storage.audit.records import actor_context, build_command_line_actor
 from ingest.storage.errors import LeadlineError
 from ingest.storage.permissions import make_new_files_private
 
+# Panels of `leadline --help`.
+_SERVICE = "Service"
+_DOCUMENTS = "Documents and questions"
+_ADMINISTRATION = "Administration"
+_STORAGE = "Index and storage"
+_CLUSTER = "Cluster"
+
 # In the order of `leadline --help`, which shows these texts without importing the commands. Each text is the first
 # paragraph of the command's own help.
 COMMANDS = {
     "up": Target(
-        "api.cli.up:up",
-        "Start the service in one process: API, workers, index and language model.",
+        "api.cli.up:up", "Start the service in one process: API, workers, index and language model.", _SERVICE
     ),
-    "sign-in": Target("api.cli.sign_in:sign_in", "Print a one-time link that signs a person in to the portal."),
-    "api": Target(
-        "api.cli.cluster:api",
-        "Start an API process of a cluster.",
+    "sign-in": Target(
+        "api.cli.sign_in:sign_in", "Print a one-time link that signs a person in to the portal.", _SERVICE
     ),
-    "worker": Target(
-        "api.cli.cluster:worker",
-        "Start a Celery worker of a cluster.",
-    ),
-    "beat": Target(
-        "api.cli.cluster:beat",
-        "Start the scheduler of a cluster, which triggers the recovery of lost jobs.",
-    ),
-    "migrate": Target(
-        "api.cli.cluster:migrate",
-        "Migrate the catalog to this release's schema.",
-    ),
-    "ingest": Target(
-        "api.cli.ingest:ingest",
-        "Upload files and folders, and wait until they are ready.",
-    ),
-    "ask": Target("api.cli.ask:ask", "Ask a question and see the source of each sentence in the answer."),
-    "chat": Target("api.cli.chat:chat", "Hold a conversation in the terminal."),
-    "conversations": Target("api.cli.conversations:app", "List, show and delete saved conversations."),
-    "search": Target("api.cli.search:search", "Search for passages, without writing an answer."),
     "doctor": Target(
         "api.cli.doctor:doctor",
         "Check everything the service needs, and report problems and how to fix them.",
+        _SERVICE,
     ),
     "plan": Target(
-        "api.cli.plan:app", "Estimate the machines, GPUs and time that documents, questions and models need."
+        "api.cli.plan:app", "Estimate the machines, GPUs and time that documents, questions and models need.", _SERVICE
     ),
-    "eval": Target("api.cli.evaluate:app", "Measure search quality on judged questions."),
-    "tenants": Target("api.cli.tenants:app", "Create, list, rename, suspend, export and delete tenants."),
-    "users": Target("api.cli.users:app", "Create, list and delete users, and assign them to groups."),
-    "keys": Target("api.cli.keys:app", "Create, list, rotate and revoke API keys."),
-    "collections": Target("api.cli.collections:app", "List collections and manage who can use them."),
-    "audit": Target("api.cli.audit:app", "List, verify and export the audit log of who did what, and when."),
-    "quotas": Target("api.cli.quotas:app", "Show and set quotas of tenants and keys, and show usage."),
-    "queue": Target("api.cli.queue:app", "Show queued jobs, and pause or resume a kind of work."),
+    "models": Target("api.cli.models:models", "List, fetch and verify model files.", _SERVICE),
+    "ingest": Target("api.cli.ingest:ingest", "Upload files and folders, and wait until they are ready.", _DOCUMENTS),
+    "ask": Target("api.cli.ask:ask", "Ask a question and see the source of each sentence in the answer.", _DOCUMENTS),
+    "chat": Target("api.cli.chat:chat", "Hold a conversation in the terminal.", _DOCUMENTS),
+    "conversations": Target("api.cli.conversations:app", "List, show and delete saved conversations.", _DOCUMENTS),
+    "search": Target("api.cli.search:search", "Search for passages, without writing an answer.", _DOCUMENTS),
     "runs": Target(
-        "api.cli.runs:app",
-        "List, show, watch, continue, finish, cancel and delete background runs.",
+        "api.cli.runs:app", "List, show, watch, continue, finish, cancel and delete background runs.", _DOCUMENTS
     ),
     "documents": Target(
-        "api.cli.documents:app", "List and show documents, and change their metadata, title and readers."
+        "api.cli.documents:app", "List and show documents, and change their metadata, title and readers.", _DOCUMENTS
     ),
-    "batch": Target("api.cli.batch:app", "Show, list and cancel batches of uploads."),
-    "replies": Target("api.cli.replies:app", "Show and clear the cache of language model replies."),
+    "batch": Target("api.cli.batch:app", "Show, list and cancel batches of uploads.", _DOCUMENTS),
+    "eval": Target("api.cli.evaluate:app", "Measure search quality on judged questions.", _DOCUMENTS),
+    "tenants": Target(
+        "api.cli.tenants:app", "Create, list, rename, suspend, export and delete tenants.", _ADMINISTRATION
+    ),
+    "users": Target("api.cli.users:app", "Create, list and delete users, and assign them to groups.", _ADMINISTRATION),
+    "keys": Target("api.cli.keys:app", "Create, list, rotate and revoke API keys.", _ADMINISTRATION),
+    "collections": Target("api.cli.collections:app", "List collections and manage who can use them.", _ADMINISTRATION),
+    "audit": Target(
+        "api.cli.audit:app", "List, verify and export the audit log of who did what, and when.", _ADMINISTRATION
+    ),
+    "quotas": Target("api.cli.quotas:app", "Show and set quotas of tenants and keys, and show usage.", _ADMINISTRATION),
+    "queue": Target("api.cli.queue:app", "Show queued jobs, and pause or resume a kind of work.", _ADMINISTRATION),
+    "replies": Target("api.cli.replies:app", "Show and clear the cache of language model replies.", _ADMINISTRATION),
+    "slack": Target(
+        "api.cli.slack:app", "Set up the Slack app, check its tokens, and manage its workspaces.", _ADMINISTRATION
+    ),
     "index": Target(
         "api.cli.index:app",
         "Manage the vector index: migrate to another encoder or layout and back, verify, repair and rebuild it.",
+        _STORAGE,
     ),
-    "slack": Target("api.cli.slack:app", "Set up the Slack app, check its tokens, and manage its workspaces."),
     "blobs": Target(
-        "api.cli.blobs:app", "Show where files are stored, generate encryption keys, and re-encrypt files."
+        "api.cli.blobs:app", "Show where files are stored, generate encryption keys, and re-encrypt files.", _STORAGE
     ),
     "installation": Target(
         "api.cli.installation:app",
         "Show which catalog, files and index belong together, and re-link them after a move.",
+        _STORAGE,
     ),
     "backup": Target(
         "api.cli.backup:app",
         "Back up the catalog, files and keys while the service runs, or verify a backup.",
+        _STORAGE,
     ),
     "restore": Target(
         "api.cli.backup:restore",
         "Restore a backup into an empty data folder and database, and rebuild the index.",
+        _STORAGE,
     ),
     "verify": Target(
-        "api.cli.backup:verify_installation",
-        "Compare every file of the installation with its digest.",
+        "api.cli.backup:verify_installation", "Compare every file of the installation with its digest.", _STORAGE
     ),
-    "models": Target("api.cli.models:models", "List, fetch and verify model files."),
+    "api": Target("api.cli.cluster:api", "Start an API process of a cluster.", _CLUSTER),
+    "worker": Target("api.cli.cluster:worker", "Start a Celery worker of a cluster.", _CLUSTER),
+    "beat": Target(
+        "api.cli.cluster:beat", "Start the scheduler of a cluster, which triggers the recovery of lost jobs.", _CLUSTER
+    ),
+    "migrate": Target("api.cli.cluster:migrate", "Migrate the catalog to this release's schema.", _CLUSTER),
 }
 
 app = typer.Typer(
