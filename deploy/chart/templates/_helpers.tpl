@@ -9,7 +9,7 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
-{{/* The same on one line. */}}
+{{/* The same labels on one line. */}}
 {{- define "leadline.match" -}}
 {{ include "leadline.selector" . | fromYaml | toJson }}
 {{- end }}
@@ -21,13 +21,13 @@ app.kubernetes.io/managed-by: {{ (index . 0).Release.Service }}
 helm.sh/chart: {{ (index . 0).Chart.Name }}-{{ (index . 0).Chart.Version }}
 {{- end }}
 
-{{/* An image of `images`, by its digest where there is one: (list $ "api"). */}}
+{{/* An image from `images`, by digest if it has one: (list $ "api"). */}}
 {{- define "leadline.image" -}}
 {{- $image := index (index . 0).Values.images (index . 1) -}}
 {{ $image.repository }}{{ if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag }}{{ end }}
 {{- end }}
 
-{{/* Secret keys that are mounted into our processes. */}}
+{{/* The Secret keys to mount into Leadline's processes. */}}
 {{- define "leadline.secretKeys" -}}
 {{- $keys := without .Values.secrets.keys "KEDA_DATABASE_URL" -}}
 {{- if .Values.postgresql.enabled }}{{ $keys = append (without $keys "LEADLINE_DATABASE_URL") "LEADLINE_DATABASE_URL" }}{{ end -}}
@@ -38,7 +38,7 @@ helm.sh/chart: {{ (index . 0).Chart.Name }}-{{ (index . 0).Chart.Version }}
 {{ $keys | toJson }}
 {{- end }}
 
-{{/* The Secret that has the password of the chart's Valkey. */}}
+{{/* The Secret with the password of the chart's Valkey. */}}
 {{- define "leadline.valkeySecret" -}}
 {{ .Values.valkey.existingSecret | default (printf "%s-valkey" (include "leadline.name" .)) }}
 {{- end }}
@@ -51,7 +51,7 @@ fsGroup: 10001
 fsGroupChangePolicy: OnRootMismatch
 {{- end }}
 
-{{/* Security of a container: (list $ "api"), where `true` as third item lets it make user namespaces. */}}
+{{/* The security context of a container: (list $ "api"). `true` as third item allows user namespaces. */}}
 {{- define "leadline.security" -}}
 {{- $root := index . 0 -}}
 {{- $hardened := and (index . 1) (eq $root.Values.sandbox.form "bubblewrap") -}}
@@ -65,12 +65,12 @@ appArmorProfile: {{ $root.Values.sandbox.appArmorProfile | toJson }}
 {{- end }}
 {{- end }}
 
-{{/* A setting, or what it is if not set: (list $ "LEADLINE_DRAIN_SECONDS" 20). */}}
+{{/* A setting, or its default: (list $ "LEADLINE_DRAIN_SECONDS" 20). */}}
 {{- define "leadline.seconds" -}}
 {{ index (index . 0).Values.settings (index . 1) | default (index . 2) }}
 {{- end }}
 
-{{/* Environment, mounts and volumes of every process of ours. */}}
+{{/* The environment, mounts and volumes of each Leadline process. */}}
 {{- define "leadline.env" -}}
 {{- range $key := include "leadline.secretKeys" . | fromJsonArray }}
 {{- if or $.Values.slack.enabled (not (hasPrefix "LEADLINE_SLACK_" $key)) }}
@@ -127,7 +127,7 @@ appArmorProfile: {{ $root.Values.sandbox.appArmorProfile | toJson }}
 {{- end }}
 {{- end }}
 
-{{/* What a pod of ours begins with: (list $ "component"). */}}
+{{/* The start of a Leadline pod's spec: (list $ "component"). */}}
 {{- define "leadline.pod" -}}
 serviceAccountName: {{ include "leadline.name" (index . 0) }}
 automountServiceAccountToken: false
@@ -138,7 +138,7 @@ imagePullSecrets: {{ toJson . }}
 {{- end }}
 {{- end }}
 
-{{/* Waits until the job of the models has brought them; they are on a volume, and asked no server for. */}}
+{{/* Waits until the model job has downloaded the models to their volume. */}}
 {{- define "leadline.waitForModels" -}}
 - name: models
   image: {{ include "leadline.image" (list . "api") }}

@@ -42,23 +42,23 @@ def test_every_pinned_release_is_found_and_has_no_known_advisory() -> None:
     pins = program.find_pins()
     assert sorted(pin.path for pin in pins) == sorted(PINNED)
     assert [pin.path for pin in pins if pin.allows_later] == ["pyproject.toml"]
-    assert program.audit(pins, program.read_advisories()) == []
+    assert program.audit_pins(pins, program.load_advisories()) == []
 
 
 def test_doctor_and_the_starter_name_the_oldest_release_that_the_extra_allows() -> None:
     (oldest,) = (pin.version for pin in program.find_pins() if pin.path == "pyproject.toml")
     numbers = tuple(int(number) for number in oldest.split("."))
     assert numbers == OLDEST_VLLM
-    assert numbers == start.OLDEST
+    assert numbers == start.OLDEST_RELEASE
 
 
 def test_a_lower_bound_fails_the_audit_if_a_later_release_is_affected() -> None:
     recorded = program.Advisories("2026-11-28", (RANGE,))
-    assert program.audit([program.Pin("compose.yaml", 3, "0.15.0")], recorded) == []
-    (named, advice) = program.audit([program.Pin("pyproject.toml", 9, "0.15.0", allows_later=True)], recorded)
+    assert program.audit_pins([program.Pin("compose.yaml", 3, "0.15.0")], recorded) == []
+    (named, advice) = program.audit_pins([program.Pin("pyproject.toml", 9, "0.15.0", allows_later=True)], recorded)
     assert named.startswith("pyproject.toml:9 vLLM 0.15.0: A-1, CVE-1: ")
     assert advice == "pyproject.toml:9 Pin 0.21.0 or newer."
-    assert program.audit([program.Pin("pyproject.toml", 9, "0.21", allows_later=True)], recorded) == []
+    assert program.audit_pins([program.Pin("pyproject.toml", 9, "0.21", allows_later=True)], recorded) == []
 
 
 @pytest.mark.parametrize("path", PINNED)
@@ -89,7 +89,7 @@ def test_a_clean_audit_lists_the_pins_and_the_day_of_the_record(tree: Path) -> N
     done = run_program(tree)
     assert done.returncode == 0, done.stderr
     assert "deploy/vllm/compose.yaml:10 vLLM 0.33.0: no known advisory" in done.stdout
-    assert program.read_advisories().read_on in done.stdout
+    assert program.load_advisories().read_on in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -112,13 +112,13 @@ def test_a_release_is_compared_by_its_numbers(version: str, affected: bool) -> N
 
 def test_an_advisory_without_a_fix_leaves_no_release_to_pin() -> None:
     pin = program.Pin("compose.yaml", 3, "0.20.0")
-    (*named, advice) = program.audit([pin], program.Advisories("2026-11-28", (RANGE, UNFIXED)))
+    (*named, advice) = program.audit_pins([pin], program.Advisories("2026-11-28", (RANGE, UNFIXED)))
     assert [line.rpartition("(")[2] for line in named] == ["fixed in 0.21.0)", "not fixed yet)"]
     assert advice == "compose.yaml:3 No release fixes all of these yet."
 
 
 def test_the_record_has_its_date_and_the_source_of_each_advisory() -> None:
-    recorded = program.read_advisories()
+    recorded = program.load_advisories()
     assert date.fromisoformat(recorded.read_on).year >= 2026
     assert all(each.source.startswith("https://") and each.summary for each in recorded.known)
     assert len({(each.id, each.introduced) for each in recorded.known}) == len(recorded.known)
@@ -145,7 +145,7 @@ def test_a_range_of_osv_that_does_not_end_is_not_fixed() -> None:
 
 
 def test_recording_anew_keeps_advisories_of_other_sources_until_osv_has_them(tree: Path) -> None:
-    before = {each.id: each for each in program.read_advisories().known}
+    before = {each.id: each for each in program.load_advisories().known}
     others = {name for name, each in before.items() if "osv.dev" not in each.source}
     covered = "GHSA-v97p-wpxp-px84"
     assert covered in others
@@ -153,6 +153,6 @@ def test_recording_anew_keeps_advisories_of_other_sources_until_osv_has_them(tre
     record = osv_record("PYSEC-9", {"introduced": "0"}, {"fixed": "0.40.0"}, aliases=[covered])
     (tree / "records" / "PYSEC-9.json").write_text(json.dumps(record))
     assert run_program(tree, "--record", "records").returncode == 0
-    after = program.read_advisories(tree / "deploy" / "audit" / "vllm_advisories.json")
+    after = program.load_advisories(tree / "deploy" / "audit" / "vllm_advisories.json")
     assert {each.id for each in after.known} == others - {covered} | {"PYSEC-9"}
     assert run_program(tree).returncode == 1

@@ -83,10 +83,10 @@ def test_a_refusal_of_a_full_server_says_when_to_come_again(ask: Any) -> None:  
     [
         (["--trust-remote-code"], "127.0.0.1", {}, "", "--trust-remote-code"),
         (["--trust_remote_code=true"], "127.0.0.1", {}, "", "--trust-remote-code"),
-        ([], "0.0.0.0", {}, "key", "reachable from everywhere"),
-        ([], "::", {}, "key", "reachable from everywhere"),
-        ([], "8.8.8.8", {}, "key", "reachable from everywhere"),
-        ([], "gpu.example.org", {}, "key", "reachable from everywhere"),
+        ([], "0.0.0.0", {}, "key", "is a public address"),
+        ([], "::", {}, "key", "is a public address"),
+        ([], "8.8.8.8", {}, "key", "is a public address"),
+        ([], "gpu.example.org", {}, "key", "is a public address"),
         ([], "10.0.0.5", {}, "", "--api-key-file"),
         ([], "127.0.0.1", {"VLLM_SERVER_DEV_MODE": "1"}, "", "VLLM_SERVER_DEV_MODE"),
     ],
@@ -94,33 +94,33 @@ def test_a_refusal_of_a_full_server_says_when_to_come_again(ask: Any) -> None:  
 def test_what_is_not_safe_is_refused_with_what_to_do(
     arguments: list[str], host: str, environment: dict[str, str], key: str, said: str
 ) -> None:
-    (found,) = start.refusals(arguments, host, environment, key=key)
+    (found,) = start.list_refusal_reasons(arguments, host, environment, key=key)
     assert said in found
 
 
 @pytest.mark.parametrize(("host", "key"), [("127.0.0.1", ""), ("localhost", ""), ("10.0.0.5", "k"), ("fd00::1", "k")])
 def test_a_private_address_with_a_key_is_fine(host: str, key: str) -> None:
-    assert start.refusals(["--max-num-seqs", "4"], host, {"VLLM_SERVER_DEV_MODE": "0"}, key=key) == []
+    assert start.list_refusal_reasons(["--max-num-seqs", "4"], host, {"VLLM_SERVER_DEV_MODE": "0"}, key=key) == []
 
 
 def test_the_command_line_overrides_no_address_of_the_starter() -> None:
-    (found,) = start.refusals(["--host=0.0.0.0"], "127.0.0.1", {}, key="k")
+    (found,) = start.list_refusal_reasons(["--host=0.0.0.0"], "127.0.0.1", {}, key="k")
     assert "--host" in found
 
 
 def test_a_profile_cannot_ask_for_code_of_a_repository(tmp_path: Path) -> None:
     profile = tmp_path / "profile.yaml"
     profile.write_text("model: x\ntrust-remote-code: true  # no\nenforce-eager: false\n")
-    flags = start._flags_of(profile)
+    flags = start._parse_profile_flags(profile)
     assert flags == ["--model", "--trust-remote-code"]
-    assert start.refusals(flags, "127.0.0.1", {}, key="")
+    assert start.list_refusal_reasons(flags, "127.0.0.1", {}, key="")
 
 
 @pytest.mark.parametrize("path", sorted((FOLDER / "profiles").glob("*.yaml")), ids=lambda path: path.stem)
 def test_each_profile_finishes_what_it_writes_and_trusts_no_code(path: Path) -> None:
     options = yaml.safe_load(path.read_text())
     assert options["shutdown-timeout"] > 0
-    assert start.refusals(start._flags_of(path), "127.0.0.1", {}, key="") == []
+    assert start.list_refusal_reasons(start._parse_profile_flags(path), "127.0.0.1", {}, key="") == []
     if path.stem in FOR_ANSWERS:
         assert options["scheduling-policy"] == "priority"
         assert options["enable-prefix-caching"]
@@ -131,7 +131,7 @@ def test_each_profile_finishes_what_it_writes_and_trusts_no_code(path: Path) -> 
 
 @pytest.mark.parametrize("release", ["0.9.2", "0.32.1", "0.32.0.post1", "0.32.0+cpu"])
 def test_an_old_release_is_refused_with_what_to_do(release: str) -> None:
-    (found,) = start.refuse_release(release)
+    (found,) = start.check_release(release)
     assert "install 0.33 or newer" in found
     assert "--allow-old-release" in found
 
@@ -158,14 +158,14 @@ def test_the_server_starts_unless_the_installed_release_is_old(
 
 @pytest.mark.parametrize("release", ["0.33", "0.33.0", "0.33.0+cpu", "0.100.0", "1.0"])
 def test_a_newer_release_is_not_refused(release: str) -> None:
-    assert start.refuse_release(release) == []
+    assert start.check_release(release) == []
 
 
 def test_containers_run_a_release_that_starts_close_their_port_and_have_the_key_as_a_file() -> None:
     compose = yaml.safe_load((FOLDER / "compose.yaml").read_text())
     server = compose["services"]["vllm"]
     image, _, release = server["image"].partition(":v")
-    assert (image, start.refuse_release(release)) == ("vllm/vllm-openai", [])
+    assert (image, start.check_release(release)) == ("vllm/vllm-openai", [])
     assert "ports" not in server
     assert "--api-key-file" in server["command"]
     assert server["secrets"] == ["vllm_api_key"]
