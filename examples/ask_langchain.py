@@ -1,4 +1,4 @@
-"""Ask the novel in a LangChain chain: a search and a checked answer, side by side."""
+"""Ask a question about the novel in a LangChain chain that runs a search and a checked answer in parallel."""
 
 from pathlib import Path
 
@@ -14,10 +14,10 @@ QUESTION = "Which reef were the three boats lost on?"
 
 
 def main() -> None:
-    with Client() as leadline:  # LEADLINE_URL and LEADLINE_API_KEY, as the chain below
+    with Client() as leadline:  # reads LEADLINE_URL and LEADLINE_API_KEY, as the chain below does
         document = leadline.upload(NOVEL)
         for _ in leadline.follow_document(document.id):
-            pass  # until it is ready
+            pass  # wait until it is ready
     within = {"documents": [document.id]}
     chain = RunnableParallel(
         answer=ChatLeadline(ask_kwargs=within) | StrOutputParser(),

@@ -1,4 +1,4 @@
-"""Ask the novel over MCP, as an assistant with tools would."""
+"""Ask a question about the novel over MCP, as an assistant with tools would."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ async def main() -> None:
 
 
 async def call_tool(client: Client, tool: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return what a tool gives, as its structured content."""
+    """Call a tool and return its structured content."""
     result = await client.call_tool(tool, arguments)
     if result.is_error:
         raise SystemExit(f"{tool}: {result.content}")

@@ -1,4 +1,4 @@
-"""Ask the contract with OpenAI's own client: only the address and the key are Leadline's."""
+"""Ask a question about the contract with OpenAI's own client; only the address and the key are Leadline's."""
 
 import os
 from pathlib import Path

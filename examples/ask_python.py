@@ -1,4 +1,4 @@
-"""Ask the contract with the Python client."""
+"""Ask a question about the contract with the Python client."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ QUESTION = "What is the monthly charge for the Swindon depot?"
 
 
 def main() -> None:
-    with Client() as leadline:  # LEADLINE_URL and LEADLINE_API_KEY
+    with Client() as leadline:  # reads LEADLINE_URL and LEADLINE_API_KEY
         document = leadline.upload(CONTRACT)
         for state in leadline.follow_document(document.id):
             print(state.state)

@@ -1,4 +1,4 @@
-"""Ask the novel over HTTP: any language that sends requests can do the same."""
+"""Ask a question about the novel over HTTP; any language with an HTTP client can do the same."""
 
 import os
 import time
@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def upload(http: httpx.Client, path: Path) -> str:
-    """Return the id of the document, once it can be searched by words and by meaning."""
+    """Upload a file, wait until it can be searched by words and by meaning, and return the document's id."""
     reply = http.post("/v1/documents", params={"name": path.name}, content=path.read_bytes())
     document = reply.raise_for_status().json()
     while document["state"] not in ("ready", "failed", "cancelled"):

@@ -1,6 +1,6 @@
 """Draw documents/services-agreement.pdf from services-agreement.txt, with reportlab (`make setup-test` installs it).
 
-In the text each line is a paragraph; `#` begins a heading, and `|` a row of a table.
+In the text, each line is a paragraph, `#` starts a heading, and `|` starts a table row.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ RULES = TableStyle(
 
 
 def draw_agreement(path: Path) -> None:
-    """Write the agreement to `path`; the same bytes each time."""
+    """Write the agreement to `path`. The output is reproducible, byte for byte."""
     document = SimpleDocTemplate(str(path), pagesize=A4, invariant=1, title=TITLE, author="")
     document.build([*build_cover(), *build_contents(TEXT.read_text())], onLaterPages=number_page)
 
