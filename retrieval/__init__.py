@@ -1,1 +1,1 @@
-"""Retrieval: embed, index, search and fuse chunks, and read spans of documents."""
+"""Retrieval: embed and index chunks, search and fuse rankings, and read spans of documents."""

@@ -1,8 +1,8 @@
-"""Bounds the size of replies of servers that we ask: models, embeddings, rerankers, identity providers.
+"""Limit the size of replies from model, embedding and reranking servers and from identity providers.
 
-A server that is broken, or that somebody stands in for, could otherwise fill the memory with one reply. The bounds are
-event hooks, and not a transport of our own, so that a client keeps its proxies from the environment. httpx and httpx2
-(of the openai client) have the same hooks and streams.
+Without a limit, a broken or impersonated server could fill the memory with one reply. The limits are event hooks rather
+than a custom transport, so that clients still use the proxies from the environment. httpx and httpx2 (used by the
+openai client) have the same hooks and streams.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,18 +11,18 @@ from typing import Any
 import httpx
 import httpx2
 
-# Over 100,000 streamed tokens at 300 bytes an event; the vectors of 32 texts take a tenth of it.
+# Enough for over 100,000 streamed tokens at 300 bytes per event. The vectors of 32 texts take a tenth of it.
 MODEL_REPLY_BYTES = 32 * 1024**2
-# Lists of models and descriptions of identity providers have some kilobytes.
+# Model lists and identity providers' metadata are a few kilobytes.
 SHORT_REPLY_BYTES = 1024**2
 
 
 class ReplyTooLargeError(Exception):
-    """A reply has more bytes than it may, or is compressed, which hides how many it has. The text names the server."""
+    """A reply exceeds its size limit, or is compressed, which hides its size. The message names the server."""
 
 
 def build_reply_hooks(most_bytes: int = MODEL_REPLY_BYTES) -> dict[str, list[Callable[[Any], Any]]]:
-    """Return the hooks of a synchronous client, httpx's or httpx2's, whose replies raise `ReplyTooLargeError`."""
+    """Build event hooks for a synchronous httpx or httpx2 client; larger replies raise `ReplyTooLargeError`."""
 
     def limit_reply(response: httpx.Response | httpx2.Response) -> None:
         count = _build_byte_counter(response, most_bytes)
@@ -33,7 +33,7 @@ def build_reply_hooks(most_bytes: int = MODEL_REPLY_BYTES) -> dict[str, list[Cal
 
 
 def build_async_reply_hooks(most_bytes: int = MODEL_REPLY_BYTES) -> dict[str, list[Callable[[Any], Any]]]:
-    """Return the same hooks for an asynchronous client of httpx2."""
+    """Build the same event hooks for an asynchronous httpx2 client."""
 
     async def disable_compression(request: httpx2.Request) -> None:
         _disable_compression(request)
@@ -45,19 +45,19 @@ def build_async_reply_hooks(most_bytes: int = MODEL_REPLY_BYTES) -> dict[str, li
 
 
 def fetch_short_document(url: str, *, timeout: float, headers: dict[str, str] | None = None) -> httpx.Response:
-    """Get a short document. Raises httpx's errors, and `ReplyTooLargeError`."""
+    """Fetch a document of at most 1 MiB. Raises httpx's errors and `ReplyTooLargeError`."""
     with httpx.Client(timeout=timeout, event_hooks=build_reply_hooks(SHORT_REPLY_BYTES)) as client:
         return client.get(url, headers=headers)
 
 
 def post_form(url: str, form: dict[str, str], *, timeout: float) -> httpx.Response:
-    """Post a form whose answer is short. Raises httpx's errors, and `ReplyTooLargeError`."""
+    """Post a form and read a reply of at most 1 MiB. Raises httpx's errors and `ReplyTooLargeError`."""
     with httpx.Client(timeout=timeout, event_hooks=build_reply_hooks(SHORT_REPLY_BYTES)) as client:
         return client.post(url, data=form)
 
 
 def find_reply_too_large(error: BaseException | None) -> ReplyTooLargeError | None:
-    """Return the `ReplyTooLargeError` among an error and its causes, or None."""
+    """Find the `ReplyTooLargeError` among an error and its causes; None if there is none."""
     while error is not None:
         if isinstance(error, ReplyTooLargeError):
             return error
@@ -70,13 +70,13 @@ def _disable_compression(request: httpx.Request | httpx2.Request) -> None:
 
 
 def _build_byte_counter(response: httpx.Response | httpx2.Response, most_bytes: int) -> Callable[[int], None]:
-    """Return a function that counts bytes of the reply; refuse the reply if its head shows that it is too large."""
+    """Return a function that counts the reply's bytes. Refuses a reply whose headers show that it is too large."""
     url = response.request.url
     server = f"{url.scheme}://{url.netloc.decode('ascii').rpartition('@')[2]}"
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     # guard: compressed-replies
     if encoding not in ("", "identity"):
-        raise ReplyTooLargeError(f"{server} compressed its reply ({encoding[:40]}), though it was asked not to.")
+        raise ReplyTooLargeError(f"{server} compressed its reply ({encoding[:40]}) although the request forbids it.")
     refusal = f"The reply of {server} has more than {most_bytes:,} bytes."
     announced = response.headers.get("content-length", "")
     if announced.isdigit() and (len(announced) > 18 or int(announced) > most_bytes):
@@ -94,9 +94,9 @@ def _build_byte_counter(response: httpx.Response | httpx2.Response, most_bytes: 
 
 
 class _CountedStream:
-    """A reply's body, counted block by block."""
+    """A reply's body, counted one block at a time."""
 
-    def __init__(self, stream: Any, count: Callable[[int], None]) -> None:  # noqa: ANN401 - of either library
+    def __init__(self, stream: Any, count: Callable[[int], None]) -> None:  # noqa: ANN401 - a stream of either library
         self._stream = stream
         self._count = count
 
@@ -110,15 +110,15 @@ class _CountedStream:
 
 
 class _HttpxStream(_CountedStream, httpx.SyncByteStream):
-    """The body as httpx takes it."""
+    """The counted body for httpx."""
 
 
 class _Httpx2Stream(_CountedStream, httpx2.SyncByteStream):
-    """The body as httpx2 takes it."""
+    """The counted body for httpx2."""
 
 
 class _AsyncStream(httpx2.AsyncByteStream):
-    """The body as an asynchronous client of httpx2 takes it."""
+    """The counted body for an asynchronous httpx2 client."""
 
     def __init__(self, stream: Any, count: Callable[[int], None]) -> None:  # noqa: ANN401 - as above
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Make the retrieval parts of a deployment; no other module names their concrete classes."""
+"""Build the retrieval objects of a deployment. No other module names their concrete classes."""
 
 from functools import partial
 from pathlib import Path
@@ -35,9 +35,9 @@ _SERVER_SETTINGS = QdrantServerSettings()
 
 
 def build_embedded_store(home: Path, installation: Installation, *, min_free_bytes: int | None = None) -> IndexStore:
-    """Return a store that keeps an installation's indexes as shards in the data folder.
+    """Build a store that keeps an installation's indexes as shards in the data folder.
 
-    With `min_free_bytes`, the files of the shards are allocated in advance, so that a full disk cannot end the process.
+    With `min_free_bytes`, the shards' files are allocated in advance, so that a full disk cannot kill the process.
     """
     room = None if min_free_bytes is None else AllocatedRoom(home, min_free_bytes=min_free_bytes)
     return FolderStore(home, installation, room)
@@ -50,26 +50,26 @@ def build_server_store(
     api_key: str | None = None,
     settings: QdrantServerSettings = _SERVER_SETTINGS,
 ) -> IndexStore:
-    """Return a store that keeps an installation's indexes as collections of a Qdrant server.
+    """Build a store that keeps an installation's indexes as collections of a Qdrant server.
 
-    `url` may name several addresses.
+    `url` may contain several addresses, separated by commas.
     """
     return ServerStore(url, installation, api_key=api_key, settings=settings)
 
 
 def describe_server(url: str, *, api_key: str | None, settings: QdrantServerSettings) -> str:
-    """Return in words which vector server answers. Raises `IndexUnavailableError` for one that cannot be used."""
+    """Describe the vector server, for a person. Raises `IndexUnavailableError` if it cannot be used."""
     nobody = Installation("", lambda _: False)
     return ServerStore(url, nobody, api_key=api_key, settings=settings).describe_server()
 
 
 def open_embedded_encoder(models: ModelStore, *, max_tokens: int = MAX_TOKENS) -> Embedder:
-    """Open the built-in encoder. Raises `ModelMissingError` when a file has not been fetched."""
+    """Open the built-in encoder. Raises `ModelMissingError` if a file has not been fetched."""
     return OpenVinoEmbedder(*require_encoder_files(models), max_tokens=max_tokens)
 
 
 def require_encoder_files(models: ModelStore) -> tuple[Path, Path]:
-    """Return the built-in encoder and its tokenizer. Raises `ModelMissingError` when one has not been fetched."""
+    """Return the paths of the built-in encoder and its tokenizer. Raises `ModelMissingError` if one was not fetched."""
     return models.require_path(load_model_file(_ENCODER_FILE)), models.require_path(load_model_file(_TOKENIZER_FILE))
 
 
@@ -98,10 +98,10 @@ def open_reranker(
 
 
 def build_encoders(models: ModelStore, settings: EncoderSettings, *more: str) -> Encoders:
-    """Return the built-in encoders and those that the settings or `more` describe.
+    """Build the registry of the built-in encoders and those described by the settings or `more`.
 
-    Models are located and servers are asked now, so an encoder that does not fit an index is refused at startup.
-    Raises `EncoderError` if that fails, and `ValueError` for a description that cannot be parsed.
+    Models are located and servers are contacted now, so that an encoder that does not fit the index is refused at
+    startup. Raises `EncoderError` if that fails, and `ValueError` if a description cannot be parsed.
     """
     described = dict.fromkeys(text.strip() for text in (settings.encoder, settings.encoder_beside, *more) if text)
     key = settings.encoder_api_key.get_secret_value() if settings.encoder_api_key else None
@@ -147,7 +147,7 @@ def _build_external_choice(text: str, api_key: str | None) -> EncoderChoice:
 
 
 def _open_sentence_transformers(model: LocatedModel) -> Embedder:
-    # The library belongs to an optional extra and takes seconds to load.
+    # Imported here because the library is an optional extra and takes seconds to load.
     from retrieval.encoders.sentence_transformers_embedder import SentenceTransformersEmbedder
 
     return SentenceTransformersEmbedder(model)

@@ -1,22 +1,22 @@
-"""Errors of searching, encoding, measuring and keeping model files; and the waits before a request is sent again.
+"""Errors of searching, encoding, evaluation and model files, and the retry policy for requests.
 
 RetrievalError
 ├── IndexUnavailableError   the index cannot be opened or does not answer
-│   ├── IndexLostError      the index lacks what the catalog says it holds, or is damaged
-│   └── IndexRefusedError   the index answers, but refuses this request and would refuse it again
-├── ChunksMissingError      vectors were given for chunks that the index lacks
+│   ├── IndexLostError      the index is damaged, or lacks documents that the catalog lists
+│   └── IndexRefusedError   the index rejects this request, and would reject it again
+├── ChunksMissingError      vectors were written for chunks that the index does not have
 ├── IndexMismatchError      the index was built with another encoder or chunker
-├── UnknownEncoderError     no encoder here has that name or fingerprint
-├── QueryError              the query cannot be searched for as it is
+├── UnknownEncoderError     this installation has no encoder with that name or fingerprint
+├── QueryError              the query is invalid
 ├── EncoderError            the embedding model failed
-│   └── EncoderUnavailableError   the server that embeds does not answer
+│   └── EncoderUnavailableError   the embedding server does not answer
 ├── RerankerError           the reranker failed, or cannot be opened
-│   └── Reranker{Unavailable,Timeout,Output}Error   its server is away, its time is over, its answer is wrong
-├── EvaluationDataError     a file of judged questions is not in BEIR's format
-└── ModelFileError          a model's file
+│   └── Reranker{Unavailable,Timeout,Output}Error   its server is unreachable, it was too slow, its answer is invalid
+├── EvaluationDataError     a file of judged questions has the wrong format
+└── ModelFileError          a model file cannot be used
     ├── ModelMissingError   it is not in the models folder
-    ├── ModelHashError      it is present, or arrived, with other bytes
-    └── ModelSourceError    no source delivered it
+    ├── ModelHashError      its bytes are not those in the manifest
+    └── ModelSourceError    it could not be downloaded from any source
 """
 
 import random
@@ -27,7 +27,7 @@ from ingest.storage.errors import LeadlineError
 
 
 class RetrievalError(LeadlineError):
-    """The base of all errors of this package."""
+    """Base class of this package's errors."""
 
     code = "retrieval_error"
 
@@ -37,63 +37,64 @@ class IndexUnavailableError(RetrievalError):
 
     code = "index_unavailable"
     public_detail = "The vector index is not available."
-    default_hint = "Try again in a moment; if it persists, see that the vector engine runs and its folder is readable."
+    default_hint = "Try again in a moment. If it persists, check that the vector engine runs and can read its folder."
 
 
 class IndexLostError(IndexUnavailableError):
-    """The index is gone or damaged, or lacks many of the documents that searches should find.
+    """The index is gone or damaged, or lacks many documents that searches should find.
 
-    Searches that went on would answer "not found" for documents that are there. The detail names no host and no file.
+    Searches are refused, because they would answer "not found" for existing documents. The detail names no host and
+    no file.
     """
 
     code = "index_lost"
     public_detail = ""
     default_hint = (
-        "Run `leadline index rebuild`: it makes the index again from what was uploaded, while the service runs. If "
-        "only a disk or a volume was not mounted, mount it and restart instead."
+        "Run `leadline index rebuild`: it builds the index again from the uploaded documents, while the service runs. "
+        "If a disk or volume was just not mounted, mount it and restart instead."
     )
 
 
 class IndexRefusedError(IndexUnavailableError):
-    """The index answers, but refuses the request and would refuse it again."""
+    """The index rejects the request, and would reject it again."""
 
     code = "index_refused"
-    public_detail = "The vector index refused the request."
-    default_hint = "See the log of the vector engine; if it says nothing of help, report it with this text."
+    public_detail = "The vector index rejected the request."
+    default_hint = "Check the log of the vector engine. If it does not explain the error, report it with this message."
 
 
 class ChunksMissingError(RetrievalError):
-    """Vectors were given for chunks that the index does not hold."""
+    """Vectors were written for chunks that the index does not have."""
 
     code = "chunks_missing"
-    default_hint = "The document was deleted meanwhile, or the index has lost some of it: have it indexed again."
+    default_hint = "The document was deleted in the meantime, or the index has lost chunks: index it again."
 
 
 class IndexMismatchError(RetrievalError):
-    """The index carries the fingerprint of another encoder or chunker, so its scores would mean nothing."""
+    """The index was built with another encoder or chunker, so its scores would be meaningless."""
 
     code = "index_mismatch"
-    public_detail = "The vector index does not fit the settings of the service."
-    default_hint = "Start with the settings the index was built with, or index the documents again."
+    public_detail = "The vector index does not match the service's settings."
+    default_hint = "Use the settings that the index was built with, or index the documents again."
 
 
 class UnknownEncoderError(RetrievalError):
-    """This installation has no encoder of that name or fingerprint."""
+    """This installation has no encoder with that name or fingerprint."""
 
     code = "encoder_unknown"
-    public_detail = "The service lacks an encoder."
-    default_hint = "`leadline index show` names the encoders there are."
+    public_detail = "The service does not have the encoder."
+    default_hint = "`leadline index show` lists the available encoders."
 
 
 class QueryError(RetrievalError):
-    """The query is empty, too long or otherwise not searchable."""
+    """The query is empty, too long or otherwise invalid."""
 
     code = "query_invalid"
     default_hint = "Ask with at least one word."
 
 
 class EncoderError(RetrievalError):
-    """The embedding model did not load, or failed on an input."""
+    """The embedding model could not be loaded, or failed on an input."""
 
     code = "encoder_failed"
     public_detail = "The encoder failed."
@@ -101,15 +102,15 @@ class EncoderError(RetrievalError):
 
 
 class RerankerError(RetrievalError):
-    """The reranker failed, or cannot be opened; searches go on without it."""
+    """The reranker failed or cannot be opened. Searches continue without it."""
 
     code = "reranker_failed"
     public_detail = "The reranker failed."
-    default_hint = "Run `leadline doctor`: it tries the reranker that LEADLINE_RERANKER names."
+    default_hint = "Run `leadline doctor`, which tests the reranker named in LEADLINE_RERANKER."
 
 
 class RerankerUnavailableError(RerankerError):
-    """The reranker's server is away, busy, or rejects our requests."""
+    """The reranker's server is unreachable or busy, or rejects our requests."""
 
     code = "reranker_unavailable"
     public_detail = "The reranker is not available."
@@ -124,23 +125,23 @@ class RerankerTimeoutError(RerankerError):
 
 
 class RerankerOutputError(RerankerError):
-    """The reranker did not answer with one score for each passage."""
+    """The reranker did not return one score for each passage."""
 
     code = "reranker_output"
-    public_detail = "The reranker gave no usable answer."
-    default_hint = "See that the address in LEADLINE_RERANKER is that of a /rerank or /score endpoint."
+    public_detail = "The reranker returned an invalid answer."
+    default_hint = "Check that the address in LEADLINE_RERANKER is a /rerank or /score endpoint."
 
 
 class EncoderUnavailableError(EncoderError):
-    """The server that embeds does not answer, or is too busy."""
+    """The embedding server does not answer, or is too busy."""
 
     code = "encoder_unavailable"
     public_detail = "The encoder is not available."
-    default_hint = "See that the embedding server runs; what waits for it goes on when it answers again."
+    default_hint = "Check that the embedding server is running. Waiting jobs continue once it answers again."
 
 
 class EvaluationDataError(RetrievalError):
-    """A file of judged questions is missing or not in BEIR's format; the message names the file and the line."""
+    """A file of judged questions is missing or has the wrong format. The message names the file and the line."""
 
     code = "evaluation_data"
     default_hint = (
@@ -149,51 +150,54 @@ class EvaluationDataError(RetrievalError):
 
 
 class ModelFileError(RetrievalError):
-    """A model's file is not usable as it is."""
+    """A model file cannot be used."""
 
     code = "model_file"
-    public_detail = "A model's file is not usable."
+    public_detail = "A model file cannot be used."
     default_hint = "Run `leadline models fetch`."
 
 
 class ModelMissingError(ModelFileError):
-    """The file is not in the models folder, or is there with another size."""
+    """The file is not in the models folder, or has the wrong size."""
 
     code = "model_missing"
 
 
 class ModelHashError(ModelFileError):
-    """The bytes of a file, or of the piece of a file that `file` describes, differ from those the manifest names."""
+    """The bytes of a file, or of the piece that `file` describes, do not match the SHA-256 in the manifest."""
 
     code = "model_hash"
     default_hint = "Run `leadline models fetch`: it replaces the file."
 
     def __init__(self, file: str, *, expected: str, got: str, hint: str | None = None) -> None:
-        super().__init__(f"{file} has SHA-256 {got}, and the manifest names {expected}.", hint=hint)
+        super().__init__(f"{file} has SHA-256 {got}, but the manifest has {expected}.", hint=hint)
         self.file = file
         self.expected = expected
         self.got = got
 
 
 class ModelSourceError(ModelFileError):
-    """No source delivered the file; `failures` holds each source's name and its reason, in the order tried."""
+    """No source had the file. `failures` holds each source's name and the reason, in the order tried."""
 
     code = "model_source"
     default_hint = (
-        "Run `leadline models fetch` again: it goes on where it stopped. "
-        "On a machine without a network, copy the files into the models folder."
+        "Run `leadline models fetch` again: it continues where it stopped. "
+        "On a machine without a network, copy the files to the models folder."
     )
 
     def __init__(self, file: str, failures: Sequence[tuple[str, str]], *, hint: str | None = None) -> None:
-        reasons = "; ".join(f"{source}: {reason.rstrip('.')}" for source, reason in failures) or "it names no source"
-        super().__init__(f"{file} could not be fetched: {reasons}.", hint=hint)
+        reasons = (
+            "; ".join(f"{source}: {reason.rstrip('.')}" for source, reason in failures)
+            or "the manifest names no source"
+        )
+        super().__init__(f"{file} could not be downloaded: {reasons}.", hint=hint)
         self.file = file
         self.failures = tuple(failures)
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """The number of attempts, and the waits between them, which double from the first to the longest."""
+    """The number of attempts, and the waits between them, which double up to the longest."""
 
     attempts: int
     first_wait_seconds: float
@@ -201,13 +205,13 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if self.attempts < 1 or not 0 < self.first_wait_seconds <= self.longest_wait_seconds:
-            raise ValueError("one attempt at least, and waits that grow")
+            raise ValueError("a retry policy needs at least one attempt, and a longest wait no shorter than the first")
 
     def iter_waits(self, uniform: Callable[[], float] = random.random) -> Iterator[float]:
-        """Yield the waits, one fewer than attempts: half of each is fixed and half is random (`uniform`, 0 to 1).
+        """Yield the waits in seconds, one fewer than attempts. Half of each is fixed, and half is random.
 
-        Randomness keeps clients that failed together from coming back together; the fixed half keeps the total from
-        shrinking to nothing.
+        The random half keeps clients that failed together from retrying together. The fixed half guarantees a minimum
+        total wait. `uniform` returns numbers from 0 to 1.
         """
         for retry in range(self.attempts - 1):
             longest = min(self.first_wait_seconds * 2**retry, self.longest_wait_seconds)

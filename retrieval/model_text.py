@@ -1,22 +1,22 @@
-"""Takes from a text what only a model's tokenizer or chat template would obey, and leaves it readable.
+"""Neutralize control tokens of chat templates in texts that go into prompts, and keep the texts readable.
 
-Chat templates mark roles, thoughts and calls of tools by tokens that are written in a prompt like any other text. Where
-a text holds such a token, its first bracket becomes the full-width form of the same bracket: people and models
-still read what stood there, no tokenizer takes it for its token, and because compatibility folding makes both forms
-equal, a quotation of the changed text is found in the original. Characters that nobody sees are removed.
+Chat templates mark roles, thoughts and tool calls with tokens that are written in a prompt like any other text. If a
+text contains such a token, its first bracket is replaced with the full-width form of that bracket. People and models
+can still read it, but no tokenizer recognizes it as a token. Compatibility folding makes both forms equal, so a
+quotation of the changed text is still found in the original. Invisible characters are removed.
 
-Templates of plain words ("USER:", "### Response:") have no tokens that could be told from text, and are left alone.
+Templates of plain words ("USER:", "### Response:") have no tokens that differ from text, so they are left alone.
 """
 
 import regex
 
 from ingest.storage.texts.normalize import remove_invisible
 
-# How long the name of a token may be that is recognised by its form alone.
+# The length of a token's name, for tokens that are recognized by their form alone.
 _NAME_LENGTH = "{1,80}"
-# Names in angle brackets, with or without a slash, a namespace or attributes.
+# Names of tokens in angle brackets, with or without a slash, a namespace or attributes.
 _NAMES = (
-    # ends and starts of texts and turns, and tokens without a meaning of their own
+    # starts and ends of texts and turns, and reserved tokens
     "s|(?:bos|eos|eop|sop|eod|eot|eom|bom|sos|pad|unk|mask|cls|sep)(?:_token)?|mask:\\d+",
     "(?:unused|reserved|extra_id|special|tokens_unused|unused_token|placeholder|control)_?\\d+",
     "(?:start|end|begin|beginning)_of_\\w+|(?:start|end)_(?:header_id|token)|image_soft_token",
@@ -27,7 +27,7 @@ _NAMES = (
     # tools
     "tools?|tool_\\w+|tool(?:call|response|result)s?|available_tools|functions?|function_\\w+|invoke|parameters?",
     "arg_key|arg_value|observation|code_interpreter",
-    # code models, and stand-ins for pictures and sounds
+    # code models, and placeholders for images and audio
     "fim_\\w+|fim-\\w+|file_sep|repo_?name|gh_stars|filename|empty_output",
     "(?:jupyter|issue|commit|pr)_(?:start|text|code|output|closed|comment|before|msg|after|\\w+_id)",
     "(?:image|audio|video|img)(?:_\\w+)?",
@@ -52,9 +52,9 @@ _FULL_WIDTH = {"<": "＜", ">": "＞", "[": "［", "]": "］"}
 
 
 def neutralize(text: str) -> str:
-    """Return `text` as every model gets it: without invisible characters, and without tokens of chat templates.
+    """Remove invisible characters and neutralize chat template tokens. Every text in a prompt goes through this.
 
-    Idempotent. Nothing is put together by it, because no visible character is removed.
+    Idempotent: no visible character is removed, so no new token can form.
     """
     # guard: prompts-without-hidden-characters
     left: str = _TEMPLATE_TOKENS.sub(lambda match: _FULL_WIDTH[match[0]], remove_invisible(text))

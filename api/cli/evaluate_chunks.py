@@ -18,7 +18,7 @@ from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS
 from ingest.storage.texts.layout import NO_LAYOUT, build_markdown_layout
 from ingest.storage.texts.normalize import normalize
 from retrieval.build import build_embedded_store, build_sparse_encoder, open_embedded_encoder
-from retrieval.evaluation.chunks import Cutter, index_chunks, judge_chunks, search_chunks
+from retrieval.evaluation.chunks import TextSplitter, index_chunks, judge_chunks, search_chunks
 from retrieval.evaluation.passages import QuestionPart, open_located_questions
 from retrieval.evaluation.runs import EvaluationRun
 from retrieval.models.store import ModelStore
@@ -81,7 +81,7 @@ def measure_chunks(
     _print_runs(f"{source.name}: {len(queries):,} questions, {characters:,} characters read", runs)
 
 
-def _build_cutter(size: int) -> Cutter:
+def _build_cutter(size: int) -> TextSplitter:
     def cut(name: str, text: str) -> list[tuple[int, int]]:
         layout = build_markdown_layout(text) if name.endswith(".md") or "." not in name else NO_LAYOUT
         return [(chunk.start, chunk.end) for chunk in chunk_text(text, layout, max_chars=size)]

@@ -1,1 +1,1 @@
-"""Encoders of texts as dense vectors: a port, a registry and an adapter for each library."""
+"""Encoders, which turn texts into dense vectors: a port, a registry and an adapter for each library."""

@@ -1,7 +1,7 @@
-"""A bi-encoder on any server that speaks OpenAI's `/v1/embeddings`: vLLM, text-embeddings-inference, OpenAI itself.
+"""A bi-encoder on any server with OpenAI's `/v1/embeddings`: vLLM, text-embeddings-inference, OpenAI itself.
 
-The openai client retries unanswered requests (connections, 408, 409, 429, 5xx) after the time that `Retry-After` names.
-Refusals and impossible answers of the server become errors in plain words.
+The openai client retries failed requests (lost connections, 408, 409, 429, 5xx) and respects `Retry-After`. This module
+turns the server's errors and malformed replies into `EncoderError`s in plain words.
 """
 
 import threading
@@ -19,34 +19,35 @@ from retrieval.encoders.port import DenseVector, EmbeddedTexts, normalize_vector
 from retrieval.encoders.specs import EncoderSpec, compute_prompts_digest
 from retrieval.errors import EncoderError, EncoderUnavailableError
 
-# Connecting is quick or hopeless.
+# A server that is up accepts connections quickly, so connecting has a short timeout of its own.
 _DOCUMENTS_TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
 _QUERY_TIMEOUT = httpx2.Timeout(15.0, connect=3.0)
 _DOCUMENT_RETRIES, _QUERY_RETRIES = 5, 1
-# Below the default limits of servers: OpenAI 2,048 texts and 300,000 tokens, text-embeddings-inference 32 texts.
+# Within the default limits of servers: OpenAI takes 2,048 texts and 300,000 tokens, text-embeddings-inference 32 texts.
 _TEXTS_PER_REQUEST = 32
 _CHARS_PER_REQUEST = 32_000
 _CHARS_PER_TOKEN = 4
 _MAX_PARALLEL_REQUESTS = 4
-# A refused text is halved at most this often, to see if it was too long for the model's window.
+# A rejected text is halved at most this many times, to find out whether it was too long for the model's window.
 _MAX_HALVINGS = 6
 _MIN_TRUNCATED_CHARS = 200
 _BAD_INPUT_STATUSES = frozenset({400, 413, 422})
 
 
 class OpenAIEmbedder:
-    """An embedder that sends documents in bounded requests, some in parallel; queries have a connection of their own.
+    """An embedder that sends documents in parallel requests of limited size. Queries use a separate client.
 
-    A text past the model's window is cut to a length the server takes; from then on all longer texts are cut there.
+    A text that exceeds the model's window is truncated to a length the server accepts. Later texts are truncated to
+    that length without another attempt.
     """
 
     def __init__(self, spec: EncoderSpec, *, api_key: str | None = None) -> None:
-        """Connect, and ask the server for a vector if the spec names no dimension. Raises `EncoderError`."""
+        """Set up the clients. If the spec has no dimension, request a vector to learn it. Raises `EncoderError`."""
         if spec.url is None:
             raise ValueError("the spec names no server")
         self._spec = spec
         self._url = spec.url
-        # The client insists on a key; a server that needs none ignores it.
+        # The client requires a key; a server that needs none ignores it.
         key = api_key or "none"
         self._for_documents = _build_client(spec.url, key, _DOCUMENTS_TIMEOUT, _DOCUMENT_RETRIES)
         self._for_queries = _build_client(spec.url, key, _QUERY_TIMEOUT, _QUERY_RETRIES)
@@ -95,11 +96,11 @@ class OpenAIEmbedder:
                 self._learn_max_length(client, cut, refused)
 
     def _learn_max_length(self, client: openai.OpenAI, texts: Sequence[str], refused: "_RefusedInputError") -> None:
-        """Find where the longest text has to be cut. Raises `EncoderError` if its length was not the cause."""
+        """Find the length to truncate texts to. Raises `EncoderError` if shorter texts are rejected too."""
         with self._cutting:
             text = max(texts, key=len)
             if self._longest is not None and len(text) > self._longest:
-                return  # another thread has found the length meanwhile
+                return  # another thread has found the length in the meantime
             for _ in range(_MAX_HALVINGS):
                 text = text[: len(text) // 2]
                 if len(text) < _MIN_TRUNCATED_CHARS:
@@ -110,15 +111,15 @@ class OpenAIEmbedder:
                     continue
                 self._longest = len(text)
                 return
-        raise EncoderError(f"The embedding server at {self._url} refused a text: {refused}", hint=refused.hint)
+        raise EncoderError(f"The embedding server at {self._url} rejected a text: {refused}", hint=refused.hint)
 
     def _request_embeddings(self, client: openai.OpenAI, texts: Sequence[str]) -> tuple[DenseVector, int | None]:
-        """Return unit vectors in the order of the texts, and their tokens together as the server counts them."""
+        """Return unit vectors in the texts' order, and the server's token count for all texts, if it sends one."""
         options: dict[str, Any] = {} if self._spec.dimension is None else {"dimensions": self._spec.dimension}
         with _translate_errors(self._spec, self._url):
             answer = client.embeddings.create(
                 model=self._spec.model,
-                # Some servers refuse an empty text; all read a space as no word.
+                # Some servers reject an empty text. A space has no words for any of them.
                 input=[text or " " for text in texts],
                 encoding_format="float",
                 **options,
@@ -128,21 +129,23 @@ class OpenAIEmbedder:
             vectors = [row.embedding for row in rows]
             lengths = sorted({len(vector) for vector in vectors})
         if [row.index for row in rows] != list(range(len(texts))):
-            raise self._build_answer_error(f"{len(rows)} vectors for {len(texts)} texts, or not each text's")
+            raise self._build_answer_error(f"{len(rows)} vectors for {len(texts)} texts, or with wrong indexes")
         if len(lengths) != 1 or lengths[0] != (self._expected or lengths[0]):
             found = ", ".join(map(str, lengths))
             raise self._build_answer_error(
-                f"vectors of {found} numbers, and {self._expected or 'one length'} was expected"
+                f"vectors of {found} dimensions, where {self._expected or 'one length'} was expected"
             )
         try:
             return normalize_vectors(np.array(vectors, np.float32)), tokens
         except (EncoderError, ValueError, TypeError) as error:
-            raise self._build_answer_error("a vector of zeros, or of what is no number") from error
+            raise self._build_answer_error(
+                "a vector that is all zeros or contains something other than numbers"
+            ) from error
 
     def _build_answer_error(self, what: str) -> EncoderError:
         return EncoderError(
-            f"The embedding server at {self._url} answered {self._spec.model} with {what}.",
-            hint="See that the server serves the model and the dimension that LEADLINE_ENCODER names.",
+            f"The embedding server at {self._url} answered a request for {self._spec.model} with {what}.",
+            hint="Check that the server serves the model and the dimension named in LEADLINE_ENCODER.",
         )
 
 
@@ -152,17 +155,20 @@ def _build_client(url: str, api_key: str, timeout: httpx2.Timeout, retries: int)
 
 
 class _RefusedInputError(EncoderError):
-    """The server refused its input; a shorter text may be taken."""
+    """The server rejected the input. It may accept a shorter text."""
 
 
 def compute_fingerprint(spec: EncoderSpec, dimension: int) -> str:
-    """Return the fingerprint, without the server's address; only the spec's `revision` can tell the weights apart."""
+    """Return the fingerprint of the model's vectors, whatever server computes them.
+
+    The API does not report which weights it uses, so only the spec's `revision` distinguishes them.
+    """
     prompts = compute_prompts_digest(spec.query or "", spec.document or "")
     return f"embeddings-api/{spec.model}@{spec.revision or 'unpinned'}/{prompts}/{dimension}"
 
 
 def _split_into_requests(order: Sequence[int], texts: Sequence[str]) -> Iterator[list[int]]:
-    """Yield the rows of each request, with a bounded number of texts and of characters."""
+    """Yield the row numbers of each request, limited in texts and in characters."""
     rows: list[int] = []
     characters = 0
     for row in order:
@@ -176,7 +182,10 @@ def _split_into_requests(order: Sequence[int], texts: Sequence[str]) -> Iterator
 
 
 def _divide_tokens(tokens: int | None, texts: Sequence[str]) -> list[int]:
-    """Return each text's share of the tokens, by its length; servers tell only the sum, and some not even that."""
+    """Divide the token count among the texts in proportion to their length.
+
+    Servers report only the sum. For those that report none, the count is estimated from the characters.
+    """
     characters = [len(text) + 1 for text in texts]
     rate = 1 / _CHARS_PER_TOKEN if not tokens else tokens / sum(characters)
     return [max(1, round(length * rate)) for length in characters]
@@ -184,25 +193,25 @@ def _divide_tokens(tokens: int | None, texts: Sequence[str]) -> list[int]:
 
 @contextmanager
 def _translate_errors(spec: EncoderSpec, url: str) -> Iterator[None]:
-    """Turn the client's errors into ours."""
+    """Translate the client's errors into `EncoderError`s."""
     try:
         yield
     except ReplyTooLargeError as error:
         raise EncoderError(
-            f"The embedding server cannot be used: {error}", hint="See that LEADLINE_ENCODER names its address."
+            f"The embedding server cannot be used: {error}", hint="Check the address in LEADLINE_ENCODER."
         ) from error
     except openai.APIConnectionError as error:  # timeouts too
         raise EncoderUnavailableError(
             f"The embedding server at {url} does not answer: {error}",
-            hint="See that it runs and that the address in LEADLINE_ENCODER is right; what waits for it goes on then.",
+            hint="Check that it is running and that LEADLINE_ENCODER has its address. Waiting jobs then continue.",
         ) from error
     except openai.APIStatusError as error:
         raise _convert_status_error(error, spec, url) from error
-    # An answer that is JSON but no list of embeddings is noticed only when it is read.
+    # Replies that are valid JSON but not a list of embeddings fail only when their fields are read.
     except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
         raise EncoderError(
-            f"The embedding server at {url} answered what is no embedding: {error}",
-            hint="See that the address in LEADLINE_ENCODER ends where `/embeddings` is to be added, as `…/v1`.",
+            f"The embedding server at {url} did not answer with embeddings: {error}",
+            hint="Check that the address in LEADLINE_ENCODER ends before `/embeddings`, such as `…/v1`.",
         ) from error
 
 
@@ -210,19 +219,19 @@ def _convert_status_error(error: openai.APIStatusError, spec: EncoderSpec, url: 
     said = _extract_message(error)
     if error.status_code in (401, 403):
         return EncoderError(
-            f"The embedding server at {url} refused the key: {said}", hint="Set LEADLINE_ENCODER_API_KEY to its key."
+            f"The embedding server at {url} rejected the key: {said}", hint="Set LEADLINE_ENCODER_API_KEY to its key."
         )
     if error.status_code == 404:
         return EncoderError(
-            f"The embedding server at {url} has no {spec.model}, or no /embeddings: {said}",
-            hint="Name a model that it serves: `GET …/v1/models` lists them.",
+            f"The embedding server at {url} has no model {spec.model}, or no /embeddings: {said}",
+            hint="Name a model that it serves; `GET …/v1/models` lists them.",
         )
     if error.status_code in _BAD_INPUT_STATUSES:
-        return _RefusedInputError(said, hint="See the server's log; a wrong dimension= or model is refused like this.")
+        return _RefusedInputError(said, hint="Check the server's log. A wrong dimension= or model can also cause this.")
     if error.status_code in (408, 409, 429) or error.status_code >= 500:
         return EncoderUnavailableError(
             f"The embedding server at {url} is busy or failing ({error.status_code}): {said}",
-            hint="See its log; what waits for it goes on when it answers again.",
+            hint="Check its log. Waiting jobs continue once it answers again.",
         )
     return EncoderError(f"The embedding server at {url} answered {error.status_code}: {said}")
 

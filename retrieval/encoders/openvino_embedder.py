@@ -1,10 +1,9 @@
-"""all-MiniLM-L6-v2 in int8 on OpenVINO: the embedded deployment's bi-encoder.
+"""all-MiniLM-L6-v2 in int8 on OpenVINO: the bi-encoder of the embedded deployment.
 
-Documents go through an asynchronous queue of small batches of similar length, so that little is spent on padding and
-every core is busy. Queries have a compiled model of their own, so that they do not wait behind documents, and as many
-requests as there are cores, so that they do not wait behind each other. Background documents have a third one, whose
-threads have a lower priority than all else (on Linux): whoever waits for an answer comes first, and the background has
-the cores to itself while nothing else wants them.
+The model is compiled three times. Documents go through an asynchronous queue in small batches of similar length, which
+keeps padding low and every core busy. Queries have their own compiled model, so that they do not wait for documents,
+and one inference request per core, so that they do not wait for each other. Background documents have a third one,
+whose threads run at a lower priority (on Linux): they use the cores only while nobody is waiting for anything else.
 """
 
 import os
@@ -29,24 +28,25 @@ from retrieval.errors import EncoderError
 
 DIMENSION = 384
 MAX_TOKENS = 256  # the model's own max_seq_length
-# Measured on two cores, sorted by length: 4 texts a request 31,600 tokens/s, 1 text 29,900, 8 texts 29,700.
+# Measured on two cores with texts sorted by length: 31,600 tokens/s with 4 texts per request, 29,900 with 1 and 29,700
+# with 8.
 _TEXTS_PER_REQUEST = 4
-# Every compiled model keeps what it prepared for each input shape, so texts are padded to one of 16 widths.
+# A compiled model caches its preparation for every input shape, so texts are padded to one of 16 widths.
 _WIDTH_STEPS = (8, 16, 32, 64)
 _WIDTHS_PER_STEP = 8
 # The id of "the" in BERT's uncased vocabulary.
 _MOST_FREQUENT_TOKEN = 1996
-# A thread this nice gets a tenth of a normal thread's time where both want the same core.
+# At this niceness a thread gets a tenth of a normal thread's time when both want the same core.
 NICENESS = 10
 
 
 def compute_fingerprint(max_tokens: int) -> str:
-    """Return the fingerprint of the encoder that cuts texts after `max_tokens` tokens."""
+    """Return the fingerprint of the encoder that truncates texts to `max_tokens` tokens."""
     return f"all-MiniLM-L6-v2/int8-onnx/mean/{max_tokens}/{DIMENSION}"
 
 
 class OpenVinoEmbedder:
-    """Mean-pooled, L2-normalized sentence embeddings; the pooling is part of the compiled graph."""
+    """Mean-pooled, L2-normalized sentence embeddings. Pooling is part of the compiled graph."""
 
     def __init__(
         self, model: Path, tokenizer: Path, *, streams: int | None = None, max_tokens: int = MAX_TOKENS
@@ -97,11 +97,11 @@ class OpenVinoEmbedder:
 
 
 class _RequestPool:
-    """Requests of a compiled model that are worked on at once, each in one thread.
+    """A pool of inference requests of one compiled model. Each request runs in one thread.
 
-    Threads that share a request spin while they wait for each other, and all wait for one whose core is taken: measured
-    on two busy cores with three that search, 138 queries a second and 5.9 ms of the processor for each, where two
-    threads for one query at a time made 30 and took 12.5.
+    Several threads on one request spin while they wait for each other, and all of them wait for the one whose core is
+    taken. Measured with three clients on two busy cores: 138 queries a second at 5.9 ms of CPU time each, against 30 at
+    12.5 ms with two threads for one query at a time.
     """
 
     def __init__(self, core: ov.Core, graph: ov.Model, count: int) -> None:
@@ -113,7 +113,7 @@ class _RequestPool:
 
     @contextmanager
     def lend(self) -> Iterator[ov.InferRequest]:
-        """Lend a request, as soon as one is free."""
+        """Provide a request until the block ends. Waits until one is free."""
         request = self._free.get()
         try:
             yield request
@@ -122,10 +122,10 @@ class _RequestPool:
 
 
 class _InferenceQueue:
-    """Batches on their way through a compiled model."""
+    """A queue of batches for a compiled model."""
 
     def __init__(self, model: ov.CompiledModel) -> None:
-        self._lock = threading.Lock()  # OpenVINO's queue is made for one submitting thread
+        self._lock = threading.Lock()  # OpenVINO's queue expects a single submitting thread
         self._requests = ov.AsyncInferQueue(model)
         self._requests.set_callback(_on_result)
 
@@ -139,11 +139,11 @@ class _InferenceQueue:
 
 
 class _DocumentBatch:
-    """Collects the rows of one `documents` call from callbacks that run in OpenVINO's threads."""
+    """Collects the vectors of one batch of documents from callbacks that run in OpenVINO's threads."""
 
     def __init__(self, size: int) -> None:
         self._vectors: NDArray[np.float32] = np.empty((size, DIMENSION), np.float32)
-        self._outstanding = 1  # the submitting thread itself
+        self._outstanding = 1  # the submitting thread, until it has submitted everything
         self._failure: RuntimeError | None = None
         self._change = threading.Condition()
 
@@ -180,8 +180,8 @@ def _on_result(request: Any, user: tuple[_DocumentBatch, list[int]]) -> None:  #
 
 def _lower_priority() -> None:
     """Lower the priority of the current thread."""
-    if sys.platform == "linux":  # elsewhere all threads of a process have one priority
-        with suppress(OSError):  # a filter of system calls may refuse it; it is for speed alone
+    if sys.platform == "linux":  # elsewhere, a priority applies to the whole process
+        with suppress(OSError):  # a seccomp filter may refuse it, and it only affects speed
             os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
@@ -190,7 +190,7 @@ def _build_bulk_settings(streams: int | None) -> dict[str, str]:
 
 
 def build_model_inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[np.int64]]:
-    """Return a batch as BERT's three inputs, padded to the width step that holds the longest text."""
+    """Build BERT's three inputs for a batch, padded to the smallest width that fits the longest text."""
     longest = max(len(encoding.ids) for encoding in encodings)
     step = next(step for step in _WIDTH_STEPS if longest <= _WIDTHS_PER_STEP * step)
     width = -(-longest // step) * step
@@ -213,7 +213,7 @@ def _with_pooling(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
 
 
 class OpenVinoTokenEncoder:
-    """Token vectors of length 1, including the tokens that mark a text's beginning and end, as the pooling does."""
+    """An encoder of token vectors of length 1, including those of `[CLS]` and `[SEP]`, which pooling includes too."""
 
     def __init__(self, model: Path, tokenizer: Path) -> None:
         """Read an ONNX BERT with outputs of shape `[batch, tokens, 384]` and its `tokenizer.json`."""
@@ -221,7 +221,7 @@ class OpenVinoTokenEncoder:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
         core = ov.Core()
-        # The other half of the processors is for searches, which do not wait until ten passages are read.
+        # Half of the cores are left to searches, which must not wait until ten passages are encoded.
         threads = max(1, (os.cpu_count() or 1) // 2)
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(threads)}
         graph = _with_normalized_tokens(remove_attention_guards(core.read_model(str(model))))
@@ -251,10 +251,10 @@ class OpenVinoTokenEncoder:
 
 
 def _compute_rarity(encoding: Encoding) -> DenseVector:
-    """Return how rare each token is: the logarithm of its rank by frequency, 0 for a text's marks.
+    """Return a weight for each token: the logarithm of its rank by frequency, and 0 for special tokens.
 
-    BERT's vocabulary lists words from the most frequent on, after marks and single characters. By Zipf's law a word's
-    frequency falls as its rank grows, so the logarithm of the rank is its idf but for a constant.
+    BERT's vocabulary lists words by falling frequency, after special tokens and single characters. By Zipf's law a
+    word's frequency is inverse to its rank, so the logarithm of the rank is the word's idf up to a constant.
     """
     ranks = np.maximum(1, np.array(encoding.ids) - _MOST_FREQUENT_TOKEN + 1)
     weights: DenseVector = (np.log(1 + ranks) * (1 - np.array(encoding.special_tokens_mask))).astype(np.float32)
@@ -262,9 +262,9 @@ def _compute_rarity(encoding: Encoding) -> DenseVector:
 
 
 def remove_attention_guards(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
-    """Return the model without its guards against attention to nothing, which no text needs: each has two marks.
+    """Remove the guards against NaN in attention over nothing, which never happens: each text has two special tokens.
 
-    With them OpenVINO does not fuse attention, which then takes a tenth of all the time more.
+    The guards keep OpenVINO from fusing attention, which costs a tenth of the total time.
     """
     for node in model.get_ordered_ops():
         if node.get_type_name() == "Select" and node.input_value(0).get_node().get_type_name() == "IsNaN":
@@ -273,7 +273,7 @@ def remove_attention_guards(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's mod
 
 
 def _with_normalized_tokens(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
-    """Return the model with each token's last state, scaled to length 1, as its only output."""
+    """Return the model with each token's last hidden state, scaled to length 1, as its only output."""
     hidden = model.output(0).get_node().input_value(0)
     unit = op.normalize_l2(hidden, op.constant([2], np.int32), 1e-12, "add")
     return ov.Model([op.result(unit)], model.get_parameters(), "tokens")

@@ -1,4 +1,4 @@
-"""The port of the bi-encoder: text in, unit vectors out; queries and documents are encoded separately."""
+"""The port of the bi-encoder, which turns texts into unit vectors. Queries and documents are encoded separately."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ DenseVector = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class EmbeddedTexts:
-    """Unit vectors, one row per text in the order given, and how many tokens of each text the encoder read."""
+    """Unit vectors, one row for each text in the given order, and the number of tokens read from each text."""
 
     vectors: DenseVector
     token_counts: tuple[int, ...]
@@ -26,7 +26,11 @@ class EmbeddedTexts:
 
 
 class Embedder(Protocol):
-    """A bi-encoder. `fingerprint` names model, revision, precision, prompt and dimension; vectors of two never mix."""
+    """A bi-encoder.
+
+    `fingerprint` identifies the model, revision, precision, prompts and dimension. Vectors with different fingerprints
+    cannot be compared.
+    """
 
     @property
     def fingerprint(self) -> str: ...
@@ -35,18 +39,18 @@ class Embedder(Protocol):
     def dimension(self) -> int: ...
 
     def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
-        """Encode documents; texts past the encoder's window are cut. Raises `EncoderError`.
+        """Encode documents. Texts longer than the encoder's window are truncated. Raises `EncoderError`.
 
-        `in_background` marks work that nobody waits for: an encoder on this machine gives priority to all other work.
+        `in_background` marks work that nobody is waiting for. A local encoder runs it at a lower priority.
         """
 
     def embed_query(self, text: str) -> DenseVector:
-        """Return one unit vector of shape `(dimension,)`; quick, and not delayed by `documents` in another thread."""
+        """Encode a query as one unit vector of shape `(dimension,)`. Never waits for documents of other threads."""
 
     def close(self) -> None: ...
 
 
-# Sentences that have nothing to do with each other.
+# Sentences on unrelated topics, to measure an encoder's cosine of unrelated texts.
 UNRELATED_SENTENCES = (
     "The bakery opens at six in the morning.",
     "Copper melts at a little over a thousand degrees.",
@@ -60,9 +64,9 @@ UNRELATED_SENTENCES = (
 
 
 def compute_cosine_floor(encoder: Embedder) -> float:
-    """Return the cosine that lies as far below that of unrelated texts as 1 lies above it.
+    """Compute the cosine to count as 0 when scores are scaled: as far below unrelated texts as 1 is above them.
 
-    Encoders use different parts of the scale: unrelated texts have a cosine of about 0 by one, and of 0.7 by another.
+    Encoders use different parts of the scale. The cosine of unrelated texts is about 0 for one and 0.7 for another.
     Raises `EncoderError`.
     """
     vectors = encoder.embed_documents(UNRELATED_SENTENCES).vectors
@@ -71,16 +75,16 @@ def compute_cosine_floor(encoder: Embedder) -> float:
 
 
 def normalize_vectors(rows: DenseVector) -> DenseVector:
-    """Scale rows to length 1. Raises `EncoderError` for a row without a direction, since nothing is near to it."""
+    """Scale rows to length 1. Raises `EncoderError` for rows that are all zeros or not finite."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or not lengths.all():
-        raise EncoderError("The encoder gave a vector of zeros, or of what is no number.")
+        raise EncoderError("The encoder returned a vector that is all zeros or not finite.")
     scaled: DenseVector = (rows / lengths).astype(np.float32)
     return scaled
 
 
 class HashingEmbedder:
-    """A bag of hashed words for tests: different texts get different vectors, and shared words bring them nearer."""
+    """A fake for tests, a bag of hashed words: texts that share words have similar vectors."""
 
     def __init__(self, dimension: int = 64) -> None:
         self.dimension = dimension

@@ -1,4 +1,4 @@
-"""Any sentence-transformers model as the bi-encoder, on a CPU or a GPU, with torch, ONNX or OpenVINO."""
+"""A bi-encoder on any sentence-transformers model, on a CPU or GPU, with torch, ONNX or OpenVINO."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -11,16 +11,15 @@ from retrieval.encoders.port import DenseVector, EmbeddedTexts, normalize_vector
 from retrieval.encoders.sentence_transformers_model import INSTALL_HINT, LocatedModel
 from retrieval.errors import EncoderError
 
-# Texts of similar length go to the model together. A CPU gains nothing from more; a GPU is busy with these.
+# Texts of similar length are encoded in one batch. A CPU gains nothing from larger batches; this size keeps a GPU busy.
 _BATCH_SIZES = {"cpu": 16}
 _DEFAULT_BATCH_SIZE = 128
 
 
 class SentenceTransformersEmbedder:
-    """An embedder that loads the sentence-transformers library, and with it torch, and the model.
+    """An embedder on the sentence-transformers library, which also loads torch.
 
-    The library's tokenizers are not thread-safe, so the model has one user at a time; a query is next, however many
-    documents wait.
+    The library's tokenizers are not thread-safe, so one thread at a time uses the model. Queries go before documents.
     """
 
     def __init__(self, model: LocatedModel) -> None:
@@ -34,8 +33,8 @@ class SentenceTransformersEmbedder:
         made = self._encode(["dimension"], document=True).shape[1]
         if made != model.full_dimension:
             raise EncoderError(
-                f"{model.spec.model} makes vectors of {made} numbers, and its files say {model.full_dimension}.",
-                hint="Fetch or copy the model again.",
+                f"{model.spec.model} returns vectors of {made} dimensions, but its files say {model.full_dimension}.",
+                hint="Download or copy the model again.",
             )
 
     def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
@@ -69,19 +68,19 @@ class SentenceTransformersEmbedder:
                 show_progress_bar=False,
                 truncate_dim=self._located.full_dimension,
             )
-        except Exception as error:  # the library and its backends raise anything
-            raise EncoderError(f"The encoder failed: {error}", hint="See the log of the encoder's library.") from error
+        except Exception as error:  # the library and its backends may raise any exception
+            raise EncoderError(f"The encoder failed: {error}", hint="Check the encoder library's log.") from error
         return np.asarray(vectors, np.float32)
 
     def _truncate_vectors(self, vectors: DenseVector) -> DenseVector:
-        """Cut vectors to the requested dimension, and scale them again, because a cut vector is shorter than 1."""
+        """Truncate vectors to the requested dimension, and scale them to length 1 again."""
         return normalize_vectors(vectors[:, : self.dimension])
 
     def _count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Return how many tokens of each text the model read."""
+        """Return the number of tokens that the model read from each text."""
         longest = self._model.max_seq_length
         tokenizer = self._model.tokenizer
-        if hasattr(tokenizer, "encode_batch"):  # static embeddings have a bare tokenizer
+        if hasattr(tokenizer, "encode_batch"):  # models of static embeddings have a plain `tokenizers` tokenizer
             lengths = [len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))]
         else:
             encoded = tokenizer(list(texts), truncation=longest is not None, max_length=longest, verbose=False)
@@ -90,7 +89,7 @@ class SentenceTransformersEmbedder:
 
 
 class _PriorityLock:
-    """A lock with one user at a time; queries go before documents."""
+    """A lock for one thread at a time, in which queries go before documents."""
 
     def __init__(self) -> None:
         self._change = threading.Condition()
@@ -141,8 +140,8 @@ def _load_model(model: LocatedModel) -> Any:  # noqa: ANN401 - the library's mod
         except OSError:
             if model.is_folder:
                 raise
-            return SentenceTransformer(model.source, **options)  # its weights are not on this machine yet
-    except Exception as error:  # the library and its backends raise anything
+            return SentenceTransformer(model.source, **options)  # download the weights
+    except Exception as error:  # the library and its backends may raise any exception
         reason = " ".join(str(error).split())[:300]
         raise EncoderError(
             f"{spec.model} could not be loaded: {reason}",
@@ -152,5 +151,7 @@ def _load_model(model: LocatedModel) -> Any:  # noqa: ANN401 - the library's mod
 
 def _build_hint(backend: str) -> str:
     if backend == "torch":
-        return "If its files are not on this machine, connect it to the hub once, or copy the model's folder here."
-    return f"backend={backend} needs `pip install 'sentence-transformers[{backend}]'`, and a model that has such files."
+        return (
+            "If its files are not on this machine, connect to the hub once, or copy the model's folder to this machine."
+        )
+    return f"backend={backend} needs `pip install 'sentence-transformers[{backend}]'` and a model with files for it."

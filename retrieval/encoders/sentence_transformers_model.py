@@ -1,6 +1,6 @@
-"""Facts about a sentence-transformers model from its small files, without loading it: revision, size and prompts.
+"""The revision, dimension and prompts of a sentence-transformers model, from its small files, without loading it.
 
-A command that only looks at an index needs its encoder's fingerprint, and loading torch takes seconds.
+A command that only inspects an index needs its encoder's fingerprint, and loading torch takes seconds.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 @dataclass(frozen=True)
 class LocatedModel:
-    """A model that the library loads from `source` at `revision`: a folder (its revision: a digest) or a hub model."""
+    """A model to load from `source`: a hub model, or a folder, whose `revision` is a digest of its files."""
 
     spec: EncoderSpec
     source: str
@@ -43,7 +43,7 @@ class LocatedModel:
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint, which is equal wherever the same files lie."""
+        """The fingerprint, which depends on the files and not on where they are."""
         spec = self.spec
         model = Path(spec.model).name if self.is_folder else spec.model
         precision = f"{spec.backend}-{spec.file or spec.dtype}"
@@ -52,13 +52,13 @@ class LocatedModel:
 
 
 def locate_model(spec: EncoderSpec) -> LocatedModel:
-    """Locate a model. Raises `EncoderError` with what to do: install the library, connect once, name another model."""
+    """Locate a model. Raises `EncoderError` with a hint: install the library, connect once, or name another model."""
     folder, revision = _locate_folder(spec)
     full = _load_full_dimension(folder)
     if spec.dimension and spec.dimension > full:
         raise EncoderError(
-            f"{spec.model} makes vectors of {full} numbers, and {spec.dimension} were asked for.",
-            hint=f"Leave out dimension=, or ask for at most {full}.",
+            f"{spec.model} has vectors of {full} dimensions, fewer than the requested {spec.dimension}.",
+            hint=f"Remove dimension=, or set it to {full} or less.",
         )
     prompts = _load_json(folder / "config_sentence_transformers.json").get("prompts") or {}
     own_document = next((prompts[name] for name in _DOCUMENT_PROMPTS if prompts.get(name)), "")
@@ -73,17 +73,17 @@ def locate_model(spec: EncoderSpec) -> LocatedModel:
 
 
 def _locate_folder(spec: EncoderSpec) -> tuple[Path, str]:
-    """Return the folder of the small files, and their revision."""
+    """Return the folder of the small files and the model's revision."""
     folder = Path(spec.model).expanduser()
     if folder.is_dir():
         return folder, f"files-{_compute_digest(folder)}"
     if spec.model.startswith(("/", ".", "~")) or spec.model.count("/") > 1:
-        raise EncoderError(f"There is no folder {spec.model}.", hint="Check its name, or name a hub's model.")
+        raise EncoderError(f"There is no folder {spec.model}.", hint="Check the path, or name a model on the hub.")
     return _fetch_small_files(spec)
 
 
 def _fetch_small_files(spec: EncoderSpec) -> tuple[Path, str]:
-    """Fetch from the hub's cache on this machine; only missing files are asked of the hub."""
+    """Return the folder in the hub's local cache. Contacts the hub only for missing files."""
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -98,15 +98,15 @@ def _fetch_small_files(spec: EncoderSpec) -> tuple[Path, str]:
         except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise EncoderError(
-                f"The model {spec.model} is not on this machine, and could not be fetched: {reason}",
+                f"The model {spec.model} is not on this machine and could not be downloaded: {reason}",
                 hint="Connect this machine to the hub once, set HF_ENDPOINT to a mirror, or copy the model's folder "
-                "here and name that folder.",
+                "to this machine and name that folder.",
             ) from error
     return Path(path), Path(path).name
 
 
 def _compute_digest(folder: Path) -> str:
-    """Return a hash of all small files and of samples of the weights: other weights differ nearly everywhere."""
+    """Return a hash of the small files and of samples of the weights, since other weights differ nearly everywhere."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
         if path.suffix not in (*_WEIGHT_SUFFIXES, *(pattern[1:] for pattern in _SMALL_FILES)):
@@ -129,7 +129,10 @@ def _iter_samples(path: Path) -> Iterator[bytes]:
 
 
 def _load_full_dimension(folder: Path) -> int:
-    """Return the dimension from the last module that changes it; a model without modules is pooled by its mean."""
+    """Return the dimension from the last module that sets one, or from the model's own config.
+
+    The library pools a model without modules by its mean, which keeps the model's dimension.
+    """
     modules = _load_json(folder / "modules.json")
     for module in reversed(modules if isinstance(modules, list) else []):
         config = _load_json(folder / module.get("path", "") / "config.json")
@@ -139,7 +142,7 @@ def _load_full_dimension(folder: Path) -> int:
     found = _find_dimension(_load_json(folder / "config.json"))
     if not found:
         raise EncoderError(
-            f"{folder} does not say how long its vectors are, so it is no sentence-transformers model.",
+            f"{folder} is not a sentence-transformers model: it does not name the dimension of its vectors.",
             hint="Name a folder or a model that `SentenceTransformer(…)` loads.",
         )
     return found
@@ -154,7 +157,7 @@ def _find_dimension(config: Mapping[str, Any]) -> int | None:
 
 
 def _count_pooling_modes(config: Mapping[str, Any]) -> int:
-    """Return how many ways of pooling are put side by side."""
+    """Return the number of pooling modes, whose results are concatenated."""
     mode = config.get("pooling_mode")
     if isinstance(mode, list):
         return len(mode)
@@ -167,4 +170,4 @@ def _load_json(path: Path) -> Any:  # noqa: ANN401 - JSON
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise EncoderError(f"{path} cannot be read: {error}", hint="Fetch or copy the model again.") from error
+        raise EncoderError(f"{path} cannot be read: {error}", hint="Download or copy the model again.") from error

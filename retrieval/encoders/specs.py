@@ -1,9 +1,9 @@
-"""Descriptions of encoders that are not built in, as a setting gives them.
+"""Descriptions of encoders that are not built in, as written in a setting.
 
-    sentence-transformers MODEL [option=value …]     a hub's model or a folder, in this process
-    URL MODEL [option=value …]                       any server that speaks OpenAI's `/v1/embeddings`
+    sentence-transformers MODEL [option=value …]     a hub model or a folder, loaded in this process
+    URL MODEL [option=value …]                       any server with OpenAI's `/v1/embeddings`
 
-Values with spaces are quoted: `sentence-transformers intfloat/e5-small-v2 query='query: ' document='passage: '`.
+Quote values with spaces: `sentence-transformers intfloat/e5-small-v2 query='query: ' document='passage: '`.
 """
 
 import hashlib
@@ -25,10 +25,10 @@ _LIBRARY_OPTIONS = frozenset({"backend", "file", "dtype", "device"})
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """A model and how it is used. Every field except `text`, `url` and `device` decides the vectors.
+    """A model and how to use it. Every field except `text`, `url` and `device` affects the vectors.
 
-    `query` and `document` are put before the encoded text; None keeps the model's own settings. `dimension` cuts the
-    vectors of a model trained for that (Matryoshka). `file` names one of several weight files of a backend.
+    `query` and `document` are prompts put before the text; None keeps the model's own. `dimension` truncates the
+    vectors of models trained for it (Matryoshka). `file` selects one of several weight files of a backend.
     """
 
     text: str
@@ -48,12 +48,12 @@ _OPTIONS = frozenset(field.name for field in fields(EncoderSpec)) - {"text", "mo
 
 
 def is_described(encoder: str) -> bool:
-    """True if a setting describes an encoder instead of naming a built-in one."""
+    """Return whether a setting describes an encoder instead of naming a built-in one."""
     return encoder.startswith((*_SCHEMES, f"{LIBRARY} ")) or encoder == LIBRARY
 
 
 def parse_spec(text: str) -> EncoderSpec:
-    """Parse a description. Raises `ValueError` with a message that a user can act on."""
+    """Parse a description. Raises `ValueError` with a message for the user."""
     try:
         where, *rest = shlex.split(text)
     except ValueError as error:
@@ -83,7 +83,7 @@ def parse_spec(text: str) -> EncoderSpec:
 
 
 def compute_prompts_digest(query: str, document: str) -> str:
-    """Return the part of a fingerprint that tells which prompts the vectors were made with."""
+    """Return the part of a fingerprint that identifies the prompts."""
     if not query and not document:
         return "no-prompts"
     return "prompts-" + hashlib.sha256(json.dumps([query, document]).encode()).hexdigest()[:12]
@@ -93,7 +93,7 @@ def _require_known_options(options: Mapping[str, str], *, of_library: bool) -> N
     known = _OPTIONS if of_library else _OPTIONS - _LIBRARY_OPTIONS
     unknown = sorted(set(options) - known)
     if unknown:
-        raise ValueError(f"{', '.join(unknown)} cannot be set here; what can is {', '.join(sorted(known))}")
+        raise ValueError(f"{', '.join(unknown)} cannot be set here; available options are {', '.join(sorted(known))}")
 
 
 def _parse_dimension(options: Mapping[str, str]) -> int | None:
@@ -106,19 +106,19 @@ def _parse_dimension(options: Mapping[str, str]) -> int | None:
 
 
 class EncoderSettings(BaseSettings):
-    """Settings from environment variables that begin with `LEADLINE_`."""
+    """Encoder settings, from environment variables that start with `LEADLINE_`."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 
     encoder: str | None = Field(
         None,
-        description="The encoder of a new index, `minilm` if not set; of one that is there, the encoder it must have. "
-        "`minilm`, `minilm-128`, `sentence-transformers MODEL` or `URL MODEL`, with options: docs/encoders.md.",
+        description="The encoder: `minilm` (the default for a new index), `minilm-128`, `sentence-transformers MODEL` "
+        "or `URL MODEL`, with options (docs/encoders.md). An existing index must have been built with it.",
     )
     encoder_beside: str | None = Field(
-        None, description="One more encoder that can be opened: the one that the index is moved to, or came from."
+        None, description="A second encoder, used during a move to another encoder: the index's old or new one."
     )
-    encoder_api_key: SecretStr | None = Field(None, description="The key of the embedding server, if it wants one.")
+    encoder_api_key: SecretStr | None = Field(None, description="The API key of the embedding server, if it needs one.")
 
     @field_validator("encoder", "encoder_beside")
     @classmethod

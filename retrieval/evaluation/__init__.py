@@ -1,1 +1,1 @@
-"""Measure how good a search is: judged questions in, metrics out."""
+"""Measure search quality: judged questions in, metrics out."""

@@ -1,9 +1,9 @@
-"""How well chunks fit the excerpts that answer questions: what a few of them bring of those, and how much else.
+"""Evaluate chunking: how much of the excerpts that answer a question the chunks found contain, and how much else.
 
 The measures are those of Chroma's report "Evaluating Chunking Strategies for Retrieval" (Smith & Troynikov, 2024), over
 code points instead of tokens. With E the excerpts of a question and R the chunks found for it: recall = |E and R| /
-|E|, precision = |E and R| / |R|, IoU = |E and R| / (|E| + |R| - |E and R|). The `best` of a measure is that of the
-chunks that touch an excerpt, all of them and no other: what no search of these chunks can exceed.
+|E|, precision = |E and R| / |R|, IoU = |E and R| / (|E| + |R| - |E and R|). The `best` of a measure is its value for
+exactly the chunks that overlap an excerpt, which no search of these chunks can exceed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,16 +17,16 @@ from retrieval.index.port import Index, IndexedChunk, SearchScope
 from retrieval.search.ranking import CANDIDATES, Clock, rank_chunks
 from retrieval.search.requests import Fusion
 
-# Takes a document's name and text, and returns the spans of its chunks.
-Cutter = Callable[[str, str], Sequence[tuple[int, int]]]
+# A function from a document's name and text to the spans of its chunks.
+TextSplitter = Callable[[str, str], Sequence[tuple[int, int]]]
 _TENANT = "evaluation"
 _ENCODING_BATCH = 512
 
 
 def index_chunks(
-    texts: Mapping[str, str], cut: Cutter, index: Index, encoder: Embedder, sparse: SparseEncoder
+    texts: Mapping[str, str], cut: TextSplitter, index: Index, encoder: Embedder, sparse: SparseEncoder
 ) -> dict[str, DocumentSpan]:
-    """Put every document's chunks into an empty index, and return their places by id."""
+    """Add every document's chunks to an empty index, and return their spans by id."""
     places = {
         derive_chunk_id(name, start, end): DocumentSpan(name, start, end)
         for name, text in texts.items()
@@ -52,9 +52,9 @@ def search_chunks(
     *,
     characters: int,
 ) -> dict[str, list[DocumentSpan]]:
-    """Return the best chunks of each question by hybrid search, as many as fit `characters`, and at least one.
+    """Return each question's best chunks by hybrid search: as many as fit in `characters`, and at least one.
 
-    An equal number of characters is fair to chunks of every size; an equal number of chunks is not.
+    A limit in characters is fair to chunks of every size; a limit in chunks is not.
     """
     floor, clock = compute_cosine_floor(encoder), Clock()
     found: dict[str, list[DocumentSpan]] = {}
@@ -79,7 +79,7 @@ def judge_chunks(
     wanted: Mapping[str, Sequence[DocumentSpan]],
     places: Iterable[DocumentSpan],
 ) -> EvaluationRun:
-    """Compute the measures of every question; `places` are those of all chunks."""
+    """Compute the measures of every question. `places` are the spans of all chunks."""
     by_document: dict[str, list[DocumentSpan]] = {}
     for place in places:
         by_document.setdefault(place.document, []).append(place)
@@ -101,7 +101,7 @@ def judge_chunks(
 
 
 def _compute_measures(excerpts: Sequence[DocumentSpan], chunks: Sequence[DocumentSpan]) -> tuple[float, float, float]:
-    """Return recall, precision and IoU; what two chunks share counts twice among what was found, and once as found."""
+    """Return recall, precision and IoU. Text in two chunks counts twice in the size of R, and once in the overlap."""
     wanted = _collect_code_points(excerpts)
     hit = len(wanted & _collect_code_points(chunks))
     size = sum(chunk.end - chunk.start for chunk in chunks)
@@ -117,7 +117,7 @@ def _count_shared_chars(one: DocumentSpan, other: DocumentSpan) -> int:
 
 
 def _select_fitting(ranked: Sequence[DocumentSpan], characters: int) -> list[DocumentSpan]:
-    """Return the first places that fit together; the first one always."""
+    """Return the first spans that fit in `characters` together, and always the very first."""
     chosen: list[DocumentSpan] = []
     for place in ranked:
         characters -= place.end - place.start

@@ -1,9 +1,9 @@
-"""Questions whose answers have figures, judged by the figures that stand in the passages found.
+"""Evaluate search with questions whose answers contain figures: do the passages found contain the figures?
 
 The format is that of Docugami's KG-RAG data sets (2023): `questions.csv` with the columns `Question`, `Source Docs`
-(patterns of file names, separated by commas) and `Answer`, beside a folder `docs` of files of any format. Questions
-about several documents are left out, since their figures are spread over more passages than are judged, and so are
-those whose answers have no figure.
+(file name patterns, separated by commas) and `Answer`, next to a folder `docs` with files of any format. Questions
+about several documents are left out, because their figures are spread over more passages than are judged. Questions
+whose answers have no figure are left out too.
 """
 
 import csv
@@ -21,12 +21,12 @@ from retrieval.evaluation.runs import EvaluationRun
 _COLUMNS = frozenset({"Question", "Source Docs", "Answer"})
 _FIGURE = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _YEAR = re.compile(r"(?:19|20)\d\d")
-_MIN_DIGITS = 3  # shorter numbers, and years, stand in any passage
+_MIN_DIGITS = 3  # shorter numbers, and years, occur in any passage
 
 
 @dataclass(frozen=True)
 class FigureQuestion:
-    """A question about one document, and the figures of its answer as the answer writes them."""
+    """A question about one document, and the figures of its answer as written there."""
 
     id: str
     text: str
@@ -37,14 +37,14 @@ class FigureQuestion:
 
 @dataclass(frozen=True)
 class FoundPassage:
-    """A passage that a search found, and the name of its document."""
+    """The text of a passage that a search found, and the name of its document."""
 
     document: str
     text: str
 
 
 class FigureQuestions:
-    """The questions of a folder with figures in their answers, and its documents by name, all of them.
+    """The questions of a folder that have figures in their answers, and all its documents by name.
 
     Raises `EvaluationDataError`.
     """
@@ -59,7 +59,7 @@ class FigureQuestions:
 
 
 def has_figures(path: Path) -> bool:
-    """True if a folder's questions are of this format, by their columns."""
+    """Return whether a folder's `questions.csv` has the columns of this format."""
     try:
         with (path / "questions.csv").open(encoding="utf-8-sig", newline="") as file:
             return set(next(csv.reader(file), ())) >= _COLUMNS
@@ -72,10 +72,10 @@ def judge_figures(
     questions: Sequence[FigureQuestion],
     stages_ms: Mapping[str, float] | None = None,
 ) -> EvaluationRun:
-    """Compute the figures of every question; passages of other documents than the question's count as misses.
+    """Compute the measures of every question. Passages of other documents count as misses.
 
-    `figures@k` is the share of the answer's figures that stand in the first k passages, `all@k` asks for all of them,
-    and `mrr@10` is the mean over the figures of 1 / the rank of the first passage that has it.
+    `figures@k` is the share of the answer's figures that occur in the first k passages, `all@k` is 1 if all of them do,
+    and `mrr@10` is the mean over the figures of 1 / the rank of the first passage with the figure.
     """
     measured: dict[str, dict[str, float]] = {"figures@5": {}, "figures@10": {}, "all@10": {}, "mrr@10": {}}
     for question in questions:
@@ -88,7 +88,7 @@ def judge_figures(
 
 
 def extract_figures(answer: str) -> tuple[str, ...]:
-    """Return the numbers of three digits and more in a text, each once, without years."""
+    """Return the numbers in a text that have three digits or more and are not years, each once."""
     numbers = (number.rstrip(",") for number in _FIGURE.findall(answer))
     return tuple(
         dict.fromkeys(
@@ -120,7 +120,7 @@ def _iter_questions(path: Path, names: Sequence[str]) -> Iterator[FigureQuestion
     except OSError as error:
         raise EvaluationDataError(f"{path} cannot be read: {error.strerror}.") from error
     except (KeyError, AttributeError, UnicodeDecodeError) as error:
-        raise EvaluationDataError(f"{path} is not of this format ({error!r}).", hint=_HINT) from error
+        raise EvaluationDataError(f"{path} is not in this format ({error!r}).", hint=_HINT) from error
 
 
 _HINT = "The format is described in retrieval/evaluation/figures.py."

@@ -1,12 +1,12 @@
-"""Judged questions in a folder, in the format of BEIR or of SQuAD.
+"""Load judged questions from a folder, in BEIR's or SQuAD's format.
 
-BEIR (Thakur et al., NeurIPS 2021): `corpus.jsonl` has one object a line with `_id`, `text` and an optional `title`;
-`queries.jsonl` has `_id` and `text`; `qrels/test.tsv` has a header line and then query id, corpus id and a whole-number
-grade, separated by tabs. Other keys and blank lines are ignored.
+BEIR (Thakur et al., NeurIPS 2021): `corpus.jsonl` has one object per line with `_id`, `text` and an optional `title`;
+`queries.jsonl` has `_id` and `text`; `qrels/test.tsv` has a header line and then a query id, a corpus id and an integer
+grade per line, separated by tabs. Other keys and blank lines are ignored.
 
-SQuAD (Rajpurkar et al., EMNLP 2016): the folder's one `*.json` file has `data`, a list of articles with `paragraphs`,
-each with its `context` and `qas`, each with an `id` and a `question`. A question is answered by the paragraph that
-holds it; questions marked `is_impossible` have no answer and are left out. Other members are ignored.
+SQuAD (Rajpurkar et al., EMNLP 2016): the folder's only `*.json` file has `data`, a list of articles with `paragraphs`,
+each with a `context` and `qas`, each with an `id` and a `question`. The paragraph that contains a question is its
+answer; questions marked `is_impossible` have no answer and are left out. Other members are ignored.
 """
 
 import json
@@ -21,7 +21,7 @@ from retrieval.errors import EvaluationDataError
 
 @dataclass(frozen=True)
 class CorpusEntry:
-    """A text to be found. `title` is empty where the corpus has none."""
+    """A text of the corpus. `title` is empty if the corpus has none."""
 
     id: str
     title: str
@@ -29,10 +29,10 @@ class CorpusEntry:
 
 
 class BeirFolder:
-    """A folder of BEIR-format data. Queries and judgements are read at once, the corpus on demand.
+    """A folder in BEIR's format. Queries and judgements are loaded immediately, the corpus on demand.
 
     `queries` maps every id to its text; `qrels` maps the ids of judged queries, in the file's order, to grades by
-    corpus id. Raises `EvaluationDataError` for a file that is missing or has another format.
+    corpus id. Raises `EvaluationDataError` if a file is missing or has the wrong format.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -44,7 +44,7 @@ class BeirFolder:
         )
 
     def iter_corpus(self) -> Iterator[CorpusEntry]:
-        """Yield every text, in the file's order, one in memory at a time. Raises `EvaluationDataError`."""
+        """Yield every text in the file's order, with one in memory at a time. Raises `EvaluationDataError`."""
         seen: set[str] = set()
         for line in _iter_lines(self.corpus_file):
             entry = line.parse_json_object()
@@ -56,7 +56,7 @@ class BeirFolder:
 
 @dataclass(frozen=True)
 class _DataLine:
-    """A line of a file with its path and number, which error messages name."""
+    """A line of a file, with its path and number for error messages."""
 
     path: Path
     number: int
@@ -85,14 +85,14 @@ class _DataLine:
     def require_new_id(self, entry: Mapping[str, Any], seen: set[str]) -> str:
         identifier = self.require_string(entry, "_id")
         if identifier in seen:
-            raise self.build_error(f"_id {identifier} was on an earlier line")
+            raise self.build_error(f"_id {identifier} is already on an earlier line")
         seen.add(identifier)
         return identifier
 
     def parse_judgement(self) -> tuple[str, str, int]:
         fields = self.text.rstrip("\r\n").split("\t")
         if len(fields) != 3:
-            raise self.build_error(f"a judgement has 3 fields separated by tabs, and this has {len(fields)}")
+            raise self.build_error(f"a judgement has 3 fields separated by tabs, not {len(fields)}")
         try:
             return fields[0], fields[1], int(fields[2])
         except ValueError as error:
@@ -101,7 +101,7 @@ class _DataLine:
 
 def _iter_lines(path: Path) -> Iterator[_DataLine]:
     try:
-        # utf-8-sig: some editors begin a file with a byte order mark.
+        # utf-8-sig because some editors start a file with a byte order mark.
         with path.open(encoding="utf-8-sig", newline="\n") as file:
             for number, text in enumerate(file, start=1):
                 if text.strip():
@@ -131,30 +131,30 @@ def _load_qrels(path: Path, queries: Mapping[str, str]) -> dict[str, Mapping[str
             raise line.build_error(f"query {query} is not in queries.jsonl")
         grades = judged.setdefault(query, {})
         if document in grades:
-            raise line.build_error(f"document {document} was judged for query {query} on an earlier line")
+            raise line.build_error(f"document {document} is already judged for query {query} on an earlier line")
         grades[document] = grade
     if not judged:
-        raise EvaluationDataError(f"{path} holds no judgement.")
+        raise EvaluationDataError(f"{path} contains no judgements.")
     return {query: MappingProxyType(grades) for query, grades in judged.items()}
 
 
 def _require_header(path: Path, lines: Iterator[_DataLine]) -> None:
-    """Check for the header: without it, skipping the first line would silently lose a judgement."""
+    """Read the header line. In a file without one, skipping the first line would silently lose a judgement."""
     header = next(lines, None)
     if header is None:
         raise EvaluationDataError(f"{path} is empty.")
     if header.number != 1 or header.text.rstrip("\r\n").rpartition("\t")[2] != "score":
-        raise header.build_error("the first line is to be the header: query-id, corpus-id, score")
+        raise header.build_error("the first line must be the header: query-id, corpus-id, score")
 
 
 _HINT = "SQuAD's format is one JSON file of articles, paragraphs and questions; see retrieval/evaluation/judged.py."
 
 
 class SquadFolder:
-    """A folder with one file of SQuAD-format data, read at once.
+    """A folder with one file in SQuAD's format, loaded immediately.
 
     The id of a paragraph is its number, from 1. `queries` and `qrels` are as in `BeirFolder`. Raises
-    `EvaluationDataError` for a file that is missing or has another format.
+    `EvaluationDataError` if the file is missing or has the wrong format.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -169,7 +169,7 @@ class SquadFolder:
             for question, text in questions.items():
                 queries[question], qrels[question] = text, MappingProxyType({identifier: 1})
         if not qrels:
-            raise EvaluationDataError(f"{self.corpus_file} holds no question.", hint=_HINT)
+            raise EvaluationDataError(f"{self.corpus_file} contains no questions.", hint=_HINT)
         self.queries: Mapping[str, str] = MappingProxyType(queries)
         self.qrels: Mapping[str, Mapping[str, int]] = MappingProxyType(qrels)
 
@@ -181,12 +181,12 @@ class SquadFolder:
 def _require_single_file(folder: Path) -> Path:
     files = sorted(folder.glob("*.json"))
     if len(files) != 1:
-        raise EvaluationDataError(f"{folder} has {len(files)} JSON files, and SQuAD's format is one.", hint=_HINT)
+        raise EvaluationDataError(f"{folder} has {len(files)} JSON files, but SQuAD's format has one.", hint=_HINT)
     return files[0]
 
 
 def _iter_paragraphs(path: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Yield the title, the text and the questions by id of each paragraph."""
+    """Yield each paragraph's title, text, and questions by id."""
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
         for article in content["data"]:
@@ -197,11 +197,11 @@ def _iter_paragraphs(path: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
     except OSError as error:
         raise EvaluationDataError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EvaluationDataError(f"{path} is not SQuAD's format ({error!r}).", hint=_HINT) from error
+        raise EvaluationDataError(f"{path} is not in SQuAD's format ({error!r}).", hint=_HINT) from error
 
 
 class JudgedFolder(Protocol):
-    """Texts, questions, and which texts answer which question.
+    """A folder of texts, questions, and judgements of which text answers which question.
 
     `corpus_file` is the file with the texts. `queries` maps every id to its text; `qrels` maps the ids of judged
     queries to grades by corpus id.
@@ -223,7 +223,10 @@ class JudgedFolder(Protocol):
 
 
 def open_judged_folder(folder: Path) -> JudgedFolder:
-    """Open SQuAD's format if there is a JSON file and no `corpus.jsonl`, else BEIR's. Raises `EvaluationDataError`."""
+    """Open a folder: SQuAD's format if it has a JSON file and no `corpus.jsonl`, else BEIR's.
+
+    Raises `EvaluationDataError`.
+    """
     if any(folder.glob("*.json")) and not (folder / "corpus.jsonl").exists():
         return SquadFolder(folder)
     return BeirFolder(folder)

@@ -1,9 +1,9 @@
 """Retrieval metrics, as pure functions of one query's ranking and judgements.
 
-A ranking holds document ids, best first, each once (a repeat is a `ValueError`: it would be counted twice).
-Judgements are grades by document id; a positive grade is relevant, and an unjudged document is not relevant.
-The functions agree with trec_eval and with BEIR, which calls it; each names its measure in trec_eval. A query without
-a relevant document scores 0; a query without judgements must be left out of averages.
+A ranking is a list of document ids, best first, without repeats (a repeat would count twice, so it is a `ValueError`).
+Judgements are grades by document id; a positive grade means relevant, and unjudged documents are not relevant.
+The functions agree with trec_eval, and so with BEIR, which uses it; each docstring names its trec_eval measure. A query
+without a relevant document scores 0. Leave queries without judgements out of averages.
 """
 
 import math
@@ -15,11 +15,11 @@ Grades = Mapping[str, int]
 
 
 def ndcg_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
-    """Return the normalized discounted cumulative gain of the first k, in [0, 1]; trec_eval's ndcg_cut_k.
+    """Return the normalized discounted cumulative gain of the first k, in [0, 1] (trec_eval's ndcg_cut_k).
 
     DCG@k = sum over ranks i = 1..k of grade(i) / log2(i + 1): the gain is linear, not 2^grade - 1. nDCG@k divides it
     by the DCG@k of the ideal ranking: all positive judgements, highest first, found or not.
-    Source: Järvelin & Kekäläinen, TOIS 20(4), 2002; its discount log_b(i) begins at rank b, trec_eval's log2(i + 1)
+    Source: Järvelin & Kekäläinen, TOIS 20(4), 2002. Its discount log_b(i) starts at rank b, trec_eval's log2(i + 1)
     at rank 2. This function uses trec_eval's, as BEIR's tables do.
     """
     ideal = sorted((grade for grade in grades.values() if grade > 0), reverse=True)
@@ -30,7 +30,7 @@ def ndcg_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
 
 
 def recall_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
-    """Return the share of all relevant documents that is among the first k; trec_eval's recall_k."""
+    """Return the share of all relevant documents that are among the first k (trec_eval's recall_k)."""
     relevant = {document for document, grade in grades.items() if grade > 0}
     if not relevant:
         return 0.0
@@ -38,7 +38,7 @@ def recall_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
 
 
 def reciprocal_rank(ranking: Sequence[str], grades: Grades, k: int | None = None) -> float:
-    """Return 1 / the rank (from 1) of the first relevant document; 0 if there is none among the first k.
+    """Return 1 / the rank (from 1) of the first relevant document, or 0 if there is none among the first k.
 
     Without k this is trec_eval's recip_rank; with k = 10, its mean is the MRR@10 of MS MARCO.
     Source: Voorhees, TREC-8 Question Answering Track Report, 1999.
@@ -50,7 +50,7 @@ def reciprocal_rank(ranking: Sequence[str], grades: Grades, k: int | None = None
 
 
 def mean(values: Sequence[float]) -> float:
-    """Return the average over queries. Raises `ValueError` when there are none."""
+    """Return the mean over queries. Raises `ValueError` if there are none."""
     if not values:
         raise ValueError("no queries to average over")
     return math.fsum(values) / len(values)
@@ -59,16 +59,16 @@ def mean(values: Sequence[float]) -> float:
 def compute_bootstrap_interval(
     values: Sequence[float], *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the mean over queries; equal seeds give equal intervals.
+    """Compute the percentile bootstrap interval of the mean over queries. Equal seeds give equal intervals.
 
-    `values` holds one figure per query. To compare two systems, pass the differences query by query: the systems differ
-    if the interval excludes 0. Two overlapping intervals do not show that the systems are alike.
+    `values` holds one value per query. To compare two systems, pass the differences by query: the systems differ if
+    the interval excludes 0. Overlapping intervals of two systems do not show that they are equal.
     Sources: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13; Sakai, SIGIR 2006.
     """
     if not values:
         raise ValueError("no queries to average over")
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence lies between 0 and 1, not {confidence}")
+        raise ValueError(f"confidence must be between 0 and 1, not {confidence}")
     sample = np.asarray(values, dtype=np.float64)
     generator = np.random.default_rng(seed)
     means = [generator.choice(sample, sample.size).mean() for _ in range(resamples)]
@@ -79,10 +79,10 @@ def compute_bootstrap_interval(
 
 def _take_first(ranking: Sequence[str], k: int | None) -> Sequence[str]:
     if k is not None and k < 1:
-        raise ValueError(f"k counts from 1, not {k}")
+        raise ValueError(f"k must be at least 1, not {k}")
     first = ranking[:k]
     if len(set(first)) != len(first):
-        raise ValueError("the ranking holds a document twice")
+        raise ValueError("the ranking contains a document twice")
     return first
 
 

@@ -1,10 +1,10 @@
-"""Questions whose answers stand at known places of documents, and measures of the passages that a search finds.
+"""Evaluate search with questions whose answers are at known places in documents.
 
-Two formats are read. A file of JSON lines has one question a line: `question`, an optional `id` and `part`, and
-`references`, exact excerpts, or `pages`, wider places, or both: lists of `{"document", "start", "end"}` (code points of
-the file as text) or `{"document", "page"}` (counted from 1). The documents are the files of a folder, of any format.
-The other format is that of Chroma's chunking evaluation (2024): `questions.csv` with the columns `question`,
-`references` (a JSON list with `start_index` and `end_index`) and `corpus_id`, beside `corpora/*.md`.
+There are two formats. A JSON Lines file has one question per line: `question`, an optional `id` and `part`, and
+`references` (exact excerpts), `pages` (whole pages) or both. They are lists of `{"document", "start", "end"}`, in code
+points of the file as text, or of `{"document", "page"}`, counted from 1. The documents are the files of a folder, of
+any format. The other format is that of Chroma's chunking evaluation (2024): `questions.csv` with the columns
+`question`, `references` (a JSON list with `start_index` and `end_index`) and `corpus_id`, next to `corpora/*.md`.
 """
 
 import csv
@@ -21,12 +21,12 @@ from ingest.storage.texts.normalize import normalize
 from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.runs import EvaluationRun
 
-# A search's passages that the measures look at.
+# The number of passages of a search that the measures consider.
 PASSAGES = 10
 
 
 class QuestionPart(StrEnum):
-    """A half of the questions: one to choose settings by, the other to see if the choice holds."""
+    """A half of the questions: one is for choosing settings, the other for checking the choice."""
 
     CHOOSING = "choosing"
     KEPT = "kept"
@@ -34,7 +34,7 @@ class QuestionPart(StrEnum):
 
 @dataclass(frozen=True)
 class DocumentSpan:
-    """A stretch of a document in code points, or a page of it; `page` is None where it is not known."""
+    """A span of a document in code points, or one of its pages. `page` is None if unknown."""
 
     document: str
     start: int = 0
@@ -42,7 +42,7 @@ class DocumentSpan:
     page: int | None = None
 
     def covers(self, wanted: "DocumentSpan") -> bool:
-        """True if this passage begins on the wanted page, or shares half of the shorter of the two stretches."""
+        """Return whether this passage starts on the wanted page, or overlaps half of the shorter of the two spans."""
         if self.document != wanted.document:
             return False
         if wanted.page is not None:
@@ -53,7 +53,7 @@ class DocumentSpan:
 
 @dataclass(frozen=True)
 class LocatedQuestion:
-    """A question with the places that answer it, as the file has them."""
+    """A question with the places that answer it, in the file's coordinates."""
 
     id: str
     text: str
@@ -62,10 +62,7 @@ class LocatedQuestion:
 
 
 class LocatedQuestions:
-    """Questions of a file, and the documents that they are about, by name.
-
-    `by_pages` judges by `pages` where a question has both. Raises `EvaluationDataError`.
-    """
+    """The questions of a file, and the documents they are about, by name. Raises `EvaluationDataError`."""
 
     def __init__(self, questions: Sequence[LocatedQuestion], documents: Mapping[str, Path], source: Path) -> None:
         self.source = source
@@ -73,15 +70,15 @@ class LocatedQuestions:
         named = dict.fromkeys(place.document for question in questions for place in question.places)
         for name in named:
             if name not in documents:
-                raise EvaluationDataError(f"{source} asks about {name}, and there is no such document.")
-        # Documents that no question is about would only take time; a corpus of their own makes a search harder.
+                raise EvaluationDataError(f"{source} asks about {name}, but there is no such document.")
+        # Documents without a question would only cost time. Use a larger corpus to make the search harder.
         self.documents: Mapping[str, Path] = MappingProxyType({name: documents[name] for name in named})
 
     def locate_in_texts(self, texts: Mapping[str, str]) -> dict[str, list[DocumentSpan]]:
-        """Return the places of each question in the documents' normalized texts, by question id.
+        """Return each question's places in the documents' normalized texts, by question id.
 
-        Offsets are those of the file's text, from which normalizing may have removed some; so the excerpt is looked up,
-        nearest to its offset. Raises `EvaluationDataError` for an excerpt that is not found.
+        Offsets refer to the file's text, and normalization may have removed characters. So each excerpt is searched
+        for, nearest to its offset. Raises `EvaluationDataError` if an excerpt is not found.
         """
         raw = {name: _load_text(path) for name, path in self.documents.items() if self._has_offsets(name)}
         return {
@@ -98,9 +95,9 @@ class LocatedQuestions:
 
 
 def open_located_questions(path: Path, documents: Path | None, *, by_pages: bool = False) -> LocatedQuestions:
-    """Open a file of JSON lines with its documents' folder, or a folder of Chroma's format.
+    """Open a JSON Lines file with the folder of its documents, or a folder in Chroma's format.
 
-    Raises `EvaluationDataError`.
+    `by_pages` judges by `pages` where a question has both. Raises `EvaluationDataError`.
     """
     if path.is_dir():
         texts = {file.stem: file for file in sorted((path / "corpora").glob("*.md"))}
@@ -111,12 +108,12 @@ def open_located_questions(path: Path, documents: Path | None, *, by_pages: bool
 
 
 def has_located_questions(path: Path) -> bool:
-    """True if the path has questions about places of documents, by its name and files alone."""
+    """Return whether a path has questions about places in documents, by its name and its files' names."""
     return path.suffix == ".jsonl" or (path / "questions.csv").is_file()
 
 
 def assign_part(question: str) -> QuestionPart:
-    """Return the half of a question: by a hash of its text, so that it is the same in every run."""
+    """Assign a question to a half by a hash of its text, so that every run assigns it to the same one."""
     return QuestionPart.KEPT if hashlib.sha256(question.encode()).digest()[0] % 2 else QuestionPart.CHOOSING
 
 
@@ -125,7 +122,7 @@ def judge_passages(
     wanted: Mapping[str, Sequence[DocumentSpan]],
     stages_ms: Mapping[str, float] | None = None,
 ) -> EvaluationRun:
-    """Compute the figures of every question; a question without a ranking found nothing."""
+    """Compute the measures of every question. A question without a ranking counts as finding nothing."""
     figures: dict[str, dict[str, float]] = {name: {} for name in MEASURES}
     for question, places in wanted.items():
         passages = rankings.get(question, ())[:PASSAGES]
@@ -147,9 +144,9 @@ def _build_found_at(k: int) -> Callable[[Sequence[int | None]], float]:
     return lambda ranks: float((_find_first_rank(ranks) or k + 1) <= k)
 
 
-# By the ranks (from 1) of the first passage that holds each place, None for a place that no passage holds.
-# `mrr@10` counts the first passage that holds any place, `found@k` asks if one is among the first k, and `recall@10` is
-# the share of the places that the first ten hold.
+# Each measure takes, for every place, the rank (from 1) of the first passage that covers it, or None. `mrr@10` uses the
+# first passage that covers any place, `found@k` is 1 if one is among the first k, and `recall@10` is the share of the
+# places covered by the first ten.
 MEASURES: Mapping[str, Callable[[Sequence[int | None]], float]] = {
     "mrr@10": lambda ranks: 1 / first if (first := _find_first_rank(ranks)) else 0.0,
     "found@1": _build_found_at(1),
@@ -165,7 +162,7 @@ def _locate_excerpt(place: DocumentSpan, raw: str, text: str) -> DocumentSpan:
     found = [at for at in (text.find(excerpt, guess), text.rfind(excerpt, 0, guess + len(excerpt))) if at >= 0]
     if not excerpt or not found:
         raise EvaluationDataError(
-            f"The excerpt {place.start} to {place.end} of {place.document} is not in its normalized text."
+            f"The excerpt {place.start} to {place.end} of {place.document} was not found in its normalized text."
         )
     start = min(found, key=lambda at: abs(at - guess))
     return DocumentSpan(place.document, start, start + len(excerpt))
@@ -192,7 +189,7 @@ def _iter_json_lines(path: Path, *, by_pages: bool) -> Iterator[LocatedQuestion]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise EvaluationDataError(f"{path}, line {number}: {error!r}.", hint=_HINT) from error
         if not places:
-            raise EvaluationDataError(f"{path}, line {number}: the question has no place.", hint=_HINT)
+            raise EvaluationDataError(f"{path}, line {number}: the question has no references or pages.", hint=_HINT)
         yield LocatedQuestion(str(entry.get("id", number)), text, part, places)
 
 
@@ -203,7 +200,7 @@ def _parse_place(entry: Mapping[str, Any]) -> DocumentSpan:
 
 
 def _iter_chroma_questions(path: Path) -> Iterator[LocatedQuestion]:
-    """Yield the questions of Chroma's format; the same question twice is one with all its references."""
+    """Yield the questions of a file in Chroma's format. A repeated question is one question with all its references."""
     asked: dict[str, list[DocumentSpan]] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -214,7 +211,7 @@ def _iter_chroma_questions(path: Path) -> Iterator[LocatedQuestion]:
     except OSError as error:
         raise EvaluationDataError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise EvaluationDataError(f"{path} is not Chroma's format ({error!r}).", hint=_HINT) from error
+        raise EvaluationDataError(f"{path} is not in Chroma's format ({error!r}).", hint=_HINT) from error
     for number, (text, places) in enumerate(asked.items(), start=1):
         yield LocatedQuestion(str(number), text, assign_part(text), tuple(places))
 

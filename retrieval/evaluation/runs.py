@@ -1,4 +1,4 @@
-"""Evaluation results by query: summarized, compared, and kept in a file."""
+"""Evaluation results by query, and how to summarize, compare and save them."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from retrieval.evaluation.metrics import (
     reciprocal_rank,
 )
 
-# The number of documents of a ranking that the measures look at.
+# The number of documents of a ranking that the measures consider.
 DEPTH = 100
 MEASURES: Mapping[str, Callable[[Sequence[str], Grades], float]] = {
     "ndcg@10": lambda ranking, grades: ndcg_at_k(ranking, grades, 10),
@@ -29,7 +29,7 @@ _FORMAT = "leadline-evaluation/1"
 
 @dataclass(frozen=True)
 class MeanEstimate:
-    """A mean over queries with its 95 % bootstrap interval."""
+    """A mean over queries, with its 95 % bootstrap interval."""
 
     mean: float
     low: float
@@ -38,7 +38,7 @@ class MeanEstimate:
 
 @dataclass(frozen=True)
 class EvaluationRun:
-    """Results of one search configuration: `figures` by measure, then query id; `stages_ms`, medians over queries."""
+    """Results of one search configuration: `figures` by measure and query id, and median `stages_ms` by stage."""
 
     figures: Mapping[str, Mapping[str, float]]
     stages_ms: Mapping[str, float] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class EvaluationRun:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Runs over the same judged queries, by name. `queries` maps ids to texts."""
+    """Runs over one set of judged queries, by name. `queries` maps ids to texts."""
 
     collection: str
     queries: Mapping[str, str]
@@ -73,7 +73,7 @@ class Difference:
 def judge_rankings(
     rankings: Mapping[str, Sequence[str]], qrels: Mapping[str, Grades], stages_ms: Mapping[str, float] | None = None
 ) -> EvaluationRun:
-    """Compute the figures of every judged query; a query without a ranking found nothing."""
+    """Compute the measures of every judged query. A query without a ranking counts as finding nothing."""
     figures = {
         name: {query: measure(rankings.get(query, ()), grades) for query, grades in qrels.items()}
         for name, measure in MEASURES.items()
@@ -86,7 +86,7 @@ def estimate_mean(values: Sequence[float]) -> MeanEstimate:
 
 
 def compute_differences(first: EvaluationRun, second: EvaluationRun) -> dict[str, Difference]:
-    """Return the differences by measure. Raises `EvaluationDataError` for runs over different queries."""
+    """Compare two runs by measure. Raises `EvaluationDataError` if they are over different queries."""
     differences: dict[str, Difference] = {}
     for measure in (name for name in first.figures if name in second.figures):
         ours, theirs = first.figures[measure], second.figures[measure]
@@ -100,7 +100,7 @@ def compute_differences(first: EvaluationRun, second: EvaluationRun) -> dict[str
 
 
 def save_evaluation(evaluation: Evaluation, path: Path) -> None:
-    """Write an evaluation as JSON, which `load` reads."""
+    """Save an evaluation as a JSON file."""
     content = {
         "format": _FORMAT,
         "collection": evaluation.collection,
@@ -117,7 +117,7 @@ def save_evaluation(evaluation: Evaluation, path: Path) -> None:
 
 
 def load_evaluation(path: Path) -> Evaluation:
-    """Read an evaluation. Raises `EvaluationDataError` for a file that `save` did not write."""
+    """Load a saved evaluation. Raises `EvaluationDataError` if the file is not one."""
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -125,6 +125,6 @@ def load_evaluation(path: Path) -> Evaluation:
     except ValueError as error:
         raise EvaluationDataError(f"{path} is not JSON ({error}).") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise EvaluationDataError(f"{path} holds no evaluation of this format ({_FORMAT}).")
+        raise EvaluationDataError(f"{path} is not an evaluation in this format ({_FORMAT}).")
     runs = {name: EvaluationRun(run["figures"], run["stages_ms"]) for name, run in content["runs"].items()}
     return Evaluation(content["collection"], content["queries"], runs)

@@ -1,1 +1,1 @@
-"""The vector index: a port, its generations, and adapters for the embedded engine and servers."""
+"""The vector index: a port, its generations, and adapters for the embedded engine and for a server."""

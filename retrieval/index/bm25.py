@@ -1,11 +1,11 @@
 """BM25 weights for documents and queries: the sparse half of hybrid retrieval.
 
-Words are stemmed, and stop words left out, by the engine's own encoder, in the document's language. A document's terms
-are its words, its numbers as a whole ("12,345" is 12345), and pairs of words that follow each other: a phrase counts
-for more than its words apart. The engine multiplies each weight by the term's idf at query time (`Modifier.Idf`).
+The engine's own encoder stems words and removes stop words, in the document's language. A document's terms are its
+words, its numbers as a whole ("12,345" is 12345), and pairs of adjacent words, so that a phrase counts for more than
+its words apart. The engine multiplies each weight by the term's idf at query time (`Modifier.Idf`).
 
-A text's length is its number of words. Numbers do not add to it: length stands for wordiness, and the figures of a
-table are none. With them, prose was preferred to the table that has the figure.
+A text's length is its number of words, without numbers. Length normalization penalizes wordiness, which figures in a
+table are not: when they counted, prose ranked above the table with the figure.
 """
 
 import re
@@ -21,41 +21,41 @@ from qdrant_edge import Bm25, Bm25Config
 from retrieval.index.languages import Language
 from retrieval.index.port import SparseVector
 
-# Mean number of terms in a chunk without stop words: 84 to 112 on books, abstracts and encyclopaedia articles cut at
-# 1,000 characters. BM25's quality is flat around it.
+# The mean number of terms in a chunk, without stop words: 84 to 112 for books, abstracts and encyclopaedia articles
+# split at 1,000 characters. BM25's quality is flat around this value.
 AVERAGE_CHUNK_TERMS = 100.0
-# An occurrence in the title, the headings or the file's name counts as two in the text. Measured on half of the
-# questions of five collections: books gain, the others are level from 1 to 2.
+# An occurrence in the title, the headings or the file name counts as two in the text. Measured on half of the questions
+# of five collections: books gain from 1 to 2, the others stay level.
 CONTEXT_WEIGHT = 2.0
-# The share of a pair of words next to that of a word; level from 0.1 to 0.4 on the same questions.
+# The weight of a pair of words, relative to a single word. Quality is level from 0.1 to 0.4 on the same questions.
 PAIR_WEIGHT = 0.2
 
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)+")
 _GROUPED_NUMBER = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{2,3})*,\d{3}(?![\d,])")  # also lakhs: 12,34,567
-# Scripts that put no space between words. A run of them is read as overlapping pairs of characters.
+# Scripts without spaces between words. A run of such characters is indexed as overlapping pairs of characters.
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
 )
-# The engine's ids of words are below this bit; ids of all other terms are above it.
+# The engine's word ids do not have this bit; the ids of all other terms do, so that they never collide.
 _OWN_ID_BIT = 0x8000_0000
 _MAX_CACHED_WORDS = 200_000
 
 
 class SparseEncoder(Protocol):
-    """A port that turns text into term weights; `fingerprint` names every choice that changes the weights."""
+    """A port that turns text into term weights. `fingerprint` identifies everything that affects the weights."""
 
     @property
     def fingerprint(self) -> str: ...
 
     def find_compatible(self, fingerprint: str) -> "SparseEncoder | None":
-        """Return the encoder whose weights an index has: this one or one of an earlier release; None if unknown."""
+        """Find the encoder with a fingerprint: this one, or one of an earlier release. None if unknown."""
 
     def encode_document(self, text: str, *, context: str = "", language: Language = Language.ENGLISH) -> SparseVector:
-        """Return the weights of a chunk; `context` is what it stands under: title, headings, file name."""
+        """Return the weights of a chunk. `context` is its title, headings and file name."""
 
     def encode_query(self, text: str) -> SparseVector:
-        """Return the terms of a query as a document of any language has them."""
+        """Return the weights of a query, with the terms it would have in each language."""
 
 
 class Bm25Encoder:
@@ -95,7 +95,7 @@ class Bm25Encoder:
         return SparseVector(tuple(found), tuple(x * (self._k1 + 1) / (x + self._k1) for x in found.values()))
 
     def encode_query(self, text: str) -> SparseVector:
-        """Return each term weighted by how often it occurs, in every language: a document has those of its own."""
+        """Return terms of every language, weighted by occurrence. A document has only the terms of its own language."""
         text = self._join_digit_groups(text)
         asked = self._extract_content_words(text)
         weights: dict[int, float] = {}
@@ -110,28 +110,28 @@ class Bm25Encoder:
         return SparseVector(tuple(weights), tuple(weights.values()))
 
     def _join_digit_groups(self, text: str) -> str:
-        """Return a text with its numbers' digits in one piece: "12,345" becomes "12345"."""
+        """Remove the thousands separators from numbers: "12,345" becomes "12345"."""
         return _GROUPED_NUMBER.sub(lambda number: number[0].replace(",", ""), text) if "," in text else text
 
     def _count_excluded_terms(self, words: "_LanguageTerms", read: Sequence[str]) -> int:
-        """Count the terms that do not add to a text's length."""
+        """Count the terms that are left out of a text's length."""
         return len(words.list_terms(filter(str.isdecimal, read)))
 
     def _list_other_terms(self, words: "_LanguageTerms", text: str) -> list[int]:
-        """Return the terms of a text that are no words."""
+        """Return the terms of a text that are not words: numbers with separators, and unspaced scripts."""
         return [*map(_compute_term_id, _extract_numbers(text)), *words.list_unspaced_terms(text)]
 
     def _extract_content_words(self, text: str) -> list[str]:
-        """Return the words of a text without English stop words, in any language: a query's language is not known."""
+        """Return the words of a text without English stop words, whatever the language: a query's is not known."""
         english = self._words[Language.ENGLISH]
         return [word for word in _WORD.findall(text) if english.ids(word)]
 
 
 class EarlierBm25Encoder(Bm25Encoder):
-    """The weights before figures were left out of a text's length, as indexes of the release before have them.
+    """The weights of the previous release, in which numbers counted in a text's length.
 
-    Both releases search and fill one index during an upgrade, and until `leadline index rebuild`. It can be removed
-    once no index that is still served was made with it.
+    During an upgrade, and until `leadline index rebuild`, both releases search and write the same index. Remove this
+    class once no index in use was built with it.
     """
 
     _release = 1
@@ -151,7 +151,7 @@ class EarlierBm25Encoder(Bm25Encoder):
 
 
 class _LanguageTerms:
-    """The terms of one language. Other languages than English have ids of their own, so that stems never meet."""
+    """The term ids of one language. Languages other than English have separate ids, so that stems never collide."""
 
     def __init__(self, language: Language) -> None:
         self.language = language
@@ -160,15 +160,15 @@ class _LanguageTerms:
         self.ids = lru_cache(_MAX_CACHED_WORDS)(self._compute_ids)
 
     def list_terms(self, words: Iterable[str]) -> list[int]:
-        """Return the ids of the words, in their order; stop words have none."""
+        """Return the words' ids, in order. Stop words have none."""
         return [term for word in words for term in self.ids(word)]
 
     def list_number_terms(self, number: str) -> Sequence[int]:
-        """Return the ids of a number, which are the same in every language."""
+        """Return a number's ids, which do not depend on the language."""
         return self._bm25.embed_query(number).indices
 
     def list_unspaced_terms(self, text: str) -> list[int]:
-        """Return the ids of pairs of characters in unspaced scripts, which are no language's own."""
+        """Return the ids of character pairs in unspaced scripts, which do not depend on the language."""
         runs = () if text.isascii() else _UNSPACED.findall(text)
         return [_compute_term_id("".join(pair)) for run in runs for pair in pairwise(run)]
 
@@ -177,13 +177,13 @@ class _LanguageTerms:
 
 
 def find_matched_words(encoder: SparseEncoder, query: str, text: str) -> tuple[str, ...]:
-    """Return the query words that BM25 finds in the text, each once, in query order; stop words are left out."""
+    """Return the query words that BM25 matches in a text, each once, in query order, without stop words."""
     (found,) = iter_matched_words(encoder, query, [text])
     return found
 
 
 def iter_matched_words(encoder: SparseEncoder, query: str, texts: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    """Yield for each text what `matched_words` returns."""
+    """Yield the matched query words of each text, encoding the query once."""
     asked = {word: encoder.encode_query(word).indices for word in dict.fromkeys(_WORD.findall(query))}
     for text in texts:
         there = set(encoder.encode_query(text).indices)
@@ -191,12 +191,12 @@ def iter_matched_words(encoder: SparseEncoder, query: str, texts: Iterable[str])
 
 
 def _iter_pair_ids(terms: Iterable[int]) -> Iterator[int]:
-    """Yield an id for each two terms that follow each other."""
+    """Yield an id for each pair of adjacent terms."""
     return ((first * 0x9E37_79B1 + second) & 0xFFFF_FFFF | _OWN_ID_BIT for first, second in pairwise(terms))
 
 
 def _extract_numbers(text: str) -> Sequence[str]:
-    """Return the numbers of a text that marks divide, as a whole."""
+    """Return the numbers of a text that contain separators, such as "1.5" and "2024-01-31"."""
     return _NUMBER.findall(text) if any(mark in text for mark in ".,:/-") else ()
 
 

@@ -1,4 +1,4 @@
-"""The copies of an index's shards on the nodes of a vector server: which are missing, and how they are made again."""
+"""Find and repair missing copies of an index's shards on the nodes of a vector server."""
 
 import time
 from collections import Counter
@@ -10,8 +10,8 @@ import structlog
 
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 
-# The server begins to complete a copy within seconds, so a repair fails if nothing has happened for this long. A copy
-# that is being sent is waited for however long it takes.
+# The server starts to complete a copy within seconds, so a repair fails if nothing has happened for this long. A
+# transfer in progress may take any time.
 _STALL_TIMEOUT_SECONDS = 120.0
 _POLL_SECONDS = 1.0
 
@@ -20,19 +20,19 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Node:
-    """A node of the vector server; without an address, it is one that was removed and that shards still name."""
+    """A node of the vector server. One without an address was removed, but shards still refer to it."""
 
     id: int
     address: str
     answers: bool = True
 
     def __str__(self) -> str:
-        return f"{self.address or 'A node that was removed'} (id {self.id})"
+        return f"{self.address or 'A removed node'} (id {self.id})"
 
 
 @dataclass(frozen=True)
 class ShardCopies:
-    """The copies of one shard: ids of nodes with a complete copy, and of those where one is being made or is dead."""
+    """The copies of one shard, by node: `active` ones are complete, `inactive` ones are being made or dead."""
 
     shard: int
     active: frozenset[int]
@@ -41,7 +41,7 @@ class ShardCopies:
 
 @dataclass(frozen=True)
 class NewCopy:
-    """A copy of a shard to be made on a node that has none, from a node that has a complete one."""
+    """A copy to create: of a shard, from node `source` with a complete copy, to node `target` without one."""
 
     shard: int
     source: int
@@ -50,9 +50,9 @@ class NewCopy:
 
 @dataclass(frozen=True)
 class Copies:
-    """The copies of all shards of an index, of which `wanted` of each should exist on different nodes.
+    """The copies of an index's shards. Each shard should have `wanted` copies, on different nodes.
 
-    `is_sending` says that the server is copying a shard from one node to another.
+    `is_sending` is true while the server transfers a shard from one node to another.
     """
 
     wanted: int
@@ -62,20 +62,20 @@ class Copies:
 
     @property
     def unreachable_nodes(self) -> list[Node]:
-        """The nodes that are part of the server, or named by a shard, and do not answer."""
+        """The nodes that do not answer, among the server's nodes and those that shards refer to."""
         return [node for node in self.nodes.values() if not node.answers]
 
     @property
     def underreplicated_shards(self) -> list[ShardCopies]:
-        """The shards with fewer complete copies on nodes that answer than there should be."""
+        """The shards with fewer than `wanted` complete copies on nodes that answer."""
         # guard: copy-unreachable
         return [shard for shard in self.shards if len(self._filter_answering(shard.active)) < self.wanted]
 
     def list_missing(self) -> list[NewCopy]:
-        """List the copies that no node has, each with the node that is to get it: the one with the fewest copies.
+        """List the copies to create, each on the free node with the fewest copies.
 
-        A copy on a node that is away comes back with the node, and a copy that is not complete is being made good, so
-        neither is made again. Shards without a complete copy, and copies without a free node, are left out.
+        Copies on unreachable nodes come back with their node, and the server completes incomplete ones by itself, so
+        neither are created again. Shards without a complete copy, and copies without a free node, are left out.
         """
         load = Counter(node for shard in self.shards for node in shard.active | shard.inactive)
         found: list[NewCopy] = []
@@ -91,7 +91,7 @@ class Copies:
         return found
 
     def describe(self) -> str:
-        """Return in one or two sentences how many shards lack copies, and why."""
+        """Describe how many shards lack copies, and why, in one or two sentences."""
         copies = f"{self.wanted} active {'copy' if self.wanted == 1 else 'copies'}"
         if not self.underreplicated_shards and not self.unreachable_nodes:
             return f"All {len(self.shards)} shards have {copies}."
@@ -102,11 +102,11 @@ class Copies:
             verb = "does" if len(self.unreachable_nodes) == 1 else "do"
             said.append(f"{_format_nodes(self.unreachable_nodes)} {verb} not answer.")
         elif any(len(shard.active | shard.inactive) < self.wanted for shard in self.underreplicated_shards):
-            said.append("No node has the missing copies: a node was removed or replaced.")
+            said.append("The missing copies are on no node, because a node was removed or replaced.")
         else:
             incomplete = {node for shard in self.underreplicated_shards for node in shard.inactive}
             said.append(
-                f"Copies on {_format_nodes([self.nodes[node] for node in sorted(incomplete)])} are not complete yet."
+                f"Copies on {_format_nodes([self.nodes[node] for node in sorted(incomplete)])} are still incomplete."
             )
         return " ".join(said)
 
@@ -118,19 +118,19 @@ class Copies:
 
 
 class CopyStore(Protocol):
-    """The store of the index, as far as copies of its shards are concerned."""
+    """The part of an index store that concerns the copies of shards."""
 
     def find_copies(self, generation_id: int) -> Copies | None:
-        """Return the copies of a generation's shards; None if it does not exist, or is kept in one place only."""
+        """Return the copies of a generation's shards; None if it does not exist, or its engine keeps no copies."""
 
     def start_copy(self, generation_id: int, new: NewCopy) -> None:
-        """Begin to make a copy; the server goes on by itself. Raises `IndexRefusedError` if one is being made."""
+        """Start a copy, which the server then completes. Raises `IndexRefusedError` if one is in progress."""
 
 
 class CopyRepair:
-    """Makes the missing copies of a generation's shards, one at a time, so that searches keep their share of disks.
+    """Creates the missing copies of a generation's shards, one at a time, to leave disk bandwidth for searches.
 
-    An interrupted repair is continued by the next, because the copies themselves say what is missing.
+    Nothing is recorded: the copies themselves show what is missing, so a new repair continues an interrupted one.
     """
 
     def __init__(
@@ -145,10 +145,10 @@ class CopyRepair:
         self._sleep = sleep
 
     def run(self, generation_id: int, advanced: Callable[[int, int], None]) -> Copies | None:
-        """Make the missing copies and wait for those being made; return how the copies are then.
+        """Create the missing copies, wait for those in progress, and return the resulting copies.
 
-        `advanced` is called with the number of complete copies and of those that can be complete with the nodes that
-        answer. Raises `IndexUnavailableError` if the server makes no copy for minutes.
+        `advanced` is called with the number of complete copies, and with the number possible on the nodes that answer.
+        Raises `IndexUnavailableError` if the server makes no progress for two minutes.
         """
         before, changed_at, refusal = None, self._clock(), ""
         while (copies := self._store.find_copies(generation_id)) is not None:
@@ -163,8 +163,8 @@ class CopyRepair:
             elif not copies.is_sending and self._clock() - changed_at > _STALL_TIMEOUT_SECONDS:
                 reason = refusal or copies.describe()
                 raise IndexUnavailableError(
-                    f"The vector server made no copy for {_STALL_TIMEOUT_SECONDS / 60:.0f} minutes. {reason}",
-                    hint="Read the logs of the vector server's nodes, then run `leadline index repair` again.",
+                    f"The vector server has made no progress for {_STALL_TIMEOUT_SECONDS / 60:.0f} minutes. {reason}",
+                    hint="Check the logs of the vector server's nodes, then run `leadline index repair` again.",
                 )
             if not awaited:
                 refusal = self._start_copy(generation_id, missing[0])
@@ -172,17 +172,17 @@ class CopyRepair:
         return None
 
     def _start_copy(self, generation_id: int, new: NewCopy) -> str:
-        """Begin a copy; return why the server refused it, such as another repair that began it in this moment."""
+        """Start a copy. Return why the server refused it, such as a repair that has just started it; else ""."""
         try:
             self._store.start_copy(generation_id, new)
         except IndexRefusedError as error:
-            log.warning("a copy of a shard was refused", shard=new.shard, node=new.target, reason=error.detail)
+            log.warning("shard copy refused", shard=new.shard, node=new.target, reason=error.detail)
             return error.detail
         return ""
 
 
 def _list_awaited(copies: Copies) -> list[tuple[int, int]]:
-    """List the copies of short shards that are not complete on nodes that answer: the server makes them good."""
+    """List the incomplete copies of shards that need them, on nodes that answer. The server completes these."""
     return [
         (shard.shard, node)
         for shard in copies.underreplicated_shards

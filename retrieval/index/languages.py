@@ -1,16 +1,16 @@
-"""The language of a document, for the stemming of its words: one language a document, English where none is certain."""
+"""Detect a document's language, for stemming. A document has one language, which is English if none is certain."""
 
 import threading
 from enum import StrEnum
 from typing import Any
 
-# A text's beginning is enough to know its language, and shorter texts (tables, codes, names) are no evidence.
+# The beginning of a text is enough to detect its language. Texts with fewer letters (tables, codes, names) are not.
 SAMPLE_CHARS = 8_000
 _MIN_LETTERS = 100
 
 
 class Language(StrEnum):
-    """The languages that the engine has a Snowball stemmer and stop words for, by its names for them."""
+    """The languages for which the engine has a Snowball stemmer and stop words, by the engine's names."""
 
     ENGLISH = "english"
     ARABIC = "arabic"
@@ -57,9 +57,9 @@ _identifier: Any = None
 
 
 def detect_language(text: str) -> Language:
-    """Return the language of a text by its first `SAMPLE_CHARS`; English if it is short, or has no stemmer.
+    """Detect a text's language from its first 8,000 characters. English if it is short, or its language has no stemmer.
 
-    The same text has the same language in every process, since an index that is built again has to agree.
+    Deterministic: a rebuilt index must agree with the one before.
     """
     sample = text[:SAMPLE_CHARS]
     if sum(map(str.isalpha, sample)) < _MIN_LETTERS:
@@ -69,12 +69,12 @@ def detect_language(text: str) -> Language:
 
 
 def preload_model() -> None:
-    """Unpack the model now, so that processes which are forked later share its memory."""
+    """Load the model now, so that processes forked later share its memory."""
     _load_identifier()
 
 
 def _load_identifier() -> Any:  # noqa: ANN401 - the library has no types
-    """Return the library's model, which takes a second to unpack, and so only when a document is there."""
+    """Return the library's model. Loading takes a second, so it waits until the first document."""
     global _identifier
     with _lock:
         if _identifier is None:

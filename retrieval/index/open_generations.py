@@ -1,8 +1,9 @@
 """The generations of the index that a process has open.
 
-The catalog says which one is active. A process checks again after a second at most, so it follows a switch without a
-restart. If it cannot open the new generation, searches continue with the one before, and `require_ready` raises the
-reason. If the catalog says that the active one has lost its index, a process that serves refuses to hand it out.
+The catalog records which generation is active. A process checks it at most once a second, so it follows a switch
+without a restart. If it cannot open the new generation, searches continue with the previous one, and `require_ready`
+raises the reason. If the catalog says that the active generation has lost its index, a serving process refuses to
+provide it.
 """
 
 import threading
@@ -33,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 class OpenGenerations:
-    """Indexes and encoders, opened on demand and closed when no longer needed. For any number of threads."""
+    """Indexes and encoders, opened on demand and closed when no longer needed. Safe to use from any thread."""
 
     def __init__(
         self,
@@ -45,10 +46,10 @@ class OpenGenerations:
         refuse_lost: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Keep the parts; nothing is opened yet.
+        """Store the parts, without opening anything.
 
-        With `refuse_lost`, a generation that has lost its index is handed out by `index` and `indexes` alone; `active`
-        and `of` raise `IndexLostError` for it, and `open` does not.
+        With `refuse_lost`, searches and jobs get `IndexLostError` for a generation that has lost its index. Methods
+        that provide only the index, and the one that opens the active generation at startup, still accept it.
         """
         self._records = records
         self._refuse_lost = refuse_lost
@@ -56,7 +57,8 @@ class OpenGenerations:
         self._encoders = encoders
         self._sparse = sparse
         self._clock = clock
-        # Held briefly, to look at what is open; `_opening` and `_following` are held as long as a model takes to load.
+        # `_lock` is held only to look up what is open. `_opening` and `_following` are held for as long as a model
+        # takes to load. Lock order: `_following`, `_opening`, `_lock`.
         self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._following = threading.Lock()
@@ -71,7 +73,7 @@ class OpenGenerations:
         self._trouble: LeadlineError | None = None
 
     def open_active(self) -> None:
-        """Open the active generation now, so that problems with it show at startup."""
+        """Open the active generation now, so that a problem with it appears at startup."""
         self._refresh_active()
 
     @contextmanager
@@ -82,11 +84,11 @@ class OpenGenerations:
             yield made
 
     def is_lost(self) -> bool:
-        """True if the active generation has lost its index, as far as the catalog knows."""
+        """Return whether the catalog says that the active generation has lost its index."""
         return bool(self._get_active().lost)
 
     def refresh(self) -> None:
-        """Look up the generations in the catalog now, after a change of what is recorded about them."""
+        """Load the generations from the catalog now, for example after changing their records."""
         self._refresh_active(at_once=True)
 
     @contextmanager
@@ -138,7 +140,7 @@ class OpenGenerations:
         self._change_each_index(lambda index: index.set_readers(tenant_id, version_id, readers))
 
     def _change_each_index(self, change: Callable[[Index], Result]) -> list[Result]:
-        """Change every generation's index, and return the results."""
+        """Apply a change to every generation's index, and return the results."""
         found: list[Result] = []
         with self.use_all_indexes() as indexes:
             for generation_id, index in indexes.items():
@@ -146,14 +148,14 @@ class OpenGenerations:
                     found.append(change(index))
                 except IndexUnavailableError:
                     self._load_live()
-                    if generation_id in self._live:  # otherwise it was discarded meanwhile, with all it had
+                    if generation_id in self._live:  # otherwise it was discarded in the meantime
                         raise
         return found
 
     def open_active_encoder(self) -> Embedder:
-        """Return the encoder of the generation that is active now, kept open until `close`.
+        """Return the active generation's encoder, and keep it open until `close`.
 
-        Its vectors may be compared with one another, but not with those of an index.
+        Compare its vectors only with each other, not with those in an index, because the active generation may change.
         """
         active = self._get_active()
         self._kept.add(active.encoder)
@@ -162,7 +164,7 @@ class OpenGenerations:
             return self._open_encoders[active.encoder]
 
     def require_ready(self) -> None:
-        """Raise the reason why searches do not work now, or do not follow to the active generation."""
+        """Raise the reason why searches do not work, or why they do not use the active generation."""
         with self.use_active() as made:
             if self._trouble is not None:
                 raise self._trouble
@@ -175,7 +177,7 @@ class OpenGenerations:
                 raise build_mismatch_error(installation_id, f"generation {generation.id} of the index", owner)
 
     def remove_discarded(self) -> None:
-        """Remove the indexes of discarded generations, except those still in use in this process."""
+        """Remove the indexes of discarded generations, except those that this process is still using."""
         for generation_id in self._records.list_discarded():
             with self._lock:
                 if self._users[generation_id]:
@@ -186,7 +188,9 @@ class OpenGenerations:
             try:
                 self._store.remove(generation_id)
             except InstallationMismatchError as error:
-                log.info("the index of a discarded generation is another installation's", error=str(error))
+                log.info(
+                    "index of a discarded generation not removed: it belongs to another installation", error=str(error)
+                )
                 continue
             reach_point("discard.removed")
 
@@ -212,7 +216,7 @@ class OpenGenerations:
                 self._users.subtract(used)
 
     def _acquire(self, generation: Generation, *, with_encoder: bool = True) -> OpenGeneration:
-        """Open what is not open, and count a user so that it stays open."""
+        """Open the generation's parts if necessary, and count a user so that they stay open."""
         while True:
             with self._lock:
                 index, encoder = self._indexes.get(generation.id), self._open_encoders.get(generation.encoder)
@@ -223,19 +227,19 @@ class OpenGenerations:
             self._open_generation(generation, with_encoder=with_encoder)
 
     def _get_active(self) -> Generation:
-        """Return the active generation, as looked up a second ago at most."""
+        """Return the active generation, as loaded at most a second ago."""
         self._refresh_active()
         assert self._active is not None
         return self._active
 
     def _require_not_lost(self, generation: Generation) -> None:
-        """Raise `IndexLostError` for a generation that has lost its index, if such are refused."""
+        """Raise `IndexLostError` if the generation has lost its index and this process refuses such generations."""
         # guard: lost-index-refused
         if self._refuse_lost and generation.lost:
             raise IndexLostError(generation.lost)
 
     def _open_generation(self, generation: Generation, *, with_encoder: bool = True) -> None:
-        """Open index and encoder. Raises `IndexMismatchError` if the generation was made with other word weights."""
+        """Open the index and its encoders. Raises `IndexMismatchError` if this release lacks its word weights."""
         if with_encoder:
             self._open_encoder(generation)
         with self._opening:
@@ -245,14 +249,14 @@ class OpenGenerations:
                     self._indexes[generation.id] = index
 
     def _open_encoder(self, generation: Generation) -> None:
-        """Open the encoders of a generation. Raises `IndexMismatchError` for other word weights than this release's."""
+        """Open a generation's encoders. Raises `IndexMismatchError` if this release lacks its word weights."""
         # guard: former-index-weights
         sparse = self._open_sparse.get(generation.sparse) or self._sparse.find_compatible(generation.sparse)
         if sparse is None:
             raise IndexMismatchError(
-                f"Generation {generation.id} of the index weighs words by {generation.sparse}, and this process by "
-                f"{self._sparse.fingerprint}.",
-                hint="Start it again with the release that made the generation.",
+                f"Generation {generation.id} of the index has word weights of {generation.sparse}, but this release "
+                f"uses {self._sparse.fingerprint}.",
+                hint="Restart this process with the release that built the generation.",
             )
         with self._opening:
             self._open_sparse[generation.sparse] = sparse
@@ -262,7 +266,7 @@ class OpenGenerations:
                     self._open_encoders[generation.encoder] = encoder
 
     def _refresh_active(self, *, at_once: bool = False) -> None:
-        """Look up the active generation. One thread opens a new one while the others keep using the one before."""
+        """Load the active generation. One thread opens a new one while others keep using the previous one."""
         if self._active is not None and not at_once and self._clock() - self._looked < REFRESH_SECONDS:
             return
         if not self._following.acquire(blocking=self._active is None or at_once):
@@ -274,25 +278,25 @@ class OpenGenerations:
                 self._open_new_active(active)
                 log.info("index generation in use", generation=active.id, encoder=active.encoder)
                 if active.sparse != self._sparse.fingerprint:
-                    log.warning("words are weighed as by an earlier release; `leadline index rebuild` makes it new")
+                    log.warning("index has word weights of an earlier release; `leadline index rebuild` updates them")
             self._active, self._trouble = active, None
             self._close_unused()
         except LeadlineError as error:
             if self._active is None:
                 raise
-            log.error("cannot follow to the active generation of the index", error=str(error))
+            log.error("active index generation not opened; the previous one stays in use", error=str(error))
             self._trouble = error
         finally:
             self._following.release()
 
     def _open_new_active(self, generation: Generation) -> None:
-        """Open a generation that becomes the active one; a lost index is left to be opened by whoever needs it."""
+        """Open a newly active generation. A lost index stays closed at startup, until something needs it."""
         try:
             self._open_generation(generation)
         except IndexLostError as error:
             if not self._refuse_lost or self._active is not None:
                 raise
-            log.error("the index cannot be opened", generation=generation.id, error=str(error))
+            log.error("index not opened", generation=generation.id, error=str(error))
 
     def _load_live(self) -> Sequence[Generation]:
         live = self._records.list_live()
@@ -300,7 +304,7 @@ class OpenGenerations:
         return live
 
     def _close_unused(self) -> None:
-        """Close encoders of generations that nobody writes to or searches, and everything that was discarded."""
+        """Close encoders of generations that are neither written nor searched, and indexes of discarded generations."""
         at_work = {g.encoder for g in self._live.values() if g.state is not GenerationState.PREVIOUS}
         with self._lock:
             used = {self._live[i].encoder for i, users in self._users.items() if users and i in self._live}

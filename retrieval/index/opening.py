@@ -1,4 +1,4 @@
-"""The index of a deployment in one bundle: its store, the generations that are open, and the encoders."""
+"""The index of a deployment in one bundle: its store, the open generations, and the encoders."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from retrieval.index.open_generations import OpenGenerations
 
 @dataclass(frozen=True)
 class IndexParts:
-    """The index as the API and the workers of a deployment use it."""
+    """The parts of the index that the API and the workers of a deployment use."""
 
     store: IndexStore
     generations: OpenGenerations
@@ -31,10 +31,10 @@ def open_index(
     encoder: str | None,
     serving: bool,
 ) -> Iterator[IndexParts]:
-    """Open the store of the index, but no generation yet; a new installation begins with the named `encoder`.
+    """Open the store of the index, but no generation yet. A new installation starts with the named `encoder`.
 
-    A process that serves refuses to search a generation that has lost its index. Raises what keeps a process from
-    `serving`, an index of another encoder; `open_store` is called after that.
+    A `serving` process refuses to search a generation that has lost its index. Raises `IndexMismatchError`, before
+    `open_store` is called, if a serving process cannot use the active generation.
     """
     first = encoders.get_by_name(encoder)
     active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)

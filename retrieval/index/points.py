@@ -1,4 +1,4 @@
-"""Chunks as points of the vector engine: the code that the embedded and the server adapter share."""
+"""Convert chunks to points of the vector engine and back, for the embedded and the server adapter."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -10,21 +10,21 @@ from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, sort_be
 
 # The names of a point's two vectors.
 DENSE, SPARSE = "dense", "bm25"
-# The payload fields that filters name; each has a keyword index.
+# The payload fields used in filters. Each has a keyword index.
 TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST = "tenant", "collection", "document", "version", "digest"
-# Who may see the chunk; absent in chunks that are open to the tenant.
+# The subjects that may see the chunk. Absent if the whole tenant may.
 READERS = "readers"
 KEYWORDS = (TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST, READERS)
-# Written for a list that names nobody: the engine takes an empty list for an absent one.
+# Stored instead of an empty list of readers, because the engine treats an empty list as absent.
 _NOBODY = "nobody"
-# Points per write, within the 64 to 256 that the engine's makers recommend.
+# Points per write. Qdrant recommends 64 to 256.
 BATCH_POINTS = 256
-# Points per page when a whole version is read.
+# Points per page when scrolling.
 PAGE_POINTS = 1000
 
 
 def build_payload(chunk: IndexedChunk) -> dict[str, Any]:
-    """Return the payload of a chunk: everything except its id and its vectors."""
+    """Build a chunk's payload: everything except its id and its vectors."""
     return {
         TENANT: chunk.tenant_id,
         COLLECTION: chunk.collection,
@@ -39,12 +39,12 @@ def build_payload(chunk: IndexedChunk) -> dict[str, Any]:
 
 
 def build_readers_payload(readers: Collection[str]) -> dict[str, Any]:
-    """Return the part of a payload that closes a chunk to all but these readers."""
+    """Build the part of a payload that restricts a chunk to these readers."""
     return {READERS: sorted(readers) or [_NOBODY]}
 
 
 def parse_chunk(identifier: str, payload: Mapping[str, Any] | None) -> IndexedChunk:
-    """Return the chunk that `payload_of` was made from; a missing page is None."""
+    """Convert a point's payload back to its chunk. Raises `IndexUnavailableError` if the point has none."""
     if payload is None:
         raise IndexUnavailableError(f"Point {identifier} has no payload.")
     start, end, byte_start, byte_end = payload["span"]
@@ -66,9 +66,9 @@ def parse_chunk(identifier: str, payload: Mapping[str, Any] | None) -> IndexedCh
 
 
 def is_in_scope(scope: SearchScope, chunk: IndexedChunk) -> bool:
-    """True if the chunk passes the filter of a scope's queries, readers apart, for chunks that were asked for by id.
+    """Return whether a chunk retrieved by id is in a query's scope, apart from its readers.
 
-    Who may see a chunk is for the catalog to say, since the index may learn of a change a moment later.
+    The catalog decides who may see a chunk, because the index may learn of a change a moment later.
     """
     return (
         chunk.tenant_id == scope.tenant_id
@@ -80,9 +80,9 @@ def is_in_scope(scope: SearchScope, chunk: IndexedChunk) -> bool:
 
 
 def rank_points(points: Sequence[Any]) -> list[ScoredChunk]:
-    """Rank the points of the engine or the server, because their ties come in no fixed order.
+    """Convert points of the engine or the server to ranked chunks. Their ties have no fixed order, so they are sorted.
 
-    All ids are made text at once: one by one takes eight times as long.
+    Converting all ids in one call is eight times as fast as one by one.
     """
     ids: list[str] = to_jsonable_python([point.id for point in points])
     return sort_best_first(map(ScoredChunk, ids, [point.score for point in points]))

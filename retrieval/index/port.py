@@ -1,4 +1,4 @@
-"""The port of the vector index, and its types. The embedded and the server index pass one contract suite."""
+"""The port of the vector index, and its types. One contract suite tests both the embedded and the server index."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Pair = TypeVar("Pair", bound=tuple[str, float])
 
 @dataclass(frozen=True)
 class SparseVector:
-    """Term ids with their weights, each id once."""
+    """Term ids and their weights. Each id occurs once."""
 
     indices: tuple[int, ...]
     values: tuple[float, ...]
@@ -20,11 +20,11 @@ class SparseVector:
 
 @dataclass(frozen=True)
 class IndexedChunk:
-    """A chunk as the index keeps it: its location, not its text.
+    """A chunk as stored in the index: its location, not its text.
 
-    `start` and `end` are code points of the version's normalized text; `byte_start` and `byte_end` are the same span
-    in UTF-8, so that a passage is one short read. `digest` is a hash of the exact text that the vector is made from; it
-    is empty for chunks written by releases without it.
+    `start` and `end` are code points of the version's normalized text. `byte_start` and `byte_end` are that span in
+    UTF-8 bytes, so that reading a passage takes one short read. `digest` is a hash of the exact text that was embedded;
+    it is empty for chunks from releases that did not have it.
     """
 
     id: str
@@ -44,10 +44,10 @@ class IndexedChunk:
 
 @dataclass(frozen=True)
 class SearchScope:
-    """The chunks that a query may see. Every query carries a scope; there is no query without a tenant.
+    """The chunks that a query may see. Every query has a scope, and so a tenant.
 
-    With `readers`, only chunks that are open to the tenant or to one of these subjects; and none of collections that
-    are `closed` to them.
+    With `readers`, a query sees only chunks that are open to the whole tenant or to one of these subjects, and none in
+    collections that are `closed` to them.
     """
 
     tenant_id: str
@@ -59,67 +59,68 @@ class SearchScope:
 
     @property
     def sees_all(self) -> bool:
-        """True if nothing of the tenant is kept from the query."""
+        """True if the query may see all of the tenant's chunks."""
         return self.readers is None and not self.closed
 
 
 class ScoredChunk(NamedTuple):
-    """A chunk id with one retriever's score; higher is better. A tuple, because a search makes some 400."""
+    """A chunk id with one retriever's score; higher is better. A tuple, because a search creates about 400 of them."""
 
     id: str
     score: float
 
 
 def sort_best_first(hits: Iterable[Pair]) -> list[Pair]:
-    """Sort ids with scores: highest first, equal scores by id."""
+    """Sort ids with scores, highest first. Equal scores are ordered by id."""
     ranked = list(hits)
     if len({score for _, score in ranked}) < len(ranked):
         ranked.sort(key=itemgetter(0))
-    ranked.sort(key=itemgetter(1), reverse=True)  # an engine's answer is usually in this order already
+    ranked.sort(key=itemgetter(1), reverse=True)  # engines usually return this order already
     return ranked
 
 
 class IndexVectors(Protocol):
-    """Vectors by chunk id, whichever tenant owns the chunk."""
+    """Access to vectors by chunk id, for all tenants."""
 
     def load_dense_vectors(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
-        """Return embeddings by id, scaled to length 1, for those chunks that have one."""
+        """Return embeddings of length 1 by id, for the chunks that have one."""
 
     def score_by_cosine(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[ScoredChunk]:
-        """Return those of `chunk_ids` that have a vector, by its cosine with `dense`, best first.
+        """Score the chunks by their cosine with `dense`, best first. Chunks without a vector are left out.
 
-        The ids come from a search of a scope and are not filtered again, which would take as long as comparing them.
+        The ids come from a search within a scope. They are not filtered again, because that would take as long as
+        comparing them.
         """
 
     def find_by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
-        """Return by digest, for at most 256 digests, a chunk of the tenant's with its embedding, if one is found.
+        """Find a chunk of the tenant, with its embedding, for each digest. Takes at most 256 digests.
 
-        A chunk may be missed where very many chunks have the same text.
+        May miss a digest if very many chunks have identical text.
         """
 
 
 class IndexWriter(IndexVectors, Protocol):
-    """The index's operations for workers. Every write can be done twice: ids come from content."""
+    """The index's operations for workers. Every write is idempotent, because ids come from content."""
 
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
-        """Write chunks with their BM25 weights; a chunk that exists stays as it is, with its dense vector.
+        """Write chunks with their BM25 weights. Existing chunks stay unchanged, with their dense vectors.
 
-        Ids come from content, so an existing chunk needs no change. A worker that was overtaken may write late, and
-        must not remove what the other worker has added: overwriting a chunk would take its vector away and leave the
-        version `ready`. Inserting only missing chunks needs a Qdrant server of 1.17 or later.
+        Ids come from content, so an existing chunk needs no change. A worker that has lost its job may still write, and
+        must not undo the work of the one that took over: overwriting a chunk would remove its vector and leave the
+        version `ready`. Inserting only missing chunks requires Qdrant server 1.17 or later.
         """
 
     def set_dense_vectors(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
-        """Give existing chunks their embeddings; `vectors` has one row for each id. Unknown ids are an error."""
+        """Store the embeddings of existing chunks, one row of `vectors` for each id. Unknown ids are an error."""
 
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
-        """Close the chunks of a version to all but these readers; None opens them to the tenant."""
+        """Restrict a version's chunks to these readers; None opens them to the whole tenant."""
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
-        """Remove every chunk of a version; return how many there were."""
+        """Delete every chunk of a version. Return how many there were."""
 
     def count_chunks(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
-        """Count the chunks of a version, or only those that have a dense vector."""
+        """Count a version's chunks, or with `embedded_only` those that have a dense vector."""
 
 
 class IndexReader(IndexVectors, Protocol):
@@ -128,49 +129,49 @@ class IndexReader(IndexVectors, Protocol):
     def search(
         self, scope: SearchScope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
     ) -> tuple[list[ScoredChunk], list[ScoredChunk]]:
-        """Return the best chunks by BM25 and by cosine, best first, in one engine call; empty for a query not given.
+        """Return the best chunks by BM25 and by cosine, best first, in one engine call.
 
-        Equal scores are ordered by id, so results repeat.
+        A ranking is empty if its query is None. Equal scores are ordered by id, so that results are reproducible.
         """
 
     def load_chunks(self, scope: SearchScope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
-        """Return those of `chunk_ids` that are inside `scope`, by id."""
+        """Return the chunks that are in `scope`, by id."""
 
 
 class IndexInventory(Protocol):
-    """The contents of the index across tenants: for workers and maintenance, never for answers."""
+    """The contents of the index across tenants, for workers and maintenance only, never for answers."""
 
     def iter_version_chunks(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
-        """Yield every chunk of a version in the order of ids, for comparing index and catalog."""
+        """Yield every chunk of a version in order of id, to compare index and catalog."""
 
     def count_chunks_by_version(self) -> dict[str, int]:
-        """Count the chunks of each version in the whole index, for finding chunks that nobody owns.
+        """Count the chunks of each version in the whole index, to find chunks that belong to no document.
 
-        The number of requests grows with the versions by the ten thousand, and not with tenants. The index may be
-        counted piece by piece: a version written or deleted meanwhile may be included or not.
+        Takes one request for every ten thousand versions or so, however many tenants there are. The count is not
+        atomic: a version written or deleted at the same time may or may not be included.
         """
 
     def count_chunks_of_versions(
         self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False
     ) -> dict[str, int]:
-        """Count the chunks of several versions, given as pairs of tenant and version; absent ones may be left out.
+        """Count the chunks of several versions, given as pairs of tenant and version. Absent ones may be left out.
 
-        With `embedded_only`, only chunks that have a dense vector. A server needs few requests, however many versions
-        are given.
+        With `embedded_only`, count only chunks that have a dense vector. A server needs few requests, however many
+        versions are given.
         """
 
     def list_version_tenants(self, version_id: str) -> list[str]:
-        """Return the tenants that have chunks of a version: one, unless something went wrong."""
+        """Return the tenants that have chunks of a version. More than one means that something went wrong."""
 
 
 class Index(IndexWriter, IndexReader, IndexInventory, Protocol):
-    """The whole index and its life cycle: opened by a build function, flushed, closed."""
+    """The complete index, with its life cycle. An `IndexStore` opens it."""
 
     def require_ready(self) -> None:
-        """Check once that the index answers, for a readiness probe. Raises `IndexUnavailableError` with the reason."""
+        """Check once that the index answers, for a readiness probe. Raises `IndexUnavailableError`."""
 
     def flush(self) -> None:
-        """Make everything written so far survive a power cut."""
+        """Make all writes so far survive a power failure."""
 
     def close(self) -> None:
-        """Flush and release the index; no other method may follow."""
+        """Flush and release the index. No other method may be called afterwards."""

@@ -1,18 +1,18 @@
-"""Knows whether one tenant has an index to itself, because its word statistics are then those of the whole index."""
+"""Track whether a single tenant uses an index. Its word statistics are then those of the whole index."""
 
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 
-# Counting words in one tenant's chunks makes a query up to three times as long, so the index is asked now and then
-# whether that is needed. Another process's first write for a second tenant is noticed after the shorter time, and the
-# departure of all tenants but one after the longer.
+# Computing idf over one tenant's chunks makes a query up to three times as slow, so the index is checked from time to
+# time for whether that is needed. The first interval applies while there is one tenant, to notice another process's
+# first write for a second one. The other applies while there are several, to notice that only one is left.
 RECHECK_SECONDS = 1.0
 RETURN_SECONDS = 60.0
 
 
 class SoleTenant:
-    """Remembers up to two of an index's tenants. For any number of threads."""
+    """Remembers up to two of an index's tenants. Safe to use from any thread."""
 
     def __init__(
         self,
@@ -21,11 +21,10 @@ class SoleTenant:
         recheck_seconds: float = RECHECK_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`look` returns the tenants of the index, of which two are enough.
+        """Store the parts. `look` returns at least two of the index's tenants, or all if there are fewer.
 
-        Its argument asks for a careful look, which takes longer and also reports tenants whose chunks were deleted and
-        still count in the engine's statistics. Without other writers than this process, `recheck_seconds` may be
-        infinite.
+        Its argument requests a careful look. This is slower, and also reports tenants whose chunks were deleted but
+        still count in the engine's statistics. If only this process writes, `recheck_seconds` may be infinite.
         """
         self._look = look
         self._recheck_seconds = recheck_seconds
@@ -37,7 +36,7 @@ class SoleTenant:
         self._looked = 0.0
 
     def is_sole_tenant(self, tenant_id: str) -> bool:
-        """True if no other tenant's chunks count in the statistics of the whole index."""
+        """Return whether no other tenant's chunks count in the index's word statistics."""
         if self._is_due() and self._looking.acquire(blocking=self._tenants is None):
             try:
                 if self._is_due():
@@ -47,7 +46,7 @@ class SoleTenant:
         return self._tenants is not None and self._tenants <= {tenant_id}
 
     def record_writes(self, tenant_ids: Iterable[str]) -> None:
-        """Record the tenants of chunks that this process has written."""
+        """Record the tenants of chunks written by this process."""
         with self._lock:
             self._written |= frozenset(tenant_ids)
             if self._tenants is not None:
@@ -68,5 +67,5 @@ class SoleTenant:
         if careful and len(found) < 2:
             found = frozenset(self._look(True))
         with self._lock:
-            # What was written during the look may not have been seen by it.
+            # The look may have missed writes made at the same time.
             self._tenants, self._looked = found | self._written, self._clock()

@@ -1,6 +1,6 @@
-"""Stores for the generations of an index: a folder each on this machine, or a collection each on a server.
+"""Stores for the generations of an index: one folder each on this machine, or one collection each on a server.
 
-The first generation has a name without a number, from the time when there was only one.
+The first generation's name has no number, because early releases had only one generation.
 """
 
 import os
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from retrieval.index.server.qdrant_server_connection import QdrantConnection
 
 _FIRST_GENERATION = 1
-# The mark of an index that was found complete: an index that is made anew in its place does not have it.
+# Marks an index that was found complete. An index recreated in its place does not have the mark.
 _COMPLETE_FILE = "COMPLETE"
 
 
 class FolderStore:
-    """A store with the folders `index`, `index-g2` and so on in a data folder."""
+    """A store in the folders `index`, `index-g2` and so on of a data folder."""
 
     def __init__(self, home: Path, installation: Installation, room: ShardRoom | None = None) -> None:
         self._home = home
@@ -87,13 +87,13 @@ class FolderStore:
         return IndexSize(disk_bytes=compute_shard_bytes(folder)) if folder.is_dir() else None
 
     def list_differences(self, generation_id: int) -> list[str]:
-        return []  # a folder is kept in one way only
+        return []  # no settings apply to a folder
 
     def find_copies(self, generation_id: int) -> Copies | None:
         return None
 
     def start_copy(self, generation_id: int, new: NewCopy) -> None:
-        raise IndexRefusedError("An index in a folder has no copies.")
+        raise IndexRefusedError("An index in the data folder has no copies.")
 
     def find_owner(self, generation_id: int) -> str | None:
         return read_folder_mark(self.build_folder_path(generation_id))
@@ -110,9 +110,9 @@ class FolderStore:
 
 
 class ServerStore:
-    """A store with the collections `leadline`, `leadline-g2` and so on of a Qdrant server.
+    """A store in the collections `leadline`, `leadline-g2` and so on of a Qdrant server.
 
-    A collection's id is in its metadata, which no search or count sees.
+    The installation's id is in the collection's metadata, which searches and counts do not see.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class ServerStore:
         self._settings = replace(settings, installation=installation.id)
 
     def open(self, generation_id: int, dimension: int) -> Index:
-        # The client is installed only with the cluster's extra.
+        # Imported here because qdrant-client is installed only with the cluster extra.
         from retrieval.index.server.qdrant_server_index import QdrantServerIndex
 
         settings = self._build_settings(generation_id)
@@ -132,7 +132,7 @@ class ServerStore:
             self._require_own(settings, owner)
         index = QdrantServerIndex(self._url, dimension=dimension, api_key=self._api_key, settings=settings)
         try:
-            # Another installation may have made the collection at the same moment.
+            # Another installation may have created the collection at the same time, so read the owner again.
             if (owner := self.find_owner(generation_id)) is None:
                 require_known_versions(
                     index, self._installation, f"the collection {settings.collection} at {self._url}"
@@ -193,7 +193,7 @@ class ServerStore:
             start_shard_copy(connection, self._build_settings(generation_id), new)
 
     def describe_server(self) -> str:
-        """Return in words which server answers. Raises `IndexUnavailableError` for one that cannot be used."""
+        """Describe the server, for a person. Raises `IndexUnavailableError` if it cannot be used."""
         from retrieval.index.server.qdrant_server_collection import describe_server
 
         with self._connect() as connection:
@@ -220,9 +220,7 @@ class ServerStore:
             error = build_mismatch_error(
                 self._installation.id, f"the collection {settings.collection} at {self._url}", owner
             )
-            error.hint = (
-                f"Several installations may share a server: name another LEADLINE_QDRANT_COLLECTION. {error.hint}"
-            )
+            error.hint = f"Several installations can share a server: change LEADLINE_QDRANT_COLLECTION. {error.hint}"
             raise error
 
     @contextmanager
@@ -238,7 +236,7 @@ class ServerStore:
 
 
 def require_known_versions(index: Index, installation: Installation, name: str) -> None:
-    """Check that an index without an id may be the installation's: it is empty, or the catalog knows a version of it.
+    """Check that an index without an id can belong to the installation: it is empty, or the catalog knows a version.
 
     Raises `InstallationMismatchError`.
     """
@@ -246,7 +244,7 @@ def require_known_versions(index: Index, installation: Installation, name: str) 
     # guard: index-without-id
     if versions and not installation.knows_version(versions):
         raise InstallationMismatchError(
-            f"{name[0].upper()}{name[1:]} has chunks of {len(versions):,} versions, and the catalog knows none of them."
+            f"{name[0].upper()}{name[1:]} has chunks of {len(versions):,} versions, but the catalog knows none of them."
         )
 
 

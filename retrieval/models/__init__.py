@@ -1,1 +1,1 @@
-"""Model files, pinned by hash in a manifest and fetched from the first source that answers."""
+"""Model files, pinned by hash in a manifest and downloaded from the first source that has them."""

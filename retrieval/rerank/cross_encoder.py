@@ -1,4 +1,4 @@
-"""Cross-encoders of sentence-transformers as rerankers, on whatever device torch finds."""
+"""Rerankers on sentence-transformers' cross-encoders, on the device that torch selects."""
 
 import os
 import threading
@@ -11,20 +11,20 @@ from sentence_transformers import CrossEncoder
 from retrieval.errors import RerankerError, RerankerTimeoutError
 from retrieval.rerank.port import CorpusSnapshot, require_seconds_left
 
-# A chunk has about 250 tokens; the rest is for the query.
+# A chunk has about 250 tokens. The rest is for the query.
 _MAX_TOKENS = 512
-# The deadline is checked between batches; larger batches gain nothing on a CPU.
+# The deadline is checked between batches. Larger batches are not faster on a CPU.
 _BATCH_SIZES = {"cpu": 8}
 _DEFAULT_BATCH_SIZE = 64
 
 
 class CrossEncoderReranker:
-    """A sequence classifier with one label, read from a folder, or by its id from the hub or the hub's cache."""
+    """A sequence classifier with one label, from a folder, or by its id from the hub or its local cache."""
 
     def __init__(self, model: str, *, threads: int | None = None) -> None:
-        """Load the model. `threads` limits torch in the whole process; the default is half of the processors.
+        """Load the model. `threads` limits torch in the whole process; the default is half of the cores.
 
-        Raises `RerankerError` for a model that cannot be loaded or is no reranker.
+        Raises `RerankerError` if the model cannot be loaded or is not a reranker.
         """
         torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // 2))
         folder = Path(model).expanduser()
@@ -40,24 +40,24 @@ class CrossEncoderReranker:
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
             raise RerankerError(
                 f"The cross-encoder {model} cannot be loaded: {' '.join(str(error).split())[:300]}",
-                hint="Name a folder that sentence-transformers saved, or a model that the hub can be reached for.",
+                hint="Name a folder saved by sentence-transformers, or a model on a hub that this machine can reach.",
             ) from error
         if self._model.num_labels != 1:
             raise RerankerError(
-                f"{model} gives {self._model.num_labels} figures for a pair, and a reranker gives one.",
-                hint="Name another in LEADLINE_RERANKER.",
+                f"{model} returns {self._model.num_labels} scores for a pair, but a reranker must return one.",
+                hint="Set LEADLINE_RERANKER to another model.",
             )
         self._batch = _BATCH_SIZES.get(self._model.device.type, _DEFAULT_BATCH_SIZE)
-        self._turn = threading.Lock()  # the tokenizer serves one thread at a time
+        self._turn = threading.Lock()  # the tokenizer is not thread-safe
 
     def score_passages(
         self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
         if not self._turn.acquire(timeout=require_seconds_left(until)):
-            raise RerankerTimeoutError("The cross-encoder was busy until the time was over.")
+            raise RerankerTimeoutError("The cross-encoder was busy until the deadline.")
         try:
             return self._score_in_batches(query, passages, until)
-        # Torch, the tokenizer and the model's own code raise errors of many types.
+        # Torch, the tokenizer and the model's own code may raise any of these.
         except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise RerankerError(f"The cross-encoder failed: {' '.join(str(error).split())[:300]}") from error
         finally:
@@ -67,7 +67,7 @@ class CrossEncoderReranker:
         return None
 
     def _score_in_batches(self, query: str, passages: Sequence[str], until: float) -> list[float]:
-        """Score in batches of similar length, so that little is spent on padding."""
+        """Score in batches of similar length, to keep padding low."""
         found = [0.0] * len(passages)
         order = sorted(range(len(passages)), key=lambda position: len(passages[position]))
         for at in range(0, len(order), self._batch):

@@ -1,4 +1,4 @@
-"""A reranker over HTTP: `/rerank` as in Cohere, Jina and vLLM, or vLLM's `/score`."""
+"""A reranker over HTTP, with `/rerank` as in Cohere, Jina and vLLM, or with vLLM's `/score`."""
 
 import json
 import math
@@ -20,18 +20,18 @@ from retrieval.errors import (
 from retrieval.model_text import neutralize
 from retrieval.rerank.port import CorpusSnapshot, require_seconds_left
 
-# A person waits for the search: retry once, soon, and only while there is time.
+# A person is waiting for the search, so retry only once, soon, and only while there is time.
 RETRIES = RetryPolicy(attempts=2, first_wait_seconds=0.05, longest_wait_seconds=0.2)
 _BUSY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONNECTION_ERRORS = (httpx.NetworkError, httpx.RemoteProtocolError)
-# Some servers send the passages back.
+# Generous, because some servers return the passages with the scores.
 _MAX_REPLY_BYTES = 16 * 1024**2
 _DETAIL_CHARS = 300
 
 
 @dataclass(frozen=True)
 class _EndpointFormat:
-    """The request members that a kind of endpoint takes, and where its reply holds the scores."""
+    """The request fields of a kind of endpoint, and where its reply has the scores."""
 
     members: Callable[[str, Sequence[str]], Mapping[str, Any]]
     entries: str
@@ -49,10 +49,10 @@ _SCORE_FORMAT = _EndpointFormat(
 
 
 class HttpReranker:
-    """One client for all threads of a process. `url` is the endpoint, or the base to which `/rerank` is added.
+    """A client for all threads of a process. `url` is the endpoint, or the base URL to which `/rerank` is added.
 
-    The server may put passages into a chat template, so they are made `neutral`. Requests are retried after lost
-    connections and "busy" answers, while there is time.
+    The server may put passages into a chat template, so template tokens in them are neutralized. Requests are retried
+    after lost connections and "busy" replies, while there is time.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class HttpReranker:
         retries: RetryPolicy = RETRIES,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Set up the client without sending anything. Raises `RerankerError` for an invalid address."""
+        """Set up the client without sending anything. Raises `RerankerError` if the address is invalid."""
         self.fingerprint = model
         self._shape = _SCORE_FORMAT if url.rstrip("/").endswith("/score") else _RERANK_FORMAT
         path = "" if url.rstrip("/").endswith(("/score", "/rerank")) else "/rerank"
@@ -74,7 +74,7 @@ class HttpReranker:
         try:
             httpx.URL(self._url)
         except httpx.InvalidURL as error:
-            raise RerankerError(f"{url} is no address: {error}.", hint="Correct LEADLINE_RERANKER.") from error
+            raise RerankerError(f"{url} is not a valid address: {error}.", hint="Correct LEADLINE_RERANKER.") from error
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             event_hooks=build_reply_hooks(_MAX_REPLY_BYTES),
@@ -95,7 +95,7 @@ class HttpReranker:
         self._client.close()
 
     def _send_with_retries(self, body: Mapping[str, Any], until: float) -> bytes:
-        """Send a request that may be repeated, and return the reply."""
+        """Send a request with retries, and return the reply."""
         for wait in self._retries.iter_waits():
             try:
                 return self._send_once(body, until)
@@ -109,7 +109,7 @@ class HttpReranker:
             raise self._convert_error(error) from error
 
     def _send_once(self, body: Mapping[str, Any], until: float) -> bytes:
-        """Send once. Raises httpx's errors. The time is also checked during the reply, which may come very slowly."""
+        """Send a request once, and check the deadline also while the reply arrives. Raises httpx's errors."""
         try:
             return self._post(body, until)
         except ReplyTooLargeError as error:
@@ -127,19 +127,19 @@ class HttpReranker:
         return bytes(reply)
 
     def _parse_scores(self, reply: bytes, count: int) -> list[float]:
-        """Return the scores in the passages' order, whatever the reply's order. Raises `RerankerOutputError`."""
+        """Return the scores in the passages' order. Raises `RerankerOutputError` if the reply is invalid."""
         try:
             entries = json.loads(reply)[self._shape.entries]
             scored = {_require_position(entry["index"], count): float(entry[self._shape.score]) for entry in entries}
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RerankerOutputError(
-                f"The reranker at {self._url} does not answer in the form of its kind "
+                f"The reply of the reranker at {self._url} has the wrong format "
                 f"({type(error).__name__}: {str(error)[:_DETAIL_CHARS]})."
             ) from error
         if len(scored) != count or len(entries) != count:
             raise RerankerOutputError(f"The reranker at {self._url} scored {len(scored)} of {count} passages.")
         if not all(map(math.isfinite, scored.values())):
-            raise RerankerOutputError(f"The reranker at {self._url} gave a score that is no number.")
+            raise RerankerOutputError(f"The reranker at {self._url} returned a score that is not a finite number.")
         return [scored[position] for position in range(count)]
 
     def _convert_error(self, error: httpx.HTTPError) -> RerankerError:
@@ -149,7 +149,7 @@ class HttpReranker:
             reason = f"{type(error).__name__}: {error}"
             return RerankerUnavailableError(
                 f"The reranker at {self._url} does not answer ({reason[:_DETAIL_CHARS]}).",
-                hint="See that it runs and can be reached from this machine, or correct LEADLINE_RERANKER.",
+                hint="Check that it is running and can be reached from this machine, or correct LEADLINE_RERANKER.",
             )
         status = error.response.status_code
         detail = f"The reranker at {self._url} answered {status}: {error}"
@@ -167,7 +167,7 @@ def _require_position(index: object, count: int) -> int:
 
 
 def _is_transient(error: httpx.HTTPError) -> bool:
-    """True if the same request may succeed in a moment."""
+    """Return whether the same request may succeed in a moment."""
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code in _BUSY_STATUSES
     return isinstance(error, _CONNECTION_ERRORS)

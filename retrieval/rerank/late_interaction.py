@@ -1,7 +1,7 @@
-"""Late interaction: each token of the query is matched with the most similar token of a passage.
+"""Late interaction: match each token of the query with the most similar token of a passage.
 
-The token vectors come from the bi-encoder and are made again for the passages that are reranked: stored for every
-chunk, they would take 250 times the room of the chunk's one vector. Those that were made last are kept for a while.
+The token vectors come from the bi-encoder and are computed for the passages to rerank. Storing them for every chunk
+would take 250 times the space of the chunk's single vector. A cache keeps the most recent ones.
 """
 
 import threading
@@ -15,12 +15,12 @@ from retrieval.errors import EncoderError, RerankerError, RerankerTimeoutError
 from retrieval.rerank.port import CorpusSnapshot, require_seconds_left
 from retrieval.rerank.token_cache import TokenCache
 
-# The deadline is checked between batches. Larger ones are no quicker, and padding costs more in them.
+# The deadline is checked between batches. Larger batches are not faster, and need more padding.
 _BATCH_SIZE = 4
 
 
 class TokenEncoder(Protocol):
-    """A port that turns each text into token vectors of length 1, a row each, in the tokens' order."""
+    """A port that encodes a text as vectors of length 1, one row for each token, in order."""
 
     @property
     def fingerprint(self) -> str: ...
@@ -29,7 +29,7 @@ class TokenEncoder(Protocol):
         """Return the token vectors of each text. Raises `EncoderError`."""
 
     def encode_query(self, text: str) -> tuple[DenseVector, DenseVector]:
-        """Return the token vectors of a query, and the weight of each token: common words say little.
+        """Return the token vectors of a query and a weight for each token, which is lower for common words.
 
         Raises `EncoderError`.
         """
@@ -38,19 +38,19 @@ class TokenEncoder(Protocol):
 
 
 class LateInteractionReranker:
-    """MaxSim over a token encoder's vectors, in which rare words of the query count more than common ones."""
+    """MaxSim over a token encoder's vectors. Rare query words count more than common ones."""
 
     def __init__(self, encoder: TokenEncoder, cache: TokenCache | None = None) -> None:
         self.fingerprint = f"maxsim-weighted/{encoder.fingerprint}"
         self._encoder = encoder
         self._cache = cache or TokenCache(0)
-        self._turn = threading.Lock()  # two calls at once would each take twice as long
+        self._turn = threading.Lock()  # two concurrent calls would each take twice as long
 
     def score_passages(
         self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
         if not self._turn.acquire(timeout=require_seconds_left(until)):
-            raise RerankerTimeoutError("Late interaction was busy until the time was over.")
+            raise RerankerTimeoutError("Late interaction was busy until the deadline.")
         try:
             return self._score(query, passages, until, corpus)
         except EncoderError as error:
@@ -68,7 +68,7 @@ class LateInteractionReranker:
     def _encode_passages(
         self, passages: Sequence[str], until: float, corpus: CorpusSnapshot | None
     ) -> list[DenseVector]:
-        """Return each passage's token vectors; those that are not kept are made in batches of similar length."""
+        """Return each passage's token vectors, from the cache or computed in batches of similar length."""
         kept = [None] * len(passages) if corpus is None else self._cache.find_vectors(corpus, passages)
         found = {row: tokens for row, tokens in enumerate(kept) if tokens is not None}
         order = sorted(set(range(len(passages))).difference(found), key=lambda row: len(passages[row]))
@@ -83,12 +83,12 @@ class LateInteractionReranker:
 
 
 def compute_maxsim(query: DenseVector, passage: DenseVector, weights: DenseVector) -> float:
-    """Return the weighted mean, over the query's tokens, of the greatest cosine with a passage's token.
+    """Return the weighted mean, over the query's tokens, of the highest cosine with any token of the passage.
 
-    Rows have length 1; `weights` has one number for each of the query's rows, and counts all alike if all are 0.
-    Sources: Khattab & Zaharia, ColBERT, SIGIR 2020; weights by how rare a token is as in Zhang et al., BERTScore,
+    Rows have length 1. `weights` has one number for each row of the query; if all are 0, all rows count equally.
+    Sources: Khattab & Zaharia, ColBERT, SIGIR 2020; weights by the rarity of tokens as in Zhang et al., BERTScore,
     ICLR 2020.
     """
-    # Not `@`: the threads of BLAS spin while they wait for each other, measured as 27 ms for ten passages instead of 2.
+    # `einsum` instead of `@`, because BLAS threads spin while they wait for each other: 27 ms for ten passages, not 2.
     nearest = np.einsum("qd,pd->qp", query, passage).max(axis=1)
     return float(np.average(nearest, weights=weights if weights.any() else None))

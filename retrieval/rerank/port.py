@@ -1,4 +1,4 @@
-"""The port of rerankers, which give one score for each passage of a query, and the rerankers a setting can name."""
+"""The port of rerankers, which score the passages found for a query, and the parser of the reranker setting."""
 
 import time
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from retrieval.errors import RerankerTimeoutError
 
 
 class RerankerKind(StrEnum):
-    """The kind of a reranker, and where it runs."""
+    """The kinds of rerankers."""
 
     LATE_INTERACTION = "late-interaction"
     CROSS_ENCODER = "cross-encoder"
@@ -19,7 +19,7 @@ class RerankerKind(StrEnum):
 
 @dataclass(frozen=True)
 class RerankerChoice:
-    """A reranker that is not open yet; `model` and `url` are set if its kind has them."""
+    """A reranker that is not open yet. `model` and `url` are set if its kind has them."""
 
     kind: RerankerKind
     model: str = ""
@@ -27,32 +27,36 @@ class RerankerChoice:
 
     @property
     def weight(self) -> float:
-        """The default share of the score; late interaction judges little better than the search before it.
+        """The reranker's default share of the score. Late interaction is little better than search, so it has less.
 
-        Measured on half of the questions of five collections, where 0.5 to 0.7 differ by less than their intervals.
+        Measured on half of the questions of five collections; 0.5 to 0.7 differ by less than their confidence
+        intervals.
         """
         return 0.6 if self.kind is RerankerKind.LATE_INTERACTION else 1.0
 
     @property
     def max_parallel(self) -> int:
-        """The number of searches whose passages are read at the same time; others wait for their tenant's turn.
+        """The number of searches to rerank in parallel. Other searches wait for their tenant's turn.
 
-        Late interaction is done on this machine, and two at once would each take twice as long.
+        Late interaction runs on this machine, and two at once would each take twice as long.
         """
         return 1 if self.kind is RerankerKind.LATE_INTERACTION else 4
 
     @property
     def depth(self) -> int:
-        """The default number of passages read. Late interaction orders ten well, and fifty worse than ten."""
+        """The default number of passages to rerank. Late interaction ranks ten passages better than fifty."""
         return 10 if self.kind is RerankerKind.LATE_INTERACTION else 50
 
 
-# The setting's value that leaves the choice to the service.
+# The setting's value with which the service chooses a reranker.
 AUTO_CHOICE = "auto"
 
 
 def parse_reranker(text: str) -> RerankerChoice | None:
-    """Parse `none`, `late-interaction`, `cross-encoder MODEL` or `URL MODEL`. Raises a clear `ValueError`."""
+    """Parse `none`, `late-interaction`, `cross-encoder MODEL` or `URL MODEL`.
+
+    Raises `ValueError` with a message for the user.
+    """
     first, _, rest = text.strip().partition(" ")
     rest = rest.strip()
     if first == "none" and not rest:
@@ -64,15 +68,15 @@ def parse_reranker(text: str) -> RerankerChoice | None:
     if first.startswith(("http://", "https://")) and rest:
         return RerankerChoice(RerankerKind.HTTP, model=rest, url=first)
     raise ValueError(
-        "LEADLINE_RERANKER must be `auto`, `none`, `late-interaction`, `cross-encoder` and a model's folder or id, or "
-        "the URL of a /rerank or /score endpoint and a model's name, such as "
+        "LEADLINE_RERANKER must be `auto`, `none`, `late-interaction`, `cross-encoder` with a model's folder or id, or "
+        "the URL of a /rerank or /score endpoint with a model's name, such as "
         "`http://gpu:8000/v1 BAAI/bge-reranker-v2-m3`"
     )
 
 
 @dataclass(frozen=True)
 class CorpusSnapshot:
-    """A tenant's corpus as it was before a search: the catalog's number of it, and the generation of the index."""
+    """The state of a tenant's corpus before a search: its version in the catalog, and the index generation."""
 
     tenant_id: str
     version: int
@@ -80,9 +84,9 @@ class CorpusSnapshot:
 
 
 class Reranker(Protocol):
-    """A model that reads the query and each passage together; `fingerprint` names the model and is shown in results.
+    """A model that reads the query together with each passage. `fingerprint` names the model in results.
 
-    Any number of threads may call it at once.
+    Safe to use from any thread.
     """
 
     @property
@@ -91,19 +95,19 @@ class Reranker(Protocol):
     def score_passages(
         self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
-        """Return one finite score for each passage, in their order; higher is better.
+        """Return one finite score for each passage, in their order. Higher is better.
 
-        What is kept of the passages is kept for their `corpus` alone; nothing is kept if it is not given.
-        Nobody waits after `until`, a time of `time.monotonic`: soon after it the call raises `RerankerTimeoutError`.
-        Every other failure is another `RerankerError`.
+        Implementations may cache passages for `corpus` only; without it, they cache nothing. `until` is the deadline,
+        in the time of `time.monotonic`; soon after it the call raises `RerankerTimeoutError`. Every other failure is
+        another `RerankerError`.
         """
 
     def close(self) -> None: ...
 
 
 def require_seconds_left(until: float) -> float:
-    """Return the seconds until then, more than 0. Raises `RerankerTimeoutError` when the time is over."""
+    """Return the seconds until the deadline, always more than 0. Raises `RerankerTimeoutError` if it has passed."""
     left = until - time.monotonic()
     if left <= 0:
-        raise RerankerTimeoutError("The reranker's time was over before it was done.")
+        raise RerankerTimeoutError("The reranker did not finish before its deadline.")
     return left

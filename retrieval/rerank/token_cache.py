@@ -1,10 +1,9 @@
-"""A cache of the token vectors of passages that were read again, kept while the corpus stays the same.
+"""A cache of the token vectors of reranked passages, valid while a tenant's corpus is unchanged.
 
-What is kept of a text is found by the text itself, with its title and headings, so a passage that has changed never
-gets the vectors of what it was. Vectors are only looked up for passages that the search may show. A tenant's vectors go
-as soon as a search of it meets another number of its corpus or another generation of the index: so what was deleted or
-closed is kept no longer than the results of searches are. Tenants share nothing, since the time that a search takes
-would tell one what another has.
+The key is the text itself, with its title and headings, so a changed passage never gets old vectors. Vectors are only
+looked up for passages that the search may show. A tenant's vectors are evicted as soon as one of its searches sees
+another corpus version or index generation, so vectors of deleted or restricted passages are kept no longer than search
+results are. Tenants share no entries, because response times would reveal to one tenant what another has.
 """
 
 import hashlib
@@ -19,16 +18,16 @@ from retrieval.encoders.port import DenseVector
 from retrieval.rerank.port import CorpusSnapshot
 
 DEFAULT_MAX_BYTES = 64 * 1024**2
-# The size of an entry without its vectors: keys and objects.
+# The size of an entry without its vectors: key and objects.
 _ENTRY_BYTES = 512
 
 _Key = tuple[str, bytes]
 
 
 class TokenCache:
-    """Token vectors by tenant and text, in half precision; safe to use from any thread.
+    """Token vectors by tenant and text, in half precision. Safe to use from any thread.
 
-    They take at most `max_bytes`; the longest unused goes first. With 0 bytes nothing is kept.
+    They take at most `max_bytes`; the least recently used are evicted first. With 0 bytes, nothing is cached.
     """
 
     def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
@@ -39,7 +38,7 @@ class TokenCache:
         self._size_bytes = 0
 
     def find_vectors(self, corpus: CorpusSnapshot, texts: Sequence[str]) -> list[DenseVector | None]:
-        """Return the vectors of each text, None where there are none."""
+        """Return the vectors of each text, or None for a text that is not cached."""
         keys = [_build_key(corpus, text) for text in texts]
         with self._lock:
             self._evict_older(corpus)
@@ -50,7 +49,7 @@ class TokenCache:
         return [None if vectors is None else vectors.astype(np.float32) for vectors in kept]
 
     def store_vectors(self, corpus: CorpusSnapshot, text: str, vectors: DenseVector) -> None:
-        """Keep the vectors of a text, unless the corpus has changed since."""
+        """Cache the vectors of a text, unless the corpus has changed since the search started."""
         halves, key = vectors.astype(np.float16), _build_key(corpus, text)
         if _compute_size_bytes(halves) > self._max_bytes:
             return
@@ -68,7 +67,7 @@ class TokenCache:
             return self._size_bytes
 
     def _evict_older(self, corpus: CorpusSnapshot) -> None:
-        """Drop what is kept of an earlier corpus of the tenant."""
+        """Evict the tenant's vectors if they belong to an earlier corpus."""
         known = self._corpora.get(corpus.tenant_id)
         # guard: token-vectors-corpus
         if known is None or (known != corpus and known.version <= corpus.version):

@@ -1,1 +1,1 @@
-"""Search: rewrite, retrieve, fuse, rerank and expand passages."""
+"""Search: rewrite queries, retrieve candidates, fuse and rerank them, and expand the hits."""

@@ -1,4 +1,4 @@
-"""Choose which candidates become hits: visible ones, limited per document, alone or grouped by document."""
+"""Select the candidates that become hits: visible ones, limited per document, and grouped by document if requested."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from ingest.storage.documents.catalog import VisibleVersion
 from retrieval.index.port import IndexedChunk, IndexReader, SearchScope
 from retrieval.search.requests import SearchRequest
 
-Show = Callable[[str, Collection[str]], Mapping[str, VisibleVersion]]
+VisibleLookup = Callable[[str, Collection[str]], Mapping[str, VisibleVersion]]
 
 
 @dataclass(frozen=True)
 class SelectedChunk:
-    """A candidate that is shown, with its document's title and its fused score."""
+    """A selected candidate, with its document's title and its fused score."""
 
     chunk: IndexedChunk
     visible: VisibleVersion
@@ -20,11 +20,15 @@ class SelectedChunk:
 
 
 def select_hits(
-    index: IndexReader, show: Show, scope: SearchScope, best: Sequence[tuple[str, float]], request: SearchRequest
+    index: IndexReader,
+    show: VisibleLookup,
+    scope: SearchScope,
+    best: Sequence[tuple[str, float]],
+    request: SearchRequest,
 ) -> tuple[list[SelectedChunk], int]:
-    """Return the hits, best first, and how many candidates before the last hit may not be shown.
+    """Return the hits, best first, and the number of candidates passed over because they may not be shown.
 
-    Candidates are looked up page by page, because the first page usually has all that is needed.
+    Candidates are looked up in pages, because the first page usually has enough of them.
     """
     taken: dict[str, list[SelectedChunk]] = {}
     chosen: list[SelectedChunk] = []
@@ -50,7 +54,7 @@ def select_hits(
 
 
 def _add_candidate(candidate: SelectedChunk, taken: dict[str, list[SelectedChunk]], request: SearchRequest) -> bool:
-    """Add the candidate if its document, and a grouped search, have room for it; return True if it was added."""
+    """Add a candidate, unless its document or a grouped search has reached its limit. Return whether it was added."""
     document = candidate.chunk.document_id
     if request.grouped and document not in taken and len(taken) == request.top_k:
         return False

@@ -1,4 +1,4 @@
-"""Small to big: a hit is found by a small chunk and shown with the text around it."""
+"""Small-to-big retrieval: find a small chunk, and return it with the text around it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from ingest.storage.texts.chunks import Chunk
 
 @dataclass(frozen=True)
 class ChunkRange:
-    """Neighbouring chunks of one version, from ordinal `first` to ordinal `last`.
+    """Adjacent chunks of one version, from ordinal `first` to ordinal `last`.
 
-    `gap_after` is true if the text between the last chunk and the next one is in no chunk, such as most of the rows of
-    a very long table.
+    `gap_after` is true if no chunk contains the text between the last chunk and the next one, such as most rows of a
+    very long table.
     """
 
     version_id: str
@@ -21,16 +21,16 @@ class ChunkRange:
     gap_after: bool = False
 
     def touches(self, other: "ChunkRange") -> bool:
-        """True if the stretches overlap, or one begins where the other ends."""
+        """Return whether the ranges overlap or are adjacent, with no gap between them."""
         one, next_ = sorted((self, other), key=lambda stretch: stretch.first)
         # guard: no-join-over-gap
         return self.version_id == other.version_id and next_.first <= one.last + (not one.gap_after)
 
 
 def widen_chunk(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_chars: int) -> ChunkRange:
-    """Return the chunk with neighbours below the same heading, alternating after and before, within `max_chars`.
+    """Extend a chunk to neighbours under the same headings, alternately after and before it, up to `max_chars`.
 
-    A chunk that is longer stays as it is.
+    A chunk that is already longer is not extended.
     """
     first = last = ordinal
     after_first = True
@@ -47,10 +47,9 @@ def widen_chunk(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_c
 
 
 def merge_ranges(stretches: Sequence[ChunkRange]) -> list[tuple[ChunkRange, list[int]]]:
-    """Join stretches that meet, in the place of the first one; return each with the positions it is made of.
+    """Merge ranges that touch, at the position of the first. Return each range with the positions it was merged from.
 
-    Chunks below different headings are neighbours too, but were never widened towards each other: they meet only
-    where they lie side by side.
+    Ranges are never extended across headings, so ranges under different headings touch only if they are adjacent.
     """
     merged: list[tuple[ChunkRange, list[int]]] = []
     for position, stretch in enumerate(stretches):
@@ -71,7 +70,7 @@ def merge_ranges(stretches: Sequence[ChunkRange]) -> list[tuple[ChunkRange, list
 
 
 def find_common_headings(chunks: Sequence[Chunk]) -> tuple[str, ...]:
-    """Return the headings that stand above all of the chunks."""
+    """Return the headings that all the chunks are under."""
     levels = zip(*(chunk.heading_path for chunk in chunks), strict=False)
     return tuple(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
 

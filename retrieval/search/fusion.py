@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from retrieval.index.port import ScoredChunk, sort_best_first
 from retrieval.search.requests import Fusion
 
-# The paper's constant. Ranks count from 1 here; Qdrant counts from 0, so its `k=61` is this `k=60`.
+# The paper's constant. Ranks count from 1 here. Qdrant counts from 0, so its `k=61` is this `k=60`.
 RRF_K = 60
-# The dense retriever's share in a convex combination. The paper finds 0.8 for most of its collections; on half of the
+# The dense retriever's weight in a convex combination. The paper finds 0.8 for most of its collections. On half of the
 # questions of five collections (tests/eval), 0.65 to 0.75 is best for facts, and 0.75 to 0.8 for topics.
 DENSE_WEIGHT = 0.75
 
@@ -20,9 +20,9 @@ def fuse_rankings(
     floor: float = -1.0,
     echoes: int = 0,
 ) -> list[tuple[str, float]]:
-    """Return ids with fused scores, best first; if one retriever found nothing, the other's order and scores.
+    """Fuse two rankings to ids with scores, best first. If one is empty, return the other with its scores.
 
-    `floor` and `echoes` are for the convex combination.
+    `floor` and `echoes` apply to the convex combination.
     """
     if not by_dense or not by_bm25:
         return [(hit.id, hit.score) for hit in (*by_bm25, *by_dense)]
@@ -32,9 +32,9 @@ def fuse_rankings(
 
 
 def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]], *, k: int = RRF_K) -> list[tuple[str, float]]:
-    """Fuse rankings of ids, best first; ties break by id, so results repeat.
+    """Fuse rankings of ids, best first. Ties break by id, so that results are reproducible.
 
-    score(d) = sum over rankings of 1 / (k + rank(d)), ranks from 1; an absent document adds nothing.
+    score(d) = sum over rankings of 1 / (k + rank(d)), with ranks from 1. Rankings without the document add nothing.
     Source: Cormack, Clarke & Buettcher, SIGIR 2009 (k = 60).
     """
     scores: dict[str, float] = {}
@@ -52,12 +52,12 @@ def convex_combination(
     floor: float = -1.0,
     echoes: int = 0,
 ) -> list[tuple[str, float]]:
-    """Fuse by scores, each measured from the least that its retriever can give to the most that it gave; ties by id.
+    """Fuse by scores, each scaled from its retriever's minimum possible score to its highest score. Ties break by id.
 
-    score(d) = w * (cos(d) - floor) / (max cos - floor) + (1 - w) * bm25(d) / max bm25. `floor` is the least cosine of
-    the encoder (see `embedding.cosine_floor`). A chunk absent from a ranking counts as its last; but with a BM25 score
-    of 0 if BM25 found fewer chunks than the dense retriever, since then it found every chunk that shares a word.
-    The greatest cosine leaves out the first `echoes`, but a quarter of them at most.
+    score(d) = w * (cos(d) - floor) / (max cos - floor) + (1 - w) * bm25(d) / max bm25. `floor` is the encoder's cosine
+    floor. A chunk absent from a ranking gets the score of its last chunk. But if BM25 found fewer chunks than the dense
+    retriever, it found every chunk that shares a word with the query, and an absent chunk gets 0.
+    The maximum cosine skips the first `echoes` results, but at most a quarter of them.
     Source: Bruch, Gai & Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS 42(1), 2023 (TM2C2).
     """
     best_cosine = by_dense[min(echoes, len(by_dense) // 4)].score

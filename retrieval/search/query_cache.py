@@ -1,11 +1,10 @@
-"""A cache of search results, kept while a search would still find the same.
+"""A cache of search results, valid while a search would still find the same hits.
 
-A result's key holds everything that the result depends on: the tenant, the number of the tenant's corpus, the index
-generation, and every member of the request, including its collections, its documents and whose readers ask. The corpus
-number is read from the catalog for each search, and grows with every commit of any process that may change results. So
-every process can have a cache of its own, and once a deletion has answered, no cache shows the deleted text; the same
-holds for a document that was closed to some of its readers. A catalog that cannot be read fails the search, as it would
-without a cache.
+A result's key contains everything the result depends on: the tenant, the tenant's corpus version, the index generation,
+and every field of the request, including collections, documents and readers. The corpus version is read from the
+catalog for each search, and every commit that may change results increases it, in any process. So each process can have
+its own cache, and no cache shows deleted text once the deletion has been confirmed. The same holds for a document that
+was closed to some of its readers. If the catalog cannot be read, the search fails, as it would without a cache.
 """
 
 import json
@@ -26,14 +25,14 @@ from retrieval.search.visibility import CorpusVersions
 
 DEFAULT_MAX_BYTES = 64 * 1024**2
 MAX_AGE_SECONDS = 600.0
-# The size of a hit and of an entry without their texts: objects, ids, scores.
+# The estimated size of a hit and of an entry without their texts: objects, ids and scores.
 _HIT_BYTES = 2_048
 _ENTRY_BYTES = 1_024
 
 
 @dataclass(frozen=True)
 class CacheCounts:
-    """A tenant's searches in this process: the number found in the cache, and the number not found."""
+    """The number of a tenant's searches in this process that were found in the cache, and not found."""
 
     hits: int
     misses: int
@@ -55,12 +54,11 @@ class _CacheEntry:
 
 
 class CachedSearcher:
-    """A searcher that keeps its results; safe to use from any thread.
+    """A searcher that caches its results. Safe to use from any thread.
 
-    Results take at most `max_bytes`, by an estimate; the longest unused goes first, and none is older than
-    `max_age_seconds`. With 0 bytes nothing is kept. Results that a failed reranker left unranked, or that lack a
-    document which could not be read, are never kept. Texts that other tenants add shift BM25's idf a little and do not
-    end an entry.
+    Results take at most `max_bytes`, by an estimate; the least recently used are evicted first, and none is older than
+    `max_age_seconds`. With 0 bytes, nothing is cached. Results are not cached if the reranker failed or a document
+    could not be read. Texts added by other tenants may shift BM25's idf slightly; this does not invalidate an entry.
     """
 
     def __init__(
@@ -95,7 +93,7 @@ class CachedSearcher:
         if not self._max_bytes:
             return self.uncached.search(request)
         clock = Clock()
-        # Read before the search: a change meanwhile makes the result too new for this number, never too old.
+        # Read before the search, so that a concurrent change can make the result newer than its key, but never older.
         version = self._corpus.load_corpus_version(request.tenant_id)
         # guard: query-cache-generation
         # guard: query-cache-corpus
@@ -151,7 +149,7 @@ class CachedSearcher:
                 self._remove(next(iter(self._entries)))
 
     def _evict_older(self, key: _CacheKey) -> None:
-        """Drop a tenant's results for earlier corpora: no search finds them, and they may hold deleted text."""
+        """Evict a tenant's results for earlier corpora. No search finds them, and they may hold deleted text."""
         if key.corpus_version > self._newest.get(key.tenant_id, -1):
             self._newest[key.tenant_id] = key.corpus_version
             for old in [each for each in self._entries if each.tenant_id == key.tenant_id]:
@@ -162,7 +160,7 @@ class CachedSearcher:
 
 
 def _render_request(request: SearchRequest) -> str:
-    """Return every member of a request as JSON, except the tenant, which is a separate part of the key."""
+    """Return every field of a request as JSON, except the tenant, which is a separate part of the key."""
     # guard: query-cache-request
     members = asdict(request)
     del members["tenant_id"]

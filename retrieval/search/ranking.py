@@ -1,4 +1,4 @@
-"""Rank chunks by a query's two vectors: prefetch, fusion, feedback, diversity. A clock times the stages."""
+"""Rank chunks by a query's sparse and dense vectors: prefetch, fusion, feedback, diversity. A clock times them."""
 
 import time
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from retrieval.search.requests import Fusion
 
 
 class Clock:
-    """A stopwatch: each lap is the time since the previous lap, and laps of one stage add up."""
+    """A stopwatch. Each lap is the time since the previous lap, and laps of one stage add up. In milliseconds."""
 
     def __init__(self) -> None:
         self._begun = self._last = time.perf_counter()
@@ -28,15 +28,15 @@ class Clock:
         return {**self._laps, "total": round((self._last - self._begun) * 1000, 3)}
 
 
-# Measured on four collections: nDCG@10 is flat from 0.3 to 0.7, and falls when more than one passage is used.
+# Measured on four collections: nDCG@10 is flat from 0.3 to 0.7, and lower with more than one passage.
 ROCCHIO_BETA = 0.5
-# The passage that moved the query, and passages most like it, stand out in the ranking that follows. This echo does not
-# show how near the others are, so the first few are left out of the scale of that ranking's scores.
+# After feedback, the passage that moved the query and its near duplicates score far above the rest. This echo says
+# nothing about the other passages, so the first few are left out when the scores are scaled.
 ECHOES = 3
 
 
 def rocchio(query: DenseVector, relevant: DenseVector, *, beta: float = ROCCHIO_BETA) -> DenseVector:
-    """Return the query moved towards a vector taken as relevant, at length 1: q + beta * d, both of length 1.
+    """Move a query towards a vector assumed to be relevant: q + beta * d, scaled to length 1. Both have length 1.
 
     Sources: Rocchio, in The SMART Retrieval System, 1971; with dense vectors Li et al., "Pseudo Relevance Feedback with
     Deep Language Models and Dense Retrievers", ACM TOIS 41(3), 2023.
@@ -47,9 +47,9 @@ def rocchio(query: DenseVector, relevant: DenseVector, *, beta: float = ROCCHIO_
 
 
 def maximal_marginal_relevance(relevance: Sequence[float], vectors: DenseVector, *, diversity: float) -> list[int]:
-    """Return every position, reordered: each next one is relevant and unlike those before it.
+    """Return all positions in a new order, in which each is relevant and unlike those before it.
 
-    next = argmax of (1 - diversity) * relevance - diversity * (greatest cosine with one chosen before); relevance is
+    next = argmax of (1 - diversity) * relevance - diversity * (highest cosine with one chosen before), with relevance
     scaled to [0, 1] over the candidates. `vectors` has one row for each candidate, of length 1 or all zeros.
     Source: Carbonell & Goldstein, SIGIR 1998; their lambda is 1 - diversity.
     """
@@ -69,16 +69,16 @@ def maximal_marginal_relevance(relevance: Sequence[float], vectors: DenseVector,
     return order
 
 
-# The number of each retriever's best that are ranked: fused nDCG is flat from here on, and longer lists cost more.
+# The number of candidates from each retriever. With more, fused nDCG does not improve, and searches cost more.
 CANDIDATES = 100
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Chunk ids with their scores, best first, and each retriever's ranking of them.
+    """Chunk ids with their scores, best first, and each retriever's own ranking.
 
-    `by_feedback` is the dense ranking by the query after feedback, and `by_rerank` a reranker's ranking; each is empty
-    if there was none. With several queries, `by_query` has the ranking of each, and the other fields the first query's.
+    `by_feedback` is the dense ranking after feedback, and `by_rerank` the reranker's; both are empty if unused. With
+    several queries, `by_query` has the ranking of each query, and the retrievers' rankings are the first query's.
     """
 
     best: list[tuple[str, float]]
@@ -91,7 +91,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class QueryVectors:
-    """A query as the retrievers take it; None for a retriever that takes no part."""
+    """A query's vectors. None for a retriever that is not used."""
 
     sparse: SparseVector | None
     dense: DenseVector | None
@@ -111,10 +111,8 @@ def rank_chunks(
 ) -> Ranking:
     """Rank the chunks of a scope for the given vectors. Feedback needs results from both retrievers.
 
-    `floor` is the encoder's least cosine, for the fusion.
-
-    The best `CANDIDATES` of each retriever are ranked, whatever the depth: the first hits do not depend on how many are
-    asked for. Deeper candidates follow after them.
+    `floor` is the encoder's cosine floor, for the fusion. Whatever the depth, the best `CANDIDATES` of each retriever
+    are ranked first, so that the first hits do not depend on how many are requested. Deeper candidates follow.
     """
     by_bm25, by_dense = index.search(scope, sparse=sparse, dense=dense, limit=depth)
     clock.record_lap("engine")
@@ -141,7 +139,7 @@ def rank_for_queries(
     floor: float,
     clock: Clock,
 ) -> Ranking:
-    """Rank as `rank` does; rankings of several queries are fused by ranks, since their scores have no common scale."""
+    """Rank each query, and fuse the rankings of several queries by ranks, because their scores have no common scale."""
     rankings = [
         rank_chunks(
             index,
@@ -165,10 +163,10 @@ def rank_for_queries(
 
 
 def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fusion: Fusion, floor: float) -> Ranking:
-    """Compare the candidates with the query again, after the best of them has moved the query.
+    """Move the query towards its best candidate, and rank the candidates by it again.
 
-    Only the candidates are compared, not the whole index: measured, a second prefetch adds 0.001 of nDCG@10 and costs
-    as much as the first. All candidates are compared, because fusion compares their scores.
+    Only the candidates are compared, not the whole index: a second prefetch adds 0.001 to nDCG@10 and costs as much as
+    the first. All candidates are compared, because fusion compares their scores.
     """
     candidates = [identifier for identifier, _ in ranking.best]
     relevant = index.load_dense_vectors(candidates[:1])
@@ -180,7 +178,7 @@ def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fus
 
 
 def _append_deeper(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking:
-    """Append to the head the chunks that only `whole` has, in its order, with scores no higher than the head's."""
+    """Append the chunks that are only in `whole` to the head, in order, with scores no higher than the head's last."""
     known = {identifier for identifier, _ in head.best}
     lowest = head.best[-1][1]
     deeper = [(identifier, min(score, lowest)) for identifier, score in whole if identifier not in known]
@@ -188,15 +186,15 @@ def _append_deeper(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking
 
 
 def diversify(index: IndexReader, ranking: Ranking, *, diversity: float, count: int) -> Ranking:
-    """Reorder the best `count` so that each is unlike those before it; the rest follows as it was.
+    """Reorder the best `count` so that each is unlike those before it. The rest follow unchanged.
 
-    Scores are not changed, so they no longer fall from hit to hit.
+    Scores do not change, so they no longer decrease from hit to hit.
     """
     head = ranking.best[:count]
     vectors = index.load_dense_vectors([identifier for identifier, _ in head])
     if not vectors:
         return ranking
-    nothing = np.zeros_like(next(iter(vectors.values())))  # a passage without a vector is like no other
+    nothing = np.zeros_like(next(iter(vectors.values())))  # a passage without a vector is similar to no other
     rows = np.stack([vectors.get(identifier, nothing) for identifier, _ in head])
     order = maximal_marginal_relevance([score for _, score in head], rows, diversity=diversity)
     return replace(ranking, best=[head[position] for position in order] + ranking.best[count:])

@@ -1,4 +1,4 @@
-"""Search requests, the checks that refuse impossible ones, and the passages that are found."""
+"""Search requests, their validation, and the passages that searches return."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from retrieval.errors import QueryError
 MAX_TOP_K = 200
 MAX_QUERY_CHARS = 8_000
 MAX_EXPAND_CHARS = 20_000
-# Passages of one document in a grouped search, unless the request says otherwise.
+# The default number of passages per document in a grouped search.
 GROUP_SIZE = 3
 
 
 class Mode(StrEnum):
-    """The retrievers that take part."""
+    """The retrievers that a search uses."""
 
     HYBRID = "hybrid"
     BM25 = "bm25"
@@ -23,17 +23,17 @@ class Mode(StrEnum):
 
 
 class Fusion(StrEnum):
-    """The method that makes one ranking of two."""
+    """The method that fuses two rankings."""
 
     CONVEX = "convex"
     RRF = "rrf"
 
 
 class Rewrite(StrEnum):
-    """The way in which further queries are made from one.
+    """The method that makes further queries from a query.
 
-    `multi_query` rephrases the query; `hyde` writes a passage that could answer it, and searches for passages like
-    that; `decomposition` asks for its parts one by one; `step_back` adds a more general question.
+    `multi_query` rephrases the query. `hyde` writes a passage that could answer it, and searches for similar passages.
+    `decomposition` searches for the parts of the query. `step_back` adds a more general question.
     """
 
     MULTI_QUERY = "multi_query"
@@ -44,7 +44,7 @@ class Rewrite(StrEnum):
 
 @dataclass(frozen=True)
 class ExtraQuery:
-    """A further query of a search, with the retrievers that take part in it."""
+    """A further query of a search, with the retrievers to use for it."""
 
     query: str
     mode: Mode
@@ -52,16 +52,18 @@ class ExtraQuery:
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """A search for at most `top_k` hits, with at most `per_document` from one document (None: no cap).
+    """A search for at most `top_k` hits, with at most `per_document` from one document (None: no limit).
 
-    `readers` are the subjects of the principal that asks; None sees every document of the tenant. `fusion` and
-    `feedback` matter to hybrid searches only. `filters` are conditions on documents' metadata, in the format of
-    `ingest.storage.documents.filters`. `diversity` above 0 trades relevance for difference from the hits before.
-    `grouped` puts the hits of a document together, and `top_k` then counts documents. `expand_chars` widens each hit to
-    as many characters of its section, and merges hits that meet. `explain` names the words that matched. `rerank` turns
-    the reranker on or off (None: as the service is set); the reranker reads the best `rerank_depth` candidates.
-    `for_answer` says that a language model reads the hits. `also` are further queries, each ranked as the first is; the
-    rankings are fused by reciprocal ranks.
+    `readers` are the subjects of the principal that searches; None sees every document of the tenant. `fusion` and
+    `feedback` apply to hybrid searches only. `filters` are conditions on documents' metadata, in the format of
+    `ingest.storage.documents.filters`. `diversity` above 0 trades relevance for difference from earlier hits.
+    `grouped` groups the hits by document, and `top_k` then counts documents. `expand_chars` extends each hit up to that
+    many characters of its section, and merges hits that touch. `explain` returns the matched words. `rerank` turns the
+    reranker on or off (None: the service's default); it reads the best `rerank_depth` candidates. `for_answer` means
+    that a language model reads the hits. `also` are further queries; the rankings of all queries are fused by
+    reciprocal ranks.
+
+        SearchRequest(tenant_id, "notice period", top_k=5, documents=(document_id,), explain=True)
     """
 
     tenant_id: str
@@ -90,16 +92,16 @@ class SearchRequest:
 
 
 def check_request(request: SearchRequest) -> None:
-    """Check a request. Raises `QueryError` for a search that cannot be done."""
+    """Check a request. Raises `QueryError` if it is invalid."""
     if not request.query.strip():
         raise QueryError("The query is empty.")
     if len(request.query) > MAX_QUERY_CHARS:
         raise QueryError(
-            f"The query has {len(request.query):,} characters, and the limit is {MAX_QUERY_CHARS:,}.",
+            f"The query has {len(request.query):,} characters; the limit is {MAX_QUERY_CHARS:,}.",
             hint="Shorten it, or upload the text as a document and ask about it.",
         )
     if not request.query.isascii() and any("\ud800" <= character <= "\udfff" for character in request.query):
-        raise QueryError("The query holds half a character (a lone surrogate).", hint="Send it as proper UTF-8.")
+        raise QueryError("The query contains half a character (a lone surrogate).", hint="Send it as valid UTF-8.")
     _require_between("top_k", request.top_k, 1, MAX_TOP_K)
     if request.per_document is not None and request.per_document < 1:
         raise QueryError(f"per_document is {request.per_document}.", hint="Give 1 or more, or leave it out.")
@@ -117,13 +119,13 @@ def _require_between(name: str, value: float, low: float, high: float) -> None:
 
 @dataclass(frozen=True)
 class Passage:
-    """Text of one version between two code points; `text == normalized_text[start:end]`.
+    """A span of a version's text, in code points: `text == normalized_text[start:end]`.
 
-    `page` counts from 1 and is None where the format has no pages, slides or sheets; `place` says where the passage
-    stands in its file (`page 12`, `sheet Costs, rows 4 to 9`). `table_header` is the header of the table in whose rows
-    the passage begins, for whoever reads it; it is not part of the text. `rank` counts from 1, best first. `cosine` is
-    the best similarity of question and passage by the bi-encoder, in [-1, 1], and `nearest` is the similarity of the
-    question and the passage's nearest sentence; each is None if it was not computed.
+    `page` counts from 1, and is None if the format has no pages, slides or sheets. `place` describes the passage's
+    place in its file (`page 12`, `sheet Costs, rows 4 to 9`). `table_header` is the header of the table in whose rows
+    the passage starts; it is not part of the text. `rank` counts from 1, best first. `cosine` is the similarity of
+    question and passage by the bi-encoder, in [-1, 1], and `nearest` that of the question and the most similar sentence
+    of the passage; each is None if not computed.
     """
 
     document_id: str

@@ -1,7 +1,7 @@
-"""Reranking as a stage of a search: a reranker reads the first candidates, under a deadline.
+"""Reranking as a stage of a search: a reranker scores the first candidates, within a deadline.
 
-Reranking never makes a search fail, nor wait past the deadline: candidates not reranked in time keep their order, and
-the result says so.
+Reranking never makes a search fail or wait past the deadline. Candidates that are not reranked in time keep their
+order, and the result says so.
 """
 
 import math
@@ -23,10 +23,9 @@ from retrieval.search.tenant_threads import TenantThreads
 
 DEPTH = 50
 DEADLINE_SECONDS = 1.5
-# The number of searches whose passages are read at the same time; other searches wait, within their deadlines, for the
-# turn of their tenant.
+# The number of searches to rerank in parallel. Other searches wait for their tenant's turn, within their deadlines.
 _MAX_PARALLEL = 4
-# After this many failures in a row the reranker rests for a while, so that searches do not all wait for it in vain.
+# After this many failures in a row, the reranker is skipped for a while, so that searches do not wait for it in vain.
 _MAX_FAILURES = 3
 _REST_SECONDS = 10.0
 
@@ -35,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class RerankOutcome:
-    """The outcome: the number of passages that `model` scored; 0 after a failure, with the error's code and reason."""
+    """The outcome: how many passages `model` scored, which is 0 after a failure, and the failure's code and text."""
 
     model: str
     passages: int
@@ -44,9 +43,9 @@ class RerankOutcome:
 
 
 class Reranking:
-    """A reranker, the number of candidates it reads, and the time that a search waits for it.
+    """A reranker with the number of candidates to score and the time to wait for it.
 
-    The reranker works in its own threads, so no caller's thread or event loop is held for longer than the deadline.
+    The reranker runs in its own threads, so that no caller's thread or event loop is blocked beyond the deadline.
     """
 
     def __init__(
@@ -60,10 +59,10 @@ class Reranking:
         answers_only: bool = False,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Set up the stage. `weight` is the reranker's share of the score, 0 to 1; the search's score has the rest.
+        """Set up the stage. `weight` is the reranker's share of the score, 0 to 1; the rest is the search's score.
 
-        With `answers_only` it reads for answers, where a language model takes longer anyway, and for searches that
-        ask for it; else for every search that does not turn it off.
+        With `answers_only`, reranking runs for answers, where a language model takes longer anyway, and for searches
+        that request it. Otherwise it runs for every search that does not turn it off.
         """
         self.depth = depth
         self._answers_only = answers_only
@@ -76,7 +75,7 @@ class Reranking:
         self._threads = TenantThreads[Sequence[float]](at_once, name="rerank")
 
     def should_rerank(self, request: SearchRequest) -> bool:
-        """True if the stage has a part in a search."""
+        """Return whether to rerank the candidates of a search."""
         if request.rerank is not None:
             return request.rerank
         return request.for_answer or not self._answers_only
@@ -84,13 +83,13 @@ class Reranking:
     def rerank(
         self, query: str, ranking: Ranking, passages: Mapping[str, str], corpus: CorpusSnapshot | None = None
     ) -> tuple[Ranking, RerankOutcome]:
-        """Return the ranking with the candidates in `passages` (texts by id) first, as reranked, and the outcome."""
+        """Rerank the candidates in `passages` (texts by id). Return the ranking with these first, and the outcome."""
         model = self._reranker.fingerprint
         try:
             self._require_not_resting()
             scores = self.score_passages(query, list(passages.values()), corpus)
         except RerankerError as error:
-            log.warning("not reranked", model=model, code=error.code, error=error.detail)
+            log.warning("candidates not reranked", model=model, code=error.code, error=error.detail)
             return ranking, RerankOutcome(model, 0, error.code, error.public_message[0])
         read = dict(zip(passages, scores, strict=True))
         return reorder_candidates(ranking, read, weight=self._weight), RerankOutcome(model, len(scores))
@@ -98,7 +97,7 @@ class Reranking:
     def score_passages(
         self, query: str, passages: Sequence[str], corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
-        """Return one score for each passage. Raises `RerankerError`, at the deadline at the latest."""
+        """Return one score for each passage. Raises `RerankerError`, no later than at the deadline."""
         if not passages:
             return []
         try:
@@ -120,7 +119,7 @@ class Reranking:
         left = self._rests_until - self._clock()
         if left > 0:
             raise RerankerUnavailableError(
-                f"The reranker {self._reranker.fingerprint} failed {self._failures} times in a row, and is asked again "
+                f"The reranker {self._reranker.fingerprint} failed {self._failures} times in a row. It is tried again "
                 f"in {left:.0f} s."
             )
 
@@ -135,27 +134,26 @@ class Reranking:
         except DeadlineError as error:
             asked.cancel()
             raise RerankerTimeoutError(
-                f"The reranker {self._reranker.fingerprint} was not done with {len(passages)} passages in "
+                f"The reranker {self._reranker.fingerprint} did not score {len(passages)} passages within "
                 f"{seconds * 1000:,.0f} ms."
             ) from error
-        # A reranker runs code and models of others: whatever it raises, there are hits to show.
+        # A reranker runs third-party code and models. Whatever it raises, the search still has hits to return.
         except Exception as error:
-            log.exception("the reranker failed", model=self._reranker.fingerprint)
+            log.exception("reranker failed", model=self._reranker.fingerprint)
             raise RerankerError(f"The reranker {self._reranker.fingerprint} failed: {error!r}") from error
         if len(scores) != len(passages) or not all(map(math.isfinite, scores)):
             raise RerankerOutputError(
-                f"The reranker {self._reranker.fingerprint} gave {len(scores)} scores for {len(passages)} passages, or "
-                "some that are no numbers."
+                f"The reranker {self._reranker.fingerprint} returned {len(scores)} scores for {len(passages)} "
+                "passages, or scores that are not finite numbers."
             )
         return scores
 
 
 def reorder_candidates(ranking: Ranking, scores: Mapping[str, float], *, weight: float = 1.0) -> Ranking:
-    """Put candidates with a score first, and the others after them as they were; ties keep their order.
+    """Put the candidates with a score first, and the others after them, unchanged. Ties keep their order.
 
-    A weight below 1 keeps a part of the first ranking: score(d) = weight * z(reranker) + (1 - weight) * z(before), each
-    measured against the mean and deviation of the candidates that were read. A reranker need not judge better than two
-    retrievers together.
+    A weight below 1 keeps part of the first ranking: score(d) = weight * z(reranker) + (1 - weight) * z(before). Both
+    are standardized over the reranked candidates. A reranker is not always better than two retrievers together.
     """
     before = {identifier: score for identifier, score in ranking.best if identifier in scores}
     after = {identifier: scores[identifier] for identifier in before}

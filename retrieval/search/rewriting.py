@@ -1,10 +1,10 @@
-"""Search with further queries that a language model makes from the one asked: opt-in, and never in the way.
+"""Search with further queries that a language model makes from the original one. Opt-in.
 
-Each query is searched for in the same scope, under the same visibility rules, and the rankings are fused. If a rewrite
-fails or is late, the search uses only the query as it was asked, and the result says so.
+All queries have the same scope and visibility rules, and their rankings are fused. If rewriting fails or times out, the
+search uses only the original query, and the result says so.
 
 Sources: HyDE, Gao et al., ACL 2023; several wordings fused by RRF, Rackauckas, IJNLC 13(1), 2024; decomposition, Press
-et al., Findings of EMNLP 2023; stepping back, Zheng et al., ICLR 2024.
+et al., Findings of EMNLP 2023; step-back questions, Zheng et al., ICLR 2024.
 """
 
 import time
@@ -16,21 +16,21 @@ from ingest.storage.errors import LeadlineError
 from retrieval.search.requests import ExtraQuery, Mode, Rewrite, SearchRequest, check_request
 from retrieval.search.search import SearchPort, SearchResult
 
-# Each costs a search.
+# Each further query costs a search.
 MAX_QUERIES = 4
 MAX_QUERY_CHARS = 1_000
 
 
 class Rewriter(Protocol):
-    """A port that makes further queries from one."""
+    """A port that makes further queries from a query."""
 
     def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
-        """Return queries, best first, with bounded time and cost. Raises a `LeadlineError` if there are none."""
+        """Return further queries, best first, in bounded time and cost. Raises a `LeadlineError` if it fails."""
 
 
 @dataclass(frozen=True)
 class RewriteOutcome:
-    """The outcome of a rewrite: the queries that were searched for besides the one asked, or why there are none."""
+    """The outcome of a rewrite: the further queries that were searched for, or why there are none."""
 
     how: Rewrite
     queries: tuple[ExtraQuery, ...]
@@ -39,14 +39,14 @@ class RewriteOutcome:
 
 
 class RewritingSearcher:
-    """A searcher that adds rewrites to requests; the wrapped searcher does the searching and caching."""
+    """A searcher that adds further queries to requests. The wrapped searcher runs and caches the searches."""
 
     def __init__(self, searcher: SearchPort, rewriter: Rewriter) -> None:
         self._searcher = searcher
         self._rewriter = rewriter
 
     def search(self, request: SearchRequest, how: Rewrite) -> tuple[SearchResult, RewriteOutcome]:
-        """Search with rewrites. Raises `QueryError` as any search does, before anything is rewritten."""
+        """Search with rewrites. Raises `QueryError` for an invalid request, before the rewrite."""
         check_request(request)
         rewritten = self._rewrite(request, how)
         found = self._searcher.search(replace(request, also=(*request.also, *rewritten.queries)))
@@ -59,16 +59,16 @@ class RewritingSearcher:
         queries: tuple[ExtraQuery, ...] = ()
         try:
             queries = _select_usable(request, how, self._rewriter.rewrite(request.tenant_id, request.query, how))
-            failure = "" if queries else "The language model gave no other query than the one that was asked."
+            failure = "" if queries else "The language model returned no query other than the original one."
         except LeadlineError as error:
             failure = error.public_message[0]
         return RewriteOutcome(how, queries, round((time.perf_counter() - begun) * 1000, 3), failure)
 
 
 def _select_usable(request: SearchRequest, how: Rewrite, made: Sequence[str]) -> tuple[ExtraQuery, ...]:
-    """Return the first few new queries, each cut to a length: not empty, not the one asked, and none twice.
+    """Return the first few distinct new queries, truncated to a maximum length.
 
-    A hypothetical answer has words that no document needs to have, so a hybrid search compares it by meaning only.
+    A hypothetical answer (HyDE) has words that occur in no document, so a hybrid search uses only its dense vector.
     """
     mode = Mode.DENSE if how is Rewrite.HYDE and request.mode is Mode.HYBRID else request.mode
     seen, usable = {_fold_query(request.query)}, []

@@ -1,8 +1,8 @@
-"""Search: question in, ranked hits with their text out, every stage timed.
+"""Search: from a question to ranked hits with their text, with the time of every stage.
 
 query → BM25 and dense prefetch in one engine call, filtered by tenant, readers, active versions and documents → fusion
-→ feedback from the best passage, if asked → reranking, where there is a reranker → diversity → visibility, readers and
-filters checked against the catalog, per-document cap, grouping → text, widened and merged.
+→ feedback from the best passage, if requested → reranking, if there is a reranker → diversity → visibility, readers and
+filters checked against the catalog, limit per document, grouping → text, expanded and merged.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from retrieval.index.bm25 import SparseEncoder, find_matched_words
 from retrieval.index.generations import Generations, OpenGeneration
 from retrieval.index.port import IndexReader, ScoredChunk, SearchScope
 from retrieval.rerank.port import CorpusSnapshot
-from retrieval.search.choosing import SelectedChunk, Show, select_hits
+from retrieval.search.choosing import SelectedChunk, VisibleLookup, select_hits
 from retrieval.search.expansion import ChunkRange, find_common_headings, merge_ranges, widen_chunk
 from retrieval.search.metadata_filter import MetadataFilter, select_allowed
 from retrieval.search.ranking import CANDIDATES, Clock, QueryVectors, Ranking, diversify, rank_for_queries
@@ -51,7 +51,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class RetrieverRank:
-    """A hit's rank (from 1) and score by one retriever; absent where the retriever did not find the hit."""
+    """A hit's rank (from 1) and score by one retriever. Absent if the retriever did not find the hit."""
 
     rank: int
     score: float
@@ -59,12 +59,12 @@ class RetrieverRank:
 
 @dataclass(frozen=True)
 class Hit:
-    """A passage and how it was found. `why` is keyed by ranking: `bm25`, `dense`, `feedback` and `rerank`.
+    """A passage and how it was found. The keys of `why` are rankings: `bm25`, `dense`, `feedback` and `rerank`.
 
-    `feedback` is the dense ranking by the query that the best passage has moved, and `rerank` the reranker's ranking.
-    In a search with several queries these are the first query's, and `query_0`, `query_1` and so on are the rankings of
-    each query. `matched` are the query's words that the passage has, in any inflection, and `merged` the chunks that
-    became part of it; both only if they were asked for.
+    `feedback` is the dense ranking after feedback, and `rerank` the reranker's. In a search with several queries these
+    are the first query's, and `query_0`, `query_1` and so on are the rankings of each query. `matched` are the query's
+    words that occur in the passage, in any inflection, and `merged` the chunks that were merged into it; both are set
+    only if requested.
     """
 
     chunk_id: str
@@ -77,7 +77,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class UnreadableDocument:
-    """A document that was found, and whose stored text was changed or is missing: none of it is a hit."""
+    """A document that was found but whose stored text was changed or is missing, so that none of it is a hit."""
 
     document_id: str
     title: str
@@ -87,10 +87,10 @@ class UnreadableDocument:
 class SearchResult:
     """Hits, best first, and milliseconds by stage.
 
-    The stages are `embed`, `filter`, `engine`, `fuse`, `feedback`, `rerank`, `diversify`, `show`, `read`, if there was
-    something to do, and `total`; a search through the cache adds `cache`. `reranked` is None if no reranker was asked.
-    `generation` is the number of the index generation searched, 0 if none was. `cached` is True for a result that was
-    found in the cache. `unreadable` are the documents that were found and could not be read.
+    The stages are `embed`, `filter`, `engine`, `fuse`, `feedback`, `rerank`, `diversify`, `show` and `read`, if they
+    ran, and `total`; a search through the cache adds `cache`. `reranked` is None if no reranker was used. `generation`
+    is the index generation that was searched, 0 if none was. `cached` is True if the result came from the cache.
+    `unreadable` are documents that were found but could not be read.
     """
 
     hits: tuple[Hit, ...]
@@ -102,17 +102,17 @@ class SearchResult:
 
 
 class SearchPort(Protocol):
-    """The port for code that answers with search results."""
+    """The port of search, for callers that do not need to know about caching."""
 
     def search(self, request: SearchRequest) -> SearchResult:
-        """Search. Raises `QueryError` for a question that cannot be searched for; no hits is not an error."""
+        """Search for passages. Raises `QueryError` if the request is invalid. No hits is not an error."""
 
     def locate(self, version_id: str, start: int, end: int) -> Location:
-        """Return the place of a span: a passage may begin on one page and be quoted on the next."""
+        """Return the place of a span in its file. A quotation may be on a later page than the start of its passage."""
 
 
 class Searcher:
-    """Searches one index for every tenant; the tenant is part of each request and of every query sent."""
+    """Searches one index for all tenants. The tenant is part of each request, and of every query to the index."""
 
     def __init__(
         self,
@@ -124,9 +124,9 @@ class Searcher:
         *,
         found_nothing: Callable[[str], None] = lambda tenant_id: None,
     ) -> None:
-        """Keep the parts.
+        """Store the parts.
 
-        `found_nothing` is called with the tenant of each search without hits, and raises `IndexLostError` if there
+        `found_nothing` is called with the tenant after each search without hits. It raises `IndexLostError` if there
         are none because the index has lost them.
         """
         self._found_nothing = found_nothing
@@ -139,14 +139,16 @@ class Searcher:
 
     @property
     def generation(self) -> int:
-        """The index generation that a search beginning now would use."""
+        """The index generation that a search would use now."""
         with self.generations.use_active() as made:
             return made.id
 
     def search(self, request: SearchRequest) -> SearchResult:
         check_request(request)
         if request.rerank and self._reranking is None:
-            raise QueryError("There is no reranker.", hint="Start the service with LEADLINE_RERANKER, or leave it out.")
+            raise QueryError(
+                "There is no reranker.", hint="Set LEADLINE_RERANKER for the service, or search without `rerank`."
+            )
         clock = Clock()
         filters = self._build_filters(request)
         if filters is not None:
@@ -159,7 +161,7 @@ class Searcher:
             except IndexUnavailableError:
                 if not self.generations.is_superseded(made):
                     raise
-                with self.generations.use_active() as made:  # the previous one was discarded during this search
+                with self.generations.use_active() as made:  # the previous generation was discarded during this search
                     found = self._search_generation(made, request, filters, clock)
         hits, unreadable = self._build_hits(found, request, made.sparse)
         if not hits and not unreadable:
@@ -171,7 +173,7 @@ class Searcher:
     def _search_generation(
         self, made: OpenGeneration, request: SearchRequest, filters: MetadataFilter | None, clock: Clock
     ) -> "_SearchOutcome":
-        """Search one generation of the index, with a query from that generation's encoder."""
+        """Search one generation of the index, with the query encoded by that generation's encoder."""
         asked = (ExtraQuery(request.query, request.mode), *request.also)
         queries = [
             QueryVectors(
@@ -187,43 +189,43 @@ class Searcher:
         if set(found.scope.hidden_versions).difference(hidden) or (
             found.passed_over and hidden != found.scope.hidden_versions
         ):
-            # The engine was told too many or too few hidden versions: a document was replaced meanwhile, or since the
-            # hidden versions were last asked for.
+            # The query hid too many or too few versions, because a document was replaced during the search or since
+            # the hidden versions were last read. So search again.
             found = self._rank_and_select(made, request, filters, queries, floor, clock)
         return found
 
     def _get_cosine_floor(self, encoder: Embedder) -> float:
-        """Return the least cosine of an encoder, which is measured once."""
+        """Return the encoder's cosine floor, which is measured once."""
         if encoder.fingerprint not in self._floors:
             self._floors[encoder.fingerprint] = compute_cosine_floor(encoder)
         return self._floors[encoder.fingerprint]
 
     def _build_filters(self, request: SearchRequest) -> MetadataFilter | None:
-        """Return the request's filters, with the documents that they leave if these are few. Raises `FilterError`."""
+        """Build the request's metadata filter, or return None if it has no filters. Raises `FilterError`."""
         if not request.filters:
             return None
         return MetadataFilter(self._visibility, request.tenant_id, parse_conditions(request.filters), request.documents)
 
     def _build_scope(self, request: SearchRequest, filters: MetadataFilter | None) -> SearchScope:
-        """Return the scope of every query of a search."""
+        """Build the scope of a search's queries."""
         documents = request.documents if filters is None else filters.documents
         readers = request.readers
         if readers is not None and not self._visibility.has_access_lists(request.tenant_id):
-            readers = None  # which is quicker; what was closed a moment ago is not shown either
+            readers = None  # faster, and safe because the catalog is checked again before anything is shown
         hidden, closed = self._list_hidden_versions(request), tuple(sorted(self._list_closed_collections(request)))
         return SearchScope(request.tenant_id, request.collections, documents, hidden, readers, closed)
 
     def _list_closed_collections(self, request: SearchRequest) -> Collection[str]:
-        """Return the collections that are closed to the principal."""
+        """Return the collections that the principal may not see."""
         if request.readers is None:
             return ()
         # guard: grants-in-searches
         return self._visibility.list_closed_collections(request.tenant_id, request.readers)
 
-    def _build_lookup(self, request: SearchRequest, filters: MetadataFilter | None) -> Show:
-        """Return what may be shown of versions, by the catalog as it is now: to this principal, within its filters.
+    def _build_lookup(self, request: SearchRequest, filters: MetadataFilter | None) -> VisibleLookup:
+        """Build the function that returns which versions may be shown to this principal, within the request's filters.
 
-        The index has learnt of a change of readers a moment later than the catalog, or not yet; so this decides.
+        It asks the catalog, which decides, because the index learns of a change of readers a moment later.
         """
 
         def find_visible(tenant_id: str, version_ids: Collection[str]) -> Mapping[str, VisibleVersion]:
@@ -263,27 +265,27 @@ class Searcher:
         )
         unshown, reranked = 0, None
         if self._reranking is not None and reranks:
-            # Read before the passages: after a change meanwhile, nothing of them is found under the new number.
+            # Read before the passages, so that after a concurrent change nothing cached is found under the new version.
             corpus = CorpusSnapshot(request.tenant_id, self._visibility.load_corpus_version(request.tenant_id), made.id)
             passages, unshown = self._load_passages(index, show, scope, ranking, request)
             ranking, reranked = self._reranking.rerank(request.query, ranking, passages, corpus)
             clock.record_lap("rerank")
         if request.diversity:
-            # A reranker's scores and the scores behind them are on different scales.
+            # The reranker's scores are on another scale than those of the candidates behind them.
             count = len(ranking.by_rerank) or CANDIDATES
             ranking = diversify(index, ranking, diversity=request.diversity, count=count)
             clock.record_lap("diversify")
         chosen, passed_over = select_hits(index, show, scope, ranking.best, request)
         # guard: refresh-hidden-versions
-        if not ranking.best:  # nothing was looked up, so what is known of hidden versions may be old
+        if not ranking.best:  # nothing was looked up, so the known hidden versions may be outdated
             self._visibility.find_visible(request.tenant_id, ())
         clock.record_lap("show")
         return _SearchOutcome(scope, ranking, chosen, unshown + passed_over, reranked)
 
     def _load_passages(
-        self, index: IndexReader, show: Show, scope: SearchScope, ranking: Ranking, request: SearchRequest
+        self, index: IndexReader, show: VisibleLookup, scope: SearchScope, ranking: Ranking, request: SearchRequest
     ) -> tuple[dict[str, str], int]:
-        """Return the texts, with context, of the best candidates that may be shown, by id, and how many may not be."""
+        """Load the texts of the best candidates, with context, by id. Also return how many may not be shown."""
         depth = request.rerank_depth or (self._reranking.depth if self._reranking else 0)
         best = replace(request, top_k=depth, per_document=None, grouped=False)
         chosen, unshown = select_hits(index, show, scope, ranking.best, best)
@@ -293,7 +295,7 @@ class Searcher:
             chunk = each.chunk
             try:
                 text = self._texts.read_bytes(chunk.version_id, chunk.byte_start, chunk.byte_end)
-            except (KeyError, ContentChangedError):  # deleted a moment ago, or changed, as the result then says
+            except (KeyError, ContentChangedError):  # just deleted, or changed; the result reports the latter
                 continue
             passages[chunk.id] = f"{build_context_line(each.visible.title, chunk.heading_path)}\n{text}"
         return passages, unshown
@@ -307,9 +309,9 @@ class Searcher:
     def _build_hits(
         self, found: "_SearchOutcome", request: SearchRequest, sparse: SparseEncoder
     ) -> tuple[tuple[Hit, ...], tuple[UnreadableDocument, ...]]:
-        """Return the hits with their texts, and the documents whose texts cannot be read.
+        """Build the hits with their texts, and list the documents whose texts cannot be read.
 
-        A chunk deleted a moment ago has no text any more, and is not a hit.
+        A chunk that was just deleted has no text, and is left out.
         """
         ranking = found.ranking
         rankings = {
@@ -341,9 +343,9 @@ class Searcher:
     def _iter_spans(
         self, chosen: Sequence[SelectedChunk], expand_chars: int | None, unreadable: dict[str, UnreadableDocument]
     ) -> Iterable[tuple[SelectedChunk, Sequence[Chunk], tuple[str, ...]]]:
-        """Yield each hit with the chunks that it is shown with, none if it is read alone, and the hits merged.
+        """Yield each hit with its expanded chunks (empty without expansion), and the ids of hits merged into it.
 
-        Documents whose maps cannot be read are noted in `unreadable`.
+        Documents whose maps cannot be read are added to `unreadable`.
         """
         if expand_chars is None:
             yield from ((each, (), ()) for each in chosen)
@@ -368,7 +370,7 @@ class Searcher:
             yield here[positions[0]], chunks[stretch.first : stretch.last + 1], others
 
     def _build_passage(self, chosen: SelectedChunk, span: Sequence[Chunk], rank: int, cosine: float | None) -> Passage:
-        """Return the hit, or the `span` of chunks around it; over several sections it has the headings of them all."""
+        """Build the passage of a hit, or of the `span` of chunks around it, with the headings common to all of them."""
         chunk = chosen.chunk
         start, end, heading_path = chunk.start, chunk.end, chunk.heading_path
         if span:
@@ -397,7 +399,7 @@ class Searcher:
 
 @dataclass(frozen=True)
 class _SearchOutcome:
-    """The result of one look at the index: the candidates that may be shown, and how many may not."""
+    """The outcome of one search of the index: the candidates that may be shown, and how many may not be."""
 
     scope: SearchScope
     ranking: Ranking

@@ -1,4 +1,4 @@
-"""Threads that work for tenants in turn."""
+"""A thread pool that serves tenants in turn."""
 
 import threading
 from collections import OrderedDict, deque
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class TenantThreads(Generic[T]):
-    """A pool of threads: a free one does the oldest work of the tenant that has waited longest for a turn."""
+    """A thread pool. A free thread runs the oldest task of the tenant that has waited longest for a turn."""
 
     def __init__(self, threads: int, *, name: str) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
@@ -25,7 +25,7 @@ class TenantThreads(Generic[T]):
         return future
 
     def close(self) -> None:
-        """Wait for work in progress, and cancel all other."""
+        """Wait for running tasks, and cancel all others."""
         with self._lock:
             for queue in self._queues.values():
                 for future, _ in queue:
@@ -38,11 +38,11 @@ class TenantThreads(Generic[T]):
             return
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the work raises it
+        except BaseException as error:  # noqa: BLE001 - the future raises it in the caller
             future.set_exception(error)
 
     def _take_next(self) -> tuple[Future[T], Callable[[], T]]:
-        """Take the next work; there is some for each call, since each submission brings one."""
+        """Take the next task. There is always one, because each submission leads to exactly one call."""
         with self._lock:
             tenant_id, queue = next(iter(self._queues.items()))
             work = queue.popleft()

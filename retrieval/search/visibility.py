@@ -1,4 +1,4 @@
-"""The catalog's answers to searches, kept in memory for as long as the corpus stays the same."""
+"""The catalog's answers about what searches may show, cached in memory while a tenant's corpus is unchanged."""
 
 import threading
 from collections import OrderedDict
@@ -9,35 +9,36 @@ from typing import Protocol
 from ingest.storage.documents.catalog import VisibleVersion
 from ingest.storage.documents.filters import Conditions
 
-# Answers are kept for at most this many tenants, and versions of each: some hundred bytes a version.
+# Facts are cached for at most this many tenants, and versions and sets of readers of each. A version takes a few
+# hundred bytes.
 _MAX_TENANTS = 64
 _MAX_VERSIONS = 2_000
 _MAX_READERS = 1_000
 
 
 class Visibility(Protocol):
-    """The port through which searches ask the catalog."""
+    """The port through which searches query the catalog."""
 
     def list_hidden_versions(self, tenant_id: str) -> list[str]:
-        """Return versions that no search may show, as far as is known; callers ask again after `visible`."""
+        """Return the versions known to be hidden from all searches. Read again after looking up visible versions."""
 
     def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
-        """Return those of `version_ids` that somebody may be shown now, by version id, with who that is."""
+        """Return the versions that may be shown now, by id, with who may see each."""
 
     def has_access_lists(self, tenant_id: str) -> bool:
-        """Return true if there are documents that not everybody in the tenant may see, as far as is known."""
+        """Return whether any document is known to be restricted to some readers of the tenant."""
 
     def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> Collection[str]:
-        """Return the collections of which these readers may see nothing now."""
+        """Return the collections that these readers may not see now."""
 
     def list_matching(
         self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
-        """Return ids of documents whose metadata meets the conditions now: of `among`, or at most `limit` of all."""
+        """Return ids of documents whose metadata meets the conditions now, among `among`, or at most `limit` of all."""
 
 
 class CorpusVersions(Protocol):
-    """The numbers of tenants' corpora, as the catalog has them now."""
+    """The current corpus version of each tenant, from the catalog."""
 
     def load_corpus_version(self, tenant_id: str) -> int: ...
 
@@ -48,7 +49,7 @@ class CatalogView(Visibility, CorpusVersions, Protocol):
 
 @dataclass
 class _Facts:
-    """Facts learned at this number of the corpus; a version that maps to None may not be shown."""
+    """Facts about a tenant at one corpus version. A document version that maps to None may not be shown."""
 
     corpus_version: int
     shown: dict[str, VisibleVersion | None] = field(default_factory=dict)
@@ -58,11 +59,11 @@ class _Facts:
 
 
 class CachedVisibility:
-    """The catalog's answers, which are asked for again once the number of the tenant's corpus has grown.
+    """A cache of the catalog's answers, which reads them again once the tenant's corpus version has grown.
 
-    Every `visible` reads the number before it learns facts, so facts are up to date while the number stays the same.
-    `hidden_versions` reads nothing if it has the versions; they may be those of an earlier corpus until `visible` has
-    noticed that, or has met a version that may not be shown.
+    Each lookup of visible versions reads the corpus version first, so its facts are current while that is unchanged.
+    Hidden versions are returned from memory without any read. They may be outdated until a lookup of visible versions
+    notices a newer corpus, or finds a version that may not be shown.
     """
 
     def __init__(self, catalog: CatalogView) -> None:
@@ -119,7 +120,7 @@ class CachedVisibility:
         return self._catalog.list_matching(tenant_id, conditions, among=among, limit=limit)
 
     def _get_facts(self, tenant_id: str, corpus_version: int) -> _Facts:
-        """Return the facts of this corpus, or of a newer one that another search has seen meanwhile."""
+        """Return the facts at this corpus version, or at a newer one that another search has already seen."""
         with self._lock:
             facts = self._facts.get(tenant_id)
             if facts is None or facts.corpus_version < corpus_version:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from retrieval.errors import ModelSourceError
 from retrieval.models.manifest import Address, HubAddress, ModelFile
-from retrieval.models.sources import Arrived
+from retrieval.models.sources import ByteReporter
 
 
 @dataclass
@@ -31,7 +31,7 @@ class FakeSource:
     def get_scratch_bytes(self, address: Address) -> int:
         return self.scratch
 
-    def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: Arrived) -> None:
+    def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: ByteReporter) -> None:
         content = self.contents.get(file.name)
         if content is None:
             raise ModelSourceError(file.name, [(self.name, "has no such file")])

@@ -20,7 +20,7 @@ from ingest.storage.operations.installation import Installation
 from ingest.storage.texts.layout import build_markdown_layout
 from ingest.storage.texts.normalize import normalize
 from retrieval.build import build_embedded_store, build_sparse_encoder, open_embedded_encoder
-from retrieval.evaluation.chunks import Cutter, index_chunks, judge_chunks, search_chunks
+from retrieval.evaluation.chunks import TextSplitter, index_chunks, judge_chunks, search_chunks
 from retrieval.evaluation.passages import open_located_questions
 from retrieval.models.store import ModelStore
 
@@ -48,14 +48,14 @@ def main() -> None:
     Console().print(table)
 
 
-def _splitters() -> Mapping[str, Cutter]:
+def _splitters() -> Mapping[str, TextSplitter]:
     recursive: Any = import_module("langchain_text_splitters").RecursiveCharacterTextSplitter
     chonkie: Any = import_module("chonkie")
 
-    def ours(size: int) -> Cutter:
+    def ours(size: int) -> TextSplitter:
         return lambda _, text: [(c.start, c.end) for c in chunk_text(text, build_markdown_layout(text), max_chars=size)]
 
-    def langchain(size: int, overlap: int) -> Cutter:
+    def langchain(size: int, overlap: int) -> TextSplitter:
         splitter = recursive(chunk_size=size, chunk_overlap=overlap, add_start_index=True)
 
         def cut(_: str, text: str) -> list[tuple[int, int]]:
@@ -64,7 +64,7 @@ def _splitters() -> Mapping[str, Cutter]:
 
         return cut
 
-    def chonkies(size: int) -> Cutter:
+    def chonkies(size: int) -> TextSplitter:
         chunker = chonkie.RecursiveChunker(tokenizer="character", chunk_size=size)
         return lambda _, text: [(c.start_index, c.end_index) for c in chunker.chunk(text)]
 

@@ -1,1 +1,1 @@
-"""The index in this process, on the embedded engine of Qdrant."""
+"""The index in this process, on Qdrant's embedded engine."""

@@ -1,4 +1,4 @@
-"""Maintain an index in use: compact it after enough writes, and keep its resident memory within bounds."""
+"""Maintain an open index: compact it after enough writes, and limit its resident memory."""
 
 import os
 import select
@@ -22,7 +22,7 @@ from retrieval.index.edge.resident_memory import get_mapped_bytes
 
 _IDLE_SECONDS = 5.0
 _POLL_SECONDS = 0.2
-# A search maps up to 15 MB of the pages of a million chunks, so about 120 MB can be mapped between two checks.
+# A search over a million chunks maps up to 15 MB of pages, so about 120 MB can be mapped between two checks.
 _CALLS_BETWEEN_CHECKS = 8
 _SPARE_DISK_BYTES = 256 * 1024**2
 _INHERITED_VARIABLES = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
@@ -32,17 +32,17 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class MaintenancePolicy:
-    """Limits that decide when to compact and how much memory stays mapped.
+    """Limits that decide when to compact, and how much memory stays mapped.
 
-    20,000 unsealed points hold 25 to 45 MB and are searched in 1.3 ms. Compacting after that many costs 15 s of
-    processor time at a million points, a twentieth of the time that encoding them takes.
+    20,000 unsealed points take 25 to 45 MB of memory and are searched in 1.3 ms. Compacting them takes 15 s of CPU time
+    in an index of a million points, a twentieth of the time to encode them.
     """
 
     unsealed_points: int = 20_000
-    # Writes during a compaction are also kept in memory, 1.5 KB each. At this many, writers wait.
+    # Writes during a compaction are also kept in memory, at 1.5 KB each. Writers wait when there are this many.
     journal_points: int = 50_000
     mapped_bytes: int = 512 * 1024**2
-    # A longer compaction is abandoned. After any without a result, the next one waits for `retry_seconds`.
+    # A longer compaction is abandoned. After a failed or abandoned one, the next waits for `retry_seconds`.
     longest_seconds: float = 1_800.0
     retry_seconds: float = 60.0
 
@@ -51,7 +51,7 @@ DEFAULT_POLICY = MaintenancePolicy()
 
 
 class IndexMaintenance:
-    """A thread that maintains a shard; `notice` wakes it, and `close` ends it within a second."""
+    """A background thread that maintains a shard. `close` stops it within a second."""
 
     def __init__(
         self,
@@ -71,21 +71,21 @@ class IndexMaintenance:
         self._not_before = 0.0
         self._look = threading.Event()
         self._closing = threading.Event()
-        # Held while the shard's files are opened, closed or unmapped.
+        # Held while the shard's files are opened, closed or unmapped: unmapping pages must not race with the other two.
         self._busy = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="index-upkeep", daemon=True)
         self._thread.start()
 
     def record_call(self) -> None:
-        """Record that something was read or written."""
-        self._calls += 1  # threads may lose a count, which does no harm
+        """Record a read or write, and wake the thread after every few."""
+        self._calls += 1  # not locked: a lost count only delays a check
         if self._calls % _CALLS_BETWEEN_CHECKS == 0:
             self._look.set()
 
     def compact(self) -> bool:
-        """Compact now and wait until it is done; return False if the compaction was abandoned.
+        """Compact now, and wait until it is done. Return False if the compaction was abandoned.
 
-        Raises `IndexUnavailableError` when the engine refuses, `OSError` when the disk does. The shard stays usable.
+        Raises `IndexUnavailableError` if the engine fails, and `OSError` if the disk does. The shard stays usable.
         """
         with self._busy:
             if self._closing.is_set() or not self._has_room():
@@ -104,7 +104,7 @@ class IndexMaintenance:
         self._closing.set()
         self._look.set()
         self._thread.join()
-        with self._busy:  # wait for a compaction that another thread asked for
+        with self._busy:  # wait for a compaction started by another thread
             pass
 
     def _run(self) -> None:
@@ -120,17 +120,17 @@ class IndexMaintenance:
             if self.compact():
                 return
         except (LeadlineError, OSError) as error:
-            log.warning("index not compacted; the index goes on as it is", error=str(error))
+            log.warning("index not compacted", error=str(error))
         self._not_before = time.monotonic() + self._policy.retry_seconds
 
     def _wait_for_child(self, clone: Path, child: "CompactionProcess") -> bool:
-        """Wait for the child; return False if it was abandoned. The clone is deleted unless this returns True."""
+        """Wait for the child. Return False if the compaction was abandoned. Unless done, the clone is deleted."""
         done = False
         deadline = time.monotonic() + self._policy.longest_seconds
         try:
             while not (done := child.wait_until_done(_POLL_SECONDS)) and not self._closing.is_set():
                 if time.monotonic() > deadline:
-                    log.warning("compaction given up: it took too long", seconds=self._policy.longest_seconds)
+                    log.warning("compaction abandoned: it took too long", seconds=self._policy.longest_seconds)
                     break
                 self._unmap_pages()
         finally:
@@ -152,10 +152,10 @@ class IndexMaintenance:
 
 
 class CompactionProcess:
-    """The child process that compacts; killed at the end of the block, and by the kernel when this process ends."""
+    """The child process that compacts. It is killed at the end of the block, and when this process ends."""
 
     def __init__(self, command: tuple[str, ...], folder: Path, dimension: int) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - `end` closes it
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - `kill` closes it
         environment = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
         self._process = subprocess.Popen(
             [*command, str(folder), str(dimension), str(os.getpid())],
@@ -166,7 +166,7 @@ class CompactionProcess:
         )
 
     def wait_until_done(self, seconds: float) -> bool:
-        """Wait at most `seconds`; return True if the child is done. Raises `IndexUnavailableError` when it failed."""
+        """Wait at most `seconds`. Return whether the child is done. Raises `IndexUnavailableError` if it failed."""
         assert self._process.stdout is not None
         readable = select.poll()
         readable.register(self._process.stdout, select.POLLIN)
@@ -177,7 +177,7 @@ class CompactionProcess:
         status = self._process.wait()
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
-        raise IndexUnavailableError(f"The compaction ended with status {status}. {said[:500]}".strip())
+        raise IndexUnavailableError(f"The compaction process exited with status {status}. {said[:500]}".strip())
 
     def kill(self) -> None:
         self._process.kill()

@@ -1,7 +1,7 @@
-"""`python -m retrieval.index.edge.compaction_child FOLDER DIMENSION PARENT_PID`: the process that compacts a shard.
+"""The process that compacts a shard: `python -m retrieval.index.edge.compaction_child FOLDER DIMENSION PARENT_PID`.
 
-Nobody else may have the shard open. The process writes "done" to its standard output and ends when its input closes; an
-exit before "done" is a failure.
+No other process may have the shard open. The process writes "done" to its standard output and exits when its standard
+input closes. An exit before "done" is a failure.
 """
 
 import ctypes
@@ -14,8 +14,8 @@ from pathlib import Path
 from retrieval.index.edge.edge_shard import compact_shard
 from retrieval.index.edge.shard_folder import sync_shard
 
-# At this niceness the process gets a quarter of a processor beside an encoder that uses them all: the journal stays
-# short, and so does the encoder's delay.
+# At this niceness the process gets a quarter of a core next to an encoder that uses all cores. That is enough to keep
+# the journal short, and hardly slows the encoder.
 _NICENESS = 5
 _MAX_HELD_BYTES = 512 * 1024**2
 _PR_SET_PDEATHSIG = 1
@@ -35,19 +35,19 @@ def main(arguments: list[str]) -> None:
 
 
 def _die_with_parent(parent: int) -> None:
-    # The engine holds the GIL, so no thread here could watch the parent. The kernel watches the thread that
-    # started this process, and that thread waits for it. On other systems this process ends when it is done.
+    # The engine holds the GIL, so no thread here could watch the parent. The kernel kills this process when the thread
+    # that started it ends, and that thread waits for it. On other systems this process exits when it is done.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
-            sys.exit("The process that started this one is gone.")
+            sys.exit("The parent process has exited.")
 
 
 def _hold_in_memory(folder: Path) -> list[mmap.mmap]:
-    """Map the files into memory, small ones first.
+    """Map the files into memory, small ones first, and return the maps.
 
-    The engine drops a file from the page cache when it opens it, and then reads it from the disk: 800 ms for 100,000
-    chunks, with the GIL held. Pages that a process has mapped are not dropped: 65 ms.
+    When the engine opens a file, it drops it from the page cache and reads it from disk again: 800 ms for 100,000
+    chunks, with the GIL held. Pages mapped by a process are not dropped, which makes it 65 ms.
     """
     held: list[mmap.mmap] = []
     if sys.platform == "linux":

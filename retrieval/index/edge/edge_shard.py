@@ -1,8 +1,8 @@
-"""Create, open and compact the engine's shard as this project configures it; `qdrant_edge_index` uses it.
+"""Create, open and compact the engine's shard with this project's configuration.
 
 A shard has a few sealed segments, stored in files, and one writable segment, whose indexes are in memory. Compacting
-seals what was written. Measured on 500,000 chunks: an open shard holds 16 MB of memory of its own when all is sealed,
-and 1.2 to 2.3 KB more for each unsealed chunk.
+seals the writable segment. Measured on 500,000 chunks: an open shard takes 16 MB of private memory when everything is
+sealed, plus 1.2 to 2.3 KB for each unsealed chunk.
 """
 
 import errno
@@ -33,22 +33,22 @@ from qdrant_edge import (
 from retrieval.errors import IndexLostError, IndexRefusedError, IndexUnavailableError
 from retrieval.index.points import DENSE, KEYWORDS, SPARSE, TENANT
 
-# The largest number of segments before small ones are merged; a query visits each segment.
+# Small segments are merged when there are more than this. A query visits every segment.
 _SEGMENTS = 6
-# 200,000 chunks of 384 dimensions. The limit bounds what one compaction rewrites, so that its time and memory do not
-# grow with the corpus.
+# 200,000 chunks of 384 dimensions. Limits what one compaction rewrites, so that its time and memory do not grow with
+# the corpus.
 _SEGMENT_KB = 300_000
-# No graph (m = 0): sealed vectors are compared one by one, by codes of 4 bits a dimension. At a million chunks this
-# takes less processor time than a graph that finds 0.97 of the ten best (28 ms a hybrid query against 36), and finds
-# all ten under any filter; the graph found 0.82 of a tenant's. Compactions have no graph to build either.
+# No graph (m = 0): sealed vectors are compared one by one, by codes of 4 bits per dimension. At a million chunks this
+# takes less CPU time than a graph with a recall@10 of 0.97 (28 ms against 36 ms per hybrid query), and it finds all ten
+# under any filter, where the graph's recall for one tenant was 0.82. Compactions also have no graph to build.
 _NO_GRAPH = HnswIndexConfig(m=0, ef_construct=16, full_scan_threshold=10, memory=Memory.Cold)
 _CODES = TurboQuantQuantizationConfig(bits=TurboQuantBitSize.Bits4, memory=Memory.Cold)
-# Errors of the system that say nothing about the files of a shard, as the engine words them.
+# How the engine reports errors of the operating system. Those in `_NOT_DAMAGE` do not mean that files are damaged.
 _SYSTEM_ERROR = re.compile(r"os error (\d+)")
 _NOT_DAMAGE = frozenset(
     {errno.EACCES, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EPERM, errno.EROFS}
 )
-# Twice as many vectors as requested are chosen by code and compared again in full, so scores are exact.
+# Twice as many vectors as requested are selected by their codes and then compared in full, so scores are exact.
 DENSE_SEARCH = SearchParams(quantization=QuantizationSearchParams(rescore=True, oversampling=2.0))
 
 log = structlog.get_logger(__name__)
@@ -65,7 +65,7 @@ def create_shard(folder: Path, dimension: int) -> EdgeShard:
 
 
 def open_shard(folder: Path, dimension: int) -> EdgeShard:
-    """Open a shard. Raises `IndexLostError` if it is damaged, and `IndexUnavailableError` if it is open already."""
+    """Open a shard. Raises `IndexLostError` if it is damaged, and `IndexUnavailableError` if it is already open."""
     try:
         shard = EdgeShard.load(str(folder), _build_config(dimension))
     except Exception as error:
@@ -74,22 +74,22 @@ def open_shard(folder: Path, dimension: int) -> EdgeShard:
     with translate_engine_errors():
         schema = shard.info().payload_schema
         for field in KEYWORDS:
-            if field not in schema:  # a shard of an earlier release
+            if field not in schema:  # the shard was created by an earlier release
                 shard.update(_build_field_index(field))
         return shard
 
 
 def compact_shard(folder: Path, dimension: int) -> None:
-    """Seal everything written and merge small segments; the shard must not be open elsewhere.
+    """Seal all writes and merge small segments. The shard must not be open elsewhere.
 
-    Run this in a process of its own: the engine holds the GIL until it is done (2 s for 56,000 chunks).
+    Run this in a separate process, because the engine holds the GIL until it is done (2 s for 56,000 chunks).
     """
     shard = open_shard(folder, dimension)
     with translate_engine_errors():
         schema = shard.info().payload_schema
         for field in KEYWORDS:
             params = schema[field].params if field in schema else None
-            # Shards made by earlier releases keep these indexes in memory.
+            # Shards created by earlier releases keep these indexes in memory.
             if not isinstance(params, KeywordIndexParams) or params.memory != Memory.Cold:
                 shard.update(UpdateOperation.delete_field_index(field))
                 shard.update(_build_field_index(field))
@@ -99,7 +99,7 @@ def compact_shard(folder: Path, dimension: int) -> None:
 
 
 def count_unsealed_points(shard: EdgeShard) -> int:
-    """Return about how many points a compaction would seal; too many if sealed points lack a dense vector."""
+    """Estimate how many points a compaction would seal. Too high if sealed points have no dense vector."""
     with translate_engine_errors():
         facts = shard.info()
     return max(0, 2 * facts.points_count - facts.indexed_vectors_count)
@@ -107,7 +107,7 @@ def count_unsealed_points(shard: EdgeShard) -> int:
 
 @contextmanager
 def translate_engine_errors() -> Iterator[None]:
-    """Turn the bare `Exception` that the engine raises into an error of this package."""
+    """Translate the bare `Exception`s that the engine raises into this package's errors."""
     try:
         yield
     except Exception as error:
@@ -115,26 +115,26 @@ def translate_engine_errors() -> Iterator[None]:
 
 
 def convert_engine_error(error: Exception) -> IndexUnavailableError:
-    """Translate an exception of the engine into an error of this package."""
-    detail = f"The vector index refused: {error}"
+    """Convert an exception of the engine to an error of this package."""
+    detail = f"The vector index failed: {error}"
     if "WouldBlock" in str(error):
-        hint = "Another process has this index open: stop it, or choose another folder with LEADLINE_HOME."
+        hint = "Another process has this index open. Stop it, or set LEADLINE_HOME to another folder."
         return IndexUnavailableError(detail, hint=hint)
     return IndexRefusedError(detail)
 
 
 def _convert_opening_error(error: Exception) -> IndexUnavailableError:
-    """Translate an exception from opening a shard: it is in use, the system is short of something, or it is damaged."""
+    """Convert an exception from opening a shard: it is in use, the system lacks a resource, or it is damaged."""
     found = convert_engine_error(error)
     system = _SYSTEM_ERROR.search(str(error))
     if not isinstance(found, IndexRefusedError) or (system and int(system[1]) in _NOT_DAMAGE):
         return found
-    log.error("the files of the vector index are damaged", error=str(error))
-    return IndexLostError("The files of the vector index are damaged, so it cannot be opened.")
+    log.error("vector index damaged", error=str(error))
+    return IndexLostError("The vector index cannot be opened, because its files are damaged.")
 
 
 def _build_config(dimension: int) -> EdgeConfig:
-    # Cold: mapped, and read when needed. The engine would otherwise read every file in full on opening.
+    # Cold means mapped and read on demand. Otherwise the engine would read every file in full when it opens the shard.
     return EdgeConfig(
         vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine, memory=Memory.Cold)},
         sparse_vectors={SPARSE: EdgeSparseVectorParams(modifier=Modifier.Idf, memory=Memory.Cold)},

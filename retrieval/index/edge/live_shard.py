@@ -1,8 +1,8 @@
-"""The shard in use: all searches and writes go through it, so that a compacted copy can replace it meanwhile.
+"""The shard in use. All searches and writes go through it, so that a compacted clone can replace it while in use.
 
-A compaction clones the shard, has another process compact the clone, and keeps a journal of the writes that the shard
-takes in that time. Then the journal is replayed on the clone, and the clone becomes the current generation. Until then
-the old shard has everything, so a crash loses nothing; afterwards the new shard has everything.
+A compaction clones the shard, compacts the clone in another process, and keeps a journal of the writes made in the
+meantime. Then it replays the journal on the clone and makes the clone the current generation. A crash loses nothing:
+until that point the old shard has every write, and afterwards the new one has.
 """
 
 import shutil
@@ -27,11 +27,11 @@ from retrieval.index.edge.resident_memory import release_freed_memory, unmap_pag
 from retrieval.index.edge.shard_folder import ShardFolder, clone_shard, compute_shard_bytes
 from retrieval.index.edge.shard_room import ShardRoom, UncheckedRoom
 
-# A callback for the named steps of a compaction, for the log and for tests that end the process at each step.
+# A callback that receives the name of each step of a compaction. Tests use it to kill the process at each step.
 Observer = Callable[[str], None]
 _UNCHECKED = UncheckedRoom()
-# The engine's files grow by 32 MB, and a point of 3,072 dimensions takes 12 KB of one: a new file is allocated long
-# before it is full.
+# The engine's files grow by 32 MB, and a point of 3,072 dimensions takes 12 KB. So a new file is allocated long before
+# it is full.
 _POINTS_BETWEEN_ALLOCATIONS = 1_000
 
 
@@ -44,14 +44,14 @@ class _ShardGeneration:
 
 @dataclass
 class _Journal:
-    """Writes in their order. A failed write may have been done in part, and fails in the same way again."""
+    """Writes in order. A failed write may have been applied in part, and fails in the same way when replayed."""
 
     entries: list[tuple[Any, bool]] = field(default_factory=list)
     points: int = 0
 
 
 class LiveShard:
-    """One shard at a time, for any number of reading threads; writers wait for each other."""
+    """The current shard, for any number of reading threads. Writers wait for each other."""
 
     def __init__(
         self,
@@ -62,9 +62,9 @@ class LiveShard:
         observe: Observer,
         room: ShardRoom = _UNCHECKED,
     ) -> None:
-        """Open the shard or create one; a journal holds about `journal_points`.
+        """Open the shard, or create one. A journal holds at most about `journal_points`.
 
-        Raises `IndexUnavailableError`, and `StorageFullError` if the disk lacks the room that opening takes.
+        Raises `IndexUnavailableError`, and `StorageFullError` if the disk has too little space to open the shard.
         """
         self._dimension = dimension
         self._room = room
@@ -72,7 +72,8 @@ class LiveShard:
         self._journal_points = journal_points
         self._observe = observe
         self._root = folder
-        # Allows one writer at a time, as the engine requires. Notified when a journal ends.
+        # Admits one writer at a time, as the engine requires. Notified when a journal ends. Lock order: `_writing`,
+        # then `_readers`.
         self._writing = threading.Condition()
         self._readers = threading.Condition()
         self._journal: _Journal | None = None
@@ -86,7 +87,7 @@ class LiveShard:
 
     @contextmanager
     def hold_open(self) -> Iterator[EdgeShard]:
-        """Provide the shard, open until the block ends. The engine's errors are raised as `IndexUnavailableError`."""
+        """Provide the shard, and keep it open until the block ends. Translates the engine's errors."""
         with self._readers:
             generation = self._current
             generation.readers += 1
@@ -101,7 +102,7 @@ class LiveShard:
                     self._readers.notify_all()
 
     def add_points(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
-        """Add points or vectors, as `update` does. Raises `StorageFullError` while the disk is nearly full."""
+        """Apply an operation that adds points or vectors. Raises `StorageFullError` while the disk is nearly full."""
         self._room.require_room()
         with self._writing:
             self._unallocated += points
@@ -111,9 +112,9 @@ class LiveShard:
         self.apply_operation(operation, points=points)
 
     def apply_operation(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
-        """Apply an operation that touches about `points` points.
+        """Apply an operation that affects about `points` points.
 
-        While the journal is full, this waits for the compaction to end, so that fast writers cannot fill the memory.
+        While the journal is full, wait for the compaction to end, so that fast writers cannot fill the memory.
         """
         with self._writing:
             self._writing.wait_for(lambda: self._journal is None or self._journal.points < self._journal_points)
@@ -134,7 +135,7 @@ class LiveShard:
         return self._unsealed
 
     def clone(self) -> Path:
-        """Begin a compaction: copy the shard as it is now, and journal all later writes."""
+        """Start a compaction: clone the shard, and journal all later writes. Return the clone's folder."""
         with self._writing:
             target = self._folder.build_next_path()
             try:
@@ -149,7 +150,7 @@ class LiveShard:
         return target
 
     def abandon_clone(self, clone: Path) -> None:
-        """End a compaction without its result; the shard stays as it is."""
+        """End a compaction and discard its clone. The shard stays in use."""
         with self._writing:
             self._journal = None
             self._writing.notify_all()
@@ -157,7 +158,7 @@ class LiveShard:
         release_freed_memory()
 
     def swap_in(self, clone: Path) -> None:
-        """End a compaction: bring the clone up to date and put it in the place of the shard.
+        """End a compaction: replay the journal on the clone, and replace the shard with it.
 
         If this raises before the swap, the compaction is abandoned.
         """
@@ -167,7 +168,7 @@ class LiveShard:
             fresh = _ShardGeneration(clone, open_shard(clone, self._dimension))
             undo.callback(_close_quietly, fresh.shard)
             self._observe("opened")
-            # Replay most of the journal without blocking writers, and then what they wrote meanwhile.
+            # Replay most of the journal without blocking writers, and then, while they wait, the rest.
             for _ in range(2):
                 with self._writing:
                     entries = self._take_journal()
@@ -185,14 +186,14 @@ class LiveShard:
         self._retire(old)
 
     def compute_disk_bytes(self) -> int:
-        """Return the shard's size on disk; a compaction takes about as much again while it runs."""
+        """Return the shard's size on disk. A compaction needs about as much again while it runs."""
         return compute_shard_bytes(self._current.folder)
 
     def get_free_disk_bytes(self) -> int:
         return shutil.disk_usage(self._root).free
 
     def unmap_pages(self) -> None:
-        """Release the mapped pages. No other thread may be in `adopt` or `close` meanwhile."""
+        """Release the mapped pages. The caller ensures that no other thread swaps or closes the shard meanwhile."""
         with self._writing:
             unmap_pages(self._root)
 

@@ -1,7 +1,7 @@
-"""The embedded index: a Qdrant Edge shard, the server's Rust engine in this process.
+"""The embedded index: a Qdrant Edge shard, which is the server's Rust engine in this process.
 
-Vectors are compared exactly, sealed ones by short codes first: see `edge_shard`. Another process (`Upkeep`) seals what
-was written lately, because the engine holds the GIL while it seals.
+Searches are exact; sealed vectors are preselected by short codes (see `edge_shard`). Recent writes are sealed in
+another process, because the engine holds the GIL while it seals.
 """
 
 import math
@@ -60,15 +60,15 @@ from retrieval.index.points import (
 from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, SparseVector
 from retrieval.index.sole_tenant import SoleTenant
 
-# With so few candidates codes do not help.
+# Compare in full: codes do not help with so few candidates.
 _EXACT_SEARCH = SearchParams(exact=True)
-# More values of one field than any shard holds, so that a facet has no limit.
+# A facet needs a limit. No shard has this many values of a field.
 _NO_LIMIT = 2**40
 _UNCHECKED = UncheckedRoom()
 
 
 class QdrantEdgeIndex:
-    """One shard for all tenants; every query is filtered by tenant here and nowhere else."""
+    """The index of all tenants in one shard. This class adds the tenant filter to every query."""
 
     def __init__(
         self,
@@ -79,10 +79,10 @@ class QdrantEdgeIndex:
         observe: Observer = lambda _: None,
         room: ShardRoom = _UNCHECKED,
     ) -> None:
-        """Open or create the index. Raises `IndexUnavailableError` if that fails, as when another process has it open.
+        """Open the index, or create it. Raises `IndexUnavailableError`, for example if another process has it open.
 
-        Raises `StorageFullError` if `room` finds too little on the disk. `observe` receives the name of every step of a
-        compaction, in the thread that takes the step.
+        Raises `StorageFullError` if `room` finds too little disk space. `observe` receives the name of each step of a
+        compaction, in the thread that runs the step.
         """
         self._shard = LiveShard(folder, dimension, journal_points=policy.journal_points, observe=observe, room=room)
         self._upkeep = IndexMaintenance(self._shard, dimension, policy, observe)
@@ -213,7 +213,7 @@ class QdrantEdgeIndex:
     def count_chunks_of_versions(
         self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False
     ) -> dict[str, int]:
-        # One by one: each takes some 0.1 ms, while a facet over everything holds the interpreter's lock for seconds.
+        # Count versions one by one: each takes about 0.1 ms, while a facet over everything holds the GIL for seconds.
         return {
             version: self.count_chunks(tenant, version, embedded_only=embedded_only) for tenant, version in versions
         }
@@ -222,14 +222,14 @@ class QdrantEdgeIndex:
         return list(self._count_by_value(TENANT, Filter(must=[_match_value(VERSION, version_id)])))
 
     def compact(self) -> bool:
-        """Compact now instead of after enough writes; return False if the compaction was abandoned.
+        """Compact now. Return False if the compaction was abandoned.
 
         Raises `IndexUnavailableError` or `OSError`. The index stays usable in every case.
         """
         return self._upkeep.compact()
 
     def require_ready(self) -> None:
-        """Do nothing: the engine is in this process."""
+        """Do nothing, because the engine is in this process."""
 
     def flush(self) -> None:
         self._shard.flush()
@@ -239,9 +239,9 @@ class QdrantEdgeIndex:
         self._shard.close()
 
     def _build_idf_params(self, scope: SearchScope) -> SearchParams | None:
-        """Return parameters that count words only in chunks of the tenant that the readers may see.
+        """Return parameters that compute idf only over the tenant's chunks that the readers may see.
 
-        Otherwise the scores of what one may see would tell which words stand in what one may not.
+        Otherwise, scores would reveal which words occur in chunks that the readers may not see.
         """
         # guard: edge-words-by-tenant
         if scope.sees_all and self._sole_tenant.is_sole_tenant(scope.tenant_id):
@@ -297,7 +297,7 @@ def _build_scope_filter(scope: SearchScope) -> Filter:
 
 
 def _build_access_conditions(scope: SearchScope) -> list[Any]:
-    """Return the conditions of tenant, readers and collections that are closed to them."""
+    """Return the filter conditions for the tenant, the readers, and the collections that are closed to them."""
     must: list[Any] = [_match_value(TENANT, scope.tenant_id)]
     if scope.readers is not None:
         readers = FieldCondition(key=READERS, match=MatchAny(sorted(scope.readers)))

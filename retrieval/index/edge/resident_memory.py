@@ -1,8 +1,8 @@
-"""Measure this process's memory, and give parts of it back. On Linux; elsewhere these functions do nothing.
+"""Measure this process's memory, and release parts of it. Works on Linux; elsewhere these functions do nothing.
 
-The engine maps its files. A page of a mapped file that was read once counts as resident until the kernel needs the
-memory, so a service that searches comes to look as large as its index. Unmapping such pages loses nothing: they stay in
-the page cache, and the next read maps them again (16 at a time, about a microsecond).
+The engine maps its files. A page of a mapped file counts as resident from its first read until the kernel needs the
+memory, so a process that searches gradually looks as large as its index. Unmapping such pages loses nothing: they stay
+in the page cache, and the next read maps them again (16 at a time, in about a microsecond).
 """
 
 import ctypes
@@ -26,10 +26,10 @@ def get_resident_bytes() -> int:
 
 
 def unmap_pages(folder: Path) -> None:
-    """Release the resident pages of every file under `folder` that is mapped shared.
+    """Release the resident pages of every shared mapping of a file under `folder`.
 
-    The caller ensures that no file under `folder` is being unmapped meanwhile: the address could be other memory by the
-    time the kernel receives it.
+    The caller ensures that no file under `folder` is unmapped at the same time. Otherwise the address could belong to
+    other memory by the time the kernel receives it.
     """
     if not _LINUX:
         return
@@ -43,7 +43,7 @@ def unmap_pages(folder: Path) -> None:
 
 
 def release_freed_memory() -> None:
-    """Give freed memory back to the system, which the C library does not do for small blocks by itself."""
+    """Return freed memory to the system, which the C library does not do for small blocks by itself."""
     if _LINUX:
         with suppress(AttributeError):  # not glibc
             ctypes.CDLL(None).malloc_trim(0)

@@ -1,11 +1,11 @@
-"""The folder of the index's shard: generations, one of them current, and a file that names the current one.
+"""The folder of the index's shard: its generations, and a file that names the current one.
 
-    index/CURRENT       the name of the current generation, replaced in one step
-    index/gen-000007/   that generation, a shard
-    index/gen-000008/   a generation being made, or left by a killed process
-    index/lock          held while the index is open
+    index/CURRENT       the name of the current generation, replaced atomically
+    index/gen-000007/   that generation, which is a shard
+    index/gen-000008/   a generation in progress, or left by a killed process
+    index/lock          locked while the index is open
 
-An index of an earlier release is a shard in `index/` itself, the current generation until the first compaction.
+In an index of an earlier release, `index/` itself is the shard, and the current generation until the first compaction.
 """
 
 import fcntl
@@ -25,8 +25,8 @@ _GENERATION = re.compile(r"gen-(\d{6})")
 _UNNUMBERED_SHARD_FILES = ("edge_config.json", "segments", "temp_segments", "wal")
 _COPY_BYTES = 4 * 1024 * 1024
 
-# Files of a sealed segment that the engine writes once; a test checks that no write of ours changes them. Other files
-# of a sealed segment, such as its flags of deleted points, are written in place.
+# Files of a sealed segment that the engine writes only once (a test checks this). A clone can share them. Other files
+# of a sealed segment, such as the flags of deleted points, are written in place.
 _WRITTEN_ONCE = re.compile(
     r"matrix\.dat|quantized\.data|inverted_index\.dat|links_compressed\.bin|point_to_values\.bin|page_\d+\.dat"
 )
@@ -36,10 +36,10 @@ log = structlog.get_logger(__name__)
 
 
 class ShardFolder:
-    """The generations in one folder, which no other object may use until this one is closed."""
+    """The generations in one folder. The folder is locked until this object is closed."""
 
     def __init__(self, folder: Path) -> None:
-        """Lock the folder, and remove what a killed process left. Raises `IndexUnavailableError` if it is locked."""
+        """Lock the folder, and remove leftovers of a killed process. Raises `IndexUnavailableError` if it is locked."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._lock = (folder / "lock").open("a")
@@ -49,7 +49,7 @@ class ShardFolder:
             self._lock.close()
             raise IndexUnavailableError(
                 f"The vector index in {folder} is in use.",
-                hint="Another process has this index open: stop it, or choose another folder with LEADLINE_HOME.",
+                hint="Another process has this index open. Stop it, or set LEADLINE_HOME to another folder.",
             ) from error
         try:
             self.current = self._read_current()
@@ -63,12 +63,12 @@ class ShardFolder:
             self.discard(folder)
 
     def build_next_path(self) -> Path:
-        """Return the path for the next generation; nothing is there yet."""
+        """Return the path for the next generation. It does not exist yet."""
         taken = [int(match[1]) for path in self._folder.iterdir() if (match := _GENERATION.fullmatch(path.name))]
         return self._folder / f"gen-{max(taken, default=0) + 1:06d}"
 
     def set_current(self, generation: Path) -> None:
-        """Make a generation the current one. If this raises, the old one still is; `sync` makes the change last."""
+        """Make a generation the current one. If this raises, the old one stays current. `sync` makes it durable."""
         temporary = self._folder / f"{_CURRENT}.new"
         with temporary.open("w") as file:
             file.write(generation.name)
@@ -78,11 +78,11 @@ class ShardFolder:
         self.current = generation
 
     def sync(self) -> None:
-        """Make the current generation survive a power cut; until then the one before must be kept."""
+        """Make the current generation survive a power failure. Until then, keep the previous one."""
         fsync_path(self._folder)
 
     def discard(self, generation: Path) -> None:
-        """Remove a generation's files; files that cannot be removed are left for the next opening."""
+        """Remove a generation's files. Files that cannot be removed are left for the next start."""
         if generation != self._folder:
             shutil.rmtree(generation, ignore_errors=True)
             return
@@ -99,16 +99,16 @@ class ShardFolder:
         with suppress(FileNotFoundError):
             generation = self._folder / (self._folder / _CURRENT).read_text()
             if not generation.is_dir():
-                log.error("the current files of the vector index are gone", missing=str(generation))
+                log.error("current generation of the vector index missing", missing=str(generation))
                 raise IndexLostError(
-                    f"The files of the vector index are gone: {_CURRENT} names {generation.name}, which is not there."
+                    f"The files of the vector index are missing: {_CURRENT} names {generation.name}, which is gone."
                 )
             return generation
         return self._folder if (self._folder / _UNNUMBERED_SHARD_FILES[0]).exists() else None
 
 
 def clone_shard(source: Path, target: Path) -> None:
-    """Copy a flushed shard that nobody writes to meanwhile; files written once are shared, the rest is copied."""
+    """Clone a flushed shard that nobody is writing to. Files written once are hard-linked; the others are copied."""
     target.mkdir()
     for name in _UNNUMBERED_SHARD_FILES:
         if (source / name).is_file():
@@ -121,7 +121,7 @@ def clone_shard(source: Path, target: Path) -> None:
 
 
 def is_written_once(generation: Path, path: Path) -> bool:
-    """True for a file of a sealed segment that the engine never writes again."""
+    """Return whether a file belongs to a sealed segment and is never written again by the engine."""
     if not _WRITTEN_ONCE.fullmatch(path.name):
         return False
     segments = generation / "segments"
@@ -131,12 +131,12 @@ def is_written_once(generation: Path, path: Path) -> bool:
 
 
 def compute_shard_bytes(folder: Path) -> int:
-    """Return the bytes that the folder's files take on disk, holes not counted."""
+    """Return the bytes that the folder's files take on disk, without holes."""
     return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
 
 
 def sync_shard(folder: Path) -> None:
-    """Make every file and every name in the folder survive a power cut."""
+    """Make every file and every name in the folder survive a power failure."""
     for path in (folder, *folder.rglob("*")):
         fsync_path(path)
 
@@ -154,7 +154,7 @@ def _copy_tree(source: Path, target: Path, *, shared: bool) -> None:
 
 
 def _copy_sparse_file(source: Path, target: Path) -> None:
-    """Copy a file and keep its holes: the engine sets aside 32 MB for files that hold little."""
+    """Copy a file and keep its holes, because the engine reserves 32 MB even for files with little content."""
     with source.open("rb") as old, target.open("wb") as new:
         size = os.fstat(old.fileno()).st_size
         os.ftruncate(new.fileno(), size)
@@ -172,7 +172,7 @@ def _copy_sparse_file(source: Path, target: Path) -> None:
 def _find_next_content(descriptor: int, offset: int, size: int) -> int:
     try:
         return os.lseek(descriptor, offset, os.SEEK_DATA)
-    except OSError:  # nothing but a hole from here on
+    except OSError:  # only a hole from here on
         return size
 
 

@@ -1,9 +1,9 @@
-"""Room on the disk for a shard's mapped files.
+"""Disk space for a shard's mapped files.
 
-The engine sets files aside as holes, maps them, and reads and writes them as memory. If the disk has no room for a page
-of a hole that is touched, the kernel ends the process with SIGBUS, which no code of ours can handle. So the holes that
-may be touched are allocated in advance: about 250 MB a shard. On most file systems only a write needs room for a page
-of a hole. On tmpfs a read does as well, and the engine reads every file when it opens a shard.
+The engine reserves its files as holes, maps them, and reads and writes them as memory. If the disk has no space for a
+page of a hole that is accessed, the kernel kills the process with SIGBUS, which no Python code can handle. So the holes
+that may be accessed are allocated in advance: about 250 MB per shard. On most file systems only a write to a hole needs
+space. On tmpfs a read does too, and the engine reads every file when it opens a shard.
 """
 
 import mmap
@@ -24,17 +24,17 @@ log = structlog.get_logger(__name__)
 
 
 class ShardRoom(Protocol):
-    """Sees to the room that a shard's files need."""
+    """Provides the disk space that a shard's files need."""
 
     def require_room(self) -> None:
-        """Raise `StorageFullError` when points must not be added, because the disk is nearly full."""
+        """Raise `StorageFullError` if the disk is too full to add points."""
 
     def allocate(self, generation: Path) -> None:
-        """Allocate holes of the shard's files. Raises `StorageFullError` if opening the shard would end the process."""
+        """Allocate the holes in a shard's files. Raises `StorageFullError` if it would be unsafe to open the shard."""
 
 
 class UncheckedRoom:
-    """Allocates nothing and refuses nothing; for tests, and for commands that use an index briefly."""
+    """Allocates nothing and refuses nothing. For tests, and for commands that open an index briefly."""
 
     def require_room(self) -> None:
         pass
@@ -44,7 +44,7 @@ class UncheckedRoom:
 
 
 class AllocatedRoom:
-    """Allocates the holes that the engine may touch, and refuses more points on a full disk."""
+    """Allocates the holes that the engine may access, and refuses to add points on a full disk."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class AllocatedRoom:
         min_free_bytes: int,
         free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
-        """Leave `min_free_bytes` free where holes are only written to; `folder` is one on the disk of the shards."""
+        """Check the disk of `folder`, where the shards are. Keep `min_free_bytes` free where only writes need space."""
         self._folder = folder
         self._min_free_bytes = min_free_bytes
         self._free_bytes = free_bytes
@@ -63,31 +63,31 @@ class AllocatedRoom:
         free = self._free_bytes(self._folder)
         # guard: index-write-needs-room
         if free < NEEDED_BYTES:
-            raise StorageFullError(f"The disk of the vector index has {free:,} bytes free.")
+            raise StorageFullError(f"The disk of the vector index has only {free:,} bytes free.")
 
     def allocate(self, generation: Path) -> None:
         files = list(_iter_files_with_holes(generation, every=self._reads_allocate))
         needed = sum(hole for _, hole in files)
         free = self._free_bytes(self._folder)
         if not self._reads_allocate and free - needed < self._min_free_bytes:
-            log.warning("the index's files are not allocated: the disk is nearly full", needed_bytes=needed)
+            log.warning("index files not allocated: the disk is nearly full", needed_bytes=needed)
             return
         # guard: index-holes-need-room
         if free < needed:
             raise StorageFullError(
-                f"The vector index in {generation.parent} needs {needed:,} bytes, and its disk has {free:,} free."
+                f"The vector index in {generation.parent} needs {needed:,} bytes, but its disk has only {free:,} free."
             )
         for path, _ in files:
             _allocate_file(path)
 
 
 def needs_room_to_read(folder: Path) -> bool:
-    """True if reading a mapped hole takes room on this file system, as on tmpfs."""
+    """Return whether reading a mapped hole takes space on this file system, as it does on tmpfs."""
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
             os.ftruncate(file.fileno(), mmap.PAGESIZE)
             if not shutil.disk_usage(folder).free:
-                return True  # it cannot be tried; assume what keeps the process alive
+                return True  # too full to test, so assume the case that keeps the process alive
             with mmap.mmap(file.fileno(), mmap.PAGESIZE) as mapped:
                 mapped[0]
             return os.fstat(file.fileno()).st_blocks > 0
@@ -96,7 +96,7 @@ def needs_room_to_read(folder: Path) -> bool:
 
 
 def _iter_files_with_holes(generation: Path, *, every: bool) -> Iterator[tuple[Path, int]]:
-    """Yield each file with holes and the bytes that they lack; files that are never written again only with `every`."""
+    """Yield each file with holes and the bytes to allocate. Skip files that are never written again unless `every`."""
     for path in generation.rglob("*"):
         facts = path.lstat()
         hole = facts.st_size - facts.st_blocks * 512

@@ -1,4 +1,4 @@
-"""The collection of a Qdrant server: created if it does not exist, and checked to fit if it does."""
+"""Create a collection on a Qdrant server, or check that an existing one fits, and manage its metadata."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -13,26 +13,26 @@ from retrieval.index.points import BATCH_POINTS, DENSE, KEYWORDS, PAGE_POINTS, S
 from retrieval.index.server.qdrant_server_connection import QdrantConnection
 from retrieval.index.server.settings import QdrantServerSettings
 
-# Older servers ignore or refuse `idf`, so that one tenant's words would move another's scores.
+# Older servers ignore or reject `idf`, so that one tenant's words would affect another's scores.
 _OLDEST_SERVER = (1, 19, 0)
-# The most conditions of a filter, and the most values of one condition.
-MOST_CONDITIONS, CONDITION_VALUES = 16, 10_000
-# Members of a collection's metadata.
+# The maximum number of conditions in a filter, and of values in a condition. They are also set as limits of the server.
+MAX_CONDITIONS, MAX_CONDITION_VALUES = 16, 10_000
+# Keys of a collection's metadata.
 _INSTALLATION_MEMBER = "leadline_installation"
 _COMPLETE_MEMBER = "leadline_complete"
-# For a moment, a new collection does not exist yet on the other nodes of a cluster.
+# Right after its creation, a collection may not exist yet on the other nodes of a cluster.
 _NOT_YET_STATUSES = frozenset({404})
 
 log = structlog.get_logger(__name__)
 
 
 def prepare_collection(connection: QdrantConnection, dimension: int, settings: QdrantServerSettings) -> None:
-    """Create the collection, or check that it fits. Concurrent and repeated calls end with one and the same collection.
+    """Create the collection, or check that it fits. Idempotent, and safe to run concurrently.
 
-    If a process dies halfway, the collection lacks some of its indexes, and the next call adds them.
-    Raises `IndexMismatchError` when the collection holds vectors of another size or distance, and
-    `IndexUnavailableError` for a server that is too old or has fewer nodes than copies are asked for. A collection with
-    other settings than asked for is used as it is, and the log says so.
+    If a process dies halfway, some field indexes are missing, and the next call adds them. A collection with other
+    settings is used as it is, with a warning in the log. Raises `IndexMismatchError` if the collection has vectors of
+    another size or distance, and `IndexUnavailableError` if the server is too old or has fewer nodes than copies are
+    required.
     """
     _require_version(connection, settings)
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
@@ -47,7 +47,7 @@ def prepare_collection(connection: QdrantConnection, dimension: int, settings: Q
     _require_fit(info, dimension, settings.collection)
     if others := _list_differences(info, settings):
         log.warning(
-            "the collection is kept otherwise than the settings ask for; `leadline index spread` moves it",
+            "collection differs from the settings; `leadline index spread` moves it to them",
             collection=settings.collection,
             differences=others,
         )
@@ -58,38 +58,38 @@ def prepare_collection(connection: QdrantConnection, dimension: int, settings: Q
 
 
 def find_point_count(connection: QdrantConnection, settings: QdrantServerSettings) -> int | None:
-    """Return about how many points the collection has, or None if it does not exist."""
+    """Return the approximate number of points in the collection, or None if it does not exist."""
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     return None if info is None else info.points_count or 0
 
 
 def describe_server(connection: QdrantConnection, settings: QdrantServerSettings) -> str:
-    """Return in words which server answers. Raises `IndexUnavailableError` as `prepare` does; nothing is made."""
+    """Describe the server, for a person. Raises `IndexUnavailableError` if it cannot be used. Creates nothing."""
     version = _require_version(connection, settings)
     nodes = _require_nodes(connection, settings)
     return f"Qdrant {version} with {nodes} {'node' if nodes == 1 else 'nodes'} at {connection.url}"
 
 
 def list_differences(connection: QdrantConnection, settings: QdrantServerSettings) -> list[str]:
-    """Return in words how the collection is kept otherwise than the settings ask for; none if it does not exist."""
+    """Describe each way in which the collection differs from the settings. Empty if it does not exist."""
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     return [] if info is None else _list_differences(info, settings)
 
 
 def find_installation(connection: QdrantConnection, settings: QdrantServerSettings) -> str | None:
-    """Return the id of the installation that the collection belongs to; None if it has none, or does not exist."""
+    """Return the id of the installation that owns the collection; None if it has none or does not exist."""
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     found = (info.config.metadata or {}).get(_INSTALLATION_MEMBER) if info is not None else None
     return None if found is None else str(found)
 
 
 def store_installation(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
-    """Give an existing collection the installation's id."""
+    """Store the installation's id in an existing collection."""
     _add_metadata(connection, settings, _build_metadata(settings))
 
 
 def check_presence(connection: QdrantConnection, settings: QdrantServerSettings) -> IndexPresence:
-    """Return whether the collection exists, and whether it was marked as an index that was found complete."""
+    """Return whether the collection exists, and whether it is marked as a complete index."""
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     if info is None:
         return IndexPresence.ABSENT
@@ -97,14 +97,14 @@ def check_presence(connection: QdrantConnection, settings: QdrantServerSettings)
 
 
 def mark_complete(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
-    """Mark an existing collection as an index that was found complete."""
+    """Mark an existing collection as a complete index."""
     _add_metadata(connection, settings, {_COMPLETE_MEMBER: True})
 
 
 def _add_metadata(
     connection: QdrantConnection, settings: QdrantServerSettings, metadata: Mapping[str, object] | None
 ) -> None:
-    """Add to the metadata of a collection; other members stay."""
+    """Add to a collection's metadata. Other keys stay."""
     connection.call(
         lambda client: client.update_collection(
             settings.collection,
@@ -129,7 +129,7 @@ def _require_version(connection: QdrantConnection, settings: QdrantServerSetting
     except IndexRefusedError as error:
         raise _build_not_qdrant_error(connection, error.detail) from error
     if "qdrant" not in about.title.lower():
-        raise _build_not_qdrant_error(connection, f"it calls itself {about.title!r}")
+        raise _build_not_qdrant_error(connection, f"its title is {about.title!r}")
     version = about.version
     try:
         known = tuple(int(part) for part in version.split("-")[0].split("."))
@@ -138,28 +138,31 @@ def _require_version(connection: QdrantConnection, settings: QdrantServerSetting
     if known < _OLDEST_SERVER:
         oldest = ".".join(str(part) for part in _OLDEST_SERVER)
         raise IndexUnavailableError(
-            f"The vector server at {connection.url} is Qdrant {version}, and the oldest that can be used is {oldest}.",
-            hint="Upgrade it, one minor release after the other, as its makers advise.",
+            f"The vector server at {connection.url} is Qdrant {version}. Leadline needs {oldest} or newer.",
+            hint="Upgrade it, one minor release at a time, as Qdrant recommends.",
         )
     return version
 
 
 def _build_not_qdrant_error(connection: QdrantConnection, reason: str) -> IndexUnavailableError:
     return IndexUnavailableError(
-        f"What answers at {connection.url} is not a Qdrant server: {reason}",
-        hint="See what listens there, and that LEADLINE_QDRANT_URL names Qdrant's REST port (6333).",
+        f"The server at {connection.url} is not a Qdrant server: {reason}",
+        hint="Check that LEADLINE_QDRANT_URL has the address of Qdrant's REST port (6333).",
     )
 
 
 def _require_nodes(connection: QdrantConnection, settings: QdrantServerSettings) -> int:
-    """Return how many nodes there are. Each copy needs one; a server may make fewer copies in silence."""
+    """Return the number of nodes. Raises `IndexUnavailableError` if there are more copies than nodes.
+
+    The server itself may silently create fewer copies.
+    """
     status = connection.call(lambda client: client.cluster_status(), settings.work_retries)
     nodes = len(status.peers) if isinstance(status, models.ClusterStatusOneOf1) else 1
     if settings.replication_factor > nodes:
         raise IndexUnavailableError(
-            f"LEADLINE_QDRANT_REPLICAS asks for {settings.replication_factor} copies on different nodes, and the "
-            f"vector server at {connection.url} has {nodes}.",
-            hint=f"Set it to {nodes} or less, or add nodes first; nothing was made.",
+            f"LEADLINE_QDRANT_REPLICAS is {settings.replication_factor}, which needs as many nodes, but the vector "
+            f"server at {connection.url} has {nodes}.",
+            hint=f"Set it to {nodes} or less, or add nodes first. Nothing was created.",
         )
     return nodes
 
@@ -179,7 +182,7 @@ def _list_differences(info: models.CollectionInfo, settings: QdrantServerSetting
         "WORDS": ("disk" if words and words.index and words.index.on_disk else "memory", settings.words),
     }
     return [
-        f"LEADLINE_QDRANT_{name} is {asked}, and the collection {settings.collection} has {has}"
+        f"LEADLINE_QDRANT_{name} is {asked}, but the collection {settings.collection} has {has}"
         for name, (has, asked) in found.items()
         if has != asked
     ]
@@ -193,7 +196,7 @@ def _format_quantization(quantization: models.QuantizationConfig | None) -> str:
 
 
 def find_collection(client: QdrantClient, collection: str) -> models.CollectionInfo | None:
-    """Return what the server says of a collection; None if there is none of that name."""
+    """Return the server's description of a collection; None if it does not exist."""
     try:
         return client.get_collection(collection)
     except UnexpectedResponse as error:
@@ -203,7 +206,7 @@ def find_collection(client: QdrantClient, collection: str) -> models.CollectionI
 
 
 def _create_collection(client: QdrantClient, dimension: int, settings: QdrantServerSettings) -> None:
-    """Create the collection, unless another process or an earlier attempt, whose answer was lost, has done so."""
+    """Create the collection, unless another process or an earlier attempt whose reply was lost already has."""
     try:
         client.create_collection(
             settings.collection,
@@ -239,10 +242,10 @@ def _build_metadata(settings: QdrantServerSettings) -> dict[str, str] | None:
 
 
 def _build_graph_config(settings: QdrantServerSettings) -> models.HnswConfigDiff:
-    """Return settings for a graph per tenant and none over all tenants (m = 0): no query is without a tenant.
+    """Return settings for one graph per tenant and none over all tenants (m = 0), since every query has a tenant.
 
-    A tenant's neighbours are linked however small the tenant's share of all points is, and a tenant too small for a
-    graph is compared exactly. 16 is the engine's usual number of links.
+    Neighbours within a tenant are linked even if it owns few of the points, and a tenant too small for a graph is
+    searched exactly. 16 is the engine's default number of links.
     """
     return models.HnswConfigDiff(m=0, payload_m=16, ef_construct=settings.ef_construct)
 
@@ -250,15 +253,15 @@ def _build_graph_config(settings: QdrantServerSettings) -> models.HnswConfigDiff
 def _build_quantization(settings: QdrantServerSettings) -> models.ScalarQuantization | None:
     if settings.quantization == "none":
         return None
-    # The outermost hundredth of values is clipped, as the engine's makers advise.
+    # Clips the outermost hundredth of the values, as Qdrant recommends.
     int8 = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
     return models.ScalarQuantization(scalar=int8)
 
 
 def _build_limits(settings: QdrantServerSettings) -> models.StrictModeConfig:
-    """Return limits far above our requests: a defect, or another client, is refused before it slows everyone.
+    """Return limits far above our own requests, so that a bug or another client is refused before it slows everyone.
 
-    Exact searches stay allowed, since strict mode takes exact counts for them.
+    Exact searches stay allowed, because strict mode would also refuse exact counts.
     """
     return models.StrictModeConfig(
         enabled=True,
@@ -269,8 +272,8 @@ def _build_limits(settings: QdrantServerSettings) -> models.StrictModeConfig:
         upsert_max_batchsize=4 * BATCH_POINTS,
         search_max_batchsize=8,
         search_max_oversampling=4.0,
-        filter_max_conditions=MOST_CONDITIONS,
-        condition_max_size=CONDITION_VALUES,
+        filter_max_conditions=MAX_CONDITIONS,
+        condition_max_size=MAX_CONDITION_VALUES,
         max_payload_index_count=16,
     )
 
@@ -279,7 +282,7 @@ def _create_index(client: QdrantClient, field: str, settings: QdrantServerSettin
     client.create_payload_index(
         settings.collection,
         field,
-        # Links along the other fields would cost memory for blocks of many tenants, and no query asks for those.
+        # Graphs for the other fields would cost memory for groups that span tenants, which no query needs.
         models.KeywordIndexParams(
             type=models.KeywordIndexType.KEYWORD, is_tenant=field == TENANT, enable_hnsw=field == TENANT
         ),
@@ -300,20 +303,20 @@ def _require_fit(info: models.CollectionInfo, dimension: int, collection: str) -
     dense = vectors.get(DENSE) if isinstance(vectors, dict) else None
     if dense is None or SPARSE not in sparse:
         raise IndexMismatchError(
-            f"The collection {collection} holds other vectors than ours, {DENSE} and {SPARSE}.",
-            hint="It is another program's: choose another collection.",
+            f"The collection {collection} does not have the vectors {DENSE} and {SPARSE}.",
+            hint="It belongs to another program. Choose another collection.",
         )
     if (dense.size, dense.distance) != (dimension, models.Distance.COSINE):
         raise IndexMismatchError(
-            f"The collection {collection} holds vectors of {dense.size} numbers compared by {dense.distance.value}, "
-            f"and the encoder makes {dimension} for {models.Distance.COSINE.value}."
+            f"The collection {collection} has vectors of {dense.size} dimensions compared by {dense.distance.value}, "
+            f"but the encoder's have {dimension}, compared by {models.Distance.COSINE.value}."
         )
     if sparse[SPARSE].modifier is not models.Modifier.IDF:
-        raise IndexMismatchError(f"The collection {collection} does not weigh {SPARSE} by idf, so BM25 would be wrong.")
+        raise IndexMismatchError(f"The collection {collection} does not apply idf to {SPARSE}, so BM25 would be wrong.")
 
 
 def _update_limits(connection: QdrantConnection, info: models.CollectionInfo, settings: QdrantServerSettings) -> None:
-    """Give an older collection this release's limits."""
+    """Set this release's limits on a collection from an earlier release."""
     wanted = _build_limits(settings)
     have = info.config.strict_mode_config
     if have is None or any(

@@ -1,7 +1,7 @@
-"""Requests to a Qdrant server: retried when that can help, with every error of the client turned into ours.
+"""Send requests to a Qdrant server: retry where that can help, and convert the client's errors to ours.
 
-A server of several nodes is a name with several addresses, or several addresses. Connecting to a name tries each of its
-addresses; of several addresses, the one that answered last is used until it is away.
+A server with several nodes is configured as several URLs, or as one name with several addresses. For a name, each
+connection attempt tries all its addresses. Of several URLs, the one that answered last is used until it fails.
 """
 
 import random
@@ -18,26 +18,26 @@ from retrieval.errors import IndexLostError, IndexRefusedError, IndexUnavailable
 
 T = TypeVar("T")
 
-# Besides these the client raises ValueError for an answer that is not JSON or does not fit its model, and
-# AssertionError for an answer without a result.
+# Besides its own errors, the client raises ValueError for a reply that is not JSON or does not fit its model, and
+# AssertionError for a reply without a result.
 _CLIENT_ERRORS = (ApiException, QdrantException, ValueError, AssertionError)
 _BUSY_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _UNREACHABLE_STATUSES = frozenset({502, 503, 504})
-_AUTH_STATUSES = frozenset({401, 403})  # a wrong key says nothing about the request
+_AUTH_STATUSES = frozenset({401, 403})  # about the API key, not about the request
 _CONNECTION_ERRORS = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
 _DETAIL_CHARS = 500
-# Two packets that ask for a connection are lost before a machine counts as away.
+# Long enough for two lost SYN packets before a machine counts as unreachable.
 _CONNECT_SECONDS = 4.0
-# Words of a cluster's answers 500 while one of its nodes is away or is being made good from another.
+# Phrases in a cluster's 500 replies while a node is unreachable or is being restored from another.
 _REPLICA_ERRORS = ("failed to apply operation", "active replica", "read operations failed")
 
 
 class UnfinishedWriteError(Exception):
-    """The server has not done a write yet; the text completes the sentence "The vector server …"."""
+    """The server has not applied a write yet. The text completes the sentence "The vector server …"."""
 
 
 class QdrantConnection:
-    """One client for all threads of a process; made after a fork, never carried over one."""
+    """A client for all threads of a process. Create it after a fork; it cannot be shared with a forked child."""
 
     def __init__(
         self,
@@ -47,23 +47,23 @@ class QdrantConnection:
         timeout_seconds: int,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Set up the client without sending anything. `timeout_seconds` is for requests that name none.
+        """Set up the client without sending anything. `timeout_seconds` applies to requests without their own timeout.
 
-        Over `http` an API key can be read on the way: use `https`, or a network of your own.
+        Over `http`, an API key can be read on the way: use `https` or a private network.
         """
         self.url = url
         self._sleep = sleep
         self._clients = [_build_client(address, api_key, timeout_seconds) for address in parse_addresses(url)]
-        # Processes begin at different nodes, so that no node is asked by all.
+        # Processes start with different nodes, to spread the load.
         self._at = random.randrange(len(self._clients))
 
     def call(
         self, request: Callable[[QdrantClient], T], retries: RetryPolicy, *, again_on: frozenset[int] = frozenset()
     ) -> T:
-        """Return the result of `request`. Raises `IndexUnavailableError` when the server refuses or stays away.
+        """Call `request` with a client and return its result. Raises `IndexUnavailableError` if it fails.
 
-        Each attempt goes from one address to the next until one is not away. Lost connections, timeouts, answers that
-        say "busy" and statuses in `again_on` are retried, so a request must be safe to repeat.
+        Each attempt tries the addresses in turn until one can be reached. Lost connections, timeouts, "busy" replies
+        and the statuses in `again_on` are retried, so a request must be safe to repeat.
         """
         for wait in retries.iter_waits():
             try:
@@ -78,22 +78,22 @@ class QdrantConnection:
         return self.call_once(request)
 
     def call_once(self, request: Callable[[QdrantClient], T]) -> T:
-        """Return the result of `request` as `call` does, without a second attempt."""
+        """Call `request` as `call` does, but without retries."""
         try:
             return self._try_addresses(request)
         except UnfinishedWriteError as error:
             raise IndexUnavailableError(
                 f"The vector server at {self.url} {error}.",
-                hint="It is overloaded, or one of its nodes is being made good from another: try again later; writing "
+                hint="It is overloaded, or one of its nodes is being restored from another. Try again later; writing "
                 "twice does no harm.",
             ) from error
         except _CLIENT_ERRORS as error:
             raise self._convert_error(error) from error
 
     def call_each_address(self, request: Callable[[QdrantClient], T], retries: RetryPolicy) -> list[T]:
-        """Return the results of `request` from every address that answers. Raises `IndexUnavailableError` if none does.
+        """Call `request` at every address, and return the results of those that answer.
 
-        Of several addresses, each is asked once: one that is away is left out.
+        Several addresses are each called once, without retries. Raises `IndexUnavailableError` if none answers.
         """
         if len(self._clients) == 1:
             return [self.call(request, retries)]
@@ -125,7 +125,7 @@ class QdrantConnection:
                 self._at = (at + 1) % len(self._clients)
                 if not others:
                     raise
-        raise AssertionError("a server has an address")
+        raise AssertionError("the server has no address")
 
     def _convert_error(self, error: Exception) -> IndexUnavailableError:
         if isinstance(error, UnexpectedResponse):
@@ -138,41 +138,43 @@ class QdrantConnection:
             kind = IndexRefusedError if refused else IndexUnavailableError
             return kind(detail, hint=_REPLICA_HINT if _is_replica_error(error) else self._get_status_hint(status))
         if isinstance(error, ResourceExhaustedResponse):
-            return IndexUnavailableError(f"The vector server at {self.url} takes no more requests now: {error}")
+            return IndexUnavailableError(f"The vector server at {self.url} is not accepting more requests: {error}")
         cause = error.source if isinstance(error, ResponseHandlingException) else error
         reason = " ".join(f"{type(cause).__name__}: {cause}".split())[:_DETAIL_CHARS]
         if isinstance(cause, httpx.TransportError):
             ready = " and ".join(f"`curl {address}/readyz`" for address in parse_addresses(self.url))
             return IndexUnavailableError(
                 f"The vector server at {self.url} does not answer ({reason}).",
-                hint=f"See that Qdrant runs and can be reached from this machine: {ready}; if the "
-                "address is wrong, correct LEADLINE_QDRANT_URL.",
+                hint=f"Check that Qdrant is running and can be reached from this machine: {ready}. If the address is "
+                "wrong, correct LEADLINE_QDRANT_URL.",
             )
         return IndexUnavailableError(
-            f"What answers at {self.url} does not answer as a Qdrant server does ({reason}).",
-            hint="See what listens there, and that LEADLINE_QDRANT_URL names Qdrant's REST port (6333).",
+            f"The server at {self.url} does not answer like a Qdrant server ({reason}).",
+            hint="Check that LEADLINE_QDRANT_URL has the address of Qdrant's REST port (6333).",
         )
 
     def _get_status_hint(self, status: int) -> str | None:
         if status in (401, 403):
-            return "Check LEADLINE_QDRANT_API_KEY: it must be a key that may read and write."
+            return "Check LEADLINE_QDRANT_API_KEY: the key needs read and write access."
         if status == 404:
-            return "The chunk's document was deleted meanwhile."
+            return "The chunk's document was deleted in the meantime."
         if status == 507:
-            return f"Free or add disk on the vector server at {self.url}; nothing that was answered is lost."
+            return f"Free disk space on the vector server at {self.url}, or add some. No confirmed write is lost."
         if 400 <= status < 500 and status not in _BUSY_STATUSES:
-            return "If it names a limit, raise it in the collection's strict mode; otherwise report it with this text."
+            return (
+                "If it names a limit, raise it in the collection's strict mode. Otherwise report it with this message."
+            )
         return None
 
 
 _REPLICA_HINT = (
-    "A node of the vector server is away, or is being made good from another; what waits goes on when it is back. If "
-    "writes stop whenever one node is away, set LEADLINE_QDRANT_WRITE_CONSISTENCY below the number of replicas."
+    "A node of the vector server is unreachable, or is being restored from another. Waiting jobs continue once it is "
+    "back. If writes stop whenever one node is down, set LEADLINE_QDRANT_WRITE_CONSISTENCY below the number of copies."
 )
 
 
 def parse_addresses(url: str) -> list[str]:
-    """Return the addresses that a setting names, with commas between them."""
+    """Split a setting into addresses, which are separated by commas."""
     return [address.strip().rstrip("/") for address in url.split(",") if address.strip()]
 
 
@@ -180,16 +182,16 @@ def _build_client(address: str, api_key: str | None, timeout_seconds: int) -> Qd
     return QdrantClient(
         url=address,
         timeout=timeout_seconds,
-        # With `api_key=` the client would send the same, but warn at each start where the network is private.
+        # `api_key=` would send the same header, but warn at every start about an unencrypted connection.
         headers={"api-key": api_key} if api_key else {},
-        # The check is a thread that can only warn; `prepare` refuses an old server with an error.
+        # This check runs in a thread and can only warn. An old server is refused when the collection is prepared.
         check_compatibility=False,
         event_hooks={"request": [_shorten_connect_timeout]},
     )
 
 
 def _shorten_connect_timeout(request: httpx.Request) -> None:
-    """Wait for a connection for less time than for an answer, so that the next address is tried soon."""
+    """Shorten the timeout for connecting, so that the next address is tried soon."""
     limits = request.extensions.get("timeout", {})
     limits["connect"] = min(limits.get("connect") or _CONNECT_SECONDS, _CONNECT_SECONDS)
 
@@ -205,14 +207,14 @@ def _is_missing_collection(error: UnexpectedResponse) -> bool:
 
 
 def _is_unreachable(error: Exception) -> bool:
-    """True if another node may answer what this one cannot."""
+    """Return whether another node may be able to answer the request."""
     if isinstance(error, UnexpectedResponse):
         return error.status_code in _UNREACHABLE_STATUSES or _is_replica_error(error)
     return isinstance(error, ResponseHandlingException) and isinstance(error.source, _CONNECTION_ERRORS)
 
 
 def _extract_message(error: UnexpectedResponse) -> str:
-    """Return the server's own words, cut to a readable length."""
+    """Return the server's own message, truncated to a readable length."""
     try:
         text = str(error.structured()["status"]["error"])
     except (ValueError, KeyError, TypeError):
@@ -221,7 +223,7 @@ def _extract_message(error: UnexpectedResponse) -> str:
 
 
 def _is_transient(error: Exception, again_on: frozenset[int]) -> bool:
-    """True if the same request may succeed in a moment."""
+    """Return whether the same request may succeed in a moment."""
     if isinstance(error, UnexpectedResponse):
         return error.status_code in _BUSY_STATUSES or error.status_code in again_on
     if isinstance(error, ResponseHandlingException):

@@ -1,4 +1,4 @@
-"""The copies of a collection's shards on the nodes of a Qdrant server, read and made by its cluster interface."""
+"""Read and create the copies of a collection's shards, with the cluster API of a Qdrant server."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -11,15 +11,15 @@ from retrieval.index.server.qdrant_server_collection import find_collection
 from retrieval.index.server.qdrant_server_connection import QdrantConnection
 from retrieval.index.server.settings import QdrantServerSettings
 
-# The states that the server itself calls active: only such a copy can be the source of another.
+# The states that the server considers active. Only an active copy can be the source of another.
 _ACTIVE_STATES = frozenset({models.ReplicaState.ACTIVE, models.ReplicaState.RESHARDINGSCALEDOWN})
-# A node keeps the error of the last message that it sent to another one. One that sends none any more keeps an old
-# error, so only errors of its last minute of activity count.
+# A node keeps the error of the last message that it sent to another node. If it has sent none since, the error is old.
+# So only errors from its last minute of activity count.
 _RECENT_ACTIVITY = timedelta(seconds=60)
 
 
 def fetch_copies(connection: QdrantConnection, settings: QdrantServerSettings) -> Copies | None:
-    """Return the copies of a collection's shards; None for a server of one node, or if there is no such collection."""
+    """Fetch the copies of a collection's shards; None if the server has one node or the collection does not exist."""
     statuses = [
         status
         for status in connection.call_each_address(QdrantClient.cluster_status, settings.search_retries)
@@ -34,7 +34,7 @@ def fetch_copies(connection: QdrantConnection, settings: QdrantServerSettings) -
     wanted = info.config.params.replication_factor or 1
     found = _group_copies_by_shard(shards)
     named = {node for copies in found.values() for node in copies}
-    # The server lists copies, so a shard that has lost all of them is listed nowhere.
+    # The server lists copies, so a shard that has lost all its copies is missing from its answer.
     # guard: shard-without-copies
     numbers = sorted({*found, *range(info.config.params.shard_number or 1)})
     return Copies(
@@ -46,7 +46,7 @@ def fetch_copies(connection: QdrantConnection, settings: QdrantServerSettings) -
 
 
 def start_shard_copy(connection: QdrantConnection, settings: QdrantServerSettings, new: NewCopy) -> None:
-    """Begin to copy a shard to another node. Raises `IndexRefusedError` if a copy of it is being made."""
+    """Start to copy a shard to another node. Raises `IndexRefusedError` if a copy of it is in progress."""
     operation = models.ReplicateShardOperation(
         replicate_shard=models.ReplicateShard(shard_id=new.shard, from_peer_id=new.source, to_peer_id=new.target)
     )
@@ -59,7 +59,7 @@ def start_shard_copy(connection: QdrantConnection, settings: QdrantServerSetting
 
 
 def _group_copies_by_shard(info: models.CollectionClusterInfo) -> dict[int, dict[int, models.ReplicaState]]:
-    """Return the state of each shard's copies by node."""
+    """Return the state of each shard's copies, by shard and node."""
     found: defaultdict[int, dict[int, models.ReplicaState]] = defaultdict(dict)
     for local in info.local_shards:
         found[local.shard_id][info.peer_id] = local.state
@@ -74,7 +74,7 @@ def _build_shard(number: int, copies: dict[int, models.ReplicaState]) -> ShardCo
 
 
 def _list_nodes(statuses: Sequence[models.ClusterStatusOneOf1], named: Iterable[int]) -> list[Node]:
-    """Return the nodes that any answering node knows, and those that only shards name."""
+    """Return the nodes known to any answering node, and those that only shards refer to."""
     answered = {status.peer_id for status in statuses}
     failing = {address for status in statuses for address in _list_failing(status)}
     addresses = {int(peer): about.uri for status in statuses for peer, about in status.peers.items()}
@@ -87,7 +87,7 @@ def _list_nodes(statuses: Sequence[models.ClusterStatusOneOf1], named: Iterable[
 
 
 def _list_failing(status: models.ClusterStatusOneOf1) -> list[str]:
-    """Return the addresses of nodes to which this node's messages fail now."""
+    """Return the addresses of nodes to which this node's messages currently fail."""
     thread = status.consensus_thread_status
     active_at = getattr(thread, "last_update", None)
     return [

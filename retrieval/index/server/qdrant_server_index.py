@@ -1,7 +1,7 @@
-"""The index of a cluster: one collection of a Qdrant server for all tenants, over REST.
+"""The index of a cluster: one collection on a Qdrant server for all tenants, over REST.
 
-Every write waits until it is applied, carries ids made from content, and is sent again when its answer was lost. So a
-write that is done twice, or killed midway and repeated, has the same effect as one done once.
+Every write waits until it is applied, uses ids made from content, and is repeated if its reply is lost. So a write that
+is repeated, or interrupted and repeated, has the same effect as a single one.
 """
 
 from collections import Counter
@@ -34,27 +34,30 @@ from retrieval.index.points import (
     rank_points,
 )
 from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, SparseVector
-from retrieval.index.server.qdrant_server_collection import CONDITION_VALUES, MOST_CONDITIONS, prepare_collection
+from retrieval.index.server.qdrant_server_collection import MAX_CONDITION_VALUES, MAX_CONDITIONS, prepare_collection
 from retrieval.index.server.qdrant_server_connection import QdrantConnection, T, UnfinishedWriteError
 from retrieval.index.server.settings import QdrantServerSettings
 from retrieval.index.sole_tenant import SoleTenant
 
-# Replicas apply writes to a point in the same order, whichever node received them.
+# Makes replicas apply the writes to a point in the same order, whichever node receives them.
 _ORDERING = models.WriteOrdering.MEDIUM
-# The candidates taken from the int8 copies for each hit wanted; the originals decide among them.
+# The number of candidates selected by int8 copies for each hit. They are then compared by the original vectors.
 _OVERSAMPLING = 2.0
-# So few versions are counted by name, and more of them in one pass over all.
+# Up to this many versions are counted by id, and more in one pass over all versions.
 _MAX_NAMED_VERSIONS = 100
 
 
 class QdrantServerIndex:
-    """Every query is filtered by tenant here and nowhere else. Threads may share it; a forked child may not."""
+    """The index of all tenants in one collection. This class adds the tenant filter to every query.
+
+    Threads may share it; a forked child may not.
+    """
 
     def __init__(self, url: str, *, dimension: int, api_key: str | None, settings: QdrantServerSettings) -> None:
         """Connect, and create the collection if it does not exist.
 
-        Raises `IndexUnavailableError` when the server stays away or is too old, `IndexMismatchError` when the
-        collection was made for another encoder.
+        Raises `IndexUnavailableError` if the server does not answer or is too old, and `IndexMismatchError` if the
+        collection was created for another encoder.
         """
         self._settings = settings
         self._name = settings.collection
@@ -98,7 +101,7 @@ class QdrantServerIndex:
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         present = self.count_chunks(tenant_id, version_id)
-        # Sent even if nothing was counted: the count may have come from a replica that is behind.
+        # Delete even if nothing was counted, because the count may come from a replica that is behind.
         where = models.FilterSelector(filter=_build_version_filter(tenant_id, version_id))
         self._write(partial(QdrantClient.delete, points_selector=where))
         return present
@@ -179,7 +182,7 @@ class QdrantServerIndex:
         self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False
     ) -> dict[str, int]:
         must: list[models.Condition] = [models.HasVectorCondition(has_vector=DENSE)] if embedded_only else []
-        if len(versions) > _MAX_NAMED_VERSIONS:  # the server compares every chunk with every name
+        if len(versions) > _MAX_NAMED_VERSIONS:  # a filter by id makes the server compare every chunk with every id
             return self._count_by_version(must)
         if not versions:
             return {}
@@ -187,10 +190,10 @@ class QdrantServerIndex:
         return self._count_by_value(VERSION, models.Filter(must=must))
 
     def _count_by_version(self, must: list[models.Condition]) -> dict[str, int]:
-        """Count the chunks of each version among those that meet all conditions."""
+        """Count the chunks of each version, among the chunks that meet all conditions."""
         found: dict[str, int] = {}
         counted: list[models.Condition] = []
-        while len(must) + len(counted) < MOST_CONDITIONS:
+        while len(must) + len(counted) < MAX_CONDITIONS:
             page = self._count_by_value(VERSION, models.Filter(must=must or None, must_not=counted or None))
             found.update(page)
             if len(page) < self._settings.facet_values:
@@ -207,22 +210,22 @@ class QdrantServerIndex:
         info = self._connection.call_once(lambda client: client.get_collection(self._name))
         if info.status is models.CollectionStatus.RED:
             raise IndexUnavailableError(
-                f"Qdrant reports the collection {self._name} as red: {info.optimizer_status}.",
-                hint="An optimization failed and was not made good: read the vector server's log, and see to its disk.",
+                f"Qdrant reports status red for the collection {self._name}: {info.optimizer_status}.",
+                hint="An optimization failed and was not repeated. Check the vector server's log and its disk.",
             )
 
     def flush(self) -> None:
-        """Do nothing: each write was applied and in the server's log before it was answered.
+        """Do nothing: the server confirms a write only after applying it and adding it to its log.
 
-        The server syncs to disk at intervals of its own, not on request. Losses of a power cut there are found by
-        comparing with the catalog, and a second replica keeps the data.
+        The server syncs to disk at its own intervals, not on request. A second replica protects against a power failure
+        there, and a comparison with the catalog finds what was lost.
         """
 
     def close(self) -> None:
         self._connection.close()
 
     def _write(self, request: Callable[..., models.UpdateResult]) -> None:
-        """Call `request`, a method of the client with its own arguments, and add the arguments of all writes."""
+        """Call `request`, a client method with its specific arguments, with the arguments common to all writes."""
         seconds = self._settings.write_timeout_seconds
 
         def write_once(client: QdrantClient) -> None:
@@ -233,7 +236,7 @@ class QdrantServerIndex:
         self._connection.call(write_once, self._settings.work_retries)
 
     def _read(self, request: Callable[..., T], *, retries: RetryPolicy | None = None) -> T:
-        """Call `request`, a method of the client with its own arguments, and add the arguments of all reads."""
+        """Call `request`, a client method with its specific arguments, with the arguments common to all reads."""
         seconds = self._settings.read_timeout_seconds
         return self._connection.call(
             lambda client: request(client, collection_name=self._name, timeout=seconds),
@@ -241,7 +244,7 @@ class QdrantServerIndex:
         )
 
     def _search(self, request: Callable[..., T]) -> T:
-        """Read with the retries of a search, because a person waits."""
+        """Read with the few retries of a search, because a person is waiting."""
         return self._read(request, retries=self._settings.search_retries)
 
     def _update_vectors(
@@ -249,11 +252,12 @@ class QdrantServerIndex:
         client: QdrantClient,
         points: list[models.PointVectors],
         ids: list[str],
-        **how: Any,  # noqa: ANN401 - the arguments of all writes
+        **how: Any,  # noqa: ANN401 - the common arguments of writes
     ) -> models.UpdateResult:
-        """Write vectors. A replica that is being made good denies chunks that it is about to get, so they are counted.
+        """Write vectors.
 
-        Raises `ChunksMissingError` if chunks are gone, `UnfinishedWriteError` if all are there.
+        A replica that is being restored answers 404 for chunks that it has not received yet, so on a 404 the chunks are
+        counted. Raises `ChunksMissingError` if some do not exist, and `UnfinishedWriteError` if all exist.
         """
         try:
             return client.update_vectors(points=points, **how)
@@ -265,10 +269,10 @@ class QdrantServerIndex:
             seconds = self._settings.read_timeout_seconds
             there = client.count(self._name, count_filter=where, exact=True, timeout=seconds).count
             _require_all_present(ids, there)
-            raise UnfinishedWriteError("has the chunks, and does not take their vectors yet") from error
+            raise UnfinishedWriteError("has the chunks, but does not accept their vectors yet") from error
 
     def _require_embedded(self, ids: list[str]) -> None:
-        """Check that every id has a vector, in case the server ever accepts a vector for an unknown id."""
+        """Check that every id has a vector, in case the server accepts a vector for an unknown id."""
         embedded = models.HasVectorCondition(has_vector=DENSE)
         _require_all_present(
             ids, self._count_points(models.Filter(must=[models.HasIdCondition(has_id=list(ids)), embedded]))
@@ -287,15 +291,15 @@ class QdrantServerIndex:
                 return
 
     def _count_by_value(self, field: str, where: models.Filter) -> dict[str, int]:
-        """Return the number of points by value, for as many values as one request counts; some may be 0."""
+        """Count points by value, for as many values as one request returns. Some counts may be 0."""
         limit = self._settings.facet_values
         hits = self._read(partial(QdrantClient.facet, key=field, facet_filter=where, limit=limit, exact=True)).hits
         return {str(hit.value): hit.count for hit in hits}
 
     def _build_idf_params(self, scope: SearchScope) -> models.SearchParams | None:
-        """Return parameters that count words only in chunks of the tenant that the readers may see.
+        """Return parameters that compute idf only over the tenant's chunks that the readers may see.
 
-        Otherwise the scores of what one may see would tell which words stand in what one may not.
+        Otherwise, scores would reveal which words occur in chunks that the readers may not see.
         """
         # guard: server-words-by-tenant
         if scope.sees_all and self._sole_tenant.is_sole_tenant(scope.tenant_id):
@@ -317,7 +321,9 @@ class QdrantServerIndex:
 def _require_all_present(ids: list[str], there: int) -> None:
     missing = len(set(ids)) - there
     if missing:
-        raise ChunksMissingError(f"{missing} of {len(ids)} chunks did not get their vectors: they are not there.")
+        raise ChunksMissingError(
+            f"Vectors were not stored for {missing} of {len(ids)} chunks, because the chunks do not exist."
+        )
 
 
 def _split_into_pages(chunk_ids: Sequence[str]) -> Iterator[list[str]]:
@@ -351,8 +357,8 @@ def _build_scope_filter(scope: SearchScope) -> models.Filter:
     if scope.collections:
         must.append(_match_any(COLLECTION, scope.collections))
     if scope.documents:
-        at_once = range(0, len(scope.documents), CONDITION_VALUES)
-        parts = [_match_any(DOCUMENT, scope.documents[at : at + CONDITION_VALUES]) for at in at_once]
+        at_once = range(0, len(scope.documents), MAX_CONDITION_VALUES)
+        parts = [_match_any(DOCUMENT, scope.documents[at : at + MAX_CONDITION_VALUES]) for at in at_once]
         must.append(parts[0] if len(parts) == 1 else models.Filter(should=list(parts)))
     must_not: list[models.Condition] = []
     if scope.hidden_versions:
@@ -361,7 +367,7 @@ def _build_scope_filter(scope: SearchScope) -> models.Filter:
 
 
 def _build_access_conditions(scope: SearchScope) -> list[models.Condition]:
-    """Return the conditions of tenant, readers and collections that are closed to them."""
+    """Return the filter conditions for the tenant, the readers, and the collections that are closed to them."""
     must: list[models.Condition] = [_match_value(TENANT, scope.tenant_id)]
     if scope.readers is not None:
         unlisted = models.IsEmptyCondition(is_empty=models.PayloadField(key=READERS))

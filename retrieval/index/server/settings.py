@@ -1,8 +1,8 @@
-"""Settings of the vector server of a cluster: its addresses, and how it keeps the index.
+"""Settings of a cluster's vector server: its addresses, and how it stores the index.
 
-Measured on three nodes, killed in turn while documents were written and searched: with two copies of which one must
-answer, nothing failed; with two of which both must answer, every write stopped while a node was away, and searches
-failed; with three of which two must answer, nothing failed.
+Measured on three nodes, killed in turn during writes and searches. With two copies and a write consistency of one,
+nothing failed. With two copies and a write consistency of two, all writes stopped while a node was down, and searches
+failed. With three copies and a write consistency of two, nothing failed.
 """
 
 from dataclasses import dataclass
@@ -14,23 +14,21 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from retrieval.errors import RetryPolicy
 
 _SEARCH_RETRIES = RetryPolicy(attempts=3, first_wait_seconds=0.1, longest_wait_seconds=0.5)
-# Six waits that total 6.5 to 13 seconds, enough for a server to restart.
+# Six waits of 12 to 24 seconds in total, enough for a server to restart.
 _WORK_RETRIES = RetryPolicy(attempts=7, first_wait_seconds=0.5, longest_wait_seconds=8.0)
 
 
 Quantization = Literal["none", "int8"]
-Place = Literal["disk", "memory"]
+StorageMedium = Literal["disk", "memory"]
 
 
 @dataclass(frozen=True)
 class QdrantServerSettings:
-    """Server settings; those from `shard_number` to `words` apply only when a collection is made.
+    """Server settings. Those from `shard_number` to `words` apply only when a collection is created.
 
-    See `VectorServerSettings` for what each is, and for advice. `facet_values` is how many versions are counted in
-    one request; if there are more, they are counted page by page.
-
-    A search is given up soon, because a person waits; a worker's job may wait while the server starts again.
-    `installation` is the id that a new collection carries.
+    `VectorServerSettings` describes each of them. `facet_values` is the number of versions to count in one request; if
+    there are more, they are counted page by page. `installation` is the id stored in a new collection. Searches retry
+    only briefly, because a person is waiting; a worker's job can wait while the server restarts.
     """
 
     collection: str = "leadline"
@@ -41,8 +39,8 @@ class QdrantServerSettings:
     quantization: Quantization = "none"
     ef_construct: int = 100
     indexing_threshold_kb: int = 20_000
-    vectors: Place = "disk"
-    words: Place = "memory"
+    vectors: StorageMedium = "disk"
+    words: StorageMedium = "memory"
     facet_values: int = 10_000
     read_timeout_seconds: int = 10
     write_timeout_seconds: int = 60
@@ -55,9 +53,9 @@ _SCHEMES = ("http://", "https://")
 
 
 class VectorServerSettings(BaseSettings):
-    """Settings from environment variables that begin with `LEADLINE_QDRANT_`.
+    """Settings from environment variables that start with `LEADLINE_QDRANT_`.
 
-    Those of a collection apply when it is made; `leadline index spread` moves an index to others.
+    Those of a collection apply when it is created. `leadline index spread` moves an index to new ones.
     """
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
@@ -65,36 +63,44 @@ class VectorServerSettings(BaseSettings):
     qdrant_collection: str = Field(
         _DEFAULTS.collection,
         pattern=r"^[A-Za-z0-9_-]{1,80}$",
-        description="The name of the collection; installations that share a server need different ones.",
+        description="The name of the collection. Installations that share a server need different names.",
     )
     qdrant_shards: int = Field(
-        _DEFAULTS.shard_number, ge=1, description="Parts of a collection; on several nodes, two for each or more."
+        _DEFAULTS.shard_number,
+        ge=1,
+        description="The number of shards of a collection. With several nodes, use at least two for each node.",
     )
     qdrant_replicas: int = Field(
-        _DEFAULTS.replication_factor, ge=1, description="Copies of each part, on different nodes."
+        _DEFAULTS.replication_factor, ge=1, description="The number of copies of each shard, on different nodes."
     )
     qdrant_write_consistency: int = Field(
-        _DEFAULTS.write_consistency_factor, ge=1, description="Copies that must have a write before it is answered."
+        _DEFAULTS.write_consistency_factor,
+        ge=1,
+        description="The number of copies that must apply a write before it is confirmed.",
     )
     qdrant_quantization: Quantization = Field(
         _DEFAULTS.quantization,
-        description="`int8` keeps a quarter-sized copy of each vector in memory, and compares the best again in full.",
+        description="`int8` keeps a quarter-sized copy of each vector in memory, and compares the best ones in full.",
     )
     qdrant_ef_construct: int = Field(
-        _DEFAULTS.ef_construct, ge=4, description="Neighbours that are considered when a vector is put into a graph."
+        _DEFAULTS.ef_construct,
+        ge=4,
+        description="The number of neighbours to consider when a vector is added to a graph.",
     )
     qdrant_indexing_threshold_kb: int = Field(
         _DEFAULTS.indexing_threshold_kb,
         ge=1,
-        description="How much of a segment's vectors may be compared one by one before it gets a graph.",
+        description="A segment with more vectors than this (in KB) gets a graph; smaller ones are searched one by one.",
     )
-    qdrant_vectors: Place = Field(_DEFAULTS.vectors, description="Where vectors are read from: `disk` or `memory`.")
-    qdrant_words: Place = Field(_DEFAULTS.words, description="Where the index of words is: `disk` or `memory`.")
+    qdrant_vectors: StorageMedium = Field(_DEFAULTS.vectors, description="Where vectors are kept: `disk` or `memory`.")
+    qdrant_words: StorageMedium = Field(
+        _DEFAULTS.words, description="Where the word index is kept: `disk` or `memory`."
+    )
     qdrant_read_seconds: int = Field(
-        _DEFAULTS.read_timeout_seconds, ge=1, description="How long an answer to a search or a count is waited for."
+        _DEFAULTS.read_timeout_seconds, ge=1, description="The timeout of a search or count, in seconds."
     )
     qdrant_write_seconds: int = Field(
-        _DEFAULTS.write_timeout_seconds, ge=1, description="How long a write is waited for."
+        _DEFAULTS.write_timeout_seconds, ge=1, description="The timeout of a write, in seconds."
     )
 
     @field_validator("qdrant_url", check_fields=False)
@@ -104,7 +110,7 @@ class VectorServerSettings(BaseSettings):
         for address in found or [value]:
             if not address.startswith(_SCHEMES):
                 raise ValueError(
-                    f"{address!r} is not an address: write http://qdrant:6333, or several with commas between them"
+                    f"{address!r} is not an address: use http://qdrant:6333, or several addresses separated by commas"
                 )
         return value
 
@@ -114,8 +120,8 @@ class VectorServerSettings(BaseSettings):
         replicas = info.data.get("qdrant_replicas", value)
         if value > replicas:
             raise ValueError(
-                f"a write cannot wait for {value} copies where there are {replicas}: lower it (1 is advised for two "
-                f"copies, 2 for three), or raise LEADLINE_QDRANT_REPLICAS"
+                f"a write cannot wait for {value} copies if there are {replicas}: lower it (use 1 for two copies, 2 "
+                f"for three), or raise LEADLINE_QDRANT_REPLICAS"
             )
         return value
 
@@ -137,11 +143,11 @@ class VectorServerSettings(BaseSettings):
 
     @property
     def vector_server_warning(self) -> str | None:
-        """The reason why these settings, though possible, are not advised; None if they are."""
+        """A warning about valid settings that are not recommended; None if there is nothing to warn about."""
         copies = self.qdrant_replicas
         if copies > 1 and self.qdrant_write_consistency == copies:
             return (
-                f"LEADLINE_QDRANT_WRITE_CONSISTENCY is {copies}, as many as there are copies: while one node is away, "
-                f"all writes stop and searches may fail. Set it to {max(1, copies - 1)}."
+                f"LEADLINE_QDRANT_WRITE_CONSISTENCY is {copies}, the number of copies. While a node is down, all "
+                f"writes stop and searches may fail. Set it to {max(1, copies - 1)}."
             )
         return None

@@ -104,7 +104,7 @@ def test_the_server_may_say_how_long_to_wait(proxy: FaultyProxy, name: str) -> N
     proxy.faults[counting] = [limited]
     assert index.count_chunks("ann", "v1") == 0
     proxy.faults[counting] = [limited] * SOON.attempts
-    with pytest.raises(IndexUnavailableError, match="takes no more requests now: rate limit"):
+    with pytest.raises(IndexUnavailableError, match="is not accepting more requests: rate limit"):
         index.count_chunks("ann", "v1")
     index.close()
 
@@ -126,7 +126,7 @@ def test_a_vector_that_the_server_let_pass_for_an_unknown_chunk_is_an_error(prox
     index = opened(proxy.url, name)
     done = Fault(status=200, body=qdrant({"operation_id": 1, "status": "completed"}))
     proxy.faults[f"PUT /collections/{name}/points/vectors"] = [done]
-    with pytest.raises(ChunksMissingError, match="1 of 1 chunks did not get their vectors"):
+    with pytest.raises(ChunksMissingError, match="Vectors were not stored for 1 of 1 chunks"):
         index.set_dense_vectors([str(uuid.uuid4())], np.ones((1, DIMENSION), np.float32))
     index.close()
 
@@ -159,7 +159,7 @@ def test_a_replica_that_denies_chunks_which_are_there_is_asked_again_and_is_an_o
     denied = Fault(status=404, body=qdrant(None, status={"error": CHUNK_DENIED}))
     writing = f"PUT /collections/{name}/points/vectors"
     proxy.faults[writing] = [denied] * SOON.attempts
-    with pytest.raises(IndexUnavailableError, match="has the chunks, and does not take their vectors yet") as raised:
+    with pytest.raises(IndexUnavailableError, match="has the chunks, but does not accept their vectors yet") as raised:
         index.set_dense_vectors(ids, vectors)
     assert not isinstance(raised.value, IndexRefusedError)
     proxy.faults[writing] = [denied] * (SOON.attempts - 1)
@@ -174,7 +174,7 @@ def test_vectors_for_chunks_that_are_gone_say_so(proxy: FaultyProxy, name: str) 
     put_words(index, {kept: "whale", gone: "ship"})
     index.delete_version("ann", "v2")
     proxy.seen.clear()
-    with pytest.raises(ChunksMissingError, match="1 of 2 chunks did not get their vectors"):
+    with pytest.raises(ChunksMissingError, match="Vectors were not stored for 1 of 2 chunks"):
         index.set_dense_vectors([kept.id, gone.id], np.eye(2, DIMENSION, dtype=np.float32))
     assert proxy.seen.count(f"PUT /collections/{name}/points/vectors") == 1
     index.close()
@@ -193,7 +193,7 @@ def test_a_refusal_is_told_in_the_servers_words_and_not_repeated(proxy: FaultyPr
 def test_what_does_not_answer_like_qdrant_is_told_apart(proxy: FaultyProxy, name: str, body: bytes) -> None:
     index = opened(proxy.url, name)
     proxy.faults[f"POST /collections/{name}/points/count"] = [Fault(status=200, body=body)]
-    with pytest.raises(IndexUnavailableError, match=r"does not answer as a Qdrant server does.*REST port"):
+    with pytest.raises(IndexUnavailableError, match=r"does not answer like a Qdrant server.*REST port"):
         index.count_chunks("ann", "v1")
     index.close()
 
@@ -202,7 +202,7 @@ def test_a_full_disk_of_the_server_is_told(proxy: FaultyProxy, name: str) -> Non
     index = opened(proxy.url, name)
     full = Fault(status=507, body=qdrant(None, status={"error": "No space left on device: WAL buffer size exceeds"}))
     proxy.faults[f"PUT /collections/{name}/points"] = [full]
-    with pytest.raises(IndexUnavailableError, match=r"No space left.*Free or add disk"):
+    with pytest.raises(IndexUnavailableError, match=r"No space left.*Free disk space"):
         put_words(index, {indexed_chunk("a"): "whale"})
     index.close()
 
@@ -229,7 +229,7 @@ def test_readiness_is_asked_once_and_says_what_is_wrong(
     assert len(proxy.seen) == 1
     red = client.get_collection(name).model_copy(update={"status": models.CollectionStatus.RED}).model_dump(mode="json")
     proxy.faults[f"GET /collections/{name}"] = [Fault(status=200, body=qdrant(red))]
-    with pytest.raises(IndexUnavailableError, match="as red"):
+    with pytest.raises(IndexUnavailableError, match="status red"):
         index.require_ready()
     client.delete_collection(name)
     with pytest.raises(IndexLostError, match=r"does not have the index's collection.*leadline index rebuild"):

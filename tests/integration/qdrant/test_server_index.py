@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from retrieval.errors import IndexMismatchError, IndexUnavailableError
 from retrieval.index.port import SparseVector
-from retrieval.index.server.qdrant_server_collection import MOST_CONDITIONS
+from retrieval.index.server.qdrant_server_collection import MAX_CONDITIONS
 from retrieval.index.server.qdrant_server_index import QdrantServerIndex
 from retrieval.index.server.settings import QdrantServerSettings
 from tests.support.faulty_proxy import Fault, FaultyProxy
@@ -85,7 +85,7 @@ def test_a_collection_of_other_settings_is_used_and_the_difference_is_said(doubl
     with capture_logs() as logs:
         QdrantServerIndex(double.url, dimension=DIMENSION, api_key=None, settings=asked).close()
     expected = [
-        f"LEADLINE_QDRANT_{setting} is {wants}, and the collection {name} has {has}"
+        f"LEADLINE_QDRANT_{setting} is {wants}, but the collection {name} has {has}"
         for setting, wants, has in (
             ("SHARDS", 6, 1),
             ("QUANTIZATION", "none", "int8"),
@@ -102,7 +102,7 @@ def test_more_copies_than_there_are_nodes_are_refused_and_nothing_is_made(tmp_pa
     asked = QdrantServerSettings(collection=name, replication_factor=3, write_consistency_factor=2)
     for nodes in (1, 2):
         with vector_server(tmp_path / str(nodes), nodes=nodes) as server:
-            with pytest.raises(IndexUnavailableError, match=rf"LEADLINE_QDRANT_REPLICAS asks for 3.* has {nodes}\."):
+            with pytest.raises(IndexUnavailableError, match=rf"LEADLINE_QDRANT_REPLICAS is 3, .* has {nodes}\."):
                 QdrantServerIndex(server.url, dimension=DIMENSION, api_key=None, settings=asked)
             with (
                 closing(QdrantClient(url=server.url, check_compatibility=False)) as client,
@@ -159,7 +159,7 @@ def test_the_next_start_completes_a_collection_half_made(double: VectorServer, c
 
 def test_a_collection_of_another_encoder_is_refused_in_words(double: VectorServer, name: str) -> None:
     opened(double.url, name).close()
-    with pytest.raises(IndexMismatchError, match=r"vectors of 8 numbers compared by Cosine.*makes 16"):
+    with pytest.raises(IndexMismatchError, match=r"vectors of 8 dimensions compared by Cosine.* have 16"):
         opened(double.url, name, dimension=16)
 
 
@@ -167,7 +167,7 @@ def test_a_collection_of_another_encoder_is_refused_in_words(double: VectorServe
     ("distance", "modifier", "words"),
     [
         (models.Distance.DOT, models.Modifier.IDF, "compared by Dot"),
-        (models.Distance.COSINE, None, "does not weigh bm25 by idf"),
+        (models.Distance.COSINE, None, "does not apply idf to bm25"),
     ],
 )
 def test_a_collection_that_would_score_otherwise_is_refused(
@@ -189,13 +189,13 @@ def test_a_collection_that_would_score_otherwise_is_refused(
 
 def test_another_programs_collection_is_refused(double: VectorServer, client: QdrantClient, name: str) -> None:
     client.create_collection(name, {"image": models.VectorParams(size=3, distance=models.Distance.DOT)})
-    with pytest.raises(IndexMismatchError, match="another program's"):
+    with pytest.raises(IndexMismatchError, match="another program"):
         opened(double.url, name)
 
 
 def test_a_server_that_is_too_old_is_refused(proxy: FaultyProxy, name: str) -> None:
     proxy.faults["GET /"] = [Fault(status=200, body=json.dumps({"title": "qdrant", "version": "1.18.2"}).encode())]
-    with pytest.raises(IndexUnavailableError, match=r"Qdrant 1\.18\.2, and the oldest that can be used is 1\.19\.0"):
+    with pytest.raises(IndexUnavailableError, match=r"Qdrant 1\.18\.2\. Leadline needs 1\.19\.0 or newer"):
         opened(proxy.url, name)
     assert proxy.seen == ["GET /"]
 
@@ -212,7 +212,9 @@ def test_an_address_that_is_not_qdrants_is_refused_with_what_to_do(
     proxy: FaultyProxy, name: str, answer: Fault
 ) -> None:
     proxy.faults["GET /"] = [answer]
-    with pytest.raises(IndexUnavailableError, match=r"What answers at .*LEADLINE_QDRANT_URL names Qdrant's REST port"):
+    with pytest.raises(
+        IndexUnavailableError, match=r"a Qdrant server.* LEADLINE_QDRANT_URL has the address of Qdrant's"
+    ):
         opened(proxy.url, name)
     assert proxy.seen == ["GET /"]
 
@@ -276,7 +278,7 @@ def test_more_versions_than_a_request_counts_are_counted_page_by_page(proxy: Fau
     proxy.seen.clear()
     assert index.count_chunks_by_version() == versions
     assert proxy.seen == [f"POST /collections/{name}/facet"] * 3
-    many = {f"w{number}": 1 for number in range(3 * MOST_CONDITIONS)}
+    many = {f"w{number}": 1 for number in range(3 * MAX_CONDITIONS)}
     put_words(index, {indexed_chunk("x", version=version): "words" for version in many})
     assert index.count_chunks_by_version() == versions | many
     assert f"POST /collections/{name}/points/scroll" in proxy.seen

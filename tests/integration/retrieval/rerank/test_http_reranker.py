@@ -59,21 +59,26 @@ def test_a_server_that_is_busy_for_a_moment_is_asked_again(server: MisbehavingOp
         (refuses(404), RerankerUnavailableError, 1, "answered 404"),
         (refuses(400), RerankerError, 1, "answered 400"),
         (refuses(302), RerankerError, 1, "answered 302"),
-        (cuts, RerankerOutputError, 1, "form of its kind"),
-        (says("<html>Bad gateway</html>"), RerankerOutputError, 1, "form of its kind"),
-        (says("[]"), RerankerOutputError, 1, "form of its kind"),
-        (says("7"), RerankerOutputError, 1, "form of its kind"),
-        (says("[" * 100_000), RerankerOutputError, 1, "form of its kind"),
-        (says('{"data": []}'), RerankerOutputError, 1, "form of its kind"),
-        (says('{"results": 7}'), RerankerOutputError, 1, "form of its kind"),
+        (cuts, RerankerOutputError, 1, "wrong format"),
+        (says("<html>Bad gateway</html>"), RerankerOutputError, 1, "wrong format"),
+        (says("[]"), RerankerOutputError, 1, "wrong format"),
+        (says("7"), RerankerOutputError, 1, "wrong format"),
+        (says("[" * 100_000), RerankerOutputError, 1, "wrong format"),
+        (says('{"data": []}'), RerankerOutputError, 1, "wrong format"),
+        (says('{"results": 7}'), RerankerOutputError, 1, "wrong format"),
         (says(" " * (17 * 2**20)), RerankerOutputError, 1, "more than"),
         (replies_with(lambda entries: entries[:-1]), RerankerOutputError, 1, "2 of 3"),
         (replies_with(lambda entries: [*entries, entries[0]]), RerankerOutputError, 1, "3 of 3"),
         (replies_with(lambda entries: entries[0].update(index=3)), RerankerOutputError, 1, "index 3"),
         (replies_with(lambda entries: entries[0].update(index=True)), RerankerOutputError, 1, "index True"),
-        (replies_with(lambda entries: entries[0].update(relevance_score=None)), RerankerOutputError, 1, "form"),
-        (replies_with(lambda entries: entries[0].update(relevance_score="high")), RerankerOutputError, 1, "form"),
-        (replies_with(lambda entries: entries[0].update(relevance_score=1e999)), RerankerOutputError, 1, "no number"),
+        (replies_with(lambda entries: entries[0].update(relevance_score=None)), RerankerOutputError, 1, "format"),
+        (replies_with(lambda entries: entries[0].update(relevance_score="high")), RerankerOutputError, 1, "format"),
+        (
+            replies_with(lambda entries: entries[0].update(relevance_score=1e999)),
+            RerankerOutputError,
+            1,
+            "not a finite number",
+        ),
     ],
 )
 def test_what_is_no_answer_is_an_error_of_its_kind(
@@ -105,5 +110,5 @@ def test_a_server_that_is_not_there_is_an_error_that_names_it() -> None:
 
 
 def test_an_address_that_is_none_is_refused_at_once() -> None:
-    with pytest.raises(RerankerError, match="no address"):
+    with pytest.raises(RerankerError, match="not a valid address"):
         HttpReranker("http://[::1", "m")

@@ -20,7 +20,7 @@ def test_a_remote_model_has_the_profile_of_its_name_and_the_window_of_its_server
 
 
 def test_the_example_in_the_description_of_deployments_can_be_used(tmp_path: Path) -> None:
-    described = (Path(__file__).parents[3] / "deploy" / "README.md").read_text()
+    described = (Path(__file__).parents[4] / "deploy" / "README.md").read_text()
     path = tmp_path / "profiles.toml"
     path.write_text(described.split("```toml\n")[1].split("```")[0])
     profile = load_model_profile(settings(tmp_path, llm="http://gpu:8000/v1 acme/large-3", model_profiles=path))

@@ -63,7 +63,7 @@ def test_whatever_changes_the_vectors_changes_the_fingerprint(tmp_path: Path) ->
 
 
 def test_more_dimensions_than_the_model_has_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(EncoderError, match="32 numbers, and 64"):
+    with pytest.raises(EncoderError, match="32 dimensions, fewer than the requested 64"):
         located(folder_of(tmp_path), "dimension=64")
 
 
@@ -75,7 +75,7 @@ def test_a_folder_that_is_not_there_is_said_to_be_missing(model: str) -> None:
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no model")
-    with pytest.raises(EncoderError, match="no sentence-transformers model"):
+    with pytest.raises(EncoderError, match="not a sentence-transformers model"):
         locate_model(parse_spec(f"sentence-transformers {tmp_path}"))
 
 

@@ -29,7 +29,7 @@ def test_a_server_is_an_address_and_a_model() -> None:
         ("sentence-transformers", "must name one model"),
         ("http://gpu/v1 one two", "must name one model"),
         ("http://gpu/v1 one backend=onnx", "cannot be set here"),
-        ("sentence-transformers one colour=red", "what can is"),
+        ("sentence-transformers one colour=red", "available options are"),
         ("sentence-transformers one dimension=many", "whole number"),
         ("sentence-transformers one dimension=0", "whole number"),
         ("sentence-transformers one backend=tpu", "torch, onnx, openvino"),

@@ -79,7 +79,7 @@ def test_byte_order_marks_blank_lines_and_windows_line_ends_are_harmless(folder:
         ('{"_id": "d3"}', "line 3: text is missing"),
         ('{"_id": "d3", "text": null}', "line 3: text is not a string"),
         ('{"_id": "d3", "title": 1, "text": "x"}', "line 3: title is not a string"),
-        ('{"_id": "d1", "text": "x"}', "line 3: _id d1 was on an earlier line"),
+        ('{"_id": "d1", "text": "x"}', "line 3: _id d1 is already on an earlier line"),
     ],
 )
 def test_a_wrong_text_is_named_by_file_and_line(folder: Path, line: str, complaint: str) -> None:
@@ -101,18 +101,18 @@ def test_a_title_of_null_is_none(folder: Path) -> None:
 def test_a_query_that_comes_twice_is_named(folder: Path) -> None:
     (folder / "queries.jsonl").write_text(QUERIES + '{"_id": "q1", "text": "Again"}', encoding="utf-8")
 
-    with pytest.raises(EvaluationDataError, match=r"queries\.jsonl, line 4: _id q1 was on an earlier line"):
+    with pytest.raises(EvaluationDataError, match=r"queries\.jsonl, line 4: _id q1 is already on an earlier line"):
         BeirFolder(folder)
 
 
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("q1 d1 1", "line 5: a judgement has 3 fields separated by tabs, and this has 1"),
-        ("q1\t0\td1\t1", "and this has 4"),
+        ("q1 d1 1", "line 5: a judgement has 3 fields separated by tabs, not 1"),
+        ("q1\t0\td1\t1", "separated by tabs, not 4"),
         ("q1\td1\tyes", "line 5: 'yes' is not a whole number"),
         ("q9\td1\t1", "line 5: query q9 is not in queries.jsonl"),
-        ("q1\td2\t1", "line 5: document d2 was judged for query q1 on an earlier line"),
+        ("q1\td2\t1", "line 5: document d2 is already judged for query q1 on an earlier line"),
     ],
 )
 def test_a_wrong_judgement_is_named_by_file_and_line(folder: Path, line: str, complaint: str) -> None:
@@ -128,11 +128,11 @@ def test_a_wrong_judgement_is_named_by_file_and_line(folder: Path, line: str, co
 def test_a_missing_header_is_refused_rather_than_a_judgement_lost(folder: Path) -> None:
     (folder / "qrels" / "test.tsv").write_text("q1\td1\t1\n", encoding="utf-8")
 
-    with pytest.raises(EvaluationDataError, match="line 1: the first line is to be the header"):
+    with pytest.raises(EvaluationDataError, match="line 1: the first line must be the header"):
         BeirFolder(folder)
 
 
-@pytest.mark.parametrize(("text", "complaint"), [("", "is empty"), ("query-id\tcorpus-id\tscore\n", "no judgement")])
+@pytest.mark.parametrize(("text", "complaint"), [("", "is empty"), ("query-id\tcorpus-id\tscore\n", "no judgements")])
 def test_judgements_that_hold_none_are_refused(folder: Path, text: str, complaint: str) -> None:
     (folder / "qrels" / "test.tsv").write_text(text, encoding="utf-8")
 

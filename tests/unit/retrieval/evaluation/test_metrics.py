@@ -70,7 +70,7 @@ def test_a_document_that_comes_twice_is_refused() -> None:
 
 
 def test_a_cutoff_below_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="k counts from 1"):
+    with pytest.raises(ValueError, match="k must be at least 1"):
         ndcg_at_k(["a"], GRADES, 0)
 
 

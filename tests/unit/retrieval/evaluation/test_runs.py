@@ -78,7 +78,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("not JSON", "is not JSON"), (json.dumps({"runs": {}}), "holds no evaluation"), ("[]", "holds no evaluation")],
+    [("not JSON", "is not JSON"), (json.dumps({"runs": {}}), "is not an evaluation"), ("[]", "is not an evaluation")],
 )
 def test_another_file_is_refused_in_words(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "run.json"

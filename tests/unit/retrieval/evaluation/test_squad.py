@@ -47,9 +47,9 @@ def test_paragraphs_are_texts_under_their_articles_title_and_questions_are_judge
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"data": [{"paragraphs": [{"context": "x"}]}]}, "is not SQuAD's format"),
-        ([], "is not SQuAD's format"),
-        ({"data": []}, "holds no question"),
+        ({"data": [{"paragraphs": [{"context": "x"}]}]}, "is not in SQuAD's format"),
+        ([], "is not in SQuAD's format"),
+        ({"data": []}, "contains no questions"),
     ],
 )
 def test_another_file_is_refused_with_what_the_format_is(tmp_path: Path, content: object, said: str) -> None:

@@ -27,7 +27,8 @@ def test_copies_that_no_node_has_go_to_the_nodes_with_the_fewest() -> None:
     copies = Copies(2, [shard(0, 1), shard(1, 2), shard(2, 1, 2)], nodes(3))
     assert copies.list_missing() == [NewCopy(0, 1, 3), NewCopy(1, 2, 3)]
     assert copies.describe() == (
-        "2 of 3 shards have fewer than 2 active copies. No node has the missing copies: a node was removed or replaced."
+        "2 of 3 shards have fewer than 2 active copies. "
+        "The missing copies are on no node, because a node was removed or replaced."
     )
 
 
@@ -44,13 +45,13 @@ def test_a_copy_on_a_node_that_was_removed_is_made_again() -> None:
     known = {**nodes(2), 9: Node(9, "", answers=False)}
     copies = Copies(2, [shard(0, 1, 9)], known)
     assert copies.list_missing() == [NewCopy(0, 1, 2)]
-    assert "A node that was removed (id 9) does not answer" in copies.describe()
+    assert "A removed node (id 9) does not answer" in copies.describe()
 
 
 def test_a_copy_that_is_being_made_is_waited_for() -> None:
     copies = Copies(2, [shard(0, 1, inactive=[2])], nodes(3))
     assert (len(copies.underreplicated_shards), copies.list_missing()) == (1, [])
-    assert copies.describe().endswith("Copies on http://node-2:6335/ (id 2) are not complete yet.")
+    assert copies.describe().endswith("Copies on http://node-2:6335/ (id 2) are still incomplete.")
 
 
 def test_shards_that_no_node_answers_for_are_counted() -> None:
@@ -141,7 +142,7 @@ def test_a_repair_leaves_what_only_a_node_that_is_away_can_give() -> None:
 def test_a_repair_gives_up_when_nothing_has_changed_for_minutes_and_can_be_continued() -> None:
     server = FakeServer(Copies(2, [shard(0, 1)], nodes(2)))
     server.is_stuck = True
-    with pytest.raises(IndexUnavailableError, match=r"made no copy for 2 minutes.*index repair"):
+    with pytest.raises(IndexUnavailableError, match=r"made no progress for 2 minutes.*index repair"):
         repaired(server)
     server.is_stuck = False
     copies, _ = repaired(server)

@@ -126,7 +126,7 @@ def test_ctrl_c_leaves_what_has_arrived_for_the_next_fetch(store: ModelStore) ->
 def test_a_disk_without_room_is_refused_before_the_first_byte(store: ModelStore) -> None:
     hub = _hub({FILE.name: CONTENT, SECOND.name: OTHER})
 
-    with pytest.raises(ModelFileError, match="needs 200,000 bytes and 199,999 are free") as caught:
+    with pytest.raises(ModelFileError, match="needs 200,000 bytes, and 199,999 are free") as caught:
         fetch_model_files(store.files, store, [hub], Heard(), free_bytes=lambda directory: 199_999)
 
     assert hub.delivered == []
@@ -156,7 +156,7 @@ def test_a_disk_that_runs_full_is_told_in_words_and_keeps_what_has_arrived(store
         {FILE.name: CONTENT}, stop_after_bytes=50_000, stop_with=lambda: OSError(errno.ENOSPC, "No space left")
     )
 
-    with pytest.raises(ModelFileError, match="ran full") as caught:
+    with pytest.raises(ModelFileError, match="became full") as caught:
         fetch_model_files([FILE], store, [hub], Heard())
 
     assert isinstance(caught.value.__cause__, OSError)
