@@ -33,7 +33,7 @@ SMALL_MODEL = (
 
 
 class AnswerPipeline:
-    """Answers for every tenant; passages come only through a search bound to the caller's scope."""
+    """Answers questions for every tenant; passages come only from a search bound to the caller's scope."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class AnswerPipeline:
         check: CheckMode = CheckMode.JUDGE,
         helpers: Helpers | None = None,
     ) -> None:
-        """`helpers` are separate models for parts of the work; without one, the answering model does that part."""
+        """`helpers` are separate models for parts of the work; the answering model does any part that has no helper."""
         self._searcher = searcher
         self._language_model = language_model
         self._parts = parts
@@ -52,7 +52,7 @@ class AnswerPipeline:
         self._helpers = helpers or Helpers()
 
     def get_state(self) -> Mapping[str, Any]:
-        """Return the language model's state, for people."""
+        """Return the state of the language model, for display."""
         return self._language_model.get_state()
 
     def stream(
@@ -65,7 +65,7 @@ class AnswerPipeline:
         """Yield the answer's events as they happen, `Completed` last. `durability` lets a run be resumed.
 
         Raises `QuestionError` and `LanguageModelUnavailableError` at once, not at the first event, if the request can
-        be refused before any work. Later it raises what the strategies raise.
+        be refused before any work. Raises the errors of the strategies while events are read.
         """
         request = replace(request, question=check_question(request.question))
         model = self._language_model.acquire()
@@ -76,7 +76,7 @@ class AnswerPipeline:
         )
 
     def _run_stages(self, opened: OpenRequest) -> Iterator[Event]:
-        """Run every stage, in order."""
+        """Run all stages in order."""
         request, question, clock = opened.request, opened.request.question, StageClock()
         if request.history:
             question = condense(
@@ -108,7 +108,7 @@ class AnswerPipeline:
     def _check_draft(
         self, opened: OpenRequest, draft: Draft, question: str, routed: Route, clock: StageClock
     ) -> Iterator[Event]:
-        """Check the draft and yield the answer with every sentence marked."""
+        """Check the draft and yield the answer with each sentence marked."""
         profile, budget = opened.profile, opened.budget
         sentences, citations = locate_citations(draft, self._searcher.locate, self._check)
         marked, notes = tuple(sentences), draft.notes
@@ -168,7 +168,7 @@ class AnswerPipeline:
 def _choose_route(opened: OpenRequest, question: str) -> Route:
     wanted, profile, router = opened.request.wanted, opened.profile, opened.router
     if wanted.strategy is not StrategyName.AUTO:
-        return Route(wanted.strategy, f"{wanted.strategy.capitalize()}, as asked.")
+        return Route(wanted.strategy, f"{wanted.strategy.capitalize()}, as requested.")
     if not router.profile.routes:
         return Route(StrategyName.DIRECT, "Direct: the model is too small to choose.")
     corpus, tables = opened.corpus, opened.load_tables(question)
@@ -186,7 +186,7 @@ def _iter_unread_notes(request: AnswerRequest) -> Iterator[str]:
     for identifier, title in request.used.unreadable.items():
         yield (
             f"The stored text of “{title}” (document {identifier}) was changed or is missing, so this answer does not "
-            "rest on it. Whoever runs the service finds out more with `leadline verify`."
+            "use it. The operator of the service can find out more with `leadline verify`."
         )
 
 

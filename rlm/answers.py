@@ -1,4 +1,4 @@
-"""The answer: sentences citing spans of documents, how each was checked, what was read for it, and what it cost."""
+"""The answer: sentences that cite spans of documents, the result of each check, the text read, and the cost."""
 
 import json
 import math
@@ -16,29 +16,31 @@ from rlm.llm.budgets import Usage
 
 
 class AnswerStatus(StrEnum):
-    """How far the documents answer the question, as stated by the model that read them; checks never change it."""
+    """The degree to which the documents answer the question, as stated by the model that read them; checks never change
+    it.
+    """
 
     ANSWERED = "answered"
-    PARTIAL = "partial"  # a limit ended the work, or the model says that a part of the answer is missing
+    PARTIAL = "partial"  # a limit ended the work, or the model says that part of the answer is missing
     NOT_FOUND = "not_found"
     EXTRACTIVE = "extractive"
 
 
 class Check(StrEnum):
-    """How one sentence was checked."""
+    """The result of checking one sentence."""
 
     VERIFIED = "verified"  # a judge read the cited text and says that it supports the sentence
-    # The cited text was located; nobody judged it, a judge says that it supports a part, or one says that it supports
-    # the sentence although words that the model quoted for it stand nowhere.
+    # The cited text was found, but no judge says that all of it supports the sentence: there was no judge, the judge
+    # says that it supports a part, or words that the model quoted for the sentence are not in the passage.
     QUOTED = "quoted"
-    COMPUTED = "computed"  # code counted or computed it from the records that are cited
+    COMPUTED = "computed"  # code counted or computed it from the cited records
     UNSUPPORTED = "unsupported"  # a judge says that the cited text does not support it
     UNCHECKED = "unchecked"  # it cites nothing, or nothing that was read
 
 
 @dataclass(frozen=True)
 class Quote:
-    """The span `text` of a cited passage that a sentence rests on; `number` is the citation's."""
+    """A span of a cited passage that supports a sentence; `number` is the number of the citation."""
 
     number: int
     start: int
@@ -50,12 +52,12 @@ class Quote:
 
 @dataclass(frozen=True)
 class Citation:
-    """A passage that an answer rests on; `number` counts from 1 within the answer and stands in its text as `[1]`.
+    """A passage that supports an answer; `number` counts from 1 within the answer and appears in its text as `[1]`.
 
-    `start` and `end` are code points of the version's normalized text, and `quote` is that span as the document has it,
-    never as a model wrote it. `place` says in words where it stands in the file (`page 12`, `slide 4`). `verified` says
-    that code found a quotation of the model's there; otherwise the span is the part of the passage that is nearest to
-    the sentence, and empty where none is near.
+    `start` and `end` are code points of the version's normalized text. `quote` is the text of that span, taken from the
+    document and not from the model. `place` describes the position in the file in words (`page 12`, `slide 4`).
+    `verified` is true if the span is a quotation by the model that code found in the document; otherwise the span is
+    the part of the passage that is most similar to the sentence, and empty if nothing is similar.
     """
 
     number: int
@@ -75,8 +77,8 @@ class Citation:
 class Sentence:
     """A sentence, list item or heading of the answer: `Answer.text[start:end] == text`, markers included.
 
-    `citations` are the numbers of its markers, `quotes` what of them it rests on, several of one passage too, and
-    `reason` says for people why it was not found to be supported, or supported in part only.
+    `citations` are the numbers of its markers. `quotes` are the spans that support it, possibly several of one passage.
+    `reason` tells people why the sentence is not supported, or only in part.
     """
 
     text: str
@@ -90,7 +92,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class SearchedDocument:
-    """A document in which an answer was looked for: the passages found in it, and how many of them a model read."""
+    """A document in the search results: the number of passages found in it, and how many of them a model read."""
 
     document_id: str
     title: str
@@ -102,7 +104,7 @@ class SearchedDocument:
 class ReadPassage:
     """A passage that a model read, `[start, end)` of a version's text. `rank` is its rank in the search that found it.
 
-    A passage of a scope that was read whole has no rank.
+    The passages of a scope that was read whole have no rank.
     """
 
     document_id: str
@@ -117,9 +119,9 @@ class ReadPassage:
 
 @dataclass(frozen=True)
 class SearchSummary:
-    """How many passages or records were found, how many of them a model read, and their documents, best first.
+    """The number of passages or records found, the number that a model read, and their documents, best first.
 
-    `read_passages` are those that were read for an answer from passages, in the order of their numbers in the prompt.
+    `read_passages` are the passages read for an answer from passages, in the order of their numbers in the prompt.
     """
 
     passages: int
@@ -131,11 +133,11 @@ class SearchSummary:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of the scope a model read or judged, how much code searched, and how much was not opened.
+    """The amount of the scope that a model read or judged, that code searched, and that was not opened.
 
-    Every token counts once, under the first of the three that applies; tokens are estimates. The scope has `units`,
-    each called a `unit`: documents, or records of tables. A classifier that was trained on a model's labels spoke for
-    `units_inferred`; `units_failed` have no result.
+    Each token counts once, under the first of the three that applies; token counts are estimates. The scope has `units`
+    documents or table records; `unit` is the word for one of them. `units_inferred` were labelled by a classifier
+    trained on a model's labels; `units_failed` have no result.
     """
 
     tokens_in_scope: int
@@ -158,7 +160,7 @@ class Coverage:
         return not self.units_failed and self.units_read + self.units_searched + self.units_inferred >= self.units
 
     def to_sentence(self) -> str:
-        """For people: "Of 11.0 million tokens a model read 0.2, code searched 10.8, 0 were not opened"."""
+        """Describe the coverage: "Of 11.0 million tokens a model read 0.2, code searched 10.8, 0 were not opened"."""
         divisor, unit = _select_scale(self.tokens_in_scope)
         read, searched, unopened = (
             f"{tokens / divisor:.1f}" if divisor > 1 else str(tokens)
@@ -177,7 +179,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Interval:
-    """A range that holds the true value with probability `confidence`."""
+    """A range that contains the true value with probability `confidence`."""
 
     low: float
     high: float
@@ -188,8 +190,7 @@ class Interval:
 class Result:
     """The value that an answer computed, for programs: a number, a label, a list, or any JSON value.
 
-    `interval` is the range of a count that rests on labels which may be wrong; None for exact values, and where no
-    range can be stated.
+    `interval` is the range of a count that depends on uncertain labels; None for exact values and if there is no range.
     """
 
     kind: str
@@ -199,9 +200,9 @@ class Result:
 
 @dataclass(frozen=True)
 class ResultTable:
-    """The table that a `SELECT` gave: its first rows, and how many there are in all.
+    """The result table of a `SELECT`: its first rows, and the total number of rows.
 
-    `quantities` are the numbers of the columns, from 0, that are counts or sums.
+    `quantities` are the indexes, from 0, of the columns that are counts or sums.
     """
 
     columns: tuple[str, ...]
@@ -214,9 +215,10 @@ class ResultTable:
 
 @dataclass(frozen=True)
 class SourceRows:
-    """Rows, numbered from 1 in the order of the file, of table `table` (from 0) of one version.
+    """Row numbers, from 1 in the order of the file, of table `table` (from 0) of one version.
 
-    `table` is `WHOLE_DOCUMENT` or `ITS_SECTIONS` of `ingest.storage.answers.records` for rows of no table of the file.
+    `table` is `WHOLE_DOCUMENT` or `ITS_SECTIONS` of `ingest.storage.answers.records` for rows that are documents or
+    sections.
     """
 
     document_id: str
@@ -238,12 +240,12 @@ class CellRecords:
 class Answer:
     """The answer that a caller gets. `text` is Markdown with the markers `[1]` of `citations`.
 
-    `question` is the question as it was answered: one that stands alone, where a conversation went before it. `model`
-    is None where no language model took part. `timings_ms` is keyed by stage and ends with `total`. `rows_behind` are
-    the records that a computed answer rests on, all of them; `cells_behind` those behind each number of `table`, where
-    they are known. Not `finished` is what was found before a budget or
-    another limit ended the work. `dollars` is the price of `usage`, None where the model's is not known. `notes` are
-    for people: what kept a check from being made, or that the model is small.
+    `question` is the question that was answered: a follow-up is rewritten so that it can be understood alone. `model`
+    is None if no language model was used. `timings_ms` is keyed by stage and ends with `total`. `rows_behind` are all
+    records behind a computed answer; `cells_behind` are those behind each number of `table`, where they are known.
+    `finished` is false if a budget or another limit ended the work early. `dollars` is the price of `usage`, None if
+    the model has no known price. `notes` are for people, for example that a check was not possible or that the model is
+    small.
     """
 
     status: AnswerStatus
@@ -269,7 +271,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class OfferedQuote:
-    """Words that a model says stand in the passage with this number."""
+    """A quotation that a model gave for the passage with this number."""
 
     number: int
     text: str
@@ -279,8 +281,8 @@ class OfferedQuote:
 class Draft:
     """The text a strategy wrote, before checking; `text` equals the streamed pieces joined.
 
-    `evidence` is the passage of each marker in the text, by number. `computed` says that code computed the statements,
-    so that nobody has to judge them, except for the sentences that it only `stated`.
+    `evidence` maps the number of each marker in the text to its passage. If `computed`, code computed the statements
+    and no judge is needed, except for the sentences in `stated`.
     """
 
     status: AnswerStatus
@@ -303,9 +305,9 @@ class Draft:
 def summarize_search(
     passages: Sequence[Passage], read: Sequence[Passage] = (), queries: Sequence[str] = ()
 ) -> SearchSummary:
-    """Sum up what was found and how much of it was read; documents are ordered by their best passage.
+    """Summarize what was found and how much of it was read; documents are ordered by their best passage.
 
-    Without queries everything in scope was read.
+    Without queries, everything in scope was read.
     """
     titles = {passage.document_id: passage.title for passage in passages}
     documents = tuple(
@@ -334,7 +336,7 @@ def summarize_search(
 
 
 def build_answer_json(answer: Answer) -> dict[str, Any]:
-    """Return an answer as JSON with the members of `Answer`; the rows behind it are only counted."""
+    """Return an answer as JSON with the fields of `Answer`; the rows behind it are only counted."""
     body: dict[str, Any] = convert_to_json(asdict(replace(answer, rows_behind=(), cells_behind=())))
     del body["rows_behind"], body["cells_behind"]
     if answer.table is not None:
@@ -356,7 +358,7 @@ def build_kept_answer(
     conversation_id: str | None,
     owner: str | None = None,
 ) -> StoredAnswer:
-    """Return an answer as the catalog stores it; `question` is what the caller, its `owner`, asked."""
+    """Build the stored form of an answer; `question` is what the caller, its `owner`, asked."""
     body, rows = build_answer_json(answer), _build_row_ranges(answer.rows_behind)
     cells = tuple(CellRanges(each.row, each.column, _build_row_ranges(each.parts)) for each in answer.cells_behind)
     return StoredAnswer(identifier, tenant_id, conversation_id, None, question, body, rows, time.time(), owner, cells)
@@ -369,10 +371,10 @@ def _build_row_ranges(parts: Iterable[SourceRows]) -> tuple[RowRanges, ...]:
 
 
 def convert_to_json(value: object) -> Any:  # noqa: ANN401 - any JSON
-    """Return a value as JSON that every reader and database accepts.
+    """Convert a value to JSON that every reader and database accepts.
 
-    A set becomes a sorted list, a dict key its text, a decimal a number, a date or time its ISO text, a number without
-    a JSON form null, and half a surrogate pair a question mark.
+    A set becomes a sorted list, a dict key a string, a decimal a number, a date or time its ISO text, a number without
+    a JSON form null, and a lone surrogate a question mark.
     """
     match value:
         case None | bool() | int():
@@ -401,7 +403,7 @@ def _format_key(key: object) -> str:
 
 
 def _replace_surrogates(text: str) -> str:
-    """Replace half surrogate pairs, which a model's code may produce and no encoding can express."""
+    """Replace lone surrogates, which a model's code may produce and no encoding can express."""
     return text.encode("utf-8", "replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""Opens what one request works with, and makes its strategy: the only module of `rlm` that names concrete ones."""
+"""Opens the parts of one request and builds its strategy: the only module of `rlm` that names concrete strategies."""
 
 import hashlib
 from collections.abc import Callable
@@ -32,8 +32,9 @@ from rlm.tables.strategy import TableStrategy
 
 @dataclass(frozen=True)
 class PipelineParts:
-    """The parts of a process that answers are made of. No classifier judges records without an encoder, and no
-    programs answer without a sandbox. `access` tells what was closed while a question is answered."""
+    """The process-wide parts of the answer pipeline. Records are not classified without an encoder, and programs do not
+    run without a sandbox. `access` reports documents that become hidden from the caller while a question is answered.
+    """
 
     catalog: ActiveDocuments
     texts: Texts
@@ -51,8 +52,11 @@ class PipelineParts:
 
 @dataclass(frozen=True)
 class Helpers:
-    """Models that do parts of the work in place of the answering one: its judge, its router, and the reader of records
-    and of the passages that programs send. None leaves that part to the answering model."""
+    """Models that take over parts of the work: judging, routing, and reading records and the passages that programs
+    send.
+
+    The answering model does any part whose helper is None.
+    """
 
     judge: LanguageModel | None = None
     router: LanguageModel | None = None
@@ -63,7 +67,7 @@ _NO_HELPERS = Helpers()
 
 
 class OpenRequest:
-    """One request: its budget and calls, its corpus and search, and the strategies that its model can carry out."""
+    """One request: its budget and calls, its corpus and search, and the strategies that its model supports."""
 
     def __init__(
         self,
@@ -91,7 +95,7 @@ class OpenRequest:
         self.calls = self.bind(self.budget)
 
     def bind(self, budget: Budget, model: ChatModel | None = None) -> SubCalls:
-        """Bind calls of the request's model, or of another one, to its budget or to that of a part of it."""
+        """Bind calls of the request's model, or of `model`, to `budget`: the request's own or that of a part of it."""
         model, scope = model or self.model, self.request.scope
         self.prices_known = self.prices_known and model.profile.price is not None
         bound = self._parts.sub_calls.bind(
@@ -109,35 +113,35 @@ class OpenRequest:
 
     @cached_property
     def _affinity(self) -> str:
-        """A mark of the conversation: whatever is asked in it begins with the same message."""
+        """A key for the conversation: all its prompts begin with the same message."""
         request = self.request
         first = request.history[0].text if request.history else request.question
         parts = (request.scope.tenant_id, request.scope.audience, first)
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
     def select_helper_model(self, helper: LanguageModel | None) -> ChatModel:
-        """Return the model that does a part of the work: the answering one in place of a helper that is away."""
+        """Return the model for a part of the work; the answering model replaces a helper that is unavailable."""
         if helper is None or helper.get_state()["state"] == "away":
             return self.model
         return helper.acquire() or self.model
 
     @cached_property
     def router(self) -> BoundModel:
-        """The model that chooses the strategy and puts questions in other words."""
+        """The model that chooses the strategy and rewrites questions."""
         return self._bind_model(self.select_helper_model(self._helpers.router))
 
     @cached_property
     def sub_model(self) -> ChatModel:
         """The model that reads records, and the passages that programs send.
 
-        Nothing takes its place while it is away: a resumed run has to ask the same again.
+        It is not replaced while it is unavailable: a resumed run must repeat its earlier calls.
         """
         helper = self._helpers.sub_calls
         return (helper.acquire() if helper is not None else None) or self.model
 
     @cached_property
     def reader(self) -> BoundModel:
-        """Calls of that model for the request's own budget."""
+        """Calls of `sub_model` within the request's own budget."""
         return self._bind_model(self.sub_model)
 
     def _bind_model(self, model: ChatModel) -> BoundModel:
@@ -145,7 +149,7 @@ class OpenRequest:
 
     @cached_property
     def corpus(self) -> Corpus:
-        """The documents in scope as they are now, or as they were when a run began; opened once."""
+        """The documents in scope, as they are now or as they were when the run began; opened once."""
         parts, scope = self._parts, self.request.scope
         withheld = (
             WithheldDocuments(parts.access, scope)
@@ -156,11 +160,13 @@ class OpenRequest:
         return open_corpus(documents, parts.texts, scope, parts.tables, self.request.used, withheld=withheld)
 
     def load_tables(self, question: str) -> TablesInScope:
-        """Return the tables in scope, with some of their rows; of many, those first that the question is about."""
+        """Load the tables in scope with some of their rows; if there are many, those relevant to the question come
+        first.
+        """
         return self._parts.table_catalog.list_tables(self.corpus, question, self.build_context(question, ()).search)
 
     def build_context(self, question: str, queries: tuple[str, ...]) -> Context:
-        """Return the parts that any strategy works with."""
+        """Build the parts that every strategy uses."""
         request = self.request
         search = build_search(self._searcher, request.scope, request.used, widened_chars=None)
         return Context(
@@ -179,12 +185,12 @@ class OpenRequest:
         )
 
     def list_strategies(self) -> list[StrategyName]:
-        """Return the strategies that the model can carry out here."""
+        """Return the strategies that the model supports here."""
         programs = self.profile.writes_code and self._parts.sandbox is not None
         return [StrategyName.DIRECT, StrategyName.TABLE, *([StrategyName.RECURSIVE] if programs else [])]
 
     def build_strategy(self, name: StrategyName) -> Strategy:
-        """Make a strategy. Raises `SandboxUnavailableError` for programs without a sandbox."""
+        """Build a strategy. Raises `SandboxUnavailableError` for the recursive strategy if there is no sandbox."""
         match name:
             case StrategyName.TABLE:
                 otherwise = None if self.request.wanted.strategy is StrategyName.TABLE else DirectStrategy()
@@ -196,7 +202,7 @@ class OpenRequest:
                 return DirectStrategy()
 
     def format_spending_limits(self, name: StrategyName) -> str:
-        """Return the most a recursive run may spend, for people; empty for other strategies."""
+        """Describe the most that a recursive run may spend; empty for other strategies."""
         return (
             format_limits(self.request.wanted.limits or self._default_limits) if name is StrategyName.RECURSIVE else ""
         )

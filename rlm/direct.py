@@ -1,7 +1,7 @@
 """The direct strategy: reads passages and writes the answer; the model may first ask for a search with other words.
 
 One call answers an easy question. The reply is streamed: its text has passage markers and is followed by a block,
-hidden from readers, with the words that the model quotes.
+hidden from readers, with the model's quotations.
 """
 
 import json
@@ -21,20 +21,20 @@ from rlm.passages import PassageReader, can_fit
 from rlm.strategy import Context
 from rlm.untrusted import DATA_ONLY, format_passage, format_question, sanitize, to_one_line
 
-# A chain of three facts takes three rounds; each round costs a call and reads more.
+# A chain of three facts takes three rounds; each round costs a call and reads more text.
 MAX_SEARCHES = 3
 _MAX_QUERIES = 4
 # Titles of documents that are shown whole, and of those shown in part.
 _TITLES, _TITLE_CHARS = 40, 80
-# Hits of one search; a reading budget mostly holds fewer.
+# Hits of one search; a reading budget usually fits fewer.
 _TOP_K, _SMALL_TOP_K = 60, 5
-# Tokens of an answer with its block: some three thousand words; a small model's is a sentence or two.
+# Tokens of an answer with its block: about three thousand words; a small model writes a sentence or two.
 _ANSWER_TOKENS, _SMALL_TOKENS = 6_000, 200
 _SEARCH = "<search>"
 _QUERIES = re.compile(r"<search>(.*?)(?:</search>|\Z)", re.DOTALL | re.IGNORECASE)
 _ANSWERED = re.compile(r"<support[^>]*\banswered\s*=\s*[\"']?(yes|partly|no)\b", re.IGNORECASE)
 _STATUS = {"yes": AnswerStatus.ANSWERED, "partly": AnswerStatus.PARTIAL, "no": AnswerStatus.NOT_FOUND}
-NOTHING_FOUND = "Nothing was found to read: no document here is searchable yet, or none has to do with the question."
+NOTHING_FOUND = "Nothing was found to read: no document here is searchable yet, or none is related to the question."
 
 SYSTEM = f"""You answer questions from passages of the user's documents. Your reader has not seen the documents, \
 relies on what you write, and can look up every passage that you cite.
@@ -42,38 +42,40 @@ relies on what you write, and can look up every passage that you cite.
 How to write the answer
 - Begin with the answer itself. Write complete sentences, in the language of the question, as long as the question \
 needs and no longer. Use Markdown lists, headings or tables only where they help.
-- Say only what the passages say or what follows from them plainly. Read carefully who speaks, of whom, and when.
+- Say only what the passages say or what clearly follows from them. Read carefully who speaks, about whom, and when.
 - End each sentence that states something from the documents with the number of its passage in square brackets, like \
-this: The lease ends in 2031 [4]. Where a sentence needs two passages, name both: [2][7]. The same holds for list \
-items and cells of a table, and for a first sentence that gives the answer in short; one that only introduces what \
+this: The lease ends in 2031 [4]. Where a sentence needs two passages, name both: [2][7]. The same applies to list \
+items and cells of a table, and to a first sentence that summarizes the answer; one that only introduces what \
 follows needs no number.
 - Show what a calculated figure comes from, with the numbers of its passages.
-- If passages contradict each other, say so and cite both; but what a later one replaces is no contradiction: say what \
-holds in the end, and since when. If they contradict what the question takes for granted, say that first.
+- If passages contradict each other, say so and cite both; but a statement that a later one replaces is no \
+contradiction: say what finally holds, and since when. If they contradict what the question takes for granted, say \
+that first.
 - If they answer only a part, answer that part and say what is missing. If they do not say, tell the reader so in your \
-own words, with the numbers of one or two passages in which it would stand, and with what they do say that comes \
-closest. Below the passages stands which documents are shown whole: only of these can you say what they leave out.
+own words, with the numbers of one or two passages where it would be expected, and with the closest thing that they \
+do say. Below the passages is a list of the documents that are shown whole: only for these can you say what they \
+leave out.
 
-Behind the answer, write a block that the reader does not see:
+After the answer, write a block that the reader does not see:
 <support answered="yes">
 [4] "the words of passage 4 that say it, copied exactly"
 </support>
 Set answered to "yes", to "partly" if an important part is missing, or to "no" if the documents do not say. Give a \
 line for each statement that you cited, in the order of the answer: the number of the passage, and up to 40 words of \
-it copied letter by letter, whatever quotation marks stand among them.
+it copied exactly, including any quotation marks among them.
 
 {DATA_ONLY}"""
 
 _MAY_SEARCH = """These passages were found by searching for: {made}
 If they lack the answer, or an important part of it, that other parts of the documents may have, do not answer yet. \
-Reply with nothing but one to four searches, a line each, in other words than before; name the document if you know it:
+Reply with nothing but one to four searches, one per line, in other words than before; name the document if you know it:
 <search>
 words to look for
 words to look for something else
 </search>
-You then get what else is found, and can search {left}. A fact that leads to the next one may need a search of its \
-own. If the passages suffice, or another search will hardly help, write the answer."""
-_NO_MORE_SEARCHES = "No more searches can be made. Answer from the passages above."
+You then get the new passages, and can search {left}. A fact that leads to the next one may need a search of its \
+own. If the passages are sufficient, or another search will hardly help, write the answer."""
+_NO_MORE_SEARCHES = "No more searches are possible. Answer from the passages above."
 _SEARCHES_LEFT = ("no more after that", "once more after that")
 
 # Small models omit markers, but they do name a passage in JSON, and answer better after quoting it.
@@ -93,13 +95,14 @@ class DirectStrategy:
     """Answers from passages that fit the model's reading budget."""
 
     def stream(self, context: Context) -> Iterator[Event]:
-        """As `Strategy.stream`. Raises the errors of searching and of the model, and `LanguageModelOutputError` for a
-        reply without text."""
+        """As `Strategy.stream`. Raises the errors of the search and the model, and `LanguageModelOutputError` for a
+        reply without text.
+        """
         yield from _AnswerRounds(context).iter_events()
 
 
 class _AnswerRounds:
-    """The rounds of one answer: each reads, and then either writes or searches again."""
+    """The rounds of one answer: each reads, and then either writes the answer or searches again."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -134,14 +137,14 @@ class _AnswerRounds:
                 return
             if not (left and reply.queries):
                 break
-            # Each search has this share, also where the first one read more than half.
+            # Each search gets this share, even if the first one used more than half.
             share = profile.reading_tokens // (2 * MAX_SEARCHES)
             # guard: direct-search-share
             yield self._search(reply.queries, max(share, self._reader.room // left))
         raise LanguageModelOutputError("The language model gave no answer.", hint="Ask again, or in other words.")
 
     def _answer_with_quote(self) -> Iterator[Event]:
-        """Yield a small model's answer, with the passage it rests on and its quotation from there."""
+        """Yield a small model's answer, with the passage that supports it and its quotation from there."""
         passages, context = tuple(self._reader.passages), self._context
         yield Reading(1, passages)
         call = SubCall(SMALL_SYSTEM, self._render_prompt(), _SMALL_TOKENS, _SMALL_SCHEMA, "answer")
@@ -159,7 +162,7 @@ class _AnswerRounds:
         yield Drafted(draft)
 
     def _search(self, queries: Sequence[str], tokens: int) -> Retrieved:
-        """Search for each query, and read what is found; a small model reads the hits alone."""
+        """Run each query and read the hits; a small model reads only the hits themselves."""
         self._queries += queries
         small = self._context.profile.small
         rankings = [self._context.search(query, _SMALL_TOP_K if small else _TOP_K) for query in queries]
@@ -196,19 +199,21 @@ class _AnswerRounds:
         return SubCall(SYSTEM, "\n".join(lines), min(profile.max_output_tokens, _ANSWER_TOKENS), purpose="answer")
 
     def _render_prompt(self) -> str:
-        """Return the prompt, passages first: prefix caches know the beginning of a later round's prompt."""
+        """Render the prompt, passages first: later rounds begin the same way and can use the prefix cache."""
         context, nonce = self._context, self._nonce
         blocks = [
             format_passage(f"passage {number}", each, nonce) for number, each in enumerate(self._reader.passages, 1)
         ]
-        if context.profile.small:  # it takes the day for a date of the passages, and titles for answers
+        if context.profile.small:  # it mistakes today's date for one in the passages, and titles for answers
             return "\n".join([*blocks, "", format_question(context.question, None, nonce)])
         return "\n".join(
             [*blocks, "", *self._render_scope(), "", format_question(context.question, context.today, nonce)]
         )
 
     def _render_scope(self) -> Iterator[str]:
-        """Yield how much of which documents the passages show; others are not named, for nothing is given of them."""
+        """Yield which documents the passages show, and how much of them; others stay unnamed because nothing of them is
+        given.
+        """
         extent = self._reader.extent
         for label, documents in (("Shown whole", extent.whole), ("Shown in part", extent.part)):
             if documents:
@@ -252,17 +257,17 @@ class _Reply:
 
     @property
     def queries(self) -> list[str]:
-        """Return the words to search for, if the reply is a search."""
+        """The words to search for, if the reply is a search."""
         lines = [line.strip(" -*•\t\"'") for block in _QUERIES.findall(self._raw) for line in block.splitlines()]
         return [line for line in dict.fromkeys(lines) if line][:_MAX_QUERIES]
 
     def build_draft(self, queries: Sequence[str]) -> Draft:
-        """Return the reply as a draft; its status is the one in the model's block."""
+        """Build the draft from the reply; its status is the one in the model's block."""
         said = _ANSWERED.search(self._marked.rest)
         status = _STATUS[said[1].lower()] if said else AnswerStatus.ANSWERED
         notes: list[str] = []
         if self.cut_off:
-            notes.append("The answer was cut off: the model's limit of output was reached.")
+            notes.append("The answer was cut off: the model reached its output limit.")
         if self._marked.strangers:
             notes.append("The model cited passages that it was not given; those markers were left out.")
         elif not self._order and status is not AnswerStatus.NOT_FOUND:

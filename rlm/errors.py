@@ -1,30 +1,30 @@
-"""The errors of answering, and how long work without model calls notices that it was cancelled.
+"""The errors of answering, and helpers with which long work without model calls detects that it was cancelled.
 
 AnswerError
 ├── LanguageModelError
-│   ├── LanguageModelUnavailableError   still loading, away, died or too busy: the same question may work later
-│   │   └── LanguageModelRestingError   it let too many calls in a row go unanswered, and is not asked for a while
-│   ├── LanguageModelTimeoutError       it was reached and did not answer in time
-│   ├── LanguageModelRefusedError       it will not take such requests at all: key, model name, parameter
+│   ├── LanguageModelUnavailableError   still loading, unavailable, died or too busy: the same question may work later
+│   │   └── LanguageModelRestingError   it left too many calls in a row unanswered, and calls are paused for a while
+│   ├── LanguageModelTimeoutError       it was reached but did not answer in time
+│   ├── LanguageModelRefusedError       it refuses all such requests: key, model name, parameter
 │   ├── ContextTooLongError             this prompt does not fit the model's window
-│   └── LanguageModelOutputError        it answered, but not in the shape that was asked for
-│       └── LanguageModelReplyTooLargeError   it sent more bytes than a reply may have, or hid how many
+│   └── LanguageModelOutputError        it answered, but not in the requested form
+│       └── LanguageModelReplyTooLargeError   the reply exceeds the size limit, or is compressed
 ├── BudgetExhaustedError                the run may not spend any more
-├── UnpricedModelError                  dollars were limited, and nobody knows what the model costs
-├── RunPausedError                      the run has met its budget, and waits for a person
-├── RunCancelledError                   the caller does not want the answer any more
-├── RunTooLargeError                    the run would cost more than may be spent without being asked
+├── UnpricedModelError                  dollars are limited, but the model's price is unknown
+├── RunPausedError                      the run has reached its budget, and waits for a person
+├── RunCancelledError                   the caller cancelled the run
+├── RunTooLargeError                    the run would cost more than is allowed without confirmation
 ├── CorpusError
 │   ├── UnknownHandleError              no such span among the documents in scope
-│   │   ├── DocumentGoneError           its document was deleted, replaced or closed meanwhile
+│   │   ├── DocumentGoneError           its document was deleted, replaced or hidden meanwhile
 │   │   └── DocumentUnreadableError     its document's stored text was changed or is missing
-│   └── PatternError                    a regular expression that cannot be read, or takes too long
-├── SqlError                         the engine cannot run the SQL, and says why: worth one repair
+│   └── PatternError                    a regular expression that is not valid, or takes too long
+├── SqlError                         the engine cannot run the SQL, and says why: one repair is tried
 ├── SqlRefusedError                  the SQL is anything but one SELECT over the tables in scope
-├── SqlLimitError                    the query takes more time, memory or room than it may
+├── SqlLimitError                    the query exceeds its limit on time, memory or result size
 └── SandboxError
-    ├── SandboxUnavailableError         the isolation that was asked for cannot be had
-    └── SandboxLostError                the interpreter died, and its variables with it
+    ├── SandboxUnavailableError         the requested isolation is not available
+    └── SandboxLostError                the interpreter died, and its variables are lost
 """
 
 import time
@@ -35,7 +35,7 @@ from ingest.storage.errors import LeadlineError
 
 
 class AnswerError(LeadlineError):
-    """Any error that answering a question can raise."""
+    """Base class of errors that answering a question can raise."""
 
     code: ClassVar[str] = "answer_error"
 
@@ -47,14 +47,14 @@ class LanguageModelError(AnswerError):
 
 
 class LanguageModelUnavailableError(LanguageModelError):
-    """No language model takes the request now; `retry_after_seconds` is the server's estimate, or None.
+    """No language model accepts the request now; `retry_after_seconds` is the server's estimate, or None.
 
-    `sent` is true if a request left, and `reached` if the model had it and may have worked on it. `silent` is true if
-    not even a refusal came: connecting timed out.
+    `sent` is true if a request was sent, and `reached` if the model received it and may have worked on it. `silent` is
+    true if there was no response at all: connecting timed out.
     """
 
     code = "language_model_unavailable"
-    default_hint = "Try again shortly; if it stays away, look at the language model's log."
+    default_hint = "Try again shortly; if it stays unavailable, check the language model's log."
 
     def __init__(
         self,
@@ -74,9 +74,11 @@ class LanguageModelUnavailableError(LanguageModelError):
 
 
 class LanguageModelRestingError(LanguageModelUnavailableError):
-    """The model left too many calls in a row unanswered; this call was not sent, and none is until the rest is over."""
+    """The model left too many calls in a row unanswered. This call was not sent, and no call is until the pause is
+    over.
+    """
 
-    default_hint = "Ask again then; if it stays silent, look at the language model's log."
+    default_hint = "Ask again then; if it still does not answer, check the language model's log."
 
 
 class LanguageModelTimeoutError(LanguageModelError):
@@ -87,24 +89,24 @@ class LanguageModelTimeoutError(LanguageModelError):
 
 
 class LanguageModelRefusedError(LanguageModelError):
-    """The server understood the request and refuses requests of its kind. Trying again gives the same result."""
+    """The server understood the request and refuses requests of its kind. A retry gives the same result."""
 
     code = "language_model_refused"
     default_hint = "Check the language model's address, name and API key in the settings."
 
 
 class ContextTooLongError(LanguageModelError):
-    """The prompt and the answer asked for do not fit the model's window; nothing was cut silently."""
+    """The prompt and the requested answer do not fit the model's window; nothing was cut silently."""
 
     code = "context_too_long"
     default_hint = "Send fewer or shorter passages, or use a model with a larger window."
 
 
 class LanguageModelOutputError(LanguageModelError):
-    """The answer is not of the shape that was asked for: broken JSON, another schema, or cut off by the token limit."""
+    """The answer does not have the requested form: broken JSON, another schema, or cut off at the token limit."""
 
     code = "language_model_output"
-    default_hint = "Allow more output tokens, or ask again; a larger model keeps to a schema more often."
+    default_hint = "Allow more output tokens, or ask again; larger models follow a schema more reliably."
 
     def __init__(self, detail: str, *, hint: str | None = None, cut_off: bool = False) -> None:
         """`cut_off` is true if the answer ended because its tokens ran out."""
@@ -113,10 +115,10 @@ class LanguageModelOutputError(LanguageModelError):
 
 
 class LanguageModelReplyTooLargeError(LanguageModelOutputError):
-    """The reply has more bytes than it may, or is compressed. The detail names the server, and is for the log alone."""
+    """The reply exceeds the size limit, or is compressed. `detail` names the server and is only for the log."""
 
     public_detail = "The language model's reply was too large."
-    default_hint = "See that the language model's address is that of an OpenAI-compatible server, and look at its log."
+    default_hint = "Check that the language model's address is that of an OpenAI-compatible server, and check its log."
 
 
 class BudgetExhaustedError(AnswerError):
@@ -124,14 +126,15 @@ class BudgetExhaustedError(AnswerError):
 
     code = "budget_exhausted"
     default_hint = (
-        "Ask again with a larger budget, or of fewer documents; records that were judged before are not paid for again."
+        "Ask again with a larger budget or about fewer documents; records already judged are not charged again."
     )
 
     def __init__(
         self, detail: str, *, hint: str | None = None, resource: str = "", may_fit_later: bool = False
     ) -> None:
-        """`resource` is the limit that was met, such as `calls`; `may_fit_later` is true if calls under way hold what
-        is missing and may give some of it back."""
+        """`resource` is the limit that was reached, such as `calls`. `may_fit_later` is true if calls in progress hold
+        the missing amount and may release some of it.
+        """
         super().__init__(detail, hint=hint)
         self.resource = resource
         self.may_fit_later = may_fit_later
@@ -147,13 +150,13 @@ class UnpricedModelError(AnswerError):
 
 
 class RunPausedError(AnswerError):
-    """The run has met its budget, and waits for a person who adds to it or ends it; its log has all that was done."""
+    """The run reached its budget and waits for a person to add to it or end it; its log has all completed work."""
 
     code = "run_paused"
     default_hint = "Add to its budget with POST /v1/runs/{id}/continue, or end it with POST /v1/runs/{id}/finish."
 
     def __init__(self, detail: str, *, resource: str = "") -> None:
-        """`resource` is the limit that was met, such as `calls`."""
+        """`resource` is the limit that was reached, such as `calls`."""
         super().__init__(detail)
         self.resource = resource
 
@@ -165,37 +168,37 @@ class RunCancelledError(AnswerError):
 
 
 class RunTooLargeError(AnswerError):
-    """The estimate of a run exceeds what may be spent without confirmation; nothing was spent."""
+    """The estimate of a run exceeds the limit for work without confirmation; nothing was spent."""
 
     code = "confirmation_required"
     default_hint = "Send the question again with `confirm`, set a budget, or name fewer documents."
 
 
 class CorpusError(AnswerError):
-    """The documents in scope were asked for something they cannot give."""
+    """The documents in scope cannot satisfy a request."""
 
     code = "corpus_error"
 
 
 class UnknownHandleError(CorpusError):
-    """The span is in no document of the scope."""
+    """The span is not in any document of the scope."""
 
     code = "handle_unknown"
-    default_hint = "Use handles that this corpus gave out; list its documents again."
+    default_hint = "Use handles that this corpus returned; list its documents again."
 
 
 class DocumentGoneError(UnknownHandleError):
-    """A document of the scope was deleted, replaced or closed to the principal while an answer was being made."""
+    """A document of the scope was deleted, replaced or hidden from the principal while an answer was being made."""
 
     code = "document_gone"
-    default_hint = "Ask the question again: its answer will rest on the documents as they are then."
+    default_hint = "Ask the question again: the answer will use the documents as they are then."
 
 
 class DocumentUnreadableError(UnknownHandleError):
-    """The stored text or table of a document in scope was changed, or is missing; nothing of it is read."""
+    """The stored text or table of a document in scope was changed or is missing; none of it is read."""
 
     code = "document_unreadable"
-    default_hint = "Leave the document out, or have it put back from a backup or uploaded again: `leadline verify`."
+    default_hint = "Leave the document out, or restore it from a backup or upload it again; see `leadline verify`."
 
     def __init__(self, detail: str, *, document_id: str, hint: str | None = None) -> None:
         super().__init__(detail, hint=hint)
@@ -203,28 +206,28 @@ class DocumentUnreadableError(UnknownHandleError):
 
 
 class PatternError(CorpusError):
-    """The regular expression cannot be read, or one step of it took longer than a search may."""
+    """The regular expression is not valid, or one step of it exceeded the time limit of a search."""
 
     code = "pattern_invalid"
-    default_hint = "Simplify the pattern; nested repetitions such as (a+)+ take for ever."
+    default_hint = "Simplify the pattern; nested repetitions such as (a+)+ may never finish."
 
 
 class SqlError(AnswerError):
-    """The engine cannot run the SQL; `detail` is its own message, which a repair starts from."""
+    """The engine cannot run the SQL; `detail` is its own message, which is used to repair the query."""
 
     code = "sql_invalid"
-    default_hint = "Ask again in other words; name the table's columns as they are called."
+    default_hint = "Ask again in other words, with the exact names of the table's columns."
 
 
 class SqlRefusedError(AnswerError):
-    """The SQL is not one SELECT over the tables that were given: it writes, reads files or does several things."""
+    """The SQL is not one SELECT over the given tables: it writes, reads files or has several statements."""
 
     code = "sql_refused"
     default_hint = "Only one SELECT over the record tables in scope is run."
 
 
 class SqlLimitError(AnswerError):
-    """The query takes more time, memory or room for its result than it may."""
+    """The query exceeds a limit on time, memory or the size of its result."""
 
     code = "sql_limit"
     default_hint = "Ask about fewer records, or for fewer columns."
@@ -237,15 +240,15 @@ class SandboxError(AnswerError):
 
 
 class SandboxUnavailableError(SandboxError):
-    """The isolation that was asked for cannot be had on this machine; nothing runs with a weaker one."""
+    """The requested isolation is not available on this machine; nothing runs with a weaker one."""
 
     code = "sandbox_unavailable"
-    public_detail = "Code that models write cannot run here."
+    public_detail = "Model-written code cannot run here."
     default_hint = "See `leadline doctor`; bubblewrap needs user namespaces."
 
 
 class SandboxLostError(SandboxError):
-    """The interpreter died or had to be killed: memory, time or a crash. Its variables are gone."""
+    """The interpreter died or was killed because of memory, time or a crash. Its variables are gone."""
 
     code = "sandbox_lost"
 
@@ -256,7 +259,7 @@ _SECONDS = 0.2
 
 
 def not_cancelled() -> bool:
-    """For callers that never cancel."""
+    """Return False, for callers that never cancel."""
     return False
 
 
@@ -269,7 +272,7 @@ def require_not_cancelled(cancelled: Callable[[], bool]) -> None:
 def iter_unless_cancelled(
     items: Iterable[Item], cancelled: Callable[[], bool], *, seconds: float = _SECONDS
 ) -> Iterator[Item]:
-    """Yield the items; `cancelled` is asked before the first one and then every `seconds`.
+    """Yield the items; `cancelled` is checked before the first one and then every `seconds`.
 
     Raises `RunCancelledError`.
     """

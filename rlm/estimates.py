@@ -1,4 +1,4 @@
-"""Estimates what judging many records will cost, before anything is spent: calls, tokens, seconds and money.
+"""Estimates the cost of judging many records before anything is spent: calls, tokens, seconds and money.
 
 Estimates are meant to be within a factor of two.
 """
@@ -14,7 +14,8 @@ from rlm.operators.cascade import CascadeLimits
 from rlm.operators.packing import PackLimits
 from rlm.requests import AnswerOptions
 
-# Work over these limits needs confirmation: about as long as people wait, and as much money as nobody misses.
+# Work over these limits needs confirmation: the limits are about as long as people wait, and an amount of money that
+# nobody minds.
 MAX_UNCONFIRMED_SECONDS = 900.0
 MAX_UNCONFIRMED_DOLLARS = Decimal(1)
 MAX_UNCONFIRMED_CALLS = 500
@@ -22,12 +23,14 @@ MAX_UNCONFIRMED_CALLS = 500
 _PROMPT_TOKENS = 200
 _TOKENS_PER_RESULT = 15
 _TOKENS_PER_QUOTE = 30
-# The share of the records outside its sample that a cascade leaves to the model.
+# The share of records outside its sample that a cascade leaves to the model.
 _CASCADE_MODEL_SHARE = 0.4
 
 
 def build_unconfirmed_limits(*, is_confirmed: bool, model_costs: bool) -> Limits:
-    """Return the limits without a caller's budget; dollars too if the model costs money and nobody confirmed."""
+    """Build the default limits for a request without a budget; dollars are limited only if the model costs money and
+    nobody confirmed.
+    """
     dollars = MAX_UNCONFIRMED_DOLLARS if model_costs and not is_confirmed else None
     return Limits(calls=MAX_UNCONFIRMED_CALLS, seconds=MAX_UNCONFIRMED_SECONDS, dollars=dollars)
 
@@ -56,13 +59,13 @@ class CostEstimate:
 
     @property
     def is_large(self) -> bool:
-        """True if a caller has to agree before the step begins."""
+        """True if a caller must confirm before the step begins."""
         return self.seconds > MAX_UNCONFIRMED_SECONDS or (
             self.dollars is not None and self.dollars > MAX_UNCONFIRMED_DOLLARS
         )
 
     def to_sentence(self) -> str:
-        """Return the estimate as a sentence for people."""
+        """Describe the estimate in a sentence."""
         tokens = self.prompt_tokens + self.completion_tokens
         money = "" if not self.dollars else f", ${self.dollars:.2f}"
         price = " (the model's price is not known)" if self.dollars is None else ""
@@ -84,9 +87,8 @@ def estimate_judging(
 ) -> CostEstimate:
     """Estimate the cost of judging `records` of `tokens` in all, or of extracting values from them if `values`.
 
-    `quoting` is also asking for the words that each rests on.
-
-    Records with equal texts count as different. `cascade` is None if no classifier helps.
+    With `quoting`, the model is also asked for the words that support each result. Records with equal texts count as
+    different. `cascade` is None if no classifier helps.
     """
     if not records:
         return CostEstimate()
@@ -112,7 +114,7 @@ def require_confirmation(estimate: CostEstimate, wanted: AnswerOptions) -> None:
 
 
 def format_limits(limits: Limits) -> str:
-    """Return the most that a run may spend, for people; empty if nothing limits it."""
+    """Describe the most that a run may spend; empty if nothing limits it."""
     parts = [
         "" if limits.calls is None else f"{limits.calls:,} calls of the language model",
         "" if limits.prompt_tokens is None else f"{limits.prompt_tokens:,} tokens to read",
@@ -125,14 +127,14 @@ def format_limits(limits: Limits) -> str:
 
 
 def _estimate_records_read(records: int, cascade: CascadeLimits | None) -> float:
-    """Return how many of the records the model reads itself."""
+    """Estimate how many of the records the model reads itself."""
     if cascade is None or cascade.is_read_whole(records):
         return records
     return cascade.sample + _CASCADE_MODEL_SHARE * (records - cascade.sample)
 
 
 def _round_to_two_figures(number: int) -> int:
-    """Round to two figures; more would suggest a false precision."""
+    """Round to two figures; more would suggest false precision."""
     return round(number, -max(0, len(str(number)) - 2))
 
 

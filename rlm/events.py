@@ -9,7 +9,7 @@ from rlm.answers import Answer, Draft
 
 @dataclass(frozen=True)
 class Condensed:
-    """A follow-up was rewritten as a question that stands alone."""
+    """A follow-up was rewritten as a standalone question."""
 
     question: str
 
@@ -25,7 +25,7 @@ class Routed:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """A search for `query` is done and found these passages."""
+    """A search for `query` has finished and found these passages."""
 
     passages: tuple[Passage, ...]
     query: str = ""
@@ -33,7 +33,7 @@ class Retrieved:
 
 @dataclass(frozen=True)
 class Reading:
-    """The language model is now reading these passages; `call` counts from 1."""
+    """The language model is reading these passages; `call` counts from 1."""
 
     call: int
     passages: tuple[Passage, ...]
@@ -41,7 +41,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Planned:
-    """The computation of a table answer, one sentence a step, and the SQL."""
+    """The computation of a table answer: one sentence per step, and the SQL."""
 
     steps: tuple[str, ...]
     sql: str
@@ -49,7 +49,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Working:
-    """Progress of a long step: records done, or cells out of the most a run may have."""
+    """Progress of a long step: records done, or cells out of the maximum for a run."""
 
     step: str
     done: int
@@ -60,9 +60,8 @@ class Working:
 class Turn:
     """A reply of the root model and its result. `depth` counts from 0; `note` is the host's remark on it.
 
-    `part` is empty for the run itself, and "1.2" for the second part of its first part.
-
-    `output` and `error` are as the model saw them.
+    `part` is empty for the run itself, and "1.2" for the second part of its first part. `output` and `error` are the
+    text that the model saw.
     """
 
     number: int
@@ -92,7 +91,7 @@ class Delta:
 
 @dataclass(frozen=True)
 class Drafted:
-    """The strategy's last event: the whole draft, to be checked next. Callers of `Answering` do not see it."""
+    """The strategy's last event: the whole draft, to be checked next. Callers of `AnswerPipeline` do not see it."""
 
     draft: Draft
 

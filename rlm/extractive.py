@@ -1,4 +1,4 @@
-"""Answers without a language model: the sentences of the best passages nearest the question, labelled as such."""
+"""Answers without a language model: quotes the sentences most similar to the question from the best passages."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from rlm.checking.nearest import extract_stems, is_rows_only, list_quotable_span
 from rlm.events import Delta, Drafted, Event, Retrieved
 from rlm.strategy import Search
 
-HEADING = "No language model took part. These sentences of the documents are nearest the question:"
+HEADING = "No language model took part. These sentences of the documents are closest to the question:"
 NO_PASSAGES = "No language model took part, and the search found nothing in these documents."
 _PASSAGES = 5
 _SENTENCES = 3
@@ -15,7 +15,7 @@ _MIN_WORDS = 4
 
 
 class ExtractiveStrategy:
-    """Quotes the sentences of the best passages that share most words with the question."""
+    """Quotes the sentences of the best passages that share the most words with the question."""
 
     def stream(self, question: str, search: Search) -> Iterator[Event]:
         """As `Strategy.stream`, without a model."""
@@ -47,7 +47,7 @@ class ExtractiveStrategy:
 
 
 def _has_content(sentence: str) -> bool:
-    """True for a sentence that is neither a heading, a rule nor a scrap, which has few words and no figure.
+    """Return whether a sentence is more than a heading, a rule or a scrap, which has few words and no figure.
 
     Scripts without spaces have no words to count.
     """

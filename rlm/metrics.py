@@ -13,7 +13,7 @@ ANSWER_SECONDS = Histogram(
     "leadline_answer_stage_seconds", "Seconds of each stage of an answer, and `total`.", ["stage"], buckets=LONG_BUCKETS
 )
 SENTENCES = Counter("leadline_answer_sentences", "Sentences of answers, by how they were checked.", ["check"])
-DOLLARS = Counter("leadline_answer_dollars", "What answers cost, where the model has a price.")
+DOLLARS = Counter("leadline_answer_dollars", "Cost of answers in dollars, for models with a known price.")
 CELLS = Counter("leadline_sandbox_cells", "Cells of model-written code, by how they ended.", ["outcome"])
 CELL_SECONDS = Histogram(
     "leadline_sandbox_cell_seconds", "Seconds of a cell, its tools included.", buckets=LONG_BUCKETS
@@ -21,7 +21,7 @@ CELL_SECONDS = Histogram(
 
 
 def record_answer(answer: Answer) -> None:
-    """Count a finished answer with its marks, stages and cost."""
+    """Record a finished answer with its sentence checks, stages and cost."""
     ANSWERS.labels(answer.strategy, answer.status.value).inc()
     for sentence in answer.sentences:
         SENTENCES.labels(sentence.check.value).inc()

@@ -1,4 +1,4 @@
-"""The passages a direct answer is read from: all of a small scope, or search hits widened to their neighbours."""
+"""The passages that a direct answer is based on: all of a small scope, or search hits widened to their neighbours."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -18,8 +18,8 @@ from rlm.llm.profiles import estimate_tokens
 from rlm.requests import AnswerScope
 from rlm.strategy import Search
 
-# Passages are read with this much of their section around them, about a thousand tokens: the decisive text often
-# stands some paragraphs away from the words that the search matched.
+# Passages are read with up to this much of their section around them, about a thousand tokens: the decisive text is
+# often some paragraphs away from the words that the search matched.
 WIDENED_CHARS = 4_000
 # Tokens for the marks, title and number of a passage in a prompt.
 _TOKENS_AROUND = 40
@@ -29,10 +29,10 @@ _Found = TypeVar("_Found")
 def build_search(
     searcher: SearchPort, scope: AnswerScope, used: UsedVersions, *, widened_chars: int | None = WIDENED_CHARS
 ) -> Search:
-    """Return the service's search within a scope; hits are widened to their neighbours, and those that meet are merged.
+    """Build the search within a scope; hits are widened to their neighbours, and hits that meet are merged.
 
-    With `widened_chars` None, passages are as they were indexed. A query over the length limit is cut. `used` notes the
-    versions that are found as given to the answer.
+    With `widened_chars` None, passages are returned as they were indexed. A query over the length limit is cut. `used`
+    records the versions found as given to the answer.
     """
 
     def search(query: str, top_k: int) -> Sequence[Passage]:
@@ -63,7 +63,7 @@ def estimate_passage_tokens(passage: Passage) -> int:
 
 
 def can_fit(corpus: Corpus, tokens: int) -> bool:
-    """True if all documents of the corpus fit in `tokens`."""
+    """Return whether all documents of the corpus fit in `tokens`."""
     size = corpus.size
     pieces = sum(1 + document.characters // WIDENED_CHARS for document in corpus.documents)
     return size.tokens + pieces * _TOKENS_AROUND <= tokens
@@ -72,7 +72,7 @@ def can_fit(corpus: Corpus, tokens: int) -> bool:
 def list_whole_passages(corpus: Corpus) -> list[Passage]:
     """Return all text of a corpus in reading order, as passages of neighbouring chunks.
 
-    A document that cannot be read is left out, and the corpus notes it.
+    A document that cannot be read is left out, and the corpus records it.
     """
     found: list[Passage] = []
     for document in corpus.documents:
@@ -91,7 +91,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class Extent:
-    """The documents of a corpus that were read whole or in part, and how many were not."""
+    """The documents of a corpus that were read whole or in part, and the number of the others."""
 
     whole: Sequence[CorpusDocument]
     part: Sequence[CorpusDocument]
@@ -111,12 +111,12 @@ class PassageReader:
 
     @property
     def room(self) -> int:
-        """Return the number of tokens that may still be read."""
+        """The number of tokens that may still be read."""
         return max(0, self._tokens - sum(map(estimate_passage_tokens, self.passages)))
 
     @property
     def extent(self) -> Extent:
-        """Return how much of which documents was read."""
+        """The documents read, whole or in part."""
         documents = self._corpus.documents
         if self._is_whole:
             lost = self._corpus.used.unreadable
@@ -132,12 +132,12 @@ class PassageReader:
         self.passages += list_whole_passages(self._corpus)
 
     def read_hits(self, rankings: Sequence[Sequence[Passage]], tokens: int, *, widened: bool) -> list[Passage]:
-        """Read about `tokens` of what searches found, and return the new passages in reading order.
+        """Read about `tokens` of the search results, and return the new passages in reading order.
 
-        The best hits of each search come first; the very first is read in any case. If `widened`, they have half of
-        the tokens, and the other half is for the text around every hit, a little at a time, and for the rest of short
-        documents. Sections that searches ask for are read whole besides, if there is room. What is left is for more
-        hits. A document that cannot be read is left out, and the corpus notes it.
+        The best hits of each search come first; the very first one is always read. If `widened`, hits get half of the
+        tokens; the other half goes to the text around every hit, a little at a time, and to the rest of short
+        documents. Sections that searches ask for are read whole in addition, if there is room. Remaining tokens go to
+        further hits. A document that cannot be read is left out, and the corpus records it.
         """
         while True:
             before = dict(self._read)
@@ -184,14 +184,14 @@ class PassageReader:
     ) -> Iterator[list[tuple[_Place, Passage]]]:
         """Yield the unread places of each section that a search asks for.
 
-        Their R-precision is over one half: of the R best hits, R being the number of the section's chunks, more than
+        Their R-precision is over one half: of the R best hits, where R is the number of the section's chunks, more than
         R / 2 are in it. Searches for a section's name find its chunks, because chunks are indexed with their headings.
         """
         for ranking in found:
             seen: set[_Place] = set()
             for place, hit in ranking:
                 if place not in seen:
-                    # A token has less than four characters: there is no room for a longer section.
+                    # A token has fewer than four characters: there is no room for a longer section.
                     section = self._list_around(place, 4 * self._tokens)
                     seen.update(section)
                     best = {each for each, _ in ranking[: len(section)]}
@@ -200,7 +200,7 @@ class PassageReader:
                         yield [(each, hit) for each in section if each not in self._read]
 
     def _find_place(self, hit: Passage) -> _Place | None:
-        """Return the chunk that a hit is; None if its version is not in the corpus, or was closed meanwhile."""
+        """Return the chunk of a hit; None if its version is not in the corpus, or was hidden meanwhile."""
         document = self._corpus.find_by_id(hit.document_id)
         # guard: hits-outside-corpus
         if document is None or document.handle.version_id != hit.version_id:
@@ -212,14 +212,16 @@ class PassageReader:
         return _Place(document, bisect_right(chunks, hit.start, key=lambda chunk: chunk.start) - 1)
 
     def _list_near(self, place: _Place, chars: int) -> list[_Place]:
-        """Return a place with its neighbours in its section, `chars` together; all of a document that is no longer."""
+        """Return a place with neighbours in its section, up to `chars` together, or the whole document if it is no
+        longer.
+        """
         document = place.document
         if document.characters > chars:
             return self._list_around(place, chars)
         return [_Place(document, ordinal) for ordinal in range(len(self._corpus.load_text_map(document).chunks))]
 
     def _list_around(self, place: _Place, chars: int) -> list[_Place]:
-        """Return a place with its neighbours in its section, `chars` together."""
+        """Return a place with its neighbours in the same section, up to `chars` together."""
         document = place.document
         stretch = widen_chunk(
             self._corpus.load_text_map(document).chunks, document.handle.version_id, place.ordinal, max_chars=chars
@@ -250,7 +252,7 @@ def interleave(rankings: Sequence[Sequence[_Found]]) -> Iterator[_Found]:
 
 
 def _build_passages(corpus: Corpus, document: CorpusDocument, chunks: Iterable[Chunk]) -> Iterator[Passage]:
-    """Yield passages of neighbouring chunks below one heading."""
+    """Yield passages of neighbouring chunks under one heading."""
     group: list[Chunk] = []
     for chunk in chunks:
         if group and not (

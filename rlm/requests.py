@@ -1,4 +1,4 @@
-"""A caller's request: the question, the conversation before it, its scope, and how the answer is wanted."""
+"""A caller's request: the question, the conversation before it, its scope, and options for the answer."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,12 +10,13 @@ from ingest.storage.documents.records import UsedVersions, generate_work_id
 from rlm.errors import AnswerError
 from rlm.llm.budgets import Limits
 
-# About 1,000 tokens: an eighth of the smallest window served, which leaves the rest to passages; searching allows more.
+# About 1,000 tokens: an eighth of the smallest supported window, which leaves the rest to passages; searches allow
+# more.
 MAX_QUESTION_CHARS = 4_000
 
 
 class StrategyName(StrEnum):
-    """How an answer is made; `auto` leaves the choice to the router."""
+    """The way an answer is made; `auto` leaves the choice to the router."""
 
     AUTO = "auto"
     DIRECT = "direct"
@@ -28,8 +29,8 @@ class AnswerScope:
     """A tenant's collections and documents, or all of them if none is named; an answer cites nothing else.
 
     `filters` are conditions on documents' metadata, in the format of `ingest.storage.documents.filters`. `readers` are
-    the subjects of the principal that asks, which bind every search, corpus and tool; None sees every document of the
-    tenant.
+    the subjects of the principal that asks; they restrict every search, corpus and tool. None sees every document of
+    the tenant.
     """
 
     tenant_id: str
@@ -40,7 +41,7 @@ class AnswerScope:
 
     @property
     def audience(self) -> str:
-        """A name for all who may see the same documents: what is kept for one audience is not used for another."""
+        """A name for all users who may see the same documents: cached results are not shared between audiences."""
         if self.readers is None:
             return ""
         return hashlib.sha256("\0".join(sorted(self.readers)).encode()).hexdigest()[:32]
@@ -56,9 +57,9 @@ class EarlierMessage:
 
 @dataclass(frozen=True)
 class AnswerOptions:
-    """How a caller wants an answer made.
+    """Options for how an answer is made.
 
-    `confirm` accepts the cost, and `budget` bounds it. With `every_record` the model reads all records of a large
+    `confirm` accepts the cost, and `budget` limits it. With `every_record` the model reads all records of a large
     table; otherwise a classifier labels the records that it is sure of.
     """
 
@@ -69,7 +70,7 @@ class AnswerOptions:
 
     @property
     def limits(self) -> Limits | None:
-        """Return the budget, or None if it limits nothing."""
+        """The budget, or None if it limits nothing."""
         return None if self.budget == Limits() else self.budget
 
 
@@ -78,9 +79,9 @@ DEFAULT_OPTIONS = AnswerOptions()
 
 @dataclass(frozen=True)
 class AnswerRequest:
-    """A question, what was said before it (oldest first), its scope, and how the answer is wanted.
+    """A question, the conversation before it (oldest message first), its scope, and options for the answer.
 
-    `used` notes the versions that the answer is given; it is the caller's, who keeps them with the answer.
+    `used` records the versions that the answer is given; it belongs to the caller, who stores them with the answer.
     """
 
     question: str

@@ -1,7 +1,7 @@
-"""Has the deployment's language model write further queries: one budgeted sub-call each, with a JSON form.
+"""Asks the deployment's language model for further queries: one budgeted sub-call each, with a JSON schema.
 
-The model sees only the query, no document. Its output is searched for and never shown as an answer, so the worst
-it can do is to bring up unhelpful passages.
+The model sees only the query, and no document. Its output is searched for and never shown as an answer, so the worst it
+can do is to find unhelpful passages.
 """
 
 import json
@@ -26,8 +26,8 @@ from rlm.untrusted import to_one_line
 
 DEADLINE_SECONDS = 10.0
 _QUERY_CHARS = 1_000
-_CALLS = 2
-# The task, its schema and the chat template come to less; a character is a token at most.
+_CALLS = 2  # one, and one more to repair the reply
+# The task, its schema and the chat template take fewer tokens; a character is at most one token.
 _TASK_TOKENS = 500
 _SYSTEM = (
     "You help to search documents. You never answer for the user; you write texts to search for. "
@@ -37,7 +37,7 @@ _SYSTEM = (
 
 @dataclass(frozen=True)
 class _RewriteForm:
-    """A model's task: its text, the name of the list to fill in, and how many entries and tokens it may have."""
+    """A model's task: its text, the name of the list to fill in, and the limits on its entries and tokens."""
 
     task: str
     member: str
@@ -59,7 +59,7 @@ _FORMS: Mapping[Rewrite, _RewriteForm] = {
         "Write one more general question, whose answer is the background that the query needs.", "questions", 1, 60
     ),
     Rewrite.HYDE: _RewriteForm(
-        "Write the passage of two or three sentences that a document which answers the query would have.",
+        "Write a passage of two or three sentences as it would appear in a document that answers the query.",
         "passages",
         1,
         160,
@@ -78,7 +78,7 @@ class ModelRewriter:
         self._deadline_seconds = deadline_seconds
 
     def compute_limits(self) -> Limits:
-        """Return the most that a rewrite may spend: two calls with the longest query. Raises as `rewrite`."""
+        """Return the most that a rewrite may spend: two calls with the longest query. Raises as `rewrite` does."""
         profile = self._acquire_model().profile
         prompt = _TASK_TOKENS + _QUERY_CHARS
         reply = max(form.max_tokens for form in _FORMS.values()) + profile.thinking_tokens
@@ -86,9 +86,11 @@ class ModelRewriter:
         return Limits(calls=_CALLS, tokens=_CALLS * (prompt + reply), dollars=dollars)
 
     def rewrite(self, tenant_id: str, query: str, how: Rewrite, durability: Durability = NOT_DURABLE) -> Sequence[str]:
-        """Return further queries. `durability` makes the budget, so that it may bound and count what is spent.
+        """Return further queries. `durability` creates the budget, so that it can limit and count the spending.
 
-        Raises `LanguageModelError`s: no model, away, late, refused, or a bad reply."""
+        Raises a `LanguageModelError` if there is no model, it is unavailable, too slow or refuses, or its reply is
+        unusable.
+        """
         model, form = self._acquire_model(), _FORMS[how]
         budget = durability.build_budget(Limits(calls=_CALLS, seconds=self._deadline_seconds), model.profile.price)
         bound = self._sub_calls.bind(model.chat, model.profile, tenant_id=tenant_id, budget=budget)
@@ -96,7 +98,7 @@ class ModelRewriter:
         if isinstance(reply, SubFailure):
             if reply.code == BudgetExhaustedError.code:
                 raise LanguageModelTimeoutError(
-                    f"The language model was not done in {self._deadline_seconds:g} seconds."
+                    f"The language model did not finish within {self._deadline_seconds:g} seconds."
                 )
             raise LanguageModelUnavailableError(reply.detail)
         return _parse_entries(reply.text, form)
@@ -118,4 +120,4 @@ def _parse_entries(text: str, form: _RewriteForm) -> list[str]:
     try:
         return [str(entry) for entry in json.loads(text)[form.member]][: form.entries]
     except (ValueError, KeyError, TypeError) as error:
-        raise LanguageModelOutputError("The reply has not the form that was asked for.") from error
+        raise LanguageModelOutputError("The reply does not have the requested form.") from error

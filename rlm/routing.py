@@ -1,4 +1,4 @@
-"""Chooses the strategy that answers a question: a model decides, having seen what is in scope."""
+"""Chooses the strategy that answers a question: a model decides, based on a description of the scope."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -21,33 +21,33 @@ from rlm.untrusted import DATA_ONLY, format_question, sanitize, to_one_line
 _MAX_QUERIES = 4
 _QUERY_CHARS = 300
 _TOKENS = 600
-# Failures after which the default serves; the caller must hear of a model that is away or out of time.
+# Failures after which the default strategy is used; other errors reach the caller: an unavailable or timed-out model.
 _RECOVERABLE_ERRORS = (LanguageModelOutputError, LanguageModelRefusedError, ContextTooLongError, BudgetExhaustedError)
 
 SYSTEM = f"""You choose how a question about a body of documents is answered.
 
-- "direct": search for passages, read some dozens of pages, write the answer. For what a limited number of passages \
-say: facts, figures that stand in a text or in one row of a table, explanations, comparisons of a few things, \
+- "direct": search for passages, read some dozens of pages, write the answer. For questions that a limited number of \
+passages can answer: facts, figures from a text or from one row of a table, explanations, comparisons of a few things, \
 summaries of a topic or of a short document.
 - "table": write one SQL SELECT over the tables listed below; a model can first judge each row by its text ("complains \
-about late delivery"), and code then counts, sums, groups and lists exactly. For what takes many rows of a table \
-together: counts, totals, averages, rankings, complete lists. The table "documents" has one row a document, for \
-questions about each of them ("which of these reports name no budget"); each is judged by its own text alone, so not \
-where one document changes what another says.
+about late delivery"), and code then counts, sums, groups and lists exactly. For questions that need many rows of a \
+table together: counts, totals, averages, rankings, complete lists. The table "documents" has one row per document, \
+for questions about each of them ("which of these reports name no budget"); each is judged by its own text alone, so \
+do not use it where one document changes what another says.
 - "recursive": a model writes programs that go through all of the documents and ask other models about parts of them. \
-Slow and costly, so only for what neither of the others can answer: summaries of long works, comparisons of whole \
-works, complete lists drawn from more prose than direct can read.
+Slow and costly, so only for questions that neither of the others can answer: summaries of long works, comparisons of \
+whole works, complete lists drawn from more prose than direct can read.
 
 For "direct" and "table", also give one to four searches in words that the documents are likely to use, in their \
-language, each for one thing the answer needs; those for "table" are made if the tables turn out not to have it. Give \
-the reason in one short sentence for the person who asked.
+language, each for one thing the answer needs; those for "table" are run if the tables turn out not to have the \
+answer. Give the reason in one short sentence for the person who asked.
 
 {DATA_ONLY}"""
 
 
 @dataclass(frozen=True)
 class Route:
-    """The strategy, extra searches for passages, also where tables may lack the answer, and the reason, for people."""
+    """The strategy, the searches for passages (also used if the tables lack the answer), and the reason, for people."""
 
     strategy: StrategyName
     reason: str
@@ -65,9 +65,9 @@ def choose_route(
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Route:
-    """Ask the model to choose one of `choices`; `tables` describes the tables in scope, that of documents among them.
+    """Ask the model to choose one of `choices`; `tables` describes the tables in scope, including that of documents.
 
-    An unusable reply leads to the direct strategy. Raises the other errors that keep a model from replying.
+    An unusable reply leads to the direct strategy. Raises other errors if the model cannot reply at all.
     """
     prompt = _build_prompt(question, today, corpus, choices, tables, nonce)
     call = SubCall(SYSTEM, prompt, _TOKENS, build_route_schema(choices), "route")
@@ -104,6 +104,6 @@ def _build_prompt(
             "",
             format_question(question, today, nonce),
             "",
-            f"Strategies that can be had here: {', '.join(choices)}.",
+            f"Strategies available here: {', '.join(choices)}.",
         ]
     )

@@ -31,11 +31,11 @@ class BoundModel:
 
 @dataclass(frozen=True)
 class Context:
-    """The parts of one request, made once by `Answering`; all are bound to the caller's scope.
+    """The parts of one request, created once by `AnswerPipeline`; all are bound to the caller's scope.
 
-    `question` stands alone; `queries` are extra words to search for. `calls` spend the request's budget and are
-    logged if the run is durable. `corpus` opens the documents in scope, the same ones each time. `nonce` returns a new
-    mark for untrusted text; a resumed run gets the same marks again, and the same `today`.
+    `question` is standalone; `queries` are extra words to search for. `calls` spend the request's budget and are logged
+    if the run is durable. `corpus` opens the documents in scope, the same ones each time. `nonce` returns a new mark
+    for untrusted text; a resumed run gets the same marks again, and the same `today`.
     """
 
     question: str
@@ -52,16 +52,16 @@ class Context:
     reader: Callable[[], BoundModel] | None = None
 
     def get_reader(self) -> BoundModel:
-        """Return the model that reads records: a `reader` of its own, or the one that answers."""
+        """Return the model that reads records: a separate `reader`, or the one that answers."""
         return BoundModel(self.calls, self.profile) if self.reader is None else self.reader()
 
 
 class Strategy(Protocol):
     """One way of answering.
 
-    `stream` runs in the thread that iterates it, yields events, and ends with `Drafted` unless it raises. The
-    yielded `Delta`s, joined, are the draft's text. `context.cancelled` is asked before each model call;
-    closing the iterator between events works too.
+    `stream` runs in the thread that iterates it, yields events, and ends with `Drafted` unless it raises. The yielded
+    `Delta`s, joined, are the draft's text. `context.cancelled` is checked before each model call; the iterator can also
+    be closed between events.
     """
 
     def stream(self, context: Context) -> Iterator[Event]: ...
@@ -75,7 +75,7 @@ class StageClock:
         self._laps: dict[str, float] = {}
 
     def lap(self, stage: str) -> None:
-        """Book the time since the last lap under `stage`."""
+        """Record the time since the last lap under `stage`."""
         now = time.perf_counter()
         self._laps[stage] = self._laps.get(stage, 0.0) + (now - self._last) * 1000
         self._last = now

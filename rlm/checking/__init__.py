@@ -1,1 +1,1 @@
-"""Checking what a model wrote: where its quotations stand, and whether a judge finds that they support it."""
+"""Checks what a model wrote: finds its quotations in the passages, and asks a judge whether they support the answer."""

@@ -1,6 +1,6 @@
-"""Turns a draft into an answer: splits sentences with their citations, locates quotations, and marks each sentence.
+"""Turns a draft into an answer: splits it into sentences with citations, finds the quotations, and marks each sentence.
 
-A check only marks. It never deletes or rewrites a sentence, nor turns an answer into "not found".
+A check only marks. It never deletes or rewrites a sentence, and never turns an answer into "not found".
 """
 
 import re
@@ -19,40 +19,40 @@ from rlm.checking.nearest import Spans, extract_stems, is_header
 from rlm.checking.quotes import QuotedText, Span
 
 Locate = Callable[[str, int, int], Location]
-_QUOTE_NOT_FOUND = "Words that the model quoted for this stand nowhere in the passage."
-_COMPUTED_FROM_VALUES = "Code computed this from values that the model read out of the records."
+_QUOTE_NOT_FOUND = "Words that the model quoted for this are not in the passage."
+_COMPUTED_FROM_VALUES = "Code computed this from values that the model read in the records."
 _UNCITED = "Nothing is cited for this sentence, so nobody could check it."
 _ABSENT = "Nothing is cited for this sentence: no passage could be checked for what the documents do not say."
-# Headings, bold words that begin a paragraph or an item, and sentences that introduce what comes next, state nothing.
+# Headings, bold words that begin a paragraph or an item, and sentences that introduce the next lines make no statement.
 _STATES_NOTHING = re.compile(r"#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?$|.*[:：]\W*$", re.DOTALL)
-_CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # of a query
-# The quotations that are shown for one sentence from one passage.
+_CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # a string constant in a query
+# Most quotations shown for one sentence from one passage.
 _MAX_QUOTES = 5
 _PARTLY = "Supported in part: "
 _NAMED_PASSAGE = r"^[ \t>*-]*[\[【](?:passage\s+)?(\d{1,4})[\]】]:?[ \t]*"
-# A shorter quotation may stand in another passage by chance.
+# Shorter quotations may occur in another passage by chance.
 _LONG_QUOTE_CHARS, _LONG_QUOTE_WORDS = 30, 3
 _MARKS = "\"'“”„‘’«»"
-# A quotation ends with its line, or, as rows of a table do, at the quotation mark that ends a later one.
+# A quotation ends at the end of its line or, for quoted table rows, at the last quotation mark of the quoted rows.
 _SUPPORT = re.compile(
     rf"{_NAMED_PASSAGE}([\"“„«](?:(?!{_NAMED_PASSAGE}|</)[\s\S])*?[\"”“»][ \t]*$|\S[^\n]*$)", re.MULTILINE | re.I
 )
 
 
 class CheckMode(StrEnum):
-    """How far answers are checked."""
+    """The level of checking of answers."""
 
-    JUDGE = "judge"  # quotations are located, and a model judges each sentence
-    QUOTES = "quotes"  # quotations are located
-    OFF = "off"  # citations name passages, and nothing is looked up
+    JUDGE = "judge"  # finds quotations, and has a model judge each sentence
+    QUOTES = "quotes"  # finds quotations only
+    OFF = "off"  # citations name passages without any check
 
 
 def locate_citations(
     draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE
 ) -> tuple[list[Sentence], list[Citation]]:
-    """Return a draft's sentences with their quotes, and its citations by number; none is judged yet.
+    """Return the sentences of a draft with their quotes, and its citations by number; no sentence is judged yet.
 
-    The rows of a table are sentences, but for its header.
+    The rows of a table count as sentences, except for the header.
     """
     spans = [
         (start, end, [number for number in numbers if number in draft.evidence])
@@ -83,18 +83,18 @@ def locate_citations(
 
 
 def _with_reason(sentence: Sentence, reason: str) -> Sentence:
-    """Give a `reason` to a sentence among others with citations that has none, unless it states nothing."""
+    """Give `reason` to an uncited sentence, unless it makes no statement."""
     is_uncited = sentence.check is Check.UNCHECKED and not sentence.citations
     return replace(sentence, reason=reason) if is_uncited and not _STATES_NOTHING.match(sentence.text) else sentence
 
 
 def apply_judgement(sentences: list[Sentence], judgement: Judgement) -> tuple[Sentence, ...]:
-    """Return the sentences with the judge's verdicts; those without a verdict stay as they were."""
+    """Apply the judge's verdicts; sentences without a verdict are unchanged."""
     return tuple(_with_verdict(each, judgement.verdicts.get(place)) for place, each in enumerate(sentences))
 
 
 def _iter_result_texts(table: ResultTable | None) -> Iterator[str]:
-    """Yield the texts of a result and the constants of its query, which are words of records."""
+    """Yield the texts of a result and the constants of its query; they may contain full stops that end no sentence."""
     if table is None:
         return
     yield from (value for row in table.rows for value in row if isinstance(value, str))
@@ -107,7 +107,7 @@ def _mark_sentence(sentence: Sentence, draft: Draft, mode: CheckMode, parts: Seq
     is_stated = sentence.text in draft.stated and not _STATES_NOTHING.match(sentence.text)
     if draft.computed and not is_stated and (draft.table is not None or not sentence.citations):
         has_read = draft.table is not None and draft.table.semantic_columns and not sentence.text.startswith("|")
-        # Anything else a program wrote quotes documents, and is judged.
+        # All other text that a program wrote quotes documents and is judged.
         return replace(sentence, check=Check.COMPUTED, reason=_COMPUTED_FROM_VALUES if has_read else "")
     if not sentence.citations or mode is CheckMode.OFF:
         return sentence
@@ -119,7 +119,7 @@ def _mark_sentence(sentence: Sentence, draft: Draft, mode: CheckMode, parts: Seq
 
 
 def _with_verdict(sentence: Sentence, verdict: JudgeVerdict | None) -> Sentence:
-    """Mark a sentence as judged; one whose quotation was invented is `quoted` at most, and the reason stays."""
+    """Apply a verdict to a sentence; if its quotation was invented, it stays `quoted` at most and keeps the reason."""
     if verdict is None:
         return sentence
     if verdict.support == SUPPORTED:
@@ -153,8 +153,8 @@ def _build_citation(passage: Passage, quote: Quote, *, verified: bool) -> Citati
 class _ShownQuote:
     """A quotation shown for one sentence.
 
-    It is one of the model's if `is_offered`, and if `is_own` for this very sentence. If `is_lost`, the words that the
-    model quoted for the sentence stand nowhere in the passage.
+    `is_offered` if the model gave it, and `is_own` if the model gave it for this sentence. `is_lost` if the words that
+    the model quoted for the sentence are not in the passage.
     """
 
     quote: Quote
@@ -169,7 +169,7 @@ class CitedPassage:
     def __init__(
         self, number: int, passage: Passage, offered: Iterable[OfferedQuote], *, is_record: bool = False
     ) -> None:
-        """A passage that `is_record` of a table rests on all of its text."""
+        """If the passage `is_record` of a table, all of its text supports the answer."""
         self._number = number
         self._passage = passage
         self._is_record = is_record
@@ -182,12 +182,12 @@ class CitedPassage:
         return Spans(self._passage)
 
     def select_quotes(self, sentences: Sequence[str], locate: Locate) -> list[list[_ShownQuote]]:
-        """Return the spans that each of the sentences rests on; they are those that cite the passage, in order.
+        """Return the supporting spans for each of the `sentences`, which all cite this passage, in order.
 
-        They are the model's own quotations, which come in the order of the answer: one belongs to each sentence, the
-        first of its spans, and shared words say which; any more belong to a sentence beside them. A sentence without
-        one has what is nearest to it, another's quotation or a span of the passage. If nothing is near, as between two
-        languages, it has a quotation, or else the passage's place without words.
+        The model gives its quotations in the order of the answer. Shared words decide which quotation belongs to which
+        sentence; further quotations go to a neighbouring sentence. A sentence without a quotation gets the most similar
+        quotation or span of the passage. If nothing is similar, as across languages, it gets any quotation, or else the
+        place of the passage without words.
         """
         wanted = [extract_stems(remove_markers(sentence)) for sentence in sentences]
         quotations = [extract_stems(text) for text, _ in self._offered]
@@ -218,18 +218,18 @@ class CitedPassage:
         return Quote(self._number, first, last, passage.text[slice(*span)], location.page, location.words)
 
     def _select_nearest(self, wanted: frozenset[str]) -> Span:
-        """Return the nearest span, or an empty one where nothing is near."""
+        """Return the most similar span, or an empty one if nothing is similar."""
         return self._spans.find_nearest(wanted, self._found) or (0, len(self._passage.text) if self._is_record else 0)
 
 
 def pair_in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]]) -> list[int | None]:
-    """Return for each sentence the position of its quotation, or None; both are sets of stems.
+    """Return the position of each sentence's quotation, or None; sentences and quotations are sets of stems.
 
-    As many are paired as can be without changing an order, and of all such pairings it is the one in which they share
-    most words (Needleman and Wunsch 1970).
+    Pairs as many as possible without changing the order, and among those pairings chooses the one with the most shared
+    words. Source: Needleman & Wunsch, 1970.
     """
     words = [[len(sentence & quotation) for quotation in quotations] for sentence in sentences]
-    # The most pairs, and the most words, that can be had of what begins at two positions.
+    # The most pairs, and the most shared words, from positions i and j to the end.
     best = [[(0, 0)] * (len(quotations) + 1) for _ in range(len(sentences) + 1)]
     for i, j in product(reversed(range(len(sentences))), reversed(range(len(quotations)))):
         best[i][j] = max(_add_pair(best[i + 1][j + 1], words[i][j]), best[i + 1][j], best[i][j + 1])
@@ -249,10 +249,10 @@ def pair_in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[froz
 def assign_remaining(
     sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]], own: Sequence[int | None]
 ) -> list[list[int]]:
-    """Return for each sentence the positions of more quotations, which `own`, from `in_order`, gives to none.
+    """Return the positions of further quotations for each sentence: those that `own`, from `pair_in_order`, assigns to
+    none.
 
-    Each goes to one of the two sentences between whose own it stands: the one that shares more of its words, or else
-    the one before.
+    Each goes to the sentence before or after it that shares more of its words; the sentence before wins a tie.
     """
     more: list[list[int]] = [[] for _ in sentences]
     paired = [(at, place) for place, at in enumerate(own) if at is not None]
@@ -269,8 +269,10 @@ def _add_pair(rest: tuple[int, int], words: int) -> tuple[int, int]:
 
 
 def parse_offered_quotes(block: str, numbers: Mapping[int, int]) -> tuple[OfferedQuote, ...]:
-    """Read the quotations of a `<support>` block, each begun on a line of its own: `[3] "words"`. `numbers` gives the
-    number in the answer for a passage's number in the prompt."""
+    """Parse the quotations of a `<support>` block, each on a line of its own: `[3] "words"`.
+
+    `numbers` maps a passage's number in the prompt to its number in the answer.
+    """
     read = (
         (numbers.get(int(match[1])), _strip_quotation_marks(match[2].strip())) for match in _SUPPORT.finditer(block)
     )
@@ -278,7 +280,7 @@ def parse_offered_quotes(block: str, numbers: Mapping[int, int]) -> tuple[Offere
 
 
 def _strip_quotation_marks(line: str) -> str:
-    """Take off one outer pair of quotation marks, or the only mark of a pair that is not complete."""
+    """Remove one outer pair of quotation marks, or a single unpaired mark."""
     if len(line) > 1 and line[0] in _MARKS and line[-1] in _MARKS:
         # guard: one-pair-of-quotation-marks
         return line[1:-1].strip()
@@ -288,10 +290,10 @@ def _strip_quotation_marks(line: str) -> str:
 def correct_evidence(
     evidence: Mapping[int, Passage], offered: Sequence[OfferedQuote], read: Iterable[Passage]
 ) -> dict[int, Passage]:
-    """Return the passage of each number; that of another passage's number is put right.
+    """Return the passage of each number, corrected if the model gave the number of another passage.
 
-    It is another's if no quotation offered for it stands in the passage, and all of them, a long one among them, stand
-    in exactly one other passage that was read.
+    A number is corrected if none of its quotations is in its passage, and all of them, including a long one, are in
+    exactly one other passage that was read.
     """
     sources = [(each, QuotedText(each.text)) for each in read]
     found = dict(evidence)

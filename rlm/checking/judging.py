@@ -1,4 +1,4 @@
-"""Has a judge read each sentence of an answer beside the passages that it cites, in one structured call for all."""
+"""Asks a judge to compare each sentence of an answer with its cited passages, in one structured call for all."""
 
 import json
 import re
@@ -20,23 +20,23 @@ SUPPORTED, PARTLY, NOT_SUPPORTED = "supported", "partly", "not_supported"
 # Sentences in one call: their verdicts must fit the model's output limit.
 _MAX_SENTENCES = 80
 _CONTEXT = "(context) "
-# The names of a table's columns: they are no sentence, and stand above the rule.
+# The header row of a table, which is followed by a rule; it is not a sentence.
 _HEAD = re.compile(r"^[ \t]*(\|.*\w.*)$", re.MULTILINE)
 _ITEM = re.compile(r"^(?:[-*+]|\d{1,3}[.)])\s+")
 _VERDICT_TOKENS, _SPARE_TOKENS = 60, 200
 
 SYSTEM = f"""You check whether the sentences of an answer are supported by the passages that they cite.
 
-Read each numbered sentence together with the passages whose numbers stand behind it, the question, and the titles and \
+Read each numbered sentence together with the passages whose numbers follow it, the question, and the titles and \
 headings of the passages. Judge as a fair and careful reader would:
 - "supported": someone who has read the cited passages would agree that they say this, in whatever words. Names, \
-places and times may come from the question, a title, a heading, a sentence before or another passage of the same \
-document; "I" in a passage is its narrator or speaker. A sentence that sums up others may rest on their passages too.
+places and times may come from the question, a title, a heading, an earlier sentence or another passage of the same \
+document; "I" in a passage is its narrator or speaker. A sentence that sums up others may also rely on their passages.
 - "partly": the passages support the main point, but not a detail of the sentence.
 - "not_supported": the passages do not say it, or say something else.
 A sentence that says what the passages do not mention is supported if they indeed do not mention it, and a figure that \
 follows from the passages by plain arithmetic is supported. Judge only what a sentence states about the documents, not \
-its style. Lines marked (context) are not judged; they are there so that you understand the others.
+its style. Lines marked (context) are not judged; they only help you understand the others.
 Give a short reason in plain words for "partly" and "not_supported", naming what is missing or different; leave it \
 empty for "supported".
 
@@ -53,19 +53,19 @@ class JudgeVerdict:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Verdicts by sentence position in the answer; `note` tells people what kept other sentences from being judged."""
+    """Verdicts by sentence position in the answer; `note` tells people why other sentences were not judged."""
 
     verdicts: Mapping[int, JudgeVerdict]
     note: str = ""
 
 
 def is_judged(sentence: Sentence) -> bool:
-    """True for a sentence that cites something, unless code computed it."""
+    """Return whether a sentence cites something and was not computed by code."""
     return bool(sentence.citations) and sentence.check is not Check.COMPUTED
 
 
 class Judge:
-    """Asks one model for verdicts; made for one request."""
+    """Asks one model for verdicts; created for one request."""
 
     def __init__(
         self,
@@ -85,7 +85,8 @@ class Judge:
     def judge(
         self, question: str, text: str, sentences: Sequence[Sentence], evidence: Mapping[int, Passage]
     ) -> Judgement:
-        """Judge the sentences of `text` that cite something. A failing judge results in a note, never in an error.
+        """Judge the sentences of `text` that cite something. If the judge fails, the result has a note instead of an
+        error.
 
         Raises `RunCancelledError`.
         """
@@ -146,7 +147,7 @@ class Judge:
 
 
 def build_verdict_schema() -> dict[str, object]:
-    """Return the JSON schema of a judge's reply."""
+    """Build the JSON schema of a judge's reply."""
     verdict = build_closed_object(
         {
             "sentence": {"type": "integer"},
@@ -160,7 +161,7 @@ def build_verdict_schema() -> dict[str, object]:
 def _cut_around_quotes(
     passage: Passage, sentences: Sequence[Sentence], places: Sequence[int], number: int, most: int | None
 ) -> Passage:
-    """Return the passage, or only the part around the quotations if the whole does not fit."""
+    """Return the passage, or only the part around its quotations if the whole does not fit."""
     if most is None or len(passage.text) <= most:
         return passage
     quoted = [
@@ -172,7 +173,7 @@ def _cut_around_quotes(
 
 
 def _render_sentences(text: str, sentences: Sequence[Sentence], near: range, places: Sequence[int]) -> Iterator[str]:
-    """Yield the sentences `near`, those at `places` numbered, with the heads of tables before their rows."""
+    """Yield the sentences `near`, with numbers for those at `places`, and table headers before their rows."""
     end = sentences[near.start - 1].end if near.start else 0
     for place in near:
         sentence = sentences[place]
@@ -191,7 +192,7 @@ def _render_sentence(place: int, sentence: Sentence, is_judged: bool) -> str:
 
 
 def _parse_verdicts(text: str, places: Sequence[int]) -> dict[int, JudgeVerdict]:
-    """Read verdicts by place; a sentence with two different verdicts has none."""
+    """Parse verdicts by place; a sentence with two different verdicts gets none."""
     found: dict[int, JudgeVerdict] = {}
     contradicted: set[int] = set()
     for entry in json.loads(text)["verdicts"]:

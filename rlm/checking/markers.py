@@ -1,9 +1,9 @@
-"""Markers of an answer, `[3]`: read from a streaming reply, renumbered, and located in the answer's sentences.
+"""Markers of an answer, `[3]`: parsed from a streamed reply, renumbered, and located in the answer's sentences.
 
-Sentences are told apart well enough to quote one.
+Sentences are split well enough to quote one of them.
 
 A reply may have a block in angle brackets before its text (`<search>`) and one after it (`<support>`); readers see
-neither. Code between backticks has no markers.
+neither. Markers inside backticks are ignored.
 """
 
 import re
@@ -48,17 +48,18 @@ _LEADING = re.compile(rf"(?:\[{_DIGITS}\][ \t]*)+")
 _TRAILER = "<support"
 _CODE = re.compile(r"`+")
 _END = re.compile(r"[.!?][\"'”’)\]*_]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*(?:\n\s*|(?=(?:[-*+>|#]|\d+[.)])))")
-# Code, and short text between single quotation marks: full stops within end no sentence.
+# Code, and short text between single quotation marks: full stops inside them end no sentence.
 _SHORT = rf"{{1,{MAX_QUOTED_CHARS}}}"
 _VERBATIM = re.compile(rf"`[^`\n]+`|(?<!\w)'[^'\n]{_SHORT}'(?!\w)|(?<!\w)‘[^‘’\n]{_SHORT}’(?!\w)")
 _ASIDE_END = re.compile(r"[.!?][\"'”’]*\)\Z")
-# A parenthesis that is a sentence of its own ends with a mark of its own.
+# A parenthesis that is a sentence has its own closing punctuation.
 _ASIDE_WITHIN = re.compile(rf"\([^()\n]{{0,{MAX_ASIDE_CHARS}}}(?<![.!?\"'”’])\)")
 _ABBREVIATIONS = (*TITLE_ABBREVIATIONS, *REFERENCE_ABBREVIATIONS, *QUANTITY_ABBREVIATIONS, *OTHER_ABBREVIATIONS)
 _ABBREVIATION = re.compile(rf"\b(?:[A-Z]|{'|'.join(map(re.escape, _ABBREVIATIONS))})\.$")
-# Few sentences begin with a figure, and a full stop between a word and one is mostly of "sec. 4", "Jan. 5", "Abs. 2".
+# Few sentences begin with a figure. A full stop between a word and a figure usually belongs to "sec. 4", "Jan. 5" or
+# "Abs. 2".
 _BEFORE_NUMBER = re.compile(r"[^\W\d_]\.[ \t]+\d")
-# The text before the full stop of "12. " at the beginning of a line, also when quoted or in a nested list.
+# The text before the full stop of "12. " at the start of a line, including quoted lines and nested lists.
 _LIST_NUMBER = re.compile(rf"(?:\A|\n)[ \t>*-]*\d{{1,{MAX_LIST_NUMBER_DIGITS}}}\Z")
 # German writes ordinals with a full stop, and nouns with a capital: "am 1. April", "im 19. Jahrhundert", "bis 24. Mai".
 _BEFORE_ORDINAL = "|".join((*ORDINAL_PREPOSITIONS, *ORDINAL_ARTICLES, *ORDINAL_QUANTIFIERS))
@@ -71,8 +72,11 @@ _MONTH = re.compile(rf"(?:{'|'.join((*GERMAN_MONTHS, *AUSTRIAN_MONTHS))})\b")
 class MarkedText:
     """Turns the pieces of a reply into pieces of an answer, with markers numbered in order of use.
 
-    `number_of` maps a passage's number to its number in the answer, or to None if no passage has it: such a marker is
-    left out and counted in `strangers`. `rest` is the reply after the text, from `<support` on.
+    `number_of` maps a passage's number to its number in the answer, or to None if there is no such passage: the marker
+    is then dropped and counted in `strangers`. `rest` is the reply after the text, from `<support` on.
+
+        text = MarkedText({3: 1}.get)
+        text.feed("The orchard closed [3].") + text.close()  # "The orchard closed [1]."
     """
 
     number_of: Callable[[int], int | None]
@@ -84,8 +88,7 @@ class MarkedText:
     _code: str = ""
 
     def feed(self, piece: str) -> str:
-        """Return the next piece of the answer; hold back a possible marker or trailing block, and white space that may
-        be the last."""
+        """Return the next piece of the answer; hold back a possible marker, trailing block or trailing white space."""
         if self._ended:
             self.rest += piece
             return ""
@@ -93,7 +96,7 @@ class MarkedText:
         return self._defer_space(self._release(final=False))
 
     def close(self) -> str:
-        """Return the text held back at the end of the reply, without half a marker or half a tag."""
+        """Return the text held back at the end of the reply, without an incomplete marker or tag."""
         return "" if self._ended else self._defer_space(self._release(final=True))
 
     def _defer_space(self, text: str) -> str:
@@ -106,7 +109,7 @@ class MarkedText:
         given: list[str] = []
         text, at = self._waiting, 0
         while at < len(text) and not self._ended:
-            places = (text.find(char, at) for char in "[【`<")  # what may begin a marker, a block or code
+            places = (text.find(char, at) for char in "[【`<")  # the start of a possible marker, block or code span
             found = min((place for place in places if place >= 0), default=len(text))
             given.append(text[at:found])
             at = found
@@ -120,7 +123,7 @@ class MarkedText:
         return "".join(given)
 
     def _consume(self, text: str, at: int, given: list[str], *, final: bool) -> int:
-        """Handle what begins at `at`; return where to go on, or `at` to wait for more text."""
+        """Process the text at `at`; return where to continue, or `at` to wait for more text."""
         char = text[at]
         if char == "`":
             return self._consume_code(text, at, given, final=final)
@@ -143,7 +146,7 @@ class MarkedText:
         match = _CODE.match(text, at)
         assert match is not None
         if match.end() == len(text) and not final:
-            return at  # there may be more of them
+            return at  # more backticks may follow
         if not self._code:
             self._code = match[0]
         elif self._code == match[0]:
@@ -184,8 +187,8 @@ def _parse_numbers(numbers: str) -> Iterator[int]:
 def iter_marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[int, int, tuple[int, ...]]]:
     """Yield start, end and marker numbers of each sentence, list item and heading of an answer, in order.
 
-    Markers after a full stop belong to the sentence before it; a quotation or parenthesis of several sentences belongs
-    to the sentence that it stands in. So does one of the `values` that code put into the text, such as "Esc. L2".
+    Markers after a full stop belong to the sentence before it. A quotation or parenthesis of several sentences belongs
+    to the sentence that contains it, and so does one of the `values` that code put into the text, such as "Esc. L2".
     """
     spans: list[tuple[int, int]] = []
     for start, end in _join_quotations(text, list_sentence_spans(text, values)):
@@ -201,8 +204,9 @@ def iter_marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[i
 
 
 def _join_quotations(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the spans, joining those within one quotation or parenthesis; one that is not closed soon, and in its
-    paragraph, does not count."""
+    """Yield the spans, joining those within one quotation or parenthesis; one that does not close soon, within its
+    paragraph, is ignored.
+    """
     at = 0
     while at < len(spans):
         last = at
@@ -220,7 +224,7 @@ def _join_quotations(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tu
 
 @dataclass(frozen=True)
 class _OpenMarks:
-    """How many quotation marks and parentheses have been opened: `straight` counts marks that open and close alike."""
+    """Counts of open quotation marks and parentheses; `straight` counts marks that look the same open and closed."""
 
     straight: int
     curved: int
@@ -247,10 +251,11 @@ def remove_markers(text: str) -> str:
 def list_sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int, int]]:
     """Return half-open spans of the sentences, list items and headings of `text`, in order, without surrounding space.
 
-    A full stop, an exclamation or a question mark ends a sentence unless a lower-case letter, the border of a cell or a
-    parenthesis that is no sentence follows, an abbreviation, an initial or an ordinal precedes it, or it stands in
-    code, one of the `values`, or a short text between single quotation marks; nor does a full stop between a word and a
-    figure. A line break alone ends none: extracted text is often broken where a page's lines were.
+    A full stop, exclamation mark or question mark ends a sentence unless a lower-case letter, a cell border or an
+    unpunctuated parenthesis follows; unless an abbreviation, initial or ordinal precedes it; and unless it is inside
+    code, one of the `values`, or a short text in single quotation marks. A full stop between a word and a figure does
+    not end a sentence, and neither does a single line break: extracted text often has them where the page's lines
+    ended.
     """
     spans: list[tuple[int, int]] = []
     start = 0
@@ -264,7 +269,7 @@ def list_sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int
 
 
 def _is_closing_aside(text: str) -> bool:
-    """True if a text ends with a parenthesis that begins within it, "(like this!)"."""
+    """Return whether a text ends with a parenthesis that begins within it, "(like this!)"."""
     return _ASIDE_END.search(text, max(0, len(text) - ASIDE_END_LOOKBACK_CHARS)) is not None and text.rfind("(") > 0
 
 
@@ -295,7 +300,7 @@ def _iter_sentence_ends(text: str, values: Iterable[str]) -> Iterator[int]:
 
 
 def _is_within(spans: Sequence[tuple[int, int]], place: int) -> bool:
-    """True if a place lies before the last character of one of the spans, which are in order."""
+    """Return whether a place lies before the last character of one of the spans, which are in order."""
     at = bisect_right(spans, (place, sys.maxsize)) - 1
     return at >= 0 and place < spans[at][1] - 1
 

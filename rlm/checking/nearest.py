@@ -1,4 +1,4 @@
-"""Finds what of a passage is nearest to a sentence, by the words that few of the passage's spans have."""
+"""Finds the part of a passage that is most similar to a sentence, weighting words that are rare in the passage."""
 
 import re
 from collections import Counter
@@ -12,28 +12,29 @@ from rlm.checking.quotes import Span
 
 # A figure with its separators is one word.
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|\w+")
+# Inflected forms of a word mostly share their first letters.
 _STEM_CHARS = 5
-# Years, days and other small numbers stand in many places.
+# Years, days and other small numbers occur in many places.
 _SMALL_NUMBER = re.compile(r"\d{1,2}|[12]\d{3}")
 _LINE = re.compile(r"\S[^\n]*")
 _HEADING = re.compile(r"#{1,6}\s")
-# The line below the header of a table.
+# The line below a table's header.
 _RULE = re.compile(r"\s*\|(?:\s*:?-+:?\s*\|)+[ \t]*(?:\n|\Z)")
 _ROW_OR_SENTENCE = re.compile(r"\||.*[.!?][\"'”’)]*\Z", re.DOTALL)
 
 
 def is_header(text: str, start: int, end: int) -> bool:
-    """True for the names of a table's columns, which are no sentence."""
+    """Return whether a line is the header row of a table, which is not a sentence."""
     return text.startswith("|", start) and _RULE.match(text, end) is not None
 
 
 def is_rows_only(passage: Passage) -> bool:
-    """True for a passage of a file that is one table, such as a CSV: its place is rows alone."""
+    """Return whether a passage is from a file that is one table, such as a CSV: its place names only rows."""
     return passage.page is None and bool(passage.place)
 
 
 def list_quotable_spans(passage: Passage) -> list[Span]:
-    """Return the spans of a passage that can be quoted by themselves: its sentences but headings, or rows of a CSV."""
+    """Return the spans of a passage that can be quoted alone: its sentences except headings, or the rows of a CSV."""
     if is_rows_only(passage):
         return [found.span() for found in _LINE.finditer(passage.text)]
     spans = list_sentence_spans(passage.text)
@@ -41,12 +42,12 @@ def list_quotable_spans(passage: Passage) -> list[Span]:
 
 
 def extract_stems(text: str) -> frozenset[str]:
-    """Return a text's figures, and the beginnings of its other words, which inflected forms share."""
+    """Return the figures of a text and the stems of its other words; inflected forms share a stem."""
     return frozenset(word if word[0].isdigit() else word[:_STEM_CHARS].casefold() for word in _WORD.findall(text))
 
 
 class Spans:
-    """The spans of one passage, and how much each of their words tells them apart."""
+    """The spans of one passage, and how well each of their words distinguishes them."""
 
     def __init__(self, passage: Passage) -> None:
         self._text = passage.text
@@ -56,17 +57,17 @@ class Spans:
             spans = [span for span in spans if not _is_scrap(self._text, *span)] or spans
         self._stems = {span: extract_stems(self._text[slice(*span)]) for span in spans}
         counts = Counter(chain.from_iterable(self._stems.values()))
-        # Inverse document frequency (Robertson and Sparck Jones 1976) as BM25 has it.
+        # Inverse document frequency (Robertson & Sparck Jones, 1976), as in BM25.
         self._weights = {stem: log(1 + (len(spans) - n + 0.5) / (n + 0.5)) for stem, n in counts.items()}
         # guard: nearest-common-words
         self._telling = frozenset(stem for stem, n in counts.items() if 2 * n <= max(2, len(spans)))
 
     def find_nearest(self, wanted: frozenset[str], quoted: Sequence[Span]) -> Span | None:
-        """Return the span nearest to a sentence with the stems `wanted`, or None if all have nothing in common with it
-        but words of most spans.
+        """Return the span most similar to a sentence with the stems `wanted`, or None if none shares a distinctive word
+        with it.
 
-        One of the spans `quoted` is preferred that is as near, or any of them to what shares no more than a year or a
-        small figure. A sentence with figures has a span with one of them, if possible with another than these.
+        A span in `quoted` wins a tie, and also wins over a span that shares only a year or a small figure. A sentence
+        with figures gets a span that contains one of them, preferably one that is neither a year nor a small figure.
         """
         figures = frozenset(filter(_is_figure, wanted))
         known = figures & self._telling
@@ -88,7 +89,7 @@ class Spans:
         return max(told, key=lambda span: self._compute_similarity(wanted, span), default=None)
 
     def _compute_similarity(self, wanted: frozenset[str], span: Span) -> float:
-        """Return the Dice coefficient of weighed stems, so that the longest span does not always win."""
+        """Return the Dice coefficient of weighted stems, so that the longest span does not always win."""
         whole = self._compute_weight(wanted) + self._compute_weight(self._get_stems(span))
         return 2 * self._compute_weight(self._find_shared(wanted, span)) / whole if whole else 0.0
 
@@ -111,7 +112,7 @@ def _is_weak_match(shared: frozenset[str]) -> bool:
 
 
 def _is_scrap(text: str, start: int, end: int) -> bool:
-    """True for the header and the rule of a table, and for less than three words that are no sentence and no row.
+    """Return whether a span is a table's header or rule, or has fewer than three words and is neither sentence nor row.
 
     Scripts without spaces have no words to count.
     """

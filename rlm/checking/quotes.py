@@ -1,10 +1,10 @@
 """Finds a quotation in its source, verbatim except for typography.
 
-A language model copies words well and typography badly, so both sides are folded before they are compared: white space
-and table bars, Unicode compatibility forms, case, dashes; quotation marks, apostrophes, Markdown emphasis and invisible
-characters are left out. Words, their order, digits and all other punctuation must agree. The result is a span of
-the source, and its own characters are what a reader is shown. A word that a line break divides is also found
-whole. Folding undoes `retrieval.model_text`: words that a model copied from its prompt are found where they came from.
+A language model copies words well and typography badly, so both sides are folded before they are compared: white space,
+table bars, Unicode compatibility forms, case and dashes are unified; quotation marks, apostrophes, Markdown emphasis
+and invisible characters are dropped. Words, their order, digits and all other punctuation must match. The result is a
+span of the source, so readers see the source's own characters. A word divided by a line break is also found as a whole
+word. Folding reverses `retrieval.model_text`: words that a model copied from its prompt are found in the document.
 """
 
 import re
@@ -19,13 +19,13 @@ from ingest.storage.texts.normalize import is_invisible
 
 Span = tuple[int, int]
 
-# Maximum distance of two parts joined by "...", in folded code points: about three sentences.
+# Maximum distance between two parts joined by "...", in folded code points: about three sentences.
 MAX_ELLIPSIS_GAP = 400
 _MAX_PARTS = 6
 _MIN_PART_CHARS = 4
 _MAX_CHAIN_STARTS = 32
-# Marks on one character, as in Unicode's Stream-Safe Text Format (UAX #15): the time to normalize a run of marks grows
-# with the square of its length.
+# Most combining marks on one character, as in Unicode's Stream-Safe Text Format (UAX #15): the time to normalize a run
+# of marks grows with the square of its length.
 _MAX_MARKS = 30
 
 _ELLIPSIS = re.compile(r" ?[\[(]?(?:\. ?){3,}[\])]? ?")
@@ -33,7 +33,7 @@ _EDGES = " .,;:!?()[]{}<>-"
 _LEFT_OUT = frozenset(
     "*_`\\\"'\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2032\u2033\u2035\u02bc\u00ab\u00bb\u2039\u203a"
 )
-# The break in a word that continues on the next line; it matches in "well-\nknown" too.
+# The break in a word that continues on the next line; it also matches "well-\nknown".
 _DIVIDED_WORD = re.compile(r"(?<=[^\W\d_])[-\u2010\u00ad][ \t]*\r?\n[ \t]*(?=[^\W\d_])")
 _NOTHING: Mapping[int, int] = MappingProxyType({})
 _DASH_LIKE = frozenset("\u2212\u2043\u2500")
@@ -41,32 +41,34 @@ _DASH_LIKE = frozenset("\u2212\u2043\u2500")
 
 @dataclass(frozen=True)
 class _FoldedText:
-    """`text[i]` was folded from the source's code points `starts[i]` to `ends[i]`, one character with its marks."""
+    """Folded text: `text[i]` was folded from the source's code points `starts[i]` to `ends[i]`, one character with its
+    marks.
+    """
 
     text: str
     starts: Sequence[int]
     ends: Sequence[int]
 
     def is_whole(self, start: int, end: int) -> bool:
-        """True if a match covers every touched character entirely, and cuts no word or number."""
+        """Return whether a match covers every character it touches completely, and cuts no word or number."""
         return self._is_edge(start) and self._is_edge(end)
 
     def _is_edge(self, at: int) -> bool:
         if at in (0, len(self.text)) or " " in self.text[at - 1 : at + 1]:
             return True
-        # A quotation may end where a character was left out, such as the apostrophe of a genitive.
+        # A quotation may end at a dropped character, such as the apostrophe of a genitive.
         return self.starts[at] != self.starts[at - 1] and (
             self.starts[at] != self.ends[at - 1] or not is_inside_word(self.text, at)
         )
 
 
 def fold(text: str) -> str:
-    """Return the text in the form that is compared; folding twice gives an equivalent text."""
+    """Return the text in the folded form used for comparison; folding twice gives an equivalent text."""
     return _fold(text).text
 
 
 class QuotedText:
-    """A text in which several quotations are looked for; folded once."""
+    """A text that is searched for several quotations; folded once."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -75,9 +77,9 @@ class QuotedText:
         """Return the first place of `quote`, in code points of the text, or None.
 
         An exact copy is preferred. A quotation needs a letter or digit, and never begins or ends inside a word or
-        number. Parts joined by an ellipsis must follow each other within `MAX_ELLIPSIS_GAP`, and the span takes in what
-        was left out between them. Punctuation at the quotation's ends is ignored when nothing else fits. Time is linear
-        in both.
+        number. Parts joined by an ellipsis must follow each other within `MAX_ELLIPSIS_GAP`, and the span includes the
+        text between them. Punctuation at the ends of the quotation is ignored if nothing else matches. Time is linear
+        in both lengths.
         """
         if not any(map(str.isalnum, quote)):
             return None
@@ -98,7 +100,7 @@ class QuotedText:
 
     @cached_property
     def _joined(self) -> "_FoldedText | None":
-        """Return the text with words divided by a line break made whole, or None if it has none."""
+        """Return the text with words rejoined across line breaks, or None if no word is divided."""
         divided = {match.start(): match.end() for match in _DIVIDED_WORD.finditer(self._text)}
         return _fold(self._text, divided) if divided else None
 
@@ -112,7 +114,7 @@ def locate_exactly(quote: str, text: str) -> Span | None:
 
 
 def _split_at_ellipses(wanted: str) -> list[str]:
-    """Return the parts around each ellipsis, without punctuation at their ends; none if one is too short."""
+    """Split a quotation at each ellipsis, and strip punctuation from the parts; empty if a part is too short."""
     parts = [part.strip(_EDGES) for part in _ELLIPSIS.split(wanted)]
     parts = [part for part in parts if part]
     shortest = _MIN_PART_CHARS if len(parts) > 1 else 1
@@ -135,7 +137,7 @@ def _find_in_order(parts: Sequence[str], source: _FoldedText) -> Span | None:
 
 
 def _find_end_of_rest(parts: Sequence[str], source: _FoldedText, end: int) -> int | None:
-    """Return the end of the last of `parts`, each of which must be near the end of the one before, or None."""
+    """Return the end of the last of `parts`, each close to the end of the previous one, or None."""
     for part in parts:
         found = _find(part, source.text, end, source.is_whole)
         if found is None or found[0] - end > MAX_ELLIPSIS_GAP:
@@ -145,7 +147,7 @@ def _find_end_of_rest(parts: Sequence[str], source: _FoldedText, end: int) -> in
 
 
 def _find(wanted: str, text: str, at: int, fits: Callable[[int, int], bool]) -> Span | None:
-    """Return the first fitting occurrence; a bound on the misfits looked at keeps the work linear."""
+    """Return the first fitting occurrence; the number of misfits tried is bounded to keep the work linear."""
     for _ in range(max(16, 2 * len(text) // len(wanted))):
         start = text.find(wanted, at)
         if start < 0:
@@ -157,7 +159,7 @@ def _find(wanted: str, text: str, at: int, fits: Callable[[int, int], bool]) -> 
 
 
 def is_inside_word(text: str, at: int) -> bool:
-    """True if a cut before `text[at]` falls inside a word of a cased script, a number, or an accented letter."""
+    """Return whether `text[at]` continues a word of a cased script, a number, or an accented letter."""
     if not 0 < at < len(text):
         return False
     before, after = text[at - 1], text[at]
@@ -175,7 +177,7 @@ def _is_word_char(char: str) -> bool:
 
 
 def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _FoldedText:
-    """Fold a text without the spans `left_out`, which map each start to its end."""
+    """Fold a text without the spans `left_out`, which maps each start to its end."""
     chars: list[str] = []
     starts, ends = array("l"), array("l")
     space = False
@@ -209,7 +211,7 @@ def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _FoldedText:
 
 
 def _is_joining_mark(char: str) -> bool:
-    """True if the character is a mark on the one before it: normalizing may reorder or merge the two."""
+    """Return whether a character is a combining mark: normalizing may reorder it or merge it with the one before."""
     return char >= "\u0300" and _starts_with_mark(char)
 
 

@@ -1,7 +1,7 @@
 """The corpus of one question: its documents, their sizes, and their text by handle.
 
-No text is kept: all reads go to the blobs by code points, so a corpus may be larger than memory. A corpus is
-bound to its tenant and scope when it is opened; a handle of any other document is refused.
+Text is never held in memory: every read goes to the blob store by code points, so a corpus may be larger than memory. A
+corpus is bound to its tenant and scope when it is opened; handles of other documents are refused.
 """
 
 from bisect import bisect_right
@@ -30,7 +30,7 @@ from rlm.requests import AnswerScope
 CHARS_PER_TOKEN = 4.07
 # Neighbouring spans are cut from windows of this many code points; each window is one read.
 _WINDOW = 1 << 19
-# The index is given at most this many document ids; for a larger part, hits in other documents are dropped afterwards.
+# The index accepts at most this many document ids; for larger parts, hits in other documents are dropped afterwards.
 _MAX_NAMED = 1_000
 
 
@@ -53,7 +53,7 @@ class CorpusDocument:
 
 @dataclass(frozen=True)
 class CorpusSize:
-    """Sums over the documents in scope."""
+    """Totals over the documents in scope."""
 
     documents: int
     characters: int
@@ -61,7 +61,7 @@ class CorpusSize:
 
 
 class ActiveDocuments(Protocol):
-    """The queries that a corpus makes to the catalog."""
+    """The catalog queries that a corpus needs."""
 
     def list_active_documents(
         self,
@@ -76,12 +76,11 @@ class ActiveDocuments(Protocol):
 
 
 class Corpus:
-    """Documents in order of arrival, and their text and tables; all of them are the tenant's.
+    """The documents of one tenant in order of arrival, with their text and tables.
 
-    `used` notes the versions of which anything but a size was read. Whoever shows their titles or attributes, or reads
-    their tables by other ways, notes them with `note`.
-    `withheld` returns the ids of documents that are closed to the principal: of those that were closed since the corpus
-    was opened, nothing is read any more.
+    `used` records the versions of which more than the size was read. Code that shows their titles or attributes, or
+    reads their tables in another way, calls `record_use`. `withheld` returns the ids of documents that are hidden from
+    the principal: a document that becomes hidden after the corpus was opened is no longer read.
     """
 
     def __init__(
@@ -113,11 +112,11 @@ class Corpus:
         )
 
     def record_use(self, documents: Iterable[CorpusDocument]) -> None:
-        """Note that something of these documents was given to the answer."""
+        """Record that the answer was given something of these documents."""
         self.used.add(document.handle.version_id for document in documents)
 
     def get_document(self, handle: Handle) -> CorpusDocument:
-        """Return the document that a handle lies in. Raises `UnknownHandleError`."""
+        """Return the document that a handle belongs to. Raises `UnknownHandleError`."""
         document = self._by_version.get(handle.version_id)
         # guard: handles-in-scope
         if (
@@ -134,7 +133,7 @@ class Corpus:
         return self._by_id.get(document_id)
 
     def find_by_name(self, name: str) -> CorpusDocument | None:
-        """Return the first document with this id, name or title."""
+        """Return the first document with this id, name or title, or None."""
         return self._by_name.get(name)
 
     @cached_property
@@ -144,12 +143,12 @@ class Corpus:
         }
 
     def load_text(self, handle: Handle) -> str:
-        """Return a handle's whole text. Raises `UnknownHandleError`, also if the document was deleted meanwhile."""
+        """Load the whole text of a handle. Raises `UnknownHandleError`, also if the document was deleted meanwhile."""
         with self.reading(self.get_document(handle)):
             return self._texts.read(handle.version_id, handle.start, handle.end)
 
     def iter_texts(self, handles: Iterable[Handle]) -> Iterator[str]:
-        """Yield the text of each handle, in order; neighbours share a read, so many small spans need few."""
+        """Yield the text of each handle, in order; neighbours share a read, so many small spans need few reads."""
         window, text = None, ""
         for handle in handles:
             if window is None or not window.contains(handle):
@@ -159,12 +158,12 @@ class Corpus:
             yield text[handle.start - window.start : handle.end - window.start]
 
     def load_text_map(self, document: CorpusDocument) -> TextMap:
-        """Return the chunks and pages of a document, without reading its text. Raises `UnknownHandleError`."""
+        """Load the chunks and pages of a document, without its text. Raises `UnknownHandleError`."""
         with self.reading(document):
             return self._texts.load_map(document.handle.version_id)
 
     def load_tables(self, document: CorpusDocument) -> Sequence[RecordTable]:
-        """Return the record tables of a document; most documents have none. Raises `DocumentUnreadableError`."""
+        """Load the record tables of a document; most documents have none. Raises `DocumentUnreadableError`."""
         with self.reading_stored(document):
             tables = self._tables.load_tables(document.handle.version_id) if self._tables is not None else ()
         if tables:
@@ -172,18 +171,18 @@ class Corpus:
         return tables
 
     def load_rows(self, document: CorpusDocument, table: int, numbers: Sequence[int] | range) -> Sequence[RecordRow]:
-        """Return rows of one record table of a document, by number from 1. Raises `UnknownHandleError`."""
+        """Load rows of one record table of a document, by number from 1. Raises `UnknownHandleError`."""
         with self.reading(document):
             return (
                 self._tables.load_rows(document.handle.version_id, table, numbers) if self._tables is not None else ()
             )
 
     def load_heading_path(self, span: Handle) -> tuple[str, ...]:
-        """Return the headings above a span's start. Raises `UnknownHandleError`."""
+        """Load the headings above the start of a span. Raises `UnknownHandleError`."""
         return next(self.iter_heading_paths([span]))
 
     def iter_heading_paths(self, spans: Iterable[Handle]) -> Iterator[tuple[str, ...]]:
-        """Yield the headings above each span's start. Raises `UnknownHandleError`."""
+        """Yield the headings above the start of each span. Raises `UnknownHandleError`."""
         for _, of_version in groupby(spans, key=lambda span: span.version_id):
             chunks: Sequence[Chunk] | None = None
             for span in of_version:
@@ -192,14 +191,14 @@ class Corpus:
                 yield chunks[at].heading_path if at >= 0 and span.start < chunks[at].end else ()
 
     def load_location(self, document: CorpusDocument, start: int, end: int) -> Location:
-        """Return where a span of a document stands in its file; nowhere if its format has no places."""
+        """Load the location of a span in the document's file; empty if its format has no places."""
         self.record_use([document])
         return self._places.locate(document.handle.version_id, start, end)
 
     def load_passage(self, span: Handle, *, around: int = 0) -> Passage:
-        """Return a span as a passage to cite, with `around` code points of its document on either side.
+        """Load a span as a citable passage, with `around` code points of its document on either side.
 
-        The heading path is that of the span's start, and so is the page. Raises `UnknownHandleError`.
+        Heading path and page are those of the span's start. Raises `UnknownHandleError`.
         """
         document = self.get_document(span)
         window = document.handle[max(0, span.start - around) : span.end + around]
@@ -220,36 +219,37 @@ class Corpus:
         )
 
     def estimate_tokens(self, handle: Handle) -> int:
-        """Estimate the tokens of a span: its share of its document's."""
+        """Estimate the tokens of a span from its share of the document."""
         document = self.get_document(handle)
         return round(document.tokens * len(handle) / document.characters) if document.characters else 0
 
     def sample_documents(self, count: int) -> list[CorpusDocument]:
-        """Return at most `count` documents, spread evenly from first to last."""
+        """Return at most `count` documents, evenly spaced from first to last."""
         count = min(count, len(self.documents))
         return [self.documents[at * len(self.documents) // count] for at in range(count)]
 
     def restrict_to(self, handles: Iterable[Handle]) -> "Corpus":
-        """Return a corpus of only the documents that the handles lie in, in the order of this corpus."""
+        """Return a corpus of only the documents that the handles belong to, in the order of this corpus."""
         wanted = {self.get_document(handle).handle.version_id for handle in handles}
         documents = (each for each in self.documents if each.handle.version_id in wanted)
         return Corpus(documents, self._texts, self.tenant_id, self._tables, self.used, withheld=self._withheld)
 
     def refresh_withheld(self) -> None:
-        """Learn now which documents were closed since, for code that begins something new."""
+        """Check at once which documents have been hidden since, before new work starts."""
         self._withheld(at_once=True)
 
     def is_open(self, document: CorpusDocument) -> bool:
-        """True unless the document was closed to the principal since the corpus was opened."""
+        """Return whether the document is still visible to the principal."""
         return document.handle.document_id not in self._withheld()
 
     @contextmanager
     def reading(self, document: CorpusDocument) -> Iterator[None]:
-        """Note that a document is read; raise `DocumentGoneError` if it was closed since, or deleted (`KeyError`).
+        """Record that a document is read. Raises `DocumentGoneError` if it was hidden or deleted meanwhile
+        (`KeyError`).
 
-        Raises `DocumentUnreadableError` if what is stored of it was changed.
+        Raises `DocumentUnreadableError` if its stored content was changed.
         """
-        gone = f"The document {document.handle.document_id} was deleted, replaced or closed meanwhile."
+        gone = f"The document {document.handle.document_id} was deleted, replaced or hidden meanwhile."
         # guard: tools-check-readers
         if not self.is_open(document):
             raise DocumentGoneError(gone)
@@ -262,7 +262,9 @@ class Corpus:
 
     @contextmanager
     def reading_stored(self, document: CorpusDocument) -> Iterator[None]:
-        """Raise `DocumentUnreadableError` if what is stored of a document was changed, and note it for the answer."""
+        """Raise `DocumentUnreadableError` if the stored content of a document was changed, and record it for the
+        answer.
+        """
         try:
             yield
         except ContentChangedError as error:
@@ -318,7 +320,7 @@ def estimate_tokens_from_length(characters: int) -> int:
 class Section:
     """The text under one heading, up to the next; `heading_path` is empty before the first heading.
 
-    In a document without headings it is a page, slide or sheet. `place` says in words where it stands in the file.
+    In a document without headings it is a page, slide or sheet. `place` describes its position in the file in words.
     """
 
     heading_path: tuple[str, ...]
@@ -329,7 +331,7 @@ class Section:
 
 
 def list_sections(corpus: Corpus, handle: Handle) -> list[Section]:
-    """Return the sections that a span touches, in reading order; together they have the whole text.
+    """Return the sections that a span touches, in reading order; together they contain the whole text.
 
     Raises `UnknownHandleError`.
     """
@@ -343,7 +345,7 @@ def list_sections(corpus: Corpus, handle: Handle) -> list[Section]:
 
 
 def iter_section_spans(text: TextMap) -> Iterator[tuple[tuple[str, ...], int, int]]:
-    """Yield heading path, start and end of the sections of a text; of one without headings, those of its places."""
+    """Yield heading path, start and end of each section of a text; without headings, of each page, slide or sheet."""
     if text.layout.headings or not text.layout.places:
         firsts = [next(group) for _, group in groupby(text.chunks, key=lambda chunk: chunk.heading_path)]
         begins = [(first.heading_path, first.start) for first in firsts]
@@ -356,7 +358,7 @@ def iter_section_spans(text: TextMap) -> Iterator[tuple[tuple[str, ...], int, in
 
 
 def select_samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> list[Handle]:
-    """Return the beginnings of documents spread evenly over the corpus, and the end of the last of them."""
+    """Return the beginnings of documents evenly spaced over the corpus, and the end of the last of them."""
     documents = corpus.sample_documents(count)
     found = [document.handle[:characters] for document in documents]
     if documents and documents[-1].characters > characters:
@@ -380,7 +382,7 @@ def build_handle(passage: Passage) -> Handle:
 
 
 def select_passages(spans: Sequence[Handle], passages: Sequence[Passage]) -> list[Passage]:
-    """Return the passages that touch one of the spans."""
+    """Return the passages that overlap one of the spans."""
     by_version: dict[str, list[Handle]] = {}
     for span in spans:
         by_version.setdefault(span.version_id, []).append(span)

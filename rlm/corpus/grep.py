@@ -14,13 +14,13 @@ from rlm.errors import DocumentUnreadableError, PatternError, RunCancelledError,
 
 MAX_HITS = 1000
 _MAX_PATTERN_CHARS = 2_000
-# Documents are searched in windows; a match and its look-behind may reach this far over a window's ends.
+# Documents are searched in windows; a match and its lookbehind may reach this far beyond a window.
 _WINDOW = 1 << 20
 _OVERLAP = 1 << 12
 _LINE_CHARS = 400
-# No step of a search takes longer, so a cancelled run ends soon; a single position must be decided in this time too.
+# Longest step of a search, so that a cancelled run ends soon; also the time limit for a single position.
 _STEP_SECONDS = 1.0
-# Most positions are decided within this time; other threads can wait that long.
+# Most positions are decided within this time, so other threads can wait that long for the GIL.
 _QUICK_SECONDS = 0.005
 
 
@@ -42,7 +42,7 @@ class GrepHit:
 class GrepPage:
     """Hits in reading order, and the spans that were searched for them.
 
-    `next_cursor` continues after the last hit, also if the time was up before the page was full; None means that
+    `next_cursor` continues after the last hit, also if the time ran out before the page was full; None means that
     everything was searched.
     """
 
@@ -53,9 +53,9 @@ class GrepPage:
 
 @dataclass(frozen=True)
 class GrepCount:
-    """The number of matches of a pattern, in all and by document id, in the spans that were searched.
+    """The number of matches of a pattern, in total and by document id, in the searched spans.
 
-    `complete` is false if the time was up.
+    `complete` is false if the time ran out.
     """
 
     total: int
@@ -72,9 +72,7 @@ def compile_pattern(pattern: str, *, ignore_case: bool = False) -> Any:  # noqa:
         flags = regex.MULTILINE | (regex.IGNORECASE if ignore_case else 0)
         return regex.compile(pattern, flags, cache_pattern=False)
     except (regex.error, OverflowError, RecursionError, ValueError) as error:
-        raise PatternError(
-            f"The pattern {pattern[:80]!r} cannot be read: {error}.", hint="Mind the escapes."
-        ) from error
+        raise PatternError(f"The pattern {pattern[:80]!r} is not valid: {error}.", hint="Check the escapes.") from error
 
 
 def grep(
@@ -88,10 +86,10 @@ def grep(
     seconds: float = 20.0,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> GrepPage:
-    """Return a page of at most `limit` matches found within `seconds`; empty matches do not count.
+    """Return a page of at most `limit` matches found within `seconds`; empty matches are ignored.
 
     Only the spans are searched, in their order; without spans, all documents. Raises `PatternError` for a pattern that
-    is invalid or makes no progress in its time.
+    is invalid or makes no progress within its time limit.
     """
     compiled = compile_pattern(pattern, ignore_case=ignore_case)
     walk = PatternWalk(corpus, compiled, spans=spans, place=_parse_cursor(cursor), seconds=seconds, cancelled=cancelled)
@@ -104,7 +102,7 @@ def grep(
                 return GrepPage(tuple(hits), walk.list_searched(), walk.cursor)
     except TimeoutError as error:
         if walk.cursor == (cursor or "0:0"):
-            raise PatternError(f"The pattern {pattern[:80]!r} takes longer than a search may.") from error
+            raise PatternError(f"The pattern {pattern[:80]!r} exceeds the time limit of a search.") from error
         return GrepPage(tuple(hits), walk.list_searched(), walk.cursor)
     return GrepPage(tuple(hits), walk.list_searched(), None)
 
@@ -118,7 +116,7 @@ def count_matches(
     seconds: float = 60.0,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> GrepCount:
-    """Count the matches of a pattern, in all and by document. Raises `PatternError`."""
+    """Count the matches of a pattern, in total and by document. Raises `PatternError`."""
     compiled = compile_pattern(pattern, ignore_case=ignore_case)
     walk = PatternWalk(corpus, compiled, spans=spans, seconds=seconds, cancelled=cancelled)
     counts: Counter[str] = Counter()
@@ -132,7 +130,7 @@ def count_matches(
 
 @dataclass(frozen=True)
 class PatternMatch:
-    """A match in a stretch `text` of a document that begins at `begin`; `start` and `end` count within `text`."""
+    """A match in a piece `text` of a document that starts at `begin`; `start` and `end` are offsets within `text`."""
 
     document: CorpusDocument
     begin: int
@@ -167,8 +165,8 @@ class PatternWalk:
 
     A match sees the text before its span, but not the text after it.
 
-    Raises `TimeoutError` when the time is up or one position takes too long, and `RunCancelledError` within two
-    seconds of cancelling. Exceptions of `cancelled` itself propagate.
+    Raises `TimeoutError` if the time runs out or one position takes too long, and `RunCancelledError` within two
+    seconds of cancelling. Exceptions raised by `cancelled` propagate.
     """
 
     def __init__(
@@ -196,7 +194,7 @@ class PatternWalk:
         return f"{self._ordinal}:{self._offset}"
 
     def list_searched(self) -> tuple[Handle, ...]:
-        """Return the spans between the start of the walk and its current position, but for those not readable."""
+        """Return the spans between the start of the walk and its current position, without the unreadable ones."""
         first, offset = self._begun
         spans = [*self._spans[first : self._ordinal]]
         if self._ordinal < len(self._spans):
@@ -212,7 +210,7 @@ class PatternWalk:
             try:
                 while self._offset < len(span):
                     yield from self._iter_window_matches(document, span)
-            except DocumentUnreadableError:  # the answer says that it was left out
+            except DocumentUnreadableError:  # the answer says that the document was skipped
                 self._unread.add(self._ordinal)
             self._ordinal, self._offset = self._ordinal + 1, 0
 
@@ -236,7 +234,7 @@ class PatternWalk:
     def _search(self, text: str, start: int, last: int) -> Any:  # noqa: ANN401 - `regex` has no types
         """Return the first match that begins before `last`; the result may also be a later match, or None.
 
-        A search that takes long is given up and the positions are tried one by one, with the same result.
+        A search that takes too long is abandoned, and the positions are tried one by one with the same result.
         """
         if not self._stepping:
             try:
@@ -266,5 +264,5 @@ class PatternWalk:
 def _parse_cursor(cursor: str | None) -> tuple[int, int]:
     match = regex.fullmatch(r"(\d{1,12}):(\d{1,12})", "0:0" if cursor is None else cursor)
     if match is None:
-        raise PatternError(f"The cursor {cursor!r} is not valid.", hint="Use `next_cursor` of the page before.")
+        raise PatternError(f"The cursor {cursor!r} is not valid.", hint="Use `next_cursor` of the previous page.")
     return int(match[1]), int(match[2])

@@ -1,4 +1,4 @@
-"""Handles: spans of documents that can be sliced, kept and compared without their text."""
+"""Handles: spans of documents that can be sliced, stored and compared without their text."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 class Handle:
     """The code points `[start, end)` of one version's normalized text.
 
-    A slice of a handle is the handle of that slice: `text(h[a:b]) == text(h)[a:b]`, with negative and absent bounds as
-    in Python. So whatever was cut out of a document still says where it stands.
+    A slice of a handle is the handle of that slice: `text(h[a:b]) == text(h)[a:b]`, with negative and omitted bounds as
+    in Python. A piece cut out of a document therefore keeps its position.
     """
 
     document_id: str
@@ -34,7 +34,7 @@ class Handle:
         return Handle(self.document_id, self.version_id, self.start + start, self.start + max(start, end))
 
     def contains(self, other: "Handle") -> bool:
-        """True if the other span lies in this one."""
+        """Return whether the other span lies within this one."""
         return self.version_id == other.version_id and self.start <= other.start and other.end <= self.end
 
 

@@ -1,7 +1,7 @@
 """Cuts text into records, each a handle: by line, pattern, chunk, document, or table row.
 
-Rows come from the record tables made at ingest, never from cutting text at line ends. Lines are cut without guessing
-at their meaning: headers, rules and footers are records too, and whoever counts must leave them out.
+Rows come from the record tables built at ingest, never from splitting text at line ends. Lines are not interpreted:
+headers, rules and footers are records too, and callers that count must leave them out.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,17 +17,17 @@ from rlm.corpus.handles import Handle
 from rlm.errors import DocumentUnreadableError, PatternError, iter_unless_cancelled, not_cancelled
 
 _WINDOW = 1 << 20
-_ROWS_READ = 50_000
+_ROWS_READ = 50_000  # rows loaded at once
 _PATTERN_SECONDS = 60.0
 
 
 class SplitBy(StrEnum):
-    """Where one record ends and the next begins."""
+    """The rule by which text is split into records."""
 
     ROW = "row"
     LINE = "line"
-    START = "start"  # a pattern matches where a record begins
-    SEPARATOR = "separator"  # a pattern matches between records
+    START = "start"  # the pattern matches at the start of each record
+    SEPARATOR = "separator"  # the pattern matches between records
     CHUNK = "chunk"
     DOCUMENT = "document"
 
@@ -42,7 +42,7 @@ class Record:
 
 
 def select_splitting(corpus: Corpus, spans: Sequence[Handle]) -> SplitBy:
-    """Split by rows if every document has record tables, else by lines."""
+    """Select rows if every document has record tables, else lines."""
     documents = {span.version_id: corpus.get_document(span) for span in spans}.values()
     return SplitBy.ROW if documents and all(map(corpus.load_tables, documents)) else SplitBy.LINE
 
@@ -57,13 +57,13 @@ def split_records(
 ) -> Iterator[Record]:
     """Yield the non-blank records in the spans, in order; without spans, those of all documents.
 
-    Raises `ValueError` for a pattern that is missing or not used, `PatternError` for one that cannot be read or takes
-    too long, and `RunCancelledError`.
+    Raises `ValueError` for a pattern that is missing or not used, `PatternError` for one that is invalid or takes too
+    long, and `RunCancelledError`.
     """
     if bool(pattern) != (by in (SplitBy.START, SplitBy.SEPARATOR)):
         raise ValueError(f"records by {by} take {'no' if pattern else 'a'} pattern")
     for span in [each.handle for each in corpus.documents] if spans is None else spans:
-        with suppress(DocumentUnreadableError):  # the answer says that it was left out
+        with suppress(DocumentUnreadableError):  # the answer says that the document was skipped
             if by is SplitBy.ROW:
                 yield from iter_unless_cancelled(_iter_rows(corpus, span), cancelled)
             else:
@@ -112,7 +112,7 @@ def _iter_lines(corpus: Corpus, span: Handle) -> Iterator[Handle]:
 
 
 def _iter_windows(corpus: Corpus, span: Handle) -> Iterator[tuple[int, str]]:
-    """Yield the text in pieces that end with a line; a piece exceeds the window only if one line does."""
+    """Yield the text in pieces that end at a line end; a piece exceeds the window only if a single line does."""
     begin = 0
     size = _WINDOW
     while begin < len(span):
@@ -138,7 +138,7 @@ def _split_at_matches(
 
 
 def _trim_spans(corpus: Corpus, spans: Sequence[Handle]) -> Iterator[Handle]:
-    """Yield spans without the white space around them; blank ones are dropped."""
+    """Yield spans without surrounding white space; blank ones are dropped."""
     for span, text in zip(spans, corpus.iter_texts(spans), strict=True):
         if stripped := text.strip():
             start = len(text) - len(text.lstrip())
@@ -146,10 +146,10 @@ def _trim_spans(corpus: Corpus, spans: Sequence[Handle]) -> Iterator[Handle]:
 
 
 def _list_matches(corpus: Corpus, span: Handle, pattern: str, cancelled: Callable[[], bool]) -> list[tuple[int, int]]:
-    """Return the places where the pattern matches, counted within the span."""
+    """Return the places where the pattern matches, as offsets within the span."""
     compiled = compile_pattern(pattern)
     walk = PatternWalk(corpus, compiled, spans=[span], seconds=_PATTERN_SECONDS, cancelled=cancelled)
     try:
         return [(found.handle.start - span.start, found.handle.end - span.start) for found in walk]
     except TimeoutError as error:
-        raise PatternError(f"The pattern {pattern[:80]!r} takes longer than a search of one document may.") from error
+        raise PatternError(f"The pattern {pattern[:80]!r} exceeds the time limit for one document.") from error

@@ -1,4 +1,4 @@
-"""Notices documents of a corpus that were closed to its principal after it was opened."""
+"""Detects documents of a corpus that were hidden from its principal after it was opened."""
 
 import threading
 import time
@@ -7,12 +7,12 @@ from typing import Protocol
 
 from rlm.requests import AnswerScope
 
-# Long work reads many spans; it learns of a change this much later. Each call of a tool looks at once.
+# Long work reads many spans; it detects a change with at most this delay. Each tool call checks at once.
 RECHECK_SECONDS = 0.25
 
 
 class DocumentAccess(Protocol):
-    """The catalog's word on who may see what now."""
+    """The catalog queries for who may see which documents now."""
 
     def load_corpus_version(self, tenant_id: str) -> int: ...
 
@@ -21,13 +21,13 @@ class DocumentAccess(Protocol):
 
 
 class WithheldSource(Protocol):
-    """Returns the ids of documents that may not be read any more."""
+    """Returns the ids of documents that may no longer be read."""
 
     def __call__(self, *, at_once: bool = False) -> Collection[str]: ...
 
 
 class WithheldDocuments:
-    """The documents that a scope's readers may not see, asked for again when the tenant's documents have changed."""
+    """The documents that a scope's readers may not see; queried again when the tenant's documents have changed."""
 
     def __init__(
         self, access: DocumentAccess, scope: AnswerScope, *, clock: Callable[[], float] = time.monotonic

@@ -1,1 +1,1 @@
-"""Language model calls made for a larger question: many at once, within a budget, each paid for once."""
+"""Calls to language models made for a larger question: many at once, within a budget, each paid for once."""

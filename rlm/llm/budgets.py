@@ -1,8 +1,8 @@
 """Budgets of runs: reserved before a call is sent, settled with the actual usage, and shared by a tree of budgets.
 
-A budget and its children share one account. A reservation is checked against the budget it is made on and against every
-budget above it, in one step; so whatever the parts of a run do at the same time, calls and reserved tokens never add up
-to more than any of them was given.
+A budget and its children share one account. A reservation is checked, in one step, against the budget it is made on and
+every budget above it. Whatever the parts of a run do concurrently, calls and reserved tokens never exceed any of their
+limits.
 """
 
 import threading
@@ -20,7 +20,7 @@ _MILLION = Decimal(1_000_000)
 
 @dataclass(frozen=True)
 class Price:
-    """Dollars for a million tokens read and for a million written.
+    """Dollars per million tokens read and per million tokens written.
 
     Amounts are decimal, so that reservations and refunds add up exactly.
     """
@@ -30,10 +30,10 @@ class Price:
 
     def __post_init__(self) -> None:
         if not (self.prompt.is_finite() and self.completion.is_finite() and min(self.prompt, self.completion) >= 0):
-            raise ValueError(f"a price is a number of dollars from 0 up, not {self.prompt} and {self.completion}")
+            raise ValueError(f"a price must be at least 0 dollars, not {self.prompt} and {self.completion}")
 
     def compute_cost(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
-        """Return the dollars for one call."""
+        """Return the cost of one call in dollars."""
         return (self.prompt * prompt_tokens + self.completion * completion_tokens) / _MILLION
 
 
@@ -43,9 +43,9 @@ FREE = Price(Decimal(0), Decimal(0))
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that may be spent; None is no limit.
+    """The most that may be spent; None means no limit.
 
-    `tokens` are those read and written together. `depth` counts the levels of budgets below this one.
+    `tokens` counts tokens read and written together. `depth` is the number of levels of budgets below this one.
     """
 
     calls: int | None = None
@@ -62,7 +62,7 @@ class Limits:
                 raise ValueError(f"a budget's {name} must be 0 or more, not {value}")
 
     def narrow_to(self, other: "Limits") -> "Limits":
-        """Return the smaller of the two, limit by limit."""
+        """Return the smaller limit of each kind."""
         smaller: dict[str, Any] = {
             name: _select_smaller(value, getattr(other, name)) for name, value in vars(self).items()
         }
@@ -85,7 +85,7 @@ class Usage:
         )
 
     def subtract(self, part: "Usage") -> "Usage":
-        """Return the rest after a part of it, which may be larger."""
+        """Return the rest after subtracting a part, which may be larger."""
         return Usage(
             max(0, self.calls - part.calls),
             max(0, self.prompt_tokens - part.prompt_tokens),
@@ -118,7 +118,7 @@ class Amount:
 
     @property
     def usage(self) -> Usage:
-        """The same without the dollars."""
+        """The amount without the dollars."""
         return Usage(self.calls, self.prompt_tokens, self.completion_tokens)
 
 
@@ -136,12 +136,16 @@ _SPENDABLE = ("calls", "prompt_tokens", "completion_tokens", "tokens", "dollars"
 
 
 class Budget:
-    """The budget of a run, or of a part of one. Safe to use from any thread.
+    """The budget of a run, or of a part of one. Thread-safe.
 
-    `spent` and `elapsed_seconds` are what an earlier process spent of the same budget before the run was resumed, as
-    far as it is not charged when it is met again. `limits` of a child are those requested within what its parent had
-    left; `kept_back` is the part of the parent's budget that is not available here. `waits` says of a run's budget that
-    the run waits for a person when it is met.
+    `spent` and `elapsed_seconds` are what earlier attempts spent of the budget before the run was resumed, except
+    spending that is charged when its work is replayed. The `limits` of a child are its requested limits, capped by what
+    its parent had left. `kept_back` is the part of the parent's budget that is not available here. With `waits`, the
+    run pauses for a person when the budget is reached.
+
+        budget = Budget(Limits(calls=10))
+        reservation = budget.reserve(prompt_tokens=900, completion_tokens=100)
+        reservation.settle(prompt_tokens=850, completion_tokens=40)
     """
 
     def __init__(
@@ -174,7 +178,7 @@ class Budget:
 
     @property
     def spent(self) -> Amount:
-        """The actual usage of finished calls of this budget and of those below it."""
+        """The actual usage of finished calls of this budget and the budgets below it."""
         with self._lock:
             return self._settled
 
@@ -183,12 +187,12 @@ class Budget:
         return self._clock() - self._begun
 
     def get_remaining(self) -> Limits:
-        """The limits that can still be reserved; calls under way count with their full reservation."""
+        """Return the limits that can still be reserved; calls in progress count with their full reservation."""
         with self._lock:
             return self._compute_remaining()
 
     def build_child(self, limits: Limits | None = None) -> "Budget":
-        """Make a budget for a part of the run, with `limits` within what is left here.
+        """Create a budget for a part of the run, with `limits` capped by what is left here.
 
         Nothing is set aside: sibling budgets share what is left. Raises `BudgetExhaustedError` at the greatest depth.
         """
@@ -196,7 +200,7 @@ class Budget:
             rest = self._compute_remaining()
             if rest.depth == 0:
                 raise BudgetExhaustedError(
-                    "The run may not go any deeper.",
+                    "The run has reached its maximum depth.",
                     hint="Do this part here, with a plain sub-call or an operator.",
                     resource="depth",
                 )
@@ -209,9 +213,10 @@ class Budget:
             self.limits = self.limits.narrow_to(limits)
 
     def raise_limits(self, added: Limits) -> None:
-        """Raise the limits of the whole run by this, and so those of every budget within it; what has none keeps none.
+        """Raise the limits of the whole run, and with them those of every budget within it; unlimited resources stay
+        unlimited.
 
-        Time is not raised: parts of a run are given none of their own.
+        Time is not raised: the parts of a run have no time limit of their own.
         """
         with self._lock:
             for budget in (self.root, *self.root._within):
@@ -223,7 +228,7 @@ class Budget:
                 budget.limits = replace(budget.limits, **raised)
 
     def build_with_reserve(self, amount: Amount) -> "Budget":
-        """Make a budget of the same depth for others to spend, which leaves `amount` to the holder of this one.
+        """Create a budget of the same depth for others to spend, which keeps `amount` back for the holder of this one.
 
         At most a tenth of a limit is kept back.
         """
@@ -235,7 +240,7 @@ class Budget:
             return Budget(self._compute_remaining(), clock=self._clock, _parent=self, _kept_back=Amount(**kept))
 
     def reserve(self, *, prompt_tokens: int, completion_tokens: int, price: Price | None = None) -> "Reservation":
-        """Set aside one call before it is sent, at its maximum of tokens.
+        """Reserve one call before it is sent, with its maximum of tokens.
 
         Raises `BudgetExhaustedError` if it does not fit here or in a budget above, and `UnpricedModelError` if there is
         a limit in dollars and the model has no price.
@@ -252,7 +257,7 @@ class Budget:
         return Reservation(self, amount, price)
 
     def charge(self, *, calls: int, prompt_tokens: int, completion_tokens: int, price: Price | None = None) -> None:
-        """Count spending of an earlier process, whether it fits or not, because nothing is sent for it."""
+        """Count spending of an earlier attempt, even beyond the limits, because nothing is sent for it."""
         dollars = price.compute_cost(prompt_tokens, completion_tokens) if price else Decimal(0)
         with self._lock:
             self._update_totals(reserved=NO_AMOUNT, settled=Amount(calls, prompt_tokens, completion_tokens, dollars))
@@ -262,7 +267,7 @@ class Budget:
         return _select_smaller(getattr(self.limits, name), both)
 
     def _iter_upwards(self) -> Iterator[tuple["Budget", Amount]]:
-        """Yield this budget and those above it, each with the amount kept back from callers of this one."""
+        """Yield this budget and those above it, each with the amount it keeps back from callers of this one."""
         budget: Budget | None = self
         kept = NO_AMOUNT
         while budget is not None:
@@ -291,19 +296,19 @@ class Budget:
     def _require_available(self, amount: Amount, kept: Amount, *, priced: bool) -> None:
         limits = self.limits
         if limits.dollars is not None and not priced:
-            raise UnpricedModelError("This model has no price, so a limit in dollars cannot be kept.")
+            raise UnpricedModelError("This model has no price, so a limit in dollars cannot be enforced.")
         if limits.seconds is not None and self.elapsed_seconds >= limits.seconds:
-            raise BudgetExhaustedError(f"The time of {limits.seconds:g} seconds is over.", resource="seconds")
+            raise BudgetExhaustedError(f"The time limit of {limits.seconds:g} seconds is reached.", resource="seconds")
         for name in _SPENDABLE:
             limit, asked, back = getattr(limits, name), getattr(amount, name), getattr(kept, name)
             settled, reserved = getattr(self._settled, name), getattr(self._reserved, name)
             # guard: budget-reservations
             if limit is not None and settled + reserved + asked + back > limit:
-                under_way = f", {reserved} of them by calls under way" if reserved else ""
-                kept_back = f" and {back} are kept for the answer itself" if back else ""
+                under_way = f", {reserved} of them by calls in progress" if reserved else ""
+                kept_back = f" and {back} are reserved for the answer itself" if back else ""
                 raise BudgetExhaustedError(
-                    f"The next call may take {asked} {_WORDS[name]}, and of {limit} "
-                    f"{settled + reserved} are taken{under_way}{kept_back}.",
+                    f"The next call may use {asked} {_WORDS[name]}, but {settled + reserved} of {limit} "
+                    f"are used{under_way}{kept_back}.",
                     resource=name,
                     may_fit_later=settled + asked + back <= limit and reserved > getattr(NO_AMOUNT, name),
                 )
@@ -324,12 +329,12 @@ class Reservation:
         self.amount = amount
 
     def settle(self, *, prompt_tokens: int, completion_tokens: int) -> None:
-        """Give back the unused part. Usage counts in full even if it exceeds the reservation."""
+        """Return the unused part to the budget. The usage counts in full even if it exceeds the reservation."""
         dollars = self._price.compute_cost(prompt_tokens, completion_tokens) if self._price else Decimal(0)
         self._close(Amount(1, prompt_tokens, completion_tokens, dollars))
 
     def release(self) -> None:
-        """Give the whole reservation back: the call was not sent."""
+        """Return the whole reservation to the budget: the call was not sent."""
         self._close(NO_AMOUNT)
 
     def _close(self, used: Amount) -> None:

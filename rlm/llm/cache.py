@@ -1,4 +1,4 @@
-"""Caches a tenant's replies by the content of their calls, and lets equal calls under way share one request."""
+"""Caches a tenant's replies by the content of their calls, and lets equal concurrent calls share one request."""
 
 import asyncio
 import hashlib
@@ -20,23 +20,24 @@ log = structlog.get_logger(__name__)
 
 
 class ReplyCache(Protocol):
-    """Keeps a tenant's replies until room is needed; the least recently used ones go first."""
+    """Stores a tenant's replies until space is needed; the least recently used ones are removed first."""
 
     def load_replies(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        """Return the replies that are cached; each counts as used now."""
+        """Return the cached replies; each counts as used now."""
 
     def store_replies(self, tenant_id: str, replies: Sequence[StoredReply], work: Work | None = None) -> None:
         """Store replies, except those too large for the cache; existing ones stay unchanged.
 
-        A version of the `work` that goes takes them along.
+        Replies are removed together with any document version in `work`.
         """
 
 
 def compute_reply_key(tenant_id: str, audience: str, profile: ModelProfile, call: SubCall) -> str:
-    """Return a digest of the tenant, of who may see its documents, and of everything that decides the model's answer.
+    """Return a digest of the tenant, of the audience that may see its documents, and of everything that decides the
+    answer.
 
-    The prompt holds the documents' words, so only a caller who has them can make a key: a hit shows nobody a text that
-    the caller did not send, and a caller cannot ask for what the caller may not read.
+    The prompt contains the documents' words, so only a caller who has them can build the key: a hit reveals no text
+    that the caller did not send, and nobody can ask for replies about documents they may not read.
     """
     of_audience = [audience] if audience else []
     # guard: cached-replies-by-audience
@@ -47,7 +48,7 @@ def compute_reply_key(tenant_id: str, audience: str, profile: ModelProfile, call
 
 
 class SingleFlight:
-    """Makes equal calls that are under way at the same time ask the model once. Runs on one event loop."""
+    """Makes equal concurrent calls ask the model once. Runs on one event loop."""
 
     def __init__(self) -> None:
         self._leaders: dict[str, asyncio.Future[SubReply | LanguageModelError | None]] = {}
@@ -55,10 +56,10 @@ class SingleFlight:
     async def get_reply(
         self, key: str, ask: Callable[[], Awaitable[SubReply]], *, is_own: Callable[[], bool]
     ) -> tuple[SubReply, bool]:
-        """Return the reply, and True if another call has paid for it. Raises the errors of `ask`.
+        """Return the reply, and True if another call paid for it. Raises the errors of `ask`.
 
         Model errors are shared as well, unless `is_own` says that the error would not have ended another call. If the
-        leading call is given up, or its own budget ends, the next one asks for itself.
+        leading call is cancelled, or its own budget ends, the next one asks for itself.
         """
         while (leader := self._leaders.get(key)) is not None:
             outcome = await asyncio.shield(leader)
@@ -83,9 +84,9 @@ class SingleFlight:
 
 
 class CachedReplies:
-    """The cache as the scheduler sees it: a cache that cannot be read or written costs money, but no answer.
+    """The cache as the scheduler sees it: if the cache cannot be read or written, calls cost money but still succeed.
 
-    A thread writes the replies handed in from the event loop, all that have come in meanwhile at a time.
+    A thread writes the replies that the event loop hands over, in batches of those that arrived meanwhile.
     """
 
     def __init__(self, cache: ReplyCache | None, executor: Executor) -> None:
@@ -95,11 +96,11 @@ class CachedReplies:
         self._writing: asyncio.Task[None] | None = None
 
     def load_replies(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        """Read the cached replies for these keys, in the caller's thread."""
+        """Load the cached replies for these keys, in the caller's thread."""
         try:
             return {} if self._cache is None else self._cache.load_replies(tenant_id, keys)
         except Exception as error:  # noqa: BLE001 - without a cache everything works, and costs more
-            log.warning("kept replies could not be read", error=repr(error))
+            log.warning("cached replies not read", error=repr(error))
             return {}
 
     async def find_reply(self, tenant_id: str, key: str) -> StoredReply | None:
@@ -108,7 +109,7 @@ class CachedReplies:
         return (await loop.run_in_executor(self._executor, self.load_replies, tenant_id, {key})).get(key)
 
     async def store_reply(self, tenant_id: str, reply: StoredReply, work: Work | None = None) -> None:
-        """Store a reply; return when it is stored, or could not be."""
+        """Store a reply; return when it is stored or could not be stored."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(((tenant_id, work), reply, written))
         if self._writing is None:
@@ -136,4 +137,4 @@ class CachedReplies:
                 if self._cache is not None:
                     self._cache.store_replies(tenant_id, replies, work)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with the cache, the reply is there and paid for
-                log.warning("replies were not kept", replies=len(replies), error=repr(error))
+                log.warning("replies not cached", replies=len(replies), error=repr(error))

@@ -35,17 +35,17 @@ log = structlog.get_logger(__name__)
 
 # Connecting succeeds quickly or not at all.
 _CONNECT_SECONDS = 2.0
-# OpenAI and our own server say it with a code, vLLM in words: "This model's maximum context length is …", "The prompt
-# (length …) is longer than the maximum model length".
+# OpenAI and our own server report this with a code, vLLM in words: "This model's maximum context length is …", "The
+# prompt (length …) is longer than the maximum model length".
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "context_too_long"})
 _CONTEXT_WORDS = re.compile(r"maximum (context|model) length|context window")
 _UNCONNECTED_TIMEOUTS = (httpx2.ConnectTimeout, httpx2.PoolTimeout)
-# Statuses of a server, or of a proxy before it, that explain themselves. A proxy that stopped waiting does not know if
-# the model is still working; one that got nonsense from the model knows that the request arrived.
+# Statuses, from a server or a proxy in front of it, with a known meaning. A proxy that stopped waiting does not know
+# whether the model is still working; one that got an invalid response knows that the request arrived.
 _LATE_STATUSES = frozenset({408, 504})
 _BUSY_STATUSES = frozenset({409, 425, 429})
 _BROKEN_STATUS = 502
-# The request cannot be read in this form; for other refusals (a key, a name) no changed request would help.
+# The request cannot be read in this form. After other refusals (a key, a name), no change to the request would help.
 _REFUSED_STATUSES = frozenset({400, 422})
 _THOUGHTS = ("reasoning_content", "reasoning")
 
@@ -53,7 +53,7 @@ _THOUGHTS = ("reasoning_content", "reasoning")
 class OpenAIChatModel(ChatOpenAI):
     """A `ChatOpenAI` that raises `LanguageModelError`s and learns what its server refuses.
 
-    This applies to its asynchronous methods only; the others are unused.
+    Only its asynchronous methods do so; the others are unused.
     """
 
     _habits: ServerHabits = PrivateAttr(default_factory=ServerHabits)
@@ -68,7 +68,7 @@ class OpenAIChatModel(ChatOpenAI):
         await self.root_async_client.close()
 
     def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Return the request as the server takes it, with the schema hidden from the client.
+        """Return the request in the form that the server accepts, with the schema hidden from the client.
 
         The client would otherwise parse the whole reply again for each token that arrives.
         """
@@ -84,7 +84,7 @@ class OpenAIChatModel(ChatOpenAI):
         *args: Any,  # noqa: ANN401
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatGenerationChunk | None:
-        """Mark pieces of thoughts that the server sends apart from the text."""
+        """Mark pieces of thoughts that the server sends separately from the text."""
         made = super()._convert_chunk_to_generation_chunk(chunk, *args, **kwargs)
         delta = (chunk.get("choices") or [{}])[0].get("delta") or {}
         if made is not None and any(delta.get(name) for name in _THOUGHTS):
@@ -125,7 +125,7 @@ class OpenAIChatModel(ChatOpenAI):
                     if answered:
                         raise
                     accepted = self._adapt_to_refusal(refusal, accepted, messages, kwargs)
-            if not ended:  # a cleanly cut connection looks like the end of a stream
+            if not ended:  # a connection closed in the middle looks like the end of a stream
                 raise LanguageModelUnavailableError(
                     "The language model broke off its answer.", hint="Ask again.", reached=True
                 )
@@ -138,7 +138,7 @@ class OpenAIChatModel(ChatOpenAI):
         messages: list[BaseMessage],
         options: dict[str, Any],
     ) -> RequestForm:
-        """Return the new form of a refused request; raise the refusal if it is none, or if nothing is left to try."""
+        """Return the new form of a refused request; re-raise the refusal if it is final or no form is left to try."""
         if refusal.status_code not in _REFUSED_STATUSES or not isinstance(
             translate_error(refusal), LanguageModelRefusedError
         ):
@@ -148,12 +148,12 @@ class OpenAIChatModel(ChatOpenAI):
         found = accepted.revise_after(body, super()._get_request_payload(messages, **sent))
         if found is None:
             raise refusal
-        log.info("a language model's server refuses a part of requests", model=self.model_name, instead=str(found))
+        log.info("a language model's server refuses part of our requests", model=self.model_name, instead=str(found))
         return found
 
 
 def build_local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
-    """Make the model of the process that listens on a Unix socket."""
+    """Build the model of the process that listens on a Unix socket."""
     transport = httpx2.AsyncHTTPTransport(uds=str(socket))
     return build_remote_chat_model("http://leadline-language-model/v1", profile, transport=transport)
 
@@ -165,20 +165,20 @@ def build_remote_chat_model(
     api_key: SecretStr | None = None,
     transport: httpx2.AsyncHTTPTransport | None = None,
 ) -> OpenAIChatModel:
-    """Make a model served at `base_url` (ending in `/v1`), greedy; `profile.name` is its name there."""
-    # An unstreamed answer is silent until its end, so silence may last as long as a call may take. The client sends a
-    # timeout of its own with each request, whatever the transport's timeout is.
+    """Build a model served at `base_url` (ending in `/v1`) with greedy decoding; `profile.name` is its name there."""
+    # An unstreamed answer sends nothing until its end, so the read timeout is as long as a call may take. The client
+    # sends a timeout of its own with each request, whatever the transport's timeout is.
     timeout = httpx2.Timeout(profile.call_seconds, connect=_CONNECT_SECONDS)
     model = OpenAIChatModel(
         base_url=base_url,
-        api_key=api_key or SecretStr("none"),  # The client insists on a key; servers without keys ignore it.
+        api_key=api_key or SecretStr("none"),  # The client requires a key; servers without keys ignore it.
         model=profile.name,
         temperature=0,
         timeout=timeout,
-        max_retries=0,  # the scheduler decides about retries
+        max_retries=0,  # the scheduler handles retries
         stream_usage=True,
-        stream_chunk_timeout=None,  # LangChain's own; `timeout` takes its place.
-        # Its own client, closed by `aclose`; callers bound the number of connections.
+        stream_chunk_timeout=None,  # LangChain's own timeout, replaced by `timeout`.
+        # A client of our own, closed by `aclose`; callers limit the number of connections.
         http_async_client=httpx2.AsyncClient(
             transport=transport,
             timeout=timeout,
@@ -205,40 +205,40 @@ def translate_openai_errors() -> Iterator[None]:
         raise translate_error(error) from error
 
 
-# Addresses, hosts with a port, and keys, also half masked ones.
+# Addresses, hosts with a port, and keys, including partly masked ones.
 _PRIVATE_TEXT = re.compile(
     r"\b[a-z][a-z0-9+.-]*://\S+|\b[\w.-]+:\d{2,5}\b|\b\d{1,3}(?:\.\d{1,3}){3}\b|\bsk-[\w*.-]+", re.IGNORECASE
 )
 
 
 def translate_error(error: Exception) -> LanguageModelError:
-    """Return our error for one of the client's: by its kind first, then by the server's words."""
+    """Translate a client's error into ours: by its type first, then by the server's message."""
     if (too_much := find_reply_too_large(error)) is not None:
         return LanguageModelReplyTooLargeError(str(too_much))
     match error:
         case openai.APITimeoutError() | httpx2.TimeoutException():
             if any(isinstance(each, _UNCONNECTED_TIMEOUTS) for each in _iter_causes(error)):
                 return LanguageModelUnavailableError(
-                    "The language model cannot be reached in time.", sent=False, silent=True
+                    "The language model could not be reached in time.", sent=False, silent=True
                 )
             return LanguageModelTimeoutError("The language model did not answer in time.")
         case openai.APIConnectionError() | httpx2.HTTPError():
             if any(isinstance(each, httpx2.ConnectError) for each in _iter_causes(error)):
-                return LanguageModelUnavailableError("The language model cannot be reached.", sent=False)
+                return LanguageModelUnavailableError("The language model could not be reached.", sent=False)
             return LanguageModelUnavailableError("The language model broke off its answer.", reached=True)
         case openai.APIError() if error.code in _CONTEXT_CODES or _CONTEXT_WORDS.search(_extract_message(error)):
             return ContextTooLongError(f"The prompt is too long for the language model: {_extract_message(error)}")
         case openai.APIStatusError():
             return _translate_status(error)
         case openai.APIError(code=LanguageModelRefusedError.code):
-            # Our own server noticed after the stream had begun.
+            # Our own server found this out after the stream had begun.
             return LanguageModelRefusedError(_extract_message(error))
         case openai.APIError() if not isinstance(error, openai.APIResponseValidationError):
             return LanguageModelUnavailableError(
                 f"The language model broke off: {_extract_message(error)}", reached=True
             )
         case _:
-            return LanguageModelOutputError("The language model's answer cannot be used as it is.")
+            return LanguageModelOutputError("The language model's answer is not usable.")
 
 
 def _translate_status(error: openai.APIStatusError) -> LanguageModelError:
@@ -261,9 +261,9 @@ def _iter_causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _extract_message(error: openai.APIError) -> str:
-    """Return the server's own sentence, at most one line, because it may be any server.
+    """Return the server's message, at most one line, because it may be any server.
 
-    It is told to whoever asks, so addresses, and keys that some servers repeat, are taken out of it.
+    Callers see it, so addresses are removed, and keys, which some servers repeat.
     """
     body = error.body if isinstance(error.body, dict) else {}
     sentence = str(body.get("message") or error.message).split("\n", 1)[0]
@@ -271,7 +271,7 @@ def _extract_message(error: openai.APIError) -> str:
 
 
 def _parse_retry_after(error: openai.APIStatusError) -> float | None:
-    """Return the seconds to wait, from a number or a date; None if the server named neither."""
+    """Return the seconds to wait, from a number or a date; None if the server gave neither."""
     said = error.response.headers.get("retry-after", "")
     try:
         seconds = float(said)

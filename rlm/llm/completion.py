@@ -1,7 +1,7 @@
-"""One request to a chat model and its reply. Giving it up closes the connection, and the server stops.
+"""One request to a chat model and its reply. Cancelling it closes the connection, and the server stops.
 
-Text is streamed: it may be long, and proxies cut silent connections. A reply that follows a schema is short and only
-useful when whole; streaming its tokens would cost thirty times the processor time of one reply.
+Text is streamed: it may be long, and proxies close silent connections. A reply that follows a schema is short and only
+useful as a whole; streaming it would cost thirty times the processor time of one reply.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 # Tokens of the chat template around two messages.
 _TEMPLATE_TOKENS = 32
 
-# No text has so many characters a token on average; a short one may consist of a few long tokens.
+# No text averages this many characters per token; the constant below allows for a short text of a few long tokens.
 _MAX_CHARACTERS_PER_TOKEN = 8
 _UNCOUNTED_CHARACTERS = 1_000
 
@@ -43,11 +43,11 @@ _OPENING, _CLOSING = "<think>", "</think>"
 class ThoughtFilter:
     """Takes a reply piece by piece and returns the text outside thoughts, as soon as that is certain.
 
-    Thoughts stand at the beginning and end with `</think>`. They begin with `<think>`, or lack it because the chat
-    template wrote it. A `patient` filter reads both: it holds everything back until the closing tag or the end.
-    A filter of a `whole` reply holds everything back until the end, and takes what follows the last closing tag.
-    `open_ended` means that the model never writes the opening tag; with `none` the text is left unchanged. A piece is
-    searched once, however long the reply is.
+    Thoughts come first and end with `</think>`. They begin with `<think>`, unless the chat template already wrote the
+    tag. A `patient` filter handles both: it holds everything back until the closing tag or the end. A filter of a
+    `whole` reply holds everything back until the end, and returns the text after the last closing tag. `open_ended`
+    means that the model never writes the opening tag; with `none` the text is left unchanged. Each piece is searched
+    once, however long the reply is.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class ThoughtFilter:
         self._whole = whole
         self._passing = self._begun = none
         self._held: list[str] = []
-        self._tail = ""  # the end of what is held, which may be the beginning of a closing tag
+        self._tail = ""  # the end of the held text, which may be the beginning of a closing tag
         self._opened: bool | None = None  # None until the reply has begun
         self.lone_closing = False
 
@@ -69,7 +69,7 @@ class ThoughtFilter:
             self._opened = None
 
     def feed(self, piece: str) -> str:
-        """Return the part of the reply that this piece makes certain."""
+        """Return the text that this piece makes certain."""
         if self._passing:
             return self._drop_leading_space(piece)
         self._held.append(piece)
@@ -96,7 +96,7 @@ class ThoughtFilter:
         return "" if thinking else held
 
     def _search(self, text: str) -> str:
-        """Return what follows the closing tag, if it is in the text that was not searched before."""
+        """Return the text after the closing tag, if the tag is in the text that was not searched before."""
         _, closed, rest = text.partition(_CLOSING)
         if closed:
             self.lone_closing = not self._opened
@@ -109,7 +109,7 @@ class ThoughtFilter:
         return self._drop_leading_space(text)
 
     def _drop_leading_space(self, text: str) -> str:
-        """Drop the white space between the thoughts and the reply, which belongs to neither."""
+        """Drop the white space between the thoughts and the reply."""
         visible = text if self._begun else text.lstrip()
         self._begun = self._begun or bool(visible)
         return visible
@@ -117,11 +117,11 @@ class ThoughtFilter:
 
 @dataclass
 class Completion:
-    """The part of a reply received so far; filled while the request is under way, so that a broken one can be counted.
+    """The part of a reply received so far; filled during the request, so that a broken reply can be counted.
 
-    `raw` is everything that the model wrote and `text` the reply without its thoughts. While a request is `unseen`,
-    nothing is known of an answer that the model may still be writing. `size` counts characters; a piece without text,
-    as of thoughts, counts as one.
+    `raw` is everything that the model wrote and `text` the reply without its thoughts. While a request is `unseen`, the
+    model may be writing an answer that has not arrived. `size` counts characters; a piece without text, such as a
+    thought, counts as one.
     """
 
     thoughts: ThoughtFilter
@@ -151,7 +151,7 @@ class Completion:
         return self.finish_reason == "length"
 
     def add_chunk(self, chunk: "AIMessageChunk") -> None:
-        """Add a chunk's content."""
+        """Add the content of a chunk."""
         self._chunks += 1
         self.size += max(1, len(chunk.text))
         if chunk.additional_kwargs.get("reasoning"):
@@ -164,12 +164,14 @@ class Completion:
             self.completion_tokens = max(self.completion_tokens, counted["output_tokens"])
 
     def mark_ended(self) -> None:
-        """Note that the model has ended its answer."""
+        """Record that the model has ended its answer."""
         self.ended = True
         self._add(self.thoughts.end(cut_off=self.is_cut_off))
 
     def count_written_tokens(self, most: int) -> int:
-        """Return the server's count of tokens, or at least one for each chunk but the first; `most` if unknowable."""
+        """Return the server's count of tokens, or at least one for each chunk but the first; `most` if the count is
+        unknowable.
+        """
         if self.unseen:
             return most
         return self.completion_tokens or max(self._chunks - 1, estimate_tokens(self.raw))
@@ -182,7 +184,7 @@ class Completion:
 
 
 def estimate_prompt_tokens(call: SubCall) -> int:
-    """Estimate the most tokens a call's prompt may have; the schema counts, because servers, or we, put it there."""
+    """Estimate an upper bound of a call's prompt tokens, with the schema, which servers or we add to the prompt."""
     words = "" if call.schema is None else describe_schema(call.schema)
     return _TEMPLATE_TOKENS + sum(map(estimate_tokens, (call.system, call.prompt, words)))
 
@@ -198,13 +200,13 @@ async def fill_completion(
     priority: CallPriority = CallPriority.INTERACTIVE,
     affinity: str = "",
 ) -> None:
-    """Fill `completion` until the answer ends, at `most_tokens` of thoughts and reply at the latest.
+    """Fill `completion` until the answer ends, after at most `most_tokens` of thoughts and reply.
 
-    Requests of one `affinity` go to one server, where the model has several.
+    Requests with the same `affinity` go to the same server if the model has several.
 
     Raises a `LanguageModelError` for any error of the model's class; cancelling closes the request.
     """
-    # A third of a second to import, and for those who ask a model alone.
+    # The import takes a third of a second, and only callers of a model need it.
     from langchain_core.messages import AIMessageChunk, HumanMessage, SystemMessage
 
     try:
@@ -217,7 +219,7 @@ async def fill_completion(
             completion.add_chunk(AIMessageChunk(**_extract_members(await chat.ainvoke(messages, **options))))
             completion.unseen = False
         else:
-            async with close_generators():  # including those of a stream that is broken off
+            async with close_generators():  # including the generators of an interrupted stream
                 async for chunk in chat.astream(messages, **options):
                     # guard: endless-stream
                     _require_end(completion, profile, most_tokens)
@@ -228,24 +230,24 @@ async def fill_completion(
     except (LanguageModelError, asyncio.CancelledError):
         raise
     except Exception as error:
-        log.warning("a language model's reply could not be read", model=profile.name, error=repr(error))
+        log.warning("language model's reply not read", model=profile.name, error=repr(error))
         raise LanguageModelOutputError("The language model sent something that is not a completion.") from error
 
 
 def _require_end(completion: Completion, profile: ModelProfile, most_tokens: int) -> None:
-    """Refuse a reply that goes on beyond its limit of tokens: the server does not keep to it, and may never end."""
+    """Raise if a reply exceeds its limit of tokens: the server ignores the limit, and the reply may never end."""
     most = _MAX_CHARACTERS_PER_TOKEN * most_tokens + _UNCOUNTED_CHARACTERS
     if completion.size > most:
         raise LanguageModelOutputError(
             f"The server of {profile.name} did not end its reply after {most:,} characters, for at most "
             f"{most_tokens:,} tokens.",
-            hint="Look at the server's log: it does not keep to `max_tokens`.",
+            hint="Check the server's log: it does not respect `max_tokens`.",
             cut_off=True,
         )
 
 
 def _extract_members(message: "BaseMessage") -> dict[str, Any]:
-    """Return the members of a message that came at once."""
+    """Return the fields of a message that arrived as a whole."""
     kept = ("content", "response_metadata", "usage_metadata")
     return {name: value for name in kept if (value := getattr(message, name, None)) is not None}
 
@@ -255,7 +257,7 @@ def _build_options(call: SubCall, profile: ModelProfile, salt: str, priority: Ca
     if call.schema is not None:
         options["response_format"] = build_response_format(call.schema)
     ours: dict[str, Any] = {"cache_salt": salt} if profile.cache_salt else {}
-    if profile.priority and priority:  # vLLM takes none for 0, and there too the lowest goes first
+    if profile.priority and priority:  # vLLM takes no priority as 0, and serves the lowest first too
         ours["priority"] = int(priority)
     if ours:
         options["extra_body"] = {**options.get("extra_body", {}), **ours}
@@ -265,7 +267,7 @@ def _build_options(call: SubCall, profile: ModelProfile, salt: str, priority: Ca
 def compute_cache_salt(tenant_id: str, audience: str = "") -> str:
     """Return a salt that keeps a server from sharing its prefix cache between tenants, who could tell from timings.
 
-    The same holds for users of a tenant who may not see the same documents: each `audience` has a salt of its own.
+    Users of a tenant who may see different documents are separated in the same way: each `audience` has its own salt.
     """
     of_audience = f"\0{audience}" if audience else ""
     return hashlib.sha256(f"leadline cache salt\0{tenant_id}{of_audience}".encode()).hexdigest()
@@ -275,7 +277,7 @@ _open_generators: ContextVar[list[AsyncGenerator[Any, Any]] | None] = ContextVar
 
 
 def track_generators() -> None:
-    """Report each asynchronous generator that this thread's event loop begins to `closed_generators` from now on.
+    """Report each asynchronous generator that this thread's event loop starts to `close_generators` from now on.
 
     Must run on the loop, after it has set its own hooks.
     """
@@ -292,11 +294,11 @@ def track_generators() -> None:
 
 @asynccontextmanager
 async def close_generators() -> AsyncIterator[None]:
-    """Close, at the end of the block, each generator that was begun in it, the outermost first.
+    """Close, at the end of the block, each generator that was started in it, the outermost first.
 
-    A streamed reply is a dozen generators, one inside the other, that refer to each other in a circle. Left to the
-    garbage collector when it breaks off, the inner ones may be finalized in another thread while the event loop closes
-    the outer ones ("async generator already executing").
+    A streamed reply is a dozen nested generators that refer to each other in a cycle. If the garbage collector closes
+    them after an interruption, the inner ones may be finalized in another thread while the event loop closes the outer
+    ones ("async generator already executing").
     """
     begun: list[AsyncGenerator[Any, Any]] = []
     token = _open_generators.set(begun)
@@ -305,5 +307,5 @@ async def close_generators() -> AsyncIterator[None]:
     finally:
         _open_generators.reset(token)
         for generator in begun:
-            with suppress(Exception):  # errors of the block were raised there
+            with suppress(Exception):  # errors of the block were already raised there
                 await generator.aclose()

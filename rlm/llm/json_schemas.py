@@ -1,6 +1,6 @@
 """Checks JSON values against JSON schemas that a caller or a model wrote.
 
-Import it where a schema is used: jsonschema takes a second to import where its optional formats are installed.
+Import it only where a schema is used: jsonschema takes a second to import where its optional formats are installed.
 """
 
 import json
@@ -31,7 +31,7 @@ def compile_schema(schema: str) -> Any:  # noqa: ANN401 - the library has no typ
         raise LanguageModelRefusedError(f"The JSON schema cannot be used: {where} is wrong.") from error
     if _has_member(read, "patternProperties"):
         raise LanguageModelRefusedError("The JSON schema cannot be used: patternProperties are not supported.")
-    # An empty registry: a schema may come from a model's code, and must not make us fetch anything.
+    # An empty registry: the schema may come from a model's code, and must not make us fetch anything.
     # guard: schema-fetches-nothing
     return _Validator(read, registry=Registry())
 
@@ -44,7 +44,7 @@ def find_violation(validator: Any, value: object) -> str | None:  # noqa: ANN401
     try:
         error = best_match(validator.iter_errors(value))
     except Unresolvable as error:
-        raise LanguageModelRefusedError("The JSON schema refers to one that is not part of it.") from error
+        raise LanguageModelRefusedError("The JSON schema refers to another schema that is not part of it.") from error
     if error is None:
         return None
     where = "/".join(map(str, error.absolute_path))[:200]
@@ -52,14 +52,14 @@ def find_violation(validator: Any, value: object) -> str | None:  # noqa: ANN401
         missing = [name for name in error.validator_value if name not in error.instance]
         return f"{where or 'it'} lacks {', '.join(missing)}"
     rule = "/".join(map(str, error.schema_path))[:200]
-    return f"{rule} is not kept"
+    return f"{rule} is violated"
 
 
 def _check_pattern(_: object, pattern: str, value: object, schema: object) -> Iterator[ValidationError]:
-    """Check the keyword with a time limit: the library's own search may run for ever and stop all other threads."""
+    """Check the keyword with a time limit: the library's own search may run forever and block all other threads."""
     try:
         if isinstance(value, str) and not regex.search(pattern, value, timeout=_PATTERN_SECONDS):
-            yield ValidationError("the pattern is not there")
+            yield ValidationError("the text does not match the pattern")
     except (regex.error, TimeoutError) as error:
         raise LanguageModelRefusedError(
             "The JSON schema has a pattern that cannot be used, or takes too long."

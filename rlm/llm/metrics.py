@@ -13,7 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from ingest.storage.instrumentation import Value, span
 from rlm.llm.budgets import Usage
 
-# Calls and answers take from a tenth of a second to an hour.
+# Calls and answers take between a tenth of a second and an hour.
 LONG_BUCKETS = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 900, 1800, 3600)
 
 MODEL_CALLS = Counter("leadline_model_calls", "Requests to language models, by how they ended.", ["model", "outcome"])
@@ -21,16 +21,16 @@ MODEL_SECONDS = Histogram(
     "leadline_model_call_seconds", "Seconds until a request to a language model ended.", ["model"], buckets=LONG_BUCKETS
 )
 MODEL_TOKENS = Counter("leadline_model_tokens", "Tokens sent to and written by language models.", ["model", "kind"])
-# Servers of one model are numbered as the settings name them; their addresses are nobody's business.
+# Servers of one model are numbered in the order of the settings; their addresses stay private.
 SERVER_REQUESTS = Counter(
     "leadline_model_server_requests",
     "Requests to each of several servers of a language model, by how they ended.",
     ["model", "server", "outcome"],
 )
-# Of a worker's processes, those that live count: what a killed one had open is open no more.
+# Only living worker processes count: requests of a killed process are no longer open.
 SERVER_OPEN = Gauge(
     "leadline_model_server_open_requests",
-    "Requests that a server works on for this process.",
+    "Requests in progress on a server for this process.",
     ["model", "server"],
     multiprocess_mode="livesum",
 )
@@ -40,12 +40,12 @@ SERVER_RESTING = Gauge(
     ["model", "server"],
     multiprocess_mode="livemax",
 )
-KEPT_REPLIES = Counter("leadline_model_replies_reused", "Calls that a kept reply answered, so that no model was asked.")
+KEPT_REPLIES = Counter("leadline_model_replies_reused", "Calls answered from the cache without asking a model.")
 BUDGET_STOPS = Counter("leadline_budget_stops", "Calls refused because a budget was used up.", ["resource"])
 
 
 class ObservedCall:
-    """A request to a model that is under way: its cost, and how it ended: `ok`, `given_up` or the code of its error."""
+    """A request to a model in progress: its cost and its outcome: `ok`, `given_up` or an error code."""
 
     def __init__(self) -> None:
         self.usage = Usage()
@@ -54,7 +54,7 @@ class ObservedCall:
 
 @contextmanager
 def observe_call(model: str, purpose: str, max_tokens: int) -> Iterator[ObservedCall]:
-    """Time and count a request to `model`, and make a span of it; what was asked and replied is no part of either.
+    """Time and count a request to `model`, and create a span for it; neither contains the prompt or the reply.
 
     The span has attributes of OpenTelemetry's conventions for generative AI, version 0.1.0, which are in development.
     """

@@ -1,4 +1,4 @@
-"""One model on several servers, as a LangChain chat model: a request that produced nothing yet is tried elsewhere."""
+"""One model on several servers, as a LangChain chat model: a request without any output yet is tried elsewhere."""
 
 import asyncio
 import time
@@ -19,9 +19,9 @@ from rlm.llm.servers import PooledServer, ServerAttempt, ServerPool
 class PooledChatModel(BaseChatModel):
     """A model that several servers serve alike; `pool` chooses among them by the `affinity` of a request.
 
-    A server that was not reached, that is busy or that shuts down is left for another one within the same request. A
-    request that its server had begun to work on is raised as broken off, so that its cost is counted before it is
-    repeated, and the next attempt goes elsewhere. As with `OpenAIChatModel`, only asynchronous methods are used.
+    A request moves on from a server that was not reached, is busy or is shutting down. If the server had begun to work
+    on the request, the error is raised instead, so that its cost is counted before the request is repeated elsewhere.
+    As with `OpenAIChatModel`, only asynchronous methods are used.
     """
 
     takes_affinity: ClassVar[bool] = True
@@ -108,12 +108,12 @@ class _ServerSearch:
 
     @property
     def error(self) -> LanguageModelUnavailableError:
-        """The error of a request that no server took: that of the server which wants it back first."""
+        """The error of a request that no server took: that of the server with the shortest time to retry."""
         return min(self._errors, key=lambda each: each.retry_after_seconds or 0.0)
 
     @contextmanager
     def watch(self, attempt: ServerAttempt) -> Iterator[None]:
-        """Count one attempt. Its error is swallowed if another server may take the request."""
+        """Count one attempt. Its error is suppressed if another server may take the request."""
         begun, outcome = time.monotonic(), "given_up"
         try:
             yield

@@ -1,4 +1,6 @@
-"""The ports of language models: the model of a deployment, and sub-calls to it: prompts in, replies or failures out."""
+"""The ports of language models: the model of a deployment, and sub-calls to it, which turn prompts into replies or
+failures.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from rlm.errors import (
 from rlm.llm.budgets import Usage
 from rlm.llm.profiles import ModelProfile
 
-if TYPE_CHECKING:  # a third of a second to import, and for those who ask a model alone
+if TYPE_CHECKING:  # The import takes a third of a second, and only callers of a model need it.
     from langchain_core.language_models import BaseChatModel
 
 _ERRORS_BY_CODE: dict[str, type[AnswerError]] = {
@@ -39,7 +41,7 @@ _ERRORS_BY_CODE: dict[str, type[AnswerError]] = {
 
 @dataclass(frozen=True)
 class ChatModel:
-    """A chat model that can be asked now, with its sizes and habits."""
+    """A chat model that is ready for calls, with its sizes and abilities."""
 
     chat: "BaseChatModel"
     profile: ModelProfile
@@ -49,10 +51,12 @@ class LanguageModel(Protocol):
     """The language model of a deployment, which may still be loading or be switched off."""
 
     def get_state(self) -> Mapping[str, Any]:
-        """`state` is `loading`, `ready`, `failed` or `none`, `model` its name; more members explain."""
+        """Return `state` (`loading`, `ready`, `failed` or `none`), `model` (its name), and further details."""
 
     def acquire(self) -> ChatModel | None:
-        """Return the model; None if switched off. Raises `LanguageModelUnavailableError` while it loads or is dead."""
+        """Return the model; None if switched off. Raises `LanguageModelUnavailableError` while it loads or after it
+        died.
+        """
 
     def close(self) -> None: ...
 
@@ -68,11 +72,11 @@ class ReadSpan(NamedTuple):
 
 @dataclass(frozen=True)
 class SubCall:
-    """One request. `system` and the beginning of `prompt` are the same over a batch, so that prefix caches work.
+    """One request. In a batch, `system` and the beginning of `prompt` are identical, so that prefix caches work.
 
     `schema` is the JSON schema that the reply must follow, or None for free text. `purpose` names the operator, tool or
-    stage that asks (`answer`, `route`, `classify`, `llm_query`, …): it is shown in trajectories and is no part of what
-    is cached. So are `spans`, the text of documents that is known to be in the prompt.
+    stage that asks (`answer`, `route`, `classify`, `llm_query`, …); it is shown in trajectories and is not part of the
+    cache key. Neither are `spans`, the document text that is known to be in the prompt.
     """
 
     system: str
@@ -91,7 +95,7 @@ class SubCall:
 
     @property
     def content(self) -> tuple[object, ...]:
-        """Return everything that decides the answer, as JSON values."""
+        """Everything that decides the answer, as JSON values."""
         return (self.system, self.prompt, self.max_tokens, self.schema)
 
 
@@ -99,7 +103,7 @@ class SubCall:
 class SubReply:
     """The model's answer. `cached` replies cost nothing; their `usage` is that of the call that paid.
 
-    A free-text reply that met its token limit is `cut_off`, and is used as it is.
+    A free-text reply that reached its token limit is `cut_off`, and is used as it is.
     """
 
     text: str
@@ -161,13 +165,13 @@ class BatchedSubCalls(Protocol):
     ) -> Sequence[SubReply | SubFailure]:
         """Return one result for each call, in the order of `calls`; a failing call never affects another.
 
-        Calls that the budget does not cover are not sent and come back as `SubFailure("budget_exhausted")`. Raises
-        `RunCancelledError` soon after `cancelled` says so; requests in flight are given up.
+        Calls that the budget does not cover are not sent and are returned as `SubFailure("budget_exhausted")`. Raises
+        `RunCancelledError` soon after `cancelled` returns True; requests in progress are cancelled.
         """
 
 
 class SubCalls(BatchedSubCalls, Protocol):
-    """Sub-calls of which one can also be read while it is written."""
+    """Sub-calls, one of which can also be read while it is written."""
 
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
@@ -175,13 +179,13 @@ class SubCalls(BatchedSubCalls, Protocol):
         """Yield pieces of one free-text reply as they arrive, and last the whole reply or its failure.
 
         A cached or logged reply is one piece. Pieces leave out the thoughts of a model that thinks first; joined, they
-        are the reply's text, unless the last item is a failure. Nothing is
-        sent before the first item is asked for, and closing the iterator gives the request up. Raises as `run`.
+        are the reply's text, unless the last item is a failure. Nothing is sent before the first item is requested, and
+        closing the iterator cancels the request. Raises the same errors as `run`.
         """
 
 
 class ReportedSubCalls(SubCalls, Protocol):
-    """Sub-calls that are reported one by one as they end, so that a long batch is logged call by call."""
+    """Sub-calls whose results are reported one by one, so that a long batch is logged call by call."""
 
     def run(
         self,
@@ -190,9 +194,9 @@ class ReportedSubCalls(SubCalls, Protocol):
         cancelled: Callable[[], bool] = not_cancelled,
         finished: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
-        """Run as `BatchedSubCalls`; `finished` gets each call's position and result as soon as there is one.
+        """Run as `BatchedSubCalls` does; `finished` gets each call's position and result as soon as it is known.
 
-        It is called in any thread and before `run` returns. Its exceptions end the batch and are raised here.
+        `finished` is called in any thread, before `run` returns. Its exceptions end the batch and are raised here.
         """
 
 

@@ -1,8 +1,8 @@
-"""Profiles of models: the facts needed before a model is asked anything.
+"""Profiles of models: the facts needed before the first call to a model.
 
-`profiles.toml` describes the model families of today; a file of the operator's adds models and changes those, see
-`deploy/README.md`. A model that nobody described is taken to be capable: it writes code, routes, judges and follows
-JSON schemas, and what its server refuses is found at first use (`rlm/llm/server_habits.py`).
+`profiles.toml` describes today's model families. An operator's file can add models and change these; see
+`deploy/README.md`. A model without a profile is assumed to be capable: it writes code, routes, judges and follows JSON
+schemas, and what its server refuses is learned at first use (`rlm/llm/server_habits.py`).
 """
 
 import re
@@ -23,11 +23,11 @@ from rlm.llm.budgets import FREE, Price
 StructuredOutput = Literal["json_schema", "json_object", "none"]
 Thinking = Literal["none", "tags", "open-ended", "unknown"]
 
-# Sixteen seconds at the default `read_speed`, and four cents at $1.25 for a million tokens: as long as people wait for
-# the first word, and as much as a plain answer may cost. It holds some eighty pages.
+# About eighty pages: sixteen seconds at the default `read_speed`, and four cents at $1.25 per million tokens. That is
+# about as long as people wait for the first word, and as much as a plain answer may cost.
 _MAX_READING_TOKENS = 32_000
-# As much as one call of an operator judges at once: a few chapters. A model that labels ten of them in a breath misses
-# single mentions, and calls are made side by side anyway.
+# A few chapters, also the most that one call of an operator judges at once. A model that labels ten of them in one
+# reply misses single mentions, and calls run in parallel anyway.
 _MAX_SLICE_TOKENS = 12_000
 _BUILT_IN_FILE = Path(__file__).with_name("profiles.toml")
 
@@ -36,32 +36,32 @@ class ProfileFileError(LeadlineError):
     """The file of model profiles cannot be used."""
 
     code = "model_profiles"
-    default_hint = "Mend the file that LEADLINE_MODEL_PROFILES names; deploy/README.md shows one."
+    default_hint = "Correct the file that LEADLINE_MODEL_PROFILES names; deploy/README.md shows an example."
 
 
 @dataclass(frozen=True)
 class ModelProfile:
-    """A chat model's name, sizes and habits.
+    """A chat model's name, sizes and abilities.
 
-    Sizes, in tokens: prompt and answer together fit `context_tokens`. `max_output_tokens` bounds an answer;
-    `thinking_tokens` are allowed on top of it to a model that thinks first. A direct answer reads at most
-    `reading_tokens` of documents (0: half of the longest prompt, at most 32,000). One call of an operator reads
-    `slice_tokens` of a document (0: half of the longest prompt, at most 12,000) or `batch_items` small records.
+    Sizes, in tokens: prompt and answer together fit `context_tokens`. `max_output_tokens` limits an answer; a model
+    that thinks first gets `thinking_tokens` in addition. A direct answer reads at most `reading_tokens` of documents
+    (0: half of the longest prompt, at most 32,000). One call of an operator reads `slice_tokens` of a document (0: half
+    of the longest prompt, at most 12,000) or `batch_items` small records.
 
     Abilities: `writes_code` (recursive answers), `routes` (chooses the strategy), `judges` (checks sentences). The
-    answers of a `small` model carry a note that says so. Runs nest `max_depth` deep; `root_advice` follows the rules
-    of a root.
+    answers of a `small` model carry a note that says so. Runs nest up to `max_depth` levels; `root_advice` is appended
+    to the instructions of a root model.
 
-    The text of a reply: with `tags`, thoughts stand between <think> and </think> before it; `open-ended` thoughts have
-    the closing tag alone, so pieces of a stream wait for it; with `none` the text is never looked at. With `unknown` it
-    is either of the first two, and the first streamed reply is held back until its end, which shows which.
+    The text of a reply: with `tags`, thoughts come first, between <think> and </think>; `open-ended` thoughts have only
+    the closing tag, so pieces of a stream wait for it; with `none` the text is never filtered. `unknown` means `tags`
+    or `open-ended`: the first streamed reply is held back until its end, which shows which of them it is.
 
-    The server: `parallel_calls` at once over all runs of a process, `call_seconds` for each. `structured_output` is the
-    most that it makes of a schema. A `cache_salt` keeps vLLM from sharing its prefix cache between tenants; others
-    ignore it. vLLM goes by a `priority` where it was started with `--scheduling-policy priority`; where it was not, it
-    refuses the first one and gets no more.
-    `request_options` are sent as they are with every request. `read_speed` and `write_speed` are tokens a second over
-    all calls in flight, for estimates. `revision` is changed when the same name begins to answer differently.
+    The server: `parallel_calls` at once over all runs of a process, with `call_seconds` for each. `structured_output`
+    is the highest level of schema support. A `cache_salt` keeps vLLM from sharing its prefix cache between tenants;
+    other servers ignore it. vLLM uses a `priority` if it was started with `--scheduling-policy priority`; otherwise it
+    refuses the first one and no more are sent. `request_options` are added unchanged to every request. `read_speed` and
+    `write_speed` are tokens per second over all calls in progress, for estimates. Change `revision` when the same name
+    begins to give different answers.
     """
 
     name: str
@@ -159,10 +159,10 @@ _UNKNOWN_WINDOW_TOKENS = 32_768
 
 
 class Profiles:
-    """Profiles by the model's name or a pattern such as `gpt-5*`, whatever the case.
+    """Profiles by model name or by a pattern such as `gpt-5*`, case-insensitive.
 
-    An exact name goes before a pattern, later entries before earlier ones. A pattern without a slash describes the
-    model from whichever organisation: `qwen3-8b*` is `Qwen/Qwen3-8B-AWQ` too.
+    An exact name takes precedence over a pattern, and later entries over earlier ones. A pattern without a slash
+    matches the model of any organisation: `qwen3-8b*` also matches `Qwen/Qwen3-8B-AWQ`.
     """
 
     def __init__(self, profiles: Sequence[ModelProfile] = (LOCAL_QWEN,)) -> None:
@@ -186,20 +186,20 @@ class Profiles:
     def with_entries(
         self, entries: Mapping[str, Mapping[str, Any]], source: str, *, thinking: Thinking = "unknown"
     ) -> "Profiles":
-        """Return these profiles with the `entries` of a file, by model name; members an entry omits stay as before.
+        """Return these profiles with the `entries` of a file, by model name; fields that an entry omits are unchanged.
 
-        `thinking` is that of models that had no profile before and whose entry omits it.
+        `thinking` is the value for models that had no profile before and whose entry omits it.
         """
         made = Profiles(self._profiles)
         made._stated.update(self._stated)
         for name, entry in entries.items():
             if unknown := sorted(set(entry) - set(_SETTINGS)):
                 raise ProfileFileError(
-                    f"{source}: model {name!r} has no setting {unknown[0]!r}; there are {', '.join(_SETTINGS)}."
+                    f"{source}: model {name!r} has no setting {unknown[0]!r}; the settings are {', '.join(_SETTINGS)}."
                 )
             found = made._find_profile(name)
             known = {"thinking": thinking} if found is None else made._stated.get(found) or asdict(found)
-            stated = {**known, **entry, "name": name}  # sizes derived from others are derived anew
+            stated = {**known, **entry, "name": name}  # sizes that derive from others are computed again
             try:
                 profile = _PROFILE.validate_python(stated)
             except ValidationError as error:
@@ -212,7 +212,7 @@ class Profiles:
 
 
 def load_profiles(path: Path | None) -> Profiles:
-    """Read the built-in profiles and those of a TOML file, which has a table `[models."NAME"]` for each.
+    """Load the built-in profiles and those of a TOML file, which has a table `[models."NAME"]` for each.
 
     Raises `ProfileFileError`, which names the entry and the setting that is wrong.
     """
@@ -246,7 +246,7 @@ _SETTINGS = tuple(each.name for each in fields(ModelProfile) if each.name != "na
 
 
 _LETTERS_PER_TOKEN = 3.5
-# Base64, hashes and gene sequences hold no words that a tokenizer knows.
+# Base64, hashes and gene sequences contain no words that a tokenizer knows.
 _RUN = re.compile(rb"[A-Za-z0-9+/_-]{24,}")
 _LETTERS_PER_TOKEN_OF_A_RUN = 1.4
 _LETTERS = bytes(byte for byte in range(128) if chr(byte).isalpha())
@@ -254,10 +254,12 @@ _WORDY = _LETTERS + b" "
 
 
 def estimate_tokens(text: str) -> int:
-    """Estimate tokens with care: 3.5 English letters or spaces a token, 1.4 in long runs without a space, else 1.
+    """Estimate tokens on the high side: 3.5 English letters or spaces per token, 1.4 in long runs without a space, else
+    1.
 
-    Tokenizers of this family split numbers into digits, and other scripts into up to a token a character. Compared with
-    Qwen2.5's: 1.4 times too many for books, 1.6 for code, 1.1 for JSON, 1.0 for German, 1.3 for Chinese.
+    Tokenizers of this family split numbers into digits, and other scripts into up to one token per character. The
+    estimate exceeds the count of Qwen2.5's tokenizer by a factor of 1.4 for books, 1.6 for code, 1.1 for JSON, 1.0 for
+    German and 1.3 for Chinese.
     """
     encoded = text.encode("utf-8", "surrogatepass")
     wordy = _count_characters(encoded, _WORDY)

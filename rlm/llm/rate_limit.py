@@ -1,4 +1,4 @@
-"""Limits the requests that a model gets at once over all runs of the process: fairly, and none while it asks for quiet.
+"""Limits the concurrent requests to a model over all runs of the process, shares them fairly, and pauses on request.
 
 Everything here runs on the scheduler's event loop and needs no locks.
 """
@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Hashable
 from enum import IntEnum
 from typing import NamedTuple, TypeVar
 
-# After too many failures in a row a model is not asked for a while: a run of a thousand calls would otherwise wait for
-# each of them in turn, and a server in trouble would get several times the requests that brought it there. A call that
-# ran out of time counts like as many as are told to come again: it has waited for minutes.
+# After this many failures in a row, calls to a model are paused. Otherwise a run of a thousand calls would wait for
+# each of them in turn, and a server in trouble would get several times the requests that caused it. A call that timed
+# out counts as `_SILENT_FAILURE_WEIGHT` rejected ones: it has waited for minutes.
 _SILENT_FAILURE_WEIGHT = 12
 _REST_SECONDS = 30.0
 
@@ -22,7 +22,7 @@ _Turn = asyncio.Future[None]
 
 
 class CallPriority(IntEnum):
-    """The order in which requests get places here and, where the server takes a priority, there: the lowest first."""
+    """The order in which requests get places here and on servers that support priorities; the lowest comes first."""
 
     INTERACTIVE = 0  # a client waits for this call
     INTERACTIVE_BATCH = 1
@@ -31,7 +31,7 @@ class CallPriority(IntEnum):
 
 
 class Holder(NamedTuple):
-    """A run of a tenant, to which places are given."""
+    """A run of a tenant that can hold places."""
 
     tenant_id: str
     run: Hashable
@@ -40,9 +40,9 @@ class Holder(NamedTuple):
 class RateLimit:
     """Places for requests to one model.
 
-    A free place goes to the most urgent requests that wait. Among equals, it goes to the tenant that holds fewest, or
-    waited longest, and of that tenant to the run that holds fewest, or waited longest. So neither a tenant with many
-    runs nor a run with a million calls slows others down by more than its share.
+    A free place goes to the most urgent waiting requests. Among equals, it goes to the tenant that holds the fewest or
+    has waited the longest, and within that tenant to the run that holds the fewest or has waited the longest. A tenant
+    with many runs, or a run with a million calls, therefore slows others down by no more than its share.
     """
 
     def __init__(self, places: int, *, clock: Clock, sleep: Sleep) -> None:
@@ -61,11 +61,11 @@ class RateLimit:
         return self._by_run.total()
 
     def count_waiting(self, priority: CallPriority) -> int:
-        """Count the runs with requests of this priority that wait for a place."""
+        """Count the runs whose requests of this priority wait for a place."""
         return sum(map(len, self._lines[priority].tenants.values()))
 
     async def acquire(self, holder: Holder, *, priority: CallPriority = CallPriority.INTERACTIVE) -> None:
-        """Wait for a place and, when the server asked for quiet, until that is over."""
+        """Wait for a place and, if the server asked for a pause, until the pause is over."""
         line = self._lines[priority]
         turn: _Turn = asyncio.get_running_loop().create_future()
         line.add(holder, turn)
@@ -82,25 +82,25 @@ class RateLimit:
             raise
 
     def release(self, holder: Holder) -> None:
-        """Give a place back."""
+        """Release a place."""
         _decrement(self._by_run, holder)
         _decrement(self._by_tenant, holder.tenant_id)
         self._grant()
 
     def record_failure(self, *, silent: bool) -> None:
-        """Note that a request was not answered: it was turned away, or it timed out in silence."""
+        """Record that a request was not answered: it was rejected, or it timed out in silence."""
         self._failures += _SILENT_FAILURE_WEIGHT if silent else 1
         if self._failures >= _SILENT_FAILURE_WEIGHT * max(2, self.places):
             self._resting_until = self._clock() + _REST_SECONDS
 
     def record_response(self) -> None:
-        """Note that a request was answered, with any answer."""
+        """Record that a request was answered, with any answer."""
         self._failures = 0
         self._resting_until = 0.0
 
     @property
     def resting_seconds(self) -> float:
-        """Return for how many seconds the model is not asked, after too many unanswered requests in a row."""
+        """The remaining seconds of the pause after too many unanswered requests in a row."""
         return max(0.0, self._resting_until - self._clock())
 
     def pause(self, seconds: float) -> None:
@@ -121,7 +121,7 @@ class RateLimit:
 
 
 class _WaitingLine:
-    """Requests of one priority that wait: tenants and their runs, each in the order in which their turn comes."""
+    """Waiting requests of one priority: tenants and their runs, each in the order of their turns."""
 
     def __init__(self) -> None:
         self.tenants: OrderedDict[str, OrderedDict[Holder, deque[_Turn]]] = OrderedDict()
@@ -130,14 +130,14 @@ class _WaitingLine:
         self.tenants.setdefault(holder.tenant_id, OrderedDict()).setdefault(holder, deque()).append(turn)
 
     def remove(self, holder: Holder, turn: _Turn) -> None:
-        """Take a request out, if it still waits."""
+        """Remove a request if it still waits."""
         turns = self.tenants.get(holder.tenant_id, OrderedDict()).get(holder, deque())
         if turn in turns:
             turns.remove(turn)
             self._remove_empty(holder)
 
     def pop_next(self, by_tenant: Counter[str], by_run: Counter[Holder]) -> tuple[Holder, _Turn]:
-        """Take out the next request, given how many places each tenant and each run holds."""
+        """Remove and return the next request, given how many places each tenant and each run holds."""
         tenant_id = min(self.tenants, key=lambda each: by_tenant[each])
         runs = self.tenants[tenant_id]
         holder = min(runs, key=lambda each: by_run[each])

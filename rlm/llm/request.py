@@ -1,4 +1,6 @@
-"""One sub-call from its reservation to its reply: sent, repeated if that may help, and asked once more."""
+"""One sub-call from its reservation to its reply: sent, retried if that may help, and repeated once to repair the
+reply.
+"""
 
 import asyncio
 from collections import Counter
@@ -36,25 +38,26 @@ from rlm.llm.structured_output import build_retry_call, extract_reply, require_v
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+# Attempts if the server names no time to retry; the pause doubles from the first to the longest.
 _MAX_ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
 # A server that asks for a longer wait has in effect refused.
 _MAX_RETRY_AFTER_SECONDS = 60.0
-# A call is repeated this often if told to come back: the server chose the time, so repeating is no burden.
+# Retries of a call that the server asked to repeat: the server chose the time, so retrying is no burden.
 _MAX_POSTPONEMENTS = 12
-# Interval of checks for budget given back by a call of the same run.
+# Interval of checks for budget that another call of the run has returned.
 _RECHECK_SECONDS = 0.05
-# Refused or never reached: the model did no work for it.
+# Refused or never reached: the model did no work for the request.
 _UNREAD_ERRORS = (LanguageModelUnavailableError, LanguageModelRefusedError, ContextTooLongError)
 
 
 @dataclass
 class SharedModel:
-    """State of one model shared by all runs of the process, and what was learned of its thoughts.
+    """State of one model shared by all runs of the process, including how it writes thoughts.
 
-    Its form of thoughts is known once it `has_replied` with text. Thoughts are `open_ended` once the model closed one
-    that it never opened; they get `thinking_tokens` once they left no room for a reply.
+    The form of its thoughts is known once it `has_replied` with text. Thoughts are `open_ended` once the model closed
+    one that it never opened; they get `thinking_tokens` once they left no room for a reply.
     """
 
     rate_limit: RateLimit
@@ -67,9 +70,9 @@ class SharedModel:
 class ModelClient:
     """The state shared by the calls of one run to one model.
 
-    `under_way` counts the requests of each run of the process by its root budget: unused reservations of a request
-    come back. Calls of an answer made in the `background` go after those of answers that clients wait for. Calls of one
-    `affinity` go to one server of several. `used` notes the versions that its prompts are made of.
+    `under_way` counts the requests in progress of each run of the process by its root budget: their unused reservations
+    will be returned. Calls of an answer made in the `background` are served after those of interactive answers. Calls
+    of one `affinity` go to the same one of several servers. `used` records the versions that its prompts contain.
     """
 
     chat: "BaseChatModel"
@@ -88,7 +91,7 @@ class ModelClient:
 
     @property
     def work(self) -> Work | None:
-        """Return the versions that prompts were made of so far; None for calls that no document goes into."""
+        """The versions that prompts have contained so far; None for calls that contain no documents."""
         return None if self.used is None else self.used.work
 
     @property
@@ -97,10 +100,10 @@ class ModelClient:
 
 
 class Request:
-    """One call on its way; `used` is its cost so far, all its requests included.
+    """One call in progress; `used` is its cost so far, including all its requests.
 
-    Calls of the lowest `priority` go first. `show` gets the pieces of the reply as they come. `cut_short` is true if
-    the call's own budget ended it where another budget would have gone on.
+    Calls of the lowest `priority` come first. `show` gets the pieces of the reply as they arrive. `cut_short` is true
+    if the call's own budget ended it where another budget would have continued.
     """
 
     def __init__(
@@ -135,7 +138,7 @@ class Request:
             return await self._repair_reply(again, error)
 
     def _make_room(self) -> bool:
-        """Allow as many tokens for thoughts as for the longest reply; False if the model has them already."""
+        """Allow as many tokens for thoughts as for the longest reply; return False if the model already has them."""
         room, known = self._client.profile.max_output_tokens, self._thinking_tokens
         self._client.model.thinking_tokens = max(room, known)
         return room > known
@@ -184,7 +187,7 @@ class Request:
             await self._client.sleep(seconds)
 
     def _compute_pause(self, completion: Completion, repeats: int, waited: float) -> float | None:
-        """Return the seconds before a repeat; None if repeating cannot help."""
+        """Return the seconds before a retry; None if retrying cannot help."""
         error, rate_limit = completion.error, self._client.model.rate_limit
         if not isinstance(error, LanguageModelUnavailableError):
             return None
@@ -202,9 +205,9 @@ class Request:
         return None if self.cut_short else seconds
 
     def _can_restart(self, completion: Completion) -> bool:
-        """True if another server may write an answer that one broke off: nobody has been shown a part of it.
+        """Return whether another server may restart an interrupted answer: no part of it may have been shown.
 
-        One more server is tried, and no third one: the prompt may be what breaks them.
+        Only one more server is tried: the prompt may be what breaks them.
         """
         shown = self._show is not None and bool(completion.text)
         # guard: no-retry-after-first-tokens
@@ -218,8 +221,7 @@ class Request:
             try:
                 if rest := ceil(rate_limit.resting_seconds):
                     raise LanguageModelRestingError(
-                        "The language model has let too many calls in a row go unanswered; "
-                        f"it is asked again in {rest} seconds.",
+                        f"The language model left too many calls in a row unanswered; calls resume in {rest} seconds.",
                         retry_after_seconds=rest,
                         sent=False,
                     )
@@ -281,7 +283,7 @@ class Request:
             completion.error = error
 
     def _settle_usage(self, reservation: Reservation, completion: Completion) -> Usage:
-        """Return a request's usage; give back its place and the rest of its reservation."""
+        """Return a request's usage; release its place and the rest of its reservation."""
         used, client, root = _compute_usage(completion, reservation.amount), self._client, self._client.budget.root
         if used.calls:
             reservation.settle(prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
@@ -294,9 +296,9 @@ class Request:
         return used
 
     def _build_thought_filter(self) -> ThoughtFilter:
-        """Return the filter of thoughts; a reply is held back whole if nobody waits for its pieces.
+        """Build the filter of thoughts; a reply is held back whole if nobody reads its pieces.
 
-        So is the first reply of an unknown model, whose thoughts may lack the opening tag.
+        The first reply of an unknown model is held back too, because its thoughts may lack the opening tag.
         """
         thinking, model = self._client.profile.thinking, self._client.model
         # guard: unknown-thoughts-held
@@ -310,7 +312,9 @@ class Request:
 
 
 def _compute_usage(completion: Completion, reserved: Amount) -> Usage:
-    """Return the server's count; else the reservation for a prompt that may have been read, and an unseen answer."""
+    """Return the server's count; else the reservation for a prompt that may have been read and an answer that was not
+    seen.
+    """
     error = completion.error
     away = error if isinstance(error, LanguageModelUnavailableError) else None
     if away and not away.sent:

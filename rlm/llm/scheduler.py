@@ -1,6 +1,7 @@
-"""Schedules sub-calls of all runs of a process: parallel up to each model's limit, in order, given up when cancelled.
+"""Schedules sub-calls of all runs of a process: in parallel up to each model's limit, in order, and cancellable.
 
-Runs are threads; the requests are on one event loop in a thread of its own, where giving one up closes its connection.
+Runs are threads; the requests run on one event loop in its own thread, where cancelling a request closes its
+connection.
 """
 
 import asyncio
@@ -34,15 +35,16 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+# How often a waiting run checks whether it was cancelled.
 _POLL_SECONDS = 0.1
 # Closing connections takes milliseconds; a model that runs in a thread cannot be stopped and is left behind.
 _GRACE_SECONDS = 1.0
-# Once one of these is used up no call fits; tokens that do not cover a large call may cover a small one.
+# Once one of these is used up no call fits; tokens that do not cover a large call may still cover a small one.
 _NOTHING_FITS_WITHOUT = frozenset({"calls", "seconds"})
 
 
 class SubCallScheduler:
-    """Made once in a process and closed at its end; binds runs to models."""
+    """Binds runs to models; created once per process and closed at its end."""
 
     def __init__(
         self,
@@ -78,12 +80,12 @@ class SubCallScheduler:
         affinity: str = "",
         used: UsedVersions | None = None,
     ) -> ReportedSubCalls:
-        """Bind sub-calls to one run, for the `audience` that may see the documents in them. Budgets of a run's parts
-        are bound with the same `run`: runs share the model.
+        """Bind sub-calls to one run, for the `audience` that may see the documents in them.
 
-        Calls of a run in the `background` go after those of answers that clients wait for. Where a model has several
-        servers, calls of one `affinity` stay with one of them. `used` notes the versions that prompts are made of, and
-        replies are removed with these.
+        Budgets of a run's parts are bound with the same `run`: runs share the model. Calls of a run in the `background`
+        are served after those of interactive answers. If a model has several servers, calls of one `affinity` stay with
+        one of them. `used` records the versions that prompts contain, and replies are removed together with these
+        versions.
         """
         with self._lock:
             if hasattr(chat, "aclose"):
@@ -111,7 +113,7 @@ class SubCallScheduler:
         return _BoundSubCalls(self, client)
 
     def close(self) -> None:
-        """Give up all calls under way, and close the models' connections."""
+        """Cancel all calls in progress, and close the models' connections."""
         if self._loop.is_closed():
             return
         asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result()
@@ -133,7 +135,7 @@ class SubCallScheduler:
     def start(
         self, work: Coroutine[Any, Any, None], ended: Callable[[BaseException | None], None]
     ) -> Callable[[], None]:
-        """Begin `work` on the loop and return a function that gives it up; `ended` gets its exception, or None.
+        """Start `work` on the loop and return a function that cancels it; `ended` gets its exception, or None.
 
         Raises `RunCancelledError` if the scheduler is closed.
         """
@@ -165,9 +167,9 @@ class SubCallScheduler:
     ) -> SubReply:
         """Return the reply to one call; `used` gets its cost.
 
-        It comes from an equal call under way, from the cache, where one may have come in since the batch began, or
-        from the model; then it is kept before anyone sees it, so that a killed process does not pay for it again. One
-        that was cut off is not kept: a cache has no room for saying so.
+        The reply comes from an equal call in progress, from the cache (it may have arrived since the batch began), or
+        from the model. A new reply is cached before anyone sees it, so that a killed process does not pay for it again.
+        A reply that was cut off is not cached: the cache cannot mark it as cut off.
         """
         request = Request(client, call, priority=priority, show=show)
 
@@ -203,7 +205,7 @@ class _BoundSubCalls:
         cancelled: Callable[[], bool] = not_cancelled,
         finished: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
-        """Run as the port says; `finished` is called in the thread of `run`."""
+        """Run as the port describes; `finished` is called in the thread of `run`."""
         require_not_cancelled(cancelled)
         batch = _CallBatch(self._scheduler, self._client, calls)
         for item in batch.iter_items(cancelled):
@@ -214,7 +216,9 @@ class _BoundSubCalls:
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Stream as the port says. Nothing is sent before the first item is asked for; closing gives the request up."""
+        """Stream as the port describes. Nothing is sent before the first item is requested; closing cancels the
+        request.
+        """
         require_not_cancelled(cancelled)
         batch = _CallBatch(self._scheduler, self._client, [call], streamed=True)
         shown = False
@@ -231,16 +235,16 @@ class _BoundSubCalls:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A part of a streamed reply, among the keys of calls that have ended."""
+    """A part of a streamed reply, in the queue with the keys of calls that have ended."""
 
     text: str
 
 
 class _CallBatch:
-    """Calls made together, equal ones merged.
+    """Calls made together, with equal ones merged.
 
-    As many are on their way as the model takes twice over: some wait to be sent again, or to be kept. A single call is
-    one that somebody waits for, and goes before those of batches.
+    Twice as many calls are in progress as the model accepts at once, because some of them wait to be sent again or to
+    be cached. A single call has a waiting caller, and is served before batches.
     """
 
     def __init__(
@@ -261,7 +265,7 @@ class _CallBatch:
         self._todo = [key for key in self._positions if key not in kept]
         self._results: dict[int, SubReply | SubFailure] = {}
         self._over = _build_failure(BudgetExhaustedError("The run's time is over.", resource="seconds"))
-        # Sizes that the budget does not cover, with the refusal: calls as large need not be tried.
+        # Sizes that the budget does not cover, with the refusal: calls of this size or more need not be tried.
         self._refused: list[tuple[int, int, SubFailure]] = []
         self._stopped = False
         self._queue: SimpleQueue[str | _Piece | None] = SimpleQueue()
@@ -269,7 +273,7 @@ class _CallBatch:
         self._raised: BaseException | None = None
 
     def iter_items(self, cancelled: Callable[[], bool]) -> Generator[str | _Piece, None, None]:
-        """Send the calls, and yield keys and pieces as they come; give up when cancelled or closed."""
+        """Send the calls, and yield keys and pieces as they arrive; cancel the calls when cancelled or closed."""
         if not self._todo:
             return
         give_up = self._scheduler.start(self._run(), self._end)
@@ -302,7 +306,7 @@ class _CallBatch:
             outcome = _clear_cost(outcome)
 
     def list_results(self, finished: Finished = ignore_result) -> list[SubReply | SubFailure]:
-        """Return one result for each call, in order; those from the cache, and the missing ones, are reported now."""
+        """Return one result for each call, in order; results not yet reported (cached or missing) are reported now."""
         for key, positions in self._positions.items():
             if positions[0] not in self._results:
                 self.report_result(key, finished)
@@ -359,7 +363,7 @@ class _CallBatch:
         except AnswerError as error:
             self._outcomes[key] = _build_failure(error, used)
         except Exception as error:
-            log.exception("a sub-call failed for a reason that is not foreseen", error=repr(error))
+            log.exception("sub-call failed unexpectedly", error=repr(error))
             self._outcomes[key] = SubFailure("internal_error", "The sub-call failed inside Leadline.", _sum_usage(used))
 
 

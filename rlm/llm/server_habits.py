@@ -1,8 +1,8 @@
-"""Learns what a server refuses: found at first use, remembered while the process lives, and omitted from requests.
+"""Learns what a server refuses: found at first use, remembered for the life of the process, and omitted from requests.
 
 A refused request is changed by what the refusal names (a parameter, the role `system`) and sent again; a successful
-change is remembered. If nothing is named, a schema is the usual cause, and is lowered a step: `json_schema`,
-`json_object`, none.
+change is remembered. If nothing is named, the schema is the usual cause, and schema support is lowered by one level:
+`json_schema`, `json_object`, none.
 """
 
 import re
@@ -20,7 +20,7 @@ _STEP_DOWN: Mapping[StructuredOutput, StructuredOutput] = {"json_schema": "json_
 
 @dataclass(frozen=True)
 class RequestForm:
-    """The form of requests for one server: its degree of schema support, and the parameters it refuses."""
+    """The form of requests for one server: its level of schema support, and the parameters it refuses."""
 
     structured_output: StructuredOutput = "json_schema"
     left_out: frozenset[str] = frozenset()
@@ -28,7 +28,7 @@ class RequestForm:
     without_system: bool = False
 
     def adapt(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the request in the form that this server takes."""
+        """Return the request in the form that this server accepts."""
         fitted = {name: value for name, value in payload.items() if name not in self.left_out}
         if extra := payload.get("extra_body"):
             fitted["extra_body"] = {name: value for name, value in extra.items() if name not in self.left_out}
@@ -45,7 +45,7 @@ class RequestForm:
         return fitted
 
     def revise_after(self, refusal: Mapping[str, Any] | str, payload: Mapping[str, Any]) -> "RequestForm | None":
-        """Return the form of the same request after a refusal with this body; None if nothing is left to try."""
+        """Return the form of the same request after a refusal with this body; None if no form is left to try."""
         sent = self.adapt(payload)
         named = _find_named(refusal, {*sent, *sent.get("extra_body", {})} - {"extra_body"} | {"stream_options"})
         if named == "max_completion_tokens":
@@ -60,10 +60,10 @@ class RequestForm:
         return replace(self, left_out=self.left_out | {named})
 
     def __str__(self) -> str:
-        """Return the changes in words, or nothing."""
+        """Describe the changes in words; empty if there are none."""
         changes = [f"no {name}" for name in sorted(self.left_out)]
         if self.structured_output != "json_schema":
-            changes.append("schemas are told in words" + " (json_object)" * (self.structured_output == "json_object"))
+            changes.append("schemas in words" + " (json_object)" * (self.structured_output == "json_object"))
         changes += ["max_tokens for max_completion_tokens"] * self.old_max_tokens
         changes += ["no system messages"] * self.without_system
         return ", ".join(changes)
@@ -72,7 +72,7 @@ class RequestForm:
 class ServerHabits:
     """The memory of one server's refusals.
 
-    A refused schema changes nothing for other schemas if the server took some before.
+    A refused schema changes nothing for other schemas if the server accepted some before.
     """
 
     def __init__(self, structured_output: StructuredOutput = "json_schema") -> None:
@@ -80,7 +80,7 @@ class ServerHabits:
         self._took_a_schema = False
 
     def record_form(self, begun: RequestForm, accepted: RequestForm, *, with_schema: bool) -> None:
-        """Note that a request `begun` in one form was answered in the form `accepted`."""
+        """Record that a request first sent in the form `begun` was answered in the form `accepted`."""
         known = self.accepted
         structured_output = known.structured_output
         if with_schema and accepted.structured_output == "json_schema":
@@ -96,7 +96,7 @@ class ServerHabits:
 
 
 def _find_named(refusal: Mapping[str, Any] | str, names: Collection[str]) -> str | None:
-    """Return the first of `names` that a refusal names: as its parameter, or else in its words.
+    """Return the first of `names` that a refusal names, as its parameter or else in its message.
 
     The name `model` is checked last, because of messages such as "This model does not take …".
     """
@@ -108,7 +108,7 @@ def _find_named(refusal: Mapping[str, Any] | str, names: Collection[str]) -> str
 
 
 def _iter_statements(refusal: Mapping[str, Any] | str) -> Iterator[str]:
-    """Yield the parameter (OpenAI), the places (FastAPI) and the message of a refusal, the most certain first."""
+    """Yield the parameter (OpenAI), the locations (FastAPI) and the message of a refusal, the most reliable first."""
     if isinstance(refusal, str):
         yield refusal
         return

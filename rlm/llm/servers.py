@@ -1,8 +1,8 @@
 """Chooses among the servers of one model, and rests those that fail.
 
-A conversation stays with one server, whose cache knows the beginning of its prompts, unless that server is busier than
+A conversation stays with one server, whose cache holds the beginning of its prompts, unless that server is busier than
 the others: rendezvous hashing (Thaler & Ravishankar, 1998) with bounded loads (Mirrokni, Thorup & Zadimoghaddam, 2018;
-their c = 1.25). A server that fails is asked again after a pause that doubles, first by one request alone.
+their c = 1.25). A server that fails is tried again after a pause that doubles, at first with one request only.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _LONGEST_REST_SECONDS = 30.0
 
 
 class PooledServer:
-    """One server: known by its number, from 1, wherever its address is nobody's business."""
+    """One server; identified by its number, from 1, wherever its address must stay private."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -29,7 +29,7 @@ class PooledServer:
 
 
 class ServerAttempt:
-    """One request at one server; ended exactly once."""
+    """One request to one server; ended exactly once."""
 
     def __init__(self, pool: "ServerPool", server: PooledServer) -> None:
         self._pool = pool
@@ -37,18 +37,18 @@ class ServerAttempt:
         self._ended = False
 
     def record_answer(self) -> None:
-        """Note that the server has begun to answer: it is well."""
+        """Record that the server has begun to answer and is healthy."""
         self._pool.record_answer(self.server)
 
     def end(self, outcome: str) -> None:
-        """Give the place back; `outcome` is `ok`, `given_up` or the code of an error."""
+        """Release the place; `outcome` is `ok`, `given_up` or an error code."""
         if not self._ended:
             self._ended = True
             self._pool.end_request(self.server, outcome)
 
 
 class ServerPool:
-    """The servers of one model. Requests choose on the event loop, while checks run in threads of their own."""
+    """The servers of one model. Requests choose on the event loop; health checks run in threads of their own."""
 
     def __init__(self, model: str, count: int, *, clock: Callable[[], float]) -> None:
         self._model = model
@@ -60,9 +60,9 @@ class ServerPool:
             self._update_metrics(server)
 
     def start_attempt(self, affinity: str, tried: Collection[PooledServer] = ()) -> ServerAttempt | None:
-        """Return an attempt at the best server that was not `tried`; None if no other one is well.
+        """Return an attempt at the best server that was not `tried`; None if no other one is healthy.
 
-        The first attempt always has a server: if all of them rest, the one that is due first.
+        The first attempt always gets a server: if all of them rest, the one whose rest ends first.
         """
         with self._lock:
             rest = [each for each in self.servers if each not in tried]
@@ -79,7 +79,7 @@ class ServerPool:
     def record_failure(self, server: PooledServer, *, retry_after_seconds: float | None = None) -> None:
         """Rest a server: for as long as it asks, or for a pause that doubles with each failure in a row.
 
-        Requests that fail together are one failure.
+        Requests that fail together count as one failure.
         """
         with self._lock:
             now = self._clock()
@@ -93,27 +93,27 @@ class ServerPool:
             self._update_metrics(server)
 
     def record_answer(self, server: PooledServer) -> None:
-        """Note that a server answers."""
+        """Record that a server answers."""
         with self._lock:
             server.failures, server.resting_until = 0, 0.0
             self._update_metrics(server)
 
     def end_request(self, server: PooledServer, outcome: str) -> None:
-        """Note the end of a request."""
+        """Record the end of a request."""
         with self._lock:
             server.in_flight -= 1
             self._update_metrics(server)
         SERVER_REQUESTS.labels(self._model, str(server.number), outcome).inc()
 
     def compute_resting_seconds(self, server: PooledServer) -> float:
-        """Return for how long a server gets no requests while others are well."""
+        """Return how long a server gets no requests while others are healthy."""
         return max(0.0, server.resting_until - self._clock())
 
     def _is_healthy(self, server: PooledServer) -> bool:
         # guard: resting-server-gets-nothing
         if self._clock() < server.resting_until:
             return False
-        return not server.failures or not server.in_flight  # one request tries a server that has failed
+        return not server.failures or not server.in_flight  # a server that has failed is tried with one request
 
     def _select_best(self, well: list[PooledServer], affinity: str) -> PooledServer:
         if not affinity:

@@ -1,4 +1,4 @@
-"""Checks the shape of a reply, and asks once more if the shape is wrong."""
+"""Checks the form of a reply, and asks once more if the form is wrong."""
 
 import json
 import re
@@ -13,18 +13,16 @@ from rlm.llm.profiles import ModelProfile
 _FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.DOTALL)
 _STARTS = re.compile(r"[{\[]")
 _MAX_STARTS = 20
-_RETRY_PROMPT = (
-    "An earlier reply was refused. {reason} Reply again, in the form that was asked for and with nothing else."
-)
+_RETRY_PROMPT = "An earlier reply was rejected. {reason} Reply again, in the requested form and with nothing else."
 
 
 def canonicalize_schema(schema: Mapping[str, Any]) -> str:
-    """Return equal text for equal schemas, with members in the order written, which models follow."""
+    """Return equal text for equal schemas, with fields in the order written, which models follow."""
     return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 
 def build_closed_object(properties: Mapping[str, object]) -> dict[str, object]:
-    """Return the schema of an object with all of these members and no others."""
+    """Return the schema of an object with all of these fields and no others."""
     return {
         "type": "object",
         "properties": dict(properties),
@@ -34,7 +32,9 @@ def build_closed_object(properties: Mapping[str, object]) -> dict[str, object]:
 
 
 def build_response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the request's member that asks for JSON of this schema; `strict` if OpenAI takes the schema as strict."""
+    """Return the `response_format` of a request for JSON of this schema; `strict` if OpenAI accepts the schema as
+    strict.
+    """
     return {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema, "strict": _is_closed(schema)}}
 
 
@@ -46,8 +46,8 @@ def describe_schema(schema: Mapping[str, Any]) -> str:
 def extract_reply(raw: str, text: str, finish_reason: str, call: SubCall) -> str:
     """Return the reply without its surroundings: the text without thoughts, or the JSON that follows the call's schema.
 
-    Raises `LanguageModelOutputError` if it is empty, no JSON or not the schema's. Text that ran out of tokens is
-    used as it is, and JSON that is whole counts even if the tokens ran out after it.
+    Raises `LanguageModelOutputError` if it is empty, not JSON or does not follow the schema. Text that ran out of
+    tokens is used as it is, and JSON that is complete counts even if the tokens ran out after it.
     """
     if finish_reason == "content_filter":
         raise LanguageModelRefusedError("The server's content filter stopped the reply.", hint="Leave that text out.")
@@ -67,8 +67,8 @@ def extract_reply(raw: str, text: str, finish_reason: str, call: SubCall) -> str
 def build_retry_call(call: SubCall, error: LanguageModelOutputError, profile: ModelProfile) -> SubCall | None:
     """Return the call that may fix `error`: with more room, or naming the fault; None if neither would help.
 
-    The words come from the schema, which a server may have ignored, and never from the reply, which may hold a
-    document's words.
+    The fault is described in the words of the schema, which a server may have ignored, never in words of the reply,
+    which may contain a document's text.
     """
     if not error.cut_off:
         words = [call.prompt, _RETRY_PROMPT.format(reason=error.detail)]
@@ -104,7 +104,7 @@ def _extract_json(raw: str, text: str, schema: Mapping[str, Any]) -> str:
 def _iter_candidates(raw: str, text: str) -> Iterator[tuple[str, object]]:
     """Yield each JSON value that the reply may mean: all of it, a fenced block, or one that begins at a bracket.
 
-    `raw` counts only if all of it is JSON, because thoughts may hold drafts.
+    `raw` counts only if all of it is JSON, because thoughts may contain drafts.
     """
     for whole in (raw, text, *_FENCED.findall(text)):
         try:
@@ -122,7 +122,7 @@ def _iter_candidates(raw: str, text: str) -> Iterator[tuple[str, object]]:
 
 
 def _is_closed(schema: object) -> bool:
-    """True if every object in the schema requires all of its members and allows no other."""
+    """Return whether every object in the schema requires all of its fields and allows no others."""
     if isinstance(schema, list):
         return all(map(_is_closed, schema))
     if not isinstance(schema, Mapping):

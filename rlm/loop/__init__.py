@@ -1,6 +1,6 @@
-"""The recursive engine: a root model programs its way through a corpus in a sandbox. Begin with `loop`.
+"""The recursive engine: a root model programs its way through a corpus in a sandbox. Start reading with `loop`.
 
-`loop` runs cells; `prompts` and `instructions.md` are what the model is told. `tools` are what its code can call, and
-`submit` takes its answer, with `evidence`. `read_log` counts what was read. `environment` is everything a run works
-with, and `strategy` makes a draft of it.
+`loop` runs cells; `prompts` and `instructions.md` contain what the model reads. `tools` are the functions that its code
+can call, and `submit` takes its answer, with `evidence`. `read_log` counts what was read. `environment` holds the parts
+of a run, and `strategy` turns the result into a draft.
 """

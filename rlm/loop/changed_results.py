@@ -1,8 +1,8 @@
-"""Changes results of tools, to see what an answer depends on.
+"""Changes results of tools, to find out what an answer depends on.
 
-Each result keeps its shape, and handles stay as they are. The two changes of a pair touch different records and lines,
-so that what rests on one place moves with one of them alone. Some changes leave dates valid: code that reads dates
-often fails on anything else, and an answer that fails tells nothing.
+Each result keeps its shape, and handles stay unchanged. The two changes of a pair affect different records and lines,
+so that a value read in one place moves with only one of them. Some changes keep dates valid: code that reads dates
+often fails on anything else, and a failed run shows nothing.
 """
 
 import re
@@ -13,18 +13,18 @@ from typing import Any
 
 from rlm.loop.literals import NUMBER, extract_digits
 
-# Members of results that say where something stands. Tools take them as arguments.
+# Fields of results that give a position. Tools take them as arguments.
 _PLACES = frozenset({"document", "start", "end", "row", "next_cursor", "complete"})
 # Tools that return records or texts of the corpus; the others return a value for each record that they are given.
 _SOURCES = frozenset({"search", "grep", "outline", "records", "read"})
 _COUNTING = "count"
 _NOT_SPACE, _LETTER, _DIGIT = re.compile(r"\S"), re.compile(r"[^\W\d_]"), re.compile(r"\d")
 _NUMBER = r"\d+(?:[.,]\d+)*"
-# A date in ISO form, of which the year alone is changed, so that it stays a date; or else a number.
+# A date in ISO form, of which only the year is changed, so that it stays a date; or else a number.
 _DATE_OR_NUMBER = re.compile(rf"\b(?P<century>\d\d)(?P<rest>\d\d-\d\d-\d\d)\b|{_NUMBER}")
-# A year of four digits, with the day and month beside it, in figures or words of any language; or else a number. The
-# year stands after a day and a month ("12.7.2031", "12 July 2031", "July 12, 2031", "12 de julio de 2031"), before them
-# ("2031-07-12", "2031. július 12."), or alone ("July 2031"). A year of two digits stands at the end ("12.7.31").
+# A year of four digits, with the day and month next to it, in figures or words of any language; or else a number. The
+# year comes after a day and a month ("12.7.2031", "12 July 2031", "July 12, 2031", "12 de julio de 2031"), before them
+# ("2031-07-12", "2031. július 12."), or alone ("July 2031"). A year of two digits comes last ("12.7.31").
 _BEFORE = r"\d{1,2}[^\d\n]{1,3}\d{1,2}[^\d\n]{1,3}|\d{1,2}[^\d\n]{1,20}"
 _AFTER = r"[^\d\n]{1,3}\d{1,2}[^\d\n]{1,3}\d{1,2}(?!\d)|[^\w\n]{1,3}[^\W\d_]{3,15}[^\w\n]{1,3}\d{1,2}(?!\d)"
 _YEAR = r"[12]\d{3}"
@@ -34,7 +34,7 @@ _YEAR_OR_NUMBER = re.compile(
     r"|(?P<day>\d{1,2}[./-]\d{1,2}[./-])(?P<short>\d\d)(?![.,]?\d))"
     rf"|{_NUMBER}"
 )
-# The day in what stands before a year: alone, or with a full stop before the month. After a year it is the last number.
+# The day in the text before a year: alone, or with a full stop before the month. After a year it is the last number.
 _DAY_BEFORE = re.compile(r"\A\d+(?=\.\s?\d|\D+\Z)")
 _DAY_AFTER = re.compile(r"\d+(?=\D*\Z)")
 _ALPHABET = 26
@@ -42,7 +42,7 @@ _QUARTERS = 4
 
 
 class ChangeKind(StrEnum):
-    """How results are changed."""
+    """The ways to change results; the values describe the changed result."""
 
     NONE = "as they were"
     EMPTY = "nothing at all"
@@ -63,7 +63,7 @@ class ChangeKind(StrEnum):
     RENAMED = "other letters"
 
 
-# From where in a group each of its members gets its content.
+# The position in a group from which all its members get their content.
 _SOURCE_SHARES: Mapping[ChangeKind, float] = {
     ChangeKind.FIRST: 0.0,
     ChangeKind.QUARTER: 0.25,
@@ -75,10 +75,10 @@ _SOURCE_SHARES: Mapping[ChangeKind, float] = {
 
 @dataclass(frozen=True)
 class Change:
-    """A change of every result.
+    """A change applied to every result.
 
-    `group` 0 or 1 restricts it to every other record, line and call. `spared`, 0 to 3, leaves every fourth one alone.
-    `number` restricts it to the numbers of these digits.
+    `group` 0 or 1 restricts it to every other record, line and call. `spared`, 0 to 3, leaves every fourth one
+    unchanged. `number` restricts it to numbers with these digits.
     """
 
     kind: ChangeKind
@@ -88,7 +88,7 @@ class Change:
 
     @property
     def parity(self) -> int:
-        """0 or 1: the group, or 0 for all."""
+        """The group, 0 or 1; 0 if there is none."""
         return self.group or 0
 
     def applies_to(self, place: int) -> bool:
@@ -98,7 +98,7 @@ class Change:
 
 
 def change_result(tool: str, result: object, call: int, calls: int, change: Change) -> Any:  # noqa: ANN401  # as tools return
-    """Return the result of a tool's call, the `call`th from 0 of `calls` of its name, with the change in it."""
+    """Return the result of a tool's call with the change applied; `call` is its index among the tool's `calls`."""
     if change.number:
         return _with_number_raised(result, change.number)
     if change.kind is ChangeKind.EMPTY:
@@ -111,9 +111,9 @@ def change_result(tool: str, result: object, call: int, calls: int, change: Chan
 
 
 def copy_texts(results: Sequence[object], change: Change) -> Sequence[object]:
-    """Return the results of a tool's calls; where each is a text, those of the group have another one's content.
+    """Return the results of a tool's calls; if each is a text, those of the group get the content of another one.
 
-    A text with more lines than there are calls is left as it is: `change_result` changes it by lines.
+    A text with more lines than there are calls is unchanged: `change_result` changes it by lines.
     """
     are_texts = len(results) > 1 and all(isinstance(each, str) for each in results)
     copied = _copy_values(results, change) if are_texts else None
@@ -126,7 +126,7 @@ def copy_texts(results: Sequence[object], change: Change) -> Sequence[object]:
 
 
 def fit_to_length(values: Sequence[object], length: int) -> list[object]:
-    """Return a value for each of `length` records: the first one stands for those beyond the end."""
+    """Return a value for each of `length` records; records beyond the end get the first value."""
     return [values[place if place < len(values) else 0] for place in range(length)] if values else [None] * length
 
 
@@ -168,7 +168,7 @@ def _empty_result(result: object) -> object:
 
 
 def _shift_counts(result: object, *, more: bool) -> object:
-    """Return counts that are one greater or smaller; a count of nought becomes 1 or 2."""
+    """Return counts that are one greater or smaller; a count of 0 becomes 1 or 2."""
     match result:
         case bool():
             return result
@@ -180,9 +180,9 @@ def _shift_counts(result: object, *, more: bool) -> object:
 
 
 def _resize_result(result: object, kind: ChangeKind) -> object:
-    """Return the result with its first record twice or without its last one; so with the lines of a text.
+    """Return the result with its first record twice or without its last one; the same for the lines of a text.
 
-    `Kind.FEWER` leaves texts as they are.
+    `ChangeKind.FEWER` leaves texts unchanged.
     """
     match result:
         case str():
@@ -202,15 +202,15 @@ def _resize_result(result: object, kind: ChangeKind) -> object:
 
 
 def _is_changed_by_lines(value: object, siblings: int) -> bool:
-    """True if the groups are lines of a text, and not the texts of which it is one.
+    """Return whether the groups are lines of a text, rather than whole texts.
 
-    A place belongs to one group whatever the kind of change, or else what is read there would move with both.
+    A place belongs to the same group for all kinds of change; otherwise a value read there would move with both.
     """
     return isinstance(value, str) and sum(map(bool, map(str.strip, value.splitlines()))) > siblings
 
 
 def _change_value(result: object, place: int, siblings: int, change: Change) -> object:
-    """Return the result with the change in it; `place` is its place among its siblings."""
+    """Return the result with the change applied; `place` is its place among its siblings."""
     match result:
         case list() | tuple():
             copied = _copy_values(result, change)
@@ -281,14 +281,14 @@ def _change_line(line: str, place: int, change: Change) -> str:
 def _change_century_or_number(found: re.Match[str], change: Change) -> str:
     is_greater = change.kind is ChangeKind.RAISED
     if found["century"]:
-        # Both are leap years where the year is one.
+        # Both are leap years if the year is one.
         return f"{28 if is_greater else 16}{found['rest']}"
     return _change_digits(found[0], change, is_greater=is_greater)
 
 
 def _change_year_or_number(found: re.Match[str], change: Change) -> str:
     is_later = change.kind is ChangeKind.LATER
-    # The two groups get different days and years, as they get different digits.
+    # The two groups get different days and years, just as they get different digits.
     day = str((28 if is_later else 11) - change.parity)
     if year := found["year"]:
         return f"{_DAY_BEFORE.sub(day, found['before'])}{_select_other_year(year, change)}"
@@ -302,13 +302,14 @@ def _change_year_or_number(found: re.Match[str], change: Change) -> str:
 def _change_digits(number: str, change: Change, *, is_greater: bool) -> str:
     if not is_greater:
         return _DIGIT.sub("0", number)
-    # A year has four digits, and others grow by one, so that they outdo those that stay. The two groups get different
-    # digits: a greatest number that each of them has would else have one other value whatever is changed.
+    # A year keeps four digits; other numbers grow by one digit, so that they exceed the unchanged ones. The two groups
+    # get different digits: a maximum that occurs in each group would otherwise have one other value whatever is
+    # changed.
     return f"{'' if len(number) == 4 else '9'}{_DIGIT.sub('98'[change.parity], number)}"
 
 
 def _select_other_year(year: str, change: Change) -> str:
-    """Return a leap year, in which every day of a year exists: of the same century if it has a later or earlier one."""
+    """Return a leap year, so that every day exists: of the same century if it has a later or earlier one."""
     century, years = divmod(int(year), 100)
     if change.kind is ChangeKind.LATER:
         later = 96 - 4 * change.parity
@@ -318,14 +319,14 @@ def _select_other_year(year: str, change: Change) -> str:
 
 
 def _select_other_short_year(year: str, *, is_later: bool) -> str:
-    """Return a leap year of the same century where years from 69 on are of the one before, as in Python's `%y`."""
+    """Return a leap year of the same century; years from 69 on belong to the 20th century, as in Python's `%y`."""
     if is_later:
         return "68" if year < "68" else "96"
     return "72" if year > "72" else "04"
 
 
 def _shift_letter(letter: str, steps: int) -> str:
-    """Return another letter: of the same alphabet if it is Latin, else from further on in Unicode, if that is one."""
+    """Return another letter: of the same alphabet if it is Latin, else one later in Unicode, if that is a letter."""
     if not letter.isascii():
         other = chr(min(ord(letter) + steps, 0x10FFFF))
         return other if other.isalpha() else letter
@@ -334,7 +335,7 @@ def _shift_letter(letter: str, steps: int) -> str:
 
 
 def _copy_values(values: Sequence[object], change: Change) -> list[object] | None:
-    """Return values of which those of the group have another one's content; None if the change is no copy."""
+    """Return values in which those of the group have the content of another one; None if the change is not a copy."""
     if change.kind is not ChangeKind.COPIED and change.kind not in _SOURCE_SHARES:
         return None
     group = [place for place in range(len(values)) if change.applies_to(place)]
@@ -351,7 +352,7 @@ def _copy_values(values: Sequence[object], change: Change) -> list[object] | Non
 
 
 def _copy_from_places(values: Sequence[object], places: Sequence[int]) -> list[object]:
-    """Return values that all have the content of those at the places, in turn, and none if there are no places."""
+    """Return values that all get the content of those at `places`, in turn; no content if there are no places."""
     if not places:
         return [_empty_result(each) for each in values]
     sources = (values[places[min(number // _QUARTERS, len(places) - 1)]] for number in range(len(values)))
@@ -359,7 +360,7 @@ def _copy_from_places(values: Sequence[object], places: Sequence[int]) -> list[o
 
 
 def _with_content(value: object, other: object) -> object:
-    """Return the other value, with the place of the first where both are records."""
+    """Return `other`, with the place of `value` if both are records."""
     if isinstance(value, Mapping) and isinstance(other, Mapping):
         return {**other, **{name: each for name, each in value.items() if name in _PLACES}}
     return other

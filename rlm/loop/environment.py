@@ -1,4 +1,4 @@
-"""The environment of a run: its parts, made once for a question, its time, and the record of its cells and calls."""
+"""The environment of a run: its parts, created once for a question, its time, and the record of its cells and calls."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ from rlm.sandbox.port import Sandbox
 from rlm.strategy import Search
 
 MAX_CELLS = 30
-# Grace for handing in an answer that was found in time: sub-calls end with the time, but the code that waited for them
-# goes on.
+# Grace period for submitting an answer that was found in time: sub-calls end with the time limit, but the code that
+# waited for them continues.
 _SUBMIT_GRACE_SECONDS = 10.0
 TIME_RESOURCE = "seconds"
 TIME_IS_OVER = "The run's time is over."
@@ -31,16 +31,16 @@ Told = Callable[[Turn], None]
 class Environment:
     """The parts of a run.
 
-    `calls` spend `budget`, and `bind` makes calls that spend another one, such as that of a part of the run; without
-    it there are no parts. `operators` judge records of a corpus by such calls. `search` makes the search over a
-    corpus, or is None without an index. `told` hears of each cell, including cells of parts.
+    `calls` spend `budget`; `bind` makes calls that spend another budget, such as that of a part of the run. Without
+    `bind` there are no parts. `operators` judge records of a corpus with such calls. `search` makes the search over a
+    corpus, or is None without an index. `told` is called with each turn, including those of parts.
 
-    A resumed run must ask the same again, so its model learns the time spent only with `tells_time`.
+    A resumed run must repeat its calls exactly, so its model learns the time spent only with `tells_time`.
 
-    Sub-calls ask the model of `sub_profile` through `bind_sub`, or the root's.
+    Sub-calls use the model of `sub_profile` through `bind_sub`, or else the root model.
 
-    The rest describes a part of a run: `part` is "1.2" for the second part of the first, and `before` is what the whole
-    run had used when it began, as `before_dollars` is what that cost.
+    The rest describes a part of a run: `part` is "1.2" for the second part of the first. `before` is the whole run's
+    usage when the part began, and `before_dollars` its cost.
     """
 
     corpus: Corpus
@@ -65,11 +65,11 @@ class Environment:
 
     @property
     def sub_model(self) -> ModelProfile:
-        """The profile of the model that sub-calls ask."""
+        """The profile of the model that sub-calls use."""
         return self.sub_profile or self.profile
 
     def bind_sub_calls(self, budget: Budget) -> SubCalls:
-        """Return calls of that model that spend `budget`."""
+        """Return calls of the sub-model that spend `budget`."""
         bind = self.bind_sub or self.bind
         return bind(budget) if bind is not None else self.calls
 
@@ -80,13 +80,13 @@ class Environment:
 
 
 class TimeLimit:
-    """The time limit of one budget; without a limit in it, the time never ends."""
+    """The time limit of one budget; without a limit it never ends."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
 
     def require_time(self) -> None:
-        """Raise `BudgetExhaustedError` when the time is over, or `RunPausedError` if the run waits for more of it."""
+        """Raise `BudgetExhaustedError` if the time is over, or `RunPausedError` if the run waits for more time."""
         if self._is_past(0.0):
             self.require_not_paused()
             raise BudgetExhaustedError(TIME_IS_OVER, resource=TIME_RESOURCE)
@@ -97,16 +97,18 @@ class TimeLimit:
             raise RunPausedError(TIME_IS_OVER, resource=TIME_RESOURCE)
 
     def require_time_to_submit(self) -> None:
-        """As `require`, plus 10 s grace so that a finished answer can be submitted."""
+        """As `require_time`, with 10 s grace so that a finished answer can be submitted."""
         if self.is_over():
             self.require_time()
 
     def is_over(self) -> bool:
-        """True if nothing can be handed in any more."""
+        """Return whether it is too late to submit an answer."""
         return self._is_past(_SUBMIT_GRACE_SECONDS)
 
     def bound_by_time(self, cancelled: Callable[[], bool]) -> Callable[[], bool]:
-        """Return `cancelled` for long work, which raises `BudgetExhaustedError` if asked after the time."""
+        """Return `cancelled` for long work, with the time limit added: it raises `BudgetExhaustedError` after the
+        limit.
+        """
 
         def check_time() -> bool:
             if cancelled():
@@ -122,7 +124,7 @@ class TimeLimit:
 
 
 class RecordedSubCalls:
-    """Sub-calls of a run with their cost, in all and since the last turn."""
+    """Sub-calls of a run with their cost, in total and since the last turn."""
 
     def __init__(self, inner: BatchedSubCalls, price: Price | None = None) -> None:
         self._inner = inner
@@ -143,6 +145,6 @@ class RecordedSubCalls:
         return results
 
     def pop_call_count(self) -> int:
-        """Return how many calls there were since this method was last called."""
+        """Return the number of calls since the last call of this method."""
         count, self.count = self.count, 0
         return count

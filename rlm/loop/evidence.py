@@ -1,4 +1,4 @@
-"""Reads handles and evidence that a run's code hands in, and locates them in the documents."""
+"""Parses handles and evidence from a run's code, and locates them in the documents."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ from rlm.loop.read_log import ReadLog
 from rlm.sandbox.port import ToolError
 
 PlainHandle = dict[str, Any]
-_HANDLE_SHAPE = "a handle is a dict with document, start and end, as search, grep, outline and records return"
+_HANDLE_SHAPE = "a handle is a dict with document, start and end, as returned by search, grep, outline and records"
 MAX_EVIDENCE = 200
 MAX_QUOTE_CHARS = 3_000
 MAX_PASSAGE_CHARS = 12_000
 # A handle this short is a quotation of its whole text, such as a line or a row.
 _QUOTED_WHOLE_CHARS = 400
-# Code points by which either end of such a handle is moved to the end of its sentence.
+# Code points by which each end of such a handle may move to the end of its sentence.
 _WIDENED_CHARS = 200
 # Code points of the document shown on either side of a citation.
 _AROUND_CHARS = 1_500
 _MAX_SEARCHED_SPANS = 200
 _DOCUMENT_CHARS = 2_000_000
-# Characters searched for one quotation without a stated place, of all that a run has opened.
+# Characters searched for one quotation without a given place, out of all text that the run has opened.
 _SEARCHED_CHARS = 20_000_000
-# Characters folded for all quotations of one hand-in that are not found letter by letter.
+# Characters folded for all quotations of one submission that are not found letter by letter.
 _FOLDED_CHARS = 6_000_000
 EVIDENCE_SHAPE = (
     "evidence is a list; each entry is a handle (a hit, a record), a handle with a quote "
@@ -43,14 +43,14 @@ def to_plain_handle(handle: Handle) -> PlainHandle:
 
 
 def parse_handle(value: object, corpus: Corpus) -> Handle:
-    """Read a handle from any dict with a handle's keys, or from the id, name or title of a document.
+    """Parse a handle from any dict with a handle's keys, or from the id, name or title of a document.
 
-    A missing end, or one after the document's end, is the document's end. Raises `ToolError`.
+    A missing end, or one beyond the document, becomes the document's end. Raises `ToolError`.
     """
     if isinstance(value, str):
         called = corpus.find_by_name(value)
         if called is None:
-            raise ToolError(f"no document is called {value[:100]!r}; outline() lists them")
+            raise ToolError(f"no document has the id, name or title {value[:100]!r}; outline() lists them")
         return called.handle
     if not isinstance(value, Mapping) or "document" not in value:
         raise ToolError(_HANDLE_SHAPE)
@@ -66,12 +66,12 @@ def parse_handle(value: object, corpus: Corpus) -> Handle:
 
 def parse_handles(values: object, corpus: Corpus) -> list[Handle]:
     if not isinstance(values, list | tuple):
-        raise ToolError("records is a list of handles, as records() returns")
+        raise ToolError("records must be a list of handles, as returned by records()")
     return [parse_handle(value, corpus) for value in values]
 
 
 def parse_within(value: object, corpus: Corpus) -> list[Handle]:
-    """Read the spans that a tool is limited to; None means all documents, and overlapping spans are merged.
+    """Parse the spans that a tool is limited to; None means all documents, and overlapping spans are merged.
 
     Raises `ToolError`.
     """
@@ -89,19 +89,19 @@ def parse_within(value: object, corpus: Corpus) -> list[Handle]:
 
 def require_text(value: object, name: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ToolError(f"{name} is a text that is not empty")
+        raise ToolError(f"{name} must be a text that is not empty")
     return value
 
 
 def require_number(value: object, name: str) -> int:
     if type(value) is not int or value < 0:
-        raise ToolError(f"{name} is a whole number from 0")
+        raise ToolError(f"{name} must be a whole number from 0")
     return value
 
 
 @dataclass(frozen=True)
 class EvidenceEntry:
-    """An entry of evidence: its span, the passage around it, and the words that were quoted, empty for a long span."""
+    """An entry of evidence: its span, the passage around it, and the quoted words, empty for a long span."""
 
     span: Handle
     passage: Passage
@@ -109,10 +109,10 @@ class EvidenceEntry:
 
 
 class EvidenceFinder:
-    """Finds code's quotations: at the place it states, or in the text that the run has opened."""
+    """Finds the code's quotations: at the given place, or in the text that the run has opened."""
 
     def __init__(self, corpus: Corpus, log: ReadLog, *, cancelled: Callable[[], bool] = not_cancelled) -> None:
-        """`RunCancelledError` ends a search, which may take a while."""
+        """Create the finder; a search may take a while, and raises `RunCancelledError` if the run is cancelled."""
         self._corpus = corpus
         self._log = log
         self._cancelled = cancelled
@@ -120,7 +120,7 @@ class EvidenceFinder:
         self._cut_off = False
 
     def locate_entries(self, evidence: object) -> list[EvidenceEntry | str]:
-        """Locate each entry in the documents, or say why it is not there. Raises `ToolError` for a wrong shape."""
+        """Locate each entry in the documents, or return why it was not found. Raises `ToolError` for a wrong shape."""
         if evidence is None:
             return []
         if isinstance(evidence, str | Mapping):
@@ -156,7 +156,7 @@ class EvidenceFinder:
 
     def _locate_quote(self, quote: object, spans: Iterator[Handle], looked_in: str, number: int) -> EvidenceEntry | str:
         if not isinstance(quote, str) or not quote.strip():
-            raise ToolError(f"the quote of evidence {number} is a text that is not empty")
+            raise ToolError(f"the quote of evidence {number} must be a text that is not empty")
         if len(quote) > MAX_QUOTE_CHARS:
             raise ToolError(
                 f"the quote of evidence {number} has {len(quote):,} characters, and the limit is {MAX_QUOTE_CHARS:,}: "
@@ -165,11 +165,11 @@ class EvidenceFinder:
         span = self._find_among(quote, spans)
         if span is not None:
             return self._build_entry(span)
-        where = "was not found in as much text as is looked through" if self._cut_off else "stands nowhere"
+        where = "was not found within the search limit" if self._cut_off else "is not"
         return f"the quote of evidence {number}, {quote[:120]!r}, {where} in {looked_in}"
 
     def _find_among(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
-        """Return the quote's place letter by letter, or else in another typography, for which less text is searched."""
+        """Return the quote's place letter by letter, or else with other typography, for which less text is searched."""
         places = list(dict.fromkeys(spans))
         for find in (lambda quote, span: locate_exactly(quote, self._corpus.load_text(span)), self._find_folded):
             for span in iter_unless_cancelled(places, self._cancelled):
@@ -179,7 +179,7 @@ class EvidenceFinder:
         return None
 
     def _find_folded(self, quote: str, span: Handle) -> Span | None:
-        """Return the quote's place in a text that is folded once for all quotations of a hand-in."""
+        """Return the quote's place in a text that is folded once for all quotations of a submission."""
         if span not in self._folded:
             if sum(map(len, self._folded)) + len(span) > _FOLDED_CHARS:
                 self._cut_off = True
@@ -215,7 +215,7 @@ class EvidenceFinder:
 
 
 def _extend_to_whole(span: Handle, around: Passage) -> Handle:
-    """Return the span with the rest of the sentences or rows that it cuts, or of the words where that is long."""
+    """Extend the span to the whole sentences or rows that it cuts, or to whole words if these are too long."""
     text, start, end = around.text, span.start - around.start, span.end - around.start
     spans = list_quotable_spans(around) if is_rows_only(around) else list_sentence_spans(text)
     first = next((begin for begin, close in spans if begin < start < close), start)
@@ -233,7 +233,9 @@ def _extend_to_whole(span: Handle, around: Passage) -> Handle:
 
 
 def _is_continued(text: str, at: int) -> bool:
-    """True within a line, and at the end of one if the next begins with a lower-case letter."""
+    """Return whether a line continues at `at`: within it, or at its end if the next one begins with a lower-case
+    letter.
+    """
     before, after = text[:at].rstrip(" \t"), text[at:].lstrip(" \t")
     is_within = before[-1:].strip() != "" and after[:1].strip() != ""
     return is_within or after.lstrip()[:1].islower()

@@ -1,8 +1,9 @@
-"""The loop: the root model writes a cell, the sandbox runs it, the model sees the result, until an answer is handed in.
+"""The loop: the root model writes a cell, the sandbox runs it, and the model sees the result, until an answer is
+submitted.
 
 After Zhang, Kraska & Khattab (arXiv 2512.24601): the corpus is an environment of the code, not a part of the prompt.
-Unlike there, the answer is handed in by a call, budgets bound each call, and the root's own calls use the same
-port as those of its code, so that they are logged, replayed and paid for alike.
+Unlike there, the answer is submitted by a call, budgets limit each call, and the root's own calls use the same port as
+those of its code, so that they are logged, replayed and paid for in the same way.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,10 +46,10 @@ from rlm.sandbox.port import CellResult, Session
 _MAX_IDLE_TURNS = 5
 _MAX_LOST_SANDBOXES = 3
 _MAX_NOTES = 8
-# Earlier cells fill at most this share of a prompt's room; beyond it they are cut to half, so that the beginning of
-# the prompt stays the same for a while.
+# Earlier cells fill at most the first share of a prompt's room. Beyond it they are cut to the second share, so that the
+# beginning of the prompt stays the same for several cells.
 _HISTORY_SHARE, _TRIMMED_SHARE = 0.8, 0.4
-# The last part of a budget is kept for this many root cells, each with this much of earlier ones in its prompt.
+# The last part of a budget is reserved for this many root cells, each with this many tokens of earlier cells.
 _LAST_CELLS, _TURNS_TOKENS = 2, 8_000
 # The model is told when these shares of a limit are spent.
 _WARNING_SHARES = (0.5, 0.8, 0.95)
@@ -57,7 +58,7 @@ _RECOVERABLE_CODES = frozenset({LanguageModelOutputError.code, ContextTooLongErr
 
 
 class RecursiveRun:
-    """One question over one corpus; iterate `turns` once, and then `answer` and `reason` tell how the run ended."""
+    """One question over one corpus. Iterate `iter_turns` once; `answer` and `reason` then hold the outcome."""
 
     def __init__(self, environment: Environment, question: str) -> None:
         self._environment = environment
@@ -91,14 +92,14 @@ class RecursiveRun:
 
     @property
     def answer(self) -> Submission | None:
-        """Return the submitted answer, or else the best draft."""
+        """The submitted answer, or else the best draft."""
         return self.submissions.final or self.submissions.best
 
     def iter_turns(self) -> Iterator[Turn]:
         """Yield turns as they end. `reason` then says why the run ended without a submission, if it did.
 
-        Raises `RunCancelledError`, `SandboxUnavailableError`, and refusals of the model's server if nothing was
-        drafted.
+        Raises `RunCancelledError` and `SandboxUnavailableError`, and refusals by the model's server if there is no
+        draft.
         """
         environment, tools = self._environment, self._record.wrap_tools(self._toolbox.build_tools())
         session = environment.sandbox.open(tools)
@@ -115,14 +116,14 @@ class RecursiveRun:
                     return
                 idle = 0 if turn.code is not None else idle + 1
                 if idle == _MAX_IDLE_TURNS:
-                    failed = f"The model gave no reply that could be used. {self._failure}"
+                    failed = f"The model gave no usable reply. {self._failure}"
                     self.reason = failed if self._failure else "The model wrote no code that could be run."
                     return
                 if not survived:
                     lost += 1
                     session.close()
                     if lost == _MAX_LOST_SANDBOXES:
-                        self.reason = "The model's code ran out of time or memory again and again."
+                        self.reason = "The model's code repeatedly ran out of time or memory."
                         return
                     session = environment.sandbox.open(tools)
                     self._record.reset()
@@ -131,9 +132,9 @@ class RecursiveRun:
             session.close()
 
     def confirm_computed(self) -> None:
-        """Run the cells again with changed results of tools, if code is said to have computed the answer.
+        """Run the cells again with changed results of tools, if the answer claims to be computed by code.
 
-        The answer then says which of its sentences moved. Raises `RunCancelledError`.
+        The answer then records which of its sentences moved. Raises `RunCancelledError`.
         """
         found = self.answer
         if found is None or not found.computed:
@@ -181,7 +182,7 @@ class RecursiveRun:
             self._toolbox.start_cell()
             ran, survived = self._run_cell(read.code, session)
             notes = self._toolbox.pop_notes()
-            if survived:  # how far a lost sandbox came differs between attempts
+            if survived:  # how far a lost sandbox got differs between attempts
                 ran = replace(ran, output=_with_notes(ran.output, notes))
         shown = "\n".join(part.rstrip() for part in (ran.output, ran.error or "", read.note) if part.strip())
         self.log.record_shown(shown)
@@ -200,11 +201,13 @@ class RecursiveRun:
         return turn, survived
 
     def _run_cell(self, code: str, session: Session) -> tuple[CellResult, bool]:
-        """Return the cell's result, or the reason for none; if it exhausted the budget, that is the run's `reason`."""
+        """Return the cell's result, or the reason for none; if it exhausted the budget, that becomes the run's
+        `reason`.
+        """
         try:
             return session.run(code, cancelled=self._has_ended), True
         except SandboxLostError as error:
-            said = f"{error.detail} {error.hint or ''} The session was started anew: variables are gone."
+            said = f"{error.detail} {error.hint or ''} The session was restarted: variables are gone."
         except BudgetExhaustedError as error:
             said = self.reason = error.detail
         except RunCancelledError:
@@ -226,10 +229,10 @@ class RecursiveRun:
         return Amount(_LAST_CELLS, reading, writing, dollars)
 
     def _list_warnings(self) -> list[str]:
-        """Return warnings about the spent share of the whole run's limits, in each of its parts.
+        """Return warnings about the spent share of the whole run's limits, including in its parts.
 
         The count is the run's own, not its budget's, which begins with earlier spending in a resumed run: a resumed run
-        has to ask the same again.
+        must repeat its calls exactly.
         """
         budget, kept, warnings = self._budget.root, self._budget.kept_back, list[str]()
         for name, spent in self._compute_spent(budget).items():
@@ -289,7 +292,7 @@ class RecursiveRun:
 
 
 class _History:
-    """The prompt of the root model: instructions and opening, which stay the same, and the latest cells."""
+    """The prompt of the root model: instructions and opening, which never change, and the latest cells."""
 
     def __init__(self, environment: Environment, question: str) -> None:
         profile, corpus = environment.profile, environment.corpus
@@ -311,7 +314,7 @@ class _History:
         return self._opening + trimmed + "".join(self._cells) + end
 
     def trim(self) -> None:
-        """Leave out the oldest cells; cut the middle of the last one if it alone is too long."""
+        """Drop the oldest cells; cut the middle of the last one if it alone is too long."""
         room = _TRIMMED_SHARE * self._room
         while len(self._cells) > 1 and self._estimate_tokens() > room:
             self._cells.pop(0)

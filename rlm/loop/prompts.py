@@ -1,4 +1,4 @@
-"""Writes the prompts of a root model, and reads its replies.
+"""Writes the prompts of a root model, and parses its replies.
 
 The instructions come first and never change, and the question follows the description of the corpus, so that servers
 keep both in their prefix caches.
@@ -22,7 +22,7 @@ from rlm.sandbox.port import DEFAULT_LIMITS as SANDBOX
 from rlm.untrusted import format_question, sanitize
 
 _TITLES = 10
-# The model is told this many cells before the last.
+# The model is told that few cells are left when fewer than this many remain.
 _FEW_CELLS = 4
 BUDGET_WORDS = {
     "calls": "calls",
@@ -49,7 +49,7 @@ FAILED = "Your reply could not be used: {} Reply with one short Python cell betw
 
 @cache
 def load_rules() -> str:
-    """Return the instructions for every root model: `instructions.md`, with the limits that hold here."""
+    """Return the instructions for every root model: `instructions.md`, with the limits of this deployment."""
     text = files("rlm.loop").joinpath("instructions.md").read_text("utf-8")
     return (
         Template(text)
@@ -65,7 +65,7 @@ def load_rules() -> str:
 
 
 def build_instructions(profile: ModelProfile) -> str:
-    """Return the rules, followed by the advice of the model's profile."""
+    """Return the rules, followed by the advice in the model's profile."""
     advice = " ".join(profile.root_advice.split())
     return f"{load_rules()}\n\n{advice}" if advice else load_rules()
 
@@ -123,7 +123,7 @@ def format_next_request(warnings: Sequence[str], number: int, cells: int) -> str
 
 
 def _iter_limits(limits: Limits, environment: Environment) -> Iterator[str]:
-    """Yield the limits in words, including the calls of sub-models; the time only where the run is told of it."""
+    """Yield the limits in words, including the calls of sub-models; the time only if the run is told about it."""
     for name, words in BUDGET_WORDS.items():
         most = getattr(limits, name)
         # guard: replayed-prompt-without-time
@@ -132,7 +132,7 @@ def _iter_limits(limits: Limits, environment: Environment) -> Iterator[str]:
 
 
 def _compute_mark(environment: Environment) -> str:
-    """Return a mark that no document can know, and that is the same when the run is resumed."""
+    """Return a mark that no document can contain, and that stays the same when the run is resumed."""
     known = "\n".join(each.handle.version_id for each in environment.corpus.documents)
     return hashlib.sha256(f"{environment.corpus.tenant_id}\n{known}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
@@ -146,7 +146,7 @@ class RootReply:
 
 
 def parse_root_reply(text: str) -> RootReply:
-    """Read a reply without raising. The first Python block counts; a reply that is unfenced code is run as it is."""
+    """Parse a reply; never raises. The first Python block counts, and a reply that is unfenced code is run as it is."""
     text = _THOUGHT.sub("", text[:_MAX_REPLY_CHARS])
     blocks = [match for match in _FENCE.finditer(text) if match[1].lower() in _PYTHON and match[2].strip()]
     if not blocks:
@@ -159,7 +159,7 @@ def parse_root_reply(text: str) -> RootReply:
 
 
 def _is_code(text: str) -> bool:
-    """True if the text parses and does something; a word or a number is prose."""
+    """Return whether the text parses and does something; a word or a number is prose."""
     try:
         body = ast.parse(text.strip()).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -1,7 +1,7 @@
 """The read log of a run: the text a model read, the text code searched, and the records without a judgement.
 
-Code may be given a whole book and show ten lines of it to a model. So text returned to code counts as searched, and
-as read only if it was printed within a cell's shown output, or was in the prompt of a sub-model.
+Code may be given a whole book and show ten lines of it to a model. Text returned to code therefore counts as searched;
+it counts as read only if it was printed within a cell's shown output, or was in the prompt of a sub-model.
 """
 
 from collections import OrderedDict
@@ -13,12 +13,12 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle, merge_spans
 from rlm.operators.judged import JudgedBy
 
-# Characters of the latest texts given to code that are kept.
+# Characters kept of the texts most recently given to code.
 _KEPT_CHARS = 8_000_000
-# Samples of this length and distance find a text; the part it shares with the shown text extends beyond them. Among
-# texts with the same sample, the latest few are compared.
+# Samples of this length, at this distance, are used to find a text; the shared part then extends beyond them. Among
+# texts with the same sample, only the latest few are compared.
 _SAMPLE_CHARS, _STEP_CHARS, _ALIKE = 32, 128, 8
-# Shorter texts are searched whole; still shorter ones would be found everywhere.
+# Texts shorter than the first number are searched whole; those shorter than the second would be found everywhere.
 _KEPT_SHORT, _SHORTEST_CHARS = 2_000, 8
 
 
@@ -37,7 +37,7 @@ class ReadLog:
         self._remarks: dict[Hashable, str] = {}
 
     def record_given(self, handle: Handle, text: str) -> None:
-        """Note a text given to code: it was searched, and may be shown to a model."""
+        """Record a text given to code: it was searched, and may be shown to a model."""
         self.record_searched([handle])
         self._given.append(handle)
         self._texts.add_text(handle, text)
@@ -46,7 +46,7 @@ class ReadLog:
         _add_spans(self._searched, spans)
 
     def record_shown(self, text: str) -> None:
-        """Note a text shown to a model: the given texts that occur in it were read."""
+        """Record a text shown to a model: the given texts that occur in it were read."""
         _add_spans(self._read, self._texts.iter_found_in(text))
 
     def record_read(self, spans: Iterable[Handle]) -> None:
@@ -55,7 +55,7 @@ class ReadLog:
     def record_judgements(
         self, operator: str, judgements: Iterable[tuple[Handle, JudgedBy]], refused: Iterable[str] = ()
     ) -> None:
-        """Note an operator's judgements of records; `refused` are the codes of the reasons for missing ones.
+        """Record an operator's judgements of records; `refused` are the codes of the reasons for missing ones.
 
         A record that the same operator judges later no longer counts as missing.
         """
@@ -75,7 +75,7 @@ class ReadLog:
         return [span for spans in found.values() for span in merge_spans(spans)]
 
     def record_prompt(self, prompt: str, spans: Iterable[Handle], failure: str = "") -> None:
-        """Note a prompt of the run's code, in which these spans were read, with the reason for a missing reply.
+        """Record a prompt by the run's code that contained these spans, with the reason if there was no reply.
 
         A prompt that is answered later no longer counts as missing.
         """
@@ -87,7 +87,7 @@ class ReadLog:
             self.record_read(spans)
 
     def add_remark(self, about: Hashable, remark: str) -> None:
-        """Note a remark for readers of the answer; the last remark about one thing counts."""
+        """Record a remark for readers of the answer; a later remark about the same thing replaces an earlier one."""
         self._remarks.pop(about, None)
         if remark:
             self._remarks[about] = remark
@@ -103,12 +103,12 @@ class ReadLog:
 
     @property
     def has_worked(self) -> bool:
-        """True once code has gone through some text, or had some judged."""
+        """True once code has searched any text or had any judged."""
         return bool(self._searched)
 
     @property
     def documents_searched(self) -> int:
-        """Return how many documents code went through, as a whole or in part, or had judged."""
+        """The number of documents that code searched, at least in part, or had judged."""
         return len(self._searched)
 
     def list_given(self, count: int) -> Sequence[Handle]:
@@ -139,7 +139,7 @@ class ReadLog:
         )
 
     def build_search_summary(self) -> SearchSummary:
-        """Return the documents in which the run looked, and how many spans of each were opened and read."""
+        """Return the documents that the run opened, and how many spans of each were opened and read."""
         held = {version: len(merge_spans(spans)) for version, spans in self._searched.items()}
         read = {version: len(merge_spans(spans)) for version, spans in self._read.items()}
         by_version = {each.handle.version_id: each for each in self._corpus.documents}
@@ -156,7 +156,7 @@ class ReadLog:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """Describe the unanswered requests to operators and sub-models, a sentence each."""
+        """Descriptions of the unanswered requests to operators and sub-models, one sentence each."""
         said: list[str] = []
         if self._unjudged:
             records = len({handle for _, handle in self._unjudged})
@@ -188,7 +188,7 @@ class GivenTexts:
         self._characters = self._count = 0
 
     def add_text(self, handle: Handle, text: str) -> None:
-        """Keep a text to be found later; the oldest are forgotten."""
+        """Store a text to be found later; the oldest ones are evicted."""
         flat = _flatten(text)
         if len(flat) < _SAMPLE_CHARS:
             if len(flat) >= _SHORTEST_CHARS:
@@ -208,7 +208,7 @@ class GivenTexts:
             self._evict_oldest()
 
     def iter_found_in(self, shown: str) -> Iterator[Handle]:
-        """Yield the spans whose text occurs in `shown`, as it is or as Python writes it."""
+        """Yield the spans whose text occurs in `shown`, as it is or as Python's `repr` writes it."""
         flat = _flatten(shown.replace("\\n", " ").replace("\\'", "'").replace('\\"', '"'))
         yield from (handle for text, handle in self._short.items() if text in flat)
         at = reached = 0
@@ -224,7 +224,7 @@ class GivenTexts:
             at = reached = start + length
 
     def _find_shared(self, flat: str, reached: int, at: int, number: int, place: int) -> tuple[int, int, Handle]:
-        """Return start, length and span of the text that `flat` shares with a kept text around a sample."""
+        """Return start, length and span of the text that `flat` shares with a stored text around a sample."""
         handle, text = self._texts[number]
         before = _count_shared_before(
             flat[max(reached, at - _STEP_CHARS) : at], text[max(0, place - _STEP_CHARS) : place]
@@ -243,7 +243,7 @@ class GivenTexts:
 
 
 def _flatten(text: str) -> str:
-    """Return the text in the form that is compared: of the same length, without line ends."""
+    """Return the text in the form used for comparison: same length, without line ends."""
     return text.replace("\n", " ").replace("\t", " ")
 
 

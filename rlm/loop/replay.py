@@ -1,8 +1,9 @@
 """Runs the cells of a run again with changed results of tools, to see if its answer was computed from them.
 
-A program can name a tool and state its answer all the same: `424242 + 0 * count("x")["total"]`. No reading of code
-tells that from a sum. So the cells run again, with other results: a sentence that was computed moves with them. Each
-of its numbers moves with more than one part of them, or else it was read in one place, which takes a citation.
+A program can call a tool and still hard-code its answer: `424242 + 0 * count("x")["total"]`. Reading the code does not
+distinguish that from a sum. So the cells run again with other results: a sentence that was computed moves with them.
+Each of its numbers must move with more than one part of the results; a number read in one place needs a citation
+instead.
 """
 
 import re
@@ -21,22 +22,22 @@ from rlm.loop.changed_results import Change, ChangeKind, change_result, copy_tex
 from rlm.loop.literals import NUMBER, extract_digits, extract_number_contexts, extract_numbers, raise_bounds
 from rlm.sandbox.port import Sandbox, Tool, ToolError
 
-# Results are kept up to this many values, a text counting one for each 64 characters: some 100 MB.
+# Results are recorded up to this many values, about 100 MB; a text counts as one value per 64 characters.
 _MOST_VALUES, _TEXT_CHARS = 1_000_000, 64
 # All replays of one answer end after this time; sentences that have not moved by then are not called computed.
 _MAX_SECONDS = 30.0
-_TOO_SLOW = f"running its code again takes more than {_MAX_SECONDS:.0f} seconds"
+_TOO_SLOW = f"running its code again took more than {_MAX_SECONDS:.0f} seconds"
 _SUBMITTING_TOOLS = frozenset({"submit", "draft"})
-# Tools whose results are records, passages or pairs, and not a value for each record that they are given.
+# Tools whose results are records, passages or pairs, rather than a value for each record that they are given.
 _RETURNING_RECORDS = frozenset({"search", "grep", "outline", "records", "count", "pairs"})
-# A number of so many digits is long enough to be a claim wherever it stands.
+# A number with this many digits is long enough to be a claim wherever it occurs.
 _LONG = 3
 _VALUE = re.compile(r"[1-9]")
 _ITEM = re.compile(r"[-*|]|\d+[.)]\s")
-# How many doubts of an answer are told, and how much of a sentence is.
+# How many doubts about an answer are reported, and how much of a sentence is quoted.
 _MOST_REASONS, _MOST_CHARS = 3, 80
 
-# The first pairs of sides change how many records there are; each of the others has all changes of the one before.
+# The first pairs of sides change the number of records; each later pair includes all changes of the previous one.
 _COUNT_PAIRS = 2
 _UNCHANGED, _EMPTY = Change(ChangeKind.NONE), Change(ChangeKind.EMPTY)
 _GROUP_CHANGES = (
@@ -57,7 +58,7 @@ _GROUP_CHANGES = (
         ChangeKind.EARLIER,
     ),
 )
-# Changes of all numbers at once; and, for each quarter of the records, two that leave nothing of the others.
+# Changes of all numbers at once; and, for each quarter of the records, two that remove or overwrite all other records.
 _CHANGES_OF_ALL = tuple(map(Change, (ChangeKind.RAISED, ChangeKind.LOWERED, ChangeKind.LATER, ChangeKind.EARLIER)))
 _QUARTER_CHANGES = tuple(
     tuple(Change(kind, spared=quarter) for kind in (ChangeKind.BLANK, ChangeKind.COPIED)) for quarter in range(4)
@@ -68,8 +69,8 @@ _QUARTER_CHANGES = tuple(
 class _ToolCalls:
     """The results of one tool, in the order of its calls.
 
-    `by_arguments` has the first call with each set of arguments, and `by_record` the first call and the place in its
-    list of each record for which a list has a value.
+    `by_arguments` maps arguments to the first call with them. `by_record` maps each record for which a list has a value
+    to the first such call and the position in its list.
     """
 
     results: list[object] = field(default_factory=list)
@@ -95,11 +96,11 @@ class ToolRecord:
         self._values = 0
 
     def reset(self) -> None:
-        """Forget the cells and results of a session whose variables are gone."""
+        """Clear the cells and results of a session whose variables are gone."""
         self.cells, self.calls, self.is_complete, self._values = [], {}, True, 0
 
     def wrap_tools(self, tools: Mapping[str, Tool]) -> dict[str, Tool]:
-        """Return the tools, whose results are noted but for those of tools that hand in an answer."""
+        """Return the tools, wrapped to record their results, except those that submit an answer."""
         self.tools = frozenset(tools) - _SUBMITTING_TOOLS
         return {
             name: tool if name in _SUBMITTING_TOOLS else self._wrap_tool(name, tool) for name, tool in tools.items()
@@ -133,8 +134,8 @@ class ToolRecord:
 class ReplayResult:
     """The result of running the cells of an answer again.
 
-    `moving` are the sentences that moved with the results, and `doubts` says why others are not taken to. `problem`
-    says why the cells could not be compared, if so.
+    `moving` are the sentences that moved with the results, and `doubts` says why others do not count as moving.
+    `problem` is set if the cells could not be compared, and says why.
     """
 
     moving: frozenset[str] = frozenset()
@@ -143,18 +144,18 @@ class ReplayResult:
 
     @property
     def numbers_in_doubt(self) -> Mapping[str, str]:
-        """The doubts about sentences with a number of their own; headings and rules of tables never move."""
+        """The doubts about sentences with a number of their own; headings and table rules never move."""
         return {each: why for each, why in self.doubts.items() if _VALUE.search(remove_markers(each))}
 
     @property
     def reason(self) -> str:
-        """Why nothing moved."""
+        """The reason why nothing moved."""
         return self.problem or "; ".join(list(dict.fromkeys(self.doubts.values()))[:_MOST_REASONS])
 
 
 @dataclass(frozen=True)
 class _Claim:
-    """A number of a sentence that has to move, or, where `index` is None, a sentence without one.
+    """A number of a sentence that has to move, or, if `index` is None, a sentence without one.
 
     `index` is the place of the number among the numbers of the sentence.
     """
@@ -184,7 +185,7 @@ _Side = Sequence[Change]
 class ReplayChecker:
     """The answers of one run to changed results.
 
-    `render` makes the text of a value that was handed in, and `asked` are the numbers of the question.
+    `render` returns the text of a submitted value, and `asked` are the numbers of the question.
     """
 
     sandbox: Sandbox
@@ -196,9 +197,9 @@ class ReplayChecker:
     _deadline: float = float("inf")
 
     def check(self, value: object) -> ReplayResult:
-        """Say which sentences of an answer move. Raises `RunCancelledError`."""
+        """Find which sentences of an answer move. Raises `RunCancelledError`."""
         if not self.record.is_complete:
-            return ReplayResult(problem="what its code went through is too large to be gone through again")
+            return ReplayResult(problem="its code read too much to be run again")
         self._deadline = time.monotonic() + _MAX_SECONDS
         sentences = _split_sentences(self.render(value))
         if self._find_answer_after(_UNCHANGED) != sentences:
@@ -225,12 +226,12 @@ class ReplayChecker:
     def _list_doubts(
         self, open_: Mapping[str, Sequence[_Claim]], sides: Sequence[tuple[_Side, _Side]]
     ) -> dict[str, str]:
-        """Return why sentences are doubted, after a closer look at the claims that did not move with any pair."""
+        """Return why sentences are doubted, after a second check of the claims that did not move with any pair."""
         doubts = dict[str, str]()
         if any(open_.values()):
             for change in _CHANGES_OF_ALL:
                 self._find_answer_after(change)
-        # The closer look runs the cells again, and a doubt counts the runs before it.
+        # The second check runs the cells again, and a doubt counts the runs before it.
         first = {
             sentence: [(self._describe_doubt(claim, sides), claim) for claim in claims]
             for sentence, claims in open_.items()
@@ -247,7 +248,7 @@ class ReplayChecker:
         return doubts
 
     def _list_claims(self, sentence: str) -> list[_Claim]:
-        """Return the numbers that have to move; of an item of a list, or where there is none, the sentence itself."""
+        """Return the numbers that have to move; for a list item, or a sentence without numbers, the sentence itself."""
         found = list(NUMBER.finditer(sentence))
         numbers = tuple(extract_digits(each[0]) for each in found)
         whole = _Claim(sentence, numbers, f'"{shorten(sentence, _MOST_CHARS)}"')
@@ -263,7 +264,7 @@ class ReplayChecker:
         return claims or [whole]
 
     def _find_words(self, sentence: str) -> set[int]:
-        """Return the places in a sentence at which a text of the code stands that has a number."""
+        """Return the places in a sentence that are covered by a string of the code that contains a number."""
         texts = {text for code in self.record.cells for text in extract_number_contexts(code) if text in sentence}
         return {
             place
@@ -273,21 +274,23 @@ class ReplayChecker:
         }
 
     def _describe_doubt(self, claim: _Claim, sides: Sequence[tuple[_Side, _Side]]) -> str:
-        """Return why a number or sentence is not taken to move; empty if it is."""
+        """Return why a number or sentence does not count as moving; empty if it does."""
         if doubt := self._describe_movement_doubt(claim, sides):
             return doubt
         others = list(self._iter_replacements(claim, self._answers))
-        # A number that has one other value whatever is changed is a choice between numbers that the code states.
+        # A number that has only one other value whatever is changed is a choice between numbers that the code states.
         if claim.has_value and len({*others}) < 2 and not claim.is_item:
-            return "had one other value alone, whatever was changed in what was read"
+            return "took only one other value, however the text it read was changed"
         if self._is_given_without_results(claim):
             return "was there even when nothing was read"
         if claim.index is None and (number := self._find_stated_number(claim)):
-            return f"has {number}, which stayed the same whatever was changed in what was read"
+            return f"has {number}, which stayed the same however the text it read was changed"
         return ""
 
     def _describe_movement_doubt(self, claim: _Claim, sides: Sequence[tuple[_Side, _Side]]) -> str:
-        """Return why a claim does not move with a change on either side; an item, if other items do on the other."""
+        """Return why a claim does not move with a change on either side; an item may move on one if others move on the
+        other.
+        """
         has_moved = False
         for pair in sides:
             moved = [any(self._find_replacement(claim, change) is not None for change in side) for side in pair]
@@ -298,11 +301,13 @@ class ReplayChecker:
         failed = sum(answer is None for answer in self._answers.values())
         lost = f" ({failed} of {len(self._answers)} runs ended without an answer)" if failed else ""
         if has_moved:
-            return f"changed with one half of what was read, and never with the other half alone{lost}"
-        return f"stayed the same whatever was changed in what was read{lost}"
+            return f"changed with one half of the text it read, and never with the other half alone{lost}"
+        return f"stayed the same however the text it read was changed{lost}"
 
     def _is_moved_as_whole(self, claim: _Claim) -> bool:
-        """True if each quarter of the records gives a number by itself, and it moves when all records are changed."""
+        """Return whether each quarter of the records gives the number by itself, and it moves when all records are
+        changed.
+        """
         stated = {number for code in self.record.cells for number in extract_numbers(code)}
         if claim.index is None or claim.number in stated or self._is_late():
             return False
@@ -314,14 +319,14 @@ class ReplayChecker:
         )
 
     def _is_given_after(self, claim: _Claim, changes: Sequence[Change]) -> bool:
-        """True if there is an answer after a change, and each that there is has the number of a claim."""
+        """Return whether there is an answer after a change, and every such answer has the number of the claim."""
         answered = [change for change in changes if self._find_answer_after(change) is not None]
         return bool(answered) and not any(self._find_replacement(claim, change) for change in answered)
 
     def _is_depended_on(self, claim: _Claim) -> bool:
-        """True if the rest of its sentence changes with a number, which is then a bound, or a value reckoned with.
+        """Return whether the rest of its sentence changes with a number, which is then a bound or an operand.
 
-        The number is changed where the code compares with it or names it, and a long one where it was read, too.
+        The number is changed where the code compares with it or names it; a long one is also changed where it was read.
         """
         if claim.index is None or self._is_late():
             return False
@@ -341,15 +346,15 @@ class ReplayChecker:
         return self._find_answer_after(change) not in (None, self._find_answer_after(_UNCHANGED))
 
     def _iter_replacements(self, claim: _Claim, changes: Iterable[Change]) -> Iterator[str]:
-        """Yield what stands in place of a number or sentence after each of the changes with which it moves."""
+        """Yield the replacement of a number or sentence after each of the changes with which it moves."""
         for change in changes:
             if not change.number and (other := self._find_replacement(claim, change)) is not None:
                 yield other
 
     def _find_replacement(self, claim: _Claim, change: Change) -> str | None:
-        """Return what stands in place of a number or sentence after a change; None if it stays, or there is no answer.
+        """Return the replacement of a number or sentence after a change; None if it stays, or if there is no answer.
 
-        Where the sentences or numbers are not as many as before, a number has moved if it is there less often.
+        If the number of sentences or numbers differs, a number has moved if it occurs less often.
         """
         answer, sentences = self._find_answer_after(change), self._list_sentences()
         if answer is None or claim.sentence in answer:
@@ -364,7 +369,7 @@ class ReplayChecker:
         return " ".join(numbers) if numbers.count(claim.number) < claim.numbers.count(claim.number) else None
 
     def _is_given_without_results(self, claim: _Claim) -> bool:
-        """True if a sentence gives its number, or a long one, though tools return nothing at all."""
+        """Return whether a sentence gives its number, or a long one, although tools return nothing at all."""
         answer, sentences = self._find_answer_after(_EMPTY) or [], self._list_sentences()
         if claim.has_value and claim.sentence in answer:
             return True
@@ -379,7 +384,7 @@ class ReplayChecker:
         return claim.number in numbers or any(number.strip("0") for number in is_long)
 
     def _find_stated_number(self, claim: _Claim) -> str:
-        """Return a long number that stands in a sentence, as often as now, whatever is changed; empty if none does."""
+        """Return a long number that occurs in a sentence as often as now whatever is changed; empty if none does."""
         counts = Counter(claim.numbers)
         changed = [
             Counter(extract_numbers(each))
@@ -399,7 +404,7 @@ class ReplayChecker:
         return time.monotonic() > self._deadline
 
     def _find_answer_after(self, change: Change) -> list[str] | None:
-        """Return the sentences of the answer after a change; None if no answer comes of it."""
+        """Return the sentences of the answer after a change; None if there is no answer."""
         if change not in self._answers:
             self._answers[change] = self._run_cells(change)
         return self._answers[change]
@@ -431,19 +436,19 @@ class ReplayChecker:
                 session.close()
         try:
             return _split_sentences(self.render(handed_in[-1])) if handed_in else None
-        except ToolError:  # nothing, or what JSON cannot hold, was handed in
+        except ToolError:  # nothing was submitted, or a value that JSON cannot hold
             return None
 
 
 class _RepeatedTool:
-    """A tool that returns what it returned for the same arguments, or the same records, before, with a change.
+    """A tool that returns, with a change, its earlier result for the same arguments or the same records.
 
-    Other arguments get the results of calls in their order, the last one again and again.
+    Other arguments get the results of the calls in order; the last one repeats.
     """
 
     def __init__(self, name: str, calls: _ToolCalls, change: Change) -> None:
         self._name, self._calls, self._change = name, calls, change
-        # Calls that read a text each are changed as a list of texts is.
+        # Calls that read one text each are changed like a list of texts.
         self._results = copy_texts(calls.results, change)
         self._called = 0
         self._lists: dict[int, list[object]] = {}
@@ -490,7 +495,7 @@ def _list_records(
 
 
 def _iter_sides() -> Iterator[tuple[Sequence[Change], Sequence[Change]]]:
-    """Yield two sides of changes that touch different records, each longer than the one before; then two others.
+    """Yield two sides of changes that affect different records, each longer than the one before; then two others.
 
     A sentence is computed if it moves on both sides.
     """
@@ -504,13 +509,13 @@ def _iter_sides() -> Iterator[tuple[Sequence[Change], Sequence[Change]]]:
 
 
 def _is_name(sentence: str, number: re.Match[str]) -> bool:
-    """True if a number belongs to a name, as in "Q1", or to a marker, as in "[1]"."""
+    """Return whether a number belongs to a name, as in "Q1", or to a marker, as in "[1]"."""
     before = sentence[max(number.start() - 1, 0) : number.start()]
     return before.isalpha() or before == "["
 
 
 def _compute_key(arguments: Sequence[object], named: Mapping[str, object]) -> int:
-    """Return a number for the arguments of a call; of a record, only its place counts."""
+    """Return a key for the arguments of a call; of a record, only its place counts."""
     return hash((_to_hashable(arguments), _to_hashable(named)))
 
 

@@ -1,4 +1,4 @@
-"""The recursive strategy: a root model programs its way through the corpus and hands in an answer."""
+"""The recursive strategy: a root model programs its way through the corpus and submits an answer."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -17,7 +17,7 @@ from rlm.strategy import Context
 
 
 class RecursiveStrategy:
-    """Answers by a run of the loop in an environment that was made for the request."""
+    """Answers by a run of the loop in an environment that was created for the request."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
@@ -25,8 +25,7 @@ class RecursiveStrategy:
     def stream(self, context: Context) -> Iterator[Event]:
         """Yield cells as they end, then the draft.
 
-        Raises `SandboxUnavailableError`, `RunCancelledError`, and refusals of the model's server, if nothing was
-        found before.
+        Raises `SandboxUnavailableError`, `RunCancelledError`, and refusals by the model's server if there is no draft.
         """
         run = RecursiveRun(self._environment, context.question)
         for turn in run.iter_turns():
@@ -39,7 +38,7 @@ class RecursiveStrategy:
 
 
 def _build_draft(run: RecursiveRun, corpus: Corpus) -> Draft:
-    """Return the submitted answer, the best draft, or a sentence that says why there is none."""
+    """Build the draft: the submitted answer, the best draft, or a sentence that says why there is none."""
     found, finished, log = run.answer, run.submissions.final is not None, run.log
     coverage, notes, reasons = log.compute_coverage(), list[str](), [] if finished or not run.reason else [run.reason]
     if found is None:
@@ -47,12 +46,12 @@ def _build_draft(run: RecursiveRun, corpus: Corpus) -> Draft:
     elif not finished and found.part:
         notes.append(f"The run ended before its answer was ready. This answers a part of it: “{found.part.strip()}”")
     elif not finished:
-        notes.append("The run ended before its answer was submitted; this is the draft that it had kept.")
+        notes.append("The run ended before its answer was submitted; this is its best draft.")
     reasons += [*log.failures, *log.remarks, *found.remarks]
     if found.computed:
         gone_through = f"{log.documents_searched:,} of {coverage.units:,} documents"
         how = f": {found.how.rstrip('.')}" if found.how else ""
-        reasons.append(f"Computed by code that went through {gone_through}{how}.")
+        reasons.append(f"Computed by code that searched {gone_through}{how}.")
     status = AnswerStatus.ANSWERED if found.found else AnswerStatus.NOT_FOUND
     named = {number: each for number, each in enumerate(found.cited, start=1) if f"[{number}]" in found.text}
     return Draft(
@@ -72,9 +71,9 @@ def _build_draft(run: RecursiveRun, corpus: Corpus) -> Draft:
 
 
 def separate_passages(cited: Mapping[int, EvidenceEntry], corpus: Corpus) -> dict[int, Passage]:
-    """Return the passages of evidence by number, cut where those of one document would show the same text twice.
+    """Return the passages of evidence by number, cut where two of the same document would overlap.
 
-    Each keeps its span and what follows up to the end of a sentence; from there on, the text is that of the next.
+    Each keeps its span and the text up to the end of the next sentence; the rest belongs to the following passage.
     """
     order = sorted(cited, key=lambda number: (cited[number].span.version_id, cited[number].span.start))
     starts = {number: each.passage.start for number, each in cited.items()}

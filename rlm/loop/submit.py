@@ -1,7 +1,7 @@
-"""Takes the answers that a run's code hands in: text whose markers name evidence, or a structured value.
+"""Takes the answers that a run's code submits: text whose markers name evidence, or a structured value.
 
-Their form is checked here, so that the model can mend it: markers must name entries, quotes must stand in the
-documents. A judge checks later if the evidence supports the answer, and no answer is refused for lack of it.
+Their form is checked here, so that the model can correct it: markers must name entries, and quotes must be in the
+documents. A judge later checks whether the evidence supports the answer; no answer is refused for lack of it.
 """
 
 import json
@@ -20,26 +20,26 @@ from rlm.loop.read_log import ReadLog
 from rlm.loop.replay import ReplayResult
 from rlm.sandbox.port import ToolError
 
-# A fault in an answer's form is sent back this often, each kind of fault; then the answer is taken as it is.
+# A fault in an answer's form is sent back this often, for each kind of fault; then the answer is accepted as it is.
 _MAX_SENT_BACK = 2
 _NOT_SAID = "The documents do not say."
 MAX_ANSWER_CHARS = 60_000
 _MAX_DEPTH = 20
-_DOUBT = "The answer was said to be computed, and nothing has shown that it was: {}. Its code: {}"
+_DOUBT = "The answer claims to be computed, and nothing has confirmed that: {}. Its code: {}"
 _NOT_MARKED = 'The sentence "{}" is not marked as computed: {}.'
 _MOST_CODE_CHARS, _MOST_SHOWN, _MOST_PARTS = 500, 120, 3
-_NOT_MOVED = "it stayed the same when what was read was changed, or changed with one place alone"
+_NOT_MOVED = "it stayed the same when the text it read was changed, or changed with one place alone"
 _KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float, "number"), (list, "list"))
 
 
 @dataclass(frozen=True)
 class Submission:
-    """An answer that was handed in: Markdown whose marker `[1]` names the first of `cited`, and so on.
+    """A submitted answer: Markdown whose marker `[1]` names the first of `cited`, and so on.
 
-    `result` is the value of a structured answer, and `how` says how code `computed` it; `stated` are sentences that it
-    did not compute. `found` is false if the documents do not have the answer. `remarks` are for people. `part` is the
-    question that a part of the run answered with it, empty where it answers the run's own. `handed_in` is the answer
-    as the code passed it, and `code` the cell that did, cut where it is long.
+    `result` is the value of a structured answer. `how` describes how code `computed` it; `stated` are sentences that
+    were not computed. `found` is false if the documents do not have the answer. `remarks` are for people. `part` is the
+    question of the part of the run that gave the answer, empty for the run's own. `handed_in` is the answer as the code
+    passed it, and `code` the cell that did so, shortened if long.
     """
 
     text: str
@@ -61,7 +61,7 @@ class Submission:
 
 
 class Submissions:
-    """The answers handed in by a run's code; the best draft answers if nothing was submitted before the run ended."""
+    """The answers submitted by a run's code; the best draft is used if the run ends without a submission."""
 
     def __init__(
         self,
@@ -86,19 +86,19 @@ class Submissions:
         return "submitted"
 
     def draft(self, answer: object, evidence: object = None, computed: object = None, found: object = True) -> str:
-        """Keep an answer in case the run ends without one. Raises as `submit`."""
+        """Store an answer in case the run ends without one. Raises the same errors as `submit`."""
         made = self._build_submission("draft", answer, evidence, computed, found)
         self._store_draft(made)
         return "kept" if self.best is made else "a better draft is kept already"
 
     def store_part(self, question: str, submission: Submission) -> None:
-        """Keep the answer of a part of the run, in case the run itself finds nothing more."""
+        """Store the answer of a part of the run, in case the run itself finds nothing more."""
         if submission.found:
-            # Nothing has shown that it was computed: that takes the cells of the part.
+            # Nothing has confirmed that it was computed: that takes the cells of the part.
             self._store_draft(replace(submission, part=submission.part or question, computed=False, how=""))
 
     def apply_replay(self, replayed: ReplayResult) -> None:
-        """Take back that the answer was computed, or that some of its sentences were, if running it again says so."""
+        """Withdraw the claim that the answer, or some of its sentences, were computed, if the replay disproves it."""
         found = self.final or self.best
         if found is None or not found.computed:
             return
@@ -129,9 +129,9 @@ class Submissions:
         self, tool: str, answer: object, evidence: object, computed: object, found: object
     ) -> Submission:
         if not isinstance(found, bool):
-            raise ToolError("found is True or False")
+            raise ToolError("found must be True or False")
         if not (computed is None or isinstance(computed, bool | str)):
-            raise ToolError("computed is True, or a text that says how the value was computed")
+            raise ToolError("computed must be True, or a text that says how the value was computed")
         if answer is None or not found:
             text = _check_answer_text(_NOT_SAID if answer is None else answer)
             return Submission(*self._with_evidence(text, evidence), found=False)
@@ -160,7 +160,7 @@ class Submissions:
     def _describe_doubt(self, tool: str) -> str:
         """Return the reason to doubt that an answer was computed; empty if there is none."""
         if not self._log.has_worked:
-            return "The answer was said to be computed, and no document was gone through for it."
+            return "The answer claims to be computed, but its code read no document."
         numbers = self._literals.get_numbers_behind(tool)
         # guard: no-typed-number-in-sums
         if typed := sorted(each for each in numbers if not has_number(self._question, each)):
@@ -170,7 +170,7 @@ class Submissions:
     def _with_evidence(
         self, text: str, evidence: object, *, made_by_code: bool = False
     ) -> tuple[str, tuple[EvidenceEntry, ...]]:
-        """Return the text with its markers and their evidence; lists of numbers in code-made text are no markers."""
+        """Return the text with its markers and their evidence; lists of numbers in code-made text are not markers."""
         entries = self._finder.locate_entries(evidence)
         if made_by_code and not entries:
             return text, ()
@@ -200,8 +200,8 @@ class Submissions:
             count = f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}"
             self._send_back(
                 "markers",
-                f"the answer has {said}, and evidence has {count}; markers count from [1], and numbers that are none "
-                "stand without brackets",
+                f"the answer has {said}, and evidence has {count}; markers count from [1], and other numbers "
+                "have no brackets",
             )
         if cited and not named:
             text = self._add_markers(text, len(cited), made_by_code=made_by_code)
@@ -215,43 +215,43 @@ class Submissions:
         if not made_by_code:
             self._send_back(
                 "placing",
-                "the answer has no markers: write [1], [2] after each sentence for the entries of evidence that it "
-                "rests on",
+                "the answer has no markers: after each sentence, write the entries of evidence that support it, "
+                "such as [1], [2]",
             )
         return f"{text}\n\nEvidence: {markers}"
 
     def _send_back(self, fault: str, message: str) -> None:
-        """Raise `ToolError`, unless the same kind of fault was sent back often enough."""
+        """Raise `ToolError`, unless the same kind of fault was already sent back often enough."""
         self._sent_back[fault] = self._sent_back.get(fault, 0) + 1
         if self._sent_back[fault] <= _MAX_SENT_BACK:
             raise ToolError(message)
 
 
 def render_submission(answer: object) -> str:
-    """Return an answer as the user sees it. Raises `ToolError` for what is none."""
+    """Return an answer as the user sees it. Raises `ToolError` for an invalid answer."""
     return _check_answer_text(answer if isinstance(answer, str) else render_markdown(build_result(answer).value))
 
 
 def _check_answer_text(answer: object) -> str:
     if not isinstance(answer, str):
-        raise ToolError("with found=False the answer is a text that says what the documents do not say, or None")
+        raise ToolError("with found=False the answer must be a text that says what the documents do not say, or None")
     text = answer.strip()
     if not text:
-        raise ToolError("the answer is empty; submit(None) says that the documents do not say")
+        raise ToolError("the answer is empty; if the documents do not say, call submit(None)")
     if len(text) > MAX_ANSWER_CHARS:
         raise ToolError(f"the answer has {len(text):,} characters, and the limit is {MAX_ANSWER_CHARS:,}")
     return text
 
 
 def build_result(value: object) -> Result:
-    """Return the value as JSON, with its kind. Raises `ToolError` for values that JSON cannot hold."""
+    """Convert a value to JSON, with its kind. Raises `ToolError` for values that JSON cannot hold."""
     _require_json(value)
     plain = convert_to_json(value)
     return Result(next((kind for type_, kind in _KINDS if isinstance(plain, type_)), "table"), plain)
 
 
 def render_markdown(value: object) -> str:
-    """Write a JSON value for people: a table for a list of flat objects, a list, or else JSON in a fence."""
+    """Render a JSON value for people: a table for a list of flat objects, a list, or else JSON in a fence."""
     match value:
         case bool():
             return "Yes." if value else "No."
@@ -295,16 +295,16 @@ def _require_json(value: object, depth: int = 0) -> None:
         raise ToolError(f"the answer is nested more than {_MAX_DEPTH} levels deep")
     match value:
         case float() if not math.isfinite(value):
-            raise ToolError(f"the answer has {value}, which is no number in JSON")
+            raise ToolError(f"the answer has {value}, which is not a number in JSON")
         case None | bool() | int() | float() | str():
             return
         case dict():
             for name, each in value.items():
                 if isinstance(name, dict | list):
-                    raise ToolError("names in the answer are texts or numbers")
+                    raise ToolError("names in the answer must be texts or numbers")
                 _require_json(each, depth + 1)
         case list() | tuple() | set() | frozenset():
             for each in value:
                 _require_json(each, depth + 1)
         case _:
-            raise ToolError("the answer is a text, or a JSON value: a number, True or False, a list, a dict")
+            raise ToolError("the answer must be a text, or a JSON value: a number, True or False, a list, a dict")

@@ -1,11 +1,10 @@
-"""A cascade: the model labels a sample, a classifier the records it is sure of, and the model the rest (after LOTUS,
-arXiv 2407.11418).
+"""A cascade: the model labels a sample, a classifier the records it is sure of, and the model the rest.
 
-The classifier learns from the sample's labels over embeddings. Its confidence is calibrated on predictions for records
-that it did not learn from: its label is taken from the confidence on at which it agrees with the model as often as the
-target says, at 95 % certainty. The same records give the error of the final counts (prediction-powered inference,
-Angelopoulos et al., Science 2023): count = the classifier's count + (records it labelled) x (mean difference between
-the model's label and its own in the sample).
+After LOTUS (arXiv 2407.11418). The classifier learns from the sample's labels over embeddings. Its confidence is
+calibrated on predictions for records that it did not learn from: its labels are accepted above the confidence at which
+it agrees with the model as often as the target requires, at 95 % certainty. The same records give the error of the
+final counts (prediction-powered inference, Angelopoulos et al., Science 2023): count = the classifier's count +
+(records it labelled) x (mean difference between the model's label and its own in the sample).
 """
 
 import random
@@ -28,23 +27,23 @@ Numbers = NDArray[np.int64]
 _PENALTY = 3e-3
 _STEPS = 300
 _FOLDS = 5
-# Fewer records than these do not show how often a classifier agrees.
+# Fewer records do not show how often a classifier agrees.
 _MIN_SURE = 30
-_BLOCK = 4096
+_BLOCK = 4096  # records embedded between checks for cancellation
 # Returns a model's labels of the records with these numbers.
 Read = Callable[[Sequence[int]], Generator[OperatorProgress, None, RecordResults]]
-# A row for each of these records.
+# Returns one row for each of the records with these numbers.
 Embed = Callable[[Sequence[int]], Matrix]
 
 
 @dataclass(frozen=True)
 class LogisticRegression:
-    """`weights` has a row for each of the `classes`, and the bias as its last column."""
+    """A multinomial classifier. `weights` has a row for each of the classes, and the bias as its last column."""
 
     weights: Matrix
 
     def compute_probabilities(self, vectors: Matrix) -> Matrix:
-        """Return a row for each vector: the probability of each class."""
+        """Return the probability of each class, one row per vector."""
         return _compute_softmax(_with_bias(vectors) @ self.weights.T)
 
 
@@ -80,7 +79,7 @@ def compute_cross_fitted(
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Matrix:
-    """Return class probabilities by a classifier that did not see the vector: record `i` is in fold `i % _FOLDS`.
+    """Return class probabilities from a classifier that did not see the vector: record `i` is in fold `i % _FOLDS`.
 
     Raises `RunCancelledError`.
     """
@@ -96,8 +95,11 @@ def compute_cross_fitted(
 
 @dataclass(frozen=True)
 class Threshold:
-    """The rule of the classifier: its label is taken from `confidence` on. It agreed there with the model's labels on
-    `agreement` of the sample, of which `share` lay there. A confidence above 1 takes no label."""
+    """The confidence from which the classifier's labels are accepted.
+
+    Of the sample, a `share` reached it, and on those the classifier agreed with the model at the rate `agreement`. A
+    confidence above 1 accepts no label.
+    """
 
     confidence: float
     agreement: float
@@ -105,7 +107,7 @@ class Threshold:
 
 
 def compute_threshold(probabilities: Matrix, labels: Numbers, *, target: float) -> Threshold:
-    """Return the lowest confidence over which the lower bound of the agreement with the model reaches `target`.
+    """Return the lowest confidence above which the lower bound of the agreement with the model reaches `target`.
 
     `probabilities` must be cross-fitted. The bound is Wilson's, one-sided at 95 %.
     """
@@ -127,7 +129,7 @@ def compute_threshold(probabilities: Matrix, labels: Numbers, *, target: float) 
 def compute_total_error(variance: float, sampled: int, others: int) -> float:
     """Return half the width of the 95 % interval of the sum over `others`, from a sample of that variance.
 
-    The mean is uncertain, and the values of these very others scatter too.
+    The mean is uncertain, and the values of these others vary too.
     """
     return 1.96 * others * sqrt(variance * (1 / sampled + 1 / others))
 
@@ -152,18 +154,18 @@ def _compute_softmax(scores: Matrix) -> Matrix:
 
 
 def convert_to_numbers(names: Sequence[str], labels: Sequence[str]) -> Numbers:
-    """Return labels as numbers, in the order of `names`."""
+    """Convert labels to numbers, in the order of `names`."""
     place = {name: number for number, name in enumerate(names)}
     return np.array([place[label] for label in labels], np.int64)
 
 
 @dataclass(frozen=True)
 class CascadeLimits:
-    """Limits on the different records that the model reads itself.
+    """Limits on how many distinct records the model reads itself.
 
-    The model reads every record up to `read_all`; None is no limit. Beyond it the model reads `sample` first, and more
-    while the classifier is sure of less than `enough` of the records, until half are read. `target` is how often the
-    classifier must agree with the model.
+    The model reads every record up to `read_all`; None means no limit. Beyond it, the model reads `sample` records
+    first, and more while the classifier is sure of less than the share `enough` of the records, until half are read.
+    `target` is how often the classifier must agree with the model.
     """
 
     read_all: int | None = 800
@@ -172,7 +174,7 @@ class CascadeLimits:
     target: float = 0.9
 
     def is_read_whole(self, records: int) -> bool:
-        """True if the model reads every one of `records` different records."""
+        """Return whether the model reads every one of `records` distinct records."""
         return self.read_all is None or records <= self.read_all
 
 
@@ -197,7 +199,7 @@ def run_cascade(
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Generator[OperatorProgress, None, CascadeResult]:
-    """Label the different records 0 to n - 1, of which there are `copies[number]` each. Raises `RunCancelledError`."""
+    """Label the distinct records 0 to n - 1, of which there are `copies[number]` each. Raises `RunCancelledError`."""
     total = len(copies)
     if embed is None or limits.is_read_whole(total):
         return CascadeResult((yield from read(range(total))), {}, Doubt())
@@ -218,7 +220,7 @@ def run_cascade(
 
 @dataclass(frozen=True)
 class _FittedSample:
-    """A sample with the model's labels, the classifier's cross-fitted probabilities, and the threshold of trust."""
+    """A sample with the model's labels, the classifier's cross-fitted probabilities, and the confidence threshold."""
 
     sample: Sequence[int]
     wanted: Sequence[str]

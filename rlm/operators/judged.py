@@ -23,9 +23,9 @@ class JudgedBy(StrEnum):
 
 @dataclass(frozen=True)
 class Doubt:
-    """The 95 % uncertainty of counts by label, compared with the model judging every record.
+    """The 95 % uncertainty of counts by label, relative to the model judging every record.
 
-    `shift` is the correction to a label's count, `half_width` half of its interval's width. `agreement` says how often
+    `shift` is the correction to a label's count, `half_width` half the width of its interval. `agreement` is how often
     the classifier's accepted labels agree with the model's in its sample.
     """
 
@@ -36,9 +36,11 @@ class Doubt:
 
 @dataclass(frozen=True)
 class JudgementReport:
-    """The report of every operator. `refused` counts the records without a result by the reason's code, and `failure`
-    is that of the first failed call. `quotes[i]` are the words that the model says its result for record i rests on,
-    empty for none."""
+    """The report of every operator. `refused` counts the records without a result by the code of the reason.
+
+    `failure` is that of the first failed call. `quotes[i]` are the words that, according to the model, support its
+    result for record i; empty if there are none.
+    """
 
     usage: Usage = field(default_factory=Usage)
     refused: Mapping[str, int] = field(default_factory=dict)
@@ -48,7 +50,7 @@ class JudgementReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Classification(JudgementReport):
-    """`labels[i]` is the label of `records[i]`, or None without one, and `judged_by[i]` its author."""
+    """Labels of records: `labels[i]` is the label of `records[i]`, or None, and `judged_by[i]` its author."""
 
     records: Sequence[Handle]
     labels: Sequence[str | None]
@@ -62,19 +64,19 @@ class Classification(JudgementReport):
 
     @property
     def classifier_note(self) -> str:
-        """Return for people how much of this a classifier said; empty if the model gave every label."""
+        """A note for people on the share of labels given by a classifier; empty if the model gave every label."""
         inferred = self.coverage.units_inferred
         if not inferred:
             return ""
         return (
-            f"A classifier gave {inferred:,} of the {len(self.records):,} labels that this rests on; in its "
+            f"A classifier gave {inferred:,} of the {len(self.records):,} labels behind this result; in its "
             f"sample, {1 - self.doubt.agreement:.1%} of such labels were not the model's."
         )
 
     def compute_interval(self, places: Sequence[int], *, missing: int = 0) -> Interval | None:
-        """Return the range of a count of the records at `places`, counted for their labels; None for an exact count.
+        """Return the range of a count of the records at `places`, counted by their labels; None for an exact count.
 
-        Counted records have the share of a label's mistakes that they have of the records the classifier gave it.
+        The counted records are assumed to have their proportional share of the classifier's mistakes for each label.
         The half-widths of several labels add up: the correlation of their mistakes is unknown, and no sum is wider.
         `missing` records without a label may belong to the count as well.
         """
@@ -94,7 +96,7 @@ class Classification(JudgementReport):
 
 @dataclass(frozen=True, kw_only=True)
 class Extraction(JudgementReport):
-    """`values[i]` is the value extracted from `records[i]`, None if that failed."""
+    """Values extracted from records: `values[i]` belongs to `records[i]`, and is None if that failed."""
 
     records: Sequence[Handle]
     values: Sequence[Mapping[str, object] | None]
@@ -104,7 +106,7 @@ class Extraction(JudgementReport):
 
 @dataclass(frozen=True, kw_only=True)
 class PairJudgement(JudgementReport):
-    """`held[i]` is true if the criterion holds of `pairs[i]`, None if nobody could say."""
+    """Judgements of pairs: `held[i]` is true if the criterion holds for `pairs[i]`, None if that is unknown."""
 
     pairs: Sequence[tuple[Handle, Handle]]
     held: Sequence[bool | None]
@@ -113,7 +115,9 @@ class PairJudgement(JudgementReport):
 def compute_coverage(
     corpus: Corpus, records: Sequence[Handle], judged_by: Sequence[JudgedBy], refused: Mapping[str, int]
 ) -> Coverage:
-    """Sum up records that were judged one by one; records left out by a budget were not tried and did not fail."""
+    """Summarize records that were judged one by one; records left out because of the budget were not tried and did not
+    fail.
+    """
     tokens: Counter[JudgedBy] = Counter()
     counted: Counter[JudgedBy] = Counter(judged_by)
     for record, by in zip(records, judged_by, strict=True):

@@ -1,6 +1,6 @@
-"""The operators bound to a run: its corpus, its sub-calls, its encoder. Usable from Python, a plan and the loop.
+"""The operators bound to a run: its corpus, its sub-calls, its encoder. Used from Python, by plans and by the loop.
 
-Each is a generator that yields `Progress` and returns its result; `finish` runs one to its end.
+Each is a generator that yields `OperatorProgress` and returns its result; `run_to_end` runs one to its end.
 """
 
 import hashlib
@@ -41,9 +41,9 @@ Working = Generator[OperatorProgress, None, Result]
 
 
 class DistinctTexts:
-    """The different texts of some records, numbered from 0 in order of appearance. Texts are read when needed.
+    """The distinct texts of some records, numbered from 0 in order of appearance. Texts are read when needed.
 
-    Making it reads every record, and raises `RunCancelledError`. `number_of[i]` is the number of record `i`'s text.
+    Creating it reads every record, and raises `RunCancelledError`. `number_of[i]` is the number of record `i`'s text.
     """
 
     def __init__(self, count: int, texts: Texts, *, cancelled: Callable[[], bool] = not_cancelled) -> None:
@@ -70,7 +70,7 @@ class DistinctTexts:
 
 
 def run_to_end(working: Working[Result], told: Callable[[OperatorProgress], None] = lambda _: None) -> Result:
-    """Run an operator to its end and return its result; `told` hears of its progress."""
+    """Run an operator to its end and return its result; `told` is called with its progress."""
     while True:
         try:
             told(next(working))
@@ -82,8 +82,8 @@ def run_to_end(working: Working[Result], told: Callable[[OperatorProgress], None
 class Operators:
     """Judges records of one corpus. Records with the same text are judged once; long ones are read whole, in parts.
 
-    Where a method takes `texts`, they replace the records' own text: a table row with its column names. With `quoting`
-    the model is also asked for the words that each result rests on.
+    Where a method takes `texts`, they replace the records' own text, for example a table row with its column names.
+    With `quoting`, the model is also asked for the words that support each result.
     """
 
     def __init__(
@@ -127,9 +127,9 @@ class Operators:
         texts: Texts | None = None,
         quoting: bool = False,
     ) -> Working[Classification]:
-        """Sort each record into one of `labels`, names or names with definitions, by what `instruction` asks.
+        """Sort each record into one of `labels`, names or names with definitions, according to `instruction`.
 
-        Raises `ValueError` for fewer than two labels or a name that is there twice.
+        Raises `ValueError` for fewer than two labels or a duplicate name.
         """
         chosen = build_label_set(labels)
         return (
@@ -151,7 +151,7 @@ class Operators:
         texts: Texts | None = None,
         quoting: bool = False,
     ) -> Working[Extraction]:
-        """Extract values from each record; `properties` are JSON schemas by name. Raises as `tasks.Extract`."""
+        """Extract values from each record; `properties` are JSON schemas by name. Raises as `ExtractTask` does."""
         task = ExtractTask(instruction, properties)
         distinct = self._build_distinct(records, texts)
         asked = yield from self._asker.ask(
@@ -167,7 +167,7 @@ class Operators:
     def judge_pairs(self, candidates: Sequence[tuple[Handle, Handle]], criterion: str) -> Working[PairJudgement]:
         """Answer a yes/no question about each pair of records, such as "Do both report the same fault?".
 
-        Candidates come from code: all pairs of n records are n²/2 questions. A record that is too long to stand beside
+        Candidates come from code: all pairs of n records are n²/2 questions. A record that is too long to be shown with
         another one is read whole first, and the notes on it take its place.
         """
         task = FilterTask(criterion, "pairs")
@@ -242,7 +242,7 @@ class Operators:
     def _build_report(
         self, records: Sequence[Handle], judged_by: Sequence[JudgedBy], asked: RecordResults, distinct: DistinctTexts
     ) -> dict[str, Any]:
-        """Return what the reports on records have in common; records without a result count by the reason's code."""
+        """Return the common fields of reports on records; records without a result count by the code of the reason."""
         refused, copies = Counter[str](), distinct.copies
         for number, why in asked.refused.items():
             refused[why.code] += copies[number]
@@ -266,7 +266,7 @@ class Operators:
         return read
 
     def _embed_texts(self, texts: Iterator[str]) -> Matrix:
-        """Return a row for each text; a cancelled run waits for at most one portion of them."""
+        """Return one row per text; a cancelled run waits for at most one batch of them."""
         assert self._embedder is not None, "nothing is embedded without an encoder"
         portions: list[Matrix] = []
         while portion := list(islice(texts, _EMBED_BATCH)):
@@ -276,7 +276,7 @@ class Operators:
 
 
 def _extract_words(asked: RecordResults) -> dict[int, str]:
-    """Take the words that results rest on out of the results, and return them by record number."""
+    """Remove the supporting words from the results, and return them by record number."""
     quoted = {number: each for number, each in asked.results.items() if isinstance(each, QuotedResult)}
     asked.results |= {number: each.result for number, each in quoted.items()}
     return {number: each.words for number, each in quoted.items() if each.words}

@@ -1,4 +1,4 @@
-"""Asks a model about many records: several a call, long ones part by part, and each failure again."""
+"""Asks a model about many records: several per call, long ones in parts, and again after failures."""
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -16,15 +16,15 @@ from rlm.untrusted import to_one_line
 # Calls that are handed over together; progress is reported in between.
 _MAX_CALLS = 64
 _OVERHEAD_TOKENS = 8
-# The factor between the room of a second reply and that of the first.
+# Factor by which the second reply has more room than the first.
 _MORE_ROOM = 4
 _RETRYABLE_CODES = frozenset({"language_model_output", "context_too_long"})
-# Notes on parts of a record that are themselves too long are read part by part again, at most this often.
+# Notes on parts of a record that are themselves too long are read in parts again, at most this often.
 _MAX_PASSES = 3
-# Share of text that neighbouring parts of a long record have in common, so that no sentence is only seen in halves.
+# Share of text that neighbouring parts of a long record have in common, so that every sentence is whole in one of them.
 _OVERLAP = 0.05
 
-# Texts of records, by the caller's numbers, in the order asked for.
+# Texts of records, by the caller's numbers, in the order requested.
 Texts = Callable[[Sequence[int]], Iterator[str]]
 
 
@@ -43,13 +43,13 @@ class PackLimits:
 
     @property
     def record_chars(self) -> int:
-        """The longest text shown whole; longer ones are read part by part."""
+        """The longest text shown whole; longer ones are read in parts."""
         return 3 * self.tokens
 
 
 @dataclass(frozen=True)
 class OperatorProgress:
-    """Progress of an operator: the records, or parts of long ones, that are done."""
+    """Progress of an operator: the number of records, or parts of long ones, that are done."""
 
     step: str
     done: int
@@ -78,7 +78,7 @@ class RecordResults:
         return next((why.failure for why in self.refused.values() if why.failure is not None), None)
 
     def add(self, more: "RecordResults") -> None:
-        """Add the results of other records, or of the same ones again."""
+        """Add the results of other records, or new results of the same ones."""
         self.results |= more.results
         self.refused = {at: why for at, why in self.refused.items() if at not in more.results} | more.refused
         self.usage += more.usage
@@ -107,7 +107,7 @@ class RecordAsker:
     def shorten_texts(
         self, task: Task, numbers: Sequence[int], texts: Texts, max_chars: int, passes: int = _MAX_PASSES - 1
     ) -> Generator[OperatorProgress, None, RecordResults]:
-        """Read every text longer than `max_chars` in parts; results are the notes taken for `task`, by number."""
+        """Read every text longer than `max_chars` in parts; the results are the notes taken for `task`, by number."""
         sizes = [(number, len(text)) for number, text in zip(numbers, texts(numbers), strict=True)]
         long = [(number, size) for number, size in sizes if size > max_chars]
         if not long:
@@ -141,10 +141,10 @@ class RecordAsker:
     def _ask_short(
         self, task: Task, numbers: Sequence[int], texts: Texts
     ) -> Generator[OperatorProgress, None, RecordResults]:
-        """Ask about texts that each fit a call.
+        """Ask about texts that each fit into one call.
 
-        Records without a result are asked for again in packs of half the size and with more room for the reply;
-        those that fail even then because their whole call does are asked about alone, with all the room there is.
+        Records without a result are asked about again in packs of half the size and with more room for the reply. Those
+        that fail again because their whole call fails are asked about alone, with all the room there is.
         """
         limits, most = self.limits, self.limits.output_tokens
         asked = yield from self._ask_once(task, numbers, texts, limits, lambda tokens: tokens)
@@ -209,7 +209,7 @@ def _collect_results(
 
 
 def _parse_json_object(text: str) -> Mapping[str, Any]:
-    """Return the reply's JSON object, empty if the reply is cut off or no object; its records are asked again."""
+    """Return the reply's JSON object; empty if it is cut off or not an object: its records are asked about again."""
     try:
         value = json.loads(text[text.index("{") : text.rindex("}") + 1])
     except (ValueError, RecursionError):
@@ -230,6 +230,6 @@ def _join_notes(notes: Sequence[str]) -> str:
 
 
 def _replace_with_notes(wanted: Sequence[int], texts: Texts, notes: Mapping[int, object]) -> Iterator[str]:
-    """Yield the text of each record, or the notes taken on it; the texts of records with notes are not read."""
+    """Yield the text of each record, or the notes on it; the texts of records with notes are not read."""
     others = texts([number for number in wanted if number not in notes])
     return (str(notes[number]) if number in notes else next(others) for number in wanted)

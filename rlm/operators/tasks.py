@@ -1,10 +1,9 @@
 """The questions a model can be asked about each record of a pack: class, yes or no, values, or notes on a part of it.
 
 All calls of one operator begin with the same text, so that prefix caches work; the records come last. They are
-numbered, one a line: line ends are taken out, so that no record can pose as another.
-The marks around them carry a digest of the records themselves, which no record can contain; unlike a random nonce it is
-the same when the same call is made again, so that the reply can be found in a cache. The schema leaves a reply no
-choice but to give each number a value.
+numbered, one per line, and line ends are removed, so that no record can pose as another. The marks around them contain
+a digest of the records themselves, which no record can contain; unlike a random nonce, it repeats when the same call is
+made again, so that the reply can be found in a cache. The schema forces a reply to give a value to each number.
 """
 
 import hashlib
@@ -34,7 +33,7 @@ _FILTER = """Answer this question about each record below: {question}
 
 {records}
 
-Reply in JSON with the number of each record and "yes" or "no". Say "yes" only where the record itself gives reason
+Reply in JSON with the number of each record and "yes" or "no". Say "yes" only if the record itself gives a reason
 to."""
 _EXTRACT = """Do this for each record below: {instruction}
 
@@ -48,14 +47,14 @@ has this task: {aim}
 {records}
 
 For each part, write down everything in it that bears on the task, in a few sentences at most, with names, figures and
-dates exactly as they are written. Where nothing in a part bears on the task, give an empty text. Reply in JSON with
+dates exactly as they are written. If nothing in a part bears on the task, give an empty text. Reply in JSON with
 the number of each part and your notes."""
 _QUOTING = """
 
-Give for each number two things. "words" are the words of the record that the answer rests on: the one sentence or
-clause that says it, copied exactly, with its heading only where it says nothing without it; null where the answer rests
+Give two things for each number. "words" are the words of the record that support the answer: the one sentence or
+clause that says it, copied exactly, with its heading only if it says nothing without it; null if the answer depends
 on what the record does not say. "answer" is what was asked for above."""
-# Room for replies; longer replies are asked for again with more.
+# Room for replies; replies that do not fit are requested again with more.
 _TOKENS_PER_LABEL = 14
 _TOKENS_PER_VALUE = 40
 _TOKENS_PER_NOTE = 300
@@ -74,13 +73,13 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 def build_label_set(labels: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
-    """Return definitions by label, empty without one. Raises `ValueError` for too few, too many or equal names."""
+    """Return definitions by label, empty without one. Raises `ValueError` for too few, too many or duplicate names."""
     pairs = list(labels.items() if isinstance(labels, Mapping) else ((name, "") for name in labels))
     named = {name.strip(): definition.strip() for name, definition in pairs}
     if not 2 <= len(named) <= MAX_LABELS:
         raise ValueError(f"a label set has 2 to {MAX_LABELS} labels, not {len(named)}")
     if len(named) < len(pairs) or "" in named:
-        raise ValueError("each label needs a name of its own")
+        raise ValueError("each label needs a unique name")
     return named
 
 
@@ -103,7 +102,7 @@ def _format_records(records: Sequence[str]) -> str:
 
 
 class Task(Protocol):
-    """One question about each record. `aim` describes it for readers of a long record's parts."""
+    """One question about each record. `aim` describes it for the reader of a long record's parts."""
 
     @property
     def purpose(self) -> str: ...
@@ -137,7 +136,7 @@ class ClassifyTask:
     def parse_result(self, value: object) -> object | None:
         if value in self.labels:
             return value
-        return next((label for label in self.labels if neutralize(label) == value), None)  # as the model was given it
+        return next((label for label in self.labels if neutralize(label) == value), None)  # as shown to the model
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ class FilterTask:
 class ExtractTask:
     """Values of each record. `properties` are JSON schemas by name; each value may also be null.
 
-    Raises `ValueError` if none is named or a type is unknown, and `LanguageModelRefusedError` for an invalid schema.
+    Raises `ValueError` if there are none or a type is unknown, and `LanguageModelRefusedError` for an invalid schema.
     """
 
     instruction: str
@@ -172,7 +171,7 @@ class ExtractTask:
 
     def __post_init__(self) -> None:
         if not self.properties:
-            raise ValueError("an extraction names at least one property")
+            raise ValueError("an extraction needs at least one property")
         unknown = {str(each.get("type")) for each in self.properties.values()} - _TYPES.keys()
         if unknown:
             raise ValueError(f"a property's type is one of {', '.join(_TYPES)}, not {', '.join(sorted(unknown))}")
@@ -203,7 +202,7 @@ class ExtractTask:
 
 @dataclass(frozen=True)
 class NotesTask:
-    """The notes on each part of a long record that matter to another task."""
+    """Notes on each part of a long record that matter to another task."""
 
     aim: str
     purpose: str
@@ -220,7 +219,7 @@ class NotesTask:
 
 @dataclass(frozen=True)
 class QuotedResult:
-    """The result of another task for a record, and the words of the record that it rests on, empty for none."""
+    """The result of another task for a record, and the words of the record that support it, empty if there are none."""
 
     result: object
     words: str
@@ -228,7 +227,7 @@ class QuotedResult:
 
 @dataclass(frozen=True)
 class QuotingTask:
-    """Another task, with the words that each of its results rests on."""
+    """Another task, with the words that support each of its results."""
 
     task: Task
 
@@ -238,7 +237,7 @@ class QuotingTask:
 
     @property
     def aim(self) -> str:
-        return f"{self.task.aim} Copy exactly the sentence that the answer rests on."
+        return f"{self.task.aim} Copy exactly the sentence that supports the answer."
 
     def build_call(self, records: Sequence[str]) -> SubCall:
         call = self.task.build_call(records)
@@ -249,7 +248,7 @@ class QuotingTask:
         return SubCall(call.system, call.prompt + _QUOTING, room, schema, call.purpose)
 
     def parse_result(self, value: object) -> object | None:
-        """Read a result with its words; one without them, as of a server that follows no schema, will do."""
+        """Parse a result with its words; a result without them, as from a server that ignores schemas, is accepted."""
         is_parted = isinstance(value, dict) and "answer" in value and value.keys() <= {"words", "answer"}
         parts = value if is_parted and isinstance(value, dict) else {"answer": value}
         result, words = self.task.parse_result(parts["answer"]), parts.get("words")

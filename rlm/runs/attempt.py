@@ -1,4 +1,4 @@
-"""The parts of one attempt at a run: its clock, its account, its losses, and the writer of its log."""
+"""The parts of one attempt at a run: its clock, its spending, its lost calls, and the writer of its log."""
 
 import threading
 import time
@@ -12,8 +12,8 @@ from rlm.llm.budgets import Budget, Price, Usage
 class RunClock:
     """A clock of seconds that includes earlier attempts.
 
-    An attempt first replays the work of earlier ones. Meanwhile the clock stands where they left it, for as long as
-    their work took: that time is counted already.
+    An attempt first replays the work of earlier ones. Meanwhile the clock stays where they left it, for as long as
+    their work took, because that time is already counted.
     """
 
     def __init__(self, before: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,11 +34,11 @@ class RunClock:
 
 
 class AttemptAccount:
-    """The account of one attempt. Each method may be called in any thread.
+    """The spending of one attempt. Thread-safe.
 
-    Earlier spending is charged where its work is replayed, and all the rest before anything new is sent. So code
-    that runs again sees at each point the same budget as before. Once it sends something new it may take
-    another way and never come to the rest, which is spent nevertheless.
+    Earlier spending is charged as its work is replayed, and the rest before anything new is sent. Code that runs again
+    therefore sees the same budget at each point. Once it sends something new, it may take another path and never reach
+    the remaining work, which was paid for nevertheless.
     """
 
     def __init__(self, earlier: Spent) -> None:
@@ -55,19 +55,19 @@ class AttemptAccount:
                 self._charge(usage, budget, price)
 
     def charge_rest(self, budget: Budget, price: Price | None) -> None:
-        """Charge the rest before something new is sent. The rest is the whole run's, whichever part comes to it."""
+        """Charge the rest before something new is sent; it belongs to the whole run, whichever part sends first."""
         with self._lock:
             if not self._rest_charged:
                 self._rest_charged = True
                 self._charge(self._rest, budget.root, price)
 
     def record_logged(self, usage: Usage) -> None:
-        """Note the cost of a logged call of this attempt."""
+        """Record the cost of a logged call of this attempt."""
         with self._lock:
             self._known += usage
 
     def compute_given_up(self, budget: Budget) -> Usage:
-        """Return the run `budget`'s spending on unlogged requests: those given up, and those whose replies were."""
+        """Return the run's spending on unlogged requests: cancelled ones, and requests whose replies were discarded."""
         spent = budget.spent.usage
         with self._lock:
             return spent.subtract(self._known)
@@ -82,14 +82,14 @@ class AttemptAccount:
         )
 
 
-# Each time is a separate attempt, some seconds after the one before.
+# Each loss is in a separate attempt, some seconds after the one before.
 _MIN_LOSSES = 3
 
 
 class LostCalls:
-    """Counts how often each call came to nothing, in this attempt and earlier ones, by its key.
+    """Counts how often each call was lost, in this attempt and earlier ones, by its key.
 
-    The first two times the model may have been away; after that the call may be at fault.
+    The first two times, the model may have been unavailable; after that, the call may be the cause.
     """
 
     def __init__(self, logged: Callable[[Sequence[str]], Mapping[str, Any]], attempt: int) -> None:
@@ -99,7 +99,7 @@ class LostCalls:
         self._often: set[str] = set()
 
     def build_next_key(self, key: str) -> str:
-        """Return the key under which to log that the call came to nothing in this attempt too."""
+        """Return the key under which to log that the call was lost in this attempt too."""
         keys = [f"{key}:lost:{number}" for number in range(1, _MIN_LOSSES + 1)]
         before = len(self._logged(keys))
         if before + 1 >= _MIN_LOSSES:
@@ -107,15 +107,15 @@ class LostCalls:
         return keys[before] if before < _MIN_LOSSES else f"{key}:{self._attempt}"
 
     def is_often_lost(self, key: str) -> bool:
-        """True if the call came to nothing in this attempt, and not for the first few times."""
+        """Return whether the call was lost in this attempt after being lost in earlier ones."""
         return key in self._often
 
 
 class LogWriter:
-    """Writes the log: callers hand entries over without waiting, and wait once before they use the entries.
+    """Writes the log: callers add entries without waiting, and wait once before they use the entries.
 
-    So a batch of a thousand sub-calls needs a few commits instead of a thousand, and each call is logged within
-    milliseconds. After a failure nothing more is written, and every method raises it.
+    A batch of a thousand sub-calls therefore needs a few commits instead of a thousand, and each call is logged within
+    milliseconds. After a failure nothing more is written, and every method raises the failure.
     """
 
     def __init__(self, append: Callable[[Sequence[RunLogEntry]], None]) -> None:
@@ -129,7 +129,7 @@ class LogWriter:
         self._thread.start()
 
     def add_entries(self, *entries: RunLogEntry) -> None:
-        """Hand entries over."""
+        """Add entries to be written."""
         with self._changed:
             self._raise_failure()
             self._waiting += entries
@@ -137,14 +137,14 @@ class LogWriter:
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Wait until all entries handed over before are committed."""
+        """Wait until all entries added before are committed."""
         with self._changed:
             until = self._put
             self._changed.wait_for(lambda: self._written >= until or self._failure is not None)
             self._raise_failure()
 
     def close(self) -> bool:
-        """Write the waiting entries, and end; false if something was not written. Raise nothing."""
+        """Write the waiting entries and stop; return False if something was not written. Raises nothing."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()

@@ -28,13 +28,13 @@ _SPANS = 50
 
 
 def build_limits_body(limits: Limits) -> dict[str, Any]:
-    """Return a budget's limits as JSON; absent ones are none."""
+    """Return a budget's limits as JSON; absent limits are omitted."""
     body: dict[str, Any] = _LIMITS.dump_python(limits, mode="json", exclude_none=True)
     return body
 
 
 def parse_limits(body: Mapping[str, Any]) -> Limits:
-    """Read the limits that `limits_body` wrote."""
+    """Parse the limits that `build_limits_body` wrote."""
     return _LIMITS.validate_python(body)
 
 
@@ -45,14 +45,14 @@ def compute_content_hash(*parts: object) -> str:
 
 
 def compute_call_hash(call: SubCall) -> str:
-    """Return a digest that is equal for calls a model would be sent alike, whatever their purpose."""
+    """Return a digest that is equal for calls with the same request to the model, whatever their purpose."""
     return compute_content_hash(*call.content)
 
 
 def build_call_entry(
     key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None = None, *, kind: str = "call"
 ) -> RunLogEntry:
-    """Return the entry of an ended sub-call, with its cost; one of the kind `lost` came to nothing.
+    """Return the entry of a finished sub-call, with its cost; an entry of the kind `lost` has no result.
 
     The prompt is cut to head and tail for display; the key has a digest of all of it.
     """
@@ -70,7 +70,7 @@ def build_call_entry(
 
 
 def build_given_up_entry(key: str, usage: Usage, price: Price | None) -> RunLogEntry:
-    """Return the entry of spending on requests under way when their run was broken off."""
+    """Return the entry of spending on requests in progress when their run was interrupted."""
     body = {"purpose": "given up", "usage": asdict(usage), "code": RunCancelledError.code, "detail": "Broken off."}
     return RunLogEntry(key, "lost", body, _build_spent(usage, price))
 
@@ -81,7 +81,7 @@ def _build_spent(usage: Usage, price: Price | None, *, cached: int = 0) -> Spent
 
 
 def build_cell_body(turn: Turn) -> dict[str, Any]:
-    """Return a cell as people and programs see it, with long ones cut to head and tail."""
+    """Return a cell for display and for programs, with long texts cut to head and tail."""
     return {
         "number": turn.number,
         "depth": turn.depth,
@@ -96,7 +96,7 @@ def build_cell_body(turn: Turn) -> dict[str, Any]:
 
 
 def parse_call_result(body: Mapping[str, Any]) -> SubReply | SubFailure:
-    """Read the result that `call_entry` logged."""
+    """Parse the result that `build_call_entry` logged."""
     usage = Usage(**body["usage"])
     if "code" in body:
         return SubFailure(body["code"], body["detail"], usage)
@@ -115,7 +115,7 @@ def build_passages_entry(key: str, passages: Sequence[Passage]) -> RunLogEntry:
 
 
 def parse_passages(body: Mapping[str, Any]) -> list[Passage]:
-    """Read the passages that `passages_entry` logged."""
+    """Parse the passages that `build_passages_entry` logged."""
     return _PASSAGES.validate_python(body["found"])
 
 

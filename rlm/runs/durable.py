@@ -47,12 +47,12 @@ from rlm.runs.port import Durability, Log
 from rlm.runs.raises import BudgetRaises, is_met
 from rlm.strategy import Search
 
-# Pieces of a reply come many times a second; the log takes one in this time.
+# Pieces of a reply arrive many times a second; the log takes one per interval.
 _PIECE_SECONDS = 1.0
 
 
 class DraftPieces:
-    """Gathers the pieces of one attempt. An entry says `from` which character on its `text` stands; 0 begins anew."""
+    """Collects the pieces of one attempt. An entry's `from` is the offset of its `text` in the answer; 0 restarts."""
 
     def __init__(self, attempt: int, clock: Callable[[], float] = time.monotonic) -> None:
         """`attempt` is a number that no other attempt at the run has."""
@@ -63,7 +63,7 @@ class DraftPieces:
         self._since: float | None = None
 
     def add(self, piece: str) -> RunLogEntry | None:
-        """Take the next piece; returns an entry if it is time for one. A short reply needs none."""
+        """Add the next piece; return an entry if it is time for one. A short reply needs none."""
         self._text += piece
         now = self._clock()
         if self._since is None:
@@ -74,7 +74,7 @@ class DraftPieces:
         return RunLogEntry(f"draft:{self._attempt}:{begin}", "draft", {"from": begin, "text": self._text[begin:]})
 
 
-# Failures that the same call would meet again; code that met one went on from it, and will do so again.
+# Failures that the same call would cause again; code that met one continued from there, and will do so again.
 _LASTING_CODES = frozenset({ContextTooLongError.code, LanguageModelOutputError.code, BudgetExhaustedError.code})
 _PROBE_TOKENS = 16
 
@@ -82,8 +82,8 @@ _PROBE_TOKENS = 16
 class DurableRun(Durability):
     """One attempt at a run, as a `Durability`; closed when the attempt is over.
 
-    Equal requests within a run are told apart by their order: the first occurrence gets the logged result of the first,
-    in any thread. Budgets go by its `clock`.
+    Equal requests within a run are distinguished by their order: the first occurrence gets the logged result of the
+    first, in any thread. Budgets use its `clock`.
     """
 
     background = True
@@ -140,7 +140,9 @@ class DurableRun(Durability):
         return budget
 
     def create_nonce(self) -> str:
-        """Return a mark unknown to all document authors: it is made from the run's id, 122 random bits drawn later."""
+        """Return a mark unknown to all document authors: it derives from the run's id, 122 random bits drawn after they
+        wrote.
+        """
         return hashlib.sha256(f"{self._run.id}:{next(self._nonces)}".encode()).hexdigest()[:16]
 
     def get_today(self) -> date:
@@ -170,12 +172,12 @@ class DurableRun(Durability):
         return self._log.load_bodies(keys)
 
     def raise_budget(self, stage: int, key: str, failure: SubFailure) -> None:
-        """Raise the budget of a stage, which a call has met, and log that. Raises `RunPausedError`."""
+        """Raise the budget of a stage, which a call has reached, and log that. Raises `RunPausedError`."""
         if (entry := self.raises.raise_met_budget(stage, key, failure)) is not None:
             self._writer.add_entries(entry)
 
     def record_met(self, key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None) -> None:
-        """Log what a call cost that met the budget and is asked again."""
+        """Log the cost of a call that reached the budget and will be repeated."""
         if result.paid != Usage():
             digest = compute_content_hash(key, self._run.events, self.raises.stage)
             self._writer.add_entries(build_call_entry(f"met:{digest}", call, result, price, kind="lost"))
@@ -184,11 +186,11 @@ class DurableRun(Durability):
     def record_call(
         self, key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None, *, for_good: bool = False
     ) -> None:
-        """Hand a finished sub-call over to be logged, at its model's price.
+        """Queue a finished sub-call to be logged, at its model's price.
 
-        For a call that failed because a service was away, only the cost is kept, and the next attempt asks again,
-        unless the failure is `for_good`. A call that was never sent leaves nothing. One that nobody read
-        is not counted as a call of the run: waiting for a model must not spend the run's budget.
+        If a call failed because a service was unavailable, only its cost is kept and the next attempt asks again,
+        unless the failure is `for_good`. A call that was never sent leaves nothing. One that no model read is not
+        counted as a call of the run: waiting for a model must not spend the run's budget.
         """
         reach_point("run.replied")
         if for_good or not isinstance(result, SubFailure) or result.code in _LASTING_CODES:
@@ -199,7 +201,7 @@ class DurableRun(Durability):
         self._spending.record_logged(result.paid)
 
     def is_often_lost(self, key: str) -> bool:
-        """True if a sub-call that was `put` came to nothing, as it did in earlier attempts."""
+        """Return whether a sub-call passed to `record_call` was lost, as in earlier attempts."""
         return self._losses.is_often_lost(key)
 
     def build_probe(self) -> tuple[str, SubCall]:
@@ -208,18 +210,18 @@ class DurableRun(Durability):
         return key, SubCall("", f"Reply with yes. ({self._run.id} {key})", _PROBE_TOKENS, purpose="probe")
 
     def flush(self) -> None:
-        """Wait until everything that was handed over is committed."""
+        """Wait until all queued entries are committed."""
         self._writer.flush()
         reach_point("run.logged")
 
     def close(self) -> None:
-        """Log spending lost when the attempt was broken off, and end; raise nothing."""
+        """Log spending lost when the attempt was interrupted, and end; raises nothing."""
         if self._budget is not None and (usage := self._spending.compute_given_up(self._budget)) != Usage():
-            with suppress(Exception):  # the run may have ended, or be somebody else's
+            with suppress(Exception):  # the run may have ended, or belong to another worker
                 self._writer.add_entries(build_given_up_entry(f"given-up:{self._run.events}", usage, self._price))
         if not self._writer.close() and self._budget is not None:
             spent = self._budget.spent
-            with suppress(Exception):  # the catalog is away
+            with suppress(Exception):  # the catalog is unavailable
                 self._log.record_spending(spent.usage, spent.dollars)
 
 
@@ -237,11 +239,11 @@ class _DurableSubCalls:
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Sequence[SubReply | SubFailure]:
-        """Run as the port says. Replies logged by an earlier attempt cost nothing and ask nobody.
+        """Run as the port describes. Replies logged by an earlier attempt cost nothing and need no model.
 
-        Raises `LanguageModelUnavailableError` if the model is away: the run must not go on without the model's replies,
-        and the next attempt has all the earlier ones. Raises `RunPausedError` if the run waits because its budget is
-        met.
+        Raises `LanguageModelUnavailableError` if the model is unavailable: the run must not continue without the
+        model's replies, and the next attempt has all the earlier ones. Raises `RunPausedError` if the run waits because
+        it reached its budget.
         """
         keys = [self._run.build_key("call", compute_call_hash(call)) for call in calls]
         self._run.raises.apply_reached(keys)
@@ -264,7 +266,7 @@ class _DurableSubCalls:
     def _ask_missing(
         self, calls: Sequence[SubCall], keys: Sequence[str], missing: Sequence[int], cancelled: Callable[[], bool]
     ) -> Mapping[int, SubReply | SubFailure]:
-        """Ask the missing ones, and those that met the budget once more after each raise of it."""
+        """Ask the missing ones; calls that reached the budget are repeated after each raise of it."""
         results: dict[int, SubReply | SubFailure] = {}
         while missing:
             stage = self._run.raises.stage
@@ -285,7 +287,9 @@ class _DurableSubCalls:
     def _build_logger(
         self, calls: Sequence[SubCall], keys: Sequence[str], missing: Sequence[int], *, waits: bool
     ) -> Finished:
-        """Return what logs each result once, as soon as it is known; to have met the budget is none if it `waits`."""
+        """Return a callback that logs each result once, as soon as it is known; if it `waits`, reaching the budget is
+        no result.
+        """
         seen: set[int] = set()
         lock = threading.Lock()
 
@@ -303,7 +307,8 @@ class _DurableSubCalls:
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Stream as the port says. A logged reply is one piece; a new one is logged before its last item is yielded.
+        """Stream as the port describes. A logged reply is one piece; a new one is logged before its last item is
+        yielded.
 
         Raises `LanguageModelUnavailableError` and `RunPausedError` as `run` does.
         """
@@ -323,7 +328,9 @@ class _DurableSubCalls:
     def _stream_new(
         self, key: str, call: SubCall, cancelled: Callable[[], bool]
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Stream a new call, and once more if it met the budget before anything was shown and that was raised."""
+        """Stream a new call, and repeat it if it reached the budget before anything was shown and the budget was
+        raised.
+        """
         stage, shown = self._run.raises.stage, False
         for item in self._inner.stream(call, cancelled=cancelled):
             if isinstance(item, str):
@@ -340,7 +347,7 @@ class _DurableSubCalls:
     def _log_end(
         self, key: str, call: SubCall, result: SubReply | SubFailure, cancelled: Callable[[], bool], *, shown: bool
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Log the end of a stream and yield its result; a stream with pieces already `shown` cannot be asked again."""
+        """Log the end of a stream and yield its result; a stream with pieces already `shown` cannot be repeated."""
         self._put(key, call, result)
         self._run.flush()
         if not isinstance(result, SubFailure):
@@ -361,9 +368,9 @@ class _DurableSubCalls:
     def _resolve_failures(
         self, failed: Sequence["_FailedCall"], cancelled: Callable[[], bool]
     ) -> Mapping[int, SubReply | SubFailure]:
-        """Wait for a model that is away, but give up on calls that fail each time while the model answers others.
+        """Wait for an unavailable model, but give up on calls that fail each time while the model answers others.
 
-        Return the results of calls asked once more because the model answers others.
+        Return the results of calls that were repeated because the model answers others.
         """
         often = {each.key for each in failed if self._run.is_often_lost(each.key)}
         late = [each for each in failed if each.failure.code == LanguageModelTimeoutError.code and each.key in often]
@@ -389,7 +396,7 @@ class _DurableSubCalls:
         return {each.at: result for each, result in zip(away, results, strict=True)}
 
     def _is_answering(self, cancelled: Callable[[], bool]) -> bool:
-        """True if the model answers anything at all."""
+        """Return whether the model answers anything at all."""
         key, call = self._run.build_probe()
         (result,) = self._inner.run([call], cancelled=cancelled)
         self._put(key, call, result)

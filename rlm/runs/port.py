@@ -16,33 +16,35 @@ from rlm.untrusted import create_nonce
 
 
 class Log(Protocol):
-    """One run's log, held by one worker. Its methods may be called in any thread."""
+    """One run's log, held by one worker. Thread-safe."""
 
     def load_bodies(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
         """Return the bodies of the keys that are logged."""
 
     def append(self, entries: Sequence[RunLogEntry]) -> None:
-        """Log the entries with new keys, in one commit. Raises `LeaseLostError` once the run is somebody else's."""
+        """Log the entries with new keys, in one commit. Raises `LeaseLostError` if another worker has taken over the
+        run.
+        """
 
     def list_withheld(self, version_ids: Collection[str]) -> Collection[str]:
-        """Return the versions whose document was deleted, or closed to the run's principal, since the run began."""
+        """Return the versions whose document was deleted, or hidden from the run's principal, since the run began."""
 
     def load_lost_usage(self) -> Usage:
-        """Return the cost of sub-calls that came to nothing and are asked again."""
+        """Return the cost of lost sub-calls, which will be repeated."""
 
     def record_spending(self, usage: Usage, dollars: Decimal) -> None:
-        """Note what the run has spent in all, after `append` failed: requests under way are in no entry."""
+        """Record the total spending of the run after `append` failed: requests in progress are in no entry."""
 
     def list_pinned_documents(self, *, after: int) -> list[ActiveDocument]:
         """Return the next documents of the run's scope as of its beginning, without those deleted since."""
 
 
 class Durability:
-    """Wraps the parts of a strategy, so that running it again repeats no finished work; this one wraps nothing.
+    """Wraps the parts of a strategy, so that running it again repeats no finished work; this base class wraps nothing.
 
-    The strategy itself must be deterministic: given the same replies it asks the same things again, in any order of
-    its threads. `background` says that no client waits for the answer: its calls go after others, and no cell may tell
-    the time.
+    The strategy itself must be deterministic: given the same replies it makes the same requests again, in any order of
+    its threads. `background` says that no client waits for the answer: its calls are served after others, and no cell
+    may see the time.
     """
 
     background = False
@@ -50,8 +52,8 @@ class Durability:
     def wrap_sub_calls(self, inner: ReportedSubCalls, budget: Budget, price: Price | None) -> SubCalls:
         """`budget` is the one that `inner` spends: logged calls are charged to it at the same points as before.
 
-        Calls of a resumable run raise `LanguageModelUnavailableError` while the model is away; a strategy cannot go
-        on from that failure.
+        Calls of a resumable run raise `LanguageModelUnavailableError` while the model is unavailable; a strategy cannot
+        continue after that failure.
         """
         return inner
 
@@ -62,7 +64,7 @@ class Durability:
         """Log the result of a root model's cell, in the run or in a part of it."""
 
     def wrap_documents(self, inner: ActiveDocuments) -> ActiveDocuments:
-        """Return the documents in scope: those of now, or those of when the run began."""
+        """Return the documents in scope: the current ones, or those of when the run began."""
         return inner
 
     def build_budget(self, limits: Limits, price: Price | None) -> Budget:
@@ -74,9 +76,9 @@ class Durability:
         return create_nonce()
 
     def get_today(self) -> date:
-        """Return the day on which the question was asked, by UTC; it is the same in each attempt."""
+        """Return the day on which the question was asked, in UTC; it is the same in each attempt."""
         return datetime.now(UTC).date()
 
 
 NOT_DURABLE = Durability()
-"""No durability: for an answer that its caller waits for."""
+"""No durability, for an answer that a caller waits for."""

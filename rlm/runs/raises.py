@@ -1,7 +1,7 @@
-"""The raises of a run's budget by people, each at the place in the run where its calls had met the budget before it.
+"""Raises of a run's budget by people, each applied where the run's calls had reached the budget before it.
 
-What a model is told of its budget is a part of its prompts. So a run that goes on sees the budget as it was until it
-comes to the calls that met it, and from there on the larger one; an attempt after a crash does the same, by its log.
+A model's prompts mention its budget. A continued run therefore sees the old budget until it comes to the calls that
+reached it, and the larger one from there on; an attempt after a crash does the same, according to its log.
 """
 
 import threading
@@ -17,9 +17,10 @@ from rlm.runs.bodies import build_limits_body, parse_limits
 
 
 def compute_first_limits(run: Run) -> Limits:
-    """Return the limits with which an attempt begins: those before all raises, but for the time, which no prompt says.
+    """Return the limits at the start of an attempt: those before all raises, except for the time, which no prompt
+    mentions.
 
-    The clock of a run stands at the time of its earlier attempts while their work is replayed.
+    The clock of a run shows the time of its earlier attempts while their work is replayed.
     """
     # guard: raised-run-first-budget
     first, last = (parse_limits(each) for each in ((*run.raised, run.limits)[0], run.limits))
@@ -27,7 +28,7 @@ def compute_first_limits(run: Run) -> Limits:
 
 
 class BudgetRaises:
-    """The raises of one run, in one attempt. Safe in any thread; `stage` counts those that have taken effect."""
+    """The raises of one run, in one attempt. Thread-safe; `stage` counts those that have taken effect."""
 
     def __init__(self, run: Run, logged: Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]]) -> None:
         """`logged` looks keys up in the run's log."""
@@ -41,24 +42,26 @@ class BudgetRaises:
         self._places = [found.get(key, {}).get("at") for key in keys]
 
     def bind(self, budget: Budget) -> None:
-        """Raise this budget, which has the first limits."""
+        """Set the budget to raise; it has the first limits."""
         budget.waits = self._pauses
         self._budget = budget
 
     def is_waiting(self, stage: int) -> bool:
-        """True if meeting the budget of a stage is no result: there is a larger one, or a person is waited for."""
+        """Return whether reaching the budget of a stage is no final result: there is a larger budget, or a person must
+        decide.
+        """
         return self._pauses or stage < len(self._places)
 
     def apply_reached(self, keys: Collection[str]) -> None:
-        """Raise the budget where an earlier attempt did, before calls with these keys are looked at."""
+        """Raise the budget where an earlier attempt did, before calls with these keys are looked up."""
         with self._lock:
             while self.stage < len(self._places) and self._places[self.stage] in keys:
                 self._raise_budget()
 
     def raise_met_budget(self, stage: int, key: str, failure: SubFailure) -> RunLogEntry | None:
-        """Raise the budget because the call with this key met that of `stage`; return what is to be logged.
+        """Raise the budget because the call with this key reached that of `stage`; return the entry to log.
 
-        None if another thread has raised it meanwhile. Raises `RunPausedError` if there is no larger one.
+        Returns None if another thread has raised it meanwhile. Raises `RunPausedError` if there is no larger one.
         """
         with self._lock:
             if self.stage > stage:
@@ -79,7 +82,7 @@ class BudgetRaises:
 
 
 def is_met(result: SubReply | SubFailure) -> bool:
-    """True if a call was not sent, or broken off, because the budget has no more."""
+    """Return whether a call was not sent, or was interrupted, because the budget is used up."""
     return isinstance(result, SubFailure) and result.code == BudgetExhaustedError.code
 
 

@@ -17,7 +17,7 @@ from rlm.sandbox.port import DEFAULT_LIMITS, Sandbox, SandboxForm, SandboxLimits
 
 _MOUNT_PATH = "/monty"
 _START_SECONDS = 20
-# The interpreter's own limit is on its heap; code, stacks and messages between the two processes come on top.
+# The interpreter's own limit covers its heap; code, stacks and messages between the two processes need more.
 _ADDRESS_SPACE_FACTOR = 2
 _ADDRESS_SPACE_BASE = 1024**3
 _CPU_SECONDS = 3_600
@@ -26,7 +26,7 @@ _CPU_SECONDS = 3_600
 class BubblewrapWorker:
     """A program that starts the worker in isolation; the worker sees only its own binary and libraries.
 
-    Raises `SandboxUnavailableError` if bubblewrap is missing or may not make namespaces here.
+    Raises `SandboxUnavailableError` if bubblewrap is missing or may not create namespaces here.
     """
 
     def __init__(self, interpreter: Path, limits: SandboxLimits) -> None:
@@ -53,7 +53,7 @@ class BubblewrapWorker:
         if tried.returncode != 0:
             said = tried.stderr.strip().splitlines()
             raise SandboxUnavailableError(
-                f"bubblewrap cannot isolate the sandbox: {said[-1][:200] if said else 'it says nothing'}"
+                f"bubblewrap cannot isolate the sandbox: {said[-1][:200] if said else 'no output'}"
             )
 
 
@@ -61,7 +61,7 @@ def _build_command(interpreter: Path) -> list[str]:
     bubblewrap = shutil.which("bwrap", path="/usr/local/bin:/usr/bin:/bin")
     if bubblewrap is None:
         raise SandboxUnavailableError(
-            "LEADLINE_SANDBOX is `bubblewrap`, and there is no bubblewrap on this machine.",
+            "LEADLINE_SANDBOX is `bubblewrap`, but bubblewrap is not installed on this machine.",
             hint="Install it (Debian: `apt install bubblewrap`), or set LEADLINE_SANDBOX=plain.",
         )
     return [
@@ -84,7 +84,7 @@ def _list_libraries(interpreter: Path) -> Sequence[str]:
             ["/usr/bin/ldd", interpreter], capture_output=True, timeout=_START_SECONDS, text=True, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        raise SandboxUnavailableError("The libraries of the sandbox's interpreter cannot be listed.") from error
+        raise SandboxUnavailableError("The libraries of the sandbox's interpreter could not be listed.") from error
     return sorted({path for path in re.findall(r"(/\S+) \(0x", listed) if Path(path).is_file()})
 
 
@@ -102,7 +102,7 @@ def _build_script(command: Sequence[str], limits: SandboxLimits) -> str:
 
 
 class PreparedSandbox:
-    """A sandbox that is prepared when its first session is opened, and refused then if it cannot be had."""
+    """A sandbox that is prepared when its first session is opened; that call raises if it is unavailable."""
 
     def __init__(self, form: SandboxForm, limits: SandboxLimits) -> None:
         self._form = form
@@ -138,7 +138,7 @@ def build_sandbox(form: SandboxForm, limits: SandboxLimits = DEFAULT_LIMITS) -> 
 
 
 def get_interpreter_path() -> Path:
-    """Return the interpreter installed beside this Python, never one that `PATH` names.
+    """Return the interpreter installed next to this Python, never one found on `PATH`.
 
     Raises `SandboxUnavailableError`.
     """

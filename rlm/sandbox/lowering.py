@@ -1,7 +1,7 @@
 """Rewrites Python as models write it into Python that the interpreter runs, and loads our shims for its modules.
 
 Code that no pass rewrites reaches the interpreter unchanged; the interpreter reports what it cannot run, and
-`hint_for` suggests a replacement. Code that needs no pass keeps its lines.
+`find_hint` suggests a replacement. Code that needs no pass keeps its lines.
 """
 
 import ast
@@ -12,7 +12,7 @@ from importlib import resources
 
 MAX_CODE_CHARS = 100_000
 _MAX_BRACKET_DEPTH = 100
-_TOO_DEEP = "the code is nested too deep; of many operands make a list, and join or sum it"
+_TOO_DEEP = "the code is nested too deeply; put many operands into a list, and join or sum it"
 _YIELD_LIST = "_ll_yielded"
 _CONSUMERS = frozenset(
     ("sum", "any", "all", "list", "tuple", "set", "frozenset", "sorted", "max", "min", "dict", "Counter", "enumerate")
@@ -22,7 +22,7 @@ _REPLACEMENTS = {"exit": "_ll_exit", "quit": "_ll_exit", "map": "_ll_map", "filt
 _parsing = threading.Lock()
 PRELUDE = "_prelude"
 _SHIMS = "rlm.sandbox.shims"
-# Methods of built-in types often passed as functions; the interpreter can call them but not name them.
+# Methods of built-in types that are often passed as functions; the interpreter can call them but not reference them.
 _METHOD_NAMES = """
 strip lstrip rstrip lower upper title capitalize casefold swapcase split rsplit splitlines startswith endswith replace
 find rfind index count join isdigit isalpha isalnum isspace isupper islower isnumeric zfill encode decode get append
@@ -34,14 +34,16 @@ METHODS = frozenset(_METHOD_NAMES.split())
 
 @dataclass(frozen=True)
 class LoweredCode:
-    """`code` is the interpreter's input; `shims` are the modules that must be loaded before it."""
+    """Rewritten code. `code` is the interpreter's input; `shims` are the modules that must be loaded before it."""
 
     code: str
     shims: frozenset[str] = field(default_factory=frozenset)
 
 
 def lower(code: str) -> LoweredCode:
-    """Rewrite the code. Raises `SyntaxError` as Python does, and `ValueError` for code that is too long or too deep."""
+    """Rewrite the code. Raises `SyntaxError` as Python does, and `ValueError` for code that is too long or too deeply
+    nested.
+    """
     code = _show_last_expression(code)
     tree = parse_code(code)
     imports = _ImportPass()
@@ -52,7 +54,7 @@ def lower(code: str) -> LoweredCode:
         if ast.dump(tree) == before:
             return LoweredCode(code)
         return LoweredCode(ast.unparse(ast.fix_missing_locations(tree)), frozenset(imports.shims))
-    except RecursionError as error:  # the passes go deeper into Python's stack than the parser did
+    except RecursionError as error:  # the passes recurse more deeply than the parser did
         raise ValueError(_TOO_DEEP) from error
 
 
@@ -63,7 +65,7 @@ def parse_code(code: str) -> ast.Module:
     if _compute_bracket_depth(code) > _MAX_BRACKET_DEPTH:
         raise ValueError(_TOO_DEEP)
     try:
-        # Python warns of escapes such as "\d" while it parses; the filters are the process's, hence the lock.
+        # Python warns about escapes such as "\d" while it parses; the filters belong to the process, hence the lock.
         with _parsing, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(code)
@@ -103,9 +105,9 @@ def _compute_bracket_depth(code: str) -> int:
 
 
 class _GeneratorPass(ast.NodeTransformer):
-    """Makes `yield x` append to a list and the function return its iterator, equivalent if all of it is consumed.
+    """Makes `yield x` append to a list and the function return its iterator; equivalent if all of it is consumed.
 
-    Generators that may not end, are sent values, or are a context manager stay unchanged, and so are refused.
+    Generators that may not end, receive values, or are a context manager stay unchanged, and so are refused.
     """
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
@@ -147,7 +149,7 @@ def _build_return() -> ast.Return:
 
 
 def _is_endless(node: ast.AST) -> bool:
-    """True for a `while True` that yields and that nothing leaves."""
+    """Return whether a node is a `while True` that yields and is never left."""
     return (
         isinstance(node, ast.While)
         and isinstance(node.test, ast.Constant)
@@ -181,7 +183,7 @@ class _ExpressionPass(ast.NodeTransformer):
         return [_build_deletion(target) for target in node.targets]
 
     def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.AST:
-        """Wrap the expression in `iter`: the interpreter makes a list of it, and `next` wants an iterator."""
+        """Wrap the expression in `iter`: the interpreter makes a list of it, and `next` needs an iterator."""
         self.generic_visit(node)
         return _build_call("iter", node)
 
@@ -251,7 +253,7 @@ def list_shim_names() -> frozenset[str]:
 
 
 def build_shim_source(name: str) -> str:
-    """Return the shim as statements that define `variable_of(name)`; its own names stay inside a function."""
+    """Return the shim as statements that define `get_shim_variable(name)`; its own names stay inside a function."""
     text = resources.files(_SHIMS).joinpath(f"{name.replace('.', '__')}.py").read_text("utf-8")
     if name == PRELUDE:
         called = "lambda thing, *arguments, **named: thing.{0}(*arguments, **named)"
@@ -286,7 +288,7 @@ def _list_defined_names(statement: ast.stmt) -> list[str]:
 
 
 class _ImportPass(ast.NodeTransformer):
-    """Rewrites imports of shims; others are left for the interpreter."""
+    """Rewrites imports of shims; others are left to the interpreter."""
 
     def __init__(self) -> None:
         self._known = list_shim_names()

@@ -37,9 +37,10 @@ _LIMIT_OF_CALLS = "RuntimeError: suspension limit"
 
 
 class MontySandbox:
-    """A pool of workers; each serves one session and is then replaced. Safe to use from any thread.
+    """A pool of workers; each serves one session and is then replaced. Thread-safe.
 
-    `worker` is the program started for each: the interpreter itself, or a program that starts it in more isolation.
+    `worker` is the program started for each session: the interpreter itself, or a program that starts it with more
+    isolation.
     """
 
     def __init__(self, worker: Path, limits: SandboxLimits = DEFAULT_LIMITS) -> None:
@@ -68,7 +69,7 @@ class MontySandbox:
                 f"{self._limits.sessions} sandboxes are in use, and none became free.", hint="Try again later."
             ) from error
         except (MontyError, OSError, RuntimeError) as error:
-            raise SandboxUnavailableError("The interpreter of the sandbox does not start.") from error
+            raise SandboxUnavailableError("The interpreter of the sandbox did not start.") from error
 
     def close(self) -> None:
         with self._lock:
@@ -184,7 +185,7 @@ class MontyReplSession:
         snapshot: Any = self._session.feed_start(code, print_callback=lambda _, text: output.write(text))
         while not isinstance(snapshot, MontyComplete):
             if cancelled():
-                # Never resumed: the code could catch any exception it were resumed with.
+                # Never resumed: the code could catch any exception that it was resumed with.
                 raise RunCancelledError("The run was cancelled.")
             snapshot = self._answer_snapshot(snapshot)
 
@@ -192,7 +193,7 @@ class MontyReplSession:
         if isinstance(snapshot, NameLookupSnapshot):
             return snapshot.resume()
         if not isinstance(snapshot, FunctionSnapshot):
-            raise SandboxLostError("The code waits for something that nobody will bring.")
+            raise SandboxLostError("The code waits for something that never arrives.")
         name = str(snapshot.function_name)
         if snapshot.is_os_function:
             wanted = str(snapshot.args[0] if snapshot.args else "")[:100]
@@ -203,7 +204,7 @@ class MontyReplSession:
 
 
 def _build_placeholder(name: str) -> Callable[..., None]:
-    """Return a function whose name alone crosses to the sandbox; calls come back by it."""
+    """Return a function whose name alone is passed to the sandbox; calls come back by that name."""
 
     def tool(*_: object, **__: object) -> None: ...
 
@@ -215,14 +216,14 @@ _LOOK_SECONDS = 0.1
 
 
 class WorkerKiller:
-    """Kills a worker whose run is cancelled while code runs that asks its host for nothing.
+    """Kills a worker whose run is cancelled while its code makes no requests to the host.
 
     It holds the worker by a file descriptor, so that a process that reuses the worker's id is never hit.
     """
 
     def __init__(self, pid: int | None) -> None:
         self._pidfd = os.pidfd_open(pid) if pid is not None else None
-        self._lock = threading.Lock()  # a closed descriptor may be another worker's
+        self._lock = threading.Lock()  # a closed descriptor may belong to another worker
 
     @contextmanager
     def watch(self, cancelled: Callable[[], bool]) -> Iterator[None]:
@@ -289,7 +290,7 @@ class ToolTable:
 
 
 def _replace_surrogates(value: Any) -> Any:  # noqa: ANN401
-    """Return a plain value without half surrogate pairs, which a model's JSON may have: no interpreter takes them."""
+    """Replace lone surrogates in a plain value, which a model's JSON may contain: no interpreter accepts them."""
     match value:
         case str():
             return value if value.isascii() else value.encode(errors="replace").decode()
@@ -301,7 +302,7 @@ def _replace_surrogates(value: Any) -> Any:  # noqa: ANN401
 
 
 def is_plain(value: object, depth: int = 0) -> bool:
-    """True if a value consists only of built-in types, so that it means the same on both sides."""
+    """Return whether a value consists only of built-in types, so that it means the same on both sides."""
     if type(value) in _PLAIN:
         return True
     if depth > _MAX_DEPTH:

@@ -9,8 +9,11 @@ from rlm.errors import not_cancelled
 
 
 class SandboxForm(StrEnum):
-    """`plain` is an interpreter without files, network or environment, in a process of its own; `bubblewrap` puts that
-    process into namespaces of its own besides."""
+    """The isolation of the sandbox.
+
+    `plain` is an interpreter without files, network or environment, in its own process; `bubblewrap` also puts that
+    process into its own namespaces.
+    """
 
     PLAIN = "plain"
     BUBBLEWRAP = "bubblewrap"
@@ -18,10 +21,11 @@ class SandboxForm(StrEnum):
 
 @dataclass(frozen=True)
 class SandboxLimits:
-    """`cell_seconds` is time in which the code itself runs; tools are waited for besides.
+    """Limits of the sandbox.
 
-    A worker that has not stopped `grace_seconds` after that is killed. `calls` are calls of tools and everything else
-    that a session asks of its host. `sessions` are open at once, and one more waits `wait_seconds` for its turn.
+    `cell_seconds` is time in which the code itself runs; waiting for tools does not count. A worker that has not
+    stopped `grace_seconds` later is killed. `calls` limits all requests of a session to its host, including tool calls.
+    `sessions` can be open at once; a further one waits `wait_seconds` for its turn.
     """
 
     memory_bytes: int = 512 * 1024**2
@@ -49,8 +53,8 @@ class ToolError(Exception):
 class CellResult:
     """The result of running a piece of code.
 
-    `output` is what it printed and the value of its last expression, capped to its head and tail; `characters` is how
-    much there was before. `error` is the traceback of the code's own failure, with a hint where there is one, or None.
+    `output` is the printed text and the value of the last expression, capped to head and tail; `characters` is its
+    length before that. `error` is the traceback of the code's own failure, with a hint where there is one, or None.
     """
 
     output: str
@@ -60,12 +64,14 @@ class CellResult:
 
 
 class Session(Protocol):
-    """One interpreter; variables live from cell to cell."""
+    """One interpreter; variables persist from cell to cell."""
 
     def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> CellResult:
-        """Failures of the code are in the result. Raises `SandboxLostError` when the interpreter died or had to be
-        killed (its variables are gone), `RunCancelledError` soon after `cancelled` says so, and the `LeadlineError`
-        of a tool; after each of them the session is closed.
+        """Run a cell; failures of the code are in the result.
+
+        Raises `SandboxLostError` if the interpreter died or had to be killed (its variables are gone),
+        `RunCancelledError` soon after `cancelled` returns True, and the `LeadlineError` of a tool; after each of them
+        the session is closed.
         """
 
     def close(self) -> None:
@@ -73,14 +79,14 @@ class Session(Protocol):
 
 
 class Sandbox(Protocol):
-    """Opens sessions; each has a fresh process to itself."""
+    """Opens sessions; each has a fresh process of its own."""
 
     def open(self, tools: Mapping[str, Tool]) -> Session:
         """Open a session. Its code calls `tools` by name; they run on the host, in the thread of `Session.run`.
 
-        A tool answers with plain data. `ToolError` reaches the code as an exception with its text, a `LeadlineError`
-        ends the cell, and of any other exception the code learns only the tool's name. Raises
-        `SandboxUnavailableError` when isolation that was asked for cannot be had: never a weaker one instead.
+        A tool returns plain data. `ToolError` reaches the code as an exception with its text, a `LeadlineError` ends
+        the cell, and of any other exception the code learns only the tool's name. Raises `SandboxUnavailableError` if
+        the requested isolation is unavailable; a weaker one is never used instead.
         """
 
     def close(self) -> None: ...

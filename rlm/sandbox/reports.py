@@ -1,4 +1,4 @@
-"""Reports a cell's failure to the model that wrote it: the traceback's end, in its own names, and a hint."""
+"""Reports a cell's failure to the model that wrote it: the end of the traceback, in its own names, and a hint."""
 
 import re
 import traceback
@@ -34,17 +34,17 @@ class CappedOutput:
 
 
 NO_FILES = "there are no files here; read documents with the tools"
-_NO_MODULES = "No other modules can be had: use what Python has built in, and the tools."
+_NO_MODULES = "No other modules are available: use Python's built-in functions, and the tools."
 
 # Replacements for features that the interpreter does not run.
 _HINTS: tuple[tuple[str, str], ...] = (
-    (r"has no attribute '__(dict|class|name|doc|module)__'", "Objects cannot be looked into here; use type(x)."),
+    (r"has no attribute '__(dict|class|name|doc|module)__'", "Objects cannot be inspected here; use type(x)."),
     (
         r"object of type '\w+' has no len\(\)|'<' not supported between instances of '(\w+)' and '\1'",
         "__len__, __lt__ and the like of your own classes are not called; use plain functions, and sort with a key.",
     ),
     (r"name '(numpy|np|pandas|pd)' is not defined", "There is no numpy or pandas; use lists, Counter and statistics."),
-    (r"name 'input' is not defined", "Nobody answers here; print what you need to know and end the cell."),
+    (r"name 'input' is not defined", "There is no user input here; print what you need to know and end the cell."),
     (r"name '(__import__|compile|globals|vars|dir)' is not defined", "The interpreter has no introspection."),
     (r"name 'open' is not defined|no files here", "Use read(), grep() and search()."),
     (
@@ -78,7 +78,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
 
 
 def find_hint(error: str, *, names: Iterable[str] = ()) -> str:
-    """Return one sentence, or nothing; `names` are the tools that can be called."""
+    """Return one sentence, or an empty text; `names` are the tools that can be called."""
     for pattern, hint in _HINTS:
         if re.search(pattern, error):
             return hint
@@ -93,7 +93,7 @@ def find_hint(error: str, *, names: Iterable[str] = ()) -> str:
 
 _SHOWING = "_ll_show("
 _CARETS = re.compile(r" *~+")
-# The text may be anything the code raised: beyond this length only the ends are read, and each in linear time.
+# The text may be anything the code raised: beyond this length only the ends are read, each in linear time.
 _MAX_SEARCHED_CHARS = 200_000
 _CELL = re.compile(r"<python-input-\d+>|<unknown>")
 
@@ -112,8 +112,7 @@ def format_report(text: str, *, limit: int, names: Iterable[str]) -> str:
 
 
 def _restore_lines(text: str) -> str:
-    """Return wrapped lines in their original form, without the carets under them, which would be under other
-    characters then."""
+    """Rejoin wrapped lines, without the carets under them, which would be under other characters then."""
     lines = text.split("\n")
     kept: list[str] = []
     wrapped = False

@@ -1,8 +1,8 @@
 """The record tables that a question may be about: their names, columns, and a few rows of each.
 
-Two tables always stand beside those of the files: `documents`, a row for each document in scope, and `sections`, one
-for each heading, if documents have headings. Tables with the same columns are merged here, whatever documents
-they come from.
+Two tables are always added to those of the files: `documents`, with a row for each document in scope, and `sections`,
+with a row for each heading, if documents have headings. Tables with the same columns are merged here, whatever
+documents they come from.
 """
 
 import json
@@ -40,16 +40,16 @@ from rlm.untrusted import to_one_line
 
 DOCUMENTS, SECTIONS = "documents", "sections"
 MAX_DESCRIBED = 30
-# Passages that tell which tables a question may be about.
+# Passages used to find out which tables a question may be about.
 _LOOKUP_PASSAGES = 50
-_FEW_TABLES = 3  # all of so many are described, in whatever order
-# Rankings of tables are short, so the first of one says far more than its others: a smaller constant than for passages.
+_FEW_TABLES = 3  # all of them are described, so their order does not matter
+# Rankings of tables are short, so the first place says far more than the others: a smaller constant than for passages.
 _RRF_K = 10
 _CHARS_PER_TOKEN = 4
 _MAX_ATTRIBUTES = 60
 _SAMPLE_ROWS, _SHOWN_DOCUMENTS = 3, 40
 _TITLE_CHARS = 80
-# A table may be put together from thousands: of so many the profiles are merged, and the captions shown.
+# A merged table may consist of thousands of tables: profiles are merged, and captions shown, of this many at most.
 _MOST_PROFILED, _MOST_CAPTIONS = 200, 6
 _NAME_CHARS = 40
 # Documents examined to find out if a corpus has headings.
@@ -83,7 +83,7 @@ class TableKind(StrEnum):
 
 @dataclass(frozen=True)
 class TablePart:
-    """A document's own table, which is all or a part of one in scope."""
+    """A document's own table, which is all or part of a table in scope."""
 
     document: CorpusDocument
     table: RecordTable
@@ -93,7 +93,7 @@ class TablePart:
 class TableInScope:
     """A table by its name in SQL. `rows` is None if the rows are not counted yet.
 
-    The columns named in `origin`, which tell the document and table of a row, come after those of the files.
+    The columns named in `origin`, which give the document and table of a row, come after those of the files.
     """
 
     name: str
@@ -106,7 +106,7 @@ class TableInScope:
 
 @dataclass(frozen=True)
 class TablesInScope:
-    """Tables by name, those of the files first, and what is known of the cells of some of them."""
+    """Tables by name, those of the files first, and known contents of some of them."""
 
     tables: tuple[TableInScope, ...]
     contents: Mapping[str, Contents]
@@ -117,7 +117,7 @@ class TablesInScope:
         return any(table.kind is TableKind.RECORDS for table in self.tables)
 
     def find_table(self, name: str) -> TableInScope | None:
-        """Return the table with this name, ignoring case as SQL does."""
+        """Return the table with this name, ignoring case as SQL does, or None."""
         return next((table for table in self.tables if table.name.casefold() == name.casefold()), None)
 
     def list_mentioned(self, sql: str) -> list[TableInScope]:
@@ -129,14 +129,14 @@ class TablesInScope:
         return [table for _, table in sorted(found, key=lambda each: each[0])]
 
     def render_description(self, reading_tokens: int = 0) -> str:
-        """Return the text of `described`."""
+        """Return the text of `describe`."""
         return self.describe(reading_tokens).text
 
     def describe(self, reading_tokens: int = 0) -> Description:
-        """Describe the tables for a prompt, as many as fit; names, titles and cells are the documents' words.
+        """Describe as many tables as fit in a prompt; names, titles and cells are the documents' words.
 
-        Those of documents and sections are always described. A model that reads many tokens of documents is shown
-        more: a quarter as many of tables.
+        Those of documents and sections are always described. A model that reads many tokens of documents is shown more:
+        a quarter of that number for tables.
         """
         records = [self._describe_table(table) for table in self.tables if table.kind is TableKind.RECORDS]
         others = [self._describe_table(table) for table in self.tables if table.kind is not TableKind.RECORDS]
@@ -149,15 +149,15 @@ class TablesInScope:
 
 
 class TableCatalog:
-    """Finds the tables of a corpus, for every question of a process."""
+    """Finds the tables of a corpus; shared by all questions of a process."""
 
     def __init__(self, records: RecordTables) -> None:
         self.records = records
 
     def list_tables(self, corpus: Corpus, question: str = "", search: Search | None = None) -> TablesInScope:
-        """Return the tables of all documents of a corpus, with what is known of those that can be described.
+        """Return the tables of all documents of a corpus, with the contents of those that can be described.
 
-        Documents that were closed to the principal since the corpus was opened have none. If there are many tables,
+        Documents that were hidden from the principal since the corpus was opened have none. If there are many tables,
         those come first that a search for the question finds, that share rare words with it, or that have many rows.
         """
         # guard: table-prompt-readers
@@ -178,7 +178,7 @@ class TableCatalog:
         return TablesInScope((*records, *others), contents)
 
     def _load_tables(self, document: CorpusDocument, corpus: Corpus) -> Sequence[RecordTable]:
-        """Return the tables of a document; none of one whose list of tables cannot be read."""
+        """Load the tables of a document; empty if its list of tables cannot be read."""
         try:
             with corpus.reading_stored(document):
                 return self.records.load_tables(document.handle.version_id)
@@ -186,7 +186,7 @@ class TableCatalog:
             return ()
 
     def load_contents(self, tables: TablesInScope, wanted: Sequence[TableInScope], corpus: Corpus) -> TablesInScope:
-        """Return tables with the `wanted` ones first, and with what is known of their cells."""
+        """Return tables with the `wanted` ones first, and with their contents."""
         contents = {
             table.name: self._load_contents(table, corpus) for table in wanted if table.name not in tables.contents
         }
@@ -210,7 +210,7 @@ class TableCatalog:
                 )
                 for part in table.parts[:_MOST_CAPTIONS]
             ]
-        except (KeyError, ContentChangedError, UnknownHandleError):  # it was deleted, closed or changed meanwhile
+        except (KeyError, ContentChangedError, UnknownHandleError):  # deleted, hidden or changed meanwhile
             return Contents(parts=len(table.parts))
         columns: list[ColumnProfile | None] = []
         if len(profiles) == len(table.parts):
@@ -244,13 +244,13 @@ def _build_documents_contents(table: TableInScope, corpus: Corpus) -> Contents:
     numbers = {each.handle: number for number, each in enumerate(corpus.documents, start=1)}
     rows: dict[int, Sequence[str | None]] = {}
     for each in corpus.sample_documents(_SHOWN_DOCUMENTS):
-        with suppress(UnknownHandleError):  # deleted or closed meanwhile
+        with suppress(UnknownHandleError):  # deleted or hidden meanwhile
             rows[numbers[each.handle]] = _to_texts(build_document_row(each, corpus, table.columns))
     return Contents(columns, rows)
 
 
 def _load_properties(corpus: Corpus) -> list[Mapping[str, str]]:
-    """Return the properties of every document; nothing if more have some than are looked into for a description."""
+    """Return the properties of every document; empty if too many documents have some."""
     have_some = [document.media_type in PROPERTY_COLUMNS for document in corpus.documents]
     if not 0 < sum(have_some) <= _MOST_PROFILED:
         return []
@@ -296,7 +296,7 @@ def build_section_row(section: Section, corpus: Corpus) -> tuple[object, ...]:
 def iter_sections(corpus: Corpus) -> Iterator[Section]:
     """Yield the sections of all documents, in reading order."""
     for document in corpus.documents:
-        with suppress(DocumentUnreadableError):  # the answer says so
+        with suppress(DocumentUnreadableError):  # the answer says that the document was skipped
             yield from list_sections(corpus, document.handle)
 
 
@@ -306,9 +306,9 @@ def get_origin_values(table: TableInScope, part: TablePart) -> tuple[str, ...]:
 
 
 def _rank_tables(tables: Sequence[TableInScope], question: str, passages: Sequence[Passage]) -> list[TableInScope]:
-    """Put tables in an order that fuses three rankings: by the passages found, by the question's words, and by size.
+    """Order tables by a fusion of three rankings: by the passages found, by the question's words, and by size.
 
-    This is reciprocal rank fusion (Cormack, Clarke & Buettcher, SIGIR 2009); those that tie all have the last's rank.
+    This is reciprocal rank fusion (Cormack, Clarke & Buettcher, SIGIR 2009); ties all get the rank of the last of them.
     """
     sizes = [float(table.rows or 0) for table in tables]
     rankings = [_score_by_passages(tables, passages), _score_by_words(tables, question), sizes]
@@ -325,7 +325,7 @@ def _compute_shares(scores: Sequence[float]) -> list[float]:
 def _score_by_words(tables: Sequence[TableInScope], question: str) -> list[float]:
     """Score tables by the words they share with a question; a word that few tables have weighs more.
 
-    What a table or its file is called weighs more than the names of its columns.
+    The names of a table and its file weigh more than the names of its columns.
     """
     in_titles, in_columns = (
         list(map(set, iter_matched_words(_get_encoder(), question, map(texts, tables))))
@@ -345,7 +345,7 @@ def _get_encoder() -> Bm25Encoder:
 
 
 def _join_titles(table: TableInScope) -> str:
-    """Return what the tables of documents that a table is put together from, their documents and files are called."""
+    """Return the names of all tables merged into a table, and of their documents and files."""
     parts = table.parts[:_MOST_CAPTIONS]
     named = (each for part in parts for each in (part.table.name, part.document.title, part.document.name))
     return " ".join(dict.fromkeys(named))
@@ -356,7 +356,7 @@ def _join_column_names(table: TableInScope) -> str:
 
 
 def _score_by_passages(tables: Sequence[TableInScope], passages: Sequence[Passage]) -> list[float]:
-    """Score tables by passages, best first: those that a passage lies in, then those of documents found."""
+    """Score tables by passages, best first: tables that contain a passage, then tables of documents found."""
     by_document = {passage.version_id: rank for rank, passage in reversed(list(enumerate(passages)))}
 
     def score_table(table: TableInScope) -> float:
@@ -398,7 +398,7 @@ def _group_parts(parts: Iterable[TablePart]) -> Iterator[TableInScope]:
 
 
 def _list_origin_columns(parts: Sequence[TablePart], columns: Sequence[Column]) -> tuple[str, ...]:
-    """Return the names of the columns that tell a row's source; none if all rows are from one table."""
+    """Return the names of the columns that give a row's source; none if all rows are from one table."""
     if len(parts) == 1:
         return ()
     taken = {column.name.casefold() for column in columns}
@@ -441,12 +441,12 @@ def _iter_sections_tables(corpus: Corpus) -> Iterator[TableInScope]:
 def _has_headings(document: CorpusDocument, corpus: Corpus) -> bool:
     try:
         return any(chunk.heading_path for chunk in corpus.load_text_map(document).chunks)
-    except DocumentUnreadableError:  # the answer says so
+    except DocumentUnreadableError:  # the answer says that the document was skipped
         return False
 
 
 def _list_property_columns(corpus: Corpus) -> tuple[Column, ...]:
-    """Return the columns of what the types of the files in scope say of themselves."""
+    """Return the columns of the properties that the files' types define."""
     types = dict.fromkeys(document.media_type for document in corpus.documents)
     return tuple(dict.fromkeys(column for kind in types for column in PROPERTY_COLUMNS.get(kind, ())))
 
@@ -483,13 +483,13 @@ def _convert_to_type(value: object, kind: ColumnType) -> object:
 
 
 def _build_safe_name(name: str) -> str:
-    """Return a name that SQL takes without quotes, unless it is one of SQL's own words."""
+    """Return a name that SQL accepts without quotes, unless it is one of SQL's own words."""
     safe = _OTHER_THAN_WORDS.sub("_", name.casefold()).strip("_")[:_NAME_CHARS].rstrip("_") or "table"
     return f"table_{safe}" if safe[0].isdigit() else safe
 
 
 def _reserve_name(name: str, taken: set[str]) -> str:
-    """Return the name, with a number if it is taken, and mark it as taken."""
+    """Return the name, with a number if it is taken, and reserve it."""
     unused, number = name, 1
     while unused in taken:
         number += 1

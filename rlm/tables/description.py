@@ -1,6 +1,6 @@
-"""The text by which a model knows tables: columns with what is in them, some rows, and the words around each table.
+"""Describes tables to a model: columns with their values, some rows, and the text around each table.
 
-Everything in it but the frame is the documents' own words, on one line each and made harmless by `one_line`.
+All of it except for the frame is the documents' own words, each on one line and made safe by `to_one_line`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,19 +12,19 @@ from ingest.storage.tables.profiles import ELLIPSIS, MAX_VALUE_CHARS, truncate_t
 from ingest.storage.tables.types import Column, ColumnProfile, ColumnType
 from rlm.untrusted import to_one_line
 
-# A prompt has room for so much about tables, or for more if its model reads much. Columns come first, but take no
-# more than their share of it if there are many tables; and the values and rows of one table no more than theirs.
+# Room for tables in a prompt; a model that reads much gets more. Columns come first, but if there are many tables they
+# take no more than their share; nor do the values and rows of one table.
 DESCRIBED_CHARS = 12_000
 _SHARE_OF_COLUMNS, _SHARE_OF_ONE = 1 / 2, 1 / 3
 _NAMED_CHARS = 2_000
 _MAX_COLUMNS = 60
 _NAME_CHARS = 80
 _UNIT_CHARS = 8
-_EXAMPLES, _MOST_NAMES = 3, 24  # of values that occur once: so many of more than so many
-_BRIEF_CHARS = 120  # of a caption, its end
+_EXAMPLES, _MOST_NAMES = 3, 24  # of values that occur once: how many are shown if there are more than that
+_BRIEF_CHARS = 120  # the end of a caption
 # The most characters for the values of all columns of a table and for all cells of a row, and the fewest for one.
 _VALUES_CHARS, _FEWEST_VALUES_CHARS = 4_000, 80
-_SHARE_OF_COMMON = 2 / 3  # of the room for values that are not all shown: the others are the rarest
+_SHARE_OF_COMMON = 2 / 3  # of the room for values that are not all shown; the rest goes to the rarest
 _ROW_CHARS, _FEWEST_CELL_CHARS = 1_600, 16
 _EMPTY = "(empty)"
 
@@ -41,9 +41,9 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Contents:
-    """Profiles of a table's first columns, where they were made, and some of its rows by number.
+    """Profiles of a table's first columns, where available, and some of its rows by number.
 
-    `around` belongs to the tables of documents that it was put together from, the first of `parts`.
+    `around` belongs to the first of the `parts` document tables that were merged into this table.
     """
 
     columns: Sequence[ColumnProfile | None] = ()
@@ -54,7 +54,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class DescribedTable:
-    """A table as it is described: its name and columns in SQL, the number of its rows, and words on its source."""
+    """A table to describe: its name and columns in SQL, the number of its rows, and a text about its source."""
 
     name: str
     columns: Sequence[Column]
@@ -65,9 +65,9 @@ class DescribedTable:
 
 @dataclass(frozen=True)
 class Description:
-    """The text about tables, and the names of those that it shows in full, by their columns, and by no more than that.
+    """The text about tables, and the names of those that it shows in full, only by their columns, or at most by name.
 
-    A table that is `listed` has no place in the text but its name at most.
+    A `listed` table appears in the text only by name, if at all.
     """
 
     text: str
@@ -81,7 +81,7 @@ def describe_tables(
 ) -> Description:
     """Describe tables for a prompt: `others` always, and as many `records` as fit, from the first.
 
-    As many as fit get at least their columns, the first of these also values and rows, and of the rest names are given.
+    As many as fit get at least their columns, the first of these also values and rows; the rest are only named.
     """
     always = ["\n".join(_render_whole(table, most_chars)) for table in others]
     room = max(0, most_chars - sum(map(len, always)))
@@ -125,7 +125,7 @@ def _render_left_out(count: int) -> Iterator[str]:
 
 
 def _render_whole(table: DescribedTable, most_chars: int = DESCRIBED_CHARS) -> Iterator[str]:
-    """Yield all lines about a table. Its values take half of the characters at most, and its rows the other half."""
+    """Yield all lines about a table. Its values get half of the characters at most, and its rows the other half."""
     contents = table.contents or Contents()
     yield _render_heading(table)
     yield from _render_captions(contents)
@@ -153,7 +153,7 @@ def _render_whole(table: DescribedTable, most_chars: int = DESCRIBED_CHARS) -> I
 
 
 def _render_captions(contents: Contents) -> Iterator[str]:
-    """Yield the lines above and below; those of several tables with their names, which tell their rows."""
+    """Yield the lines above and below; those of several tables with their names, which identify their rows."""
     for each in contents.around:
         above, name = to_one_line(each.above), to_one_line(each.name, _NAME_CHARS)
         if contents.parts == 1:
@@ -205,7 +205,7 @@ def _render_column(column: Column) -> str:
 
 
 def _render_facts(profile: ColumnProfile, rows: int, room: int) -> str:
-    """Return what a model is told of a column: empty cells, and all values, or the range, or the commonest values."""
+    """Describe a column: its empty cells, and all values, or the range, or the most common values."""
     found: list[str] = []
     if profile.empty:
         found.append("empty" if profile.empty == rows else f"{profile.empty:,} empty ({profile.empty / rows:.0%})")
@@ -225,7 +225,7 @@ def _render_facts(profile: ColumnProfile, rows: int, room: int) -> str:
 def _render_values(profile: ColumnProfile, room: int) -> str:
     """Return values with their counts, written as in SQL.
 
-    They are all, or the commonest and the rarest, or of many that do not repeat, examples.
+    They are all values, or the most and least common ones, or, if most do not repeat, examples.
     """
     is_bare = profile.type in (ColumnType.INTEGER, ColumnType.NUMBER, ColumnType.BOOLEAN)
     is_example = max(profile.values.values()) == 1 and not (
@@ -244,12 +244,12 @@ def _render_values(profile: ColumnProfile, room: int) -> str:
 
 
 def _take_fitting(texts: Sequence[str], room: int) -> Sequence[str]:
-    """Return the first texts whose characters, with a comma and a space behind each, are no more than `room`."""
+    """Return the first texts that fit in `room` characters, counting a comma and a space after each."""
     return texts[: sum(length <= room for length in accumulate(len(text) + 2 for text in texts))]
 
 
 def _compute_cell_length(cells: Sequence[str], room: int) -> int:
-    """Return how long a cell may be for all to fit into `room`; short ones leave theirs to the others."""
+    """Return the longest cell for which all fit into `room`; short cells leave their unused room to the others."""
     lengths = sorted(map(len, cells))
     for at, length in enumerate(lengths):
         if length * (len(lengths) - at) > room:

@@ -12,20 +12,20 @@ from rlm.tables.render import MAX_SHOWN_ROWS
 from rlm.tables.sql import SqlResult
 from rlm.tables.working import PlanRun
 
-# The number of rows behind an answer that may be cited; `rows_behind` gives all.
+# The number of rows behind an answer that may be cited; `rows_behind` lists all of them.
 _MAX_CITED = 50
-# A sentence, and a row of a result, carries the markers of its records if there are no more than these, and of
-# documents that a model read; of more, those of the first few.
+# A sentence or result row carries the markers of all its records up to this number (the second is for documents that a
+# model read); beyond it, those of the first few.
 _MOST_MARKERS, _MOST_MARKERS_READ = 5, 20
 _FIRST_FEW = 3
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Passages by number, the words of them that judged values rest on, and the rows behind the answer that they are.
+    """Numbered passages, the quotations that support judged values, and the number of rows behind the answer.
 
-    `numbers` is the passage of each row by table, and `read` the tables whose rows a model read whole. `table` is the
-    one whose records the rows of the result name, empty if none.
+    `numbers` maps each row of a table to its passage, and `read` has the tables whose rows a model read whole. `table`
+    is the one whose records the rows of the result name, empty if there is none.
     """
 
     passages: Mapping[int, Passage]
@@ -37,13 +37,14 @@ class Evidence:
 
     @property
     def markers(self) -> str:
-        """Return the markers of all rows for one sentence, or of the first few if they are many."""
+        """The markers of all rows for one sentence, or of the first few if there are many."""
         shown = self.rows if self.rows <= _get_marker_limit(bool(self.read)) else _FIRST_FEW
         return "".join(f"[{number}]" for number in islice(self.passages, shown))
 
     def list_row_markers(self, result: SqlResult) -> Sequence[str]:
-        """Return the markers of the first rows of a result, each of all its records or the first few; none unless each
-        has some."""
+        """Return the markers of the first rows of a result, each with all its records or the first few; empty unless
+        every row has some.
+        """
         markers = [
             [self.numbers.get((self.table, number)) for number in row]
             for row in _iter_cited_rows(result, self.table, read=self.table in self.read)
@@ -54,7 +55,8 @@ class Evidence:
 
 
 def build_evidence(plan: TablePlan, result: SqlResult, behind: Mapping[str, Sequence[int]], run: PlanRun) -> Evidence:
-    """Cite the first rows behind an answer; those that a model read whole for the words that their values rest on.
+    """Cite the first rows behind an answer; rows that a model read whole are cited for the words that support their
+    values.
 
     Records of the result's first rows come before others.
     """
@@ -97,7 +99,7 @@ def _iter_cited_rows(result: SqlResult, table: str, *, read: bool) -> Iterator[l
 
 
 def _move_to_front(front: Sequence[int], rows: Sequence[int]) -> Iterator[int]:
-    """Yield rows once, those of them first that are to stand in front."""
+    """Yield each row once, starting with those in `front`."""
     first = set(front).intersection(rows)
     yield from dict.fromkeys(number for number in front if number in first)
     yield from (number for number in rows if number not in first)

@@ -1,4 +1,4 @@
-"""The rows of a table in scope: their spans, their text for a model, and the file that SQL reads them from."""
+"""The rows of a table in scope: their spans, their text for a model, and the file from which SQL reads them."""
 
 import re
 from bisect import bisect_right
@@ -76,7 +76,7 @@ class RecordRows:
             )
 
     def estimate_tokens(self, numbers: Sequence[int]) -> int:
-        """Estimate how many tokens the texts of these rows have in all."""
+        """Estimate the total tokens of these rows' texts."""
         sample = numbers[:: max(1, len(numbers) // _ESTIMATE_SAMPLE_ROWS)]
         return sum(map(estimate_tokens, self.iter_texts(sample))) * len(numbers) // max(1, len(sample))
 
@@ -94,7 +94,7 @@ class RecordRows:
         return [self._build_passage(part, row) for part, row in self._iter_rows(numbers)]
 
     def count_by_document(self, numbers: Sequence[int]) -> Mapping[str, int]:
-        """Return how many of these rows each document has, by its id."""
+        """Return how many of these rows each document has, by document id."""
         counts: Counter[str] = Counter()
         for part, own in self._iter_parts(numbers):
             counts[part.document.handle.document_id] += len(own)
@@ -108,7 +108,7 @@ class RecordRows:
         )
 
     def _build_passage(self, part: TablePart, row: RecordRow) -> Passage:
-        """Return a row as a passage; its heading has its number in the table where its place names no row."""
+        """Return a row as a passage; its heading includes the row number if its place does not name a row."""
         found = self._corpus.load_passage(part.document.handle[row.start : row.end])
         number = () if _NAMES_ROW.search(found.place) else (f"row {row.number}",)
         return replace(found, heading_path=(part.table.name, *number))
@@ -188,10 +188,10 @@ class TextRows:
         return [self._corpus.load_passage(handle[:_QUOTED_CHARS]) for handle in self.list_handles(numbers)]
 
     def build_read_passage(self, number: int, words: Iterable[str]) -> tuple[Passage, list[str]]:
-        """Return what a row that was read whole is cited for: the passage from the first to the last of these words.
+        """Return the citation of a row that was read whole: the passage from the first to the last of these words.
 
-        The words that stand in it come beside it, as it has them. If none do, as of what a text does not say, the
-        passage is empty, and its place says that the whole text was read.
+        The words found in it are returned too, as the document spells them. If none are found, for example because the
+        text does not say something, the passage is empty and its place says that the whole text was read.
         """
         span = self._spans[number - 1]
         text = self._corpus.load_text(span)

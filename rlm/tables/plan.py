@@ -25,63 +25,63 @@ _NAME = re.compile(r"[^\W\d_]\w{0,59}")
 _SYSTEM = f"""You answer questions about tables by planning a computation. You see the tables' names, columns and
 some of their rows; code runs your plan over all rows and puts the results into your sentence.
 
-Behind a column stands what all of its cells have: how many are empty, how many different values there are, with the
-number of rows of each, or the smallest and the largest. Compare with values as they are spelled there; a list that
-begins with "most often" or "such as" is not all of them, and "also" stands before the rarest. The sign … says that a
+After each column comes a description of all its cells: how many are empty, how many different values there are, with
+the number of rows of each, or the smallest and the largest. Compare with values as they are spelled there; a list that
+begins with "most often" or "such as" is not complete, and "also" comes before the rarest. The sign … means that a
 text was cut: match such a value by its beginning. "above" and "below" are the lines around a table in its document.
-What they or the headings of columns say about the unit and the scale of figures, such as thousands or a currency, goes
-for the cells: name it with every such figure in "answer", and let "sql" give figures in the scale of the table, unless
-another is asked for. Where they restrict figures that are used, such as provisional ones, "answer" says so. Rows of
-totals stand among the others; never add a total to what it is the total of.
+What they or the headings of columns say about the unit and the scale of figures, such as thousands or a currency,
+applies to the cells: name it with every such figure in "answer", and let "sql" give figures in the scale of the table,
+unless another is asked for. If they qualify figures that are used, for example as provisional, say so in "answer". Rows
+with totals are among the others; never add a total to the rows that it sums up.
 
 A plan has five parts.
 
 "sql" is one SELECT statement in the dialect of DuckDB, WITH and subqueries included. Put names of tables and columns in
 double quotes, exactly as they are shown. Every table also has a column "_row", the number of the row. Empty cells are
-NULL. Columns of a type other than text are typed already and carry no units; figures in a text column have to be taken
-out of the text first.
-Where empty cells, or texts that are no figures, leave something out of a sum, an average or a comparison, let "sql"
+NULL. Columns of a type other than text are already typed and carry no units; figures in a text column must first be
+extracted from the text.
+Where empty cells, or texts that are not figures, leave something out of a sum, an average or a comparison, let "sql"
 count that in a column of its own, and say in "answer" how much is left out; in arithmetic, coalesce() them. Records
-without a group make a group that is named so.
+without a group form a group whose name says so.
 Where not all values of a column are shown, match texts the way people write them: spelling, capitals and spaces may
 differ, so compare with lower(), trim() or ILIKE. The keys by which two tables are joined may be spelled differently as
-well: join on lower(trim()) of both, and count rows that find no partner, where the answer would lack them.
-For a "which" question, select what names the thing and the figure that decides, in the order that answers; take the
+well: join on lower(trim()) of both, and count rows that find no partner, if the answer would lack them.
+For a "which" question, select the name of the thing and the figure that decides, in the order that answers it; take the
 first places by QUALIFY rank() OVER (ORDER BY …) and not by LIMIT, so that ties show. For a list, select the column by
 which a reader recognises a row; for two lists, the rows of both, with a column that says which list a row is of. Give
-every computed column an alias that readers understand as the head of a table, in the language of the question, such as
+every computed column an alias that readers understand as a table heading, in the language of the question, such as
 count(*) AS "Late orders".
 
 "semantic_columns" are columns that the tables do not have and that no SQL over the existing ones could give, because
 somebody has to read the text of a row: whether a message is a complaint, the mood of a review, the supplier that a
 note names. Each is judged row by row by a language model, which costs a call for every batch of rows, so add one only
 where it is needed. Its "instruction" must make sense to somebody who sees only that row: a question to be answered
-with yes or no where "type" is "boolean", what to sort by where it is "label" (with the "labels" to choose from; add
-one for rows that fit none), what to take out of the row where it is "text", "number" or "date"; it says what goes for
-rows that are silent on it. "where" may hold an SQL condition over the existing columns of the table, to leave out rows
+with yes or no if "type" is "boolean", what to sort by if it is "label" (with the "labels" to choose from; add
+one for rows that fit none), what to extract from the row if it is "text", "number" or "date"; it says what applies to
+rows that do not say. "where" may hold an SQL condition over the existing columns of the table, to leave out rows
 that need not be judged; it is empty for all rows. In "sql" you use the column by its name like any other; it is NULL
-where a row was not judged, or does not give what is to be taken out of it. In "documents" and "sections" a row is
+where a row was not judged, or does not contain the value to extract. In "documents" and "sections" a row is
 judged by the whole text of the document or section, however long, and by that alone: let "where" leave out those that
 cannot matter.
 
-"rows_sql" selects "_row" of the records that the answer rests on, so that the reader can look at them: the rows that
-are counted, summed or named. They come from one table; other tables stand only in its conditions. Leave it empty where
-"sql" itself selects from one table with the conditions that matter, and where the records come from several tables.
+"rows_sql" selects "_row" of the records behind the answer, so that the reader can look at them: the rows that
+are counted, summed or named. They come from one table; other tables occur only in its conditions. Leave it empty if
+"sql" itself selects from one table with the conditions that matter, and if the records come from several tables.
 
-"language" is the tag of the language of the question, such as "en" or "pt-BR": figures are written as it writes them.
+"language" is the tag of the language of the question, such as "en" or "pt-BR": figures are written in its style.
 
 "answer" is the complete sentence that the reader gets, in the language of the question, with {{column}} for a value
 that the result has once, in its only row or the same in all rows, {{list:column}} for all values of a column,
 {{list:column, column}} for the rows of several, such as "Ann (7), Bob (2)", and {{row_count}} for the number of rows.
-Repeat what was asked and what each figure is, so that the sentence can stand alone: "{{Late}} of the {{Messages}}
+Repeat what was asked and what each figure is, so that the sentence is clear by itself: "{{Late}} of the {{Messages}}
 messages complain about late delivery.", "The most orders came from {{list:country, Orders}}.", "Reports without a
 budget: {{row_count}} ({{list:title}})." Word it so that it is right whatever the query finds, one or many, more or
-fewer, and write no figure that it has to find. What the sentence does not show of the result stands below it as a
-table, so for a long one a sentence that introduces the table will do.
+fewer, and write no figure that it has to find. The part of the result that the sentence does not show appears below it
+as a table, so for a long one a sentence that introduces the table is enough.
 
-Where the tables cannot answer the question, leave "sql" empty and say in "answer" what is missing.
+If the tables cannot answer the question, leave "sql" empty and say in "answer" what is missing.
 
-{DATA_ONLY} This holds for the names, titles and cells of the tables as well."""
+{DATA_ONLY} This also applies to the names, titles and cells of the tables."""
 _PROMPT = """BEGIN tables {nonce}
 {tables}
 END tables {nonce}
@@ -90,7 +90,7 @@ END tables {nonce}
 {look}
 Reply with the plan as JSON."""
 _LOOK = f"""
-Of some of these tables no columns, or no values and rows, are shown. Where the plan may need them, name up to
+For some of these tables no columns, or no values and rows, are shown. If the plan may need them, name up to
 {MAX_SHOWN_TABLES} such tables in "show", with "sql" and "answer" empty: you will see them and be asked again, once.
 Otherwise leave "show" empty.
 """
@@ -104,7 +104,7 @@ Reply with a plan that can."""
 
 
 class SemanticType(StrEnum):
-    """The type of a model's value for each row."""
+    """The type of the values that a model gives to rows."""
 
     BOOLEAN = "boolean"
     LABEL = "label"
@@ -129,7 +129,7 @@ class SemanticColumn:
 class TablePlan:
     """The computation for a question. Without `sql`, `answer` says why the tables cannot answer it.
 
-    `language` is the BCP 47 tag of the language of `answer`, empty if it is not known.
+    `language` is the BCP 47 tag of the language of `answer`, empty if unknown.
     """
 
     semantic_columns: tuple[SemanticColumn, ...]
@@ -139,7 +139,7 @@ class TablePlan:
     language: str = ""
 
     def list_steps(self) -> tuple[str, ...]:
-        """Return the steps for people, a sentence each."""
+        """Return the steps for people, one sentence each."""
         judging = (f'Read the rows of "{each.table}": {each.instruction}' for each in self.semantic_columns)
         return (*judging, "Run the query over the tables.")
 
@@ -168,7 +168,7 @@ _MEMBERS: Mapping[str, object] = {
     "answer": {"type": "string"},
 }
 PLAN_SCHEMA: Mapping[str, object] = build_closed_object(_MEMBERS)
-# The schema of a plan that may ask first to see more of some tables.
+# The schema of a plan that may first ask to see more of some tables.
 LOOKING_SCHEMA: Mapping[str, object] = build_closed_object(
     {"show": {"type": "array", "items": {"type": "string"}}, **_MEMBERS}
 )
@@ -177,7 +177,7 @@ LOOKING_SCHEMA: Mapping[str, object] = build_closed_object(
 def build_planning_call(
     question: str, today: date, shown: Description, nonce: str, profile: ModelProfile, *, may_look: bool = False
 ) -> SubCall:
-    """Return the call that asks for a plan; who `may_look` may ask to see more of the tables first."""
+    """Return the call that asks for a plan; with `may_look`, the planner may first ask to see more of the tables."""
     look, schema = (_LOOK, LOOKING_SCHEMA) if may_look else ("", PLAN_SCHEMA)
     wanted = format_question(question, today, nonce)
     prompt = _PROMPT.format(nonce=nonce, tables=sanitize(shown.text, nonce), asked=wanted, look=look)
@@ -185,9 +185,9 @@ def build_planning_call(
 
 
 def list_requested_tables(reply: str, tables: TablesInScope, shown: Description) -> list[TableInScope]:
-    """Return the tables that a planner has to see first: those it names that are not shown in full.
+    """Return the tables that a planner must see first: those it names that are not shown in full.
 
-    Tables that its query reads without having seen their columns are among them.
+    Tables that its query reads without having seen their columns are included.
     """
     try:
         value = json.loads(reply)
@@ -200,17 +200,17 @@ def list_requested_tables(reply: str, tables: TablesInScope, shown: Description)
 
 
 def build_repair_call(call: SubCall, reply: str, error: str, nonce: str) -> SubCall:
-    """Return the call again, with the plan that failed and the reason."""
+    """Return the call again, with the failed plan and the reason."""
     said = sanitize(f"{reply[:_MAX_TEXT_CHARS]}", nonce)
     repair = _REPAIR.format(plan=said, error=sanitize(error[:_MAX_TEXT_CHARS], nonce))
     return SubCall(call.system, call.prompt + repair, call.max_tokens, call.schema, call.purpose)
 
 
 def parse_plan(reply: str, tables: TablesInScope, *, repaired: bool = False) -> TablePlan:
-    """Read the plan in a reply. Raises `PlanError` for a plan that cannot be run over these tables.
+    """Parse the plan in a reply. Raises `TablePlanError` for a plan that cannot be run over these tables.
 
-    A model that was told so and still names columns of the tables as semantic ones only lists what its query uses: of a
-    `repaired` plan these are left out.
+    A model that still lists existing columns as semantic ones after being told not to only lists what its query uses:
+    in a `repaired` plan these are dropped.
     """
     try:
         value = json.loads(reply)

@@ -1,6 +1,6 @@
-"""Tells which columns of a result are counts or sums, whose figures readers want parted by thousands.
+"""Finds which columns of a result are counts or sums, whose figures are shown with thousands separators.
 
-Years and identifiers are numbers of the same types, so the types of the columns do not tell.
+Years and identifiers are numbers of the same types, so the types of the columns are not enough.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 from rlm.tables.sql_syntax import Node
 
-# The aggregates whose value is a quantity, whatever it is taken of.
+# The aggregates whose value is a quantity, whatever their argument is.
 _COUNTING = frozenset({"count", "count_star", "count_if", "countif", "approx_count_distinct"})
 _ADDING = frozenset({"sum", "sum_no_overflow", "fsum", "sumkahan", "kahan_sum"})
 _ARITHMETIC, _PASSING = frozenset("+-*/"), frozenset({"OPERATOR_CAST", "OPERATOR_COALESCE"})
@@ -31,10 +31,10 @@ class _Source:
 
 
 def find_quantities(query: Node, width: int) -> list[int]:
-    """Return the numbers of those of `width` columns that are counts or sums, or computed from nothing else, or from
+    """Return the indexes of those of `width` columns that are counts or sums, or computed only from these, or from
     several columns.
 
-    There are none if the syntax of the query does not tell what each column is.
+    Empty if the syntax of the query does not say what each column is.
     """
     try:
         columns = _list_columns(query, {}) or []
@@ -105,7 +105,7 @@ def _is_quantity(expression: Node, sources: Sequence[_Source], named: dict[str, 
 
 
 def _iter_summed_columns(expression: Node) -> Iterator[str]:
-    """Yield the columns whose values arithmetic puts together, as in `apr + may`; none if it takes anything else."""
+    """Yield the columns whose values are combined by arithmetic, as in `apr + may`; none if anything else is used."""
     waiting, found = [expression], list[str]()
     while waiting:
         node = waiting.pop()

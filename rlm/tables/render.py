@@ -1,6 +1,6 @@
 """The text of a table answer: the planned sentence with the result in it, and the result as a Markdown table.
 
-Cells are words of documents or of a model, so nothing in them may work as Markdown, HTML or a citation's marker.
+Cells are words of documents or of a model, so they are escaped: nothing in them may act as Markdown, HTML or a marker.
 """
 
 import re
@@ -20,27 +20,27 @@ MAX_SHOWN_ROWS = 20
 _MAX_LISTED = 20
 _CELL_CHARS = 300
 _MAX_DIGITS = 400
-_PLAIN_FLOATS = 1e15  # floats from here on have an exponent
+_PLAIN_FLOATS = 1e15  # floats from here on are written with an exponent
 _MARKDOWN = re.compile(r"([\\`*\[\]<|~]|&(?=#?\w+;)|^[#>+-](?=\s))")
 _EMPHASIS = re.compile(r"(?<!\w)_|_(?!\w)")
 _MARKER = re.compile(r"\s*\[\d+\]")
 _PLACEHOLDER = re.compile(r"\{([^{}]{1,100})\}")
 _LIST = "list:"
 _ROW_COUNT = "row_count"
-_NO_ROWS = "No record matches what was asked for."
+_NO_ROWS = "No record matches the question."
 _RESULT_HEADING = "The result of the query:"
 _EMPTY = "—"
 ENGLISH = Locale("en")
 
 
 class _Figure(str):
-    """A figure as people write it; its spaces hold it together."""
+    """A figure in its written form; its spaces keep it on one line."""
 
     __slots__ = ()
 
 
 def get_locale(tag: str) -> Locale:
-    """Return how a language writes figures, by its BCP 47 tag; as English if it is unknown."""
+    """Return the locale of a BCP 47 tag, for writing figures; English if it is unknown."""
     try:
         return Locale.parse(tag, sep="-")
     except (ValueError, UnknownLocaleError):
@@ -50,10 +50,11 @@ def get_locale(tag: str) -> Locale:
 def render_sentence(
     template: str, result: SqlResult, markers: str, row_markers: Sequence[str] = (), locale: Locale = ENGLISH
 ) -> str:
-    """Return the sentences of an answer, with `markers` before the first one's stop, or those of each row in a list.
+    """Return the sentences of an answer, with `markers` before the end of the first one, or each row's markers in a
+    list.
 
-    A result without rows or values has its own sentence, unless the planned one only counts rows; so has a
-    result that lacks the columns named in the planned sentence, or a plan that has no sentence.
+    A result without rows or values gets a fixed sentence, unless the planned one only counts rows. So does a result
+    that lacks the columns named in the planned sentence, or a plan without a sentence.
     """
     template = _MARKER.sub("", to_one_line(template))
     names = set(_PLACEHOLDER.findall(template))
@@ -76,12 +77,12 @@ def render_sentence(
 
 
 def _is_sentence(template: str, result: SqlResult) -> bool:
-    """True if a planned sentence can be used: the result has its columns, and it says more than figures."""
+    """Return whether a planned sentence can be used: the result has its columns, and it has more than figures."""
     return not list_unknown_placeholders(template, result) and _has_words(template, result)
 
 
 def _has_words(template: str, result: SqlResult) -> bool:
-    """True if a planned sentence says more than figures: it has words of its own, or values that are texts."""
+    """Return whether a planned sentence has more than figures: words of its own, or values that are texts."""
     places = (place.strip() for place in _PLACEHOLDER.findall(template))
     named = {name.casefold() for place in places for name in _parse_columns(place, result)}
     placed = [at for at, column in enumerate(result.columns) if column.casefold() in named]
@@ -90,7 +91,7 @@ def _has_words(template: str, result: SqlResult) -> bool:
 
 
 def list_unknown_placeholders(template: str, result: SqlResult) -> list[str]:
-    """Return the names in a sentence that the result has no column for."""
+    """Return the names in a sentence for which the result has no column."""
     known = {name.casefold() for name in result.columns}
     places = (place.strip() for place in _PLACEHOLDER.findall(template))
     named = (name for place in places if place != _ROW_COUNT for name in _parse_columns(place, result))
@@ -98,7 +99,7 @@ def list_unknown_placeholders(template: str, result: SqlResult) -> list[str]:
 
 
 def needs_table(template: str, result: SqlResult) -> bool:
-    """True if the sentence alone does not show the whole result."""
+    """Return whether the sentence alone does not show the whole result."""
     if not _has_values(result):
         return False
     places = (place.strip() for place in _PLACEHOLDER.findall(template))
@@ -111,7 +112,7 @@ def needs_table(template: str, result: SqlResult) -> bool:
 
 
 def is_listing_rows(template: str, result: SqlResult) -> bool:
-    """True if the sentence lists the rows of the result, in one column or several."""
+    """Return whether the sentence lists the rows of the result, in one column or several."""
     lists = any(place.strip().startswith(_LIST) for place in _PLACEHOLDER.findall(template))
     return lists and _has_values(result) and not list_unknown_placeholders(template, result)
 
@@ -135,7 +136,7 @@ def render_markdown_table(
 ) -> str:
     """Return the first rows of a result as a Markdown table, and how many more there are; `without` some columns.
 
-    The markers of a row, if it has any, stand at its end.
+    The markers of a row, if it has any, are placed at its end.
     """
     shown = _align_figures(result, locale)[:MAX_SHOWN_ROWS]
     columns = [at for at in range(len(result.columns)) if at not in without]
@@ -176,14 +177,16 @@ def _has_values(result: SqlResult) -> bool:
 
 
 def _parse_columns(place: str, result: SqlResult) -> list[str]:
-    """Return the columns that a place in a sentence names: one, or those of `list:name, orders`."""
+    """Return the columns that a placeholder in a sentence names: one, or those of `list:name, orders`."""
     name = place.removeprefix(_LIST).strip()
     is_column = name.casefold() in map(str.casefold, result.columns)
     return [name] if is_column or not place.startswith(_LIST) else [each.strip() for each in name.split(",")]
 
 
 def _render_list(result: SqlResult, columns: Sequence[int], markers: Sequence[str], locale: Locale) -> str:
-    """Return the first rows in words, of several columns as "Ann (7), Bob (2)"; semicolons part what has commas."""
+    """Return the first rows in words, several columns as "Ann (7), Bob (2)"; values with commas are separated by
+    semicolons.
+    """
     rows = [[render_cell(row[at]) for at in columns] for row in _align_figures(result, locale)[:_MAX_LISTED]]
     shown = [first + (f" ({', '.join(others)})" if others else "") for first, *others in rows]
     shown = [f"{each} {marker}" for each, marker in zip(shown, markers, strict=False)] if markers else shown
@@ -200,13 +203,14 @@ def _is_english(locale: Locale) -> bool:
 
 
 def _render_remainder(more: int, locale: Locale) -> str:
-    """Return how much is left out of a list, without words."""
+    """Return the number of rows left out of a list, without words."""
     return f"(+{_format_number(more, 0, locale)})"
 
 
 def _align_figures(result: SqlResult, locale: Locale) -> list[list[object]]:
-    """Return the rows with the figures of a column written alike: as many decimals, and the thousands of a count or
-    sum parted."""
+    """Return the rows with the figures of each column formatted alike: equal decimals, thousands separators for counts
+    and sums.
+    """
     most = [
         max((len(_format_decimal(each).partition(".")[2]) for each in column if isinstance(each, Decimal)), default=0)
         for column in zip(*result.rows, strict=True)
@@ -240,7 +244,9 @@ def _format_float(value: float) -> str:
 
 
 def _add_markers(text: str, markers: str, result: SqlResult) -> str:
-    """Return a text with markers before the stop of its first sentence, which answers; others say what was left out."""
+    """Return a text with markers before the end of its first sentence, the answer; other sentences mention rows left
+    out.
+    """
     if not markers:
         return text
     values = (render_cell(value) for row in result.rows for value in row if isinstance(value, str))

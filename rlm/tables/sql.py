@@ -1,4 +1,4 @@
-"""Runs a model's SQL over record tables: one SELECT, in a child process that has only the tables."""
+"""Runs a model's SQL over record tables: one SELECT, in a child process that has access only to the tables."""
 
 import csv
 import json
@@ -31,6 +31,7 @@ _STORED_TYPES = {
     ColumnType.TIMESTAMP: "TIMESTAMP",
     ColumnType.BOOLEAN: "BOOLEAN",
 }
+# How often a waiting query checks whether its run was cancelled.
 _LOOK_SECONDS = 0.05
 _ERRORS = {"sql": SqlError, "refused": SqlRefusedError, "limit": SqlLimitError}
 
@@ -39,8 +40,8 @@ _ERRORS = {"sql": SqlError, "refused": SqlRefusedError, "limit": SqlLimitError}
 class SqlTable:
     """A table by its name in the SQL.
 
-    `rows` are the engine's own SELECTs of `_row` and its columns, of which the first names and types the columns;
-    `added` are more columns, a value for each row.
+    `rows` are the engine's own SELECTs of `_row` and its columns; the first one gives the columns' names and types.
+    `added` are more columns, with a value for each row.
     """
 
     name: str
@@ -50,7 +51,7 @@ class SqlTable:
 
 @dataclass(frozen=True)
 class SqlResult:
-    """The first rows of a result, and how many rows it has in all; the columns `quantities` are counts or sums.
+    """The first rows of a result, and its total number of rows; the columns `quantities` are counts or sums.
 
     Values are `str`, `bool`, `int`, `float`, `Decimal`, `date`, `datetime`, None, and lists and dicts of these.
     """
@@ -69,7 +70,7 @@ Ranges = Sequence[tuple[int, int]]
 class ResultRecords:
     """The records of `table` behind each of the first rows of a result, as ranges of their numbers.
 
-    Of a row, None has all of them, and a column's number those that its cell alone rests on.
+    In each row, None maps to all its records, and a column's index to the records of that cell, if they are fewer.
     """
 
     table: str
@@ -92,7 +93,7 @@ def build_rows_select(file: Path, columns: str = "* EXCLUDE (_row, _start, _end)
 
 
 class SqlChildRunner(Protocol):
-    """Answers a request of `rlm.tables.sql_child`, whose files are in `folder`."""
+    """Answers a request to `rlm.tables.sql_child`, whose files are in `folder`."""
 
     def __call__(
         self, request: Mapping[str, Any], folder: Path, cancelled: Callable[[], bool]
@@ -145,7 +146,7 @@ def _wait(process: "subprocess.Popen[bytes]", seconds: float, cancelled: Callabl
 
 
 class SqlEngine:
-    """Runs each query in its own process, unless `run` does otherwise. Safe to use from any thread."""
+    """Runs each query in its own process, unless `run` does otherwise. Thread-safe."""
 
     def __init__(self, limits: SqlLimits | None = None, *, run: SqlChildRunner = run_in_child) -> None:
         self._limits = limits or SqlLimits()
@@ -160,9 +161,9 @@ class SqlEngine:
         traced_rows: int = 0,
         cancelled: Callable[[], bool] = not_cancelled,
     ) -> SqlResult:
-        """Run a SELECT; the result names the records behind its first `traced_rows` where its syntax tells them.
+        """Run a SELECT; the result names the records behind its first `traced_rows` if its syntax identifies them.
 
-        Raises `SqlError` for what the engine cannot run, `SqlRefusedError` for anything but one SELECT over these
+        Raises `SqlError` for SQL that the engine cannot run, `SqlRefusedError` for anything but one SELECT over these
         tables, `SqlLimitError` past a limit, and `RunCancelledError`.
         """
         with tempfile.TemporaryDirectory(prefix="leadline-sql-") as folder:
@@ -183,10 +184,11 @@ class SqlEngine:
     def list_rows_behind(
         self, sql: str, rows_sql: str = "", *, cancelled: Callable[[], bool] = not_cancelled
     ) -> list[tuple[str, str]]:
-        """Return tables, each with a SELECT of `_row` for the rows of it that `sql` computes from, the best first.
+        """Return tables, each with a SELECT of `_row` for its rows that `sql` is computed from, the best first.
 
-        They are `rows_sql`, if it is plain which table its rows are of, and one made of `sql`, if that reads one table:
-        for aggregates, all rows that pass WHERE and that one of them takes, and for a plain SELECT the rows it shows.
+        The first is `rows_sql`, if it is clear to which table its rows belong. The second is derived from `sql`, if
+        that reads one table: for aggregates, all rows that pass WHERE and count in one of them; for a plain SELECT, the
+        rows it shows.
         """
         request = {"sql": sql, "rows_sql": rows_sql, "behind": True, "limits": asdict(self._limits)}
         with tempfile.TemporaryDirectory(prefix="leadline-sql-") as folder:
@@ -218,7 +220,7 @@ def _build_table_request(table: SqlTable, added: Path) -> dict[str, Any]:
 
 
 def _parse_cell(cell: Any) -> object:  # noqa: ANN401 - any JSON
-    """Read a value that `sql_child` wrote."""
+    """Parse a value that `sql_child` wrote."""
     if isinstance(cell, list):
         return [_parse_cell(each) for each in cell]
     if not isinstance(cell, dict):
@@ -246,7 +248,7 @@ def _parse_records(found: Mapping[str, Any] | None) -> ResultRecords | None:
 
 
 def _end_process(process: "subprocess.Popen[bytes]") -> None:
-    if process.returncode is None:  # not reaped yet, so its group's number is nobody else's
+    if process.returncode is None:  # not reaped yet, so its process group id is not reused
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     if process.stdout is not None:
@@ -255,14 +257,16 @@ def _end_process(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _build_exit_error(status: int) -> SqlError | SqlLimitError:
-    """Return the error of a child that died without an answer, nearly always for lack of memory."""
+    """Return the error of a child that died without an answer, nearly always because it ran out of memory."""
     if status < 0:
-        return SqlLimitError("The query ended its process, most likely because it needs more memory than it may have.")
-    return SqlError("The process that runs queries gave no answer.")
+        return SqlLimitError("The query's process died, most likely because it reached its memory limit.")
+    return SqlError("The query process gave no answer.")
 
 
 def _build_environment(folder: Path) -> dict[str, str]:
-    """Return an environment without our secrets, with one allocation arena, because arenas reserve limited space."""
+    """Return an environment without our secrets, with one allocation arena, because arenas reserve limited address
+    space.
+    """
     environment = {"LANG": "C.UTF-8", "HOME": str(folder), "TMPDIR": str(folder), "MALLOC_ARENA_MAX": "1"}
     if "LD_LIBRARY_PATH" in os.environ:  # some Pythons find their own library through it
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]

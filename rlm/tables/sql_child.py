@@ -1,15 +1,15 @@
 """`python -m rlm.tables.sql_child`: the process in which a model's SQL runs, and the only one.
 
-It reads one request on its standard input, answers on its standard output and ends. Before the SQL is run, it is read
-by the engine's own parser and must be one SELECT over the tables that were given; the tables are loaded; and then the
-engine is closed to files, networks, extensions and settings for good, and the process to more memory.
+It reads one request from standard input, writes the answer to standard output and ends. First the engine's own parser
+checks that the SQL is one SELECT over the given tables; then the tables are loaded; then the engine is locked for good
+against files, networks, extensions and settings, and the process against using more memory; only then the SQL runs.
 
     {"tables": [{"name", "rows", "added", "added_columns"}], "sql", "max_rows", "limits", "traced_rows"}
     {"columns", "quantities", "rows", "total_rows", "records"}  or  {"error": "sql" | "refused" | "limit", "detail"}
 
-"quantities" are the numbers of the columns that are counts or sums.
-"records" is null, or names the table and for each of the first "traced_rows" rows the records that it rests on, as
-ranges of their numbers: under "" those of the row, and under a column's number those of its cell, if they are others.
+"quantities" are the indexes of the columns that are counts or sums. "records" is null, or names the table and, for each
+of the first "traced_rows" rows, the records behind it as ranges of their numbers: under "" those of the row, and under
+a column's index those of its cell, if they differ.
 
     {"sql", "rows_sql", "limits", "behind": true}  →  {"behind": [[a table, a SELECT of its "_row"], …]}
 """
@@ -41,13 +41,13 @@ from rlm.tables.sql_syntax import (
 )
 
 _ROWS_AT_ONCE = 2_000
-# The share of its time in which a query has to be done, for its records to be looked up by another like it.
+# A query must finish within this share of its time for its records to be looked up by a second query.
 _SHARE_OF_TIME = 1 / 3
-# The most ranges of records that one result names; a result over more is given without them.
+# The most ranges of records that one result names; a result with more is returned without them.
 _MAX_RANGES = 200_000
 _MESSAGE_CHARS = 2_000
 _GRACE_SECONDS = 5
-# The engine counts its own memory; the interpreter, its libraries and their threads' stacks come on top.
+# The engine counts its own memory; the interpreter, its libraries and their threads' stacks need more.
 _INTERPRETER_BYTES = 1 << 30
 
 
@@ -55,7 +55,7 @@ Limit = Callable[[int, int], None]
 
 
 class _LimitError(Exception):
-    """The result is too large to be handed over."""
+    """The result is too large to be returned."""
 
 
 def _set_limit(kind: int, value: int) -> None:
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def answer_request(request: dict[str, Any], limit: Limit = _set_limit) -> dict[str, Any]:
-    """Return the result, or the error. `limit` sets limits of this process, which last as long as it."""
+    """Return the result, or the error. `limit` sets limits of this process, which last until it ends."""
     try:
         limits = request["limits"]
         engine = _open_engine(limits["memory_bytes"], limits["seconds"], limit)
@@ -92,7 +92,7 @@ def answer_request(request: dict[str, Any], limit: Limit = _set_limit) -> dict[s
     except (SqlNotOneSelectError, duckdb.PermissionException) as error:
         return _build_failure("refused", error)
     except (MemoryError, duckdb.OutOfMemoryException):
-        return {"error": "limit", "detail": "The query needs more memory than it may have."}
+        return {"error": "limit", "detail": "The query exceeds its memory limit."}
     except _LimitError as error:
         return _build_failure("limit", error)
     except (duckdb.Error, RecursionError) as error:
@@ -104,7 +104,7 @@ def _build_failure(kind: str, error: BaseException) -> dict[str, Any]:
 
 
 def _open_engine(memory_bytes: int, seconds: float, limit: Limit) -> duckdb.DuckDBPyConnection:
-    """Open the engine with one thread, so that a query takes as much of the machine as any other, and no spill file.
+    """Open the engine with one thread, so that each query uses an equal share of the machine, and without a spill file.
 
     The parent ends a query in time; the limit on processor time ends it if the parent has died.
     """
@@ -124,7 +124,7 @@ def _open_engine(memory_bytes: int, seconds: float, limit: Limit) -> duckdb.Duck
 
 
 def _load_table(engine: duckdb.DuckDBPyConnection, table: dict[str, Any]) -> None:
-    """Create a table of the rows that `table` names, with the added columns beside their own."""
+    """Create a table of the rows that `table` names, with the added columns next to their own."""
     name = quote_name(table["name"])
     first, *others = table["rows"]
     engine.execute(f"CREATE TABLE {name} AS {first}")
@@ -137,7 +137,7 @@ def _load_table(engine: duckdb.DuckDBPyConnection, table: dict[str, Any]) -> Non
 
 
 def _close_engine(engine: duckdb.DuckDBPyConnection, limit: Limit) -> None:
-    """Close the engine: nothing can be opened again from here on."""
+    """Lock the engine: nothing can be opened from here on."""
     engine.execute("SET enable_external_access = false")
     engine.execute("SET lock_configuration = true")
     engine.execute("BEGIN TRANSACTION READ ONLY")
@@ -176,7 +176,7 @@ def _run_query(
 def _find_records(
     engine: duckdb.DuckDBPyConnection, request: dict[str, Any], found: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """Return the records behind the first rows of a result: of a second query, which has to give the same rows."""
+    """Return the records behind the first rows of a result, from a second query that must give the same rows."""
     query = trace_query(engine, request["sql"])
     if query is None:
         return None
@@ -185,7 +185,7 @@ def _find_records(
     ranges = 0
     try:
         rows = engine.execute(query.sql).fetchmany(min(len(found["rows"]), request["traced_rows"]))
-    except duckdb.Error:  # also for lack of memory
+    except duckdb.Error:  # also if memory runs out
         return None
     for row, shown in zip(rows, found["rows"], strict=False):
         # guard: sql-rows-name-own-records
@@ -207,7 +207,7 @@ def _iter_blocks(found: duckdb.DuckDBPyConnection) -> Iterator[list[tuple[Any, .
 
 
 def _convert_to_json(value: object) -> object:
-    """Return a value in JSON; a value without a JSON form becomes an object that names its kind."""
+    """Convert a value to JSON; a value without a JSON form becomes an object that names its type."""
     match value:
         case None | bool() | int() | float() | str():
             return value

@@ -1,6 +1,6 @@
-"""The syntax of a model's SELECT: what it may read, and which records its result rests on.
+"""The syntax of a model's SELECT: what it may read, and which records its result is computed from.
 
-Statements are read, changed and written by the engine's own parser, as trees of JSON.
+Statements are parsed, changed and written by the engine's own parser, as JSON trees.
 """
 
 import json
@@ -23,7 +23,7 @@ _REFUSED_NODES = {
     "MERGE_QUERY_NODE": "writes",
     "SHOW_REF": "describes tables instead of reading them",
 }
-# The aggregates that take no record whose (first) argument is NULL.
+# The aggregates that ignore records whose (first) argument is NULL.
 _SKIPPING_NULL = frozenset(
     {
         "sum",
@@ -43,14 +43,14 @@ _SKIPPING_NULL = frozenset(
     | {"quantile_disc", "approx_count_distinct", "approx_quantile", "bool_and", "bool_or", "fsum", "kahan_sum"}
 )
 _ROW_ALIAS = "__row"
-# The columns that name records: of a whole row, and with a number behind it of one of its cells.
+# The name of the column with the records of a whole row; with a number appended, of one of its cells.
 _RECORDS = "__records"
 
 Node = dict[str, Any]
 
 
 class SqlNotOneSelectError(ValueError):
-    """The SQL is not one SELECT over the tables alone; the message says why."""
+    """The SQL is not one SELECT over the given tables; the message says why."""
 
 
 def require_select(engine: duckdb.DuckDBPyConnection, sql: str, tables: Sequence[str]) -> None:
@@ -81,9 +81,9 @@ class RowsQuery:
 
 
 def find_rows_query(engine: duckdb.DuckDBPyConnection, sql: str) -> RowsQuery | None:
-    """Return a SELECT of `_row` with the table that it is of; None if that is not plain.
+    """Return a SELECT of `_row` with the table that its rows belong to; None if that is unclear.
 
-    It is the table that the SELECT reads, or the one of those it joins that `_row` is qualified by.
+    It is the table that the SELECT reads, or the one among its joined tables that qualifies `_row`.
     """
     found = trace_query(engine, sql)
     if found is not None:
@@ -101,7 +101,7 @@ def find_rows_query(engine: duckdb.DuckDBPyConnection, sql: str) -> RowsQuery | 
 
 
 def _iter_joined_tables(source: Node) -> Iterator[tuple[str, str]]:
-    """Yield the tables that a FROM joins, each by the name that it has in the query."""
+    """Yield the tables that a FROM joins, each with its name in the query."""
     if source["type"] == "JOIN":
         yield from _iter_joined_tables(source["left"])
         yield from _iter_joined_tables(source["right"])
@@ -110,10 +110,10 @@ def _iter_joined_tables(source: Node) -> Iterator[tuple[str, str]]:
 
 
 def build_behind_query(engine: duckdb.DuckDBPyConnection, sql: str) -> RowsQuery | None:
-    """Return a SELECT of the numbers of the rows that `sql` computes from; None if it reads anything but one table.
+    """Return a SELECT of the numbers of the rows that `sql` is computed from; None if it reads anything but one table.
 
-    Groups and their conditions are left out, so behind aggregates are all rows that pass WHERE and that one of them
-    takes. A SELECT without aggregates keeps its order and limit: the rows behind it are the rows it shows.
+    Groups and their conditions are dropped, so the rows behind aggregates are all rows that pass WHERE and count in one
+    of them. A SELECT without aggregates keeps its order and limit: the rows behind it are the rows it shows.
     """
     try:
         node = parse_statement(engine, sql)["node"]
@@ -139,10 +139,10 @@ def build_behind_query(engine: duckdb.DuckDBPyConnection, sql: str) -> RowsQuery
 
 @dataclass(frozen=True)
 class TracedQuery:
-    """A SELECT that also gives the numbers of the records of `table` that each row of its result rests on.
+    """A SELECT that also gives the numbers of the records of `table` behind each row of its result.
 
-    They are in lists after its own columns: first those of the row, then those of the cells in `columns`, which rest
-    on some of them only.
+    They are lists after its own columns: first those of the row, then those of the cells in `columns`, which depend on
+    some of them only.
     """
 
     sql: str
@@ -154,8 +154,8 @@ def trace_query(engine: duckdb.DuckDBPyConnection, sql: str) -> TracedQuery | No
     """Extend a SELECT so that its result names its records; None if it reads more than one table at its root.
 
     A list of numbers is one more aggregate, or one more column. A query inside FROM or WITH is extended the same way,
-    and its lists are joined. The rows are mostly what they were, but whoever runs it compares them: what else reads
-    the same query of WITH may see the column.
+    and its lists are joined. The rows are usually unchanged, but the caller must compare them: another part that reads
+    the same WITH query may see the extra column.
     """
     try:
         node = deepcopy(parse_statement(engine, sql)["node"])
@@ -170,7 +170,7 @@ def trace_query(engine: duckdb.DuckDBPyConnection, sql: str) -> TracedQuery | No
 
 
 def _trace(engine: duckdb.DuckDBPyConnection, node: Node, named: dict[str, Node]) -> str | None:
-    """Add the list of records to a query's columns; return the table that they are from, None if that is not plain."""
+    """Add the list of records to a query's columns; return the table that they are from, None if that is unclear."""
     if node["type"] != "SELECT_NODE":
         return None
     named = named | {entry["key"].casefold(): entry["value"] for entry in node["cte_map"]["map"]}
@@ -201,7 +201,7 @@ def _trace(engine: duckdb.DuckDBPyConnection, node: Node, named: dict[str, Node]
 
 
 def _trace_once(engine: duckdb.DuckDBPyConnection, named: Node, others: dict[str, Node]) -> str | None:
-    """Trace a query of WITH, which several queries may read."""
+    """Trace a WITH query, which several queries may read."""
     if "traced" not in named:
         named["traced"] = _trace(engine, named["query_node"], others)
     table: str | None = named["traced"]
@@ -209,7 +209,7 @@ def _trace_once(engine: duckdb.DuckDBPyConnection, named: Node, others: dict[str
 
 
 def _replace_distinct(engine: duckdb.DuckDBPyConnection, node: Node) -> bool:
-    """Write DISTINCT as groups, which a list of records does not tell apart; False if it cannot be written so."""
+    """Replace DISTINCT by groups, so that a list of records does not affect it; return False if that is impossible."""
     distinct = [each for each in node["modifiers"] if each["type"] == "DISTINCT_MODIFIER"]
     if not distinct:
         return True
@@ -225,7 +225,7 @@ def _has_window(node: Node) -> bool:
 
 
 def _trace_cells(engine: duckdb.DuckDBPyConnection, node: Node) -> Iterator[int]:
-    """Add a list for each column that takes some records of its row only; yield the numbers of these columns."""
+    """Add a list for each column that depends on only some records of its row; yield the indexes of these columns."""
     own = node["select_list"][:-1]
     if not _is_aggregate(engine, node) or any(each["type"] == "STAR" for each in own):
         return
@@ -242,13 +242,15 @@ def _trace_cells(engine: duckdb.DuckDBPyConnection, node: Node) -> Iterator[int]
 
 
 def _filter_records(listed: Node, condition: Node) -> None:
-    """Let a list of records have those alone that a condition holds for."""
+    """Restrict a list of records to those for which a condition holds."""
     inner = listed["arguments"][0]["expression"] if listed["function_name"] == "flatten" else listed
     inner["filter"] = deepcopy(condition)
 
 
 def _build_taken_condition(engine: duckdb.DuckDBPyConnection, select_list: Sequence[Node]) -> Node | None:
-    """Return the condition under which any aggregate takes a record; None if one takes each, or there is none."""
+    """Return the condition under which any aggregate counts a record; None if one counts each, or there are no
+    aggregates.
+    """
     known = _list_aggregates(engine)
     conditions = [
         _build_condition(engine, call)
@@ -262,7 +264,7 @@ def _build_taken_condition(engine: duckdb.DuckDBPyConnection, select_list: Seque
 
 
 def _build_condition(engine: duckdb.DuckDBPyConnection, call: Node) -> Node | None:
-    """Return the condition under which an aggregate takes a record, None if it takes each."""
+    """Return the condition under which an aggregate counts a record, None if it counts each."""
     name = str(call["function_name"]).casefold()
     arguments = [each["expression"] for each in call["arguments"]]
     conditions: list[Node] = [] if call["filter"] is None else [call["filter"]]
@@ -283,7 +285,7 @@ def _build_not_null(engine: duckdb.DuckDBPyConnection, value: Node) -> Node:
 
 
 def _join_conditions(how: str, conditions: Sequence[Node]) -> Node | None:
-    """Join conditions with AND or OR; None if there is none."""
+    """Join conditions with AND or OR; None if there are none."""
     if len(conditions) < 2:
         return dict(conditions[0]) if conditions else None
     plain: Node = {"class": "CONJUNCTION", "type": f"CONJUNCTION_{how}", "alias": "", "children": list(conditions)}
@@ -291,7 +293,7 @@ def _join_conditions(how: str, conditions: Sequence[Node]) -> Node | None:
 
 
 def _remove_places(tree: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Return an expression without its places in the text, so that equal ones compare as equal."""
+    """Return an expression without its positions in the text, so that equal ones compare as equal."""
     if isinstance(tree, list):
         return [_remove_places(each) for each in tree]
     if not isinstance(tree, dict):
@@ -300,7 +302,7 @@ def _remove_places(tree: Any) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _is_neutral(call: Node, otherwise: Node) -> bool:
-    """True if the value that a CASE has otherwise does not count in an aggregate: NULL, or 0 in a sum."""
+    """Return whether the ELSE value of a CASE has no effect in an aggregate: NULL, or 0 in a sum."""
     text = str(otherwise.get("literal", {}).get("text", otherwise.get("value", {}).get("value"))).casefold()
     null = otherwise.get("literal", {}).get("kind") == "NULL" or otherwise.get("value", {}).get("is_null") is True
     return otherwise.get("class") == "CONSTANT" and (
@@ -314,13 +316,13 @@ def _parse_expression(engine: duckdb.DuckDBPyConnection, sql: str) -> Node:
 
 
 def parse_statement(engine: duckdb.DuckDBPyConnection, sql: str) -> Node:
-    """Return the syntax tree of the one statement."""
+    """Return the syntax tree of the only statement."""
     found = engine.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
     tree: Node = json.loads(found[0]) if found else {"error": True}
     if tree["error"] and tree.get("error_type") == "not implemented":
         raise SqlNotOneSelectError("Only a SELECT is run.")
     if tree["error"]:
-        raise duckdb.ParserException(str(tree.get("error_message", "the SQL cannot be read")))
+        raise duckdb.ParserException(str(tree.get("error_message", "the SQL is not valid")))
     if len(tree["statements"]) != 1:
         raise SqlNotOneSelectError("Only one SELECT is run, and there are several statements.")
     return dict(tree["statements"][0])
@@ -344,9 +346,9 @@ def _iter_nodes(tree: object) -> Iterator[Node]:
 
 
 def _iter_nodes_in_scope(statement: Node, tables: frozenset[str]) -> Iterator[tuple[Node, frozenset[str]]]:
-    """Yield every node with the names that a FROM may use there: the tables, and queries that WITH names above it.
+    """Yield every node with the names that a FROM may use there: the tables, and WITH queries defined above it.
 
-    A query of WITH sees those before it, and itself only if it is recursive.
+    A WITH query sees those before it, and itself only if it is recursive.
     """
     waiting: list[tuple[object, frozenset[str]]] = [(statement, tables)]
     while waiting:
@@ -379,7 +381,7 @@ def _is_single_table(node: Node) -> bool:
 
 
 def _is_aggregate(engine: duckdb.DuckDBPyConnection, node: Node) -> bool:
-    """True if the SELECT makes one row of several: it has groups, DISTINCT, or an aggregate outside windows."""
+    """Return whether the SELECT makes one row of several: it has groups, DISTINCT, or an aggregate outside windows."""
     distinct = any(modifier["type"] == "DISTINCT_MODIFIER" for modifier in node["modifiers"])
     if node["group_expressions"] or node["group_sets"] or distinct or node["aggregate_handling"] != "STANDARD_HANDLING":
         return True
@@ -393,7 +395,7 @@ def _list_aggregates(engine: duckdb.DuckDBPyConnection) -> set[str]:
 
 
 def _iter_calls(tree: object) -> Iterator[Node]:
-    """Yield the calls of functions in an expression itself, not in a window or a query inside it."""
+    """Yield the function calls in an expression itself, not those in a window or a query inside it."""
     if isinstance(tree, list):
         for each in tree:
             yield from _iter_calls(each)

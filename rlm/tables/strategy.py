@@ -40,12 +40,14 @@ _KEPT_ROWS = 100
 _MAX_DOCUMENTS = 50
 
 
-# A plan that could be run, and its result, or None if the plan says that the tables cannot answer.
+# A plan that ran, and its result, or None if the plan says that the tables cannot answer.
 Computed = tuple[TablePlan, SqlResult | None]
 
 
 class TableStrategy:
-    """Computes answers over the record tables in scope. `embedder` lets a classifier label rows the model need not."""
+    """Computes answers over the record tables in scope. With `embedder`, a classifier labels rows the model need not
+    read.
+    """
 
     def __init__(
         self,
@@ -55,7 +57,7 @@ class TableStrategy:
         *,
         otherwise: Strategy | None = None,
     ) -> None:
-        """`otherwise` answers if the plan says that the tables cannot; without it, that is the answer."""
+        """`otherwise` answers if the plan says that the tables cannot; without it, that statement is the answer."""
         self._otherwise = otherwise
         self._catalog = catalog
         self._engine = engine
@@ -64,8 +66,8 @@ class TableStrategy:
     def stream(self, context: Context) -> Iterator[Event]:
         """As `Strategy.stream`.
 
-        Raises `LanguageModelOutputError` for a second unusable plan, `SqlError`, `SqlRefusedError` and
-        `SqlLimitError` for a query that cannot be run, and `RunTooLargeError` before many rows are judged unconfirmed.
+        Raises `LanguageModelOutputError` for a second unusable plan, `SqlError`, `SqlRefusedError` and `SqlLimitError`
+        for a query that cannot be run, and `RunTooLargeError` before many rows are judged without confirmation.
         """
         corpus = context.corpus()
         tables = self._catalog.list_tables(corpus, context.question, context.search)
@@ -86,7 +88,7 @@ class TableStrategy:
     ) -> Generator[Event, None, Computed]:
         """Plan and run; the planner may look at more tables once, and an unusable plan is sent back once.
 
-        A small model plans over what it is shown.
+        A small model plans with the tables it is shown.
         """
         nonce, profile = context.nonce(), context.profile
         shown = tables.describe(profile.reading_tokens)
@@ -127,7 +129,7 @@ def _request_plan(context: Context, call: SubCall) -> str:
 
 
 def _require_columns(plan: TablePlan, result: SqlResult | None) -> None:
-    """Raise `PlanError` if the sentence has a place for a value that the result lacks."""
+    """Raise `TablePlanError` if the sentence has a placeholder for a value that the result lacks."""
     unknown = list_unknown_placeholders(plan.answer, result) if result is not None else []
     if result is not None and unknown:
         columns = ", ".join(result.columns)
@@ -160,7 +162,7 @@ def _build_draft(plan: TablePlan, result: SqlResult, run: PlanRun) -> Draft:
 
 
 def _render_text(plan: TablePlan, result: SqlResult, evidence: Evidence) -> str:
-    """Return the sentence and the table; markers stand by the rows in a list or the table, or else in the sentence."""
+    """Return the sentence and the table; markers are placed at the rows of a list or table, or else in the sentence."""
     answer, locale = plan.answer, get_locale(plan.language)
     by_row, has_table, has_list = (
         evidence.list_row_markers(result),
@@ -195,14 +197,14 @@ def _iter_notes(plan: TablePlan, run: PlanRun, interval: Interval | None) -> Ite
 
 
 def _iter_citation_notes(text: str, evidence: Evidence) -> Iterator[str]:
-    """Say how many of the records behind an answer it cites, if it cites some of them only."""
+    """Report how many of the records behind an answer it cites, unless it cites all or none."""
     cited = sum(f"[{number}]" in text for number in evidence.passages)
     if 0 < cited < evidence.rows:
         yield f"{cited} of the {evidence.rows:,} records behind this answer {'is' if cited == 1 else 'are'} cited."
 
 
 def _iter_reading_notes(plan: TablePlan, run: PlanRun) -> Iterator[str]:
-    """Say which columns are a model's reading of records, and of how many."""
+    """Report which columns are a model's reading of records, and of how many."""
     columns: dict[tuple[str, int], list[str]] = defaultdict(list)
     for judged in run.list_judged(plan):
         if count := sum(1 for _ in judged.iter_words()):

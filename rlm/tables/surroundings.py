@@ -1,6 +1,6 @@
 """The lines above and below a table in its document's text, whatever the document's format.
 
-They say what no cell says: that figures are in millions, as of which day, what a footnote leaves out.
+They contain what no cell says: that figures are in millions, the reporting date, or what a footnote leaves out.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def load_surroundings(
 ) -> Surroundings:
     """Return the lines around a table; `all_tables` are its document's in reading order.
 
-    Tables with nothing between them share what is above the first and below the last. Raises `UnknownHandleError`.
+    Tables with nothing between them share the text above the first and below the last. Raises `UnknownHandleError`.
     """
     before = [each for each in all_tables if each.end <= table.start]
     after = [each for each in all_tables if each.start >= table.end]
@@ -42,7 +42,7 @@ def load_surroundings(
 
 
 def _extract_above(text: str) -> str:
-    """Return the paragraphs between a table and what is before it, with the headings over them."""
+    """Return the paragraphs directly above a table, with the headings over them."""
     taken: list[str] = []
     for paragraph in reversed(_split_paragraphs(text)):
         is_heading = paragraph.startswith(_HEADING)

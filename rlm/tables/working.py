@@ -1,4 +1,4 @@
-"""Runs a plan: rows are judged, the query is run, and the rows behind its result are found."""
+"""Runs a plan: judges rows, runs the query, and finds the rows behind its result."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +54,7 @@ class JudgedColumn:
         return _TYPES[self.column.type], values
 
     def iter_words(self) -> Iterator[tuple[int, str]]:
-        """Yield each row that the model read, with the words that its value rests on, empty for none."""
+        """Yield each row that the model read, with the words that support its value, empty if there are none."""
         quotes = self.found.quotes or [""] * len(self.numbers)
         for number, by, quote in zip(self.numbers, self.found.judged_by, quotes, strict=True):
             if by is JudgedBy.MODEL:
@@ -75,7 +75,7 @@ class JudgedColumn:
 def judge_column(
     column: SemanticColumn, opened: OpenedTable, numbers: Sequence[int], operators: Operators, *, quoting: bool = False
 ) -> Working[JudgedColumn]:
-    """Judge rows for a column; with `quoting` the model also copies the words that each value rests on."""
+    """Judge rows for a column; with `quoting`, the model also copies the words that support each value."""
     handles = opened.list_handles(numbers)
 
     def iter_row_texts(places: Sequence[int]) -> Iterator[str]:
@@ -140,14 +140,14 @@ class PlanRun:
         return [self._judged[column] for column in plan.semantic_columns if column in self._judged]
 
     def dry_run(self, plan: TablePlan) -> None:
-        """Run the query over columns without values, before anything is spent on them. Raises as `query`."""
+        """Run the query with empty judged columns, before anything is spent on them. Raises as `run_query` does."""
         if plan.semantic_columns:
             self._run_sql(plan.sql, plan, judged=False, most_rows=1)
 
     def judge_rows(self, plan: TablePlan) -> Iterator[Event]:
-        """Have the rows judged that the plan names. Raises `RunTooLargeError` first if that is a lot of work.
+        """Judge the rows that the plan names. Raises `RunTooLargeError` first if that is a lot of work.
 
-        Raises the failure of the first call if not one row of a column could be judged.
+        Raises the failure of the first call if no row of a column could be judged.
         """
         waiting = [column for column in plan.semantic_columns if column not in self._judged]
         numbers = {column: self._select_rows(column) for column in waiting}
@@ -177,9 +177,9 @@ class PlanRun:
         return self._run_sql(plan.sql, plan, judged=True, most_rows=_MAX_RESULT_ROWS, traced_rows=traced_rows)
 
     def find_rows_behind(self, plan: TablePlan, result: SqlResult) -> dict[str, list[int]]:
-        """Return the rows that the result rests on, by table: as the plan says, or by the syntax of its query.
+        """Return the rows behind the result, by table: according to the plan, or to the syntax of its query.
 
-        If neither tells, they are the documents and sections that a model read for it, and no others.
+        If neither identifies them, they are only the documents and sections that a model read for it.
         """
         try:
             queries = self._engine.list_rows_behind(plan.sql, plan.rows_sql, cancelled=self._context.cancelled)
@@ -196,7 +196,7 @@ class PlanRun:
         return {name: read for name in names if (read := sorted(self.get_words_read(plan, name)))}
 
     def iter_rows_behind_cells(self, result: SqlResult) -> Iterator[CellRecords]:
-        """Yield the records behind each row of a result that names them, and behind cells that rest on fewer."""
+        """Yield the records behind each row of a result that names them, and behind cells that depend on fewer."""
         found = result.records
         if found is None:
             return
@@ -211,7 +211,7 @@ class PlanRun:
         return self._opened[name]
 
     def get_words_read(self, plan: TablePlan, name: str) -> dict[int, list[str]]:
-        """Return the documents or sections of a table that the model read, by row, with the words of each it named."""
+        """Return the documents or sections of a table that the model read, by row, with the words quoted from each."""
         found: dict[int, list[str]] = defaultdict(list)
         for judged in self.list_judged(plan):
             if (
@@ -223,9 +223,9 @@ class PlanRun:
         return found
 
     def list_documents(self, plan: TablePlan, behind: Mapping[str, Sequence[int]]) -> tuple[SearchedDocument, ...]:
-        """Return the documents that rows are from, and others that were judged: how many rows, and how many judged.
+        """Return the documents of the rows behind the answer and of other judged rows, with the number of both.
 
-        Where it is not known which rows an answer rests on, they are the documents of the tables in its query.
+        If the rows behind an answer are unknown, the documents of the tables in its query are returned.
         """
         read: dict[str, set[int]] = defaultdict(set)
         for judged in self.list_judged(plan):
@@ -248,7 +248,7 @@ class PlanRun:
     def compute_interval(
         self, plan: TablePlan, result: SqlResult, behind: Mapping[str, Sequence[int]]
     ) -> Interval | None:
-        """Return the range of a count that rests on a classifier's labels, or on rows that nobody could judge."""
+        """Return the range of a count that depends on a classifier's labels, or on rows that could not be judged."""
         if len(result.rows) != 1 or len(result.rows[0]) != 1 or len(behind) != 1:
             return None
         ((name, numbers),) = behind.items()
@@ -263,7 +263,7 @@ class PlanRun:
         return Interval(min(each.low for each in known), max(each.high for each in known)) if known else None
 
     def compute_coverage(self, plan: TablePlan) -> Coverage:
-        """Return which parts of the tables a model judged, a classifier labelled, and code alone searched."""
+        """Return which parts of the tables a model judged, a classifier labelled, and only code searched."""
         used = {table.name: table for table in self._tables.list_mentioned(plan.sql)}
         units = sum(self._open_table(name).rows for name in used)
         by_row: dict[tuple[str, int], set[JudgedBy]] = defaultdict(set)
@@ -311,7 +311,7 @@ class PlanRun:
         self._judged[column] = found
 
     def _should_quote(self, opened: OpenedTable) -> bool:
-        """True for rows that are read whole, by a model that can also copy what its values rest on."""
+        """Return whether rows are read whole, by a model that can also copy the words that support its values."""
         return opened.table.kind is not TableKind.RECORDS and not self._reader.small
 
     def _select_rows(self, column: SemanticColumn) -> list[int]:
@@ -345,7 +345,7 @@ class PlanRun:
     def _find_row_numbers(self, name: str, sql: str, plan: TablePlan) -> dict[str, list[int]] | None:
         """Return the rows of a table that a query gives.
 
-        The result is None if the query cannot be run, or gives something else; the answer stands without it.
+        Returns None if the query cannot be run, or gives something else; the answer does not depend on it.
         """
         table = self._tables.find_table(name)
         if table is None:

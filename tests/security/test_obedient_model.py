@@ -41,7 +41,7 @@ async def obey(prompt: str) -> str:
         return f"```python\n{cells[0] if cells else 'submit(None)'}\n```"
     if "Give a verdict on each sentence" in prompt:
         return json.dumps({"verdicts": [{"sentence": 1, "support": "supported", "reason": said}]})
-    if "Strategies that can be had here" in prompt:
+    if "Strategies available here" in prompt:
         return json.dumps({"why": said or "It fits.", "strategy": "direct", "queries": [said]})
     if "Reply with the plan" in prompt:
         sql = "SELECT title FROM documents"

@@ -92,7 +92,7 @@ def by_stage(
 
     async def reply(prompt: str) -> ChatAnswer:
         for mark, said in (
-            ("Strategies that can be had here", route),
+            ("Strategies available here", route),
             ("Give a verdict on each sentence", judge),
             ("Last message:", condense),
             ("Reply with the plan", plan),

@@ -2,13 +2,13 @@
 
 Defects of release 2026.4.1 that this module contains, each with a test on the real model:
 
-* The tokenizer inside a GGUF file cuts its input at 8,192 tokens and does not say so: `PromptEncoder` counts.
+* The tokenizer inside a GGUF file silently cuts its input at 8,192 tokens: `PromptEncoder` counts.
 * Cancelling a request during its prefill, while another decodes, leaves a half-filled block in the prefix cache. The
-  next prompt that begins alike loses those tokens, or is answered "!!!!": cancelling waits for the first token.
-* A JSON schema that cannot be compiled makes `step()` raise. With nothing else running the request can be dropped;
-  with others running, the pipeline never steps again: a schema's first request is started alone.
-* `step()` holds the GIL: the engine has a process to itself, and between steps lets that process's other threads run.
-* A step computes whole prompts if it may, and decoding waits for it: `batch_tokens` bounds a step.
+  next prompt with the same beginning loses those tokens, or is answered "!!!!": cancelling waits for the first token.
+* A JSON schema that cannot be compiled makes `step()` raise. If nothing else is running, the request can be dropped;
+  if others are running, the pipeline never steps again: the first request of a schema is started alone.
+* `step()` holds the GIL: the engine has its own process, and lets that process's other threads run between steps.
+* A step computes whole prompts if it can, and decoding waits for it: `batch_tokens` limits a step.
 """
 
 import codecs
@@ -43,7 +43,7 @@ _RUNAWAY_WHITESPACE = 100
 
 
 class InFlightRequest:
-    """One request on its way through the engine; only the stepping thread changes it, except for `cancelled`."""
+    """One request in the engine; only the stepping thread changes it, except for `cancelled`."""
 
     def __init__(self, request: GenerationRequest, prompt: TokenIds, emit: Emit) -> None:
         self.request = request
@@ -51,7 +51,7 @@ class InFlightRequest:
         self.emit = emit
         self.cancelled = False
         self.handle: Any = None
-        # Half a character is held back until the rest of it comes.
+        # Half a character is held back until the rest of it arrives.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._completion_tokens = 0
         self._whitespace_run = 0
@@ -69,7 +69,7 @@ class InFlightRequest:
         return self._completion_tokens > 0
 
     def add_tokens(self, token_bytes: Sequence[bytes]) -> FinishReason | None:
-        """Send the text of new tokens; return a reason if they end the answer although the model would go on."""
+        """Send the text of new tokens; return a reason if they end the answer although the model would continue."""
         for piece in token_bytes:
             self._completion_tokens += 1
             self._send(self._decoder.decode(piece))
@@ -107,7 +107,7 @@ _FULL_RETRY_SECONDS = 5.0
 
 
 def load_pipeline(model_path: Path, limits: EngineLimits) -> openvino_genai.ContinuousBatchingPipeline:
-    """Load the model, in 10 to 15 seconds. Raises `LanguageModelUnavailableError` if the file is no model."""
+    """Load the model, in 10 to 15 seconds. Raises `LanguageModelUnavailableError` if the file is not a model."""
     scheduler = openvino_genai.SchedulerConfig()
     scheduler.cache_size = limits.cache_gigabytes
     scheduler.max_num_batched_tokens = limits.batch_tokens
@@ -115,7 +115,7 @@ def load_pipeline(model_path: Path, limits: EngineLimits) -> openvino_genai.Cont
     scheduler.enable_prefix_caching = True
     try:
         return openvino_genai.ContinuousBatchingPipeline(str(model_path), scheduler, "CPU", {})
-    except (RuntimeError, IndexError) as error:  # a header without the expected keys is an IndexError
+    except (RuntimeError, IndexError) as error:  # a header without the expected keys raises IndexError
         raise LanguageModelUnavailableError(
             f"The model file {model_path.name} cannot be loaded: {_extract_reason(error)}",
             hint="Fetch it again with `leadline models fetch`.",
@@ -123,10 +123,11 @@ def load_pipeline(model_path: Path, limits: EngineLimits) -> openvino_genai.Cont
 
 
 class OpenVINOEngine:
-    """Continuous batching over one pipeline, stepped by no other code.
+    """Continuous batching over one pipeline, which no other code steps.
 
-    Building it takes a first inference, of seconds; LanguageModelUnavailableError if that fails. `on_broken` is called,
-    from the stepping thread, when the pipeline can no longer be used and the process must be replaced.
+    Creating it runs a first inference, which takes seconds; raises `LanguageModelUnavailableError` if that fails.
+    `on_broken` is called from the stepping thread when the pipeline can no longer be used and the process must be
+    replaced.
     """
 
     def __init__(
@@ -164,7 +165,7 @@ class OpenVINOEngine:
                 raise LanguageModelUnavailableError("The language model broke down.")
             if len(self._waiting) >= self._limits.max_waiting:
                 raise LanguageModelUnavailableError(
-                    f"{len(self._waiting)} requests are waiting for the language model already.",
+                    f"{len(self._waiting)} requests are already waiting for the language model.",
                     hint="Try again in a few seconds.",
                     retry_after_seconds=_FULL_RETRY_SECONDS,
                 )
@@ -173,9 +174,9 @@ class OpenVINOEngine:
         return asked
 
     def _warm_up(self) -> None:
-        # The first inference packs the weights for the thread that asks, which takes seconds; no user should wait for
-        # that. A full batch and two tokens more are a prefill and a decoding step. Unlike `step`, `generate` lets go of
-        # the GIL, so the server answers meanwhile.
+        # The first inference packs the weights for the calling thread, which takes seconds that no user should wait. A
+        # full batch and two more tokens run a prefill and a decoding step. Unlike `step`, `generate` releases the GIL,
+        # so the server answers meanwhile.
         ids = np.zeros(self._limits.batch_tokens + 2, dtype=np.int64)
         config = self._build_config(GenerationRequest((), max_tokens=2), len(ids))
         self._pipeline.generate([_build_tensor(ids)], [config])
@@ -190,9 +191,9 @@ class OpenVINOEngine:
                 self._admit()
                 self._step()
                 self._running = [each for each in self._running if self._is_still_running(each)]
-                # The step held the GIL; give the threads that receive and send their turn before the next one.
+                # The step held the GIL; let the threads that receive and send run before the next one.
                 time.sleep(self._limits.pause_seconds)
-        except Exception:  # The thread's last boundary: whatever the error was, nobody would be answered any more.
+        except Exception:  # The last boundary of the thread: without it, any error would leave all requests unanswered.
             log.exception("The pipeline is broken; this process has to be replaced.")
             self._fail_all(LanguageModelUnavailableError("The language model broke down while answering."))
             self._warm.set()
@@ -250,7 +251,7 @@ class OpenVINOEngine:
                 raise
             probing.handle.cancel()
             self._running.remove(probing)
-            # The pipeline forgets a cancelled request in a step of its own; beside another it would raise again.
+            # The pipeline drops a cancelled request in a step of its own; next to another request it would raise again.
             self._pipeline.step()
             probing.fail(
                 LanguageModelRefusedError(
@@ -265,7 +266,7 @@ class OpenVINOEngine:
 
     def _is_still_running(self, generation: InFlightRequest) -> bool:
         handle = generation.handle
-        # The order matters: what is read after the status was seen is complete.
+        # The order matters: output read after the status was seen is complete.
         status = handle.get_status()
         reason: FinishReason = "stop"
         while handle.can_read():

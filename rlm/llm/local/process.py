@@ -1,4 +1,4 @@
-"""The local language model's process: started, watched, restarted after a crash, and ended together with its parent."""
+"""The local language model's process: started, monitored, restarted after a crash, and ended with its parent."""
 
 import json
 import os
@@ -17,19 +17,19 @@ from typing import IO, Literal
 State = Literal["loading", "ready", "failed", "stopped"]
 
 LOAD_FAILED = 78
-"""Exit status of a child that cannot load its model, after it wrote the reason down; a restart would not help."""
+"""Exit status of a child that cannot load its model, after it recorded the reason; a restart would not help."""
 
 _POLL_SECONDS = 0.5
 _TERMINATE_SECONDS = 8.0
-# A crash on one odd prompt is worth a restart; a model that dies every time is not worth loading for ever.
+# A crash on one odd prompt is worth a restart; a model that dies every time is not worth loading forever.
 _RESTART_DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
-_STEADY_SECONDS = 600.0
+_STEADY_SECONDS = 600.0  # after this long, the count of crashes in a row starts again
 _INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True)
 class ProcessState:
-    """The state of the process, for how many seconds it has held, and the reason for a failure."""
+    """The state of the process, the seconds since it was entered, and the reason for a failure."""
 
     state: State
     seconds: float
@@ -40,7 +40,7 @@ class ProcessState:
 class LocalModelProcess:
     """A child that serves a model on a Unix socket that only this user can reach.
 
-    It gets no variable of our environment that could hold a secret. `socket` stays the same over restarts.
+    It gets none of our environment variables that could hold a secret. `socket` stays the same across restarts.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class LocalModelProcess:
     ) -> None:
         """Start at once and return before the model is loaded; `command` is for tests and gets `--uds SOCKET`.
 
-        `restart_delays` are the seconds before each restart in a row; after one crash more, no restart follows.
+        `restart_delays` are the seconds before each restart in a row; after one more crash there is no further restart.
         """
         self._restart_delays = restart_delays
         self._folder = tempfile.TemporaryDirectory(prefix="leadline-llm-")
@@ -91,7 +91,7 @@ class LocalModelProcess:
             self._supervise()
         except OSError as error:
             self._set_state(
-                "failed", f"The language model's process cannot be started: {error}.", "Check its log's folder."
+                "failed", f"The language model's process could not be started: {error}.", "Check the folder of its log."
             )
 
     def _supervise(self) -> None:
@@ -111,14 +111,14 @@ class LocalModelProcess:
             if crashes > len(self._restart_delays):
                 self._give_up(crashes, self._child.returncode)
                 return
-            # Done at once, not only when the next child is started: until then nobody listens.
+            # Set at once and not only when the next child is started: until then nothing listens.
             self._set_state("loading")
             self._closing.wait(self._restart_delays[crashes - 1])
         self._set_state("stopped")
 
     def _give_up(self, crashes: int, status: int) -> None:
-        reason = f"The language model's process ended {crashes} times in a row, at last with status {status}."
-        killed = "It was killed, as it is when memory runs out: it needs 4 GB. " if status == -signal.SIGKILL else ""
+        reason = f"The language model's process ended {crashes} times in a row, most recently with status {status}."
+        killed = "It was killed, as happens when memory runs out: it needs 4 GB. " if status == -signal.SIGKILL else ""
         self._set_state("failed", reason, f"{killed}See {self._log} for the reason.")
 
     def _start(self, log: IO[bytes]) -> "subprocess.Popen[bytes]":
@@ -144,7 +144,7 @@ class LocalModelProcess:
 
 
 def get_failure_path(socket_path: Path) -> Path:
-    """Return the file where the child writes why its model cannot be loaded, as JSON of a `reason` and a `hint`."""
+    """Return the file where the child writes why its model cannot be loaded, as JSON with `reason` and `hint`."""
     return socket_path.with_name("failure.json")
 
 

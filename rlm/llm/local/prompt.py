@@ -1,4 +1,4 @@
-"""Turns messages into token ids, with nothing cut and no authority for control tokens written in a message."""
+"""Turns messages into token ids without cutting anything, and treats control tokens in a message as plain text."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _CONTROL_TOKEN = re.compile(rb"<\|[a-z_]+\|>")
 
 
 class ChatTokenizer(Protocol):
-    """The vendor's tokenizer; `encode` may cut its input at `encode_limit` tokens without saying so."""
+    """The vendor's tokenizer; `encode` may silently cut its input at `encode_limit` tokens."""
 
     @property
     def encode_limit(self) -> int: ...
@@ -36,7 +36,8 @@ class PromptEncoder:
     """Renders messages with the model's chat template and tokenizes them.
 
     A message that contains a control token such as `<|im_start|>` could otherwise end its own turn and speak as the
-    system. The text is kept as written, but tokenized in two pieces there, so that the model reads ordinary letters.
+    system. The text is kept as written but tokenized in two pieces at that point, so that the model reads ordinary
+    characters.
     """
 
     def __init__(self, tokenizer: ChatTokenizer, *, context_tokens: int) -> None:
@@ -54,7 +55,7 @@ class PromptEncoder:
         count = sum(len(ids) for ids in encoded)
         if count + answer_tokens > self._limit:
             raise ContextTooLongError(
-                f"The prompt has {count:,} tokens or more, and {answer_tokens:,} more are kept for the answer; "
+                f"The prompt has {count:,} tokens or more, and {answer_tokens:,} more are reserved for the answer; "
                 f"the model's window is {self._limit:,} tokens.",
             )
         return np.concatenate(encoded)
@@ -90,5 +91,5 @@ class GGUFTokenizer:
         return rendered
 
     def encode(self, text: str) -> TokenIds:
-        """Return the token ids of `text`; control tokens written in it are recognised."""
+        """Return the token ids of `text`; control tokens in it are recognised."""
         return np.array(self._vendor.encode(text, add_special_tokens=False).input_ids.data[0], dtype=np.int64)

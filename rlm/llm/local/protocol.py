@@ -20,7 +20,7 @@ FinishReason = Literal["stop", "length"]
 
 @dataclass(frozen=True)
 class ChatMessage:
-    """One turn of a conversation. `content` is data: control tokens written in it are read as plain text."""
+    """One turn of a conversation. `content` is data: control tokens in it are read as plain text."""
 
     role: Role
     content: str
@@ -30,8 +30,8 @@ class ChatMessage:
 class GenerationRequest:
     """A prompt and how to continue it.
 
-    Decoding is greedy. `max_tokens` None means the engine's default, or what is left of the window. `json_schema` is
-    JSON text that constrains decoding.
+    Decoding is greedy. `max_tokens` None means the engine's default, or the rest of the window. `json_schema` is JSON
+    text that constrains decoding.
     """
 
     messages: Sequence[ChatMessage]
@@ -49,7 +49,7 @@ class TokenUsage:
 
 @dataclass(frozen=True)
 class TextDelta:
-    """The next piece of the answer, of whole characters."""
+    """The next piece of the answer, in whole characters."""
 
     text: str
 
@@ -71,9 +71,9 @@ class Failed:
 
 @dataclass(frozen=True)
 class EngineLimits:
-    """Bounds of the engine. `batch_tokens` of prompts and answers are computed in one step.
+    """Limits of the engine. `batch_tokens` of prompts and answers are computed in one step.
 
-    The cache must hold `max_running` whole windows: when it is full the pipeline gives up a running request.
+    The cache must hold `max_running` whole windows: when it is full, the pipeline drops a running request.
     """
 
     context_tokens: int = 8192
@@ -90,21 +90,22 @@ Emit = Callable[[Event], None]
 
 
 class Ticket(Protocol):
-    """A request the engine has accepted."""
+    """A request that the engine has accepted."""
 
     def cancel(self) -> None:
         """Send no more events and free the slot as soon as that is safe. Cancelling twice or too late is harmless."""
 
 
 class Engine(Protocol):
-    """The engine as the server sees it; events come from the engine's own thread, in order, ending with
-    `Finished` or `Failed` unless the request was cancelled."""
+    """The engine as the server sees it; events come from the engine's own thread, in order, and end with `Finished` or
+    `Failed` unless the request was cancelled.
+    """
 
     def submit(self, request: GenerationRequest, emit: Emit) -> Ticket:
         """Queue the request.
 
-        Raises ContextTooLongError when prompt and answer do not fit, LanguageModelUnavailableError when the queue is
-        full or the engine is broken.
+        Raises `ContextTooLongError` if prompt and answer do not fit, and `LanguageModelUnavailableError` if the queue
+        is full or the engine is broken.
         """
 
 
@@ -118,7 +119,7 @@ class NamedSchema(BaseModel):
 
 
 class JSONSchemaFormat(BaseModel):
-    """JSON that obeys a schema."""
+    """JSON that follows a schema."""
 
     type: Literal["json_schema"]
     json_schema: NamedSchema
@@ -145,7 +146,7 @@ class ChatCompletionRequest(BaseModel):
     response_format: JSONSchemaFormat | None = None
 
     def to_engine_request(self) -> GenerationRequest:
-        """Return the request in the engine's terms; omitted values have the protocol's defaults."""
+        """Convert the request to the engine's terms; omitted values have the protocol's defaults."""
         return GenerationRequest(
             messages=tuple(self.messages),
             max_tokens=self.max_completion_tokens or self.max_tokens,
@@ -154,7 +155,7 @@ class ChatCompletionRequest(BaseModel):
 
     @property
     def wants_usage(self) -> bool:
-        """True if a stream has to end with its usage."""
+        """True if a stream must end with its usage."""
         return self.stream_options is not None and self.stream_options.include_usage
 
 
@@ -195,7 +196,7 @@ def format_server_sent_event(payload: Mapping[str, Any]) -> bytes:
 
 
 def build_error_object(message: str, *, code: str, kind: str) -> dict[str, Any]:
-    """Return an error as OpenAI clients read it."""
+    """Return an error in the form that OpenAI clients expect."""
     return {"error": {"message": message, "type": kind, "code": code, "param": None}}
 
 

@@ -2,7 +2,7 @@
 
     python -m rlm.llm.local.server --model FILE --uds SOCKET
 
-It listens once the model is in memory. It ends on SIGTERM, and by itself when the process that started it is gone.
+It listens once the model is in memory. It ends on SIGTERM, and by itself when its parent process is gone.
 """
 
 import argparse
@@ -44,21 +44,21 @@ from rlm.llm.profiles import LOCAL_QWEN
 
 log = logging.getLogger("rlm.llm.local.server")
 
-_GRACE_SECONDS = 2
+_GRACE_SECONDS = 2  # for requests in progress when uvicorn shuts down
 _PARENT_POLL_SECONDS = 1.0
-_HARD_EXIT_SECONDS = 5.0
+_HARD_EXIT_SECONDS = 5.0  # after SIGTERM, if the process is still there
 _CLIENT_GONE = 499
-"""The status nginx logs for a client that hung up; nobody receives it."""
+"""The status that nginx logs for a client that disconnected; nobody receives it."""
 
 Result = TypeVar("Result")
 
 
 class _ClientGoneError(Exception):
-    """The client hung up before there was anything to send."""
+    """The client disconnected before there was anything to send."""
 
 
 def create_app(engine: Engine, model_name: str) -> FastAPI:
-    """Make the application around one model, which accepts any model name; `model_name` is the one it reports."""
+    """Create the application around one model. It accepts any model name and reports `model_name`."""
     app = FastAPI(title="Leadline local language model", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(LanguageModelError, _handle_error)
     app.add_exception_handler(_ClientGoneError, _handle_client_gone)
@@ -81,7 +81,7 @@ def create_app(engine: Engine, model_name: str) -> FastAPI:
 
 
 class _EventQueue:
-    """Passes events from the engine's thread to the loop that made this object."""
+    """Passes events from the engine's thread to the loop that created this object."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -114,7 +114,7 @@ async def _respond_whole(ticket: Ticket, events: _EventQueue, writer: Completion
 async def _respond_streamed(
     ticket: Ticket, events: _EventQueue, writer: CompletionWriter, request: Request, *, wants_usage: bool
 ) -> Response:
-    # The status line waits for the first event, so that the engine's refusals have an error status.
+    # The status line waits for the first event, so that refusals by the engine get an error status.
     try:
         first = await _run_unless_gone(request, events.get_next())
     except BaseException:
@@ -142,7 +142,7 @@ async def _iter_stream(
 
 
 class _TicketedStream(StreamingResponse):
-    """A stream that gives its ticket back however it ends, also if the client hangs up."""
+    """A stream that cancels its ticket however it ends, also if the client disconnects."""
 
     def __init__(self, ticket: Ticket, content: AsyncIterator[bytes]) -> None:
         super().__init__(content, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
@@ -156,7 +156,7 @@ class _TicketedStream(StreamingResponse):
 
 
 async def _run_unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """Return the result of `work`. Raises `_ClientGoneError` if the client hangs up first."""
+    """Return the result of `work`. Raises `_ClientGoneError` if the client disconnects first."""
     working = asyncio.ensure_future(work)
     hanging_up = asyncio.ensure_future(_wait_for_hang_up(request))
     try:
@@ -188,7 +188,7 @@ async def _handle_error(_request: Request, error: Exception) -> JSONResponse:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until the engine breaks down, and return 1 or `LOAD_FAILED`. A signal ends the process inside."""
+    """Serve until the engine breaks down, and return 1 or `LOAD_FAILED`. A signal ends the process inside uvicorn."""
     options = _build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if options.parent_pid is not None:
@@ -197,7 +197,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         server = _build_server(options)
     except LanguageModelError as error:
-        log.error("The language model cannot be loaded: %s", error)
+        log.error("language model not loaded: %s", error)
         said = json.dumps({"reason": error.detail, "hint": error.hint})
         get_failure_path(options.uds).write_text(said, encoding="utf-8")
         return LOAD_FAILED
@@ -207,7 +207,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _build_server(options: argparse.Namespace) -> uvicorn.Server:
-    """Make the server around a loaded model. Raises `LanguageModelError`."""
+    """Build the server around a loaded model. Raises `LanguageModelError`."""
     try:
         from rlm.llm.local.engine import OpenVINOEngine, load_pipeline
     except ImportError as error:
@@ -220,7 +220,7 @@ def _build_server(options: argparse.Namespace) -> uvicorn.Server:
 
     begun, limits = time.monotonic(), EngineLimits()
     engine = OpenVINOEngine(load_pipeline(options.model, limits), limits, on_broken=stop_serving)
-    log.info("The language model is ready after %.1f s.", time.monotonic() - begun)
+    log.info("language model ready after %.1f s", time.monotonic() - begun)
     config = uvicorn.Config(
         create_app(engine, LOCAL_QWEN.name),
         log_config=None,
@@ -242,7 +242,7 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _listen(path: Path) -> socket.socket:
-    """Open a socket that only this user can reach, whatever the folder's permissions."""
+    """Open a socket that only this user can reach, whatever the folder's permissions are."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     old_mask = os.umask(0o177)
@@ -257,7 +257,7 @@ def _exit_with_parent(parent_pid: int) -> None:
     # Not PR_SET_PDEATHSIG: that follows the thread that started us, and exists on Linux only.
     while os.getppid() == parent_pid:
         time.sleep(_PARENT_POLL_SECONDS)
-    log.warning("The process that started this one is gone.")
+    log.warning("parent process is gone")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_HARD_EXIT_SECONDS)
     os._exit(1)

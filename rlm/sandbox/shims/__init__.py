@@ -1,1 +1,3 @@
-"""Modules that the interpreter lacks, in the Python that it has. They run inside the sandbox, never on the host."""
+"""Modules that the interpreter lacks, written in the Python that it supports. They run in the sandbox, never on the
+host.
+"""

@@ -1,4 +1,4 @@
-"""What lowered code calls; loaded before a session's first cell."""
+"""Functions that lowered code calls; loaded before a session's first cell."""
 
 # ruff: noqa: F821
 
@@ -16,7 +16,7 @@ _ll_types = (str, bytes, list, dict, set, frozenset, tuple, int, float)
 
 
 def _ll_bound(thing, name):
-    """A method of a built-in object as a function; an attribute of any other object."""
+    """Return a method of a built-in object as a function, or an attribute of any other object."""
     if type(thing).__name__ == "type" and thing in _ll_types:
         return _ll_methods[name]
     if isinstance(thing, (str, bytes, list, dict, set, frozenset)) or type(thing).__name__ in ("deque", "Match"):
@@ -60,7 +60,7 @@ def _ll_filter(function, iterable):
 
 
 def _ll_round(number, ndigits=None):
-    """To the nearest of the number as it is, as Python does."""
+    """Round the exact number to the nearest, as Python does."""
     if isinstance(number, float) and ndigits is not None and 0 <= ndigits < 20 and abs(number) < 1e15:
         return float(f"{number:.{ndigits}f}")
     return round(number) if ndigits is None else round(number, ndigits)

@@ -1,4 +1,4 @@
-"""Calls that are made one after another: for sub-calls side by side there is `llm_query_batched`."""
+"""Runs calls one after another; `llm_query_batched` makes sub-calls in parallel."""
 
 
 class Future:

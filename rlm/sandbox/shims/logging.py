@@ -1,4 +1,4 @@
-"""Messages of warnings and worse are printed; there is nobody to read a log."""
+"""Prints warnings and errors, because nobody reads a log."""
 
 DEBUG = 10
 INFO = 20

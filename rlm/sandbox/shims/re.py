@@ -12,7 +12,7 @@ Match = _re.Match
 
 
 def _translate_pattern(pattern, flags):
-    """`$` and `\\Z` as Python means them; a verbose pattern says so itself."""
+    """Translate `$` and `\\Z` to their meaning in Python; a verbose pattern declares itself with `(?x)`."""
     if "$" not in pattern and "\\Z" not in pattern:
         return pattern
     multiline = flags & 8 or "(?m" in pattern or "(?im" in pattern or "(?sm" in pattern

@@ -6,7 +6,7 @@ def _split_pieces(text):
 
 
 def _split_chunks(text):
-    """Words, each with the hyphen that a line may end with, and the spaces between them."""
+    """Split text into words, each with the hyphen at which a line may end, and the spaces between them."""
     chunks = []
     for piece in _split_pieces(text):
         if piece == "-" and chunks:

@@ -1,5 +1,5 @@
 def format_exc():
-    return "(no traceback can be had here: print the exception itself, as in `except Exception as e: print(repr(e))`)"
+    return "(no traceback is available here: print the exception itself, as in `except Exception as e: print(repr(e))`)"
 
 
 def print_exc():

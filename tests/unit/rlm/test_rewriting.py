@@ -70,7 +70,7 @@ def test_a_model_that_does_not_end_is_given_up_at_the_deadline(scheduler: SubCal
         raise AssertionError
 
     chat = CallableChat(answer=never)
-    with pytest.raises(LanguageModelTimeoutError, match="not done in"):
+    with pytest.raises(LanguageModelTimeoutError, match="did not finish"):
         ModelRewriter(LoadedModel(chat), scheduler, deadline_seconds=0.2).rewrite("ann", "whale", Rewrite.HYDE)
     assert chat.given_up == len(chat.prompts) <= 1
 

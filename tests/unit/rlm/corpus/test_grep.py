@@ -89,7 +89,7 @@ def test_spans_are_searched_alone_and_pages_say_what_they_went_through(text: str
 
 
 def test_a_pattern_that_takes_for_ever_is_stopped() -> None:
-    with pytest.raises(PatternError, match="longer than"):
+    with pytest.raises(PatternError, match="time limit"):
         grep(corpus_of("a" * 5_000 + "!"), r"(a|aa)+$", seconds=0.2)
 
 
@@ -158,5 +158,5 @@ def test_what_is_searched_place_by_place_is_found_as_it_is_at_once(pattern: str)
 
 @pytest.mark.usefixtures("short_steps")
 def test_one_place_that_cannot_be_decided_ends_a_search_before_its_time() -> None:
-    with pytest.raises(PatternError, match="longer than"):
+    with pytest.raises(PatternError, match="time limit"):
         grep(corpus_of("a" * 5_000 + "!"), r"(a|aa)+$", seconds=FOR_EVER)

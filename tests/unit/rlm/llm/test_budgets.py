@@ -47,7 +47,7 @@ def test_a_call_that_does_not_fit_is_refused_before_it_is_sent() -> None:
 def test_what_calls_under_way_may_give_back_is_not_given_up() -> None:
     budget = Budget(Limits(completion_tokens=20))
     reserve(budget, 0, 15)
-    with pytest.raises(BudgetExhaustedError, match="under way") as refused:
+    with pytest.raises(BudgetExhaustedError, match="in progress") as refused:
         reserve(budget, 0, 15)
     assert refused.value.may_fit_later
 
@@ -100,7 +100,7 @@ def test_children_share_what_is_left_and_their_spending_is_the_parents() -> None
 def test_depth_counts_down_to_the_last_level() -> None:
     child = Budget(Limits(depth=2)).build_child().build_child(Limits(depth=5))
     assert child.limits.depth == 0
-    with pytest.raises(BudgetExhaustedError, match="deeper") as refused:
+    with pytest.raises(BudgetExhaustedError, match="maximum depth") as refused:
         child.build_child()
     assert refused.value.resource == "depth"
 
@@ -245,7 +245,7 @@ def test_what_is_kept_back_is_left_for_whoever_kept_it() -> None:
     for _ in range(18):
         reserve(others).release()
         reserve(others, completion=0).settle(prompt_tokens=10, completion_tokens=0)
-    with pytest.raises(BudgetExhaustedError, match="of 20 18 are taken and 2 are kept for the answer itself"):
+    with pytest.raises(BudgetExhaustedError, match="18 of 20 are used and 2 are reserved for the answer itself"):
         reserve(others)
     assert others.get_remaining().calls == 0
     assert own.get_remaining().calls == 2

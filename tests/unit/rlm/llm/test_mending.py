@@ -15,7 +15,7 @@ from tests.support.scheduling import PROFILE, SCHEMA, call, chat, echo, run, scr
 @pytest.mark.parametrize(
     ("first", "again"),
     [
-        ('{"n": "one"}', "properties/n/type is not kept"),
+        ('{"n": "one"}', "properties/n/type is violated"),
         ("{}", "it lacks n."),
         ("Certainly! Here it comes:", "it is not JSON"),
         ("", "empty"),

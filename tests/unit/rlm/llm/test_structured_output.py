@@ -117,7 +117,7 @@ def test_a_pattern_that_takes_too_long_is_refused_and_stops_nothing(pattern: str
 def test_a_pattern_is_kept_to() -> None:
     call = SubCall("", "When?", 100, {"type": "string", "pattern": r"^\d{4}-\d\d$"})
     assert read('"2024-05"', "stop", call) == '"2024-05"'
-    with pytest.raises(LanguageModelOutputError, match="pattern is not kept"):
+    with pytest.raises(LanguageModelOutputError, match="pattern is violated"):
         read('"May 2024"', "stop", call)
 
 

@@ -90,7 +90,7 @@ def test_a_quote_that_stands_nowhere_is_named_and_at_last_its_marker_is_left_out
     desk = Desk()
     answer, evidence = f"It was signed at noon. [1] {SIGNED} [2]", ["It was signed at noon.", SIGNED]
     for _ in range(2):
-        with pytest.raises(ToolError, match=r"the quote of evidence 1, 'It was signed at noon\.', stands nowhere"):
+        with pytest.raises(ToolError, match=r"the quote of evidence 1, 'It was signed at noon\.', is not in"):
             desk.submit(answer, evidence)
     found = desk.submit(answer, evidence)
     assert found.text.split() == f"It was signed at noon. {SIGNED} [1]".split()
@@ -155,8 +155,8 @@ def test_documents_may_not_say() -> None:
         (("x", [{"document": "doc-1", "start": "a"}]), "whole number"),
         (("x", [{"document": "doc-1", "quote": 3}]), "quote of evidence 1"),
         (("x", ["word " * 1_000]), "5,000 characters"),
-        ((3, [], 1), "computed is True"),
-        (("x", [], None, "no"), "found is True or False"),
+        ((3, [], 1), "computed must be True"),
+        (("x", [], None, "no"), "found must be True or False"),
         ((3, [], None, False), "found=False"),
         ((object(),), "JSON value"),
     ],

@@ -64,7 +64,7 @@ def texts(kit: Toolkit, handles: Sequence[object]) -> list[str]:
 
 def test_no_batch_of_prompts_is_so_long_that_preparing_it_outlasts_the_run() -> None:
     kit = Toolkit()
-    with pytest.raises(ToolError, match="20,001 prompts, and 20,000 at once are the most"):
+    with pytest.raises(ToolError, match="20,001 prompts, and 20,000 at once is the limit"):
         kit.tools["llm_query_batched"](["x"] * 20_001)
 
 
@@ -125,7 +125,7 @@ def test_pages_of_grep_within_a_place_go_on_there() -> None:
     found = [hit["text"].split(":")[0] for hit in page["hits"] + rest["hits"]]
     assert found == [f"Ship {n}" for n in (1, *range(10, 20))]
     assert rest["next_cursor"] is None
-    assert "goes on" in kit.toolbox.pop_notes()[0]
+    assert "continues" in kit.toolbox.pop_notes()[0]
 
 
 def test_hits_say_under_which_heading_they_stand() -> None:
@@ -181,7 +181,7 @@ def test_a_cell_that_calls_a_tool_for_each_of_very_many_things_is_told_how_else(
     kit = Toolkit()
     for _ in range(20_000):
         kit.tools["read"]("doc-1", 0, 1)
-    with pytest.raises(ToolError, match=r"20,000 times, and that is the most: read\(\) and the operators take lists"):
+    with pytest.raises(ToolError, match=r"20,000 times, which is the limit: read\(\) and the operators take lists"):
         kit.tools["read"]("doc-1", 0, 1)
     kit.tools["draft"](None)
     kit.toolbox.start_cell()

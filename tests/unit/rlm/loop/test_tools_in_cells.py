@@ -41,7 +41,7 @@ def test_pages_and_searches_that_do_not_give_all_say_so(sandbox: Sandbox) -> Non
     asked = Asked(
         sandbox, in_code("print(len(outline()), len(outline(offset=50)))"), in_code("submit(None)"), documents=many
     )
-    assert "50 20\nNote: outline() gave documents 0 to 49 of 70: outline(offset=50) goes on." in asked.shown
+    assert "50 20\nNote: outline() gave documents 0 to 49 of 70: outline(offset=50) continues." in asked.shown
     sections = "".join(f"# Part {n}\n\nText.\n\n" for n in range(5))
     asked = Asked(
         sandbox,
@@ -90,19 +90,19 @@ def test_batched_sub_calls_keep_order_and_one_failure_is_none(sandbox: Sandbox) 
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        ("grep('(')", "cannot be read"),
+        ("grep('(')", "is not valid"),
         ("search('x')", "use grep"),
-        ("read('nothing.md')", "no document is called"),
+        ("read('nothing.md')", "no document has the id, name or title"),
         ("read(5)", "a handle is a dict"),
-        ("grep(5)", "pattern is a text"),
-        ("records(by='sentence')", "by is one of"),
-        ("classify(records('doc-2'), 5)", "labels is"),
-        ("classify(['x'], {'a': 'b', 'c': 'd'})", "no document is called"),
-        ("llm_query_batched('abc')", "prompts is a list"),
+        ("grep(5)", "pattern must be a text"),
+        ("records(by='sentence')", "by must be one of"),
+        ("classify(records('doc-2'), 5)", "labels must be"),
+        ("classify(['x'], {'a': 'b', 'c': 'd'})", "no document has the id, name or title"),
+        ("llm_query_batched('abc')", "prompts must be a list"),
         ("llm_query('x' * 1_000_000)", "cut it into slices"),
         ("rlm_query('deeper?')", "may not go deeper"),
-        ("pairs(5)", "keys is a list"),
-        ("extract(records('doc-2'), 'what', [1])", "properties is"),
+        ("pairs(5)", "keys must be a list"),
+        ("extract(records('doc-2'), 'what', [1])", "properties must be"),
     ],
 )
 def test_tools_called_wrongly_say_what_they_want(sandbox: Sandbox, call: str, says: str) -> None:
@@ -208,7 +208,7 @@ def test_a_count_by_labels_that_a_classifier_gave_says_so(sandbox: Sandbox) -> N
         rule=lambda text: "lost" if "lost" in text else "sold",
         operators=lambda corpus, calls: Operators(corpus, calls, HashingEmbedder(), cascade_limits=limits),
     )
-    said = "of the 1,500 labels that this rests on; in its sample,"
+    said = "of the 1,500 labels behind this result; in its sample,"
     assert "Note: classify: A classifier gave" in asked.shown
     assert any(said in reason for reason in asked.draft.reasons)
     assert asked.draft.status is AnswerStatus.ANSWERED

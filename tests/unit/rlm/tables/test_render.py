@@ -66,7 +66,7 @@ def test_figures_alone_are_no_sentence_and_stand_in_a_table_that_names_them(temp
 
 def test_an_empty_result_is_said_to_be_one() -> None:
     for empty in (result(), result((None, None))):
-        assert render_sentence("The best customer is {name}.", empty, "") == "No record matches what was asked for."
+        assert render_sentence("The best customer is {name}.", empty, "") == "No record matches the question."
         assert not needs_table("The best customer is {name}.", empty)
     assert render_sentence("{row_count} orders are late.", result(), "") == "0 orders are late."
 

@@ -331,7 +331,7 @@ def test_rows_are_of_the_table_that_the_query_for_them_reads_whatever_else_it_na
 
 def test_nothing_found_is_said_in_words(asking: Asking) -> None:
     draft = asking(plan("SELECT text FROM messages WHERE customer = 'Zoe'", "Zoe wrote: {text}")).ask()
-    assert draft.text == "No record matches what was asked for."
+    assert draft.text == "No record matches the question."
     assert (draft.evidence, draft.rows_behind) == ({}, ())
 
 
@@ -624,7 +624,7 @@ def test_a_document_is_cited_for_the_words_that_its_judgement_rests_on(contracts
     assert (patrol.quote, patrol.verified, patrol.page) == ("", False, None)
     assert patrol.place == "the whole document, which the model read"
     assert [quote.number for quote in sentence.quotes] == [1]
-    assert sentence.reason == "Code computed this from values that the model read out of the records."
+    assert sentence.reason == "Code computed this from values that the model read in the records."
     assert draft.notes == ('The model read 3 documents for "open": these values are its reading.',)
     documents = {each.document_id: (each.passages, each.read) for each in draft.searched.documents}
     assert documents == {"doc-1": (0, 1), "doc-2": (1, 1), "doc-3": (1, 1)}
