@@ -1,1 +1,1 @@
-"""Tenants, users, keys and sessions over REST, and sign-in with an identity provider."""
+"""REST routes for tenants, users, keys and sessions, and sign-in with an identity provider."""

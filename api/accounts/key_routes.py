@@ -1,4 +1,4 @@
-"""`/v1/keys` and `/v1/me`: an admin makes, lists, changes, rotates and revokes the API keys of its tenant."""
+"""`/v1/keys` and `/v1/me`: an admin creates, lists, changes, rotates and revokes the tenant's API keys."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -6,18 +6,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from api.accounts.schemas import KeyChange, KeyIn, KeyOut, KeyPage, NewKeyOut, PrincipalOut, RotationIn
-from api.admission.access import Admin, Anybody, Served, build_missing_scope_error
+from api.admission.access import Admin, Anybody, ServicesDep, build_missing_scope_error
 from api.http.cursors import decode_text_cursor, encode_text_cursor
 from api.http.problems import ApiError
 from ingest.storage.accounts.records import Principal, Scope
 
 
 class KeyNeedsUserError(ApiError):
-    """An admin who is a user cannot make an admin's key that belongs to no user."""
+    """An admin who is a user tried to create an admin key that belongs to no user."""
 
     code = "key_needs_user"
     status = 403
-    default_hint = "Name a user for the key, or use an admin's key that belongs to no user."
+    default_hint = "Set `user` on the key, or send this request with an admin key that belongs to no user."
 
 
 router = APIRouter(prefix="/v1", tags=["keys"])
@@ -27,20 +27,20 @@ _DEFAULT_ROTATION = RotationIn()
 
 @router.get("/me")
 def me(caller: Anybody) -> PrincipalOut:
-    """Show who the caller is: tenant, user, groups and scopes. Any valid key or token may ask."""
+    """Show the caller's tenant, user, groups and scopes. Any valid key or token will do."""
     return PrincipalOut.from_records(caller)
 
 
 @router.post("/keys", status_code=201)
-def create(body: KeyIn, caller: Admin, served: Served, response: Response) -> NewKeyOut:
-    """Make a key of the caller's tenant; its text is in this answer and is never shown again.
+def create(body: KeyIn, caller: Admin, services: ServicesDep, response: Response) -> NewKeyOut:
+    """Create a key. The response contains its secret text, which is never shown again.
 
-    A key with a `user` sees what that user may see. Only an operator can give the scope `operator`, and an admin who is
-    a user gives the scope `admin` only to keys with a `user`.
+    A key with a `user` has that user's access to documents. Only an operator can grant the scope `operator`. An admin
+    who is a user can grant the scope `admin` only to keys with a `user`.
     """
     require_grantable_scopes(caller, body.scopes)
     _require_key_user(caller, body.user, body.scopes)
-    made = served.keys.issue(
+    made = services.keys.issue(
         caller.tenant_id, body.name, scopes=body.scopes, user=body.user, expires_at=_to_timestamp(body.expires_at)
     )
     response.headers["Location"] = f"/v1/keys/{made[0].id}"
@@ -49,24 +49,24 @@ def create(body: KeyIn, caller: Admin, served: Served, response: Response) -> Ne
 
 @router.get("/keys")
 def listing(
-    caller: Admin, served: Served, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str | None = None
+    caller: Admin, services: ServicesDep, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str | None = None
 ) -> KeyPage:
-    """List the tenant's keys without their secrets, oldest first, revoked ones too, a page at a time."""
-    found = served.keys.list_keys(caller.tenant_id, after=decode_text_cursor(cursor), limit=limit + 1)
+    """List the tenant's keys without their secrets, oldest first, including revoked ones. Paginated."""
+    found = services.keys.list_keys(caller.tenant_id, after=decode_text_cursor(cursor), limit=limit + 1)
     page = found[:limit]
     more = encode_text_cursor(page[-1].id) if len(found) > limit else None
     return KeyPage(keys=[KeyOut.from_key(key) for key in page], next_cursor=more)
 
 
 @router.get("/keys/{key_id}")
-def one(key_id: str, caller: Admin, served: Served) -> KeyOut:
+def one(key_id: str, caller: Admin, services: ServicesDep) -> KeyOut:
     """Show a key without its secret."""
-    return KeyOut.from_key(served.keys.load_key(caller.tenant_id, key_id))
+    return KeyOut.from_key(services.keys.load_key(caller.tenant_id, key_id))
 
 
 @router.patch("/keys/{key_id}")
-def change(key_id: str, body: KeyChange, caller: Admin, served: Served) -> KeyOut:
-    """Change the name, the scopes or the expiry of a live key, from the next request on."""
+def change(key_id: str, body: KeyChange, caller: Admin, services: ServicesDep) -> KeyOut:
+    """Change the name, scopes or expiry of a live key. Takes effect with its next request."""
     changes: dict[str, Any] = {
         name: getattr(body, name)
         for name in body.model_fields_set
@@ -74,47 +74,50 @@ def change(key_id: str, body: KeyChange, caller: Admin, served: Served) -> KeyOu
     }
     if "scopes" in changes:
         require_grantable_scopes(caller, changes["scopes"])
-        _require_key_user(caller, served.keys.load_key(caller.tenant_id, key_id).user, changes["scopes"])
+        _require_key_user(caller, services.keys.load_key(caller.tenant_id, key_id).user, changes["scopes"])
     if "expires_at" in changes:
         changes["expires_at"] = _to_timestamp(body.expires_at)
-    return KeyOut.from_key(served.keys.change(caller.tenant_id, key_id, changes))
+    return KeyOut.from_key(services.keys.change(caller.tenant_id, key_id, changes))
 
 
 @router.post("/keys/{key_id}/rotate", status_code=201)
 def rotate(
-    key_id: str, caller: Admin, served: Served, response: Response, body: RotationIn = _DEFAULT_ROTATION
+    key_id: str, caller: Admin, services: ServicesDep, response: Response, body: RotationIn = _DEFAULT_ROTATION
 ) -> NewKeyOut:
-    """Make a key that takes this one's place: same name, scopes, user and lifetime.
+    """Create a replacement for a key, with the same name, scopes, user and lifetime.
 
-    Both are valid for `grace_seconds`, a day if not said otherwise; then the old one ends.
+    Both keys are valid for `grace_seconds` (a day by default); then the old one expires.
     """
-    key = served.keys.load_key(caller.tenant_id, key_id)
+    key = services.keys.load_key(caller.tenant_id, key_id)
     require_grantable_scopes(caller, key.scopes)
     _require_key_user(caller, key.user, key.scopes)
-    made = served.keys.rotate(caller.tenant_id, key_id, grace_seconds=body.grace_seconds)
+    made = services.keys.rotate(caller.tenant_id, key_id, grace_seconds=body.grace_seconds)
     response.headers["Location"] = f"/v1/keys/{made[0].id}"
     return NewKeyOut.from_new_key(made)
 
 
 @router.delete("/keys/{key_id}")
-def revoke(key_id: str, caller: Admin, served: Served) -> KeyOut:
-    """Make a key worthless, at once and for good. It stays in listings; revoking it again changes nothing."""
-    served.keys.revoke(caller.tenant_id, key_id)
-    return KeyOut.from_key(served.keys.load_key(caller.tenant_id, key_id))
+def revoke(key_id: str, caller: Admin, services: ServicesDep) -> KeyOut:
+    """Revoke a key immediately and permanently. It stays in listings; revoking it again changes nothing."""
+    services.keys.revoke(caller.tenant_id, key_id)
+    return KeyOut.from_key(services.keys.load_key(caller.tenant_id, key_id))
 
 
 def require_grantable_scopes(caller: Principal, scopes: set[Scope] | frozenset[Scope]) -> None:
-    """Let nobody but an operator make operators."""
+    """Require the scope `operator` for granting the scope `operator`. Raises `ScopeMissingError`."""
     # guard: operator-keys
     if Scope.OPERATOR in scopes and Scope.OPERATOR not in caller.scopes:
         raise build_missing_scope_error(Scope.OPERATOR)
 
 
 def _require_key_user(caller: Principal, user: str | None, scopes: set[Scope] | frozenset[Scope]) -> None:
-    """Let no admin who is a user have a key that reads every document. Raises `KeyNeedsUserError`."""
+    """Refuse an admin key without a user to an admin who is a user. Raises `KeyNeedsUserError`.
+
+    Such a key reads every document of the tenant, which its creator may not.
+    """
     # guard: admin-key-needs-user
     if caller.user is not None and user is None and Scope.ADMIN in scopes:
-        raise KeyNeedsUserError("A key with the scope `admin` and without a user sees every document of the tenant.")
+        raise KeyNeedsUserError("A key with the scope `admin` and no user can read every document of the tenant.")
 
 
 def _to_timestamp(instant: datetime | None) -> float | None:

@@ -1,7 +1,7 @@
-"""Checks bearer tokens of an OpenID Connect provider: issuer, audience, times, and a signature by one of its keys.
+"""Check bearer tokens of an OpenID Connect provider: issuer, audience, times and signature.
 
-The only user of PyJWT, which the extra `oidc` brings. Symmetric algorithms and `none` are in no configuration: a public
-key can never serve as their secret.
+The only importer of PyJWT, which the extra `oidc` installs. Settings accept neither symmetric algorithms nor `none`, so
+a public key can never be used as their secret.
 """
 
 import json
@@ -28,15 +28,16 @@ from retrieval.bounded_replies import ReplyTooLargeError, fetch_short_document
 log = structlog.get_logger(__name__)
 
 _TIMEOUT_SECONDS = 5.0
-# A provider that did not answer is asked again after this long; until then requests are refused at once.
+# After a failed fetch, wait this long before the next one. Requests that need a key are refused meanwhile.
 _RETRY_AFTER_SECONDS = 5.0
-# Whoever checks keys has few threads; they are not all to wait for a provider that does not answer.
+# Key checks share a few threads, so only briefly wait for another thread's fetch; otherwise one slow provider would
+# block API keys, too.
 _LOCK_TIMEOUT_SECONDS = 1.0
 _MAX_GROUPS = 1_000
 
 
 class OidcTokens:
-    """Turns tokens into principals; safe to use from any thread."""
+    """Converts tokens to principals. Thread-safe."""
 
     def __init__(self, settings: OidcSettings, identities: Identities, *, clock: Callable[[], float] = time.monotonic):
         self._settings = settings
@@ -44,14 +45,14 @@ class OidcTokens:
         self._keys = _ProviderKeys(settings, clock)
 
     def check(self, token: str) -> Principal | None:
-        """Return who holds the token, or None for anything but a valid one.
+        """Return the principal of a token, or None if the token is not valid.
 
-        Raises `IdentityProviderUnavailableError` when the provider's keys are needed and cannot be had.
+        Raises `IdentityProviderUnavailableError` if the provider's keys are needed and cannot be fetched.
         """
         return self._check_token(token, self._settings.oidc_audience, None)
 
     def check_identity(self, token: str, nonce: str) -> Principal | None:
-        """As `check`, for the identity token of somebody who signs in to the portal: it must carry this nonce."""
+        """Check the identity token of a person who signs in to the portal; it must carry this nonce."""
         return self._check_token(token, self._settings.oidc_client_id, nonce)
 
     def _check_token(self, token: str, audience: str | None, nonce: str | None) -> Principal | None:
@@ -70,19 +71,22 @@ class OidcTokens:
             )
             # guard: oidc-nonce
             if nonce is not None and claims.get("nonce") != nonce:
-                raise ValueError("the token belongs to another sign-in")
+                raise ValueError("the nonce is that of another sign-in")
             principal = self._build_principal(claims)
         except (jwt.PyJWTError, ValueError, TypeError, TenantNotFoundError) as error:
-            log.info("a token was refused", reason=type(error).__name__)
+            log.info("token refused", reason=type(error).__name__)
             return None
         return self._identities.grants.resolve_access(principal)
 
     def _build_principal(self, claims: Mapping[str, Any]) -> Principal:
-        """Raises `ValueError` for claims that name no user or no scope, and `TenantNotFoundError`."""
+        """Build a principal from claims.
+
+        Raises `ValueError` if the claims have no valid user or scope, and `TenantNotFoundError`.
+        """
         settings = self._settings
         user = claims[settings.oidc_user_claim]
         if not isinstance(user, str) or not _is_valid_name(user):
-            raise ValueError("the claim names no user")
+            raise ValueError("the user claim is not a valid name")
         wanted = settings.oidc_tenant if settings.oidc_tenant_claim is None else claims.get(settings.oidc_tenant_claim)
         tenant = self._identities.tenants.load_tenant(wanted if isinstance(wanted, str) else "")
         if tenant.suspended_at is not None:
@@ -101,13 +105,13 @@ class OidcTokens:
 
 
 def parse_names(claim: object) -> list[str]:
-    """Return the names in a claim: a list of texts, or one text with spaces between, as `scope` has them."""
+    """Return the valid names in a claim: a list of strings, or one string separated by spaces, like `scope`."""
     found: Collection[object] = claim.split() if isinstance(claim, str) else claim if isinstance(claim, list) else ()
     return [each for each in list(found)[:_MAX_GROUPS] if isinstance(each, str) and _is_valid_name(each)]
 
 
 def map_scopes(mapping: Mapping[str, Sequence[Scope]], given: Collection[str]) -> frozenset[Scope]:
-    """Return what these names give, and what `*` gives everybody."""
+    """Return the scopes that these names map to, plus those that `*` grants to everybody."""
     return frozenset(scope for name in ("*", *given) for scope in mapping.get(name, ()))
 
 
@@ -116,10 +120,10 @@ def _is_valid_name(text: str) -> bool:
 
 
 class _ProviderKeys:
-    """The provider's signing keys, kept for some minutes.
+    """A cache of the provider's signing keys.
 
-    An unknown key id has them fetched again, at most every half minute: a stranger who makes ids up cannot have us ask
-    more often.
+    An unknown key id triggers a new fetch, at most once every `oidc_refetch_seconds`, so a stranger who invents key ids
+    cannot make us fetch more often.
     """
 
     def __init__(self, settings: OidcSettings, clock: Callable[[], float]) -> None:
@@ -130,7 +134,7 @@ class _ProviderKeys:
         self._away_until = float("-inf")
 
     def get_key(self, token: str) -> Any:  # noqa: ANN401 - a key of the cryptography library
-        """Return the key that a token names. Raises `PyJWTError`, and `IdentityProviderUnavailableError`."""
+        """Return the key that a token names. Raises `PyJWTError` and `IdentityProviderUnavailableError`."""
         header = jwt.get_unverified_header(token)
         # guard: token-algorithm
         if header.get("alg") not in self._settings.algorithms:
@@ -142,7 +146,7 @@ class _ProviderKeys:
             return kept
         if not self._lock.acquire(timeout=_LOCK_TIMEOUT_SECONDS):
             raise _build_unavailable_error()
-        try:  # one request fetches, and the others wait a moment for what it gets
+        try:  # one thread fetches; the others wait briefly and then read the cache
             if (kept := self._find_cached_key(kid)) is not None:
                 return kept
             if self._clock() < self._away_until:
@@ -151,13 +155,13 @@ class _ProviderKeys:
                 return self._get_client().get_signing_key(kid).key
             except (jwt.PyJWKClientConnectionError, jwt.PyJWKSetError, OSError, json.JSONDecodeError) as error:
                 self._away_until = self._clock() + _RETRY_AFTER_SECONDS
-                log.warning("the identity provider's keys cannot be had", error=repr(error))
+                log.warning("identity provider's keys not fetched", error=repr(error))
                 raise _build_unavailable_error() from error
         finally:
             self._lock.release()
 
     def _find_cached_key(self, kid: str) -> Any:  # noqa: ANN401 - as above
-        """Return a key that is known, which nobody waits for: also while others fetch, or the provider is away."""
+        """Return a cached key without locking, even while another thread fetches or the provider is unavailable."""
         cache = None if self._client is None else self._client.jwk_set_cache
         kept = None if cache is None else cache.get()
         for each in () if kept is None else kept.keys:
@@ -178,24 +182,24 @@ class _ProviderKeys:
 
 
 class _BoundedJWKClient(PyJWKClient):
-    """PyJWT's client, which reads a reply of any size, with a limit of bytes."""
+    """PyJWT's client with a size limit: the original reads a reply of any size."""
 
     def fetch_data(self) -> Any:  # noqa: ANN401 - of PyJWT
         try:
             # guard: provider-keys-size
             found = fetch_short_document(self.uri, timeout=self.timeout).raise_for_status().json()
         except (httpx.HTTPError, ReplyTooLargeError, ValueError) as error:
-            raise jwt.PyJWKClientConnectionError(f"The keys cannot be fetched: {error}") from error
+            raise jwt.PyJWKClientConnectionError(f"The keys could not be fetched: {error}") from error
         if not isinstance(found, dict):
-            raise jwt.PyJWKSetError("The reply is no object.")
+            raise jwt.PyJWKSetError("The reply is not a JSON object.")
         if self.jwk_set_cache is not None:
             self.jwk_set_cache.put(found)
-        self._last_successful_fetch = time.monotonic()  # the cooldown is counted from here
+        self._last_successful_fetch = time.monotonic()  # PyJWT's cooldown starts here
         return found
 
 
 def _fetch_jwks_url(issuer: str) -> str:
-    """Return the address of an issuer's keys. Raises `OSError` for what cannot be used."""
+    """Fetch the address of an issuer's keys from its discovery document. Raises `OSError` if it is not usable."""
     place = issuer.rstrip("/") + "/.well-known/openid-configuration"
     try:
         with urllib.request.urlopen(place, timeout=_TIMEOUT_SECONDS) as answer:
@@ -203,12 +207,12 @@ def _fetch_jwks_url(issuer: str) -> str:
     except (urllib.error.URLError, ValueError) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
-        raise OSError(f"{place} does not describe the provider") from error
+        raise OSError(f"{place} is not a discovery document") from error
     address = found.get("jwks_uri") if isinstance(found, dict) else None
     if not isinstance(address, str) or not address.startswith(("https://", "http://")) or found.get("issuer") != issuer:
-        raise OSError(f"{place} describes another issuer, or no keys")
+        raise OSError(f"{place} describes another issuer or has no keys")
     return address
 
 
 def _build_unavailable_error() -> LeadlineError:
-    return IdentityProviderUnavailableError("The identity provider's keys cannot be had now.")
+    return IdentityProviderUnavailableError("The identity provider's keys are unavailable.")

@@ -1,4 +1,4 @@
-"""Tenants, users, keys and grants on the wire."""
+"""Wire models for tenants, users, keys and grants."""
 
 import time
 from datetime import datetime
@@ -20,13 +20,13 @@ _MAX_LINK_HOURS = 72
 
 
 class TenantIn(Wire):
-    """A new tenant, or its new name."""
+    """A new tenant, or a tenant's new name."""
 
     name: Name
 
 
 class TenantChange(Wire):
-    """Changes of a tenant; while a tenant is suspended, none of its keys and tokens is valid."""
+    """Changes to a tenant. While a tenant is suspended, its keys and tokens are not valid."""
 
     name: Name | None = None
     suspended: bool | None = None
@@ -42,27 +42,27 @@ class TenantOut(Wire):
 
 
 class TenantPage(Wire):
-    """A page of tenants in the order of their names; `next_cursor` is null on the last one."""
+    """A page of tenants, by name; `next_cursor` is null on the last page."""
 
     tenants: list[TenantOut]
     next_cursor: str | None
 
 
 class GroupsIn(Wire):
-    """The groups of a user; it is in no others."""
+    """The complete list of a user's groups."""
 
     groups: list[Name] = Field(max_length=_MAX_GROUPS)
 
 
 class UserIn(Wire):
-    """A new user. Its name is what ACLs and grants call `user:NAME`, and does not change."""
+    """A new user. ACLs and grants refer to it as `user:NAME`, so the name cannot be changed."""
 
     name: Name
     groups: list[Name] = Field(default_factory=list, max_length=_MAX_GROUPS)
 
 
 class UserOut(Wire):
-    """A user of the tenant. `scopes` are those of its live `keys` together, and `sessions` counts its browsers."""
+    """A user. `scopes` is the union over its live `keys`; `sessions` counts browsers signed in."""
 
     id: str
     name: str
@@ -78,27 +78,27 @@ class UserOut(Wire):
 
 
 class UserPage(Wire):
-    """A page of users in the order of their names; `next_cursor` is null on the last one."""
+    """A page of users, by name; `next_cursor` is null on the last page."""
 
     users: list[UserOut]
     next_cursor: str | None
 
 
 class GroupOut(Wire):
-    """A group, and how many users are in it."""
+    """A group and its number of members."""
 
     name: str
     members: int
 
 
 class GroupList(Wire):
-    """The groups that users are in, in the order of their names."""
+    """The groups that have members, by name."""
 
     groups: list[GroupOut]
 
 
 class LinkIn(Wire):
-    """What a link lets its user do in the portal, from then on in every session of it, and how long it is good."""
+    """The scopes of the sessions that a sign-in link starts, and how many hours the link is valid."""
 
     scopes: set[Scope] = Field(
         default_factory=lambda: {Scope.READ, Scope.WRITE, Scope.ASK}, min_length=1, examples=[["read", "ask"]]
@@ -107,12 +107,12 @@ class LinkIn(Wire):
 
     @field_serializer("scopes")
     def sort_scopes(self, scopes: set[Scope]) -> list[Scope]:
-        """Keep the default in OpenAPI from having another order in each process."""
+        """Sort the scopes, so that the default in OpenAPI is the same in every process."""
         return sorted(scopes)
 
 
 class LinkOut(Wire):
-    """A link that signs in whoever opens it first. It is shown this once. `key` is the key that its sessions act as."""
+    """A one-time sign-in link, shown only once. `key` is the key that its sessions act as."""
 
     url: str
     key: str
@@ -120,13 +120,13 @@ class LinkOut(Wire):
 
 
 class SignedOutOut(Wire):
-    """How many sessions and unused links were ended."""
+    """The number of sessions and unused links that were ended."""
 
     sessions: int
 
 
 class KeyIn(Wire):
-    """A new key. `user` is a user's id or name: the key then sees what that user may see."""
+    """A new key. `user` is a user's id or name; the key then has that user's access to documents."""
 
     name: Name
     scopes: set[Scope] = Field(min_length=1)
@@ -135,7 +135,7 @@ class KeyIn(Wire):
 
 
 class KeyChange(Wire):
-    """Changes of a live key; `"expires_at": null` removes the expiry."""
+    """Changes to a live key; `"expires_at": null` removes the expiry."""
 
     name: Name | None = None
     scopes: set[Scope] | None = Field(None, min_length=1)
@@ -143,13 +143,13 @@ class KeyChange(Wire):
 
 
 class RotationIn(Wire):
-    """How long the old key stays valid beside its successor."""
+    """The grace period of a rotation, in which the old key stays valid alongside its replacement."""
 
     grace_seconds: float = Field(ROTATION_GRACE_SECONDS, ge=0, le=_MAX_GRACE_SECONDS)
 
 
 class KeyOut(Wire):
-    """A key without its secret. `last_used_at` may be a minute late; `successor` is the key that takes its place."""
+    """A key without its secret. `last_used_at` may lag by a minute; `successor` is the replacement key."""
 
     id: str
     name: str
@@ -168,7 +168,7 @@ class KeyOut(Wire):
 
 
 class NewKeyOut(KeyOut):
-    """A new key with the text that a client sends, which is shown this once."""
+    """A new key with its secret text `key`, which is shown only once."""
 
     key: str
 
@@ -178,14 +178,14 @@ class NewKeyOut(KeyOut):
 
 
 class KeyPage(Wire):
-    """A page of keys, oldest first, revoked ones too; `next_cursor` is null on the last one."""
+    """A page of keys, oldest first, including revoked ones; `next_cursor` is null on the last page."""
 
     keys: list[KeyOut]
     next_cursor: str | None
 
 
 class PrincipalOut(Wire):
-    """Who the caller is to the service. `key` is null for a token of an identity provider."""
+    """The authenticated caller. `key` is null for a token of an identity provider."""
 
     tenant: str = Field(validation_alias="tenant_id")
     key: str | None = Field(validation_alias="key_id")
@@ -197,13 +197,13 @@ class PrincipalOut(Wire):
 
 
 class RoleIn(Wire):
-    """The role that a subject is to have, instead of the one it had."""
+    """The new role of a subject."""
 
     role: Role
 
 
 class GrantOut(Wire):
-    """A subject, `user:NAME`, `group:NAME` or `key:ID`, has a role on a collection."""
+    """A role on a collection, granted to a subject: `user:NAME`, `group:NAME` or `key:ID`."""
 
     collection: str
     subject: str
@@ -212,6 +212,6 @@ class GrantOut(Wire):
 
 
 class GrantList(Wire):
-    """All grants of a collection, in the order of their subjects; without any it is open to the tenant."""
+    """All grants of a collection, by subject. A collection without grants is open to the tenant."""
 
     grants: list[GrantOut]

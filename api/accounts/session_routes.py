@@ -1,4 +1,4 @@
-"""`/v1/sign-in`, `/v1/sign-out` and `/v1/session`: sessions of people in a browser."""
+"""`/v1/sign-in`, `/v1/sign-out` and `/v1/session`: browser sessions."""
 
 from datetime import datetime
 from typing import Self
@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from starlette.responses import Response
 
 from api.accounts.schemas import PrincipalOut
-from api.admission.access import Anybody, KeyThreads, Served
+from api.admission.access import Anybody, KeyThreads, ServicesDep
 from api.admission.admission import SESSION
 from api.admission.cookies import SessionCookie, compute_csrf_token, require_same_origin
 from api.admission.services import Services
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1", tags=["sessions"])
 
 
 class SignInIn(Wire):
-    """A request for a session: with an API key, a token of the identity provider, or the ticket of a one-time link."""
+    """A sign-in with an API key, a token of the identity provider, or the ticket of a one-time link."""
 
     key: str | None = Field(None, min_length=1, max_length=16_384)
     ticket: str | None = Field(None, min_length=1, max_length=200)
@@ -30,21 +30,21 @@ class SignInIn(Wire):
     @model_validator(mode="after")
     def _require_one_credential(self) -> Self:
         if (self.key is None) == (self.ticket is None):
-            raise ValueError("send either `key` or `ticket`")
+            raise ValueError("send either `key` or `ticket`, not both")
         return self
 
 
 class SignOutIn(Wire):
-    """A request to end this session, or with `everywhere` every session of the caller on all devices."""
+    """A sign-out from this session, or with `everywhere` from all of the caller's sessions on all devices."""
 
     everywhere: bool = False
 
 
 class SessionOut(Wire):
-    """Who is in the session. Send `csrf` as `X-CSRF-Token` with every method that changes something.
+    """The caller of the session. Send `csrf` as `X-CSRF-Token` with every request that changes something.
 
-    `csrf` is null where a key or a token was sent instead of a session's cookie; `ends_at` is when that ends by itself,
-    and null if it does not.
+    `csrf` is null if a key or token was sent instead of a session cookie. `ends_at` is the time at which the session
+    ends by itself, null if it does not.
     """
 
     principal: PrincipalOut
@@ -58,56 +58,56 @@ class SessionOut(Wire):
 
 
 @router.post("/sign-in", response_model=SessionOut)
-async def sign_in(body: SignInIn, request: Request, served: Served, threads: KeyThreads) -> Response:
-    """Begin a session, whose cookie then stands for the key in this browser. Its rights are those of the key.
+async def sign_in(body: SignInIn, request: Request, services: ServicesDep, threads: KeyThreads) -> Response:
+    """Start a session. Its cookie then acts for the key in this browser, with the key's rights.
 
-    It ends when the key does, when one signs out, after a day without use, and after a week
-    (`LEADLINE_SESSION_IDLE_HOURS`, `LEADLINE_SESSION_HOURS`). A ticket is good once, for an hour. Without https it
-    begins on addresses of this machine alone.
+    The session ends with the key, on sign-out, after a day without use, and after a week
+    (`LEADLINE_SESSION_IDLE_HOURS`, `LEADLINE_SESSION_HOURS`). A ticket can be used once, within an hour. Without https,
+    sessions can only be started at loopback addresses.
     """
-    cookie = SessionCookie.from_settings(served.settings)
+    cookie = SessionCookie.from_settings(services.settings)
     # guard: sign-in-cross-origin
     require_same_origin(request.scope)
     # guard: sign-in-over-http
     cookie.require_secure_host(request.scope)
-    caller, secret = await threads.run(_start_session, served, body)
+    caller, secret = await threads.run(_start_session, services, body)
     response = JSONResponse(SessionOut.from_caller(caller, secret).model_dump(mode="json"))
     cookie.write(response, secret)
     return response
 
 
 @router.post("/sign-out", status_code=204)
-def sign_out(body: SignOutIn, request: Request, caller: Anybody, served: Served) -> Response:
-    """End the session, or with `everywhere` all sessions of this user or key; links that were not used end too."""
+def sign_out(body: SignOutIn, request: Request, caller: Anybody, services: ServicesDep) -> Response:
+    """End the session, or with `everywhere` all sessions of this user or key, including unused links."""
     secret: str | None = request.scope.get(SESSION)
     if body.everywhere:
-        served.accounts.sessions.end_all(caller)
+        services.accounts.sessions.end_all(caller)
     elif secret is not None:
-        served.accounts.sessions.end(secret)
+        services.accounts.sessions.end(secret)
     response = Response(status_code=204)
-    SessionCookie.from_settings(served.settings).clear(response)
+    SessionCookie.from_settings(services.settings).clear(response)
     return response
 
 
 @router.get("/session")
 async def session(request: Request, caller: Anybody) -> SessionOut:
-    """Show who is in the session."""
+    """Show the caller of the session."""
     return SessionOut.from_caller(caller, request.scope.get(SESSION))
 
 
-def _start_session(served: Services, body: SignInIn) -> tuple[Principal, str]:
+def _start_session(services: Services, body: SignInIn) -> tuple[Principal, str]:
     if body.ticket is not None:
-        caller = served.accounts.sessions.redeem_ticket(body.ticket)
+        caller = services.accounts.sessions.redeem_ticket(body.ticket)
         if caller is None:
             raise UnauthorizedError(
-                "This link was used before, or is too old.",
-                hint="`leadline sign-in` prints another one; or sign in with an API key.",
+                "This sign-in link was already used or has expired.",
+                hint="Run `leadline sign-in` for a new link, or sign in with an API key.",
             )
     else:
-        caller = served.identify((body.key or "").strip())
+        caller = services.identify((body.key or "").strip())
         if caller is None:
             raise UnauthorizedError(
                 "The API key or token is not valid.",
-                hint="Copy it whole; `leadline keys list` shows which are live, and `leadline keys create` makes one.",
+                hint="Check that it is complete. `leadline keys list` shows live keys.",
             )
-    return caller, start_session(served, caller)
+    return caller, start_session(services, caller)

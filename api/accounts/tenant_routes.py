@@ -1,44 +1,47 @@
-"""`/v1/admin/tenants`: an operator makes, lists, renames and suspends tenants, and makes the first key of each."""
+"""`/v1/admin/tenants`: an operator creates, lists, renames and suspends tenants, and creates their first keys."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
 from api.accounts.schemas import KeyIn, NewKeyOut, TenantChange, TenantIn, TenantOut, TenantPage
-from api.admission.access import Operator, Served
+from api.admission.access import Operator, ServicesDep
 from api.http.cursors import decode_text_cursor, encode_text_cursor
 
 router = APIRouter(prefix="/v1/admin/tenants", tags=["tenants"])
 
 
 @router.post("", status_code=201)
-def create(body: TenantIn, caller: Operator, served: Served, response: Response) -> TenantOut:
-    """Make a tenant. `POST …/{id}/keys` makes its first key; with the scope `admin` that one makes the others."""
-    tenant = served.accounts.tenants.create(body.name)
+def create(body: TenantIn, caller: Operator, services: ServicesDep, response: Response) -> TenantOut:
+    """Create a tenant.
+
+    Create its first key with `POST …/{id}/keys`; with the scope `admin`, that key can create the others.
+    """
+    tenant = services.accounts.tenants.create(body.name)
     response.headers["Location"] = f"/v1/admin/tenants/{tenant.id}"
     return TenantOut.from_records(tenant)
 
 
 @router.get("")
 def listing(
-    caller: Operator, served: Served, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str | None = None
+    caller: Operator, services: ServicesDep, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str | None = None
 ) -> TenantPage:
-    """List the tenants of the installation in the order of their names, a page at a time."""
-    found = served.accounts.tenants.list_tenants(after=decode_text_cursor(cursor), limit=limit + 1)
+    """List the tenants of the installation by name. Paginated."""
+    found = services.accounts.tenants.list_tenants(after=decode_text_cursor(cursor), limit=limit + 1)
     more = encode_text_cursor(found[limit - 1].name) if len(found) > limit else None
     return TenantPage(tenants=[TenantOut.from_records(tenant) for tenant in found[:limit]], next_cursor=more)
 
 
 @router.get("/{tenant_id}")
-def one(tenant_id: str, caller: Operator, served: Served) -> TenantOut:
+def one(tenant_id: str, caller: Operator, services: ServicesDep) -> TenantOut:
     """Show a tenant, by id or name."""
-    return TenantOut.from_records(served.accounts.tenants.load_tenant(tenant_id))
+    return TenantOut.from_records(services.accounts.tenants.load_tenant(tenant_id))
 
 
 @router.patch("/{tenant_id}")
-def change(tenant_id: str, body: TenantChange, caller: Operator, served: Served) -> TenantOut:
-    """Rename a tenant, suspend it, or resume it. The keys and tokens of a suspended tenant are refused at once."""
-    tenants = served.accounts.tenants
+def change(tenant_id: str, body: TenantChange, caller: Operator, services: ServicesDep) -> TenantOut:
+    """Rename, suspend or resume a tenant. Keys and tokens of a suspended tenant are refused immediately."""
+    tenants = services.accounts.tenants
     tenant = tenants.load_tenant(tenant_id)
     if body.name is not None:
         tenant = tenants.rename(tenant.id, body.name)
@@ -48,9 +51,9 @@ def change(tenant_id: str, body: TenantChange, caller: Operator, served: Served)
 
 
 @router.post("/{tenant_id}/keys", status_code=201)
-def create_key(tenant_id: str, body: KeyIn, caller: Operator, served: Served) -> NewKeyOut:
-    """Make a key of a tenant; its text is in this answer and is never shown again."""
-    tenant = served.accounts.tenants.load_tenant(tenant_id)
+def create_key(tenant_id: str, body: KeyIn, caller: Operator, services: ServicesDep) -> NewKeyOut:
+    """Create a key for a tenant. The response contains its secret text, which is never shown again."""
+    tenant = services.accounts.tenants.load_tenant(tenant_id)
     expires_at = None if body.expires_at is None else body.expires_at.timestamp()
-    made = served.keys.issue(tenant.id, body.name, scopes=body.scopes, user=body.user, expires_at=expires_at)
+    made = services.keys.issue(tenant.id, body.name, scopes=body.scopes, user=body.user, expires_at=expires_at)
     return NewKeyOut.from_new_key(made)

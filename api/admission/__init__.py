@@ -1,1 +1,1 @@
-"""Admission: who may ask, how much, and how many at once."""
+"""Admission: authentication, quotas, rate limits and concurrency limits."""

@@ -1,7 +1,7 @@
-"""Identifies the caller and checks its scopes; the services behind the application.
+"""Identifies the caller, checks its scopes, and provides the application's services to routes.
 
-Every route declares what it needs by the type of a parameter: `Caller` (read), `Writer`, `Asker`, `Admin` or
-`Operator`, or `Anybody` for whoever has a valid key. A test finds routes that declare nothing.
+Every route declares its requirement by the type of a parameter: `Caller` (read), `Writer`, `Asker`, `Admin`,
+`Operator`, or `Anybody` for any valid key. A test fails for routes that declare nothing.
 """
 
 from typing import Annotated
@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from api.admission.admission import PLACE
+from api.admission.admission import SLOT
 from api.admission.services import Services
 from api.admission.turns import Slot, TenantSlots
 from api.http.middleware import CALLER
@@ -20,21 +20,21 @@ from ingest.storage.quotas.records import Account
 
 _bearer = HTTPBearer(
     auto_error=False,
-    description="An API key made with `leadline keys create`, or a token of the identity provider that is configured.",
+    description="An API key created with `leadline keys create`, or a token of the configured identity provider.",
 )
 
 
 async def get_services(request: Request) -> Services:
-    """Return the one set of services of this process."""
+    """Return this process's services."""
     found: Services = request.app.state.services
     return found
 
 
-Served = Annotated[Services, Depends(get_services)]
+ServicesDep = Annotated[Services, Depends(get_services)]
 
 
 async def get_answer_threads(request: Request) -> AnswerThreads:
-    """Return the answer threads of this process."""
+    """Return this process's answer threads."""
     found: AnswerThreads = request.app.state.answer_threads
     return found
 
@@ -43,21 +43,21 @@ AnswersAtOnce = Annotated[AnswerThreads, Depends(get_answer_threads)]
 
 
 def get_account(principal: Principal) -> Account:
-    """Return whose quotas a principal's requests count on."""
+    """Return the account whose quotas a principal's requests count against."""
     return Account(principal.tenant_id, principal.key_id or "")
 
 
 async def get_held_slot(request: Request) -> Slot:
-    """Return the place among its tenant's requests that this one has until its end."""
-    found: Slot = request.scope[PLACE]
+    """Return the slot that this request occupies among its tenant's requests."""
+    found: Slot = request.scope[SLOT]
     return found
 
 
-HeldPlace = Annotated[Slot, Depends(get_held_slot)]
+HeldSlot = Annotated[Slot, Depends(get_held_slot)]
 
 
 async def get_stream_slots(request: Request) -> TenantSlots:
-    """Return the places of event streams, which stay open for long."""
+    """Return the slots of event streams, which are separate because streams stay open for long."""
     found: TenantSlots = request.app.state.streams
     return found
 
@@ -75,7 +75,7 @@ UploadThreads = Annotated[Threads, Depends(get_upload_threads)]
 
 
 async def get_key_threads(request: Request) -> Threads:
-    """Return the threads that look keys up, which must never wait behind work."""
+    """Return the threads that look up keys, separate so that lookups never wait behind other work."""
     found: Threads = request.app.state.key_threads
     return found
 
@@ -84,7 +84,7 @@ KeyThreads = Annotated[Threads, Depends(get_key_threads)]
 
 
 async def get_health_threads(request: Request) -> Threads:
-    """Return the threads that look at the parts for health, which must never wait behind work."""
+    """Return the threads that run health checks, separate so that checks never wait behind other work."""
     found: Threads = request.app.state.health_threads
     return found
 
@@ -95,21 +95,21 @@ HealthThreads = Annotated[Threads, Depends(get_health_threads)]
 async def get_principal(
     request: Request, _described: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
-    """Return who asks, as `api.admission.admission.Authentication` found before the body was read."""
+    """Return the caller, as `api.admission.admission.Authentication` found it before the body was read."""
     found: Principal | None = request.scope.get(CALLER)
     if found is None:
-        raise UnauthorizedError("This needs an API key.")
+        raise UnauthorizedError("This request needs an API key.")
     return found
 
 
 class ScopeRequirement:
-    """A dependency that admits principals with one of the scopes; without any, it admits every valid key."""
+    """A dependency that admits principals with one of the scopes; without scopes, any valid key."""
 
     def __init__(self, *scopes: Scope) -> None:
         self.scopes = scopes
 
     async def __call__(self, found: Annotated[Principal, Depends(get_principal)]) -> Principal:
-        """Return who asks. Raises `ScopeMissingError`, which names the scope."""
+        """Return the caller. Raises `ScopeMissingError`, which names the scope."""
         # guard: route-scopes
         if self.scopes and found.scopes.isdisjoint(self.scopes):
             raise build_missing_scope_error(self.scopes[0])
@@ -122,9 +122,9 @@ Writer = Annotated[Principal, Depends(ScopeRequirement(Scope.WRITE))]
 Asker = Annotated[Principal, Depends(ScopeRequirement(Scope.ASK))]
 Admin = Annotated[Principal, Depends(ScopeRequirement(Scope.ADMIN))]
 Operator = Annotated[Principal, Depends(ScopeRequirement(Scope.OPERATOR))]
-# Whoever may write a collection may have been made its admin, which the route looks at.
+# A caller with the scope `write` may be admin of a collection by a grant; the route checks that.
 Granter = Annotated[Principal, Depends(ScopeRequirement(Scope.ADMIN, Scope.WRITE))]
 
 
 def build_missing_scope_error(scope: Scope) -> ScopeMissingError:
-    return ScopeMissingError(f"This needs the scope `{scope}`, which the key or token does not have.")
+    return ScopeMissingError(f"This request needs the scope `{scope}`, which the key or token does not have.")

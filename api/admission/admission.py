@@ -1,7 +1,7 @@
-"""Admits requests: the key is looked up before a body is read, and work waits for the turn of its tenant.
+"""Admits requests: authenticates before the body is read, then waits for a slot of the tenant.
 
-These are pure ASGI wrappers, as those of `api.http.bounds`. Looking a key up has threads of its own, so that it never
-waits behind the work of others.
+Pure ASGI middleware, like `api.http.bounds`. Key lookups use threads of their own, so that they never wait behind other
+work.
 """
 
 import re
@@ -19,27 +19,27 @@ from api.http.problems import UnauthorizedError
 from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Actor, ActorKind, set_current_actor
 
-PLACE, SESSION = "leadline.place", "leadline.session"
-# Finds the caller again, by the credential of the request, for what stays open: `api.admission.current_caller`.
+SLOT, SESSION = "leadline.place", "leadline.session"
+# The scope key of a function that looks up the caller again, for open streams: `api.admission.current_caller`.
 FIND_CALLER = "leadline.find_caller"
 
-# Paths that need no key, or whose route checks a token. Every other path needs a key, also one without a route.
+# Paths that need no key or whose route checks a token. All other paths need a key, even if no route matches.
 _PUBLIC = re.compile(
     r"/health/(live|ready)|/metrics|/problems/[^/]*|/openapi\.json|/docs(/.*)?|/portal/assets/.*|/v1/sign-in|/slack/(events|install|oauth_redirect)"
     r"|/\.well-known/oauth-protected-resource/mcp"
 )
-# Pages of the portal, which hold nothing of a tenant's: who is not signed in is led to where one signs in.
+# Portal pages, which contain no tenant data; they redirect to the sign-in page if nobody is signed in.
 _PAGES = re.compile(r"/|/sign-in(/provider)?|/(library|ask|runs)(/[^/]*)?|/shared/[^/]+|/(usage|keys|people|audit)")
 
-# Finds who presents a key or the secret of a session; None for one that is not valid.
+# Looks up the principal of a key or of a session's secret; None if it is not valid.
 Identify = Callable[[str], Awaitable[Principal | None]]
 
 
 class Authentication:
-    """Finds out who asks, before anything of the body is read. Raises `UnauthorizedError`, which tells nothing.
+    """Authenticates the caller before any of the body is read. Raises `UnauthorizedError`.
 
-    Who sends a key or a token is its holder. A browser of the portal sends the cookie of a session instead, and with
-    what changes something the session's token: `api.admission.cookies`.
+    Callers send a key or token. A browser in the portal sends a session cookie instead and, with requests that change
+    something, the session's CSRF token: `api.admission.cookies`.
     """
 
     def __init__(self, app: ASGIApp, *, identify: Identify, in_session: Identify, cookie: SessionCookie) -> None:
@@ -54,7 +54,7 @@ class Authentication:
             return
         # guard: key-before-body
         caller = await self._find_caller(scope)
-        if caller is None:  # a page for nobody in particular
+        if caller is None:  # a portal page, requested without a session
             await self._app(scope, receive, send)
             return
         scope[CALLER] = caller
@@ -74,7 +74,7 @@ class Authentication:
         if secret is None or caller is None:
             if is_page:
                 return None
-            raise UnauthorizedError("This needs an API key." if secret is None else "The session has ended.")
+            raise UnauthorizedError("This request needs an API key." if secret is None else "The session has ended.")
         # guard: csrf-every-route
         require_csrf_token(scope, secret)
         scope[SESSION] = secret
@@ -83,10 +83,10 @@ class Authentication:
 
 
 class TenantLimiter:
-    """Has requests with a caller wait for a place: of those that bring files, or of all others.
+    """Holds a slot for each authenticated request: an upload slot if it sends files, otherwise a work slot.
 
-    A route that does something long trades its place for another, such as one of streams:
-    `api.admission.access.HeldPlace`.
+    Routes that take long exchange their slot for another kind, such as one for streams:
+    `api.admission.access.HeldSlot`.
     """
 
     def __init__(self, app: ASGIApp, *, work: TenantSlots, uploads: TenantSlots) -> None:
@@ -100,24 +100,27 @@ class TenantLimiter:
             await self._app(scope, receive, send)
             return
         turns = self._uploads if has_file_body(scope) else self._work
-        place = scope[PLACE] = await turns.acquire(caller.tenant_id)
+        slot = scope[SLOT] = await turns.acquire(caller.tenant_id)
         try:
             await self._app(scope, receive, send)
         finally:
-            place.release()
+            slot.release()
 
 
 def get_credential(scope: Scope) -> str | None:
-    """Return the secret by which the caller of a request was found: a key, a token, or that of a session."""
+    """Return the secret that authenticated a request: a key, a token or a session's secret."""
     return _read_bearer_token(scope) or scope.get(SESSION)
 
 
 def _read_bearer_token(scope: Scope) -> str | None:
-    """Return the key or token of a request; None where no `Authorization` is sent, which leaves the cookie."""
+    """Return the key or token of a request, or None without an `Authorization` header, so that the cookie counts.
+
+    Raises `UnauthorizedError` if the header is not a bearer token.
+    """
     for name, value in scope["headers"]:
         if name == b"authorization":
             scheme, _, credentials = value.decode("latin-1").partition(" ")
             if scheme.lower() == "bearer" and credentials.strip():
                 return str(credentials.strip())
-            raise UnauthorizedError("This needs an API key.")
+            raise UnauthorizedError("This request needs an API key.")
     return None

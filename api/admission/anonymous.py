@@ -1,6 +1,6 @@
-"""Limits what requests without a key may take: bytes of bodies, requests at once and requests a minute of an address.
+"""Limits requests without a key: bytes of bodies, open requests and requests per minute of an address.
 
-A pure ASGI wrapper inside `api.admission.admission.Authentication`, so that it knows whose requests have a key.
+Pure ASGI middleware inside `api.admission.admission.Authentication`, so that it knows which requests have a key.
 """
 
 import re
@@ -19,20 +19,20 @@ from api.http.middleware import CALLER
 from api.http.problems import AddressLimitError, BodyTooLargeError, ServiceBusyError
 from api.settings.addresses import get_client_key
 
-# A sign-in carries a key or token of up to 16,384 characters in JSON; nothing else without a key has a body.
+# A sign-in carries a key or token of up to 16,384 characters in JSON; no other request without a key has a body.
 PUBLIC_BODY_BYTES = 32 * 1024
-# Slack's requests carry messages of 40,000 characters and views, come from few addresses, and are signed.
+# Slack's requests are signed, come from few addresses, and carry messages of up to 40,000 characters.
 _SLACK_PATHS = re.compile(r"/slack/events")
-# Files of the portal come in dozens with each page, and are read from memory; Prometheus sends a token.
+# Each portal page loads dozens of assets, which are served from memory. Prometheus authenticates with a token.
 _UNCOUNTED_PATHS = re.compile(r"/portal/assets/.*|/metrics|/slack/events")
 _SIGN_IN_PATHS = re.compile(r"/v1/sign-in|/sign-in/provider")
-# So that one address leaves room for others.
+# One address may use this fraction of all bytes, so that it leaves room for others.
 _ADDRESS_BYTES_DIVISOR = 4
 
 
 @dataclass(frozen=True)
 class AnonymousLimits:
-    """Limits of one process. `body_bytes` bounds a body of Slack's, `all_bytes` all bodies without a key together."""
+    """Limits of one process. `body_bytes` bounds one body from Slack, `all_bytes` all bodies without a key together."""
 
     body_bytes: int
     all_bytes: int
@@ -42,7 +42,7 @@ class AnonymousLimits:
 
 
 class AnonymousLimiter:
-    """Refuses requests without a key that are too large, or of which an address or all clients send too many."""
+    """Refuses requests without a key that are too large or exceed the limits of an address or of the process."""
 
     def __init__(self, app: ASGIApp, *, limits: AnonymousLimits) -> None:
         self._app = app
@@ -65,7 +65,7 @@ class AnonymousLimiter:
             await self._app(scope, counted, send)
 
     def _count_request(self, path: str, address: str | None) -> None:
-        """Count a request of the last minute. Raises `AddressLimitError`."""
+        """Count a request against the address's rate. Raises `AddressLimitError`."""
         if address is None or _UNCOUNTED_PATHS.fullmatch(path):
             return
         kind, limit = "all", self._limits.per_minute
@@ -74,17 +74,19 @@ class AnonymousLimiter:
         item: RateLimitItem = RateLimitItemPerMinute(limit)
         # guard: anonymous-rate
         if not self._rates.hit(item, kind, address):
-            raise AddressLimitError(f"Your address has sent {limit:,} such requests without a key in a minute.")
+            raise AddressLimitError(
+                f"Your address has sent {limit:,} requests of this kind without a key within a minute."
+            )
 
     @contextmanager
     def _hold_slot(self, address: str | None) -> Iterator[None]:
-        """Hold one of the address's places. Raises `AddressLimitError`."""
+        """Hold one of the address's slots. Raises `AddressLimitError`."""
         if address is None:
             yield
             return
         # guard: anonymous-requests-at-once
         if self._at_once[address] >= self._limits.at_once:
-            raise AddressLimitError(f"Your address has {self._limits.at_once:,} requests without a key open.")
+            raise AddressLimitError(f"Your address has {self._limits.at_once:,} open requests without a key.")
         self._at_once[address] += 1
         try:
             yield
@@ -95,7 +97,7 @@ class AnonymousLimiter:
 
 
 class _BodyBytes:
-    """Counts the bytes of bodies that are in memory: those of one address, and all together."""
+    """Counts the bytes of bodies in memory, per address and in total."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -104,7 +106,7 @@ class _BodyBytes:
 
     @contextmanager
     def count_bytes(self, address: str | None, receive: Receive, most: int) -> Iterator[Receive]:
-        """Return a `receive` that raises `BodyTooLargeError` above `most` bytes, and errors where there is no room."""
+        """Return a `receive` that raises `BodyTooLargeError` above `most` bytes, or if no memory is left for bodies."""
         came = 0
 
         async def receive_counted() -> Message:
@@ -132,18 +134,20 @@ class _BodyBytes:
 
     def _require_room(self, address: str | None) -> None:
         if self._all > self._most:
-            raise ServiceBusyError("Bodies of requests without a key take all the memory that they may.")
+            raise ServiceBusyError("Bodies of requests without a key have used up their memory limit.")
         share = self._most // _ADDRESS_BYTES_DIVISOR
         if address is not None and self._of_address[address] > share:
-            raise AddressLimitError(f"Bodies of your address, without a key, have {share:,} bytes together.")
+            raise AddressLimitError(
+                f"Requests without a key from your address have sent bodies of {share:,} bytes in total."
+            )
 
 
 def _require_announced_size(scope: Scope, most: int) -> None:
-    """Refuse a body by its announced length, before any of it is read. Raises `BodyTooLargeError`."""
+    """Refuse a body by its `Content-Length`, before any of it is read. Raises `BodyTooLargeError`."""
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and (len(value) > 18 or int(value) > most):
             raise _build_too_large_error(most)
 
 
 def _build_too_large_error(most: int) -> BodyTooLargeError:
-    return BodyTooLargeError(f"Without a key, the body of this request may have {most:,} bytes.")
+    return BodyTooLargeError(f"Without a key, the body of this request is limited to {most:,} bytes.")

@@ -1,7 +1,7 @@
-"""The cookie of a session, and what tells a request of the portal's own pages from one that another site has made.
+"""The session cookie, and the checks that a request comes from the portal's own pages.
 
-A cookie is sent with whatever a browser asks of this host, so it alone proves nothing about who wrote the request. A
-method that changes something needs the session's token in a header, which only a page of this origin can read.
+Browsers send the cookie with every request to this host, even those that other sites trigger. So a request that changes
+something also needs the session's CSRF token in a header, which only a page of this origin can read.
 """
 
 import hashlib
@@ -20,17 +20,17 @@ CSRF_HEADER = "X-CSRF-Token"
 _CSRF = CSRF_HEADER.lower().encode()
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-# A cookie with this prefix is refused by browsers unless it is Secure, for the whole host, and set by the host itself.
+# Browsers accept a cookie with this prefix only if it is Secure, has the path `/`, and was set by this host itself.
 _HOST_PREFIX = "__Host-"
 _NAME = "leadline"
 
 
 @dataclass(frozen=True)
 class SessionCookie:
-    """How the cookie is written: `__Host-leadline` and Secure where people come by https, else `leadline`.
+    """The session cookie: `__Host-leadline` and Secure if the public URL is https, otherwise `leadline`.
 
-    Browsers differ in whether http on this machine may set Secure cookies, so there the prefix is left out, and a
-    session begins on addresses of this machine alone: `require_safe`.
+    Browsers differ in whether http on localhost may set Secure cookies. Without https the prefix is omitted, and
+    sessions start only at loopback addresses: `require_secure_host`.
     """
 
     secure: bool
@@ -45,7 +45,7 @@ class SessionCookie:
         return f"{_HOST_PREFIX}{_NAME}" if self.secure else _NAME
 
     def read(self, scope: Scope) -> str | None:
-        """Return the secret that a request brings."""
+        """Return the session's secret that a request sends."""
         for name, value in scope["headers"]:
             if name == b"cookie":
                 found = cookie_parser(value.decode("latin-1")).get(self.name)
@@ -54,7 +54,7 @@ class SessionCookie:
         return None
 
     def write(self, response: Response, secret: str) -> None:
-        """Set it for as long as a session may last, also over a restart of the browser."""
+        """Set the cookie for the maximum lifetime of a session, so that it survives a browser restart."""
         response.set_cookie(
             self.name,
             secret,
@@ -70,7 +70,7 @@ class SessionCookie:
 
     @property
     def flow_name(self) -> str:
-        """The cookie of a sign-in with the identity provider that is under way."""
+        """The name of the cookie for a sign-in with the identity provider that is in progress."""
         return f"{self.name}-sign-in"
 
     def write_flow(self, response: Response, value: str, seconds: int) -> None:
@@ -82,34 +82,35 @@ class SessionCookie:
         response.delete_cookie(self.flow_name, path="/", secure=self.secure, httponly=True, samesite="lax")
 
     def require_secure_host(self, scope: Scope) -> None:
-        """Refuse to begin a session whose cookie others on the network could read. Raises `InsecureSignInError`."""
+        """Refuse to start a session over plain http from another machine. Raises `InsecureSignInError`."""
         host = urlsplit(f"//{get_header(scope, b'host')}").hostname
         if not self.secure and host not in _LOOPBACK_HOSTS:
-            raise InsecureSignInError(f"Nobody signs in to {host} without https.")
+            raise InsecureSignInError(f"Signing in to {host} needs https.")
 
 
 def compute_csrf_token(secret: str) -> str:
-    """Return the token of a session: it follows from the secret, and the secret does not follow from it."""
+    """Derive a session's CSRF token from its secret. The secret cannot be derived from it."""
     return hmac.new(secret.encode(), b"csrf", hashlib.sha256).hexdigest()
 
 
 def require_csrf_token(scope: Scope, secret: str) -> None:
-    """Refuse a change that no page of this session has asked for. Raises `ForeignRequestError`."""
+    """Require the session's CSRF token on requests that change something. Raises `ForeignRequestError`."""
     if scope["method"] in _SAFE_METHODS:
         return
     require_same_origin(scope)
     # guard: csrf-token
     if not hmac.compare_digest(get_header(scope, _CSRF).encode(), compute_csrf_token(secret).encode()):
-        raise ForeignRequestError("The request does not carry the token of this session.")
+        raise ForeignRequestError("The request does not carry the CSRF token of this session.")
 
 
 def require_same_origin(scope: Scope) -> None:
-    """Refuse what a browser says that a page of another origin has sent. Raises `ForeignRequestError`."""
+    """Refuse a request that a page of another origin has sent. Raises `ForeignRequestError`."""
     site, origin = get_header(scope, b"sec-fetch-site"), get_header(scope, b"origin")
+    # `none` means that the user opened the address directly; browsers without this header send nothing.
     if site not in ("", "same-origin", "none") or (origin and urlsplit(origin).netloc != get_header(scope, b"host")):
-        raise ForeignRequestError("The request comes from a page of another site.")
+        raise ForeignRequestError("The request was sent by a page of another site.")
 
 
 def get_header(scope: Scope, wanted: bytes) -> str:
-    """Return the first header of this name, in lower case, or an empty text."""
+    """Return the first header of this lower-case name, or an empty string."""
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")

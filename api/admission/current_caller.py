@@ -1,4 +1,4 @@
-"""Looks up who holds the credential of an open stream, so that the stream ends soon after its holder loses access."""
+"""Re-authenticates the callers of open streams, so that a stream ends soon after its caller loses access."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -11,14 +11,14 @@ from api.admission.admission import FIND_CALLER
 from api.http.problems import UnauthorizedError
 from ingest.storage.accounts.records import Principal, Scope
 
-# A lookup costs a query or two. A stream that looks more often than this goes by the last result.
+# A lookup costs one or two queries; within this time the last result is reused.
 LOOKUP_SECONDS: Final = 2.0
 
 FindCaller = Callable[[], Awaitable[Principal | None]]
 
 
 class CurrentCaller:
-    """The caller of a request that stays open, looked up again at most every two seconds."""
+    """The caller of an open request, looked up again at most every two seconds."""
 
     def __init__(
         self, caller: Principal, find: FindCaller, scope: Scope, *, clock: Callable[[], float] = time.monotonic
@@ -35,10 +35,10 @@ class CurrentCaller:
         return cls(caller, request.scope[FIND_CALLER], scope)
 
     async def refresh(self) -> Principal:
-        """Return the principal with the rights that it has now.
+        """Return the principal with its current rights.
 
-        Raises `UnauthorizedError` once its key, user, tenant or session is gone or has ended, and `ScopeMissingError`
-        once it lacks the scope of the route.
+        Raises `UnauthorizedError` if its key, user, tenant or session was removed or has ended, and `ScopeMissingError`
+        if it lost the route's scope.
         """
         if self._clock() - self._found_at >= LOOKUP_SECONDS:
             # guard: streams-end-with-key
@@ -55,7 +55,7 @@ class CurrentCaller:
 
 
 async def get_follower(request: Request, caller: Caller) -> CurrentCaller:
-    """Return the reader of an event stream."""
+    """Return the caller of an event stream."""
     return CurrentCaller.from_request(request, caller, Scope.READ)
 
 
@@ -63,10 +63,10 @@ Follower = Annotated[CurrentCaller, Depends(get_follower)]
 
 
 class AnswerCaller:
-    """The caller of an answer that is being made.
+    """The caller of an answer in progress.
 
-    An answer is finished after its caller's key or token has expired, as a run is; and it is not finished once the
-    caller may no longer read what the caller could read when it began.
+    An answer, like a run, is completed even if its caller's key or token expires. It is stopped if the caller loses
+    access to anything that it could read at the start.
     """
 
     def __init__(self, current: CurrentCaller, caller: Principal, *, clock: Callable[[], float] = time.time) -> None:
@@ -75,16 +75,18 @@ class AnswerCaller:
         self._clock = clock
 
     async def require_access(self) -> None:
-        """Raise `UnauthorizedError` or `ScopeMissingError` if the answer may no longer be given."""
+        """Raise `UnauthorizedError` or `ScopeMissingError` if the caller may no longer have the answer."""
         ends_at = self._began_as.expires_at
         if ends_at is not None and self._clock() >= ends_at:
             return
         if _has_lost_access(self._began_as, await self._current.refresh()):
-            raise UnauthorizedError("What you may read has changed while the answer was made.", hint="Ask again.")
+            raise UnauthorizedError(
+                "Your access to documents changed while the answer was being made.", hint="Ask again."
+            )
 
 
 def _has_lost_access(before: Principal, now: Principal) -> bool:
-    """True if a principal may read less than before: a group, the scope `admin`, or a collection."""
+    """Return whether a principal lost access: a group, the scope `admin`, or a collection."""
     if now.readers is not None and (before.readers is None or before.readers - now.readers):
         return True
     return bool(now.collections.denied - before.collections.denied)

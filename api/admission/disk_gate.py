@@ -1,6 +1,6 @@
-"""Admits requests by the room on the disk: deletions and questions always, other changes while there is room.
+"""Admits requests by free disk space: deletions and questions always, other changes while there is room.
 
-A pure ASGI wrapper, behind `Authentication`, so that nobody without a key makes the ballast give way.
+Pure ASGI middleware behind `Authentication`, so that requests without a key cannot use up the ballast.
 """
 
 import re
@@ -13,19 +13,19 @@ from ingest.storage.ballast import Ballast
 from ingest.storage.errors import StorageFullError
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# Requests that end something or take it away, besides those of the method DELETE.
+# POST requests that end or free something, besides the method DELETE.
 _FREEING_PATHS = re.compile(r"/v1/sign-out|/v1/users/[^/]+/sign-out|/v1/.+/(cancel|finish)")
-# Questions are POST requests, too. They store a little: what was asked, answered and used.
+# Questions are POST requests that store only a little: the question, the answer and its usage.
 _QUESTION_PATHS = re.compile(
     r"/v1/(search|answers|answers/estimate|chat/completions|responses|documents/bulk/plan)"
     r"|/v1/vector_stores/[^/]+/search|/v1/answers/[^/]+/feedback|/mcp"
 )
-# An answer of 20,000 words with its passages takes 200 KB in the catalog.
+# An answer of 20,000 words with its passages takes 200 kB in the catalog.
 _QUESTION_BYTES = 1024**2
 
 
 class DiskGate:
-    """Has the ballast give way to deletions and questions, and refuses other changes while the disk is nearly full."""
+    """Frees ballast for deletions and questions, and refuses other changes while the disk is nearly full."""
 
     def __init__(self, app: ASGIApp, *, ballast: Ballast, has_room: Callable[[], bool]) -> None:
         self._app = app
@@ -39,16 +39,16 @@ class DiskGate:
         await self._app(scope, receive, send)
 
     def _admit(self, method: str, path: str) -> None:
-        """Make room for a request, or raise `StorageFullError`. It looks at the file system, which takes 2 µs."""
+        """Make room for a request, or raise `StorageFullError`. The check of the file system takes 2 µs."""
         if method == "DELETE" or (method == "POST" and _FREEING_PATHS.fullmatch(path)):
             # guard: deletion-gets-room
             self._ballast.shrink()
         elif method == "POST" and _QUESTION_PATHS.fullmatch(path):
-            # Half of the ballast is for deletions alone.
+            # Half of the ballast is reserved for deletions.
             self._ballast.shrink(_QUESTION_BYTES, keep_half=True)
         elif method not in _SAFE_METHODS and not self._has_room():
             # guard: full-disk-refuses-changes
             raise StorageFullError(
-                "The disk of the data folder is nearly full, so nothing new is stored.",
-                hint="Delete documents, or free space on that disk. Searches, answers and deletions go on.",
+                "The disk of the data folder is nearly full, so no new data is accepted.",
+                hint="Delete documents or free space on that disk. Searches, answers and deletions still work.",
             )

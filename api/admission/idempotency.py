@@ -1,11 +1,11 @@
-"""Repeated and conditional requests: `Idempotency-Key`, and `ETag` with `If-Match`.
+"""Idempotent and conditional requests: `Idempotency-Key`, and `ETag` with `If-Match`.
 
-A POST that is sent again under its key is answered as it was, and does its work once.
+A POST that is repeated with the same key does its work once and gets the original response.
 
-One wrapper does so for every route that is posted to. The response is kept for a day, sealed with the credential that
-sent it, of which the service has only a digest: nobody else can read it, in a copy of the catalog neither. Responses
-that show documents are not kept: their routes show again what was made under the id of the claim, as the caller may
-see it by now.
+One middleware does this for every POST route. Responses are stored for a day, encrypted with the credential that sent
+the request. The service has only a digest of that, so nobody else can read them, not even from a copy of the catalog.
+Responses that show documents are not stored: on a repeat, their routes load the object by the claim's id and show what
+the caller may see now.
 """
 
 import asyncio
@@ -41,11 +41,12 @@ log = structlog.get_logger(__name__)
 
 HEADER, REPLAYED = b"idempotency-key", (b"idempotent-replayed", b"true")
 MAX_KEY_CHARS = 200
-# Sealed responses are this large at most; the key of a larger one is given up.
+# The limit of a sealed response; a larger one releases its key.
 MAX_RESPONSE_BYTES = 256 * 1024
-# What may be sent again without harm: it reads, or does again what is done. Sessions are nobody's to repeat.
+# Requests that are safe to repeat anyway: they only read, or repeating them changes nothing. Sign-in and sign-out are
+# never replayed.
 REPEATABLE = re.compile(r".*/(search|cancel|close|estimate)|/mcp|/v1/sign-(in|out)")
-# JSON packs this well at most; what is longer is not held.
+# JSON compresses by at most this factor, so longer bodies are not buffered.
 _MAX_COMPRESSION = 16
 _CLAIM_KEY = "leadline.claim"
 _NONCE_BYTES = 12
@@ -54,7 +55,11 @@ _BOUNDARY = re.compile(rb'multipart/form-data.*?boundary="?([^";,]+)', re.IGNORE
 
 @dataclass
 class ClaimedRequest:
-    """The claim of a request, for its route. What the route makes under the id it `shows_again`, once it `is_made`."""
+    """A request's claim, for its route.
+
+    A route sets `shows_again` if it stores its result under the claim's id and can load it on a repeat, and `is_made`
+    once that is stored.
+    """
 
     claim: Claim
     shows_again: bool = False
@@ -70,18 +75,18 @@ class ClaimedRequest:
 
 
 def accepts_idempotency_key(path: str) -> bool:
-    """True for a path whose `POST` is done once under its key."""
+    """Return whether a `POST` to this path honours `Idempotency-Key`."""
     return REPEATABLE.fullmatch(path.rstrip("/")) is None
 
 
 def get_claim(request: Request) -> ClaimedRequest | None:
-    """Return the claim that a request's `Idempotency-Key` made; None for a request without one."""
+    """Return the claim of a request's `Idempotency-Key`, or None without the header."""
     found: ClaimedRequest | None = request.scope.get(_CLAIM_KEY)
     return found
 
 
 class Idempotency:
-    """A pure ASGI wrapper of the application; `keys` are looked up in `threads`."""
+    """Pure ASGI middleware. `keys` are looked up in `threads`."""
 
     def __init__(self, app: ASGIApp, *, keys: IdempotencyKeys, threads: Threads) -> None:
         self._app = app
@@ -104,7 +109,7 @@ class Idempotency:
         if claim.response is not None:
             await body.read()
             if claim.body_sha256 not in (None, body.sha256):
-                raise IdempotencyKeyReusedError("The Idempotency-Key belongs to a request with another body.")
+                raise IdempotencyKeyReusedError("This Idempotency-Key was already used with a different body.")
             await _send_replay(secret.unseal(claim.response), send)
             return
         made = scope[_CLAIM_KEY] = ClaimedRequest(claim)
@@ -122,13 +127,13 @@ class Idempotency:
             await self._app(scope, body.receive, answer)
         finally:
             renewing.cancel()
-            if not answer.is_settled:  # it failed, or the client has gone: the same request may begin again
+            if not answer.is_settled:  # the request failed or its client disconnected, so it may be sent again
                 await asyncio.shield(self._run_or_log(self._keys.release, made.claim))
 
     async def _record_outcome(
         self, made: ClaimedRequest, body: "_Body", secret: "_ResponseSeal", answer: "_ResponseRecorder"
     ) -> None:
-        """Keep a response before its end is sent. One that changed nothing gives the key up."""
+        """Store a response before its last part is sent, or release the key if nothing was changed."""
         claim, keys = made.claim, self._keys
         if answer.status >= 500:
             await self._run_or_log(keys.release, claim)
@@ -155,15 +160,15 @@ class Idempotency:
             await self._run_or_log(self._keys.renew, claim)
 
     async def _run_or_log(self, step: Callable[..., None], *arguments: object) -> None:
-        """Take a step that must not cost a client its response, which was worked for."""
+        """Run a step of the bookkeeping. Errors are logged, because the client must still get its response."""
         try:
             await self._threads.run(step, *arguments)
         except LeadlineError as error:
-            log.warning("a response was not kept under its Idempotency-Key", error=repr(error))
+            log.warning("response not stored under its Idempotency-Key", error=repr(error))
 
 
 class _Body:
-    """The body of a request with its digest, in which the boundary of a form does not count: each try has its own."""
+    """A request body with its digest, which ignores a form's boundary, as it differs on each try."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -183,7 +188,7 @@ class _Body:
         return whole.hexdigest()
 
     async def read(self) -> None:
-        """Read to the end; what is no file is kept for the application."""
+        """Read to the end. Bodies other than files are kept for the application."""
         keeps = not has_file_body(self.scope)
         while not self._ended:
             message = await self._read_message()
@@ -205,13 +210,14 @@ class _Body:
             self._sha256.update(block)
             return
         data = (self._tail + block).replace(self._boundary, b"")
+        # The boundary may continue in the next block, so its possible beginning is held back.
         keep = len(self._boundary) - 1
         self._tail = data[-keep:] if keep else b""
         self._sha256.update(data[: len(data) - len(self._tail)])
 
 
 class _ResponseRecorder:
-    """Passes a response on, and has it settled before its last part is sent."""
+    """Forwards a response, and calls `settle` before its last part is sent."""
 
     def __init__(self, send: Send, settle: Callable[["_ResponseRecorder"], Awaitable[None]]) -> None:
         self._send = send
@@ -229,12 +235,13 @@ class _ResponseRecorder:
             self.body += b"" if self.is_cut else message.get("body", b"")
             if not message.get("more_body", False):
                 self.is_settled = True
+                # Shielded: the outcome must be recorded even if the client disconnects now.
                 await asyncio.shield(self._settle(self))
         await self._send(message)
 
 
 class _ResponseSeal:
-    """Seals responses with the credential and the key that a client sent, neither of which is kept."""
+    """Encrypts responses with a key derived from the client's credential and Idempotency-Key; neither is stored."""
 
     def __init__(self, scope: Scope, key: bytes) -> None:
         secret = (get_credential(scope) or "").encode() + b"\0" + key
@@ -249,14 +256,14 @@ class _ResponseSeal:
         return nonce + self._cipher.encrypt(nonce, content, None)
 
     def unseal(self, sealed: bytes) -> tuple[dict[str, Any], bytes]:
-        """Return head and body of a response. Raises `IdempotencyKeyReusedError` for that of another credential."""
+        """Return head and body of a response. Raises `IdempotencyKeyReusedError` if another credential sealed it."""
         try:
             content = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
         except InvalidTag as error:
             raise IdempotencyKeyReusedError(
-                "The response under this Idempotency-Key went to another token or session of yours, which alone can "
-                "have it again.",
-                hint="Look whether what you asked for is there, and send a new Idempotency-Key if it is not.",
+                "The response under this Idempotency-Key belongs to another of your tokens or "
+                "sessions and can only be replayed to that one.",
+                hint="Check whether the request took effect. If it did not, send it with a new Idempotency-Key.",
             ) from error
         head, _, body = zlib.decompress(content).partition(b"\n")
         return json.loads(head), body
@@ -279,19 +286,19 @@ def _mark_replayed(send: Send) -> Send:
 
 
 def _read_key(scope: Scope) -> bytes | None:
-    """Return the key of a request that is to be done once. Raises `InputError` for one that is none."""
+    """Return the Idempotency-Key of a POST request, or None. Raises `InputError` if it is not valid."""
     if scope["type"] != "http" or scope["method"] != "POST" or not accepts_idempotency_key(scope["path"]):
         return None
     given = [bytes(value) for name, value in scope["headers"] if name == HEADER]
     if not given:
         return None
     if len(given) > 1 or not 0 < len(given[0]) <= MAX_KEY_CHARS:
-        raise InputError("header.idempotency-key", f"A key is one text of 1 to {MAX_KEY_CHARS} characters.")
+        raise InputError("header.idempotency-key", f"Send one key of 1 to {MAX_KEY_CHARS} characters.")
     return given[0]
 
 
 def _compute_digest(scope: Scope, body: _Body) -> str:
-    """Return a digest of method, address and, of a body that was read, the body."""
+    """Return a digest of method, URL and, if it was read, the body."""
     address = f"{scope['method']} {scope['path']}?".encode() + scope["query_string"]
     read = b"" if has_file_body(scope) else body.sha256.encode()
     return hashlib.sha256(address + b"\0" + read).hexdigest()
@@ -301,20 +308,24 @@ _ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
 def build_etag_headers(shown: Document | Collection) -> dict[str, str]:
-    """Return the header for a document or a collection."""
+    """Return the `ETag` header of a document or a collection."""
     return {"ETag": f'"{shown.tag}"'}
 
 
 def parse_if_match(if_match: str | None) -> frozenset[str] | None:
-    """Return the tags that an `If-Match` header admits; None for `*`, which admits any.
+    """Return the tags that an `If-Match` header accepts; None for `*`, which accepts any.
 
-    Raises `PreconditionRequiredError` without a header. A weak tag admits nothing (RFC 9110, 13.1.1).
+    Raises `PreconditionRequiredError` without a header. Weak tags match nothing (RFC 9110, 13.1.1).
     """
     if if_match is None:
-        raise PreconditionRequiredError("Changing this needs If-Match, so that nobody's change is lost.")
+        raise PreconditionRequiredError(
+            "This change needs an If-Match header, so that it cannot overwrite another change."
+        )
     if if_match.strip() == "*":
         return None
     found = [_ETAG.fullmatch(part.strip()) for part in if_match.split(",")]
     if not all(found):
-        raise BadRequestError("If-Match cannot be read.", hint='Send the ETag as it came, quotes included: "1b2c…".')
+        raise BadRequestError(
+            "The If-Match header is not valid.", hint='Send the ETag unchanged, including its quotes: "1b2c…".'
+        )
     return frozenset(tag.group(2) for tag in found if tag and not tag.group(1))

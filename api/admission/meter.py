@@ -1,4 +1,4 @@
-"""Meters what requests spend: reserves it before the work, settles it afterwards, and tells callers what is left."""
+"""Meters spending: reserves it before the work, settles it afterwards, and reports the remaining quota."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ from rlm.runs.port import Durability
 
 log = structlog.get_logger(__name__)
 
-# A limit that was set takes effect on requests after so long; on spending it does at once.
+# How long a changed limit may take to affect the rate of requests. Limits on spending are read anew each time.
 _LIMITS_CACHE_SECONDS = 2.0
 _MAX_CACHED_LIMITS = 10_000
 
@@ -34,10 +34,10 @@ _Limits = dict[Literal["tenant", "key"], Mapping[Quota, int]]
 
 
 class Meter:
-    """The meter of one process; closed at its end.
+    """The meter of one process; close it at the end.
 
-    An answer without a budget wants `answer_tokens` where there is a quota of tokens, and a dollar where there is one
-    of dollars, unless the model is free. One that was confirmed wants all that is left.
+    An answer without a budget reserves `answer_tokens` if there is a quota of tokens, and a dollar if there is one of
+    dollars and the model is not free. A confirmed answer reserves all that remains.
     """
 
     def __init__(self, quotas: Quotas, rates: RequestRates, *, answer_tokens: int, model_is_free: bool) -> None:
@@ -52,12 +52,12 @@ class Meter:
         self._thread: threading.Thread | None = None
 
     def count_request(self, account: Account) -> Sequence[QuotaStatus]:
-        """Count one request of a key and its tenant, and return how these quotas stand.
+        """Count a request against the quotas of its key and tenant, and return their standings.
 
-        Raises `QuotaExceededError` for too many in a minute.
+        Raises `QuotaExceededError` if there were too many within a minute.
         """
         limits, counted = self._load_limits(account), list[QuotaStatus]()
-        for of in reversed(limits):  # what a key may not send takes nothing from its tenant
+        for of in reversed(limits):  # the key first: a request that it may not send must not count against its tenant
             limit = limits[of].get(Quota.REQUESTS_PER_MINUTE)
             if limit is not None:
                 taken, standing = self._rates.count_request(account, of, limit)
@@ -67,7 +67,7 @@ class Meter:
         return counted
 
     def may_have_request_quota(self, account: Account) -> bool:
-        """False if it is known, without a look at the catalog, that no quota of requests is set."""
+        """Return False if the cached limits show that there is no quota of requests; avoids a catalog query."""
         with self._lock:
             kept = self._limits.get(account)
         if kept is None or kept[0] <= time.monotonic():
@@ -75,31 +75,31 @@ class Meter:
         return any(Quota.REQUESTS_PER_MINUTE in limited for limited in kept[1].values())
 
     def load_storage_standings(self, account: Account) -> Sequence[QuotaStatus]:
-        """Return how the quotas of what is stored stand, if there are any."""
+        """Return the standings of the storage quotas, if any are set."""
         stored = [Quota.DOCUMENTS, Quota.BYTES]
         if not any(quota in limited for limited in self._load_limits(account).values() for quota in stored):
             return []
         return self.quotas.load_statuses(account, stored)
 
     def reserve_answer(self, account: Account, wanted: AnswerOptions) -> "MeteredWork":
-        """Reserve a place and what an answer wants to spend. Raises `QuotaExceededError`."""
+        """Reserve a slot and the spending of an answer. Raises `QuotaExceededError`."""
         wants = self.build_run_reservation(account, wanted)
         return self._reserve(account, "answer", wants.tokens, wants.nanodollars)
 
     def build_run_reservation(self, account: Account, wanted: AnswerOptions) -> runs.QuotaRequest:
-        """Return what an answer wants of the quotas, to be reserved with the run that makes it."""
+        """Return the reservation of an answer, to be made together with the run that answers."""
         return runs.QuotaRequest(account, self._compute_tokens(wanted), self._compute_nanodollars(wanted))
 
     def meter_rewriter(self, account: Account, rewriter: ModelRewriter) -> "MeteredRewriter":
-        """Meter rewrites of queries."""
+        """Wrap a rewriter so that its spending counts against an account."""
         return MeteredRewriter(self, account, rewriter)
 
     def reserve_rewrite(self, account: Account, most: Limits) -> "MeteredWork":
-        """Reserve what a rewrite may spend. Raises `QuotaExceededError`."""
+        """Reserve the spending of a rewrite. Raises `QuotaExceededError`."""
         return self._reserve(account, "rewrite", most.tokens, to_nanodollars(most.dollars or Decimal(0)))
 
     def settle(self, metered: "MeteredWork") -> None:
-        """Settle work that has ended. While the catalog is away, the reservation ends with its lease instead."""
+        """Settle finished work. While the catalog is unavailable, the reservation ends with its lease instead."""
         with self._lock:
             if self._open.pop(metered.granted.id, None) is None:
                 return
@@ -108,7 +108,7 @@ class Meter:
                 metered.account, metered.kind, metered.granted.id, metered.spent, reported=metered.reported
             )
         except LeadlineError as error:
-            log.warning("spending was not settled; its reservation runs out", error=repr(error))
+            log.warning("spending not settled; its reservation will expire", error=repr(error))
 
     def close(self) -> None:
         self._closing.set()
@@ -128,11 +128,12 @@ class Meter:
     def _extend_leases(self) -> None:
         while not self._closing.wait(self.quotas.lease_seconds / 3):
             with self._lock:
+                # The lock is held during the update, so that no reservation is settled in between and then extended.
                 spent = {identifier: metered.spent for identifier, metered in self._open.items()}
                 try:
                     self.quotas.extend_reservations(spent)
-                except Exception as error:  # noqa: BLE001 - the catalog may be back before the leases run out
-                    log.warning("reservations were not extended", error=repr(error))
+                except Exception as error:  # noqa: BLE001 - the catalog may recover before the leases expire
+                    log.warning("reservations not extended", error=repr(error))
                     continue
                 for identifier, reported in spent.items():
                     self._open[identifier].reported = reported
@@ -143,6 +144,7 @@ class Meter:
         if kept is not None and kept[0] > now:
             return kept[1]
         if len(self._limits) >= _MAX_CACHED_LIMITS:
+            # Simply start over: entries are only valid for two seconds.
             self._limits = {}
         found = self.quotas.load_limits(account)
         self._limits[account] = (now + _LIMITS_CACHE_SECONDS, found)
@@ -166,7 +168,7 @@ class Meter:
 
 
 class MeteredWork(Durability):
-    """Work that a client waits for, within what was reserved for it; `reported` is what the catalog knows of it."""
+    """Work that a client waits for, within its reservation. `reported` is the spending that the catalog knows of."""
 
     def __init__(self, meter: Meter, account: Account, kind: Kind, granted: SpendingGrant) -> None:
         self.account = account
@@ -178,14 +180,14 @@ class MeteredWork(Durability):
 
     @property
     def spent(self) -> Spending:
-        """Return the spending of the work so far."""
+        """The spending so far."""
         if self._budget is None:
             return Spending()
         spent = self._budget.spent
         return Spending(spent.calls, spent.prompt_tokens, spent.completion_tokens, to_nanodollars(spent.dollars))
 
     def build_budget(self, limits: Limits, price: Price | None) -> Budget:
-        """Return the budget of the work: its limits, within what was reserved."""
+        """Return the budget of the work: its own limits, capped by the reservation."""
         dollars = self.granted.nanodollars
         reserved = Limits(
             tokens=self.granted.tokens, dollars=None if dollars is None else Decimal(dollars) / NANODOLLARS
@@ -195,9 +197,9 @@ class MeteredWork(Durability):
         return self._budget
 
     def stream_events(self, begin: Callable[[], Iterator[Event]]) -> Generator[Event, None, None]:
-        """Begin the work, and yield its events; it is settled when they are over, however they end.
+        """Start the work and yield its events. It is settled when they end, however they end.
 
-        Raises `QuotaExceededError` where the work ends because a quota had less left than it wanted.
+        Raises `QuotaExceededError` if the work ended because less was reserved than it asked for.
         """
         try:
             return self._settle_after(begin())
@@ -217,7 +219,7 @@ class MeteredWork(Durability):
 
 
 class MeteredRewriter:
-    """Rewrites queries within the quotas of an account; without anything left, there is no rewrite."""
+    """Rewrites queries within the quotas of an account."""
 
     def __init__(self, meter: Meter, account: Account, rewriter: ModelRewriter) -> None:
         self._meter = meter
@@ -225,7 +227,7 @@ class MeteredRewriter:
         self._rewriter = rewriter
 
     def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
-        """Rewrite as `ModelRewriter` does. Raises `QuotaExceededError` too."""
+        """Rewrite as `ModelRewriter` does. Also raises `QuotaExceededError`."""
         metered = self._meter.reserve_rewrite(self._account, self._rewriter.compute_limits())
         try:
             return self._rewriter.rewrite(tenant_id, query, how, metered)

@@ -1,6 +1,6 @@
-"""Tells callers what is left of their quotas, in the header fields `RateLimit-Policy` and `RateLimit` of the IETF.
+"""Reports remaining quotas in the `RateLimit-Policy` and `RateLimit` response headers.
 
-Source: draft-ietf-httpapi-ratelimit-headers. Dollars are told in cents.
+Source: draft-ietf-httpapi-ratelimit-headers. Dollars are given in cents.
 """
 
 import time
@@ -19,16 +19,16 @@ _CENT_NANODOLLARS = NANODOLLARS // 100
 
 
 def report_standings(request: Request, standings: Sequence[QuotaStatus]) -> None:
-    """Have the response to a request say how these quotas stand."""
+    """Add these standings to the response of a request."""
     request.scope[_STANDINGS_KEY].update({(each.of, each.quota): each for each in standings})
 
 
-# Counts a request of a caller, and returns how the quotas of requests stand. Raises `QuotaExceededError`.
+# Counts a request and returns the standings of the request quotas. Raises `QuotaExceededError`.
 Count = Callable[[Principal], Awaitable[Sequence[QuotaStatus]]]
 
 
 class RequestQuotas:
-    """A pure ASGI wrapper that counts requests before their bodies are read, and says how quotas stand in responses."""
+    """Pure ASGI middleware that counts requests before their bodies are read, and adds quota headers to responses."""
 
     def __init__(self, app: ASGIApp, *, count: Count) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Counts requests by the minute: in this process's memory, or in the Valkey that all processes of a cluster share."""
+"""Counts requests per minute, in process memory or in the Valkey that a cluster's processes share."""
 
 import time
 
@@ -14,13 +14,13 @@ log = structlog.get_logger(__name__)
 
 
 class RequestRates:
-    """Requests of the last minute, by tenant and by key; a window that moves lets no burst through at its border.
+    """Requests of the last minute, by tenant and by key, in a moving window, which allows no burst at its boundary.
 
-    While the Valkey is away each process counts for itself, so that nothing stands still for the sake of counting.
+    While Valkey is unavailable, each process counts on its own, so that requests are still served.
     """
 
     def __init__(self, redis_url: str | None = None, *, timeout_seconds: float = 1.0) -> None:
-        """A Valkey that takes longer than `timeout_seconds` for a reply counts as away."""
+        """Valkey counts as unavailable if a reply takes longer than `timeout_seconds`."""
         self._own = MovingWindowRateLimiter(MemoryStorage())
         self._shared: MovingWindowRateLimiter | None = None
         if redis_url is not None:
@@ -34,12 +34,12 @@ class RequestRates:
             self._shared = MovingWindowRateLimiter(storage)
 
     def count_request(self, account: Account, of: str, limit: int) -> tuple[bool, QuotaStatus]:
-        """Count a request of the `tenant` or the `key`, unless the limit is reached; false if it is."""
+        """Count a request of the `tenant` or `key`. Returns False and counts nothing if the limit is reached."""
         if self._shared is not None:
             try:
                 return _hit_limiter(self._shared, account, of, limit)
             except StorageError as error:
-                log.warning("requests are counted by each process alone", error=repr(error))
+                log.warning("Valkey unavailable, requests counted per process", error=repr(error))
         return _hit_limiter(self._own, account, of, limit)
 
 

@@ -1,4 +1,4 @@
-"""The services that all edges use, whichever deployment made them."""
+"""The services that REST, MCP, Slack and the portal use, independent of the deployment."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ _TOKEN_DOTS = 2  # header.payload.signature; a key has none
 
 
 class AnswerService(Protocol):
-    """Answers questions, as `rlm.answering.AnswerPipeline` does."""
+    """Answers questions; implemented by `rlm.answering.AnswerPipeline`."""
 
     def get_state(self) -> Mapping[str, Any]:
         """Return the language model's state, for people."""
@@ -53,11 +53,11 @@ class AnswerService(Protocol):
     def stream(
         self, request: AnswerRequest, *, cancelled: Callable[[], bool], durability: Durability
     ) -> Iterator[Event]:
-        """Yield the answer's events, `Completed` last. Raises refusals at once."""
+        """Yield the answer's events, ending with `Completed`. Raises refusals immediately."""
 
 
 class TokenChecker(Protocol):
-    """Checks bearer tokens of an identity provider, as `api.accounts.oidc.OidcTokens` does."""
+    """Checks bearer tokens of an identity provider; implemented by `api.accounts.oidc.OidcTokens`."""
 
     def check(self, token: str) -> Principal | None: ...
 
@@ -65,16 +65,16 @@ class TokenChecker(Protocol):
 
 
 class PageDrawer(Protocol):
-    """Draws pages of files, as `api.documents.page_images.PageImages` does."""
+    """Renders pages of files; implemented by `api.documents.page_images.PageImages`."""
 
     def draw_page(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes: ...
 
 
 @dataclass(frozen=True)
 class Admission:
-    """The checks before a request is served: its token, its quota, repeats of it, and room on the disk.
+    """The checks before a request is served: token, quotas, idempotency and disk space.
 
-    `ballast` holds room on the disk of a data folder for deletions; there is none in a cluster.
+    `ballast` reserves disk space of a data folder for deletions. A cluster has none.
     """
 
     idempotency: IdempotencyKeys
@@ -87,7 +87,7 @@ class Admission:
 class QueryServices:
     """The parts that search, rewrite queries and answer questions.
 
-    `model_costs` says that the language model has a price, and it is not 0.
+    `model_costs` is true if the language model has a price above 0.
     """
 
     searcher: CachedSearcher
@@ -98,10 +98,10 @@ class QueryServices:
 
 @dataclass(frozen=True)
 class DocumentServices:
-    """The parts that receive, draw, delete and change documents and files, over their stores.
+    """The parts that receive, render, change and delete documents and files.
 
-    `delete` removes a document from catalog, index and blobs, and returns the receipt. `settle` gives the index the
-    readers of a document that was changed, and `remove_files` removes the bytes of files that were deleted.
+    `delete` removes a document from catalog, index and blobs, and returns the receipt. `settle` updates the index with
+    a document's changed readers. `remove_files` removes the bytes of deleted files.
     """
 
     intake: Intake
@@ -116,11 +116,11 @@ class DocumentServices:
 
 @dataclass(frozen=True)
 class Health:
-    """Functions that read the state of the catalog, the index and upkeep.
+    """Functions that check the catalog, the index and upkeep.
 
-    `ping` raises a `LeadlineError` while the catalog does not answer, and `require_index` while searches cannot work.
-    `index_state` reads the result of the last check of the active index, and `index_copies` the copies of indexes on
-    several nodes. `notices` tells what people should see to.
+    `ping` raises a `LeadlineError` if the catalog does not respond, `require_index` if searches cannot work.
+    `index_state` returns the result of the last check of the active index, `index_copies` the copies of indexes on
+    several nodes, and `notices` what needs an administrator's attention.
     """
 
     ping: Callable[[], None] = lambda: None
@@ -132,10 +132,10 @@ class Health:
 
 @dataclass
 class Services:
-    """The parts of a service: the stores that the workers have too, and what only the API has.
+    """All parts of the service: the stores that workers use, too, and the parts of the API alone.
 
-    `accounts` and `slack` have database connections of their own, so that they never wait for one behind work.
-    `accepting` turns false when the process begins to stop.
+    `accounts` and `slack` have their own database connections, so that they never wait behind other work. `accepting`
+    becomes false when the process starts to shut down.
     """
 
     settings: Settings
@@ -177,14 +177,17 @@ class Services:
         return self.accounts.keys
 
     def identify(self, presented: str) -> Principal | None:
-        """Return who holds this key or token; None if it is not valid. Raises what keeps a token from being checked."""
+        """Return the principal of a key or token, or None if it is not valid.
+
+        Raises `IdentityProviderUnavailableError` if a token cannot be checked.
+        """
         found = self.keys.check(presented)
         if found is None and self.admission.tokens is not None and presented.count(".") == _TOKEN_DOTS:
             return self.admission.tokens.check(presented)
         return found
 
     def build_probes(self) -> dict[str, Callable[[], str]]:
-        """Return what finds the state of each part; a part's trouble is for the log, and its state for everybody."""
+        """Return a function for each part that returns its state. Details of a failure go to the log only."""
         return {
             "catalog": lambda: self._check_part("catalog", self.health.ping),
             "search": lambda: self._check_part("search", self.health.require_index),
@@ -195,7 +198,7 @@ class Services:
         }
 
     def _check_copies(self) -> str:
-        """Say whether shards of the index lack copies; `leadline doctor` and the log say which."""
+        """Return the state of the index's shard copies. `leadline doctor` and the log name the shards."""
         found: Sequence[CopiesState] = ()
 
         def load_copies() -> None:
@@ -206,7 +209,7 @@ class Services:
         return summarize_copies(found) if state == "ready" else state
 
     def _check_upkeep(self) -> str:
-        """Say whether upkeep has stopped; `leadline doctor` and the log say why."""
+        """Return the state of upkeep. `leadline doctor` and the log give the reason if it has stopped."""
         found: Mapping[str, str] = {}
 
         def load_notices() -> None:
@@ -220,13 +223,13 @@ class Services:
         try:
             require()
         except IndexLostError as error:
-            log.warning("a part is lost", part=part, code=error.code, detail=str(error))
+            log.warning("part lost", part=part, code=error.code, detail=str(error))
             return "lost"
         except StorageFullError as error:
-            log.warning("the disk is full", part=part, detail=str(error))
+            log.warning("disk full", part=part, detail=str(error))
             return "full"
         except LeadlineError as error:
-            log.warning("a part is not ready", part=part, code=error.code, detail=str(error))
+            log.warning("part not ready", part=part, code=error.code, detail=str(error))
             # guard: health-without-details
             return "unavailable"
         return "ready"

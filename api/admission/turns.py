@@ -1,4 +1,4 @@
-"""Turns of tenants: how many requests are worked on at once, and whose is next."""
+"""Concurrency limits with fair shares: how many requests run at once, and which tenant's is next."""
 
 import asyncio
 import time
@@ -7,21 +7,21 @@ from collections.abc import Callable
 
 from ingest.storage.errors import LeadlineError
 
-# A tenant counts as active for so long after its last request, so that others keep away from its share.
+# A tenant counts as active for this long after its last request, so that others leave its share free.
 _ACTIVE_SECONDS = 5.0
 
 
 class TenantSlots:
-    """Gives places to tenants, for use in one event loop.
+    """Hands out slots to tenants, within one event loop.
 
-    A tenant alone may have three quarters of the places, so that another's first request finds one; of several active
-    ones each has an equal part. Who finds none waits for its tenant's turn, for at most `wait_seconds`, and at most
-    `waiting` requests of a tenant wait. Refusals are made by `refuse`.
+    A single tenant may hold three quarters of the slots, so that another tenant's first request finds one free. Several
+    active tenants have equal shares. Other requests wait for their tenant's turn, at most `wait_seconds`, and at most
+    `waiting` of each tenant. `refuse` builds the error for the rest.
     """
 
     def __init__(
         self,
-        places: int,
+        slots: int,
         *,
         refuse: Callable[[str], LeadlineError],
         waiting: int = 0,
@@ -29,10 +29,10 @@ class TenantSlots:
         share: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`share` is what a tenant may have at most; three quarters of the places if not given."""
-        self._places = places
+        """`share` is the most that one tenant may hold; three quarters of the slots by default."""
+        self._slots = slots
         # guard: tenant-share-of-places
-        self._share = max(1, places - places // 4) if share is None else min(share, places)
+        self._share = max(1, slots - slots // 4) if share is None else min(share, slots)
         self._refuse = refuse
         self._waiting_each = waiting
         self._wait_seconds = wait_seconds
@@ -42,7 +42,7 @@ class TenantSlots:
         self._seen: dict[str, float] = {}
 
     async def acquire(self, tenant_id: str) -> "Slot":
-        """Wait for a place. Raises what `refuse` makes when there are too many before, or it takes too long."""
+        """Wait for a slot. Raises the error of `refuse` if too many already wait or the wait takes too long."""
         self._seen[tenant_id] = self._clock()
         if tenant_id not in self._queues and self._has_room(tenant_id):
             self._taken[tenant_id] += 1
@@ -50,7 +50,7 @@ class TenantSlots:
         queue = self._queues.setdefault(tenant_id, deque())
         if len(queue) >= self._waiting_each:
             self._remove_empty_queue(tenant_id)
-            raise self._refuse(f"{self._taken[tenant_id]:,} requests of this tenant are being worked on already.")
+            raise self._refuse(f"{self._taken[tenant_id]:,} requests of this tenant are already in progress.")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)
         try:
@@ -59,12 +59,12 @@ class TenantSlots:
         except BaseException as error:
             self._abandon_turn(tenant_id, turn)
             if isinstance(error, TimeoutError):
-                raise self._refuse(f"No turn came in {self._wait_seconds:g} seconds.") from error
+                raise self._refuse(f"No slot became free within {self._wait_seconds:g} seconds.") from error
             raise
         return Slot(self, tenant_id)
 
     def release_slot(self, tenant_id: str) -> None:
-        """Give a place back, to whoever's turn it is."""
+        """Release a slot and hand it to the next waiting request."""
         self._taken[tenant_id] -= 1
         if not self._taken[tenant_id]:
             del self._taken[tenant_id]
@@ -72,20 +72,20 @@ class TenantSlots:
 
     def _has_room(self, tenant_id: str) -> bool:
         taken = self._taken[tenant_id]
-        return self._taken.total() < self._places and taken < min(self._share, self._compute_fair_share())
+        return self._taken.total() < self._slots and taken < min(self._share, self._compute_fair_share())
 
     def _compute_fair_share(self) -> int:
         since = self._clock() - _ACTIVE_SECONDS
         for tenant in [each for each, seen in self._seen.items() if seen < since]:
             if not self._taken[tenant] and tenant not in self._queues:
                 del self._seen[tenant]
-        return -(-self._places // max(1, len(self._seen)))
+        return -(-self._slots // max(1, len(self._seen)))
 
     def _serve_waiting(self) -> None:
-        """Give free places to waiting tenants, each in its turn."""
+        """Hand free slots to waiting tenants in round-robin order."""
         while waiting := next((tenant for tenant in self._queues if self._has_room(tenant)), None):
             turn = self._queues[waiting].popleft()
-            if not turn.cancelled():  # else it gives up just now
+            if not turn.cancelled():  # a cancelled request is about to leave the queue itself
                 self._taken[waiting] += 1
                 turn.set_result(None)
                 self._queues.move_to_end(waiting)
@@ -93,7 +93,7 @@ class TenantSlots:
 
     def _abandon_turn(self, tenant_id: str, turn: asyncio.Future[None]) -> None:
         if not turn.cancelled():
-            self.release_slot(tenant_id)  # its turn came as it gave up
+            self.release_slot(tenant_id)  # the slot was handed over just as the request gave up
         elif turn in self._queues.get(tenant_id, ()):
             self._queues[tenant_id].remove(turn)
             self._remove_empty_queue(tenant_id)
@@ -104,20 +104,20 @@ class TenantSlots:
 
 
 class Slot:
-    """A place that is taken, until it is left or traded for one elsewhere."""
+    """A slot that is held until it is released or exchanged."""
 
     def __init__(self, turns: TenantSlots, tenant_id: str) -> None:
         self._turns: TenantSlots | None = turns
         self._tenant_id = tenant_id
 
     def release(self) -> None:
-        """Give the place back; again does nothing."""
+        """Release the slot. Calling it again does nothing."""
         turns, self._turns = self._turns, None
         if turns is not None:
             turns.release_slot(self._tenant_id)
 
     async def move_to(self, turns: TenantSlots) -> None:
-        """Leave this place for one among others, such as those of streams. Raises what `turns` refuses with."""
+        """Exchange this slot for one of another kind, such as one for streams. Raises the error of `turns`."""
         self.release()
         await turns.acquire(self._tenant_id)
         self._turns = turns
