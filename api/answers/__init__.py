@@ -1,1 +1,1 @@
-"""Answers and conversations over REST."""
+"""REST routes for answers and conversations."""

@@ -1,6 +1,6 @@
-"""Streams an answer that a client waits for: its events as they happen, and stops the work if the client goes.
+"""Streams an answer to a waiting client as it is made, and stops the work if the client disconnects.
 
-Events are written by an `EventWriter`: ours here, those of other protocols in `api.openai`.
+Events are formatted by an `EventWriter`: ours is here, those for other protocols are in `api.openai`.
 """
 
 import asyncio
@@ -32,35 +32,35 @@ log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.5
 
 _Result = TypeVar("_Result")
-# Starts a thread that makes a stream's events.
+# Starts a thread that produces a stream's events.
 Start = Callable[[Callable[[], None]], asyncio.Future[None]]
-# Keeps a whole answer, and returns it in the form that is sent.
+# Stores a completed answer and returns its wire form.
 Keep = Callable[[Answer], AnswerOut]
 
 
 class EventWriter(Protocol):
-    """Writes the events of one stream, in order, in the thread that makes them."""
+    """Formats the events of one stream, in order, in the thread that produces them."""
 
     def write_event(self, happened: Event) -> str:
-        """Return an event as it is sent, which may be several or none of the protocol's."""
+        """Return an event in the protocol's format; may be several of its events, or none."""
 
     def write_failure(self, problem: Mapping[str, Any]) -> str:
-        """Return what ends a stream that has failed."""
+        """Return the event that ends a failed stream."""
 
 
 async def wait_for_result(
     request: Request, caller: AnswerCaller, work: asyncio.Future[_Result], stop: threading.Event
 ) -> _Result | None:
-    """Return the result; None if nobody waits for it any more, and then the work under way is given up.
+    """Return the result of the work, or None if the client disconnected and the work was stopped.
 
-    Raises what `AnswersCaller.require` does, and gives the work up, once its caller may not have the answer.
+    Raises the errors of `AnswerCaller.require_access`, and stops the work, if the caller may no longer have the answer.
     """
     try:
         while not (await asyncio.wait({work}, timeout=_POLL_SECONDS))[0]:
             if await request.is_disconnected():
                 stop.set()
                 await asyncio.wait({work})
-                work.exception()  # errors of giving up concern nobody
+                work.exception()  # mark the exception as retrieved: nobody waits for it
                 return None
             # guard: answers-end-with-key
             await _require_access(caller)
@@ -68,7 +68,7 @@ async def wait_for_result(
         stop.set()
         work.add_done_callback(lambda given_up: given_up.cancelled() or given_up.exception())
         raise
-    except asyncio.CancelledError:  # the service ends, or the protocol has seen the client go
+    except asyncio.CancelledError:  # shutdown, or MCP has noticed that the client disconnected
         # guard: mcp-answer-ends-with-client
         stop.set()
         work.add_done_callback(lambda given_up: given_up.cancelled() or given_up.exception())
@@ -84,9 +84,10 @@ async def stream_answer(
     writer: EventWriter,
     stop: threading.Event,
 ) -> Response:
-    """Stream the events of a generator that is made and runs in a thread. Raises the errors of making it.
+    """Stream the events of an iterator that is created and consumed in a thread.
 
-    Once its caller may not have the answer, the stream ends with that problem, and the work is given up.
+    Raises the errors of creating it. If the caller loses access, the stream ends with that problem and the work is
+    stopped.
     """
     queue: asyncio.Queue[str | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
@@ -98,7 +99,7 @@ async def stream_answer(
     def produce() -> None:
         try:
             events = begin()
-        except Exception as error:  # noqa: BLE001 - it is raised where the request waits
+        except Exception as error:  # noqa: BLE001 - re-raised where the request waits
             loop.call_soon_threadsafe(begun.set_exception, error)
             return
         loop.call_soon_threadsafe(begun.set_result, True)
@@ -108,7 +109,7 @@ async def stream_answer(
                     send_entry(writer.write_event(happened))
         except LeadlineError as error:
             send_entry(writer.write_failure(build_problem(error)))
-        # The last boundary of a stream: its status went out long ago, so a defect becomes its last event.
+        # The outermost handler of a stream: its status was already sent, so an unexpected error becomes its last event.
         except Exception:
             log.exception("answer failed")
             send_entry(writer.write_failure(build_internal_problem(request.scope.get("request_id", ""))))
@@ -122,7 +123,7 @@ async def stream_answer(
 
 
 class _StoppingResponse(StreamingResponse):
-    """Stops the work when nobody listens any more, even before its first event was asked for."""
+    """A streaming response that stops the work when the client disconnects, even before the first event."""
 
     def __init__(self, events: AsyncIterator[str], stop: threading.Event) -> None:
         super().__init__(events, media_type=sse.MEDIA_TYPE)
@@ -138,8 +139,8 @@ class _StoppingResponse(StreamingResponse):
 async def _stream_entries(
     queue: asyncio.Queue[str | None], producer: asyncio.Future[None], caller: AnswerCaller, writer: EventWriter
 ) -> AsyncIterator[str]:
-    """Yield the queue's contents until None or until the caller may not have them, and heartbeats during silences."""
-    said_at = time.monotonic()
+    """Yield queue entries until None or until the caller loses access, with heartbeats during silences."""
+    sent_at = time.monotonic()
     while True:
         entry: str | None = ""
         with suppress(TimeoutError):
@@ -152,22 +153,22 @@ async def _stream_entries(
             return
         if entry is None:
             break
-        if not entry and time.monotonic() - said_at >= sse.HEARTBEAT_SECONDS:
+        if not entry and time.monotonic() - sent_at >= sse.HEARTBEAT_SECONDS:
             entry = sse.HEARTBEAT
         if entry:
             yield entry
-            said_at = time.monotonic()
+            sent_at = time.monotonic()
     await producer
 
 
 async def _require_access(caller: AnswerCaller) -> None:
-    """Raise what `caller.require` does, but for an unavailable catalog or identity provider, which say nothing."""
+    """Check the caller's access. An unavailable catalog or identity provider does not end the answer."""
     with suppress(*sse.TRANSIENT_ERRORS):
         await caller.require_access()
 
 
 class AnswerEventWriter:
-    """Writes our own events, numbered from 1; a completed answer is kept."""
+    """Formats our own events, numbered from 1, and stores the completed answer."""
 
     def __init__(self, keep: Keep) -> None:
         self._keep = keep
@@ -184,9 +185,9 @@ class AnswerEventWriter:
 
 
 def _to_wire(happened: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
-    """Return the name and the body of an event; a completed answer is kept.
+    """Return the name and the body of an event. A completed answer is stored.
 
-    An event without its own case has the members that it has inside.
+    Events without a case of their own are sent as they are.
     """
     name = type(happened).__name__.lower()
     match happened:

@@ -1,6 +1,7 @@
-"""Begins the work on a question, for every protocol alike.
+"""Starts the work on a question, in the same way for every protocol.
 
-For a client that waits it is a thread, metered, and given up when the client goes; for one that comes back it is a run.
+If the client waits, the work runs in a metered thread and stops when the client disconnects. In the background, it is a
+run.
 """
 
 import threading
@@ -32,13 +33,13 @@ from rlm.runs.bodies import build_limits_body
 
 
 class AnswerWork:
-    """The work on one question; every protocol that answers goes through here, so that all are metered alike."""
+    """The work on one question. Every protocol uses it, so that all answers are metered in the same way."""
 
     def __init__(
-        self, request: Request, served: Services, caller: Principal, threads: AnswerThreads, asking: CallerQuestion
+        self, request: Request, services: Services, caller: Principal, threads: AnswerThreads, asking: CallerQuestion
     ) -> None:
         self._request = request
-        self._served = served
+        self._services = services
         self._caller = caller
         self._current = AnswerCaller(CurrentCaller.from_request(request, caller, Scope.ASK), caller)
         self._asking = asking
@@ -46,9 +47,9 @@ class AnswerWork:
         self._start = partial(threads.start, caller.tenant_id)
 
     async def wait_for_answer(self, see: Callable[[Event], None] = lambda _: None) -> AnswerOut | None:
-        """Return the answer, kept; None if the client has gone. Raises errors of quotas and of answering.
+        """Return the stored answer, or None if the client disconnected. Raises errors of quotas and of answering.
 
-        `see` is called with each event, in the thread of the work; what it raises ends the work, and is raised.
+        `see` is called with each event in the worker thread. If it raises, the work ends and the error is raised here.
         """
         if (before := await run_in_threadpool(self._asking.find_previous_answer)) is not None:
             return before
@@ -56,9 +57,9 @@ class AnswerWork:
         return await wait_for_result(self._request, self._current, work, self._stop)
 
     async def stream(self, writer: EventWriter) -> Response:
-        """Return a stream of the events. Raises errors of quotas.
+        """Return a response that streams the events. Raises errors of quotas.
 
-        Of a request that was answered before, they are the text in one piece and the answer.
+        For a repeated request, they are the stored text in one piece and the answer.
         """
         before = await run_in_threadpool(self._asking.find_previous_answer)
         begin = self._start_work if before is None else partial(_replay_events, before)
@@ -71,23 +72,23 @@ class AnswerWork:
                 yield event
 
     def _start_work(self) -> Generator[Event, None, None]:
-        served, asked = self._served, self._asking.request
-        metered = served.admission.meter.reserve_answer(get_account(self._caller), asked.wanted)
+        services, asked = self._services, self._asking.request
+        metered = services.admission.meter.reserve_answer(get_account(self._caller), asked.wanted)
         report_standings(self._request, metered.granted.standings)
         return metered.stream_events(
-            lambda: served.asking.answering.stream(asked, cancelled=self._stop.is_set, durability=metered)
+            lambda: services.asking.answering.stream(asked, cancelled=self._stop.is_set, durability=metered)
         )
 
 
 def _replay_events(before: AnswerOut) -> Iterator[Event]:
     yield Delta(before.text)
-    yield Completed(cast(Answer, None))  # who writes the event asks `Asking.keep` for the answer
+    yield Completed(cast(Answer, None))  # event writers get the answer from `CallerQuestion.save_answer`
 
 
 def start_run(
-    served: Services, caller: Principal, body: QuestionIn, asking: CallerQuestion, request_id: str | None = None
+    services: Services, caller: Principal, body: QuestionIn, asking: CallerQuestion, request_id: str | None = None
 ) -> Run:
-    """Queue a run; a request with the `request_id` of an earlier one has the run that it began then.
+    """Queue a run. A request with a known `request_id` returns the run that it started before.
 
     Work that needs a model, including the choice of a strategy, is left to the worker. Raises errors of quotas.
     """
@@ -110,14 +111,14 @@ def start_run(
         readers=caller.readers,
         pauses=body.pause_on_budget,
     )
-    known = served.answers.runs.find_existing(request)
-    if known is not None:  # regardless of what it would be given by now
+    known = services.answers.runs.find_existing(request)
+    if known is not None:  # even if quotas or limits would refuse it now
         return known
-    limits = build_unconfirmed_limits(is_confirmed=wanted.confirm, model_costs=served.asking.model_costs)
-    wants = served.admission.meter.build_run_reservation(get_account(caller), wanted)
+    limits = build_unconfirmed_limits(is_confirmed=wanted.confirm, model_costs=services.asking.model_costs)
+    wants = services.admission.meter.build_run_reservation(get_account(caller), wanted)
     # guard: runs-metered
-    run, _ = served.answers.runs.create(
+    run, _ = services.answers.runs.create(
         replace(request, unasked=build_limits_body(limits), conversation_id=asking.ensure_conversation(), wanted=wants)
     )
-    served.work.doorbell.ring(JobKind.RUN)
+    services.work.doorbell.ring(JobKind.RUN)
     return run

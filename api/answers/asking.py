@@ -1,4 +1,4 @@
-"""Carries a caller's question to the core and back: the messages before it, and the answer to keep."""
+"""A caller's question: builds the request with its history, and stores the answer."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -19,27 +19,27 @@ from rlm.requests import AnswerOptions, AnswerRequest, EarlierMessage, StrategyN
 
 log = structlog.get_logger(__name__)
 
-# Conversation shown to a model: about 6,000 tokens, which fit the smallest window served beside the question.
+# History sent to a model: about 6,000 tokens, which fit in the smallest supported window along with the question.
 HISTORY_CHARS = 24_000
 
 
 class CallerQuestion:
-    """One question of one caller. Making it raises `QuestionError`, and `ConversationNotFoundError`.
+    """One question of one caller. Its constructor raises `QuestionError` and `ConversationNotFoundError`.
 
-    What is made of it has the id of the request's `claim`, if it has one. An answer that is not `kept` is sent to who
-    waits for it, and is found by nobody afterwards.
+    The answer's id is that of the request's `claim`, if there is one. An answer that is not `kept` is returned to the
+    client but not stored.
     """
 
     def __init__(
         self,
-        served: Services,
+        services: Services,
         caller: Principal,
         body: QuestionIn,
         claim: ClaimedRequest | None = None,
         *,
         kept: bool = True,
     ) -> None:
-        self._served = served
+        self._services = services
         self._caller = caller
         self._claim = claim
         self._is_kept = kept
@@ -57,9 +57,9 @@ class CallerQuestion:
         )
 
     def find_previous_answer(self) -> AnswerOut | None:
-        """Return the answer that the request got when it was sent before, as the caller may see it by now.
+        """Return the answer to an earlier request with the same claim, as the caller may see it now, if there is one.
 
-        Raises `AnswerNotFoundError` if that was deleted since.
+        Raises `AnswerNotFoundError` if it was deleted.
         """
         claim = self._claim
         if claim is None:
@@ -69,7 +69,7 @@ class CallerQuestion:
         if not claim.is_repeat:
             return None
         try:
-            kept = self._served.answers.conversations.load_answer(
+            kept = self._services.answers.conversations.load_answer(
                 self._caller.tenant_id, claim.id, self._caller.visible_owner
             )
         except AnswerNotFoundError:
@@ -78,22 +78,22 @@ class CallerQuestion:
             return None
         claim.is_made = True
         self._before = render_in_forms(
-            self._served, build_visible_answer(self._served, self._caller, kept), self._forms
+            self._services, build_visible_answer(self._services, self._caller, kept), self._forms
         )
         return self._before
 
     def ensure_conversation(self) -> str | None:
-        """Return the id of the answer's conversation, which is made if a new one is wanted."""
+        """Return the id of the answer's conversation, and create the conversation if a new one was asked for."""
         if self._is_new and self._conversation_id is None:
-            self._conversation_id = self._served.answers.conversations.start(
+            self._conversation_id = self._services.answers.conversations.start(
                 self._caller.tenant_id, self._question, self._caller.owner
             )
         return self._conversation_id
 
     def save_answer(self, answer: Answer) -> AnswerOut:
-        """Keep the answer, and return it as it is sent: an answer that could not be kept has a note that says so.
+        """Store the answer and return it as it is sent. If it could not be stored, a note in the answer says so.
 
-        Of a request that was answered before, that answer is returned.
+        For a repeated request, return the stored answer.
         """
         if self._before is not None:
             return self._before
@@ -103,44 +103,51 @@ class CallerQuestion:
             return self._build_unsaved_answer(answer, identifier)
         try:
             conversation = self.ensure_conversation()
-            kept_as = self._served.answers.conversations.store_answer(
+            kept_as = self._services.answers.conversations.store_answer(
                 self._build_kept_answer(answer, identifier, conversation), versions
             )
             if self._claim is not None:
                 self._claim.is_made = True
-            return render_in_forms(self._served, AnswerOut.from_kept_answer(kept_as), self._forms)
-        except IngestError as error:  # it was paid for, and the waiting client should get it
-            log.warning("an answer was not kept", error=repr(error))
-            noted = replace(answer, notes=(*answer.notes, "This answer could not be kept."))
+            return render_in_forms(self._services, AnswerOut.from_kept_answer(kept_as), self._forms)
+        except IngestError as error:  # the work is paid for, so the client still gets the answer
+            log.warning("answer not stored", error=repr(error))
+            noted = replace(answer, notes=(*answer.notes, "This answer could not be saved."))
             return self._build_unsaved_answer(noted, identifier)
 
     def _build_unsaved_answer(self, answer: Answer, identifier: str) -> AnswerOut:
         body = self._build_kept_answer(answer, identifier, None).body
-        return render_in_forms(self._served, AnswerOut.from_body(body, identifier=None, conversation=None), self._forms)
+        return render_in_forms(
+            self._services, AnswerOut.from_body(body, identifier=None, conversation=None), self._forms
+        )
 
     def _build_kept_answer(self, answer: Answer, identifier: str, conversation: str | None) -> StoredAnswer:
         caller = self._caller
         return build_kept_answer(answer, identifier, caller.tenant_id, self._question, conversation, caller.owner)
 
     def _build_options(self, body: QuestionIn) -> AnswerOptions:
-        """Return what is wanted; a question to one collection that names no strategy is answered by its default."""
+        """Return the options of the answer.
+
+        A question that names one collection and no strategy gets the collection's default strategy.
+        """
         wanted = body.build_options()
         # guard: named-strategy-wins
         if "strategy" in body.model_fields_set or len(body.collections) != 1:
             return wanted
-        default = self._served.documents.collections.find_default_strategy(self._caller.tenant_id, body.collections[0])
+        default = self._services.documents.collections.find_default_strategy(
+            self._caller.tenant_id, body.collections[0]
+        )
         return wanted if default is None else replace(wanted, strategy=StrategyName(default))
 
     def _load_used_versions(self) -> frozenset[str]:
-        """Return the versions that what is said before in the kept conversation rests on."""
+        """Return the document versions that the earlier answers of the conversation rest on."""
         if self._conversation_id is None:
             return frozenset()
-        return self._served.answers.conversations.list_versions(self._caller.tenant_id, self._conversation_id)
+        return self._services.answers.conversations.list_versions(self._caller.tenant_id, self._conversation_id)
 
     def _load_history(self, body: QuestionIn) -> Sequence[EarlierMessage]:
         if self._conversation_id is None:
             return body.said_before
-        found = self._served.answers.conversations.list_last_exchanges(
+        found = self._services.answers.conversations.list_last_exchanges(
             self._caller.tenant_id,
             self._conversation_id,
             characters=HISTORY_CHARS,
@@ -154,22 +161,22 @@ class CallerQuestion:
 
 
 def require_collections(
-    served: Services, caller: Principal, names: Collection[str], claim: ClaimedRequest | None = None
+    services: Services, caller: Principal, names: Collection[str], claim: ClaimedRequest | None = None
 ) -> None:
-    """Refuse a question to a collection that is not there, which would read as one that the documents leave open.
+    """Raise `CollectionNotFoundError` if a collection does not exist or is not visible to the caller.
 
-    A request that was sent before is answered as it was. Raises `CollectionNotFoundError`, also for a collection that
-    is closed to the caller.
+    Otherwise the answer would read as if the documents did not answer the question. Repeated requests are not checked,
+    since they get their stored answer.
     """
     # guard: unknown-collection-refused
     if names and (claim is None or not claim.is_repeat):
-        served.documents.collections.require_collections(caller.tenant_id, names, readers=caller.readers)
+        services.documents.collections.require_collections(caller.tenant_id, names, readers=caller.readers)
 
 
 def select_recent_messages(
     messages: Sequence[EarlierMessage], characters: int = HISTORY_CHARS
 ) -> tuple[EarlierMessage, ...]:
-    """Return the last messages within `characters`, oldest first; one that alone is longer is cut to its beginning."""
+    """Return the last messages within `characters`, oldest first. A last message longer than that is truncated."""
     kept: list[EarlierMessage] = []
     for message in reversed(messages):
         if len(message.text) > characters:
@@ -181,12 +188,14 @@ def select_recent_messages(
     return tuple(reversed(kept))
 
 
-def build_visible_answer(served: Services, caller: Principal, kept: StoredAnswer) -> AnswerOut:
-    """Return a kept answer, without quotations from documents that were deleted since or closed to the caller."""
+def build_visible_answer(services: Services, caller: Principal, kept: StoredAnswer) -> AnswerOut:
+    """Return a stored answer without quotations from documents that were deleted or that the caller cannot read."""
     named = extract_cited_documents(kept.body)
-    return AnswerOut.from_kept_answer(kept, served.answers.conversations.list_withheld_documents(named, caller.readers))
+    return AnswerOut.from_kept_answer(
+        kept, services.answers.conversations.list_withheld_documents(named, caller.readers)
+    )
 
 
-def render_in_forms(served: Services, answer: AnswerOut, forms: Sequence[Form]) -> AnswerOut:
-    """Return the answer in the forms that were asked for, too."""
-    return render_answer(answer, forms, served.settings.public_url) if forms else answer
+def render_in_forms(services: Services, answer: AnswerOut, forms: Sequence[Form]) -> AnswerOut:
+    """Return the answer with the requested renderings added."""
+    return render_answer(answer, forms, services.settings.public_url) if forms else answer

@@ -1,11 +1,11 @@
-"""`/v1/conversations`: lists, shows and deletes sequences of questions with their answers."""
+"""`/v1/conversations`: lists, shows and deletes conversations."""
 
 from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.admission.access import Asker, Caller, Served
+from api.admission.access import Asker, Caller, ServicesDep
 from api.admission.services import Services
 from api.answers.asking import render_in_forms
 from api.answers.conversation_schemas import ConversationOut, ConversationPage, ConversationWithTurnsOut, TurnOut
@@ -21,17 +21,17 @@ router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 @router.get("")
 def listing(
     caller: Caller,
-    served: Served,
+    services: ServicesDep,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> ConversationPage:
-    """List conversations in which a question was answered, newest first, a page at a time.
+    """List your conversations with at least one answer, newest first. Paginated.
 
-    `POST /v1/answers` with `"conversation": "new"` begins one. They are kept for 90 days after they were last used, if
-    the service is not set otherwise.
+    `POST /v1/answers` with `"conversation": "new"` starts one. By default, they are deleted 90 days after their last
+    use.
     """
     before = decode_cursor(cursor) if cursor else None
-    found = served.answers.conversations.list_conversations(
+    found = services.answers.conversations.list_conversations(
         caller.tenant_id, before=before, limit=limit + 1, owner=caller.visible_owner
     )
     more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
@@ -44,20 +44,20 @@ def listing(
 def one(
     conversation_id: str,
     caller: Caller,
-    served: Served,
+    services: ServicesDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: str | None = None,
     render: Annotated[list[Form] | None, Query()] = None,
 ) -> ConversationWithTurnsOut:
-    """Show a conversation with its questions and answers, oldest first, a page at a time.
+    """Show a conversation with its questions and answers, oldest first. Paginated.
 
-    An answer is shown without quotations from documents that were deleted since or closed to the caller. `render` adds
-    the texts of answers as `html`, as `mrkdwn`, or as both.
+    Quotations from documents that were deleted or that you cannot read are left out. `render` adds the answers' texts
+    as `html`, `mrkdwn` or both.
     """
-    conversation = served.answers.conversations.load_conversation(
+    conversation = services.answers.conversations.load_conversation(
         caller.tenant_id, conversation_id, caller.visible_owner
     )
-    found = served.answers.conversations.list_turns(
+    found = services.answers.conversations.list_turns(
         caller.tenant_id,
         conversation_id,
         after=decode_cursor(cursor),
@@ -66,10 +66,10 @@ def one(
     )
     page = found[:limit]
     named = {document for kept in page for document in extract_cited_documents(kept.body)}
-    deleted = served.answers.conversations.list_withheld_documents(named, caller.readers)
-    said = served.answers.feedback.list_by_author(caller.tenant_id, [kept.id for kept in page], caller.owner)
+    deleted = services.answers.conversations.list_withheld_documents(named, caller.readers)
+    said = services.answers.feedback.list_by_author(caller.tenant_id, [kept.id for kept in page], caller.owner)
     turns = [
-        _build_turn(served, TurnOut.from_kept_answer(kept, deleted), said.get(kept.id), render or ()) for kept in page
+        _build_turn(services, TurnOut.from_kept_answer(kept, deleted), said.get(kept.id), render or ()) for kept in page
     ]
     more = encode_cursor(page[-1].turn or 0) if len(found) > limit else None
     return ConversationWithTurnsOut(
@@ -79,12 +79,12 @@ def one(
     )
 
 
-def _build_turn(served: Services, turn: TurnOut, said: FeedbackEntry | None, forms: Sequence[Form]) -> TurnOut:
+def _build_turn(services: Services, turn: TurnOut, said: FeedbackEntry | None, forms: Sequence[Form]) -> TurnOut:
     own = None if said is None else FeedbackOut.from_entry(said, said.author)
-    return turn.model_copy(update={"answer": render_in_forms(served, turn.answer, forms), "feedback": own})
+    return turn.model_copy(update={"answer": render_in_forms(services, turn.answer, forms), "feedback": own})
 
 
 @router.delete("/{conversation_id}", status_code=204)
-def delete(conversation_id: str, caller: Asker, served: Served) -> None:
+def delete(conversation_id: str, caller: Asker, services: ServicesDep) -> None:
     """Delete a conversation with all its answers."""
-    served.answers.conversations.delete(caller.tenant_id, conversation_id, caller.visible_owner)
+    services.answers.conversations.delete(caller.tenant_id, conversation_id, caller.visible_owner)

@@ -1,4 +1,4 @@
-"""Conversations, and the records behind an answer, on the wire."""
+"""Wire models for conversations, and for the records behind an answer."""
 
 from collections.abc import Collection
 from typing import Any, Self
@@ -10,13 +10,12 @@ from ingest.storage.answers.records import Conversation, StoredAnswer
 
 
 class RowOut(Wire):
-    """A record behind a computed answer: its `row` number in the table, from 1, its span, text and values by column.
+    """A record behind a computed answer: its `row` number in the table, from 1, its span, text, and values by column.
 
-    `place` is where a reader finds it, such as "sheet Costs, row 40"; it is empty where the format has no places.
-    `table` is null where the record is a document, or one of its sections, numbered in reading order: span and text are
-    then its beginning, and the values its title and name, or its title and heading. Numbers with decimals are strings,
-    so that they are exact. Of a version that is `gone`, because its document was deleted or replaced, there is neither
-    text nor values.
+    `place` is its position in words, such as "sheet Costs, row 40", and empty if the format has no positions. `table`
+    is null if the record is a document or one of its sections, numbered in reading order: span and text are then its
+    beginning, and the values are its title and name, or title and heading. Decimal numbers are strings, so that they
+    stay exact. `gone` means that the document was deleted or replaced; text and values are then empty.
     """
 
     document_id: str
@@ -32,7 +31,7 @@ class RowOut(Wire):
 
 
 class RowPage(Wire):
-    """A page of the records behind an answer, `total` in all; `next_cursor` is null on the last one."""
+    """A page of the records behind an answer, of `total`; `next_cursor` is null on the last page."""
 
     rows: list[RowOut]
     total: int
@@ -40,7 +39,7 @@ class RowPage(Wire):
 
 
 class ConversationOut(Wire):
-    """A conversation; its title is its first question, and `answered` counts the questions that were answered in it."""
+    """A conversation. The title is its first question; `answered` counts its answered questions."""
 
     id: str
     title: str
@@ -60,14 +59,14 @@ class ConversationOut(Wire):
 
 
 class ConversationPage(Wire):
-    """A page of conversations, newest first; `next_cursor` is null on the last one."""
+    """A page of conversations, newest first; `next_cursor` is null on the last page."""
 
     conversations: list[ConversationOut]
     next_cursor: str | None
 
 
 class TurnOut(Wire):
-    """A question as it was asked, and its answer; `feedback` is what you said of it, null if nothing."""
+    """A question and its answer. `feedback` is your own on the answer, null if you gave none."""
 
     number: int
     question: str
@@ -77,12 +76,12 @@ class TurnOut(Wire):
 
     @classmethod
     def from_kept_answer(cls, kept: StoredAnswer, deleted: Collection[str]) -> Self:
-        """Make it from a kept turn; `deleted` are the ids of documents that are no longer shown."""
+        """Build it from a stored answer. `deleted` lists the documents that must not be shown."""
         return cls.from_records(kept, number=kept.turn or 0, answer=AnswerOut.from_kept_answer(kept, deleted))
 
 
 class ConversationWithTurnsOut(ConversationOut):
-    """A conversation with a page of its turns, oldest first; `next_cursor` is null on the last one."""
+    """A conversation with a page of its turns, oldest first; `next_cursor` is null on the last page."""
 
     turns: list[TurnOut]
     next_cursor: str | None

@@ -1,4 +1,4 @@
-"""Estimates of a question before it is asked: what it is about, and the most that its answer may spend."""
+"""Estimates a question before it is asked: the size of its scope, and the most that its answer may spend."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ from rlm.runs.bodies import build_limits_body
 
 
 class EstimateOut(Wire):
-    """What a question is about, and the most that its answer may spend.
+    """The size of a question's scope, and the most that its answer may spend.
 
-    `tokens` of documents that were not counted yet are estimates. `budget` has the limits that will hold, empty where
-    there are none; `at_most` says them in words. A direct answer reads passages, and takes one to seven calls.
+    `tokens` is estimated for documents that were not counted yet. `budget` has the limits that will apply, and is empty
+    if there are none; `at_most` describes them in words. A direct answer reads passages and takes one to seven calls.
     """
 
     documents: int
@@ -27,16 +27,16 @@ class EstimateOut(Wire):
     limited: bool
 
 
-def estimate_question(served: Services, body: QuestionIn, scope: AnswerScope) -> EstimateOut:
-    """Estimate a question, without asking a model."""
-    documents, characters, counted = served.documents.catalog.measure_scope(
+def estimate_question(services: Services, body: QuestionIn, scope: AnswerScope) -> EstimateOut:
+    """Estimate a question without calling a model."""
+    documents, characters, counted = services.documents.catalog.measure_scope(
         scope.tenant_id,
         collections=scope.collections,
         identifiers=scope.documents,
         conditions=parse_conditions(scope.filters),
         readers=scope.readers,
     )
-    limits = _resolve_limits(served, body)
+    limits = _resolve_limits(services, body)
     return EstimateOut(
         documents=documents,
         tokens=max(counted, estimate_tokens_from_length(characters)),
@@ -46,10 +46,10 @@ def estimate_question(served: Services, body: QuestionIn, scope: AnswerScope) ->
     )
 
 
-def _resolve_limits(served: Services, body: QuestionIn) -> Limits:
+def _resolve_limits(services: Services, body: QuestionIn) -> Limits:
     wanted = body.build_options()
     if wanted.limits is not None:
         return wanted.limits
     if body.background or wanted.strategy is StrategyName.RECURSIVE:
-        return build_unconfirmed_limits(is_confirmed=wanted.confirm, model_costs=served.asking.model_costs)
+        return build_unconfirmed_limits(is_confirmed=wanted.confirm, model_costs=services.asking.model_costs)
     return Limits()

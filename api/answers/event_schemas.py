@@ -1,4 +1,4 @@
-"""Events of a streamed answer on the wire: the server writes them, and the Python client reads them."""
+"""Wire models for the events of a streamed answer, which the server writes and the Python client reads."""
 
 from collections.abc import Mapping
 
@@ -7,13 +7,13 @@ from api.http.wire import Wire
 
 
 class CondensedOut(Wire):
-    """A follow-up was rewritten as a question that stands alone."""
+    """A follow-up was rewritten as a standalone question."""
 
     question: str
 
 
 class RoutedOut(Wire):
-    """The chosen strategy, the reason for it, and what it may cost where that is much."""
+    """The chosen strategy and the reason, with a cost estimate if the cost is large."""
 
     strategy: str
     reason: str
@@ -21,7 +21,7 @@ class RoutedOut(Wire):
 
 
 class RetrievedOut(Wire):
-    """A search for `query` found so many passages, in documents with these titles."""
+    """A search for `query` found this number of passages, in documents with these titles."""
 
     query: str
     passages: int
@@ -29,21 +29,21 @@ class RetrievedOut(Wire):
 
 
 class ReadingOut(Wire):
-    """The language model now reads passages of documents with these titles; `call` counts from 1."""
+    """The language model is reading passages of documents with these titles; `call` counts from 1."""
 
     call: int
     titles: list[str]
 
 
 class PlannedOut(Wire):
-    """How a table answer is computed, one sentence a step, and the SQL."""
+    """The plan of a table answer: one sentence per step, and the SQL."""
 
     steps: list[str]
     sql: str
 
 
 class WorkingOut(Wire):
-    """So much of a long step is done."""
+    """Progress of a long step."""
 
     step: str
     done: int
@@ -51,7 +51,7 @@ class WorkingOut(Wire):
 
 
 class CellOut(Wire):
-    """Code that the model wrote, and what came of it; `part` and `depth` say where in the recursion."""
+    """Code that the model wrote, and its result. `part` and `depth` give its position in the recursion."""
 
     number: int
     depth: int
@@ -65,18 +65,18 @@ class CellOut(Wire):
 
 
 class DeltaOut(Wire):
-    """The next piece of the answer's text, before it is checked."""
+    """The next piece of the answer's text, not checked yet."""
 
     text: str
 
 
 class CheckingOut(Wire):
-    """The text is complete, and so many of its sentences are being judged."""
+    """The text is complete, and this number of its sentences is being checked."""
 
     sentences: int
 
 
-# The last event but for `error`, whose body is a problem, is `completed` with the whole answer.
+# The last event is `completed` with the whole answer, or `error`, whose body is a problem.
 AnswerEvent = (
     CondensedOut
     | RoutedOut

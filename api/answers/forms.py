@@ -1,4 +1,4 @@
-"""The forms that an answer can be rendered in, and the cited spans that links in them lead to."""
+"""The formats that an answer can be rendered in, and the spans that its links lead to."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 
 class Form(StrEnum):
-    """A form that an answer can be rendered in."""
+    """A format that an answer can be rendered in."""
 
     HTML = "html"
     MRKDWN = "mrkdwn"
@@ -14,7 +14,7 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class CitedSpan:
-    """A span of one of our documents that a marker leads to."""
+    """A span of a document that a citation marker links to."""
 
     document_id: str
     start: int
@@ -22,10 +22,10 @@ class CitedSpan:
 
     @property
     def address(self) -> str:
-        """Return the address of the span, relative to the service's own."""
+        """The path of the span's text in the REST API."""
         return f"/v1/documents/{quote(self.document_id, safe='')}/content?start={self.start:d}&end={self.end:d}"
 
     @property
     def page_address(self) -> str:
-        """Return the address of the portal's page that shows the span, for people who have no key at hand."""
+        """The path of the portal page that shows the span, for people without a key."""
         return f"/library/{quote(self.document_id, safe='')}?start={self.start:d}&end={self.end:d}"

@@ -1,13 +1,14 @@
-"""Renders the Markdown of a model as HTML or as Slack's mrkdwn, from an allow-list.
+"""Renders a model's Markdown as HTML or as Slack's mrkdwn, by an allow-list.
 
 A document may have told the model to write anything, so nothing in its text may load, link or run. Text, emphasis,
-headings, lists, quotations, code and tables are kept. Links, images, HTML and references are not syntax here: they stay
-as the text that they were written in. The only links are made by this module, from markers such as `[1]` that name one
-of the answer's citations, and they lead to the cited span of one of our own documents.
+headings, lists, quotations, code and tables are rendered. Links, images, HTML and references are not parsed: they
+remain plain text. The only links are the ones made here, from markers such as `[1]` that refer to a citation of the
+answer; they lead to the cited span of one of our own documents.
 
-HTML is written by markdown-it from tokens and then cleaned by nh3, so that a fault in either does not matter. Slack
-makes links of bare addresses, mentions and channels by itself: there, an address is written `https[:]//example[.]org`,
-a name with a dot in it is set as code, and `@` and `#` before a word are full-width.
+HTML is rendered by markdown-it and then cleaned by nh3, so that a bug in one of them does no harm. Slack turns bare
+addresses, mentions and channels into links by itself. For Slack, an address is therefore written as
+`https[:]//example[.]org`, a name that contains a dot is formatted as code, and `@` and `#` before a word become
+full-width.
 """
 
 import re
@@ -31,23 +32,23 @@ _TAGS = {
     *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "a"),
 }
 _REL = "noopener noreferrer nofollow"
-# The columns of a table are told apart by bars; a cell is cut, because lines of code do not wrap.
+# Tables become code blocks with bars between columns. Code lines do not wrap, so cells are truncated.
 _CELL_CHARS = 60
-# Slack makes links of addresses with a scheme, of mail addresses, and of names with a dot in them.
+# Slack links addresses with a scheme, mail addresses, and names that contain a dot.
 _ADDRESS = re.compile(
     r"(?:[a-z][a-z0-9+.-]*:(?=//)|(?:mailto|tel|sms|callto|sip|xmpp|javascript|vbscript|data|file|slack|magnet|intent):"
     r"|//(?=\S)|www\.)[^\s`]*|[^\s@`]+@[^\s@`]+",
     re.IGNORECASE,
 )
 _NAME = re.compile(r"[^\W_](?:[\w-]*\.)+[^\W\d_]{2}[^\s`()\[\]]*")
-_MENTION = re.compile(r"[@#](?!\s)")  # also at an end, where a sign of emphasis may follow
+_MENTION = re.compile(r"[@#](?!\s)")  # also at the end of a text, because an emphasis mark may follow
 _SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _EMPHASIS = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼"})
 _QUOTING_CODE = str.maketrans({"`": "ˋ"})
 
 
 def render_answer(answer: AnswerOut, forms: Collection[Form], public_url: str | None) -> AnswerOut:
-    """Return an answer with its text and titles in these forms, too; links of mrkdwn need a `public_url`."""
+    """Return an answer with its text and titles rendered in these formats. Links in mrkdwn need a `public_url`."""
     cited = {
         each.number: CitedSpan(each.document_id, each.start, each.end) for each in answer.citations if not each.deleted
     }
@@ -63,10 +64,10 @@ def render_answer(answer: AnswerOut, forms: Collection[Form], public_url: str | 
 
 
 def render_text(form: Form, text: str, cited: Mapping[int, CitedSpan], base: str | None) -> str:
-    """Return `text` in a form; markers of `cited` are links.
+    """Render `text` in a format, with the markers of `cited` as links.
 
-    Addresses in HTML are those of REST, relative to the service's own. In mrkdwn they are those of the portal's pages,
-    and need the service's address as `base`; without it markers stay as they are.
+    Links in HTML are REST paths, relative to the service's address. Links in mrkdwn lead to portal pages and need the
+    service's address as `base`; without it, markers stay as they are.
     """
     if form is Form.MRKDWN:
         return remove_invisible(_MrkdwnWriter(cited, base).render_blocks(_PARSER.parse(text, {"cited": cited}))).strip()
@@ -81,7 +82,7 @@ def render_text(form: Form, text: str, cited: Mapping[int, CitedSpan], base: str
 
 
 def render_title_link(form: Form, title: str, cited: CitedSpan, base: str | None) -> str:
-    """Return a document's title as a link to the cited span; as text in mrkdwn without a `base`."""
+    """Render a document's title as a link to the cited span, or as plain mrkdwn without a `base`."""
     shown = " ".join(remove_invisible(title).split()) or "Untitled"
     if form is Form.HTML:
         return f'<a href="{escape(cited.address)}" rel="{_REL}">{escape(shown)}</a>'
@@ -89,7 +90,7 @@ def render_title_link(form: Form, title: str, cited: CitedSpan, base: str | None
 
 
 def escape_mrkdwn(text: str) -> str:
-    """Return a text that was no Markdown as mrkdwn, in which Slack finds no link, mention, channel or emphasis."""
+    """Render plain text as mrkdwn without any link, mention, channel or emphasis."""
     return _join_parts(
         part if part.startswith("`") else part.translate(_EMPHASIS)
         for part in _iter_inert_parts(remove_invisible(text))
@@ -97,9 +98,9 @@ def escape_mrkdwn(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return Markdown for Slack to show while it is written, without any link, image, mention or channel in it.
+    """Return Markdown without links, images, mentions or channels, for Slack to show while it is streamed.
 
-    The text has to end where a word does, since a word is read as a whole.
+    The text must end at a word boundary, because names and addresses are recognized as whole words.
     """
     lines = _break_addresses(remove_invisible(text).replace("<", "＜"))
     lines = lines.replace("![", "！[").replace("](", "]（")
@@ -108,7 +109,7 @@ def escape_markdown(text: str) -> str:
 
 
 def _parse_citation(state: StateInline, silent: bool) -> bool:
-    """Read a marker of one of the citations; code spans and escaped brackets never come here."""
+    """Parse a citation marker. markdown-it does not call this for code spans and escaped brackets."""
     match = _MARKER.match(state.src, state.pos)
     number = int(match[1]) if match else None
     if match is None or number not in state.env.get("cited", {}):
@@ -147,19 +148,19 @@ _PARSER = _build_parser()
 
 
 class _MrkdwnWriter:
-    """Writes the tokens of one text as mrkdwn."""
+    """Renders the tokens of one text as mrkdwn."""
 
     def __init__(self, cited: Mapping[int, CitedSpan], base: str | None) -> None:
         self._cited = cited
         self._base = base
         self._lines: list[str] = []
-        # The beginnings of the next line, from the outermost block in, and of all lines after it.
+        # The prefixes of the next line, outermost block first, and those of all lines after it.
         self._first: list[str] = []
         self._rest: list[str] = []
         self._numbers: list[int | None] = []
 
     def render_blocks(self, tokens: Sequence[Token]) -> str:
-        """Return the text of all blocks."""
+        """Render all blocks."""
         at, heading = 0, False
         while at < len(tokens):
             token = tokens[at]
@@ -184,7 +185,7 @@ class _MrkdwnWriter:
         return "\n".join(self._lines)
 
     def _write_nesting(self, token: Token) -> None:
-        """Begin or end a list, an item of one, or a quotation."""
+        """Start or end a list, a list item or a quotation."""
         match token.type:
             case "bullet_list_open":
                 self._numbers.append(None)
@@ -216,7 +217,7 @@ class _MrkdwnWriter:
             self._first = list(self._rest)
 
     def _write_code(self, lines: Iterable[str]) -> None:
-        """Write a block of code at the left edge, where alone Slack knows it."""
+        """Write a code block without indentation, because Slack only recognizes it there."""
         shown = [line.translate(_QUOTING_CODE).translate(_SLACK) for line in lines]
         self._lines += ["```", *shown, "```"]
         self._write_gap()
@@ -253,7 +254,7 @@ def _render_link(cited: CitedSpan, base: str, shown: str) -> str:
 
 
 def _iter_inert_parts(text: str) -> Iterator[str]:
-    """Yield the parts of a plain text in which Slack finds no link, mention, channel or code."""
+    """Yield the parts of plain text so that Slack finds no link, mention, channel or code in it."""
     text, at = _escape_links(text), 0
     for match in _NAME.finditer(text):
         yield text[at : match.start()]
@@ -279,7 +280,7 @@ def _render_code_span(escaped: str) -> str:
 
 
 def _join_parts(parts: Iterable[str]) -> str:
-    """Join parts of a line, with a space where code touches a word, a link or other code: Slack would not know it."""
+    """Join the parts of a line, with a space where code touches a word, a link or other code: Slack needs it."""
     text = ""
     for part in filter(None, parts):
         last, first = text[-1:], part[0]
@@ -293,7 +294,7 @@ def _is_word_char(char: str) -> bool:
 
 
 def _render_table(tokens: Sequence[Token]) -> list[str]:
-    """Return the lines of a table, with columns of equal width; Slack has no tables."""
+    """Return the lines of a table with columns padded to equal width, because Slack has no tables."""
     rows: list[list[str]] = []
     for token in tokens:
         if token.type == "tr_open":

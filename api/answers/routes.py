@@ -1,4 +1,4 @@
-"""`/v1/answers`: ask for an answer with checked sentences; read kept answers, and the records behind them."""
+"""`/v1/answers`: asks questions, reads and deletes answers, and lists the records behind them."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.admission.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
+from api.admission.access import AnswersAtOnce, Asker, Caller, HeldSlot, ServicesDep
 from api.admission.idempotency import ClaimedRequest, get_claim
 from api.admission.services import Services
 from api.answers.answer_events import AnswerEventWriter
@@ -36,42 +36,42 @@ async def ask(
     body: QuestionIn,
     request: Request,
     caller: Asker,
-    served: Served,
+    services: ServicesDep,
     threads: AnswersAtOnce,
-    place: HeldPlace,
+    slot: HeldSlot,
 ) -> Response | AnswerOut:
-    """Ask a question of your documents, alone or in a conversation.
+    """Ask a question about your documents, on its own or in a conversation.
 
-    With `background` the answer is made by a run that goes on without this connection, and after a crash: `202`, with
-    the run's address in `Location`.
+    With `background`, the answer is made by a run, which continues without this connection and after a crash. The
+    response is `202` with the run's address in `Location`.
 
-    With `stream`, or when only `text/event-stream` is accepted, events are sent as they happen:
+    With `stream`, or if only `text/event-stream` is accepted, the response is a stream of server-sent events:
 
-    * `condensed`: a follow-up as a question that stands alone (`question`)
-    * `routed`: the `strategy`, the `reason` for it, and what it may cost where that is much (`estimate`)
-    * `retrieved`: a search for `query` found so many `passages`, in documents with these `titles`
-    * `reading`: the model now reads passages of the documents with these `titles`; `call` counts from 1
+    * `condensed`: a follow-up, rewritten as a standalone question (`question`)
+    * `routed`: the `strategy`, the `reason` for it, and a cost `estimate` if the cost is large
+    * `retrieved`: a search for `query` found this number of `passages`, in documents with these `titles`
+    * `reading`: the model is reading passages of documents with these `titles`; `call` counts from 1
     * `planned`: how a table answer is computed (`steps`, `sql`)
-    * `working`: so much of a long `step` is done (`done` of `total`)
-    * `cell`: code that the model wrote, and what came of it
-    * `delta`: the next piece of the answer's `text`, as it is written and before it is checked
-    * `checking`: the text is complete, and so many `sentences` of it are being judged
-    * `completed`: the whole answer; or `error`: a problem. One of the two is the last event.
+    * `working`: progress of a long `step` (`done` of `total`)
+    * `cell`: code that the model wrote, and its result
+    * `delta`: the next piece of the answer's `text`, not checked yet
+    * `checking`: the text is complete, and this number of `sentences` is being checked
+    * `completed`: the whole answer; or `error`: a problem. One of these is the last event.
 
-    Closing the connection ends the work, streamed or not. Where as many clients wait for answers as this process makes
-    at once, one more is `429`; `background` is not. Tenants with less than their share of these places may go beyond
-    them by a quarter.
+    Closing the connection stops the work, streamed or not. If this process is already making as many answers as it can
+    for waiting clients, the response is `429`; `background` is not affected. Tenants with less than their share of
+    these slots may exceed the limit by a quarter.
 
-    With an `Idempotency-Key` that was sent before, it is the answer that there was then, of a stream with the text in
-    one piece. A complete answer is kept, for 30 days if the service is not set otherwise, or with its conversation.
+    A repeated `Idempotency-Key` returns the original answer; a stream then has the text in one piece. Completed answers
+    are stored for 30 days by default, or as long as their conversation.
     """
     claim = get_claim(request)
-    await run_in_threadpool(require_collections, served, caller, body.collections, claim)
-    asking = await run_in_threadpool(CallerQuestion, served, caller, body, claim)
+    await run_in_threadpool(require_collections, services, caller, body.collections, claim)
+    asking = await run_in_threadpool(CallerQuestion, services, caller, body, claim)
     if body.background:
-        return await run_in_threadpool(_start_background_run, served, caller, body, asking, claim)
-    place.release()  # an answer has a thread of its own
-    work = AnswerWork(request, served, caller, threads, asking)
+        return await run_in_threadpool(_start_background_run, services, caller, body, asking, claim)
+    slot.release()  # answers run in threads of their own
+    work = AnswerWork(request, services, caller, threads, asking)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
         return await work.stream(AnswerEventWriter(asking.save_answer))
     answer = await work.wait_for_answer()
@@ -79,65 +79,67 @@ async def ask(
 
 
 @router.post("/estimate")
-def estimate(body: QuestionIn, caller: Asker, served: Served) -> EstimateOut:
-    """Tell how much a question is about and the most that its answer may spend, before anything is spent.
+def estimate(body: QuestionIn, caller: Asker, services: ServicesDep) -> EstimateOut:
+    """Estimate the size of a question's scope and the most that its answer may spend. Spends nothing.
 
-    What judging the records of a table costs is known only when its plan is made: a question whose estimate is large is
+    The cost of judging the records of a table is known only when the answer is planned. If it is large, the question is
     then refused with `confirmation_required`.
     """
-    require_collections(served, caller, body.collections)
-    return estimate_question(served, body, body.build_scope(caller))
+    require_collections(services, caller, body.collections)
+    return estimate_question(services, body, body.build_scope(caller))
 
 
 @router.get("/{answer_id}")
 def one(
-    answer_id: str, caller: Caller, served: Served, render: Annotated[list[Form] | None, Query()] = None
+    answer_id: str, caller: Caller, services: ServicesDep, render: Annotated[list[Form] | None, Query()] = None
 ) -> AnswerOut:
-    """Show a kept answer, without quotations from documents that were deleted since or closed to the caller.
+    """Show an answer, without quotations from documents that were deleted or that you cannot read.
 
-    The answer of a run has the run's id. `render` adds its text as `html`, as `mrkdwn`, or as both.
+    The answer of a run has the run's id. `render` adds its text as `html`, `mrkdwn` or both.
     """
-    kept = served.answers.conversations.load_answer(caller.tenant_id, answer_id, caller.visible_owner)
-    return render_in_forms(served, build_visible_answer(served, caller, kept), render or ())
+    kept = services.answers.conversations.load_answer(caller.tenant_id, answer_id, caller.visible_owner)
+    return render_in_forms(services, build_visible_answer(services, caller, kept), render or ())
 
 
 @router.get("/{answer_id}/rows")
 def rows(
     answer_id: str,
     caller: Caller,
-    served: Served,
-    row: Annotated[int | None, Query(ge=1, description="Only those behind this row of the answer's table.")] = None,
-    column: Annotated[int | None, Query(ge=0, description="Only those behind this column's cell of the row.")] = None,
+    services: ServicesDep,
+    row: Annotated[int | None, Query(ge=1, description="Only records behind this row of the answer's table.")] = None,
+    column: Annotated[
+        int | None, Query(ge=0, description="Only records behind this column's cell in that row.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     cursor: str | None = None,
 ) -> RowPage:
-    """List the records that a computed answer rests on, a page at a time, in the order of their tables.
+    """List the records behind a computed answer, in the order of their tables. Paginated.
 
-    With `row`, counted from 1, and `column`, from 0, only those behind one number of the answer's table:
-    `table.records` says where they are known.
+    With `row`, counted from 1, and `column`, counted from 0, list only the records behind one number of the answer's
+    table. `table.records` shows which rows and cells have records.
     """
-    kept = served.answers.conversations.load_answer(caller.tenant_id, answer_id, caller.visible_owner)
+    kept = services.answers.conversations.load_answer(caller.tenant_id, answer_id, caller.visible_owner)
     parts = select_row_ranges(kept, row, column)
     total, begin = sum(map(len, parts)), decode_cursor(cursor)
     more = encode_cursor(begin + limit) if begin + limit < total else None
-    return RowPage(rows=load_source_rows(served, caller, parts, begin, limit), total=total, next_cursor=more)
+    return RowPage(rows=load_source_rows(services, caller, parts, begin, limit), total=total, next_cursor=more)
 
 
 @router.delete("/{answer_id}", status_code=204)
-def delete(answer_id: str, caller: Asker, served: Served) -> None:
-    """Delete a kept answer: its conversation goes on without it, and a run that made it no longer has one."""
-    served.answers.conversations.delete_answer(caller.tenant_id, answer_id, caller.visible_owner)
+def delete(answer_id: str, caller: Asker, services: ServicesDep) -> None:
+    """Delete an answer. Its conversation remains, without it; a run that made it no longer has an answer."""
+    services.answers.conversations.delete_answer(caller.tenant_id, answer_id, caller.visible_owner)
 
 
 def _start_background_run(
-    served: Services, caller: Principal, body: QuestionIn, asking: CallerQuestion, claim: ClaimedRequest | None
+    services: Services, caller: Principal, body: QuestionIn, asking: CallerQuestion, claim: ClaimedRequest | None
 ) -> Response:
     """Queue a run. Work that needs a model, including the choice of a strategy, is left to the worker."""
     if body.stream:
         raise BadRequestError(
-            "An answer is made in the background or streamed, not both.",
-            hint="Ask with `background` alone, and follow GET /v1/runs/{id}/events.",
+            "`background` and `stream` cannot be combined.",
+            hint="Send `background` alone, and follow the run at GET /v1/runs/{id}/events.",
         )
-    run = start_run(served, caller, body, asking, claim.id if claim else None)
+    run = start_run(services, caller, body, asking, claim.id if claim else None)
     out = RunWithAnswerOut.from_run(run).model_dump(mode="json")
     return JSONResponse(out, 202, {"Location": f"/v1/runs/{run.id}"})

@@ -1,4 +1,4 @@
-"""Reads the records behind a computed answer from their tables, a page at a time."""
+"""Loads the records behind a computed answer from their tables, one page at a time."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -15,14 +15,14 @@ _BEGINNING_CHARS = 1_000
 
 
 def select_row_ranges(kept: StoredAnswer, row: int | None, column: int | None) -> Sequence[RowRanges]:
-    """Return the records behind an answer, or those behind one row or cell of its table.
+    """Return the records behind an answer, or behind one row or cell of its table.
 
-    A cell that names none of its own rests on those of its row. Raises `BadRequestError` where none are known.
+    A cell without records of its own has those of its row. Raises `BadRequestError` if no records are known.
     """
     if row is None and column is None:
         return kept.rows_behind
     if row is None:
-        raise BadRequestError("A column alone names no number.", hint="Send `row`, too, or neither.")
+        raise BadRequestError("`column` needs a `row`.", hint="Send both `row` and `column`, or neither.")
     found = {each.column: each.parts for each in kept.cells_behind if each.row == row}
     columns = len((kept.body["table"] or {}).get("columns", ()))
     if (column or 0) >= columns or (column not in found and None not in found):
@@ -34,23 +34,23 @@ def select_row_ranges(kept: StoredAnswer, row: int | None, column: int | None) -
 
 
 def load_source_rows(
-    served: Services, caller: Principal, parts: Sequence[RowRanges], begin: int, limit: int
+    services: Services, caller: Principal, parts: Sequence[RowRanges], begin: int, limit: int
 ) -> list[RowOut]:
-    """Return `limit` records from number `begin` on, counted from 0.
+    """Return `limit` records, starting at number `begin`, counted from 0.
 
-    Those of gone versions, and of documents closed to the caller, have no contents.
+    Records of deleted or replaced versions, and of documents that the caller cannot read, have no contents.
     """
     named = {each.document_id for each in parts}
-    deleted = served.answers.conversations.list_withheld_documents(named, caller.readers)
+    deleted = services.answers.conversations.list_withheld_documents(named, caller.readers)
     found: list[RowOut] = []
     for part, numbers in _iter_page(parts, begin, limit):
         gone = part.document_id in deleted
-        found += [_build_gone_row(part, number) for number in numbers] if gone else _read_rows(served, part, numbers)
+        found += [_build_gone_row(part, number) for number in numbers] if gone else _read_rows(services, part, numbers)
     return found
 
 
 def _iter_page(parts: Sequence[RowRanges], begin: int, limit: int) -> Iterator[tuple[RowRanges, list[int]]]:
-    """Yield the numbers of the page, table by table."""
+    """Yield the row numbers of the page, table by table."""
     end = begin + limit
     for part in parts:
         if begin < min(len(part), end):
@@ -60,11 +60,12 @@ def _iter_page(parts: Sequence[RowRanges], begin: int, limit: int) -> Iterator[t
             return
 
 
-def _read_rows(served: Services, part: RowRanges, numbers: list[int]) -> list[RowOut]:
+def _read_rows(services: Services, part: RowRanges, numbers: list[int]) -> list[RowOut]:
+    # Negative numbers stand for whole documents and sections.
     if part.table < 0:
-        return [_read_text_row(served, part, number) for number in numbers]
-    tables = served.contents.tables.load_tables(part.version_id)
-    if part.table >= len(tables):  # the document was replaced, and nothing reads its former version any more
+        return [_read_text_row(services, part, number) for number in numbers]
+    tables = services.contents.tables.load_tables(part.version_id)
+    if part.table >= len(tables):  # the document was replaced, and the data of its former version was removed
         return [_build_gone_row(part, number) for number in numbers]
     names = [column.name for column in tables[part.table].columns]
     return [
@@ -75,19 +76,19 @@ def _read_rows(served: Services, part: RowRanges, numbers: list[int]) -> list[Ro
             row=row.number,
             start=row.start,
             end=row.end,
-            text=served.contents.texts.read(part.version_id, row.start, row.end),
+            text=services.contents.texts.read(part.version_id, row.start, row.end),
             values=dict(zip(names, convert_to_json(row.values), strict=True)),
-            place=served.asking.searcher.locate(part.version_id, row.start, row.end).words,
+            place=services.asking.searcher.locate(part.version_id, row.start, row.end).words,
         )
-        for row in served.contents.tables.load_rows(part.version_id, part.table, numbers)
+        for row in services.contents.tables.load_rows(part.version_id, part.table, numbers)
     ]
 
 
-def _read_text_row(served: Services, part: RowRanges, number: int) -> RowOut:
-    """Read the beginning of a document or section."""
-    document = served.documents.catalog.load_live_documents({part.document_id}).get(part.document_id)
+def _read_text_row(services: Services, part: RowRanges, number: int) -> RowOut:
+    """Load the beginning of a document or section as a record."""
+    document = services.documents.catalog.load_live_documents({part.document_id}).get(part.document_id)
     try:
-        found = served.contents.texts.load_map(part.version_id)
+        found = services.contents.texts.load_map(part.version_id)
     except KeyError:
         document = None
     if document is None:
@@ -105,7 +106,7 @@ def _read_text_row(served: Services, part: RowRanges, number: int) -> RowOut:
         row=number,
         start=start,
         end=end,
-        text=served.contents.texts.read(part.version_id, start, end),
+        text=services.contents.texts.read(part.version_id, start, end),
         values=values,
     )
 

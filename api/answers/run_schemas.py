@@ -1,4 +1,4 @@
-"""Runs on the wire."""
+"""Wire models for runs."""
 
 from collections.abc import Collection, Mapping
 from decimal import Decimal
@@ -13,14 +13,14 @@ from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.quotas.records import NANODOLLARS
 from rlm.answers import convert_to_json
 
-# Shown characters of a sub-call's reply; the log has all of it, for resuming.
+# Longer replies of sub-calls are truncated here. The log keeps them whole, because resuming needs them.
 _MAX_REPLY_CHARS = 2_000
 # Members that are logged only for resuming.
 _HIDDEN_MEMBERS = frozenset({"found", "at"})
 
 
 class RunUsageOut(Wire):
-    """Usage of finished sub-calls so far; `cached` ones cost nothing. `dollars` are 0 where no price is known."""
+    """Usage of the sub-calls finished so far. `cached` ones cost nothing. `dollars` is 0 if no price is known."""
 
     calls: int
     cached: int
@@ -30,19 +30,19 @@ class RunUsageOut(Wire):
 
 
 class ScopeOut(Wire):
-    """The documents that the run is about: those that were searchable when it began."""
+    """The size of the run's scope: the documents that were searchable when it started."""
 
     documents: int
     characters: int
 
 
 class RunOut(Wire):
-    """A run. `queue_position` counts those before it while it waits; `seconds` is the time it was worked at.
+    """A run. `queue_position` counts the jobs ahead of it; `seconds` is its working time.
 
-    `conversation` is the one that the answer goes into, and `history` counts the messages before the question.
-    `progress` is the latest thing it said of how far it is, `events` the number of things that were logged. `attempt`
-    counts from the last one in which a sub-call was finished that no earlier one had. A `paused` run has met its
-    `budget` and waits: its `progress` says what was met.
+    `conversation` is the conversation that the answer belongs to; `history` counts the messages before the question.
+    `progress` is the latest progress report, and `events` the number of logged events. `attempt` counts from the last
+    attempt that finished a new sub-call. A `paused` run has reached its `budget` and waits; its `progress` says which
+    limit was reached.
     """
 
     id: str
@@ -72,12 +72,12 @@ class RunOut(Wire):
 
     @classmethod
     def from_run(cls, run: Run, *, queue_position: int | None = None, withheld: bool = False) -> Self:
-        """Make it from a run; one that is `withheld` does not show its progress, which names documents."""
+        """Build it from a run. If `withheld`, leave out its progress, which names documents."""
         return cls.from_records(run, **_compute_members(run, withheld=withheld), queue_position=queue_position)
 
 
 class RunWithAnswerOut(RunOut):
-    """A run with its answer, when it has one."""
+    """A run with its answer, once there is one."""
 
     answer: AnswerOut | None
 
@@ -85,37 +85,37 @@ class RunWithAnswerOut(RunOut):
     def from_run(
         cls, run: Run, *, queue_position: int | None = None, deleted: Collection[str] = (), withheld: bool = False
     ) -> Self:
-        """Make it from a run; `deleted` are the ids of documents that are no longer shown."""
+        """Build it from a run. `deleted` lists the documents that must not be shown."""
         answer = _build_answer(run, deleted)
         return cls.from_records(
             run, **_compute_members(run, withheld=withheld), queue_position=queue_position, answer=answer
         )
 
 
-# Kinds of events that say nothing of any document.
+# Kinds of events that contain nothing from documents.
 _TEXTLESS_KINDS = frozenset({"start", "resume", "paused", "budget", "raised", "end"})
 
 
 class MoreIn(Wire):
-    """What is added to the budget of a run that is paused: to limits that it has, and to one of them at least."""
+    """Amounts to add to the budget of a paused run. At least one, and only for limits that it has."""
 
     calls: int | None = Field(None, gt=0, examples=[200])
     prompt_tokens: int | None = Field(None, gt=0)
     completion_tokens: int | None = Field(None, gt=0)
-    tokens: int | None = Field(None, gt=0, description="Read and written together.")
+    tokens: int | None = Field(None, gt=0, description="Prompt and completion tokens together.")
     dollars: Decimal | None = Field(None, gt=0)
     seconds: float | None = Field(None, gt=0, allow_inf_nan=False, examples=[600])
 
 
 class RunPage(Wire):
-    """A page of runs, newest first; `next_cursor` is None on the last one."""
+    """A page of runs, newest first; `next_cursor` is null on the last page."""
 
     runs: list[RunOut]
     next_cursor: str | None
 
 
 class RunEventOut(Wire):
-    """An event of a run. `kind` decides the members of `body`."""
+    """An event of a run. `kind` determines the members of `body`."""
 
     sequence: int
     kind: str
@@ -124,9 +124,9 @@ class RunEventOut(Wire):
 
     @classmethod
     def from_event(cls, event: RunEvent, *, withheld: bool = False, whole: bool = False) -> Self:
-        """Make it from an event; `withheld` leaves out what may have come from documents, and says so.
+        """Build it from an event. If `withheld`, leave out anything that may come from documents, and say so.
 
-        Replies of models are cut, unless the `whole` of them is wanted.
+        Replies of models are truncated, unless `whole` is set.
         """
         is_open = not withheld or event.kind in _TEXTLESS_KINDS
         shown = convert_to_json(_shorten_body(event.body, whole=whole)) if is_open else {"withheld": True}
@@ -134,15 +134,15 @@ class RunEventOut(Wire):
 
 
 class RunEndOut(RunEventOut):
-    """The last event of a run as it is followed: with the run, and its answer if there is one."""
+    """The last event of a followed run, with the run and its answer."""
 
     run: RunWithAnswerOut
 
 
 class RunEventPage(Wire):
-    """A page of events in the order in which they were logged; `next_cursor` is None on the last one of an ended run.
+    """A page of events in log order; `next_cursor` is null on the last page of an ended run.
 
-    Events may follow later while the run goes on.
+    While the run is in progress, more events may follow.
     """
 
     events: list[RunEventOut]

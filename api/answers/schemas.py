@@ -1,4 +1,4 @@
-"""Questions and answers on the wire."""
+"""Wire models for questions and answers."""
 
 from collections.abc import Collection, Mapping
 from decimal import Decimal
@@ -17,15 +17,15 @@ from rlm.requests import AnswerOptions, AnswerScope, EarlierMessage, StrategyNam
 
 
 class BudgetIn(Wire):
-    """The most that an answer may spend; what is left out has no limit.
+    """The most that an answer may spend. Members left out are not limited.
 
-    Dollars need a model whose price is known, and limit nothing where it is 0.
+    A limit in dollars needs a model with a known price, and has no effect if the price is 0.
     """
 
     calls: int | None = Field(None, ge=0)
     prompt_tokens: int | None = Field(None, ge=0)
     completion_tokens: int | None = Field(None, ge=0)
-    tokens: int | None = Field(None, ge=0, description="Read and written together.")
+    tokens: int | None = Field(None, ge=0, description="Prompt and completion tokens together.")
     dollars: Decimal | None = Field(None, ge=0)
     seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
 
@@ -36,33 +36,32 @@ class BudgetIn(Wire):
 
 
 class MessageIn(Wire):
-    """A message of the conversation: by the user, or by the assistant in reply."""
+    """A message of the conversation, by the user or by the assistant."""
 
     role: Literal["user", "assistant"]
     content: str = Field(max_length=50_000)
 
 
 class QuestionIn(Wire):
-    """A question of at most 4,000 characters, alone or with what was said before it.
+    """A question of at most 4,000 characters, on its own or with its conversation.
 
-    Send `question`, or `messages`, oldest first, of which the last is the question and the user's. Of a long
-    conversation the model sees the last messages, about 24,000 characters. `conversation` with a `question` keeps the
-    conversation here: `new` begins one, and the id in its answer goes on with it.
+    Send either `question`, or `messages`, oldest first, the last of which is the user's question. Of a long
+    conversation, the model gets the last messages, up to about 24,000 characters. `conversation` with a `question`
+    stores the conversation here: `new` starts one, and the id in its answer continues it.
 
-    `filters` are conditions on documents' metadata, as in a search. `stream` answers with server-sent events instead of
-    one JSON, `background` with a run at once. `strategy` is how the answer is made: `direct` reads passages, `table`
-    computes over records, `recursive` has the model write code that works through the documents, and `auto` leaves the
-    choice to the model.
+    `filters` are conditions on document metadata, as in a search. `stream` returns server-sent events instead of one
+    JSON object; `background` returns a run immediately. `strategy` determines how the answer is made: `direct` reads
+    passages, `table` computes over records, `recursive` lets the model write code that works through the documents, and
+    `auto` lets the model choose.
 
-    Work whose estimate is large is refused with `confirmation_required`, unless `confirm` is true or a `budget` is set;
-    what a budget does not cover is left out, and the answer says so. Of many records a model judges a sample and those
-    that a classifier trained on it is not sure of; with `every_record` it judges them all. What a `recursive` answer
-    will cost cannot be told before: without a `budget` it ends after 500 calls or 15 minutes, and after a dollar where
-    the model's price is known and not 0 and `confirm` is not true.
+    Work with a large estimate is refused with `confirmation_required`, unless `confirm` is true or a `budget` is set.
+    Whatever exceeds a budget is left out, and the answer says so. With many records, a model judges a sample, and those
+    of which a classifier trained on it is unsure; with `every_record` it judges all of them. The cost of a `recursive`
+    answer cannot be estimated. Without a `budget`, it ends after 500 calls or 15 minutes, and, unless `confirm` is
+    true, after one dollar if the model has a known price above 0.
 
-    With `pause_on_budget` a run that meets its budget waits for somebody who adds to it or ends it with what it has.
-
-    `render` asks for the answer as `html` or `mrkdwn` besides, which are safe to show as they are.
+    With `pause_on_budget`, a run that reaches its budget waits until someone adds to the budget or finishes the run
+    with what it has. `render` also returns the answer as `html` or `mrkdwn`, which are safe to display.
     """
 
     question: str | None = None
@@ -83,13 +82,13 @@ class QuestionIn(Wire):
     @model_validator(mode="after")
     def _require_one_question(self) -> Self:
         if (self.question is None) == (not self.messages):
-            raise ValueError("send either `question` or `messages`")
+            raise ValueError("send either `question` or `messages`, not both")
         if self.messages and self.conversation is not None:
-            raise ValueError("a kept `conversation` has its messages already: send `question` with it")
+            raise ValueError("a stored `conversation` already has its messages: send `question` with it")
         if self.messages and self.messages[-1].role != "user":
-            raise ValueError("the last of the `messages` is the question, so its role must be `user`")
+            raise ValueError("the last message is the question, so its role must be `user`")
         if self.pause_on_budget and not self.background:
-            raise ValueError("only a run waits when its budget is met: send `background` with `pause_on_budget`")
+            raise ValueError("`pause_on_budget` needs `background`, because only runs can pause")
         return self
 
     @property
@@ -99,11 +98,11 @@ class QuestionIn(Wire):
 
     @property
     def said_before(self) -> tuple[EarlierMessage, ...]:
-        """The messages before the question; none for a kept conversation."""
+        """The messages before the question; none for a stored conversation."""
         return tuple(EarlierMessage(each.role, each.content.replace("\0", " ")) for each in self.messages[:-1])
 
     def build_scope(self, caller: Principal) -> AnswerScope:
-        """Return what the caller asks about, as far as it may see that. Raises `FilterError`."""
+        """Return the question's scope, limited to documents that the caller may read. Raises `FilterError`."""
         parse_conditions(self.filters)
         named = tuple(self.collections), tuple(self.documents)
         return AnswerScope(caller.tenant_id, *named, self.filters, caller.readers)
@@ -114,7 +113,7 @@ class QuestionIn(Wire):
 
 
 class QuoteOut(Wire):
-    """The span of the passage with this `number` that a sentence rests on."""
+    """A span, in the passage with this `number`, that supports a sentence."""
 
     number: int
     start: int
@@ -125,15 +124,14 @@ class QuoteOut(Wire):
 
 
 class CitationOut(Wire):
-    """A passage that the answer rests on, and where it stands: `text[start:end]` of the version's normalized text.
+    """A passage that the answer cites: `text[start:end]` of the version's normalized text.
 
-    `quote` is that span as the document has it, empty where a model read the whole text and quoted no words of it, as
-    `place` then says. `page` is the number of the page, slide or sheet it starts on, and `place` says in words where it
-    stands in the file; empty where the format has no places. `verified` says that the model quoted it and code found it
-    there; otherwise it is the part of the passage that is closest to the sentence. `quotes` are all spans of the
-    passage that sentences of the answer rest on, in the order of the answer. Of a document that was `deleted` since, or
-    closed to the caller, nothing is shown. `html` and `mrkdwn` are the title as a link to the span, where the answer
-    was asked for in them.
+    `quote` is that span as it is in the document. It is empty if a model read the whole text without quoting it;
+    `place` then says so. `page` is the number of the page, slide or sheet on which it starts; `place` is the position
+    in words, and empty if the format has no positions. `verified` means that the model quoted it and code found the
+    quotation there; otherwise, it is the part of the passage closest to the sentence. `quotes` are all spans of the
+    passage that support sentences of the answer, in answer order. If the document was `deleted` or you cannot read it,
+    nothing of it is shown. `html` and `mrkdwn` are the title as a link to the span, if the answer was rendered in them.
     """
 
     number: int
@@ -154,18 +152,18 @@ class CitationOut(Wire):
 
     @property
     def quoted(self) -> list[str]:
-        """The words of its quotes; its own where no sentence has any, and none of a deleted document."""
+        """The texts of its quotes, or its own quote if no sentence has any; empty for a deleted document."""
         return [each.text for each in self.quotes] or list(filter(None, [self.quote]))
 
 
 class SentenceOut(Wire):
-    """A sentence of the answer, `text[start:end]` of it, the numbers of its citations, and how it was checked.
+    """A sentence of the answer, `text[start:end]`, with the numbers of its citations and the result of its check.
 
-    `check` is `verified` where a judge read the cited text and says that it supports the sentence; `quoted` where the
-    cited text was found and nobody judged it, or it supports a part; `computed` where code counted or computed it from
-    the records that are cited; `unsupported` where a judge says that the cited text does not support it; and
-    `unchecked` where nothing is cited. `reason` says for people what is missing. `quotes` are up to five for each
-    number of `citations`, the one nearest to the sentence first.
+    `check` is `verified` if a judge found that the cited text supports the sentence; `quoted` if the cited text was
+    found but not judged, or supports only part of the sentence; `computed` if code counted or computed it from the
+    cited records; `unsupported` if a judge found that the cited text does not support it; and `unchecked` if it has no
+    citation. `reason` explains to people what is missing. `quotes` has up to five quotes for each number in
+    `citations`, the closest to the sentence first.
     """
 
     text: str
@@ -178,7 +176,7 @@ class SentenceOut(Wire):
 
 
 class SearchedDocumentOut(Wire):
-    """A document in which passages were found, and how many of them a model read."""
+    """A document with the number of its passages that were found, and that a model read."""
 
     document_id: str
     title: str
@@ -189,7 +187,7 @@ class SearchedDocumentOut(Wire):
 class ReadPassageOut(Wire):
     """A passage that a model read: `text[start:end]` of the version. `rank` is its rank in the search that found it.
 
-    A passage of a scope that was read whole has no rank.
+    It is null if the whole scope was read instead of searched.
     """
 
     document_id: str
@@ -203,9 +201,9 @@ class ReadPassageOut(Wire):
 
 
 class SearchedOut(Wire):
-    """The search behind an answer: `passages` were found by the `queries`, and a model read `read` of them.
+    """The search behind an answer: the `queries` found `passages` passages, and a model read `read` of them.
 
-    `read_passages` are those, of an answer from passages, in the order in which they were numbered for the model.
+    For an answer from passages, `read_passages` lists these in the order of their numbers in the prompt.
     """
 
     passages: int
@@ -216,7 +214,7 @@ class SearchedOut(Wire):
 
 
 class UsageOut(Wire):
-    """The language model calls and tokens that the answer took."""
+    """The language model calls and tokens spent on the answer."""
 
     calls: int
     prompt_tokens: int
@@ -224,11 +222,10 @@ class UsageOut(Wire):
 
 
 class CoverageOut(Wire):
-    """How much of the scope a model read or judged, how much code searched, and how much was not opened.
+    """Coverage of the scope: how much a model read or judged, how much code searched, and how much was never opened.
 
-    Tokens are estimates, and each counts once. The scope has `units`, each called a `unit`: documents, or records of
-    tables. A classifier that was trained on the model's labels spoke for `units_inferred`; `units_failed` have no
-    result.
+    Token counts are estimates, and each token counts once. `unit` names what `units` counts: documents, or records of
+    tables. `units_inferred` were labelled by a classifier trained on the model's labels; `units_failed` have no result.
     """
 
     tokens_in_scope: int
@@ -248,7 +245,7 @@ class CoverageOut(Wire):
 
 
 class IntervalOut(Wire):
-    """A range that holds the true value with probability `confidence`."""
+    """A range that contains the true value with probability `confidence`."""
 
     low: float
     high: float
@@ -256,7 +253,7 @@ class IntervalOut(Wire):
 
 
 class ResultOut(Wire):
-    """The value that the answer computed, for programs; `interval` where it rests on labels that may be wrong."""
+    """The value that the answer computed, for programs. `interval` is set if it rests on labels that may be wrong."""
 
     kind: str
     value: Any
@@ -264,7 +261,7 @@ class ResultOut(Wire):
 
 
 class CellRecordsOut(Wire):
-    """How many records stand behind a row of a table, from 1, or behind its cell in `column`, from 0."""
+    """The number of records behind a row of a table, counted from 1, or behind its cell in `column`, counted from 0."""
 
     row: int
     column: int | None
@@ -272,11 +269,11 @@ class CellRecordsOut(Wire):
 
 
 class ResultTableOut(Wire):
-    """The table that the `sql` gave: its first rows, and how many it has.
+    """The result table of the `sql`: its first rows, and its total number of rows.
 
-    `semantic_columns` are the columns that a model filled in, each with its instruction, and `quantities` the numbers
-    of those, from 0, that are counts or sums. `records` counts what stands behind each row, where that is known, and
-    behind a cell that rests on some of its row's records only. `GET /v1/answers/{id}/rows?row=1&column=0` has them.
+    `semantic_columns` are the columns that a model filled in, each with its instruction; `quantities` are the numbers,
+    from 0, of columns that are counts or sums. `records` counts the records behind each row, if known, and behind each
+    cell that rests on only some of its row's records. `GET /v1/answers/{id}/rows?row=1&column=0` lists them.
     """
 
     columns: list[str]
@@ -289,15 +286,15 @@ class ResultTableOut(Wire):
 
 
 class AnswerOut(Wire):
-    """An answer. `text` is Markdown as a model wrote it, and carries the markers `[1]` of `citations`.
+    """An answer. `text` is Markdown written by a model, with markers such as `[1]` that refer to `citations`.
 
-    Do not render `text`: a document may have told the model to put links, pictures or HTML into it. `html` and `mrkdwn`
-    (Slack) are made of it on request, with `render`; their only links lead to cited spans of your documents.
+    Do not render `text`: a document may have told the model to insert links, images or HTML. Request `html` or `mrkdwn`
+    (Slack) with `render` instead; their only links lead to cited spans of your documents.
 
-    `id` is null where the answer could not be kept, `conversation` where it belongs to none. `question` is the question
-    as it was answered: one that stands alone. `rows_behind_total` counts the records that a computed answer rests on;
-    `GET /v1/answers/{id}/rows` has them. Not `finished` is what was found before a budget or another limit ended the
-    work. `dollars` is what `usage` cost, null where the model's price is not known. `notes` are for people.
+    `id` is null if the answer was not stored, `conversation` if it belongs to none. `question` is the question that was
+    answered, rewritten as a standalone one if it was a follow-up. `rows_behind_total` counts the records behind a
+    computed answer; `GET /v1/answers/{id}/rows` lists them. If `finished` is false, a budget or another limit ended the
+    work early. `dollars` is the cost of `usage`, null if the model's price is not known. `notes` are for people.
     """
 
     id: str | None
@@ -325,16 +322,16 @@ class AnswerOut(Wire):
 
     @classmethod
     def from_kept_answer(cls, kept: StoredAnswer, deleted: Collection[str] = ()) -> "AnswerOut":
-        """Make it from a kept answer; `deleted` are the ids of documents that are no longer shown."""
+        """Build it from a stored answer. `deleted` lists the documents that must not be shown."""
         return cls.from_body(kept.body, identifier=kept.id, conversation=kept.conversation_id, deleted=deleted)
 
     @classmethod
     def from_body(
         cls, body: Mapping[str, Any], *, identifier: str | None, conversation: str | None, deleted: Collection[str] = ()
     ) -> "AnswerOut":
-        """Make it from the JSON of an answer, as `rlm.answers.build_answer_json` writes it.
+        """Build it from the JSON of an answer, as `rlm.answers.build_answer_json` writes it.
 
-        Members that the next release has added are left out: during an upgrade both read what either keeps.
+        Unknown members are ignored: during an upgrade, processes of the next release may have written the answer.
         """
         shown = _redact_documents(body, deleted) if deleted else body
         named = {"id": identifier, "conversation": conversation, "citations": _build_citations(shown)}
@@ -343,13 +340,13 @@ class AnswerOut(Wire):
 
 
 def extract_cited_documents(body: Mapping[str, Any]) -> set[str]:
-    """Return the documents that an answer names: those it quotes, and those in which something was found."""
+    """Return the documents that an answer names: those it quotes, and those in which passages were found."""
     named = [*body["citations"], *body["searched"]["documents"]]
     return {each["document_id"] for each in named}
 
 
 def _build_citations(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the citations of an answer, each with the different quotes that its sentences have from it."""
+    """Return the citations of an answer, each with the distinct quotes that its sentences have from it."""
     quotes: dict[int, dict[tuple[int, int], Any]] = {each["number"]: {} for each in body["citations"]}
     for each in (quote for sentence in body["sentences"] for quote in sentence["quotes"]):
         if each["number"] in quotes:

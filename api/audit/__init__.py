@@ -1,1 +1,1 @@
-"""The audit log over REST."""
+"""REST routes for the audit log."""

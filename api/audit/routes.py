@@ -1,4 +1,4 @@
-"""`/v1/audit`: the log of who did what in the caller's tenant."""
+"""`/v1/audit`: the log of actions in the caller's tenant."""
 
 import json
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
-from api.admission.access import Admin, Served
+from api.admission.access import Admin, ServicesDep
 from api.audit.schemas import AuditEntryOut, AuditPage, VerificationOut
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError
@@ -23,7 +23,7 @@ _LINES = "application/x-ndjson"
 @router.get("")
 def listing(
     caller: Admin,
-    served: Served,
+    services: ServicesDep,
     action: Annotated[str | None, Query(max_length=64)] = None,
     object: Annotated[str | None, Query(max_length=200)] = None,
     by: Annotated[str | None, Query(max_length=200)] = None,
@@ -32,54 +32,56 @@ def listing(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> AuditPage:
-    """List who did what in this tenant, newest first, a page at a time.
+    """List the actions in your tenant, newest first. Paginated.
 
-    `action` is such as `document.deleted`, `object` such as `document:` and its id, and `by` the id of the key or the
-    name of the user who did it.
+    Filter by `action`, such as `document.deleted`, by `object`, such as `document:` followed by its id, or by the key
+    id or user name of the actor (`by`).
     """
     wanted = _build_filter(caller, action, object, by, since, until)
     before = decode_cursor(cursor) if cursor else None
-    found = served.events.audit.list_latest(wanted, before=before, limit=limit + 1)
+    found = services.events.audit.list_latest(wanted, before=before, limit=limit + 1)
     more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
     return AuditPage(entries=[AuditEntryOut.from_records(entry) for entry in found[:limit]], next_cursor=more)
 
 
 @router.get("/verification")
 def verification(
-    caller: Admin, served: Served, anchor: Annotated[str | None, Query(max_length=100)] = None
+    caller: Admin, services: ServicesDep, anchor: Annotated[str | None, Query(max_length=100)] = None
 ) -> VerificationOut:
-    """Check the whole log of the installation: nothing in it was changed, removed, swapped or inserted.
+    """Verify the audit log of the whole installation: no entry was changed, removed, reordered or inserted.
 
-    `entries` counts those of your tenant, and `head` is the last of them. `anchor` is a head that an export or an
-    earlier check showed: with it, an end that was cut off is found too. Note `head` where nobody who can write to the
+    `entries` counts those of your tenant, and `head` is the last of them. `anchor` is a head from an export or an
+    earlier verification; with it, a truncated log is also detected. Keep `head` where nobody with write access to the
     database can change it.
     """
     try:
         noted = None if anchor is None else Anchor.parse(anchor)
     except ValueError as error:
-        raise BadRequestError("The anchor is no number and hash.", hint="Send a `head` as it was shown.") from error
-    return VerificationOut.from_verification(served.events.audit.verify_for_tenant(caller.tenant_id, noted))
+        raise BadRequestError(
+            "The anchor is not valid.", hint="Send a `head` exactly as an export or a verification returned it."
+        ) from error
+    return VerificationOut.from_verification(services.events.audit.verify_for_tenant(caller.tenant_id, noted))
 
 
 @router.get("/export", response_class=StreamingResponse, responses={200: {"content": {_LINES: {}}}})
 def export(
     caller: Admin,
-    served: Served,
+    services: ServicesDep,
     action: Annotated[str | None, Query(max_length=64)] = None,
     object: Annotated[str | None, Query(max_length=200)] = None,
     by: Annotated[str | None, Query(max_length=200)] = None,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Response:
-    """Download the tenant's log, or what the filters leave of it, oldest entry first, one JSON a line.
+    """Download the tenant's log, optionally filtered, oldest entry first, as JSON Lines.
 
-    The header `Leadline-Audit-Head` names the last of the tenant's entries: note it to find a cut end later.
+    The header `Leadline-Audit-Head` names the tenant's last entry. Keep it, to detect a truncated log later.
     """
     wanted, head = (
         _build_filter(caller, action, object, by, since, until),
-        served.events.audit.load_tenant_head(caller.tenant_id),
+        services.events.audit.load_tenant_head(caller.tenant_id),
     )
-    entries = served.events.audit.iter_entries(wanted, through=head.sequence)
+    entries = services.events.audit.iter_entries(wanted, through=head.sequence)
     headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Leadline-Audit-Head": str(head)}
     lines = (json.dumps(entry.to_json()) + "\n" for entry in entries)
     return StreamingResponse(lines, media_type=_LINES, headers=headers)

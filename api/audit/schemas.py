@@ -1,4 +1,4 @@
-"""The audit log on the wire."""
+"""Wire models for the audit log."""
 
 from typing import Any, Self
 
@@ -9,7 +9,7 @@ from ingest.storage.audit.records import ActorKind, ChainVerification
 
 
 class ActorOut(Wire):
-    """Who acted: a caller with a key or a user, somebody at the command line, or the service by itself."""
+    """The actor: a caller with a key or user, a person at the command line, or the service itself."""
 
     kind: ActorKind
     key: str | None = Field(validation_alias="key_id")
@@ -17,9 +17,10 @@ class ActorOut(Wire):
 
 
 class AuditEntryOut(Wire):
-    """An entry of the log. `object` is `kind:id`; `details` are ids and figures, never texts or secrets.
+    """An entry of the log. `object` is `kind:id`. `details` contain ids and numbers, never texts or secrets.
 
-    `hash` covers the whole entry and `previous_hash`, that of the entry before, which may be another tenant's.
+    `hash` covers the whole entry including `previous_hash`, the hash of the entry before, which may belong to another
+    tenant.
     """
 
     sequence: int
@@ -35,23 +36,23 @@ class AuditEntryOut(Wire):
 
 
 class AuditPage(Wire):
-    """A page of the log, newest first; `next_cursor` is null on the last one."""
+    """A page of the log, newest first; `next_cursor` is null on the last page."""
 
     entries: list[AuditEntryOut]
     next_cursor: str | None
 
 
 class FaultOut(Wire):
-    """A place at which the log is not as it was written."""
+    """An entry where the hash chain breaks."""
 
     sequence: int
     detail: str
 
 
 class VerificationOut(Wire):
-    """The result of a check of the whole log, with the number of the tenant's `entries` and the `head`, its last one.
+    """The result of verifying the whole log: the tenant's number of `entries` and its last entry, `head`.
 
-    Without `faults`, nothing was changed up to the end.
+    If `faults` is empty, nothing was changed up to the end of the log.
     """
 
     entries: int

@@ -1,1 +1,1 @@
-"""Feedback on answers over REST."""
+"""REST routes for feedback on answers."""

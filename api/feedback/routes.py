@@ -1,11 +1,11 @@
-"""`/v1/answers/{id}/feedback` and `/v1/feedback`: what people say of answers, and what admins read of it."""
+"""`/v1/answers/{id}/feedback` and `/v1/feedback`: gives, shows, withdraws and lists feedback on answers."""
 
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.admission.access import Admin, Asker, Caller, Served
+from api.admission.access import Admin, Asker, Caller, ServicesDep
 from api.feedback.schemas import FeedbackIn, FeedbackOfAnswer, FeedbackOut, FeedbackPage, FeedbackWithAnswerOut
 from api.http.cursors import decode_cursor, encode_cursor
 from ingest.storage.answers.feedback_records import FeedbackFilter, Rating
@@ -14,36 +14,36 @@ router = APIRouter(prefix="/v1", tags=["feedback"])
 
 
 @router.post("/answers/{answer_id}/feedback")
-def give(answer_id: str, body: FeedbackIn, caller: Asker, served: Served) -> FeedbackOut:
-    """Say whether an answer is right, and what of it is not. Saying something again takes the place of it.
+def give(answer_id: str, body: FeedbackIn, caller: Asker, services: ServicesDep) -> FeedbackOut:
+    """Give feedback on an answer. It replaces your earlier feedback on the same answer.
 
-    The answer of a run has the run's id. Feedback is kept as long as its answer, and read by admins of the tenant.
+    The answer of a run has the run's id. Feedback is stored as long as its answer; admins of the tenant can read it.
     """
-    made = served.answers.feedback.record_feedback(
+    made = services.answers.feedback.record_feedback(
         caller.tenant_id, answer_id, caller.owner, body.to_verdict(), owner=caller.visible_owner
     )
     return FeedbackOut.from_entry(made, caller.owner)
 
 
 @router.get("/answers/{answer_id}/feedback")
-def of_answer(answer_id: str, caller: Caller, served: Served) -> FeedbackOfAnswer:
-    """Show what you said of an answer; an admin sees what anybody said of it."""
-    found = served.answers.feedback.list_for_answer(
+def of_answer(answer_id: str, caller: Caller, services: ServicesDep) -> FeedbackOfAnswer:
+    """Show your feedback on an answer; an admin sees everyone's."""
+    found = services.answers.feedback.list_for_answer(
         caller.tenant_id, answer_id, caller.visible_owner, owner=caller.visible_owner
     )
     return FeedbackOfAnswer(feedback=[FeedbackOut.from_entry(each, caller.owner) for each in found])
 
 
 @router.delete("/answers/{answer_id}/feedback", status_code=204)
-def withdraw(answer_id: str, caller: Asker, served: Served) -> None:
-    """Take back what you said of an answer."""
-    served.answers.feedback.withdraw(caller.tenant_id, answer_id, caller.owner, owner=caller.visible_owner)
+def withdraw(answer_id: str, caller: Asker, services: ServicesDep) -> None:
+    """Withdraw your feedback on an answer."""
+    services.answers.feedback.withdraw(caller.tenant_id, answer_id, caller.owner, owner=caller.visible_owner)
 
 
 @router.get("/feedback")
 def listing(
     caller: Admin,
-    served: Served,
+    services: ServicesDep,
     rating: Rating | None = None,
     answer: Annotated[str | None, Query(max_length=64)] = None,
     author: Annotated[str | None, Query(max_length=256)] = None,
@@ -53,10 +53,10 @@ def listing(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> FeedbackPage:
-    """List the tenant's feedback, newest first, a page at a time.
+    """List the tenant's feedback, newest first. Paginated.
 
-    `commented` asks for what has a comment, or has none. Comments on answers that read a document which is closed to
-    you are withheld, because they may quote it.
+    `commented` selects feedback with or without a comment. Comments on answers that used a document you cannot read are
+    withheld, because they may quote it.
     """
     wanted = FeedbackFilter(
         rating,
@@ -66,7 +66,7 @@ def listing(
         since=None if since is None else since.timestamp(),
         until=None if until is None else until.timestamp(),
     )
-    found = served.answers.feedback.list_latest(
+    found = services.answers.feedback.list_latest(
         caller.tenant_id,
         wanted,
         before=decode_cursor(cursor) if cursor else None,

@@ -1,4 +1,4 @@
-"""Feedback on answers on the wire."""
+"""Wire models for feedback on answers."""
 
 from typing import Self
 
@@ -11,10 +11,10 @@ _MAX_MARKED = 1_000
 
 
 class FeedbackIn(Wire):
-    """What you say of an answer, in place of what you said of it before.
+    """Your feedback on an answer; replaces any that you gave before.
 
-    `sentences` are the ones that are wrong, by their numbers from 1 in the order of the answer's `sentences`;
-    `citations` are those that do not fit, by their `number`.
+    `sentences` are the numbers of wrong sentences, counted from 1 in the answer's `sentences`; `citations` are the
+    `number`s of citations that do not fit.
     """
 
     rating: Rating = Field(examples=["down"])
@@ -27,9 +27,9 @@ class FeedbackIn(Wire):
 
 
 class FeedbackOut(Wire):
-    """Feedback on an answer: who said what, and when. `author` is such as `user:ann`, or `key:` and an id.
+    """Feedback on an answer. `author` is `user:NAME` or `key:ID`.
 
-    `mine` says that you are the author.
+    `mine` is true if you are the author.
     """
 
     id: str
@@ -45,12 +45,12 @@ class FeedbackOut(Wire):
 
     @classmethod
     def from_entry(cls, entry: FeedbackEntry, reader: str) -> Self:
-        """Make it for a reader, such as `user:ann`."""
+        """Build it for a reader, such as `user:ann`."""
         return cls.from_records(entry, entry.verdict, mine=entry.author == reader)
 
 
 class FeedbackWithAnswerOut(FeedbackOut):
-    """Feedback with what it is about: the question, and how it was answered."""
+    """Feedback with the question and how it was answered."""
 
     conversation: str | None = Field(validation_alias="conversation_id")
     question: str
@@ -59,13 +59,13 @@ class FeedbackWithAnswerOut(FeedbackOut):
 
 
 class FeedbackOfAnswer(Wire):
-    """What was said of an answer: by you, or for an admin by anybody."""
+    """Your feedback on an answer; for admins, everyone's."""
 
     feedback: list[FeedbackOut]
 
 
 class FeedbackPage(Wire):
-    """A page of feedback, newest first; `next_cursor` is null on the last one."""
+    """A page of feedback, newest first; `next_cursor` is null on the last page."""
 
     feedback: list[FeedbackWithAnswerOut]
     next_cursor: str | None
