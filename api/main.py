@@ -1,4 +1,4 @@
-"""The REST application, made from services."""
+"""Builds the FastAPI application from the services."""
 
 import os
 from collections.abc import AsyncIterator, Sequence
@@ -61,26 +61,27 @@ from ingest.storage.quotas.records import QuotaStatus
 if TYPE_CHECKING:
     from api.slack.app import SlackApp
 
-DESCRIPTION = """Ask a body of documents, and see where each sentence of the answer comes from and how it was checked.
+DESCRIPTION = """Answers questions about your documents, and shows where each sentence of an answer comes from and
+how it was checked.
 
-Every request but `/health` needs `Authorization: Bearer <key>`, or the cookie of a session. Every error is
-`application/problem+json`
-([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): `code` is stable, `hint` says what to do next."""
+Every request except `/health` needs `Authorization: Bearer <key>` or a session cookie. Errors are
+`application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): `code` is stable, and `hint` says
+what to do next."""
 
-# Threads that look keys up, and those that look at the parts for health, apart from those of all other requests.
+# Key lookups and health checks have their own threads, apart from those of all other requests.
 _KEY_THREADS = 4
 _HEALTH_THREADS = 4
 _IDEMPOTENCY_THREADS = 4
-# Threads that write uploads to the disk.
+# Threads that write uploads to disk.
 _UPLOAD_THREADS = 16
-# Requests of a tenant that wait for its turn.
+# The most requests of one tenant that may wait for a slot.
 _MAX_WAITING = 256
-# One address may have this part of all requests open without a key.
+# One address may hold this fraction of all open requests without a key.
 _ANONYMOUS_DIVISOR = 8
 
 
 def create_app(services: Services) -> FastAPI:
-    """Make the application over one set of services, which the caller opens and closes."""
+    """Create the application over services that the caller opens and closes."""
     slack = _open_slack(services)
 
     @asynccontextmanager
@@ -130,7 +131,7 @@ def create_app(services: Services) -> FastAPI:
 
 
 def _open_slack(services: Services) -> "SlackApp | None":
-    """Return the bot, if it is set up; its libraries are an extra."""
+    """Return the Slack app, if it is configured. Imported only then, because its libraries are an extra."""
     if not services.settings.slack_is_set:
         return None
     from api.slack.app import SlackApp
@@ -139,7 +140,7 @@ def _open_slack(services: Services) -> "SlackApp | None":
 
 
 def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers) -> Identify:
-    """Wrap the application: the last wrapper is the outermost one, so they are passed from the last to the first."""
+    """Add the middleware. The last one added is the outermost, so they are listed from the inside out."""
     settings, key_threads = services.settings, Threads(_KEY_THREADS)
     app.state.key_threads = key_threads
 
@@ -152,7 +153,7 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
     async def count_request(caller: Principal) -> Sequence[QuotaStatus]:
         account = get_account(caller)
         if not services.admission.meter.may_have_request_quota(account):
-            return ()  # most requests: going to a thread and back takes as long as all that is done there
+            return ()  # the usual case: switching threads would take as long as the work itself
         return await key_threads.run(services.admission.meter.count_request, account)
 
     waits: dict[str, Any] = {
@@ -199,5 +200,8 @@ def _build_anonymous_limits(settings: Settings) -> AnonymousLimits:
 
 
 def _compute_work_at_once() -> int:
-    """More than the processors can do would only make each slower, and a tenant's own wait behind another's."""
+    """Return twice the number of processors, between 4 and 32.
+
+    More requests at once would only slow each other down, and make a tenant wait behind another's.
+    """
     return max(4, min(32, 2 * (os.cpu_count() or 1)))

@@ -1,1 +1,1 @@
-"""Composition: makes the parts of a deployment and joins them."""
+"""Composition roots: build the parts of each deployment and connect them."""

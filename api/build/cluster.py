@@ -1,4 +1,4 @@
-"""The composition root of a cluster's API, and of the answering in its workers, which run elsewhere."""
+"""The composition root of a cluster's API processes, and of the answering in its workers."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,9 +25,10 @@ def open_cluster(
     open_encoders: OpenEncoders = open_configured_encoders,
     language_model: LanguageModel | None = None,
 ) -> Iterator[Services]:
-    """Open the services of one API process; any number of them may run on the same servers.
+    """Open the services of one API process. Any number of processes may use the same servers.
 
-    Raises errors that keep it from starting, in words. The broker may be away: uploads are still accepted.
+    Raises errors that prevent the start, with messages for people. The broker may be unavailable: uploads are still
+    accepted.
     """
     with ExitStack() as stack:
         defaults = parse_quota_defaults(settings)
@@ -59,7 +60,7 @@ def open_cluster(
 
 
 def build_answers_opener(settings: Settings, *, language_model: LanguageModel | None = None) -> OpenAnswers:
-    """Return how a worker opens its answering for background runs: as the API does."""
+    """Return a function that opens the answering of a worker's background runs, configured like the API's."""
 
     @contextmanager
     def open_answers(parts: ServiceParts) -> Iterator[AnswerService]:
@@ -72,7 +73,7 @@ def build_answers_opener(settings: Settings, *, language_model: LanguageModel | 
 def _open_query_services(
     settings: Settings, parts: ServiceParts, language_model: LanguageModel | None, stack: ExitStack
 ) -> QueryServices:
-    """Open searching and answering; a given language model is closed with the rest."""
+    """Open searching and answering. A given language model is closed with `stack`."""
     language_model = language_model or open_language_model(settings, ModelStore(settings.models))
     stack.callback(language_model.close)
     return open_query_services(settings, parts, language_model, stack)

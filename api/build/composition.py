@@ -1,4 +1,4 @@
-"""Make the services of a process from its parts, with its meter and identity provider, alike in every deployment."""
+"""Builds the services of a process from its parts, in the same way for every deployment."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -42,32 +42,34 @@ from workers.tasks.deletion import Deleter
 
 
 class IdentityProviderSettingsError(LeadlineError):
-    """A provider is configured whose tokens cannot be checked here; the service does not start."""
+    """An identity provider is configured, but its tokens cannot be checked here, so the service does not start."""
 
     code = "identity_provider_settings"
-    default_hint = "Install the extra, `pip install 'leadline[oidc]'`, or leave LEADLINE_OIDC_ISSUER out."
+    default_hint = "Install the extra with `pip install 'leadline[oidc]'`, or unset LEADLINE_OIDC_ISSUER."
 
 
 def open_token_checker(settings: OidcSettings, identities: Identities) -> TokenChecker | None:
-    """Return what checks tokens, or None without a provider. Raises `IdentityProviderSettingsError`."""
+    """Return the checker of tokens, or None without a provider. Raises `IdentityProviderSettingsError`."""
     if settings.oidc_issuer is None:
         return None
     if find_spec("jwt") is None or find_spec("cryptography") is None:
-        raise IdentityProviderSettingsError("LEADLINE_OIDC_ISSUER is set, and PyJWT with cryptography is missing.")
+        raise IdentityProviderSettingsError(
+            "LEADLINE_OIDC_ISSUER is set, but PyJWT with cryptography is not installed."
+        )
     from api.accounts.oidc import OidcTokens
 
     return OidcTokens(settings, identities)
 
 
 class QuotaDefaults(TypedDict):
-    """The limits of each tenant, and of each key, where the catalog has no other."""
+    """The limits of each tenant and each key for which the catalog has no others."""
 
     tenant_defaults: Mapping[Quota, int]
     key_defaults: Mapping[Quota, int]
 
 
 def parse_quota_defaults(settings: Settings) -> QuotaDefaults:
-    """Read the limits that the settings name."""
+    """Parse the quotas in the settings."""
     return {
         "tenant_defaults": parse_quotas(settings.tenant_quotas),
         "key_defaults": parse_quotas(settings.key_quotas),
@@ -75,7 +77,7 @@ def parse_quota_defaults(settings: Settings) -> QuotaDefaults:
 
 
 def open_meter(settings: Settings, quotas: Quotas, stack: ExitStack, *, redis_url: str | None = None) -> Meter:
-    """Open the meter of a process, which is closed with `stack`."""
+    """Open the meter of a process; it is closed with `stack`."""
     meter = Meter(
         quotas,
         RequestRates(redis_url),
@@ -89,7 +91,7 @@ def open_meter(settings: Settings, quotas: Quotas, stack: ExitStack, *, redis_ur
 def open_query_services(
     settings: Settings, parts: ServiceParts, language_model: LanguageModel, stack: ExitStack
 ) -> QueryServices:
-    """Open searching and answering, which are closed with `stack`."""
+    """Open searching and answering; they are closed with `stack`."""
     reranking = open_reranking(settings, ModelStore(settings.models))
     if reranking is not None:
         stack.callback(reranking.close)
@@ -135,8 +137,8 @@ def build_services(
     redis_url: str | None = None,
     ballast: Ballast | None = None,
 ) -> Services:
-    """Make the services; what they open besides the parts is closed with `stack`."""
-    # Keys and health have connections of their own, so that they never wait for one behind work.
+    """Build the services. Parts that they open themselves are closed with `stack`."""
+    # Key lookups and health checks have their own connections, so that they never wait behind other work.
     door = open_database(database_url, pool_size=4)
     stack.callback(door.dispose)
     accounts = Identities.from_engine(door)

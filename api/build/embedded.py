@@ -1,4 +1,4 @@
-"""The embedded deployment's composition root: opens every part in one process, and closes them in order."""
+"""The composition root of the embedded deployment: opens all parts in one process and closes them in order."""
 
 import fcntl
 import json
@@ -57,12 +57,12 @@ from workers.threads import WorkerThreads
 from workers.upkeep.digests import DigestFiller
 from workers.upkeep.webhooks import WebhookSender
 
-# A start without any change of the schema writes 0.4 MB.
+# A start without schema migrations writes 0.4 MB.
 _START_BYTES = 1024**2
 
 log = structlog.get_logger(__name__)
 
-# Spent on missing digests every 20 seconds, so that reading and hashing texts takes at most a twentieth of one core.
+# Seconds spent on missing digests every 20 seconds, so that reading and hashing use at most a twentieth of one core.
 _DIGEST_STEP_SECONDS = 1.0
 
 
@@ -74,10 +74,10 @@ def open_embedded(
     encoders: Encoders | None = None,
     language_model: LanguageModel | None = None,
 ) -> Iterator[Services]:
-    """Open all parts on one data folder. Raises errors that keep a service from starting, in words.
+    """Open all parts on one data folder. Raises errors that prevent the start, with messages for people.
 
-    The folder belongs to this process alone until the block ends. An encoder, or several, or a language model may be
-    given instead of those the settings name; they are closed with the rest.
+    The folder belongs to this process alone until the block ends. A given encoder, set of encoders or language model
+    replaces the configured one and is closed with the rest.
     """
     with ExitStack() as stack:
         stack.enter_context(hold_data_folder(settings.home))
@@ -95,13 +95,13 @@ def open_embedded(
             yield services
         finally:
             services.accepting = False
-            ballast.shrink()  # closing the index writes what is only in memory
+            ballast.shrink()  # closing the index writes its in-memory data to disk
             workers.stop()
 
 
 @dataclass(frozen=True)
 class OpenCatalog:
-    """The catalog alone, beside a running service if there is one: for identities, queues and kept replies."""
+    """The catalog alone, for commands; it can be opened while the service is running."""
 
     catalog: Catalog
     jobs: Jobs
@@ -124,10 +124,10 @@ class OpenCatalog:
 def open_catalog(
     home: Path, *, database_url: str | None = None, settings: Settings | None = None
 ) -> Iterator[OpenCatalog]:
-    """Open the catalog of the named cluster database, or else of the data folder; closed at the end of the block.
+    """Open the catalog of a cluster database or of a data folder; it is closed at the end of the block.
 
-    The settings have the defaults of quotas. Raises `InstallationMismatchError` if the blobs in `home` belong to
-    another installation; no home is no check.
+    `settings` has the default quotas. Raises `InstallationMismatchError` if the blobs in `home` belong to another
+    installation; an empty `home` skips that check.
     """
     if database_url is None:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -158,9 +158,9 @@ def open_catalog(
 
 @contextmanager
 def hold_data_folder(home: Path) -> Iterator[None]:
-    """Hold the data folder's lock, with room for what follows as far as the ballast reaches.
+    """Hold the lock of the data folder, and free ballast for the writes of the start.
 
-    Raises `DataFolderBusyError` while another process has it, `StorageReadOnlyError`, and `StorageFullError`.
+    Raises `DataFolderBusyError` if another process holds it, `StorageReadOnlyError`, and `StorageFullError`.
     """
     with translate_disk_errors():
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -182,7 +182,7 @@ def hold_data_folder(home: Path) -> Iterator[None]:
 
 
 def find_owner(home: Path) -> int | None:
-    """Return the process that has the data folder open; None if no living one does."""
+    """Return the id of the live process that has the data folder open, or None."""
     try:
         with (home / "lock").open() as lock:
             pid = int(_read_owner(lock))
@@ -193,12 +193,12 @@ def find_owner(home: Path) -> int | None:
 
 
 def _require_room_to_start(home: Path) -> None:
-    """Raise `StorageFullError` rather than begin what the disk has no room for."""
+    """Raise `StorageFullError` if the disk has too little room for a start."""
     free = shutil.disk_usage(home).free
     if free < _START_BYTES:
         raise StorageFullError(
-            f"The disk of the data folder {home} has {free:,} bytes free, and a start needs {_START_BYTES:,}.",
-            hint="Free space on that disk, then start again. Remove nothing from the data folder by hand.",
+            f"The disk of the data folder {home} has {free:,} bytes free, but a start needs {_START_BYTES:,}.",
+            hint="Free space on that disk, then start again. Do not delete anything from the data folder by hand.",
         )
 
 
@@ -212,7 +212,7 @@ def _assemble(
 
     def open_store(installation: Installation) -> IndexStore:
         nonlocal crashed
-        crashed = _mark_unclean(home, stack)  # all that a crash leaves unsettled is opened from here on
+        crashed = _mark_unclean(home, stack)  # from here on, a crash would leave work unfinished
         reserve = settings.min_free_bytes if settings.ballast_bytes else None
         return build.build_embedded_store(home, installation, min_free_bytes=reserve)
 
@@ -238,7 +238,7 @@ def _assemble(
     _recover(parts, crashed=crashed)
 
     scratch = home / "scratch"
-    shutil.rmtree(scratch, ignore_errors=True)  # files left by a killed process
+    shutil.rmtree(scratch, ignore_errors=True)  # files of a killed process
     scratch.mkdir()
     deps = parts.build_worker_deps()
 
@@ -274,20 +274,20 @@ def _assemble(
 
 
 def _recover(parts: ServiceParts, *, crashed: bool) -> None:
-    """Settle what the last process left, with more to look at if it ended without closing."""
+    """Finish or requeue work that the last process left, with more checks if it crashed."""
     if crashed:
-        log.info("the last process ended without closing")
+        log.info("last process did not shut down cleanly")
         parts.stores.documents.catalog.mark_readers_unsynced()
     parts.index_checks.check_opened(crashed=crashed)
     if (crashed or parts.rounds.is_due) and not parts.index.generations.is_lost():
         parts.rounds.run()
     recovered = parts.stores.jobs.recover(all_running=True)
     if recovered:
-        log.info("jobs queued again after the last process ended", jobs=recovered)
+        log.info("jobs of the last process requeued", jobs=recovered)
 
 
 def _catch_up(parts: ServiceParts, filler: DigestFiller, ballast: Ballast) -> None:
-    """Fill up the ballast, update readers in the index, check an index that has just become active, add digests."""
+    """Refill the ballast, update readers in the index, check a newly activated index, and add digests."""
     ballast.refill()
     ReaderSync(parts.stores.documents.catalog, parts.index.generations).sync_all()
     parts.index_checks.check_unchecked()
@@ -295,9 +295,9 @@ def _catch_up(parts: ServiceParts, filler: DigestFiller, ballast: Ballast) -> No
 
 
 def _mark_unclean(home: Path, stack: ExitStack) -> bool:
-    """Leave a marker that is only removed by an orderly end, after everything opened later was closed well.
+    """Create a marker that only a clean shutdown removes, after everything opened later was closed.
 
-    Return True if there was one already, which means a crash.
+    Return True if the marker already existed, which means that the last process crashed.
     """
     marker = home / "unclean"
     crashed = marker.exists()
@@ -320,7 +320,7 @@ def _read_owner(lock: IO[str]) -> str:
 
 
 def _clean_up(settings: Settings, parts: ServiceParts) -> None:
-    """Remove what was kept for its time, and compare the index with the catalog."""
+    """Delete expired data, and compare the index with the catalog."""
     parts.stores.operations.expiry.delete_expired(settings.retention)
     expire_uploads(parts.stores.documents.partial_uploads, parts.stores.contents.blobs)
     parts.index_checks.run()

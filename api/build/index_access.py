@@ -1,7 +1,7 @@
-"""Opens the vector index for commands that mend and move it: on a cluster, or on a data folder.
+"""Opens the vector index for commands that repair and migrate it, on a cluster or on a data folder.
 
-A data folder that a running service has open stays that service's: the commands then use only the catalog to reach
-the service, and the service does the building.
+If a running service has the data folder open, only the catalog is opened: commands record what they want there, and the
+service does the building.
 """
 
 import threading
@@ -53,7 +53,7 @@ __all__ = [
     "open_index_access",
 ]
 
-# Shows a build's progress: its state, and the finished chunks of a long document that are not yet counted.
+# Shows a build's progress: its state, and the finished chunks of a long document that are not committed yet.
 Watch = Callable[[BuildProgress, int], None]
 
 _POLL_SECONDS = 0.5
@@ -63,8 +63,8 @@ _POLL_SECONDS = 0.5
 class IndexAccess:
     """The open index.
 
-    `deps`, `generations` and `checks` are None if another process has the data folder, or if the index is not to be
-    opened.
+    `deps`, `generations` and `checks` are None if another process has the data folder open, or if the index is not to
+    be opened.
     """
 
     records: GenerationRecords
@@ -84,19 +84,19 @@ class IndexAccess:
     def verify(
         self, generation: Generation, *, sample: int, seed: int, advanced: Callable[[int, int], None]
     ) -> VerificationResult:
-        """Verify the index. Raises `DataFolderBusyError` while a service has the folder."""
+        """Verify the index. Raises `DataFolderBusyError` while a service has the folder open."""
         if self.deps is None or self.generations is None:
             raise DataFolderBusyError(
-                "A running service has the data folder and its index open.", hint="Stop it, and verify then."
+                "A running service has the data folder open.", hint="Stop the service, then verify again."
             )
         with self.generations.use_generation(generation.id) as made:
             verifier = Verifier(self.catalog, self.records, self.deps.texts, made)
             return verifier.run(sample=sample, seed=seed, advanced=advanced)
 
     def rebuild(self, watch: Watch) -> Generation:
-        """Build the whole index anew and switch to it; the one before is discarded if it is lost.
+        """Build a new index and switch to it. The previous one is discarded if it is lost.
 
-        Nobody may have noticed the loss yet: a service that cannot open its index does not check it.
+        The loss may not be recorded yet, because a service that cannot open its index does not check it.
         """
         if self.checks is not None and (found := self.checks.inspect()).lost:
             self.states.record_state(found)
@@ -108,9 +108,9 @@ class IndexAccess:
         return fetch_live_copies(self.records, self.store)
 
     def repair_copies(self, advanced: Callable[[int, int], None]) -> dict[int, Copies]:
-        """Make the missing copies of every generation's shards; record how the copies are then, and return it.
+        """Create the missing copies of all shards; record and return the resulting state.
 
-        `advanced` is called with the number of complete copies of a generation and of all that it can have.
+        `advanced` is called with a generation's number of complete copies and its total.
         """
         for generation_id in self.list_copies():
             CopyRepair(self.store).run(generation_id, advanced)
@@ -119,7 +119,7 @@ class IndexAccess:
         return found
 
     def build_restored(self, watch: Watch) -> None:
-        """Build the generation that a restore began, switch to it, and give up the one before, which has no index."""
+        """Build the generation that a restore created, switch to it, and discard the one before, which has no index."""
         if not self.records.list_all():
             return
         active, beside = self.records.load_active(), self.records.find_beside_active()
@@ -130,7 +130,7 @@ class IndexAccess:
         self.clean_up()
 
     def clean_up(self) -> bool:
-        """Remove the indexes of discarded generations; return False if the running service will do it."""
+        """Delete the indexes of discarded generations. Return False if that is left to the running service."""
         if self.generations is None:
             return False
         self.generations.remove_discarded()
@@ -145,7 +145,7 @@ class IndexAccess:
         watch(self.records.load_progress(), 0)
 
     def _build_in_thread(self, deps: WorkerDeps, watch: Watch) -> None:
-        """Build in a thread, so that this thread can show progress and receive a stop."""
+        """Build in a thread, so that this thread can show progress and receive a stop signal."""
         stop = threading.Event()
         builder, task = open_builder(self.records, deps, stop.is_set)
         failed: list[Exception] = []
@@ -153,7 +153,7 @@ class IndexAccess:
         def run_builder() -> None:
             try:
                 builder.run(stop.is_set, lambda: time.sleep(_POLL_SECONDS))
-            except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
+            except Exception as error:  # noqa: BLE001 - re-raised in the waiting thread
                 failed.append(error)
 
         thread = threading.Thread(target=run_builder, name="build")
@@ -179,8 +179,8 @@ class IndexAccess:
                 return
             if not self.still_served():
                 raise GenerationStateError(
-                    f"The service that was building generation {beside.id} has ended, at {progress.percent} %.",
-                    hint="Give the command again: it goes on where the service was.",
+                    f"The service stopped while building generation {beside.id}, at {progress.percent} %.",
+                    hint="Run the command again: it continues where the service stopped.",
                 )
             time.sleep(_POLL_SECONDS)
 
@@ -194,7 +194,7 @@ def open_index_access(
     encoders: Encoders | None = None,
     open_encoders: OpenEncoders = open_configured_encoders,
 ) -> Iterator[IndexAccess]:
-    """Open the index of a cluster, or of the data folder. With `only_look` nothing of the index is opened."""
+    """Open the index of a cluster or of the data folder. With `only_look`, open nothing of the index itself."""
     with ExitStack() as stack:
         if cluster is not None:
             parts = stack.enter_context(open_cluster_parts(cluster, open_encoders=open_encoders, serving=False))
@@ -237,7 +237,7 @@ def open_index_access(
             )
             return
         jobs = Jobs(engine)
-        jobs.recover(all_running=True)  # nobody else has the folder, so any earlier owner is gone
+        jobs.recover(all_running=True)  # this process holds the folder, so all running jobs are orphaned
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
         texts = Texts(blobs, ContentDigests(engine))
@@ -247,16 +247,16 @@ def open_index_access(
 
 
 def inspect_copies(settings: Settings, cluster: ClusterSettings | None) -> dict[int, Copies]:
-    """Return the copies of each generation's shards now, and change nothing; empty for an index in one place."""
+    """Return the current copies of each generation's shards; empty for an index in one place. Changes nothing."""
     with open_installation(settings, cluster) as parts:
         return fetch_live_copies(parts.generations, parts.store)
 
 
 def inspect_index(settings: Settings, cluster: ClusterSettings | None) -> IndexState | None:
-    """Compare the active index with the catalog, and change nothing; None for an installation without an index.
+    """Compare the active index with the catalog, without changes. Returns None if there is no index.
 
-    While a service has the data folder, return what its last check found. Raises `LeadlineError`s of parts that are
-    away.
+    While a service has the data folder open, return the result of its last check. Raises the `LeadlineError`s of
+    unavailable parts.
     """
     with ExitStack() as stack:
         parts = stack.enter_context(open_installation(settings, cluster))
@@ -280,7 +280,7 @@ def open_generation_index(store: IndexStore, generation: Generation) -> Iterator
 
 
 def _try_hold_folder(stack: ExitStack, settings: Settings) -> bool:
-    """Take the data folder; return True if it is this process's from here on."""
+    """Try to take the data folder's lock; return whether this process holds it now."""
     try:
         stack.enter_context(hold_data_folder(settings.home))
     except DataFolderBusyError:

@@ -1,4 +1,4 @@
-"""Opens the parts of an installation for commands that look at what belongs together, without tying them."""
+"""Opens the parts of an installation for commands that check whether they belong together, without tying them."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,7 +27,7 @@ from workers.settings import ClusterSettings
 
 @dataclass(frozen=True)
 class InstallationParts:
-    """A catalog, a store of files and a store of indexes, whether or not they belong together."""
+    """A catalog, a blob store and an index store, whether or not they belong together."""
 
     catalog: CatalogCopies
     audit: Audit
@@ -40,7 +40,7 @@ class InstallationParts:
     index_states: IndexStates
 
     def load_ids(self) -> dict[str, str | None]:
-        """Return each part's installation, by the part's name; None for a part without an id."""
+        """Return the installation id of each part, by the part's name; None for a part without one."""
         found = {"catalog": self.record.load_id(), self.blobs.location: load_store_mark(self.blobs)}
         for generation in self.generations.list_live():
             if self.store.find_size(generation.id) is not None:
@@ -48,7 +48,7 @@ class InstallationParts:
         return found
 
     def count_originals(self) -> tuple[int, int]:
-        """Count the originals in the store of files, and those of them that the catalog does not know."""
+        """Count the originals in the blob store, and those that the catalog does not know."""
         keys = list(self.blobs.iter_keys("original"))
         return len(keys), len(self.leftovers.select_unknown_originals(keys))
 
@@ -57,7 +57,10 @@ class InstallationParts:
         return len(Quarantine(self.blobs).load_dates())
 
     def adopt(self) -> str:
-        """Give blobs and indexes the catalog's id, whatever they had, and return it; a catalog without one gets one."""
+        """Overwrite the ids of blobs and indexes with the catalog's id, and return it.
+
+        A catalog without an id gets that of the blobs, or a new one.
+        """
         marked = load_store_mark(self.blobs)
         identifier = self.record.load_id()
         if identifier is None:
@@ -73,15 +76,17 @@ class InstallationParts:
 def open_installation(
     settings: Settings, cluster: ClusterSettings | None, *, alone: bool = False, create: bool = False
 ) -> Iterator[InstallationParts]:
-    """Open the parts of a cluster, or of the data folder; `alone` takes the folder from any service.
+    """Open the parts of a cluster or of the data folder. `alone` takes the folder's lock.
 
-    Raises `CatalogUnavailableError` where there is no catalog, unless it may be created, and `DataFolderBusyError`.
+    Raises `CatalogUnavailableError` if there is no catalog, unless `create` is set, and `DataFolderBusyError`.
     """
     home = settings.home if cluster is None else cluster.home
     with ExitStack() as stack:
         if cluster is None:
             if not create and not (home / "catalog.sqlite").exists():
-                raise CatalogUnavailableError(f"There is no catalog in {home}.", hint="Name another LEADLINE_HOME.")
+                raise CatalogUnavailableError(
+                    f"There is no catalog in {home}.", hint="Set LEADLINE_HOME to the data folder."
+                )
             if alone:
                 stack.enter_context(hold_data_folder(home))
             home.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Open the language models and the reranker that the settings ask for: a local process, a server elsewhere, or none."""
+"""Opens the configured language models and reranker: a local process, a remote server, or none."""
 
 import math
 import threading
@@ -31,10 +31,10 @@ from rlm.llm.servers import PooledServer, ServerPool
 
 log = structlog.get_logger(__name__)
 
-# Statuses of a refused caller, or of a gateway whose server is away. Any other answer comes from a server that is
-# there, even if it has no list.
+# Statuses of a refused caller, or of a gateway whose server is unavailable. Any other status comes from a server that
+# is running, even if it has no model list.
 _UNREACHED_STATUSES = frozenset({401, 403, 500, 502, 503, 504})
-# Typical time of a server's answer; a state asked for at the start need not be unknown.
+# A server typically answers within this time, so a state asked for at the start is usually known.
 _FIRST_CHECK_SECONDS = 0.5
 
 
@@ -52,7 +52,7 @@ class NoLanguageModel:
 
 
 class LocalLanguageModel:
-    """The small model in a process of its own; it loads while the service already answers searches."""
+    """The small local model, in a process of its own. It loads while the service already answers searches."""
 
     def __init__(self, process: LocalModelProcess, profile: ModelProfile = LOCAL_QWEN) -> None:
         from rlm.llm.chat_models import build_local_chat_model  # slow to import: not for services without a model
@@ -71,7 +71,7 @@ class LocalLanguageModel:
         if now.state == "loading":
             raise LanguageModelUnavailableError(
                 "The language model is still loading.",
-                hint="Ask again in some seconds; /health/ready says when it is there. Searches work already.",
+                hint="Ask again in a few seconds; /health/ready shows when it is ready. Searches already work.",
                 retry_after_seconds=5,
             )
         if now.state != "ready":
@@ -84,14 +84,14 @@ class LocalLanguageModel:
 
 @dataclass(frozen=True)
 class ModelList:
-    """A server's answer to `GET /models`: the names it serves, and the window that ours was started with (vLLM)."""
+    """A server's response to `GET /models`: its model names, and the configured window of our model (vLLM only)."""
 
     names: tuple[str, ...]
     context_tokens: int | None
 
 
 def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seconds: float = 5.0) -> ModelList:
-    """Ask a server which models it serves. Raises `LanguageModelUnavailableError`, which says why there is no list."""
+    """Fetch the models of a server. Raises `LanguageModelUnavailableError` with the reason if there is no list."""
     headers = {"Authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else {}
     try:
         answer = fetch_short_document(f"{url}/models", headers=headers, timeout=timeout_seconds).raise_for_status()
@@ -99,21 +99,21 @@ def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seco
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
         raise LanguageModelUnavailableError(
-            f"{url} answers {status}.", reached=status not in _UNREACHED_STATUSES
+            f"{url} returned {status}.", reached=status not in _UNREACHED_STATUSES
         ) from error
     except httpx.HTTPError as error:
-        raise LanguageModelUnavailableError(f"{url} cannot be reached: {error}.", sent=False) from error
+        raise LanguageModelUnavailableError(f"{url} could not be reached: {error}.", sent=False) from error
     except ReplyTooLargeError as error:
         raise LanguageModelUnavailableError(str(error), reached=True) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise LanguageModelUnavailableError(f"{url} lists no models.", reached=True) from error
+        raise LanguageModelUnavailableError(f"{url} did not return a list of models.", reached=True) from error
     windows = (entry.get("max_model_len") for entry in entries if entry.get("id") == model)
     window = next((each for each in windows if isinstance(each, int) and each > 0), None)
     return ModelList(tuple(str(entry.get("id")) for entry in entries), window)
 
 
 def fetch_vllm_version(url: str, api_key: SecretStr | None, *, timeout_seconds: float = 5.0) -> str | None:
-    """Return the release of a vLLM server, which tells it beside `/v1`; None for any other server."""
+    """Return the version of a vLLM server, which it reports next to `/v1`; None for any other server."""
     headers = {"Authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else {}
     try:
         answer = fetch_short_document(f"{url.removesuffix('/v1')}/version", headers=headers, timeout=timeout_seconds)
@@ -126,9 +126,9 @@ def fetch_vllm_version(url: str, api_key: SecretStr | None, *, timeout_seconds: 
 class RemoteLanguageModel:
     """A model behind OpenAI-compatible URLs, whose servers are checked in the background.
 
-    A check is cheap, and at most one is made every `look_seconds`. No request waits for a check or is refused because
-    of one: the server may be back. Of several servers, one that is seen to be away is asked after the others. `sized`
-    is the profile in the smallest window that a server reports.
+    A check is cheap and runs at most every `look_seconds`. No request waits for a check or is refused because of one,
+    since the server may be back. With several servers, one that appears to be unavailable is tried last. `sized`
+    returns the profile for a window; the smallest window that a server reports is used.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class RemoteLanguageModel:
         sized: Callable[[int], ModelProfile] | None = None,
         look_seconds: float = 15.0,
     ) -> None:
-        """`pool` has a server for each of several `urls`, in their order."""
+        """`pool` has one server for each of several `urls`, in the same order."""
         self._urls = (urls,) if isinstance(urls, str) else tuple(urls)
         self._chat = chat
         self._pool = pool
@@ -156,7 +156,7 @@ class RemoteLanguageModel:
         self._check_if_due()
 
     def get_state(self) -> Mapping[str, Any]:
-        """Return the state as last seen: `loading` until the first check is over, and `away` with the reason.
+        """Return the last known state: `loading` until the first check finishes, or `away` with the reason.
 
         A model with several servers is ready while one of them is; `servers` has the state of each.
         """
@@ -174,7 +174,7 @@ class RemoteLanguageModel:
         return self._chat
 
     def wait_for_check(self, timeout_seconds: float) -> bool:
-        """Wait for the first check of the servers, for tests and commands."""
+        """Wait for the first check of the servers; for tests and commands."""
         return self._seen.wait(timeout_seconds)
 
     def close(self) -> None:
@@ -204,7 +204,7 @@ class RemoteLanguageModel:
         profile = self._sized(min(windows)) if windows else self._chat.profile
         for number, (trouble, before) in enumerate(zip(troubles, self._troubles, strict=True)):
             if trouble is not None and before is None:
-                log.warning("a server of the language model is away", server=number + 1, detail=str(trouble))
+                log.warning("language model server unavailable", server=number + 1, detail=str(trouble))
             self._update_pool(number, trouble)
         with self._lock:
             self._troubles, self._chat = troubles, replace(self._chat, profile=profile)
@@ -212,7 +212,7 @@ class RemoteLanguageModel:
         self._seen.set()
 
     def _check_server(self, url: str) -> int | LanguageModelUnavailableError | None:
-        """Return the window that a server reports, or what keeps it from answering."""
+        """Return the window that a server reports, or the error if it is unavailable."""
         try:
             return list_models(url, self._chat.profile.name, self._api_key).context_tokens
         except LanguageModelUnavailableError as error:
@@ -229,7 +229,7 @@ class RemoteLanguageModel:
 
 
 def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel:
-    """Open the model. Raises `ModelMissingError` if the local model's file was not fetched, and `ProfileFileError`."""
+    """Open the model. Raises `ModelMissingError` if the local model was not fetched, and `ProfileFileError`."""
     if settings.llm == "none":
         return NoLanguageModel()
     if settings.remote_llm is None:
@@ -242,7 +242,7 @@ def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel
 
 
 def open_helper(settings: Settings, helper: Helper) -> LanguageModel | None:
-    """Open the model of a part of the work, if the settings name a separate one. Raises `ProfileFileError`."""
+    """Open the model of a helper task, if the settings name a separate one. Raises `ProfileFileError`."""
     served = settings.helpers[helper]
     if served is None:
         return None
@@ -257,7 +257,7 @@ def open_helper(settings: Settings, helper: Helper) -> LanguageModel | None:
 def _open_remote(
     served: ServedModel, api_key: SecretStr | None, sized: Callable[[int | None], ModelProfile]
 ) -> RemoteLanguageModel:
-    """Open a model of one server, or of several; each of them takes `parallel_calls`."""
+    """Open a model on one or several servers. Each server takes `parallel_calls`."""
     from rlm.llm.chat_models import build_remote_chat_model
 
     profile = sized(None)
@@ -276,9 +276,9 @@ def _open_remote(
 
 
 def load_model_profile(settings: Settings, *, served_tokens: int | None = None) -> ModelProfile:
-    """Return the profile of the model that the settings ask for, in the window that its server reports.
+    """Return the profile of the configured model, with the smallest of the known windows.
 
-    The smallest of the known windows is taken. Raises `ProfileFileError`.
+    `served_tokens` is the window that its server reports. Raises `ProfileFileError`.
     """
     profiles = load_profiles(settings.model_profiles)
     if settings.remote_llm is None:
@@ -288,27 +288,27 @@ def load_model_profile(settings: Settings, *, served_tokens: int | None = None) 
 
 
 def is_model_free(settings: Settings) -> bool:
-    """True if neither the answering model nor a helping one costs money. Raises `ProfileFileError`."""
+    """Return whether neither the answering model nor a helper model costs money. Raises `ProfileFileError`."""
     return all(profile.price == FREE for profile in _load_profiles(settings))
 
 
 def has_priced_model(settings: Settings) -> bool:
-    """True if the price of a model is known, and not 0. Raises `ProfileFileError`."""
+    """Return whether any model has a known price above 0. Raises `ProfileFileError`."""
     return settings.llm != "none" and any(profile.price not in (None, FREE) for profile in _load_profiles(settings))
 
 
 def _load_profiles(settings: Settings) -> list[ModelProfile]:
-    """Return the profiles of the answering model, if there is one, and of its helpers."""
+    """Return the profiles of the answering model, if there is one, and of the helper models."""
     read = load_profiles(settings.model_profiles)
     helpers = [read.get_profile(served.model) for served in settings.helpers.values() if served is not None]
     return helpers if settings.llm == "none" else [load_model_profile(settings), *helpers]
 
 
 def select_reranker(settings: Settings, models: ModelStore) -> RerankerChoice | None:
-    """Return the reranker that the settings ask for, if any.
+    """Return the configured reranker, if any.
 
-    Left to the service, it is late interaction where its model is there anyway: with the built-in encoder, whose
-    language the reranker shares.
+    `auto` means late interaction if the built-in encoder is used, whose language the reranker shares, and its model is
+    installed.
     """
     if settings.reranker.strip() != AUTO_CHOICE:
         return parse_reranker(settings.reranker)
@@ -318,7 +318,7 @@ def select_reranker(settings: Settings, models: ModelStore) -> RerankerChoice | 
 
 
 def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
-    """Open the reranker, or return None if none is wanted. Raises `RerankerError` or `ModelMissingError`."""
+    """Open the reranker, or return None if none is configured. Raises `RerankerError` or `ModelMissingError`."""
     choice = select_reranker(settings, models)
     if choice is None:
         return None
@@ -334,7 +334,7 @@ def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
 
 
 def open_helpers(settings: Settings, stack: ExitStack) -> Helpers:
-    """Open the models of parts of the work that the settings name; they are closed with `stack`."""
+    """Open the helper models that the settings name; they are closed with `stack`."""
 
     def open_and_register(helper: Helper) -> LanguageModel | None:
         model = open_helper(settings, helper)

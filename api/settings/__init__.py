@@ -1,1 +1,1 @@
-"""Settings of the service, read by composition roots."""
+"""Settings of the service, read by the composition roots."""

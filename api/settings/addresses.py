@@ -1,4 +1,4 @@
-"""Addresses of clients: which count as one, and whose word about the address of others is taken."""
+"""Client addresses: which ones count as the same client, and which proxies may report the addresses of others."""
 
 import ipaddress
 
@@ -6,17 +6,17 @@ from starlette.types import Scope
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# The smallest network that a provider gives a customer (RFC 6177): whoever has one address of it has all of them.
+# Providers assign each customer at least this network (RFC 6177), so all of its addresses count as one client.
 _IPV6_PREFIX = 64
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
-    """Read addresses and networks with commas between them. Raises `ValueError`."""
+    """Parse addresses and networks, separated by commas. Raises `ValueError`."""
     return tuple(ipaddress.ip_network(each.strip(), strict=False) for each in text.split(",") if each.strip())
 
 
 def get_network_key(host: str) -> str:
-    """Return the name under which requests from an address are counted: itself, or its network of IPv6."""
+    """Return the key under which an address is counted: the address itself, or its network for IPv6."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -29,9 +29,9 @@ def get_network_key(host: str) -> str:
 
 
 def get_client_key(scope: Scope) -> str | None:
-    """Return the name under which the client of a request is counted; None for one over a Unix socket.
+    """Return the key under which a request's client is counted; None for a Unix socket.
 
-    Behind a trusted proxy uvicorn has put the address of the proxy's client there.
+    Behind a trusted proxy, uvicorn has already set the address to that of the proxy's client.
     """
     client = scope.get("client")
     return get_network_key(client[0]) if client and client[0] else None

@@ -1,4 +1,4 @@
-"""Settings of the edge: how much clients may send, how many may be connected, and which proxies are trusted."""
+"""Settings of the HTTP edge: limits on requests and connections, and trusted proxies."""
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -7,48 +7,52 @@ from api.settings.addresses import Network, parse_networks
 
 
 class EdgeSettings(BaseSettings):
-    """Limits of what reaches this process, before and after the key is known."""
+    """Limits on requests to this process, before and after authentication."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 
     max_body_bytes: int = Field(
-        1024**2, ge=1024, description="The largest body of a request that is no upload; a larger one is refused unread."
+        1024**2,
+        ge=1024,
+        description="Maximum size of a request body that is not an upload. Larger ones are refused without being read.",
     )
     body_idle_seconds: float = Field(
-        30.0, gt=0, description="A client that sends next to nothing of a body for this long is refused."
+        30.0, gt=0, description="A client that sends almost none of a body for this many seconds is refused."
     )
     body_bytes_per_second: int = Field(
-        1024, ge=1, description="What is too slow: fewer bytes of a body than this, each second of that time."
+        1024,
+        ge=1,
+        description="Minimum rate of a body over that time, in bytes per second; slower clients are refused.",
     )
     connections_at_once: int = Field(
-        800, ge=1, description="Connections that are open at once in this process; more are answered with 503."
+        800, ge=1, description="Maximum open connections of this process; further ones get 503."
     )
     connections_of_address: int = Field(
         400,
         ge=1,
-        description="How many of them one address may have; a trusted proxy may have any number.",
+        description="Maximum open connections of one address. Trusted proxies are not limited.",
     )
     trusted_proxies: str = Field(
         "127.0.0.1, ::1",
-        description="Addresses and networks, with commas between them, of proxies whose `X-Forwarded-For` names the "
-        "client that limits of an address count.",
+        description="Addresses and networks of trusted proxies, separated by commas. Limits per address count the "
+        "client in their `X-Forwarded-For`.",
     )
     anonymous_bytes: int = Field(
         16 * 1024**2,
         ge=64 * 1024,
-        description="Memory for bodies of requests without a key, all together; one address gets a quarter of it.",
+        description="Memory for the bodies of all requests without a key; one address may use a quarter of it.",
     )
     anonymous_per_minute: int = Field(
-        600, ge=1, description="Requests without a key that one address may send a minute to this process."
+        600, ge=1, description="Maximum requests without a key per minute and address, in this process."
     )
     sign_ins_per_minute: int = Field(
-        60, ge=1, description="Attempts to sign in that one address may make a minute in this process."
+        60, ge=1, description="Maximum sign-in attempts per minute and address, in this process."
     )
     head_seconds: float = Field(
-        20.0, gt=0, description="A connection is closed whose request's head has not come whole in this time."
+        20.0, gt=0, description="A connection is closed if the head of a request takes longer than this to arrive."
     )
     requests_at_once: int = Field(
-        1_000, ge=1, description="Requests that are open at once in this process; more are refused with 503."
+        1_000, ge=1, description="Maximum open requests of this process; further ones get 503."
     )
 
     @field_validator("trusted_proxies")
@@ -64,6 +68,6 @@ class EdgeSettings(BaseSettings):
 
     @property
     def open_requests(self) -> int:
-        """How many requests may be open: a twentieth of the connections stays free for `/health`."""
+        """The maximum of open requests, which leaves a twentieth of the connections free for `/health`."""
         reserve = max(1, self.connections_at_once // 20)
         return max(1, min(self.requests_at_once, self.connections_at_once - reserve))

@@ -1,4 +1,4 @@
-"""Records in the audit log with which settings a service started, when they are not those of its last start."""
+"""Records the settings of a service in the audit log when it starts, if they differ from its last start."""
 
 import hashlib
 from typing import Any
@@ -9,12 +9,12 @@ from pydantic_settings import BaseSettings
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, AuditFilter
 
-# Digits of a secret's digest: enough to see that it changed, and too few to find it by trying.
+# Enough digits of a secret's digest to see that it changed, but too few to find the secret by brute force.
 _DIGEST_DIGITS = 4
 
 
 def record_settings(audit: Audit, role: str, *settings: BaseSettings) -> None:
-    """Record every setting that has another value than its default; secrets as the beginning of their digest."""
+    """Record all settings that differ from their defaults. Secrets are recorded as the beginning of their digest."""
     shown = {name: value for each in settings for name, value in _collect_changed(each).items()}
     subject = f"settings:{role}"
     last = audit.list_latest(AuditFilter(action=Action.SETTINGS_CHANGED, object=subject), limit=1)
@@ -36,7 +36,7 @@ def _to_loggable(value: object) -> bool | int | float | str:
     if isinstance(value, bool | int | float):
         return value
     text = str(value)
-    return _compute_digest(text) if "@" in text else text  # a URL may carry a password
+    return _compute_digest(text) if "@" in text else text  # a URL may contain a password
 
 
 def _compute_digest(secret: str) -> str:

@@ -35,192 +35,209 @@ class Settings(
     WebhookSettings,
     BlobSettings,
 ):
-    """Everything that can be set. `leadline doctor` prints what is in force."""
+    """All settings. `leadline doctor` prints the ones in effect."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="forbid")
 
     home: Path = Field(
         default_factory=lambda: user_data_path("leadline"),
-        description="The data folder: catalog, blobs and index. Move it as a whole while the service is stopped.",
+        description="The data folder, with catalog, blobs and index. Stop the service before moving it, and move "
+        "it as a whole.",
     )
     models: Path = Field(
         default_factory=lambda: user_cache_path("leadline") / "models",
-        description="Where model files are kept; several data folders can share it.",
+        description="The folder for model files, which several data folders can share.",
     )
     host: str = Field("127.0.0.1", description="The address the service listens on.")
-    port: int = Field(8000, ge=0, le=65535, description="The port the service listens on; 0 takes a free one.")
+    port: int = Field(8000, ge=0, le=65535, description="The port the service listens on; 0 picks a free one.")
     leave_seconds: float = Field(
         0.0,
         ge=0,
-        description="How long the API goes on serving after SIGTERM while it says that it is not ready, so that a "
-        "balancer sends requests elsewhere.",
+        description="After SIGTERM, the API reports that it is not ready but serves requests for this many "
+        "seconds, so that a load balancer can redirect traffic.",
     )
     drain_seconds: int = Field(
-        20, ge=1, description="How long requests under way may then take to end, before they are broken off."
+        20, ge=1, description="How many seconds requests in progress may then take before they are aborted."
     )
     public_url: str | None = Field(
         None,
         pattern=r"^https?://[^\s<>|]+$",
-        description="Where people reach the service, such as `https://leadline.example.org`: links in Slack need it. "
-        "People sign in to the portal from other machines only where it is https.",
+        description="The public address of the service, such as `https://leadline.example.org`; links in Slack "
+        "need it. Signing in to the portal from other machines needs https here.",
     )
     mcp_hosts: str = Field(
         "",
-        description="Further names of hosts, with commas between them, under which MCP clients reach the service, "
-        "besides that of LEADLINE_PUBLIC_URL and of this machine.",
+        description="Additional host names at which MCP clients reach the service, separated by commas, besides "
+        "those of LEADLINE_PUBLIC_URL and of this machine.",
     )
     mcp_state_keys: SecretStr | None = Field(
         None,
-        description="Secrets of at least 32 characters, with commas between them, that replicas share to seal what MCP "
-        "clients carry from call to call: the first one seals. If not set, each process makes its own.",
+        description="Secrets of at least 32 characters, separated by commas, that replicas share to seal the "
+        "state that MCP clients carry between calls. The first one seals. By default, each process "
+        "generates its own.",
     )
-    session_hours: float = Field(168.0, gt=0, description="How long somebody stays signed in to the portal.")
+    session_hours: float = Field(168.0, gt=0, description="How many hours people stay signed in to the portal.")
     session_idle_hours: float = Field(
-        24.0, gt=0, description="After how long without use somebody is signed out of the portal."
+        24.0, gt=0, description="How many hours without use until people are signed out of the portal."
     )
     share_days: float = Field(
         30.0,
         ge=0,
         le=3_650,
-        description="The most days for which a link to a conversation or a run is valid; 0 lets nobody make one.",
+        description="Maximum days for which links to conversations and runs are valid; 0 disables sharing.",
     )
     llm: str = Field(
         "local",
-        description="`local`, `none`, or `URL MODEL` of any OpenAI-compatible server, such as "
-        "`http://gpu:8000/v1 Qwen/Qwen3-8B`; several servers of one model are `URL,URL MODEL`.",
+        description="The answering model: `local`, `none`, or `URL MODEL` of an OpenAI-compatible server, such as "
+        "`http://gpu:8000/v1 Qwen/Qwen3-8B`. For several servers of one model: `URL,URL MODEL`.",
     )
-    llm_api_key: SecretStr | None = Field(None, description="The key of that server, if it wants one.")
+    llm_api_key: SecretStr | None = Field(None, description="The API key of that server, if it needs one.")
     llm_context_tokens: int | None = Field(
-        None, ge=2_048, description="The window of that server's model, where it is smaller than its profile says."
+        None,
+        ge=2_048,
+        description="The context window of that server's model in tokens, if it is smaller than in its profile.",
     )
     check: Literal["judge", "quotes", "off"] = Field(
         "judge",
-        description="How answers are checked: `judge` has a model say of each sentence whether the cited text supports "
-        "it, where the model can; `quotes` only finds the quotations in the documents; `off` checks nothing.",
+        description="How answers are checked. With `judge`, a model decides for each sentence whether the cited "
+        "text supports it, if the model can; `quotes` only verifies quotations against the documents; "
+        "`off` checks nothing.",
     )
     judge: str | None = Field(
-        None, description="`URL MODEL` of a server whose model judges; if not set, the one that answers does."
+        None, description="`URL MODEL` of the model that judges sentences. By default, the answering model does."
     )
-    judge_api_key: SecretStr | None = Field(None, description="The key of that server, if it wants one.")
+    judge_api_key: SecretStr | None = Field(None, description="The API key of that server, if it needs one.")
     router: str | None = Field(
         None,
-        description="`URL MODEL` of a server whose model chooses how a question is answered, and puts follow-up "
-        "questions and searches in other words; if not set, the one that answers does.",
+        description="`URL MODEL` of the model that chooses the strategy and rewrites follow-up questions and "
+        "searches. By default, the answering model does.",
     )
-    router_api_key: SecretStr | None = Field(None, description="The key of that server, if it wants one.")
+    router_api_key: SecretStr | None = Field(None, description="The API key of that server, if it needs one.")
     subcalls: str | None = Field(
         None,
-        description="`URL MODEL` of a server whose model reads records, and the passages that programs send it; if not "
-        "set, the one that answers does.",
+        description="`URL MODEL` of the model that reads records, and passages for model-written programs. By "
+        "default, the answering model does.",
     )
-    subcalls_api_key: SecretStr | None = Field(None, description="The key of that server, if it wants one.")
+    subcalls_api_key: SecretStr | None = Field(None, description="The API key of that server, if it needs one.")
     model_profiles: Path | None = Field(
-        None, description="A TOML file that describes models, or corrects what is known of them: deploy/README.md."
+        None,
+        description="A TOML file with profiles of models, or corrections to the built-in ones; see deploy/README.md.",
     )
     reranker: str = Field(
         "auto",
-        description="What reads the first hits of a search again and reorders them: `auto` (`late-interaction` where "
-        "the built-in encoder is used, for answers and searches that ask for it; and nothing elsewhere), `none`, "
-        "`late-interaction`, "
-        "`cross-encoder` and a model's folder or id, or `URL MODEL` of a /rerank or /score endpoint.",
+        description="The reranker, which reorders the first hits of a search: `auto` (`late-interaction` with the "
+        "built-in encoder, for answers and for searches that ask for it; otherwise none), `none`, "
+        "`late-interaction`, `cross-encoder` with a model's folder or id, or `URL MODEL` of a /rerank "
+        "or /score endpoint.",
     )
-    reranker_api_key: SecretStr | None = Field(None, description="The key of that endpoint, if it wants one.")
+    reranker_api_key: SecretStr | None = Field(None, description="The API key of that endpoint, if it needs one.")
     rerank_depth: int | None = Field(
         None,
         ge=1,
         le=MAX_TOP_K,
-        description="How many passages of a search it reads; 50 if not set, and 10 by late interaction.",
+        description="How many passages of a search the reranker reads; by default 50, or 10 with late interaction.",
     )
     rerank_deadline_ms: int = Field(
-        round(DEADLINE_SECONDS * 1000), ge=1, description="How long a search waits for it; then hits are as they were."
+        round(DEADLINE_SECONDS * 1000),
+        ge=1,
+        description="How many milliseconds a search waits for the reranker; after that, hits keep their order.",
     )
     rerank_weight: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="The reranker's part of the score, the rest being what the search had found; 1 if not set, and 0.6 "
-        "for late interaction.",
+        description="The weight of the reranker's score; the rest is the search's score. By default 1, or 0.6 "
+        "with late interaction.",
     )
-    max_upload_bytes: int = Field(512 * 1024**2, ge=1, description="The largest file that is accepted.")
+    max_upload_bytes: int = Field(512 * 1024**2, ge=1, description="Maximum size of an uploaded file.")
     max_backlog: int = Field(
-        50_000, ge=1, description="Uploads of a tenant are refused while so many of its documents wait to be indexed."
+        50_000,
+        ge=1,
+        description="Maximum number of a tenant's documents waiting to be indexed; further uploads are refused.",
     )
-    min_free_bytes: int = Field(256 * 1024**2, ge=0, description="Uploads are refused below this much free disk.")
+    min_free_bytes: int = Field(
+        256 * 1024**2, ge=0, description="Uploads are refused while less disk space than this is free."
+    )
     ballast_bytes: int = Field(
         64 * 1024**2,
         ge=0,
-        description="Room that a file holds on the disk of the data folder for deletions and starts on a full disk; 0 "
-        "for none, and then the index's files are not allocated in advance either.",
+        description="Disk space that a placeholder file in the data folder reserves for deletions and starts on a "
+        "full disk. With 0, nothing is reserved, and index files are not preallocated either.",
     )
     sandbox: SandboxForm = Field(
         SandboxForm.PLAIN,
-        description="How code that a model writes is isolated, `plain` or `bubblewrap`; where that cannot be had, "
-        "nothing runs.",
+        description="How model-written code is isolated: `plain` or `bubblewrap`. If the sandbox is not "
+        "available, no code runs.",
     )
     idempotency_hours: float = Field(
-        24.0, gt=0, description="How long the response of a request is kept that came with an Idempotency-Key."
+        24.0, gt=0, description="How many hours the response to a request with an Idempotency-Key is stored."
     )
     task_seconds: float = Field(
-        900.0, gt=0, description="A step of ingest that takes this long is ended, and its job tried again."
+        900.0,
+        gt=0,
+        description="An ingest step that takes longer than this many seconds is aborted, and its job is retried.",
     )
     parsers: int = Field(
         2,
         ge=2,
         le=64,
-        description="Documents that are parsed at once, each by a process of its own that may take 1.5 GB.",
+        description="Number of documents parsed at the same time, each in its own process, which may use 1.5 GB.",
     )
-    runs_at_once: int = Field(2, ge=1, description="Answers in the background that go on at once in this process.")
+    runs_at_once: int = Field(2, ge=1, description="Maximum runs in progress in this process.")
     answers_at_once: int = Field(
         64,
         ge=1,
-        description="Answers that clients wait for at once in this process, streamed or not; more are refused. Tenants "
-        "with less than their share of them may go beyond by a quarter.",
+        description="Maximum answers that this process makes for waiting clients at the same time, streamed or "
+        "not; further ones are refused. Tenants with less than their share may exceed it by a quarter.",
     )
     tenant_quotas: str = Field(
         "",
-        description="What each tenant may spend, store and do at once, where `leadline quotas set` says nothing else: "
-        "`tokens_per_day=2m dollars_per_month=50 bytes=10g`. Unlimited if not set.",
+        description="Quotas of each tenant, unless `leadline quotas set` sets others: `tokens_per_day=2m "
+        "dollars_per_month=50 bytes=10g`. Unlimited by default.",
     )
-    key_quotas: str = Field("", description="The same for each API key.")
-    # The longest direct answer makes seven calls, six of which read up to 32,000 tokens: docs/answers.md.
+    key_quotas: str = Field("", description="Quotas of each API key, in the same format.")
+    # The longest direct answer makes seven calls, six of which read up to 32,000 tokens each: docs/answers.md.
     answer_tokens: int = Field(
         200_000,
         ge=1,
-        description="Tokens that an answer without a budget reserves, and may use, where there is a quota of tokens.",
+        description="Tokens that an answer without a budget reserves and may use, if there is a quota of tokens.",
     )
     work_at_once: int | None = Field(
         None,
         ge=1,
         le=40,
-        description="Requests that are worked on at once in this process: twice its processors if not set, and 4 at "
-        "least. Others wait for the turn of their tenant.",
+        description="Maximum requests in progress in this process; by default twice its processors, and at least "
+        "4. Further ones wait for their tenant's turn.",
     )
-    uploads_at_once: int = Field(32, ge=1, description="Uploads that are received at once in this process.")
+    uploads_at_once: int = Field(32, ge=1, description="Maximum uploads in progress in this process.")
     turn_seconds: float = Field(
-        10.0, ge=0, description="How long a request waits for the turn of its tenant; then it is refused with 429."
+        10.0, ge=0, description="How many seconds a request waits for its tenant's turn before it is refused with 429."
     )
-    streams_at_once: int = Field(256, ge=1, description="Event streams that are open at once in this process.")
-    streams_of_tenant: int = Field(64, ge=1, description="How many of them a tenant may have.")
+    streams_at_once: int = Field(256, ge=1, description="Maximum open event streams of this process.")
+    streams_of_tenant: int = Field(64, ge=1, description="Maximum open event streams of one tenant.")
     query_cache_bytes: int = Field(
-        64 * 1024**2, ge=0, description="Memory for what searches found, kept until the documents change; 0 keeps none."
+        64 * 1024**2,
+        ge=0,
+        description="Memory for cached search results, which are kept until the documents change; 0 disables the "
+        "cache.",
     )
     token_cache_bytes: int = Field(
         64 * 1024**2,
         ge=0,
-        description="Memory for token vectors of passages that late interaction read, kept until the documents change; "
-        "0 keeps none.",
+        description="Memory for cached token vectors of late interaction, which are kept until the documents "
+        "change; 0 disables the cache.",
     )
     metrics_token: SecretStr | None = Field(
-        None, description="What Prometheus sends as bearer token to `/metrics`; if not set, nobody can read it."
+        None, description="The bearer token with which Prometheus reads `/metrics`; without it, nobody can."
     )
-    metrics_host: str = Field("127.0.0.1", description="The address at which a cluster's worker shows its metrics.")
+    metrics_host: str = Field("127.0.0.1", description="The address at which a cluster's worker serves its metrics.")
     metrics_port: int | None = Field(
         None,
         ge=1,
         le=65535,
-        description="The port at which a cluster's worker shows its metrics; not set, it does not.",
+        description="The port at which a cluster's worker serves its metrics; without it, the worker serves none.",
     )
-    log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
+    log_format: Literal["console", "json"] = Field("console", description="The format of log lines.")
 
     @field_validator("llm")
     @classmethod
@@ -255,41 +272,41 @@ class Settings(
 
     @property
     def remote_llm(self) -> "ServedModel | None":
-        """The servers and the name of the model, or None for `local` and `none`."""
+        """The model's name and the URLs of its servers; None for `local` and `none`."""
         return None if self.llm in ("local", "none") else _parse_served_model(self.llm)
 
     @property
     def helpers(self) -> "Mapping[Helper, ServedModel | None]":
-        """The models of parts of the work; None where the answering model does that part."""
+        """The separate models of helper tasks; None if the answering model does the task."""
         given: Mapping[Helper, str | None] = {"judge": self.judge, "router": self.router, "subcalls": self.subcalls}
         return {helper: _parse_served_model(value) if value else None for helper, value in given.items()}
 
     @property
     def helper_keys(self) -> "Mapping[Helper, SecretStr | None]":
-        """The keys of those servers."""
+        """The API keys of the helper models' servers."""
         return {"judge": self.judge_api_key, "router": self.router_api_key, "subcalls": self.subcalls_api_key}
 
 
 Helper = Literal["judge", "router", "subcalls"]
 _SERVER_FORMAT = (
-    "a base URL and a model name with a space between them, such as `http://gpu:8000/v1 Qwen/Qwen3-8B`; several "
-    "servers of one model have commas between their URLs"
+    "a base URL and a model name separated by a space, such as `http://gpu:8000/v1 Qwen/Qwen3-8B`; "
+    "several URLs for one model are separated by commas"
 )
 
 
 class ServedModel(NamedTuple):
-    """A model and the base URLs of the servers that serve it."""
+    """A model and the base URLs of its servers."""
 
     urls: tuple[str, ...]
     model: str
 
     def __str__(self) -> str:
-        """Return it as settings write it."""
+        """Return it in the format of the settings."""
         return f"{','.join(self.urls)} {self.model}"
 
 
 def _parse_served_model(value: str) -> ServedModel | None:
-    """Read `URL MODEL` or `URL,URL MODEL`; None for anything else, such as the same URL twice."""
+    """Parse `URL MODEL` or `URL,URL MODEL`; None for anything else, such as a repeated URL."""
     written, _, model = value.strip().partition(" ")
     urls = tuple(written.split(","))
     well_formed = all(url.startswith(("http://", "https://")) for url in urls) and len(set(urls)) == len(urls)

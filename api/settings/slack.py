@@ -5,40 +5,45 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class SlackSettings(BaseSettings):
-    """Environment variables that begin with `LEADLINE_`. Without a signing secret or an app token there is no bot."""
+    """Environment variables that begin with `LEADLINE_`. The bot needs a signing secret or an app token."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 
     slack_signing_secret: SecretStr | None = Field(
         None,
-        description="The signing secret of the Slack app, with which its requests are checked; it needs the extra "
-        "`slack`. How to set the app up is in docs/slack.md.",
+        description="The signing secret of the Slack app, which authenticates Slack's requests. Needs the extra "
+        "`slack`. See docs/slack.md for the setup.",
     )
     slack_app_token: SecretStr | None = Field(
         None,
-        description="The app-level token (`xapp-…`): events come through Socket Mode, where Slack cannot reach us.",
+        description="The app-level token (`xapp-…`) for Socket Mode, which works if Slack cannot reach the service.",
     )
     slack_bot_token: SecretStr | None = Field(
-        None, description="The bot token (`xoxb-…`) of the one workspace in which the app is installed."
+        None, description="The bot token (`xoxb-…`), if the app is installed in only one workspace."
     )
     slack_client_id: str | None = Field(
-        None, description="The app's client id, where several workspaces install it by a link of `leadline slack link`."
+        None,
+        description="The app's client id, if several workspaces install it with the link from `leadline slack link`.",
     )
-    slack_client_secret: SecretStr | None = Field(None, description="The app's client secret; needed with its id.")
+    slack_client_secret: SecretStr | None = Field(
+        None, description="The app's client secret. Required with the client id."
+    )
     slack_token_keys: SecretStr | None = Field(
         None,
-        description="Keys that seal the tokens of workspaces, made by `leadline slack key`, with spaces between them. "
-        "The first seals; put a new one before the old one to rotate.",
+        description="Keys from `leadline slack key` that encrypt the tokens of workspaces, separated by spaces. "
+        "The first one encrypts; to rotate, put a new key before the old one.",
     )
-    slack_tenant: str = Field("default", description="The id of the tenant of the workspace whose bot token is set.")
-    slack_files: bool = Field(True, description="Whether files that are shared with the bot in Slack become documents.")
+    slack_tenant: str = Field("default", description="The id of the tenant for the workspace of the bot token.")
+    slack_files: bool = Field(
+        True, description="Whether files that people share with the bot in Slack become documents."
+    )
     slack_delete_files: bool = Field(
-        True, description="Whether a document is deleted when the file that it came from is deleted in Slack."
+        True, description="Whether a document is deleted when its file is deleted in Slack."
     )
     slack_collection: str = Field(
         "slack",
         pattern=r"^[\w.-]{1,128}$",
-        description="The collection of files from direct messages and from channels that have set none.",
+        description="The collection for files from direct messages, and from channels that have not chosen one.",
     )
     slack_api_url: str = Field("https://slack.com/api/", description="The address of Slack's Web API.")
 
@@ -49,13 +54,13 @@ class SlackSettings(BaseSettings):
     @model_validator(mode="after")
     def _require_complete_slack(self) -> "SlackSettings":
         if (self.slack_client_id is None) != (self.slack_client_secret is None):
-            raise ValueError("LEADLINE_SLACK_CLIENT_ID and LEADLINE_SLACK_CLIENT_SECRET go together")
+            raise ValueError("LEADLINE_SLACK_CLIENT_ID and LEADLINE_SLACK_CLIENT_SECRET must be set together")
         if self.slack_client_id is not None and self.slack_token_keys is None:
             raise ValueError(
-                "LEADLINE_SLACK_CLIENT_ID needs LEADLINE_SLACK_TOKEN_KEYS, which `leadline slack key` makes"
+                "LEADLINE_SLACK_CLIENT_ID needs LEADLINE_SLACK_TOKEN_KEYS; `leadline slack key` creates one"
             )
         if self.slack_is_set and self.slack_bot_token is None and self.slack_client_id is None:
             raise ValueError(
-                "the Slack app needs LEADLINE_SLACK_BOT_TOKEN, or LEADLINE_SLACK_CLIENT_ID to be installed by"
+                "the Slack app needs LEADLINE_SLACK_BOT_TOKEN, or LEADLINE_SLACK_CLIENT_ID for installation by link"
             )
         return self
