@@ -1,1 +1,1 @@
-"""Collections over REST."""
+"""REST routes for collections."""

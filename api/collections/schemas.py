@@ -1,4 +1,4 @@
-"""Collections on the wire: made, shown, changed, and the receipt of one that was deleted."""
+"""Wire models for collections, their changes, and receipts of deletions."""
 
 from typing import Any, Self
 
@@ -11,8 +11,8 @@ from ingest.storage.documents.metadata import require_metadata
 from ingest.storage.documents.records import VersionState
 from rlm.requests import StrategyName
 
-_METADATA_HELP = "Texts, numbers and booleans for programs, as documents have them."
-_STRATEGY_HELP = "How a question is answered that asks this collection alone and names no strategy itself."
+_METADATA_HELP = "Strings, numbers and booleans for programs, as in a document's metadata."
+_STRATEGY_HELP = "The strategy for questions about this collection alone that do not name one."
 
 
 class SettingsIn(Wire):
@@ -25,28 +25,28 @@ class SettingsIn(Wire):
 
 
 class CollectionIn(SettingsIn):
-    """A new collection. `private` grants the caller the role `admin`, so that nobody else but admins may use it."""
+    """A new collection. `private` grants the caller the role `admin`, so that only admins may use it besides."""
 
     name: str = Field(min_length=1, max_length=128, pattern=r"^[\w.-]+$", examples=["reports"])
     private: bool = False
 
     def to_settings(self) -> CollectionSettings:
-        """Return the settings. Raises `InputError` and `MetadataError`."""
+        """Convert to settings. Raises `InputError` and `MetadataError`."""
         metadata = require_metadata(self.metadata)
         return CollectionSettings(self.title, self.description, self.default_strategy, metadata)
 
 
 class CollectionChangeIn(SettingsIn):
-    """A change of settings; what is left out stays. `metadata` is a JSON merge patch: null removes a member."""
+    """Changes to settings. Members left out do not change. `metadata` is a JSON merge patch: null removes a member."""
 
     @model_validator(mode="after")
     def _require_change(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError("name something to change: `title`, `description`, `default_strategy` or `metadata`")
+            raise ValueError("send at least one of `title`, `description`, `default_strategy` and `metadata`")
         return self
 
     def apply_to(self, known: CollectionSettings) -> CollectionSettings:
-        """Return the settings after the change. Raises `InputError` and `MetadataError`."""
+        """Apply the change to settings and return the result. Raises `InputError` and `MetadataError`."""
         values = {name: getattr(known, name) for name in ("title", "description", "default_strategy")}
         values |= {name: getattr(self, name) for name in values if name in self.model_fields_set}
         merged = {**known.metadata, **self.metadata}
@@ -55,10 +55,11 @@ class CollectionChangeIn(SettingsIn):
 
 
 class CollectionOut(Wire):
-    """A collection. `documents` counts those that the caller may see, `states` by state, and `bytes` their originals.
+    """A collection.
 
-    `name` is its id and does not change; `title` is for people. `restricted` says that grants say who may use it, and
-    `role` what the caller may do.
+    `documents` counts the documents that you may read, `states` counts them by state, and `bytes` is the size of their
+    originals. `name` is its id and cannot be changed; `title` is for people. `restricted` is true if it has grants.
+    `role` is your role.
     """
 
     name: str
@@ -85,16 +86,16 @@ class CollectionOut(Wire):
 
 
 class CollectionPage(Wire):
-    """A page of the collections that the caller may use, in the order of their names; no `next_cursor` on the last."""
+    """A page of the collections that you may use, by name; `next_cursor` is null on the last page."""
 
     collections: list[CollectionOut]
     next_cursor: str | None
 
 
 class CollectionDeletionOut(Wire):
-    """The receipt of a deleted collection. `collected` says that nothing is left, and the sums are final.
+    """The receipt of a deleted collection. `collected` means that everything was removed and the totals are final.
 
-    Until then workers remove its content from the index and the disk; nothing of it can be found all the same.
+    Until then, workers are removing its content from the index and the disk; none of it can be found any more.
     """
 
     receipt: str = Field(validation_alias="id")
@@ -111,7 +112,7 @@ class CollectionDeletionOut(Wire):
 
 
 def get_role(caller: Principal, collection: str) -> Role:
-    """Return what a caller may do with a collection that it may read."""
+    """Return the caller's role on a collection that it may read."""
     if caller.is_admin or collection in caller.collections.managed:
         return Role.ADMIN
     return Role.WRITER if caller.collections.can_write(collection) else Role.READER

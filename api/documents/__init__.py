@@ -1,1 +1,1 @@
-"""Documents over REST: uploads, contents, listings and batches."""
+"""REST routes for documents: uploads, contents, listings and batches."""

@@ -1,4 +1,4 @@
-"""Batches on the wire."""
+"""Wire models for batches."""
 
 from typing import Self
 
@@ -12,16 +12,16 @@ from ingest.storage.queue.records import JobKind
 
 
 class BatchIn(Wire):
-    """A new batch. With `expected`, it is complete once that many files came and are at an end, closed or not."""
+    """A new batch. With `expected`, it is completed once that many files were processed, closed or not."""
 
     name: str = Field("", max_length=200)
     expected: int | None = Field(None, ge=1, le=10_000_000)
 
 
 class BatchCounts(Wire):
-    """Files of a batch. `received` are all that came, of which `duplicates` were there before.
+    """Counts of a batch's files. `received` includes `duplicates`, which had been uploaded before.
 
-    `documents` says in which state the accepted ones are; the rest was `refused`.
+    `documents` counts the accepted files by state; the rest were `refused`.
     """
 
     expected: int | None
@@ -32,9 +32,9 @@ class BatchCounts(Wire):
 
 
 class BatchProgressOut(Wire):
-    """How far a batch is: `files_done` are at an end, good or bad. `seconds_left` is null where it cannot be known.
+    """Progress of a batch. `files_done` counts files that are finished or failed. `seconds_left` is null if unknown.
 
-    `paused` names the work that it waits for until somebody resumes it: `leadline queue resume`.
+    `paused` lists the kinds of work that are paused until somebody runs `leadline queue resume`.
     """
 
     fraction: float
@@ -92,14 +92,14 @@ class BatchOut(Wire):
 
 
 class BatchPage(Wire):
-    """A page of batches, newest first; `next_cursor` is None on the last one."""
+    """A page of batches, newest first; `next_cursor` is null on the last page."""
 
     batches: list[BatchOut]
     next_cursor: str | None
 
 
 class BatchFailureOut(Wire):
-    """A file that came to nothing: `refused` when it was sent, and then it is no document; otherwise it failed."""
+    """A file without a usable document: either `refused` on upload, so that there is no document, or failed later."""
 
     name: str
     document: str | None = Field(validation_alias="document_id")
@@ -112,7 +112,7 @@ class BatchFailureOut(Wire):
 
 
 class BatchFailurePage(Wire):
-    """A page of failures in order of arrival; `next_cursor` is None on the last one."""
+    """A page of failures in order of arrival; `next_cursor` is null on the last page."""
 
     failures: list[BatchFailureOut]
     next_cursor: str | None

@@ -1,4 +1,4 @@
-"""Outlines, positions and tables of documents on the wire: what a text holds, and where that stands in its file."""
+"""Wire models for outlines, positions and tables of documents."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, Self
@@ -12,7 +12,7 @@ from rlm.answers import convert_to_json
 
 
 class BoxOut(Wire):
-    """A rectangle on page or slide `page`, in fractions of its width and height from the top left corner."""
+    """A rectangle on page or slide `page`, as fractions of its width and height from the top left corner."""
 
     page: int
     left: float
@@ -22,7 +22,7 @@ class BoxOut(Wire):
 
 
 class CellOut(Wire):
-    """A cell of sheet number `sheet`, by row and column from 1; a column of 0 stands for the whole row."""
+    """A cell of sheet number `sheet`, with row and column counted from 1. Column 0 means the whole row."""
 
     sheet: int
     row: int
@@ -30,9 +30,10 @@ class CellOut(Wire):
 
 
 class PositionsOut(Wire):
-    """Where a span of a version's text stands in its file, in reading order; words on one line are one box.
+    """The positions of a text span in the file, in reading order; the words of a line share one box.
 
-    Both lists are empty where the format has no positions. `next_start` is where to go on, null at the end of the span.
+    Both lists are empty if the format has no positions. `next_start` is the `start` of the next page, null at the end
+    of the span.
     """
 
     version: str
@@ -43,10 +44,10 @@ class PositionsOut(Wire):
 
 
 class OutlineEntryOut(Wire):
-    """A heading with all that stands below it, a page, slide or sheet, or a table: `start` to before `end` of the text.
+    """A heading with its section, a page, slide or sheet, or a table; its span is `start` to before `end` of the text.
 
-    `level` is a heading's. `page` and `place` say where it begins. `header_end` is where a table's header ends, and
-    `table` its number among the document's record tables, if its rows are records.
+    Only headings have a `level`. `page` and `place` say where the entry starts. `header_end` is the end of a table's
+    header; `table` is its number among the document's record tables, if it is one.
     """
 
     kind: Literal["heading", "page", "slide", "sheet", "table"]
@@ -61,7 +62,7 @@ class OutlineEntryOut(Wire):
 
 
 class OutlinePage(Wire):
-    """A page of a text's outline in reading order; `next_cursor` is null on the last one."""
+    """A page of a document's outline in reading order; `next_cursor` is null on the last page."""
 
     version: str
     entries: list[OutlineEntryOut]
@@ -69,7 +70,7 @@ class OutlinePage(Wire):
 
 
 def build_outline(layout: Layout, characters: int, tables: Iterable[RecordTable]) -> list[OutlineEntryOut]:
-    """Return the headings, places and tables of a text in reading order; what holds more comes first."""
+    """Return the headings, places and tables of a text in reading order, outer ones first."""
     entries = [
         *_iter_headings(layout, characters),
         *_iter_places(layout, characters),
@@ -108,7 +109,7 @@ def _iter_places(layout: Layout, characters: int) -> Iterator[OutlineEntryOut]:
 
 def _iter_tables(layout: Layout, records: Sequence[RecordTable]) -> Iterator[OutlineEntryOut]:
     for span in layout.tables:
-        # The span of a record table may begin with the line that names it.
+        # The span of a record table may include a title line above it.
         record = next((each for each in records if each.start <= span.start and span.end <= each.end), None)
         yield OutlineEntryOut(
             kind="table",
@@ -127,7 +128,7 @@ def _locate(layout: Layout, offset: int) -> dict[str, Any]:
 
 
 class ColumnOut(Wire):
-    """A column; `unit` is the sign (€, %) that stands at its numbers and is in no value."""
+    """A column of a table. `unit` is the sign (€, %) next to its numbers, which is not part of the values."""
 
     name: str
     type: ColumnType
@@ -135,7 +136,7 @@ class ColumnOut(Wire):
 
 
 class TableOut(Wire):
-    """A table whose rows are records, by its number from 0; its span holds its header and all rows."""
+    """A record table, by its number from 0. Its span includes the header and all rows."""
 
     table: int = Field(validation_alias="index")
     name: str
@@ -151,7 +152,7 @@ class TableOut(Wire):
 
 
 class TablePage(Wire):
-    """A page of a document's tables in reading order; `next_cursor` is null on the last one."""
+    """A page of a document's tables in reading order; `next_cursor` is null on the last page."""
 
     version: str
     tables: list[TableOut]
@@ -159,7 +160,7 @@ class TablePage(Wire):
 
 
 class RecordOut(Wire):
-    """A row by its number from 1, its span of the text, and its values by column; dates are ISO texts."""
+    """A row by its number from 1, with its span of the text and its values by column. Dates are ISO strings."""
 
     row: int = Field(validation_alias="number")
     start: int
@@ -173,7 +174,7 @@ class RecordOut(Wire):
 
 
 class RecordPage(Wire):
-    """A page of a table's rows, `total` in all; `next_cursor` is null on the last one."""
+    """A page of a table's rows, of `total`; `next_cursor` is null on the last page."""
 
     version: str
     rows: list[RecordOut]

@@ -1,4 +1,4 @@
-"""Downloads of uploaded files, whole or a range, compared with their digests while they are sent."""
+"""Downloads of uploaded files, whole or ranges, verified against their digests while they are sent."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 @dataclass(frozen=True)
 class Original:
-    """An uploaded file: its key, the SHA-256 of its bytes in hex, and the words that begin a sentence about it."""
+    """An uploaded file: its key, its SHA-256 in hex, and the subject of error messages about it."""
 
     key: str
     sha256: str
@@ -32,15 +32,15 @@ class Original:
         return ContentChangedError(f"{self.what} was changed after it was uploaded.")
 
     def build_lost_error(self) -> OriginalLostError:
-        return OriginalLostError(f"{self.what} is no longer in the store of files.")
+        return OriginalLostError(f"{self.what} is missing from the blob store.")
 
 
 def build_download(blobs: BlobStore, original: Original, request: Request, headers: Mapping[str, str]) -> Response:
-    """Return an uploaded file or a range of it, a block at a time, with the digest of the whole file as `ETag`.
+    """Return a streaming response with an uploaded file or a range of it. The `ETag` is the file's digest.
 
-    All of the file is read and compared with its digest. If it differs, the connection is closed before the last block
-    is sent, so that no client takes the transfer for complete. A request for several ranges gets the whole file, as RFC
-    9110 allows. Raises `ContentChangedError` and `OriginalLostError`.
+    The whole file is read and its digest compared, even for a range. If it differs, the connection is closed before the
+    last block is sent, so that no client mistakes the transfer for complete. A request for several ranges gets the
+    whole file, as RFC 9110 allows. Raises `ContentChangedError` and `OriginalLostError`.
     """
     headers = {**headers, "ETag": original.etag, "Accept-Ranges": "bytes"}
     if original.etag in _parse_tags(request.headers.get("if-none-match", "")):
@@ -54,15 +54,15 @@ def build_download(blobs: BlobStore, original: Original, request: Request, heade
     if found is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     blocks = _iter_checked_blocks(blobs, original, start, end)
-    # If one block is all there is to send, it is compared before the response begins, and the client gets a problem.
+    # If there is only one block, it is verified before the response starts, so that the client gets a problem instead.
     blocks = chain([next(blocks, b"")], blocks)
     return StreamingResponse(blocks, 200 if found is None else 206, headers, media_type=_TYPE)
 
 
 def _iter_checked_blocks(blobs: BlobStore, original: Original, start: int, end: int) -> Iterator[bytes]:
-    """Read all of a file and yield the bytes from `start` to before `end`, the last of them after the comparison.
+    """Read the whole file, and yield the bytes from `start` to before `end`; the last block only after verification.
 
-    Raises `ContentChangedError` in place of the last block if the file is not what was uploaded.
+    Raises `ContentChangedError` instead of yielding the last block if the digest differs.
     """
     digest, at, held = hashlib.sha256(), 0, b""
     try:
@@ -94,14 +94,14 @@ def _load_size(blobs: BlobStore, original: Original) -> int:
 
 
 def _parse_tags(header: str) -> set[str]:
-    """Return the tags of an `If-None-Match`, which compares weakly (RFC 9110, 13.1.2)."""
+    """Parse an `If-None-Match` header into tags for weak comparison (RFC 9110, 13.1.2)."""
     return {tag.strip().removeprefix("W/") for tag in header.split(",")}
 
 
 def _parse_range(request: Request, etag: str, size: int) -> tuple[int, int] | None:
-    """Return the range that a request names, as offsets; None for none, and for one that cannot be read.
+    """Return the requested byte range as offsets, or None to send the whole file.
 
-    None, too, if `If-Range` names another file, and for an empty file.
+    None without a range or if it is not valid, if `If-Range` names another file, and for an empty file.
     """
     match = _RANGE.fullmatch(request.headers.get("range", "").strip())
     is_same = request.headers.get("if-range", etag) == etag

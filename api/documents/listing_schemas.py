@@ -1,4 +1,4 @@
-"""Listings of documents on the wire: filters, versions, and one action on many documents."""
+"""Wire models for document listings: filters, versions and bulk actions."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -16,12 +16,12 @@ COLLECTION_PATTERN = r"^[\w.-]+$"
 Type = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 BulkAction = Literal["delete", "retry", "cancel", "readers"]
-# The states in which an action does something; every state without an entry.
+# Actions that apply only to documents in these states; other actions apply to all.
 _APPLIES: dict[str, frozenset[VersionState]] = {"retry": frozenset({VersionState.FAILED}), "cancel": IN_PROGRESS}
 
 
 class MatchingIn(Wire):
-    """A filter of documents, as the parameters of `GET /v1/documents` say it; what is left out takes all."""
+    """A document filter with the parameters of `GET /v1/documents`. Without members, it matches all documents."""
 
     collection: str | None = Field(None, min_length=1, max_length=128, pattern=COLLECTION_PATTERN)
     state: list[VersionState] = Field(default_factory=list, max_length=len(VersionState))
@@ -36,10 +36,10 @@ class MatchingIn(Wire):
 
 
 class BulkIn(Wire):
-    """One action on many documents: on those named in `documents`, or on all that a filter in `matching` finds.
+    """An action on many documents: those listed in `documents`, or all that match the filter `matching`.
 
-    `readers` are who may see the documents from then on, for the action `readers` alone; null is the whole tenant.
-    `cursor` is that of the plan or of the step before: documents that came later are left alone.
+    `readers` are the new readers, for the action `readers` only; null means the whole tenant. `cursor` comes from the
+    plan or the step before; documents added later are not affected.
     """
 
     action: BulkAction
@@ -51,17 +51,17 @@ class BulkIn(Wire):
     @model_validator(mode="after")
     def _require_one_selection(self) -> Self:
         if (self.documents is None) == (self.matching is None):
-            raise ValueError("send either `documents` or `matching`")
+            raise ValueError("send either `documents` or `matching`, not both")
         if ("readers" in self.model_fields_set) != (self.action == "readers"):
             raise ValueError("send `readers` with the action `readers`, and with no other")
         return self
 
     def build_filter(self) -> DocumentFilter:
-        """Return the documents that were named or match."""
+        """Return a filter for the documents that were listed or match."""
         return self.matching.to_filter() if self.matching else DocumentFilter(identifiers=self.documents or [])
 
     def build_affected_filter(self) -> DocumentFilter | None:
-        """Return those of them on which the action does something; None if there can be none."""
+        """Return a filter for the documents that the action would change; None if there cannot be any."""
         chosen = self.build_filter()
         applies = _APPLIES.get(self.action)
         if applies is None:
@@ -71,10 +71,10 @@ class BulkIn(Wire):
 
 
 class BulkPlanOut(Wire):
-    """What an action would do: to how many documents, with how many bytes and chunks of them in the index.
+    """The effects of a bulk action: the number of documents it changes, with their bytes and chunks.
 
-    `others` were chosen too, and the action does nothing to them, such as a retry to what did not fail. Send `cursor`
-    with the action.
+    `others` counts documents that were selected but would not change, such as documents to retry that have not failed.
+    Send `cursor` with the action.
     """
 
     documents: int
@@ -89,14 +89,14 @@ class BulkPlanOut(Wire):
 
 
 class RefusedOut(Wire):
-    """A document that the action left as it was, and why."""
+    """A document that the action could not change, with the reason."""
 
     id: str
     problem: dict[str, Any]
 
 
 class BulkStepOut(Wire):
-    """What a step did: `done` documents. Send `next_cursor` for the next step; null says that this was the last."""
+    """The result of a step: the number of documents `done`. `next_cursor` starts the next step; null after the last."""
 
     done: int
     refused: list[RefusedOut]
@@ -104,7 +104,7 @@ class BulkStepOut(Wire):
 
 
 class VersionOut(Wire):
-    """A content that a document had or has: `active` is the one that searches find."""
+    """A version of a document's content. `active` is true for the one that searches use."""
 
     id: str
     name: str
@@ -125,7 +125,7 @@ class VersionOut(Wire):
 
 
 class VersionList(Wire):
-    """The versions of a document, the newest first."""
+    """The versions of a document, newest first."""
 
     versions: list[VersionOut]
 
@@ -139,7 +139,7 @@ def parse_document_filter(
     with_omissions: bool = False,
     named: Annotated[str, Query(max_length=200)] = "",
 ) -> DocumentFilter:
-    """Read the parameters of a listing."""
+    """Parse the query parameters of a listing."""
     return DocumentFilter(
         collection=collection,
         states=state or (),

@@ -1,4 +1,4 @@
-"""Receives uploads: multipart forms and bare bodies, written to disk block by block, never whole in memory."""
+"""Receives uploads, as multipart forms or plain bodies, and writes them to disk in blocks, never whole in memory."""
 
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
@@ -23,7 +23,7 @@ from ingest.storage.queue.records import PRIORITIES, JobPriority
 _MAX_FIELD_BYTES = 64 * 1024
 _MAX_PARTS = 1000
 _MAX_FIELDS = 20
-# Fields of a form with documents; each is a query parameter of the same name, too.
+# Form fields that describe documents; each is also a query parameter.
 FIELDS = ("collection", "batch", "metadata", "readers", "priority")
 COLLECTION = re.compile(r"[\w.-]{1,128}")
 
@@ -32,7 +32,7 @@ Receive = Callable[[UploadRequest], AbstractContextManager[Upload[AcceptedUpload
 
 @dataclass
 class Received:
-    """The outcomes of the files of one request, in their order. A refused file never stops the others."""
+    """The outcomes of the files of one request, in order. A refused file never stops the others."""
 
     outcomes: list[Outcome] = field(default_factory=list)
 
@@ -40,7 +40,7 @@ class Received:
 async def receive_body(
     stream: AsyncIterator[bytes], request: UploadRequest, receive: Receive, threads: Threads
 ) -> Received:
-    """Receive the whole body as one file. Raises the `UploadError`s."""
+    """Receive the whole body as one file. Raises the subclasses of `UploadError`."""
     with ExitStack() as stack:
         upload = await threads.run(stack.enter_context, receive(request))
         async for block in stream:
@@ -58,18 +58,18 @@ async def receive_form(
     *,
     given: Collection[str] = (),
 ) -> Received:
-    """Receive each named part as a document; fields apply to all of them, wherever they stand.
+    """Receive each part with a file name as a document. Form fields apply to all files, wherever they are.
 
-    `given` names the fields that the URL has already. Nothing is accepted before the form has ended. Raises
-    `BadRequestError` for a malformed form or one that is cut short, `InputError` for a field whose text cannot be
-    taken, and `RequestValidationError` for a field that is unknown or given twice.
+    `given` names the fields that are already set in the URL. No file is accepted before the end of the form. Raises
+    `BadRequestError` for a malformed or truncated form, `InputError` for a field with invalid text, and
+    `RequestValidationError` for an unknown or repeated field.
     """
     form = _DocumentForm(request, intake, given)
     received = Received()
     try:
         await _parse_form(stream, content_type, form, threads)
         if not len(form.files):
-            raise BadRequestError("The form holds no file.", hint="Send at least one part with a file name.")
+            raise BadRequestError("The form contains no file.", hint="Send at least one part with a file name.")
         outcomes = form.files.accept_each(form.request)
         while (outcome := await threads.run(next, outcomes, None)) is not None:
             received.outcomes.append(outcome)
@@ -86,15 +86,16 @@ async def receive_file(
     threads: Threads,
     check: Callable[[Mapping[str, str]], str],
 ) -> Kept:
-    """Receive a form with one file, and with fields before or after it, from which `check` finds its purpose.
+    """Receive a form with one file and fields, before or after it, from which `check` returns the file's purpose.
 
-    Raises the `UploadError`s, what `check` raises, and as `receive_form` does; nothing is kept then.
+    Raises the subclasses of `UploadError`, the errors of `check`, and those of `receive_form`. The file is not kept
+    then.
     """
     form = _SingleFileForm(request, receive)
     try:
         await _parse_form(stream, content_type, form, threads)
         if form.upload is None:
-            raise BadRequestError("The form holds no file.", hint="Send it as the part `file`, with a file name.")
+            raise BadRequestError("The form contains no file.", hint="Send it as the part `file`, with a file name.")
         whole = replace(form.request, purpose=check(form.fields))
         return await threads.run(form.upload.accept, whole)
     finally:
@@ -105,22 +106,22 @@ async def _parse_form(stream: AsyncIterator[bytes], content_type: str, form: "_F
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if not boundary:
-        raise BadRequestError("The multipart form names no boundary.", hint="Let the HTTP client set Content-Type.")
+        raise BadRequestError("The multipart form has no boundary.", hint="Let the HTTP client set Content-Type.")
     try:
         parser = MultipartParser(boundary, form.get_callbacks())
         async for block in stream:
             if block:
-                # The parser calls back into disk writes, so it runs where waiting is allowed.
+                # The parser's callbacks write to disk, so it runs in a thread that may block.
                 await threads.run(parser.write, block)
     except FormParserError as error:
-        raise BadRequestError(f"The multipart form is broken: {error}", hint="Send it again.") from error
+        raise BadRequestError(f"The multipart form is malformed: {error}", hint="Send it again.") from error
     # guard: form-cut-short
     if not form.has_ended:
-        raise BadRequestError("The multipart form is cut short: its last boundary is missing.", hint="Send it again.")
+        raise BadRequestError("The multipart form is truncated: its final boundary is missing.", hint="Send it again.")
 
 
 class _FormParser:
-    """The parser's callbacks. They run one at a time, each in some worker thread."""
+    """Callbacks of the multipart parser. They run one at a time, in any worker thread."""
 
     def __init__(self) -> None:
         self._parts = 0
@@ -153,7 +154,9 @@ class _FormParser:
     def _on_part_begin(self) -> None:
         self._parts += 1
         if self._parts > _MAX_PARTS:
-            raise BadRequestError(f"The form has over {_MAX_PARTS} parts.", hint="Send the files in several requests.")
+            raise BadRequestError(
+                f"The form has more than {_MAX_PARTS} parts.", hint="Send the files in several requests."
+            )
         self._headers, self._field_name, self._field = {}, None, b""
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
@@ -172,7 +175,7 @@ class _FormParser:
         if name is None:
             self._field_name = _decode_text(options.get(b"name", b""), "form")
             return
-        # A name is for display, so one in another encoding does not make its file unwelcome.
+        # The name is for display only, so a wrong encoding is no reason to refuse the file.
         shown = check_text(name.decode("utf-8", "replace"), "form.filename")
         self._start_file(shown, self._headers.get(b"content-type", b"").decode("latin-1") or None)
 
@@ -204,7 +207,7 @@ class _FormParser:
 
 
 class _SingleFileForm(_FormParser, Generic[Kept]):
-    """A form with one file. Its fields may come after it, so it is not accepted before the end of the form."""
+    """A form with one file. It is accepted at the end of the form, because fields may follow the file."""
 
     def __init__(
         self, request: UploadRequest, receive: Callable[[UploadRequest], AbstractContextManager[Upload[Kept]]]
@@ -220,11 +223,11 @@ class _SingleFileForm(_FormParser, Generic[Kept]):
             raise build_repeated_name_error("form", "field", name)
         self.fields[name] = _decode_text(content, name)
         if len(self.fields) > _MAX_FIELDS:
-            raise BadRequestError(f"The form has over {_MAX_FIELDS} fields.")
+            raise BadRequestError(f"The form has more than {_MAX_FIELDS} fields.")
 
     def _start_file(self, name: str, declared_type: str | None) -> None:
         if self.upload is not None:
-            raise BadRequestError("The form holds several files.", hint="Send one file with each request.")
+            raise BadRequestError("The form contains several files.", hint="Send one file with each request.")
         self.request = replace(self.request, name=name, declared_type=declared_type)
         self.upload = self._stack.enter_context(self._receive(self.request))
 
@@ -233,13 +236,14 @@ class _SingleFileForm(_FormParser, Generic[Kept]):
             self.upload.write(block)
 
     def _end_file(self) -> None:
-        """Wait for the fields after it."""
+        """Do nothing: fields may follow the file."""
 
 
 class _DocumentForm(_FormParser):
-    """A form with many files, each a document, and with fields that describe all of them. `request` is what they say.
+    """A form with many files, each a document, and fields that apply to all of them.
 
-    What the fields before a file say is checked before its bytes are received, and all of them before any is accepted.
+    `request` accumulates the fields. Fields before a file are checked before its bytes are received, and all fields
+    before any file is accepted.
     """
 
     def __init__(self, request: UploadRequest, intake: Intake, given: Collection[str]) -> None:
@@ -282,14 +286,14 @@ class _DocumentForm(_FormParser):
 
 
 def _parse_field(name: str, value: str) -> dict[str, Any]:
-    """Return what a field of plain text changes of a request. Raises `BadRequestError`."""
+    """Return the changes to an upload request from a plain-text field. Raises `BadRequestError`."""
     if name == "batch":
         return {"batch_id": value}
     if name == "priority":
         return {"priority": parse_priority(value, "form.priority")}
     if not COLLECTION.fullmatch(value):
         raise BadRequestError(
-            f"{value[:40]!r} is no name for a collection.",
+            f"{value[:40]!r} is not a valid collection name.",
             hint="Use 1 to 128 letters, digits, dots, hyphens and underscores.",
             at="form.collection",
         )
@@ -297,34 +301,36 @@ def _parse_field(name: str, value: str) -> dict[str, Any]:
 
 
 def parse_priority(value: str, at: str) -> JobPriority:
-    """Read a priority: `interactive` or `bulk`. Raises `BadRequestError`."""
+    """Parse a priority: `interactive` or `bulk`. Raises `BadRequestError`."""
     if value not in PRIORITIES:
-        raise BadRequestError(f"{value[:40]!r} is no priority.", hint="Send `interactive` or `bulk`.", at=at)
+        raise BadRequestError(f"{value[:40]!r} is not a priority.", hint="Send `interactive` or `bulk`.", at=at)
     return PRIORITIES[value]
 
 
 def parse_metadata(content: bytes) -> dict[str, Any]:
-    """Read user metadata: a JSON object of plain values. Raises `InputError` and `MetadataError`."""
+    """Parse document metadata, a JSON object of plain values. Raises `InputError` and `MetadataError`."""
     return require_metadata(parse_metadata_json(content))
 
 
 def check_readers(subjects: Collection[str], own: frozenset[str] | None) -> frozenset[str]:
-    """Check the readers that a principal gives a document; `own` are its own subjects. Raises `MetadataError`."""
+    """Check the readers that a caller sets on a document; `own` are the caller's subjects. Raises `MetadataError`."""
     found = require_readers(subjects)
     require_own_access(found, own)
     return found
 
 
 def parse_readers(content: bytes) -> list[str] | None:
-    """Read a JSON list of subjects; null is the whole tenant. Raises `BadRequestError` and `InputError`."""
+    """Parse a JSON list of subjects; null means the whole tenant. Raises `BadRequestError` and `InputError`."""
     value = parse_json(content, "readers")
     if value is None or (isinstance(value, list) and all(isinstance(each, str) for each in value)):
         return value
-    raise BadRequestError("readers is no JSON list of texts.", hint='Send a list such as ["user:ann", "group:hr"].')
+    raise BadRequestError(
+        "`readers` is not a JSON list of strings.", hint='Send a list such as ["user:ann", "group:hr"].'
+    )
 
 
 def _decode_text(content: bytes, at: str) -> str:
     try:
         return check_text(content.decode("utf-8"), at)
     except UnicodeDecodeError as error:
-        raise InputError(at, "A field of a form must be UTF-8.") from error
+        raise InputError(at, "A form field must be UTF-8.") from error

@@ -1,4 +1,4 @@
-"""Draws pages of documents as pictures, in the confined process that parses such documents: never in this one."""
+"""Renders pages of documents as images, in the sandboxed parser process and never in this one."""
 
 import threading
 from pathlib import Path
@@ -14,7 +14,7 @@ _WAIT_SECONDS = 10.0
 
 
 class PageImages:
-    """One page at a time, because a page is drawn in well under a second. The process starts with the first."""
+    """Renders one page at a time; each takes well under a second. The process starts with the first page."""
 
     def __init__(self, isolation: Isolation) -> None:
         self._isolation = isolation
@@ -22,15 +22,15 @@ class PageImages:
         self._parser: ParserSandbox | None = None
 
     def draw_page(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes:
-        """Return a page of a file, counted from 1, as a PNG of that width.
+        """Render a page, counted from 1, as a PNG of this width.
 
-        Raises `PageNotFoundError`, also for a type without pages that look the same everywhere, the `ParseError`s, and
-        `TooManyRequestsError` if others are drawn for too long.
+        Raises `PageNotFoundError` if there is no such page or the type has no pages with a fixed layout,
+        `TooManyRequestsError` if other pages take too long, and the subclasses of `ParseError`.
         """
         if not has_page_images(media_type):
-            raise PageNotFoundError(f"Pages of {media_type} cannot be shown as pictures.")
+            raise PageNotFoundError(f"Pages of {media_type} cannot be rendered as images.")
         if not self._lock.acquire(timeout=_WAIT_SECONDS):
-            raise TooManyRequestsError("Too many pages are being drawn.")
+            raise TooManyRequestsError("Too many pages are being rendered.")
         try:
             if self._parser is None:
                 self._parser = ParserSandbox(_LIMITS, isolation=self._isolation)

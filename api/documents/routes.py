@@ -1,4 +1,4 @@
-"""`/v1/documents`: upload, look at, change, replace, retry, cancel and delete."""
+"""`/v1/documents`: uploads, shows, changes, replaces, retries, cancels and deletes documents."""
 
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.admission.access import Caller, HeldPlace, Served, Streams, UploadThreads, Writer, get_account
+from api.admission.access import Caller, HeldSlot, ServicesDep, Streams, UploadThreads, Writer, get_account
 from api.admission.current_caller import CurrentCaller, Follower
 from api.admission.idempotency import build_etag_headers, parse_if_match
 from api.admission.quota_headers import report_standings
@@ -49,7 +49,7 @@ BatchId = Annotated[str | None, Query(max_length=64)]
 async def upload(
     request: Request,
     caller: Writer,
-    served: Served,
+    services: ServicesDep,
     threads: UploadThreads,
     collection: Collection = "default",
     name: Annotated[str, Query(max_length=1024)] = "unnamed",
@@ -58,17 +58,18 @@ async def upload(
     metadata: Annotated[str, Query(max_length=64 * 1024)] = "{}",
     readers: Annotated[list[str] | None, Query(max_length=MAX_READERS)] = None,
 ) -> JSONResponse:
-    """Upload one file or many.
+    """Upload one or more files.
 
-    `multipart/form-data`: every part with a file name is a document; the fields `collection`, `batch`, `metadata` (a
-    JSON object), `readers` (a JSON list) and `priority` describe all of them, before or after the files, and each is
-    sent once. Nothing is accepted before the form has ended. Any other content type: the body is one file, called
-    `name`, with `metadata` and `readers` as parameters. `readers` are the users and groups who may see the document,
-    such as `user:ann` and `group:hr`; without it the whole tenant may.
+    As `multipart/form-data`, every part with a file name becomes a document. The fields `collection`, `batch`,
+    `metadata` (a JSON object), `readers` (a JSON list) and `priority` apply to all of them. They may come before or
+    after the files, each once. Nothing is accepted before the end of the form. With any other content type, the body is
+    one file, and `name`, `metadata` and `readers` are query parameters. `readers` are the users and groups who may read
+    the document, such as `user:ann` and `group:hr`; without it, the whole tenant may.
 
-    `202` means the bytes are on disk and the job is recorded; `200` that the same bytes were already there. Then their
-    document stays as it is, and `kept` names what was sent and differs: `PATCH` changes that. What is sent as `bulk`
-    lets the caller's other uploads go first. `batch` names a batch made with `POST /v1/batches`.
+    `202` means that the bytes are on disk and the job is queued. `200` means that the same bytes were already there:
+    their document stays as it is, and `kept` names what you sent that differs from it; use `PATCH` to change that.
+    Uploads with priority `bulk` are processed after your other uploads. `batch` is the id of a batch created with `POST
+    /v1/batches`.
     """
     base = UploadRequest(
         caller.tenant_id,
@@ -86,12 +87,12 @@ async def upload(
     content_type = request.headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
         received = await multipart.receive_form(
-            request.stream(), content_type, base, served.work.intake, threads, given=request.query_params.keys()
+            request.stream(), content_type, base, services.work.intake, threads, given=request.query_params.keys()
         )
     else:
-        received = await multipart.receive_body(request.stream(), base, served.work.intake.receive, threads)
-    served.work.doorbell.ring(JobKind.INGEST)
-    await _report_storage_quotas(request, caller, served)
+        received = await multipart.receive_body(request.stream(), base, services.work.intake.receive, threads)
+    services.work.doorbell.ring(JobKind.INGEST)
+    await _report_storage_quotas(request, caller, services)
     reach_point("upload.answering")
     if len(received.outcomes) == 1:
         return _build_single_response(*received.outcomes[0])
@@ -99,11 +100,11 @@ async def upload(
 
 
 @router.get("/{document_id}")
-def one(document_id: str, caller: Caller, served: Served, response: Response) -> DocumentOut:
-    """Show a document: its state, progress, and the reason if it failed. Send its `ETag` as `If-Match`."""
-    document = served.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
+def one(document_id: str, caller: Caller, services: ServicesDep, response: Response) -> DocumentOut:
+    """Show a document: its state, progress, and the reason if it failed. Send its `ETag` as `If-Match` to change it."""
+    document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
     response.headers.update(build_etag_headers(document))
-    return DocumentOut.from_document(document, served.documents.catalog.load_progress(document))
+    return DocumentOut.from_document(document, services.documents.catalog.load_progress(document))
 
 
 @router.get("/{document_id}/events", response_class=Response, responses={200: {"content": {sse.MEDIA_TYPE: {}}}})
@@ -111,17 +112,19 @@ async def events(
     document_id: str,
     caller: Caller,
     current: Follower,
-    served: Served,
-    place: HeldPlace,
+    services: ServicesDep,
+    slot: HeldSlot,
     streams: Streams,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Stream the document as server-sent events, until its latest version ends: `snapshot`, `progress`, last `end`.
+    """Stream a document as server-sent events until its latest version is processed.
 
-    Each event carries the content of `GET /v1/documents/{id}`. `Last-Event-ID` works on every server, after any time.
+    The events are `snapshot`, `progress` and, last, `end`.
+    Each event has the content of `GET /v1/documents/{id}`. `Last-Event-ID` works on any server, however long ago the
+    stream broke off.
     """
-    await place.move_to(streams)
-    return await sse.stream_updates(_build_source(served, caller.tenant_id, current, document_id), last_event_id)
+    await slot.move_to(streams)
+    return await sse.stream_updates(_build_source(services, caller.tenant_id, current, document_id), last_event_id)
 
 
 @router.put("/{document_id}", status_code=202, response_model=UploadedOut)
@@ -129,26 +132,28 @@ async def replace(
     document_id: str,
     request: Request,
     caller: Writer,
-    served: Served,
+    services: ServicesDep,
     threads: UploadThreads,
     if_match: Annotated[str | None, Header()] = None,
     name: Annotated[str | None, Query(max_length=1024)] = None,
     priority: Urgency = "interactive",
     batch: BatchId = None,
 ) -> JSONResponse:
-    """Replace a document's content; the body is the new file, called `name` or as before.
+    """Replace a document's content. The body is the new file; `name` renames it.
 
-    Searches go on finding the old content until the new one is `ready`, and then find that. A replacement that fails
-    changes nothing but the state that is shown. `If-Match` carries the document's `ETag`: `428` without it, `412` when
-    the document has changed since. `200` means that these bytes are there already; `duplicate` says the same.
+    Searches use the old content until the new one is `ready`. A replacement that fails changes only the state that is
+    shown. Send the document's `ETag` as `If-Match`: `428` without it, `412` if the document has changed since. `200`
+    with `duplicate` means that the document already has these bytes.
     """
     admitted = parse_if_match(if_match)
     document = await run_in_threadpool(
-        partial(served.documents.catalog.load_document, caller.tenant_id, document_id, readers=caller.readers)
+        partial(services.documents.catalog.load_document, caller.tenant_id, document_id, readers=caller.readers)
     )
-    require_match(document, admitted)  # before the bytes are sent, and again when they are recorded
+    require_match(document, admitted)  # checked before receiving the bytes, and again when they are recorded
     if request.headers.get("content-type", "").startswith("multipart/"):
-        raise BadRequestError("A document is replaced by one file.", hint="Send the file itself as the body.")
+        raise BadRequestError(
+            "A document can only be replaced by a single file.", hint="Send the file itself as the body."
+        )
     replacement = UploadRequest(
         caller.tenant_id,
         document.collection,
@@ -160,9 +165,9 @@ async def replace(
         sender=caller.readers,
         collections=caller.collections,
     )
-    received = await multipart.receive_body(request.stream(), replacement, served.work.intake.receive, threads)
-    served.work.doorbell.ring(JobKind.INGEST)
-    await _report_storage_quotas(request, caller, served)
+    received = await multipart.receive_body(request.stream(), replacement, services.work.intake.receive, threads)
+    services.work.doorbell.ring(JobKind.INGEST)
+    await _report_storage_quotas(request, caller, services)
     return _build_single_response(*received.outcomes[0])
 
 
@@ -171,102 +176,104 @@ def change(
     document_id: str,
     body: DocumentChangeIn,
     caller: Writer,
-    served: Served,
+    services: ServicesDep,
     response: Response,
     if_match: Annotated[str | None, Header()] = None,
 ) -> DocumentOut:
     """Change a document's metadata, title or readers without uploading it again.
 
-    `metadata` is a JSON merge patch: its members are set, and those that are null removed. `title` null is the title
-    that the content has. `readers` null opens the document to the whole tenant; a list closes it to all others, who get
-    `404` from then on and find nothing of it. Only the uploader and admins of the collection may change `readers`:
-    `403`, `not_uploader`. `If-Match` carries the document's `ETag`, which changes: `428` without
-    it, `412` when the document has changed since.
+    `metadata` is a JSON merge patch: members are set, or removed if they are null. A null `title` restores the title
+    found in the content. Null `readers` opens the document to the whole tenant; a list restricts it to these readers.
+    Everyone else then gets `404`, and their searches find nothing of it. Only the uploader and admins of the collection
+    may change `readers` (`403`, `not_uploader`). Send the document's `ETag` as `If-Match`: `428` without it, `412` if
+    the document has changed since. The change creates a new `ETag`.
     """
     admitted = parse_if_match(if_match)
-    require_writable(served, caller, document_id)
-    document = served.documents.catalog.change(caller.tenant_id, document_id, body.to_change(), admitted, caller=caller)
-    served.work.settle(document_id)
+    require_writable(services, caller, document_id)
+    document = services.documents.catalog.change(
+        caller.tenant_id, document_id, body.to_change(), admitted, caller=caller
+    )
+    services.work.settle(document_id)
     response.headers.update(build_etag_headers(document))
-    return DocumentOut.from_document(document, served.documents.catalog.load_progress(document))
+    return DocumentOut.from_document(document, services.documents.catalog.load_progress(document))
 
 
 @router.delete("/{document_id}")
-def delete(document_id: str, caller: Writer, served: Served) -> DeletionOut:
-    """Delete a document; when this answers, no search or answer can show anything of it.
+def delete(document_id: str, caller: Writer, services: ServicesDep) -> DeletionOut:
+    """Delete a document. Once this returns, no search or answer shows anything of it.
 
-    The answer is a receipt. Deleting again gives the same one. The entries of an archive, a mailbox or a message are
+    The response is a receipt; deleting it again returns the same one. The entries of an archive, mailbox or message are
     deleted with it.
     """
-    require_writable(served, caller, document_id)
-    deletion = served.work.delete(caller.tenant_id, document_id, caller.readers)
-    served.work.doorbell.ring(JobKind.COLLECT)
+    require_writable(services, caller, document_id)
+    deletion = services.work.delete(caller.tenant_id, document_id, caller.readers)
+    services.work.doorbell.ring(JobKind.COLLECT)
     return DeletionOut.from_deletion(deletion)
 
 
 @router.get("/{document_id}/deletion")
-def deletion(document_id: str, caller: Caller, served: Served) -> DeletionOut:
+def deletion(document_id: str, caller: Caller, services: ServicesDep) -> DeletionOut:
     """Show the receipt of a deleted document."""
     return DeletionOut.from_deletion(
-        served.documents.catalog.load_deletion(caller.tenant_id, document_id, readers=caller.readers)
+        services.documents.catalog.load_deletion(caller.tenant_id, document_id, readers=caller.readers)
     )
 
 
 @router.post("/{document_id}/cancel")
-def cancel(document_id: str, caller: Writer, served: Served, response: Response) -> DocumentOut:
-    """Stop the processing of a document's newest bytes: a new one is `cancelled`, a replaced one stays as it was.
+def cancel(document_id: str, caller: Writer, services: ServicesDep, response: Response) -> DocumentOut:
+    """Stop processing a document's latest content. A new document becomes `cancelled`; a replaced one stays as it was.
 
-    `409` when nothing is under way. Uploading the same bytes again starts over.
+    `409` if nothing is in progress. Upload the same bytes again to start over.
     """
-    require_writable(served, caller, document_id)
-    document = served.documents.catalog.cancel(caller.tenant_id, document_id, readers=caller.readers)
-    served.work.doorbell.ring(JobKind.COLLECT)
+    require_writable(services, caller, document_id)
+    document = services.documents.catalog.cancel(caller.tenant_id, document_id, readers=caller.readers)
+    services.work.doorbell.ring(JobKind.COLLECT)
     response.headers.update(build_etag_headers(document))
     return DocumentOut.from_document(document)
 
 
 @router.post("/{document_id}/retry", status_code=202)
-def retry(document_id: str, caller: Writer, served: Served, response: Response) -> DocumentOut:
-    """Try a document that failed again, from the bytes that were sent. `409` for one that did not fail."""
-    accepted = served.work.intake.retry(
+def retry(document_id: str, caller: Writer, services: ServicesDep, response: Response) -> DocumentOut:
+    """Retry a failed document from the bytes that were uploaded. `409` if it has not failed."""
+    accepted = services.work.intake.retry(
         caller.tenant_id,
         document_id,
         sender=caller.readers,
         collections=caller.collections,
         key_id=caller.key_id or "",
     )
-    served.work.doorbell.ring(JobKind.INGEST)
+    services.work.doorbell.ring(JobKind.INGEST)
     response.headers.update(build_etag_headers(accepted.document))
     return DocumentOut.from_document(accepted.document)
 
 
 @router.get("/{document_id}/versions")
-def versions(document_id: str, caller: Caller, served: Served) -> VersionList:
-    """List the contents that a document had and has, the newest first, and what became of each."""
-    document = served.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
-    found = served.documents.catalog.list_versions(caller.tenant_id, document_id, readers=caller.readers)
+def versions(document_id: str, caller: Caller, services: ServicesDep) -> VersionList:
+    """List the versions of a document's content, newest first, with the outcome of each."""
+    document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
+    found = services.documents.catalog.list_versions(caller.tenant_id, document_id, readers=caller.readers)
     return VersionList(versions=[VersionOut.from_version(version, document) for version in found])
 
 
-async def _report_storage_quotas(request: Request, caller: Principal, served: Services) -> None:
+async def _report_storage_quotas(request: Request, caller: Principal, services: Services) -> None:
     report_standings(
-        request, await run_in_threadpool(served.admission.meter.load_storage_standings, get_account(caller))
+        request, await run_in_threadpool(services.admission.meter.load_storage_standings, get_account(caller))
     )
 
 
-def _build_source(served: Services, tenant_id: str, current: CurrentCaller, document_id: str) -> sse.StreamSource:
+def _build_source(services: Services, tenant_id: str, current: CurrentCaller, document_id: str) -> sse.StreamSource:
     seen = False
 
     def load_state(caller: Principal) -> sse.State:
         nonlocal seen
         try:
-            document = served.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
+            document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
         except DocumentNotFoundError:
             if not seen:
                 raise
             return sse.State(DocumentGoneOut(id=document_id).model_dump(mode="json"), ended=True)
         seen = True
-        body = DocumentOut.from_document(document, served.documents.catalog.load_progress(document)).model_dump(
+        body = DocumentOut.from_document(document, services.documents.catalog.load_progress(document)).model_dump(
             mode="json"
         )
         return sse.State(body, document.version.state not in IN_PROGRESS)
@@ -274,8 +281,8 @@ def _build_source(served: Services, tenant_id: str, current: CurrentCaller, docu
     return sse.StreamSource(
         caller=current,
         look=load_state,
-        watch=lambda wake: served.events.feed.watch(tenant_id, document_id, wake),
-        going_on=lambda: served.accepting,
+        watch=lambda wake: services.events.feed.watch(tenant_id, document_id, wake),
+        going_on=lambda: services.accepting,
     )
 
 
@@ -287,7 +294,7 @@ def _build_single_response(name: str, outcome: AcceptedUpload | UploadError) -> 
 
 
 def _build_multi_response(outcomes: list[tuple[str, AcceptedUpload | UploadError]]) -> JSONResponse:
-    """Return `202` if anything was accepted; each refused file carries the problem it would have had alone."""
+    """Return `202` if any file was accepted. Each refused file has the problem it would have had on its own."""
     refused = [(name, outcome) for name, outcome in outcomes if isinstance(outcome, UploadError)]
     accepted = [outcome for _, outcome in outcomes if isinstance(outcome, AcceptedUpload)]
     rejected = [RejectedOut(name=name, problem=build_problem(error)) for name, error in refused]

@@ -1,4 +1,4 @@
-"""Documents on the wire: Pydantic models made from the core's records."""
+"""Wire models for documents."""
 
 from typing import Any, Literal, Self
 
@@ -12,7 +12,7 @@ from ingest.storage.texts.layout import OmissionKind
 
 
 class Reason(Wire):
-    """Why a document failed, and what to do."""
+    """Why a document failed, and what to do about it."""
 
     code: str
     detail: str
@@ -20,11 +20,11 @@ class Reason(Wire):
 
 
 class ProgressOut(Wire):
-    """How far a document is. `fraction` runs from 0 to 1 over the whole of its ingest.
+    """Progress of a document's ingest. `fraction` goes from 0 to 1.
 
-    `attempt` is 0 before the first and grows when something was tried again; `queue_position` counts the jobs before
-    it, and is null while it is worked on; `seconds_left` is about the time until it is ready. What cannot be known is
-    null, and in listings these three always are.
+    `attempt` is 0 before the first attempt and increases with each retry. `queue_position` counts the jobs ahead of it,
+    and is null while it is being processed. `seconds_left` is an estimate of the time until it is ready. Unknown values
+    are null; in listings, these three always are.
     """
 
     stage: VersionState
@@ -39,9 +39,9 @@ class ProgressOut(Wire):
 
 
 class OmissionOut(Wire):
-    """A kind of thing that the file has and its text has not, how often, and where or why in plain words.
+    """A kind of content that the file has but its text lacks: how often, and where or why in plain words.
 
-    `words` says all of it in one line for people.
+    `words` is a one-line description for people.
     """
 
     kind: OmissionKind
@@ -51,13 +51,14 @@ class OmissionOut(Wire):
 
 
 class DocumentOut(Wire):
-    """A document and the state of its newest version.
+    """A document and the state of its latest version.
 
-    `active_version` is the one that searches find: not `version` while a replacement is under way, or when it failed.
-    `readers` are the users and groups who may see the document, null the whole tenant. `chunks_reused` counts the
-    chunks of `version` whose vectors were taken from chunks of the tenant's that say the same, as those of the version
-    before mostly do. `omissions` are what `version` leaves out of its file, such as pages without text or images. An
-    entry of an archive, a mailbox or a message has the id of that document as `container`, and its path there.
+    `active_version` is the version that searches use. It differs from `version` while a replacement is in progress and
+    after one failed. `readers` are the users and groups who may read the document; null means the whole tenant.
+    `chunks_reused` counts the chunks of `version` whose vectors were copied from identical chunks in the tenant, mostly
+    of the previous version. `omissions` are the parts of the file that the text of `version` leaves out, such as pages
+    without text, and images. An entry of an archive, mailbox or message has that document's id as `container`, and its
+    path there as `entry_path`.
     """
 
     id: str
@@ -86,7 +87,7 @@ class DocumentOut(Wire):
 
     @classmethod
     def from_document(cls, document: Document, progress: DocumentProgress | None = None) -> Self:
-        """Make it from a document, with `progress` as the catalog found it, or else as the document itself says."""
+        """Build it from a document, with `progress` from the catalog, or else computed from the document alone."""
         version = document.version
         return cls.from_records(
             document,
@@ -98,14 +99,14 @@ class DocumentOut(Wire):
 
 
 class DocumentGoneOut(Wire):
-    """The last event of a document that was deleted while it was followed."""
+    """The last event of a followed document that was deleted."""
 
     id: str
     state: Literal[VersionState.DELETED] = VersionState.DELETED
 
 
 class DocumentPage(Wire):
-    """A page of documents; `next_cursor` is null on the last one. `total` counts all of the listing if asked for."""
+    """A page of documents; `next_cursor` is null on the last page. `total` counts the whole listing, if requested."""
 
     documents: list[DocumentOut]
     next_cursor: str | None
@@ -113,10 +114,10 @@ class DocumentPage(Wire):
 
 
 class UploadedOut(DocumentOut):
-    """An uploaded document. `duplicate` says that these bytes were already there.
+    """An uploaded document. `duplicate` is true if these bytes had been uploaded before.
 
-    `kept` names what was sent with them, `metadata` or `readers`, and differs from what their document has, which
-    stays; `hint` says how to change it.
+    `kept` lists what you sent, `metadata` or `readers`, that differs from the existing document, which is unchanged;
+    `hint` says how to change it.
     """
 
     duplicate: bool
@@ -124,43 +125,44 @@ class UploadedOut(DocumentOut):
     hint: str | None
 
 
-KEPT_HINT = "These bytes were there with other {what}, which stay: change them with PATCH /v1/documents/{{id}}."
+KEPT_HINT = "These bytes were already uploaded with different {what}, which were kept. Change them with PATCH "
+"/v1/documents/{{id}}."
 
 
 class DocumentChangeIn(Wire):
-    """A change of what is known about a document; what is left out stays."""
+    """Changes to a document's metadata, title or readers. Members left out stay as they are."""
 
     metadata: dict[str, Any] = Field(default_factory=dict, examples=[{"year": 1815, "draft": None}])
     title: str | None = Field(None, min_length=1, max_length=1_000)
     readers: list[str] | None = Field(None, max_length=MAX_READERS, examples=[["user:ann", "group:hr"]])
 
     def to_change(self) -> DocumentChange:
-        """Return the change. Raises `MetadataError`."""
+        """Convert to a change. Raises `MetadataError`."""
         readers = None if self.readers is None else require_readers(self.readers)
         return DocumentChange(self.metadata, self.title, readers, frozenset(self.model_fields_set))
 
 
 class RejectedOut(Wire):
-    """A file of a form that was not accepted, with its problem."""
+    """A file of a form that was refused, with its problem."""
 
     name: str
     problem: dict[str, Any]
 
 
 class UploadsOut(Wire):
-    """The outcome of each file of a form with several."""
+    """The outcomes of a form with several files."""
 
     documents: list[UploadedOut]
     rejected: list[RejectedOut]
 
 
 class DeletionOut(Wire):
-    """The receipt of a deletion; `id` is the document's. `collected` says that nothing is left and the sums are final.
+    """The receipt of a deletion; `id` is the document's.
 
-    `answers_redacted`, `runs_redacted` and `replies_removed` count what had been made of it: kept answers, runs with
-    their logs, and kept replies of language models.
-
-    Until then a worker may still be stopping, or the index is away. Nothing of the document can be found all the same.
+    `collected` means that everything was removed and the totals are final. `answers_redacted`, `runs_redacted` and
+    `replies_removed` count what was derived from it: stored answers, runs with their logs, and stored replies of
+    language models. Until it is collected, a worker may still be stopping or the index be unavailable, but nothing of
+    the document can be found.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""The headers of tus 1.0.0, the protocol of resumable uploads (https://tus.io/protocols/resumable-upload)."""
+"""The headers of tus 1.0.0, a protocol for resumable uploads (https://tus.io/protocols/resumable-upload)."""
 
 import binascii
 import hashlib
@@ -23,13 +23,13 @@ from ingest.storage.uploads.partial import PartialUpload
 EXTENSIONS = "creation,expiration,checksum,termination"
 MEDIA_TYPE = "application/offset+octet-stream"
 RESUMABLE = {"Tus-Resumable": VERSION, "Tus-Version": VERSION}
-# MD5 is of no use here, and CRC32 none of hashlib's.
+# MD5 is insecure, and CRC32 is not in hashlib.
 ALGORITHMS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "sha512": hashlib.sha512}
 _KNOWN = {"filename", "name", "filetype", "type", "collection", "metadata", "readers", "batch", "priority"}
 
 
 class VersionUnsupportedError(ApiError):
-    """The client does not speak this version of tus."""
+    """The client does not use this version of tus."""
 
     code = "tus_version"
     status = 412
@@ -37,7 +37,7 @@ class VersionUnsupportedError(ApiError):
 
 
 class ChecksumMismatchError(ApiError):
-    """The bytes that came are not those that were sent; none of them was kept."""
+    """The bytes received do not match their checksum; none of them were kept."""
 
     code = "checksum_mismatch"
     status = 460
@@ -45,7 +45,7 @@ class ChecksumMismatchError(ApiError):
 
 
 class MediaTypeError(ApiError):
-    """The body of an addition to an upload is no part of a file."""
+    """The content type of a PATCH to an upload is not that of tus."""
 
     code = "media_type"
     status = 415
@@ -53,19 +53,21 @@ class MediaTypeError(ApiError):
 
 
 async def require_version(_: Writer, tus_resumable: Annotated[str | None, Header()] = None) -> None:
-    """Refuse clients of another version of the protocol. Raises `VersionUnsupportedError`.
+    """Refuse clients of another tus version. Raises `VersionUnsupportedError`.
 
-    It asks for the scope first, as everywhere.
+    The scope is checked first, as in all routes.
     """
     if tus_resumable != VERSION:
-        raise VersionUnsupportedError(f"This is tus {VERSION}, and the request says {str(tus_resumable)[:20]!r}.")
+        raise VersionUnsupportedError(
+            f"This service supports tus {VERSION}, but the request has {str(tus_resumable)[:20]!r}."
+        )
 
 
 RequiresVersion = Depends(require_version)
 
 
 def build_progress_headers(upload: PartialUpload, offset: int | None = None) -> dict[str, str]:
-    """Return the headers that say how far an upload is, when it expires, and what it became."""
+    """Return the headers with an upload's offset, length, expiry and, once complete, its document."""
     headers = {
         **RESUMABLE,
         "Upload-Offset": str(upload.received if offset is None else offset),
@@ -79,12 +81,12 @@ def build_progress_headers(upload: PartialUpload, offset: int | None = None) -> 
 
 
 def build_document_header(document_id: str) -> dict[str, str]:
-    """Return the header that names the document of a whole upload."""
+    """Return the header that names the document of a completed upload."""
     return {"Content-Location": f"/v1/documents/{document_id}"}
 
 
 def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
-    """Read `Upload-Metadata`; keys of other servers are left aside. Raises what of it cannot be taken."""
+    """Parse `Upload-Metadata`. Keys for other servers are ignored. Raises errors for values that are not valid."""
     found: dict[str, str] = {}
     for pair in filter(None, (each.strip() for each in header.split(","))):
         key, _, value = pair.partition(" ")
@@ -94,12 +96,12 @@ def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
     collection = found.get("collection") or "default"
     if not multipart.COLLECTION.fullmatch(collection):
         raise BadRequestError(
-            f"{collection[:40]!r} is no name for a collection.",
+            f"{collection[:40]!r} is not a valid collection name.",
             hint="Use 1 to 128 letters, digits, dots, hyphens and underscores.",
         )
     priority = found.get("priority") or "interactive"
     if priority.upper() not in JobPriority.__members__:
-        raise BadRequestError(f"{priority[:40]!r} is no priority.", hint="Send `interactive` or `bulk`.")
+        raise BadRequestError(f"{priority[:40]!r} is not a priority.", hint="Send `interactive` or `bulk`.")
     listed = multipart.parse_readers(found["readers"].encode()) if "readers" in found else None
     return {
         "name": check_text(name, "Upload-Metadata.filename"),
@@ -113,7 +115,7 @@ def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
 
 
 def build_upload_request(description: Mapping[str, Any], caller: Principal) -> UploadRequest:
-    """Return the upload as `POST /v1/documents` would have it, by who sends it now."""
+    """Return the upload as a request, like one to `POST /v1/documents`, by the caller of this request."""
     readers = description["readers"]
     return UploadRequest(
         caller.tenant_id,
@@ -132,12 +134,14 @@ def build_upload_request(description: Mapping[str, Any], caller: Principal) -> U
 
 
 class Checksum:
-    """`Upload-Checksum` of a body as it arrives. Raises `BadRequestError` for one that cannot be read."""
+    """The `Upload-Checksum` of a body, computed as it arrives. Raises `BadRequestError` if the header is not valid."""
 
     def __init__(self, header: str) -> None:
         algorithm, _, value = header.strip().partition(" ")
         if algorithm not in ALGORITHMS:
-            raise BadRequestError(f"{algorithm[:40]!r} is no checksum here.", hint=f"Use {', '.join(ALGORITHMS)}.")
+            raise BadRequestError(
+                f"The checksum algorithm {algorithm[:40]!r} is not supported.", hint=f"Use {', '.join(ALGORITHMS)}."
+            )
         self._wanted = _decode_base64("Upload-Checksum", value)
         self._digest = ALGORITHMS[algorithm]()
 
@@ -145,20 +149,20 @@ class Checksum:
         self._digest.update(block)
 
     def require_match(self) -> None:
-        """Raise `ChecksumMismatchError` unless the body was what its sender meant."""
+        """Raise `ChecksumMismatchError` if the received body does not match."""
         if not compare_digest(self._digest.digest(), self._wanted):
-            raise ChecksumMismatchError("The checksum of what came is another.")
+            raise ChecksumMismatchError("The checksum of the received bytes does not match.")
 
 
 def _decode_text(key: str, value: str) -> str:
     try:
         return check_text(_decode_base64(f"Upload-Metadata.{key}", value).decode(), f"Upload-Metadata.{key}")
     except UnicodeDecodeError as error:
-        raise BadRequestError(f"Upload-Metadata.{key} is no UTF-8.", hint="Encode texts in UTF-8.") from error
+        raise BadRequestError(f"Upload-Metadata.{key} is not UTF-8.", hint="Encode text as UTF-8.") from error
 
 
 def _decode_base64(at: str, value: str) -> bytes:
     try:
         return b64decode(value.strip(), validate=True)
     except binascii.Error as error:
-        raise BadRequestError(f"{at} is no Base64.", hint="Encode the value in Base64.") from error
+        raise BadRequestError(f"{at} is not Base64.", hint="Encode the value in Base64.") from error

@@ -1,7 +1,7 @@
-"""`/v1/uploads`: files in several requests, which go on after a lost connection, by tus 1.0.0.
+"""`/v1/uploads`: resumable uploads by tus 1.0.0.
 
-The libraries that there are keep a request's whole body in memory, or know neither checksums nor owners, so the four
-requests of the protocol stand here, over the blobs and the intake that `POST /v1/documents` has.
+Existing libraries buffer whole request bodies in memory, or support neither checksums nor owners. So the four requests
+of the protocol are implemented here, over the same blobs and intake as `POST /v1/documents`.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from api.admission.access import Served, UploadThreads, Writer, get_account
+from api.admission.access import ServicesDep, UploadThreads, Writer, get_account
 from api.admission.quota_headers import report_standings
 from api.admission.services import Services
 from api.documents import tus
@@ -31,12 +31,12 @@ UploadId = Annotated[str, Path(max_length=64)]
 
 
 @router.options("", status_code=204, response_class=Response)
-def capabilities(served: Served, _: Writer) -> Response:
-    """Say which version of tus this is, with which extensions, and how large a file may be."""
+def capabilities(services: ServicesDep, _: Writer) -> Response:
+    """Return the supported tus version and extensions, and the largest file size."""
     told = {
         "Tus-Extension": tus.EXTENSIONS,
         "Tus-Checksum-Algorithm": ",".join(tus.ALGORITHMS),
-        "Tus-Max-Size": str(served.settings.max_upload_bytes),
+        "Tus-Max-Size": str(services.settings.max_upload_bytes),
     }
     return Response(status_code=204, headers={**tus.RESUMABLE, **told})
 
@@ -44,30 +44,30 @@ def capabilities(served: Served, _: Writer) -> Response:
 @router.post("", status_code=201, response_class=Response, dependencies=[tus.RequiresVersion])
 def create(
     caller: Writer,
-    served: Served,
+    services: ServicesDep,
     upload_length: Annotated[int, Header(ge=0)],
     upload_metadata: Annotated[str, Header(max_length=16 * 1024)] = "",
 ) -> Response:
-    """Begin an upload of `Upload-Length` bytes; `Location` is where they go.
+    """Create an upload of `Upload-Length` bytes; `Location` is its address.
 
-    `Upload-Metadata` has `filename`, `filetype`, `collection`, `metadata` (a JSON object), `readers` (a JSON list),
-    `batch` and `priority`, each in Base64. Its bytes count on quotas from now on. It is kept for 24 hours after bytes
-    came last.
+    `Upload-Metadata` may have `filename`, `filetype`, `collection`, `metadata` (a JSON object), `readers` (a JSON
+    list), `batch` and `priority`, each in Base64. The bytes count against quotas immediately. An upload expires 24
+    hours after it last received bytes.
     """
     description = tus.parse_metadata_header(upload_metadata, caller)
     request = tus.build_upload_request(description, caller)
-    made = served.work.uploads.create(request, caller.owner, upload_length, description, upload_metadata)
+    made = services.work.uploads.create(request, caller.owner, upload_length, description, upload_metadata)
     headers = tus.build_progress_headers(made)
     return Response(status_code=201, headers={**headers, "Location": f"/v1/uploads/{made.id}"})
 
 
 @router.head("/{upload_id}", response_class=Response, dependencies=[tus.RequiresVersion])
-def one(upload_id: UploadId, caller: Writer, served: Served) -> Response:
-    """Say how many bytes of an upload are there; `Content-Location` is its document, once it is whole.
+def one(upload_id: UploadId, caller: Writer, services: ServicesDep) -> Response:
+    """Return the number of bytes received. Once the upload is complete, `Content-Location` is its document.
 
-    A request that still waits for bytes of it, over a connection that its client has lost, ends.
+    If an earlier request is still waiting for bytes on a lost connection, it is ended.
     """
-    found = served.work.uploads.find_to_resume(caller.tenant_id, upload_id, caller.owner)
+    found = services.work.uploads.find_to_resume(caller.tenant_id, upload_id, caller.owner)
     return Response(status_code=200, headers=tus.build_progress_headers(found))
 
 
@@ -76,28 +76,28 @@ async def add(
     upload_id: UploadId,
     request: Request,
     caller: Writer,
-    served: Served,
+    services: ServicesDep,
     threads: UploadThreads,
     upload_offset: Annotated[int, Header(ge=0)],
     content_type: Annotated[str, Header()] = "",
     upload_checksum: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Response:
-    """Add bytes after the first `Upload-Offset`. With the last one the upload becomes a document, as by
-    `POST /v1/documents`: `Content-Location` is its address.
+    """Append bytes at `Upload-Offset`. The last one completes the upload and creates the document.
 
-    What arrived before a connection was lost is kept, but with `Upload-Checksum` only what was checked. `409` for
-    another offset than there is, and `423` while another request adds to the upload.
+    `Content-Location` is then its address, as after `POST /v1/documents`. Bytes received before a connection was lost
+    are kept; with `Upload-Checksum`, only verified bytes are. `409` if the offset does not match, `423` while another
+    request appends to the upload.
     """
     if content_type.partition(";")[0].strip() != tus.MEDIA_TYPE:
         raise tus.MediaTypeError(f"The body is {content_type[:60]!r}.")
     checksum = None if upload_checksum is None else tus.Checksum(upload_checksum)
     owned = caller.tenant_id, upload_id, caller.owner
-    found = await run_in_threadpool(served.work.uploads.find, *owned)
+    found = await run_in_threadpool(services.work.uploads.find, *owned)
     if found.document_id is not None:
         if upload_offset != found.length:
-            raise UploadOffsetError(f"The upload is whole, with {found.length:,} bytes.")
+            raise UploadOffsetError(f"The upload is already complete, with {found.length:,} bytes.")
         return Response(status_code=204, headers=tus.build_progress_headers(found))
-    adding = served.work.uploads.open_to_append(
+    adding = services.work.uploads.open_to_append(
         *owned, upload_offset, lambda each: tus.build_upload_request(each.description, caller)
     )
     async with _enter_in_threads(adding, threads) as writer:
@@ -106,8 +106,8 @@ async def add(
         accepted = await threads.run(writer.finish)
     if accepted is None:
         return Response(status_code=204, headers=tus.build_progress_headers(found, writer.received))
-    served.work.doorbell.ring(JobKind.INGEST)
-    await _report_storage_quotas(request, caller, served)
+    services.work.doorbell.ring(JobKind.INGEST)
+    await _report_storage_quotas(request, caller, services)
     return Response(
         status_code=204,
         headers={**tus.build_progress_headers(found, found.length), **tus.build_document_header(accepted.document.id)},
@@ -115,16 +115,19 @@ async def add(
 
 
 @router.delete("/{upload_id}", status_code=204, response_class=Response, dependencies=[tus.RequiresVersion])
-def remove(upload_id: UploadId, caller: Writer, served: Served) -> Response:
-    """Give an upload up, with the bytes that came. A document that it became stays."""
-    served.work.uploads.cancel(caller.tenant_id, upload_id, caller.owner)
+def remove(upload_id: UploadId, caller: Writer, services: ServicesDep) -> Response:
+    """Abort an upload and delete its bytes. If it already became a document, the document stays."""
+    services.work.uploads.cancel(caller.tenant_id, upload_id, caller.owner)
     return Response(status_code=204, headers=tus.RESUMABLE)
 
 
 async def _receive_until_superseded(
     receiving: Coroutine[Any, Any, bool], writer: UploadWriter, threads: Threads
 ) -> bool:
-    """Receive the body; false if the connection was lost, also where only its client knows that, which came back."""
+    """Receive the body. Return False if the connection was lost.
+
+    The server may not have noticed that: a new request by the client supersedes this one.
+    """
     loop, task = asyncio.get_running_loop(), asyncio.create_task(receiving)
     writer.set_supersede_callback(lambda: loop.call_soon_threadsafe(task.cancel))
     try:
@@ -139,12 +142,15 @@ async def _receive_until_superseded(
 async def _receive_body(
     request: Request, writer: UploadWriter, threads: Threads, checksum: tus.Checksum | None
 ) -> bool:
-    """Write the body; false if the connection was lost. Raises what the body may not be."""
+    """Write the body. Return False if the connection was lost.
+
+    Raises `BadRequestError` if the body is too long, `ChecksumMismatchError`, and `SlowRequestError`.
+    """
     writer.checked = checksum is not None
     try:
         async for block in request.stream():
             if len(block) > writer.room:
-                raise BadRequestError("The body has more bytes than the upload.", hint="Send to the end, and no more.")
+                raise BadRequestError("The body has more bytes than the upload.", hint="Send only the remaining bytes.")
             if block:
                 await threads.run(writer.write, block)
             if checksum is not None:
@@ -165,7 +171,7 @@ async def _receive_body(
 async def _enter_in_threads(
     context: AbstractContextManager[UploadWriter], threads: Threads
 ) -> AsyncIterator[UploadWriter]:
-    """Enter and leave a context in threads, because it reads files and asks the catalog."""
+    """Enter and exit a context manager in threads, because it reads files and queries the catalog."""
     writer = await threads.run(context.__enter__)
     try:
         yield writer
@@ -177,7 +183,7 @@ async def _enter_in_threads(
         await threads.run(partial(context.__exit__, None, None, None))
 
 
-async def _report_storage_quotas(request: Request, caller: Principal, served: Services) -> None:
+async def _report_storage_quotas(request: Request, caller: Principal, services: Services) -> None:
     report_standings(
-        request, await run_in_threadpool(served.admission.meter.load_storage_standings, get_account(caller))
+        request, await run_in_threadpool(services.admission.meter.load_storage_standings, get_account(caller))
     )
