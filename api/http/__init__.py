@@ -1,1 +1,1 @@
-"""HTTP without features: problems, bounds, middleware, cursors and server-sent events."""
+"""HTTP infrastructure without features: problems, limits, middleware, cursors and server-sent events."""

@@ -1,7 +1,6 @@
-"""Bounds what a request may bring: its head before anything is looked up, its body before anything parses it.
+"""Limits on requests: the head before anything is looked up, the body before anything parses it.
 
-These are pure ASGI wrappers. They raise our errors; `api.http.middleware.ProblemResponses`, around them, answers with
-the matching responses.
+Pure ASGI middleware. Its errors are sent by `api.http.middleware.ProblemResponses`, which wraps it.
 """
 
 import asyncio
@@ -21,26 +20,26 @@ MAX_HEADER_BYTES = 32 * 1024
 MAX_HEADERS = 100
 MAX_QUERY_MEMBERS = 1_000
 
-# Parsing more than this at once would keep every other request waiting; it is done in a thread.
+# Larger bodies are parsed in a thread, because parsing them here would delay all other requests.
 _INLINE_PARSE_BYTES = 32 * 1024
 _PARSER_THREADS = 2
 _BAD_HEADER = re.compile(rb"[\0\r\n]")
-# These bodies are files, written to disk block by block; `Intake` bounds them.
+# These bodies are files. They are written to disk in blocks, and `Intake` limits their size.
 _FILES = re.compile(r"(POST /v1/documents|POST /v1/files|PUT /v1/documents/[^/]+|PATCH /v1/uploads/[^/]+)/?")
 
 
 def is_health(scope: Scope) -> bool:
-    """True for requests that no bound of ours may delay: orchestrators ask them, and without a key."""
+    """Return whether this is a health check. Orchestrators send them without a key, and no limit may delay them."""
     return bool(scope["path"].startswith("/health/"))
 
 
 def has_file_body(scope: Scope) -> bool:
-    """True if the body is one file or many, of any size."""
+    """Return whether the body is one or more files, of any size."""
     return _FILES.fullmatch(f"{scope['method']} {scope['path']}") is not None
 
 
 class HeadLimits:
-    """Refuses a request whose URL or headers are too large, and any above so many at once but those of health."""
+    """Refuses requests with too large a URL or headers, and all but health checks above the limit of open requests."""
 
     def __init__(self, app: ASGIApp, *, requests_at_once: int) -> None:
         self._app = app
@@ -53,7 +52,7 @@ class HeadLimits:
             return
         _require_head_size(scope)
         if self._now >= self._most:
-            raise ServiceBusyError(f"This process works on {self._now:,} requests already.")
+            raise ServiceBusyError(f"This process already has {self._now:,} open requests.")
         self._now += 1
         try:
             await self._app(scope, receive, send)
@@ -62,10 +61,10 @@ class HeadLimits:
 
 
 class BodyLimits:
-    """Checks path, query and headers, and reads a body that is no file whole: at most so many bytes, in so much time.
+    """Checks path, query and headers, and reads bodies other than files, within limits of size and time.
 
-    A body of JSON is checked before anything else parses it. A file passes through block by block; a client that sends
-    it too slowly is refused.
+    JSON bodies are checked before anything else parses them. Files pass through in blocks; clients that send them too
+    slowly are refused.
     """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int, idle_seconds: float, bytes_per_second: int) -> None:
@@ -94,13 +93,14 @@ class BodyLimits:
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
         announced = _get_header(scope, b"content-length")
+        # More than 18 digits exceed any limit, and very long numbers cannot be converted.
         if announced.isdigit() and (len(announced) > 18 or int(announced) > self._max_bytes):
             raise self._build_too_large_error()
         body = bytearray()
         while True:
             message = await receive()
             if message["type"] != "http.request":
-                return b""  # the client is gone, and what comes next finds that
+                return b""  # the client disconnected; the application will notice
             body += message.get("body", b"")
             # guard: unannounced-body-size
             if len(body) > self._max_bytes:
@@ -109,11 +109,11 @@ class BodyLimits:
                 return bytes(body)
 
     def _build_too_large_error(self) -> BodyTooLargeError:
-        return BodyTooLargeError(f"The body of this request may have {self._max_bytes:,} bytes.")
+        return BodyTooLargeError(f"The body of this request is limited to {self._max_bytes:,} bytes.")
 
 
 class _TimedReceive:
-    """A `receive` that raises `SlowRequestError` when the client is silent for too long, or slow for that long."""
+    """A `receive` that raises `SlowRequestError` if the client sends nothing, or too little, for `idle_seconds`."""
 
     def __init__(self, receive: Receive, idle_seconds: float, bytes_per_second: int) -> None:
         self._receive = receive
@@ -124,7 +124,7 @@ class _TimedReceive:
         self._came = 0
 
     async def __call__(self) -> Message:
-        if self._ended:  # from here on only the client's leaving is waited for
+        if self._ended:  # the body is complete: only a disconnect can follow, without a time limit
             return await self._receive()
         begun = time.monotonic()
         try:
@@ -132,7 +132,7 @@ class _TimedReceive:
             message = await asyncio.wait_for(self._receive(), max(0.001, self._idle_seconds - self._waited))
         except TimeoutError as error:
             raise SlowRequestError(
-                f"Less than {self._least:,} bytes of the body came in {self._idle_seconds:g} seconds."
+                f"Less than {self._least:,} bytes of the body arrived in {self._idle_seconds:g} seconds."
             ) from error
         self._waited += time.monotonic() - begun
         self._came += len(message.get("body", b""))
@@ -144,17 +144,19 @@ class _TimedReceive:
 
 def _require_head_size(scope: Scope) -> None:
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_URL_BYTES:
-        raise HeadTooLargeError(f"The URL may have {MAX_URL_BYTES:,} bytes.", status=414)
+        raise HeadTooLargeError(f"The URL is limited to {MAX_URL_BYTES:,} bytes.", status=414)
     headers = scope["headers"]
     # guard: one-authorization
     if sum(name == b"authorization" for name, _ in headers) > 1:
         raise BadRequestError("The request has several Authorization headers.", hint="Send one key or token.")
     if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
-        raise HeadTooLargeError(f"The headers may be {MAX_HEADERS}, of {MAX_HEADER_BYTES:,} bytes together.")
+        raise HeadTooLargeError(
+            f"A request is limited to {MAX_HEADERS} headers of {MAX_HEADER_BYTES:,} bytes in total."
+        )
 
 
 def _check_head(scope: Scope) -> None:
-    # Bytes that are no UTF-8 become halves of surrogate pairs, which are refused by name with the rest.
+    # Bytes that are not UTF-8 become lone surrogates, which `check_text` refuses.
     check_text(unquote_to_bytes(scope.get("raw_path") or b"").decode("utf-8", "surrogateescape"), "path")
     try:
         members = parse_qsl(
@@ -164,16 +166,16 @@ def _check_head(scope: Scope) -> None:
             max_num_fields=MAX_QUERY_MEMBERS,
         )
     except ValueError as error:
-        raise InputError("query", f"A query may have {MAX_QUERY_MEMBERS:,} members.") from error
+        raise InputError("query", f"A query is limited to {MAX_QUERY_MEMBERS:,} parameters.") from error
     for name, value in members:
         check_text(value, f"query.{check_text(name, 'query')}")
     for header, content in scope["headers"]:
         if _BAD_HEADER.search(content):
-            raise InputError(f"header.{header.decode('latin-1')}", "A header must be one line without NUL.")
+            raise InputError(f"header.{header.decode('latin-1')}", "A header must be a single line without NUL.")
 
 
 def _is_json_body(scope: Scope) -> bool:
-    """True for what the application would take for JSON, which it does without a type, too."""
+    """Return whether the application would parse the body as JSON, which it also does without a content type."""
     kind = _get_header(scope, b"content-type").partition(b";")[0].strip().lower()
     return not kind or kind == b"application/json" or kind.endswith(b"+json")
 

@@ -1,4 +1,4 @@
-"""Cursors of listings, which mark the next page, and ids of events, which mark where a stream goes on."""
+"""Cursors, which mark the next page of a listing, and event ids, which mark where a stream resumes."""
 
 import base64
 import binascii
@@ -7,17 +7,17 @@ import json
 from api.http.problems import BadRequestError
 from ingest.storage.documents.listing import LISTING_START, ListingCursor
 
-_MAX_DIGITS = 18  # what fits 64 bits, whatever the digits are
+_MAX_DIGITS = 18  # any number of so many digits fits in 64 bits
 _SHOWN_CHARS = 100
 
 
 def encode_cursor(sequence: int) -> str:
-    """Return a cursor that is opaque to clients: its meaning may change."""
+    """Return a cursor that is opaque to clients, so that its meaning may change."""
     return base64.urlsafe_b64encode(str(sequence).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str | None) -> int:
-    """Read a cursor. Raises `BadRequestError` for a cursor that no listing gave out."""
+    """Decode a cursor; 0 without one. Raises `BadRequestError` if no listing returned it."""
     if cursor is None:
         return 0
     try:
@@ -27,12 +27,12 @@ def decode_cursor(cursor: str | None) -> int:
 
 
 def encode_text_cursor(key: str) -> str:
-    """As `encode_cursor`, for listings in the order of texts."""
+    """Return a cursor for a listing that is ordered by strings."""
     return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
 def decode_text_cursor(cursor: str | None) -> str:
-    """Read such a cursor; without one, the text before all others. Raises `BadRequestError`."""
+    """Decode a cursor of a listing ordered by strings; an empty string without one. Raises `BadRequestError`."""
     if cursor is None:
         return ""
     try:
@@ -42,12 +42,12 @@ def decode_text_cursor(cursor: str | None) -> str:
 
 
 def encode_position_cursor(place: ListingCursor) -> str:
-    """As `encode_cursor`, for listings in the order of a value that several may have."""
+    """Return a cursor for a listing that is ordered by a value that several entries may share."""
     return encode_text_cursor(json.dumps([place.sequence, place.value]))
 
 
 def decode_position_cursor(cursor: str | None, *, of: type[str] | type[int]) -> ListingCursor:
-    """Read such a cursor of a listing in the order of texts or numbers. Raises `BadRequestError`."""
+    """Decode a cursor of a listing ordered by strings or numbers. Raises `BadRequestError`."""
     if cursor is None:
         return LISTING_START
     try:
@@ -63,14 +63,14 @@ def decode_position_cursor(cursor: str | None, *, of: type[str] | type[int]) -> 
 def build_cursor_error(cursor: str) -> BadRequestError:
     return BadRequestError(
         f"The cursor {cursor[:_SHOWN_CHARS]!r} is not valid.",
-        hint="Use `next_cursor` of the page before, or leave it out.",
+        hint="Use `next_cursor` of the previous page, or omit it.",
     )
 
 
 def parse_last_event_id(last_event_id: str | None) -> int:
-    """Return the event after which a stream goes on; 0 without one.
+    """Return the number of the event after which a stream resumes; 0 without one.
 
-    Raises `BadRequestError` for an id that no stream gave out.
+    Raises `BadRequestError` for an id that no stream sent.
     """
     if not last_event_id:
         return 0
@@ -79,12 +79,12 @@ def parse_last_event_id(last_event_id: str | None) -> int:
     except ValueError as error:
         raise BadRequestError(
             f"The Last-Event-ID {last_event_id[:_SHOWN_CHARS]!r} is not valid.",
-            hint="Use the `id` of the last event that was received, or leave it out.",
+            hint="Use the `id` of the last event you received, or omit the header.",
         ) from error
 
 
 def _parse_number(digits: str) -> int:
-    """Read a number. Raises `ValueError` for one beyond what a database can hold."""
+    """Parse a number. Raises `ValueError` if it does not fit in a database column."""
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= _MAX_DIGITS):
         raise ValueError("not a number of an event or a row")
     return int(digits)

@@ -1,4 +1,4 @@
-"""Wraps every request: a request id, a log line, and a problem for uncaught errors."""
+"""Middleware around every request: a request id, a log line, and a problem for uncaught errors."""
 
 import asyncio
 import re
@@ -17,11 +17,11 @@ from ingest.storage.errors import LeadlineError
 
 log = structlog.get_logger(__name__)
 
-# The key of an ASGI scope under which `api.admission.admission.Authentication` puts the caller.
+# The ASGI scope key where `api.admission.admission.Authentication` stores the caller.
 CALLER = "leadline.caller"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_STOPPED_DETAIL = "The service stopped before the answer was ready."
-_NOBODY = Actor(ActorKind.NOBODY)  # until the key was checked
+_STOPPED_DETAIL = "The service shut down before the response was ready."
+_NOBODY = Actor(ActorKind.NOBODY)  # the actor until the key has been checked
 _SAFE_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -29,11 +29,11 @@ _SAFE_HEADERS = (
 
 
 class RequestContext:
-    """A pure ASGI wrapper, so that streams pass through unbuffered.
+    """Pure ASGI middleware, so that streams are not buffered.
 
-    A client's own `X-Request-Id` is kept if it is plain; the id is returned in the answer and appears in the log. While
-    the process is `leaving`, each answer closes its connection, and a request that the server cancels because it takes
-    longer than `LEADLINE_DRAIN_SECONDS` is answered with 503 or, if its answer has begun, broken off.
+    A client's `X-Request-Id` is used if it is well-formed. The id is returned in the response and logged. While the
+    process is `leaving`, every response closes its connection. A request that the server cancels because it exceeds
+    `LEADLINE_DRAIN_SECONDS` gets a 503; if its response has already started, the connection is closed.
     """
 
     def __init__(self, app: ASGIApp, problems: ProblemHandlers, leaving: Callable[[], bool] = lambda: False) -> None:
@@ -52,7 +52,7 @@ class RequestContext:
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = int(message["status"])  # some send an `HTTPStatus`
+                status = int(message["status"])  # may be an `HTTPStatus`
                 headers = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
                 # guard: leaving-closes-connections
                 if self._leaving():
@@ -64,9 +64,9 @@ class RequestContext:
         with structlog.contextvars.bound_contextvars(request_id=request_id), actor_context(_NOBODY, request_id):
             try:
                 await self._serve(scope, receive, send_with_headers, lambda: status != 0)
-            except ClientDisconnect:  # it went away while it was sending: nobody is left to be answered
+            except ClientDisconnect:  # the client disconnected while sending
                 status = status or CLIENT_CLOSED_REQUEST
-            # The last boundary of a request: a defect must reach the log whole and the client as a problem.
+            # The outermost handler: an unexpected error is logged in full, and the client gets a problem.
             except Exception as error:
                 # Starlette wraps an error that is raised after the response began.
                 if status and isinstance(error.__cause__, LeadlineError):
@@ -76,7 +76,7 @@ class RequestContext:
                     raise
                 log.exception("request failed", path=scope["path"], **_get_log_fields(scope))
                 if status:
-                    raise  # half an answer is out: the connection must break, not end as if complete
+                    raise  # part of the response was sent: the connection must break, so that it does not look complete
                 request = Request(scope)
                 await self._problems.build_response(request, build_internal_problem(request_id))(
                     scope, receive, send_with_headers
@@ -99,7 +99,7 @@ class RequestContext:
 
 
 class ProblemResponses:
-    """Answers with a problem what a wrapper inside of it refuses; the application translates its own errors."""
+    """Converts errors of the middleware inside it to problems. The application converts its own."""
 
     def __init__(self, app: ASGIApp, problems: ProblemHandlers) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Problems on the wire, and the statuses that routes list them under."""
+"""Wire models for problems, and the problem responses that routes document."""
 
 from typing import Any
 
@@ -9,9 +9,10 @@ from api.http.wire import QuotaOut, Wire
 
 
 class ProblemOut(Wire):
-    """An error (RFC 9457). `code` is stable, `hint` says what to do next; `errors` of `invalid_request` name fields.
+    """An error (RFC 9457). `code` is stable, and `hint` says what to do next.
 
-    `quota` of `quota_exceeded` says which one, what is left of it, and when it is renewed.
+    `errors` lists the fields that are wrong. `quota`, for `quota_exceeded`, says which quota, how much remains, and
+    when it resets.
     """
 
     type: str
@@ -27,18 +28,18 @@ class ProblemOut(Wire):
 
 
 _DESCRIPTIONS: dict[int | str, str] = {
-    400: "A cursor or event id that nobody gave out, or two things that exclude each other.",
-    401: "No API key, or one that is not valid.",
-    404: "There is no such thing for this tenant.",
-    409: "It is in a state in which this cannot be done.",
-    422: "A field, or the question, cannot be used as it is; or it would cost more than was accepted.",
-    429: "Too much waits already, or a quota is used up: come back after `Retry-After` seconds.",
-    500: "Leadline failed; the log has the request id.",
-    502: "The language model refused, or answered nonsense.",
-    503: "Something it needs is away: come back after `Retry-After` seconds.",
-    504: "The language model did not answer in time.",
+    400: "An unknown cursor or event id, or options that cannot be combined.",
+    401: "The API key is missing or not valid.",
+    404: "Not found in this tenant.",
+    409: "Not possible in the current state.",
+    422: "A field or the question is not valid, or the cost would exceed what was confirmed.",
+    429: "Too many requests, or a quota is used up. Retry after `Retry-After` seconds.",
+    500: "Internal error. The log has the request id.",
+    502: "The language model refused or returned an unusable response.",
+    503: "A required part is unavailable. Retry after `Retry-After` seconds.",
+    504: "The language model did not respond in time.",
 }
-# Problems of questions and runs, in OpenAPI's form; without 422, FastAPI describes one that is never sent.
+# Problem responses for OpenAPI. 422 is included, because FastAPI would otherwise document a format that is never sent.
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": meant, "content": {MEDIA_TYPE: {"schema": ProblemOut.model_json_schema()}}}
     for status, meant in _DESCRIPTIONS.items()

@@ -1,4 +1,4 @@
-"""Turns every error a client can get into an RFC 9457 problem, by one table from our exceptions to status codes."""
+"""Converts errors to RFC 9457 problems, with one table from exception classes to status codes."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,11 +24,11 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TUS_VERSION = "1.0.0"
-# Only the log shows it; the name is nginx's.
+# nginx's status for a client that disconnected; only seen in the log.
 CLIENT_CLOSED_REQUEST = 499
 _RETRY_SECONDS = 5
 
-# The nearest listed class of an exception decides; a test walks the class tree and finds each one here.
+# The first listed class in an exception's MRO counts. A test checks that every class has an entry.
 STATUS: Mapping[type[LeadlineError], int] = {
     ingest.InputError: 422,
     ingest.EmptyUploadError: 422,
@@ -142,9 +142,9 @@ STATUS: Mapping[type[LeadlineError], int] = {
 
 
 class ApiError(LeadlineError):
-    """An error of the edge itself: its class carries the status, because the core never sees it.
+    """An error of the HTTP edge. Its class has the status, because the core does not know HTTP.
 
-    `at` names the member of the request that is at fault, where it is one.
+    `at` names the member of the request that caused it, if there is one.
     """
 
     status: int = 400
@@ -155,23 +155,23 @@ class ApiError(LeadlineError):
 
 
 class UnauthorizedError(ApiError):
-    """No API key, or one that is not valid."""
+    """The API key is missing or not valid."""
 
     code = "unauthorized"
     status = 401
-    default_hint = "Send `Authorization: Bearer <key>`; make a key with `leadline keys create`."
+    default_hint = "Send `Authorization: Bearer <key>`; create a key with `leadline keys create`."
 
 
 class IdentityProviderUnavailableError(ApiError):
-    """The identity provider whose keys check tokens does not answer."""
+    """The identity provider, whose keys are needed to check tokens, is not responding."""
 
     code = "identity_provider_unavailable"
     status = 503
-    default_hint = "Try again after the seconds that Retry-After names; API keys work meanwhile."
+    default_hint = "Retry after the number of seconds in Retry-After. API keys still work."
 
 
 class ScopeMissingError(ApiError):
-    """The key or token is valid, and does not have the scope that this needs."""
+    """The key or token is valid but lacks the scope that the request needs."""
 
     code = "scope_missing"
     status = 403
@@ -179,53 +179,54 @@ class ScopeMissingError(ApiError):
 
 
 class ForeignRequestError(ApiError):
-    """A request with a session's cookie that did not come from a page of the session."""
+    """A request with a session cookie did not come from a page of that session."""
 
     code = "foreign_request"
     status = 403
-    default_hint = "Load the page again and repeat it there; programs send an API key instead of a cookie."
+    default_hint = "Reload the page and try again there. Programs should send an API key instead of a cookie."
 
 
 class InsecureSignInError(ApiError):
-    """A session would begin over a connection that others can read."""
+    """Signing in over a connection that others can read was refused."""
 
     code = "https_required"
     status = 403
     default_hint = (
-        "Open it on the machine itself, as http://127.0.0.1 or through an SSH tunnel; or put https in front and set "
-        "LEADLINE_PUBLIC_URL to its address."
+        "Open the portal on the server itself, as http://127.0.0.1 or through an SSH tunnel; or set "
+        "up https and set LEADLINE_PUBLIC_URL to that address."
     )
 
 
 class BadRequestError(ApiError):
-    """The request cannot be read."""
+    """The request is not valid."""
 
     code = "bad_request"
 
 
 class PreconditionRequiredError(ApiError):
-    """The request may overwrite changes of others, and does not say which state it means."""
+    """The request could overwrite someone else's changes, because it does not say which state it is based on."""
 
     code = "precondition_required"
     status = 428
-    default_hint = "Get it, and send its ETag in If-Match; `If-Match: *` changes it whatever it is."
+    default_hint = "Get the object and send its ETag in If-Match. `If-Match: *` changes it whatever its state."
 
 
 class AnswersFullError(ApiError):
-    """This process already makes as many answers at once as it can for waiting clients."""
+    """This process is already making as many answers for waiting clients as it can."""
 
     code = "answers_full"
     status = 429
     retry_after_seconds = 10.0
-    default_hint = "Ask again later, or with `background`: then a run makes the answer, and its address comes at once."
+    default_hint = "Ask again later, or send `background`: a run then makes the answer, and you get its address "
+    "immediately."
 
 
 class BodyTooLargeError(ApiError):
-    """The body of the request is larger than a body may be that is no uploaded file."""
+    """The request body exceeds the limit for bodies that are not file uploads."""
 
     code = "body_too_large"
     status = 413
-    default_hint = "Send less at once; a long text is uploaded as a document with POST /v1/documents."
+    default_hint = "Send less data per request. Upload long text as a document with POST /v1/documents."
 
 
 class HeadTooLargeError(ApiError):
@@ -233,7 +234,7 @@ class HeadTooLargeError(ApiError):
 
     code = "head_too_large"
     status = 431
-    default_hint = "Send a shorter URL, and fewer or shorter headers; long values belong into a body."
+    default_hint = "Send a shorter URL, and fewer or shorter headers. Put long values in the body."
 
     def __init__(self, detail: str, *, status: int = 431) -> None:
         super().__init__(detail)
@@ -241,47 +242,48 @@ class HeadTooLargeError(ApiError):
 
 
 class SlowRequestError(ApiError):
-    """The body of the request came too slowly, or stopped coming."""
+    """The request body arrived too slowly, or stopped arriving."""
 
     code = "request_timeout"
     status = 408
-    default_hint = "Send it again over a connection that is faster; nothing of it was kept."
+    default_hint = "Send it again over a faster connection. Nothing was stored."
 
 
 class TooManyRequestsError(ApiError):
-    """The caller's tenant has as many requests of this kind under way as it may, and its turn did not come in time."""
+    """The tenant has as many requests of this kind in progress as it may, and no slot became free in time."""
 
     code = "too_many_requests"
     status = 429
     retry_after_seconds = 2.0
-    default_hint = "Send it again after the seconds that Retry-After names, and fewer at once."
+    default_hint = "Retry after the number of seconds in Retry-After, and send fewer requests at once."
 
 
 class AddressLimitError(ApiError):
-    """One network address has sent too many requests without a key, or has too many open."""
+    """A network address sent too many requests without a key, or has too many open."""
 
     code = "address_limit"
     status = 429
     retry_after_seconds = 10.0
-    default_hint = "Send it again after the seconds that Retry-After names; requests with a key are not counted here."
+    default_hint = "Retry after the number of seconds in Retry-After. Requests with a key do not count towards this "
+    "limit."
 
 
 class StreamsFullError(ApiError):
-    """As many event streams are open as may be, of the caller's tenant or in all."""
+    """Too many event streams are open, for the tenant or in total."""
 
     code = "streams_full"
     status = 429
     retry_after_seconds = 10.0
-    default_hint = "Close streams that nobody reads, or ask for the state itself from time to time."
+    default_hint = "Close unused streams, or poll the object instead."
 
 
 class ServiceBusyError(ApiError):
-    """This process works on as many requests as it may, or it stops."""
+    """This process has as many open requests as it may, or is shutting down."""
 
     code = "service_busy"
     status = 503
     retry_after_seconds = 2.0
-    default_hint = "Send it again after the seconds that Retry-After names."
+    default_hint = "Retry after the number of seconds in Retry-After."
 
 
 def get_status(error: LeadlineError) -> int:
@@ -292,12 +294,13 @@ def get_status(error: LeadlineError) -> int:
 
 
 def build_problem(error: LeadlineError) -> dict[str, Any]:
-    """Return the members of an error's problem, without those that belong to one request; the log has what is not told.
+    """Return the members of an error's problem that do not depend on the request.
 
-    A detail that may name hosts, users, addresses or files goes to the log alone.
+    If the detail may name hosts, users, addresses or files, it is logged, and the client gets the error's public detail
+    instead.
     """
     if error.public_detail:
-        log.warning("a request was refused", code=error.code, detail=str(error))
+        log.warning("request refused", code=error.code, detail=str(error))
     body = _build_members(get_status(error), error.code, *error.public_message)
     match error:
         case InputError():
@@ -310,10 +313,10 @@ def build_problem(error: LeadlineError) -> dict[str, Any]:
 
 
 class ProblemHandlers:
-    """Answers requests with problems.
+    """Responds to errors with problems.
 
     `offered_instead` returns a hint for a path of another API, and an empty string for any other path. `speaks_openai`
-    is true for a path whose clients read errors in OpenAI's form.
+    returns true for paths whose clients expect errors in OpenAI's format.
     """
 
     def __init__(self, offered_instead: Callable[[str], str], speaks_openai: Callable[[str], bool]) -> None:
@@ -321,7 +324,7 @@ class ProblemHandlers:
         self._speaks_openai = speaks_openai
 
     def install(self, app: FastAPI) -> None:
-        """Make the application answer every error with a problem."""
+        """Make the application respond to every error with a problem."""
 
         @app.exception_handler(LeadlineError)
         async def handle_leadline_error(request: Request, error: LeadlineError) -> JSONResponse:
@@ -331,7 +334,7 @@ class ProblemHandlers:
         async def handle_validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
             where = list_invalid_members(error.errors())
             instead = self._offered_instead(request.url.path)
-            hint = f"Correct the named fields; /docs describes each. {instead}".strip()
+            hint = f"Correct the fields named in `errors`; /docs describes them. {instead}".strip()
             body = _build_members(422, "invalid_request", format_invalid_members(where), hint)
             return self.build_response(request, {**body, "errors": where})
 
@@ -340,23 +343,25 @@ class ProblemHandlers:
             code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
             detail, hint = f"{str(error.detail).rstrip('.')}.", ""
             if error.status_code in (404, 405):
-                hint = self._offered_instead(request.url.path) or "See /docs for what this service answers."
+                hint = self._offered_instead(request.url.path) or "See /docs for the paths of this service."
             return self.build_response(
                 request, _build_members(error.status_code, code, detail, hint), dict(error.headers or {})
             )
 
     def build_error_response(self, request: Request, error: LeadlineError) -> JSONResponse:
-        """Return an error of ours as the answer to a request."""
+        """Return the response to one of our errors."""
         headers = _build_headers(error)
         metadata = getattr(request.app.state, "mcp_metadata", None)
         if isinstance(error, UnauthorizedError) and metadata and request.url.path == "/mcp":
-            headers["WWW-Authenticate"] += f' resource_metadata="{metadata}"'  # leads a client to the identity provider
+            headers["WWW-Authenticate"] += (
+                f' resource_metadata="{metadata}"'  # MCP clients find the identity provider by this
+            )
         return self.build_response(request, build_problem(error), headers)
 
     def build_response(
         self, request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None
     ) -> JSONResponse:
-        """Return a problem as the answer to a request; clients of OpenAI's protocols find theirs in a member of it."""
+        """Return a response with a problem. For clients of OpenAI's protocols, its member `error` has their format."""
         members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
         if self._speaks_openai(request.url.path):
             members["error"] = to_openai_error(body)
@@ -365,14 +370,12 @@ class ProblemHandlers:
 
 
 def build_internal_problem(request_id: str) -> dict[str, Any]:
-    """Return the problem for a defect: it tells the client its number in the log, and nothing else."""
-    return _build_members(
-        500, "internal_error", "Leadline failed on this request.", f"Report it with the request id {request_id}."
-    )
+    """Return the problem for an unexpected error, with the request id for the log and no details."""
+    return _build_members(500, "internal_error", "Internal error.", f"Report it with the request id {request_id}.")
 
 
 def to_openai_error(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a problem as OpenAI's clients read errors."""
+    """Return a problem in the format of OpenAI's errors."""
     message = " ".join(part for part in (body["detail"] or body["title"], body.get("hint")) if part)
     kind = "invalid_request_error" if body["status"] < 500 else "server_error"
     at = next((each["at"] for each in body.get("errors", ())), None)
@@ -381,7 +384,7 @@ def to_openai_error(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_invalid_members(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return what a validation found: where, and what is wrong there in plain words."""
+    """Return the errors of a validation: the path of each member, and the problem in plain words."""
     found = []
     for each in errors:
         own = (each.get("ctx") or {}).get("error") if each["type"] in ("value_error", "assertion_error") else None
@@ -390,7 +393,7 @@ def list_invalid_members(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, 
 
 
 def format_invalid_members(wrong: Sequence[Mapping[str, str]]) -> str:
-    """Return what is wrong as one sentence."""
+    """Format the errors of a validation as one sentence."""
     parts = (": ".join(part for part in (each["at"], each["problem"]) if part) for each in wrong[:5])
     sentence = "; ".join(parts).rstrip(".")
     return sentence if sentence.endswith("?") else f"{sentence}."

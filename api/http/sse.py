@@ -1,4 +1,4 @@
-"""Server-sent events: their form on the wire, and a follower of something that changes until its end."""
+"""Server-sent events: the wire format, and streams that follow an object until it is finished."""
 
 import asyncio
 import hashlib
@@ -18,27 +18,27 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import CatalogUnavailableError, LeadlineError
 
 MEDIA_TYPE = "text/event-stream"
-# Errors that a stream waits out, with heartbeats.
+# While these errors last, a stream sends heartbeats and tries again.
 TRANSIENT_ERRORS = (CatalogUnavailableError, IdentityProviderUnavailableError)
 HEARTBEAT_SECONDS = 10.0
 HEARTBEAT = ": still at it\n\n"
-# The end of a stream of OpenAI's protocols, after its last event.
+# Sent at the end of streams in OpenAI's protocols.
 DONE = "data: [DONE]\n\n"
 
-# Followers look again by themselves this often: announcements may be lost, and estimates change without any.
+# Streams also poll this often, because announcements may be lost, and estimates change without one.
 _POLL_SECONDS = 5.0
-# Looking takes at most this share of the time, however large the followed object is, and happens no more often than
+# Loading the state takes at most this share of the time, however large the object is, and happens no more often than
 # anybody can read.
 _MAX_LOAD_SHARE = 0.02
 _MIN_INTERVAL_SECONDS = 0.2
-# Seconds within which a follower notices that the process stops.
+# A stream notices within this time that the process is shutting down.
 _STOP_CHECK_SECONDS = 1.0
 
 
 def format_event(name: str, body: Mapping[str, Any], identifier: str | int | None) -> str:
-    """Return one event with its body on one line; half a surrogate pair, which a model may write, becomes `?`.
+    """Format an event with its body on one line. Lone surrogates, which a model may write, become `?`.
 
-    An event of a stream that cannot be resumed has no identifier.
+    Events of streams that cannot be resumed have no identifier.
     """
     numbered = "" if identifier is None else f"id: {identifier}\n"
     written = f"{numbered}event: {name}\ndata: {json.dumps(body, ensure_ascii=False)}\n\n"
@@ -54,9 +54,9 @@ class State:
 
     @property
     def id(self) -> str:
-        """Return a name of the state, not a place in a log, so that every process gives the same and it never expires.
+        """An id derived from the state itself, so that it is the same in every process and never expires.
 
-        A changed estimate does not make another state.
+        Changed estimates do not change it.
         """
         lasting = {**self.body, "progress": {**self.body.get("progress", {}), "seconds_left": None}}
         return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:20]
@@ -66,17 +66,18 @@ class State:
 
 
 class StreamCaller(Protocol):
-    """The caller of a stream: `api.admission.current_caller.CurrentCaller`."""
+    """The caller of a stream; implemented by `api.admission.current_caller.CurrentCaller`."""
 
     async def refresh(self) -> Principal:
-        """Return the principal with its present rights. Raises `LeadlineError` once it may not read the stream."""
+        """Return the principal with its current rights. Raises `LeadlineError` if it may no longer read the stream."""
 
 
 @dataclass(frozen=True)
 class StreamSource:
-    """`look` reads the state as `caller` may see it then, in a thread; `watch` has a callback called on changes.
+    """An object to follow.
 
-    `going_on` turns false when the process stops.
+    `look` loads its state, as `caller` may see it now, in a thread. `watch` registers a callback for changes.
+    `going_on` becomes false when the process shuts down.
     """
 
     caller: StreamCaller
@@ -86,10 +87,10 @@ class StreamSource:
 
 
 async def stream_updates(followed: StreamSource, last_event_id: str | None) -> Response:
-    """Stream events until the end: `snapshot` first, then `progress`, and `end` last. Raises first errors of `look`.
+    """Stream events until the object is finished: first `snapshot`, then `progress`, finally `end`.
 
-    A client that returns with the id of the present state gets nothing twice; with any other id, however old, a
-    snapshot. A client that has seen the end already is told not to come back (`204`).
+    A client that reconnects with the id of the current state gets nothing twice; with any other id, it gets a snapshot.
+    A client that has already seen the end gets `204`, so that it does not reconnect. Raises errors of the first `look`.
     """
     first = await run_in_threadpool(followed.look, await followed.caller.refresh())
     if first.ended and last_event_id == first.id:
@@ -99,13 +100,13 @@ async def stream_updates(followed: StreamSource, last_event_id: str | None) -> R
 
 
 async def _stream_states(followed: StreamSource, known: State | None, seen: str) -> AsyncIterator[str]:
-    """Stream states from the one that the client knows on, or with a snapshot; `seen` names what it has seen last."""
+    """Stream states after the one that the client knows, or starting with a snapshot. `seen` is the last id it saw."""
     changed = asyncio.Event()
-    said_at = time.monotonic()
+    sent_at = time.monotonic()
 
     with followed.watch(build_waker(changed)):
         while followed.going_on():
-            changed.clear()  # before looking, so that what changes meanwhile is looked at next
+            changed.clear()  # before loading, so that a change during it triggers another load
             begun = time.monotonic()
             try:
                 state = await run_in_threadpool(followed.look, await followed.caller.refresh())
@@ -113,7 +114,7 @@ async def _stream_states(followed: StreamSource, known: State | None, seen: str)
                 yield HEARTBEAT
                 await asyncio.sleep(_POLL_SECONDS)
                 continue
-            except LeadlineError as error:  # the response status was sent long ago
+            except LeadlineError as error:  # the status was already sent, so the error becomes an event
                 yield format_event("error", build_problem(error), seen)
                 return
             apart_seconds = min(_POLL_SECONDS, max(_MIN_INTERVAL_SECONDS, (time.monotonic() - begun) / _MAX_LOAD_SHARE))
@@ -122,17 +123,17 @@ async def _stream_states(followed: StreamSource, known: State | None, seen: str)
                 return
             if state != known:
                 yield state.format_event("snapshot" if known is None else "progress")
-                seen, said_at = state.id, time.monotonic()
-            elif time.monotonic() - said_at > HEARTBEAT_SECONDS:
+                seen, sent_at = state.id, time.monotonic()
+            elif time.monotonic() - sent_at > HEARTBEAT_SECONDS:
                 yield HEARTBEAT
-                said_at = time.monotonic()
+                sent_at = time.monotonic()
             known = state
             await asyncio.sleep(apart_seconds)
             await wait_for_change(changed, followed.going_on)
 
 
 def build_waker(changed: asyncio.Event) -> Callable[[], None]:
-    """Return a function that sets the running loop's event, from any thread and even if that loop has ended."""
+    """Return a thread-safe function that sets the event in the running loop, or does nothing once that is closed."""
     loop = asyncio.get_running_loop()
 
     def wake() -> None:
@@ -143,7 +144,7 @@ def build_waker(changed: asyncio.Event) -> Callable[[], None]:
 
 
 async def wait_for_change(changed: asyncio.Event, going_on: Callable[[], bool]) -> None:
-    """Wait until something changed, it is time to look again, or the process stops."""
+    """Wait for a change, the next poll, or shutdown."""
     # guard: sse-polls
     deadline = time.monotonic() + _POLL_SECONDS
     while not changed.is_set() and going_on() and (left := deadline - time.monotonic()) > 0:

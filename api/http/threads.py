@@ -1,4 +1,4 @@
-"""Threads for answers and other work that must not wait behind ordinary requests."""
+"""Thread pools for answers and other work that must not wait behind ordinary requests."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ _Result = TypeVar("_Result")
 
 
 class Threads:
-    """Runs functions in at most `count` threads of their own; more of them wait."""
+    """Runs functions in at most `count` threads of its own; further calls wait."""
 
     def __init__(self, count: int) -> None:
         self._limiter = anyio.CapacityLimiter(count)
@@ -27,40 +27,41 @@ class Threads:
         return await anyio.to_thread.run_sync(work, *arguments, limiter=self._limiter)
 
     async def run_within(self, seconds: float, name: str, work: Callable[[], Any], late: Any) -> Any:  # noqa: ANN401
-        """Return the result of `work`, or `late` if there is none in time.
+        """Return the result of `work`, or `late` if it takes longer than `seconds`.
 
-        Of one name only one is under way: who asks meanwhile waits for the same, so that what hangs holds one thread.
+        Only one call per name runs at a time, and concurrent callers share its result, so that a hanging call holds
+        only one thread.
         """
         under_way = self._under_way.get(name)
         if under_way is None or under_way.done():
-            # Abandoned when the loop ends, which would wait for it else.
+            # abandoned on shutdown, because the loop would otherwise wait for it
             started = anyio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
             under_way = self._under_way[name] = asyncio.ensure_future(started)
         await asyncio.wait({under_way}, timeout=seconds)
         return under_way.result() if under_way.done() else late
 
 
-# So many more places than one in this many are there for tenants that hold less than their share.
+# One slot more for every four is reserved for tenants that hold less than their share.
 _SPARE_DIVISOR = 4
 
 
 class AnswerThreads:
-    """Runs as many answers at once as there are `places`; each may keep its thread for minutes.
+    """Runs up to `places` answers at once, each of which may occupy its thread for minutes.
 
-    One tenant alone may take them all. A tenant with less than its share, which is the places divided by the tenants
-    with answers in progress, may go beyond them by up to a quarter, so that it need not wait for another's answer to
-    end; until that has evened out, tenants over their share get no more.
+    A single tenant may use them all. A tenant with less than its share (the slots divided by the tenants with answers
+    in progress) may exceed the limit by up to a quarter, so that it need not wait for another tenant's answers. Until
+    that evens out, tenants above their share get no more slots.
     """
 
-    def __init__(self, places: int) -> None:
-        self._places = places
-        self._spare = max(1, places // _SPARE_DIVISOR)
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._spare = max(1, slots // _SPARE_DIVISOR)
         self._taken: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(places + self._spare, thread_name_prefix="answer")
+        self._threads = ThreadPoolExecutor(slots + self._spare, thread_name_prefix="answer")
 
     def start(self, tenant_id: str, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
-        """Begin the work, in a place that is taken until the work has ended. Raises `AnswersFullError`."""
+        """Start the work in a slot that is held until the work ends. Raises `AnswersFullError`."""
         self._take_slot(tenant_id)
         running = self._threads.submit(copy_context().run, work)
         running.add_done_callback(lambda _: self._release_slot(tenant_id))
@@ -69,14 +70,14 @@ class AnswerThreads:
     def _take_slot(self, tenant_id: str) -> None:
         with self._lock:
             taken, others = self._taken.total(), len(set(self._taken) - {tenant_id})
-            has_less = self._taken[tenant_id] < max(1, self._places // (1 + others))
+            has_less = self._taken[tenant_id] < max(1, self._slots // (1 + others))
             # guard: answer-place-for-newcomer
-            room = self._places + (self._spare if others and has_less else 0)
+            room = self._slots + (self._spare if others and has_less else 0)
             if taken >= room:
-                raise AnswersFullError(f"{taken:,} answers are being made already, and there is room for no more.")
+                raise AnswersFullError(f"This process is already making {taken:,} answers, which is its limit.")
             self._taken[tenant_id] += 1
 
     def _release_slot(self, tenant_id: str) -> None:
         with self._lock:
             self._taken[tenant_id] -= 1
-            self._taken += Counter()  # forgets those that have none
+            self._taken += Counter()  # removes tenants at 0

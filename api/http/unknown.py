@@ -1,4 +1,4 @@
-"""Refuses names that nothing reads: a misspelt one would change what a request means, in silence."""
+"""Refuses unknown names, because ignoring a misspelt one would silently change what a request means."""
 
 import difflib
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ _NAME_CHARS = 100
 
 
 def build_unknown_name_error(where: str, what: str, name: str, known: Iterable[str]) -> RequestValidationError:
-    """Return the error for a name that is not known: of `what`, in the part `where` of the request."""
+    """Return the error for an unknown name; `what` is its kind, `where` the part of the request."""
     listed, name = sorted(known), name[:_NAME_CHARS]
     near = difflib.get_close_matches(name.lower(), listed, 1)
     if near:
@@ -26,15 +26,15 @@ def build_unknown_name_error(where: str, what: str, name: str, known: Iterable[s
 
 
 def build_repeated_name_error(where: str, what: str, name: str) -> RequestValidationError:
-    """Return the error for a name that is given twice and has one value."""
+    """Return the error for a name that is given twice but takes one value."""
     return _build_error(where, name[:_NAME_CHARS], f"the {what} {name[:_NAME_CHARS]!r} is given twice")
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
-    """Refuse query parameters that the route does not declare, and those given twice that have one value.
+    """Refuse query parameters that the route does not declare, and repeated ones that take one value.
 
-    Pages, and routes of other protocols, are left alone: others add parameters there. So is a request without a key,
-    which its route refuses for that. Raises `RequestValidationError`.
+    Portal pages and routes of other protocols are exempt, because clients add parameters there, and so are requests
+    without a key, which the route refuses anyway. Raises `RequestValidationError`.
     """
     given = request.query_params
     route = request.scope.get("route")
@@ -55,7 +55,7 @@ def _is_own_route(route: APIRoute) -> bool:
 
 
 def _collect_query_types(dependant: Dependant) -> dict[str, Any]:
-    """Return the types of the query parameters of a route, and of all that it depends on, by name."""
+    """Return the types of the query parameters of a route and its dependencies, by name."""
     found = {field.alias: field.field_info.annotation for field in dependant.query_params}
     for each in dependant.dependencies:
         found |= _collect_query_types(each)

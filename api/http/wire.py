@@ -1,6 +1,6 @@
-"""The base of the models that are sent, and what makes values fit to be sent.
+"""The base class of wire models, and replacements for values that cannot be sent.
 
-What was stored before it was checked must not break a reply.
+Values that were stored before they were validated must not break a response.
 """
 
 import math
@@ -20,12 +20,12 @@ _AS_IS = frozenset({bool, int, float, NoneType, datetime})
 
 
 def to_sendable_text(text: str) -> str:
-    """Return the text with the replacement character for each half of a surrogate pair."""
+    """Return the text with each lone surrogate replaced by the replacement character."""
     return text if text.isascii() else _SURROGATE.sub(_REPLACEMENT, text)
 
 
 def to_sendable(value: Any) -> Any:  # noqa: ANN401 - of any kind
-    """Return a JSON value with `sendable_text`, and null for numbers that are not finite; anything else as it is."""
+    """Return a JSON value with lone surrogates replaced and non-finite numbers set to null."""
     if isinstance(value, str):
         return to_sendable_text(value)
     if isinstance(value, float):
@@ -39,7 +39,7 @@ def to_sendable(value: Any) -> Any:  # noqa: ANN401 - of any kind
 
 def _replace_unsendable(members: dict[str, Any]) -> None:
     for name, value in members.items():
-        # Most members are one of these; a call of `sendable` for each would take longer.
+        # A shortcut: most members are one of these types, and calling `to_sendable` for each is slower.
         if (kind := value.__class__) in _AS_IS or (kind is str and value.isascii()):
             continue
         # guard: outbound-records
@@ -47,17 +47,18 @@ def _replace_unsendable(members: dict[str, Any]) -> None:
 
 
 class Wire(BaseModel):
-    """The base of wire models: unknown members of a request are refused, so that a misspelt one is noticed.
+    """The base of wire models. Unknown members of a request are refused, so that misspelt ones are noticed.
 
-    What cannot be sent, because it was stored before it was checked, is replaced.
+    Values that cannot be sent, because they were stored before they were validated, are replaced.
     """
 
-    # Errors are logged, and values are not. Aliases name attributes of records; JSON has the members' own names.
+    # Validation errors are logged, so they must not contain values. Aliases name the attributes of records; in JSON,
+    # members have their own names.
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, validate_by_name=True)
 
     @classmethod
     def from_records(cls, *records: object, **computed: object) -> Self:
-        """Make it from dataclasses: each member from the attribute of its `validation_alias`, or of its own name.
+        """Build it from dataclasses: each member from the attribute named by its `validation_alias` or by itself.
 
         `computed` members take precedence over attributes, and earlier records over later ones.
         """
@@ -84,7 +85,7 @@ class Wire(BaseModel):
 
 
 def to_instant(seconds: float) -> datetime:
-    """Return the instant in UTC."""
+    """Convert a Unix timestamp to a datetime in UTC."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
@@ -96,19 +97,19 @@ def _round_seconds(seconds: float) -> float:
     return round(seconds, 1)
 
 
-# Records have sets, whose order differs from process to process.
+# Sorted, because records have sets, whose order differs between processes.
 InOrder = Annotated[list[_Text], AfterValidator(sorted)]
-# Records have seconds. Pydantic would round some of them to another microsecond than `instant` does.
+# Records have Unix timestamps. Pydantic would round some of them to a different microsecond than `to_instant`.
 Instant = Annotated[datetime, BeforeValidator(_convert_instant)]
-# Estimates are not exact enough for more digits.
+# Estimates are not precise enough for more digits.
 RoundedSeconds = Annotated[float, AfterValidator(_round_seconds)]
 
 
 class QuotaOut(Wire):
-    """A quota of the `tenant` or of the `key`, and what is `left` of it. Dollars are dollars.
+    """A quota of the `tenant` or the `key`, and how much of it is `left`. Dollar quotas are in dollars.
 
-    `used` includes what answers under way have reserved. `renews_at` is when a day or month of UTC begins; null for
-    what is given back instead: places, documents and bytes.
+    `used` includes reservations of answers in progress. `renews_at` is the start of the next day or month in UTC. It is
+    null for quotas that are freed instead of renewed: concurrency, documents and bytes.
     """
 
     quota: Quota

@@ -1,1 +1,1 @@
-"""Health, metrics and the documentation of the API."""
+"""REST routes for health, metrics and API documentation."""

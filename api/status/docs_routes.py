@@ -1,4 +1,4 @@
-"""`/docs`: the description of the API as a page, from this server alone."""
+"""`/docs`: the API documentation, served entirely from this process."""
 
 from typing import Any
 
@@ -15,15 +15,16 @@ _KEY_PARAMETER = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
-    "description": "The same request again with this key is answered as before (`Idempotent-Replayed: true`): `422` "
-    "for another request, `409` while the first is under way.",
+    "description": "A repeated request with the same key gets the original response (`Idempotent-Replayed: true`). "
+    "`422` for a different request, `409` while the first one is in progress.",
 }
 
 
 def add_docs(app: FastAPI) -> None:
-    """Add the page and what it loads: the files of Swagger UI that a package brings, so that no other server is asked.
+    """Add the page with Swagger UI from an installed package, so that browsers load nothing from elsewhere.
 
-    The page keeps no key that is typed into it. The description names the header that a wrapper reads of every `POST`.
+    The page does not store keys that are entered. `Idempotency-Key` is added to the description of POST routes, because
+    middleware reads it.
     """
     describe_plainly = app.openapi
 

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: requests, and what the catalog and the disk hold at the moment it is read."""
+"""`/metrics` for Prometheus: requests, and the current state of the catalog, the queues and the disk."""
 
 import hmac
 import shutil
@@ -15,17 +15,17 @@ from prometheus_client.registry import REGISTRY, Collector
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.admission.access import Served
+from api.admission.access import ServicesDep
 from api.admission.services import Services
 from api.http.problems import UnauthorizedError
 from ingest.storage.generations.records import CopiesState, IndexState
 from ingest.storage.queue.records import JobKind
 
 _SECONDS = (0.005, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 120, 600)
-REQUESTS = Counter("leadline_http_requests", "Requests, by route and status.", ["method", "route", "status"])
+REQUESTS = Counter("leadline_http_requests", "Requests by method, route and status.", ["method", "route", "status"])
 REQUEST_SECONDS = Histogram(
     "leadline_http_request_seconds",
-    "Seconds until a request was answered, streams included.",
+    "Duration of requests in seconds, including streams.",
     ["route"],
     buckets=_SECONDS,
 )
@@ -36,25 +36,25 @@ _token = HTTPBearer(auto_error=False, description="LEADLINE_METRICS_TOKEN.", sch
 
 @router.get("/metrics", response_class=Response)
 def metrics(
-    served: Served, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_token)] = None
+    services: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_token)] = None
 ) -> Response:
-    """Show the numbers of this process, for Prometheus; needs `LEADLINE_METRICS_TOKEN` as bearer token.
+    """Return this process's metrics for Prometheus. Needs `LEADLINE_METRICS_TOKEN` as bearer token.
 
-    They are of all tenants together, and name none. A service without such a token shows them to nobody.
+    They cover all tenants and name none. Without that setting, nobody can read them.
     """
-    expected, given = served.settings.metrics_token, credentials.credentials if credentials else ""
+    expected, given = services.settings.metrics_token, credentials.credentials if credentials else ""
     if expected is None or not hmac.compare_digest(given.encode(), expected.get_secret_value().encode()):
         raise UnauthorizedError(
-            "Metrics are shown for the metrics token alone.",
-            hint="Set LEADLINE_METRICS_TOKEN where the service starts, and send it as bearer token.",
+            "Reading metrics needs the metrics token.",
+            hint="Set LEADLINE_METRICS_TOKEN for the service, and send it as bearer token.",
         )
     now = CollectorRegistry()
-    now.register(_CurrentStateCollector(served))
+    now.register(_CurrentStateCollector(services))
     return Response(generate_latest(REGISTRY) + generate_latest(now), media_type=CONTENT_TYPE_LATEST)
 
 
 class RequestMetrics:
-    """A pure ASGI wrapper that counts requests by the route they took, never by path: paths hold ids."""
+    """Pure ASGI middleware that counts requests by route template, never by path, because paths contain ids."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -80,32 +80,32 @@ class RequestMetrics:
 
 
 class _CurrentStateCollector(Collector):
-    """Reads what can only be known at the moment, such as the length of queues."""
+    """Collects values that are only known at scrape time, such as queue lengths."""
 
-    def __init__(self, served: Services) -> None:
-        self._served = served
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        jobs, free = self._served.jobs, shutil.disk_usage(self._served.settings.home).free
+        jobs, free = self._services.jobs, shutil.disk_usage(self._services.settings.home).free
         waiting, now = jobs.count_unfinished(), time.time()
         yield _build_gauge(
             "leadline_queue_jobs", "Jobs queued or running.", ((kind.value, waiting.get(kind, 0)) for kind in JobKind)
         )
         yield _build_age_gauge(
             "leadline_queue_oldest_seconds",
-            "Age of the oldest job queued or running; 0 without one.",
+            "Age of the oldest queued or running job; 0 if there is none.",
             now,
             jobs.find_oldest_unfinished_time,
         )
         yield _build_age_gauge(
             "leadline_queue_claimable_seconds",
-            "How long the job has waited that waits longest of those that a worker could claim now; 0 without one.",
+            "Wait of the longest-waiting job that a worker could claim now; 0 if there is none.",
             now,
             jobs.find_oldest_claimable_time,
         )
-        yield from _iter_index_gauges(self._served.health.index_state(), self._served.health.index_copies())
-        if self._served.settings.slack_is_set:
-            questions = self._served.slack.store.count_open_questions()
+        yield from _iter_index_gauges(self._services.health.index_state(), self._services.health.index_copies())
+        if self._services.settings.slack_is_set:
+            questions = self._services.slack.store.count_open_questions()
             yield GaugeMetricFamily(
                 "leadline_slack_questions", "Questions from Slack without a reply.", value=questions
             )
@@ -113,38 +113,41 @@ class _CurrentStateCollector(Collector):
         yield GaugeMetricFamily(
             "leadline_disk_uploads_refused",
             "1 while uploads are refused because the disk is full.",
-            value=free < self._served.settings.min_free_bytes,
+            value=free < self._services.settings.min_free_bytes,
         )
-        if self._served.admission.ballast is not None:
+        if self._services.admission.ballast is not None:
             yield GaugeMetricFamily(
                 "leadline_disk_ballast_bytes",
-                "Room that the ballast holds for deletions and starts on a full disk.",
-                value=self._served.admission.ballast.held_bytes,
+                "Disk space that the ballast reserves for deletions and starts on a full disk.",
+                value=self._services.admission.ballast.held_bytes,
             )
 
 
 def _iter_index_gauges(state: IndexState, copies: Sequence[CopiesState]) -> Iterator[GaugeMetricFamily]:
     values: dict[str, tuple[str, float]] = {
         "leadline_index_lost": ("1 while searches are refused because the index has lost documents.", bool(state.lost)),
-        "leadline_index_documents": ("Documents that the last check of the index compared.", state.versions),
-        "leadline_index_documents_missing": ("Documents that it found missing from the index.", state.missing),
+        "leadline_index_documents": ("Documents compared by the last check of the index.", state.versions),
+        "leadline_index_documents_missing": (
+            "Documents that the last check found missing from the index.",
+            state.missing,
+        ),
         "leadline_index_documents_requeued": (
-            "Documents that were ever indexed again because the active index lacked them.",
+            "Total documents reindexed because the active index lacked them.",
             state.requeued,
         ),
         "leadline_index_shards": (
-            "Shards of indexes that a vector server keeps on several nodes, as upkeep last saw them.",
+            "Shards of indexes on several nodes of a vector server, as of the last upkeep.",
             sum(each.shards for each in copies),
         ),
         "leadline_index_shards_short": (
-            "Of these, shards with fewer active copies than configured.",
+            "Shards with fewer active copies than configured.",
             sum(each.short for each in copies),
         ),
     }
     for name, (meaning, value) in values.items():
         yield GaugeMetricFamily(name, meaning, value=value)
     away = GaugeMetricFamily(
-        "leadline_index_node_away", "1 for each node of the vector server that does not answer.", labels=["node"]
+        "leadline_index_node_away", "1 for each node of the vector server that does not respond.", labels=["node"]
     )
     for node in sorted({node for each in copies for node in each.away}):
         away.add_metric([node], 1)
@@ -166,5 +169,5 @@ def _build_gauge(name: str, meaning: str, values: Iterable[tuple[str, float]]) -
 
 
 def _get_route(scope: Scope) -> str:
-    """Return the template of the route; `other` for what no route takes, so that strangers make no new series."""
+    """Return the route's template, or `other` if none matched, so that arbitrary paths create no new series."""
     return str(getattr(scope.get("route"), "path", "other"))

@@ -1,4 +1,4 @@
-"""`/health`, `/v1/status` and `/problems`: liveness, readiness, current state, and explanations of problems."""
+"""`/health`, `/v1/status` and `/problems`: liveness, readiness, document counts, and explanations of problems."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from api.admission.access import Caller, HealthThreads, Served
+from api.admission.access import Caller, HealthThreads, ServicesDep
 from api.http.problems import STATUS, ApiError
 from api.status.schemas import PartOut, ReadinessOut, StatusOut
 from ingest.storage.errors import LeadlineError
@@ -19,39 +19,39 @@ REQUIRED_PARTS: Mapping[Role, tuple[str, ...]] = {
     "search": ("catalog", "search"),
     "answers": ("catalog", "search", "language_model"),
 }
-# A part that has not told its state by then is as good as away: whoever asks has a deadline of its own.
+# A part that has not reported its state by then counts as unavailable, because callers have deadlines of their own.
 _PART_SECONDS = 1.0
 _RETRY_AFTER_SECONDS = "5"
 
 
 @router.get("/health/live")
 async def live() -> dict[str, str]:
-    """Answer while the process lives, also while all of its threads are busy."""
+    """Return 200 while the process is alive, even if all of its threads are busy."""
     return {"status": "alive"}
 
 
 @router.get("/health/ready")
 async def ready(
-    served: Served,
+    services: ServicesDep,
     threads: HealthThreads,
     response: Response,
     role: Annotated[Role | None, Query(alias="for")] = None,
 ) -> ReadinessOut:
-    """Say whether this process should get requests: `200`, or `503` while it stops or its catalog does not answer.
+    """Show whether this process can take requests: `200`, or `503` during shutdown or if the catalog is unavailable.
 
-    `for=uploads` is `503` also while uploads are refused because the disk is full. `for=search` is `503` also while the
-    vector index is away, and `for=answers` while the language model loads or is away, too. `parts` has the state of
-    each, whatever was asked for.
+    `for=uploads` also returns `503` while uploads are refused because the disk is full, `for=search` while the vector
+    index is unavailable, and `for=answers` while the language model is loading or unavailable, too. `parts` always has
+    the state of each part.
     """
-    looks = served.build_probes()
+    looks = services.build_probes()
     found = await asyncio.gather(
         *(threads.run_within(_PART_SECONDS, name, look, "unavailable") for name, look in looks.items())
     )
     states = dict(zip(looks, found, strict=True))
-    # Without a role, a full disk does not count: searches, answers and deletions go on.
+    # Without a role, a full disk does not count, because searches, answers and deletions still work.
     # guard: full-disk-stays-ready
     needed = REQUIRED_PARTS[role] if role else ("catalog",)
-    stopping = not served.accepting
+    stopping = not services.accepting
     missing = [states[name] for name in needed if states[name] not in ("ready", "none")]
     response.status_code = 503 if stopping or missing else 200
     if response.status_code == 503:
@@ -61,20 +61,20 @@ async def ready(
 
 
 @router.get("/v1/status")
-def status(caller: Caller, served: Served, collection: str | None = None) -> StatusOut:
-    """Count the caller's documents in each state, and the outcomes of its searches in the query cache."""
-    totals = served.documents.catalog.sum_by_state(caller.tenant_id, collection, readers=caller.readers)
-    types = served.documents.catalog.listing.count_media_types(caller.tenant_id, caller.readers)
-    return StatusOut.from_totals(totals, types, served.asking.searcher.get_counts(caller.tenant_id))
+def status(caller: Caller, services: ServicesDep, collection: str | None = None) -> StatusOut:
+    """Count your documents by state, and the hits and misses of your searches in the query cache."""
+    totals = services.documents.catalog.sum_by_state(caller.tenant_id, collection, readers=caller.readers)
+    types = services.documents.catalog.listing.count_media_types(caller.tenant_id, caller.readers)
+    return StatusOut.from_totals(totals, types, services.asking.searcher.get_counts(caller.tenant_id))
 
 
 @router.get("/problems/{code}")
 def explain(code: str) -> dict[str, Any]:
-    """Explain a problem's `type` and what to do about it."""
+    """Explain a problem `type` and what to do about it."""
     for kind, status in _list_problem_kinds():
         if kind.code == code:
             return {"code": code, "status": status, "meaning": (kind.__doc__ or "").strip(), "hint": kind.default_hint}
-    return {"code": code, "meaning": "This release has no such problem.", "hint": "See /docs."}
+    return {"code": code, "meaning": "There is no such problem in this release.", "hint": "See /docs."}
 
 
 def _list_problem_kinds() -> list[tuple[type[LeadlineError], int]]:

@@ -1,4 +1,4 @@
-"""The state of a process and totals of documents on the wire."""
+"""Wire models for the state of a process and for document counts."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 from api.http.wire import Wire
 from ingest.storage.documents.records import VersionState
 
-if TYPE_CHECKING:  # clients read these schemas too, and need neither the catalog nor the index for it
+if TYPE_CHECKING:  # the client also uses these schemas, without the catalog and the index
     from ingest.storage.documents.catalog import StateTotal
     from retrieval.search.query_cache import CacheCounts
 
 
 class QueryCacheOut(Wire):
-    """The caller's searches since this process started: answered from its query cache, or not."""
+    """Hits and misses of your searches in this process's query cache since it started."""
 
     hits: int
     misses: int
 
 
 class StatusOut(Wire):
-    """How many of the caller's documents are in each state, and sums over all of them as far as they are known.
+    """Counts of your documents by state, and totals as far as they are known.
 
-    `types` counts the documents of each media type, in all collections.
+    `types` counts documents by media type, in all collections.
     """
 
     documents: dict[VersionState, int]
@@ -46,18 +46,17 @@ class StatusOut(Wire):
 
 
 class PartOut(Wire):
-    """The state of a part: `ready`, `loading`, `away`, `unavailable`, `stopped`, or `none` where there is none.
+    """The state of a part: `ready`, `loading`, `away`, `unavailable`, `stopped`, or `none` if there is no such part.
 
-    `search` is `lost` while the index lacks documents and has to be made again. `copies` is `degraded` while shards of
-    the index have fewer copies than they should: everything works, until another node goes away. `disk` is `full` while
-    uploads are refused.
+    `search` is `lost` if the index lacks documents and must be rebuilt. `copies` is `degraded` while index shards have
+    fewer copies than configured; everything works until another node fails. `disk` is `full` while uploads are refused.
     """
 
     state: str
 
 
 class ReadinessOut(Wire):
-    """Readiness of a process for requests, and the state of each part; details are in the log."""
+    """Readiness of the process for requests, and the state of each part; details are in the log."""
 
     status: str
     parts: dict[str, PartOut]
