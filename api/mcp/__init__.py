@@ -1,4 +1,4 @@
-"""The Model Context Protocol at `/mcp`: tools by which models search, read and ask the documents of a key's holder.
+"""The Model Context Protocol at `/mcp`: tools with which models search, read and ask a caller's documents.
 
-The tools do what the routes of REST do, with the same scopes, quotas, access lists and audit log.
+The tools do the same as the REST routes, with the same scopes, quotas, access lists and audit log.
 """

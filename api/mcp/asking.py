@@ -1,4 +1,4 @@
-"""Tools that answer: short questions within the call, long ones by a run whose id is returned."""
+"""Tools that answer questions: short ones within the call, long ones by a run whose id is returned."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from mcp.server.context import ServerRequestContext
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from api.admission.admission import PLACE
+from api.admission.admission import SLOT
 from api.admission.current_caller import CurrentCaller
 from api.admission.services import Services
 from api.answers.answer_work import AnswerWork, start_run
@@ -33,57 +33,59 @@ class _TakesLongError(Exception):
     """The question was routed to a strategy that takes minutes."""
 
 
-async def ask(served: Services, caller: Principal, asked: AskArguments, context: Context, places: Capacity) -> AskedOut:
-    """Answer, or begin a run. The work ends when the client closes the connection; a run's goes on."""
-    await run_in_threadpool(require_collections, served, caller, asked.collections)
-    asking = await run_in_threadpool(CallerQuestion, served, caller, _build_question(asked))
+async def ask(
+    services: Services, caller: Principal, asked: AskArguments, context: Context, capacity: Capacity
+) -> AskedOut:
+    """Answer the question, or start a run. Answering stops if the client disconnects; a run continues."""
+    await run_in_threadpool(require_collections, services, caller, asked.collections)
+    asking = await run_in_threadpool(CallerQuestion, services, caller, _build_question(asked))
     if not asked.background:
         request = _require_request(context)
-        request.scope[PLACE].release()  # an answer has a thread of its own
-        work = AnswerWork(request, served, caller, places.threads, asking)
+        request.scope[SLOT].release()  # answers run in threads of their own
+        work = AnswerWork(request, services, caller, capacity.threads, asking)
         with suppress(_TakesLongError):
             async with _Progress(context) as progress:
                 answer = await work.wait_for_answer(
                     partial(_report_event, progress.report, may_wait=asked.background is False)
                 )
             if answer is None:
-                raise asyncio.CancelledError  # nobody is there to be told
+                raise asyncio.CancelledError  # the client disconnected
             return AskedOut.from_answer(answer)
         asked = asked.model_copy(update={"strategy": StrategyName.RECURSIVE})
-    run = await run_in_threadpool(_start_run, served, caller, _build_question(asked))
-    return await run_in_threadpool(_to_wire, served, caller, run)
+    run = await run_in_threadpool(_start_run, services, caller, _build_question(asked))
+    return await run_in_threadpool(_to_wire, services, caller, run)
 
 
 async def show_run(
-    served: Services, caller: Principal, asked: RunArguments, context: Context, places: Capacity
+    services: Services, caller: Principal, asked: RunArguments, context: Context, capacity: Capacity
 ) -> AskedOut:
-    """Say how far a run is, and its answer once there is one; `wait_seconds` waits for its end."""
-    found = await run_in_threadpool(served.answers.runs.load_run, caller.tenant_id, asked.run, caller.visible_owner)
+    """Return the progress of a run, and its answer once there is one; wait up to `wait_seconds` for its end."""
+    found = await run_in_threadpool(services.answers.runs.load_run, caller.tenant_id, asked.run, caller.visible_owner)
     if asked.wait_seconds and not found.ended:
         request = _require_request(context)
         current = CurrentCaller.from_request(request, caller, Scope.READ)
-        await request.scope[PLACE].move_to(places.streams)
-        found = await _wait_for_end(served, found, current, time.monotonic() + asked.wait_seconds)
+        await request.scope[SLOT].move_to(capacity.streams)
+        found = await _wait_for_end(services, found, current, time.monotonic() + asked.wait_seconds)
         caller = await current.refresh()
-    return await run_in_threadpool(_to_wire, served, caller, found)
+    return await run_in_threadpool(_to_wire, services, caller, found)
 
 
-def cancel_run(served: Services, caller: Principal, asked: CancelArguments) -> AskedOut:
-    return _to_wire(served, caller, served.answers.runs.cancel(caller.tenant_id, asked.run, caller.visible_owner))
+def cancel_run(services: Services, caller: Principal, asked: CancelArguments) -> AskedOut:
+    return _to_wire(services, caller, services.answers.runs.cancel(caller.tenant_id, asked.run, caller.visible_owner))
 
 
-async def _wait_for_end(served: Services, found: Run, current: CurrentCaller, deadline: float) -> Run:
-    """Wait for a run's end, or until the deadline. Raises as soon as the caller may not see the run any more."""
+async def _wait_for_end(services: Services, found: Run, current: CurrentCaller, deadline: float) -> Run:
+    """Wait for a run's end or the deadline. Raises as soon as the caller may no longer see the run."""
     changed = asyncio.Event()
-    with served.events.feed.watch(found.tenant_id, found.id, sse.build_waker(changed)):
-        while not found.ended and served.accepting and (left := deadline - time.monotonic()) > 0:
+    with services.events.feed.watch(found.tenant_id, found.id, sse.build_waker(changed)):
+        while not found.ended and services.accepting and (left := deadline - time.monotonic()) > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):
-                    await sse.wait_for_change(changed, lambda: served.accepting)
+                    await sse.wait_for_change(changed, lambda: services.accepting)
             changed.clear()
             caller = await current.refresh()
             found = await run_in_threadpool(
-                served.answers.runs.load_run, caller.tenant_id, found.id, caller.visible_owner
+                services.answers.runs.load_run, caller.tenant_id, found.id, caller.visible_owner
             )
     return found
 
@@ -93,22 +95,22 @@ def _build_question(asked: AskArguments) -> QuestionIn:
     return QuestionIn(**{name: getattr(asked, name) for name in same})
 
 
-def _start_run(served: Services, caller: Principal, question: QuestionIn) -> Run:
-    return start_run(served, caller, question, CallerQuestion(served, caller, question))
+def _start_run(services: Services, caller: Principal, question: QuestionIn) -> Run:
+    return start_run(services, caller, question, CallerQuestion(services, caller, question))
 
 
-def _to_wire(served: Services, caller: Principal, found: Run) -> AskedOut:
-    return AskedOut.from_run(build_run_out(served, caller, found))
+def _to_wire(services: Services, caller: Principal, found: Run) -> AskedOut:
+    return AskedOut.from_run(build_run_out(services, caller, found))
 
 
 def _require_request(context: Context) -> Request:
     if context.request is None:
-        raise RuntimeError("tools are called over HTTP alone")
+        raise RuntimeError("tools can only be called over HTTP")
     return context.request
 
 
 def _report_event(tell: Callable[[str], None], event: Event, *, may_wait: bool) -> None:
-    """Tell of an event. Raises `_TakesLong` where the question became one for a run."""
+    """Report an event as progress. Raises `_TakesLongError` if the question needs a run."""
     if isinstance(event, Routed) and event.strategy == StrategyName.RECURSIVE and not may_wait:
         raise _TakesLongError
     if words := _describe_event(event):
@@ -120,7 +122,7 @@ def _describe_event(event: Event) -> str:
         case Condensed(question):
             return f"Asking: {question}"
         case Routed(strategy, _, estimate):
-            return f"Answering by {strategy}{f', about {estimate}' if estimate else ''}"
+            return f"Answering with strategy {strategy}{f', about {estimate}' if estimate else ''}"
         case Retrieved(passages, query):
             return f"Found {_format_count(len(passages), 'passage')} for: {query}"
         case Reading(_, passages):
@@ -139,7 +141,7 @@ def _format_count(number: int, what: str) -> str:
 
 
 class _Progress:
-    """Reports progress to the client while the block goes on, in the order of `tell`, which any thread may call."""
+    """Reports progress to the client within a `with` block. `report` may be called from any thread."""
 
     def __init__(self, context: Context) -> None:
         self._context = context

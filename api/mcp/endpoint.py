@@ -1,4 +1,4 @@
-"""`/mcp` as a route of the application: who may call it, under which host names, and the SDK's server behind it."""
+"""The route `/mcp`: checks hosts, and forwards requests to the MCP SDK's server."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -22,28 +22,28 @@ _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class UnknownHostError(ApiError):
-    """The request was sent to a host name that is not the service's, or from a page of another site."""
+    """The request was sent to a host name that is not the service's, or by a page of another site."""
 
     code = "unknown_host"
     status = 421
     default_hint = (
-        "Set LEADLINE_PUBLIC_URL to the address that clients use, or name this host in LEADLINE_MCP_HOSTS; a proxy "
-        "may also pass the Host on that it was asked for."
+        "Set LEADLINE_PUBLIC_URL to the address that clients use, or add this host to "
+        "LEADLINE_MCP_HOSTS; or configure the proxy to forward the original Host header."
     )
 
 
 class Endpoint:
-    """An ASGI application for the one path of the protocol; its server is made for the first request, and runs on."""
+    """The ASGI application of `/mcp`. Its server is created on the first request and keeps running."""
 
-    def __init__(self, services: Services, identify: Identify, places: Capacity) -> None:
+    def __init__(self, services: Services, identify: Identify, capacity: Capacity) -> None:
         self._hosts = list_allowed_hosts(services.settings)
-        self._made_of = services, identify, places
+        self._made_of = services, identify, capacity
         self._made: tuple[Server[dict[str, object]], ASGIApp] | None = None
         self._begun: asyncio.Future[ASGIApp] | None = None
         self._running: asyncio.Task[None] | None = None
 
     def ensure_application(self) -> "tuple[Server[dict[str, object]], ASGIApp]":
-        """Return the SDK's server and its application. The SDK is imported here: that takes half a second."""
+        """Return the SDK's server and application. The SDK is imported here, because that takes half a second."""
         if self._made is None:
             from api.mcp.protocol import build_application
 
@@ -57,26 +57,27 @@ class Endpoint:
         await application(scope, receive, send)
 
     def _require_known_host(self, scope: Scope) -> None:
-        """Refuse what a page of another site may have had a browser send. Raises `UnknownHostError`."""
+        """Refuse requests that a page of another site may have made a browser send. Raises `UnknownHostError`."""
         named = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"host", b"origin")}
         host = urlsplit(f"//{named.get(b'host', '')}").hostname
         if host not in self._hosts:
-            raise UnknownHostError(f"{str(host)[:100]!r} is no name of this service.")
+            raise UnknownHostError(f"{str(host)[:100]!r} is not a host name of this service.")
         origin = named.get(b"origin")
         if origin and urlsplit(origin).hostname not in self._hosts:
-            raise UnknownHostError(f"{origin[:100]!r} is no site of this service.")
+            raise UnknownHostError(f"{origin[:100]!r} is not an origin of this service.")
 
     async def _ensure_running(self) -> ASGIApp:
-        """Run the server's tasks in one of their own, which the end of the event loop ends."""
+        """Run the server in a task of its own, which ends with the event loop."""
         if self._begun is None:
             self._begun = asyncio.get_running_loop().create_future()
             self._running = asyncio.create_task(self._run_server(self._begun))
+        # Shielded: a client that disconnects must not cancel the start for the others.
         return await asyncio.shield(self._begun)
 
     async def _run_server(self, begun: "asyncio.Future[ASGIApp]") -> None:
         try:
             server, application = await asyncio.to_thread(self.ensure_application)
-        except Exception as error:  # noqa: BLE001 - it is raised in each request
+        except Exception as error:  # noqa: BLE001 - raised in each request
             begun.set_exception(error)
             return
         async with server.session_manager.run():
@@ -85,10 +86,10 @@ class Endpoint:
 
 
 def install(app: FastAPI, services: Services, identify: Identify) -> None:
-    """Add the route, and the metadata that leads clients to the identity provider, if there is one."""
+    """Add the route and, if there is an identity provider, the metadata by which clients find it."""
     endpoint = Endpoint(services, identify, Capacity(app.state.answer_threads, app.state.streams))
     if services.settings.mcp_state_keys is not None:
-        endpoint.ensure_application()  # wrong keys keep the service from starting
+        endpoint.ensure_application()  # created at startup, so that invalid keys prevent the start
     app.router.routes.append(Route(PATH, endpoint, methods=["POST"], include_in_schema=False))
     public = services.settings.public_url
     if services.settings.oidc_issuer is not None and public is not None:
@@ -97,7 +98,7 @@ def install(app: FastAPI, services: Services, identify: Identify) -> None:
 
 
 def list_allowed_hosts(settings: Settings) -> frozenset[str]:
-    """Return the host names under which the endpoint answers."""
+    """Return the host names at which the endpoint responds."""
     public = urlsplit(settings.public_url or "").hostname
     further = (each.strip().lower() for each in settings.mcp_hosts.split(","))
     return _LOOPBACK_HOSTS | {each for each in (public, *further) if each}

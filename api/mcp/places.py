@@ -1,4 +1,4 @@
-"""The path of the protocol, and where its requests work."""
+"""The path of the protocol, and the concurrency limits of its requests."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ PATH = "/mcp"
 
 @dataclass(frozen=True)
 class Capacity:
-    """Where answers are made in this process, and where long waits are counted."""
+    """The threads in which this process makes answers, and the slots that long waits occupy."""
 
     threads: AnswerThreads
     streams: TenantSlots

@@ -1,4 +1,4 @@
-"""The SDK's server as an ASGI application; imported when the first request comes."""
+"""The MCP SDK's server as an ASGI application; imported on the first request."""
 
 from mcp.server.auth.provider import AccessToken, TokenVerifier
 from mcp.server.auth.settings import AuthSettings
@@ -16,7 +16,7 @@ from ingest.storage.accounts.records import Principal
 
 
 class KeyVerifier(TokenVerifier):
-    """Verifies API keys, and tokens of the identity provider, as bearer tokens of the protocol."""
+    """Verifies API keys and tokens of the identity provider as bearer tokens of the protocol."""
 
     def __init__(self, identify: Identify) -> None:
         self._identify = identify
@@ -27,19 +27,19 @@ class KeyVerifier(TokenVerifier):
 
 
 def build_application(
-    services: Services, identify: Identify, places: Capacity
+    services: Services, identify: Identify, capacity: Capacity
 ) -> tuple[Server[dict[str, object]], ASGIApp]:
-    """Make the server, whose session manager runs, and its application.
+    """Build the server, whose session manager must be run, and its application.
 
-    Each request stands alone, at both dates of the protocol, so that any replica can answer it.
+    Requests are stateless in both protocol versions, so that any replica can handle them.
     """
     settings = services.settings
-    server = build_server(services, places)
+    server = build_server(services, capacity)
     return server, server.streamable_http_app(
         streamable_http_path=PATH,
         stateless_http=True,
         max_request_body_size=settings.max_body_bytes,
-        # Hosts are checked by the endpoint, with an error that says what to set.
+        # The endpoint checks hosts itself, with an error that names the setting.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         auth=build_auth_settings(settings),
         token_verifier=KeyVerifier(identify),
@@ -47,7 +47,7 @@ def build_application(
 
 
 def build_auth_settings(settings: Settings) -> AuthSettings:
-    """Return what the SDK is told of authorization; without a provider it announces none."""
+    """Return the SDK's authorization settings. Without an identity provider, none is announced."""
     public, issuer = settings.public_url, settings.oidc_issuer
     announced = public is not None and issuer is not None
     return AuthSettings(

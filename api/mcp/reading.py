@@ -1,4 +1,4 @@
-"""Tools that find and read what is in the documents, and the one that adds a document."""
+"""Tools that search and read documents, and the one that adds a document."""
 
 import binascii
 from base64 import b64decode
@@ -35,8 +35,8 @@ from ingest.storage.texts.normalize import remove_invisible
 from retrieval.search.requests import SearchRequest
 
 
-def search(served: Services, caller: Principal, asked: SearchArguments) -> PassagesOut:
-    require_collections(served, caller, asked.collections)
+def search(services: Services, caller: Principal, asked: SearchArguments) -> PassagesOut:
+    require_collections(services, caller, asked.collections)
     request = SearchRequest(
         tenant_id=caller.tenant_id,
         query=asked.query,
@@ -44,10 +44,10 @@ def search(served: Services, caller: Principal, asked: SearchArguments) -> Passa
         collections=tuple(asked.collections),
         documents=tuple(asked.documents),
         filters=asked.filters,
-        for_answer=True,  # a model reads the hits
+        for_answer=True,  # hits are read by a model
         readers=caller.readers,
     )
-    found = served.asking.searcher.search(request)
+    found = services.asking.searcher.search(request)
     is_reranked = found.reranked is not None and not found.reranked.failure
     unreadable = [remove_invisible(each.title) for each in found.unreadable]
     return PassagesOut(
@@ -55,14 +55,14 @@ def search(served: Services, caller: Principal, asked: SearchArguments) -> Passa
     )
 
 
-def read(served: Services, caller: Principal, asked: ReadArguments) -> TextOut:
-    """Read a span, a page or a section. Raises `BadRequestError` for one that is not there."""
-    document = served.documents.catalog.load_document(caller.tenant_id, asked.document, readers=caller.readers)
-    version = require_active_version(served, caller, asked.document, asked.version)
-    text = served.contents.texts.load_map(version)
+def read(services: Services, caller: Principal, asked: ReadArguments) -> TextOut:
+    """Read a span, page or section. Raises `BadRequestError` if it does not exist."""
+    document = services.documents.catalog.load_document(caller.tenant_id, asked.document, readers=caller.readers)
+    version = require_active_version(services, caller, asked.document, asked.version)
+    text = services.contents.texts.load_map(version)
     if asked.page is not None or asked.section is not None:
         part = _require_part(build_outline(text.layout, text.characters, ()), asked)
-        begin, end = max(part.start, asked.start or 0), part.end  # `start` goes on in a long page or section
+        begin, end = max(part.start, asked.start or 0), part.end  # `start` continues within a long page or section
     else:
         begin, end = asked.start or 0, text.characters
     end = min(end, text.characters if asked.end is None else asked.end)
@@ -71,10 +71,10 @@ def read(served: Services, caller: Principal, asked: ReadArguments) -> TextOut:
         document=document.id,
         version=version,
         title=remove_invisible(document.title or document.name),
-        place=served.asking.searcher.locate(version, begin, stop).words if begin < stop else "",
+        place=services.asking.searcher.locate(version, begin, stop).words if begin < stop else "",
         start=begin,
         end=max(begin, stop),
-        text=remove_invisible(served.contents.texts.read(version, begin, stop)),
+        text=remove_invisible(services.contents.texts.read(version, begin, stop)),
         next_start=stop if stop < end else None,
         characters=text.characters,
     )
@@ -91,17 +91,17 @@ def _require_part(entries: list[OutlineEntryOut], asked: ReadArguments) -> Outli
     if len(found) == 1:
         return found[0]
     if not found:
-        raise BadRequestError(f"The document has no {what}.", hint="Call `outline` for what it has.")
+        raise BadRequestError(f"The document has no {what}.", hint="Call `outline` to list its parts.")
     spans = ", ".join(f"{each.start} to {each.end}" for each in found[:20])
     raise BadRequestError(
         f"The document has {len(found)} parts called {what}: {spans}.", hint="Read one of them by `start` and `end`."
     )
 
 
-def read_outline(served: Services, caller: Principal, asked: OutlineArguments) -> OutlineOut:
-    version = require_active_version(served, caller, asked.document, None)
-    text = served.contents.texts.load_map(version)
-    entries = build_outline(text.layout, text.characters, served.contents.tables.load_tables(version))
+def read_outline(services: Services, caller: Principal, asked: OutlineArguments) -> OutlineOut:
+    version = require_active_version(services, caller, asked.document, None)
+    text = services.contents.texts.load_map(version)
+    entries = build_outline(text.layout, text.characters, services.contents.tables.load_tables(version))
     begin = decode_cursor(asked.cursor)
     end = begin + asked.limit
     return OutlineOut(
@@ -109,15 +109,15 @@ def read_outline(served: Services, caller: Principal, asked: OutlineArguments) -
     )
 
 
-def list_documents(served: Services, caller: Principal, asked: ListArguments) -> DocumentsOut:
-    require_collections(served, caller, [asked.collection] if asked.collection else [])
+def list_documents(services: Services, caller: Principal, asked: ListArguments) -> DocumentsOut:
+    require_collections(services, caller, [asked.collection] if asked.collection else [])
     wanted = DocumentFilter(collection=asked.collection, named=asked.named)
     after, limit = ListingCursor(decode_cursor(asked.cursor)), asked.limit + 1
-    found = served.documents.catalog.listing.list_page(
+    found = services.documents.catalog.listing.list_page(
         caller.tenant_id, wanted, caller.readers, order=ListOrder.NEWEST, after=after, limit=limit
     )
     page = [document for document, _ in found[: asked.limit]]
-    totals = [] if asked.cursor else served.accounts.grants.list_collections(caller.tenant_id)
+    totals = [] if asked.cursor else services.accounts.grants.list_collections(caller.tenant_id)
     return DocumentsOut(
         documents=[ListedDocumentOut.from_document(document) for document in page],
         collections=[
@@ -131,8 +131,8 @@ def list_documents(served: Services, caller: Principal, asked: ListArguments) ->
     )
 
 
-def upload(served: Services, caller: Principal, asked: UploadArguments) -> UploadedFileOut:
-    """Take a file as `POST /v1/documents` does. Raises `BadRequestError` and the `UploadError`s."""
+def upload(services: Services, caller: Principal, asked: UploadArguments) -> UploadedFileOut:
+    """Add a file, as `POST /v1/documents` does. Raises `BadRequestError` and the subclasses of `UploadError`."""
     request = UploadRequest(
         caller.tenant_id,
         asked.collection,
@@ -145,21 +145,27 @@ def upload(served: Services, caller: Principal, asked: UploadArguments) -> Uploa
         sender=caller.readers,
         collections=caller.collections,
     )
-    with served.work.intake.receive(request) as receiving:
+    with services.work.intake.receive(request) as receiving:
         receiving.write(_decode_content(asked))
         accepted = receiving.accept()
-    served.work.doorbell.ring(JobKind.INGEST)
+    services.work.doorbell.ring(JobKind.INGEST)
     listed = ListedDocumentOut.from_document(accepted.document)
-    kept = f"These bytes were there with other {' and '.join(accepted.kept)}, which stay." if accepted.kept else None
+    kept = (
+        f"These bytes were already uploaded with different {' and '.join(accepted.kept)}, which were kept."
+        if accepted.kept
+        else None
+    )
     return UploadedFileOut(**listed.model_dump(), duplicate=not accepted.created, hint=kept)
 
 
 def _decode_content(asked: UploadArguments) -> bytes:
     if (asked.text is None) == (asked.base64 is None):
-        raise BadRequestError("An upload has either `text` or `base64`.", hint="Send one of them.")
+        raise BadRequestError("An upload needs either `text` or `base64`.", hint="Send exactly one of them.")
     if asked.text is not None:
         return asked.text.encode()
     try:
         return b64decode(asked.base64 or "", validate=True)
     except binascii.Error as error:
-        raise BadRequestError(f"`base64` is no Base64: {error}.", hint="Encode the file's bytes in Base64.") from error
+        raise BadRequestError(
+            f"`base64` is not valid Base64: {error}.", hint="Encode the file's bytes in Base64."
+        ) from error

@@ -1,4 +1,4 @@
-"""What tools take and return. Descriptions here are read by models that choose a tool and fill its arguments."""
+"""Arguments and results of the tools. Models read these descriptions to choose a tool and fill in its arguments."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -23,42 +23,42 @@ Collections = Annotated[
     Field(
         default_factory=list,
         max_length=100,
-        description="Only these collections, by name; all that you may read if empty.",
+        description="Search only these collections, by name. If empty, all that you may read.",
     ),
 ]
 Documents = Annotated[
     list[str],
-    Field(default_factory=list, max_length=1_000, description="Only these documents, by id; all if empty."),
+    Field(default_factory=list, max_length=1_000, description="Search only these documents, by id. If empty, all."),
 ]
 Filters = Annotated[
     dict[str, Any],
     Field(
         default_factory=dict,
-        description="Conditions on documents' metadata by name: a value, a list of values, or an object of gt, gte, "
-        'lt, lte (numbers or dates), in and not, such as {"year": {"gte": 2020}}.',
+        description="Conditions on document metadata, by name: a value, a list of values, or an object with gt, "
+        'gte, lt, lte (numbers or dates), in and not. Example: {"year": {"gte": 2020}}.',
     ),
 ]
-DocumentId = Annotated[str, Field(max_length=64, description="A document's id, as `search` and `list` return it.")]
+DocumentId = Annotated[str, Field(max_length=64, description="A document's id, as returned by `search` and `list`.")]
 Visible = Annotated[str, AfterValidator(remove_invisible)]
-Cursor = Annotated[str | None, Field(None, description="`next_cursor` of the page before.")]
+Cursor = Annotated[str | None, Field(None, description="`next_cursor` of the previous page.")]
 
 
 class SearchArguments(Wire):
     """Arguments of `search`."""
 
     query: str = Field(
-        max_length=MAX_QUERY_CHARS, description="What to look for, in words or as a question, in any language."
+        max_length=MAX_QUERY_CHARS, description="What to search for, as keywords or as a question, in any language."
     )
     collections: Collections
     documents: Documents
     filters: Filters
-    limit: int = Field(8, ge=1, le=50, description="How many passages to return.")
+    limit: int = Field(8, ge=1, le=50, description="Number of passages to return.")
 
 
 class PassageOut(Wire):
-    """A passage: `start` to `end` are code points of the document's text, and `place` is where it stands in the file.
+    """A passage: `start` to `end` are code points of the document's text; `place` is its position in the file.
 
-    `table_header` is the header of the table in whose rows it begins.
+    `table_header` is the header of the table in whose rows it starts.
     """
 
     document: str = Field(validation_alias="document_id")
@@ -82,15 +82,15 @@ class PassageOut(Wire):
 class PassagesOut(Wire):
     """Passages, best first.
 
-    With `reranked`, scores are what a reranker says of each passage with the query, of any size and below 0 too; else
-    they are of the fused rankings, from 0 to 1. Compare scores of one search only.
+    If `reranked` is true, scores are those of a reranker, of any magnitude and possibly negative; otherwise, they are
+    fused scores from 0 to 1. Only compare scores within one search.
     """
 
     passages: list[PassageOut]
     reranked: bool
     unreadable: list[str] = Field(
         default_factory=list,
-        description="Titles of documents that were found, and whose stored text was changed or is missing.",
+        description="Titles of documents that matched but whose stored text was changed or is missing.",
     )
 
 
@@ -99,21 +99,23 @@ class ReadArguments(Wire):
 
     document: DocumentId
     start: int | None = Field(
-        None, ge=0, description="First code point to read, such as a passage's `start`, or `next_start` to go on."
+        None, ge=0, description="First code point to read, such as a passage's `start`, or `next_start` to continue."
     )
-    end: int | None = Field(None, ge=0, description="Read to before this code point.")
-    page: int | None = Field(None, ge=1, description="The number of a page, slide or sheet, to read all of it.")
+    end: int | None = Field(None, ge=0, description="Read up to, but not including, this code point.")
+    page: int | None = Field(None, ge=1, description="The number of a page, slide or sheet to read completely.")
     section: str | None = Field(
-        None, max_length=1_000, description="The title of a heading, to read its whole section."
+        None, max_length=1_000, description="The title of a heading whose section to read completely."
     )
     version: str | None = Field(
-        None, max_length=64, description="The version that a span was given for: an error if it was replaced since."
+        None, max_length=64, description="The version that the span refers to; an error if it was replaced."
     )
-    limit: int = Field(20_000, ge=1, le=100_000, description="The most characters to return; `next_start` goes on.")
+    limit: int = Field(
+        20_000, ge=1, le=100_000, description="The maximum number of characters to return; continue at `next_start`."
+    )
 
 
 class TextOut(Wire):
-    """A part of a document's text. `next_start` is where to go on, null at the end of what was asked for.
+    """A part of a document's text. `next_start` is where to continue, null at the end of the requested part.
 
     `characters` is the length of the whole text.
     """
@@ -133,7 +135,7 @@ class OutlineArguments(Wire):
     """Arguments of `outline`."""
 
     document: DocumentId
-    limit: int = Field(200, ge=1, le=500, description="How many entries to return.")
+    limit: int = Field(200, ge=1, le=500, description="Number of entries to return.")
     cursor: Cursor
 
 
@@ -148,14 +150,16 @@ class OutlineOut(Wire):
 class ListArguments(Wire):
     """Arguments of `list`."""
 
-    collection: str | None = Field(None, max_length=128, description="Only this collection.")
-    named: str = Field("", max_length=200, description="Only documents with these characters in their name or title.")
-    limit: int = Field(50, ge=1, le=200, description="How many documents to return.")
+    collection: str | None = Field(None, max_length=128, description="List only this collection.")
+    named: str = Field(
+        "", max_length=200, description="List only documents with these characters in their name or title."
+    )
+    limit: int = Field(50, ge=1, le=200, description="Number of documents to return.")
     cursor: Cursor
 
 
 class ListedDocumentOut(Wire):
-    """A document; it can be searched and read once its state is `searchable` or `ready`."""
+    """A document. It can be searched and read once its state is `searchable` or `ready`."""
 
     document: str = Field(validation_alias="id")
     name: str
@@ -174,7 +178,7 @@ class ListedDocumentOut(Wire):
 
 
 class ListedCollectionOut(Wire):
-    """A collection: its name, as arguments take it, its title if it has one, and how many documents it has."""
+    """A collection: its name, for use in arguments, its title, if any, and its number of documents."""
 
     collection: str
     title: str | None
@@ -182,7 +186,7 @@ class ListedCollectionOut(Wire):
 
 
 class DocumentsOut(Wire):
-    """Documents, newest first; on the first page also the collections that you may use."""
+    """Documents, newest first; the first page also has the collections that you may use."""
 
     documents: list[ListedDocumentOut]
     collections: list[ListedCollectionOut]
@@ -192,25 +196,25 @@ class DocumentsOut(Wire):
 class UploadArguments(Wire):
     """Arguments of `upload`."""
 
-    name: str = Field(min_length=1, max_length=1_024, description="A file name, such as `notes.md`; shown to people.")
-    text: str | None = Field(None, description="The content of a text file. Send either this or `base64`.")
-    base64: str | None = Field(None, description="The bytes of any file, in Base64.")
+    name: str = Field(min_length=1, max_length=1_024, description="A file name, such as `notes.md`, for display.")
+    text: str | None = Field(None, description="The content of a text file. Send either `text` or `base64`.")
+    base64: str | None = Field(None, description="The bytes of a file of any type, in Base64.")
     collection: str = Field("default", min_length=1, max_length=128, pattern=r"^[\w.-]+$")
     metadata: dict[str, Any] = Field(
-        default_factory=dict, description="Texts, numbers, booleans or lists of them by name, for filters."
+        default_factory=dict, description="Strings, numbers, booleans or lists of them, by name, for filters."
     )
     readers: list[str] | None = Field(
         None,
         max_length=MAX_READERS,
-        description='Who may see it, such as ["user:ann", "group:hr"]; null for everybody who may use the collection.',
+        description='Who may read it, such as ["user:ann", "group:hr"]; null for everyone who may use the collection.',
     )
     priority: Literal["interactive", "bulk"] = Field(
-        "interactive", description="`bulk` lets the caller's other uploads be indexed first."
+        "interactive", description="With `bulk`, your other uploads are indexed first."
     )
 
 
 class UploadedFileOut(ListedDocumentOut):
-    """The document; `duplicate` says that these bytes were there already, and `hint` what was sent and not taken."""
+    """The document. `duplicate` means that these bytes were already uploaded; `hint` names what was ignored."""
 
     duplicate: bool
     hint: str | None
@@ -220,48 +224,52 @@ class AskArguments(Wire):
     """Arguments of `ask`."""
 
     question: str = Field(
-        max_length=4_000, description="A question in plain words that stands alone, in the language of its answer."
+        max_length=4_000,
+        description="A standalone question in plain words, in the language that the answer should have.",
     )
     collections: Collections
     documents: Documents
     filters: Filters
     strategy: StrategyName = Field(
         StrategyName.AUTO,
-        description="`direct` reads passages, `table` counts and computes over rows of tables, `recursive` works "
-        "through all documents in the background; `auto` chooses.",
+        description="`direct` reads passages, `table` counts and computes over table rows, `recursive` works "
+        "through all documents in the background, and `auto` chooses.",
     )
     conversation: str | None = Field(
-        None, min_length=1, max_length=100, description="`new`, or a conversation's id to ask a follow-up in it."
+        None,
+        min_length=1,
+        max_length=100,
+        description="`new`, or the id of a conversation to ask a follow-up question in.",
     )
     background: bool | None = Field(
         None,
-        description="True returns a run's id at once. If left out, only questions that take long do so; false waits "
-        "for every answer.",
+        description="True returns a run's id immediately. If omitted, only questions that take long do; false "
+        "waits for every answer.",
     )
     budget: BudgetIn | None = Field(None, description="The most that the answer may spend.")
-    confirm: bool = Field(False, description="Begin although the estimate is large; only if the user agreed.")
+    confirm: bool = Field(False, description="Start even if the estimate is large. Set this only if the user agreed.")
 
 
 class RunArguments(Wire):
     """Arguments of `run`."""
 
-    run: str = Field(max_length=64, description="The run's id, as `ask` returned it.")
+    run: str = Field(max_length=64, description="The run's id, as returned by `ask`.")
     wait_seconds: float = Field(
-        0, ge=0, le=30, description="How long to wait for its end before returning how far it is."
+        0, ge=0, le=30, description="How many seconds to wait for its end before returning its progress."
     )
 
 
 class CancelArguments(Wire):
     """Arguments of `cancel`."""
 
-    run: str = Field(max_length=64, description="The run's id, as `ask` returned it.")
+    run: str = Field(max_length=64, description="The run's id, as returned by `ask`.")
 
 
 class CheckedAnswerOut(Wire):
-    """An answer with checked sentences, as REST has it. `text` has markers `[1]` that name `citations`.
+    """An answer with checked sentences, as in the REST API. `text` has markers such as `[1]` that refer to `citations`.
 
-    In `text`, what would be an image, a link or HTML when rendered is written with full-width characters of the same
-    number, so that spans stay. A sentence whose `check` is `unsupported` or `unchecked` should be told with that doubt.
+    In `text`, anything that would render as an image, link or HTML is written with full-width characters, one for one,
+    so that spans stay valid. When you use a sentence whose `check` is `unsupported` or `unchecked`, mention that doubt.
     """
 
     id: str | None
@@ -292,7 +300,7 @@ class CheckedAnswerOut(Wire):
 class AskedOut(Wire):
     """An answer, or the run that makes it. While `state` is `queued` or `running`, call `run` with the id in `run`.
 
-    `progress` says in words how far a run is, and `failure` why it has no answer.
+    `progress` describes the run's progress, and `failure` why there is no answer.
     """
 
     state: Literal["queued", "running", "completed", "partial", "failed", "cancelled"]
@@ -315,6 +323,6 @@ class AskedOut(Wire):
             state=run.state.value,
             run=run.id,
             answer=None if run.answer is None else CheckedAnswerOut.from_answer(run.answer),
-            progress=words or (f"{run.queue_position} before it" if run.queue_position else ""),
+            progress=words or (f"{run.queue_position} ahead of it in the queue" if run.queue_position else ""),
             failure=run.failure,
         )

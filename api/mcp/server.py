@@ -1,7 +1,7 @@
-"""Lists and calls tools for the caller of a request, over the SDK's protocol server.
+"""Lists and calls tools for the caller of a request, over the MCP SDK's server.
 
-What a tool returns is structured by its output schema, and the same JSON is its text. Errors are results too, in words
-that say what to do next, so that a model can correct itself.
+Results are structured by the tool's output schema, with the same JSON as text. Errors are also results, with a hint
+that tells the model what to do next, so that it can correct itself.
 """
 
 import json
@@ -44,10 +44,10 @@ log = structlog.get_logger(__name__)
 _NAME = "leadline"
 _TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in TOOLS}
 _HINTS: Mapping[type, str] = {
-    DocumentNotFoundError: "Call `list` for the documents there are.",
-    CollectionNotFoundError: "Call `list` for the collections there are.",
-    RunNotFoundError: "Call `run` with an id that `ask` returned.",
-    ConversationNotFoundError: "Call `ask` with `conversation` as `new` to begin one; its answer has the id.",
+    DocumentNotFoundError: "Call `list` to list the documents.",
+    CollectionNotFoundError: "Call `list` to list the collections.",
+    RunNotFoundError: "Call `run` with an id returned by `ask`.",
+    ConversationNotFoundError: "Call `ask` with `conversation` set to `new` to start one; the answer has its id.",
 }
 _SENTENCE = re.compile(r"(?<=[.;])\s+")
 _ROUTE = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) (/v1/|…)")
@@ -56,9 +56,9 @@ _ROUTE = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) (/v1/|…)")
 class Tools:
     """The tools over one set of services."""
 
-    def __init__(self, served: Services, places: Capacity) -> None:
-        self._served = served
-        self._places = places
+    def __init__(self, services: Services, capacity: Capacity) -> None:
+        self._services = services
+        self._capacity = capacity
 
     async def list_tools(self, context: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
         """List the tools that the caller's scopes allow."""
@@ -66,19 +66,17 @@ class Tools:
         return ListToolsResult(tools=[tool.definition for tool in TOOLS if tool.scope in caller.scopes])
 
     async def call_tool(self, context: Context, asked: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
-        """Call a tool; whatever goes wrong is told as a result."""
+        """Call a tool. Errors are returned as results."""
         try:
             tool = _TOOLS.get(asked.name)
             if tool is None:
-                raise BadRequestError(
-                    f"There is no tool {asked.name[:100]!r}.", hint="`tools/list` has those there are."
-                )
+                raise BadRequestError(f"There is no tool {asked.name[:100]!r}.", hint="`tools/list` lists the tools.")
             caller = _require_caller(context)
             # guard: mcp-tool-scopes
             if tool.scope not in caller.scopes:
                 raise build_missing_scope_error(tool.scope)
             arguments = tool.takes.model_validate(asked.arguments or {})
-            given = await tool.work(self._served, caller, arguments, context, self._places)
+            given = await tool.work(self._services, caller, arguments, context, self._capacity)
         except ValidationError as error:
             return _build_error_result(
                 f"{format_invalid_members(list_invalid_members(error.errors()))} Correct the named arguments."
@@ -87,24 +85,26 @@ class Tools:
             told = build_problem(error)
             parts = told["detail"] or told["title"], _select_hint(error, told["hint"]), f"({told['code']})"
             return _build_error_result(" ".join(part for part in parts if part))
-        # The last boundary of a tool: its defect must reach the log whole, and the model as a result.
+        # The outermost handler of a tool: an unexpected error is logged in full, and the model gets a result.
         except Exception:
             log.exception("tool failed", tool=asked.name[:100])
-            return _build_error_result("Leadline failed on this call. Try something else, and report it.")
+            return _build_error_result("This call failed with an internal error. Try something else, and report it.")
         content = given.model_dump(mode="json")
         written = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace").decode()
         return CallToolResult(content=[TextContent(type="text", text=written)], structured_content=content)
 
 
-def build_server(served: Services, places: Capacity) -> Server[dict[str, object]]:
-    """Make the protocol's server. Replicas share `LEADLINE_MCP_STATE_KEYS`, so that one goes on where another asked."""
-    tools, keys = Tools(served, places), served.settings.mcp_state_keys
+def build_server(services: Services, capacity: Capacity) -> Server[dict[str, object]]:
+    """Build the protocol's server. With `LEADLINE_MCP_STATE_KEYS`, replicas can continue each other's exchanges."""
+    tools, keys = Tools(services, capacity), services.settings.mcp_state_keys
     server: Server[dict[str, object]] = Server(
         _NAME,
         title="Leadline",
         version=version(_NAME),
         instructions=" ".join(INSTRUCTIONS.split()),
-        cache_hints={"tools/list": CacheHint(ttl_ms=60_000, scope="private")},  # it depends on the key's scopes
+        cache_hints={
+            "tools/list": CacheHint(ttl_ms=60_000, scope="private")
+        },  # private, because the list depends on the key's scopes
         get_tool_input_schema=lambda name: _TOOLS[name].definition.input_schema if name in _TOOLS else None,
         on_list_tools=tools.list_tools,
         on_call_tool=tools.call_tool,
@@ -120,13 +120,13 @@ def build_server(served: Services, places: Capacity) -> Server[dict[str, object]
 
 def _require_caller(context: Context) -> Principal:
     if context.request is None or CALLER not in context.request.scope:
-        raise RuntimeError("a tool is called without anybody who calls it")
+        raise RuntimeError("a tool was called without an authenticated caller")
     caller: Principal = context.request.scope[CALLER]
     return caller
 
 
 def _select_hint(error: LeadlineError, hint: str) -> str:
-    """Return what a model can do next: by a tool, since it has no routes to call."""
+    """Return a hint for the model. Hints that name REST routes are dropped, because it can only call tools."""
     known = next((_HINTS[kind] for kind in type(error).__mro__ if kind in _HINTS), None)
     return known or " ".join(each for each in _SENTENCE.split(hint) if not _ROUTE.search(each))
 

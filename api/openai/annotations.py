@@ -1,8 +1,7 @@
 """Citations of an answer as annotations of its text.
 
-OpenAI's annotations say which file a place of the answer rests on; none says where in the file. That stands in the
-member `leadline` of each: the span of the document, its place in words, the quotation, and whether code found
-what the model quoted.
+OpenAI's annotations say which file a part of the answer cites, but not where in the file. The member `leadline` of each
+has that: the span of the document, its place in words, the quotation, and whether code verified the model's quotation.
 """
 
 import re
@@ -18,12 +17,12 @@ _MARKER = re.compile(r"\[(\d{1,4})\]")
 
 
 def build_safe_text(answer: AnswerOut) -> str:
-    """Return the answer's text as clients may render it; offsets are those of `answer.text`."""
+    """Return the answer's text as clients may render it. Offsets are those of `answer.text`."""
     return neutralize_markdown(answer.text)
 
 
 def build_url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
-    """Return an annotation for each marker in the text, as chat completions have them nested, without `type`."""
+    """Return a URL annotation for each marker in the text, without `type`, as chat completions nest them."""
     return [
         {
             # guard: openai-citation-offsets
@@ -37,12 +36,12 @@ def build_url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]
     ]
 
 
-# The files of documents, by the documents' ids; one that is not among them was deleted a moment ago.
+# Files by the ids of their documents. A document without an entry was just deleted.
 CitedFiles = Mapping[str, NamedFile]
 
 
 def build_response_annotations(answer: AnswerOut, base_url: str, files: CitedFiles | None) -> list[dict[str, Any]]:
-    """Return the annotations of a response: for each marker the address of its span, and with `files` the file."""
+    """Return the annotations of a response: the URL of each marker's span and, with `files`, the file."""
     found: list[dict[str, Any]] = []
     urls = build_url_citations(answer, base_url)
     for (_, end, cited), url in zip(iter_markers(answer.text, answer.citations), urls, strict=True):
@@ -56,7 +55,7 @@ def build_response_annotations(answer: AnswerOut, base_url: str, files: CitedFil
 
 
 def iter_markers(text: str, citations: Iterable[CitationOut]) -> Iterator[tuple[int, int, CitationOut]]:
-    """Yield the span of each marker in the text with its citation, for documents that may be shown."""
+    """Yield the span and citation of each marker in the text, except for documents that must not be shown."""
     cited = {each.number: each for each in citations if not each.deleted}
     for marker in _MARKER.finditer(text):
         if found := cited.get(int(marker[1])):
@@ -64,12 +63,12 @@ def iter_markers(text: str, citations: Iterable[CitationOut]) -> Iterator[tuple[
 
 
 def get_file(files: CitedFiles, cited: CitationOut) -> NamedFile:
-    """Return the file that a citation is of."""
+    """Return the file that a citation refers to."""
     return files.get(cited.document_id) or NamedFile(cited.document_id, cited.title, {})
 
 
 def build_extension(cited: CitationOut) -> dict[str, Any]:
-    """Return what of a citation OpenAI's annotations have no place for."""
+    """Return the members of a citation that OpenAI's annotations lack."""
     return cited.model_dump(mode="json", include=_EXTENSION_MEMBERS)
 
 

@@ -1,4 +1,4 @@
-"""Reads questions of OpenAI's protocols: a client's messages, and options that these protocols have no place for."""
+"""Parses questions in OpenAI's protocols: the client's messages, and options that the protocols lack."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -13,24 +13,24 @@ from rlm.requests import StrategyName, check_question
 
 _MAX_MESSAGES = 1_000
 _TEXT_PARTS = ("text", "input_text", "output_text")
-_REFUSAL = "refusal"  # what other models answered instead of a text
+_REFUSAL = "refusal"  # another model's refusal, in place of text
 
 
-class Lenient(BaseModel):
-    """The base of requests: members that are not known here are for other servers, and are left aside."""
+class LenientModel(BaseModel):
+    """The base of requests in OpenAI's protocols. Unknown members are ignored: they are meant for other servers."""
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
 
-class PartIn(Lenient):
-    """A part of a message: text, since all other kinds are refused."""
+class PartIn(LenientModel):
+    """A part of a message. Only text is supported; other kinds are refused."""
 
     type: str = "text"
     text: str | None = None
 
 
-class TurnIn(Lenient):
-    """A message. Of those by `system` and `developer` nothing is taken: what an answer must be like is ours to say."""
+class TurnIn(LenientModel):
+    """A message. `system` and `developer` messages are ignored: the service decides how answers are written."""
 
     type: str = "message"
     role: Literal["user", "assistant", "system", "developer", "tool", "function"] | None = None
@@ -38,7 +38,7 @@ class TurnIn(Lenient):
 
 
 class OptionsIn(Wire):
-    """Options of a question that OpenAI's protocols have no place for, as in `POST /v1/answers`."""
+    """Options of a question that OpenAI's protocols lack, as in `POST /v1/answers`."""
 
     collections: list[str] = Field(default_factory=list, max_length=100)
     documents: list[str] = Field(default_factory=list, max_length=1000)
@@ -51,16 +51,18 @@ class OptionsIn(Wire):
 def build_question(
     turns: list[TurnIn], model: ChosenModel, options: OptionsIn | None, *, conversation: str | None = None
 ) -> QuestionIn:
-    """Make a question of the messages, of which the last by the user is asked.
+    """Build a question from the messages, the last of which by the user is the question.
 
-    Raises `BadRequestError`, and `EmptyQuestionError` if that one has no text.
+    Raises `BadRequestError`, and `EmptyQuestionError` if that message has no text.
     """
     options = options or OptionsIn()
     spoken = [turn for turn in turns if turn.role in ("user", "assistant") and turn.type == "message"]
     while spoken and spoken[-1].role != "user":
         spoken.pop()
     if not spoken:
-        raise BadRequestError("There is no message by the user.", hint="Send one whose `role` is `user`, with text.")
+        raise BadRequestError(
+            "The request has no user message.", hint="Send a message with the `role` `user` and text."
+        )
     check_question(_extract_text(spoken[-1]))
     said = [MessageIn(role=turn.role, content=text) for turn in spoken if (text := _extract_text(turn)).strip()]
     collections = [model.collection] if model.collection else options.collections
@@ -79,7 +81,7 @@ def build_question(
 
 
 def refuse_tools(tools: list[dict[str, Any]], choice: object) -> None:
-    """Refuse what only a client's own tools could answer; tools that may be left alone are left alone.
+    """Refuse a request that requires one of the client's own tools. Optional tools are ignored.
 
     Raises `BadRequestError`.
     """
@@ -87,32 +89,32 @@ def refuse_tools(tools: list[dict[str, Any]], choice: object) -> None:
     required = choice == "required" and not any(each.get("type") == "file_search" for each in tools)
     if required or named:
         raise BadRequestError(
-            "Leadline answers from documents and calls no tools of the client.",
-            hint="Leave `tool_choice` out or send `auto`.",
+            "Leadline answers from documents and does not call client tools.",
+            hint="Omit `tool_choice` or send `auto`.",
             at="tool_choice",
         )
 
 
 def refuse_form(form: Mapping[str, Any] | None) -> None:
-    """Refuse an answer in a form that a client's schema gives. Raises `BadRequestError`."""
+    """Refuse a request for structured output by a schema. Raises `BadRequestError`."""
     if form and form.get("type", "text") != "text":
         raise BadRequestError(
-            "Answers are Markdown with citations, and are not written by a schema.",
-            hint="Ask for text; the member `leadline` of the reply has the answer for programs.",
+            "Answers are Markdown with citations; structured output is not supported.",
+            hint="Request text; the member `leadline` of the response has the answer for programs.",
         )
 
 
 def _extract_text(turn: TurnIn) -> str:
-    """Return what a message says. Raises `BadRequestError` for a part that is no text, which would go unread."""
+    """Return the text of a message. Raises `BadRequestError` for parts other than text, which would be ignored."""
     if isinstance(turn.content, str) or turn.content is None:
         return turn.content or ""
     for part in turn.content:
         # guard: non-text-part-refused
         if part.type not in (*_TEXT_PARTS, _REFUSAL):
             raise BadRequestError(
-                f"A message has a part `{part.type[:100]}`, and of messages text alone is read.",
-                hint="Upload the file first, with POST /v1/files and into a vector store or with POST /v1/documents, "
-                "and ask about it in text.",
+                f"A message has a part of type `{part.type[:100]}`, but only text is supported.",
+                hint="Upload the file first, with POST /v1/files and into a vector store, or with POST "
+                "/v1/documents; then ask about it in text.",
                 at="content",
             )
     return "\n".join(part.text for part in turn.content if part.type in _TEXT_PARTS and part.text)

@@ -1,4 +1,4 @@
-"""Chat completions: the request, the whole reply, and the chunks of a stream."""
+"""Chat completions: the request, the response, and the chunks of a stream."""
 
 import json
 import time
@@ -11,28 +11,28 @@ from api.answers.schemas import AnswerOut
 from api.http.problems import to_openai_error
 from api.http.sse import DONE
 from api.openai.annotations import build_safe_text, build_url_citations
-from api.openai.asked import Lenient, OptionsIn, TurnIn
+from api.openai.asked import LenientModel, OptionsIn, TurnIn
 from api.openai.inert import MarkdownNeutralizer
 from ingest.storage.documents.records import generate_work_id
 from rlm.answers import Answer
 from rlm.events import Completed, Delta, Event
 
 
-class StreamOptionsIn(Lenient):
+class StreamOptionsIn(LenientModel):
     include_usage: bool = False
 
 
-class ChatIn(Lenient):
-    """A request for a chat completion. Members that say how a model writes, such as `temperature`, change nothing.
+class ChatIn(LenientModel):
+    """A request for a chat completion. Members that control how a model writes, such as `temperature`, have no effect.
 
-    `leadline` holds the options of a question that this protocol has no place for.
+    `leadline` has the options that this protocol lacks.
     """
 
     model: str = Field(max_length=300)
     messages: list[TurnIn] = Field(max_length=2_000)
     stream: bool = False
     stream_options: StreamOptionsIn | None = None
-    n: int = Field(1, ge=1, le=1, description="There is one answer to a question.")
+    n: int = Field(1, ge=1, le=1, description="Only one answer per question is supported.")
     tools: list[dict[str, Any]] = Field(default_factory=list, max_length=200)
     tool_choice: str | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
@@ -40,7 +40,7 @@ class ChatIn(Lenient):
 
 
 def build_completion(answer: AnswerOut, model: str, base_url: str) -> dict[str, Any]:
-    """Return an answer as a chat completion; `leadline` is the answer as `GET /v1/answers/{id}` has it."""
+    """Return an answer as a chat completion. Its member `leadline` is the answer as in `GET /v1/answers/{id}`."""
     annotations = _build_annotations(answer, base_url)
     message = {"role": "assistant", "content": build_safe_text(answer), "refusal": None, "annotations": annotations}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _get_finish_reason(answer)}
@@ -53,13 +53,13 @@ def build_completion(answer: AnswerOut, model: str, base_url: str) -> dict[str, 
 
 
 def build_usage(answer: AnswerOut) -> dict[str, Any]:
-    """Return the tokens of all the calls behind an answer."""
+    """Return the tokens of all model calls behind an answer."""
     read, written = answer.usage.prompt_tokens, answer.usage.completion_tokens
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
 class ChatChunkWriter:
-    """Writes an answer's events as chunks; the last one with content carries its annotations."""
+    """Formats an answer's events as chunks. The chunk after the text has its annotations."""
 
     def __init__(
         self, keep: Callable[[Answer], AnswerOut], identifier: str, model: str, base_url: str, *, with_usage: bool

@@ -1,4 +1,4 @@
-"""`/v1/chat/completions` and `/v1/models`: answers for programs that speak OpenAI's protocol."""
+"""`/v1/chat/completions` and `/v1/models`: answers for clients of OpenAI's chat protocol."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.admission.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
+from api.admission.access import AnswersAtOnce, Asker, Caller, HeldSlot, ServicesDep
 from api.admission.idempotency import get_claim
 from api.answers.answer_work import AnswerWork
 from api.answers.asking import CallerQuestion, require_collections
@@ -19,43 +19,43 @@ router = APIRouter(prefix="/v1", tags=["openai"])
 
 
 @router.get("/models")
-def models(caller: Caller, served: Served) -> dict[str, Any]:
-    """List what can be asked as models: all documents, each strategy, and each collection that the caller may read."""
-    return {"object": "list", "data": [build_model_object(name) for name in iter_model_names(served, caller)]}
+def models(caller: Caller, services: ServicesDep) -> dict[str, Any]:
+    """List the names to use as `model`: all documents, each strategy, and each collection that you may read."""
+    return {"object": "list", "data": [build_model_object(name) for name in iter_model_names(services, caller)]}
 
 
 @router.get("/models/{model}")
-def model(model: str, caller: Caller, served: Served) -> dict[str, Any]:
-    """Show a model. `404` for a name that is none."""
-    return build_model_object(parse_model(served, caller, model).name)
+def model(model: str, caller: Caller, services: ServicesDep) -> dict[str, Any]:
+    """Show a model. `404` if it does not exist."""
+    return build_model_object(parse_model(services, caller, model).name)
 
 
 @router.get(f"/models/{BASE}/{{collection}}")
-def collection_model(collection: str, caller: Caller, served: Served) -> dict[str, Any]:
-    """Show a collection as a model. `404` also for a collection that the caller may not read."""
-    return build_model_object(parse_model(served, caller, f"{BASE}/{collection}").name)
+def collection_model(collection: str, caller: Caller, services: ServicesDep) -> dict[str, Any]:
+    """Show a collection as a model. `404` if it does not exist or you cannot read it."""
+    return build_model_object(parse_model(services, caller, f"{BASE}/{collection}").name)
 
 
 @router.post("/chat/completions")
 async def chat(
-    body: ChatIn, request: Request, caller: Asker, served: Served, threads: AnswersAtOnce, place: HeldPlace
+    body: ChatIn, request: Request, caller: Asker, services: ServicesDep, threads: AnswersAtOnce, slot: HeldSlot
 ) -> Response:
-    """Answer the last message of a conversation from the documents, as OpenAI's chat completions.
+    """Answer the last message of a conversation from the documents, as an OpenAI chat completion.
 
-    `model` is one of `GET /v1/models`. The messages before the last are the conversation; instructions of the client
-    (`system`, `developer`) and its tools are not followed. The text has markers `[1]`, and `annotations` say where each
-    of them leads. What would be an image, a link or HTML when rendered is written with full-width characters. The whole
-    answer, with its checked sentences, is the member `leadline`.
+    `model` is one of those in `GET /v1/models`. Earlier messages are the conversation's history. The client's
+    instructions (`system`, `developer`) and tools are ignored. The text has markers such as `[1]`, and `annotations`
+    say what each of them cites. Anything that would render as an image, link or HTML is written with full-width
+    characters. The member `leadline` has the whole answer with its checked sentences.
     """
     refuse_tools(body.tools, body.tool_choice)
     refuse_form(body.response_format)
-    selected = await run_in_threadpool(parse_model, served, caller, body.model)
+    selected = await run_in_threadpool(parse_model, services, caller, body.model)
     question = build_question(body.messages, selected, body.leadline)
     claim = get_claim(request)
-    await run_in_threadpool(require_collections, served, caller, question.collections, claim)
-    asking = await run_in_threadpool(CallerQuestion, served, caller, question, claim)
-    place.release()  # an answer has a thread of its own
-    work, url = AnswerWork(request, served, caller, threads, asking), get_base_url(request, served)
+    await run_in_threadpool(require_collections, services, caller, question.collections, claim)
+    asking = await run_in_threadpool(CallerQuestion, services, caller, question, claim)
+    slot.release()  # answers run in threads of their own
+    work, url = AnswerWork(request, services, caller, threads, asking), get_base_url(request, services)
     if body.stream:
         identifier = asking.request.used.work.id
         with_usage = body.stream_options is not None and body.stream_options.include_usage

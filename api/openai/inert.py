@@ -1,22 +1,23 @@
-"""Markdown in which nothing but text is left, piece by piece as it is streamed, and without moving any offset.
+"""Neutralizes Markdown while it is streamed, piece by piece and without moving any offset.
 
-Clients of OpenAI's protocols render Markdown by themselves, and a document may have told the model to write an image
-that carries what was read to another server. So what begins an image, a link, an address or HTML is written with a
-full-width character of the same meaning; each is one code point for one, so that offsets of markers and sentences stay.
+Clients of OpenAI's protocols render Markdown themselves, and a document may have told the model to write an image whose
+address carries what was read to another server. So a character that starts an image, a link, an address or HTML is
+replaced by its full-width form. Each replacement is one code point, so that the offsets of markers and sentences do not
+change.
 """
 
 _FULL_WIDTH = {"!": "！", "(": "（", ":": "：", "<": "＜", ".": "．", "/": "／"}
 
 
 class MarkdownNeutralizer:
-    """Takes the pieces of one text in order; the last character is held back until it is known what follows it."""
+    """Neutralizes the pieces of one text in order. It holds back the last character until the next one is known."""
 
     def __init__(self) -> None:
         self._held = ""
-        self._line = ""  # the line so far, as far as it may become a definition or a bare address
+        self._line = ""  # the end of the current line, which may become a definition or a bare address
 
     def feed(self, piece: str) -> str:
-        """Return as much as is certain."""
+        """Add a piece; return as much text as is certain."""
         text = self._held + piece
         if not text:
             return ""
@@ -24,7 +25,7 @@ class MarkdownNeutralizer:
         return self._neutralize(text[:-1], text[-1])
 
     def finish(self) -> str:
-        """Return the rest."""
+        """Return the remaining text."""
         text, self._held = self._held, ""
         return self._neutralize(text, "")
 
@@ -55,6 +56,6 @@ _MAX_LOOKBEHIND = 3
 
 
 def neutralize_markdown(text: str) -> str:
-    """Return a whole text without anything that a renderer of Markdown would load, link or run."""
+    """Return a text without anything that a Markdown renderer would load, link or run."""
     made = MarkdownNeutralizer()
     return made.feed(text) + made.finish()

@@ -1,6 +1,6 @@
-"""Names collections and strategies as models, and takes such names apart.
+"""Model names for collections and strategies.
 
-`leadline` asks all collections of the caller and leaves the strategy to the service, `leadline:recursive` forces a
+`leadline` asks all of the caller's collections and lets the service choose the strategy, `leadline:recursive` sets the
 strategy, `leadline/reports` asks one collection, and `leadline/reports:table` does both.
 """
 
@@ -20,7 +20,7 @@ _STRATEGIES = tuple(each for each in StrategyName if each is not StrategyName.AU
 
 
 class ModelNotFoundError(ApiError):
-    """No model has this name."""
+    """There is no model of this name."""
 
     code = "model_not_found"
     status = 404
@@ -28,45 +28,45 @@ class ModelNotFoundError(ApiError):
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """A model's name taken apart; without a collection it asks all of the caller's."""
+    """A parsed model name. Without a collection, it asks all of the caller's."""
 
     name: str
     collection: str | None = None
     strategy: StrategyName = StrategyName.AUTO
 
 
-def parse_model(served: Services, caller: Principal, name: str) -> ChosenModel:
-    """Take a model's name apart. Raises `ModelNotFoundError`, also for a collection that the caller may not read."""
+def parse_model(services: Services, caller: Principal, name: str) -> ChosenModel:
+    """Parse a model name. Raises `ModelNotFoundError`, also for a collection that the caller cannot read."""
     rest, _, strategy = name.partition(":")
     base, _, collection = rest.partition("/")
     known = base == BASE and (strategy == "" or strategy in set(_STRATEGIES))
-    if not known or ("/" in rest and collection not in list_readable_collections(served, caller)):
+    if not known or ("/" in rest and collection not in list_readable_collections(services, caller)):
         raise ModelNotFoundError(
             f"There is no model {name!r}.",
             at="model",
-            hint=f"GET /v1/models lists them. `{BASE}` asks all of your documents.",
+            hint=f"GET /v1/models lists all models. `{BASE}` asks all of your documents.",
         )
     return ChosenModel(name, collection or None, StrategyName(strategy) if strategy else StrategyName.AUTO)
 
 
-def iter_model_names(served: Services, caller: Principal) -> Iterator[str]:
-    """Yield the names of all models: all collections and each strategy, then each collection."""
+def iter_model_names(services: Services, caller: Principal) -> Iterator[str]:
+    """Yield the names of all models: all documents and each strategy, then each collection."""
     yield BASE
     yield from (f"{BASE}:{strategy}" for strategy in _STRATEGIES)
-    yield from (f"{BASE}/{collection}" for collection in list_readable_collections(served, caller))
+    yield from (f"{BASE}/{collection}" for collection in list_readable_collections(services, caller))
 
 
-def list_readable_collections(served: Services, caller: Principal) -> list[str]:
-    """Return the collections that the caller may read."""
-    found = served.accounts.grants.list_collections(caller.tenant_id)
+def list_readable_collections(services: Services, caller: Principal) -> list[str]:
+    """Return the collections that the caller can read."""
+    found = services.accounts.grants.list_collections(caller.tenant_id)
     return [each.name for each in found if caller.collections.can_read(each.name)]
 
 
 def build_model_object(name: str) -> dict[str, Any]:
-    """Return a model; nothing is trained here, so that none has a time at which it was made."""
+    """Return a model. Its creation time is 0, because models here are only names."""
     return {"id": name, "object": "model", "created": 0, "owned_by": BASE}
 
 
-def get_base_url(request: Request, served: Services) -> str:
-    """Return the address under which the service is reached from outside."""
-    return served.settings.public_url or str(request.base_url)
+def get_base_url(request: Request, services: Services) -> str:
+    """Return the service's address as seen from outside."""
+    return services.settings.public_url or str(request.base_url)

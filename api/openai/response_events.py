@@ -1,4 +1,4 @@
-"""Writes the events of a streamed response, as Open Responses names and orders them."""
+"""Formats the events of a streamed response, with the names and order of Open Responses."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from rlm.events import Completed, Delta, Event, Reading, Retrieved
 
 
 class ResponseEventWriter:
-    """Writes an answer's events as those of a response, each with its number in the stream, from 0."""
+    """Formats an answer's events as those of a response, numbered from 0."""
 
     def __init__(
         self, keep: Callable[[Answer], AnswerOut], identifier: str, body: ResponseIn, shown: ResponseView
@@ -38,21 +38,23 @@ class ResponseEventWriter:
         self._queries: list[str] = []
         self._text: list[str] = []
         self._inert = MarkdownNeutralizer()
-        self._index = 0  # of the message among the items
+        self._index = 0  # the index of the message in `output`
         self._stage: Literal["new", "begun", "searching", "writing"] = "new"
 
     def write_event(self, happened: Event) -> str:
         return "".join(self._write_events(happened))
 
     def write_failure(self, problem: Mapping[str, Any]) -> str:
-        """Write the end of a response that has failed."""
+        """Return the events that end a failed response."""
         begun = list(self._start_response())
         error = to_openai_error(problem)
         return "".join([*begun, self._write_response("failed", error=error), DONE])
 
     def _write_events(self, happened: Event) -> Iterator[str]:
         yield from self._start_response()
-        if isinstance(happened, Retrieved | Reading):  # documents that fit are read whole, without a query
+        if isinstance(
+            happened, Retrieved | Reading
+        ):  # documents that fit in the window are read whole, without a search
             yield from self._write_search(happened.query if isinstance(happened, Retrieved) else None)
         elif isinstance(happened, Delta):
             yield from self._write_delta(self._inert.feed(happened.text))
@@ -68,7 +70,7 @@ class ResponseEventWriter:
     def _write_search(self, query: str | None) -> Iterator[str]:
         if (
             not self._shown.with_search or self._stage == "writing"
-        ):  # a search while writing has no place of its own in the protocol
+        ):  # the protocol has no search after the message has started
             return
         if self._stage == "begun":
             self._stage, self._index = "searching", 1

@@ -1,7 +1,7 @@
-"""Responses: the request, and the whole response (Open Responses, OpenAPI of 2026-04-24).
+"""Responses: the request, and the response object (Open Responses, OpenAPI of 2026-04-24).
 
-A response is an answer of ours under the id `resp_` and the answer's own, or the run that makes it in the background.
-The search behind an answer is its `file_search_call`; ids say whether a response shows it.
+A response is an answer, whose id is prefixed with `resp_`, or the run that makes it in the background. The search
+behind an answer is its `file_search_call`; the id shows whether a response includes it.
 """
 
 import time
@@ -15,29 +15,29 @@ from pydantic import Field
 from api.answers.schemas import AnswerOut
 from api.http.problems import ApiError
 from api.openai.annotations import CitedFiles, build_extension, build_response_annotations, build_safe_text, get_file
-from api.openai.asked import Lenient, OptionsIn, TurnIn
+from api.openai.asked import LenientModel, OptionsIn, TurnIn
 from api.openai.stores.vector_stores import convert_filters
 from ingest.storage.answers.records import NEW_CONVERSATION
 
 _PREFIX = "resp_"
-# After the prefix, in ids of responses that show the search: whoever reads one later sees what was sent.
+# Follows the prefix in ids of responses that include the search, so that reading one later returns the same output.
 _SEARCH_PREFIX = "fs_"
 RESULTS = "file_search_call.results"
 MAX_RESULTS = 50
 
 
 class ResponseNotFoundError(ApiError):
-    """There is neither an answer nor a run of this id, or it is another's."""
+    """There is no answer or run with this id, or it belongs to someone else."""
 
     code = "response_not_found"
     status = 404
-    default_hint = "Responses are kept as long as answers, for 30 days if the service is not set otherwise."
+    default_hint = "Responses are stored as long as answers, 30 days by default."
 
 
-class FileSearchIn(Lenient):
-    """A tool. Of all kinds `file_search` alone is followed: its stores are collections.
+class FileSearchIn(LenientModel):
+    """A tool. Only `file_search` is supported; its vector stores are collections.
 
-    `max_num_results` bounds the results that are shown; how much a model reads is a matter of its window.
+    `max_num_results` limits the results that are shown. How much a model reads depends on its window.
     """
 
     type: str
@@ -46,24 +46,23 @@ class FileSearchIn(Lenient):
     max_num_results: int | None = Field(None, ge=1, le=50)
 
 
-class ConversationIn(Lenient):
-    """A conversation by its id."""
+class ConversationIn(LenientModel):
+    """A conversation, by its id."""
 
     id: str = Field(min_length=1, max_length=100)
 
 
-class TextIn(Lenient):
-    """How the text is wanted."""
+class TextIn(LenientModel):
+    """The requested text format."""
 
     format: dict[str, Any] | None = None
 
 
-class ResponseIn(Lenient):
-    """A request for a response. Members that say how a model writes (`temperature`, `instructions`) change nothing.
+class ResponseIn(LenientModel):
+    """A request for a response. Members that control how a model writes (`temperature`, `instructions`) have no effect.
 
-    `previous_response_id` goes on with the conversation of an earlier response, and `conversation` with the one of that
-    id. With `store` false nothing of it is kept. `leadline` holds the options of a question that this protocol has no
-    place for.
+    `previous_response_id` continues the conversation of an earlier response, `conversation` the one with that id. If
+    `store` is false, nothing is stored. `leadline` has the options that this protocol lacks.
     """
 
     model: str = Field(max_length=300)
@@ -92,12 +91,12 @@ class ResponseIn(Lenient):
 
     @property
     def with_search(self) -> bool:
-        """True if the search is to be shown, which is for whoever sends the tool."""
+        """True if the search is shown, which is for clients that send the tool."""
         return any(each.type == "file_search" for each in self.tools)
 
 
 def merge_search_tools(tools: Sequence[FileSearchIn], options: OptionsIn | None) -> OptionsIn:
-    """Return the options with the stores and filters of `file_search`. Raises `BadRequestError`."""
+    """Return the options with the vector stores and filters of `file_search` added. Raises `BadRequestError`."""
     options = options or OptionsIn()
     collections, filters = list(options.collections), [options.filters] if options.filters else []
     for tool in tools:
@@ -109,12 +108,12 @@ def merge_search_tools(tools: Sequence[FileSearchIn], options: OptionsIn | None)
 
 
 def build_response_id(identifier: str, *, with_search: bool) -> str:
-    """Return the id of a response, of the id of its answer or run."""
+    """Build the id of a response from the id of its answer or run."""
     return f"{_PREFIX}{_SEARCH_PREFIX if with_search else ''}{identifier}"
 
 
 def parse_response_id(response_id: str) -> tuple[str, bool]:
-    """Return the id of the answer or run behind a response, and True if the response shows the search."""
+    """Return the id of the answer or run behind a response, and whether the response includes the search."""
     rest = response_id.removeprefix(_PREFIX)
     return rest.removeprefix(_SEARCH_PREFIX), rest.startswith(_SEARCH_PREFIX)
 
@@ -130,9 +129,9 @@ def build_response_object(
     answer: AnswerOut | None = None,
     error: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a response under its id; of `created` and `completed`, times of Unix, each is now if not given.
+    """Build a response. `created` and `completed` are Unix timestamps; each is now by default.
 
-    Members of the request that change nothing are given back as their defaults.
+    Members of the request that have no effect are returned with their default values.
     """
     asked = body.model_dump(mode="json") if isinstance(body, ResponseIn) else dict(body)
     return {
@@ -174,10 +173,11 @@ def build_response_object(
 
 @dataclass(frozen=True)
 class ResponseView:
-    """How the answers of one request are shown: under which address, and with how many results of the search, if any.
+    """The presentation of a request's answers: the base URL, and the number of search results, if any.
 
-    The search and files are shown to whoever sent the tool `file_search`, as OpenAI does; to others the message with
-    addresses, which is all that Open Responses knows. `files_of` finds the files of documents, by the documents' ids.
+    Clients that send the tool `file_search` get the search and files, as from OpenAI. Others get only the message with
+    URLs, which is all that Open Responses defines. `files_of` returns the files of an answer's documents, by document
+    id.
     """
 
     base_url: str
@@ -187,13 +187,13 @@ class ResponseView:
 
 
 def get_result_limit(body: ResponseIn) -> int | None:
-    """Return how many results of the search a request wants to see; None for none."""
+    """Return the number of search results that a request asks for; None for none."""
     limits = [each.max_num_results for each in body.tools if each.max_num_results is not None]
     return (max(limits) if limits else MAX_RESULTS) if RESULTS in body.include else None
 
 
 def build_output(answer: AnswerOut, identifier: str, shown: ResponseView) -> list[dict[str, Any]]:
-    """Return the items of an answer: the search, where there was one, and the message."""
+    """Return the items of an answer: the search, if there was one, and the message."""
     if not shown.with_search:
         return [build_message(identifier, answer, shown.base_url, None)]
     files = shown.files_of(answer)
@@ -206,7 +206,7 @@ def get_response_status(answer: AnswerOut) -> Literal["completed", "incomplete"]
 
 
 def _build_conversation(body: ResponseIn | Mapping[str, Any], answer: AnswerOut | None) -> dict[str, str] | None:
-    """Return the conversation that a response is in, or goes on with if it is not kept there."""
+    """Return the response's conversation, or the one it continues if it is not stored there."""
     named = body.conversation_id if isinstance(body, ResponseIn) and body.conversation_id != NEW_CONVERSATION else None
     found = (answer.conversation if answer else None) or named
     return None if found is None else {"id": found}
@@ -241,7 +241,7 @@ def build_search_call(
     files: CitedFiles = MappingProxyType({}),
     status: str = "completed",
 ) -> dict[str, Any]:
-    """Return the search of an answer; with `most`, as many passages that the answer cites."""
+    """Return the search of an answer. With `most`, include up to that many of the passages that the answer cites."""
     results = None
     if most is not None and answer is not None:
         cited = [each for each in answer.citations if not each.deleted][:most]

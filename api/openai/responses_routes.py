@@ -1,4 +1,4 @@
-"""`/v1/responses`: answers for programs that speak OpenAI's Responses protocol."""
+"""`/v1/responses`: answers for clients of OpenAI's Responses protocol."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.admission.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
+from api.admission.access import AnswersAtOnce, Asker, Caller, HeldSlot, ServicesDep
 from api.admission.idempotency import get_claim
 from api.admission.services import Services
 from api.answers.answer_work import AnswerWork, start_run
@@ -48,33 +48,33 @@ _STATES = {RunState.QUEUED: "queued", RunState.RUNNING: "in_progress", RunState.
 
 @router.post("")
 async def create(
-    body: ResponseIn, request: Request, caller: Asker, served: Served, threads: AnswersAtOnce, place: HeldPlace
+    body: ResponseIn, request: Request, caller: Asker, services: ServicesDep, threads: AnswersAtOnce, slot: HeldSlot
 ) -> Response:
-    """Answer from the documents, as OpenAI's Responses.
+    """Answer a question from the documents, as an OpenAI response.
 
-    `model` is one of `GET /v1/models`; `vector_store_ids` of a `file_search` tool are collections. The `output` is the
-    message, whose `annotations` say where each marker `[1]` leads, and for who sent that tool the search before it
-    (`file_search_call`; what was cited of it with `include`). `previous_response_id` goes on with a conversation, and
-    `conversation` with the one of that id, which a response names. With `store` false the response is found by nobody
-    afterwards. With `background` a run makes the answer, which goes on without this connection: read it at `GET
-    /v1/responses/{id}`. The whole answer, with its checked sentences, is the member `leadline`.
+    `model` is one of those in `GET /v1/models`; `vector_store_ids` of a `file_search` tool are collections. `output`
+    contains the message, whose `annotations` say what each marker such as `[1]` cites. If you send that tool, the
+    search comes before it (`file_search_call`; use `include` for the cited results). `previous_response_id` continues a
+    conversation, and so does `conversation` with an id from an earlier response. If `store` is false, the response
+    cannot be retrieved later. With `background`, a run makes the answer and continues without this connection: read it
+    at `GET /v1/responses/{id}`. The member `leadline` has the whole answer with its checked sentences.
     """
     _refuse_contradictions(body)
     refuse_tools([each.model_dump() for each in body.tools], body.tool_choice)
     refuse_form(body.text.format if body.text else None)
-    question = await run_in_threadpool(_build_question, served, caller, body)
+    question = await run_in_threadpool(_build_question, services, caller, body)
     claim = get_claim(request)
-    await run_in_threadpool(require_collections, served, caller, question.collections, claim)
-    asking = await run_in_threadpool(partial(CallerQuestion, served, caller, question, claim, kept=body.store))
+    await run_in_threadpool(require_collections, services, caller, question.collections, claim)
+    asking = await run_in_threadpool(partial(CallerQuestion, services, caller, question, claim, kept=body.store))
     named = partial(build_response_id, with_search=body.with_search)
     if body.background:
-        run = await run_in_threadpool(start_run, served, caller, question, asking, claim.id if claim else None)
+        run = await run_in_threadpool(start_run, services, caller, question, asking, claim.id if claim else None)
         return JSONResponse(build_response_object(named(run.id), body, "queued", created=run.created_at))
-    place.release()  # an answer has a thread of its own
-    work = AnswerWork(request, served, caller, threads, asking)
+    slot.release()  # answers run in threads of their own
+    work = AnswerWork(request, services, caller, threads, asking)
     identifier, how = (
         asking.request.used.work.id,
-        _build_view(request, served, caller, body.with_search, get_result_limit(body)),
+        _build_view(request, services, caller, body.with_search, get_result_limit(body)),
     )
     if body.stream:
         return await work.stream(ResponseEventWriter(asking.save_answer, identifier, body, how))
@@ -92,77 +92,78 @@ def one(
     response_id: ResponseId,
     request: Request,
     caller: Caller,
-    served: Served,
+    services: ServicesDep,
     include: Annotated[list[str] | None, Query(max_length=20, alias="include[]")] = None,
     stream: bool = False,
 ) -> dict[str, Any]:
-    """Show a response: a finished one as it was, or how far a run is that makes one in the background.
+    """Show a response: a finished one, or the progress of the run that makes it in the background.
 
-    `include[]` shows what was cited of the search (`file_search_call.results`), as in the request. It is not streamed.
+    `include[]` adds the cited search results (`file_search_call.results`), as in the request. Streaming is not
+    supported here.
     """
     if stream:
         raise BadRequestError(
-            "A response that is read later is not streamed.",
-            hint="Leave `stream` out; GET /v1/runs/{id}/events follows one that is made in the background.",
+            "A stored response cannot be streamed.",
+            hint="Omit `stream`. To follow a background response, use GET /v1/runs/{id}/events.",
             at="stream",
         )
-    return _load_response(request, served, caller, response_id, MAX_RESULTS if RESULTS in (include or ()) else None)
+    return _load_response(request, services, caller, response_id, MAX_RESULTS if RESULTS in (include or ()) else None)
 
 
 @router.post("/{response_id}/cancel")
-def cancel(response_id: ResponseId, request: Request, caller: Asker, served: Served) -> dict[str, Any]:
-    """Stop the run that makes a response in the background; one that has ended stays as it is."""
-    with suppress(RunNotFoundError):  # it was answered at once, or there is none: what is shown says which
-        served.answers.runs.cancel(caller.tenant_id, parse_response_id(response_id)[0], caller.visible_owner)
-    return _load_response(request, served, caller, response_id, None)
+def cancel(response_id: ResponseId, request: Request, caller: Asker, services: ServicesDep) -> dict[str, Any]:
+    """Stop the run that makes a response in the background. A response that has ended does not change."""
+    with suppress(RunNotFoundError):  # answered without a run, or not found: loading it decides
+        services.answers.runs.cancel(caller.tenant_id, parse_response_id(response_id)[0], caller.visible_owner)
+    return _load_response(request, services, caller, response_id, None)
 
 
 @router.delete("/{response_id}")
-def delete(response_id: ResponseId, caller: Asker, served: Served) -> dict[str, Any]:
-    """Delete a response: its conversation goes on without it.
+def delete(response_id: ResponseId, caller: Asker, services: ServicesDep) -> dict[str, Any]:
+    """Delete a response. Its conversation remains, without it.
 
-    One that is made in the background is stopped, and deleted with its run and the log of it.
+    A background response is stopped and deleted together with its run and log.
     """
     identifier = parse_response_id(response_id)[0]
     with _translate_not_found(response_id):
         try:
-            served.answers.runs.cancel(caller.tenant_id, identifier, caller.visible_owner)
-        except RunNotFoundError:  # it was answered at once
-            served.answers.conversations.delete_answer(caller.tenant_id, identifier, caller.visible_owner)
+            services.answers.runs.cancel(caller.tenant_id, identifier, caller.visible_owner)
+        except RunNotFoundError:  # answered without a run
+            services.answers.conversations.delete_answer(caller.tenant_id, identifier, caller.visible_owner)
         else:
-            served.answers.runs.delete(caller.tenant_id, identifier, caller.visible_owner)
+            services.answers.runs.delete(caller.tenant_id, identifier, caller.visible_owner)
     return {"id": response_id, "object": "response.deleted", "deleted": True}
 
 
 def _refuse_contradictions(body: ResponseIn) -> None:
-    """Refuse members that say opposite things. Raises `BadRequestError`."""
+    """Refuse members that cannot be combined. Raises `BadRequestError`."""
     if body.background and body.stream:
         raise BadRequestError(
-            "A response is made in the background or streamed, not both.",
-            hint="Ask with `background` alone, and follow GET /v1/runs/{id}/events.",
+            "`background` and `stream` cannot be combined.",
+            hint="Send `background` alone, and follow the run at GET /v1/runs/{id}/events.",
             at="stream",
         )
     if body.background and not body.store:
         raise BadRequestError(
-            "A response that is made in the background is kept, or nobody could read it.",
-            hint="Leave `store` out, and delete the response once it was read.",
+            "A background response must be stored; otherwise nobody could read it.",
+            hint="Omit `store`, and delete the response after reading it.",
             at="store",
         )
     if body.previous_response_id is not None and body.conversation is not None:
         raise BadRequestError(
-            "A response goes on with `previous_response_id` or with `conversation`, not with both.",
-            hint="Send one of them.",
+            "`previous_response_id` and `conversation` cannot be combined.",
+            hint="Send only one of them.",
             at="conversation",
         )
 
 
-def _build_question(served: Services, caller: Principal, body: ResponseIn) -> QuestionIn:
-    """Return the question with its scope and its conversation."""
-    model = parse_model(served, caller, body.model)
+def _build_question(services: Services, caller: Principal, body: ResponseIn) -> QuestionIn:
+    """Build the question with its scope and its conversation."""
+    model = parse_model(services, caller, body.model)
     turns, conversation = body.turns, body.conversation_id
     if body.previous_response_id is not None:
         with _translate_not_found(body.previous_response_id):
-            before = served.answers.conversations.load_answer(
+            before = services.answers.conversations.load_answer(
                 caller.tenant_id, parse_response_id(body.previous_response_id)[0], caller.visible_owner
             )
         conversation = before.conversation_id
@@ -176,7 +177,7 @@ def _build_question(served: Services, caller: Principal, body: ResponseIn) -> Qu
 
 @contextmanager
 def _translate_not_found(response_id: str) -> Iterator[None]:
-    """Say that there is no such response where there is neither such an answer nor such a run."""
+    """Convert the errors for a missing answer or run to `ResponseNotFoundError`."""
     try:
         yield
     except (AnswerNotFoundError, RunNotFoundError) as error:
@@ -184,26 +185,26 @@ def _translate_not_found(response_id: str) -> Iterator[None]:
 
 
 def _load_response(
-    request: Request, served: Services, caller: Principal, response_id: str, results: int | None
+    request: Request, services: Services, caller: Principal, response_id: str, results: int | None
 ) -> dict[str, Any]:
     identifier, with_search = parse_response_id(response_id)
-    how = _build_view(request, served, caller, with_search, results)
+    how = _build_view(request, services, caller, with_search, results)
     try:
-        kept = served.answers.conversations.load_answer(caller.tenant_id, identifier, caller.visible_owner)
+        kept = services.answers.conversations.load_answer(caller.tenant_id, identifier, caller.visible_owner)
     except AnswerNotFoundError:
         with _translate_not_found(response_id):
-            run = served.answers.runs.load_run(caller.tenant_id, identifier, caller.visible_owner)
-        return _build_run_response(served, caller, response_id, run, how)
+            run = services.answers.runs.load_run(caller.tenant_id, identifier, caller.visible_owner)
+        return _build_run_response(services, caller, response_id, run, how)
     return _build_answer_response(
-        response_id, build_visible_answer(served, caller, kept), how, kept.created_at, kept.created_at
+        response_id, build_visible_answer(services, caller, kept), how, kept.created_at, kept.created_at
     )
 
 
 def _build_run_response(
-    served: Services, caller: Principal, response_id: str, run: Run, how: ResponseView
+    services: Services, caller: Principal, response_id: str, run: Run, how: ResponseView
 ) -> dict[str, Any]:
     if run.answer is not None:
-        deleted = served.answers.conversations.list_withheld_documents(
+        deleted = services.answers.conversations.list_withheld_documents(
             extract_cited_documents(run.answer), caller.readers
         )
         answer = AnswerOut.from_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=deleted)
@@ -218,7 +219,7 @@ def _build_run_response(
 def _build_answer_response(
     response_id: str, answer: AnswerOut, how: ResponseView, created: float, completed: float | None
 ) -> dict[str, Any]:
-    """Return a kept answer as a response, without the members of a request that were not kept."""
+    """Return a stored answer as a response, without the request's members, which are not stored."""
     output = build_output(answer, parse_response_id(response_id)[0], how)
     return build_response_object(
         response_id, {}, get_response_status(answer), output, created=created, completed=completed, answer=answer
@@ -226,12 +227,12 @@ def _build_answer_response(
 
 
 def _build_view(
-    request: Request, served: Services, caller: Principal, with_search: bool, results: int | None
+    request: Request, services: Services, caller: Principal, with_search: bool, results: int | None
 ) -> ResponseView:
-    """Return how answers are shown to this caller, with so many results of the search if it is shown."""
+    """Return how to present answers to this caller."""
 
     def load_files(answer: AnswerOut) -> CitedFiles:
         cited = {each.document_id for each in answer.citations if not each.deleted}
-        return served.documents.files.load_named_files(caller.tenant_id, cited)
+        return services.documents.files.load_named_files(caller.tenant_id, cited)
 
-    return ResponseView(get_base_url(request, served), with_search, results, load_files)
+    return ResponseView(get_base_url(request, services), with_search, results, load_files)

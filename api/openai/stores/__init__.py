@@ -1,1 +1,1 @@
-"""OpenAI's files and vector stores over our documents."""
+"""OpenAI's files and vector stores, over our documents and collections."""

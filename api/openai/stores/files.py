@@ -1,4 +1,4 @@
-"""Files: the form in which they are sent, the object, and pages of objects."""
+"""Files: their upload form, file objects and list pages."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -8,12 +8,12 @@ from fastapi import Query
 from api.http.problems import BadRequestError
 from ingest.storage.uploads.records import ASSISTANTS, StoredFile
 
-# Other purposes are for things that are done to models.
+# OpenAI's other purposes are for work on models, such as fine-tuning.
 PURPOSES = (ASSISTANTS, "user_data")
 
 
 def build_file_object(file: StoredFile) -> dict[str, Any]:
-    """Return a file; what becomes of it in a vector store, that store's file says."""
+    """Return a file object. Its processing in a vector store is reported by that store's file object."""
     return {
         "id": file.id,
         "object": "file",
@@ -28,26 +28,28 @@ def build_file_object(file: StoredFile) -> dict[str, Any]:
 
 
 def parse_purpose(fields: Mapping[str, str]) -> str:
-    """Return the purpose that the fields of a form name. Raises `BadRequestError` for what is not followed."""
+    """Return the purpose named in a form. Raises `BadRequestError` for unsupported fields and values."""
     purpose = fields.get("purpose")
     if purpose not in PURPOSES:
         raise BadRequestError(
-            "The form names no purpose." if purpose is None else f"Files for {purpose[:40]!r} are not taken here.",
+            "The form has no field `purpose`."
+            if purpose is None
+            else f"The purpose {purpose[:40]!r} is not supported.",
             hint=f"Send the field `purpose` with {' or '.join(PURPOSES)}: files are documents to search and ask.",
         )
     refuse_expiry(any(name.startswith("expires_after") for name in fields))
     unknown = next((name for name in fields if name != "purpose"), None)
     if unknown is not None:
-        raise BadRequestError(f"The form has an unknown field {unknown[:40]!r}.", hint="Known: purpose, file.")
+        raise BadRequestError(f"The form has an unknown field {unknown[:40]!r}.", hint="Known fields: purpose, file.")
     return purpose
 
 
 def refuse_expiry(is_wanted: bool) -> None:
-    """Refuse to let something expire by itself. Raises `BadRequestError`."""
+    """Refuse automatic expiry. Raises `BadRequestError`."""
     if is_wanted:
         raise BadRequestError(
-            "Nothing expires by itself here: `expires_after` would not be kept to.",
-            hint="Leave it out, and delete what you no longer need; a deletion is complete and has a receipt.",
+            "`expires_after` is not supported: nothing expires automatically.",
+            hint="Omit it, and delete objects that you no longer need.",
         )
 
 
@@ -57,7 +59,7 @@ PageLimit = Annotated[int, Query(ge=1, le=100)]
 
 
 def build_list_page(found: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[str, Any]:
-    """Return a page."""
+    """Return a list page."""
     ids = [each["id"] for each in found]
     return {
         "object": "list",

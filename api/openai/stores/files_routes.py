@@ -1,4 +1,4 @@
-"""`/v1/files`: files for programs that speak OpenAI's protocol. Each is kept, and is searched once it is in a store."""
+"""`/v1/files`: files for clients of OpenAI's protocol. A file can be searched once it is in a vector store."""
 
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.admission.access import Caller, Served, UploadThreads, Writer, get_account
+from api.admission.access import Caller, ServicesDep, UploadThreads, Writer, get_account
 from api.admission.quota_headers import report_standings
 from api.admission.services import Services
 from api.documents import multipart
@@ -44,21 +44,23 @@ _FORM = {
 
 
 @router.post("", openapi_extra=_FORM)
-async def upload(request: Request, caller: Writer, served: Served, threads: UploadThreads) -> dict[str, Any]:
-    """Keep a file, which then can be put into vector stores; until it is in one, nothing finds it.
+async def upload(request: Request, caller: Writer, services: ServicesDep, threads: UploadThreads) -> dict[str, Any]:
+    """Upload a file. It can then be added to vector stores; until then, searches do not find it.
 
-    A form with the file as `file` and its `purpose`, `assistants` or `user_data`. Until then it is the caller's alone,
-    and its tenant's admins'. `415` for a file that no parser reads.
+    Send a form with the file as `file` and its `purpose`, `assistants` or `user_data`. Until it is in a vector store,
+    only you and the tenant's admins can see it. `415` if no parser supports the file.
     """
     content_type = request.headers.get("content-type", "")
     if not content_type.startswith("multipart/form-data"):
-        raise BadRequestError("A file is sent as a form.", hint="Send multipart/form-data with `file` and `purpose`.")
+        raise BadRequestError(
+            "A file must be sent as a form.", hint="Send multipart/form-data with `file` and `purpose`."
+        )
     base = UploadRequest(caller.tenant_id, "", "unnamed", key_id=caller.key_id or "", owner=caller.owner)
     made = await multipart.receive_file(
-        request.stream(), content_type, base, served.work.file_intake.receive, threads, parse_purpose
+        request.stream(), content_type, base, services.work.file_intake.receive, threads, parse_purpose
     )
     report_standings(
-        request, await run_in_threadpool(served.admission.meter.load_storage_standings, get_account(caller))
+        request, await run_in_threadpool(services.admission.meter.load_storage_standings, get_account(caller))
     )
     return build_file_object(made)
 
@@ -66,69 +68,69 @@ async def upload(request: Request, caller: Writer, served: Served, threads: Uplo
 @router.get("")
 def listing(
     caller: Caller,
-    served: Served,
+    services: ServicesDep,
     purpose: Annotated[str | None, Query(max_length=40)] = None,
     order: Order = "desc",
     after: ObjectId = None,
     limit: Annotated[int, Query(ge=1, le=_MAX_LISTED)] = 1_000,
 ) -> dict[str, Any]:
-    """List files, newest first, a page at a time: those that were sent as files, and documents that came otherwise."""
-    found = served.documents.files.list_files(
+    """List files, newest first: those sent to `/v1/files`, and documents uploaded otherwise. Paginated."""
+    found = services.documents.files.list_files(
         caller, purpose=purpose, newest_first=order == "desc", after=after, limit=limit + 1
     )
     return build_list_page([build_file_object(each) for each in found[:limit]], has_more=len(found) > limit)
 
 
 @router.get("/{file_id}")
-def one(file_id: str, caller: Caller, served: Served) -> dict[str, Any]:
-    """Show a file, also by the id that a citation names."""
-    return build_file_object(served.documents.files.load_file(caller, file_id))
+def one(file_id: str, caller: Caller, services: ServicesDep) -> dict[str, Any]:
+    """Show a file, by its id or the id in a citation."""
+    return build_file_object(services.documents.files.load_file(caller, file_id))
 
 
 @router.get("/{file_id}/content", response_class=StreamingResponse)
-def content(file_id: str, caller: Caller, served: Served, request: Request) -> Response:
-    """Download the bytes of a file as they were sent."""
-    file = served.documents.files.load_file(caller, file_id)
-    if served.contents.blobs.find_size(file.blob_key) is None:
-        raise DocumentStateError("The file's bytes are gone: its document was cancelled.", hint="Upload it again.")
+def content(file_id: str, caller: Caller, services: ServicesDep, request: Request) -> Response:
+    """Download a file."""
+    file = services.documents.files.load_file(caller, file_id)
+    if services.contents.blobs.find_size(file.blob_key) is None:
+        raise DocumentStateError("The file was removed, because its document was cancelled.", hint="Upload it again.")
     name = quote(to_sendable_text(file.name.rpartition("/")[2]), safe="")
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
     original = Original(file.blob_key, file.content_sha256, f"The content of file {file.id}")
-    return build_download(served.contents.blobs, original, request, headers)
+    return build_download(services.contents.blobs, original, request, headers)
 
 
 @router.delete("/{file_id}")
-def delete(file_id: str, caller: Writer, served: Served) -> dict[str, Any]:
-    """Delete a file, and what was made of it in every vector store: nothing finds it any more when this answers.
+def delete(file_id: str, caller: Writer, services: ServicesDep) -> dict[str, Any]:
+    """Delete a file and its documents in all vector stores. Once this returns, searches do not find them.
 
-    A document that came without a file is deleted as `DELETE /v1/documents/{id}` does.
+    A document that was not sent to `/v1/files` is deleted as by `DELETE /v1/documents/{id}`.
     """
-    file = served.documents.files.load_file(caller, file_id)
+    file = services.documents.files.load_file(caller, file_id)
     if file.document_id is not None:
-        _delete_document(served, caller, file.document_id)
+        _delete_document(services, caller, file.document_id)
     else:
-        _delete_sent_file(served, caller, file)
-    served.work.doorbell.ring(JobKind.COLLECT)
+        _delete_sent_file(services, caller, file)
+    services.work.doorbell.ring(JobKind.COLLECT)
     return {"id": file_id, "object": "file", "deleted": True}
 
 
-def _delete_sent_file(served: Services, caller: Principal, file: StoredFile) -> None:
-    """Delete a file that was sent as one, first so that no document is made of it any more."""
+def _delete_sent_file(services: Services, caller: Principal, file: StoredFile) -> None:
+    """Delete a file sent to `/v1/files`: the file first, so that no new document is made from it."""
     # guard: openai-file-of-other-owner
     if caller.visible_owner not in (None, file.owner):
-        raise RoleMissingError("The file is another's, who has put it where you may read it.")
-    for _, collection in served.documents.files.list_documents(caller.tenant_id, file.id):
+        raise RoleMissingError("The file belongs to someone else; you can only read it.")
+    for _, collection in services.documents.files.list_documents(caller.tenant_id, file.id):
         caller.collections.require_writable(collection)
-    served.documents.files.delete(caller.tenant_id, file.id)
-    for document, _ in served.documents.files.list_documents(caller.tenant_id, file.id):
-        served.work.delete(caller.tenant_id, document, None)
-    served.work.remove_files()
+    services.documents.files.delete(caller.tenant_id, file.id)
+    for document, _ in services.documents.files.list_documents(caller.tenant_id, file.id):
+        services.work.delete(caller.tenant_id, document, None)
+    services.work.remove_files()
 
 
-def _delete_document(served: Services, caller: Principal, identifier: str) -> None:
+def _delete_document(services: Services, caller: Principal, identifier: str) -> None:
     try:
-        document = served.documents.catalog.load_document(caller.tenant_id, identifier, readers=caller.readers)
+        document = services.documents.catalog.load_document(caller.tenant_id, identifier, readers=caller.readers)
         caller.collections.require_writable(document.collection)
-        served.work.delete(caller.tenant_id, identifier, caller.readers)
+        services.work.delete(caller.tenant_id, identifier, caller.readers)
     except DocumentNotFoundError as error:
         raise StoredFileNotFoundError(f"There is no file {identifier!r}.") from error

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
-from api.admission.access import Caller, Served, Writer
+from api.admission.access import Caller, ServicesDep, Writer
 from api.admission.services import Services
 from api.http.wire import to_sendable_text
 from api.openai.stores.files import ObjectId, Order, PageLimit, build_list_page
@@ -38,116 +38,120 @@ from ingest.storage.queue.records import JobKind
 router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}", tags=["openai"])
 
 _PART_CHARS = 64 * 1024
-# How soon a client that waits may ask again; OpenAI's own does so each second otherwise.
+# How soon a polling client may ask again; OpenAI's client polls every second without it.
 _POLL_HEADERS = {"openai-poll-after-ms": "300"}
 _REVERSED = {ListOrder.OLDEST: ListOrder.NEWEST, ListOrder.NEWEST: ListOrder.OLDEST}
 
 
 @router.post("/files")
-def create(vector_store_id: str, body: StoreFileIn, caller: Writer, served: Served) -> dict[str, Any]:
-    """Put a file into a vector store: it is parsed and indexed from here on, as the store's file says.
+def create(vector_store_id: str, body: StoreFileIn, caller: Writer, services: ServicesDep) -> dict[str, Any]:
+    """Add a file to a vector store, which parses and indexes it. The store's file object shows the progress.
 
-    A file may be in several. One that is in it already stays as it is, but for `attributes` that are sent; if it had
-    failed, it is tried again.
+    A file can be in several stores. If it is already in this one, only the `attributes` you send are updated; if it had
+    failed, it is retried.
     """
-    require_readable_store(served, caller, vector_store_id)
-    return build_store_file_object(add_file(served, caller, vector_store_id, body))
+    require_readable_store(services, caller, vector_store_id)
+    return build_store_file_object(add_file(services, caller, vector_store_id, body))
 
 
 @router.get("/files")
 def listing(
     vector_store_id: str,
     caller: Caller,
-    served: Served,
+    services: ServicesDep,
     filter: Status | None = None,
     limit: PageLimit = 20,
     order: Order = "desc",
     after: ObjectId = None,
     before: ObjectId = None,
 ) -> dict[str, Any]:
-    """List the documents of a collection as files, newest first, a page at a time; `filter` is a status."""
-    require_readable_store(served, caller, vector_store_id)
-    return _load_page(served, caller, vector_store_id, None, filter, limit, order, after, before)
+    """List the documents of a collection as files, newest first. `filter` is a status. Paginated."""
+    require_readable_store(services, caller, vector_store_id)
+    return _load_page(services, caller, vector_store_id, None, filter, limit, order, after, before)
 
 
 @router.get("/files/{file_id}")
-def one(vector_store_id: str, file_id: str, caller: Caller, served: Served, response: Response) -> dict[str, Any]:
-    """Show a file of a vector store: how far it is, and the reason if it failed."""
+def one(
+    vector_store_id: str, file_id: str, caller: Caller, services: ServicesDep, response: Response
+) -> dict[str, Any]:
+    """Show a file of a vector store: its progress, and the reason if it failed."""
     response.headers.update(_POLL_HEADERS)
-    return build_store_file_object(require_stored_document(served, caller, vector_store_id, file_id))
+    return build_store_file_object(require_stored_document(services, caller, vector_store_id, file_id))
 
 
 @router.post("/files/{file_id}")
-def change(vector_store_id: str, file_id: str, body: AttributesIn, caller: Writer, served: Served) -> dict[str, Any]:
-    """Give a file other attributes, at once; they take the place of those it has."""
-    document = require_stored_document(served, caller, vector_store_id, file_id)
+def change(
+    vector_store_id: str, file_id: str, body: AttributesIn, caller: Writer, services: ServicesDep
+) -> dict[str, Any]:
+    """Replace a file's attributes. Takes effect immediately."""
+    document = require_stored_document(services, caller, vector_store_id, file_id)
     caller.collections.require_writable(vector_store_id)
     attributes = require_metadata(body.attributes or {})
-    return build_store_file_object(replace_attributes(served, caller, document, attributes))
+    return build_store_file_object(replace_attributes(services, caller, document, attributes))
 
 
 @router.get("/files/{file_id}/content")
-def content(vector_store_id: str, file_id: str, caller: Caller, served: Served) -> StreamingResponse:
-    """Return the text of a file that searches find, in parts."""
-    document = require_stored_document(served, caller, vector_store_id, file_id)
+def content(vector_store_id: str, file_id: str, caller: Caller, services: ServicesDep) -> StreamingResponse:
+    """Return the text of a file, in parts, as searches find it."""
+    document = require_stored_document(services, caller, vector_store_id, file_id)
     active = document.active_version_id
     if active is None:
         raise DocumentStateError(
-            f"The file is {document.version.state}, so it has no text to show.", hint="Wait until it is completed."
+            f"The file is {document.version.state} and has no text yet.", hint="Wait until it is completed."
         )
-    characters = served.documents.catalog.load_version(active).characters or 0
-    return StreamingResponse(_stream_text(served, active, characters), media_type="application/json")
+    characters = services.documents.catalog.load_version(active).characters or 0
+    return StreamingResponse(_stream_text(services, active, characters), media_type="application/json")
 
 
 @router.delete("/files/{file_id}")
-def delete(vector_store_id: str, file_id: str, caller: Writer, served: Served) -> dict[str, Any]:
-    """Take a file out of a vector store: its document is deleted, and nothing finds it when this answers.
+def delete(vector_store_id: str, file_id: str, caller: Writer, services: ServicesDep) -> dict[str, Any]:
+    """Remove a file from a vector store. Its document is deleted; once this returns, searches do not find it.
 
-    What was sent to `/v1/files` stays there.
+    The file in `/v1/files` remains.
     """
-    document = require_stored_document(served, caller, vector_store_id, file_id)
+    document = require_stored_document(services, caller, vector_store_id, file_id)
     caller.collections.require_writable(vector_store_id)
-    deletion = served.work.delete(caller.tenant_id, document.id, caller.readers)
-    served.work.doorbell.ring(JobKind.COLLECT)
+    deletion = services.work.delete(caller.tenant_id, document.id, caller.readers)
+    services.work.doorbell.ring(JobKind.COLLECT)
     ours = {"document_id": document.id, "receipt": deletion.id}
     return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True, "leadline": ours}
 
 
 @router.post("/file_batches")
-def create_batch(vector_store_id: str, body: FileBatchIn, caller: Writer, served: Served) -> dict[str, Any]:
-    """Put many files into a vector store together, as one batch that can be followed and cancelled.
+def create_batch(vector_store_id: str, body: FileBatchIn, caller: Writer, services: ServicesDep) -> dict[str, Any]:
+    """Add several files to a vector store as one batch, which can be followed and cancelled.
 
-    A file that is refused, or that there is not, counts as failed and does not stop the others.
+    A file that is refused or does not exist counts as failed and does not stop the others.
     """
-    require_readable_store(served, caller, vector_store_id)
+    require_readable_store(services, caller, vector_store_id)
     caller.collections.require_writable(vector_store_id)
     sent = body.list_files()
-    batch, _ = served.documents.batches.create(
+    batch, _ = services.documents.batches.create(
         caller.tenant_id, expected=len(sent), collection=vector_store_id, owner=caller.owner
     )
-    add_files(served, caller, vector_store_id, sent, batch.id)
-    return build_batch_object(served.documents.batches.close(caller.tenant_id, batch.id), vector_store_id)
+    add_files(services, caller, vector_store_id, sent, batch.id)
+    return build_batch_object(services.documents.batches.close(caller.tenant_id, batch.id), vector_store_id)
 
 
 @router.get("/file_batches/{batch_id}")
 def one_batch(
-    vector_store_id: str, batch_id: str, caller: Caller, served: Served, response: Response
+    vector_store_id: str, batch_id: str, caller: Caller, services: ServicesDep, response: Response
 ) -> dict[str, Any]:
-    """Show a batch with its files by status."""
+    """Show a batch with its file counts by status."""
     response.headers.update(_POLL_HEADERS)
-    return build_batch_object(_load_batch(served, caller, vector_store_id, batch_id), vector_store_id)
+    return build_batch_object(_load_batch(services, caller, vector_store_id, batch_id), vector_store_id)
 
 
 @router.post("/file_batches/{batch_id}/cancel")
-def cancel_batch(vector_store_id: str, batch_id: str, caller: Writer, served: Served) -> dict[str, Any]:
-    """Stop the processing of a batch's files that are not completed; a batch that has ended stays as it is."""
-    found = _load_batch(served, caller, vector_store_id, batch_id)
+def cancel_batch(vector_store_id: str, batch_id: str, caller: Writer, services: ServicesDep) -> dict[str, Any]:
+    """Stop processing a batch's unfinished files. A batch that has ended does not change."""
+    found = _load_batch(services, caller, vector_store_id, batch_id)
     caller.collections.require_writable(vector_store_id)
     if not found.ended:
-        found = served.documents.batches.cancel(
+        found = services.documents.batches.cancel(
             caller.tenant_id, batch_id, readers=caller.readers, owner=caller.visible_owner
         )
-        served.work.doorbell.ring(JobKind.COLLECT)
+        services.work.doorbell.ring(JobKind.COLLECT)
     return build_batch_object(found, vector_store_id)
 
 
@@ -156,29 +160,29 @@ def batch_files(
     vector_store_id: str,
     batch_id: str,
     caller: Caller,
-    served: Served,
+    services: ServicesDep,
     filter: Status | None = None,
     limit: PageLimit = 20,
     order: Order = "desc",
     after: ObjectId = None,
     before: ObjectId = None,
 ) -> dict[str, Any]:
-    """List the files of a batch, newest first, a page at a time."""
-    _load_batch(served, caller, vector_store_id, batch_id)
-    return _load_page(served, caller, vector_store_id, batch_id, filter, limit, order, after, before)
+    """List the files of a batch, newest first. Paginated."""
+    _load_batch(services, caller, vector_store_id, batch_id)
+    return _load_page(services, caller, vector_store_id, batch_id, filter, limit, order, after, before)
 
 
-def _load_batch(served: Services, caller: Principal, store: str, identifier: str) -> BatchProgress:
+def _load_batch(services: Services, caller: Principal, store: str, identifier: str) -> BatchProgress:
     """Return a batch of the store. Raises `CollectionNotFoundError` and `BatchNotFoundError`."""
-    require_readable_store(served, caller, store)
-    found = served.documents.batches.load_progress(caller.tenant_id, identifier, caller.visible_owner)
+    require_readable_store(services, caller, store)
+    found = services.documents.batches.load_progress(caller.tenant_id, identifier, caller.visible_owner)
     if found.batch.collection != store:
         raise BatchNotFoundError(f"There is no batch {identifier!r}.")
     return found
 
 
 def _load_page(
-    served: Services,
+    services: Services,
     caller: Principal,
     store: str,
     batch: str | None,
@@ -190,10 +194,10 @@ def _load_page(
 ) -> dict[str, Any]:
     listing = ListOrder.NEWEST if order == "desc" else ListOrder.OLDEST
     limiting = before if after is None else after
-    start = None if limiting is None else require_stored_document(served, caller, store, limiting)
+    start = None if limiting is None else require_stored_document(services, caller, store, limiting)
     backwards = after is None and before is not None
     wanted = DocumentFilter(collection=store, batch=batch, states=STATES[status] if status else ())
-    found = served.documents.catalog.listing.list_page(
+    found = services.documents.catalog.listing.list_page(
         caller.tenant_id,
         wanted,
         caller.readers,
@@ -206,11 +210,11 @@ def _load_page(
     return build_list_page([build_store_file_object(each) for each in shown], has_more=len(found) > limit)
 
 
-def _stream_text(served: Services, version: str, characters: int) -> Iterator[str]:
-    """Yield the page of a text as JSON, a part at a time."""
+def _stream_text(services: Services, version: str, characters: int) -> Iterator[str]:
+    """Yield the JSON page with a text, one part at a time."""
     yield '{"object":"vector_store.file_content.page","data":['
     for start in range(0, max(1, characters), _PART_CHARS):
-        text = served.contents.texts.read(version, start, min(start + _PART_CHARS, characters))
+        text = services.contents.texts.read(version, start, min(start + _PART_CHARS, characters))
         part = {"type": "text", "text": to_sendable_text(text)}
         yield ("," if start else "") + json.dumps(part, ensure_ascii=False)
     yield '],"has_more":false,"next_page":null}'

@@ -1,4 +1,4 @@
-"""Vector stores: requests with their filters, and collections, documents and batches as their objects."""
+"""Vector stores: requests and filters, and the objects for collections, documents and batches."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 
 from api.http.problems import BadRequestError
 from api.http.wire import to_sendable
-from api.openai.asked import Lenient
+from api.openai.asked import LenientModel
 from ingest.parsing.errors import ParseError, UnsupportedTypeError
 from ingest.storage.documents.batch_records import BatchProgress, BatchState
 from ingest.storage.documents.collection_records import Collection
@@ -19,7 +19,7 @@ from retrieval.search.rewriting import MAX_QUERIES
 
 MAX_FILES = 2_000
 MAX_RESULTS = 50
-# What a chunk has at most, in tokens of English.
+# The largest chunk, in tokens of English text.
 CHUNK_TOKENS = DEFAULT_MAX_CHARS // 4
 
 Status = Literal["in_progress", "completed", "failed", "cancelled"]
@@ -30,21 +30,21 @@ STATES: Mapping[Status, frozenset[VersionState]] = {
     "cancelled": frozenset({VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED}),
 }
 _STATUS = {state: status for status, states in STATES.items() for state in states}
-# Codes of failures that are the file's; all others are the service's.
+# Failures caused by the file; all others are server errors.
 _FILE_FAULTS: tuple[type[LeadlineError], ...] = (ParseError, EmptyUploadError, *ParseError.__subclasses__())
 _FILE_FAULT_CODES = frozenset(each.code for each in _FILE_FAULTS)
 
 Attribute = str | int | float | bool
 
 
-class ChunkingIn(Lenient):
-    """How a client wants files cut."""
+class ChunkingIn(LenientModel):
+    """Chunking options of the client."""
 
     type: str = "auto"
     static: dict[str, Any] | None = None
 
 
-class _Chunked(Lenient):
+class _ChunkingModel(LenientModel):
     chunking_strategy: ChunkingIn | None = None
 
     @field_validator("chunking_strategy")
@@ -54,21 +54,21 @@ class _Chunked(Lenient):
         asked = sizes.get("max_chunk_size_tokens"), sizes.get("chunk_overlap_tokens")
         if wanted is not None and wanted.type != "auto" and asked != (CHUNK_TOKENS, 0):
             raise ValueError(
-                f"documents are cut along their structure, at {CHUNK_TOKENS} tokens at most and without overlap: leave "
-                "`chunking_strategy` out, or send `auto`"
+                f"documents are chunked along their structure, with at most {CHUNK_TOKENS} tokens and no overlap: omit "
+                "`chunking_strategy` or send `auto`"
             )
         return wanted
 
 
-class StoreFileIn(_Chunked):
-    """A file that is to be put into a vector store; `attributes` become its document's metadata."""
+class StoreFileIn(_ChunkingModel):
+    """A file to add to a vector store. `attributes` become its document's metadata."""
 
     file_id: str = Field(min_length=1, max_length=200)
     attributes: dict[str, Attribute] | None = Field(None, max_length=256)
 
 
-class StoreIn(_Chunked):
-    """A new vector store. Its `name` is for people and becomes the collection's title; the id is another."""
+class StoreIn(_ChunkingModel):
+    """A new vector store. Its `name` is for people and becomes the collection's title; it is not the id."""
 
     name: str | None = Field(None, max_length=256)
     description: str | None = Field(None, max_length=2_000)
@@ -77,16 +77,16 @@ class StoreIn(_Chunked):
     expires_after: dict[str, Any] | None = None
 
 
-class StoreChangeIn(Lenient):
-    """A change of a vector store; what is left out stays, and `metadata` takes the place of what there was."""
+class StoreChangeIn(LenientModel):
+    """Changes to a vector store. Members left out stay as they are; `metadata` replaces all existing metadata."""
 
     name: str | None = Field(None, max_length=256)
     metadata: dict[str, Attribute] | None = Field(None, max_length=256)
     expires_after: dict[str, Any] | None = None
 
 
-class FileBatchIn(_Chunked):
-    """Files that are to be put into a vector store together: `file_ids` with the same attributes, or `files`."""
+class FileBatchIn(_ChunkingModel):
+    """Files to add to a vector store together: `file_ids` with shared attributes, or `files` with their own."""
 
     file_ids: list[str] = Field(default_factory=list, max_length=MAX_FILES)
     files: list[StoreFileIn] = Field(default_factory=list, max_length=MAX_FILES)
@@ -95,33 +95,33 @@ class FileBatchIn(_Chunked):
     def list_files(self) -> list[StoreFileIn]:
         """Return the files one by one. Raises `BadRequestError`."""
         if bool(self.file_ids) == bool(self.files):
-            raise BadRequestError("The batch names no files, or names them twice.", hint="Send `file_ids` or `files`.")
+            raise BadRequestError("The batch needs either `file_ids` or `files`.", hint="Send exactly one of them.")
         return self.files or [StoreFileIn(file_id=each, attributes=self.attributes) for each in self.file_ids]
 
 
-class AttributesIn(Lenient):
-    """The attributes that a file is to have instead of those it has."""
+class AttributesIn(LenientModel):
+    """The new attributes of a file; they replace the existing ones."""
 
     attributes: dict[str, Attribute] | None = Field(max_length=256)
 
 
-class HybridIn(Lenient):
-    """How much each retriever counts."""
+class HybridIn(LenientModel):
+    """The weights of the two retrievers."""
 
     embedding_weight: float = Field(ge=0, allow_inf_nan=False)
     text_weight: float = Field(ge=0, allow_inf_nan=False)
 
 
-class RankingIn(Lenient):
-    """How results are ranked. The score is from 0 to 1, where 1 is the best result of the search."""
+class RankingIn(LenientModel):
+    """Ranking options. Scores go from 0 to 1, the best result of the search."""
 
     ranker: str | None = Field(None, max_length=100)
     score_threshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
     hybrid_search: HybridIn | None = None
 
 
-class StoreSearchIn(Lenient):
-    """A search by one query, or by several whose rankings are fused."""
+class StoreSearchIn(LenientModel):
+    """A search with one query, or with several whose rankings are fused."""
 
     query: str | list[str]
     filters: dict[str, Any] | None = None
@@ -145,7 +145,7 @@ class StoreSearchIn(Lenient):
 
 
 def build_store_object(found: Collection) -> dict[str, Any]:
-    """Return a collection as a vector store."""
+    """Return a collection as a vector store object."""
     settings = found.settings
     return {
         "id": found.name,
@@ -164,7 +164,10 @@ def build_store_object(found: Collection) -> dict[str, Any]:
 
 
 def build_store_file_object(document: Document) -> dict[str, Any]:
-    """Return a document as a file of its vector store. `leadline` has its id and state here, and what to do."""
+    """Return a document as a file object of its vector store.
+
+    Its member `leadline` has the document's id and state, and the code of its failure.
+    """
     version = document.version
     failure = version.failure
     error = None
@@ -190,7 +193,7 @@ def build_store_file_object(document: Document) -> dict[str, Any]:
 
 
 def build_batch_object(progress: BatchProgress, collection: str) -> dict[str, Any]:
-    """Return a batch as a vector store's. Refused files count as failed."""
+    """Return a batch as a vector store's batch object. Refused files count as failed."""
     status = {BatchState.CANCELLED: "cancelled", BatchState.COMPLETED: "completed"}.get(progress.state, "in_progress")
     return {
         "id": progress.batch.id,
@@ -220,7 +223,7 @@ _MAX_FILTER_DEPTH = 5
 
 
 def convert_filters(given: Mapping[str, Any], depth: int = _MAX_FILTER_DEPTH) -> dict[str, Any]:
-    """Return a comparison, or several joined by `and` and `or`, in the format of `ingest.storage.documents.filters`.
+    """Convert a comparison, or several joined by `and` and `or`, to the format of `ingest.storage.documents.filters`.
 
     Raises `BadRequestError`.
     """
@@ -228,14 +231,14 @@ def convert_filters(given: Mapping[str, Any], depth: int = _MAX_FILTER_DEPTH) ->
     if kind in _COMPOUNDS:
         some = given.get("filters")
         if not isinstance(some, list) or not some or not all(isinstance(each, Mapping) for each in some):
-            raise BadRequestError(f"The filter {kind!r} joins nothing.", hint="Give it a list of `filters`.")
+            raise BadRequestError(f"The filter {kind!r} has no conditions.", hint="Set its `filters` to a list.")
         if depth == 0:
-            raise BadRequestError(f"Filters may be nested {_MAX_FILTER_DEPTH} deep.")
+            raise BadRequestError(f"Filters can be nested at most {_MAX_FILTER_DEPTH} levels deep.")
         return {_COMPOUNDS[str(kind)]: [convert_filters(each, depth - 1) for each in some]}
     key, value = given.get("key"), given.get("value")
     if kind not in _COMPARISONS or not isinstance(key, str) or key.startswith("$"):
         raise BadRequestError(
-            f"A filter of type {kind!r} is not known here.",
+            f"Unknown filter type {kind!r}.",
             hint="Use eq, ne, in, nin, gt, gte, lt and lte with `key` and `value`, and `and` and `or` to join them.",
         )
     return {key: {_COMPARISONS[kind]: value}}

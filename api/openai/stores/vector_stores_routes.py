@@ -1,4 +1,4 @@
-"""`/v1/vector_stores`: collections for programs that speak OpenAI's protocol, and searching them."""
+"""`/v1/vector_stores`: collections for clients of OpenAI's protocol, and searching them."""
 
 import uuid
 from dataclasses import replace
@@ -12,8 +12,8 @@ from api.admission.access import (
     AnswersAtOnce,
     Caller,
     Granter,
-    HeldPlace,
-    Served,
+    HeldSlot,
+    ServicesDep,
     Writer,
     build_missing_scope_error,
     get_account,
@@ -45,36 +45,36 @@ router = APIRouter(prefix="/v1/vector_stores", tags=["openai"])
 
 
 @router.post("")
-def create(body: StoreIn, caller: Writer, served: Served) -> dict[str, Any]:
-    """Make a vector store, which is a collection, and put files into it.
+def create(body: StoreIn, caller: Writer, services: ServicesDep) -> dict[str, Any]:
+    """Create a vector store, which is a collection, and add files to it.
 
-    Its `name` becomes the collection's title; collections that were made otherwise have their name as id. It is open to
-    the whole tenant until grants are added to it. Nothing expires by itself: `expires_after` is refused.
+    Its `name` becomes the collection's title. The ids of other collections are their names. It is open to the whole
+    tenant until grants are added. Nothing expires automatically: `expires_after` is refused.
     """
     refuse_expiry(body.expires_after is not None)
     metadata = require_metadata(body.metadata or {})
-    # All of them, before anything is made.
-    files = [served.documents.files.load_file(caller, each) for each in body.file_ids]
+    # Check all files before creating anything.
+    files = [services.documents.files.load_file(caller, each) for each in body.file_ids]
     settings = CollectionSettings(body.name or None, body.description or None, None, metadata)
-    made = served.documents.collections.create(caller.tenant_id, f"vs_{uuid.uuid4().hex}", settings)
-    add_files(served, caller, made.name, [StoreFileIn(file_id=each.id) for each in files])
+    made = services.documents.collections.create(caller.tenant_id, f"vs_{uuid.uuid4().hex}", settings)
+    add_files(services, caller, made.name, [StoreFileIn(file_id=each.id) for each in files])
     return build_store_object(
-        served.documents.collections.load_collection(caller.tenant_id, made.name, readers=caller.readers)
+        services.documents.collections.load_collection(caller.tenant_id, made.name, readers=caller.readers)
     )
 
 
 @router.get("")
 def listing(
     caller: Caller,
-    served: Served,
+    services: ServicesDep,
     limit: PageLimit = 20,
     order: Order = "desc",
     after: ObjectId = None,
     before: ObjectId = None,
 ) -> dict[str, Any]:
-    """List the collections that the caller may use as vector stores, newest first, a page at a time."""
+    """List the collections that you may use as vector stores, newest first. Paginated."""
     age = "newest" if order == "desc" else "oldest"
-    found = served.documents.collections.list_collections(
+    found = services.documents.collections.list_collections(
         caller.tenant_id,
         order=age,  # type: ignore[arg-type]
         after=after,
@@ -88,35 +88,35 @@ def listing(
 
 
 @router.get("/{vector_store_id}")
-def one(vector_store_id: str, caller: Caller, served: Served) -> dict[str, Any]:
-    """Show a vector store with its files by status."""
-    return build_store_object(require_readable_store(served, caller, vector_store_id))
+def one(vector_store_id: str, caller: Caller, services: ServicesDep) -> dict[str, Any]:
+    """Show a vector store with its file counts by status."""
+    return build_store_object(require_readable_store(services, caller, vector_store_id))
 
 
 @router.post("/{vector_store_id}")
-def modify(vector_store_id: str, body: StoreChangeIn, caller: Granter, served: Served) -> dict[str, Any]:
-    """Change the name or the metadata of a vector store, as `PATCH /v1/collections/{name}` does; its id stays."""
+def modify(vector_store_id: str, body: StoreChangeIn, caller: Granter, services: ServicesDep) -> dict[str, Any]:
+    """Change a vector store's name or metadata, as `PATCH /v1/collections/{name}` does. Its id does not change."""
     refuse_expiry(body.expires_after is not None)
-    known = require_manageable(served, caller, vector_store_id).settings
+    known = require_manageable(services, caller, vector_store_id).settings
     title = (body.name or None) if "name" in body.model_fields_set else known.title
     metadata = require_metadata(body.metadata or {}) if "metadata" in body.model_fields_set else known.metadata
-    served.documents.collections.change(
+    services.documents.collections.change(
         caller.tenant_id, vector_store_id, replace(known, title=title, metadata=metadata), None
     )
-    return one(vector_store_id, caller, served)
+    return one(vector_store_id, caller, services)
 
 
 @router.delete("/{vector_store_id}")
-def delete(vector_store_id: str, caller: Granter, served: Served) -> dict[str, Any]:
-    """Delete a vector store: nothing finds its documents any more when this answers.
+def delete(vector_store_id: str, caller: Granter, services: ServicesDep) -> dict[str, Any]:
+    """Delete a vector store. Once this returns, searches do not find its documents.
 
-    What was sent to `/v1/files` stays there; documents that came otherwise are gone.
+    Files sent to `/v1/files` remain; documents uploaded otherwise are deleted.
     """
-    require_manageable(served, caller, vector_store_id)
-    deletion = served.documents.collections.delete(
+    require_manageable(services, caller, vector_store_id)
+    deletion = services.documents.collections.delete(
         caller.tenant_id, vector_store_id, owner=caller.owner, readers=caller.readers
     )
-    served.work.doorbell.ring(JobKind.COLLECT)
+    services.work.doorbell.ring(JobKind.COLLECT)
     receipt = {"receipt": deletion.id, "documents": deletion.documents}
     return {"id": vector_store_id, "object": "vector_store.deleted", "deleted": True, "leadline": receipt}
 
@@ -126,28 +126,29 @@ async def search(
     vector_store_id: str,
     body: StoreSearchIn,
     caller: Caller,
-    served: Served,
+    services: ServicesDep,
     threads: AnswersAtOnce,
-    place: HeldPlace,
+    slot: HeldSlot,
 ) -> dict[str, Any]:
-    """Find the best passages of a vector store for a query, or for several whose rankings are fused.
+    """Find the best passages of a vector store for one or several queries, whose rankings are fused.
 
-    Scores are relative: the best result has 1, and `score_threshold` counts from there. `rewrite_query` has the
-    language model make further queries, which needs the scope `ask`. `leadline` of a result says where it stands.
+    Scores are relative: the best result has 1, and `score_threshold` refers to that scale. With `rewrite_query`, the
+    language model writes further queries, which needs the scope `ask`. The member `leadline` of a result gives its
+    position in the document.
     """
-    await run_in_threadpool(require_readable_store, served, caller, vector_store_id)
+    await run_in_threadpool(require_readable_store, services, caller, vector_store_id)
     request = _build_request(body, caller, vector_store_id)
     if not body.rewrite_query:
-        return await run_in_threadpool(_run_search, served, body, request, rewrite=None, caller=caller)
+        return await run_in_threadpool(_run_search, services, body, request, rewrite=None, caller=caller)
     if Scope.ASK not in caller.scopes:
         raise build_missing_scope_error(Scope.ASK)
-    place.release()
-    rewritten = partial(_run_search, served, body, request, rewrite=Rewrite.MULTI_QUERY, caller=caller)
+    slot.release()
+    rewritten = partial(_run_search, services, body, request, rewrite=Rewrite.MULTI_QUERY, caller=caller)
     return await threads.start(caller.tenant_id, rewritten)
 
 
 def _build_request(body: StoreSearchIn, caller: Principal, store: str) -> SearchRequest:
-    """Return the search. Raises `BadRequestError` and `FilterError`."""
+    """Build the search request. Raises `BadRequestError` and `FilterError`."""
     filters = convert_filters(body.filters) if body.filters else {}
     parse_conditions(filters)
     ranking, (first, *others) = body.ranking_options or RankingIn(), body.queries
@@ -174,29 +175,31 @@ def _select_mode(ranking: RankingIn) -> Mode:
     if not weights.embedding_weight and weights.text_weight:
         return Mode.BM25
     raise BadRequestError(
-        "Words and meaning are weighed as measurements say, and not otherwise.",
-        hint="Leave `hybrid_search` out, or set one of the two weights to 0 to search by the other alone.",
+        "The weights of keyword and embedding search cannot be changed.",
+        hint="Omit `hybrid_search`, or set one of its weights to 0 to use only the other search.",
     )
 
 
 def _run_search(
-    served: Services, body: StoreSearchIn, request: SearchRequest, *, rewrite: Rewrite | None, caller: Principal
+    services: Services, body: StoreSearchIn, request: SearchRequest, *, rewrite: Rewrite | None, caller: Principal
 ) -> dict[str, Any]:
     queries = [request.query, *(each.query for each in request.also)]
     if rewrite is None:
-        result = served.asking.searcher.search(request)
+        result = services.asking.searcher.search(request)
     else:
-        rewriter = served.admission.meter.meter_rewriter(get_account(caller), served.asking.rewriter)
-        result, rewritten = RewritingSearcher(served.asking.searcher, rewriter).search(request, rewrite)
+        rewriter = services.admission.meter.meter_rewriter(get_account(caller), services.asking.rewriter)
+        result, rewritten = RewritingSearcher(services.asking.searcher, rewriter).search(request, rewrite)
         queries += [each.query for each in rewritten.queries]
-    files = served.documents.files.load_named_files(caller.tenant_id, {hit.passage.document_id for hit in result.hits})
+    files = services.documents.files.load_named_files(
+        caller.tenant_id, {hit.passage.document_id for hit in result.hits}
+    )
     best = max((hit.passage.score for hit in result.hits), default=0.0)
     threshold = (body.ranking_options and body.ranking_options.score_threshold) or 0.0
     data: list[dict[str, Any]] = []
     for hit in result.hits:
         passage, file = hit.passage, files.get(hit.passage.document_id)
         score = round(max(0.0, passage.score) / best, 6) if best > 0 else 0.0
-        if file is None or score < threshold:  # deleted a moment ago, or not good enough
+        if file is None or score < threshold:  # just deleted, or below the threshold
             continue
         data.append(
             {
