@@ -1,1 +1,1 @@
-"""Runs over REST: follow, cancel and export them."""
+"""REST routes for runs: follow, continue, cancel and export them."""

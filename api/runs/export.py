@@ -1,4 +1,4 @@
-"""Writes a run that has ended as one file: JSON for programs, Markdown for people."""
+"""Exports a finished run as one file: JSON for programs, Markdown for people."""
 
 import json
 import re
@@ -18,7 +18,7 @@ _MARKS = {"verified": "✓", "quoted": "❝", "computed": "ƒ", "unsupported": "
 
 
 class ExportForm(StrEnum):
-    """The forms of the file."""
+    """The file formats."""
 
     JSON = "json"
     MARKDOWN = "markdown"
@@ -29,17 +29,17 @@ EXPORTS: dict[str, Any] = {"application/json": {}, "text/markdown": {}}
 
 
 def build_export(run: RunWithAnswerOut, events: Iterator[RunEventOut], form: ExportForm) -> StreamingResponse:
-    """Return the file, as a download that is written while it is sent."""
+    """Return a download response that is generated while it is sent."""
     media_type, ending = _TYPES[form]
     written = _iter_json(run, events) if form is ExportForm.JSON else _iter_markdown(run, events)
     headers = {"Content-Disposition": f'attachment; filename="run-{run.id}.{ending}"'}
     return StreamingResponse(written, media_type=media_type, headers=headers)
 
 
-def iter_export_events(served: Services, run: Run, *, withheld: bool) -> Iterator[RunEventOut]:
-    """Yield all events of a run, with whole replies."""
+def iter_export_events(services: Services, run: Run, *, withheld: bool) -> Iterator[RunEventOut]:
+    """Yield all events of a run, with untruncated replies."""
     after = 0
-    while found := served.answers.runs.list_events(run.tenant_id, run.id, after=after, limit=_EVENTS_PER_READ):
+    while found := services.answers.runs.list_events(run.tenant_id, run.id, after=after, limit=_EVENTS_PER_READ):
         for event in found:
             yield RunEventOut.from_event(event, withheld=withheld, whole=True)
         after = found[-1].sequence
@@ -71,20 +71,20 @@ def _iter_facts(run: RunWithAnswerOut) -> Iterator[str]:
     if answer is not None:
         yield f"* Answered by: {_escape_line(answer.model or 'no model')}, strategy {answer.strategy}\n"
     yield (
-        f"* Cost: {usage.calls:,} calls ({usage.cached:,} kept ones besides), {usage.prompt_tokens:,} tokens read, "
+        f"* Cost: {usage.calls:,} calls (and {usage.cached:,} cached), {usage.prompt_tokens:,} tokens read, "
         f"{usage.completion_tokens:,} written, {run.seconds:,.1f} s"
     )
     yield f", ${answer.dollars:.4f}\n" if answer is not None and answer.dollars else "\n"
     if run.coverage is not None:
         found = run.coverage
         yield (
-            f"* Of {found.tokens_in_scope:,} tokens a model read {found.tokens_read:,}, code searched "
+            f"* Of {found.tokens_in_scope:,} tokens, a model read {found.tokens_read:,}, code searched "
             f"{found.tokens_searched:,}, and {found.tokens_unopened:,} were not opened\n"
         )
 
 
 def _iter_answer(answer: AnswerOut) -> Iterator[str]:
-    """Yield the answer as a block of text: its Markdown is a model's, and links and pictures in it are not ours."""
+    """Yield the answer as a code block, because links and images in a model's Markdown must not be rendered."""
     yield f"\n## Answer ({answer.status})\n\n{_format_code_block(answer.text)}"
     for note in answer.notes:
         yield f"\nNote: {_escape_line(note)}\n"
@@ -98,7 +98,7 @@ def _iter_answer(answer: AnswerOut) -> Iterator[str]:
         yield "\n### Sources\n\n"
     for cited in answer.citations:
         place = f", {_escape_line(cited.place)}" if cited.place else ""
-        title = "no longer shown" if cited.deleted else _escape_line(cited.title or "Untitled")
+        title = "not available" if cited.deleted else _escape_line(cited.title or "Untitled")
         yield f"* [{cited.number}] {title}{place} (document {cited.document_id}, {cited.start} to {cited.end})\n"
         for quote in cited.quoted:
             yield "\n" + _format_code_block(quote, indent="  ") + "\n"
@@ -106,7 +106,7 @@ def _iter_answer(answer: AnswerOut) -> Iterator[str]:
 
 def _iter_step(kind: str, body: dict[str, Any]) -> Iterator[str]:
     if body.get("withheld"):
-        yield f"\n### {kind}\n\nWithheld: a document of the run is closed to you, or was deleted.\n"
+        yield f"\n### {kind}\n\nWithheld: you cannot read a document of the run, or it was deleted.\n"
     elif kind == "cell":
         where = f" (part {_escape_line(body['part'])})" if body.get("part") else ""
         yield f"\n### Code {body['number']}{where}, {body['seconds']} s, {body['sub_calls']} sub-calls\n"
@@ -116,7 +116,7 @@ def _iter_step(kind: str, body: dict[str, Any]) -> Iterator[str]:
                 yield f"\n{heading}\n\n{_format_code_block(body[name], language)}"
     elif kind in ("call", "lost"):
         usage = body["usage"]
-        cost = "kept, cost nothing" if body.get("cached") else f"{usage['prompt_tokens']:,} tokens read"
+        cost = "cached, no cost" if body.get("cached") else f"{usage['prompt_tokens']:,} tokens read"
         yield f"\n### Sub-call: {_escape_line(body['purpose'])} ({cost})\n"
         if body.get("spans"):
             yield "\nRead: " + "; ".join(
@@ -132,12 +132,12 @@ def _iter_step(kind: str, body: dict[str, Any]) -> Iterator[str]:
 
 
 def _escape_line(text: str) -> str:
-    """Return a text as one line in which nothing is Markdown."""
+    """Return text as one line with all Markdown escaped."""
     return re.sub(r"([\\`*_{}\[\]<>#+!|~-])", r"\\\1", " ".join(text.split()))
 
 
 def _format_code_block(text: str, language: str = "", indent: str = "") -> str:
-    """Return a text as a block of code, in a fence that is longer than any in it."""
+    """Return text as a code block, with a fence longer than any in the text."""
     longest = max((len(found) for found in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return "".join(f"{indent}{line}\n" for line in (fence + language, *text.splitlines(), fence))

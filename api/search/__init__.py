@@ -1,1 +1,1 @@
-"""Search over REST."""
+"""REST routes for search."""

@@ -1,11 +1,11 @@
-"""`/v1/search`: finds passages; a language model takes part only if a rewrite is asked for."""
+"""`/v1/search`: finds passages, without a language model unless a rewrite is requested."""
 
 from functools import partial
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
-from api.admission.access import AnswersAtOnce, Caller, HeldPlace, Served, build_missing_scope_error, get_account
+from api.admission.access import AnswersAtOnce, Caller, HeldSlot, ServicesDep, build_missing_scope_error, get_account
 from api.admission.services import Services
 from api.answers.asking import require_collections
 from api.search.schemas import SearchIn, SearchOut
@@ -18,31 +18,33 @@ router = APIRouter(prefix="/v1/search", tags=["search"])
 
 
 @router.post("")
-async def search(body: SearchIn, caller: Caller, served: Served, threads: AnswersAtOnce, place: HeldPlace) -> SearchOut:
-    """Find the best passages for a query by BM25, by the bi-encoder, or by both fused, with the text of each.
+async def search(
+    body: SearchIn, caller: Caller, services: ServicesDep, threads: AnswersAtOnce, slot: HeldSlot
+) -> SearchOut:
+    """Find the best passages for a query by BM25, by the bi-encoder, or by both, fused.
 
-    A rewrite asks a language model: it needs the scope `ask` besides, and a place of those that wait for answers.
+    With `rewrite`, a language model is called: this also needs the scope `ask`, and occupies a slot for answers.
     """
     if body.rewrite is not None and Scope.ASK not in caller.scopes:
         raise build_missing_scope_error(Scope.ASK)
     request = body.to_request(caller)
     if body.collections:
-        await run_in_threadpool(require_collections, served, caller, body.collections)
+        await run_in_threadpool(require_collections, services, caller, body.collections)
     if body.rewrite is None:
-        return await run_in_threadpool(_search, served, body.query, request)
+        return await run_in_threadpool(_search, services, body.query, request)
     # guard: rewrite-places
-    place.release()
+    slot.release()
     return await threads.start(
-        caller.tenant_id, partial(_search_rewritten, served, get_account(caller), request, body.rewrite)
+        caller.tenant_id, partial(_search_rewritten, services, get_account(caller), request, body.rewrite)
     )
 
 
-def _search(served: Services, query: str, request: SearchRequest) -> SearchOut:
-    return SearchOut.from_result(query, served.asking.searcher.search(request))
+def _search(services: Services, query: str, request: SearchRequest) -> SearchOut:
+    return SearchOut.from_result(query, services.asking.searcher.search(request))
 
 
-def _search_rewritten(served: Services, account: Account, request: SearchRequest, how: Rewrite) -> SearchOut:
+def _search_rewritten(services: Services, account: Account, request: SearchRequest, how: Rewrite) -> SearchOut:
     rewriting = RewritingSearcher(
-        served.asking.searcher, served.admission.meter.meter_rewriter(account, served.asking.rewriter)
+        services.asking.searcher, services.admission.meter.meter_rewriter(account, services.asking.rewriter)
     )
     return SearchOut.from_result(request.query, *rewriting.search(request, how))

@@ -1,4 +1,4 @@
-"""Searches on the wire."""
+"""Wire models for searches."""
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -15,17 +15,19 @@ if TYPE_CHECKING:
 
 
 class SearchIn(Wire):
-    """A search. `per_document` caps the hits of one document.
+    """A search. `per_document` limits the hits of each document.
 
-    `fusion` says how the two rankings of a hybrid search become one. `feedback` lets its best passage help to rank the
-    others: better for topics, and worse for facts. `filters` are conditions on documents' metadata, by name: a value,
-    a list of values, or an object of `gt`, `gte`, `lt`, `lte` (numbers or dates), `in` and `not`. `diversity` from 0 to
-    1 trades relevance for difference between the hits. `grouped` puts a document's hits together, and `top_k` then
-    counts documents.
-    `expand_chars` widens each hit within its section to that many characters, and merges hits that meet. `explain`
-    names the query's words that each hit has. `rerank` turns the service's reranker off, or insists on it, and
-    `rerank_depth` says how many passages it reads. `rewrite` has the language model make further queries of it, which
-    takes its time; the rankings of all queries are fused, and where it cannot be had the search is done without.
+    `fusion` determines how the two rankings of a hybrid search are fused. `feedback` uses the best passage to rank the
+    others, which is better for topics and worse for facts. `filters` are conditions on document metadata, by name: a
+    value, a list of values, or an object with `gt`, `gte`, `lt`, `lte` (numbers or dates), `in` and `not`. `diversity`,
+    from 0 to 1, trades relevance for variety among the hits. `grouped` groups hits by document; `top_k` then counts
+    documents.
+
+    `expand_chars` extends each hit within its section to up to that many characters, and merges hits that touch.
+    `explain` lists the query words that each hit contains. `rerank` turns the service's reranker off, or requires it;
+    `rerank_depth` is the number of passages it reads. `rewrite` lets the language model write further queries, which
+    takes time. The rankings of all queries are fused. If the model is unavailable, the search is done without a
+    rewrite.
     """
 
     query: str = Field(max_length=MAX_QUERY_CHARS)
@@ -59,11 +61,11 @@ class WhyOut(Wire):
 
 
 class HitOut(Wire):
-    """A passage; `start` and `end` are code points of the document's normalized text.
+    """A passage. `start` and `end` are code points of the document's normalized text.
 
-    `page` is the number of the page, slide or sheet that it starts on, and `place` says in words where it stands in the
-    file (`page 12`, `sheet Costs, rows 4 to 9`). `table_header` is the header of the table in whose rows it begins.
-    `matched` is filled by `explain`, and `merged`, the chunks that became part of this passage, by `expand_chars`.
+    `page` is the number of the page, slide or sheet on which it starts; `place` is its position in the file in words
+    (`page 12`, `sheet Costs, rows 4 to 9`). `table_header` is the header of the table in whose rows it starts.
+    `matched` is set by `explain`. `merged`, the chunks that were merged into this passage, is set by `expand_chars`.
     """
 
     rank: int
@@ -90,14 +92,14 @@ class HitOut(Wire):
 
 
 class UnreadableOut(Wire):
-    """A document that was found, and whose stored text was changed or is missing: none of it is among the hits."""
+    """A document that matched but whose stored text was changed or is missing. It has no hits."""
 
     document: str = Field(validation_alias="document_id")
     title: str
 
 
 class RerankedOut(Wire):
-    """The outcome of reranking: `done`, or `failed` with the hits in the order they had without it."""
+    """The result of reranking: `done`, or `failed`, with the hits in their original order."""
 
     state: Literal["done", "failed"]
     model: str
@@ -117,17 +119,18 @@ class RerankedOut(Wire):
 
 
 class RewriteOut(Wire):
-    """The language model's queries, and the reason if it made none."""
+    """The language model's rewrite, and the reason if it failed."""
 
     how: Rewrite
     failure: str | None
 
 
 class SearchOut(Wire):
-    """Hits, best first, and what each stage took; `cached` where the same search had been done of the same documents.
+    """Hits, best first, and the time of each stage.
 
-    `reranked` is null where no reranker was asked. `queries` are those that were searched for, the one asked first: of
-    several, `why` of a hit names by `query_0`, `query_1` and so on which found it.
+    `cached` means that the same search had been done on the same documents. `reranked` is null if no reranker was used.
+    `queries` are all queries searched for, yours first. If there are several, `why` of a hit shows which ones found it,
+    as `query_0`, `query_1` and so on.
     """
 
     hits: list[HitOut]

@@ -1,1 +1,1 @@
-"""Shared answers over REST."""
+"""REST routes for shared conversations and runs."""

@@ -1,4 +1,4 @@
-"""Links to conversations and runs on the wire, and what is read by them."""
+"""Wire models for links to conversations and runs, and for the content they show."""
 
 from datetime import datetime
 from typing import Literal, Self
@@ -12,7 +12,7 @@ from ingest.storage.answers.feedback_records import Share
 
 
 class ShareIn(Wire):
-    """A link to a `conversation` or to a `run`; without `expires_at` it is valid for as long as links may be."""
+    """A link to a `conversation` or a `run`. Without `expires_at`, it is valid as long as the service allows."""
 
     conversation: str | None = Field(None, min_length=1, max_length=64)
     run: str | None = Field(None, min_length=1, max_length=64)
@@ -21,14 +21,14 @@ class ShareIn(Wire):
     @model_validator(mode="after")
     def _require_one_target(self) -> Self:
         if (self.conversation is None) == (self.run is None):
-            raise ValueError("send either `conversation` or `run`")
+            raise ValueError("send either `conversation` or `run`, not both")
         return self
 
 
 class ShareOut(Wire):
-    """A link. `url` is where people of the tenant read it in the portal: a path, where no public URL is set.
+    """A link. `url` is its address in the portal; only a path if no public URL is configured.
 
-    `by` is who made it, such as `user:ann`.
+    `by` is its creator, such as `user:ann`.
     """
 
     id: str
@@ -53,17 +53,17 @@ class ShareOut(Wire):
 
 
 class SharePage(Wire):
-    """A page of links that are valid, newest first; `next_cursor` is null on the last one."""
+    """A page of valid links, newest first; `next_cursor` is null on the last page."""
 
     shares: list[ShareOut]
     next_cursor: str | None
 
 
 class SharedOut(Wire):
-    """What a link leads to, as its reader may see it: a page of a conversation's `turns`, or a `run`.
+    """The content of a link, as its reader may see it: a page of a conversation's `turns`, or a `run`.
 
-    Of an answer that was given a document which is closed to the reader, only those sentences are shown that cite
-    other documents and were found to rest on them.
+    If an answer used a document that the reader cannot read, it shows only the sentences that cite other documents and
+    are supported by them.
     """
 
     kind: Literal["conversation", "run"]

@@ -1,4 +1,4 @@
-"""Reads conversations and runs by a link, as far as everything that they were given is open to the reader."""
+"""Loads shared conversations and runs, limited to what their reader may see."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,47 +13,47 @@ from ingest.storage.answers.records import StoredAnswer
 from ingest.storage.answers.run_records import Run
 from ingest.storage.queue.records import Failure
 
-_WITHHELD_REASON = "The reason is withheld: a document of the run is closed to you."
+_WITHHELD_REASON = "The reason is withheld, because you cannot read one of the run's documents."
 
 
 def load_shared_turns(
-    served: Services, reader: Principal, share: Share, *, after: int, limit: int
+    services: Services, reader: Principal, share: Share, *, after: int, limit: int
 ) -> tuple[list[TurnOut], int | None]:
-    """Return a page of the turns of a shared conversation, and the number of its last turn if there are more."""
+    """Return a page of a shared conversation's turns, and the number of its last turn if there are more."""
     assert share.conversation_id is not None
-    found = served.answers.conversations.list_turns(
+    found = services.answers.conversations.list_turns(
         share.tenant_id, share.conversation_id, after=after, limit=limit + 1
     )
-    seen = served.answers.shares.redact_for_readers(reader.readers, found[:limit])
-    withheld = _find_withheld(served, reader, seen)
+    seen = services.answers.shares.redact_for_readers(reader.readers, found[:limit])
+    withheld = _find_withheld(services, reader, seen)
     turns = [TurnOut.from_kept_answer(kept, withheld) for kept in seen]
     return turns, (found[limit - 1].turn if len(found) > limit else None)
 
 
-def load_shared_run(served: Services, reader: Principal, share: Share) -> RunWithAnswerOut:
-    """Return a shared run. Where a document of its scope is closed to the reader, it does not say what the scope is."""
+def load_shared_run(services: Services, reader: Principal, share: Share) -> RunWithAnswerOut:
+    """Return a shared run. If the reader cannot read a document of its scope, the scope is not shown."""
     assert share.run_id is not None
-    run = served.answers.runs.load_run(share.tenant_id, share.run_id)
-    closed = is_run_closed(served, reader, run.id)
+    run = services.answers.runs.load_run(share.tenant_id, share.run_id)
+    closed = is_run_closed(services, reader, run.id)
     if run.answer is not None:
         kept = StoredAnswer(run.id, run.tenant_id, None, None, run.question, run.answer, (), run.created_at)
-        (seen,) = served.answers.shares.redact_for_readers(reader.readers, [kept])
+        (seen,) = services.answers.shares.redact_for_readers(reader.readers, [kept])
         run = replace(run, answer=seen.body)
     if closed:
         run = _remove_scope(run)
     deleted = (
-        served.answers.conversations.list_withheld_documents(extract_cited_documents(run.answer), reader.readers)
+        services.answers.conversations.list_withheld_documents(extract_cited_documents(run.answer), reader.readers)
         if run.answer
         else ()
     )
     return RunWithAnswerOut.from_run(run, deleted=deleted, withheld=closed)
 
 
-def is_run_closed(served: Services, reader: Principal, run_id: str) -> bool:
-    """True if a run may have read something that is closed to the reader, so that its log is."""
-    return bool(served.answers.runs.list_withheld_runs([run_id], reader.readers)) or served.answers.shares.is_closed(
-        reader.readers, run_id
-    )
+def is_run_closed(services: Services, reader: Principal, run_id: str) -> bool:
+    """Return whether a run may have read something that the reader cannot read, so that its log is withheld."""
+    return bool(
+        services.answers.runs.list_withheld_runs([run_id], reader.readers)
+    ) or services.answers.shares.is_closed(reader.readers, run_id)
 
 
 def _remove_scope(run: Run) -> Run:
@@ -63,6 +63,6 @@ def _remove_scope(run: Run) -> Run:
     )
 
 
-def _find_withheld(served: Services, reader: Principal, seen: Sequence[StoredAnswer]) -> set[str]:
+def _find_withheld(services: Services, reader: Principal, seen: Sequence[StoredAnswer]) -> set[str]:
     named = {document for kept in seen for document in extract_cited_documents(kept.body)}
-    return served.answers.conversations.list_withheld_documents(named, reader.readers)
+    return services.answers.conversations.list_withheld_documents(named, reader.readers)

@@ -1,1 +1,1 @@
-"""Usage and quotas over REST."""
+"""REST routes for usage and quotas."""

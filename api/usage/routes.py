@@ -1,4 +1,4 @@
-"""`/v1/usage` and `/v1/quotas`: what was used by day and key, and what is left; limits of keys and tenants."""
+"""`/v1/usage` and `/v1/quotas`: usage by day and key, and the quotas of keys and tenants."""
 
 import calendar
 import time
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.admission.access import Admin, Caller, Operator, Served, get_account
+from api.admission.access import Admin, Caller, Operator, ServicesDep, get_account
 from api.admission.services import Services
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError
@@ -33,20 +33,20 @@ Day = Annotated[str, Query(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 @router.get("/usage")
 def usage(
     caller: Caller,
-    served: Served,
+    services: ServicesDep,
     since: Day = "0000-01-01",
     until: Day = "9999-12-31",
     key: Annotated[str | None, Query(max_length=32)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     cursor: str | None = None,
 ) -> UsagePage:
-    """List usage by day of UTC and key, the newest day first, a page at a time.
+    """List usage by UTC day and key, newest day first. Paginated.
 
-    An admin sees all keys of the tenant, and everybody else their own.
+    An admin sees all keys of the tenant; others only see their own.
     """
     seen = key if Scope.ADMIN in caller.scopes else caller.key_id or ""
     skip = decode_cursor(cursor)
-    found = served.admission.meter.quotas.list_usage(
+    found = services.admission.meter.quotas.list_usage(
         caller.tenant_id, key_id=seen, since=since, until=until, skip=skip, limit=limit + 1
     )
     more = encode_cursor(skip + limit) if len(found) > limit else None
@@ -55,14 +55,14 @@ def usage(
 
 @router.get("/usage/collections")
 def collection_usage(
-    caller: Caller, served: Served, since: Day = "0000-01-01", until: Day = "9999-12-31"
+    caller: Caller, services: ServicesDep, since: Day = "0000-01-01", until: Day = "9999-12-31"
 ) -> CollectionUsageList:
-    """Show what was asked of each collection in these days of UTC, as far as answers and runs are kept.
+    """Show usage by collection for these UTC days, as far back as answers and runs are stored.
 
-    A question counts in each collection of which it was given documents, with all of its tokens. An admin sees the
-    questions of everybody, and everybody else their own, of collections that they may see.
+    A question counts, with all its tokens, in each collection whose documents it used. An admin sees everyone's
+    questions; others see their own, in collections that they may read.
     """
-    found = served.usage.by_collection.sum_usage(
+    found = services.usage.by_collection.sum_usage(
         caller.tenant_id, owner=caller.visible_owner, since=_parse_day(since), until=_parse_day(until) + _DAY_SECONDS
     )
     shown = [each for each in found if caller.collections.can_read(each.collection)]
@@ -72,16 +72,16 @@ def collection_usage(
 @router.get("/usage/slack")
 def slack_usage(
     caller: Admin,
-    served: Served,
+    services: ServicesDep,
     since: Day = "0000-01-01",
     until: Day = "9999-12-31",
     channel: Annotated[str | None, Query(max_length=32)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     cursor: str | None = None,
 ) -> ChannelUsagePage:
-    """List what was asked and shared in Slack by day of UTC and channel, the newest day first, a page at a time."""
+    """List questions and files in Slack by UTC day and channel, newest day first. Paginated."""
     skip = decode_cursor(cursor)
-    found = served.usage.by_channel.list_days(
+    found = services.usage.by_channel.list_days(
         caller.tenant_id, channel=channel, since=since, until=until, skip=skip, limit=limit + 1
     )
     more = encode_cursor(skip + limit) if len(found) > limit else None
@@ -89,64 +89,64 @@ def slack_usage(
 
 
 @router.get("/quotas")
-def quotas(caller: Caller, served: Served) -> QuotasOut:
-    """Show the limits of the caller's tenant and key, and what is left of them.
+def quotas(caller: Caller, services: ServicesDep) -> QuotasOut:
+    """Show the quotas of your tenant and key, and how much of them is left.
 
-    Requests by the minute are told by the `RateLimit` header of every response instead.
+    Quotas of requests per minute are in the `RateLimit` header of every response instead.
     """
-    return _load_quotas(served, get_account(caller))
+    return _load_quotas(services, get_account(caller))
 
 
 @router.get("/keys/{key_id}/quotas")
-def key_quotas(key_id: str, caller: Admin, served: Served) -> QuotasOut:
-    """Show the limits of a key of the tenant, and of the tenant, and what is left of them."""
-    return _load_quotas(served, _load_account(served, caller.tenant_id, key_id))
+def key_quotas(key_id: str, caller: Admin, services: ServicesDep) -> QuotasOut:
+    """Show the quotas of a key and its tenant, and how much of them is left."""
+    return _load_quotas(services, _load_account(services, caller.tenant_id, key_id))
 
 
 @router.put("/keys/{key_id}/quotas")
-def set_key_quotas(key_id: str, body: QuotasIn, caller: Admin, served: Served) -> QuotasOut:
-    """Set limits of a key of the tenant; those that are not named stay as they are."""
-    account = _load_account(served, caller.tenant_id, key_id)
-    _set_quotas(served, account, body)
-    return _load_quotas(served, account)
+def set_key_quotas(key_id: str, body: QuotasIn, caller: Admin, services: ServicesDep) -> QuotasOut:
+    """Set quotas of a key. Quotas left out do not change."""
+    account = _load_account(services, caller.tenant_id, key_id)
+    _set_quotas(services, account, body)
+    return _load_quotas(services, account)
 
 
 @router.get("/tenants/{tenant_id}/quotas")
-def tenant_quotas(tenant_id: str, caller: Operator, served: Served) -> QuotasOut:
-    """Show the limits of a tenant, by its id or its name, and what is left of them."""
-    return _load_quotas(served, Account(served.accounts.tenants.load_tenant(tenant_id).id))
+def tenant_quotas(tenant_id: str, caller: Operator, services: ServicesDep) -> QuotasOut:
+    """Show the quotas of a tenant, by id or name, and how much of them is left."""
+    return _load_quotas(services, Account(services.accounts.tenants.load_tenant(tenant_id).id))
 
 
 @router.put("/tenants/{tenant_id}/quotas")
-def set_tenant_quotas(tenant_id: str, body: QuotasIn, caller: Operator, served: Served) -> QuotasOut:
-    """Set limits of a tenant, by its id or its name; those that are not named stay as they are."""
-    account = Account(served.accounts.tenants.load_tenant(tenant_id).id)
-    _set_quotas(served, account, body)
-    return _load_quotas(served, account)
+def set_tenant_quotas(tenant_id: str, body: QuotasIn, caller: Operator, services: ServicesDep) -> QuotasOut:
+    """Set quotas of a tenant, by id or name. Quotas left out do not change."""
+    account = Account(services.accounts.tenants.load_tenant(tenant_id).id)
+    _set_quotas(services, account, body)
+    return _load_quotas(services, account)
 
 
 def _parse_day(day: str) -> float:
-    """Return when a day of UTC begins. Raises `BadRequestError` for one that is in no calendar."""
+    """Return the start of a UTC day as a timestamp. Raises `BadRequestError` if there is no such day."""
     try:
         return calendar.timegm(time.strptime(day, "%Y-%m-%d"))
     except ValueError as error:
-        if day.startswith("0000"):  # before all days
+        if day.startswith("0000"):  # the default, before any usage
             return 0.0
-        raise BadRequestError(f"{day} is no day.", hint="Write YEAR-MONTH-DAY, such as 2026-11-28.") from error
+        raise BadRequestError(f"{day} is not a valid date.", hint="Use YYYY-MM-DD, such as 2026-11-28.") from error
 
 
-def _load_account(served: Services, tenant_id: str, key_id: str) -> Account:
+def _load_account(services: Services, tenant_id: str, key_id: str) -> Account:
     """Return the account of a key. Raises `KeyNotFoundError`."""
-    return Account(tenant_id, served.keys.load_key(tenant_id, key_id).id)
+    return Account(tenant_id, services.keys.load_key(tenant_id, key_id).id)
 
 
-def _set_quotas(served: Services, account: Account, body: QuotasIn) -> None:
+def _set_quotas(services: Services, account: Account, body: QuotasIn) -> None:
     limits, back = body.split_changes()
-    served.admission.meter.quotas.set_limits(account, limits)
-    served.admission.meter.quotas.reset_limits(account, back)
+    services.admission.meter.quotas.set_limits(account, limits)
+    services.admission.meter.quotas.reset_limits(account, back)
 
 
-def _load_quotas(served: Services, account: Account) -> QuotasOut:
+def _load_quotas(services: Services, account: Account) -> QuotasOut:
     return QuotasOut(
-        quotas=[QuotaOut.from_standing(each) for each in served.admission.meter.quotas.load_statuses(account)]
+        quotas=[QuotaOut.from_standing(each) for each in services.admission.meter.quotas.load_statuses(account)]
     )

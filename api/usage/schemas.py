@@ -1,4 +1,4 @@
-"""Quotas and usage on the wire."""
+"""Wire models for quotas and usage."""
 
 from decimal import Decimal
 from typing import Annotated, Literal, Self
@@ -10,15 +10,15 @@ from ingest.storage.quotas.records import NANODOLLARS, Quota, UsageDay
 
 
 class QuotasOut(Wire):
-    """All limits of the caller's tenant and key; what is not listed is unlimited."""
+    """All quotas of the caller's tenant and key; anything not listed is unlimited."""
 
     quotas: list[QuotaOut]
 
 
 class QuotasIn(Wire):
-    """Limits by name, such as `{"tokens_per_day": 2000000, "dollars_per_month": 12.5}`.
+    """Limits by quota, such as `{"tokens_per_day": 2000000, "dollars_per_month": 12.5}`.
 
-    null is unlimited whatever the settings say, and `default` is what the settings say.
+    null means unlimited, whatever the settings say; `default` restores the limit in the settings.
     """
 
     limits: dict[Quota, Annotated[Decimal, Field(ge=0)] | Literal["default"] | None]
@@ -32,7 +32,7 @@ class QuotasIn(Wire):
         return limits
 
     def split_changes(self) -> tuple[dict[Quota, int | None], list[Quota]]:
-        """Return the limits to set, and the quotas for which the defaults hold again."""
+        """Return the limits to set, and the quotas to reset to their defaults."""
         back = [quota for quota, limit in self.limits.items() if limit == "default"]
         stated = {quota: limit for quota, limit in self.limits.items() if quota not in back}
         return {
@@ -41,9 +41,9 @@ class QuotasIn(Wire):
 
 
 class KeyUsageOut(Wire):
-    """Usage of one key on one `day` of UTC; `key_id` is null for requests without a key.
+    """Usage of one key on one UTC `day`; `key_id` is null for requests without a key.
 
-    `documents` and `bytes` are those that were uploaded, whether they are still there or not.
+    `documents` and `bytes` count all uploads, even if they have been deleted.
     """
 
     day: str
@@ -63,14 +63,14 @@ class KeyUsageOut(Wire):
 
 
 class UsagePage(Wire):
-    """A page of usage, the newest day first; `next_cursor` is null on the last one."""
+    """A page of usage, newest day first; `next_cursor` is null on the last page."""
 
     usage: list[KeyUsageOut]
     next_cursor: str | None
 
 
 class CollectionUsageOut(Wire):
-    """What was asked of a collection: questions that were given documents of it, with all that they spent."""
+    """Usage of a collection: questions that used its documents, with everything that they spent."""
 
     collection: str
     questions: int
@@ -86,10 +86,10 @@ class CollectionUsageList(Wire):
 
 
 class ChannelUsageOut(Wire):
-    """Usage of a Slack channel on one `day` of UTC.
+    """Usage of a Slack channel on one UTC `day`.
 
-    A `channel` that begins with U is a user who asked with `/ask`. Of `questions`, `answers` had one; `files` were
-    shared with the bot, and became `documents`.
+    A `channel` that begins with U is a user who asked with `/ask`. `answers` counts the `questions` that got an answer;
+    `files` were shared with the bot, and `documents` of them became documents.
     """
 
     day: str
@@ -105,7 +105,7 @@ class ChannelUsageOut(Wire):
 
 
 class ChannelUsagePage(Wire):
-    """A page of usage by channel, the newest day first; `next_cursor` is null on the last one."""
+    """A page of usage by channel, newest day first; `next_cursor` is null on the last page."""
 
     usage: list[ChannelUsageOut]
     next_cursor: str | None

@@ -1,1 +1,1 @@
-"""Webhooks over REST."""
+"""REST routes for webhooks."""

@@ -1,10 +1,10 @@
-"""`/v1/webhooks`: an admin names addresses that are told of documents and runs, and sees what arrived."""
+"""`/v1/webhooks`: an admin manages webhooks for document and run events, and their deliveries."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from api.admission.access import Admin, Served
+from api.admission.access import Admin, ServicesDep
 from api.admission.services import Services
 from api.http.cursors import decode_cursor, encode_cursor
 from api.webhooks.schemas import (
@@ -23,75 +23,75 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 
 @router.post("", status_code=201)
-def create(body: WebhookIn, caller: Admin, served: Served, response: Response) -> NewWebhookOut:
-    """Have an address told of events, by messages that are signed as Standard Webhooks says.
+def create(body: WebhookIn, caller: Admin, services: ServicesDep, response: Response) -> NewWebhookOut:
+    """Create a webhook. Its messages are signed according to Standard Webhooks.
 
-    The `secret` is in this answer and is never shown again. `422` for an address that is not public: those who run the
-    service can allow private networks. Messages have ids and codes, and no text of any document.
+    The response contains the `secret`, which is never shown again. `422` if the address is not public; the service's
+    operator can allow private networks. Messages contain ids and codes, never text from documents.
     """
-    _require_reachable(served, body.url)
-    made = served.events.webhooks.create(caller.tenant_id, body.url, body.events, description=body.description)
+    _require_reachable(services, body.url)
+    made = services.events.webhooks.create(caller.tenant_id, body.url, body.events, description=body.description)
     response.headers["Location"] = f"/v1/webhooks/{made[0].id}"
     return NewWebhookOut.from_webhook(made)
 
 
 @router.get("")
-def listing(caller: Admin, served: Served) -> WebhookList:
+def listing(caller: Admin, services: ServicesDep) -> WebhookList:
     """List the tenant's webhooks without their secrets, oldest first."""
     return WebhookList(
-        webhooks=[WebhookOut.from_records(each) for each in served.events.webhooks.list_webhooks(caller.tenant_id)]
+        webhooks=[WebhookOut.from_records(each) for each in services.events.webhooks.list_webhooks(caller.tenant_id)]
     )
 
 
 @router.get("/{webhook_id}")
-def one(webhook_id: str, caller: Admin, served: Served) -> WebhookOut:
+def one(webhook_id: str, caller: Admin, services: ServicesDep) -> WebhookOut:
     """Show a webhook without its secret."""
-    return WebhookOut.from_records(served.events.webhooks.load_webhook(caller.tenant_id, webhook_id))
+    return WebhookOut.from_records(services.events.webhooks.load_webhook(caller.tenant_id, webhook_id))
 
 
 @router.patch("/{webhook_id}")
-def change(webhook_id: str, body: WebhookChange, caller: Admin, served: Served) -> WebhookOut:
-    """Change the address, the events or the description; disable it, or enable it again.
+def change(webhook_id: str, body: WebhookChange, caller: Admin, services: ServicesDep) -> WebhookOut:
+    """Change a webhook's address, events or description; disable or enable it.
 
-    What was written for it before it was disabled is sent when it is enabled.
+    Messages that were pending when it was disabled are sent once it is enabled again.
     """
     given = ((name, getattr(body, name)) for name in body.model_fields_set)
     changes: dict[str, Any] = {name: value for name, value in given if value is not None}
     if "url" in changes:
-        _require_reachable(served, changes["url"])
-    return WebhookOut.from_records(served.events.webhooks.change(caller.tenant_id, webhook_id, changes))
+        _require_reachable(services, changes["url"])
+    return WebhookOut.from_records(services.events.webhooks.change(caller.tenant_id, webhook_id, changes))
 
 
 @router.delete("/{webhook_id}", status_code=204)
-def delete(webhook_id: str, caller: Admin, served: Served) -> None:
-    """Delete a webhook with its messages; those that were not sent are not sent."""
-    served.events.webhooks.delete(caller.tenant_id, webhook_id)
+def delete(webhook_id: str, caller: Admin, services: ServicesDep) -> None:
+    """Delete a webhook with its messages. Pending messages are not sent."""
+    services.events.webhooks.delete(caller.tenant_id, webhook_id)
 
 
 @router.post("/{webhook_id}/rotate", status_code=201)
-def rotate(webhook_id: str, caller: Admin, served: Served) -> NewWebhookOut:
-    """Give a webhook another secret; for a day messages are signed with the old one too."""
-    return NewWebhookOut.from_webhook(served.events.webhooks.rotate_secret(caller.tenant_id, webhook_id))
+def rotate(webhook_id: str, caller: Admin, services: ServicesDep) -> NewWebhookOut:
+    """Replace a webhook's secret. For a day, messages are also signed with the old one."""
+    return NewWebhookOut.from_webhook(services.events.webhooks.rotate_secret(caller.tenant_id, webhook_id))
 
 
 @router.post("/{webhook_id}/test", status_code=202)
-def test(webhook_id: str, caller: Admin, served: Served) -> DeliveryOut:
-    """Send a message of the type `webhook.test`; the listing of deliveries says whether it arrived."""
-    return DeliveryOut.from_delivery(served.events.webhooks.send_test(caller.tenant_id, webhook_id))
+def test(webhook_id: str, caller: Admin, services: ServicesDep) -> DeliveryOut:
+    """Send a test message of type `webhook.test`. The list of deliveries shows whether it arrived."""
+    return DeliveryOut.from_delivery(services.events.webhooks.send_test(caller.tenant_id, webhook_id))
 
 
 @router.get("/{webhook_id}/deliveries")
 def deliveries(
     webhook_id: str,
     caller: Admin,
-    served: Served,
+    services: ServicesDep,
     state: Annotated[list[DeliveryState] | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> DeliveryPage:
-    """List the messages to a webhook, newest first, a page at a time, with what the last try came to."""
+    """List the messages to a webhook, newest first, with the result of the last attempt. Paginated."""
     before = decode_cursor(cursor) if cursor else None
-    found = served.events.webhooks.list_deliveries(
+    found = services.events.webhooks.list_deliveries(
         caller.tenant_id, webhook_id, states=state or (), before=before, limit=limit + 1
     )
     page = found[:limit]
@@ -100,11 +100,11 @@ def deliveries(
 
 
 @router.post("/{webhook_id}/deliveries/{delivery_id}/replay", status_code=202)
-def replay(webhook_id: str, delivery_id: str, caller: Admin, served: Served) -> DeliveryOut:
-    """Send a message again, with the same id, whatever became of it."""
-    return DeliveryOut.from_delivery(served.events.webhooks.replay(caller.tenant_id, webhook_id, delivery_id))
+def replay(webhook_id: str, delivery_id: str, caller: Admin, services: ServicesDep) -> DeliveryOut:
+    """Send a message again with the same id, whatever its state."""
+    return DeliveryOut.from_delivery(services.events.webhooks.replay(caller.tenant_id, webhook_id, delivery_id))
 
 
-def _require_reachable(served: Services, url: str) -> None:
-    settings = served.settings
+def _require_reachable(services: Services, url: str) -> None:
+    settings = services.settings
     Destinations.parse(settings.webhook_networks, settings.webhook_ports).check_url(url)

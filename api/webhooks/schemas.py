@@ -1,4 +1,4 @@
-"""Webhooks on the wire."""
+"""Wire models for webhooks."""
 
 import json
 from typing import Any, Self
@@ -12,7 +12,7 @@ _URL_CHARS = 2_000
 
 
 class WebhookIn(Wire):
-    """An address to be told of events: public, and https."""
+    """An address to send events to. It must be public and use https."""
 
     url: str = Field(min_length=1, max_length=_URL_CHARS, examples=["https://example.org/leadline"])
     events: list[EventType] = Field(min_length=1, max_length=20)
@@ -20,7 +20,7 @@ class WebhookIn(Wire):
 
 
 class WebhookChange(Wire):
-    """Changes of a webhook; what is left out stays. A disabled one is told nothing."""
+    """Changes to a webhook. Members left out stay as they are. A disabled webhook receives nothing."""
 
     url: str | None = Field(None, min_length=1, max_length=_URL_CHARS)
     events: list[EventType] | None = Field(None, min_length=1, max_length=20)
@@ -29,9 +29,10 @@ class WebhookChange(Wire):
 
 
 class WebhookOut(Wire):
-    """An address that is told of events.
+    """A webhook.
 
-    `failing_since` is set while nothing arrives. One that is `disabled_at` is told nothing, for `disabled_reason`.
+    `failing_since` is set while deliveries fail. If `disabled_at` is set, it receives nothing; `disabled_reason` says
+    why.
     """
 
     id: str
@@ -45,7 +46,7 @@ class WebhookOut(Wire):
 
 
 class NewWebhookOut(WebhookOut):
-    """A webhook with the secret that its messages are signed with, which is never shown again."""
+    """A webhook with the secret that signs its messages, which is never shown again."""
 
     secret: str
 
@@ -55,16 +56,16 @@ class NewWebhookOut(WebhookOut):
 
 
 class WebhookList(Wire):
-    """All webhooks of the tenant, oldest first; there are 50 at most."""
+    """All webhooks of the tenant, oldest first; at most 50."""
 
     webhooks: list[WebhookOut]
 
 
 class DeliveryOut(Wire):
-    """A message, `payload`, and what became of it.
+    """A message (`payload`) and its delivery.
 
-    `status` is that of the last reply, null where none came, and `detail` says why it did not count. `next_at` is when
-    a `pending` one is tried next.
+    `status` is the HTTP status of the last response, null if there was none; `detail` says why it did not count as
+    delivered. `next_at` is the next attempt of a `pending` delivery.
     """
 
     id: str
@@ -84,7 +85,7 @@ class DeliveryOut(Wire):
 
 
 class DeliveryPage(Wire):
-    """A page of messages, newest first; `next_cursor` is None on the last one."""
+    """A page of messages, newest first; `next_cursor` is null on the last page."""
 
     deliveries: list[DeliveryOut]
     next_cursor: str | None
