@@ -1,1 +1,1 @@
-"""Plan machines: memory of model servers, and what a number of documents and questions takes."""
+"""Capacity planning: memory of model servers, and resources for a number of documents and questions."""

@@ -1,7 +1,7 @@
-"""Compute the sizes of a language model from its checkpoint's `config.json`: weights, and cache of keys and values.
+"""Compute a language model's weights and its KV cache from the `config.json` of its checkpoint.
 
-Dense and mixture-of-experts decoders are known; attention with grouped queries (GQA), with latent keys and values (MLA,
-DeepSeek), over a sliding window, and linear attention with a state of fixed size (Qwen3-Next).
+Supports dense and mixture-of-experts decoders, with grouped-query attention (GQA), multi-head latent attention (MLA,
+DeepSeek), sliding windows, and linear attention with a state of fixed size (Qwen3-Next).
 """
 
 import json
@@ -14,25 +14,26 @@ from ingest.storage.errors import LeadlineError
 
 _BF16_BYTES = 2.0
 _BITS = {"fp8": 8.0, "int8": 8.0, "mxfp4": 4.25, "nvfp4": 4.5}
-"""Bits of a weight of a linear layer; the two formats of four bits share a scale among 32 and among 16 weights."""
+"""Bits per weight of a linear layer. The two 4-bit formats share a scale among 32 and 16 weights."""
 _GROUPED = frozenset({"awq", "awq_marlin", "gptq", "gptq_marlin"})
 _DEFAULT_GROUP = 128
 _CACHE_BYTES = {"auto": 2.0, "bfloat16": 2.0, "float16": 2.0, "fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0}
-# The cache of keys and values of these layers is a state of fixed size.
+# These layers have a state of fixed size instead of a KV cache.
 _LINEAR_LAYERS = frozenset({"linear_attention", "mamba"})
 _WINDOWED_LAYERS = frozenset({"sliding_attention", "chunked_attention"})
 
 
 class CheckpointError(LeadlineError):
-    """A checkpoint's configuration cannot be read, or is of a kind whose memory is not known here."""
+    """A checkpoint's configuration cannot be read, or the memory of its kind is not known."""
 
     code = "checkpoint"
-    default_hint = "Name a checkpoint's folder, its config.json, or one of the models that `leadline plan model` lists."
+    default_hint = "Use a checkpoint's folder, its config.json, or one of the models that `leadline plan model` "
+    "lists."
 
 
 @dataclass(frozen=True)
 class KvCache:
-    """Bytes that one sequence keeps: for each token, for each of its last `window` tokens, and whatever its length."""
+    """Bytes of one sequence's cache: per token, per token of the last `window`, and independent of length."""
 
     token_bytes: float
     windowed_token_bytes: float = 0.0
@@ -40,18 +41,18 @@ class KvCache:
     state_bytes: float = 0.0
 
     def compute_sequence_bytes(self, tokens: int) -> float:
-        """Return the bytes of a sequence of so many tokens."""
+        """Return the bytes of a sequence of this many tokens."""
         # guard: attention-window
         return self.token_bytes * tokens + self.windowed_token_bytes * min(tokens, self.window) + self.state_bytes
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A decoder's sizes. `linear` counts weights that quantization makes smaller, `other` those that it leaves alone.
+    """A decoder's sizes. `linear` counts the weights that quantization shrinks, `other` those it does not.
 
-    `active` weights are read for one token: all, or of a mixture of experts those that are chosen. `experts` is the
-    part of `linear` in routed experts. `cached_heads` is the number of heads of keys and values that GPUs can share
-    out; 1 for a latent cache, which every GPU has whole.
+    `active` is the number of weights read per token: all of them, or the chosen experts' in a mixture of experts.
+    `experts` is the part of `linear` in routed experts. `cached_heads` is the number of KV heads that can be
+    distributed over GPUs; 1 for a latent cache, which every GPU holds completely.
     """
 
     name: str
@@ -76,7 +77,7 @@ class Checkpoint:
 
     @property
     def weight_bytes(self) -> float:
-        """The bytes that its index states; computed where there is none."""
+        """The bytes stated in its index; computed if it has none."""
         if self.stated_bytes is not None:
             return float(self.stated_bytes)
         quantized = self.experts if self.experts_only else self.linear
@@ -84,16 +85,16 @@ class Checkpoint:
 
     @property
     def active_bytes(self) -> float:
-        """The bytes of weights that are read to write one token of one sequence."""
+        """The bytes of weights read per generated token of one sequence."""
         return self.weight_bytes * self.active / self.parameters
 
     def with_quantization(self, method: str | None, cache_dtype: str = "auto") -> "Checkpoint":
-        """Return it as a server loads it that is told to quantize, and to keep the cache in `cache_dtype`.
+        """Return it as a server loads it with this quantization and KV cache type.
 
         Raises `CheckpointError` for a method whose size is not known.
         """
         if cache_dtype not in _CACHE_BYTES:
-            raise CheckpointError(f"The cache's type {cache_dtype!r} is not known: {', '.join(_CACHE_BYTES)}.")
+            raise CheckpointError(f"Unknown KV cache type {cache_dtype!r}; known: {', '.join(_CACHE_BYTES)}.")
         factor = _CACHE_BYTES[cache_dtype] / _BF16_BYTES
         cache = replace(
             self.cache,
@@ -108,23 +109,23 @@ class Checkpoint:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a folder with `config.json`, or that file. Raises `CheckpointError`."""
+    """Load a folder with `config.json`, or that file. Raises `CheckpointError`."""
     file = path / "config.json" if path.is_dir() else path
     index = file.with_name("model.safetensors.index.json")
     try:
         config = json.loads(file.read_text("utf-8"))
         total = json.loads(index.read_text("utf-8"))["metadata"].get("total_size") if index.exists() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{file} cannot be read: {error}.") from error
+        raise CheckpointError(f"{file} could not be read: {error}.") from error
     # guard: checkpoint-config-object
     if not isinstance(config, dict):
-        raise CheckpointError(f"{file} holds no object.")
+        raise CheckpointError(f"{file} does not contain a JSON object.")
     name = path.name if path.is_dir() else file.parent.name
     return replace(parse_checkpoint(config, name=name), stated_bytes=total)
 
 
 def parse_checkpoint(config: Mapping[str, Any], *, name: str) -> Checkpoint:
-    """Return the sizes of a model of this configuration. Raises `CheckpointError`."""
+    """Compute the sizes of a model with this configuration. Raises `CheckpointError`."""
     text = {**config, **(config.get("text_config") or {})}
     try:
         return _SizeCounter(text, name).build_checkpoint()
@@ -133,7 +134,7 @@ def parse_checkpoint(config: Mapping[str, Any], *, name: str) -> Checkpoint:
 
 
 class _SizeCounter:
-    """Counts weights and cache of one configuration."""
+    """Counts the weights and the cache of one configuration."""
 
     def __init__(self, config: Mapping[str, Any], name: str) -> None:
         self._config = config
@@ -159,7 +160,7 @@ class _SizeCounter:
             name=self._name,
             linear=attention + dense + routed,
             other=other,
-            # An embedding is looked up; its transpose, the head, is multiplied with.
+            # The input embedding is only looked up; the output head is multiplied.
             active=attention + dense + chosen + embedding,
             experts=routed,
             layers=self.layers,
@@ -203,7 +204,9 @@ class _SizeCounter:
         if self._latent:
             return self._count_latent_attention()
         queries, cached = self.heads * self.head, self.cached_heads * self.head
+        # Qwen2 has biases for queries, keys and values, which its configuration does not mention.
         has_bias = self._config.get("attention_bias") or str(self._config.get("model_type", "")).startswith("qwen2")
+        # Qwen3-Next gates the output of attention with a projection as wide as the queries.
         gated = queries if self._config.get("model_type") == "qwen3_next" else 0
         biases = queries + 2 * cached if has_bias else 0
         return self.hidden * (2 * queries + gated + 2 * cached) + biases
@@ -218,7 +221,7 @@ class _SizeCounter:
         return queries + cached + self.heads * value * self.hidden
 
     def _count_feed_forward(self, layer: int) -> tuple[int, int, int]:
-        """Return the weights that every token reads, those of routed experts, and those of the chosen ones."""
+        """Return the weights read for every token, those of all routed experts, and those of the chosen experts."""
         if not self._is_sparse(layer):
             return 3 * self.hidden * self.inner, 0, 0
         expert = 3 * self.hidden * self._expert_inner
@@ -234,7 +237,7 @@ class _SizeCounter:
         return layer >= int(self._config.get("first_k_dense_replace") or 0) and (layer + 1) % step == 0
 
     def _build_cache(self, kinds: Sequence[str]) -> KvCache:
-        """Return the cache in 16 bits, as `auto` keeps it."""
+        """Return the cache with 16-bit values, which is the type `auto`."""
         linear = sum(kind in _LINEAR_LAYERS for kind in kinds)
         windowed = sum(kind in _WINDOWED_LAYERS for kind in kinds)
         numbers = 2 * self.cached_heads * self.head
@@ -254,12 +257,13 @@ class _SizeCounter:
 
     def _count_state_values(self) -> int:
         keys, values = self._compute_linear_widths()
+        # The recurrent state, plus the last inputs of the convolution over queries, keys and values.
         remembered = values * int(self._config["linear_key_head_dim"])
         return remembered + (2 * keys + values) * (int(self._config.get("linear_conv_kernel_dim") or 4) - 1)
 
 
 def _parse_bits(quantization: Mapping[str, Any]) -> float:
-    """Return the bits of a weight of a linear layer, with its share of the scales. Raises `CheckpointError`."""
+    """Return the bits per weight of a linear layer, including its share of the scales. Raises `CheckpointError`."""
     method = str(quantization.get("quant_method") or "none").lower()
     if method == "none":
         return 8 * _BF16_BYTES

@@ -1,4 +1,4 @@
-"""Read the constants that plans are made of, from one file that says where each comes from."""
+"""Loads the constants of capacity plans from a file that gives the source of each."""
 
 import tomllib
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Origin = Literal["measured", "published", "assumed"]
 
 @dataclass(frozen=True)
 class Constant:
-    """One figure: `origin` says how far to trust it, `source` where it stands or was measured."""
+    """A constant. `origin` says how reliable it is, `source` where it was published or measured."""
 
     value: float
     unit: str
@@ -23,7 +23,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A kind of GPU: usable bytes, and the published bandwidth and 16-bit speed without sparsity."""
+    """A kind of GPU: usable memory, and the published bandwidth and dense 16-bit speed."""
 
     id: str
     name: str
@@ -38,13 +38,13 @@ class Gpu:
 
     @property
     def context_bytes(self) -> float:
-        """The bytes of the driver's context and of recorded graphs."""
+        """The memory of the driver's context and of captured graphs."""
         return self.context_gib * 1024**3
 
 
 @dataclass(frozen=True)
 class Constants:
-    """All figures by name, and the kinds of GPUs by id."""
+    """All constants by name, and all kinds of GPUs by id."""
 
     figures: dict[str, Constant]
     gpus: dict[str, Gpu]
@@ -55,7 +55,7 @@ class Constants:
 
 @cache
 def load_constants() -> Constants:
-    """Read the file that ships."""
+    """Load the file that is part of the package."""
     read: dict[str, Any] = tomllib.loads(_FILE.read_text("utf-8"))
     figures = {name: Constant(**entry) for name, entry in read["figures"].items()}
     context = figures["gpu_context_gib"].value

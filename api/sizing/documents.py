@@ -1,4 +1,4 @@
-"""Compute what documents take: chunks, processor time to index, memory and disk, in one process and in a cluster."""
+"""Compute the resources for documents: chunks, processor time, memory and disk, in one process and in a cluster."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -8,14 +8,14 @@ from api.sizing.constants import Constants
 
 _FLOAT_BYTES = 4
 _GB = 1e9
-# A node's memory that vectors may take; the rest is for the words' index, requests and the system.
+# The share of a node's memory for vectors; the rest is for the keyword index, requests and the system.
 _VECTOR_SHARE = 0.5
 _MAX_EMBEDDED_CHUNKS = 1_000_000
 
 
 @dataclass(frozen=True)
 class CorpusSize:
-    """Documents as they count for plans; `uploaded_bytes` are those of the files."""
+    """The size of a set of documents. `uploaded_bytes` is the size of the files."""
 
     documents: int
     tokens: int
@@ -26,9 +26,9 @@ class CorpusSize:
 def estimate_corpus(
     documents: int, tokens_each: float, constants: Constants, *, bytes_each: float | None = None
 ) -> CorpusSize:
-    """Estimate chunks, and the size of files of plain text where no size is known.
+    """Estimate chunks, and the size of the files as plain text if no size is given.
 
-    The last chunk of a document is half full on average.
+    On average, the last chunk of a document is half full.
     """
     chunks = documents * max(1.0, tokens_each / constants["chunk_tokens"] + 0.5)
     size = tokens_each * constants["token_bytes"] if bytes_each is None else bytes_each
@@ -37,19 +37,19 @@ def estimate_corpus(
 
 @dataclass(frozen=True)
 class EmbeddedNeeds:
-    """Processor time, memory and disk of one process that indexes all documents, whether or not anybody asks."""
+    """Processor time, memory and disk of one process that indexes all documents, without any questions."""
 
     processor_seconds: float
     memory_bytes: float
     disk_bytes: float
 
     def compute_index_seconds(self, cores: float) -> float:
-        """Return the time to index on an otherwise idle machine; encoder and parsers use all of its cores."""
+        """Return the time to index on an otherwise idle machine. The encoder and the parsers use all cores."""
         return self.processor_seconds / cores
 
 
 def estimate_embedded_needs(corpus: CorpusSize, constants: Constants) -> EmbeddedNeeds:
-    """Return what the embedded service takes: a part for the process, and so much for a document, chunk and token."""
+    """Estimate the needs of the embedded service: a constant, plus amounts per document, chunk and token."""
 
     def compute_total(name: str) -> float:
         return (
@@ -68,7 +68,7 @@ def estimate_embedded_needs(corpus: CorpusSize, constants: Constants) -> Embedde
 
 @dataclass(frozen=True)
 class Machine:
-    """The kind of machine that a cluster is made of."""
+    """The kind of machine in a cluster."""
 
     cores: int = 16
     memory_gb: float = 64.0
@@ -76,7 +76,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class IndexPlan:
-    """How the vector server keeps an index, and `reason` why so."""
+    """The layout of an index on the vector server, and the `reason` for it."""
 
     nodes: int
     shards: int
@@ -90,10 +90,10 @@ class IndexPlan:
 def plan_index(
     corpus: CorpusSize, machine: Machine, constants: Constants, *, dimension: int, available: bool
 ) -> IndexPlan:
-    """Choose nodes, shards, copies and quantization; `available` wants every part on two nodes.
+    """Choose nodes, shards, replicas and quantization. `available` requires every shard on two nodes.
 
-    Vectors in full stay while they fit into three nodes: they are the exact ones. Past that, copies of one byte a
-    number are searched, and the best are compared again from disk.
+    Full vectors are kept while they fit in three nodes, because they are exact. Beyond that, searches use vectors
+    quantized to one byte per dimension, and rescore the best from disk.
     """
     replicas = 2 if available else 1
     overhead, most = constants["vector_overhead"], 3 if available else 1
@@ -105,10 +105,10 @@ def plan_index(
     # guard: large-vectors-quantized
     if full <= room * most:
         nodes, memory, kind = least, full, "none"
-        reason = f"vectors in full fit into the memory of {nodes}"
+        reason = f"full vectors fit in the memory of {nodes}"
     else:
         nodes, memory, kind = max(least, ceil(quantized / room)), quantized, "int8"
-        reason = f"in full they would take {ceil(full / room)} nodes' memory"
+        reason = f"full vectors would need the memory of {ceil(full / room)} nodes"
     disk = corpus.chunks * dimension * (_FLOAT_BYTES + (1 if kind == "int8" else 0)) * replicas + words
     shards = 1 if nodes == 1 else 2 * nodes
     quantization: Literal["none", "int8"] = "int8" if kind == "int8" else "none"
@@ -116,7 +116,7 @@ def plan_index(
 
 
 def fits_one_process(corpus: CorpusSize, machine_memory_bytes: float, constants: Constants) -> bool:
-    """True if the embedded service is enough: searches compare with every vector, quick up to a million."""
+    """Return whether the embedded service is enough. It compares every vector, which is fast up to a million."""
     needs = estimate_embedded_needs(corpus, constants)
     # guard: more-memory-needs-cluster
     # guard: many-chunks-need-cluster

@@ -1,7 +1,7 @@
-"""Compute how much of a GPU's memory a vLLM server has for its cache, and how many sequences of a length fit into it.
+"""Compute the GPU memory that a vLLM server has for its KV cache, and how many sequences fit.
 
-vLLM measures the memory of a run itself when it starts, and prints the tokens that fit ("GPU KV cache size"). This
-module says so before a machine is rented: weights and cache are exact, the part for running is an estimate.
+vLLM measures the memory of a run itself at startup and prints the tokens that fit ("GPU KV cache size"). This module
+predicts that before a machine is rented: weights and cache are exact, the memory for running is an estimate.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from api.sizing.checkpoint import Checkpoint, CheckpointError
 from api.sizing.constants import Gpu
 
 GIB = 1024.0**3
-# vLLM's block of the cache.
+# The size of vLLM's cache blocks.
 _BLOCK_TOKENS = 16
 
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """The options of vLLM that decide on memory, with vLLM's defaults."""
+    """The options of vLLM that determine its memory, with vLLM's defaults."""
 
     model: str = ""
     max_model_len: int = 0
@@ -35,7 +35,7 @@ class ServerOptions:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Bytes on each GPU, and what fits: `tokens` of sequences as long as the window."""
+    """Bytes on each GPU, and the `tokens` that fit in sequences as long as the window."""
 
     gpu: Gpu
     gpus: int
@@ -57,11 +57,11 @@ class MemoryPlan:
 
     @property
     def tokens(self) -> int:
-        """The tokens of sequences as long as the window that the cache holds."""
+        """The number of tokens that fit in sequences as long as the window."""
         return int(self.compute_sequences(self.window) * self.window)
 
     def compute_sequences(self, tokens: int) -> float:
-        """Return how many sequences of so many tokens the cache holds at once."""
+        """Return how many sequences of this many tokens fit in the cache."""
         # guard: model-larger-than-memory
         if self.cache <= 0:
             return 0.0
@@ -71,24 +71,24 @@ class MemoryPlan:
         )
 
     def compute_concurrency(self, tokens: int) -> int:
-        """Return how many of them run at once: as many as fit, and at most `max_num_seqs`."""
+        """Return how many sequences of this many tokens run at the same time, at most `max_num_seqs`."""
         # guard: planned-sequences
         return min(int(self.compute_sequences(tokens)), self.options.max_num_seqs)
 
 
 def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> MemoryPlan:
-    """Share out a GPU's memory. Raises `CheckpointError` where the heads cannot be shared out among the GPUs."""
+    """Allocate a GPU's memory. Raises `CheckpointError` if the KV heads cannot be distributed over the GPUs."""
     gpus = options.tensor_parallel_size
     # guard: gpu-head-split
     if checkpoint.cached_heads > 1 and checkpoint.cached_heads % gpus and gpus % checkpoint.cached_heads:
         raise CheckpointError(
-            f"{checkpoint.cached_heads} heads of keys and values cannot be shared out among {gpus} GPUs.",
-            hint="Set tensor-parallel-size to a divisor or a multiple of it.",
+            f"{checkpoint.cached_heads} KV heads cannot be distributed over {gpus} GPUs.",
+            hint="Set tensor-parallel-size to a divisor or a multiple of that number.",
         )
     served = checkpoint.with_quantization(options.quantization, options.kv_cache_dtype)
     weights = served.weight_bytes / gpus
-    # Two layers' inputs and outputs in 16 bits, and the scores of the next token in 32 bits, twice: as they come, and
-    # as probabilities.
+    # Inputs and outputs of two layers in 16 bits; logits of the next token in 32 bits, twice, because they are also
+    # converted to probabilities.
     activations = options.max_num_batched_tokens * 2 * (4 * served.hidden + 3 * served.widest / gpus)
     scores = options.max_num_seqs * served.vocabulary * 4 * 2
     running = activations + scores + gpu.context_bytes
@@ -98,23 +98,23 @@ def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> Mem
 
 
 def _compute_per_gpu(checkpoint: Checkpoint, cached: float, gpus: int) -> float:
-    """Return one GPU's part: heads are shared out, and copied where there are fewer than GPUs."""
+    """Return the part of one GPU. Heads are distributed, or copied if there are fewer heads than GPUs."""
     return cached / min(gpus, checkpoint.cached_heads)
 
 
 def load_profile(path: Path) -> ServerOptions:
-    """Read the options of a file for `vllm serve --config`. Raises `CheckpointError`."""
+    """Load the options from a config file of `vllm serve --config`. Raises `CheckpointError`."""
     try:
         read = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}.") from error
+        raise CheckpointError(f"{path} could not be read: {error}.") from error
     if not isinstance(read, Mapping):
-        raise CheckpointError(f"{path} holds no options.", hint="See the files in deploy/vllm/profiles.")
+        raise CheckpointError(f"{path} contains no options.", hint="See the files in deploy/vllm/profiles.")
     return parse_options(read)
 
 
 def parse_options(read: Mapping[str, Any]) -> ServerOptions:
-    """Return the options among those of a profile that decide on memory; the rest is left alone."""
+    """Return the options of a profile that determine memory; others are ignored."""
     named = {str(name).replace("-", "_"): value for name, value in read.items()}
     known = {name: named[name] for name in ServerOptions.__dataclass_fields__ if named.get(name) is not None}
     return ServerOptions(**known)

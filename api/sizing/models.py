@@ -1,4 +1,4 @@
-"""Know language models by name, so that a plan needs no checkpoint."""
+"""Language models known by name, so that planning needs no checkpoint."""
 
 import json
 from functools import cache
@@ -11,15 +11,15 @@ _FILE = Path(__file__).with_name("models.json")
 
 
 def load_model(model: str) -> Checkpoint:
-    """Return a known model, or read the checkpoint at this path. Raises `CheckpointError`, which lists the known."""
+    """Load a known model by name, or the checkpoint at this path. Raises `CheckpointError` with the known names."""
     known = {name.lower(): name for name in _load_models()}
     if name := known.get(model.lower()):
         return parse_checkpoint(_get_config(name), name=name)
     if Path(model).exists():
         return load_checkpoint(Path(model))
     raise CheckpointError(
-        f"{model} is neither a path nor a model that is known by name.",
-        hint=f"Give a checkpoint's folder or config.json, or one of {', '.join(sorted(_load_models()))}.",
+        f"{model} is neither a path nor the name of a known model.",
+        hint=f"Use a checkpoint's folder or config.json, or one of {', '.join(sorted(_load_models()))}.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Make a whole plan: from documents and questions to machines, GPUs, time and cost."""
+"""Builds a whole plan: from documents and questions to machines, GPUs, time and cost."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -17,14 +17,14 @@ from api.sizing.documents import (
 from api.sizing.memory import MemoryPlan
 from api.sizing.questions import ModelServer, ServicePlan, build_direct_question, plan_service
 
-Row = tuple[str, int | str, str]
-# One process answers what one machine's searches take; more than this needs others beside it.
+PlanRow = tuple[str, int | str, str]
+# Questions per hour that one process can serve; more need other processes.
 _ONE_PROCESS_QUESTIONS = 3_600
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Name the documents and questions that a plan is made for, and the machines that may be used."""
+    """The documents and questions to plan for, and the machines available."""
 
     documents: int
     tokens_each: float
@@ -38,9 +38,9 @@ class Workload:
 
 @dataclass(frozen=True)
 class DeploymentPlan:
-    """Hold what is needed.
+    """The resources needed.
 
-    `index` is None where one process does it all. `service` is None if nobody asks, or no model answers.
+    `index` is None if one process is enough. `service` is None without questions or without a model.
     """
 
     wanted: Workload
@@ -52,11 +52,11 @@ class DeploymentPlan:
 
     @property
     def ingest_cores(self) -> int:
-        """Count the processors that index everything in the hours that were given."""
+        """The processors that index everything in the given hours."""
         return max(1, ceil(self.needs.processor_seconds / (self.wanted.index_hours * 3600)))
 
-    def build_rows(self, gpu_price: float | None) -> list[Row]:
-        """Return name, figure and reason of everything in the plan."""
+    def build_rows(self, gpu_price: float | None) -> list[PlanRow]:
+        """Return name, value and explanation of each figure in the plan."""
         rows = [
             *self._build_document_rows(),
             *(self._build_process_rows() if self.index is None else self._build_cluster_rows(self.index)),
@@ -65,29 +65,29 @@ class DeploymentPlan:
             rows += self._build_question_rows(gpu_price)
         return rows
 
-    def _build_document_rows(self) -> list[Row]:
+    def _build_document_rows(self) -> list[PlanRow]:
         return [
             ("documents", self.corpus.documents, f"{self.wanted.tokens_each:,.0f} tokens each"),
             ("tokens", self.corpus.tokens, ""),
             ("chunks", self.corpus.chunks, ""),
         ]
 
-    def _build_process_rows(self) -> list[Row]:
+    def _build_process_rows(self) -> list[PlanRow]:
         hours = self.needs.compute_index_seconds(self.wanted.cores) / 3600
         return [
-            ("processes", 1, "`leadline up`: up to a million chunks, every vector compared with"),
+            ("processes", 1, "`leadline up`: up to a million chunks, exact search"),
             ("memory_gb", f"{self.needs.memory_bytes / 1e9:.1f}", "of the process, without a language model"),
             ("disk_gb", f"{self.needs.disk_bytes / 1e9:.1f}", "originals of plain text, texts, catalog, index"),
             ("hours_to_index", f"{hours:.2f}", f"{self.wanted.cores} idle processors"),
         ]
 
-    def _build_cluster_rows(self, index: IndexPlan) -> list[Row]:
+    def _build_cluster_rows(self, index: IndexPlan) -> list[PlanRow]:
         hours = self.needs.processor_seconds / 3600 / (self.ingest_cores or 1)
         machines = ceil(self.ingest_cores / self.wanted.cores)
         shared = self.needs.disk_bytes - index.disk_bytes / index.replicas
         return [
-            ("ingest_machines", machines, f"{self.ingest_cores:,} processors, only while documents come"),
-            ("hours_to_index", f"{hours:.1f}", "with these"),
+            ("ingest_machines", machines, f"{self.ingest_cores:,} processors, only while documents are ingested"),
+            ("hours_to_index", f"{hours:.1f}", "with these machines"),
             ("index_nodes", index.nodes, index.reason),
             ("index_shards", index.shards, "LEADLINE_QDRANT_SHARDS"),
             ("index_replicas", index.replicas, "LEADLINE_QDRANT_REPLICAS"),
@@ -97,7 +97,7 @@ class DeploymentPlan:
             ("shared_disk_gb", f"{max(0.0, shared) / 1e9:.1f}", "originals of plain text, texts, catalog"),
         ]
 
-    def _build_question_rows(self, gpu_price: float | None) -> list[Row]:
+    def _build_question_rows(self, gpu_price: float | None) -> list[PlanRow]:
         service = self.service
         if service is None or self.server is None:
             within = f"{self.wanted.answer_seconds:g} s"
@@ -105,7 +105,7 @@ class DeploymentPlan:
                 (
                     "gpus",
                     "none suffice",
-                    f"not 95 of 100 answers come within {within}: try a faster GPU or more of them",
+                    f"95 % of answers within {within} is out of reach: try faster or more GPUs per server",
                 )
             ]
         gpus = service.replicas * self.server.gpus
@@ -113,11 +113,11 @@ class DeploymentPlan:
         loads = ", ".join(f"{each.name} {each.load:.0%}" for each in report.stations)
         return [
             ("gpus", gpus, f"{service.replicas} servers of {self.server.gpus} x {self.server.gpu.name}"),
-            ("api_processors", service.api_cores, "busy for 60 % of the time"),
-            ("engine_processors", service.engine_cores, "busy for 60 % of the time"),
+            ("api_processors", service.api_cores, "busy 60 % of the time"),
+            ("engine_processors", service.engine_cores, "busy 60 % of the time"),
             ("answer_seconds_p50", f"{report.seconds[0.5]:.1f}", f"of {report.answered:,} simulated questions"),
             ("answer_seconds_p95", f"{report.seconds[0.95]:.1f}", ""),
-            ("next_bottleneck", report.bottleneck, f"of what each can do: {loads}"),
+            ("next_bottleneck", report.bottleneck, f"share of capacity: {loads}"),
             ("gpu_seconds_a_question", f"{service.gpu_seconds:.2f}", "in the busiest hour"),
             *(
                 [("cost_of_a_question", f"{service.gpu_seconds / 3600 * gpu_price:.5f}", "GPUs alone")]
@@ -128,7 +128,7 @@ class DeploymentPlan:
 
 
 def plan_deployment(wanted: Workload, server: MemoryPlan | None, constants: Constants) -> DeploymentPlan:
-    """Choose one process or a cluster, and as few machines as do it."""
+    """Choose one process or a cluster, with the fewest machines that are enough."""
     corpus = estimate_corpus(wanted.documents, wanted.tokens_each, constants)
     needs = estimate_embedded_needs(corpus, constants)
     one = fits_one_process(corpus, wanted.memory_gb * 1e9, constants)

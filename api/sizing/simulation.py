@@ -1,8 +1,8 @@
-"""Simulate a service event by event: questions come, and pass one station after the other.
+"""Simulate a service event by event: questions arrive and pass through a sequence of stations.
 
-Stations are queues with a number of places: the API's processes, the vector engine, the model server with its batch.
-A place of the model server slows down as others are taken beside it. Places fail and come back; work that a failed
-place held begins again. The station nearest to what it can do at most is the next bottleneck.
+A station is a queue with a number of servers: the API's processes, the vector engine, or the batch slots of the model
+server, which slow down as more of them are busy. Servers fail and are repaired; their work starts again. The station
+closest to its capacity is the next bottleneck.
 """
 
 import heapq
@@ -17,11 +17,11 @@ _QUANTILES = (0.5, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class Station:
-    """A queue, first come first served, in front of `places` that work side by side.
+    """A first-come, first-served queue with `places` parallel servers.
 
-    `seconds` is the mean time of one piece of work on an idle station; with `busy` places taken it takes
-    `seconds * slowdown(busy)`. Where `queue` pieces wait already, the next is refused. A place fails after a mean of
-    `failing_seconds` (0: never) and is back after `repair_seconds`.
+    `seconds` is the mean time of one piece of work on an idle station; while `busy` places are taken, it is `seconds *
+    slowdown(busy)`. If `queue` pieces are already waiting, the next one is refused. A place fails after a mean of
+    `failing_seconds` (0: never) and is repaired after `repair_seconds`.
     """
 
     name: str
@@ -36,14 +36,16 @@ class Station:
 
     @property
     def most(self) -> float:
-        """The questions a second that it can do at most, with all places taken."""
+        """The capacity in questions per second, with all places busy."""
         return self.places / (self.visits * self.seconds * self.slowdown(self.places))
 
 
 @dataclass(frozen=True)
 class StationReport:
-    """`load` is the share of what the station can do at most; `busy` the share of places at work, with failed ones left
-    out; `waiting` the mean of pieces that wait, and `wait_seconds` the mean wait of one visit.
+    """The load of one station.
+
+    `load` is the share of its capacity, and `busy` the share of its working places that are occupied. `waiting` is the
+    mean number of waiting pieces of work, `wait_seconds` the mean wait per visit.
     """
 
     name: str
@@ -56,7 +58,7 @@ class StationReport:
 
 @dataclass(frozen=True)
 class SimulationReport:
-    """The result of a simulation: seconds from question to answer by quantile, and each station's load."""
+    """The result of a simulation: seconds from question to answer by quantile, and the load of each station."""
 
     arrived: int
     answered: int
@@ -66,12 +68,12 @@ class SimulationReport:
 
     @property
     def bottleneck(self) -> str:
-        """The station with the highest load: the first that more questions would overload."""
+        """The station with the highest load, which more questions would overload first."""
         return max(self.stations, key=lambda station: station.load).name
 
 
 class _StationQueue:
-    """The state of one station, and sums over time."""
+    """The state of one station, with time-weighted sums."""
 
     def __init__(self, station: Station) -> None:
         self.station = station
@@ -82,7 +84,7 @@ class _StationQueue:
         self.waits = 0.0
         self.visits = self.refused = 0
         self.changed = 0.0
-        # Work under way by its number, so that a failure can take one back.
+        # Work in progress by number, so that a failure can interrupt it.
         self.under_way: dict[int, _Question] = {}
 
     def advance_to(self, now: float) -> None:
@@ -111,10 +113,10 @@ class _Question:
 
 
 class Simulation:
-    """One run: `rate` questions a second for `seconds`, each through `stations` in their order.
+    """One simulation: `rate` questions per second for `seconds`, each through all `stations` in order.
 
-    Times between arrivals, and of work, are exponential unless a station is `fixed`. The first tenth of the time warms
-    up and is not counted.
+    Times between arrivals and times of work are exponential, unless a station is `fixed`. The first tenth of the time
+    is a warm-up and not counted.
     """
 
     def __init__(self, stations: Sequence[Station], *, rate: float, seconds: float, seed: int = 0) -> None:
@@ -129,7 +131,7 @@ class Simulation:
         self._took: list[float] = []
 
     def run(self) -> SimulationReport:
-        """Run to the end; what is under way then counts as neither answered nor refused."""
+        """Run to the end. Questions still in progress count as neither answered nor refused."""
         self._schedule(self._random.expovariate(self._rate), self._arrive)
         for queue in self._queues:
             for _ in range(queue.station.places):
@@ -141,6 +143,7 @@ class Simulation:
         self._now = self._end
         for queue in self._queues:
             queue.advance_to(self._end)
+            # Reports divide by this: the time after the warm-up.
             queue.changed = self._end - self._warm_up
         took = sorted(self._took)
         quantiles = {each: took[min(len(took) - 1, int(each * len(took)))] for each in _QUANTILES} if took else {}
@@ -191,7 +194,7 @@ class Simulation:
     def _finish_work(self, queue: _StationQueue, number: int) -> None:
         question = queue.under_way.pop(number, None)
         # guard: simulated-failure
-        if question is None:  # its place failed meanwhile
+        if question is None:  # its place failed meanwhile, and the work was queued again
             return
         queue.advance_to(self._now)
         queue.busy -= 1
@@ -211,7 +214,7 @@ class Simulation:
     def _fail_place(self, queue: _StationQueue) -> None:
         queue.advance_to(self._now)
         queue.up -= 1
-        if queue.busy > queue.up:  # a place that had work: it begins again, before all that wait
+        if queue.busy > queue.up:  # a busy place failed: its work starts again, ahead of the queue
             number = self._random.choice(list(queue.under_way))
             queue.waiting.appendleft((self._now, queue.under_way.pop(number)))
             queue.busy -= 1
@@ -225,9 +228,9 @@ class Simulation:
 
 
 def compute_erlang_c(places: int, load: float) -> float:
-    """Return the probability that work waits in M/M/c: `load` is the rate of arrivals times the mean time of work.
+    """Return the probability of waiting in an M/M/c queue. `load` is the arrival rate times the mean service time.
 
-    Source: A. K. Erlang, 1917, by the recursion of Erlang B, which does not overflow.
+    Source: A. K. Erlang, 1917, computed by the recursion of Erlang B, which does not overflow.
     """
     blocked = 1.0
     for each in range(1, places + 1):
