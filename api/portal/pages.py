@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from api.admission.access import KeyThreads, Served
+from api.admission.access import KeyThreads, ServicesDep
 from api.admission.admission import SESSION
 from api.admission.cookies import SessionCookie, compute_csrf_token
 from api.admission.services import Services
@@ -76,7 +76,7 @@ def install_pages(app: FastAPI) -> None:
 
 
 @router.get("/")
-async def home(request: Request, served: Served) -> Response:
+async def home(request: Request, served: ServicesDep) -> Response:
     """Redirect to the library while it is empty, and to questions once it has documents."""
     caller: Principal | None = request.scope.get(CALLER)
     if caller is None:
@@ -88,7 +88,7 @@ async def home(request: Request, served: Served) -> Response:
 
 
 @router.get("/sign-in")
-async def sign_in(request: Request, served: Served) -> Response:
+async def sign_in(request: Request, served: ServicesDep) -> Response:
     """Show the sign-in page. A link with a ticket signs in without asking for a key."""
     return _render_sign_in(request, served)
 
@@ -96,7 +96,7 @@ async def sign_in(request: Request, served: Served) -> Response:
 @router.get("/sign-in/provider")
 async def provider_sign_in(
     request: Request,
-    served: Served,
+    served: ServicesDep,
     threads: KeyThreads,
     code: Annotated[str, Query(max_length=4_096)] = "",
     state: Annotated[str, Query(max_length=200)] = "",

@@ -109,7 +109,7 @@ def index(
 def _originals(access: IndexAccess, seed: int) -> Repetition:
     """Every chunk of the folder that has a vector, with what the index was given of it."""
     if access.deps is None or access.generations is None:
-        raise DataFolderBusyError("A running service has the data folder and its index open.", hint="Stop it first.")
+        raise DataFolderBusyError("A running service has the data folder open.", hint="Stop it first.")
     chunks: list[IndexedChunk] = []
     texts: list[str] = []
     vectors: list[DenseVector] = []

@@ -175,7 +175,7 @@ def incoming(office: Office) -> list[Path]:
 def test_a_form_that_is_cut_short_accepts_nothing(office: Office, parts: tuple[bytes, ...], end: bytes) -> None:
     refused = office.send(*parts, end=end)
     assert refused.status_code == 400, refused.text
-    assert "cut short" in refused.json()["detail"]
+    assert "is truncated" in refused.json()["detail"]
     assert (office.documents(), incoming(office)) == (0, [])
 
 

@@ -107,7 +107,7 @@ def test_a_passage_that_is_found_can_be_read_with_what_stands_around_it(service:
     assert [each["title"] for each in entries if each["kind"] == "heading"] == ["Harbour"]
     assert given(service, date, "read", document=found[0]["document"], section="harbour")["text"] == whole["text"]
     told = refusal(called(service, date, "read", document=found[0]["document"], page=7))
-    assert told == "The document has no page 7. Call `outline` for what it has. (bad_request)"
+    assert told == "The document has no page 7. Call `outline` to list its parts. (bad_request)"
 
 
 def test_a_short_question_is_answered_with_the_citations_of_rest(service: Harbour, date: str) -> None:
@@ -232,12 +232,12 @@ def test_wrong_arguments_are_told_by_name(service: Harbour, date: str) -> None:
 
 def test_what_is_not_there_is_told_with_a_tool_to_call_and_no_route(service: Harbour, date: str) -> None:
     for name, arguments, expected in (
-        ("read", {"document": "nope"}, "There is no document 'nope'. Call `list` for the documents there are."),
-        ("run", {"run": "nope"}, "There is no run 'nope'. Call `run` with an id that `ask` returned."),
-        ("ask", {"question": KEEPER, "collections": ["nope"]}, "There is no collection 'nope'. Call `list` for"),
-        ("search", {"query": KEEPER, "collections": ["nope"]}, "There is no collection 'nope'. Call `list` for"),
-        ("list", {"collection": "nope"}, "There is no collection 'nope'. Call `list` for"),
-        ("ask", {"question": KEEPER, "conversation": "nope"}, "Call `ask` with `conversation` as `new`"),
+        ("read", {"document": "nope"}, "There is no document 'nope'. Call `list` to list the documents."),
+        ("run", {"run": "nope"}, "There is no run 'nope'. Call `run` with an id returned by `ask`."),
+        ("ask", {"question": KEEPER, "collections": ["nope"]}, "There is no collection 'nope'. Call `list` to"),
+        ("search", {"query": KEEPER, "collections": ["nope"]}, "There is no collection 'nope'. Call `list` to"),
+        ("list", {"collection": "nope"}, "There is no collection 'nope'. Call `list` to"),
+        ("ask", {"question": KEEPER, "conversation": "nope"}, "Call `ask` with `conversation` set to `new`"),
         ("ask", {}, "question: Field required. Correct the named arguments."),
     ):
         told = refusal(called(service, date, name, **arguments))

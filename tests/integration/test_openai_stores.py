@@ -58,18 +58,18 @@ def test_a_file_is_kept_listed_read_and_deleted(openai: OpenAI, service: Harbour
 def test_what_cannot_be_kept_is_refused_in_words(openai: OpenAI) -> None:
     purposes: Any = ("fine-tune", "batch")
     for purpose in purposes:
-        with pytest.raises(BadRequestError, match="not taken here"):
+        with pytest.raises(BadRequestError, match="is not supported"):
             openai.files.create(file=named("book.md", BOOK), purpose=purpose)
     expiry: Any = {"anchor": "created_at", "seconds": 3600}
-    with pytest.raises(BadRequestError, match="expires by itself"):
+    with pytest.raises(BadRequestError, match="expires automatically"):
         openai.files.create(file=named("book.md", BOOK), purpose="assistants", expires_after=expiry)
     with pytest.raises(APIStatusError) as error:
         openai.files.create(file=named("program", b"\x7fELF\0\0\0\0" * 9), purpose="assistants")
     assert (error.value.status_code, error.value.code) == (415, "unsupported_type")
-    with pytest.raises(BadRequestError, match="expires by itself"):
+    with pytest.raises(BadRequestError, match="expires automatically"):
         openai.vector_stores.create(name="x", expires_after={"anchor": "last_active_at", "days": 1})
     static: Any = {"type": "static", "static": {"max_chunk_size_tokens": 800, "chunk_overlap_tokens": 400}}
-    with pytest.raises(APIStatusError, match="cut along their structure"):
+    with pytest.raises(APIStatusError, match="chunked along their structure"):
         openai.vector_stores.create(name="x", chunking_strategy=static)
     assert [each.name for each in openai.vector_stores.list()] == ["default"]
     assert len(list(openai.files.list())) == 2
@@ -194,7 +194,7 @@ def test_files_are_put_in_together_listed_by_status_and_read(openai: OpenAI) -> 
     book = next(each for each in done if openai.files.retrieve(each.id).filename == "book.md")
     parts = list(openai.vector_stores.files.content(book.id, vector_store_id=store.id))
     assert "".join(part.text or "" for part in parts).startswith("# Lighthouses")
-    with pytest.raises(APIStatusError, match="no text to show"):
+    with pytest.raises(APIStatusError, match="has no text yet"):
         openai.vector_stores.files.content(failed.id, vector_store_id=store.id)
     with pytest.raises(NotFoundError):
         openai.vector_stores.file_batches.retrieve(batch.id, vector_store_id="default")
@@ -218,7 +218,7 @@ def test_an_empty_query_is_refused_in_words_that_are_not_a_librarys(openai: Open
     with pytest.raises(APIStatusError) as error:
         openai.vector_stores.search("default", query="")
     assert error.value.message.endswith(
-        "body.query: a query has 1 to 8,000 characters. Correct the named fields; /docs describes each."
+        "body.query: a query has 1 to 8,000 characters. Correct the fields named in `errors`; /docs describes them."
     )
     assert error.value.param == "query"
 
@@ -252,7 +252,7 @@ def test_a_collection_of_the_service_is_a_store_and_its_documents_are_files(open
     assert openai.files.content(document["id"]).read().startswith(b"# Harbour")
     assert openai.vector_stores.files.create(file_id=document["id"], vector_store_id="default").id == document["id"]
     other = openai.vector_stores.create(name="other")
-    with pytest.raises(BadRequestError, match="cannot be in another"):
+    with pytest.raises(BadRequestError, match="cannot be added to another"):
         openai.vector_stores.files.create(file_id=document["id"], vector_store_id=other.id)
     renamed = openai.vector_stores.update(other.id, name="Another", metadata={"a": "b"})
     assert (renamed.id, renamed.name, renamed.metadata) == (other.id, "Another", {"a": "b"})

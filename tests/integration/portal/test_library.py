@@ -25,7 +25,7 @@ def test_a_link_signs_in_once_and_leads_to_where_documents_are_added(opened: Por
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
     opened.context.clear_cookies()
     page.goto(link)
-    expect(page.get_by_role("alert")).to_contain_text("This link was used before")
+    expect(page.get_by_role("alert")).to_contain_text("This sign-in link was already used")
     assert "#" not in page.url
 
 

@@ -38,7 +38,7 @@ tried("responses, streamed", ANSWER, lambda: "".join(each.text for each in respo
 tried("file_search as a bound tool", f"{ANSWER} log.md", lambda: cited(searched()))
 tried(
     "with_structured_output",
-    "refused: not written by a schema",
+    "refused: structured output is not supported",
     lambda: chat.with_structured_output(
         {"title": "keeper", "type": "object", "properties": {"name": {"type": "string"}}}
     ).invoke(KEEPER),

@@ -36,4 +36,4 @@ for name, agent in (("chat", chat), ("responses", responses)):
     tried(f"{name}: run_sync", ANSWER, lambda agent=agent: agent.run_sync(KEEPER).output)
     tried(f"{name}: run_stream", ANSWER, lambda agent=agent: asyncio.run(streamed(agent)))
     tried(f"{name}: message_history", SECOND, lambda agent=agent: follow_up(agent))
-    tried(f"{name}: a structured output", "refused: calls no tools", lambda agent=agent: structured(agent))
+    tried(f"{name}: a structured output", "refused: does not call client tools", lambda agent=agent: structured(agent))

@@ -71,7 +71,7 @@ def test_questions_are_answered_on_a_full_disk_and_leave_half_of_the_ballast(pat
     ],
 )
 def test_a_change_is_refused_before_it_begins_while_the_disk_is_nearly_full(method: str, path: str) -> None:
-    with pytest.raises(StorageFullError, match="deletions go on"):
+    with pytest.raises(StorageFullError, match="deletions still work"):
         ask(method, path, has_room=False)
     assert ask(method, path, has_room=True).asked == []
 

@@ -229,7 +229,7 @@ def test_an_answer_that_cannot_be_kept_is_sent_all_the_same(api: AskedApi, monke
     monkeypatch.setattr(api.services.answers.conversations, "store_answer", away)
     given = api.ask()
     assert (given["id"], given["text"]) == (None, SENTENCE)
-    assert any("could not be kept" in note for note in given["notes"])
+    assert any("could not be saved" in note for note in given["notes"])
 
 
 def test_a_background_question_waits_with_its_history_and_needs_no_model_to_be_accepted(api: AskedApi) -> None:

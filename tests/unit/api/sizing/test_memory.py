@@ -28,7 +28,7 @@ def test_more_gpus_share_weights_and_heads_and_copy_a_latent_cache() -> None:
     assert token_bytes("Qwen/Qwen3-8B", 4) * 4 == token_bytes("Qwen/Qwen3-8B", 1)
     assert token_bytes("Qwen/Qwen3-8B", 16) * 8 == token_bytes("Qwen/Qwen3-8B", 1)
     assert token_bytes("deepseek-ai/DeepSeek-V3", 8) == token_bytes("deepseek-ai/DeepSeek-V3", 1)
-    with pytest.raises(CheckpointError, match="8 heads"):
+    with pytest.raises(CheckpointError, match="8 KV heads"):
         token_bytes("Qwen/Qwen3-8B", 3)
 
 
