@@ -179,7 +179,7 @@ def test_a_document_that_ends_its_worker_three_times_fails_and_the_others_go_on(
     assert version.failure is not None
     assert (version.failure.code, version.failure.detail) == (
         "worker_lost",
-        "The document ended its worker 3 times in 3 attempts.",
+        "The document crashed its worker 3 times in 3 attempts.",
     )
     assert version.failure.hint
     arrive(catalog, "good")

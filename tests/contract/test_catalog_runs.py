@@ -238,7 +238,7 @@ def test_a_run_that_ends_its_worker_three_times_fails_with_the_reason(
     assert failed.failure is not None
     assert (failed.failure.code, failed.failure.detail) == (
         "worker_lost",
-        "The run ended its worker 3 times in 3 attempts.",
+        "The run crashed its worker 3 times in 3 attempts.",
     )
 
 
@@ -274,7 +274,7 @@ def test_a_run_that_gets_no_further_ends_after_three_more_attempts(
         assert jobs.recover(all_running=False) == (number < MAX_ATTEMPTS - 1)
     failed = runs.load_run("ann", job.version_id)
     assert failed.failure is not None
-    assert failed.failure.detail == "The run ended its worker 3 times in 3 attempts."
+    assert failed.failure.detail == "The run crashed its worker 3 times in 3 attempts."
 
 
 @pytest.mark.parametrize("give_up", [Jobs.hand_back, lambda jobs, job: jobs.postpone(job, Failure("away", "Away."))])

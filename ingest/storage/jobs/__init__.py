@@ -1,1 +1,1 @@
-"""Jobs: claimed, committed under their fence, and failed."""
+"""Jobs: claiming them, committing their results under a fence, and failing them."""

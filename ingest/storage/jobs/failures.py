@@ -1,4 +1,4 @@
-"""Fails the version or the run of a failed job in the same commit; queues or fails jobs whose lease has run out."""
+"""Failed and lapsed jobs: a failed job fails its version or run in the same commit; a lapsed one is requeued."""
 
 import time
 from typing import Any
@@ -16,12 +16,12 @@ from ingest.storage.queue.records import VERSION_JOB_KINDS, Failure, Job, JobKin
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
 
-_DOCUMENT_WORDS = ("document", "Split it or export it again and upload that")
-_SUBJECT_WORDS = {JobKind.RUN: ("run", "Ask again, of fewer documents")}
+_DOCUMENT_WORDS = ("document", "Split it or export it again, then upload the result")
+_SUBJECT_WORDS = {JobKind.RUN: ("run", "Ask again about fewer documents")}
 
 
 def requeue_lapsed_jobs(connection: Connection, *, max_attempts: int, grace_seconds: float) -> int:
-    """Queue jobs again whose lease has run out, or fail them after `max_attempts`; collections are never failed."""
+    """Requeue jobs whose lease has lapsed, or fail them after `max_attempts`; collections never fail."""
     lapsed = lock_running_jobs(connection, jobs.c.lease_until < build_clock(connection))
     spent = [row for row in lapsed if row.attempt >= max_attempts and row.kind != JobKind.COLLECT]
     for row in spent:
@@ -35,8 +35,8 @@ def _fail_lost_job(connection: Connection, row: Row[Any], grace_seconds: float) 
     subject, hint = _SUBJECT_WORDS.get(JobKind(row.kind), _DOCUMENT_WORDS)
     failure = Failure(
         "worker_lost",
-        f"The {subject} ended its worker {lapses} time{'s' * (lapses > 1)} in {row.attempt} attempts.",
-        f"{hint}; if others fail like this, look at the workers' log and memory.",
+        f"The {subject} crashed its worker {lapses} time{'s' * (lapses > 1)} in {row.attempt} attempts.",
+        f"{hint}. If others fail the same way, check the workers' log and memory.",
     )
     connection.execute(
         update(jobs)
@@ -56,7 +56,7 @@ def _fail_lost_job(connection: Connection, row: Row[Any], grace_seconds: float) 
 
 
 def fail_target(connection: Connection, job: Job, failure: Failure, *, grace_seconds: float = 0.0) -> None:
-    """Fail the version or the run that an ended job was for; a collection has neither."""
+    """Fail the version or the run of a finished job; a collection has neither."""
     if job.kind in VERSION_JOB_KINDS:
         _fail_version(connection, job, failure, grace_seconds=grace_seconds)
     elif job.kind is JobKind.RUN:
@@ -64,9 +64,9 @@ def fail_target(connection: Connection, job: Job, failure: Failure, *, grace_sec
 
 
 def _fail_version(connection: Connection, job: Job, failure: Failure, *, grace_seconds: float = 0.0) -> None:
-    """Fail a version and, unless searches find it, queue the collection of its points.
+    """Fail a version and, unless searches can find it, queue the removal of its points.
 
-    `grace_seconds` is for a worker that was given up for lost and may still be writing.
+    `grace_seconds` delays the removal for a worker that was declared lost and may still be writing.
     """
     of_version = versions.c.id == job.version_id
     if connection.execute(select(versions.c.hidden).where(of_version)).scalar_one():

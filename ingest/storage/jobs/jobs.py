@@ -1,4 +1,4 @@
-"""Jobs as workers see them: claimed with a lease, run under a fence, and committed only by whoever still holds them."""
+"""The jobs of workers: claimed with a lease, run under a fence, and committed only while the lease is held."""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -53,11 +53,13 @@ from ingest.storage.queue.turns import find_job_to_yield_to, has_quick_job, shou
 from ingest.storage.quotas.store import UNLIMITED, QuotaRules
 
 MAX_ATTEMPTS = 3
-# Runs of a tenant at once; each may have many requests in flight at the language model.
+# Concurrent runs per tenant; each run may have many requests in flight at the language model.
 RUNS_PER_TENANT = 4
+# Pauses by the number of attempts so far, which the progress of a run resets to 0. Later pauses double.
 _RETRY_SECONDS = (0.0, 5.0, 30.0)
+# The longest pause; only collections, which are retried without limit, reach it.
 _COLLECT_PAUSE_SECONDS = 600.0
-# Pauses while something that a job needs is away.
+# Pauses while a dependency is unreachable.
 _FIRST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 120.0
 _UNFINISHED_STATES = ("queued", "running")
@@ -65,9 +67,9 @@ _DONE_VALUES = {"state": "done", "lease_until": None, "error_code": None, "error
 
 
 class Jobs:
-    """The jobs of every tenant. A method that takes a `Job` raises `LeaseLostError` when its fence is old.
+    """The jobs of every tenant. A method that takes a `Job` raises `LeaseLostError` if the job's fence is out of date.
 
-    `announce` is called with the documents of every changed job, after the commit.
+    `announce` is called after the commit with the documents of every changed job.
     """
 
     def __init__(
@@ -93,11 +95,11 @@ class Jobs:
         total_bytes: int | None = None,
         lanes: Collection[Lane] = ALL_LANES,
     ) -> list[Job]:
-        """Lease up to `limit` waiting jobs of a kind, with files of at most `total_bytes` together; see `claim_jobs`.
+        """Lease up to `limit` waiting jobs of a kind, with files of at most `total_bytes` in total; see `claim_jobs`.
 
-        At least one job is claimed, whatever its size, if any waits that may be claimed.
+        If any job can be claimed, at least one is, whatever its size.
         """
-        with read_transaction(self._engine) as connection:  # most calls find nothing, and a read blocks nobody
+        with read_transaction(self._engine) as connection:  # most calls find nothing, and reading blocks nobody
             if not has_waiting_jobs(connection, kind):
                 return []
         with write_transaction(self._engine) as connection:
@@ -118,20 +120,21 @@ class Jobs:
         return claimed
 
     def list_claimable(self, kind: JobKind, limit: int) -> list[int]:
-        """Ids of the oldest jobs that could be claimed now, each worth ringing a worker for."""
+        """List the ids of the oldest jobs that can be claimed now. Each is worth waking a worker for."""
         with read_transaction(self._engine) as connection:
             return list_claimable_jobs(connection, kind, limit)
 
     def find_oldest_claimable_time(self, kind: JobKind) -> float | None:
-        """Return since when the job has waited that waits longest of those that can be claimed now; None without one.
+        """Return when the longest-waiting claimable job began to wait; None if no job can be claimed.
 
-        Where it grows, workers are too few: those that wait for their pause or their tenant's turn do not count.
+        If this wait keeps growing, there are too few workers: jobs that wait for a pause to end or for their tenant's
+        concurrency limit do not count.
         """
         with read_transaction(self._engine) as connection:
             return find_oldest_claimable_time(connection, kind, self._per_tenant.get(kind))
 
     def pause(self, kind: JobKind) -> None:
-        """Stop claims of a kind; running jobs go on."""
+        """Stop claims of a kind; running jobs continue."""
         with write_transaction(self._engine) as connection:
             if insert_if_absent(connection, pauses, kind=kind, since=time.time()):
                 record_action(connection, Action.QUEUE_PAUSED, f"queue:{kind}", tenant_id=None)
@@ -142,12 +145,12 @@ class Jobs:
                 record_action(connection, Action.QUEUE_RESUMED, f"queue:{kind}", tenant_id=None)
 
     def load_paused_kinds(self) -> dict[JobKind, float]:
-        """Return the paused kinds, each with the instant its pause began."""
+        """Return the paused kinds, each with the time its pause began."""
         with read_transaction(self._engine) as connection:
             return load_paused_kinds(connection)
 
     def require_held(self, job: Job) -> None:
-        """Raise `LeaseLostError` if the job is no longer held; workers call it before each write to the index."""
+        """Raise `LeaseLostError` if the job is no longer held. Workers call it before each write to the index."""
         if not self.select_held([job]):
             raise _build_lost_error(job)
 
@@ -162,7 +165,7 @@ class Jobs:
             _update_held(connection, job, lease_until=build_clock(connection) + self.lease_seconds)
 
     def extend_leases(self, held: Sequence[Job]) -> None:
-        """Extend the leases of several jobs in one statement, except those that were lost."""
+        """Extend the leases of several jobs in one statement, skipping jobs that were lost."""
         with write_transaction(self._engine) as connection:
             _lock_jobs_in_order(connection, held)
             lease_until = build_clock(connection) + self.lease_seconds
@@ -176,7 +179,7 @@ class Jobs:
             raise _build_lost_error(job)
 
     def record_batch_progress(self, state: VersionState, counts: Mapping[Job, Mapping[str, Any]]) -> list[Job]:
-        """Record progress, as `progress` does, for jobs that were claimed together; returns the jobs that were lost."""
+        """Record progress, as `record_progress` does, for jobs claimed together; return the jobs that were lost."""
         embedded = any("chunks_embedded" in changed for changed in counts.values())
         lost: list[Job] = []
         with self._transaction(*counts, changes_search=embedded) as connection:
@@ -188,10 +191,10 @@ class Jobs:
         return lost
 
     def finish_ingest(self, finished: Sequence[IngestReport], *, unused: Callable[[str], object] = str) -> list[Job]:
-        """Queue the embedding of versions, activate those that replace no other and take their entries, in one commit.
+        """Queue the embedding of versions, activate first versions and take their entries, all in one commit.
 
-        Returns the jobs that were lost, for which nothing is done. `unused` is called, after the commit, with the keys
-        of entries' blobs that no document has.
+        A version that replaces another is activated by `finish_embed`. Returns the jobs that were lost; nothing is done
+        for them. After the commit, `unused` is called with each key of an entry's blob that no document uses.
         """
         reports = {report.job: report for report in finished}
         lost: list[Job] = []
@@ -222,10 +225,10 @@ class Jobs:
         return lost
 
     def finish_embed(self, finished: Sequence[EmbedReport], *, unused: Callable[[str], object] = str) -> list[Job]:
-        """Mark versions ready, in the place of those they replace, in one commit; returns the jobs that were lost.
+        """Mark versions ready and let them replace earlier ones, in one commit; return the jobs that were lost.
 
-        Entries of a container that is replaced change with it; `unused` is called as by `finish_ingest`. Raises
-        `IncompleteVersionError`, and then changes nothing.
+        The entries of a replaced container are updated with it; `unused` is called as by `finish_ingest`. Raises
+        `IncompleteVersionError` without changing anything.
         """
         reports = {report.job: report for report in finished}
         lost: list[Job] = []
@@ -258,7 +261,7 @@ class Jobs:
                 unused(key)
 
     def finish_collect(self, job: Job, *, chunks: int = 0, size: int = 0) -> None:
-        """Record that a withdrawn version is removed from index and blobs; the counts go on its document's receipt."""
+        """Record that a withdrawn version was removed from index and blobs; its document's receipt gets the counts."""
         with write_transaction(self._engine) as connection:
             _update_held(connection, job, **_DONE_VALUES)
             connection.execute(update(versions).where(versions.c.id == job.version_id).values(hidden=False))
@@ -266,13 +269,13 @@ class Jobs:
             bump_corpus_versions(connection, [job.tenant_id])
 
     def finish_reembed(self, job: Job) -> None:
-        """Record that the generation being built has all of a version."""
+        """Record that a version is complete in the generation being built."""
         with write_transaction(self._engine) as connection:
             generation_rows.require_still_written(connection, job)
             _update_held(connection, job, **_DONE_VALUES)
 
     def fail(self, job: Job, failure: Failure) -> None:
-        """Fail a job with its reason, and with it the version or the run that it was for."""
+        """Fail a job, along with its version or run, for the given reason."""
         with self._transaction(job) as connection:
             _update_held(
                 connection,
@@ -285,9 +288,9 @@ class Jobs:
             fail_target(connection, job, failure)
 
     def retry(self, job: Job, failure: Failure) -> bool:
-        """Queue a job again after a pause; false, with nothing changed, when its attempts are used up.
+        """Requeue a job after a pause; return false, changing nothing, if its attempts are used up.
 
-        A collection has no last attempt: what it removes must go, however long the index is away.
+        A collection is retried without limit: deleted content must be removed however long the index is unreachable.
         """
         attempt = self._load_current_attempt(job)
         if job.kind is not JobKind.COLLECT and attempt >= MAX_ATTEMPTS:
@@ -309,9 +312,9 @@ class Jobs:
         return True
 
     def postpone(self, job: Job, failure: Failure) -> None:
-        """Queue a job again after a pause because something it needs is away; the attempt does not count.
+        """Requeue a job after a pause because a dependency is unreachable; this does not use up an attempt.
 
-        The pauses of a run grow as long as every attempt ends this way without progress.
+        For a run, the pauses grow as long as every attempt ends this way without progress.
         """
         with self._transaction(job) as connection:
             now, pause = build_clock(connection), compute_pause_seconds(job, _load_away_seconds(connection, job))
@@ -328,49 +331,53 @@ class Jobs:
             )
 
     def load_away_seconds(self, job: Job) -> float:
-        """Seconds since the first of the attempts that have all ended with `postpone` and no progress; 0.0 if none."""
+        """Return the seconds since the first of the latest attempts that all ended with `postpone` and no progress.
+
+        It is 0.0 if the last attempt did not end this way.
+        """
         with read_transaction(self._engine) as connection:
             return _load_away_seconds(connection, job)
 
     def hand_back(self, job: Job) -> None:
-        """Queue a job again because the process is stopping; the attempt does not count."""
+        """Requeue a job because the process is stopping; this does not use up an attempt."""
         with self._transaction(job) as connection:
             _update_held(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1)
 
     def requeue_in_lane(self, job: Job, lane: Lane) -> None:
-        """Queue an ingest again in another lane, because it took longer than its try; the attempt does not count."""
+        """Requeue an ingest in another lane because it outlasted its try; this does not use up an attempt."""
         with self._transaction(job) as connection:
             _update_held(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1, lane=lane)
             connection.execute(update(versions).where(versions.c.id == job.version_id).values(pages_done=None))
 
     def mark_slow(self, job: Job) -> None:
-        """Move a running job to the slow lane, because its first try took too long."""
+        """Move a running job to the slow lane because its first try took too long."""
         with write_transaction(self._engine) as connection:
             _update_held(connection, job, lane=Lane.SLOW, slow_since=build_clock(connection))
 
     def find_job_to_yield_to(self, job: Job, lane: Lane) -> int | None:
-        """Return the first try that a running job in this lane should give its worker to; None while it may keep it."""
+        """Return the id of the waiting job that a running job in this lane should give its worker to, or None."""
         with read_transaction(self._engine) as connection:
             return find_job_to_yield_to(connection, job, lane)
 
     def has_quick_job(self, kind: JobKind) -> bool:
-        """Tell whether a quick job of a kind can be claimed now."""
+        """Return whether a quick job of a kind can be claimed now."""
         with read_transaction(self._engine) as connection:
             return has_quick_job(connection, kind)
 
     def should_yield(self, held: Sequence[Job]) -> bool:
-        """Tell whether jobs of a kind that can be continued later should let others have a turn now."""
+        """Return whether resumable jobs of a kind should give their worker to others now."""
         with read_transaction(self._engine) as connection:
             return should_yield(connection, held)
 
     def recover(self, *, all_running: bool) -> int:
-        """Queue jobs again that lost their worker, in one transaction; returns how many.
+        """Requeue jobs that lost their worker, in one transaction; return how many.
 
-        With `all_running`, these are all running jobs, whatever their leases: right only when no other process can hold
-        one, as at the start of an embedded service. The attempt does not count, since a killed process says nothing
-        about the document, unless the job was interrupted too often. Otherwise, these are the jobs whose lease has run
-        out, as in a cluster. That counts as an attempt, and a document whose last attempt ends this way fails with
-        `worker_lost`, so that it does not end worker after worker.
+        With `all_running`, requeue every running job regardless of its lease. This is right only if no other process
+        can hold one, as when an embedded service starts. It does not use up an attempt, because a killed process says
+        nothing about the document, unless the job was interrupted too often.
+
+        Otherwise, as in a cluster, requeue jobs with a lapsed lease. This uses up an attempt, and a document whose last
+        attempt ends this way fails with `worker_lost`, so that it cannot crash one worker after another.
         """
         with write_transaction(self._engine) as connection:
             if all_running:
@@ -378,7 +385,7 @@ class Jobs:
             return requeue_lapsed_jobs(connection, max_attempts=MAX_ATTEMPTS, grace_seconds=self.lease_seconds)
 
     def requeue_ingest(self, version_id: str) -> None:
-        """Queue a version's ingest again because the index lacks some of it."""
+        """Queue a version's ingest again because part of the version is missing from the index."""
         with write_transaction(self._engine) as connection:
             of_version = versions.c.id == version_id
             document = connection.execute(select(versions.c.document_id).where(of_version)).scalar_one()
@@ -393,13 +400,13 @@ class Jobs:
             )
 
     def count_unfinished(self) -> dict[JobKind, int]:
-        """Count the jobs of each kind that are queued or running."""
+        """Count the queued and running jobs of each kind."""
         query = select(jobs.c.kind, func.count()).where(jobs.c.state.in_(_UNFINISHED_STATES)).group_by(jobs.c.kind)
         with read_transaction(self._engine) as connection:
             return {JobKind(kind): count for kind, count in connection.execute(query).all()}
 
     def find_oldest_unfinished_time(self, kind: JobKind) -> float | None:
-        """When the oldest queued or running job of a kind was made, in seconds of the epoch; None without one.
+        """Return when the oldest queued or running job of a kind was created, in seconds of the epoch, or None.
 
         Slow jobs are left out.
         """
@@ -416,7 +423,7 @@ class Jobs:
             return count_waiting_by_tenant(connection, kind)
 
     def count_backlog(self, tenant_id: str) -> int:
-        """Count a tenant's documents that wait to become searchable; uploads are refused by this number."""
+        """Count a tenant's documents that wait to become searchable. Above a limit, uploads are refused."""
         query = select(func.count()).where(
             jobs.c.state == "queued", jobs.c.kind == JobKind.INGEST, jobs.c.tenant_id == tenant_id
         )
@@ -424,15 +431,15 @@ class Jobs:
             return connection.execute(query).scalar_one()
 
     def estimate_position(self, version_id: str) -> int | None:
-        """Estimate how many jobs come before the one this version waits for; None when it waits for none."""
+        """Estimate how many jobs are ahead of the one a version waits for; None if it waits for none."""
         with read_transaction(self._engine) as connection:
             return estimate_position(connection, version_id)
 
     @contextmanager
     def _transaction(self, *changed: Job, changes_search: bool = False) -> Iterator[Connection]:
-        """Open a transaction about these jobs, whose documents are announced after the commit.
+        """Open a transaction that changes these jobs; their documents are announced after the commit.
 
-        `changes_search` says that searches may find something else after it.
+        `changes_search` means that search results may differ after the commit.
         """
         with write_transaction(self._engine) as connection:
             yield connection
@@ -445,7 +452,7 @@ class Jobs:
             self._announce(tenant, {job.document_id for job in changed if job.tenant_id == tenant})
 
     def _load_current_attempt(self, job: Job) -> int:
-        """Read the attempt from the job's row, since progress of a run resets it. Raises `LeaseLostError`."""
+        """Load the attempt from the job's row, since progress of a run resets it. Raises `LeaseLostError`."""
         query = select(jobs.c.attempt).where(_build_held_condition([job]))
         with read_transaction(self._engine) as connection:
             attempt: int | None = connection.execute(query).scalar()
@@ -455,9 +462,9 @@ class Jobs:
 
 
 def compute_pause_seconds(job: Job, away: float) -> float:
-    """Return a job's next pause after `away` seconds of waiting: 5 s, and for a run 5, 10, 20, … 120 s.
+    """Return a job's next pause after `away` seconds without its dependency: 5 s, and for a run 5, 10, 20, … 120 s.
 
-    Each attempt at a run repeats and logs all its earlier steps, so its pauses grow; documents are retried one by one.
+    Each attempt at a run replays and logs all its earlier steps, so its pauses grow. Documents are retried one by one.
     """
     return min(_FIRST_PAUSE_SECONDS + away, _LONGEST_PAUSE_SECONDS) if job.kind is JobKind.RUN else _FIRST_PAUSE_SECONDS
 
@@ -467,21 +474,21 @@ def _build_held_condition(claimed: Collection[Job]) -> ColumnElement[bool]:
 
 
 def _lock_jobs_in_order(connection: Connection, claimed: Collection[Job]) -> list[Job]:
-    """Lock the rows of several jobs, sorted by id: two transactions that want the same rows wait in turn."""
+    """Lock the rows of several jobs in order of id, so that transactions that lock the same rows cannot deadlock."""
     of_these = jobs.c.id.in_([job.id for job in claimed])
     connection.execute(select(jobs.c.id).where(of_these).order_by(jobs.c.id).with_for_update()).all()
     return sorted(claimed, key=lambda job: job.id)
 
 
 def _lock_written_rows(connection: Connection, claimed: Collection[Job]) -> None:
-    """Lock the generation that jobs claimed together wrote to, and their documents. Raises `GenerationChangedError`."""
+    """Lock the generation that the jobs wrote to, then their documents. Raises `GenerationChangedError`."""
     if claimed:
         generation_rows.require_still_written(connection, next(iter(claimed)))
     lock_documents(connection, {job.document_id for job in claimed})
 
 
 def _update_if_held(connection: Connection, job: Job, **values: Any) -> int | None:  # noqa: ANN401 - columns of `jobs`
-    """Update the job's row and return its priority; None if the job was lost: then nothing of it may be committed."""
+    """Update the job's row and return its priority; None if the job was lost: then its work must not be committed."""
     priority: int | None = connection.execute(
         update(jobs)
         # guard: job-fence
@@ -501,7 +508,8 @@ def _update_held(connection: Connection, job: Job, **values: Any) -> None:  # no
 def _record_progress(connection: Connection, job: Job, state: VersionState, counts: Mapping[str, Any]) -> None:
     of_version = versions.c.id == job.version_id
     changed: dict[str, Any] = {"state": state, **counts}
-    if state is VersionState.INDEXING:  # the index may have points of it from now on; only an active version may show
+    # From now on the index may contain points of this version, and only an active version may be found.
+    if state is VersionState.INDEXING:
         active = documents.c.active_version_id == job.version_id
         changed["hidden"] = ~select(documents.c.id).where(documents.c.id == job.document_id, active).exists()
     refresh_listing_state(connection, job.document_id, job.version_id, state)

@@ -1,1 +1,1 @@
-"""The queue of jobs: its rows, whose turn it is, and statistics. Knows no document's state."""
+"""The job queue: its rows, the order of claims, and statistics. It knows nothing about the state of documents."""

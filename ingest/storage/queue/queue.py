@@ -1,6 +1,6 @@
-"""The job queue: jobs are queued, claimed in turn, and queued again when their worker is lost.
+"""The job queue: jobs are queued, claimed in turn, and requeued when their worker is lost.
 
-A version has one job of each kind, which is queued again when it is needed again.
+A version has at most one job of each kind, and that row is requeued whenever the work is needed again.
 """
 
 import time
@@ -15,7 +15,7 @@ from ingest.storage.instrumentation import get_traceparent
 from ingest.storage.queue.records import ALL_LANES, Job, JobKind, JobPriority, Lane
 from ingest.storage.queue.turns import build_waiting_conditions, choose_job_under_limit, choose_jobs, format_turn_name
 
-# A job that was running so often when its process was killed is taken for the cause.
+# A job that was running each time its process was killed is assumed to be the cause after this many times.
 _MAX_INTERRUPTIONS = 20
 
 
@@ -30,9 +30,9 @@ def queue_job(
     not_before: float = 0.0,
     lane: Lane = Lane.QUICK,
 ) -> None:
-    """Queue the version's job of this kind, which exists once: a worker that holds it loses it.
+    """Queue the version's only job of this kind; a worker that holds it loses it.
 
-    A job that waits already keeps its `not_before` if that is later.
+    A job that is already waiting keeps its `not_before` if that is later.
     """
     _upsert_jobs(connection, [_build_row(kind, tenant_id, document_id, version_id, priority, not_before, lane)])
 
@@ -46,9 +46,9 @@ def queue_jobs(
     not_before: Sequence[float] | None = None,
     lanes: Sequence[Lane] | None = None,
 ) -> None:
-    """Queue jobs of one kind, as `queue_job` does, for many versions: the tenant, document and version of each.
+    """Queue jobs of one kind, as `queue_job` does, for many versions, given as tenant, document and version ids.
 
-    Each may have its own `not_before`, and its own lane.
+    Each version may have its own `not_before` and lane.
     """
     count = len(of_versions)
     each = zip(of_versions, not_before or [0.0] * count, lanes or [Lane.QUICK] * count, strict=True)
@@ -122,20 +122,20 @@ def claim_jobs(
     total_bytes: int | None = None,
     lanes: Collection[Lane] = ALL_LANES,
 ) -> list[Job]:
-    """Lease up to `limit` waiting jobs, with files of at most `total_bytes` together; none while the kind is paused.
+    """Lease up to `limit` waiting jobs, with files of at most `total_bytes` in total; none while the kind is paused.
 
-    The first job is claimed whatever its size. The tenant with the fewest running jobs of the kind is served next, or
-    among equals the one whose last turn is longest ago; a tenant's most urgent jobs come first. So a tenant with ten
-    thousand waiting jobs delays another's single job by at most the jobs that are running. Simultaneous claims do not
-    see each other, so shares are fair over many claims, not in each.
+    The first job is claimed whatever its size. The tenant with the fewest running jobs of the kind is served next; ties
+    go to the tenant that was served longest ago. Within a tenant, the most urgent jobs come first. So a tenant with ten
+    thousand waiting jobs delays another tenant's single job by no more than the running jobs. Simultaneous claims do
+    not see each other, so shares are fair over many claims rather than in each one.
 
-    Only quick jobs are claimed together. Equally urgent quick and large jobs of a tenant take turns. Slow jobs are
-    claimed in their lane's turn, or while no other job waits. `lanes` are those from which jobs may be claimed.
+    Only quick jobs are claimed together. Equally urgent quick and large jobs of a tenant alternate. Slow jobs are
+    claimed when it is their lane's turn or no other job waits. `lanes` limits the lanes that jobs are claimed from.
 
-    A job that has cost a worker its life or its lease is claimed alone, so that it cannot take others with it. With
-    `per_tenant`, a tenant may have only that many running at once, and jobs are claimed one by one.
+    A job that has already cost a worker its process or its lease is claimed alone, so that it cannot take others down
+    with it. With `per_tenant`, a tenant may run only that many at once, and jobs are claimed one at a time.
 
-    The claimed jobs are to write to `generation`, the id of a generation of the vector index.
+    The claimed jobs will write to `generation`, the id of a generation of the vector index.
     """
     if connection.execute(select(pauses.c.kind).where(pauses.c.kind == kind)).first() is not None:
         return []
@@ -147,24 +147,26 @@ def claim_jobs(
 
 
 def has_waiting_jobs(connection: Connection, kind: JobKind) -> bool:
-    """True if jobs of the kind wait, claimable now or later."""
+    """Return whether jobs of the kind are waiting, claimable now or later."""
     return connection.execute(select(jobs.c.id).where(*build_waiting_conditions(kind)).limit(1)).first() is not None
 
 
 def list_claimable_jobs(connection: Connection, kind: JobKind, limit: int) -> list[int]:
-    """Ids of the oldest jobs that can be claimed now."""
+    """List the ids of the oldest jobs that can be claimed now."""
     paused = select(pauses.c.kind).where(pauses.c.kind == kind).exists()
     query = select(jobs.c.id).where(
         *build_waiting_conditions(kind), jobs.c.not_before <= build_clock(connection), ~paused
     )
-    # Ordered by a sum, PostgreSQL sorts the waiting jobs instead of walking the primary key past all finished ones.
+    # Ordering by an expression makes PostgreSQL sort the few waiting jobs instead of walking the primary key past all
+    # finished ones.
     return list(connection.execute(query.order_by(jobs.c.id + 0).limit(limit)).scalars())
 
 
 def find_oldest_claimable_time(connection: Connection, kind: JobKind, per_tenant: int | None) -> float | None:
-    """Return since when the job has waited that waits longest of those that can be claimed now; None without one.
+    """Return when the longest-waiting claimable job began to wait; None if no job can be claimed.
 
-    A job waits since it was queued last, or since its pause ended. The chart's query for KEDA asks the same.
+    A job has waited since it was last queued or since its pause ended. The Helm chart's KEDA query computes the same
+    value.
     """
     paused = select(pauses.c.kind).where(pauses.c.kind == kind).exists()
     since = case((jobs.c.not_before > jobs.c.updated_at, jobs.c.not_before), else_=jobs.c.updated_at)
@@ -213,7 +215,7 @@ def _lease_jobs(
     claimed = {row.id: _build_job(row, generation) for row in rows}
     for turn, tenant in sorted(
         {turn for job in claimed.values() for turn in _iter_turns_taken(job)}
-    ):  # each row is locked
+    ):  # all of these rows are locked
         upsert_row(connection, turns, ["kind", "tenant_id"], kind=turn, tenant_id=tenant, served_at=now)
     return [claimed[identifier] for identifier in chosen]
 
@@ -224,14 +226,14 @@ def _build_job(row: Row[Any], generation: int) -> Job:
 
 
 def _iter_turns_taken(job: Job) -> Iterator[tuple[str, str]]:
-    """Yield the turns that a claim takes: that of its tenant, unless it is slow, and that of its lane."""
+    """Yield the turns that a claim uses: the tenant's, unless the job is slow, and the lane's."""
     yield format_turn_name(job.kind, job.lane), job.tenant_id
     if job.lane is Lane.LARGE:
         yield format_turn_name(job.kind, Lane.QUICK), job.tenant_id
 
 
 def requeue_running_jobs(connection: Connection) -> int:
-    """Queue every running job again without counting the attempt, unless it was interrupted too often."""
+    """Requeue every running job without using up an attempt, unless it was interrupted too often."""
     given_back = (jobs.c.interruptions < _MAX_INTERRUPTIONS).cast(jobs.c.attempt.type)
     return requeue_jobs(
         connection, [row.id for row in lock_running_jobs(connection)], attempt=jobs.c.attempt - given_back
@@ -239,13 +241,13 @@ def requeue_running_jobs(connection: Connection) -> int:
 
 
 def lock_running_jobs(connection: Connection, *conditions: ColumnElement[bool]) -> Sequence[Row[Any]]:
-    """Lock running jobs, except rows that others have locked: those are being extended or ended at this moment."""
+    """Lock running jobs, skipping rows that are locked already: those are being extended or finished right now."""
     query = select(jobs).where(jobs.c.state == "running", *conditions).order_by(jobs.c.id)
     return connection.execute(query.with_for_update(skip_locked=True)).all()
 
 
 def requeue_jobs(connection: Connection, ids: Sequence[int], **changed: Any) -> int:  # noqa: ANN401 - columns of `jobs`
-    """Queue running jobs again, with these columns changed; returns how many."""
+    """Requeue running jobs, changing these columns; return how many."""
     return connection.execute(
         update(jobs)
         .where(jobs.c.id.in_(ids))

@@ -1,7 +1,7 @@
-"""Lengths of queues, places in them, and the pace at which they shrink: for progress, backpressure and operators.
+"""Queue lengths, positions and pace: for progress, backpressure and operators.
 
-A pace is counted in the same commit as the work, in slots of a few seconds. Estimates go by a tenant's own pace, not
-the deployment's, because beside other tenants it gets only its share.
+The pace is counted in slots of a few seconds, in the same commit as the work. Estimates use the tenant's own pace
+rather than the deployment's, because a tenant that shares the workers gets only its share.
 """
 
 import time
@@ -15,9 +15,11 @@ from ingest.storage.queue.records import Job, JobKind, Lane, Pace, TenantQueue
 from ingest.storage.queue.turns import list_tenants_in_turn
 
 _SLOT_SECONDS = 5
+# The pace is measured over at most this much of the latest work.
 _WINDOW_SECONDS = 120
-# A longer silence means that there was no work.
+# A longer gap means that there was no work.
 _MAX_GAP_SECONDS = 30
+# Older slots are deleted.
 _KEPT_SECONDS = 600
 
 
@@ -28,10 +30,10 @@ def count_waiting_by_tenant(connection: Connection, kind: JobKind) -> dict[str, 
 
 
 def estimate_position(connection: Connection, version_id: str) -> int | None:
-    """Estimate how many jobs will be claimed before the one that a version waits for; None when it waits for none.
+    """Estimate how many jobs will be claimed before the one that a version waits for; None if it waits for none.
 
-    Tenants are served in rounds: before the n-th job of a tenant (from 0), each other tenant gets n turns, and one more
-    if it comes first in a round. This assumes that running jobs end at one pace and that no new ones come.
+    Tenants are served in rounds: before a tenant's n-th job (from 0), each other tenant gets n turns, plus one if it is
+    ahead in the round. This assumes that all jobs take equally long and that no new ones arrive.
     """
     own = connection.execute(
         select(jobs.c.id, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority, jobs.c.lane)
@@ -56,14 +58,14 @@ def estimate_position(connection: Connection, version_id: str) -> int | None:
 
 
 def _build_before_condition(priority: int, lane: str | None, identifier: int) -> ColumnElement[bool]:
-    """True for jobs of a tenant that are claimed before one of its others: large ones late, and slow ones last."""
+    """Build the condition for a tenant's jobs that are claimed before a given one: large jobs late, slow ones last."""
     is_slow, is_large = (case((jobs.c.lane == each, 1), else_=0) for each in (Lane.SLOW, Lane.LARGE))
     own = tuple_(int(lane == Lane.SLOW), -priority, int(lane == Lane.LARGE), identifier)
     return tuple_(is_slow, -jobs.c.priority, is_large, jobs.c.id) < own
 
 
 def load_tenant_queues(connection: Connection, tenant_id: str) -> dict[JobKind, TenantQueue]:
-    """Read a tenant's queues on the way to `ready`, each with its recent pace."""
+    """Load a tenant's queues on the way to `ready`, each with its recent pace."""
     kinds = (JobKind.INGEST, JobKind.EMBED)
     query = (
         select(jobs.c.kind, jobs.c.state, func.count())
@@ -84,7 +86,7 @@ def load_tenant_queues(connection: Connection, tenant_id: str) -> dict[JobKind, 
 
 
 def load_paused_kinds(connection: Connection) -> dict[JobKind, float]:
-    """Read the kinds that are paused, each with the instant since when."""
+    """Load the paused kinds, each with the time its pause began."""
     return {JobKind(kind): since for kind, since in connection.execute(select(pauses.c.kind, pauses.c.since)).all()}
 
 
@@ -96,9 +98,10 @@ def count_unembedded_chunks(connection: Connection, version_ids: Sequence[str]) 
 
 
 def record_pace(connection: Connection, done: Mapping[Job, int], *, ended: bool = True) -> None:
-    """Add the chunks that were done for each job, and the jobs themselves if they have `ended`.
+    """Record the chunks done for each job and, if the jobs have `ended`, the jobs themselves.
 
-    Called at the end of a transaction, since others wait for the locked rows; tenants are sorted for the same reason.
+    Call it at the end of a transaction, because others wait for the rows it locks. Tenants are sorted so that
+    transactions lock them in the same order.
     """
     for tenant, kind in sorted({(job.tenant_id, job.kind) for job in done}):
         of_tenant = [chunks for job, chunks in done.items() if (job.tenant_id, job.kind) == (tenant, kind)]
@@ -106,7 +109,7 @@ def record_pace(connection: Connection, done: Mapping[Job, int], *, ended: bool 
 
 
 def measure_pace(connection: Connection, tenant_id: str, kind: JobKind) -> Pace | None:
-    """Measure the pace of a tenant's latest unbroken work; None if the last minutes had none, or too little."""
+    """Measure the pace of a tenant's latest uninterrupted work; None if there was too little in the last minutes."""
     oldest = (int(time.time()) - _KEPT_SECONDS) // _SLOT_SECONDS
     query = (
         select(paces.c.slot, paces.c.jobs, paces.c.chunks)
@@ -117,9 +120,9 @@ def measure_pace(connection: Connection, tenant_id: str, kind: JobKind) -> Pace 
 
 
 def compute_pace(slots: Iterable[tuple[int, int, int]]) -> Pace | None:
-    """Compute the pace of the latest unbroken work from slots `(slot, jobs, chunks)`, latest slot first.
+    """Compute the pace of the latest uninterrupted work from slots `(slot, jobs, chunks)`, latest first.
 
-    The work's first slot is left out: what it counts began before the slot, at an unknown time.
+    The first slot of the work is left out: the work it counts began at an unknown time before the slot.
     """
     unbroken: list[tuple[int, int, int]] = []
     for entry in slots:

@@ -1,7 +1,8 @@
-"""Whose job is claimed next: tenants take turns, and so do the lanes in which jobs wait.
+"""The order in which jobs are claimed: tenants take turns, and so do lanes.
 
-Large jobs are claimed one by one, in turn with their tenant's quick ones. A slow job is claimed while no first try
-waits, or in turn with first tries. While first tries wait, slow jobs may hold half of the workers that have one job.
+Large jobs are claimed one at a time, alternating with their tenant's quick ones. A slow job is claimed while no first
+try waits, or in turn with first tries. While first tries wait, slow jobs may hold half of the workers that run a single
+job.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,27 +15,27 @@ from ingest.storage.db.database import build_clock
 from ingest.storage.db.schema import jobs, tenants, turns, versions
 from ingest.storage.queue.records import Job, JobKind, JobPriority, Lane
 
-# Kinds whose jobs wait in lanes, and the one whose jobs may become slow.
+# Kinds whose jobs wait in lanes, and the only kind whose jobs can become slow.
 _LANED_KINDS = frozenset({JobKind.INGEST, JobKind.EMBED})
 _SLOW_LANE_KIND = JobKind.INGEST
-# One in so many of the jobs that have a worker to themselves may be slow while first tries wait, and always one.
+# While first tries wait, one in this many of the jobs with a worker to themselves may be slow, and always at least one.
 _SLOW_SHARE = 2
 
 
 def build_waiting_conditions(kind: JobKind) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """Return the conditions of a kind's queued jobs."""
+    """Build the conditions that select a kind's queued jobs."""
     return jobs.c.state == "queued", jobs.c.kind == kind
 
 
 def format_turn_name(kind: JobKind, lane: Lane) -> str:
-    """Return the name under which `turns` records when a lane was served."""
+    """Return the name under which `turns` records when a lane was last served."""
     return kind.value if lane is Lane.QUICK else f"{kind.value}/{lane.value}"
 
 
 def list_tenants_in_turn(connection: Connection, kind: JobKind) -> list[str]:
-    """Return the tenants that have waiting jobs, in the order in which they are served next.
+    """List the tenants with waiting jobs in the order in which they are served next.
 
-    The query steps from tenant to tenant through the index, so its cost grows with the tenants, not with their jobs.
+    The query steps through the index from tenant to tenant, so its cost grows with the number of tenants, not of jobs.
     """
     first = select(func.min(jobs.c.tenant_id)).where(*build_waiting_conditions(kind)).scalar_subquery()
     found = select(first.label("tenant_id")).cte("found", recursive=True)
@@ -61,7 +62,7 @@ def list_tenants_in_turn(connection: Connection, kind: JobKind) -> list[str]:
 def choose_jobs(
     connection: Connection, kind: JobKind, limit: int, *, total_bytes: int | None, lanes: Collection[Lane]
 ) -> list[int]:
-    """Lock the jobs to claim next: several quick ones, or one that is large or slow; `claim_jobs` tells the order."""
+    """Lock the next jobs to claim: several quick ones, or one large or slow one. `claim_jobs` documents the order."""
     may_be_slow = kind is _SLOW_LANE_KIND and Lane.SLOW in lanes
     if may_be_slow and _is_slow_lanes_turn(connection, kind) and (slow := _choose_slow(connection, kind)):
         return slow
@@ -72,9 +73,10 @@ def choose_jobs(
 
 
 def choose_job_under_limit(connection: Connection, kind: JobKind, per_tenant: int) -> list[int]:
-    """Lock the next job of a tenant that has fewer than `per_tenant` running, if there is one.
+    """Lock the next job of a tenant that has fewer than `per_tenant` running; empty if there is none.
 
-    The tenant's row is locked, so that simultaneous claims count each other's jobs; locked tenants are passed over.
+    The tenant's row is locked so that simultaneous claims count each other's jobs; tenants locked by others are
+    skipped.
     """
     for tenant in list_tenants_in_turn(connection, kind):
         of_tenant = select(tenants.c.id).where(tenants.c.id == tenant)
@@ -88,11 +90,11 @@ def choose_job_under_limit(connection: Connection, kind: JobKind, per_tenant: in
 
 
 def find_job_to_yield_to(connection: Connection, job: Job, lane: Lane) -> int | None:
-    """Return the first try that a running job should give its worker to; None while it may keep it.
+    """Return the id of the first try that a running job should give its worker to, or None if it may continue.
 
-    Slow jobs beyond the share of their lane give way to any first try, all but one of a tenant's jobs to a first try of
-    a tenant that has none running, and all but one of the large jobs to a small one that is as urgent. It must not be
-    of a bulk upload, because small files wait all the time while a folder is uploaded.
+    Slow jobs beyond their lane's share yield to any first try. All but one of a tenant's jobs yield to a first try of a
+    tenant with nothing running. All but one of the large jobs yield to a small one that is at least as urgent and not
+    part of a bulk upload, because small files wait all the time while a folder is uploaded.
     """
     if lane is Lane.SLOW:
         return None if _is_within_slow_share(connection, job) else _find_next_first_try(connection, job.kind, ())
@@ -108,7 +110,7 @@ def find_job_to_yield_to(connection: Connection, job: Job, lane: Lane) -> int | 
 
 
 def has_quick_job(connection: Connection, kind: JobKind) -> bool:
-    """Tell whether a quick job of a kind can be claimed now."""
+    """Return whether a quick job of a kind can be claimed now."""
     claimable = (
         *build_waiting_conditions(kind),
         _build_lane_condition(Lane.QUICK),
@@ -118,9 +120,9 @@ def has_quick_job(connection: Connection, kind: JobKind) -> bool:
 
 
 def should_yield(connection: Connection, held: Sequence[Job]) -> bool:
-    """Tell whether jobs that can be continued later should let others have a turn now.
+    """Return whether resumable jobs should give their worker to others now.
 
-    A large job does for any quick one, and all do for a tenant that has none among them.
+    A large job yields to any quick one, and every job yields to a tenant that has none among these jobs.
     """
     kind, ours = held[0].kind, {job.tenant_id for job in held}
     claimable = (*build_waiting_conditions(kind), jobs.c.not_before <= build_clock(connection))
@@ -153,7 +155,7 @@ def _choose_first_tries(connection: Connection, kind: JobKind, limit: int, lanes
 def _is_large_first(
     connection: Connection, kind: JobKind, tenant: str, quick_priority: int, large_priority: int
 ) -> bool:
-    """The more urgent goes first; among equals the large one does if a quick one went last."""
+    """Return whether the large job comes before the quick one: the more urgent is first, and equals alternate."""
     if quick_priority != large_priority:
         return large_priority > quick_priority
     return _load_served_at(connection, format_turn_name(kind, Lane.LARGE), tenant) < _load_served_at(
@@ -162,7 +164,7 @@ def _is_large_first(
 
 
 def _load_served_at(connection: Connection, turn: str, tenant: str | None = None) -> float:
-    """Return when a turn was last taken, by a tenant or by any; 0 if never."""
+    """Load when a turn was last taken, by a tenant or by any; 0 if never."""
     query = select(func.max(turns.c.served_at)).where(turns.c.kind == turn)
     if tenant is not None:
         query = query.where(turns.c.tenant_id == tenant)
@@ -170,7 +172,7 @@ def _load_served_at(connection: Connection, turn: str, tenant: str | None = None
 
 
 def _is_slow_lanes_turn(connection: Connection, kind: JobKind) -> bool:
-    """True if a slow job waits, the last claim was of first tries, and the lane has less than its share of workers."""
+    """Return whether a slow job waits, the last claim was of first tries, and the lane is below its share."""
     claimable = (
         *build_waiting_conditions(kind),
         jobs.c.lane == Lane.SLOW,
@@ -185,7 +187,7 @@ def _is_slow_lanes_turn(connection: Connection, kind: JobKind) -> bool:
 
 
 def _choose_slow(connection: Connection, kind: JobKind) -> list[int]:
-    """Lock the next slow job: tenants with the fewest running ones first, then those whose turn is longest ago."""
+    """Lock the next slow job: tenants with the fewest running ones first, then those served longest ago."""
     running = (
         select(jobs.c.tenant_id, func.count().label("jobs"))
         .where(jobs.c.state == "running", jobs.c.kind == kind, jobs.c.lane == Lane.SLOW)
@@ -209,10 +211,10 @@ def _choose_slow(connection: Connection, kind: JobKind) -> list[int]:
 
 
 def _load_running_alone(connection: Connection, kind: JobKind) -> tuple[list[int], int]:
-    """Return the ids of running slow jobs, and how many jobs run that have a worker to themselves.
+    """Return the ids of running slow jobs, and the number of running jobs that have a worker to themselves.
 
-    The job that has been slow for longest comes first, so a job that had its turn keeps its worker whatever becomes
-    slow later. By id instead, one tenant's backlog would take the turn from others' later documents again and again.
+    The job that became slow first is listed first, so a job that had its turn keeps its worker whatever becomes slow
+    later. Ordered by id, one tenant's backlog would take the turn from later documents of others again and again.
     """
     query = select(jobs.c.id, jobs.c.lane).where(
         jobs.c.state == "running", jobs.c.kind == kind, jobs.c.lane.is_not(None)
@@ -228,7 +230,7 @@ def _is_within_slow_share(connection: Connection, job: Job) -> bool:
 
 
 def _is_beyond_first_of_tenant(connection: Connection, job: Job) -> bool:
-    """True for the youngest of a tenant's running first tries if the tenant has another running job."""
+    """Return whether this is the youngest of a tenant's running first tries and the tenant has another running job."""
     query = select(jobs.c.id, jobs.c.lane).where(
         jobs.c.state == "running", jobs.c.kind == job.kind, jobs.c.tenant_id == job.tenant_id
     )
@@ -238,7 +240,7 @@ def _is_beyond_first_of_tenant(connection: Connection, job: Job) -> bool:
 
 
 def _is_beyond_first_alone(connection: Connection, job: Job) -> bool:
-    """True for the youngest of the running large jobs if another large or slow one runs."""
+    """Return whether this is the youngest running large job and another large or slow one is running."""
     query = select(jobs.c.id, jobs.c.lane).where(
         jobs.c.state == "running", jobs.c.kind == job.kind, jobs.c.lane.is_not(None)
     )
@@ -249,7 +251,7 @@ def _is_beyond_first_alone(connection: Connection, job: Job) -> bool:
 def _find_next_first_try(
     connection: Connection, kind: JobKind, besides: Collection[str], *conditions: ColumnElement[bool]
 ) -> int | None:
-    """Return the first try that is claimed next, of tenants besides some; None if none waits."""
+    """Return the id of the first try that is claimed next, skipping the tenants in `besides`, or None."""
     for tenant in list_tenants_in_turn(connection, kind):
         query = (
             select(jobs.c.id)
@@ -274,7 +276,7 @@ def _build_lane_condition(lane: Lane) -> ColumnElement[bool]:
 
 
 def _find_first_priority(connection: Connection, kind: JobKind, lane: Lane, tenant: str) -> int | None:
-    """Return the priority of a tenant's next job in a lane; None without one."""
+    """Return the priority of a tenant's next job in a lane, or None."""
     query = (
         select(jobs.c.priority)
         .where(
@@ -291,7 +293,7 @@ def _find_first_priority(connection: Connection, kind: JobKind, lane: Lane, tena
 
 
 def _lock_quick_share(connection: Connection, kind: JobKind, turn: Sequence[str], limit: int) -> list[int]:
-    """Lock quick jobs: an equal share for each tenant first, then the rest for tenants that have more."""
+    """Lock quick jobs: an equal share for each tenant first, then the rest for tenants with more."""
     share = max(1, limit // max(1, len(turn)))
     chosen: list[int] = []
     seen: set[int] = set()
