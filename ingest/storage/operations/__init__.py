@@ -1,1 +1,1 @@
-"""Operations on a whole installation: backup, restore, retention, resealing, leftovers."""
+"""Operations on a whole installation: backup, restore, retention, resealing, and unused content."""

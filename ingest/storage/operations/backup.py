@@ -1,13 +1,13 @@
-"""A backup of an installation, made while it runs: the catalog, and the files that the catalog names.
+"""Backups of a running installation: the catalog and the files that it names.
 
     FOLDER/catalog.sqlite   every row of the catalog, as of one moment
     FOLDER/blobs/...        originals, texts and tables, under their keys
-    FOLDER/SHA256SUMS       a line for each of these files, as `sha256sum -c` reads it
-    FOLDER/manifest.json    what it is a backup of, and counts; written last, so a folder without it is no backup
+    FOLDER/SHA256SUMS       one line per file, in the format that `sha256sum -c` reads
+    FOLDER/manifest.json    a summary with counts; written last, so a folder without it is not a complete backup
 
-Files in a blob folder are written once, so a hard link is a copy as long as the disk is well. Files of a bucket are
-fetched, and sealed ones are opened: a backup is as readable as a disk is. The index is not in it: it is
-made again from the texts.
+Files in a blob folder are written once, so a hard link is as good as a copy until the disk fails. Files in a bucket are
+downloaded, and sealed files are decrypted: a backup is as readable as the disk it is on. The index is not part of a
+backup; it is rebuilt from the texts.
 """
 
 import json
@@ -30,17 +30,17 @@ MANIFEST, SUMS, CATALOG, BLOBS = "manifest.json", "SHA256SUMS", "catalog.sqlite"
 BLOB_KINDS = ("original", "text", "tables")
 _UNFINISHED_FILE = "unfinished"
 _FORMAT = 1
-# Each time around, documents that were deleted or replaced meanwhile are left out; what is missing then is lost.
+# Each round leaves out documents that were deleted or replaced since the last one; files still missing then are lost.
 _MAX_ROUNDS = 5
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-# Receives what is being done, how much is done and how much there is.
+# Receives the name of the step, the amount done and the total.
 Advanced = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class BackupManifest:
-    """What a backup is of, and what it holds; `lost` and `damaged` are keys that the installation itself had lost."""
+    """The summary of a backup. `lost` and `damaged` are keys of files that the installation had lost or damaged."""
 
     installation: str
     release: str
@@ -58,11 +58,11 @@ class BackupManifest:
 def create_backup(
     catalog: CatalogCopies, blobs: BlobStore, folder: Path, advanced: Advanced, *, link: bool = True
 ) -> BackupManifest:
-    """Make a backup in a new or empty folder, or go on with one that was broken off there.
+    """Create a backup in a new or empty folder, or continue one that was interrupted there.
 
-    Uploads and deletions may go on: files come first, then the catalog, then the files that it names besides. If one of
-    these is gone, its document was deleted or replaced, and the catalog is copied again. Raises `BackupError`, and
-    `StorageFullError`.
+    Uploads and deletions may continue: files are copied first, then the catalog, then files that only the catalog's
+    copy names. If one of those is gone, its document was deleted or replaced, and the catalog is copied again. Raises
+    `BackupError` and `StorageFullError`.
     """
     _prepare_folder(folder)
     take = _BackupWriter(blobs, folder, link=link)
@@ -85,29 +85,29 @@ def create_backup(
 
 
 def read_manifest(folder: Path) -> BackupManifest:
-    """Read a backup's manifest. Raises `BackupError` for a folder that is no whole backup."""
+    """Read a backup's manifest. Raises `BackupError` if the folder does not hold a complete backup."""
     try:
         raw = json.loads((folder / MANIFEST).read_text())
         made = BackupManifest(**{**raw, "lost": tuple(raw["lost"]), "damaged": tuple(raw["damaged"])})
     except FileNotFoundError as error:
         broken_off = (folder / _UNFINISHED_FILE).exists()
         raise BackupError(
-            f"{folder} holds {'a backup that was broken off' if broken_off else 'no backup'}.",
-            hint="`leadline backup` with the same folder goes on with it." if broken_off else None,
+            f"{folder} holds {'an interrupted backup' if broken_off else 'no backup'}.",
+            hint="Run `leadline backup` with the same folder to continue it." if broken_off else None,
         ) from error
     except (ValueError, TypeError, KeyError) as error:
         raise BackupError(f"{folder / MANIFEST} cannot be read: {error}.") from error
     if made.format != _FORMAT:
-        raise BackupError(f"{folder} has format {made.format}, and this release reads {_FORMAT}.")
+        raise BackupError(f"{folder} has format {made.format}; this release reads format {_FORMAT}.")
     if compute_file_sha256(folder / SUMS) != made.sums_sha256:
-        raise BackupError(f"{folder / SUMS} is not what the manifest says.")
+        raise BackupError(f"{folder / SUMS} does not match the manifest.")
     return made
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Return the hash of each file of a backup, by its path in the folder, the catalog's among them.
+    """Return the SHA-256 of each file of a backup, including the catalog, by its path in the folder.
 
-    Raises `BackupError` for a line that no backup has, such as one with a path that leads out of the folder.
+    Raises `BackupError` for a line that cannot be part of a backup, such as a path that leads out of the folder.
     """
     with (folder / SUMS).open() as lines:
         sums = {path: digest for digest, _, path in (line.rstrip("\n").partition("  ") for line in lines)}
@@ -115,8 +115,8 @@ def read_sums(folder: Path) -> dict[str, str]:
     # guard: backup-list-in-folder
     if foreign is not None:
         raise BackupError(
-            f"{folder / SUMS} names {foreign!r}, which is no file of a backup.",
-            hint="Somebody changed it after the backup was made: restore another backup.",
+            f"{folder / SUMS} names {foreign!r}, which cannot be part of a backup.",
+            hint="The file was changed after the backup was made. Restore another backup.",
         )
     if CATALOG not in sums:
         raise BackupError(f"{folder / SUMS} does not name {CATALOG}.")
@@ -124,32 +124,32 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def verify_backup(folder: Path, advanced: Advanced) -> list[str]:
-    """Read every file of a backup and return what is wrong with it, each in a sentence.
+    """Read every file of a backup and return a sentence for each problem found.
 
-    Each file is compared with its hash, and with the digest in the catalog. Raises `BackupError` where it is none.
+    Each file is compared with its hash and with the digest in the catalog. Raises `BackupError` if there is no backup.
     """
     manifest, sums = read_manifest(folder), read_sums(folder)
     unread = [key for key in manifest.damaged if f"{BLOBS}/{key}" not in sums]
     wrong = [
-        f"{BLOBS}/{key} is not in the backup: it was changed in the store, and could not be opened." for key in unread
+        f"{BLOBS}/{key} is not in the backup: it was changed in the store and could not be decrypted." for key in unread
     ]
     for number, (path, digest) in enumerate(sums.items(), start=1):
         try:
             if compute_file_sha256(folder / path) != digest:
-                wrong.append(f"{path} has other bytes than when the backup was made.")
+                wrong.append(f"{path} has changed since the backup was made.")
         except FileNotFoundError:
             wrong.append(f"{path} is missing.")
         advanced("Files", number, len(sums))
-    wrong += [f"{BLOBS}/{key} is in no list." for key in _list_blob_keys(folder) if f"{BLOBS}/{key}" not in sums]
+    wrong += [f"{BLOBS}/{key} is not listed." for key in _list_blob_keys(folder) if f"{BLOBS}/{key}" not in sums]
     wrong += _verify_catalog(folder, sums)
     return wrong
 
 
 def verify_contents(catalog: CatalogCopies, blobs: BlobStore, advanced: Advanced) -> list[str]:
-    """Read every file of a running installation that has a digest, and check that all others are there.
+    """Read every file of a running installation that has a digest, and check that all others exist.
 
-    Return what is wrong, each in a sentence. What seems wrong is looked at twice, because documents may be deleted or
-    made again meanwhile.
+    Return a sentence for each problem found. Each problem is checked a second time, because documents may be deleted or
+    processed again in the meantime.
     """
     contents = catalog.list_files(group_tables_by_version(blobs.iter_keys("tables")))
     suspicious = set()
@@ -162,11 +162,11 @@ def verify_contents(catalog: CatalogCopies, blobs: BlobStore, advanced: Advanced
 
 
 def _describe_damage(content: CatalogFile, blobs: BlobStore) -> str:
-    """Return what is wrong with a file, in a sentence; nothing if it is as it should be."""
+    """Return a sentence about what is wrong with a file; empty if it is intact."""
     try:
         # guard: verify-compares-digests
         if content.sha256 is not None and compute_blocks_sha256(blobs.iter_blocks(content.key)) != content.sha256:
-            return f"{content.key} has other bytes than were written."
+            return f"{content.key} has changed since it was written."
         if content.required and blobs.find_size(content.key) is None:
             return f"{content.key} is missing."
     except KeyError:
@@ -177,7 +177,7 @@ def _describe_damage(content: CatalogFile, blobs: BlobStore) -> str:
 
 
 def group_tables_by_version(keys: Iterable[str]) -> Mapping[str, Sequence[str]]:
-    """List the keys of record tables by the version that they are of."""
+    """Group the keys of record tables by version."""
     found: dict[str, list[str]] = {}
     for key in keys:
         found.setdefault(parse_version_id(key), []).append(key)
@@ -185,7 +185,7 @@ def group_tables_by_version(keys: Iterable[str]) -> Mapping[str, Sequence[str]]:
 
 
 def write_durably(path: Path, content: str) -> None:
-    """Write a file in one step, on the disk when this returns."""
+    """Write a file atomically; it is on disk when this returns."""
     draft = path.with_name(f"{path.name}.new")
     with translate_disk_errors(), draft.open("w") as file:
         file.write(content)
@@ -200,21 +200,21 @@ def _prepare_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     present = {path.name for path in folder.iterdir()}
     if MANIFEST in present:
-        raise BackupError(f"{folder} holds a backup already.", hint="Name a new folder for each backup.")
+        raise BackupError(f"{folder} holds a backup already.", hint="Use a new folder for each backup.")
     if present and _UNFINISHED_FILE not in present:
-        raise BackupError(f"{folder} is not empty.", hint="Name a new folder for each backup.")
-    write_durably(folder / _UNFINISHED_FILE, "A backup without manifest.json is not whole.\n")
+        raise BackupError(f"{folder} is not empty.", hint="Use a new folder for each backup.")
+    write_durably(folder / _UNFINISHED_FILE, "A backup without manifest.json is incomplete.\n")
 
 
 def _is_listed(path: str, digest: str) -> bool:
-    """True if a line of the sums names the catalog, or a file of one of the kinds that a backup holds."""
+    """Return whether a line of the sums names the catalog or a file of a kind that backups hold."""
     key = path.removeprefix(f"{BLOBS}/")
     is_blob = key != path and key.partition("/")[0] in BLOB_KINDS and is_valid_key(key)
     return (is_blob or path == CATALOG) and _SHA256.fullmatch(digest) is not None
 
 
 class _BackupWriter:
-    """Puts files into a backup. A sealed file that was changed cannot be opened: it is left out and `unreadable`."""
+    """Writes files into a backup. Sealed files that were changed cannot be decrypted; they are `unreadable`."""
 
     def __init__(self, blobs: BlobStore, folder: Path, *, link: bool) -> None:
         self._blobs = blobs
@@ -223,7 +223,7 @@ class _BackupWriter:
         self.unreadable: set[str] = set()
 
     def __call__(self, key: str) -> bool:
-        """Put a file into the backup unless it is there; return false if the installation cannot give it any more."""
+        """Add a file to the backup unless it is there already; return false if the installation no longer has it."""
         target = self._folder / BLOBS / key
         if target.exists():
             return True
@@ -248,7 +248,7 @@ class _BackupWriter:
 
 
 def _link_file(source: Path, target: Path) -> bool:
-    """Link a file; false where the file systems differ or have no links."""
+    """Create a hard link; return false if the file systems differ or do not support links."""
     try:
         os.link(source, target)
     except FileNotFoundError:
@@ -259,7 +259,7 @@ def _link_file(source: Path, target: Path) -> bool:
 
 
 def _copy_catalog(catalog: CatalogCopies, blobs: BlobStore, folder: Path, advanced: Advanced) -> Sequence[CatalogFile]:
-    """Copy the catalog as it is now, and return the files that the copy names."""
+    """Copy the current catalog and return the files that the copy names."""
     draft = folder / f"{CATALOG}.new"
     for path in folder.glob(f"{draft.name}*"):
         path.unlink()
@@ -314,14 +314,14 @@ def _finish(
         lost=tuple(sorted(missing)),
         damaged=tuple(sorted(damaged)),
     )
-    os.sync()  # the files and their folders before the manifest that vouches for them
+    os.sync()  # flush the files and folders before the manifest that vouches for them
     write_durably(folder / MANIFEST, json.dumps(asdict(made), indent=2))
     (folder / _UNFINISHED_FILE).unlink()
     return made
 
 
 def _verify_catalog(folder: Path, sums: dict[str, str]) -> list[str]:
-    """Compare the catalog in a backup with the hashes of the files beside it."""
+    """Compare the digests in a backup's catalog with the hashes of the files beside it."""
     try:
         with closing(sqlite3.connect(f"file:{folder / CATALOG}?mode=ro&immutable=1", uri=True)) as catalog:
             (state,) = catalog.execute("PRAGMA integrity_check").fetchone()
@@ -332,12 +332,12 @@ def _verify_catalog(folder: Path, sums: dict[str, str]) -> list[str]:
     wrong = [] if state == "ok" else [f"{CATALOG} is damaged: {state}."]
     for key, digest in named.items():
         if sums.get(f"{BLOBS}/{key}", digest) != digest:
-            wrong.append(f"{BLOBS}/{key} was damaged before the backup: it has other bytes than were written.")
+            wrong.append(f"{BLOBS}/{key} was damaged before the backup: it had changed since it was written.")
     return wrong
 
 
 def _load_digests(catalog: sqlite3.Connection) -> dict[str, str]:
-    """Return the digests of texts and tables in a backup's catalog, by key; an earlier release's has none."""
+    """Load the digests of texts and tables from a backup's catalog, by key; catalogs of earlier releases have none."""
     tables = catalog.execute("SELECT count(*) FROM sqlite_master WHERE name = 'content_digests'").fetchone()
     if not tables[0]:
         return {}

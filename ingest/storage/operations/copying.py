@@ -1,6 +1,6 @@
-"""A catalog's rows as of one moment are copied into another catalog, on either database, with the files they name.
+"""Copies a catalog's rows, as of one moment, into another catalog on either database, and lists the files they name.
 
-So a backup of a PostgreSQL catalog is an SQLite file, which the migrations bring up to date before it is put back.
+A backup of a PostgreSQL catalog is therefore an SQLite file. Migrations bring it up to date before it is restored.
 """
 
 import sqlite3
@@ -20,18 +20,18 @@ from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState
 from ingest.storage.texts.texts import build_positions_key, build_text_keys
 
 _BATCH_ROWS = 1_000
-# The content of these versions is removed, unless they are still their documents' active ones.
+# The content of versions in these states is removed, unless they are still their documents' active versions.
 _GONE_STATES = (VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED)
 
-# Receives how much is done and how much there is.
+# Receives the amount done and the total.
 Copied = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class CatalogFile:
-    """A file that the catalog names, with its SHA-256 in hex; `required` is false if it may be absent.
+    """A file that the catalog names, with its SHA-256 in hex; `required` is false if the file may be absent.
 
-    Texts and tables of earlier releases have no SHA-256 until upkeep has added it.
+    Texts and tables of earlier releases have no SHA-256 until upkeep adds it.
     """
 
     key: str
@@ -46,10 +46,10 @@ class CatalogCopies:
         self._engine = engine
 
     def save(self, path: Path, copied: Copied) -> None:
-        """Copy the catalog as it is now to a new file; readers and writers go on meanwhile.
+        """Copy the current catalog to a new file while readers and writers continue.
 
-        SQLite copies itself in one step: a reader that stays would keep its write-ahead log from being emptied after a
-        deletion.
+        SQLite uses its own backup in one step: a long-lived reader would keep the write-ahead log from being truncated
+        after a deletion.
         """
         if self._engine.dialect.name != "sqlite":
             with _open_file(path) as target:
@@ -61,17 +61,17 @@ class CatalogCopies:
         copied(rows, rows)
 
     def load(self, path: Path, copied: Copied) -> None:
-        """Replace the catalog by a copy, in one transaction; the copy is brought to this release's schema before."""
+        """Replace the catalog by a copy, in one transaction. The copy is first migrated to this release's schema."""
         with _open_file(path) as source:
             copy_catalog(source, self._engine, copied)
 
     def count_documents(self) -> int:
-        """Count the documents, deleted ones too."""
+        """Count the documents, including deleted ones."""
         with read_transaction(self._engine) as connection:
             return connection.execute(select(func.count()).select_from(documents)).scalar_one()
 
     def has_running_jobs(self) -> bool:
-        """True while a worker holds a job."""
+        """Return whether a worker holds a job."""
         with read_transaction(self._engine) as connection:
             held = (
                 select(jobs.c.id)
@@ -86,15 +86,15 @@ class CatalogCopies:
 
 
 def list_files_of_copy(path: Path, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
-    """List the files that a copy names, as `CatalogCopies.contents` does."""
+    """List the files that a copy of a catalog names, as `CatalogCopies.list_files` does."""
     with _open_file(path) as engine:
         return _list_files(engine, tables)
 
 
 def _list_files(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
-    """List originals of live documents and files, and texts and tables of what searches find.
+    """List the originals of live documents and files, and the texts and tables of versions that searches can find.
 
-    Files of versions that a version's digests do not name are not listed: nobody reads them.
+    A version's other files, which its digests do not name, are left out because nothing reads them.
     """
     searched = versions.c.state.in_(SEARCHABLE_STATES) | (documents.c.active_version_id == versions.c.id)
     query = (
@@ -121,7 +121,7 @@ def _list_files(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Cat
                 derived = _list_recorded_files(row.id, digests.get(row.id, {})) or _list_expected_files(
                     row.id, tables.get(row.id, ())
                 )
-                # A version that is not searched yet may be written at this moment, before its digests are recorded.
+                # A version that is not searchable yet may be being written right now, before its digests are recorded.
                 found += derived if row.searched else [CatalogFile(each.key, required=False) for each in derived]
         staged = select(staged_entries.c.blob_key, staged_entries.c.content_sha256).order_by(staged_entries.c.blob_key)
         found += [CatalogFile(row.blob_key, row.content_sha256) for row in connection.execute(staged)]
@@ -133,12 +133,12 @@ def _list_files(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Cat
 
 
 def _list_recorded_files(version_id: str, digests: Mapping[str, Digest]) -> list[CatalogFile]:
-    """Return the files that were derived from a version, by its digests; none for a version of an earlier release."""
+    """List a version's derived files by its digests; empty for versions of earlier releases."""
     return [CatalogFile(build_file_key(version_id, file), digest.sha256.hex()) for file, digest in digests.items()]
 
 
 def _list_expected_files(version_id: str, tables: Sequence[str]) -> list[CatalogFile]:
-    """Return the files of a version without digests: text and map, and what it may have besides."""
+    """List the files of a version without digests: its text and map, and optional ones."""
     optional = (build_positions_key(version_id), *tables)
     return [*map(CatalogFile, build_text_keys(version_id)), *(CatalogFile(key, required=False) for key in optional)]
 
@@ -161,9 +161,10 @@ def _open_file(path: Path) -> Iterator[Engine]:
 def copy_catalog(source: Engine, target: Engine, copied_rows: Copied = lambda done, total: None) -> int:
     """Replace all rows of `target` by those of `source`, in one transaction; return how many there are.
 
-    How far files are sealed is not copied: that is of the files beside the catalog, and others are beside the copy.
+    The state of sealing is not copied, because it describes the files beside `source`, and other files are beside
+    `target`.
 
-    Writers of `source` go on meanwhile, and what they commit is not in the copy. Both have this release's schema.
+    Writers of `source` may continue; their later commits are not in the copy. Both catalogs have this release's schema.
     """
     tables, copied = _build_plain_tables(), 0
     with _snapshot(source) as reading, write_transaction(target) as writing:
@@ -185,9 +186,9 @@ def _count_rows(connection: Connection, tables: Iterable[Table]) -> int:
 
 
 def _build_plain_tables() -> list[Table]:
-    """Return the tables that are copied, in the order of their references.
+    """Build the tables to copy, in the order of their references.
 
-    Their JSON columns keep an absent value absent.
+    Their JSON columns store an absent value as SQL NULL, as in the source, rather than as a JSON null.
     """
     plain = MetaData()
     for table in metadata.sorted_tables:
@@ -202,7 +203,7 @@ def _build_plain_tables() -> list[Table]:
 
 @contextmanager
 def _snapshot(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that sees the catalog as it is at its first query, on SQLite because of the log of writes."""
+    """Open a transaction that sees the catalog as of its first query; on SQLite, the write-ahead log ensures this."""
     with read_transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -210,7 +211,7 @@ def _snapshot(engine: Engine) -> Iterator[Connection]:
 
 
 def _advance_sequences(connection: Connection, tables: list[Table]) -> None:
-    """Let PostgreSQL go on numbering after the copied rows; SQLite does so by itself."""
+    """Move PostgreSQL's sequences past the copied rows; SQLite does this by itself."""
     if connection.dialect.name != "postgresql":
         return
     for table in tables:

@@ -1,4 +1,4 @@
-"""Removes what was kept for its time, of every tenant, in small transactions."""
+"""Removes records of every tenant whose retention time is over, in small transactions."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -35,21 +35,21 @@ _DAY_SECONDS = 24 * 3600.0
 _BATCH_ROWS = 100
 _BATCH_ENTRIES = 5_000
 _MAX_KEYS_PER_TENANT = 100_000
-# Followers of an ended run read until its last event.
+# Clients that follow a finished run read until its last event, so that one is kept.
 _KEPT_EVENTS = ("start", "end")
 
 Remove = Callable[[Connection, list[str]], None]
 
 
 class Expiry:
-    """Forgets what was kept for its time. It may run twice at once without harm."""
+    """Removes expired records. It is safe to run twice at once."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
 
     def delete_expired(self, retention: Retention) -> dict[str, int]:
-        """Remove what is older than its retention time; returns how much of each kind there was, without zeros."""
+        """Remove everything older than its retention time; return the number removed of each kind, without zeros."""
         now = self._clock()
 
         def compute_cutoff(days: float) -> float:
@@ -92,7 +92,7 @@ class Expiry:
 
 
 def _remove_runs(connection: Connection, some: list[str]) -> None:
-    """Remove ended runs with their logs; their kept answers stay."""
+    """Remove ended runs with their logs; stored answers stay."""
     for table in (run_events, run_documents):
         connection.execute(delete(table).where(table.c.run_id.in_(some)))
     connection.execute(delete(jobs).where(jobs.c.kind == JobKind.RUN, jobs.c.version_id.in_(some)))
@@ -129,7 +129,7 @@ def _remove_links(connection: Connection, some: list[str]) -> None:
 
 
 def _finish_runs(connection: Connection, some: list[str]) -> None:
-    """Let paused runs end with what they have."""
+    """Resume paused runs so that they finish with the results they have."""
     for row in connection.execute(build_run_query().where(runs.c.id.in_(some))).all():
         run = build_run(row)
         resume_run(connection, run, build_finish_decision(run))
@@ -145,7 +145,7 @@ def _remove_deliveries(connection: Connection, some: list[str]) -> None:
 
 
 def _remove_request_keys(engine: Engine, now: float) -> int:
-    """Remove keys of requests whose time is over, and of each tenant those beyond its newest `_KEYS_OF_TENANT`."""
+    """Remove expired idempotency keys, and each tenant's keys beyond its newest `_MAX_KEYS_PER_TENANT`."""
     with write_transaction(engine) as connection:
         removed = connection.execute(delete(idempotency_keys).where(idempotency_keys.c.ends_at <= now)).rowcount
         by_tenant = idempotency_keys.c.tenant_id
@@ -159,7 +159,7 @@ def _remove_request_keys(engine: Engine, now: float) -> int:
 
 
 def _select_unused_works() -> Select[Any]:
-    """Select the works of which nothing is kept any more: no answer, no run, no reply."""
+    """Select the works that no stored answer, run or reply belongs to any more."""
     whole = func.replace(work_versions.c.work_id, ROUTE_SUFFIX, "")
     return (
         select(work_versions.c.work_id)
@@ -177,7 +177,7 @@ def _remove_works(connection: Connection, some: list[str]) -> None:
 
 
 def _trim_audit(audit: Audit, older_than: float) -> Iterator[int]:
-    """Trim the audit log, once more than a day of it is too old: each trimming is an entry itself."""
+    """Trim the audit log once more than a day of it is too old, because each trim is itself an entry."""
     if audit.load_oldest_time() >= older_than - _DAY_SECONDS:
         return
     through = audit.load_head().sequence

@@ -1,9 +1,9 @@
-"""An id says which catalog, blob folder and index belong together.
+"""An installation id ties a catalog, a blob folder and an index together.
 
-It is in a row of the catalog, in the file `INSTALLATION` of the blob folder, and at each generation of the index. A
-catalog beside another one's blobs or index would take their content for leftovers of its own, and would show documents
-that are not there; so parts that disagree are refused at each start. Parts without an id, from releases that had none,
-get it when nothing speaks against that.
+The id is stored in a row of the catalog, in the file `INSTALLATION` of the blob folder, and with each generation of the
+index. A catalog beside the blobs or index of another installation would treat their content as its own leftovers and
+show documents that are not there, so mismatched parts are refused at every start. Parts without an id, from releases
+that had none, get one unless something suggests that they do not belong together.
 """
 
 import os
@@ -18,33 +18,33 @@ from typing import TYPE_CHECKING
 from ingest.storage.blobs.store import BlobStore, fsync_path
 from ingest.storage.errors import InstallationMismatchError, RestoreUnfinishedError
 
-if TYPE_CHECKING:  # settings import this module, and commands that ask a service need no database's library
+if TYPE_CHECKING:  # settings import this module, and commands that talk to a service do not need a database library
     from ingest.storage.operations.installation_record import InstallationRecord
 
 MARK_FILE = "INSTALLATION"
-# Stands in the blob folder while a backup is put back.
+# Present in the blob folder while a backup is being restored.
 RESTORE_MARK_FILE = "RESTORING"
-# So many originals are compared before an unmarked blob folder is taken for the catalog's own.
+# The most originals to compare before an unmarked blob folder is accepted as the catalog's own.
 _MAX_COMPARED_ORIGINALS = 1_000
 
 
 @dataclass(frozen=True)
 class Installation:
-    """An id, and the catalog's word for an unmarked index: `knows_version` is true if one of some versions is known."""
+    """An installation id, and for unmarked indexes a check whether the catalog knows any of the given versions."""
 
     id: str
     knows_version: Callable[[Collection[str]], bool]
 
 
 def bind_installation(record: "InstallationRecord", blobs: BlobStore) -> Installation:
-    """Return the installation of a catalog and a blob folder, and mark whichever has no id yet.
+    """Return the installation that a catalog and a blob folder belong to, marking whichever has no id yet.
 
-    Raises `InstallationMismatchError` when they have different ids, and when one without an id does not seem to belong
-    to the other. Raises `RestoreUnfinishedError`.
+    Raises `InstallationMismatchError` if their ids differ, or if one has no id and does not seem to belong to the
+    other. Raises `RestoreUnfinishedError` if a restore was interrupted.
     """
     # guard: unfinished-restore
     if blobs.find_size(RESTORE_MARK_FILE) is not None:
-        raise RestoreUnfinishedError(f"A restore to {blobs.location} was broken off.")
+        raise RestoreUnfinishedError(f"A restore to {blobs.location} was interrupted.")
     recorded, marked = record.load_id(), load_store_mark(blobs)
     if recorded is None or marked is None:
         # guard: blobs-without-id
@@ -58,7 +58,7 @@ def bind_installation(record: "InstallationRecord", blobs: BlobStore) -> Install
 
 
 def require_bound(record: "InstallationRecord", blobs: BlobStore) -> str:
-    """Return the id that catalog and blobs have in common now. Raises `InstallationMismatchError`."""
+    """Return the id that the catalog and the blobs share. Raises `InstallationMismatchError`."""
     recorded, marked = record.load_id(), load_store_mark(blobs)
     if recorded is None or recorded != marked:
         raise build_mismatch_error(recorded, blobs.location, marked)
@@ -66,21 +66,21 @@ def require_bound(record: "InstallationRecord", blobs: BlobStore) -> str:
 
 
 def require_compatible_folder(record: "InstallationRecord", folder: Path) -> None:
-    """Raise `InstallationMismatchError` if the catalog and a blob folder have an id both, and not the same."""
+    """Raise `InstallationMismatchError` if the catalog and a blob folder both have an id and the ids differ."""
     recorded, marked = record.load_id(), read_folder_mark(folder)
     if recorded is not None and marked is not None and recorded != marked:
         raise build_mismatch_error(recorded, f"the blob folder {folder}", marked)
 
 
 def load_store_mark(blobs: BlobStore) -> str | None:
-    """Return the id in the mark of a store of files; None without one."""
+    """Load the id from a blob store's mark; None if it has no mark."""
     with suppress(KeyError):
         return blobs.read(MARK_FILE).decode().strip() or None
     return None
 
 
 def mark_store(blobs: BlobStore, identifier: str, *, replace: bool = False) -> str:
-    """Mark a store durably unless it is marked, or in any case with `replace`; return the id that it has now."""
+    """Mark a blob store durably, unless it has a mark and `replace` is false; return the id that it has now."""
     written = f"{identifier}\n".encode()
     if replace:
         blobs.put(MARK_FILE, written)
@@ -89,21 +89,21 @@ def mark_store(blobs: BlobStore, identifier: str, *, replace: bool = False) -> s
 
 
 def build_mismatch_error(recorded: str | None, part: str, marked: str | None) -> InstallationMismatchError:
-    """Return the error that says which part belongs to which installation."""
-    theirs = "has no installation's id" if marked is None else f"belongs to installation {marked}"
-    ours = "has no installation's id" if recorded is None else f"belongs to installation {recorded}"
+    """Build the error that says which part belongs to which installation."""
+    theirs = "has no installation id" if marked is None else f"belongs to installation {marked}"
+    ours = "has no installation id" if recorded is None else f"belongs to installation {recorded}"
     return InstallationMismatchError(f"The catalog {ours}, and {part} {theirs}.")
 
 
 def read_folder_mark(folder: Path) -> str | None:
-    """Return the id in a folder's mark; None without one."""
+    """Read the id from a folder's mark; None if it has no mark."""
     with suppress(FileNotFoundError, NotADirectoryError):
         return (folder / MARK_FILE).read_text().strip() or None
     return None
 
 
 def write_folder_mark(folder: Path, identifier: str, *, replace: bool = False) -> str:
-    """Mark a folder durably unless it is marked, or in any case with `replace`; return the id that it has now."""
+    """Mark a folder durably, unless it has a mark and `replace` is false; return the id that it has now."""
     draft = folder / f"{MARK_FILE}.{os.getpid()}.{uuid.uuid4().hex}"
     try:
         with draft.open("w") as file:
@@ -122,20 +122,20 @@ def write_folder_mark(folder: Path, identifier: str, *, replace: bool = False) -
 
 
 def _require_related(record: "InstallationRecord", blobs: BlobStore) -> None:
-    """Raise `InstallationMismatchError` if the blobs hold originals and the catalog knows none, or the other way."""
+    """Raise `InstallationMismatchError` if the blobs hold only unknown originals, or none despite documents."""
     found = list(islice(blobs.iter_keys("original"), _MAX_COMPARED_ORIGINALS))
     if found and not record.has_any_original(found):
         raise InstallationMismatchError(
-            f"{_capitalize(blobs.location)} holds originals, and the catalog knows none of {len(found):,} of them."
+            f"{_capitalize(blobs.location)} holds originals, but the catalog knows none of {len(found):,} of them."
         )
     if not found and record.list_originals(1):
         raise InstallationMismatchError(
-            f"The catalog has documents, and {blobs.location} holds no original.",
-            hint="See that LEADLINE_HOME or LEADLINE_BLOBS names where they are, and that the disk is mounted. If "
-            "the originals are lost, `leadline restore` puts a backup back.",
+            f"The catalog has documents, but {blobs.location} holds no originals.",
+            hint="Check that LEADLINE_HOME or LEADLINE_BLOBS points to them and that the disk is mounted. If the "
+            "originals are lost, restore a backup with `leadline restore`.",
         )
 
 
 def _capitalize(place: str) -> str:
-    """Return the name of a place at the beginning of a sentence."""
+    """Capitalize the name of a place that begins a sentence."""
     return place[:1].upper() + place[1:]

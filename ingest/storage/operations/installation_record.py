@@ -1,4 +1,4 @@
-"""The catalog's record of the installation that it belongs to, and notices to the people who run it."""
+"""The catalog's record of its installation, and notices for operators."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -13,43 +13,43 @@ _ROW = 1
 
 
 class InstallationRecord:
-    """The id in the catalog, and what the catalog knows of content that is found elsewhere."""
+    """The installation id in the catalog, and checks of content found elsewhere against the catalog."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def load_id(self) -> str | None:
-        """Return the id; None for a catalog that was given none yet."""
+        """Load the id; None if the catalog has none yet."""
         with read_transaction(self._engine) as connection:
             return connection.execute(select(installation.c.id)).scalar()
 
     def claim_id(self, identifier: str) -> str:
-        """Record an id unless there is one, and return the one that is recorded."""
+        """Record an id unless there is one already; return the recorded one."""
         with write_transaction(self._engine) as connection:
             insert_if_absent(connection, installation, row=_ROW, id=identifier, created_at=time.time())
             return str(connection.execute(select(installation.c.id)).scalar_one())
 
     def replace_id(self, identifier: str) -> None:
-        """Record an id in the place of the one that there is."""
+        """Record an id in place of the current one."""
         with write_transaction(self._engine) as connection:
             changed = connection.execute(update(installation).values(id=identifier)).rowcount
             if not changed:
                 connection.execute(insert(installation).values(row=_ROW, id=identifier, created_at=time.time()))
 
     def load_sealing(self) -> Sealing:
-        """Return how far the files are sealed in the format that binds each to its name."""
+        """Load which sealing formats are read, and which one new files get."""
         with read_transaction(self._engine) as connection:
             return Sealing(connection.execute(select(blob_sealing.c.sealing)).scalar() or Sealing.MIXED)
 
     def record_sealing(self, sealing: Sealing) -> None:
-        """Record how far the files are sealed."""
+        """Record the state of sealing."""
         now = {"sealing": sealing.value, "since": time.time()}
         with write_transaction(self._engine) as connection:
             statement = build_upsert(connection, blob_sealing).values(row=_ROW, **now)
             connection.execute(statement.on_conflict_do_update(index_elements=["row"], set_=now))
 
     def has_any_version(self, version_ids: Collection[str]) -> bool:
-        """True if at least one of the versions is in the catalog."""
+        """Return whether at least one of the versions is in the catalog."""
         with read_transaction(self._engine) as connection:
             return any(
                 connection.execute(select(versions.c.id).where(versions.c.id.in_(some)).limit(1)).first()
@@ -57,7 +57,7 @@ class InstallationRecord:
             )
 
     def has_any_original(self, keys: Collection[str]) -> bool:
-        """True if at least one of the originals is a version's."""
+        """Return whether at least one of the originals belongs to a version."""
         with read_transaction(self._engine) as connection:
             return any(
                 connection.execute(select(versions.c.id).where(versions.c.blob_key.in_(some)).limit(1)).first()
@@ -65,7 +65,7 @@ class InstallationRecord:
             )
 
     def list_originals(self, limit: int) -> list[str]:
-        """Return keys of originals that should be in the blobs: those of the latest versions of live documents."""
+        """List keys of originals that the blobs should hold: those of the latest versions of live documents."""
         query = (
             select(versions.c.blob_key)
             .join(documents, documents.c.latest_version_id == versions.c.id)
@@ -77,18 +77,18 @@ class InstallationRecord:
             return list(connection.execute(query).scalars())
 
     def load_notices(self) -> Mapping[str, str]:
-        """Return what people should know, by the part that noticed it."""
+        """Load the notices for operators, by the part that raised them."""
         with read_transaction(self._engine) as connection:
             return {row.name: row.detail for row in connection.execute(select(notices)).all()}
 
     def record_notice(self, name: str, detail: str) -> None:
-        """Leave a notice; the time since when it holds stays that of the first."""
+        """Record a notice; if it exists already, the time at which it was first raised is kept."""
         with write_transaction(self._engine) as connection:
             statement = build_upsert(connection, notices).values(name=name, detail=detail, since=time.time())
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"detail": detail}))
 
     def withdraw_notice(self, name: str) -> None:
-        """Remove a notice, if there is one."""
+        """Remove a notice if it exists."""
         if name in self.load_notices():
             with write_transaction(self._engine) as connection:
                 connection.execute(delete(notices).where(notices.c.name == name))

@@ -1,4 +1,4 @@
-"""Content in the index and the blobs that no document uses: what the catalog explains, and what it does not know."""
+"""Finds content in the index and blobs that no document uses: given up by the catalog, or unknown to it."""
 
 import time
 from collections.abc import Collection
@@ -15,15 +15,15 @@ _BATCH_IDS = 10_000
 
 
 class Leftovers:
-    """Tells for many ids in few queries which content the catalog gave up, and which it never heard of."""
+    """Checks many ids in a few queries: which content the catalog gave up, and which it has never known."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def select_given_up(self, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that the catalog says are failed, cancelled, retired or deleted, and that nobody reads.
+        """Select the versions that are failed, cancelled, retired or deleted, and that nothing reads.
 
-        A document's active version is in use whatever its state; one that was replaced, as long as a run reads it.
+        A document's active version is in use whatever its state, and a replaced version is in use while a run reads it.
         """
         query = (
             select(versions.c.id)
@@ -41,7 +41,7 @@ class Leftovers:
         return set(version_ids) - self._select(select(versions.c.id), version_ids)
 
     def select_unknown_originals(self, keys: Collection[str]) -> set[str]:
-        """Select the keys of originals that no version names, nor a file, nor an entry that is to become a document."""
+        """Select the keys of originals that belong to no version, no file and no entry waiting to become a document."""
         left = set(keys)
         if left:
             with read_transaction(self._engine) as connection:  # one pass over all rows, since keys have no index
@@ -53,12 +53,12 @@ class Leftovers:
         return left
 
     def load_first_seen(self) -> dict[str, float]:
-        """Return the unknown versions that the index had chunks of in the last round, each with its first sighting."""
+        """Load the unknown versions with chunks in the index in the last round, and when each was first seen."""
         with read_transaction(self._engine) as connection:
             return {row.version_id: row.since for row in connection.execute(select(unknown_versions)).all()}
 
     def record_unknown(self, present: Collection[str]) -> None:
-        """Record which unknown versions the index has chunks of; those that are gone or claimed are forgotten."""
+        """Record which unknown versions have chunks in the index, and drop those that are gone or known now."""
         known, now = set(self.load_first_seen()), time.time()
         if known == set(present):
             return

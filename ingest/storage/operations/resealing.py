@@ -1,4 +1,4 @@
-"""Every sealed file gets the first key and the format that binds it to its name, while the service runs."""
+"""Reseals every sealed file with the first key and the format that binds it to its name, while the service runs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from ingest.storage.digests import DigestRecords
 from ingest.storage.errors import BlobChangedError, ContentChangedError
 from ingest.storage.sealing import Sealing
 
-# Kinds of files whose digests the catalog has.
+# Kinds of files that have digests in the catalog.
 _DIGESTED_KINDS = frozenset({"text", "tables"})
-# Receives how many files are done, and how many there are.
+# Receives the number of files done and the total.
 Advanced = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class ResealResult:
-    """How many files there were, how many of them were sealed anew, and the keys of those that were refused."""
+    """The number of files checked and resealed, and the keys of files that were refused."""
 
     files: int
     sealed: int
@@ -27,12 +27,13 @@ class ResealResult:
 def reseal_all(
     blobs: SealedBlobs, advanced: Advanced, *, digests: DigestRecords | None = None, accept_unbound: bool = False
 ) -> ResealResult:
-    """Seal every file anew that needs it, then record that every file is bound to its name.
+    """Reseal every file that needs it, then record that all files are bound to their names.
 
-    Files that come meanwhile are looked for until there are none: whoever writes one after the first record binds it.
-    Processes of an earlier release do not, so none may run. Once the record is made, files that are not bound are
-    refused here, too, because they may be anybody's; `accept_unbound` takes them all the same. Texts and tables that
-    differ from their `digests` are refused in either case, so that nothing seals a change. Raises `BlobKeyError`.
+    Files that arrive meanwhile are picked up in further passes: after the first record, every new file is written bound
+    to its name. Processes of an earlier release do not bind files, so none may be running. Once the record is made,
+    unbound files are refused here too, because anyone may have placed them; `accept_unbound` accepts them anyway. Texts
+    and tables that differ from their `digests` are always refused, so that a tampered file is never resealed. Raises
+    `BlobKeyError`.
     """
     readable = blobs.with_unbound_accepted() if accept_unbound else blobs
     checked = None if digests is None else CheckedBlobs(readable, digests)

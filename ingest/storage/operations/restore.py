@@ -1,4 +1,4 @@
-"""A backup is put back: files first, then the catalog, and a generation of the index to be built from both."""
+"""Restores a backup: files first, then the catalog, then a new generation of the index to be built from both."""
 
 import hashlib
 import os
@@ -32,7 +32,7 @@ _READ_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class RestoreTarget:
-    """What a backup is put back into."""
+    """The parts that a backup is restored into."""
 
     catalog: CatalogCopies
     record: InstallationRecord
@@ -42,7 +42,7 @@ class RestoreTarget:
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """The manifest of a backup that was put back, and the keys of files in it that its catalog does not name."""
+    """The manifest of the restored backup, and the keys of its files that its catalog does not name."""
 
     manifest: BackupManifest
     left_out: tuple[str, ...] = ()
@@ -57,14 +57,14 @@ def restore_backup(
     replace: bool = False,
     as_new: bool = False,
 ) -> RestoreResult:
-    """Put a backup back into a catalog and a blob folder, which no process may have open.
+    """Restore a backup into a catalog and a blob folder that no process has open.
 
-    Both must be empty, unless `replace`: then the catalog that there is is kept beside the blobs, and files that the
-    backup does not have stay, for upkeep to put aside. The installation's id is the backup's, or a new one with
-    `as_new`. A new generation of the index awaits being built; `taken` tells which numbers have an index already.
-    Only files that the backup's catalog names are put back; the rest is `left_out`.
+    Both must be empty, unless `replace` is true: then the current catalog is saved beside the blobs, and files that the
+    backup does not have stay until upkeep moves them aside. The installation keeps the backup's id, or gets a new one
+    with `as_new`. A new generation of the index is left to be built; `taken` returns whether an index with that number
+    exists. Only files that the backup's catalog names are restored; the others are returned as `left_out`.
 
-    Until this returns, no service starts on these parts; broken off, it can be done again. Raises `BackupError`.
+    Until this returns, no service starts on these parts; an interrupted restore can be repeated. Raises `BackupError`.
     """
     manifest, sums, blobs = read_manifest(folder), read_sums(folder), parts.blobs
     begun_before = _read_restore_mark(blobs) == manifest.sums_sha256
@@ -85,25 +85,25 @@ def restore_backup(
             advanced("Files", number, len(digests))
         parts.catalog.load(catalog, lambda done, total: advanced("Catalog", done, total))
     if not isinstance(blobs, SealedBlobs):
-        parts.record.record_sealing(Sealing.MIXED)  # a catalog that is replaced may be of files that were sealed
+        parts.record.record_sealing(Sealing.MIXED)  # the catalog that was replaced may have belonged to sealed files
     if as_new:
         parts.record.replace_id(str(uuid.uuid4()))
     mark_store(blobs, parts.record.load_id() or manifest.installation, replace=True)
     parts.generations.start_anew(taken)
-    os.sync()  # the files before the end of the restore
+    os.sync()  # flush the files before the restore counts as finished
     blobs.delete(RESTORE_MARK_FILE)
     return RestoreResult(manifest, tuple(sorted(digests.keys() - named)))
 
 
 @contextmanager
 def _temporary_copy(file: Path, blobs: BlobStore, digest: str) -> Iterator[Path]:
-    """Copy a file of the backup for the length of the block: what is done to the copy leaves the backup as it is."""
+    """Copy a file of the backup for the duration of the block, so that nothing changes the backup itself."""
     copy = blobs.local_folder / "incoming" / uuid.uuid4().hex  # removed at the next start if this process is killed
     try:
         _copy_file(file, copy, digest)
         yield copy
     finally:
-        for path in copy.parent.glob(f"{copy.name}*"):  # SQLite writes files beside a database
+        for path in copy.parent.glob(f"{copy.name}*"):  # SQLite creates files beside a database
             path.unlink()
 
 
@@ -113,16 +113,16 @@ def _iter_table_keys(keys: Iterable[str]) -> Iterator[str]:
 
 def _require_idle(catalog: CatalogCopies) -> None:
     if catalog.has_running_jobs():
-        raise BackupError("Workers are at work on this catalog.", hint="Stop the API, the workers and beat first.")
+        raise BackupError("Workers are running jobs of this catalog.", hint="Stop the API, the workers and beat first.")
 
 
 def _require_empty(parts: RestoreTarget) -> None:
     count, originals = parts.catalog.count_documents(), sum(1 for _ in parts.blobs.iter_keys("original"))
     if count or originals:
         raise BackupError(
-            f"There are documents here already: {count:,} in the catalog, and {originals:,} originals.",
-            hint="Restore to an empty home and database, or say `--replace`: the catalog that is here is then saved "
-            "beside the files, and its place taken.",
+            f"There are already {count:,} documents in the catalog, and {originals:,} originals.",
+            hint="Restore to an empty home and database, or pass `--replace`, which saves the current catalog beside "
+            "the files and replaces it.",
         )
 
 
@@ -133,7 +133,7 @@ def _save_catalog(parts: RestoreTarget) -> None:
 
 
 def _read_restore_mark(blobs: BlobStore) -> str | None:
-    """Return the hash of the backup that is being put back, or None."""
+    """Return the hash of the backup that is being restored, or None."""
     try:
         return blobs.read(RESTORE_MARK_FILE).decode()
     except KeyError:
@@ -141,7 +141,7 @@ def _read_restore_mark(blobs: BlobStore) -> str | None:
 
 
 def _restore_file(source: Path, blobs: BlobStore, key: str, digest: str) -> None:
-    """Copy a file to its place, in one step. Raises `BackupError` for a damaged one."""
+    """Copy a file to its place atomically. Raises `BackupError` if it is damaged."""
     target = blobs.get_local_path(key)
     with _temporary_copy(source, blobs, digest) as copy:
         if target is None:
@@ -163,4 +163,4 @@ def _copy_file(source: Path, target: Path, digest: str) -> None:
         raise BackupError(f"{source} is missing from the backup.") from error
     # guard: restore-checks-digest
     if found.hexdigest() != digest:
-        raise BackupError(f"{source} has other bytes than when the backup was made.")
+        raise BackupError(f"{source} has changed since the backup was made.")

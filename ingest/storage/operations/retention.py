@@ -1,4 +1,4 @@
-"""The retention times of what is kept besides documents."""
+"""Retention times of everything that is kept besides documents."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 @dataclass(frozen=True)
 class Retention:
-    """Days for which things are kept: conversations after their last use, runs and their logs after they ended.
+    """Days to keep things: conversations since their last use, runs and their logs since they ended.
 
-    Answers are those outside of conversations; batches count from when they were closed, and messages to webhooks from
-    when they were written. A run that is paused waits for `paused_days`.
+    `answers_days` is for answers outside of conversations. Batches count from when they were closed, and webhook
+    messages from when they were written. A paused run waits for `paused_days`.
     """
 
     answers_days: float = 30.0
@@ -25,30 +25,30 @@ class Retention:
 
 
 class RetentionSettings(BaseSettings):
-    """Environment variables that begin with `LEADLINE_`."""
+    """Settings from environment variables that begin with `LEADLINE_`."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 
-    answers_kept_days: float = Field(
-        30.0, gt=0, description="Days for which an answer is kept that belongs to no conversation."
-    )
+    answers_kept_days: float = Field(30.0, gt=0, description="Days to keep an answer that belongs to no conversation.")
     conversations_kept_days: float = Field(
-        90.0, gt=0, description="Days for which a conversation is kept, with its answers, after it was last used."
+        90.0, gt=0, description="Days to keep a conversation and its answers after its last use."
     )
-    runs_kept_days: float = Field(90.0, gt=0, description="Days for which a run is kept after it ended.")
+    runs_kept_days: float = Field(90.0, gt=0, description="Days to keep a run after it ended.")
     run_logs_kept_days: float = Field(
-        30.0, gt=0, description="Days for which the log of a run is kept after it ended; what it cost is kept with it."
+        30.0, gt=0, description="Days to keep the log of a run after it ended. Its cost is kept with the run."
     )
     batches_kept_days: float = Field(
-        90.0, gt=0, description="Days for which a batch of uploads is kept after it was closed; its documents stay."
+        90.0, gt=0, description="Days to keep a batch of uploads after it was closed. Its documents stay."
     )
     paused_days: float = Field(
-        7.0, gt=0, description="Days for which a run waits whose budget is met; then it ends with what it has."
+        7.0,
+        gt=0,
+        description="Days that a run whose budget is used up stays paused. It then finishes with the results it has.",
     )
     webhooks_kept_days: float = Field(
-        30.0, gt=3, description="Days for which messages to webhooks are listed, and can be sent again."
+        30.0, gt=3, description="Days to keep webhook messages. Until then they are listed and can be sent again."
     )
-    audit_kept_days: float = Field(730.0, gt=0, description="Days for which entries of the audit log are kept.")
+    audit_kept_days: float = Field(730.0, gt=0, description="Days to keep entries of the audit log.")
 
     @property
     def retention(self) -> Retention:

@@ -1,7 +1,8 @@
-"""Find, export and remove all data of a tenant: a ZIP file, and small steps of removal that a crash only delays.
+"""Finds, exports and removes all data of a tenant: a ZIP file, and small removal steps that survive a crash.
 
-A deleted tenant's keys are worthless at once. Then its documents are deleted, as their owner would; workers collect
-their content from index and blobs; and when nothing of it is left there, its rows go, table by table.
+A deleted tenant's keys stop working at once. Then its documents are deleted as their owner would delete them, workers
+remove their content from the index and blobs, and once nothing is left there, the tenant's rows are removed table by
+table.
 """
 
 import hashlib
@@ -50,17 +51,17 @@ from ingest.storage.queue.records import JobKind
 from ingest.storage.uploads.files import FileRemoval
 
 _BATCH_ROWS = 1_000
-# The audit log keeps that a tenant was there and went; its own rows go last, by whoever removes it.
+# The audit log records that a tenant existed and was deleted. `TenantRemoval` removes the tenant's own row last.
 _KEPT_TABLES = frozenset({audit, tenants, tenant_deletions})
-# Tables of versions' ids, which no foreign key names: they go before the versions.
+# Tables that hold version ids without a foreign key; their rows are removed before the versions.
 _VERSION_ID_TABLES = (content_digests, work_versions, gone_versions)
-# What belongs in no export: secrets and digests of them, and places in the blobs of this installation.
+# Columns that are never exported: secrets, digests of secrets, and locations in this installation's blobs.
 # guard: webhook-secrets-not-exported
 _UNEXPORTED_COLUMNS = frozenset({"secret_sha256", "secret", "previous_secret", "token_sealed", "blob_key"})
 
 
 def build_tenant_condition(table: Table, tenant_id: str) -> ColumnElement[bool] | None:
-    """Return the condition for a tenant's rows of a table; None for a table of the whole installation."""
+    """Build the condition for a tenant's rows of a table; None for a table of the whole installation."""
     if "tenant_id" in table.c:
         return table.c.tenant_id == tenant_id
     if table in _VERSION_ID_TABLES:
@@ -73,7 +74,7 @@ def build_tenant_condition(table: Table, tenant_id: str) -> ColumnElement[bool] 
 
 
 def remove_tenant_rows(engine: Engine, tenant_id: str) -> dict[str, int]:
-    """Remove a tenant's rows in small transactions, children first; returns how many of each table."""
+    """Remove a tenant's rows in small transactions, children first; return how many of each table."""
     in_order = [
         *_VERSION_ID_TABLES,
         *(table for table in reversed(metadata.sorted_tables) if table not in _VERSION_ID_TABLES),
@@ -88,7 +89,7 @@ def iter_exported_rows(engine: Engine, table: Table, tenant_id: str) -> Iterator
     """Yield a tenant's rows of a table in the order of their keys, without secrets, read a thousand at a time."""
     owned = build_tenant_condition(table, tenant_id)
     if owned is None:
-        raise ValueError(f"{table.name} has no rows of a tenant")
+        raise ValueError(f"{table.name} has no rows that belong to a tenant")
     keys = list(table.primary_key.columns)
     query = select(table).where(owned).order_by(*keys).limit(_BATCH_ROWS)
     after: tuple[Any, ...] | None = None
@@ -124,7 +125,7 @@ Rows = Callable[[], Iterable[Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class ExportedOriginal:
-    """The bytes of a version or a file by its id, with the SHA-256 in hex of what was uploaded."""
+    """The bytes of a version or file by its id, with the SHA-256 in hex of the uploaded bytes."""
 
     id: str
     blocks: Iterator[bytes]
@@ -134,9 +135,9 @@ class ExportedOriginal:
 def write_export(
     file: IO[bytes], tenant_id: str, tables: Mapping[str, Rows], originals: Iterable["ExportedOriginal"]
 ) -> dict[str, int]:
-    """Write the ZIP in one pass, in bounded memory; returns how many rows of each table and originals it has.
+    """Write the ZIP in one pass and bounded memory; return the number of rows of each table and of originals.
 
-    An original that is removed meanwhile is left out. The manifest names those whose bytes are not what was uploaded.
+    An original that is removed meanwhile is left out. The manifest names originals whose bytes differ from the upload.
     """
     counts: dict[str, int] = {}
     digests: dict[str, str] = {}
@@ -172,13 +173,13 @@ def _write_rows(archive: zipfile.ZipFile, name: str, rows: Iterable[Mapping[str,
 
 
 def _copy_original(archive: zipfile.ZipFile, original: ExportedOriginal, changed: list[str]) -> bool:
-    """Copy an original, and add its id to `changed` if its bytes are not what was uploaded; false if it is gone."""
+    """Copy an original, adding its id to `changed` if its bytes differ from the upload; return false if it is gone."""
     digest = hashlib.sha256()
     try:
         first = next(original.blocks, b"")
     except KeyError:
         return False
-    except ContentChangedError:  # a sealed file that cannot be opened
+    except ContentChangedError:  # a sealed file that cannot be decrypted
         changed.append(original.id)
         return False
     with archive.open(f"originals/{original.id}", "w", force_zip64=True) as out, suppress(ContentChangedError):
@@ -195,7 +196,7 @@ BlocksOf = Callable[[str], Iterator[bytes]]
 _BATCH_VERSIONS = 1_000
 
 
-# Tables whose rows are exported, those that this release has of them.
+# Names of the tables to export; those that this release does not have are skipped.
 _EXPORTED_TABLES = (
     "documents",
     "versions",
@@ -222,23 +223,23 @@ _EXPORTED_TABLES = (
 
 
 class TenantData:
-    """The whole of a tenant's data: exported, and deleted."""
+    """Exports and deletes all data of a tenant."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def require_tenant(self, tenant_id: str) -> None:
-        """Raise `TenantNotFoundError` unless there is such a tenant."""
+        """Raise `TenantNotFoundError` if there is no such tenant."""
         with read_transaction(self._engine) as connection:
             if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
                 raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
 
     def delete(self, tenant_id: str) -> None:
-        """Make a tenant unusable at once; workers remove it. Raises `TenantNotFoundError`."""
+        """Disable a tenant at once; workers remove its data. Raises `TenantNotFoundError`."""
         TenantRemoval(self._engine).start(tenant_id)
 
     def export(self, tenant_id: str, file: IO[bytes], blocks_of: BlocksOf) -> dict[str, int]:
-        """Write the tenant's originals and rows, without secrets, to a ZIP; returns how much of each there is.
+        """Write the tenant's originals and rows, without secrets, to a ZIP; return the number of each.
 
         `blocks_of` reads the bytes of an original. Raises `TenantNotFoundError`.
         """
@@ -266,9 +267,9 @@ class TenantData:
 
 
 class TenantRemoval:
-    """Deletes tenants: `begin` makes a tenant unusable, and `step`, called again and again, removes it.
+    """Removes tenants: `start` disables a tenant, and repeated calls of `run_step` remove its data.
 
-    A step also removes what is left of any tenant's deleted files; without `files`, nothing of those.
+    A step also removes leftovers of any tenant's deleted files, if `files` is given.
     """
 
     def __init__(self, engine: Engine, files: FileRemoval | None = None) -> None:
@@ -276,7 +277,7 @@ class TenantRemoval:
         self._files = files
 
     def start(self, tenant_id: str) -> None:
-        """Revoke the tenant's keys and mark it as deleted; again changes nothing. Raises `TenantNotFoundError`."""
+        """Revoke the tenant's keys and mark it as deleted; repeating this is safe. Raises `TenantNotFoundError`."""
         with write_transaction(self._engine) as connection:
             if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
                 raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
@@ -292,12 +293,12 @@ class TenantRemoval:
             record_action(connection, Action.TENANT_DELETED, f"tenant:{tenant_id}", tenant_id=tenant_id, keys=revoked)
 
     def list_pending(self) -> list[str]:
-        """List the tenants that are deleted and not yet removed."""
+        """List the tenants that are deleted but not removed yet."""
         with read_transaction(self._engine) as connection:
             return list(connection.execute(select(tenant_deletions.c.tenant_id)).scalars())
 
     def run_step(self) -> bool:
-        """Take a step with each deleted tenant; true if workers have something to collect now."""
+        """Take a step with each deleted tenant; return whether workers have something to collect now."""
         more = any([self._run_tenant_step(tenant_id) for tenant_id in self.list_pending()])
         if self._files is not None:
             self._files.remove_deleted_files()
@@ -312,12 +313,12 @@ class TenantRemoval:
                 return True
             with_bytes = select(files.c.id).where(files.c.tenant_id == tenant_id).limit(1)
             if connection.execute(with_bytes).first() is not None:
-                return False  # this step removes them, and the next one goes on
+                return False  # this step removes them, and the next one continues
         self._remove_rows(tenant_id)
         return False
 
     def _delete_documents(self, tenant_id: str) -> bool:
-        """Cancel the tenant's runs and delete its files and documents; true if there were any documents."""
+        """Cancel the tenant's runs and delete its files and documents; return whether there were any documents."""
         found = False
         while True:
             with write_transaction(self._engine) as connection:
@@ -342,7 +343,7 @@ class TenantRemoval:
             found = True
 
     def _remove_rows(self, tenant_id: str) -> None:
-        """Remove the tenant's rows, children first, and last its own, with an entry in the audit log."""
+        """Remove the tenant's rows, children first and its own row last, and write an entry to the audit log."""
         counts = remove_tenant_rows(self._engine, tenant_id)
         with write_transaction(self._engine) as connection:
             for table, column in ((tenant_deletions, tenant_deletions.c.tenant_id), (tenants, tenants.c.id)):
