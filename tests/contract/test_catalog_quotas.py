@@ -163,7 +163,7 @@ def test_a_day_and_a_month_are_renewed_when_they_are_over(quotas: Quotas, reserv
     assert refused.value.standing.quota is Quota.TOKENS_PER_MONTH
     assert refused.value.standing.renews_at == today.now + 12 * 3600
     assert refused.value.retry_after_seconds == 12 * 3600
-    assert "renewed at 2026-12-01 00:00Z" in refused.value.detail
+    assert "resets at 2026-12-01 00:00Z" in refused.value.detail
     today.at("2026-12-01")
     assert reserve(None).tokens == 100
     today.at("2026-12-31")

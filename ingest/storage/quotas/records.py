@@ -1,7 +1,7 @@
-"""Quotas: the most that a tenant, or one of its keys, may spend, store and do at once; and what was used of them.
+"""Quotas limit what a tenant or one of its keys may spend, store and run at once; usage is counted against them.
 
-Amounts are whole numbers, so that sums are exact in every database. Dollars are counted in nanodollars: a thousandth of
-the price of one token at a dollar for a million.
+Amounts are whole numbers, so that sums are exact in every database. Dollars are counted in nanodollars: at a price of
+one dollar per million tokens, a token costs 1,000 nanodollars.
 """
 
 from dataclasses import dataclass
@@ -12,29 +12,29 @@ from typing import Literal
 from ingest.storage.errors import CatalogError, UploadError
 
 NANODOLLARS = 1_000_000_000
-# The largest number that both databases hold.
+# The largest integer that both databases can store.
 _MAX_AMOUNT = 2**63 - 1
 
 
 class Quota(StrEnum):
-    """What can be limited. Days and months are those of UTC."""
+    """The limits that can be set. Days and months are in UTC."""
 
     REQUESTS_PER_MINUTE = "requests_per_minute"
-    TOKENS_PER_DAY = "tokens_per_day"  # read and written together
+    TOKENS_PER_DAY = "tokens_per_day"  # prompt and completion tokens together
     TOKENS_PER_MONTH = "tokens_per_month"
     DOLLARS_PER_DAY = "dollars_per_day"
     DOLLARS_PER_MONTH = "dollars_per_month"
-    ANSWERS_AT_ONCE = "answers_at_once"  # those that clients wait for
-    RUNS_AT_ONCE = "runs_at_once"  # answers in the background that have not ended
+    ANSWERS_AT_ONCE = "answers_at_once"  # answers that a client is waiting for
+    RUNS_AT_ONCE = "runs_at_once"  # background answers that have not finished
     DOCUMENTS = "documents"
-    BYTES = "bytes"  # of the originals: of replaced versions until they are replaced, of failed ones until deleted
+    BYTES = "bytes"  # bytes of originals: a version counts until it is replaced or, if it failed, until it is deleted
 
     @property
     def is_in_dollars(self) -> bool:
         return self in (Quota.DOLLARS_PER_DAY, Quota.DOLLARS_PER_MONTH)
 
     def parse_amount(self, written: str) -> int:
-        """Read an amount: `250000`, `2.5m`, `10g`, or dollars such as `12.50`. Raises `ValueError`."""
+        """Parse an amount: `250000`, `2.5m`, `10g`, or dollars such as `12.50`. Raises `ValueError`."""
         text = written.strip().lower().replace("_", "").lstrip("$")
         factor = 1 if self.is_in_dollars else _FACTORS.get(text[-1:], 1)
         try:
@@ -45,15 +45,15 @@ class Quota(StrEnum):
         except (ArithmeticError, ValueError) as error:
             raise ValueError(f"{self}: {written!r} is not a number") from error
         if not 0 <= whole <= _MAX_AMOUNT or whole != number:
-            raise ValueError(f"{self}: {written!r} is not a whole number from 0 up that can be counted")
+            raise ValueError(f"{self}: {written!r} is not a whole number of 0 or more within the supported range")
         return whole
 
     def format_amount(self, amount: int) -> str:
-        """Write an amount for people."""
+        """Format an amount for people."""
         return f"${Decimal(amount) / NANODOLLARS:,.2f}" if self.is_in_dollars else f"{amount:,}"
 
     def to_json_number(self, amount: int) -> float | int:
-        """Return an amount as JSON has it: dollars as dollars."""
+        """Convert an amount to its JSON form: dollars as dollars, anything else as an integer."""
         return amount / NANODOLLARS if self.is_in_dollars else amount
 
 
@@ -64,24 +64,24 @@ DOLLAR_QUOTAS = (Quota.DOLLARS_PER_DAY, Quota.DOLLARS_PER_MONTH)
 
 
 def parse_quotas(written: str) -> dict[Quota, int]:
-    """Read quotas as settings have them: `tokens_per_day=2m dollars_per_month=50`. Raises `ValueError`."""
+    """Parse quotas from settings: `tokens_per_day=2m dollars_per_month=50`. Raises `ValueError`."""
     found: dict[Quota, int] = {}
     for pair in written.split():
         name, equals, amount = pair.partition("=")
         if name not in set(Quota) or not equals:
-            raise ValueError(f"{pair!r} is no quota: write NAME=AMOUNT with one of {', '.join(Quota)}")
+            raise ValueError(f"{pair!r} is not a quota: write NAME=AMOUNT, where NAME is one of {', '.join(Quota)}")
         found[Quota(name)] = Quota(name).parse_amount(amount)
     return found
 
 
 def to_nanodollars(dollars: Decimal) -> int:
-    """Return an amount of money as it is counted, rounded up."""
+    """Convert dollars to nanodollars, rounding up."""
     return int((dollars * NANODOLLARS).to_integral_value(ROUND_CEILING))
 
 
 @dataclass(frozen=True)
 class Account:
-    """Whose quotas a request counts on: a tenant's, and those of the key that it came with, if it came with one."""
+    """The owner of the quotas that a request counts against: a tenant and, if the request used one, a key."""
 
     tenant_id: str
     key_id: str = ""
@@ -89,7 +89,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Spending:
-    """Usage of language models: requests that were sent, and what they cost."""
+    """Usage of language models: the requests sent and their cost."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -102,9 +102,10 @@ class Spending:
 
 @dataclass(frozen=True)
 class QuotaStatus:
-    """One quota of a tenant or of a key. `used` includes what work under way has reserved.
+    """The status of one quota of a tenant or key. `used` includes amounts reserved by work in progress.
 
-    `renews_at` is when a day, month or minute is over, in seconds of the epoch; None for what is given back instead.
+    `renews_at` is when the day, month or minute ends, in seconds of the epoch; None for amounts that are released
+    instead.
     """
 
     quota: Quota
@@ -121,7 +122,7 @@ class QuotaStatus:
 
 @dataclass(frozen=True)
 class UsageDay:
-    """What came of one key's requests on one day of UTC; `key_id` is empty for requests without a key."""
+    """The usage of one key on one UTC day; `key_id` is empty for requests without a key."""
 
     day: str
     key_id: str
@@ -136,11 +137,11 @@ class UsageDay:
 
 
 class QuotaExceededError(CatalogError):
-    """A quota of the tenant or of its key is used up; `quota` says which, what is left, and when it is renewed."""
+    """A quota of the tenant or its key is used up. `quota` says which one, what remains, and when it resets."""
 
     code = "quota_exceeded"
     default_hint = (
-        "Come back after the seconds that Retry-After names, or have the limit raised: `leadline quotas set`. "
+        "Retry after the number of seconds in Retry-After, or have the limit raised with `leadline quotas set`. "
         "GET /v1/quotas shows all limits and what is left of them."
     )
 
@@ -151,6 +152,6 @@ class QuotaExceededError(CatalogError):
 
 
 class StorageQuotaExceededError(QuotaExceededError, UploadError):
-    """The tenant, or its key, stores as much as it may; nothing of the upload was kept."""
+    """The tenant or its key has reached its storage quota; nothing of the upload was stored."""
 
-    default_hint = "Delete documents that nobody needs, or have the limit raised: `leadline quotas set`."
+    default_hint = "Delete documents that are no longer needed, or have the limit raised with `leadline quotas set`."

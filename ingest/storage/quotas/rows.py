@@ -1,4 +1,4 @@
-"""Rows of quotas: what is spent, reserved and stored, summed up in one snapshot, and changed inside transactions."""
+"""Rows of quotas: spending, reservations and storage, summed in one snapshot and changed inside transactions."""
 
 import calendar
 import time
@@ -16,13 +16,13 @@ Kind = Literal["answer", "run", "rewrite"]
 CONCURRENCY_QUOTAS: Mapping[Kind, Quota] = {"answer": Quota.ANSWERS_AT_ONCE, "run": Quota.RUNS_AT_ONCE}
 SPENDING_FIELDS = ("calls", "prompt_tokens", "completion_tokens", "nanodollars")
 TENANT_KEY_ID = ""
-"""The key of rows that are about a tenant as a whole."""
+"""The key id of rows that count a whole tenant."""
 
 _DAY_SECONDS = 86_400
 
 
 def load_rotated_keys(connection: Connection, account: Account) -> frozenset[str]:
-    """Return the account's key with those that it was rotated from and to: together they have the quotas of one."""
+    """Return the account's key with the keys it was rotated from and to; together they share the quotas of one key."""
     rotated = select(api_keys.c.id, api_keys.c.successor_id).where(
         api_keys.c.tenant_id == account.tenant_id, api_keys.c.successor_id.is_not(None)
     )
@@ -38,7 +38,7 @@ def load_rotated_keys(connection: Connection, account: Account) -> frozenset[str
 
 
 def load_stored(connection: Connection, tenant_id: str, keys: Collection[str]) -> dict[Quota, int]:
-    """Return what these keys have stored, together."""
+    """Return what these keys have stored in total."""
     quotas = (Quota.DOCUMENTS, Quota.BYTES)
     columns = {quota: func.coalesce(func.sum(stored_content.c[quota.value]), 0) for quota in quotas}
     query = select(*columns.values()).where(
@@ -48,7 +48,7 @@ def load_stored(connection: Connection, tenant_id: str, keys: Collection[str]) -
 
 
 def build_sums_query(account: Account, keys: Collection[str], instant: float) -> Any:  # noqa: ANN401 - a query of many columns
-    """Select everything that counts on the quotas of the account's tenant and of `keys`, as one row."""
+    """Build a query that returns, as one row, all amounts that count against the quotas of the tenant and of `keys`."""
     usage, held, stored = (
         _build_usage_query(account, keys, instant),
         _build_reserved_query(account, keys, instant),
@@ -99,9 +99,9 @@ def _build_sum(amount: ColumnElement[int] | int, where: ColumnElement[bool]) -> 
 
 
 def subtract_stored(connection: Connection, tenant_id: str, given: Mapping[str, tuple[int, int]]) -> None:
-    """Count documents and bytes, by the key that sent them, as no longer stored.
+    """Subtract documents and bytes from what is stored, by the key that sent them.
 
-    The tenant's row comes first, as it does in `Rules.store`, so that no two transactions wait for each other.
+    The tenant's row is locked first, as in `QuotaRules.add_stored`, so that transactions cannot deadlock.
     """
     total = (sum(documents for documents, _ in given.values()), sum(size for _, size in given.values()))
     for key_id, (documents, size) in [
@@ -116,7 +116,7 @@ def subtract_stored(connection: Connection, tenant_id: str, given: Mapping[str, 
 
 
 def copy_limits(connection: Connection, tenant_id: str, key_id: str, successor_id: str) -> None:
-    """Give a key's limits to the key that takes its place."""
+    """Copy a key's limits to the key that replaces it."""
     of_key = (quota_limits.c.tenant_id == tenant_id) & (quota_limits.c.key_id == key_id)
     copied = select(literal(tenant_id), literal(successor_id), quota_limits.c.quota, quota_limits.c.amount)
     names = ["tenant_id", "key_id", "quota", "amount"]
@@ -124,7 +124,7 @@ def copy_limits(connection: Connection, tenant_id: str, key_id: str, successor_i
 
 
 def charge_run(connection: Connection, identifier: str, spent: Spending) -> None:
-    """Charge a run that ends in this transaction, and give back the rest of its reservation; a second time is none."""
+    """Charge a run that ends in this transaction and release the rest of its reservation; repeating this is safe."""
     row = connection.execute(
         delete(reservations)
         .where(reservations.c.id == identifier)
@@ -135,13 +135,13 @@ def charge_run(connection: Connection, identifier: str, spent: Spending) -> None
 
 
 def add_spending(connection: Connection, account: Account, day: str, kind: Kind | None, spent: Spending) -> None:
-    """Add spending to the usage of a day, and one to its answers or runs."""
+    """Add spending to a day's usage, and one to its count of answers or runs."""
     counts = {f"{kind}s": 1} if kind in CONCURRENCY_QUOTAS else {}
     add_usage(connection, account, day, **counts, **vars(spent))
 
 
 def charge_expired(connection: Connection, tenant_id: str, instant: float) -> None:
-    """Charge what processes that died had reported of their reservations, and give back the rest."""
+    """Charge what crashed processes had reported for their reservations, and release the rest."""
     expired = connection.execute(
         delete(reservations)
         .where(reservations.c.tenant_id == tenant_id, reservations.c.expires_at <= instant)
@@ -154,7 +154,7 @@ def charge_expired(connection: Connection, tenant_id: str, instant: float) -> No
 
 
 def add_usage(connection: Connection, account: Account, day: str, **amounts: int) -> None:
-    """Add amounts to the usage of a day."""
+    """Add amounts to a day's usage."""
     zeros = {column.name: 0 for column in usage_days.c if column.name not in ("tenant_id", "key_id", "day")}
     owner = {"tenant_id": account.tenant_id, "key_id": account.key_id, "day": day}
     connection.execute(
@@ -165,17 +165,17 @@ def add_usage(connection: Connection, account: Account, day: str, **amounts: int
 
 
 def build_increments(columns: Any, **amounts: int) -> dict[str, ColumnElement[int]]:  # noqa: ANN401 - a table's columns
-    """Return the columns of an update, each with an amount added."""
+    """Build the values of an update that adds an amount to each column."""
     return {name: columns[name] + amount for name, amount in amounts.items()}
 
 
 def format_day(instant: float) -> str:
-    """Return the day of UTC, `2026-11-27`."""
+    """Format the UTC day, such as `2026-11-27`."""
     return time.strftime("%Y-%m-%d", time.gmtime(instant))
 
 
 def compute_renewal(quota: Quota, instant: float) -> float | None:
-    """Return when the day or the month is over; None for quotas that have neither."""
+    """Return when the current day or month ends; None for quotas without a period."""
     if quota.endswith("per_day"):
         return float((int(instant) // _DAY_SECONDS + 1) * _DAY_SECONDS)
     if quota.endswith("per_month"):

@@ -1,11 +1,12 @@
-"""Quotas in the catalog: limits, spending that is reserved before it and settled after it, and what is stored.
+"""Quotas in the catalog: limits, spending that is reserved before and charged after the work, and storage.
 
-Reservations of one tenant are made one after the other, under the lock of its row, by what is used and reserved in one
-snapshot; so however many requests come at once, together they never reserve more than is left. What is stored is kept
-in counters, changed in the commit that stores it, by one statement that does nothing where a limit would be passed.
+A tenant's reservations are made one at a time, under the lock of its row, from one snapshot of used and reserved
+amounts. So however many requests arrive at once, together they never reserve more than remains. Stored amounts are
+counters, changed in the commit that stores the content, by one statement that does nothing if a limit would be
+exceeded.
 
-A reservation of a process ends with its lease, unless it is extended: then what it had reported is charged, and the
-rest is given back. The reservation of a run lasts as long as the run, and is settled in the commit that ends it.
+A reservation expires with its lease unless it is extended: then the spending it had reported is charged, and the rest
+is released. A run's reservation lasts as long as the run and is charged in the commit that ends the run.
 """
 
 import time
@@ -50,17 +51,18 @@ from ingest.storage.quotas.rows import (
     load_stored,
 )
 
-# Places and reserved amounts come back when some answer ends; nothing tells when.
+# Slots and reserved amounts are released when an answer ends, at a time that cannot be predicted.
 _SHORT_RETRY_SECONDS = 10.0
-# Only deleting documents, or a higher limit, makes room for more.
+# Only deleting documents or raising the limit makes room.
 _STORAGE_RETRY_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
 class SpendingGrant:
-    """What a piece of work may spend, None without a limit; lowered where less was left than it wanted.
+    """The amounts that a piece of work may spend; None means no limit.
 
-    `standings` are the quotas that it counts on, after it.
+    `lowered` is set if less was granted than requested. `standings` are the statuses of the quotas it counts against,
+    after the reservation.
     """
 
     id: str
@@ -70,7 +72,7 @@ class SpendingGrant:
     standings: Sequence[QuotaStatus]
 
     def restrict_limits(self, limits: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the limits of a run, as JSON, that it changes."""
+        """Return the entries of a run's limits, as JSON, that this grant lowers or sets."""
         changed: dict[str, Any] = {}
         if self.tokens is not None:
             changed["tokens"] = min(self.tokens, limits.get("tokens", self.tokens))
@@ -81,9 +83,9 @@ class SpendingGrant:
 
 
 class Quotas:
-    """The quotas of every tenant and key. Where no limit is set, the defaults of the settings hold, or none.
+    """The quotas of every tenant and key. Where no limit is set, the defaults from the settings apply, if any.
 
-    `now` tells the instant by which days and months begin.
+    `now` returns the time that determines the current day and month.
     """
 
     def __init__(
@@ -101,16 +103,16 @@ class Quotas:
 
     @property
     def rules(self) -> "QuotaRules":
-        """The rules, for transactions that store documents and make runs."""
+        """The rules to use inside transactions that store documents or create runs."""
         return self._rules
 
     def load_limits(self, account: Account) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
-        """Return the limits in force of the tenant, and of the key if there is one."""
+        """Return the effective limits of the tenant and, if there is one, of the key."""
         with read_transaction(self._engine) as connection:
             return self._rules.load_limits(connection, account)
 
     def set_limits(self, account: Account, changes: Mapping[Quota, int | None]) -> None:
-        """Set limits of a key, or of the tenant if the account has none; None means unlimited whatever the default.
+        """Set limits of a key, or of the tenant if the account has no key; None removes a limit, even a default one.
 
         Raises `TenantNotFoundError`.
         """
@@ -124,7 +126,7 @@ class Quotas:
             _record_change(connection, account, limits={quota.value: amount for quota, amount in changes.items()})
 
     def reset_limits(self, account: Account, quotas: Sequence[Quota]) -> None:
-        """Let the defaults hold again."""
+        """Remove set limits, so that the defaults apply again."""
         with write_transaction(self._engine) as connection:
             connection.execute(
                 delete(quota_limits).where(
@@ -136,16 +138,17 @@ class Quotas:
             _record_change(connection, account, reset=[quota.value for quota in quotas])
 
     def load_statuses(self, account: Account, quotas: Sequence[Quota] = tuple(Quota)) -> list[QuotaStatus]:
-        """Return the limited ones of the quotas, but that of requests, with what is used of them."""
+        """Return the status of each limited quota, except requests per minute."""
         with read_transaction(self._engine) as connection:
             return self._rules.load_statuses(connection, account, quotas)
 
     def reserve(
         self, account: Account, kind: Kind, identifier: str, *, tokens: int | None, nanodollars: int | None
     ) -> SpendingGrant:
-        """Reserve what a piece of work wants to spend, None for all that is left, and a place if there are places.
+        """Reserve the amounts that a piece of work may spend; None requests all that remains.
 
-        Raises `QuotaExceededError` if nothing is left.
+        Also takes one of the slots for its kind of work, if they are limited. Raises `QuotaExceededError` if nothing
+        remains.
         """
         with write_transaction(self._engine) as connection:
             # guard: quota-reservations-serial
@@ -161,7 +164,7 @@ class Quotas:
             )
 
     def extend_reservations(self, spent: Mapping[str, Spending]) -> None:
-        """Extend the leases of reservations, by id, and report what was spent on them so far."""
+        """Extend the leases of reservations, by id, and record what each has spent so far."""
         with write_transaction(self._engine) as connection:
             until = self._rules.now(connection) + self.lease_seconds
             for identifier in sorted(spent):
@@ -171,9 +174,10 @@ class Quotas:
                 )
 
     def charge(self, account: Account, kind: Kind, identifier: str, spent: Spending, *, reported: Spending) -> None:
-        """Charge what was spent, and give back the rest of the reservation.
+        """Charge what was spent and release the rest of the reservation.
 
-        If the lease has run out, what was `reported` last is charged already.
+        If the lease has lapsed, the spending last `reported` has been charged already, so only the difference is
+        charged.
         """
         with write_transaction(self._engine) as connection:
             ended = connection.execute(delete(reservations).where(reservations.c.id == identifier)).rowcount
@@ -183,7 +187,7 @@ class Quotas:
     def list_usage(
         self, tenant_id: str, *, key_id: str | None = None, since: str = "", until: str = "9", skip: int, limit: int
     ) -> list[UsageDay]:
-        """List usage by day and key, the newest day first, from `since` to `until`, both included."""
+        """List usage by day and key, newest day first, from `since` to `until`, both inclusive."""
         query = select(*(usage_days.c[name] for name in UsageDay.__dataclass_fields__)).where(
             usage_days.c.tenant_id == tenant_id, usage_days.c.day >= since, usage_days.c.day <= until
         )
@@ -195,7 +199,7 @@ class Quotas:
 
 
 class QuotaRules:
-    """The limits, and how they are kept, inside transactions of the catalog."""
+    """The limits and their enforcement, inside transactions of the catalog."""
 
     def __init__(
         self,
@@ -212,7 +216,7 @@ class QuotaRules:
     def load_limits(
         self, connection: Connection, account: Account
     ) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
-        """Return the limits in force of the tenant, and of the key if there is one."""
+        """Return the effective limits of the tenant and, if there is one, of the key."""
         query = select(quota_limits.c.key_id, quota_limits.c.quota, quota_limits.c.amount).where(
             quota_limits.c.tenant_id == account.tenant_id, quota_limits.c.key_id.in_({TENANT_KEY_ID, account.key_id})
         )
@@ -228,9 +232,9 @@ class QuotaRules:
     def load_statuses(
         self, connection: Connection, account: Account, quotas: Sequence[Quota], instant: float | None = None
     ) -> list[QuotaStatus]:
-        """Return those of the quotas that are limited, with what is used and reserved of them, in one snapshot.
+        """Return the status of each quota that is limited, with used and reserved amounts, from one snapshot.
 
-        They are those of an `instant`, by default of now.
+        `instant` determines the current day and month; it defaults to now.
         """
         limits = self.load_limits(connection, account)
         if not any(quota in limited for limited in limits.values() for quota in quotas):
@@ -261,12 +265,12 @@ class QuotaRules:
         nanodollars: int | None,
         lease_seconds: float | None = None,
     ) -> SpendingGrant:
-        """Reserve as `Quotas.reserve` does, without a lease until it is settled; the caller has locked the tenant."""
+        """Reserve as `Quotas.reserve` does, by default without a lease. The caller has locked the tenant."""
         instant = self.now(connection)
         # guard: expired-reservation-charged
         charge_expired(connection, account.tenant_id, instant)
         quotas = [*TOKEN_QUOTAS, *DOLLAR_QUOTAS, *([CONCURRENCY_QUOTAS[kind]] if kind in CONCURRENCY_QUOTAS else [])]
-        # A lease that runs out from here on is still held: what was spent on it is not charged yet.
+        # A lease that lapses after this point still counts as held, because its spending is not charged yet.
         standings = self.load_statuses(connection, account, quotas, instant)
         for standing in standings:
             if not standing.remaining and not (standing.quota in DOLLAR_QUOTAS and nanodollars == 0):
@@ -296,7 +300,10 @@ class QuotaRules:
         )
 
     def add_stored(self, connection: Connection, account: Account, *, documents: int, size: int) -> None:
-        """Count what is stored, and who sent it. Raises `StorageQuotaExceededError`, and then nothing may be kept."""
+        """Count stored content and the key that sent it.
+
+        Raises `StorageQuotaExceededError`; then the caller must store nothing.
+        """
         limits = self.load_limits(connection, account)
         for of, limited in limits.items():
             owner = TENANT_KEY_ID if of == "tenant" else account.key_id
@@ -323,9 +330,9 @@ class QuotaRules:
         add_usage(connection, account, day, documents=documents, bytes=size)
 
     def _load_stored_by_rotated(self, connection: Connection, account: Account) -> dict[Quota, int]:
-        """Return what the keys have stored that the account's key was rotated from and to.
+        """Return what is stored by the keys that the account's key was rotated from and to.
 
-        The tenant's row is locked by now, so that none of them stores anything meanwhile.
+        The tenant's row is locked by now, so none of these keys can store anything in the meantime.
         """
         # guard: rotation-keeps-storage-quotas
         others = load_rotated_keys(connection, account) - {account.key_id}
@@ -344,16 +351,16 @@ def _record_change(connection: Connection, account: Account, **details: Any) -> 
 
 
 UNLIMITED = QuotaRules({}, {})
-"""The rules without defaults: limits that are set hold all the same."""
+"""The rules without defaults; limits that were set still apply."""
 
 
 def build_storage_error(standing: QuotaStatus) -> StorageQuotaExceededError:
-    """Return the refusal of an upload."""
+    """Build the error that refuses an upload."""
     return StorageQuotaExceededError(_format_detail(standing), standing=standing, retry_after=_STORAGE_RETRY_SECONDS)
 
 
 def build_exceeded_error(standing: QuotaStatus, instant: float) -> QuotaExceededError:
-    """Return the refusal: which quota, what is left, and when to come back."""
+    """Build the refusal: which quota, what remains, and when to retry."""
     soon = standing.renews_at is None or standing.used - standing.reserved < standing.limit
     wait = _SHORT_RETRY_SECONDS if soon else (standing.renews_at or 0.0) - instant
     return QuotaExceededError(_format_detail(standing), standing=standing, retry_after=wait)
@@ -362,15 +369,17 @@ def build_exceeded_error(standing: QuotaStatus, instant: float) -> QuotaExceeded
 def _format_detail(standing: QuotaStatus) -> str:
     quota, limit = standing.quota, standing.quota.format_amount(standing.limit)
     whose = "The tenant's" if standing.of == "tenant" else "The key's"
-    until = "" if standing.renews_at is None else f" It is renewed at {_format_instant(standing.renews_at)}."
-    under_way = f", {quota.format_amount(standing.reserved)} of it by work under way" if standing.reserved else ""
+    until = "" if standing.renews_at is None else f" It resets at {_format_instant(standing.renews_at)}."
+    under_way = (
+        f", {quota.format_amount(standing.reserved)} of it reserved by work in progress" if standing.reserved else ""
+    )
     return f"{whose} quota {quota} is {limit}, and {quota.format_amount(standing.used)} is used{under_way}.{until}"
 
 
 def _find_limiting(
     standings: Sequence[QuotaStatus], quotas: Sequence[Quota], wanted: int | None
 ) -> tuple[int | None, QuotaStatus | None]:
-    """Return the amount that is granted, None without a limit, and the quota that has less left than was wanted."""
+    """Return the granted amount, None if unlimited, and the quota that limited it below the requested amount."""
     limiting = min((each for each in standings if each.quota in quotas), key=lambda each: each.remaining, default=None)
     if limiting is None:
         return None, None
