@@ -1,8 +1,8 @@
-"""Files that people share with the bot in Slack, in the catalog.
+"""Files that people share with the bot in Slack, stored in the catalog.
 
-A message with files is a row before Slack is told that its event has arrived. Whichever process holds the row takes a
-step with it: fetches a file, looks how far its document is, deletes what was deleted in Slack. A process that dies
-loses its lease, and the next one goes on.
+A message with files is stored before its event is acknowledged to Slack. The process that leases the row moves it
+forward one step at a time: it downloads a file, checks its document's progress, or deletes what was deleted in Slack. A
+process that dies loses its lease, and the next one continues.
 """
 
 import time
@@ -31,16 +31,16 @@ from ingest.storage.slack.usage import LEASE_SECONDS, add_channel_usage, record_
 
 
 class SlackFiles:
-    """The files of every workspace. `clock` gives seconds of the epoch."""
+    """The shared files of every workspace. `clock` returns seconds of the epoch."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
 
     def store_message(self, shared: IncomingShare, files: Sequence[SharedFile], *, takes_part: bool) -> bool:
-        """Store a message's files; false if they are stored already, or the message was deleted before it came.
+        """Store a message's files; return false if they are stored already or the message was deleted earlier.
 
-        With `takes_part` the bot answers in the message's thread from then on.
+        With `takes_part`, the bot joins the message's thread and answers in it from then on.
         """
         identifier, now = str(uuid.uuid4()), self._clock()
         of_thread = {"team_id": shared.team_id, "channel": shared.channel, "thread_ts": shared.thread_ts}
@@ -76,7 +76,7 @@ class SlackFiles:
         return True
 
     def claim(self, *, limit: int = 1, lease_seconds: float = LEASE_SECONDS) -> list[FileShare]:
-        """Take messages that nobody holds, oldest first."""
+        """Lease messages that no process holds, oldest first."""
         now = self._clock()
         row = slack_shares.c
         waits = and_(row.state == ShareState.WAITING, row.not_before <= now)
@@ -95,23 +95,23 @@ class SlackFiles:
         self._update_share(share, lease_until=self._clock() + lease_seconds)
 
     def mark_posting(self, share: FileShare) -> FileShare:
-        """Record that the message which says how it goes is about to be posted. Raises `LeaseLostError`."""
+        """Record that the status message is about to be posted. Raises `LeaseLostError`."""
         since = self._clock()
         self._update_share(share, posting_since=since)
         return replace(share, posting_since=since)
 
     def record_posted(self, share: FileShare, reply_ts: str | None) -> FileShare:
-        """Record the message that was posted; None if it is known not to have been. Raises `LeaseLostError`."""
+        """Record the posted status message; None if it is known not to have been posted. Raises `LeaseLostError`."""
         self._update_share(share, reply_ts=reply_ts, posting_since=None)
         return replace(share, reply_ts=reply_ts, posting_since=None)
 
     def record_shown(self, share: FileShare, digest: str) -> FileShare:
-        """Record what the message says by now. Raises `LeaseLostError`."""
+        """Record the digest of what the status message says now. Raises `LeaseLostError`."""
         self._update_share(share, shown=digest)
         return replace(share, shown=digest)
 
     def update_file(self, share: FileShare, file: SharedFile) -> FileShare:
-        """Record what became of a file; its deletion in Slack stays known. Raises `LeaseLostError`."""
+        """Record the new state of a file; a deletion in Slack stays recorded. Raises `LeaseLostError`."""
         values = {
             "name": file.name,
             "state": file.state,
@@ -126,7 +126,7 @@ class SlackFiles:
         return replace(share, files=files)
 
     def requeue(self, share: FileShare, seconds: float, *, failed: bool = False) -> None:
-        """Let the message be taken again after so many seconds. Raises `LeaseLostError`."""
+        """Let the message be claimed again after this many seconds. Raises `LeaseLostError`."""
         failures = share.failures + 1 if failed else 0
         later = self._clock() + max(0.0, seconds)
         with self._held_transaction(share) as connection:
@@ -136,7 +136,7 @@ class SlackFiles:
             connection.execute(update(slack_shares).where(slack_shares.c.id == share.id).values(**values))
 
     def end(self, share: FileShare, state: ShareState, error_code: str | None = None) -> None:
-        """End a message, unless one of its files was deleted meanwhile. Raises `LeaseLostError`."""
+        """End a message, unless one of its files was deleted in the meantime. Raises `LeaseLostError`."""
         now = self._clock()
         ended = {"state": state, "lease_until": None, "error_code": error_code, "ended_at": now, "failures": 0}
         with self._held_transaction(share) as connection:
@@ -145,11 +145,11 @@ class SlackFiles:
             connection.execute(update(slack_shares).where(slack_shares.c.id == share.id).values(**ended))
 
     def mark_file_deleted(self, team_id: str, file_id: str) -> int:
-        """Note that Slack has deleted a file, wherever it was shared; returns in how many messages that was."""
+        """Record that a file was deleted in Slack; return the number of messages it was shared in."""
         return self._mark_deleted(team_id, slack_files.c.file_id == file_id)
 
     def mark_message_deleted(self, team_id: str, tenant_id: str, channel: str, message_ts: str) -> int:
-        """Note that a message was deleted, with its files."""
+        """Record that a message and its files were deleted in Slack."""
         of_message = (
             slack_shares.c.team_id == team_id,
             slack_shares.c.channel == channel,
@@ -162,13 +162,13 @@ class SlackFiles:
         return self._mark_deleted(team_id, slack_files.c.share_id.in_(select(slack_shares.c.id).where(*of_message)))
 
     def is_used(self, document_id: str) -> bool:
-        """True if a file that is still in Slack became this document."""
+        """Return whether a file that still exists in Slack became this document."""
         live = slack_files.c.document_id == document_id, slack_files.c.gone_at.is_(None)
         with read_transaction(self._engine) as connection:
             return connection.execute(select(slack_files.c.file_id).where(*live).limit(1)).first() is not None
 
     def list_closed_channels(self, team_id: str) -> set[str]:
-        """Return the channels of a workspace whose members alone see some document."""
+        """Return the channels of a workspace with documents that only the channel's members can see."""
         query = (
             select(slack_shares.c.channel)
             .join(slack_files, slack_files.c.share_id == slack_shares.c.id)
@@ -185,14 +185,14 @@ class SlackFiles:
             return len(connection.execute(query).all())
 
     def list_shares(self, team_id: str, channel: str) -> list[FileShare]:
-        """List the messages with files of a channel, in their order."""
+        """List a channel's messages with files, in order."""
         of_channel = slack_shares.c.team_id == team_id, slack_shares.c.channel == channel
         query = select(slack_shares).where(*of_channel).order_by(slack_shares.c.message_ts)
         with read_transaction(self._engine) as connection:
             return [_load_share(connection, row) for row in connection.execute(query).all()]
 
     def delete_ended(self, before: float) -> int:
-        """Remove messages that ended before, unless a document that is still there came from them."""
+        """Delete messages that ended before this time, unless a document made from their files still exists."""
         alive = exists().where(
             slack_files.c.share_id == slack_shares.c.id,
             documents.c.id == slack_files.c.document_id,
@@ -209,7 +209,7 @@ class SlackFiles:
         live = slack_files.c.team_id == team_id, which, slack_files.c.gone_at.is_(None)
         with write_transaction(self._engine) as connection:
             found = set(connection.execute(select(slack_files.c.share_id).where(*live)).scalars())
-            # Messages first, as whoever holds one locks them in this order.
+            # Lock messages before files, the order in which the holder of a message locks them.
             locked = select(slack_shares.c.id).where(slack_shares.c.id.in_(found)).order_by(slack_shares.c.id)
             connection.execute(locked.with_for_update())
             connection.execute(update(slack_files).where(*live).values(gone_at=now))
@@ -229,7 +229,7 @@ class SlackFiles:
         held = row.id == share.id, row.fence == share.fence, row.state == ShareState.WORKING
         with write_transaction(self._engine) as connection:
             if connection.execute(select(row.id).where(*held).with_for_update()).first() is None:
-                raise LeaseLostError(f"The files {share.id} from Slack are no longer held.")
+                raise LeaseLostError(f"Slack files {share.id} are no longer held.")
             yield connection
 
 
@@ -252,7 +252,7 @@ def _build_file_row(share_id: str, position: int, shared: IncomingShare, file: S
 
 
 def _has_work_left(connection: Connection, share_id: str, *, deleted: bool = False) -> bool:
-    """True if there is something left to do for a file; with `deleted`, for one that was deleted in Slack."""
+    """Return whether a file still needs work; with `deleted`, whether a file deleted in Slack does."""
     row = slack_files.c
     what_follows = and_(row.gone_at.is_not(None), row.state != SharedFileState.GONE)
     more = or_(what_follows, row.state.in_((SharedFileState.WAITING, SharedFileState.TAKEN)))

@@ -1,4 +1,4 @@
-"""Questions and files that come from Slack, and its workspaces, as the catalog stores them."""
+"""Records of Slack questions, shared files and workspaces in the catalog."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,28 +9,29 @@ from ingest.storage.queue.records import Failure
 
 
 class Surface(StrEnum):
-    """Where a question was asked, which decides who reads the answer."""
+    """The place where a question was asked, which decides who can read the answer."""
 
-    CHANNEL = "channel"  # a mention, a follow-up in a thread, or a shortcut: everybody in the channel
-    DIRECT = "direct"  # a direct message, the agent's view, or `/ask`: whoever asked
+    CHANNEL = "channel"  # a mention, a follow-up in a thread, or a shortcut; everyone in the channel reads the answer
+    DIRECT = "direct"  # a direct message, the agent view, or `/ask`; only the asking user reads the answer
 
 
 class QuestionState(StrEnum):
-    """The life of a question: `waiting → answering`, back again when its process is lost, and one of the two ends.
+    """The states of a question: `waiting → answering`, then one of two final states.
 
-    One whose run waits for somebody is `paused`; it is taken again once its run is paused no more.
+    It is answered again if its process is lost. A question is `paused` while its run waits for a person, and is claimed
+    again once the run is no longer paused.
     """
 
     WAITING = "waiting"
     ANSWERING = "answering"
-    PAUSED = "paused"  # its run has met its budget, and a message in the thread asks what to do
+    PAUSED = "paused"  # its run has used up its budget, and a message in the thread asks how to proceed
     ANSWERED = "answered"  # its final message is in Slack: an answer, or the reason why there is none
-    GIVEN_UP = "given_up"  # Slack takes no message for it: the channel or the workspace is gone
+    GIVEN_UP = "given_up"  # Slack accepts no message for it: the channel or workspace is gone
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """A Slack workspace where the app is installed, for one tenant. `api.slack.installing` seals the `token`."""
+    """A Slack workspace that has the app installed, for one tenant. `api.slack.installing` seals the `token`."""
 
     team_id: str
     tenant_id: str
@@ -43,10 +44,11 @@ class Workspace:
 
 @dataclass(frozen=True)
 class ChannelSettings:
-    """How the bot behaves in a channel. Without `collections` it asks all that everybody there may see.
+    """The bot's settings for a channel. Without `collections`, it searches all that everyone in the channel may see.
 
-    With `mention_only` it answers no follow-up that does not name it; `askers` are Slack users, and none is everybody.
-    All files that are shared in the channel go into the collection `files_to`; without it, those shared with the bot.
+    With `mention_only`, it answers a follow-up only if mentioned. `askers` are the Slack users who may ask; empty means
+    everyone. With `files_to`, every file shared in the channel is added to that collection; without it, only files that
+    are shared with the bot are added.
     """
 
     collections: tuple[str, ...] = ()
@@ -57,7 +59,7 @@ class ChannelSettings:
 
     @property
     def asked_collections(self) -> tuple[str, ...]:
-        """The collections that questions are about, with the channel's files; none is all."""
+        """The collections that questions search, including the one for the channel's files; empty means all."""
         more = [self.files_to] if self.files_to and self.files_to not in self.collections else []
         return (*self.collections, *more) if self.collections else ()
 
@@ -86,9 +88,9 @@ class ChannelSettings:
 
 @dataclass(frozen=True)
 class IncomingQuestion:
-    """A question as it came: by `user_id`, with the message `message_ts`, to be answered in the thread `thread_ts`.
+    """A question as received from Slack: the message `message_ts` of `user_id`, answered in the thread `thread_ts`.
 
-    `confirmed` accepts what the answer may cost.
+    `confirmed` accepts the estimated cost of the answer.
     """
 
     team_id: str
@@ -104,7 +106,7 @@ class IncomingQuestion:
 
 @dataclass(frozen=True)
 class PostedReply:
-    """The messages of a reply that are in Slack, in order, and since when one more may be on its way there."""
+    """The messages of a reply that are in Slack, in order. `since` is when another one began to be posted, if any."""
 
     messages: tuple[str, ...] = ()
     since: float | None = None
@@ -112,9 +114,9 @@ class PostedReply:
 
 @dataclass(frozen=True)
 class SlackQuestion:
-    """A question that a process holds, under a `fence` that grows each time it is taken.
+    """A question that a process holds under a `fence`, which increases with each claim.
 
-    `attempt` counts from when it was asked, or taken after a pause, which is the instant `since`.
+    `attempt` is counted since `since`: the time the question was asked, or last claimed after a pause.
     """
 
     id: str
@@ -134,14 +136,14 @@ NO_FAILURE = Failure("", "")
 
 
 class SharedFileState(StrEnum):
-    """The life of a file that was shared: `waiting → taken → ready`, or another end."""
+    """The states of a shared file: `waiting → taken → ready`, or another final state."""
 
-    WAITING = "waiting"  # it is to be fetched from Slack
-    TAKEN = "taken"  # it is a document, which is being worked on
+    WAITING = "waiting"  # to be downloaded from Slack
+    TAKEN = "taken"  # became a document, which is being processed
     READY = "ready"
-    FAILED = "failed"  # it is a document, of which nothing can be read
-    REFUSED = "refused"  # it became no document
-    GONE = "gone"  # it was deleted in Slack, and what had to follow was done
+    FAILED = "failed"  # became a document, but nothing in it can be read
+    REFUSED = "refused"  # did not become a document
+    GONE = "gone"  # deleted in Slack, and the consequences were carried out
 
 
 FINAL_FILE_STATES = frozenset(
@@ -150,24 +152,24 @@ FINAL_FILE_STATES = frozenset(
 
 
 class Audience(StrEnum):
-    """Who may see the document of a file, besides the tenant's admins."""
+    """The people, besides the tenant's admins, who may see a file's document."""
 
     UNKNOWN = ""
-    TENANT = "tenant"  # it was shared in a public channel
-    CHANNEL = "channel"  # in a private one: its members, and whoever shared it
-    SHARER = "sharer"  # in direct messages: whoever shared it
+    TENANT = "tenant"  # shared in a public channel
+    CHANNEL = "channel"  # shared in a private channel: its members and the user who shared it
+    SHARER = "sharer"  # shared in direct messages: only the user who shared it
 
 
 class ShareState(StrEnum):
-    """The life of a message with files: `waiting → working` again and again, then an end.
+    """The states of a message with files: `waiting ⇄ working`, then a final state.
 
-    An ended share waits again when one of its files is deleted in Slack.
+    An ended share returns to `waiting` when one of its files is deleted in Slack.
     """
 
     WAITING = "waiting"
     WORKING = "working"
     ENDED = "ended"
-    GIVEN_UP = "given_up"  # Slack takes no message for it
+    GIVEN_UP = "given_up"  # Slack accepts no message for it
 
 
 OPEN_SHARE_STATES = (ShareState.WAITING, ShareState.WORKING)
@@ -175,9 +177,9 @@ OPEN_SHARE_STATES = (ShareState.WAITING, ShareState.WORKING)
 
 @dataclass(frozen=True)
 class SharedFile:
-    """One file of a message. `said` is why it was refused or failed, or what its deletion did.
+    """One file of a message. `said` is why it was refused or failed, or the effect of its deletion.
 
-    `gone_at` is when Slack told that it was deleted; what has to follow is done when its state is `gone`.
+    `gone_at` is when Slack reported its deletion; once the deletion is carried out, the state is `gone`.
     """
 
     file_id: str
@@ -195,7 +197,7 @@ class SharedFile:
 
 @dataclass(frozen=True)
 class IncomingShare:
-    """A message with files as it came: by `user_id`, to be answered in the thread `thread_ts`."""
+    """A message with files as received from Slack: sent by `user_id`, answered in the thread `thread_ts`."""
 
     team_id: str
     tenant_id: str
@@ -207,10 +209,10 @@ class IncomingShare:
 
 @dataclass(frozen=True)
 class FileShare:
-    """A message with files that a process holds, under a `fence` that grows each time it is taken.
+    """A message with files that a process holds under a `fence`, which increases with each claim.
 
-    `reply_ts` is the message that says how it goes, `posting_since` when that may be on its way, and `shown` the digest
-    of what it says. `failures` counts attempts in a row that Slack or the service itself kept from going on.
+    `reply_ts` is the bot's status message, `posting_since` when it began to be posted, and `shown` the digest of its
+    text. `failures` counts consecutive attempts that Slack or the service itself prevented.
     """
 
     id: str

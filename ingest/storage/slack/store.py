@@ -1,8 +1,8 @@
-"""Slack's workspaces, channels, threads and questions in the catalog.
+"""Slack workspaces, channels, threads and questions in the catalog.
 
-A question is a row before Slack is told that its event has arrived. Whichever process holds the row writes the reply,
-one question of a thread at a time and in the order of its messages; a process that dies loses its lease. A question
-whose run waits for somebody is held by nobody, and keeps no other waiting.
+A question is stored before its event is acknowledged to Slack. The process that leases the row writes the reply; a
+thread's questions are answered one at a time, in the order of their messages. A process that dies loses its lease. A
+question whose run waits for a person is leased by no process and does not block others.
 """
 
 import time
@@ -47,21 +47,21 @@ from ingest.storage.slack.records import (
 )
 from ingest.storage.slack.usage import LEASE_SECONDS, add_channel_usage, record_event_keys
 
-# A question waits for the files of its own message for so long.
+# A question waits this long for the files of its own message.
 _FILE_WAIT_SECONDS = 600.0
 _OPEN_STATES = (QuestionState.WAITING, QuestionState.ANSWERING)
 _UNENDED_STATES = (*_OPEN_STATES, QuestionState.PAUSED)
 
 
 class SlackStore:
-    """Everything of Slack that outlives a process. `clock` gives seconds of the epoch."""
+    """The Slack data that outlives a process. `clock` returns seconds of the epoch."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
 
     def install_workspace(self, workspace: Workspace) -> None:
-        """Add a workspace, or change its token and scopes. One that another tenant has moves to this one."""
+        """Add a workspace, or update its token and scopes. A workspace of another tenant moves to this one."""
         values = {
             "tenant_id": workspace.tenant_id,
             "name": workspace.name,
@@ -81,7 +81,7 @@ class SlackStore:
             record_action(connection, Action.SLACK_INSTALLED, about, tenant_id=workspace.tenant_id, name=workspace.name)
 
     def reseal_token(self, workspace: Workspace, token: str) -> None:
-        """Keep a workspace's token as it is sealed now, unless it was changed meanwhile."""
+        """Store a workspace's resealed token, unless the token was changed in the meantime."""
         unchanged = (
             slack_workspaces.c.team_id == workspace.team_id,
             slack_workspaces.c.token_sealed == workspace.token,
@@ -90,7 +90,7 @@ class SlackStore:
             connection.execute(update(slack_workspaces).where(*unchanged).values(token_sealed=token))
 
     def remove_workspace(self, team_id: str) -> bool:
-        """Remove a workspace with its channels, threads and questions; false if there is none."""
+        """Remove a workspace with its channels, threads and questions; return false if it was not found."""
         with write_transaction(self._engine) as connection:
             known = _find_workspace(connection, team_id)
             if known is None:
@@ -102,12 +102,12 @@ class SlackStore:
         return True
 
     def find_workspace(self, team_id: str) -> Workspace | None:
-        """Return a workspace, unless its tenant is suspended."""
+        """Return a workspace; None if it is unknown or its tenant is suspended."""
         with read_transaction(self._engine) as connection:
             return _find_workspace(connection, team_id)
 
     def list_workspaces(self, tenant_id: str | None = None) -> list[Workspace]:
-        """List the workspaces of a tenant, or of all, in the order of their ids."""
+        """List the workspaces of one tenant, or of all, in order of id."""
         query = select(slack_workspaces).order_by(slack_workspaces.c.team_id)
         if tenant_id is not None:
             query = query.where(slack_workspaces.c.tenant_id == tenant_id)
@@ -115,12 +115,12 @@ class SlackStore:
             return [_build_workspace(row) for row in connection.execute(query)]
 
     def load_settings(self, team_id: str, channel: str) -> ChannelSettings:
-        """Return a channel's settings; the usual ones if it has none."""
+        """Return a channel's settings, or the defaults if it has none."""
         with read_transaction(self._engine) as connection:
             return _load_settings(connection, team_id, channel)
 
     def set_settings(self, workspace: Workspace, channel: str, settings: ChannelSettings, by: str) -> None:
-        """Change a channel's settings; `by` is a Slack user."""
+        """Set a channel's settings; `by` is a Slack user."""
         values = {"settings": settings.to_json(), "changed_by": by, "changed_at": self._clock()}
         with write_transaction(self._engine) as connection:
             row = build_upsert(connection, slack_channels).values(
@@ -134,14 +134,14 @@ class SlackStore:
             )
 
     def record_event(self, workspace: Workspace, keys: Collection[str]) -> bool:
-        """Note keys of an event that is no question; false if one of them was noted before."""
+        """Record the keys of an event that is not a question; return false if one of them was already recorded."""
         with write_transaction(self._engine) as connection:
             return record_event_keys(connection, workspace.team_id, workspace.tenant_id, keys, self._clock())
 
     def store_question(self, asked: IncomingQuestion, keys: Collection[str]) -> str | None:
-        """Store a question and return its id; None if one of the keys of its event was noted before.
+        """Store a question and return its id; None if one of its event's keys was already recorded.
 
-        The bot takes part in the question's thread from then on.
+        From then on, the bot takes part in the question's thread.
         """
         identifier, now = str(uuid.uuid4()), self._clock()
         of_thread = {"team_id": asked.team_id, "channel": asked.channel, "thread_ts": asked.thread_ts}
@@ -175,7 +175,7 @@ class SlackStore:
         return identifier
 
     def has_joined_thread(self, team_id: str, channel: str, thread_ts: str) -> bool:
-        """True if somebody asked the bot in this thread before."""
+        """Return whether the bot was asked in this thread before."""
         query = select(slack_threads.c.created_at).where(
             *_build_thread_conditions(slack_threads, team_id, channel, thread_ts)
         )
@@ -183,16 +183,16 @@ class SlackStore:
             return connection.execute(query).first() is not None
 
     def record_conversation(self, asked: IncomingQuestion, conversation_id: str) -> None:
-        """Record the conversation that the questions of a thread go into, unless the thread has one."""
+        """Record the conversation that a thread's questions belong to, unless it has one already."""
         of_thread = _build_thread_conditions(slack_threads, asked.team_id, asked.channel, asked.thread_ts)
         unset = slack_threads.c.conversation_id.is_(None)
         with write_transaction(self._engine) as connection:
             connection.execute(update(slack_threads).where(*of_thread, unset).values(conversation_id=conversation_id))
 
     def claim(self, *, limit: int = 1, lease_seconds: float = LEASE_SECONDS) -> list[SlackQuestion]:
-        """Take questions that nobody holds, oldest first; of a thread only the first that has not ended.
+        """Lease questions that no process holds, oldest first, and only the first unfinished question of a thread.
 
-        One that was paused is taken once its run is paused no more, whoever let that go on or ended it.
+        A paused question can be claimed once its run is no longer paused, whether the run was resumed or ended.
         """
         with write_transaction(self._engine) as connection:
             now = self._clock()
@@ -219,33 +219,33 @@ class SlackStore:
         self._update_question(question, lease_until=self._clock() + lease_seconds)
 
     def record_run(self, question: SlackQuestion, run_id: str) -> SlackQuestion:
-        """Record the run that answers. Raises `LeaseLostError`."""
+        """Record the run that answers the question. Raises `LeaseLostError`."""
         self._update_question(question, run_id=run_id)
         return replace(question, run_id=run_id)
 
     def mark_posting(self, question: SlackQuestion) -> SlackQuestion:
-        """Record that one more message is about to be posted. Raises `LeaseLostError`."""
+        """Record that another message is about to be posted. Raises `LeaseLostError`."""
         since = self._clock()
         self._update_question(question, posting_since=since)
         return replace(question, posted=replace(question.posted, since=since))
 
     def record_posted(self, question: SlackQuestion, messages: tuple[str, ...]) -> SlackQuestion:
-        """Record which messages the reply has, and that none is on its way any more. Raises `LeaseLostError`."""
+        """Record the messages of the reply, and that no other is being posted. Raises `LeaseLostError`."""
         self._update_question(question, messages=list(messages), posting_since=None)
         return replace(question, posted=PostedReply(messages))
 
     def pause(self, question: SlackQuestion) -> None:
-        """Let go of the question until its run is paused no more. Raises `LeaseLostError`."""
+        """Release the question until its run is no longer paused. Raises `LeaseLostError`."""
         self._update_question(question, state=QuestionState.PAUSED, lease_until=None)
 
     def requeue(self, question: SlackQuestion, seconds: float) -> None:
-        """Let the question be taken again after so many seconds. Raises `LeaseLostError`."""
+        """Let the question be claimed again after this many seconds. Raises `LeaseLostError`."""
         self._update_question(
             question, state=QuestionState.WAITING, lease_until=None, not_before=self._clock() + max(0.0, seconds)
         )
 
     def end(self, question: SlackQuestion, state: QuestionState, error_code: str | None = None) -> None:
-        """End a question, which counts as answered if its run has an answer. Raises `LeaseLostError`."""
+        """End a question; it counts as answered if its run has an answer. Raises `LeaseLostError`."""
         now, asked = self._clock(), question.asked
         ended = {"state": state, "lease_until": None, "error_code": error_code, "ended_at": now}
         with self._held_transaction(question) as connection:
@@ -260,13 +260,13 @@ class SlackStore:
             return None if row is None else _build_question(connection, row, row._mapping)
 
     def count_open_questions(self) -> int:
-        """Count the questions that have not ended and wait for nobody."""
+        """Count the questions that have not ended and are not paused."""
         query = select(func.count()).where(slack_questions.c.state.in_(_OPEN_STATES))
         with read_transaction(self._engine) as connection:
             return connection.execute(query).scalar_one()
 
     def list_unended(self, team_id: str, channel: str, thread_ts: str) -> list[SlackQuestion]:
-        """List the questions of a thread that have not ended, in the order of their messages."""
+        """List a thread's unfinished questions in the order of their messages."""
         of_thread = _build_thread_conditions(slack_questions, team_id, channel, thread_ts)
         query = _build_questions_query().where(*of_thread, slack_questions.c.state.in_(_UNENDED_STATES))
         with read_transaction(self._engine) as connection:
@@ -274,7 +274,7 @@ class SlackStore:
             return [_build_question(connection, row, row._mapping) for row in rows]
 
     def stop_questions(self, team_id: str, channel: str, thread_ts: str) -> list[SlackQuestion]:
-        """Mark the questions of a thread that have not ended as stopped, and return them."""
+        """Mark a thread's unfinished questions as stopped and return them."""
         of_thread = _build_thread_conditions(slack_questions, team_id, channel, thread_ts)
         with write_transaction(self._engine) as connection:
             connection.execute(
@@ -292,9 +292,10 @@ class SlackStore:
     def build_principal(
         self, workspace: Workspace, channel: str, user: str | None, groups: frozenset[str], scopes: frozenset[Scope]
     ) -> Principal:
-        """Return who asks: a user of the tenant with its groups, where there is one of that name, and `groups`.
+        """Return the principal of a Slack user: the tenant's user of that name, if any, with its groups and `groups`.
 
-        Requests count for the channel, as for a key. Collections are those that its subjects may use.
+        Requests count against the channel as they would against a key. The principal's collections are those it may
+        use.
         """
         of_user = (
             users.c.tenant_id == workspace.tenant_id,
@@ -316,7 +317,7 @@ class SlackStore:
             )
 
     def delete_old(self, before: float) -> int:
-        """Remove keys of events, ended questions, and threads that are older; returns how many rows."""
+        """Delete older event keys, ended questions and threads; return the number of rows."""
         old = (
             delete(slack_seen).where(slack_seen.c.seen_at < before),
             delete(slack_questions).where(slack_questions.c.ended_at < before),
@@ -342,7 +343,7 @@ class SlackStore:
         )
         with write_transaction(self._engine) as connection:
             if connection.execute(held).first() is None:
-                raise LeaseLostError(f"The question {question.id} from Slack is no longer held.")
+                raise LeaseLostError(f"Slack question {question.id} is no longer held.")
             yield connection
 
 
@@ -374,7 +375,10 @@ def _build_claimable_query(now: float) -> Select[Any]:
 
 
 def _is_next(connection: Connection, row: Row[Any], now: float) -> bool:
-    """True if nobody answers in the question's thread, or is about to; the thread is locked until the commit."""
+    """Return whether no question of the thread is being answered; lock the thread until the commit.
+
+    The answer is false if another transaction has locked the thread.
+    """
     of_thread = _build_thread_conditions(slack_threads, row.team_id, row.channel, row.thread_ts)
     thread = select(slack_threads.c.created_at).where(*of_thread).with_for_update(skip_locked=True)
     if connection.execute(thread).first() is None:

@@ -1,4 +1,4 @@
-"""Usage by Slack channel and day, counted as it comes about; leases and events of questions and files."""
+"""Usage by Slack channel and day, counted as it occurs, and the keys of events that were handled."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from ingest.storage.quotas.rows import build_increments, format_day
 
 @dataclass(frozen=True)
 class ChannelDay:
-    """What came of a channel on a day of UTC. What `/ask` and buttons ask in private counts for the asking user's id.
+    """A channel's usage on one UTC day. Private questions from `/ask` and buttons count for the asking user's id.
 
-    `documents` are those that its files became.
+    `documents` counts the documents made from its files.
     """
 
     day: str
@@ -33,7 +33,7 @@ class ChannelDay:
 
 
 class ChannelUsage:
-    """Reads the usage of every tenant's Slack channels; no method sees another tenant's."""
+    """Reads the usage of every tenant's Slack channels; each method reads one tenant's only."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -41,7 +41,7 @@ class ChannelUsage:
     def list_days(
         self, tenant_id: str, *, channel: str | None, since: str, until: str, skip: int, limit: int
     ) -> list[ChannelDay]:
-        """List usage by day and channel, the newest day first, from `since` to `until`, both included."""
+        """List usage by day and channel, newest day first, from `since` to `until`, both inclusive."""
         of_key = func.substr(usage_days.c.key_id, len(SLACK_KEY_PREFIX) + 1)
         counted = select(slack_days.c.day, slack_days.c.channel).where(slack_days.c.tenant_id == tenant_id)
         spent = select(usage_days.c.day, of_key.label("channel")).where(
@@ -87,9 +87,9 @@ LEASE_SECONDS = 30.0
 
 
 def record_event_keys(connection: Connection, team_id: str, tenant_id: str, keys: Collection[str], now: float) -> bool:
-    """Note keys of an event; false if one of them was noted before.
+    """Record the keys of an event; return false if one of them was already recorded.
 
-    They are noted in their order, so that two processes that note the same ones wait in turn.
+    Keys are recorded in sorted order, so that processes that record the same keys cannot deadlock.
     """
     new = True
     for key in sorted(keys):
@@ -99,7 +99,7 @@ def record_event_keys(connection: Connection, team_id: str, tenant_id: str, keys
 
 
 def add_channel_usage(connection: Connection, tenant_id: str, channel: str, now: float, **amounts: int) -> None:
-    """Add to what was asked, answered and shared in a channel on the day of an instant."""
+    """Add to the questions, answers and files of a channel on the day of `now`."""
     zeros = {"questions": 0, "answers": 0, "files": 0}
     of_day = {"tenant_id": tenant_id, "day": format_day(now), "channel": channel}
     row = build_upsert(connection, slack_days).values(**of_day, **{**zeros, **amounts})
