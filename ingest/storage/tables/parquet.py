@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import _duckdb as duckdb  # the engine without its Python package, which takes three times as long to import
+import _duckdb as duckdb  # the engine without DuckDB's Python package, which takes three times as long to import
 
 from ingest.storage.tables.profiles import (
     MAX_CELL_CHARS,
@@ -25,29 +25,30 @@ from ingest.storage.tables.types import ROW_NUMBER, Column, ColumnProfile, Colum
 
 ROW_START, ROW_END = "_start", "_end"
 _SPAN_COLUMNS = (ROW_NUMBER, ROW_START, ROW_END)
-# As `csv.writer` writes; nothing is guessed, and one reader keeps the order.
+# The format that `csv.writer` writes. Nothing is detected automatically, and a single reader keeps the row order.
 _CSV_OPTIONS = (
     "header=false, delim=',', quote='\"', escape='\"', new_line='\\n', nullstr='', auto_detect=false, parallel=false"
 )
 _MAX_LINE_BYTES = 1 << 30  # a row may be as long as its document
-# Rows that are compressed together: DuckDB's own number of them, and fewer where there are many columns.
+# Rows per compressed group: DuckDB's default, or fewer if there are many columns.
 _MOST_IN_A_GROUP, _FEWEST_IN_A_GROUP, _CELLS_IN_A_GROUP = 122_880, 2_048, 4_000_000
-# Different values are counted exactly in tables of so many rows, by their hashes; in longer ones HyperLogLog estimates.
+# Tables of up to this many rows get exact counts of distinct values, by hash; for longer ones HyperLogLog estimates
+# them.
 _MAX_EXACT_ROWS = 100_000
-_MAX_ROWS_IN_MEMORY = 500  # a table with no more is profiled in Python
+_MAX_ROWS_IN_MEMORY = 500  # tables of up to this many rows are profiled in Python
 
 
 class RowsError(ValueError):
-    """The file does not hold rows as they were announced."""
+    """The file does not contain the announced rows."""
 
 
 def convert_rows_to_parquet(
     rows: Path, columns: Sequence[tuple[str, str]], *, count: int, start: int, end: int
 ) -> bytes:
-    """Return a Parquet file from a CSV of `_row, _start, _end` and the columns, given as names and DuckDB's types.
+    """Return a Parquet file made from a CSV of `_row, _start, _end` and the columns, given as names and DuckDB types.
 
-    Raises `RowsError` where a cell is not of its column's type, or rows are not `count` spans in order within the
-    table's own. The rows never become objects of Python, and only a group of them is in memory.
+    Raises `RowsError` if a cell does not have its column's type, or if the rows are not `count` ordered spans within
+    the table's own span. Rows never become Python objects, and only one row group at a time is in memory.
     """
     kinds = {**dict.fromkeys(_SPAN_COLUMNS, "BIGINT"), **dict(columns)}
     group = max(_FEWEST_IN_A_GROUP, min(_MOST_IN_A_GROUP, _CELLS_IN_A_GROUP // len(kinds)))
@@ -58,12 +59,12 @@ def convert_rows_to_parquet(
             engine.execute(f"COPY (FROM {format_read_csv(kinds, str(rows))}) TO {to}")
             _require_order(engine, target, count, start, end)
         except duckdb.Error as error:
-            raise RowsError("The rows of a table are not what was announced.") from error
+            raise RowsError("The rows of a table do not match the announced columns and count.") from error
         return target.read_bytes()
 
 
 def read_rows(path: Path, numbers: Sequence[int] | range) -> list[tuple[Any, ...]]:
-    """`_row, _start, _end` and the columns of the rows with these numbers, as far as there are such."""
+    """Return `_row, _start, _end` and the columns of the rows with these numbers; numbers without a row are skipped."""
     with _engine() as engine:
         values: dict[str, Any]
         if isinstance(numbers, range) and numbers.step == 1:
@@ -75,7 +76,7 @@ def read_rows(path: Path, numbers: Sequence[int] | range) -> list[tuple[Any, ...
 
 
 def read_spans(path: Path) -> tuple[list[int], list[int]]:
-    """Return the code points at which rows start, and those at which they end, in the order of their numbers."""
+    """Return the code points at which rows start, and those at which they end, in row order."""
     with _engine() as engine:
         query = "SELECT _start, _end FROM read_parquet($path) ORDER BY _row"
         found = engine.execute(query, {"path": str(path)}).fetchnumpy()
@@ -83,7 +84,7 @@ def read_spans(path: Path) -> tuple[list[int], list[int]]:
 
 
 def read_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfile:
-    """Return the profile of a table's first `MOST_COLUMNS` columns. Memory does not grow with the rows."""
+    """Return the profile of a table's first `MAX_PROFILED_COLUMNS` columns. Memory use does not grow with the rows."""
     columns = columns[:MAX_PROFILED_COLUMNS]
     if rows <= _MAX_ROWS_IN_MEMORY:
         return _read_short_profile(path, columns, rows)
@@ -106,7 +107,7 @@ def read_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfi
 
 
 def _read_short_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfile:
-    """Return the profile of a table with few rows, which takes one query, and not three over all columns."""
+    """Return the profile of a table with few rows, using one query instead of three over all columns."""
     cells = ", ".join(f"CAST({quote_name(column.name)} AS VARCHAR)" for column in columns)
     with _engine() as engine:
         found = engine.execute(f"SELECT {cells} FROM read_parquet($path) ORDER BY _row", {"path": str(path)}).fetchall()
@@ -123,7 +124,7 @@ def _read_short_profile(path: Path, columns: Sequence[Column], rows: int) -> Tab
 
 
 def compute_table_profile(parquet: bytes, columns: Sequence[Column], rows: int) -> TableProfile:
-    """Return the profile of a table whose file is in memory."""
+    """Return the profile of a table whose Parquet file is in memory."""
     with tempfile.NamedTemporaryFile(prefix="leadline-rows-", suffix=".parquet") as file:
         file.write(parquet)
         file.flush()
@@ -131,7 +132,7 @@ def compute_table_profile(parquet: bytes, columns: Sequence[Column], rows: int) 
 
 
 def _iter_aggregates(column: Column, rows: int) -> Iterator[str]:
-    """Yield what is computed of a column: its cells, different values, smallest, largest, and longest text."""
+    """Yield a column's aggregates: cells, distinct values, smallest, largest, and longest text."""
     name = quote_name(column.name)
     is_ordered, is_text = column.type in ORDERED_TYPES, column.type is ColumnType.TEXT
     yield f"count({name})"
@@ -169,7 +170,7 @@ def _build_profile(
 
 
 def _read_one_row(engine: duckdb.DuckDBPyConnection, path: Path, selected: Sequence[str]) -> tuple[Any, ...]:
-    """Return the one row of a query for aggregates."""
+    """Return the single row of a query for aggregates."""
     if not selected:
         return ()
     found = engine.execute(f"SELECT {', '.join(selected)} FROM read_parquet($path)", {"path": str(path)}).fetchone()
@@ -177,7 +178,7 @@ def _read_one_row(engine: duckdb.DuckDBPyConnection, path: Path, selected: Seque
 
 
 def _require_order(engine: duckdb.DuckDBPyConnection, file: Path, count: int, start: int, end: int) -> None:
-    """Compare each row with the one before it as they are read, without sorting them."""
+    """Compare each row with the previous one while reading, without sorting."""
     within = engine.execute(
         """SELECT count(*) = $count AND bool_and(_row = place AND _start >= coalesce(before, $start)
                   AND _start <= _end AND _end <= $end)
@@ -186,12 +187,12 @@ def _require_order(engine: duckdb.DuckDBPyConnection, file: Path, count: int, st
         {"count": count, "start": start, "end": end, "file": str(file)},
     ).fetchone()
     if not within or not within[0]:
-        raise RowsError("The rows of a table are not in order within its span.")
+        raise RowsError("The rows of a table are out of order or outside its span.")
 
 
 @contextmanager
 def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
-    engine = _open_database().cursor()  # a connection of its own
+    engine = _open_database().cursor()  # a separate connection
     try:
         yield engine
     finally:
@@ -200,24 +201,28 @@ def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
 
 @cache
 def _open_database() -> duckdb.DuckDBPyConnection:
-    """Start the process's engine, which takes longer than most tables, and holds nothing between them.
+    """Start the process's engine once, because starting it takes longer than reading most tables; it keeps no data.
 
-    One thread: ingest and answering have their own share of the machine, and rows keep their order.
+    It uses one thread, because ingest and answering have their own share of the machine, and so that rows stay in
+    order.
     """
     return duckdb.connect(":memory:", config={"threads": 1, "python_enable_replacements": False})
 
 
 def format_read_csv(kinds: Mapping[str, str], path: str) -> str:
-    """Return the engine's call to read a CSV file of `csv.writer`: columns by name and type, an empty cell as NULL."""
+    """Return the SQL call that reads a file written by `csv.writer`; empty cells become NULL.
+
+    `kinds` maps the names of columns to their types.
+    """
     columns = ", ".join(f"{quote_literal(name)}: {quote_literal(kind)}" for name, kind in kinds.items())
     return f"read_csv({quote_literal(path)}, columns={{{columns}}}, {_CSV_OPTIONS}, max_line_size={_MAX_LINE_BYTES})"
 
 
 def quote_name(name: str) -> str:
-    """Return a name as SQL writes it."""
+    """Quote a name for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def quote_literal(text: str) -> str:
-    """Return a text as SQL writes it."""
+    """Quote a text for SQL."""
     return "'" + text.replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""Where a span of a version's text stands in its file, in words that a reader of the file understands."""
+"""Locates a span of a version's text in its file, in words that a reader of the file understands."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,9 +13,9 @@ MAX_HEADER_CHARS = 2_000
 
 @dataclass(frozen=True)
 class Location:
-    """A span's place: the number of the page, slide or sheet it starts on, and words (`page 12`, `sheet Costs, row 4`).
+    """The place of a span: the page, slide or sheet number it starts on, and words (`page 12`, `sheet Costs, row 4`).
 
-    None and no words where the format has no places.
+    The number is None and the words are empty if the format has no places.
     """
 
     page: int | None = None
@@ -23,7 +23,7 @@ class Location:
 
 
 class TableReader(Protocol):
-    """The record tables of a version, and the rows that stand in a span."""
+    """Reads a version's record tables and the rows within a span."""
 
     def load_tables(self, version_id: str) -> tuple[RecordTable, ...]: ...
 
@@ -31,14 +31,14 @@ class TableReader(Protocol):
 
 
 class SpanLocator:
-    """Names places in files, and finds the header of the table in whose rows a span begins."""
+    """Describes the places of spans, and finds the header of the table that a span begins in."""
 
     def __init__(self, texts: Texts, tables: TableReader | None = None) -> None:
         self._texts = texts
         self._tables = tables
 
     def locate(self, version_id: str, start: int, end: int) -> Location:
-        """Return where a span stands; nowhere if the version was deleted meanwhile, or what says so was changed."""
+        """Return the location of a span; it is empty if the version was deleted or its layout was tampered with."""
         try:
             layout = self._texts.load_map(version_id).layout
             first, last = layout.find_place(start), layout.find_place(max(start, end - 1))
@@ -52,7 +52,7 @@ class SpanLocator:
             return Location()
 
     def load_table_header(self, version_id: str, start: int) -> str:
-        """Return the header of the table in whose rows a code point stands, cut if it is long; empty if in none."""
+        """Return the header of the table whose rows contain a code point, cut if long; empty outside of tables."""
         try:
             span = self._texts.load_map(version_id).layout.find_header(start)
             return self._texts.read(version_id, *span)[:MAX_HEADER_CHARS] if span else ""
@@ -66,9 +66,9 @@ class SpanLocator:
         )
 
     def _format_rows_without_sheet(self, version_id: str, start: int, end: int) -> str:
-        """Name rows in a text without places, as the file counts them if it has cells.
+        """Describe rows of a text without places, numbered as in the file if it has cells.
 
-        If the whole file is one table, such as a CSV, no table is named, and lines above its rows are no hindrance.
+        If the whole file is one table, such as a CSV, the table is not named, and lines above its rows are ignored.
         """
         tables = self._tables.load_tables(version_id) if self._tables is not None else ()
         table, rows = self._find_record_table(version_id, start, end)
@@ -78,7 +78,7 @@ class SpanLocator:
         return f"table {table.name}, {rows}" if table is not None and rows and len(tables) > 1 else rows
 
     def _find_record_table(self, version_id: str, start: int, end: int) -> tuple[RecordTable | None, str]:
-        """Return the record table that a span lies in, and its rows in words."""
+        """Return the record table that contains a span, and the span's rows in words."""
         for table in self._tables.load_tables(version_id) if self._tables is not None else ():
             if table.start <= start and end <= table.end:
                 rows = self._tables.find_rows_within(version_id, table.index, start, end) if self._tables else None

@@ -1,7 +1,7 @@
-"""Profiles of record tables: how full each column is and which values it has, with a few rows, all as short texts.
+"""Profiles of record tables: how full each column is, its values, and a few sample rows, all as short texts.
 
-Whoever writes a query has to know how values are spelled, and cannot read the rows for it. Profiles are made once,
-when a table is kept, and take a fixed amount of memory however many rows there are.
+A query can be written only with knowledge of how values are spelled, and without reading all rows for it. Profiles are
+computed once, when a table is stored, and take a bounded amount of memory however many rows there are.
 """
 
 from collections import Counter
@@ -10,12 +10,12 @@ from decimal import Decimal
 
 from ingest.storage.tables.types import ColumnProfile, ColumnType
 
-# Columns beyond these have no profile, and values beyond these are not counted one by one.
+# Further columns have no profile. In a column with more distinct values than this, single values are not counted.
 MAX_PROFILED_COLUMNS = 60
 MAX_COUNTED_VALUES = 1_000
 MAX_LISTED_VALUES = 48
-_RAREST_VALUES = 16  # of these, where there are more: misspelled values are rare ones
-MAX_WHOLE_ROWS = 12  # a table with no more rows is shown whole
+_RAREST_VALUES = 16  # of these values if there are more: misspelled values are rare ones
+MAX_WHOLE_ROWS = 12  # tables of up to this many rows are shown completely
 MAX_VALUE_CHARS = 60
 MAX_CELL_CHARS = 80
 ELLIPSIS = "…"
@@ -24,9 +24,9 @@ ORDERED_TYPES = (*_NUMERIC_TYPES, ColumnType.DATE, ColumnType.TIMESTAMP)
 
 
 def choose_shown_rows(count: int) -> list[int]:
-    """Return the numbers of the rows that a profile shows: all of a few; else two, one in the middle, and the last.
+    """Return the numbers of the rows in a profile: all of a short table, else the first two, the middle and the last.
 
-    The last row may be a total.
+    The last row is included because it may be a total.
     """
     if count <= MAX_WHOLE_ROWS:
         return list(range(1, count + 1))
@@ -34,17 +34,17 @@ def choose_shown_rows(count: int) -> list[int]:
 
 
 def truncate_text(text: str, most: int) -> str:
-    """Return the text, or its beginning with a sign that there is more."""
+    """Return the text, cut to `most` characters with an ellipsis if it is longer."""
     return text if len(text) <= most else f"{text[: most - 1]}{ELLIPSIS}"
 
 
 def format_value(value: object) -> str:
-    """Return a value as SQL writes it, without quotes."""
+    """Format a value as SQL does, without quotes."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def select_values(counts: Mapping[str, int]) -> dict[str, int]:
-    """Return the values that a profile has room for, the commonest first and then the rarest; ties by spelling."""
+    """Select the values that fit in a profile: the most common first, then the rarest; ties by spelling."""
     ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     if len(ordered) <= MAX_LISTED_VALUES:
         return dict(ordered)
@@ -52,7 +52,7 @@ def select_values(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def compute_column_profile(values: Iterable[object], kind: ColumnType) -> ColumnProfile:
-    """Return the profile of values that are in memory."""
+    """Compute the profile of values that are in memory."""
     values = list(values)
     counts = Counter(format_value(value) for value in values if value is not None)
     bounds = sorted(counts, key=_build_sort_key(kind)) if kind in ORDERED_TYPES else []
@@ -71,7 +71,7 @@ def compute_column_profile(values: Iterable[object], kind: ColumnType) -> Column
 
 
 def merge_profiles(profiles: Sequence[ColumnProfile], kind: ColumnType) -> ColumnProfile:
-    """Return the profile of a column whose rows lie in several tables; its type is the widest of theirs."""
+    """Merge the profiles of a column whose rows are spread over several tables; the result has the widest type."""
     if len(profiles) == 1:
         return profiles[0]
     counts = Counter[str]()

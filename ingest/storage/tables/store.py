@@ -1,4 +1,4 @@
-"""Record tables of versions, kept in blobs."""
+"""Record tables of versions, stored in blobs."""
 
 import json
 import tempfile
@@ -28,11 +28,11 @@ from ingest.storage.tables.types import (
 class RecordTables:
     """Record tables by version id, in blobs.
 
-    A read raises `ContentChangedError` for a file that somebody changed, and `TextLostError` for one that is missing.
+    Reading raises `ContentChangedError` if a file was changed from outside, and `TextLostError` if one is missing.
     """
 
     def __init__(self, blobs: Blobs, digests: DigestRecords | None = None) -> None:
-        """With `digests` whatever is read is compared with them."""
+        """With `digests`, everything read is compared with them."""
         self._digests = digests
         self._blobs = blobs if digests is None else CheckedBlobs(blobs, digests)
         self._known = lru_cache(maxsize=4096)(self._load)
@@ -41,15 +41,15 @@ class RecordTables:
         self._spans = lru_cache(maxsize=8)(self._load_spans)
 
     def save(self, version_id: str, tables: Iterable[ParsedTable]) -> Mapping[str, Digest]:
-        """Store tables durably before returning; saving the same again changes nothing, and saving none writes nothing.
+        """Store tables durably before returning; repeating this is safe, and without tables nothing is written.
 
-        Return the digests of their files by their keys.
+        Returns the digests of the written files by their keys.
         """
         tables = list(tables)
         if not tables:
             return {}
         listed = {_build_list_key(version_id): _dump_tables(tables)}
-        # First, because it says what there is to delete.
+        # The list goes first, because `delete` relies on it.
         self._blobs.put_all(listed)
         rows = {_build_rows_key(version_id, index): table.parquet for index, table in enumerate(tables)}
         contents = {_build_profiles_key(version_id): _dump_profiles(tables), **rows}
@@ -58,7 +58,7 @@ class RecordTables:
         return {key: Digest.from_content(content) for key, content in (listed | contents).items()}
 
     def select_with_tables(self, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that have tables, without reading a file of each; a version without digests may."""
+        """Select the versions that have tables without reading their files; versions without digests may have some."""
         return (
             set(version_ids)
             if self._digests is None
@@ -66,24 +66,25 @@ class RecordTables:
         )
 
     def load_tables(self, version_id: str) -> tuple[RecordTable, ...]:
-        """Return a version's tables in reading order; none if the format has none, or is older than record tables."""
+        """Return a version's tables in reading order; empty if its format has none or it predates record tables."""
         return self._known(version_id)
 
     def load_profile(self, version_id: str, index: int) -> TableProfile:
-        """Return a table's profile; that of a table which was kept without is computed.
+        """Return a table's profile, computing it if the table was stored without one.
 
-        Raises `KeyError` for a table that there is not.
+        Raises `KeyError` if there is no such table.
         """
         profiles = self._profiles(version_id)
         kept = profiles[index] if index < len(profiles) else None
         return kept or self._computed(version_id, index)
 
     def load_rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[RecordRow]:
-        """Return the rows with these numbers, in their order; there is none for a number that no row has.
+        """Return the rows with these numbers, in the given order; numbers without a row are skipped.
 
-        Raises `KeyError` for a table that there is not.
+        Raises `KeyError` if there is no such table.
         """
-        from ingest.storage.tables.parquet import read_rows  # only here: whoever reads no rows loads no engine
+        # Imported here so that processes that read no rows do not load the engine.
+        from ingest.storage.tables.parquet import read_rows
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
             self.copy_to(version_id, index, Path(file.name))
@@ -91,20 +92,20 @@ class RecordTables:
         return [found[number] for number in numbers if number in found]
 
     def find_rows_within(self, version_id: str, index: int, start: int, end: int) -> tuple[int, int] | None:
-        """Return the numbers of the first and the last row of a table that have a code point in `[start, end)`.
+        """Return the numbers of a table's first and last row with a code point in `[start, end)`, or None.
 
-        Raises `KeyError` for a table that there is not.
+        Raises `KeyError` if there is no such table.
         """
         starts, ends = self._spans(version_id, index)
         first, last = bisect_right(ends, start) + 1, bisect_left(starts, end)
         return (first, last) if first <= last else None
 
     def copy_to(self, version_id: str, index: int, path: Path) -> None:
-        """Write a table's Parquet file: `_row`, `_start`, `_end` and the columns. Raises `KeyError` where it is not."""
+        """Write a table's Parquet file, with `_row`, `_start`, `_end` and the columns, to `path`. Raises `KeyError`."""
         path.write_bytes(self._blobs.read(_build_rows_key(version_id, index)))
 
     def list_keys(self, version_id: str) -> list[str]:
-        """Return the keys of a version's tables, none for a version without."""
+        """List the keys of a version's table files; empty if it has no tables."""
         try:
             count = len(json.loads(self._blobs.read(_build_list_key(version_id))))
         except KeyError:
@@ -113,12 +114,13 @@ class RecordTables:
         return [_build_list_key(version_id), _build_profiles_key(version_id), *rows]
 
     def delete(self, version_id: str) -> int:
-        """Delete the tables of a version; returns the bytes freed."""
+        """Delete a version's tables; return the number of bytes freed."""
         try:
             count = len(json.loads(self._blobs.read(_build_list_key(version_id))))
         except KeyError:
             return 0
-        except (ContentChangedError, ValueError, TypeError):  # a list that was changed must not keep the rest here
+        # A list that was tampered with must not prevent the deletion of the rest.
+        except (ContentChangedError, ValueError, TypeError):
             count = 0
         freed, index = 0, 0
         while (size := self._blobs.delete(_build_rows_key(version_id, index))) or index < count:
@@ -141,7 +143,7 @@ class RecordTables:
             return ()
 
     def _compute_profile(self, version_id: str, index: int) -> TableProfile:
-        from ingest.storage.tables.parquet import read_profile  # only here, as above
+        from ingest.storage.tables.parquet import read_profile  # imported here for the same reason
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
             self.copy_to(version_id, index, Path(file.name))
@@ -149,7 +151,7 @@ class RecordTables:
             return read_profile(Path(file.name), table.columns, table.rows)
 
     def _load_spans(self, version_id: str, index: int) -> tuple[Sequence[int], Sequence[int]]:
-        from ingest.storage.tables.parquet import read_spans  # only here, as above
+        from ingest.storage.tables.parquet import read_spans  # imported here for the same reason
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
             self.copy_to(version_id, index, Path(file.name))

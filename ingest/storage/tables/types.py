@@ -1,7 +1,8 @@
-"""Record tables: the rows that a document's own format has, typed, each with its span in the normalized text.
+"""Record tables: typed rows that a document's own format contains, each with its span in the normalized text.
 
-A table is kept beside its version's text as one Parquet file, so that no reader holds all of its rows. Each row has a
-number, from 1, which leads from anything computed over rows back to their spans and so to what a citation quotes.
+A table is stored beside its version's text as one Parquet file, so that no reader holds all rows in memory. Each row
+has a number, from 1. The number leads from anything computed over rows back to their spans, and so to what a citation
+quotes.
 """
 
 import itertools
@@ -14,7 +15,7 @@ ROW_NUMBER = "_row"
 
 
 class ColumnType(StrEnum):
-    """The narrowest type of all non-empty cells of a column; `TEXT` if they have nothing narrower in common."""
+    """The narrowest type that fits all non-empty cells of a column; `TEXT` if no narrower one does."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -26,7 +27,7 @@ class ColumnType(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column by its unique name. `unit` is the sign (€, %) that stands at its numbers and is in no value."""
+    """A column with its unique name. `unit` is a sign (€, %) that its numbers have in the file but not as values."""
 
     name: str
     type: ColumnType
@@ -35,12 +36,12 @@ class Column:
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """The cells of a column: how many are empty, and how many different values the others have.
+    """The profile of a column: how many cells are empty, and how many distinct values the others have.
 
-    `values` are the commonest and the rarest with their counts, if there are no more than some hundreds; `smallest` and
-    `largest` belong to numbers and dates, `longest` (in characters) to texts. Values are written as SQL does, and cut
-    visibly.
-    `is_exact` is false where `distinct` is an estimate; it is None where nobody counted.
+    `values` maps the most common and the rarest values to their counts; it is empty if there are too many distinct
+    ones. `smallest` and `largest` are set for numbers and dates, `longest` (in characters) for texts. Values are
+    formatted as in SQL and visibly cut. `is_exact` is false if `distinct` is an estimate; `distinct` is None if it was
+    not counted.
     """
 
     type: ColumnType
@@ -54,13 +55,13 @@ class ColumnProfile:
 
     @property
     def has_all_values(self) -> bool:
-        """True if `values` are all that there are."""
+        """Whether `values` contains every distinct value."""
         return self.is_exact and len(self.values) == self.distinct
 
 
 @dataclass(frozen=True)
 class TableProfile:
-    """The profiles of a table's first columns, and some of its rows by number: cut texts, None for an empty cell."""
+    """The profiles of a table's first columns, and sample rows by number: cut texts, None for an empty cell."""
 
     columns: tuple[ColumnProfile, ...] = ()
     rows: Mapping[int, Sequence[str | None]] = field(default_factory=dict)
@@ -68,7 +69,7 @@ class TableProfile:
 
 @dataclass(frozen=True)
 class RecordTable:
-    """The facts about a table known without reading its rows; the span holds the heading and all rows."""
+    """The facts about a table that are known without reading its rows. Its span covers the heading and all rows."""
 
     index: int
     name: str
@@ -80,9 +81,9 @@ class RecordTable:
 
 @dataclass(frozen=True)
 class ParsedTable:
-    """A table as parsing found it, before it has its place among a version's.
+    """A table from parsing, before it has an index among its version's tables.
 
-    `parquet` is the file of its rows. A table that comes without a profile gets one when it is first asked for.
+    `parquet` is the file of its rows. A table without a profile gets one when it is first requested.
     """
 
     name: str
@@ -96,10 +97,10 @@ class ParsedTable:
 
 @dataclass(frozen=True)
 class RecordRow:
-    """A row by its number, from 1, with its half-open span of code points in the normalized text.
+    """A row with its number, from 1, and its half-open span of code points in the normalized text.
 
-    Values are as their columns are typed: `str`, `int`, `Decimal` (`float` past 18 digits), `date`, `datetime` (UTC
-    where a zone was given), `bool`; None for an empty cell. The cells' own words stand in the span.
+    Values have their column's type: `str`, `int`, `Decimal` (`float` beyond 18 digits), `date`, `datetime` (UTC if a
+    zone was given), `bool`; None for an empty cell. The original wording of the cells is in the span.
     """
 
     number: int
@@ -111,11 +112,11 @@ class RecordRow:
 EML_MEDIA_TYPE = "message/rfc822"
 MSG_MEDIA_TYPE = "application/vnd.ms-outlook"
 
-# The columns of what a file states beside its text, by media type.
+# Columns for the properties of a file, by media type.
 MAIL_SENDER = Column("mail_sender", ColumnType.TEXT)
 MAIL_SENDER_ADDRESS = Column("mail_sender_address", ColumnType.TEXT)
 MAIL_RECIPIENTS = Column("mail_recipients", ColumnType.TEXT)
-MAIL_DATE = Column("mail_date", ColumnType.TIMESTAMP)  # as it is written, in whatever zone
+MAIL_DATE = Column("mail_date", ColumnType.TIMESTAMP)  # as written, in any time zone
 MAIL_DATE_UTC = Column("mail_date_utc", ColumnType.TIMESTAMP)
 MAIL_SUBJECT = Column("mail_subject", ColumnType.TEXT)
 MAIL_COLUMNS = (MAIL_SENDER, MAIL_SENDER_ADDRESS, MAIL_RECIPIENTS, MAIL_DATE, MAIL_DATE_UTC, MAIL_SUBJECT)
@@ -124,7 +125,7 @@ PROPERTY_COLUMNS: Mapping[str, tuple[Column, ...]] = {EML_MEDIA_TYPE: MAIL_COLUM
 
 
 def name_tables(tables: Iterable[ParsedTable], document: str) -> list[ParsedTable]:
-    """Return a document's tables, each with its own name; a nameless one is named after the document's file."""
+    """Return a document's tables with unique names; a nameless table is named after the document's file."""
     named: list[ParsedTable] = []
     taken: set[str] = set()
     for table in tables:

@@ -1,1 +1,1 @@
-"""Normalized texts of documents, their chunks, and where each part stands."""
+"""Normalized texts of documents, their chunks, and the place of each part in the file."""

@@ -1,4 +1,4 @@
-"""The chunks of a text: their spans, and the line of context that goes before each."""
+"""Chunks of a text: their spans, and the context line that precedes each one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ _MAX_CONTEXT_CHARS = 200
 
 @dataclass(frozen=True)
 class Chunk:
-    """The half-open code-point span `[start, end)` of one version's normalized text; `text[start:end]` is the chunk.
+    """A half-open code-point span `[start, end)` of one version's normalized text; `text[start:end]` is the chunk.
 
-    `ordinal` counts from 0 in reading order. `heading_path` runs from the outermost heading to the innermost. `page`
-    counts from 1 and is the page, slide or sheet on which the chunk starts.
+    `ordinal` counts from 0 in reading order. `heading_path` runs from the outermost to the innermost heading. `page` is
+    the page, slide or sheet on which the chunk starts, counted from 1.
     """
 
     ordinal: int
@@ -23,9 +23,9 @@ class Chunk:
 
 
 def build_context_line(title: str | None, heading_path: Sequence[str]) -> str:
-    """Make the line put before a chunk for both BM25 and the embedding: `Title > Part > Chapter`.
+    """Build the line that precedes a chunk for both BM25 and the embedding: `Title > Part > Chapter`.
 
-    Consecutive repetitions are dropped (a book's title is often its first heading).
+    Consecutive repetitions are dropped, because a book's title is often its first heading.
     """
     parts: list[str] = []
     for part in (title or "", *heading_path):
@@ -35,7 +35,7 @@ def build_context_line(title: str | None, heading_path: Sequence[str]) -> str:
 
 
 def _fold_title(title: str) -> str:
-    """Return a title for comparison: letters of one case, and plain quotation marks and dashes."""
+    """Return a title for comparison: case-folded, with plain quotation marks and dashes."""
     return title.casefold().translate(_PLAIN_PUNCTUATION)
 
 

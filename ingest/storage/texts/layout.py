@@ -1,6 +1,7 @@
-"""The light tree over a normalized text, and its JSON: headings, places (pages, slides, sheets) and tables.
+"""The layout of a normalized text and its JSON: headings, places (pages, slides, sheets) and tables.
 
-A parser says where they are; nothing is guessed from the text afterwards. What a text left out of its file is counted.
+Parsers provide the layout; nothing is guessed from the text afterwards. Content of the file that the text leaves out is
+counted as omissions.
 """
 
 import re
@@ -13,7 +14,7 @@ from typing import Any, cast
 
 
 class PlaceKind(StrEnum):
-    """What a file's text is divided into, as a reader of the file would name it."""
+    """The units that a file's text is divided into, as a reader of the file would call them."""
 
     PAGE = "page"
     SLIDE = "slide"
@@ -22,7 +23,7 @@ class PlaceKind(StrEnum):
 
 @dataclass(frozen=True)
 class Place:
-    """A page, slide or sheet that starts at a code point; `number` counts from 1, and only a sheet has a name."""
+    """A page, slide or sheet that starts at a code point; `number` counts from 1, and only sheets have names."""
 
     kind: PlaceKind
     number: int
@@ -37,10 +38,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading of level 1 to 6, or deeper where a format has deeper ones. Its line is `text[start:end]`.
+    """A heading of level 1 to 6, or deeper if the format allows. Its line is `text[start:end]`.
 
-    A heading is where a section of the tree begins, also if no line of the text says its title (a definition of source
-    code, a path of JSON): then `start == end`. Without a title it only ends the sections of its level and deeper ones.
+    A heading begins a section of the tree, even if no line of the text contains its title (a definition in source code,
+    a path in JSON): then `start == end`. A heading without a title only ends the sections of its level and below.
     """
 
     level: int
@@ -51,7 +52,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class TableSpan:
-    """A table; its header, with the rule below it, is `text[start:header_end]`. Its name is that of its caption."""
+    """A table. Its header, including the rule below, is `text[start:header_end]`. Its name is its caption's."""
 
     start: int
     header_end: int
@@ -61,19 +62,19 @@ class TableSpan:
 
 @dataclass(frozen=True)
 class Layout:
-    """The tree of a text, all in reading order. Places do not overlap, and neither do tables."""
+    """The layout of a text, all in reading order. Places do not overlap, and neither do tables."""
 
     headings: tuple[Heading, ...] = ()
     places: tuple[Place, ...] = ()
     tables: tuple[TableSpan, ...] = ()
 
     def find_place(self, offset: int) -> Place | None:
-        """Return the place that holds a code point; None before the first, and in a text that has none."""
+        """Return the place that contains a code point; None before the first place or in a text without places."""
         at = bisect_right(self.places, offset, key=lambda place: place.start)
         return self.places[at - 1] if at else None
 
     def find_header(self, offset: int) -> tuple[int, int] | None:
-        """Return the span of the header of the table in whose rows a code point stands."""
+        """Return the header's span of the table whose rows contain a code point, or None."""
         at = bisect_right(self.tables, offset, key=lambda table: table.start)
         if at and self.tables[at - 1].header_end <= offset < self.tables[at - 1].end:
             return self.tables[at - 1].start, self.tables[at - 1].header_end
@@ -84,25 +85,25 @@ NO_LAYOUT = Layout()
 
 
 class OmissionKind(StrEnum):
-    """What a file has and its text has not."""
+    """The kinds of content that a file has but its text does not."""
 
     PAGE_WITHOUT_TEXT = "page_without_text"
     IMAGE = "image"
-    FORMULA = "formula"  # an equation, or a cell whose value was not kept
+    FORMULA = "formula"  # an equation, or a cell whose value was not stored
     HIDDEN = "hidden"  # hidden rows, columns, sheets, slides or text
     ENTRY = "entry"  # an entry of an archive, or an attachment
     INVISIBLE_CHARACTER = "invisible_character"
     EMBEDDED_OBJECT = "embedded_object"
-    UNREADABLE_CHARACTER = "unreadable_character"  # its font does not say which it is
+    UNREADABLE_CHARACTER = "unreadable_character"  # its font does not map it to Unicode
     MACRO = "macro"
     TABLE = "table"  # a table whose rows did not become records
-    ROW = "row"  # a row of a very long table: only questions about the table find it
+    ROW = "row"  # a row of a very long table; only questions about the table find it
     OTHER = "other"
 
 
 @dataclass(frozen=True)
 class Omission:
-    """A kind of thing that was left out, how often, and where or why in plain words ("pages 3, 7 to 9")."""
+    """One kind of omitted content: how often it occurs, and where or why in plain words ("pages 3, 7 to 9")."""
 
     kind: OmissionKind
     count: int
@@ -132,7 +133,7 @@ _OMISSION_WORDS = {
 
 
 def build_page_places(starts: Iterable[int]) -> tuple[Place, ...]:
-    """Make the pages that start at these code points."""
+    """Build the pages that start at these code points."""
     return tuple(Place(PlaceKind.PAGE, number, start) for number, start in enumerate(starts, start=1))
 
 
@@ -159,13 +160,13 @@ def iter_markdown_headings(text: str) -> Iterator[Heading]:
 
 
 def extract_heading_title(line: str, level: int) -> str:
-    """Return the words of a Markdown heading; of the first level without a field's name, as in `# Title: Emma`."""
+    """Extract the title from a Markdown heading; at level 1 a field name is dropped, as in `# Title: Emma`."""
     title = _TRAILING_MARKS.sub("", line).strip()
     return _TITLE_FIELD.sub("", title) if level == 1 else title
 
 
 def build_markdown_layout(text: str) -> Layout:
-    """Return the tree of Markdown as far as its headings make it."""
+    """Build the layout of Markdown from its headings."""
     return Layout(tuple(iter_markdown_headings(text)))
 
 
@@ -175,11 +176,11 @@ _MAX_OMISSION_KINDS = 100
 
 
 class LayoutError(ValueError):
-    """The tree is of another shape, out of order, or reaches outside its text."""
+    """The layout is malformed, out of order, or reaches beyond its text."""
 
 
 def dump_layout(layout: Layout) -> dict[str, Any]:
-    """Write a tree as what `json.dumps` takes."""
+    """Convert a layout to values for `json.dumps`."""
     return {
         "headings": [(each.level, each.start, each.end, each.title) for each in layout.headings],
         "places": [(each.kind, each.number, each.start, each.name) for each in layout.places],
@@ -188,7 +189,7 @@ def dump_layout(layout: Layout) -> dict[str, Any]:
 
 
 def parse_layout(raw: object, *, characters: int) -> Layout:
-    """Read a tree of a text of that many code points. Raises `LayoutError`."""
+    """Parse the layout of a text with this many code points. Raises `LayoutError`."""
     try:
         columns = cast("dict[str, Any]", raw)
         headings = tuple(
@@ -199,7 +200,7 @@ def parse_layout(raw: object, *, characters: int) -> Layout:
             Place(PlaceKind(each[0]), _require_whole(each[1]), _require_whole(each[2]), _require_text(each[3]))
             for each in columns["places"]
         )
-        tables = tuple(  # the first that were written had no names
+        tables = tuple(  # the first layouts had no names
             TableSpan(
                 _require_whole(each[0]),
                 _require_whole(each[1]),
@@ -209,29 +210,29 @@ def parse_layout(raw: object, *, characters: int) -> Layout:
             for each in columns["tables"]
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise LayoutError("The tree is of another shape.") from error
+        raise LayoutError("The layout is malformed.") from error
     _require_order([(each.start, each.end) for each in headings], characters)
     _require_order([(each.start, each.start) for each in places], characters)
     _require_order([(each.start, each.end) for each in tables], characters)
     if not all(each.start <= each.header_end <= each.end for each in tables):
-        raise LayoutError("A table's header is not in the table.")
+        raise LayoutError("A table's header is outside of the table.")
     return Layout(headings, places, tables)
 
 
 def dump_omissions(omissions: tuple[Omission, ...]) -> list[tuple[str, int, str]]:
-    """Write omissions as what `json.dumps` takes."""
+    """Convert omissions to values for `json.dumps`."""
     return [(each.kind, each.count, each.detail) for each in omissions]
 
 
 def parse_omissions(raw: object) -> tuple[Omission, ...]:
-    """Read omissions. Raises `LayoutError`."""
+    """Parse omissions. Raises `LayoutError`."""
     try:
         rows = cast("list[Any]", raw)
         found = tuple(
             Omission(OmissionKind(row[0]), _require_whole(row[1]), str(row[2])[:_MAX_DETAIL_CHARS]) for row in rows
         )
     except (ValueError, TypeError, LookupError) as error:
-        raise LayoutError("The omissions are of another shape.") from error
+        raise LayoutError("The omissions are malformed.") from error
     if len(found) > _MAX_OMISSION_KINDS:
         raise LayoutError("There are too many kinds of omissions.")
     return found
@@ -239,18 +240,18 @@ def parse_omissions(raw: object) -> tuple[Omission, ...]:
 
 def _require_order(spans: list[tuple[int, int]], characters: int) -> None:
     if not all(0 <= start <= end <= characters for start, end in spans):
-        raise LayoutError("The tree reaches outside its text.")
+        raise LayoutError("The layout reaches beyond its text.")
     if not all(one[1] <= other[0] for one, other in pairwise(spans)):
-        raise LayoutError("The tree is out of order.")
+        raise LayoutError("The layout is out of order.")
 
 
 def _require_whole(value: object) -> int:
     if type(value) is not int or value < 0:
-        raise TypeError("It is no whole number.")
+        raise TypeError("A value is not a whole number.")
     return value
 
 
 def _require_text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError("It is no text.")
+        raise TypeError("A value is not a text.")
     return value[:_MAX_NAME_CHARS]

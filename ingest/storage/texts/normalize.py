@@ -1,8 +1,8 @@
-"""Normalized text: the one form of a document's text that every span of the product counts code points in.
+"""Normalizes text to the single form in which the product counts code points.
 
-A character is dropped when a reader cannot see it and a model can: controls, bidirectional overrides, tags, fillers.
-The exceptions are U+200C and U+200D, which shape words in Arabic and Indic scripts and join emoji: they stay between
-two characters of those scripts or two pictographs, and go elsewhere, where they could only hide or split a word.
+A character is dropped if readers cannot see it but models can: controls, bidirectional overrides, tags, fillers. The
+exceptions are U+200C and U+200D, which shape words in Arabic and Indic scripts and join emoji. They stay between two
+characters of those scripts or two pictographs, and are dropped elsewhere, where they could only hide or split a word.
 """
 
 import re
@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 
 _MAX_TITLE_CHARS = 300
-_JOINER_PASSES = 4  # real text needs two; a text made to need one for each joiner loses them all
+_JOINER_PASSES = 4  # Real text needs two. A text crafted to need one per joiner loses all its joiners instead.
 
 _ASCII: dict[int, str | None] = {
     **{code: None for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n"},
@@ -22,12 +22,12 @@ _INVISIBLE = "".join(
     (
         "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f",  # controls
         "\xad\u034f",  # soft hyphen, grapheme joiner
-        "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069",  # direction
-        "\u200b\u2060-\u2065\u206a-\u206f\ufeff",  # widthless spaces and operators, byte order mark
+        "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069",  # text direction
+        "\u200b\u2060-\u2065\u206a-\u206f\ufeff",  # zero-width spaces and operators, byte order mark
         "\u115f\u1160\u17b4\u17b5\u3164\uffa0",  # fillers
-        "\ufff0-\ufffb\ufffe\uffff",  # annotation marks, what is no character
+        "\ufff0-\ufffb\ufffe\uffff",  # annotation marks, noncharacters
         "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a",  # shorthand and music formatting
-        "\U000e0000-\U000e0fff",  # tags; selectors of ideograph variants, which bytes can be hidden in
+        "\U000e0000-\U000e0fff",  # tags; selectors of ideograph variants, in which bytes can be hidden
     )
 )
 # Arabic to Vedic without Hangul Jamo; arrows and symbols without the two brackets that NFC replaces; emoji.
@@ -45,7 +45,7 @@ _surrogates = re.compile(f"[{_SURROGATES}]")
 _stray_joiners = re.compile(f"(?<![{_JOINING}\ufe00-\ufe0f])[\u200c\u200d]|[\u200c\u200d](?![{_JOINING}])")
 _joiners = re.compile("[\u200c\u200d]")
 _second_selectors = re.compile("(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]+")
-# Characters that have a second form which a selector chooses: keys, symbols, ideographs, emoji and a few letters.
+# Characters with a second form that a variation selector chooses: keys, symbols, ideographs, emoji and a few letters.
 _SELECTABLE = "0-9#*\xa9\xae\u1000-\u109f\u203c-\u33ff\u3400-\u9fff\ua840-\ua87f\uf900-\ufaff\U0001f000-\U0003ffff"
 _stray_selectors = re.compile(f"(?<![{_SELECTABLE}])[\ufe00-\ufe0f]")
 _controls: dict[int, None] = dict.fromkeys(code for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n\r\v\f")
@@ -54,10 +54,10 @@ _TOO_MANY_LINE_ENDS = "\n" * 4
 
 
 def normalize(text: str) -> str:
-    r"""Bring `text` to NFC, with lines ended by `\n` and without invisible characters; idempotent.
+    r"""Normalize `text` to NFC, with lines ended by `\n` and without invisible characters; idempotent.
 
-    Line, paragraph and form feeds, alone or in pairs, end a line. Lone surrogates become U+FFFD. White space at the end
-    of a line is removed, and so are blank lines at either end and beyond two in a row.
+    Line, paragraph and form feeds, alone or in pairs, end a line. Lone surrogates become U+FFFD. White space at line
+    ends is removed, as are blank lines at either end of the text and beyond two in a row.
     """
     text = text.replace("\r\n", "\n")
     text = text.translate(_ASCII) if text.isascii() else _normalize_unicode(text)
@@ -68,7 +68,7 @@ def normalize(text: str) -> str:
 
 
 def _iter_stripped(text: str, block: int = 1 << 20) -> Iterator[str]:
-    """Yield the text without white space at line ends: a block of lines at a time, because lines are many objects."""
+    """Yield the text without white space at line ends, one block of lines at a time to limit the objects in memory."""
     at = 0
     while at < len(text):
         end = text.find("\n", at + block) + 1 or len(text)
@@ -77,21 +77,21 @@ def _iter_stripped(text: str, block: int = 1 << 20) -> Iterator[str]:
 
 
 def count_invisible(text: str) -> int:
-    """Count the characters that a reader cannot see and that `normalize` removes; the joiners of scripts apart."""
+    """Count the invisible characters that `normalize` removes, not counting the joiners of scripts."""
     if text.isascii():
         return len(text) - len(text.translate(_controls))
     return sum(len(run) for run in _invisible.findall(text))
 
 
 def normalize_title(text: str | None) -> str | None:
-    """Reduce a title to one line of at most 300 characters; None when nothing is left."""
+    """Reduce a title to one line of at most 300 characters; None if nothing remains."""
     return " ".join(normalize(text or "").split())[:_MAX_TITLE_CHARS].rstrip() or None
 
 
 def remove_invisible(text: str) -> str:
-    """Return `text` without what a reader cannot see; all else is left as it is, and so are line ends. Idempotent.
+    """Remove the characters of `text` that a reader cannot see; nothing else changes, not even line ends. Idempotent.
 
-    Stricter than `normalize`, which keeps selectors wherever they stand: a row of them can spell a text.
+    This is stricter than `normalize`, which keeps all variation selectors: a row of them can spell a hidden text.
     """
     if text.isascii():
         return text.translate(_controls)
@@ -102,7 +102,7 @@ def remove_invisible(text: str) -> str:
 
 
 def is_invisible(char: str) -> bool:
-    """True for a character that `visible` may remove."""
+    """Return whether `remove_invisible` may remove the character."""
     return _invisible.match(char) is not None or _shaping.match(char) is not None
 
 

@@ -1,8 +1,8 @@
-"""Where each piece of a normalized text stands in its file: a box on a page, or a cell of a sheet.
+"""Maps each piece of a normalized text to its place in the file: a box on a page or a cell of a sheet.
 
-A map has one entry for each word of a page (or whatever a parser knows the place of) and each cell or row of a sheet.
-Entries are in reading order and do not overlap, so that a span of code points finds its boxes by bisection. It is kept
-as columns of numbers: 28 bytes an entry, and about a quarter of that on disk.
+A map has one entry for each word of a page (or other unit whose place the parser knows) and each cell or row of a
+sheet. Entries are in reading order and do not overlap, so the boxes of a span of code points are found by bisection.
+Entries are stored as columns of numbers: 28 bytes an entry, and about a quarter of that on disk.
 """
 
 import zlib
@@ -17,12 +17,12 @@ import numpy.typing as npt
 _FORMAT = b"positions-1\n"
 _ENTRY_TYPE = np.dtype([("start", "<u4"), ("end", "<u4"), ("place", "<u4"), ("at", "<f4", (4,))])
 _MAX_OFFSET = 2**32 - 1
-_NO_BOX = -1.0  # in place of a box's right and bottom, for a cell
-_MIN_LINE_OVERLAP = 0.6  # of the lower of two heights: as much must two words share to stand on one line
+_NO_BOX = -1.0  # marks a cell, in place of a box's right and bottom
+_MIN_LINE_OVERLAP = 0.6  # the share of the lower of two words' heights by which they must overlap to be on one line
 
 
 class PositionsError(ValueError):
-    """The bytes are no map of positions of such a text."""
+    """The bytes are not a position map of such a text."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Box:
 
 @dataclass(frozen=True)
 class SheetCell:
-    """A cell of a sheet, by row and column from 1; a column of 0 stands for the whole row."""
+    """A cell of a sheet, by row and column from 1; column 0 stands for the whole row."""
 
     place: int
     row: int
@@ -46,13 +46,13 @@ class SheetCell:
 
 
 class PositionsBuilder:
-    """Collects positions in reading order, as numbers and not as objects: there may be millions."""
+    """Collects positions in reading order, as numbers instead of objects, because there may be millions."""
 
     def __init__(self) -> None:
         self._spans, self._at = array("I"), array("f")
 
     def add(self, start: int, end: int, at: Box | SheetCell) -> None:
-        """Say where the non-empty span `[start, end)` stands."""
+        """Add the place of the non-empty span `[start, end)`."""
         if start >= end:
             return
         self._spans.extend((start, end, at.place))
@@ -90,15 +90,15 @@ class Positions:
             yield begin, stop, SheetCell(place, int(at[0]), int(at[1])) if at[2] < 0 else Box(place, *at)
 
     def list_boxes(self, start: int, end: int) -> list[Box]:
-        """Return the boxes of a span, those of words on one line joined into one."""
+        """List the boxes of a span; boxes of words on one line are joined."""
         return join_boxes(at for _, _, at in self.iter_within(start, end) if isinstance(at, Box))
 
     def list_cells(self, start: int, end: int) -> list[SheetCell]:
-        """Return the cells of a span, in reading order."""
+        """List the cells of a span in reading order."""
         return [at for _, _, at in self.iter_within(start, end) if isinstance(at, SheetCell)]
 
     def list_row_ends(self, start: int, end: int) -> npt.NDArray[np.uint32]:
-        """Return where the last cell of each row of a sheet ends, of the rows with a cell in `[start, end)`."""
+        """Return where the last cell ends in each sheet row that has a cell in `[start, end)`."""
         first, last = self._find_range(start, end)
         cells = self._entries[first:last]
         cells = cells[cells["at"][:, 2] < 0]
@@ -109,9 +109,9 @@ class Positions:
         return ends
 
     def _find_range(self, start: int, end: int) -> tuple[int, int]:
-        """Return the numbers of the entries that have a code point in `[start, end)`, as a slice has them.
+        """Return the range of entries that have a code point in `[start, end)`, as the bounds of a slice.
 
-        Both sides are of one type: for another, NumPy copies all the numbers at each search.
+        Both sides have the same type: otherwise NumPy would copy all the numbers for each search.
         """
         starts, ends = self._bounds
         first = np.searchsorted(ends, np.uint32(min(max(0, start), _MAX_OFFSET)), side="right")
@@ -126,9 +126,9 @@ class Positions:
 
     @classmethod
     def from_bytes(cls, content: bytes, *, characters: int, max_bytes: int = 1 << 30) -> "Positions":
-        """Read what `to_bytes` wrote, of a text of that many code points. Raises `PositionsError`."""
+        """Parse the output of `to_bytes` for a text with this many code points. Raises `PositionsError`."""
         if not content.startswith(_FORMAT):
-            raise PositionsError("The positions are of another format.")
+            raise PositionsError("The positions have an unknown format.")
         inflating = zlib.decompressobj()
         try:
             raw = inflating.decompress(content[len(_FORMAT) :], max_bytes)
@@ -140,12 +140,12 @@ class Positions:
         starts, ends = entries["start"].astype(np.int64), entries["end"].astype(np.int64)
         in_order = bool(np.all(starts < ends)) and bool(np.all(ends[:-1] <= starts[1:]))
         if not in_order or (len(ends) and int(ends[-1]) > characters) or not np.all(np.isfinite(entries["at"])):
-            raise PositionsError("The positions are out of order, or outside the text.")
+            raise PositionsError("The positions are out of order or outside of the text.")
         return cls(entries)
 
 
 def join_positions(maps: Iterable[tuple[int, Positions]]) -> Positions:
-    """Join the maps of parts of a text, each with the code point at which its part starts, in reading order."""
+    """Join the maps of consecutive parts of a text, each with the code point at which its part starts."""
     parts = []
     for offset, each in maps:
         part = each._entries.copy()
@@ -156,7 +156,7 @@ def join_positions(maps: Iterable[tuple[int, Positions]]) -> Positions:
 
 
 def join_boxes(boxes: Iterable[Box]) -> list[Box]:
-    """Join the boxes of words that follow each other on one line."""
+    """Join the boxes of consecutive words on one line."""
     found: list[Box] = []
     for box in boxes:
         if found and _are_on_one_line(found[-1], box):

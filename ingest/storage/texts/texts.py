@@ -1,7 +1,7 @@
 """Normalized texts, read by code-point span without loading the whole text, and the chunk map of each version.
 
-A text is stored as UTF-8. Because a code point takes one to four bytes, its map keeps the byte offset of every
-1,024th code point, so any span costs one short read however long the text is.
+A text is stored as UTF-8. Because a code point takes one to four bytes, the map records the byte offset of every
+1,024th code point, so reading a span takes one short read however long the text is.
 """
 
 import json
@@ -22,11 +22,11 @@ _STRIDE = 1024
 
 @dataclass(frozen=True)
 class TextMap:
-    """The map of a version's text: byte offsets, tree and chunks, without the text itself.
+    """The map of a version's text: byte offsets, layout and chunks, without the text itself.
 
-    `marks[i]` is the byte offset of code point `1024 * i`; it is empty when the text is ASCII and offsets coincide.
-    `spans` has start, end, number of the heading path and page of each chunk. `properties` are what the file says of
-    itself (`ingest.parsing.properties`).
+    `marks[i]` is the byte offset of code point `1024 * i`; it is empty if the text is ASCII, where offsets coincide.
+    `spans` has the start, end, heading path number and page of each chunk. `properties` are the file's own metadata
+    (`ingest.parsing.properties`).
     """
 
     characters: int
@@ -40,7 +40,7 @@ class TextMap:
 
     @cached_property
     def chunks(self) -> tuple[Chunk, ...]:
-        """The chunks in reading order, made when first asked for: they take most of the time to load a long map."""
+        """The chunks in reading order, built on first use because they take most of the time of loading a long map."""
         paths = [tuple(path) for path in self.heading_paths]
         return tuple(
             Chunk(ordinal, start, end, paths[path], page) for ordinal, (start, end, path, page) in enumerate(self.spans)
@@ -49,7 +49,7 @@ class TextMap:
 
 @dataclass(frozen=True)
 class VersionText:
-    """A version's text with its tree and chunks, and where its pieces stand in the file."""
+    """A version's text with its layout and chunks, and the places of its pieces in the file."""
 
     version_id: str
     text: str
@@ -63,11 +63,11 @@ class VersionText:
 class Texts:
     """Normalized texts, their maps and their positions, by version id, in blobs.
 
-    A read raises `ContentChangedError` for a file that somebody changed, and `TextLostError` for one that is missing.
+    Reading raises `ContentChangedError` if a file was changed from outside, and `TextLostError` if one is missing.
     """
 
     def __init__(self, blobs: Blobs, digests: DigestRecords | None = None) -> None:
-        """With `digests` whatever is read is compared with them."""
+        """With `digests`, everything read is compared with them."""
         self._checked = CheckedBlobs(blobs, digests) if digests is not None else None
         self._blobs = self._checked or blobs
         self._map = lru_cache(maxsize=64)(self._load_map)
@@ -76,9 +76,9 @@ class Texts:
     def save(
         self, version_id: str, text: str, *, title: str | None, chunks: Iterable[Chunk], layout: Layout = NO_LAYOUT
     ) -> Mapping[str, Digest]:
-        """Store a text durably before returning; saving the same again changes nothing.
+        """Store a text durably before returning; repeating this is safe.
 
-        Return the digests of its files by their keys.
+        Returns the digests of the written files by their keys.
         """
         return self.save_all([VersionText(version_id, text, title, tuple(chunks), layout)])
 
@@ -96,23 +96,23 @@ class Texts:
         return {key: Digest.from_content(content) for key, content in contents.items()}
 
     def prefetch_digests(self, version_ids: Collection[str]) -> None:
-        """Prepare to read these versions: their digests are asked for at once."""
+        """Load the digests of these versions in one query, ahead of reading them."""
         if self._checked is not None:
             self._checked.preload_digests(version_ids)
 
     def load_map(self, version_id: str) -> TextMap:
-        """Read the map of a version. Raises `KeyError` for a version without text."""
+        """Load the map of a version. Raises `KeyError` for a version without text."""
         return self._map(version_id)
 
     def load_positions(self, version_id: str) -> Positions:
-        """Read where a version's text stands in its file; empty if its format does not know.
+        """Load the positions of a version's text in its file; empty if its format has none.
 
         Raises `KeyError` for a version without text.
         """
         return self._positions(version_id)
 
     def read(self, version_id: str, start: int = 0, end: int | None = None) -> str:
-        """Read the text between two code points; an `end` past the last one means the last one."""
+        """Read the text between two code points; an `end` beyond the last one reads to the end."""
         entry = self.load_map(version_id)
         end = entry.characters if end is None else min(end, entry.characters)
         if start >= end:
@@ -130,7 +130,7 @@ class Texts:
         return self._blobs.read(_build_text_key(version_id), byte_start, byte_end - byte_start).decode("utf-8")
 
     def delete(self, version_id: str) -> int:
-        """Delete text, map and positions of a version; returns the bytes freed."""
+        """Delete the text, map and positions of a version; return the number of bytes freed."""
         self._map.cache_clear()
         self._positions.cache_clear()
         keys = (*build_text_keys(version_id), build_positions_key(version_id))
@@ -167,12 +167,12 @@ def _iter_marks(text: str) -> Iterator[int]:
 
 
 def build_text_keys(version_id: str) -> tuple[str, str]:
-    """Return the keys of a version's text and of its map."""
+    """Build the keys of a version's text and map."""
     return _build_text_key(version_id), _build_map_key(version_id)
 
 
 def build_positions_key(version_id: str) -> str:
-    """Return the key of a version's positions, which not every version has."""
+    """Build the key of a version's positions, which not every version has."""
     return f"text/{version_id[:2]}/{version_id}.positions"
 
 
@@ -185,7 +185,7 @@ def _build_map_key(version_id: str) -> str:
 
 
 def _dump_map(entry: VersionText, size_bytes: int, marks: Sequence[int]) -> bytes:
-    """Write a map as JSON in columns, with each heading path once and referred to by number."""
+    """Format a map as JSON in columns, with each heading path stored once and referenced by number."""
     paths = list(dict.fromkeys(chunk.heading_path for chunk in entry.chunks))
     number = {path: index for index, path in enumerate(paths)}
     return json.dumps(
@@ -207,7 +207,7 @@ def _parse_map(content: bytes) -> TextMap:
     raw: dict[str, Any] = json.loads(content)
     if "layout" in raw:
         layout = parse_layout(raw["layout"], characters=raw["characters"])
-    else:  # written before texts had a tree
+    else:  # written before texts had a layout
         layout = Layout(places=build_page_places(raw["pages"]))
     return TextMap(
         raw["characters"],
