@@ -213,7 +213,7 @@ def test_tries_follow_the_schedule_until_they_are_used_up(
         assert begun + pause - 0.01 <= delivery.next_at <= time.time() + 1.1 * pause + 0.01
         again(engine)
     (due,) = claim(outbox)
-    outbox.record_result(due, DeliveryResult(None, "No reply came."), disable_days=5)
+    outbox.record_result(due, DeliveryResult(None, "No reply received."), disable_days=5)
     (delivery,) = webhooks.list_deliveries("ann", webhook.id, states=[DeliveryState.FAILED])
     assert (delivery.attempts, delivery.next_at) == (len(RETRY_SECONDS) + 1, None)
     assert claim(outbox) == []
@@ -243,7 +243,7 @@ def test_a_webhook_is_disabled_when_nothing_has_arrived_for_days_and_enabled_wit
     outbox.record_result(second, DeliveryResult(503), disable_days=5)
     found = webhooks.load_webhook("ann", webhook.id)
     assert found.disabled_at is not None
-    assert found.disabled_reason == "Nothing arrived for 5.1 days; the last reply was 503."
+    assert found.disabled_reason == "No message was delivered for 5.1 days; the last reply was 503."
     (entry,) = Audit(engine).list_latest(AuditFilter("ann", action=Action.WEBHOOK_DISABLED))
     assert entry.object == f"webhook:{webhook.id}"
     again(engine)

@@ -1,1 +1,1 @@
-"""Uploads that are no documents yet: files without a collection, and files arriving in pieces."""
+"""Uploads that are not documents yet: files without a collection, and files that arrive in several requests."""

@@ -1,7 +1,8 @@
-"""Files that were sent without a collection: kept, listed, found, and removed with their bytes.
+"""Files that were uploaded without a collection: stored, listed, found, and removed with their bytes.
 
-A file of which no document is made is its owner's and the tenant's admins'. Else everybody may see it who may see one
-of these documents. Each document has a copy of the bytes and lives as long as the file and its collection do.
+A file without documents is visible to its owner and the tenant's admins. Otherwise it is visible to everyone who may
+see one of its documents. Each document has its own copy of the bytes and lives as long as the file and its collection
+do.
 """
 
 import time
@@ -36,14 +37,14 @@ _COLUMNS = [field.name for field in fields(StoredFile)]
 
 
 class Files:
-    """The files of every tenant; no method sees another tenant's."""
+    """The files of every tenant; each method sees one tenant's only."""
 
     def __init__(self, engine: Engine, *, quotas: QuotaRules = UNLIMITED) -> None:
         self._engine = engine
         self._quotas = quotas
 
     def add(self, file: StoredFile) -> None:
-        """Record a file whose bytes are safe on disk. Raises `StorageQuotaExceededError`."""
+        """Record a file whose bytes are durable on disk. Raises `StorageQuotaExceededError`."""
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, file.tenant_id)
             self._quotas.add_stored(connection, Account(file.tenant_id, file.key_id), documents=0, size=file.size_bytes)
@@ -59,7 +60,7 @@ class Files:
             )
 
     def load_file(self, caller: Principal, identifier: str) -> StoredFile:
-        """Read a file, or a document as one. Raises `StoredFileNotFoundError`, also for what the caller may not see."""
+        """Load a file, or a document as a file. Raises `StoredFileNotFoundError`, also if the caller may not see it."""
         with read_transaction(self._engine) as connection:
             return _load_file(connection, caller, identifier)
 
@@ -72,9 +73,9 @@ class Files:
         after: str | None = None,
         limit: int = 100,
     ) -> list[StoredFile]:
-        """List files by age, and documents that were made of none as files; those after the one with the id `after`.
+        """List files by age, including documents that were uploaded directly; start after the file with the id `after`.
 
-        Raises `StoredFileNotFoundError` for an `after` that there is not.
+        Raises `StoredFileNotFoundError` if there is no file `after`.
         """
         sent = _build_files_query(caller)
         sent = sent if purpose is None else sent.where(files.c.purpose == purpose)
@@ -93,14 +94,14 @@ class Files:
             return [_build_file(row) for row in connection.execute(query.limit(limit)).all()]
 
     def list_documents(self, tenant_id: str, identifier: str) -> list[tuple[str, str]]:
-        """List the documents that are made of a file, each with its collection, whoever may see them."""
+        """List the documents made from a file, each with its collection, regardless of who may see them."""
         made = documents.c.tenant_id == tenant_id, documents.c.file_id == identifier, documents.c.deleted_at.is_(None)
         with read_transaction(self._engine) as connection:
             rows = connection.execute(select(documents.c.id, documents.c.collection).where(*made)).all()
         return [(row.id, row.collection) for row in rows]
 
     def load_named_files(self, tenant_id: str, identifiers: Collection[str]) -> dict[str, NamedFile]:
-        """Return the files of documents that are not deleted, by the documents' ids."""
+        """Load the files of documents that are not deleted, by document id."""
         found: dict[str, NamedFile] = {}
         columns = documents.c.id, documents.c.file_id, documents.c.name, documents.c.attributes
         with read_transaction(self._engine) as connection:
@@ -111,7 +112,7 @@ class Files:
         return found
 
     def find_document(self, caller: Principal, collection: str, identifier: str) -> str | None:
-        """Return the id of the document that a file is in a collection, if it is in it and the caller may see it."""
+        """Return the id of a file's document in a collection, or None if there is none that the caller may see."""
         mine = (
             documents.c.tenant_id == caller.tenant_id,
             documents.c.collection == collection,
@@ -125,7 +126,7 @@ class Files:
             return found
 
     def delete(self, tenant_id: str, identifier: str) -> None:
-        """Mark a file as deleted, and forget its name; `FileRemoval` removes the rest.
+        """Mark a file as deleted and erase its name; `FileRemoval` removes the rest.
 
         Raises `StoredFileNotFoundError`.
         """
@@ -141,14 +142,14 @@ class Files:
 
 
 class FileRemoval:
-    """Removes the bytes of deleted files, and then their rows."""
+    """Removes the bytes of deleted files, then their rows."""
 
     def __init__(self, engine: Engine, delete_blob: Callable[[str], int]) -> None:
         self._engine = engine
         self._delete_blob = delete_blob
 
     def remove_deleted_files(self) -> int:
-        """Remove what is left of deleted files; returns how many there were. Again removes nothing."""
+        """Remove the bytes and rows of deleted files; return the number of files. Repeating this is safe."""
         query = select(files.c.id, files.c.blob_key).where(files.c.deleted_at.is_not(None)).limit(_BATCH_FILES)
         removed = 0
         while True:
@@ -167,7 +168,7 @@ class FileRemoval:
 
 
 def require_source(connection: Connection, tenant_id: str, identifier: str, collection: str) -> None:
-    """Check, in the transaction that makes a document of a file, that file and collection are there.
+    """Check that the file and the collection exist, in the transaction that creates a document from the file.
 
     Raises `StoredFileNotFoundError` and `CollectionNotFoundError`.
     """
@@ -186,7 +187,7 @@ def _build_files_query(caller: Principal) -> Any:  # noqa: ANN401 - a query of m
 
 
 def _build_documents_query(caller: Principal) -> Any:  # noqa: ANN401 - a query of many columns
-    """Select documents without a file, as files."""
+    """Build the query for documents without a file, presented as files."""
     given: dict[str, ColumnElement[Any]] = {
         "purpose": literal(ASSISTANTS),
         "owner": literal(""),

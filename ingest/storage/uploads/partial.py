@@ -1,7 +1,7 @@
-"""Files that arrive in several requests: how much of each is durable, who writes to it now, and when it expires.
+"""Resumable uploads: how much of each file is durable, which request is writing to it, and when it expires.
 
-One request at a time adds to an upload, in whatever process: it takes the row's lease, and what it does after the lease
-was taken by another counts for nothing.
+One request at a time, in any process, writes to an upload. It holds the lease in the upload's row; once another request
+has taken the lease, its writes no longer count.
 """
 
 import secrets
@@ -26,17 +26,17 @@ from ingest.storage.quotas.records import Account, Quota
 from ingest.storage.quotas.store import QuotaRules, build_storage_error
 
 UPLOAD_LIFETIME_SECONDS = 24 * 3_600.0
-# Longer than a silent client is waited for, and than a writer goes without saying how far it is.
+# Longer than the server waits for a silent client, and longer than a writer goes without recording its progress.
 LEASE_SECONDS = 90.0
-# Uploads of a tenant that are open at once.
+# Open uploads per tenant.
 MAX_OPEN_UPLOADS = 1_000
 
 
 @dataclass(frozen=True)
 class PartialUpload:
-    """An upload of `length` bytes of which `received` are durable. `document_id` is what it became when it was whole.
+    """An upload of `length` bytes; `received` are durable. `document_id` is the document made from the complete file.
 
-    `description` is what was sent of the document, and `header` the text that it was sent in.
+    `description` is the parsed description of the document, and `header` the text it was parsed from.
     """
 
     id: str
@@ -51,7 +51,7 @@ class PartialUpload:
 
 
 class Uploads:
-    """The uploads of every tenant; no method sees another owner's."""
+    """The uploads of every tenant; each method sees one owner's only."""
 
     def __init__(
         self,
@@ -69,9 +69,9 @@ class Uploads:
     def create(
         self, account: Account, owner: str, length: int, description: Mapping[str, Any], header: str
     ) -> PartialUpload:
-        """Begin an upload. Its bytes count on the quotas from now on, together with those of others under way.
+        """Start an upload. From now on its bytes count against the quotas, together with those of other open uploads.
 
-        Raises `StorageQuotaExceededError`, and `BacklogFullError` where `MOST_OPEN` of the tenant are open.
+        Raises `StorageQuotaExceededError`, and `BacklogFullError` if the tenant has `MAX_OPEN_UPLOADS` open uploads.
         """
         now = self._clock()
         with write_transaction(self._engine) as connection:
@@ -81,7 +81,7 @@ class Uploads:
                 select(func.count(), func.coalesce(func.sum(uploads.c.length), 0)).where(*is_open)
             ).one()
             if count >= MAX_OPEN_UPLOADS:
-                raise BacklogFullError(f"{count:,} uploads of the tenant are open, and no more than that are taken.")
+                raise BacklogFullError(f"The tenant has {count:,} open uploads, which is the limit.")
             by_key = connection.execute(
                 select(func.coalesce(func.sum(uploads.c.length), 0)).where(*is_open, uploads.c.key_id == account.key_id)
             ).scalar_one()
@@ -118,7 +118,7 @@ class Uploads:
         return made
 
     def load(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
-        """Read an upload. Raises `UploadNotFoundError`, also for another owner's and one that has expired."""
+        """Load an upload. Raises `UploadNotFoundError`, also if it belongs to another owner or has expired."""
         with read_transaction(self._engine) as connection:
             row = connection.execute(
                 select(uploads).where(self._build_owner_condition(tenant_id, identifier, owner))
@@ -126,9 +126,10 @@ class Uploads:
         return _build_upload(row, identifier)
 
     def acquire(self, tenant_id: str, identifier: str, owner: str, offset: int) -> tuple[PartialUpload, str]:
-        """Take an upload to add to it, and return it with the writer's token.
+        """Lease an upload for writing, and return it with the writer's token.
 
-        Raises `UploadNotFoundError`, `UploadOffsetError` unless `offset` bytes are there, and `UploadTakenError`.
+        Raises `UploadNotFoundError`, `UploadOffsetError` unless exactly `offset` bytes are durable, and
+        `UploadTakenError`.
         """
         now, writer = self._clock(), secrets.token_hex(16)
         with write_transaction(self._engine) as connection:
@@ -137,47 +138,47 @@ class Uploads:
             found = _build_upload(row, identifier)
             # guard: upload-single-writer
             if row is not None and row.writer is not None and row.lease_until > now:
-                raise UploadTakenError("Another request is adding to this upload.")
+                raise UploadTakenError("Another request is writing to this upload.")
             if found.received != offset:
-                raise UploadOffsetError(f"The upload has {found.received:,} bytes, and not {offset:,}.")
+                raise UploadOffsetError(f"The upload has {found.received:,} bytes, not {offset:,}.")
             taken = {"writer": writer, "lease_until": now + LEASE_SECONDS}
             connection.execute(update(uploads).where(of_upload).values(**taken))
         return found, writer
 
     def record_progress(self, identifier: str, writer: str, received: int) -> float:
-        """Record how many bytes are durable, and return when the upload expires. Raises `LeaseLostError`."""
+        """Record how many bytes are durable; return when the upload expires. Raises `LeaseLostError`."""
         now = self._clock()
         ends_at = now + self._kept_seconds
         self._update_held(identifier, writer, received=received, lease_until=now + LEASE_SECONDS, ends_at=ends_at)
         return ends_at
 
     def release(self, identifier: str, writer: str, received: int) -> None:
-        """As `advance`, for the last time: another request may go on."""
+        """Record progress for the last time and release the lease, so that another request may continue."""
         ends_at = self._clock() + self._kept_seconds
         self._update_held(identifier, writer, received=received, writer=None, ends_at=ends_at)
 
     def finish(self, identifier: str, writer: str, document_id: str) -> None:
-        """Record what the whole upload became; it is shown so until it expires."""
+        """Record the document made from the complete upload; clients can read it until the upload expires."""
         whole = {"received": uploads.c.length, "document_id": document_id}
         self._update_held(identifier, writer, writer=None, **whole)
 
     def delete(self, tenant_id: str, identifier: str, owner: str) -> None:
-        """Forget an upload. Raises `UploadNotFoundError`, and `UploadTakenError` while a request adds to it."""
+        """Delete an upload. Raises `UploadNotFoundError`, and `UploadTakenError` while a request is writing to it."""
         with write_transaction(self._engine) as connection:
             of_upload = self._build_owner_condition(tenant_id, identifier, owner)
             row = connection.execute(select(uploads).where(of_upload).with_for_update()).first()
             _build_upload(row, identifier)
             if row is not None and row.writer is not None and row.lease_until > self._clock():
-                raise UploadTakenError("Another request is adding to this upload.")
+                raise UploadTakenError("Another request is writing to this upload.")
             connection.execute(delete(uploads).where(of_upload))
 
     def discard(self, identifier: str, writer: str) -> None:
-        """Forget an upload that its writer has found to be of no use."""
+        """Delete an upload that its own writer found to be unusable."""
         with write_transaction(self._engine) as connection:
             connection.execute(delete(uploads).where(uploads.c.id == identifier, uploads.c.writer == writer))
 
     def delete_expired(self) -> list[str]:
-        """Forget the uploads whose time is over, and return them."""
+        """Delete the expired uploads and return their ids."""
         over = uploads.c.ends_at <= self._clock(), uploads.c.lease_until <= self._clock()
         with write_transaction(self._engine) as connection:
             found = list(connection.execute(select(uploads.c.id).where(*over)).scalars())
@@ -185,7 +186,7 @@ class Uploads:
         return found
 
     def select_known(self, identifiers: Sequence[str]) -> set[str]:
-        """Return those of the uploads that there are."""
+        """Select the uploads that exist."""
         with read_transaction(self._engine) as connection:
             some = (select(uploads.c.id).where(uploads.c.id.in_(each)) for each in iter_slices(identifiers))
             return {found for query in some for found in connection.execute(query).scalars()}
@@ -199,7 +200,7 @@ class Uploads:
         held = uploads.c.id == identifier, uploads.c.writer == held_by
         with write_transaction(self._engine) as connection:
             if connection.execute(update(uploads).where(*held).values(**values)).rowcount != 1:
-                raise LeaseLostError(f"Another request has taken the upload {identifier}, or it is gone.")
+                raise LeaseLostError(f"Another request has taken over upload {identifier}, or it was deleted.")
 
 
 def _build_open_conditions(now: float) -> tuple[ColumnElement[bool], ...]:
@@ -208,7 +209,7 @@ def _build_open_conditions(now: float) -> tuple[ColumnElement[bool], ...]:
 
 def _build_upload(row: Row[Any] | None, identifier: str) -> PartialUpload:
     if row is None:
-        raise UploadNotFoundError(f"There is no upload {identifier!r}, or no more.")
+        raise UploadNotFoundError(f"There is no upload {identifier!r}, or it has expired.")
     return PartialUpload(
         row.id,
         row.tenant_id,

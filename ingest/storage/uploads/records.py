@@ -1,6 +1,6 @@
-"""Files: bytes that are kept before, and whether or not, documents of collections are made of them.
+"""Records of files: uploaded bytes, whether or not documents are made from them.
 
-A document that came without one is a file, too, under its own id.
+A document that was uploaded directly is presented as a file too, under its own id.
 """
 
 import uuid
@@ -13,7 +13,7 @@ ASSISTANTS = "assistants"
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file; one with a `document_id` is that document, and has no bytes besides the document's."""
+    """A file. If `document_id` is set, the file is that document, and it has no bytes of its own."""
 
     id: str
     tenant_id: str
@@ -31,7 +31,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class NamedFile:
-    """A document as searches and citations name its file, with the document's metadata."""
+    """A document's file as searches and citations refer to it, with the document's metadata."""
 
     id: str
     name: str

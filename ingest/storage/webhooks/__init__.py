@@ -1,1 +1,1 @@
-"""Webhooks: endpoints, the events that they ask for, and the outbox of deliveries. Nothing here sends."""
+"""Webhooks: endpoints, the events they subscribe to, and the outbox of deliveries. Sending is done elsewhere."""

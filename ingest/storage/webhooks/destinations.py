@@ -1,7 +1,7 @@
-"""Which servers Leadline sends requests to where a caller names the address: public ones, and networks that are set.
+"""Checks the addresses that callers name for outgoing requests: public servers and configured networks are allowed.
 
-A name is looked up once, its addresses are checked, and the connection is made to a checked address. So a name that
-resolves to something else a moment later leads nowhere else.
+A name is resolved once, its addresses are checked, and the connection goes to a checked address. So a name that
+resolves to something else a moment later cannot lead anywhere else.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _PORTS = {"https": 443, "http": 80}
 PUBLIC_PORTS = frozenset({443, 8443})
-# RFC 6052: IPv6 addresses that lead to the IPv4 address in their last 32 bits.
+# RFC 6052: IPv6 addresses that embed an IPv4 address in their last 32 bits.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-# The special-purpose registries of IANA (RFC 6890), here because Python's tables differ between its releases. Of IPv6,
-# only the global unicast addresses are public at all (RFC 4291).
+# IANA's special-purpose registries (RFC 6890), listed here because Python's tables differ between its releases. In
+# IPv6, only the global unicast addresses can be public at all (RFC 4291).
 _SPECIAL_IPV4 = tuple(
     map(
         ipaddress.IPv4Network,
@@ -55,7 +55,7 @@ _SPECIAL_IPV6 = tuple(
 
 @dataclass(frozen=True)
 class Destination:
-    """An address apart: `host` as it was written, for certificates and the Host header."""
+    """A parsed address: `host` is as it was written, for certificates and the Host header."""
 
     scheme: str
     host: str
@@ -68,13 +68,13 @@ class Destination:
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
     def build_url(self, address: Address) -> str:
-        """Return the URL with a checked address in the place of the name."""
+        """Build the URL with a checked IP address in place of the name."""
         host = f"[{address}]" if address.version == 6 else str(address)
         return f"{self.scheme}://{host}:{self.port}{self.target}"
 
 
 class Destinations:
-    """The addresses that may be sent to: public ones by TLS at some ports, and those of `networks` in any way."""
+    """The allowed destinations: public addresses over TLS on some ports, and anything in `networks`."""
 
     def __init__(self, networks: Sequence[Network] = (), ports: Collection[int] = PUBLIC_PORTS) -> None:
         self._networks = tuple(networks)
@@ -82,22 +82,22 @@ class Destinations:
 
     @classmethod
     def parse(cls, networks: str, ports: str = "") -> "Destinations":
-        """Read networks, and ports of public addresses, with commas between them.
+        """Parse comma-separated networks, and comma-separated ports of public addresses.
 
-        Raises `ValueError` for a network or a port that is none.
+        Raises `ValueError` for an invalid network or port.
         """
         found = [ipaddress.ip_network(each.strip()) for each in networks.split(",") if each.strip()]
         return cls(found, _parse_ports(ports) or PUBLIC_PORTS)
 
     def check_url(self, url: str) -> Destination:
-        """Take an address apart, without looking its name up. Raises `DestinationRefusedError`."""
+        """Parse an address without resolving its name. Raises `DestinationRefusedError`."""
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise DestinationRefusedError(f"{url!r} is no address.") from error
+            raise DestinationRefusedError(f"{url!r} is not a valid URL.") from error
         if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None or parts.fragment:
-            raise DestinationRefusedError(f"{url!r} is no https address of a server, without user and fragment.")
+            raise DestinationRefusedError(f"{url!r} is not an https:// URL with a host and without user and fragment.")
         if parts.scheme == "http" and not self._networks:
             raise DestinationRefusedError("The address must begin with https://.")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -109,7 +109,7 @@ class Destinations:
         return destination
 
     async def resolve(self, url: str) -> tuple[Destination, list[Address]]:
-        """Look an address up, and return those of its server that may be reached. Raises `DestinationRefusedError`."""
+        """Resolve an address and return the allowed IP addresses of its server. Raises `DestinationRefusedError`."""
         destination = self.check_url(url)
         if (literal := _parse_literal(destination.host)) is not None:
             return destination, [literal]
@@ -117,9 +117,11 @@ class Destinations:
             loop = asyncio.get_running_loop()
             found = await loop.getaddrinfo(destination.host, destination.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            raise DestinationRefusedError(f"There is no server called {destination.host!r}.", hint="") from error
+            raise DestinationRefusedError(
+                f"The host name {destination.host!r} could not be resolved.", hint=""
+            ) from error
         addresses = [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found]
-        for address in addresses:  # one private address among public ones is an attempt, or a mistake
+        for address in addresses:  # one private address among public ones is an attack or a mistake
             # guard: webhook-every-address
             self._require_allowed(destination, address)
         return destination, addresses
@@ -129,7 +131,7 @@ class Destinations:
             return
         # guard: webhook-public-address
         if not _is_public(address):
-            raise DestinationRefusedError(f"{destination.host} is at {address}, which is no public address.")
+            raise DestinationRefusedError(f"{destination.host} resolves to {address}, which is not a public address.")
         if destination.scheme != "https":
             raise DestinationRefusedError("The address must begin with https://.")
         # guard: webhook-public-port
@@ -139,8 +141,8 @@ class Destinations:
         if destination.port not in self._ports:
             allowed = " and ".join(map(str, sorted(self._ports)))
             raise DestinationRefusedError(
-                f"Port {destination.port} of {destination.host} is not used for webhooks.",
-                hint=f"Use port {allowed}, or have LEADLINE_WEBHOOK_PORTS allow this one.",
+                f"Port {destination.port} of {destination.host} is not allowed for webhooks.",
+                hint=f"Use port {allowed}, or add this port to LEADLINE_WEBHOOK_PORTS.",
             )
 
 
@@ -148,12 +150,12 @@ def _parse_ports(ports: str) -> list[int]:
     found = [int(each) for each in ports.split(",") if each.strip()]
     for port in found:
         if not 0 < port < 65_536:
-            raise ValueError(f"{port} is no port: ports are 1 to 65535.")
+            raise ValueError(f"{port} is not a port: ports are 1 to 65535.")
     return found
 
 
 def _parse_literal(host: str) -> Address | None:
-    """Return the address that a host is written as, in any way that a resolver reads without asking anybody."""
+    """Parse a host that is an IP address in any form that resolvers accept without a lookup; None for a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Messages to webhooks as rows: written with the change that they tell of, claimed, and settled after each try.
+"""Webhook messages as rows: written with the change they report, claimed by senders, and updated after each attempt.
 
-A message is written in the transaction of its change, so that it is sent if that was committed, and only then. Who
-sends holds a lease: a message whose sender died is sent again by another, with the same id.
+A message is written in the transaction of its change, so it is sent if and only if the change was committed. A sender
+holds a lease: if it dies, another sends the message again with the same id.
 """
 
 import random
@@ -20,7 +20,7 @@ from ingest.storage.db.schema import webhook_deliveries as deliveries
 from ingest.storage.db.schema import webhooks
 from ingest.storage.webhooks.records import RETRY_SECONDS, DeliveryResult, DeliveryState, DueDelivery, EventType
 
-# Retries of many messages to one address are spread by so much.
+# Retries of many messages to one address are spread by this share of their pause.
 _JITTER = 0.1
 _DAY_SECONDS = 24 * 3600.0
 _DETAIL_CHARS = 300
@@ -29,17 +29,18 @@ _DETAIL_CHARS = 300
 def publish(
     connection: Connection, tenant_id: str, event: EventType, subjects: Sequence[dict[str, Any]], *, change: str = ""
 ) -> None:
-    """Write a message for each subject to each of the tenant's webhooks that want such events.
+    """Write one message per subject for each of the tenant's webhooks that subscribe to the event.
 
-    A subject is the `data` of its message, ids and codes, and its first member says what it is about: of the same, a
-    webhook is told once, and once more for each `change` of it.
+    A subject is the `data` of its message, made of ids and codes; its first value identifies what the message is about.
+    A webhook gets one message per event and identity, plus one for each `change` of it.
     """
     if not subjects:
         return
     rows = connection.execute(
         select(webhooks.c.id, webhooks.c.events)
         .where(webhooks.c.tenant_id == tenant_id, webhooks.c.disabled_at.is_(None))
-        .with_for_update(read=True, key_share=True)  # so that none is deleted before its messages are there
+        # Locked so that no webhook is deleted before its messages are written.
+        .with_for_update(read=True, key_share=True)
     ).all()
     wanting = [row.id for row in rows if event in row.events]
     new = build_upsert(connection, deliveries).on_conflict_do_nothing()
@@ -54,7 +55,7 @@ def publish(
 
 
 def build_message(tenant_id: str, webhook_id: str, kind: str, data: dict[str, Any], *, key: str) -> dict[str, Any]:
-    """Return the row of a message that is to be sent at once."""
+    """Build the row of a message that is due at once."""
     moment = time.time()
     body = {"type": kind, "timestamp": datetime.fromtimestamp(moment, UTC).isoformat(), "data": data}
     return {
@@ -72,13 +73,13 @@ def build_message(tenant_id: str, webhook_id: str, kind: str, data: dict[str, An
 
 
 class Outbox:
-    """Messages as their senders claim and settle them; any number of senders may work at once."""
+    """Messages to be sent. Any number of senders may work at once."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def claim(self, *, lease_seconds: float, each: int = 4, most: int = 32) -> list[DueDelivery]:
-        """Lease messages that are due, at most `each` of a webhook, so that a slow receiver holds up no other's."""
+        """Lease due messages, at most `each` per webhook, so that a slow receiver does not delay other webhooks."""
         with write_transaction(self._engine) as connection:
             moment = build_clock(connection)
             due = (
@@ -93,7 +94,7 @@ class Outbox:
             for webhook in connection.execute(waiting).scalars().all():
                 query = select(deliveries.c.sequence).where(*due, deliveries.c.webhook_id == webhook)
                 chosen += connection.execute(query.order_by(deliveries.c.sequence).limit(each)).scalars()
-            random.shuffle(chosen)  # of more webhooks than fit, none is always the last
+            random.shuffle(chosen)  # shuffled so that with more webhooks than fit, none is always left out
             taken = connection.execute(
                 update(deliveries)
                 .where(deliveries.c.sequence.in_(chosen[:most]), *due)
@@ -103,7 +104,7 @@ class Outbox:
             return _load_due(connection, list(taken))
 
     def record_result(self, due: DueDelivery, outcome: DeliveryResult, *, disable_days: float) -> None:
-        """Record the end of a try, and when the next one is; a webhook that fails for so many days is disabled."""
+        """Record the result of an attempt and schedule the next; disable a webhook that fails for `disable_days`."""
         with write_transaction(self._engine) as connection:
             moment = read_clock(connection)
             pause = None if outcome.is_delivered else _compute_pause(due.attempt, outcome)
@@ -133,9 +134,9 @@ class Outbox:
 def _update_webhook_health(
     connection: Connection, webhook_id: str, outcome: DeliveryResult, moment: float, disable_seconds: float
 ) -> None:
-    """Note on the webhook that something arrived, or since when nothing does, and disable one that has failed for long.
+    """Record on the webhook that a message arrived, or since when none has, and disable it if that is too long.
 
-    A receiver's own word that it wants no more counts at once.
+    A receiver that replies with 410 is disabled at once.
     """
     this = webhooks.c.id == webhook_id
     if outcome.is_delivered:
@@ -159,13 +160,13 @@ def _update_webhook_health(
 
 def _format_disable_reason(outcome: DeliveryResult, days: float) -> str:
     if outcome.is_gone:
-        return "Its server answered 410: it wants no more messages."
-    last = f"the last reply was {outcome.status}." if outcome.status else f"at last: {outcome.detail}"
-    return f"Nothing arrived for {days:.1f} days; {last}"
+        return "Its server replied with 410, which means that it wants no more messages."
+    last = f"the last reply was {outcome.status}." if outcome.status else f"last error: {outcome.detail}"
+    return f"No message was delivered for {days:.1f} days; {last}"
 
 
 def _load_due(connection: Connection, taken: Sequence[str]) -> list[DueDelivery]:
-    """Return claimed messages with the addresses and the secrets of their webhooks."""
+    """Load claimed messages with the addresses and secrets of their webhooks."""
     query = (
         select(deliveries, webhooks.c.url, webhooks.c.secret, webhooks.c.previous_secret, webhooks.c.previous_until)
         .join(webhooks, webhooks.c.id == deliveries.c.webhook_id)
@@ -181,7 +182,7 @@ def _load_due(connection: Connection, taken: Sequence[str]) -> list[DueDelivery]
 
 
 def _compute_pause(attempt: int, outcome: DeliveryResult) -> float | None:
-    """Return the seconds until the next try; None if that was the last one."""
+    """Return the seconds until the next attempt; None if that was the last one."""
     if attempt > len(RETRY_SECONDS):
         return None
     usual = RETRY_SECONDS[attempt - 1] * random.uniform(1.0, 1.0 + _JITTER)

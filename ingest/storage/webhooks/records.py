@@ -1,7 +1,7 @@
-"""Webhooks: what a tenant's own programs are told of, where, and how often it is tried.
+"""Records of webhooks: endpoints of a tenant, the events they receive, and the schedule of attempts.
 
-Messages are signed as the Standard Webhooks specification says (https://www.standardwebhooks.com), whose schedule of
-tries is taken too: about three days in all.
+Messages are signed as in the Standard Webhooks specification (https://www.standardwebhooks.com). The schedule of
+attempts, about three days in all, is the specification's example.
 """
 
 import base64
@@ -14,33 +14,33 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.storage.webhooks.destinations import Destinations
 
-# Seconds from one try to the next: the example schedule of the specification.
+# Seconds from one attempt to the next: the example schedule of the specification.
 RETRY_SECONDS = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
-# For so long messages are signed with the secret before the last rotation too.
+# After a rotation, messages are signed with the previous secret too for this long.
 ROTATION_SECONDS = 24 * 3600.0
 MAX_WEBHOOKS = 50
 _SECRET_BYTES = 32
 
 
 class EventType(StrEnum):
-    """What a webhook may be told of."""
+    """The events that a webhook can receive."""
 
     DOCUMENT_READY = "document.ready"
     DOCUMENT_FAILED = "document.failed"
     DOCUMENT_DELETED = "document.deleted"
-    RUN_PAUSED = "run.paused"  # its budget is met, and it waits for a person
+    RUN_PAUSED = "run.paused"  # its budget is used up, and it waits for a person
     RUN_COMPLETED = "run.completed"
     RUN_FAILED = "run.failed"
     RUN_CANCELLED = "run.cancelled"
     FEEDBACK_GIVEN = "feedback.given"
 
 
-# The type of a message that an admin has sent to see whether it arrives.
+# The type of a test message that an admin sends.
 TEST_EVENT = "webhook.test"
 
 
 class DeliveryState(StrEnum):
-    """A message is `pending` until it was taken (`delivered`) or its tries are used up (`failed`)."""
+    """The states of a message: `pending` until it is accepted (`delivered`) or its attempts are used up (`failed`)."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -49,9 +49,9 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True)
 class Webhook:
-    """An address that is told of events. `failing_since` is when the first of its tries failed that all failed since.
+    """An endpoint that receives events. `failing_since` is when the current series of failed attempts began.
 
-    One with `disabled_at` is told nothing, for the reason that is given.
+    If `disabled_at` is set, it receives nothing, for the reason in `disabled_reason`.
     """
 
     id: str
@@ -67,7 +67,7 @@ class Webhook:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A message for a webhook, and what became of it. `status` is that of the last reply, `detail` why it failed."""
+    """A message for a webhook and its state. `status` is that of the last reply; `detail` says why it failed."""
 
     id: str
     sequence: int
@@ -85,7 +85,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class DueDelivery:
-    """A claimed message with all that sending it takes. `attempt` counts from 1 and is its fence."""
+    """A claimed message with everything needed to send it. `attempt` counts from 1 and serves as the fence."""
 
     id: str
     webhook_id: str
@@ -97,7 +97,7 @@ class DueDelivery:
 
 @dataclass(frozen=True)
 class DeliveryResult:
-    """The end of a try: the reply's status, or why there was none. `wait_seconds` is what the reply asked for."""
+    """The result of an attempt: the reply's status, or why there was none. `wait_seconds` is the delay it asked for."""
 
     status: int | None
     detail: str = ""
@@ -109,32 +109,32 @@ class DeliveryResult:
 
     @property
     def is_gone(self) -> bool:
-        """True if the receiver says that it wants no more messages."""
+        """Whether the receiver says that it wants no more messages."""
         return self.status == 410
 
 
 def generate_secret() -> str:
-    """Return a secret in the specification's form."""
+    """Generate a secret in the specification's format."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
 class WebhookSettings(BaseSettings):
-    """Environment variables that begin with `LEADLINE_`."""
+    """Settings from environment variables that begin with `LEADLINE_`."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 
     webhook_networks: str = Field(
         "",
         description="Private networks that webhooks may reach, besides public addresses: `10.0.0.0/8, 127.0.0.1/32`. "
-        "To these also without TLS.",
+        "These may be reached without TLS, too.",
     )
     webhook_ports: str = Field(
-        "443, 8443", description="Ports of public addresses that webhooks may be sent to, with commas between them."
+        "443, 8443", description="Comma-separated ports of public addresses that webhooks may be sent to."
     )
     webhook_disable_days: float = Field(
-        5.0, gt=0, description="A webhook of which every try failed for so many days is disabled."
+        5.0, gt=0, description="A webhook is disabled when every attempt has failed for this many days."
     )
-    webhook_seconds: float = Field(15.0, gt=0, description="How long a webhook's receiver may take to answer.")
+    webhook_seconds: float = Field(15.0, gt=0, description="How long to wait for a webhook's receiver to reply.")
 
     @field_validator("webhook_networks")
     @classmethod

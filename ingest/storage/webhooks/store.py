@@ -1,4 +1,4 @@
-"""Webhooks as their tenant's admins see them: made, changed, rotated and deleted; their messages listed and sent again.
+"""Webhooks as their tenant's admins manage them: create, change, rotate, delete, list messages and send them again.
 
 Each method is one transaction.
 """
@@ -32,7 +32,7 @@ _DISABLED_BY_ADMIN = "An admin disabled it."
 
 
 class Webhooks:
-    """The webhooks of every tenant; no method sees another tenant's."""
+    """The webhooks of every tenant; each method sees one tenant's only."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -40,13 +40,13 @@ class Webhooks:
     def create(
         self, tenant_id: str, url: str, events: Sequence[EventType], *, description: str = ""
     ) -> tuple[Webhook, str]:
-        """Make a webhook, and return it with its secret. Raises `WebhooksFullError`."""
+        """Create a webhook and return it with its secret. Raises `WebhooksFullError`."""
         secret, identifier = generate_secret(), str(uuid.uuid4())
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
             count = connection.execute(select(func.count()).where(webhooks.c.tenant_id == tenant_id)).scalar_one()
             if count >= MAX_WEBHOOKS:
-                raise WebhooksFullError(f"There are {count} webhooks, and a tenant may have {MAX_WEBHOOKS}.")
+                raise WebhooksFullError(f"The tenant has {count} webhooks; the limit is {MAX_WEBHOOKS}.")
             connection.execute(
                 insert(webhooks).values(
                     id=identifier,
@@ -71,12 +71,12 @@ class Webhooks:
         return [_build_webhook(row) for row in rows]
 
     def load_webhook(self, tenant_id: str, identifier: str) -> Webhook:
-        """Read a webhook. Raises `WebhookNotFoundError`."""
+        """Load a webhook. Raises `WebhookNotFoundError`."""
         with read_transaction(self._engine) as connection:
             return _load_webhook(connection, tenant_id, identifier)
 
     def change(self, tenant_id: str, identifier: str, changes: Mapping[str, Any]) -> Webhook:
-        """Change `url`, `events`, `description` or `disabled`. An enabled one is told what was kept for it meanwhile.
+        """Change `url`, `events`, `description` or `disabled`. A webhook enabled again receives its pending messages.
 
         Raises `WebhookNotFoundError`.
         """
@@ -98,7 +98,7 @@ class Webhooks:
             return _load_webhook(connection, tenant_id, identifier)
 
     def rotate_secret(self, tenant_id: str, identifier: str) -> tuple[Webhook, str]:
-        """Give a webhook another secret; for a day messages are signed with both. Raises `WebhookNotFoundError`."""
+        """Give a webhook a new secret; for a day, messages are signed with both. Raises `WebhookNotFoundError`."""
         secret = generate_secret()
         with write_transaction(self._engine) as connection:
             _load_webhook(connection, tenant_id, identifier)
@@ -141,7 +141,7 @@ class Webhooks:
         return [_build_delivery(row) for row in rows]
 
     def replay(self, tenant_id: str, identifier: str, delivery: str) -> Delivery:
-        """Send a message again, whatever became of it, with its id and a new series of tries.
+        """Send a message again, whatever its state, with the same id and a new series of attempts.
 
         Raises `WebhookNotFoundError`.
         """
@@ -156,11 +156,11 @@ class Webhooks:
             connection.execute(update(deliveries).where(*this).values(**again))
             row = connection.execute(select(deliveries).where(*this)).first()
             if row is None:
-                raise WebhookNotFoundError(f"There is no message {delivery!r} to this webhook.")
+                raise WebhookNotFoundError(f"There is no message {delivery!r} for this webhook.")
             return _build_delivery(row)
 
     def send_test(self, tenant_id: str, identifier: str) -> Delivery:
-        """Send a message that tells of nothing, to see whether it arrives. Raises `WebhookNotFoundError`."""
+        """Send a test message, to see whether it arrives. Raises `WebhookNotFoundError`."""
         with write_transaction(self._engine) as connection:
             _load_webhook(connection, tenant_id, identifier)
             row = build_message(
