@@ -42,11 +42,11 @@ log = structlog.get_logger(__name__)
 OpenEncoders = Callable[[ClusterSettings], Encoders]
 OpenParser = Callable[[Path, ParserSettings], ParserSandbox]
 
-# A task works for this share of its time limit and then rings for the next, so that no step comes near the limit; and
-# for no more seconds than these, so that other kinds of work get their turn in this process.
+# A task works for this share of its time limit, then rings for the next one, so that no step comes near the limit. The
+# second limit, in seconds, gives other kinds of work their turn in this process.
 _SLICE_SHARE = 0.25
 _MAX_SLICE_SECONDS = 15.0
-# Spent on missing digests at each sweep, which comes every few seconds.
+# Time spent on missing digests in each sweep; sweeps come every few seconds.
 _DIGEST_SECONDS = 0.5
 
 
@@ -54,7 +54,7 @@ OpenAnswers = Callable[[ServiceParts], AbstractContextManager[RunAnswerer]]
 
 
 def open_configured_encoders(settings: ClusterSettings) -> Encoders:
-    """Open the encoders that the settings name, and Leadline's own."""
+    """Open the encoders named in the settings, and Leadline's own."""
     return build.build_encoders(ModelStore(settings.models), settings)
 
 
@@ -71,14 +71,15 @@ def open_cluster_parts(
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
 ) -> Iterator[ServiceParts]:
-    """Open the parts. Raises what keeps a process from `serving`: a server that is away, an index of another encoder.
+    """Open the parts of a cluster process.
 
-    Without `serving`, as for repairs, indexes are opened on demand and may come from any encoder.
+    Raises an error if the process cannot serve, for example because a server is unreachable or the index belongs to
+    another encoder. Without `serving`, as for repairs, indexes are opened on demand and may come from any encoder.
     """
     if settings.vector_server_warning:
         log.warning(settings.vector_server_warning)
     key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-    # Commands such as `leadline backup` import this module also where the extra `cluster` is not installed.
+    # Commands such as `leadline backup` import this module even where the extra `cluster` is not installed.
     from ingest.storage.feed.redis_feed import RedisFeed
 
     with ExitStack() as stack:
@@ -107,7 +108,7 @@ def open_cluster_parts(
 
 
 class WorkerProcess:
-    """One worker process: its tasks, the leases it keeps alive, and the slices in which it works."""
+    """A worker process: its tasks, the leases it keeps alive, and the time slices in which it works."""
 
     def __init__(
         self,
@@ -124,7 +125,7 @@ class WorkerProcess:
         first_try_seconds: float = FIRST_TRY_SECONDS,
         embeds: bool = False,
     ) -> None:
-        """Start to keep leases; `embeds` says that this process serves the queue of embeddings, too."""
+        """Start extending leases; `embeds` means that this process also serves the queue of embeddings."""
         stores = parts.stores
         self._parts = parts
         self._embeds = embeds
@@ -154,16 +155,17 @@ class WorkerProcess:
         return self._parts.stores.jobs
 
     def run_jobs(self, kind: JobKind) -> int:
-        """Run jobs of a kind until none waits, the slice is over or the worker stops; returns how many."""
+        """Run jobs of a kind until none waits, the slice ends or the worker stops; return how many."""
         self._slice_end = time.monotonic() + self._slice_seconds
         reach_point("look.began")
         finished = 0
         while not self._stopping():
             if kind is not JobKind.COLLECT and not self._parts.stores.contents.blobs.has_space_to_work():
-                log.warning("the disk is nearly full; jobs wait", kind=kind)
+                log.warning("jobs not claimed: disk nearly full", kind=kind)
                 break
             if kind is JobKind.INGEST and self._embeds and not self.jobs.has_quick_job(kind):
-                # The next document may keep this process for minutes, and small ones would wait for their vectors.
+                # The next document may occupy this process for minutes, and small documents would wait that long for
+                # their vectors.
                 self._runner.run_once(JobKind.EMBED, {Lane.QUICK})
             if not (count := self._runner.run_once(kind)):
                 break
@@ -176,15 +178,15 @@ class WorkerProcess:
         return finished
 
     def remove_tenants(self) -> None:
-        """Take a step with each deleted tenant."""
+        """Take a removal step with each deleted tenant."""
         self._parts.stores.operations.tenant_removal.run_step()
 
     def add_digests(self) -> None:
-        """Add digests to texts of earlier releases, for a moment."""
+        """Spend a moment on adding digests to texts of earlier releases."""
         self._filler.run_step(_DIGEST_SECONDS)
 
     def clean_up(self) -> None:
-        """Remove what was kept for its time. If the index is there, repair it and remove what no document uses."""
+        """Remove expired records. If the index is available, repair it and remove content that no document uses."""
         parts, stores = self._parts, self._parts.stores
         ReaderSync(stores.documents.catalog, parts.index.generations).sync_all()
         stores.operations.expiry.delete_expired(self._retention)
@@ -194,7 +196,7 @@ class WorkerProcess:
             parts.rounds.run()
 
     def send_webhooks(self) -> None:
-        """Send what is due to webhooks, for a slice of time at most."""
+        """Send due webhook messages, for at most one slice of time."""
         end = time.monotonic() + self._slice_seconds
         while self._webhooks.send_due() and not self._stopping() and time.monotonic() < end:
             pass
@@ -207,9 +209,9 @@ class WorkerProcess:
         while not self._closing.wait(self.jobs.lease_seconds / 3):
             try:
                 self._runner.keep_leases()
-            # The database may be away for a moment; the next beat may get through before the lease runs out.
+            # The database may be unreachable for a moment; the next beat may succeed before the lease lapses.
             except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
-                log.warning("leases were not extended", error=repr(error))
+                log.warning("leases not extended", error=repr(error))
 
 
 @contextmanager
@@ -223,7 +225,7 @@ def open_worker_process(
     open_answers: OpenAnswers | None = None,
     embeds: bool = False,
 ) -> Iterator[WorkerProcess]:
-    """Open a worker process; without `open_answers` it takes no runs."""
+    """Open a worker process; without `open_answers` it runs no runs."""
     with ExitStack() as stack:
         parts = stack.enter_context(open_cluster_parts(settings, open_encoders=open_encoders))
         scratch = Path(tempfile.mkdtemp(prefix="leadline-worker-"))

@@ -1,4 +1,4 @@
-"""The parts that every task of a worker uses, made once where the process is put together."""
+"""The dependencies shared by a worker's tasks, built once at the composition root."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from retrieval.index.generations import Generations
 
 
 class WorkerStopping(Exception):
-    """The worker is shutting down; the job goes back to the queue unharmed."""
+    """The worker is shutting down; its job is requeued without using up an attempt."""
 
 
 @dataclass(frozen=True)

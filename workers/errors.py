@@ -1,4 +1,4 @@
-"""Exceptions of tasks and their consequences for the job: one table."""
+"""The single table that maps exceptions of tasks to consequences for the job."""
 
 from enum import Enum
 
@@ -46,12 +46,12 @@ from rlm.requests import QuestionError
 
 
 class JobOutcome(Enum):
-    """The consequence for a job whose task raised."""
+    """The consequence for a job whose task raised an exception."""
 
-    FAIL = "the document, or the question, is at fault: the same again would fail again"
-    RETRY = "something around it is at fault: try again, up to the limit of attempts"
-    WAIT = "something it needs is away: try again until it is back; the attempt does not count"
-    ABANDON = "the job is no longer this worker's, or its document is gone"
+    FAIL = "the document or question is at fault: a retry would fail the same way"
+    RETRY = "something around the job is at fault: retry it, up to the limit of attempts"
+    WAIT = "a dependency is unavailable: retry until it is back, without using up an attempt"
+    ABANDON = "the job no longer belongs to this worker, or its document is gone"
 
 
 OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
@@ -60,7 +60,7 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
     DocumentNotFoundError: JobOutcome.ABANDON,
     KeyRevokedError: JobOutcome.FAIL,
     VersionInUseError: JobOutcome.WAIT,  # until the run has ended
-    SourceGoneError: JobOutcome.WAIT,  # until what was made of it is redacted; then the run goes on without it
+    SourceGoneError: JobOutcome.WAIT,  # until content made from it is redacted; then the run continues without it
     LogEntryTooLargeError: JobOutcome.FAIL,
     ParseError: JobOutcome.FAIL,
     GenerationChangedError: JobOutcome.WAIT,
@@ -71,7 +71,7 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
     UploadError: JobOutcome.RETRY,
     IngestError: JobOutcome.RETRY,
     IndexUnavailableError: JobOutcome.WAIT,
-    IndexLostError: JobOutcome.WAIT,  # until it is made again
+    IndexLostError: JobOutcome.WAIT,  # until it is rebuilt
     IndexRefusedError: JobOutcome.RETRY,
     EncoderUnavailableError: JobOutcome.WAIT,
     RetrievalError: JobOutcome.RETRY,
@@ -81,7 +81,7 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
     ContextTooLongError: JobOutcome.FAIL,
     BudgetExhaustedError: JobOutcome.FAIL,
     UnpricedModelError: JobOutcome.FAIL,
-    RunPausedError: JobOutcome.ABANDON,  # the run task has noted it
+    RunPausedError: JobOutcome.ABANDON,  # the run task has recorded it
     RunCancelledError: JobOutcome.ABANDON,
     SqlError: JobOutcome.FAIL,
     SqlRefusedError: JobOutcome.FAIL,
@@ -92,7 +92,7 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
 
 
 def get_outcome(error: Exception) -> JobOutcome:
-    """Look up the nearest listed class. An unlisted error is a defect of ours, and a retry may still get past it."""
+    """Return the outcome of the nearest listed class. An unlisted error is a bug that a retry may get past."""
     for kind in type(error).__mro__:
         if kind in OUTCOMES:
             return OUTCOMES[kind]
@@ -100,12 +100,12 @@ def get_outcome(error: Exception) -> JobOutcome:
 
 
 def build_failure(error: Exception, kind: JobKind = JobKind.INGEST) -> Failure:
-    """Word the reason for users. The text of an unexpected error may name internals, so it stays in the log."""
+    """Describe the failure for users. The text of an unexpected error may reveal internals, so it stays in the log."""
     if isinstance(error, LeadlineError):
         return Failure(error.code, *error.public_message)
     subject, again = ("question", "Ask") if kind is JobKind.RUN else ("document", "Upload it")
     return Failure(
         "internal_error",
-        f"Leadline failed on this {subject} ({type(error).__name__}).",
-        f"{again} again; if it fails again, report it with the log of the time.",
+        f"An unexpected error ({type(error).__name__}) occurred while processing this {subject}.",
+        f"{again} again. If it fails again, report it with the log from that time.",
     )

@@ -1,4 +1,4 @@
-"""Jobs are claimed and run to an end: done, failed, queued again, or lost. Threads and Celery workers use it alike."""
+"""Runs claimed jobs until they are done, failed, requeued or lost. Threads and Celery workers share this code."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ from workers.tasks.reembed import ReembedTask
 from workers.tasks.run import RunTask
 from workers.tasks.turns import RequeueInLane
 
-# Small documents are made searchable together and embedded together, and collections are short.
+# Small documents are ingested and embedded in batches, and collections are short.
 _CLAIM_LIMITS = {
     JobKind.INGEST: BATCH_DOCUMENTS,
     JobKind.EMBED: 64,
@@ -33,7 +33,7 @@ _CLAIM_LIMITS = {
     JobKind.REEMBED: 16,
     JobKind.RUN: 1,
 }
-# Of runs the budgets are the bounds.
+# Runs are limited by their budgets.
 _STEP_KINDS = frozenset(_CLAIM_LIMITS) - {JobKind.RUN}
 _CLAIM_BYTES = {JobKind.INGEST: BATCH_BYTES}
 _RETRY_SECONDS = 1.0
@@ -42,12 +42,11 @@ log = structlog.get_logger(__name__)
 
 
 class JobRunner:
-    """Claims jobs for one worker and runs its tasks on them; whatever a task raises ends in the job's row.
+    """Claims jobs for one worker and runs its tasks on them; whatever a task raises is recorded in the job's row.
 
-    It may be asked only for kinds that it was given a task for. When `stopping` returns true, because the process ends,
-    tasks hand back their jobs at the next good moment. When `slice_over` returns true, so that others get a turn, only
-    embedding tasks hand back, since they lose nothing by it. Another thread must call `keep_leases` well within each
-    lease.
+    Ask it only for kinds that it has a task for. When `stopping` returns true because the process is ending, tasks hand
+    back their jobs at the next good moment. When `slice_over` returns true so that others get a turn, only embedding
+    tasks hand back, since they lose no work by it. Another thread must call `keep_leases` well within each lease.
     """
 
     def __init__(
@@ -75,7 +74,7 @@ class JobRunner:
         self._lock = threading.Lock()
 
     def run_once(self, kind: JobKind, lanes: Collection[Lane] = ALL_LANES) -> int:
-        """Claim the next waiting jobs of a kind and run them; returns how many. Without an `answer` task, no runs."""
+        """Claim the next waiting jobs of a kind and run them; return how many. Runs need an `answer` task."""
         if kind is JobKind.RUN and self._answer is None:
             return 0
         claimed = self._claim_jobs(kind, lanes)
@@ -107,20 +106,20 @@ class JobRunner:
         claim = partial(self._jobs.claim, kind, limit=_CLAIM_LIMITS[kind], total_bytes=_CLAIM_BYTES.get(kind))
         if kind is JobKind.INGEST and self._gave_way:
             self._gave_way = False
-            # Those that a document was put back for go first; otherwise the same one could be claimed again.
+            # Jobs that a document made way for come first; otherwise the same document could be claimed again.
             if claimed := claim(lanes=FIRST_TRY_LANES):
                 return claimed
         return claim(lanes=lanes)
 
     def keep_leases(self) -> None:
-        """Extend the lease of every job that is running."""
+        """Extend the lease of every running job."""
         with self._lock:
             held = [job for job, _ in self._held.values()]
         if held:
             self._jobs.extend_leases(held)
 
     def abandon_jobs(self, thread: int) -> None:
-        """Let the leases of a hung thread's jobs lapse: others get them then, and its own commits will be refused."""
+        """Let the leases of a hung thread's jobs lapse: others get the jobs, and the thread's commits are refused."""
         with self._lock:
             for identifier in [each for each, (_, holder) in self._held.items() if holder == thread]:
                 del self._held[identifier]
@@ -134,7 +133,7 @@ class JobRunner:
         return 1
 
     def _run_together(self, held: Sequence[Job]) -> int:
-        """Return how many of the jobs were done; those of documents that failed are settled."""
+        """Return how many of the jobs are done; failures of single documents are already recorded."""
         if held[0].kind is JobKind.INGEST:
             assert self._ingest is not None
             failures = self._ingest.run_together(held, self._stopping)
@@ -147,7 +146,7 @@ class JobRunner:
         return len(held)
 
     def _run_and_record(self, held: Sequence[Job], work: Callable[[], int]) -> None:
-        """Run `work`, which returns how many jobs it has done, and settle the jobs if it fails."""
+        """Run `work`, which returns how many jobs it finished; if it raises, record the consequence for each job."""
         with structlog.contextvars.bound_contextvars(**_build_log_context(held)):
             self._run_and_record_end(held, work)
 
@@ -162,8 +161,9 @@ class JobRunner:
             self._record_each(held, partial(self._jobs.requeue_in_lane, lane=ended.lane))
             count_jobs(held[0].kind, "put_back", len(held))
         except LeaseLostError:
-            log.info("job was withdrawn or taken over")
-        # The last boundary of a worker: whatever a task raises must end in the job's row, and not end the worker.
+            log.info("job withdrawn or taken over")
+        # This is the worker's last boundary: whatever a task raises must be recorded in the job's row and must not end
+        # the worker.
         except Exception as error:
             log.warning("job failed", error=repr(error), exc_info=_is_defect(error))
             self._record_failure(held, error)
@@ -191,20 +191,20 @@ class JobRunner:
             count_jobs(job.kind, "retried", 1)
 
     def _record_each(self, held: Sequence[Job], settle: Callable[[Job], object]) -> None:
-        """Settle each job. If the catalog refuses, the job is queued again when its lease has run out."""
+        """Record the end of each job. If the catalog refuses, the job is requeued when its lease lapses."""
         until = time.monotonic() + self._jobs.lease_seconds
         for job in held:
             try:
                 self._record_end(job, settle, until)
             except LeaseLostError:
-                log.info("job was taken over", job=job.id)
+                log.info("job taken over", job=job.id)
             except LeadlineError as error:
-                log.warning("job was not settled", job=job.id, error=repr(error))
+                log.warning("end of job not recorded", job=job.id, error=repr(error))
 
     def _record_end(self, job: Job, settle: Callable[[Job], object], until: float) -> None:
-        """Settle one job, trying again for as long as the leases may last while the catalog is away or full.
+        """Record the end of one job, retrying while the catalog is unreachable or full and the lease may last.
 
-        Without that, an attempt that should not count would be counted when the lease runs out.
+        Otherwise an attempt that should not count would be counted when the lease lapses.
         """
         pause_seconds = min(_RETRY_SECONDS, self._jobs.lease_seconds / 3)
         while True:
@@ -218,7 +218,7 @@ class JobRunner:
 
 
 def _build_log_context(held: Sequence[Job]) -> dict[str, object]:
-    """Return what log lines are named by: the job and its tenant, and the run or the version; of several, the jobs."""
+    """Build the log fields of a job: job, tenant, and run or version; for several jobs, their ids."""
     if len(held) != 1:
         return {"jobs": [job.id for job in held]}
     job = held[0]

@@ -1,7 +1,7 @@
 """Celery workers and beat: the composition root of the cluster's background work.
 
 A worker process opens its parts at its first task, after the fork, because neither database connections nor the
-encoder's threads survive one.
+encoder's threads survive a fork.
 """
 
 import multiprocessing
@@ -45,8 +45,9 @@ from workers.settings import ClusterSettings
 from workers.upkeep.upkeep import sweep_jobs
 from workers.watchdog import Watchdog
 
-# Longer than a consumer needs to connect again, and a message to reach it.
+# Longer than a consumer needs to reconnect and receive a message.
 _DEAF_SECONDS = 15.0
+# Documented in deploy/README.md; the process manager restarts the worker.
 _DEAF_EXIT_CODE = 75
 
 log = structlog.get_logger(__name__)
@@ -64,15 +65,15 @@ def run_worker(
     at_child_start: Callable[[], None] = lambda: None,
     serve_metrics: Callable[[], object] = lambda: None,
 ) -> None:
-    """Work until SIGTERM or Ctrl-C: then hand back what is held, and return. Signals go to Celery.
+    """Work until SIGTERM or Ctrl-C, then hand back held jobs and return. Celery handles the signals.
 
-    Only a worker that serves the queue of runs opens what answers questions.
+    Only a worker that serves the queue of runs opens the parts that answer questions.
     """
     app = make_app(settings.redis_url.get_secret_value(), task_seconds=settings.task_seconds)
     if QUEUES[JobKind.RUN] not in queues:
         open_answers = None
     if QUEUES[JobKind.INGEST] in queues:
-        languages.preload_model()  # once, and not in each process that is forked
+        languages.preload_model()  # once here instead of in each forked process
     open_one = partial(
         open_worker_process,
         open_encoders=open_encoders,
@@ -95,14 +96,14 @@ def run_worker(
 
 
 def run_beat(settings: ClusterSettings) -> None:
-    """Ring for a sweep every few seconds until a signal. Keeps nothing on disk, and two of them do no harm."""
+    """Ring for a sweep every few seconds until a signal. Beat stores nothing, and running two of them is harmless."""
     app = make_app(settings.redis_url.get_secret_value())
     every = {
         SWEEP_TASK: settings.sweep_seconds,
         WEBHOOKS_TASK: settings.sweep_seconds,
         UPKEEP_TASK: settings.upkeep_seconds,
     }
-    # A ring that nobody had time for is superseded by the next one.
+    # A ring that no worker had time for is superseded by the next one.
     app.conf.beat_schedule = {
         task: {"task": task, "schedule": seconds, "options": {"expires": 3 * seconds}}
         for task, seconds in every.items()
@@ -116,15 +117,15 @@ def run_beat(settings: ClusterSettings) -> None:
 def _exit_on_signals() -> None:
     """Exit at once on SIGTERM and SIGINT; beat has nothing to save.
 
-    Celery's own handler raises `SystemExit`, which is lost where the signal comes while the broker is read: clean-up of
-    the client raises another error over it, and beat goes on for ever.
+    Celery's own handler raises `SystemExit`. If the signal arrives while the broker is being read, the client's
+    clean-up raises another error that replaces it, and beat runs on forever.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
 
 
 class _Worker:
-    """One Celery worker: its child processes hold a `WorkerProcess`, its main process the signal to stop."""
+    """A Celery worker: its child processes hold a `WorkerProcess`, its main process the signal to stop."""
 
     def __init__(
         self,
@@ -151,7 +152,7 @@ class _Worker:
 
     def run_jobs(self, kind: str, job: int | None = None) -> None:
         finished = self._open_process().run_jobs(JobKind(kind))
-        log.debug("looked", kind=kind, rung_for=job, finished=finished)
+        log.debug("jobs run", kind=kind, rung_for=job, finished=finished)
 
     def sweep(self) -> None:
         process = self._open_process()
@@ -168,14 +169,14 @@ class _Worker:
         self._open_process().send_webhooks()
 
     def _open_process(self) -> WorkerProcess:
-        """Open this process's parts when they are first needed; if a server is away, the next ring tries again."""
+        """Open this process's parts on first use; if a server is unreachable, the next ring tries again."""
         if self._process is None:
             try:
                 self._process = self._stack.enter_context(
                     self._open_one(self._settings, stopping=self._stopping.is_set, ring=self._ring)
                 )
             except LeadlineError as error:
-                log.error("a worker cannot open its parts", code=error.code, detail=str(error))
+                log.error("worker parts not opened", code=error.code, detail=str(error))
                 raise Reject(str(error), requeue=False) from error
         return self._process
 
@@ -183,10 +184,10 @@ class _Worker:
         try:
             ring(self._app, kind)
         except (OperationalError, OSError) as error:
-            log.warning("the broker is away; the next sweep will ring", error=repr(error))
+            log.warning("ring not sent: broker unreachable; the next sweep will ring", error=repr(error))
 
     def _start_watchdog(self, **_: object) -> None:
-        """Start the watchdog and the metrics in the main process, once it consumes messages."""
+        """Start the watchdog and the metrics server in the main process, once it consumes messages."""
         self._serve_metrics()
         Watchdog(
             waiting=lambda: sum(count_waiting_messages(self._app)[queue] for queue in self._queues),
@@ -209,7 +210,7 @@ class _Worker:
 
 
 def _exit_at_once() -> None:
-    """Exit without cleaning up, which would wait for the broken connection; the processes hold no job."""
+    """Exit without clean-up, which would wait for the broken connection; the processes hold no jobs."""
     for child in active_children():
         child.terminate()
     os._exit(_DEAF_EXIT_CODE)

@@ -1,4 +1,4 @@
-"""What Prometheus is told of jobs, in worker processes too, whose numbers one listener of their parent adds up."""
+"""Prometheus metrics of jobs; the parent process serves the totals of all worker processes."""
 
 import os
 from pathlib import Path
@@ -13,10 +13,10 @@ from ingest.storage.queue.records import JobKind
 _DURATION_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 900, 1800, 3600)
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
-JOBS = Counter("leadline_jobs", "Jobs that a worker settled, by what became of them.", ["kind", "outcome"])
+JOBS = Counter("leadline_jobs", "Jobs that a worker finished, by outcome.", ["kind", "outcome"])
 JOB_SECONDS = Histogram(
     "leadline_job_seconds",
-    "Seconds that a worker was at jobs it had claimed together.",
+    "Seconds that a worker spent on jobs claimed together.",
     ["kind"],
     buckets=_DURATION_BUCKETS,
 )
@@ -28,18 +28,18 @@ def count_jobs(kind: JobKind, outcome: str, jobs: int) -> None:
 
 
 def is_shared() -> bool:
-    """True if processes keep their numbers in files of one folder, which is decided when Prometheus's client loads."""
+    """Return whether processes share their metrics in files of a folder; Prometheus's client decides this on import."""
     return Path(os.environ.get(_FOLDER_VARIABLE, "")).is_dir() and _FOLDER_VARIABLE in os.environ
 
 
 def start_metrics_server(host: str, port: int) -> tuple[WSGIServer, Thread]:
-    """Listen for Prometheus, in a thread, with the numbers of this process and its children added up."""
+    """Serve the totals of this process and its children to Prometheus, from a thread."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return start_http_server(port, addr=host, registry=registry)
 
 
 def remove_child_files(pid: int) -> None:
-    """Drop the files of a child that has ended, but for what it counted."""
+    """Remove the files of a child process that has ended, except its counters."""
     if is_shared():
         mark_process_dead(pid)  # type: ignore[no-untyped-call]

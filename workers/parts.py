@@ -1,4 +1,4 @@
-"""The parts of a service over one catalog, one folder of blobs and one index, opened alike by every deployment."""
+"""The parts of a service over one catalog, one blob store and one index, opened the same way by every deployment."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -22,7 +22,7 @@ from workers.upkeep.leftovers import LeftoverCleaner
 
 @dataclass(frozen=True)
 class ServiceParts:
-    """The stores and the index that the API and the workers of a deployment share, and what compares them."""
+    """The stores and the index that the API and the workers of a deployment share, and the checks that compare them."""
 
     stores: Stores
     index: IndexParts
@@ -30,7 +30,7 @@ class ServiceParts:
     rounds: LeftoverCleaner
 
     def build_worker_deps(self) -> WorkerDeps:
-        """Return the parts that tasks of workers need."""
+        """Build the dependencies of worker tasks."""
         stores, contents = self.stores, self.stores.contents
         return WorkerDeps(
             stores.documents.catalog,
@@ -57,10 +57,10 @@ def open_service_parts(
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
 ) -> Iterator[ServiceParts]:
-    """Open the parts, but no index yet; a new installation begins with the named `encoder`.
+    """Open the parts, but no index yet; a new installation starts with the named `encoder`.
 
-    Raises `InstallationMismatchError` for blobs of another installation, and what keeps a process from `serving`: an
-    index of another encoder. `open_store` is called once nothing of that kind is in the way.
+    Raises `InstallationMismatchError` for blobs of another installation, and an error if a process cannot be `serving`
+    because the index belongs to another encoder. `open_store` is called after these checks of the installation.
     """
     with ExitStack() as stack:
         stores = stack.enter_context(

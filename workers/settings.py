@@ -1,4 +1,4 @@
-"""Settings of a cluster: where its parts are. The API and the workers read the same ones."""
+"""Settings of a cluster: where its parts are. The API and the workers read the same settings."""
 
 from pathlib import Path
 
@@ -23,30 +23,34 @@ class ClusterSettings(
     WebhookSettings,
     BlobSettings,
 ):
-    """Environment variables that begin with `LEADLINE_`; `home` and `models` mean what they mean embedded."""
+    """Settings from environment variables that begin with `LEADLINE_`; `home` and `models` are as in embedded mode."""
 
     database_url: SecretStr = Field(
-        description="The catalog's PostgreSQL, such as `postgresql+psycopg://leadline:…@db/leadline`."
+        description="The catalog's PostgreSQL database, for example `postgresql+psycopg://leadline:…@db/leadline`."
     )
     redis_url: SecretStr = Field(
-        description="The Redis or Valkey that carries rings and events, `redis://host:6379/0`."
+        description="The Redis or Valkey server for worker wake-ups and events, for example `redis://host:6379/0`."
     )
     qdrant_url: str = Field(
-        description="The Qdrant server, `http://qdrant:6333`; several addresses of its nodes with commas between them."
+        description="The Qdrant server, for example `http://qdrant:6333`, or comma-separated addresses of its nodes."
     )
-    qdrant_api_key: SecretStr | None = Field(None, description="Its key, if it wants one.")
-    home: Path = Field(description="A folder that API and workers share: originals and texts.")
+    qdrant_api_key: SecretStr | None = Field(None, description="The Qdrant API key, if the server requires one.")
+    home: Path = Field(description="A folder for originals and texts that the API and the workers share.")
     models: Path = Field(
-        default_factory=lambda: user_cache_path("leadline") / "models", description="Where model files are kept."
+        default_factory=lambda: user_cache_path("leadline") / "models", description="The folder of model files."
     )
-    min_free_bytes: int = Field(256 * 1024**2, ge=0, description="Uploads are refused below this much free disk.")
+    min_free_bytes: int = Field(
+        256 * 1024**2, ge=0, description="Uploads are refused when less disk space than this is free."
+    )
     lease_seconds: float = Field(
-        30.0, gt=0, description="A worker that was not heard of for this long loses its job to another."
+        30.0, gt=0, description="A worker that does not report for this long loses its job to another worker."
     )
     task_seconds: float = Field(
         900.0,
         gt=0,
-        description="A worker process that is at one step for this long is killed; parsing ends sooner.",
+        description="A worker process that spends this long on one step is killed. Parsing has a shorter limit.",
     )
-    upkeep_seconds: float = Field(300.0, gt=0, description="How often what no document uses is looked for.")
-    sweep_seconds: float = Field(5.0, gt=0, description="How often lost and forgotten jobs are looked for.")
+    upkeep_seconds: float = Field(300.0, gt=0, description="How often content that no document uses is looked for.")
+    sweep_seconds: float = Field(
+        5.0, gt=0, description="How often lost jobs are looked for and waiting jobs announced again."
+    )

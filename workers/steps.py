@@ -1,7 +1,8 @@
-"""Steps of jobs in threads of this process: how long each has taken, and how a hung one is ended.
+"""Time limits for steps of jobs that run in threads of this process.
 
-In a cluster a worker process that is at one step for too long is killed. A thread cannot be, so an exception is raised
-in it, which ends any loop of Python; a thread that does not even end then waits inside of a library, and is left to it.
+In a cluster, a worker process that spends too long on one step is killed. A thread cannot be killed, so an exception is
+raised in it, which ends any Python loop. A thread that does not end even then is blocked inside a library and is left
+there.
 """
 
 import ctypes
@@ -13,32 +14,32 @@ from ingest.storage.errors import IngestError
 
 
 class StepTimeoutError(IngestError):
-    """One step of a job took longer than it may, and was ended."""
+    """A step of a job exceeded its time limit and was stopped."""
 
     code = "step_timeout"
-    default_hint = "Split the document into smaller files, or export it again from its own program."
+    default_hint = "Split the document into smaller files, or export it again from the program it was made with."
 
     def __init__(self) -> None:
-        super().__init__("A step of its processing took longer than LEADLINE_TASK_SECONDS, and was ended.")
+        super().__init__("A processing step took longer than LEADLINE_TASK_SECONDS and was stopped.")
 
 
 class RunningSteps:
-    """The threads that are at a step, and since when. Each look at whether to stop begins another step."""
+    """The threads that are running a step, and since when. Each check of whether to stop starts another step."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._since: dict[int, float] = {}
 
     def start_step(self) -> None:
-        """Begin a step in this thread."""
+        """Start a step in this thread."""
         self._since[threading.get_ident()] = self._clock()
 
     def end_step(self) -> None:
-        """This thread is at no step any more."""
+        """Record that this thread is not running a step any more."""
         self._since.pop(threading.get_ident(), None)
 
     def wrap_stopping(self, stopping: Callable[[], bool]) -> Callable[[], bool]:
-        """Return `stopping` so that each call of it by a thread at a step begins the next one."""
+        """Wrap `stopping` so that each call by a thread that is running a step starts its next step."""
 
         def is_stopping() -> bool:
             if threading.get_ident() in self._since:
@@ -48,11 +49,11 @@ class RunningSteps:
         return is_stopping
 
     def find_overdue_threads(self, seconds: float) -> set[int]:
-        """Return the threads whose step began longer ago than that."""
+        """Return the threads whose step has been running for longer than this."""
         before = self._clock() - seconds
         return {thread for thread, since in list(self._since.items()) if since < before}
 
 
 def interrupt_thread(thread: int) -> None:
-    """Raise `StepTimeoutError` in a thread, as soon as it runs Python again."""
+    """Raise `StepTimeoutError` in a thread as soon as it runs Python code again."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(StepTimeoutError))

@@ -20,27 +20,28 @@ from workers.tasks.run import RunTask
 
 log = structlog.get_logger(__name__)
 
-# Makes a builder from two callables: the process is stopping; others are to get a turn.
+# Makes a builder from two callables, which return whether the process is stopping and whether others should get a turn.
 OpenBuilder = Callable[[Callable[[], bool], Callable[[], bool]], GenerationBuilder]
 
 _POLL_SECONDS = 2.0
-# After an error a thread waits, twice as long each time, and goes on: a locked or absent catalog comes back.
+# After an error a thread waits, twice as long each time, and continues: a locked or absent catalog comes back.
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
-# Embedding stands back while documents wait longer than this to become searchable. While they wait less, ingest keeps
-# up with the uploads, and standing back would idle the encoder during a long stream of small documents.
+# Embedding yields while documents wait longer than this to become searchable. While they wait less, ingest keeps up
+# with the uploads, and yielding would leave the encoder idle during a long stream of small documents.
 _KEEPING_UP_SECONDS = 2.0
-# Embedding never stands back for longer than this.
+# Embedding never yields for longer than this.
 _MAX_EMBED_DELAY_SECONDS = 60.0
-# While it stands back, small documents are still embedded this often: it takes a moment, and they wait for no book.
+# While embedding yields, small documents are still embedded this often: it takes only a moment, and they need not wait
+# for a book.
 _QUICK_EMBED_SECONDS = 5.0
 _CLEAN_UP_SECONDS = 3600.0
 
 
 class WorkerThreads:
-    """One thread a kind of work, so that each stage runs while the others do.
+    """One thread for each kind of work, so that stages run in parallel.
 
-    `stop` lets every thread end its batch and hands unfinished jobs back; nothing is lost either way.
+    `stop` lets every thread finish its batch and hands unfinished jobs back; nothing is lost either way.
     """
 
     def __init__(
@@ -66,16 +67,17 @@ class WorkerThreads:
     ) -> None:
         """Prepare the threads; `start` starts them.
 
-        While `has_room` is false only collections are claimed: on a full disk documents wait instead of failing.
-        `make_room` is called before what was deleted is collected. With `answer` there are also `runs_at_once` threads
-        for runs. `open_builder` makes the builder for another generation of the index, which stands back for documents
-        unless `builds_first` says that they wait for it. `tidy` is called at the start, and every hour;
-        `remove_tenants` a few times a minute, and if it is true there is something to collect; `settle`, which gives
-        the index what it is behind with, as often. `tell_webhooks` sends what is due, and is true while there is more;
-        it has a thread of its own.
+        While `has_room` returns false, only collections are claimed: on a full disk, documents wait instead of failing.
+        `make_room` is called before deleted content is collected. With `answer` there are also `runs_at_once` threads
+        for runs. `open_builder` makes the builder of another generation of the index. The builder yields to documents,
+        unless `builds_first` returns true because they wait for it.
 
-        A step of a job that takes longer than `step_seconds` is ended. Where its thread does not end it, another takes
-        the thread's place, with a task that `another_ingest` makes, because the hung one still has its parser.
+        `tidy` is called at the start and every hour. `remove_tenants` is called a few times a minute and returns
+        whether there is something to collect. `settle` is called as often and writes to the index what it does not have
+        yet. `tell_webhooks` sends due messages and returns whether there are more; it has its own thread.
+
+        A step of a job that takes longer than `step_seconds` is interrupted. If its thread does not end, another takes
+        its place, with a task made by `another_ingest`, because the hung thread still holds its parser.
         """
         self._jobs = jobs
         self._doorbell = doorbell
@@ -124,7 +126,7 @@ class WorkerThreads:
             self._threads.append(thread)
 
     def stop(self, *, timeout_seconds: float = 30.0) -> None:
-        """Stop the threads; jobs that have not ended by then are queued again at the next start. Raises nothing."""
+        """Stop the threads; unfinished jobs are requeued at the next start. Raises nothing."""
         self._stop.set()
         self._doorbell.ring_all()
         deadline = time.monotonic() + timeout_seconds
@@ -142,7 +144,7 @@ class WorkerThreads:
     def _spawn(
         self, name: str, kind: JobKind, once: Callable[[], bool], again: Callable[[], None] | None = None
     ) -> None:
-        """Start a thread; `again` starts the one that takes its place if it hangs."""
+        """Start a thread; `again` starts its replacement if it hangs."""
         bell = self._doorbell.create_bell(kind)
 
         def run_loop() -> None:
@@ -169,13 +171,13 @@ class WorkerThreads:
         try:
             return work()
         except Exception as error:  # noqa: BLE001 - a thread of the service must not end for any reason
-            log.error("a worker thread could not go on", thread=threading.current_thread().name, error=repr(error))
+            log.error("error in worker thread", thread=threading.current_thread().name, error=repr(error))
             return None
 
     def _ingest_once(self, runner: JobRunner) -> bool:
         if not self._has_room() or not runner.run_once(JobKind.INGEST):
             return False
-        # Jobs that were handed back go to whichever thread is free, and failed versions have something to collect.
+        # Jobs that were handed back go to any free thread, and failed versions leave content to collect.
         for kind in (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT):
             self._doorbell.ring(kind)
         return True
@@ -218,22 +220,22 @@ class WorkerThreads:
             return False
         try:
             return builder.run_once()
-        # Building must go on when what it needs is back; errors of single versions are in their rows.
+        # Building must resume when its dependencies are back; errors of single versions are in their rows.
         except Exception as error:  # noqa: BLE001 - a thread of the service must not end for any reason
-            log.warning("building the generation is interrupted", error=repr(error))
+            log.warning("building of generation interrupted", error=repr(error))
             return False
         finally:
             self._last_build = time.monotonic()
 
     def _should_delay_building(self) -> bool:
-        """True while building another generation stands back for documents, never for longer than embedding does."""
+        """Return whether building another generation should yield to documents, for no longer than embedding does."""
         if time.monotonic() - self._last_build > _MAX_EMBED_DELAY_SECONDS or self._builds_first():
             return False
         waiting = self._jobs.count_unfinished()
         return bool(waiting.get(JobKind.INGEST) or waiting.get(JobKind.EMBED))
 
     def _run_heartbeat(self) -> None:
-        """Keep the leases of long stages alive, and queue jobs again that another worker let lapse."""
+        """Extend leases during long stages, and requeue jobs whose leases lapsed elsewhere."""
         while not self._stop.wait(min(self._jobs.lease_seconds, self._step_seconds) / 3):
             self._run_guarded(self._beat)
 
@@ -261,7 +263,7 @@ class WorkerThreads:
                 self._stop.wait(_POLL_SECONDS)
 
     def _end_hung_steps(self) -> None:
-        """Interrupt steps that take too long, and replace the threads that did not end theirs soon afterwards."""
+        """Interrupt steps that take too long, and replace threads that do not end their step soon afterwards."""
         now = time.monotonic()
         hung = {
             thread: runner
@@ -271,11 +273,11 @@ class WorkerThreads:
         self._interrupted = {thread: at for thread, at in self._interrupted.items() if thread in hung}
         for thread, runner in hung.items():
             if thread not in self._interrupted:
-                log.error("a step takes too long and is interrupted", seconds=self._step_seconds)
+                log.error("step interrupted: time limit exceeded", seconds=self._step_seconds)
                 self._interrupted[thread] = now
                 interrupt_thread(thread)
             elif now - self._interrupted[thread] > self._jobs.lease_seconds:
-                log.error("a step does not end; another thread takes its place")
+                log.error("step did not end; thread replaced")
                 self._abandoned.add(thread)
                 runner.abandon_jobs(thread)
                 self._successors[thread]()

@@ -1,8 +1,8 @@
-"""A watchdog ends a worker that has gone deaf: messages wait for it, it has nothing to do, and it takes none.
+"""A watchdog ends a worker that is deaf: messages wait for it, it is idle, and it takes none.
 
-A consumer whose connection breaks at the wrong moment, while a finished message is acknowledged, has been seen to wait
-for ever on a socket that nobody reads, without an error; the transport's own health check does not notice. The process
-manager starts the worker again, and nothing is lost.
+A consumer whose connection breaks while a finished message is being acknowledged has been seen to wait forever on a
+socket that nothing reads, without an error; the transport's own health check does not notice. The process manager
+restarts the worker, and nothing is lost.
 """
 
 import threading
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class Watchdog:
-    """Watches a worker from a thread of its own, and calls `give_up` once."""
+    """Watches a worker from its own thread, and calls `give_up` once."""
 
     def __init__(
         self,
@@ -28,10 +28,10 @@ class Watchdog:
         give_up: Callable[[], None],
         seconds: float,
     ) -> None:
-        """The worker is given up after `seconds` in which messages waited and it took none.
+        """Prepare the watchdog; it gives up after `seconds` in which messages waited and the worker took none.
 
         `waiting` counts the messages in the worker's queues, and raises `OSError` or the transport's error while the
-        broker is away; `taken` counts the messages received so far.
+        broker is unreachable; `taken` counts the messages received so far.
         """
         self._waiting = waiting
         self._taken = taken
@@ -45,13 +45,13 @@ class Watchdog:
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
     def is_deaf(self, now: float) -> bool:
-        """True if the worker is deaf at this instant."""
+        """Return whether the worker is deaf now. Call it regularly, because it compares with earlier calls."""
         taken = self._taken()
         try:
             idle = not self._busy() and self._waiting() > 0
-        # After any error of the transport, the length of the queues is unknown.
+        # After any transport error, the length of the queues is unknown.
         except Exception as error:  # noqa: BLE001
-            log.debug("the broker does not answer", error=repr(error))
+            log.debug("broker unreachable", error=repr(error))
             idle = False
         if not idle or taken != self._last_taken:
             self._last_taken = taken
@@ -64,5 +64,5 @@ class Watchdog:
     def _run(self) -> None:
         while not self.is_deaf(time.monotonic()):
             time.sleep(_CHECK_SECONDS)
-        log.error("messages wait and this worker takes none; it ends, to be started again")
+        log.error("worker ends to be restarted: messages wait and it takes none")
         self._give_up()

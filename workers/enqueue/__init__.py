@@ -1,6 +1,7 @@
 """The doorbell that tells workers of new work in the catalog; the only module of `workers` that the API may import.
 
-A ring carries no information that the rows lack; a lost ring costs a delay until the next sweep, and no job.
+A ring carries no information beyond the catalog's rows. A lost ring delays a job until the next sweep but loses
+nothing.
 """
 
 import threading
@@ -15,21 +16,21 @@ class Doorbell(Protocol):
     def ring(self, kind: JobKind) -> None: ...
 
     def close(self) -> None:
-        """Give rings that are on their way a moment to arrive."""
+        """Give rings in flight a moment to arrive."""
 
 
 class ThreadDoorbell:
-    """Wakes the threads of this process; each has a bell of its own, so that a ring wakes all of them.
+    """Wakes the threads of this process. Each thread has its own bell, so that a ring wakes all of them.
 
-    A ring wakes only threads that wait for its kind: otherwise a thousand small uploads would make others query the
-    catalog a thousand times for collections and runs.
+    A ring wakes only threads that wait for its kind. Otherwise a thousand small uploads would make the other threads
+    query the catalog a thousand times for collections and runs.
     """
 
     def __init__(self) -> None:
         self._bells: list[tuple[JobKind, threading.Event]] = []
 
     def create_bell(self, kind: JobKind) -> threading.Event:
-        """Return a new bell, set whenever there may be work of the kind."""
+        """Create a bell that is set whenever there may be work of the kind."""
         bell = threading.Event()
         self._bells.append((kind, bell))
         return bell

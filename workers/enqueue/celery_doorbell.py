@@ -12,16 +12,17 @@ from ingest.storage.queue.records import JobKind
 from workers.enqueue.celery_app import ring
 
 _MAX_WAITING_RINGS = 1_000
+# After a failed send, rings are dropped for this long instead of each waiting for the broker's timeout.
 _BROKER_PAUSE_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
 
 class CeleryDoorbell:
-    """Sends rings from a thread of its own, so that no request waits for the broker.
+    """Sends rings from its own thread, so that no request waits for the broker.
 
-    While the broker is away, and when more rings wait than are worth keeping, rings are dropped: the sweep rings for
-    every row that still waits.
+    Rings are dropped while the broker is unreachable and when too many are waiting: the sweep rings for every row that
+    still waits.
     """
 
     def __init__(self, app: Celery) -> None:
@@ -52,4 +53,4 @@ class CeleryDoorbell:
                 ring(self._app, kind)
             except (OperationalError, OSError) as error:
                 self._away_until = time.monotonic() + _BROKER_PAUSE_SECONDS
-                log.warning("the broker is away; workers will find the work at the next sweep", error=repr(error))
+                log.warning("ring not sent: broker unreachable; the next sweep will ring", error=repr(error))

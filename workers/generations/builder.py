@@ -1,6 +1,7 @@
-"""A generation of the index is built beside the active one, until it is complete.
+"""Builds a generation of the index beside the active one until it is complete.
 
-Any number of builders may work at once, in the service, in commands and on other machines: each claims other versions.
+Any number of builders may work at once, in the service, in commands and on other machines: each claims different
+versions.
 """
 
 import threading
@@ -23,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class GenerationBuilder:
-    """One worker on the generation that is being built, whichever it is."""
+    """A worker that builds whichever generation is in state `building`."""
 
     def __init__(self, records: GenerationRecords, jobs: Jobs, generations: Generations, runner: JobRunner) -> None:
         self._records = records
@@ -33,7 +34,7 @@ class GenerationBuilder:
         self._recounted: int | None = None
 
     def run_once(self) -> bool:
-        """Put some versions into the generation; false when there is none, or nothing to put into it now."""
+        """Add some versions to the generation; return false if none is being built or no version can be added now."""
         beside = self._records.find_beside_active()
         if beside is None or beside.state is not GenerationState.BUILDING:
             self._recounted = None
@@ -42,7 +43,7 @@ class GenerationBuilder:
         if self._recounted != beside.id:
             lost = requeue_missing_versions(self._records, self._generations, beside.id)
             if lost:
-                log.warning("the generation being built has lost versions", generation=beside.id, versions=lost)
+                log.warning("versions lost in the generation being built", generation=beside.id, versions=lost)
             self._recounted = beside.id
         if self._runner.run_once(JobKind.REEMBED):
             return True
@@ -53,7 +54,7 @@ class GenerationBuilder:
         self._runner.keep_leases()
 
     def run(self, stopping: Callable[[], bool], pause: Callable[[], None]) -> None:
-        """Work until the generation has all but failed versions; `pause` waits a moment while others hold the rest."""
+        """Work until the generation has every version that did not fail; `pause` waits while others hold the rest."""
         with self._lease_heartbeat():
             while not stopping():
                 if self.run_once():
@@ -71,9 +72,9 @@ class GenerationBuilder:
             while not closing.wait(self._jobs.lease_seconds / 3):
                 try:
                     self.keep_leases()
-                # The database may be away for a moment; the next beat may get through before the lease runs out.
+                # The database may be unreachable for a moment; the next beat may succeed before the lease lapses.
                 except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
-                    log.warning("leases were not extended", error=repr(error))
+                    log.warning("leases not extended", error=repr(error))
 
         thread = threading.Thread(target=extend_leases, name="leases", daemon=True)
         thread.start()
@@ -90,17 +91,17 @@ def open_builder(
     stopping: Callable[[], bool],
     slice_over: Callable[[], bool] = lambda: False,
 ) -> tuple[GenerationBuilder, ReembedTask]:
-    """Make a builder, and the task that tells how far it is in a long document; see `JobRunner` for the callables."""
+    """Build a builder and the task that reports progress in a long document; see `JobRunner` for the callables."""
     task = ReembedTask(deps)
     runner = JobRunner(deps.jobs, reembed=task, stopping=stopping, slice_over=slice_over)
     return GenerationBuilder(records, deps.jobs, deps.generations, runner), task
 
 
 def requeue_missing_versions(records: GenerationRecords, generations: Generations, generation_id: int) -> int:
-    """Queue versions again that the generation being built lacks though they count as done; returns how many.
+    """Requeue versions recorded as done that the generation being built does not have; return how many.
 
-    The catalog's commits are fsynced one by one and the index's are not, so a power cut can leave the index behind; and
-    a previous generation may have lost data since it was left.
+    The catalog fsyncs each commit and the index does not, so a power cut can leave the index behind. A previous
+    generation may also have lost data since it stopped being active.
     """
     with generations.use_index(generation_id) as index:
         present = index.count_chunks_by_version()

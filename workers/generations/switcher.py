@@ -1,6 +1,6 @@
-"""Switches between generations of the index: which steps are allowed, and what is completed before them.
+"""Switches between generations of the index: which steps are allowed, and what they complete first.
 
-Each step may be repeated, also by another process after this one was killed in the middle of it.
+Each step may be repeated, even by another process after this one was killed in the middle of it.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,31 +10,33 @@ from ingest.storage.generations.records import BuildProgress, Generation, Genera
 from ingest.storage.generations.store import GenerationRecords, build_incomplete_error
 from retrieval.encoders.registry import EncoderChoice
 
-# Documents that arrive while the generation is completed are added too, in up to this many rounds, each shorter.
+# Documents that arrive while the generation is being completed are added in up to this many rounds, each shorter than
+# the last.
 _MAX_ROUNDS = 20
-# A switch adds what came in since the generation was complete; it refuses to begin if more than this share is missing.
+# A switch first adds documents that arrived since the generation was complete; it refuses to start if more than this
+# share is missing.
 _MAX_MISSING_SHARE = 0.05
 
 
 class GenerationSwitcher:
-    """Builds, switches and rolls back; `complete` adds all but failed versions to the generation being built."""
+    """Builds generations, switches and rolls back; `complete` adds all but failed versions to the one being built."""
 
     def __init__(self, records: GenerationRecords, complete: Callable[[], None]) -> None:
         self._records = records
         self._complete = complete
 
     def build_generation(self, choice: EncoderChoice | None, sparse: str) -> Generation:
-        """Build a generation with an encoder, or continue the one that is being built, without switching to it.
+        """Build a generation with an encoder, or continue the one being built, without switching to it.
 
-        Raises `GenerationStateError` when there is no need, or another generation is in the way.
+        Raises `GenerationStateError` if none is needed or another generation is in the way.
         """
         beside = self._records.find_beside_active()
         if choice is None:
             if beside is None or beside.state is not GenerationState.BUILDING:
                 raise GenerationStateError(
                     "No generation is being built.",
-                    hint="Say with which encoder to build one: `leadline index reembed --encoder NAME`; "
-                    "`leadline index show` names them.",
+                    hint="Choose an encoder: `leadline index reembed --encoder NAME`. "
+                    "`leadline index show` lists them.",
                 )
             generation = beside
         else:
@@ -43,33 +45,33 @@ class GenerationSwitcher:
         return generation
 
     def spread(self, differences: Callable[[int], Sequence[str]]) -> Generation:
-        """Copy the active generation into one that is kept as the settings ask for, without switching to it.
+        """Copy the active generation into one that is stored as the settings ask, without switching to it.
 
-        `differences` says in words how a generation is kept otherwise than that. No vector is computed again. Raises
-        `GenerationStateError` when there is no need, or another generation is in the way.
+        `differences` describes how a generation's storage differs from the settings. Vectors are copied, not computed
+        again. Raises `GenerationStateError` if no copy is needed or another generation is in the way.
         """
         active = self._records.load_active()
         if not differences(active.id):
             raise GenerationStateError(
-                f"Generation {active.id}, which is active, is kept as the settings ask for.",
-                hint="To move it, start every process of the cluster with the LEADLINE_QDRANT_ settings that it is to "
-                "have, and then give this command with the same ones. An index in a folder cannot be spread. `leadline "
-                "index repair` makes copies again that were lost with a node.",
+                f"The active generation {active.id} is already stored as the settings ask.",
+                hint="To move it, start every process of the cluster with the new LEADLINE_QDRANT_ settings, then run "
+                "this command with the same settings. An index in a folder cannot be spread. `leadline "
+                "index repair` restores copies that were lost with a node.",
             )
         generation = self._records.start(active.encoder, active.sparse, active.dimension, copies=active.id)
         self._finish(generation)
         if others := differences(generation.id):
             raise GenerationStateError(
-                f"Generation {generation.id} was made by a process with other settings: {'; '.join(others)}.",
-                hint="Start every process of the cluster with the same settings, throw the generation away (`leadline "
-                "index discard --unfinished`), and give this command again.",
+                f"Generation {generation.id} was created by a process with other settings: {'; '.join(others)}.",
+                hint="Start every process of the cluster with the same settings, discard the generation (`leadline "
+                "index discard --unfinished`), then run this command again.",
             )
         return generation
 
     def rebuild(self, choice: EncoderChoice, sparse: str) -> Generation:
-        """Build the whole index anew, from the catalog and the blobs, and switch to it.
+        """Rebuild the whole index from the catalog and the blobs, and switch to it.
 
-        Vectors are copied where only the words are weighed otherwise, as after an upgrade, unless the index is lost.
+        Unless the index is lost, vectors are copied if only the sparse weights change, as after an upgrade.
         """
         active = self._records.load_active()
         same_vectors = active.encoder == choice.fingerprint and active.sparse != sparse and not active.lost
@@ -78,11 +80,11 @@ class GenerationSwitcher:
         return self._finish_and_activate(generation)
 
     def switch(self) -> Generation:
-        """Switch to the newer generation. Raises `GenerationStateError` while much of it is missing."""
+        """Switch to the newer generation. Raises `GenerationStateError` while too much of it is missing."""
         active, beside = self._records.load_active(), self._records.find_beside_active()
         if beside is None:
             raise GenerationStateError(
-                f"There is no generation beside {active.id}, which is active.",
+                f"There is no generation besides the active one, {active.id}.",
                 hint="`leadline index reembed --encoder NAME` builds one.",
             )
         if beside.id < active.id:
@@ -95,18 +97,18 @@ class GenerationSwitcher:
         return self._finish_and_activate(beside)
 
     def roll_back(self) -> Generation:
-        """Switch back to the previous generation, once it has what came since."""
+        """Switch back to the previous generation after adding the documents that arrived since."""
         active, beside = self._records.load_active(), self._records.find_beside_active()
         if beside is None:
             raise GenerationStateError(
-                f"There is no generation before {active.id} to go back to.", hint="`leadline index show` lists them."
+                f"There is no generation before {active.id} to roll back to.", hint="`leadline index show` lists them."
             )
         if beside.id > active.id:
             if beside.state is GenerationState.PREVIOUS:
                 return active
             raise GenerationStateError(
-                f"Generation {beside.id} is being built, and there is none before {active.id}.",
-                hint="`leadline index discard --unfinished` gives it up.",
+                f"Generation {beside.id} is being built, and there is no generation before {active.id}.",
+                hint="`leadline index discard --unfinished` discards it.",
             )
         return self._finish_and_activate(self._records.revive(beside.id))
 
@@ -114,8 +116,8 @@ class GenerationSwitcher:
         active, beside = self._records.load_active(), self._records.find_beside_active()
         if (active.encoder, active.sparse) == (choice.fingerprint, sparse):
             raise GenerationStateError(
-                f"Generation {active.id}, which is active, was made with {choice.name} already.",
-                hint="`leadline index rebuild` makes the whole index again with the same encoder.",
+                f"The active generation {active.id} was already built with {choice.name}.",
+                hint="`leadline index rebuild` rebuilds the whole index with the same encoder.",
             )
         if beside is not None and beside.id > active.id and beside.encoder == choice.fingerprint:
             return self._records.revive(beside.id)
@@ -133,7 +135,7 @@ class GenerationSwitcher:
         return self._records.activate(generation.id)
 
     def _finish(self, generation: Generation) -> None:
-        """Complete a generation. Raises `GenerationStateError` when versions cannot be put into it."""
+        """Complete a generation. Raises `GenerationStateError` if some versions cannot be added to it."""
         self._records.queue_missing()
         self._complete()
         progress = self._records.load_progress()
@@ -146,7 +148,7 @@ def _build_failed_error(
 ) -> GenerationStateError:
     reasons = "; ".join(f"{document}: {failure.detail}" for document, failure in records.list_failures()[:3])
     return GenerationStateError(
-        f"{progress.failed} of {progress.versions:,} documents could not be put into generation {generation.id}: "
+        f"{progress.failed} of {progress.versions:,} documents could not be added to generation {generation.id}: "
         f"{reasons}",
-        hint="Mend what is named, or delete those documents; `leadline index reembed` tries them again.",
+        hint="Fix these errors or delete the documents, then run `leadline index reembed` to try again.",
     )

@@ -1,7 +1,7 @@
-"""Gives the index the readers of documents, so that its queries find for a principal what the principal may see.
+"""Writes the readers of documents to the index, so that its queries find only chunks that the principal may see.
 
-The catalog decides what is shown, from the commit of a change on. The index follows at once or, if it is away, when it
-is back: `Catalog.unsettled` names the documents that it is behind with.
+The catalog decides what is visible from the moment a change is committed. The index follows at once or, if it is
+unreachable, when it is back: `Catalog.list_unsynced_readers` lists the documents whose readers it does not have yet.
 """
 
 from collections.abc import Callable, Collection
@@ -19,24 +19,24 @@ log = structlog.get_logger(__name__)
 
 
 class ReaderSync:
-    """Writes documents' readers into every generation of the index."""
+    """Synchronizes documents' readers to every generation of the index."""
 
     def __init__(self, catalog: Catalog, generations: Generations) -> None:
         self._catalog = catalog
         self._generations = generations
 
     def sync(self, document_id: str) -> bool:
-        """Write a changed document's readers; return false if the index is away, and `settle_all` is to do it."""
+        """Write a changed document's readers; return false if the index is unreachable, leaving it to `sync_all`."""
         reach_point("access.committed")
         try:
             revision = write_until_current(self._catalog, document_id, self._write_readers)
         except LeadlineError as error:
-            log.warning("the index has not learnt a document's readers yet", document=document_id, error=repr(error))
+            log.warning("readers not written to the index", document=document_id, error=repr(error))
             return False
         return revision is None or self._catalog.record_readers_synced(document_id, revision)
 
     def sync_all(self) -> int:
-        """Write the readers of documents that the index is behind with, of every tenant; return how many."""
+        """Write all readers that the index does not have yet, of every tenant; return the number of documents."""
         return sum(self.sync(document_id) for document_id in self._catalog.list_unsynced_readers())
 
     def _write_readers(self, document: Document) -> None:
@@ -45,15 +45,16 @@ class ReaderSync:
 
 
 def write_readers_of_new_points(catalog: Catalog, index: IndexWriter, versions: Collection[tuple[str, str]]) -> None:
-    """Write the readers of versions, pairs of document and version, whose points were just written open to the tenant.
+    """Write the readers of versions whose points were just written as open to the whole tenant.
 
-    Called before the versions are committed, so before anything of them is found.
+    `versions` are pairs of document and version ids. Call it before the versions are committed, and so before searches
+    can find any of the points.
     """
     live = catalog.load_live_documents([document_id for document_id, _ in versions])
     for document_id, version_id in versions:
         document = live.get(document_id)
         if document is None or (document.readers is None and not document.revision):
-            continue  # a change from now on finds the points
+            continue  # any later change finds the points
 
         def write_readers(current: Document, version_id: str = version_id) -> None:
             index.set_readers(current.tenant_id, version_id, current.readers)
@@ -63,9 +64,9 @@ def write_readers_of_new_points(catalog: Catalog, index: IndexWriter, versions: 
 
 
 def write_until_current(catalog: Catalog, document_id: str, write: Callable[[Document], None]) -> int | None:
-    """Write a document until it has not changed meanwhile, and return its revision; None if it was deleted.
+    """Write a document until it did not change meanwhile, and return its revision; None if it was deleted.
 
-    Whoever writes last has looked again afterwards, so what two writers leave is current.
+    The last writer has read the document again after writing, so the state left by two concurrent writers is current.
     """
     document = catalog.load_live_documents([document_id]).get(document_id)
     while document is not None:

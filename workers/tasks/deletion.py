@@ -1,4 +1,4 @@
-"""Removal of versions from the index and the blobs: at once when a document is deleted, otherwise by a queued job."""
+"""Removes versions from the index and the blobs: at once when a document is deleted, otherwise in a queued job."""
 
 import structlog
 
@@ -32,18 +32,18 @@ class Deleter:
         self._tables = RecordTables(blobs)
 
     def remove_version(self, version: Version) -> tuple[int, int]:
-        """Remove a version unless it is in use; returns the chunks removed from the index and the bytes freed.
+        """Remove a version unless it is in use; return the chunks removed from the index and the bytes freed.
 
-        It is removed from all generations of the index, and what was made of it is redacted: answers, logs of runs and
-        kept replies. The original of a failed version stays, to be looked at, until
-        its document is replaced or deleted. Removing again removes nothing.
+        The version is removed from all generations of the index, and content made from it is redacted: answers, run
+        logs and stored replies. The original of a failed version stays available for inspection until its document is
+        replaced or deleted. Repeating this is safe.
         """
         removable = self._catalog.find_removable_version(version.id)
         if removable is None:
             return 0, 0
         chunks = self._generations.delete_version(removable.tenant_id, removable.id)
         reach_point("delete.points_removed")
-        self._catalog.delete_digests(removable.id)  # first, so that nobody takes the text for lost
+        self._catalog.delete_digests(removable.id)  # first, so that the missing text is not reported as lost
         size = self._texts.delete(removable.id) + self._tables.delete(removable.id)
         if removable.state is not VersionState.FAILED:
             size += self._blobs.delete(removable.blob_key)
@@ -56,11 +56,11 @@ class Deleter:
         return chunks, size
 
     def delete_document(self, tenant_id: str, document_id: str, readers: Readers = None) -> Deletion:
-        """Delete a document and remove its content as far as possible now; the receipt says what was removed.
+        """Delete a document and remove as much of its content as possible now; the receipt lists what was removed.
 
         Searches find nothing of it from the first commit on. Content that cannot be removed now, because the index is
-        away or a worker is still writing it, is removed by the queued collection. Raises `DocumentNotFoundError`, also
-        for a document that these readers may not see.
+        unreachable or a worker is still writing it, is removed by the queued collection. Raises
+        `DocumentNotFoundError`, also if these readers may not see the document.
         """
         deleted = self._catalog.delete(tenant_id, document_id, readers=readers)
         reach_point("delete.committed")
@@ -68,7 +68,9 @@ class Deleter:
             try:
                 chunks, size = self.remove_version(version)
             except LeadlineError as error:
-                log.warning("left to be collected", version=version.id, error=repr(error))
+                log.warning(
+                    "version not removed yet; its queued collection will do it", version=version.id, error=repr(error)
+                )
                 continue
             complete = version.id not in deleted.worked_on
             self._catalog.record_removal(version, chunks=chunks, size=size, complete=complete)
@@ -76,7 +78,7 @@ class Deleter:
 
 
 class CollectTask:
-    """Removes what a withdrawn or failed version left in the index and the blobs."""
+    """Removes the content that a withdrawn or failed version left in the index and the blobs."""
 
     def __init__(self, deps: WorkerDeps) -> None:
         self._deps = deps

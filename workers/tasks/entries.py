@@ -1,4 +1,4 @@
-"""A container's entries on their way to be documents: their bytes go into the blobs as a parser hands them over."""
+"""A container's entries before they become documents: a parser hands over their bytes, which go into the blobs."""
 
 import hashlib
 from typing import BinaryIO
@@ -15,9 +15,9 @@ _BATCH_BYTES = 16 * 1024**2
 
 
 class EntryStore:
-    """The blobs of one version's entries. A repeated ingest writes the same keys again, so that nothing is there twice.
+    """The blobs of one version's entries. A repeated ingest writes the same keys, so that nothing is stored twice.
 
-    Small files are stored together, because a disk commits many as fast as one.
+    Small files are stored in batches, because a disk commits many files as fast as one.
     """
 
     def __init__(self, blobs: Blobs, version: Version) -> None:
@@ -27,7 +27,7 @@ class EntryStore:
         self._waiting: dict[str, bytes] = {}
 
     def store_entry(self, found: FoundEntry, file: BinaryIO) -> None:
-        """Store an entry's bytes; durable when `entries` returns. Raises `StorageFullError`."""
+        """Store an entry's bytes; they are durable when `finish` returns. Raises `StorageFullError`."""
         sha256, size = hashlib.sha256(), 0
         while block := file.read(_BLOCK_BYTES):
             sha256.update(block)
@@ -46,12 +46,12 @@ class EntryStore:
             self._store_batch()
 
     def finish(self) -> tuple[Entry, ...]:
-        """Store what is left, and return all entries."""
+        """Store the remaining entries, and return all entries."""
         self._store_batch()
         return tuple(self._found)
 
     def remove(self) -> None:
-        """Remove what was stored: its version is withdrawn, and nobody will ask for it."""
+        """Remove the stored entries, because their version was withdrawn and nothing will use them."""
         self._waiting.clear()
         for entry in self._found:
             self._blobs.delete(entry.blob_key)

@@ -1,10 +1,10 @@
-"""The first stage of ingest: versions are parsed, normalized, chunked and indexed; from then on BM25 finds them.
+"""The first stage of ingest: versions are parsed, normalized, chunked and indexed, so that BM25 finds them.
 
-Small documents that were claimed together share costs that do not grow with size: a wait for the disk, a commit, a
-write to the index. A long document takes the same steps alone.
+Small documents that were claimed together share costs that do not grow with size: a disk sync, a commit, an index
+write. A long document goes through the same steps alone.
 
-Every stage may be done twice: it writes first and commits under the job's fence afterwards. When the commit finds the
-lease lost because the document was deleted, what was written is removed again.
+Every stage may be repeated: it writes first and then commits under the job's fence. If the commit finds the lease lost
+because the document was deleted, the written content is removed again.
 """
 
 import time
@@ -35,18 +35,19 @@ from workers.tasks.entries import EntryStore
 from workers.tasks.turns import FIRST_TRY_SECONDS, SHARED_TRY_SECONDS, WorkerTurn
 from workers.tasks.vectors import build_indexed_text, compute_word_weights, iter_indexed_chunks
 
-# Limits of a claim: bytes of all files together, and documents.
+# Limits of a claim: total bytes of all files, and number of documents.
 BATCH_BYTES = MAX_QUICK_BYTES
 BATCH_DOCUMENTS = 32
-# When parsing has taken some seconds, or has given this much text, the remaining documents go back into the queue: so a
-# file that is slow or grows a thousandfold delays the documents parsed before it once, and those behind it not at all.
+# When parsing has taken some seconds or has produced this much text, the remaining documents go back into the queue. So
+# a file that is slow, or that expands a thousandfold, delays the documents parsed before it once, and those behind it
+# not at all.
 _MAX_BATCH_CHARACTERS = 4_000_000
 _BATCH_CHUNKS = 512
 
 
 @dataclass(frozen=True)
 class JobFailure:
-    """A job that failed, or was lost or stopped, among jobs that were claimed together, with its error."""
+    """A job that failed, was lost or was stopped, among jobs that were claimed together, with its error."""
 
     job: Job
     error: Exception
@@ -109,7 +110,7 @@ class _Point:
     indexed: IndexedChunk
 
     def compute_word_weights(self, encoder: SparseEncoder) -> SparseVector:
-        """Return the BM25 weights of the chunk."""
+        """Compute the BM25 weights of the chunk."""
         owner = self.owner
         parsed, name = owner.parsed, owner.version.name
         text = build_indexed_text(parsed.title or name, self.chunk, parsed.text, parsed.layout)
@@ -117,7 +118,7 @@ class _Point:
 
 
 class IngestTask:
-    """Makes versions searchable: stores text, chunks and record tables, indexes every chunk, and commits that."""
+    """Makes versions searchable: stores text, chunks and record tables, indexes every chunk, and commits."""
 
     def __init__(
         self,
@@ -129,9 +130,9 @@ class IngestTask:
         first_try_seconds: float = FIRST_TRY_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare the task; `room` bounds what is taken out of an uploaded container, with all containers in it.
+        """Prepare the task; `room` limits the content extracted from an uploaded container and those nested in it.
 
-        `first_try_seconds` is how long a document may take before others go first; see `workers.tasks.turns`.
+        `first_try_seconds` is how long a document may take before others get a turn; see `workers.tasks.turns`.
         """
         self._room = room
         self._first_try_seconds = first_try_seconds
@@ -142,15 +143,15 @@ class IngestTask:
         self._clock = clock
 
     def run(self, job: Job, stopping: Callable[[], bool]) -> None:
-        """Run one job. Raises the `ParseError`s, `LeaseLostError`, `PutBack` and `Stopping`."""
+        """Run one job. Raises subclasses of `ParseError`, `LeaseLostError`, `RequeueInLane` and `WorkerStopping`."""
         for failure in self.run_together([job], stopping):
             raise failure.error
 
     def run_together(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> list[JobFailure]:
         """Run jobs that were claimed together and return the failures; one failure does not stop the other jobs.
 
-        Jobs whose turn did not come fail with `Stopping`, and those that took too long with `PutBack`. Raises errors
-        that concern all of them, such as an index that is away; then nothing is committed.
+        Jobs that were not reached fail with `WorkerStopping`, and those that took too long with `RequeueInLane`. Raises
+        errors that concern all of the jobs, such as an unreachable index, without committing anything.
         """
         self._stores = {}
         with self._deps.generations.use_generation(jobs[0].generation) as made:
@@ -219,7 +220,7 @@ class IngestTask:
         documents = deps.catalog.load_live_documents([job.document_id for job in jobs])
         versions = deps.catalog.load_versions(
             [job.version_id for job in jobs]
-        )  # may be older than the documents' latest
+        )  # may be older than the document's latest version
         parsed: list[_ParsedVersion] = []
         failures: list[JobFailure] = []
         begun = self._clock()
@@ -269,9 +270,9 @@ class IngestTask:
         return _ParsedVersion(job, document, version, parsed, tuple(chunks), store.finish())
 
     def _build_unpacking(self, document: Document, version: Version, store: EntryStore) -> Unpacking | None:
-        """Return what a container's entries are taken for; None for other documents.
+        """Return the reason to extract a container's entries; None for other documents.
 
-        A version that is active has given its entries: when it is indexed again they are parsed, and not kept.
+        An active version has handed over its entries already: when it is indexed again, they are parsed but not stored.
         """
         if not is_container(version.media_type):
             return None
@@ -284,7 +285,7 @@ class IngestTask:
         return Unpacking(room, _skip_entry if document.active_version_id == version.id else store.store_entry)
 
     def _record_progress(self, job: Job, done: int, total: int | None) -> None:
-        """Show the places parsed so far, and extend the lease; a lost one ends the job at its next step."""
+        """Record the places parsed so far and extend the lease; a lost lease ends the job at its next step."""
         self._deps.jobs.record_batch_progress(VersionState.PARSING, {job: {"pages_done": done, "pages": total}})
 
     def _index_chunks(
@@ -294,7 +295,7 @@ class IngestTask:
         stopping: Callable[[], bool],
         look: Callable[[], None],
     ) -> list[Job]:
-        """Write every chunk; returns the jobs that were lost meanwhile, for which writing stops."""
+        """Write every chunk; return the jobs that were lost meanwhile, for which writing stops."""
         deps = self._deps
         lost: set[Job] = set()
         points = [point for version in parsed for point in version.iter_points()]
@@ -316,7 +317,7 @@ class IngestTask:
         return list(lost)
 
     def _undo_if_withdrawn(self, failure: JobFailure, index: IndexWriter) -> JobFailure:
-        """Remove what was written for a withdrawn version; a lost job's failure becomes a `LeaseLostError`."""
+        """Remove what was written for a withdrawn version; the failure of a lost job becomes a `LeaseLostError`."""
         job = failure.job
         # guard: delete-during-indexing
         if self._deps.catalog.find_removable_version(job.version_id) is not None:
@@ -331,7 +332,7 @@ class IngestTask:
 
 
 def _skip_entry(found: FoundEntry, file: BinaryIO) -> None:
-    """Leave an entry where it is."""
+    """Skip an entry without storing it."""
 
 
 def _extract_counts(report: IngestReport) -> dict[str, int | None]:

@@ -1,4 +1,4 @@
-"""Versions are put into the generation of the index that is being built, from their stored texts and chunk maps."""
+"""Adds versions to the generation of the index that is being built, from their stored texts and chunk maps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from workers.tasks.vectors import Portion, VectorWriter, compute_word_weights, i
 
 _INDEX_BATCH_CHUNKS = 512
 _EMBED_BATCH_CHUNKS = 256
-_AWAITING_VECTORS = Failure("vectors_awaited", "Its vectors are being made, and are copied when they are there.")
+_AWAITING_VECTORS = Failure("vectors_awaited", "Its vectors are being computed and will be copied afterwards.")
 
 
 @dataclass(frozen=True)
 class _PartialVersion:
-    """A version whose chunks are all in the generation; `embedded` of them certainly have their vectors."""
+    """A version with all chunks in the generation; at least `embedded` of them have their vectors."""
 
     job: Job
     version: Version
@@ -35,9 +35,9 @@ class _PartialVersion:
 
 
 class ReembedTask:
-    """Writes versions' chunks and vectors to the generation being built, continuing from what is there already.
+    """Writes versions' chunks and vectors to the generation being built, continuing where an earlier attempt stopped.
 
-    It commits under the job's fence, as every task does. A version that is withdrawn meanwhile leaves nothing behind.
+    Like every task, it commits under the job's fence. A version that is withdrawn meanwhile leaves nothing behind.
     """
 
     def __init__(self, deps: WorkerDeps, *, batch_chunks: int = _EMBED_BATCH_CHUNKS) -> None:
@@ -77,11 +77,11 @@ class ReembedTask:
         self._embed_together(waiting, made)
 
     def _is_awaiting_vectors(self, job: Job) -> bool:
-        """True while another job makes the vectors that this one is to copy."""
+        """Return whether another job is still computing the vectors that this one should copy."""
         return self._deps.catalog.load_version(job.version_id).state in IN_PROGRESS
 
     def _prepare_version(self, job: Job, made: OpenGeneration, stopping: Callable[[], bool]) -> _PartialVersion:
-        """Write the missing chunks of a version. Raises `TextLostError` when the blobs have no text of the version."""
+        """Write the missing chunks of a version. Raises `TextLostError` if the blobs do not have its text."""
         deps = self._deps
         deps.jobs.require_held(job)
         document = deps.catalog.load_document(job.tenant_id, job.document_id)
@@ -90,19 +90,19 @@ class ReembedTask:
             entry = deps.texts.load_map(version.id)
             text = deps.texts.read(version.id)
         except KeyError as error:
-            raise TextLostError(f"The text of document {document.id} is not in the blobs any more.") from error
+            raise TextLostError(f"The text of document {document.id} is missing from the blobs.") from error
         present = made.index.count_chunks(version.tenant_id, version.id)
-        if present > len(entry.chunks):  # from another chunk map, and so of no use
+        if present > len(entry.chunks):  # written from another chunk map, and so unusable
             made.index.delete_version(version.tenant_id, version.id)
             present = 0
         if present < len(entry.chunks):
             indexed = list(iter_indexed_chunks(document, version, text, entry.chunks, entry.layout))
             self._write_chunks(job, version, entry, indexed, made, stopping)
         write_readers_of_new_points(deps.catalog, made.index, [(document.id, version.id)])
-        if version.state is VersionState.FAILED:  # only its words can be found; it has no vectors in any generation
+        if version.state is VersionState.FAILED:  # found by its words only; it has no vectors in any generation
             return _PartialVersion(job, version, entry, len(entry.chunks))
         embedded = made.index.count_chunks(version.tenant_id, version.id, embedded_only=True)
-        if embedded < len(entry.chunks):  # batches were written in order; the last may be incomplete
+        if embedded < len(entry.chunks):  # batches are written in order; the last may be incomplete
             embedded -= embedded % self._batch_chunks
         return _PartialVersion(job, version, entry, embedded)
 

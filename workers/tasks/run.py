@@ -1,4 +1,4 @@
-"""A claimed run is answered; threads and Celery workers use it alike."""
+"""Answers a claimed run; threads and Celery workers share this code."""
 
 import threading
 import time
@@ -32,7 +32,7 @@ from workers.deps import WorkerStopping
 
 # How often a worker checks whether its run was cancelled.
 _CHECK_SECONDS = 0.5
-# After this long without its language model a run fails.
+# A run fails after this long without its language model.
 _MAX_AWAY_SECONDS = 24 * 3600.0
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ class RunAnswerer(Protocol):
 
 
 class RunTask:
-    """Answers a run's question, from where an earlier attempt was interrupted."""
+    """Answers a run's question, continuing where an earlier attempt was interrupted."""
 
     def __init__(self, jobs: Jobs, run_log: RunLog, answers: RunAnswerer) -> None:
         self._jobs = jobs
@@ -55,7 +55,7 @@ class RunTask:
         self._answers = answers
 
     def run(self, job: Job, stopping: Callable[[], bool]) -> None:
-        """Run one job. Raises `Stopping`, errors of answering, and `LeaseLostError` if the job was taken away."""
+        """Run one job. Raises `WorkerStopping`, errors of answering, and `LeaseLostError` if the job was taken over."""
         run = self._log.start(job)
         reach_point("run.begun")
         clock, used = RunClock(run.seconds), UsedVersions(run.id)
@@ -95,17 +95,17 @@ class RunTask:
         raise RunCancelledError("The run was cancelled.")
 
     def _raise_interruption(self, job: Job, stopping: Callable[[], bool]) -> None:
-        """Raise why the run was interrupted: the process ends, or the job is no longer this worker's."""
+        """Raise the reason for the interruption: the process is ending, or the job no longer belongs to this worker."""
         self._jobs.require_held(job)
         if stopping():
             raise WorkerStopping
-        raise LeaseLostError(f"Job {job.id} could not be seen to be held for too long.")
+        raise LeaseLostError(f"Job {job.id} could not be checked for longer than its lease lasts.")
 
     @contextmanager
     def _lease_watch(self, job: Job) -> Iterator[Callable[[], bool]]:
-        """Yield a function that tells whether the job is still held, as of half a second ago.
+        """Yield a function that returns whether the job was still held half a second ago.
 
-        While the catalog is away, the job counts as held for as long as its lease would last.
+        While the catalog is unreachable, the job counts as held for as long as its lease would last.
         """
         over, lost = threading.Event(), threading.Event()
 
@@ -118,7 +118,7 @@ class RunTask:
                 except LeaseLostError:
                     return lost.set()
                 except Exception as error:  # noqa: BLE001 - without this thread nobody would learn of a cancellation
-                    log.warning("a run's job cannot be looked at", job=job.id, error=repr(error))
+                    log.warning("lease of run not checked", job=job.id, error=repr(error))
                     if time.monotonic() - seen > self._jobs.lease_seconds:
                         return lost.set()
             return None
@@ -165,7 +165,7 @@ class _JobLog:
 
 
 def _build_request(run: Run, used: UsedVersions) -> AnswerRequest:
-    """Return a run's request; it spends no more than its budget, so nothing is left to be confirmed."""
+    """Build a run's request. It cannot exceed its budget, so there is nothing left to confirm."""
     return AnswerRequest(
         run.question,
         AnswerScope(run.tenant_id, run.collections, run.documents, run.filters, run.readers),
@@ -181,7 +181,9 @@ def _build_request(run: Run, used: UsedVersions) -> AnswerRequest:
 
 
 def _refuse_if_away_too_long(away_seconds: float, error: LeadlineError) -> LeadlineError:
-    """Return the error, or a permanent one once the model has been away for too long."""
+    """Return the error, or a permanent one if the model has been unreachable for too long."""
     if away_seconds < _MAX_AWAY_SECONDS:
         return error
-    return LanguageModelRefusedError(f"The language model was away for too long: {error.detail}", hint=error.hint)
+    return LanguageModelRefusedError(
+        f"The language model was unreachable for too long: {error.detail}", hint=error.hint
+    )

@@ -1,9 +1,9 @@
-"""Decide how long an ingest may keep its worker.
+"""Decides how long an ingest may keep its worker.
 
 A parser reads one document at a time, so a document that takes minutes would delay everything queued behind it. Each
 document therefore starts with a try of a few seconds. After that it is slow: it continues while no other document waits
-for its worker, or within the share of workers that slow documents have. Otherwise its job is queued again. Its progress
-is lost, and no attempt is counted.
+for its worker, or within the share of workers reserved for slow documents. Otherwise its job is requeued. Its progress
+is lost, but no attempt is counted.
 """
 
 import time
@@ -15,15 +15,15 @@ from ingest.storage.queue.records import Job, Lane
 from workers.deps import WorkerStopping
 
 FIRST_TRY_SECONDS = 10.0
-# A document that takes longer is queued again by itself if others were claimed with it.
+# A document claimed together with others that takes longer than this is requeued to run alone.
 SHARED_TRY_SECONDS = 2.0
-# How often to ask the catalog who waits. A document that still waits at the next look needs this worker: an idle one
-# would have claimed it by then.
+# How often to ask the catalog which document waits. One that still waits at the next check needs this worker: an idle
+# worker would have claimed it by then.
 _CHECK_SECONDS = 1.0
 
 
 class RequeueInLane(Exception):
-    """Raised when a document must give its worker to others: its job is queued again, in `lane`."""
+    """Raised when a document must give its worker to others: its job is requeued in `lane`."""
 
     def __init__(self, lane: Lane) -> None:
         super().__init__(lane.value)
@@ -31,9 +31,9 @@ class RequeueInLane(Exception):
 
 
 class WorkerTurn:
-    """The time that a document has with a worker. Call `look` often while the document is processed.
+    """The time that a document has with a worker. Call `check` often while the document is processed.
 
-    The clock starts at the first look. A parser's process may be starting until then, which says nothing about the
+    The clock starts at the first check. Until then a parser's process may be starting, which says nothing about the
     document.
     """
 
@@ -47,7 +47,7 @@ class WorkerTurn:
         stopping: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare a turn; `is_shared` says that other documents of the same claim wait for its end."""
+        """Prepare a turn; `is_shared` means that other documents of the same claim wait for its end."""
         self._jobs = jobs
         self._job = job
         self._is_shared = is_shared
@@ -60,13 +60,16 @@ class WorkerTurn:
         self._waited: int | None = None
 
     def check(self) -> None:
-        """Return if the job may continue. Raises `LeaseLostError` if it was withdrawn, `PutBack` and `Stopping`."""
+        """Return if the job may continue; otherwise raise `LeaseLostError`, `RequeueInLane` or `WorkerStopping`.
+
+        `LeaseLostError` means that the job was withdrawn.
+        """
         if self._stopping():
             raise WorkerStopping
         try:
             self._check()
         except CatalogUnavailableError:
-            return  # the commit finds out; until then the work is kept
+            return  # the commit will find out; until then, keep the work
 
     def _check(self) -> None:
         # guard: withdrawn-parse-ends

@@ -1,6 +1,6 @@
-"""Chunks and their texts as an index takes them, and the vectors that are made for them.
+"""Chunks and their texts in the form that an index takes, and the vectors that are computed for them.
 
-A vector is not made again if another chunk of the tenant has one for the same text.
+A vector is reused if another chunk of the tenant has one for the same text.
 """
 
 import base64
@@ -27,9 +27,8 @@ from retrieval.index.port import IndexedChunk, IndexVectors, SparseVector
 
 _READ_BATCH_CHUNKS = 256
 _BATCH_DIGESTS = 256
-MAX_TABLE_HEADER_CHARS = (
-    300  # of a table's header that stands above each chunk of its rows; the encoder reads 256 tokens
-)
+# Characters of a table's header that precede each chunk of its rows; the encoder reads 256 tokens.
+MAX_TABLE_HEADER_CHARS = 300
 _TOKENS_PER_CHARACTER = 0.25
 _rule = re.compile(r"\|(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*")
 _pipe = re.compile(r"(?<!\\)\|")
@@ -37,10 +36,10 @@ _pipe = re.compile(r"(?<!\\)\|")
 
 @dataclass(frozen=True)
 class IndexedText:
-    """What is indexed of a chunk: its context line, its table's header if it has not, and itself.
+    """The indexed text of a chunk: its context line, its table's header if the chunk lacks it, and the chunk itself.
 
-    As a string it is what the encoder reads: rows without pipes and rules, which take a quarter of a table's tokens,
-    and the encoder leaves off after 256.
+    As a string it is the encoder's input. Pipes and rules of tables are left out, because they take a quarter of a
+    table's tokens and the encoder reads only 256.
     """
 
     context: str
@@ -52,7 +51,7 @@ class IndexedText:
 
 
 def _extract_cells(text: str) -> str:
-    """Return a text with the rows of Markdown tables as their cells alone."""
+    """Return a text with rows of Markdown tables reduced to their cells."""
     if "|" not in text:
         return text
     lines = (line for line in text.split("\n") if not _rule.fullmatch(line))
@@ -60,7 +59,7 @@ def _extract_cells(text: str) -> str:
 
 
 def build_indexed_text(title: str, chunk: Chunk, text: str, layout: Layout, offset: int = 0) -> IndexedText:
-    """Return what is indexed of a chunk; `text` begins at `offset`, and holds the chunk and its table's header."""
+    """Build the indexed text of a chunk; `text` begins at `offset` and contains the chunk and its table's header."""
     above = layout.find_header(chunk.start)
     header = text[above[0] - offset : above[1] - offset][:MAX_TABLE_HEADER_CHARS] if above else ""
     return IndexedText(
@@ -69,7 +68,7 @@ def build_indexed_text(title: str, chunk: Chunk, text: str, layout: Layout, offs
 
 
 def iter_chunk_texts(texts: Texts, version: Version, chunks: Sequence[Chunk]) -> Iterator[tuple[str, IndexedText]]:
-    """Yield the id of each chunk and what is indexed of it, for chunks in reading order."""
+    """Yield each chunk's id and indexed text, for chunks in reading order."""
     title, layout = version.title or version.name, texts.load_map(version.id).layout
     for at in range(0, len(chunks), _READ_BATCH_CHUNKS):
         some = chunks[at : at + _READ_BATCH_CHUNKS]
@@ -84,9 +83,9 @@ def iter_chunk_texts(texts: Texts, version: Version, chunks: Sequence[Chunk]) ->
 
 
 def compute_word_weights(encoder: SparseEncoder, text: IndexedText, *, name: str, language: Language) -> SparseVector:
-    """Return the BM25 weights of a chunk, which stands under its headings, the file's name and its table's header.
+    """Compute the BM25 weights of a chunk, including its headings, the file's name and its table's header.
 
-    The encoder reads no file name: a name has words to search for, and no meaning.
+    The encoder does not read the file name: a name has words to search for, but no meaning to embed.
     """
     known = [] if name in text.context else [PurePath(name).stem]
     # guard: table-header-indexed
@@ -119,7 +118,7 @@ def iter_indexed_chunks(
 
 @dataclass(frozen=True)
 class Portion:
-    """Chunks of a version that get their vectors together; it is `staged` if another version is searched meanwhile."""
+    """Chunks of a version that get their vectors together; `staged` if another version is still active meanwhile."""
 
     version: Version
     chunks: Sequence[Chunk]
@@ -128,7 +127,7 @@ class Portion:
 
 @dataclass(frozen=True)
 class VectorCounts:
-    """Tokens of embedded chunks, and how many of their vectors were reused from other chunks."""
+    """The tokens of embedded chunks, and how many of their vectors were reused from other chunks."""
 
     tokens: int
     reused: int
@@ -141,7 +140,7 @@ class VectorCounts:
 class _MissingVector:
     """A chunk that needs a vector; chunks with the same key share one.
 
-    A key contains the tenant, so that nobody can tell from the duration of an upload which texts other tenants have.
+    The key contains the tenant, so that nobody can infer from the duration of an upload which texts other tenants have.
     """
 
     id: str
@@ -203,7 +202,7 @@ class VectorWriter:
         ]
 
     def _find_known(self, wanted: Sequence[_MissingVector]) -> dict[tuple[str, str], _KnownVector]:
-        """Find vectors of other chunks; those of the wanted chunks themselves are made again, to count their tokens."""
+        """Find vectors of other chunks; the given chunks' own are computed again, so that their tokens are counted."""
         ids = {each.id for each in wanted}
         copied = self._find_copied(wanted)
         others = _find_same_texts(self._made.index, {each.key for each in wanted} - copied.keys())
@@ -230,7 +229,7 @@ class VectorWriter:
         }
 
     def _load_token_rates(self, version_ids: Collection[str]) -> dict[str, float]:
-        """Tokens per character of versions with counted tokens, to estimate those of a single chunk."""
+        """Load the tokens per character of versions with counted tokens, to estimate those of a single chunk."""
         versions = self._catalog.load_versions(version_ids).values() if version_ids else ()
         return {v.id: v.tokens / v.characters for v in versions if v.tokens and v.characters}
 
@@ -238,7 +237,7 @@ class VectorWriter:
 def _find_same_texts(
     index: IndexVectors, keys: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], tuple[IndexedChunk, DenseVector]]:
-    """Find a chunk with its vector for keys of tenant and digest, as far as an index has one."""
+    """Find a chunk with its vector for each tenant and digest, where the index has one."""
     found: dict[tuple[str, str], tuple[IndexedChunk, DenseVector]] = {}
     for tenant in sorted({tenant for tenant, _ in keys}):
         digests = sorted(digest for of, digest in keys if of == tenant)
@@ -249,5 +248,5 @@ def _find_same_texts(
 
 
 def compute_text_digest(text: str) -> str:
-    """Return a digest of 128 bits: nobody can find another text with the same one."""
+    """Compute a digest of 128 bits, enough that nobody can find another text with the same digest."""
     return base64.urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=16).digest()).decode().rstrip("=")

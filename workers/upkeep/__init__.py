@@ -1,1 +1,1 @@
-"""Upkeep: what runs at intervals, from expiry to webhooks."""
+"""Upkeep: work that runs at intervals, from expiry to webhooks."""

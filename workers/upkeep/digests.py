@@ -1,4 +1,4 @@
-"""Upkeep adds digests to the texts and tables of earlier releases, a little at a time, from what is stored."""
+"""Adds digests to stored texts and tables of earlier releases, a few at a time."""
 
 import time
 from collections.abc import Callable
@@ -15,15 +15,15 @@ from ingest.storage.texts.texts import build_positions_key, build_text_keys
 log = structlog.get_logger(__name__)
 
 _BATCH_VERSIONS = 20
-# Once no version lacks digests, they are looked for again after so long: a process of the release before writes none.
+# Once no version lacks digests, check again only after this time: a process of the previous release writes none.
 _RECHECK_SECONDS = 3600.0
 
 
 class DigestFiller:
-    """Takes versions without digests in the order of their ids; the catalog remembers what is done.
+    """Adds digests to versions without them, in order of id; the catalog records the progress.
 
-    Any number of processes may do so at once. A version whose text is missing or cannot be opened gets no digest, and
-    is counted as lacking one.
+    Any number of processes may do this at once. A version whose text is missing or cannot be decrypted gets no digest
+    and is still counted as lacking one.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class DigestFiller:
         self._next = 0.0
 
     def run_step(self, seconds: float) -> int:
-        """Work for about so many seconds; return how many versions got their digests."""
+        """Work for about this many seconds; return how many versions got digests."""
         if self._clock() < self._next:
             return 0
         end, filled = self._clock() + seconds, 0
@@ -53,7 +53,7 @@ class DigestFiller:
                 if self._clock() >= end:
                     break
         if filled:
-            log.info("digests of stored texts were added", versions=filled)
+            log.info("digests of stored texts added", versions=filled)
         return filled
 
     def _fill_version(self, lacking: UndigestedVersion) -> bool:
@@ -66,6 +66,6 @@ class DigestFiller:
                 if self._blobs.find_size(key) is not None:
                     digests[key] = Digest.from_blocks(self._blobs.iter_blocks(key))
         except (KeyError, ContentChangedError, ValueError) as error:
-            log.warning("a stored text has no digest, because it cannot be read", version=version, error=repr(error))
+            log.warning("digest not added: stored text cannot be read", version=version, error=repr(error))
             return False
         return self._digests.add_missing(lacking, digests)

@@ -1,8 +1,8 @@
-"""Compare the active index with the catalog, so that a lost index is an outage and never an answer "not found".
+"""Compares the active index with the catalog, so that a lost index is an outage and never an answer of "not found".
 
-An index is lost if more than 1 % of the versions at rest are not completely in it, or if it does not carry the mark
-that it was given when it was found complete. Searches are refused then until `leadline index rebuild` has made another.
-Fewer missing versions are queued to be indexed again. A version is at rest while no job is about to write it.
+An index is lost if more than 1 % of the versions at rest are incomplete in it, or if it no longer has the mark that it
+got when it was last found complete. Searches are then refused until `leadline index rebuild` has built another. If
+fewer versions are missing, they are queued to be indexed again. A version is at rest while no job is about to write it.
 """
 
 import threading
@@ -26,16 +26,16 @@ from retrieval.index.open_generations import OpenGenerations
 from retrieval.index.port import IndexInventory
 from workers.upkeep.upkeep import reconcile_index
 
-# Of so many versions that are missing, no more than a few in a thousand searches should notice anything while they are
-# indexed again; a larger share is damage, of which a search without hits says nothing.
+# With fewer versions missing than this, no more than a few in a thousand searches should notice while they are indexed
+# again. A larger share is damage, and then a search without hits proves nothing.
 MAX_MISSING_SHARE = 0.01
-# Versions compared by a quick look. If 5 % are missing, it misses them in 6 of 1,000 looks.
+# Versions compared by a quick check. If 5 % are missing, it misses them in 6 of 1,000 checks.
 SAMPLE_VERSIONS = 100
-# A power cut takes writes that the system had not written to its disk yet, which it does after 30 s by default.
+# A power cut loses writes that the operating system had not yet flushed to disk; by default it does so after 30 s.
 _UNWRITTEN_SECONDS = 120.0
-# A replica may answer a moment late; what is missing is compared again after this pause.
+# A replica may lag for a moment, so missing versions are compared again after this pause.
 _PAUSE_SECONDS = 1.0
-# Looks after searches without hits take at most a fiftieth of the time.
+# Checks after searches without hits take at most a fiftieth of the time.
 _MIN_CHECK_INTERVAL_SECONDS = 5.0
 _CHECK_INTERVAL_FACTOR = 50.0
 
@@ -43,13 +43,13 @@ log = structlog.get_logger(__name__)
 
 
 def pause_briefly() -> None:
-    """Give replicas and writes under way the time to arrive."""
+    """Give replicas and pending writes time to arrive."""
     time.sleep(_PAUSE_SECONDS)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The versions that were compared, and those of them that the index does not hold completely."""
+    """The compared versions, and those among them that are incomplete in the index."""
 
     versions: Sequence[SearchableVersion]
     short: Sequence[SearchableVersion]
@@ -60,13 +60,13 @@ class Comparison:
 
     @property
     def missing(self) -> list[SearchableVersion]:
-        """The versions at rest that are not completely in the index; the others are about to be indexed again."""
+        """The versions at rest that are incomplete in the index; the others are about to be indexed again."""
         # guard: lost-index-moving
         return [version for version in self.short if not version.is_moving]
 
 
 def compare_index(states: IndexStates, index: IndexInventory, pause: Callable[[], None]) -> Comparison:
-    """Compare an index with the catalog. A version is missing if it was so twice, and is still wanted afterwards."""
+    """Compare an index with the catalog. A version is missing if it is incomplete twice and still wanted afterwards."""
     versions = states.list_searchable()
     short = _select_incomplete(index, versions)
     # guard: lost-index-twice
@@ -80,10 +80,10 @@ def compare_index(states: IndexStates, index: IndexInventory, pause: Callable[[]
 
 
 def judge_state(state: IndexState, *, is_marked: bool, found: Comparison, crashed: bool = False) -> IndexState:
-    """Return the state of an index after a comparison; `is_marked` says that the index carries its mark now.
+    """Return the state of an index after a comparison; `is_marked` means that the index has its mark now.
 
-    After a crash, versions that were written in the last minutes before it do not count if nothing else is missing: a
-    power cut explains them.
+    After a crash, versions written in its last minutes do not count if nothing else is missing: a power cut explains
+    them.
     """
     at_rest, missing = found.at_rest, found.missing
     # guard: lost-index-mark
@@ -94,7 +94,7 @@ def judge_state(state: IndexState, *, is_marked: bool, found: Comparison, crashe
     if too_many and not (crashed and _are_recent(missing, at_rest)):
         return _build_lost_state(state, "", missing, at_rest)
     counted = replace(state, versions=len(at_rest), missing=len(missing), requeued=0, lost="")
-    if too_many or (found.versions and not at_rest):  # which says nothing about the index yet
+    if too_many or (found.versions and not at_rest):  # this says nothing about the index yet
         return counted
     return replace(counted, is_marked=True)
 
@@ -108,9 +108,9 @@ def examine_generation(
     pause: Callable[[], None] = pause_briefly,
     crashed: bool = False,
 ) -> tuple[IndexState, Sequence[SearchableVersion]]:
-    """Return the state of a generation's index, with the versions at rest that are missing; nothing is recorded.
+    """Return the state of a generation's index and the missing versions at rest, without recording anything.
 
-    An index that does not exist is not opened, because that would make an empty one.
+    An index that does not exist is not opened, because opening would create an empty one.
     """
     state, presence = states.load_state(generation.id), store.check_presence(generation.id)
     try:
@@ -128,7 +128,7 @@ def examine_generation(
 
 
 class IndexChecks:
-    """Checks the active generation's index, and records what it finds; any number of processes may do so."""
+    """Checks the active generation's index and records the results; any number of processes may do so."""
 
     def __init__(
         self,
@@ -154,22 +154,22 @@ class IndexChecks:
         self._next_look = 0.0
 
     def check_opened(self, *, crashed: bool = False) -> None:
-        """Check the index that was just opened: in full after a crash or where something is amiss, else a sample."""
+        """Check the index that was just opened: in full after a crash or if something is wrong, otherwise a sample."""
         try:
             active = self._records.load_active()
             state = self._states.load_state(active.id)
             if crashed or state.lost or not state.is_marked or not self._is_intact(active, None):
                 self.run(crashed=crashed)
-        except IndexUnavailableError as error:  # whoever opened it knows already; upkeep checks again
-            log.warning("the index was not checked", error=str(error))
+        except IndexUnavailableError as error:  # opening it has reported the error already; upkeep checks again
+            log.warning("index not checked", error=str(error))
 
     def check_unchecked(self) -> None:
-        """Check the active generation if that was never done, as after a switch."""
+        """Check the active generation if it was never checked, as after a switch."""
         if self._states.load_state(self._records.load_active().id).checked_at is None:
             self.run()
 
     def check_empty_search(self, tenant_id: str) -> None:
-        """Look, not too often, whether a tenant's search found nothing because the index has lost it.
+        """Check, with limited frequency, whether a tenant's search found nothing because the index lost its content.
 
         Raises `IndexLostError`.
         """
@@ -181,7 +181,7 @@ class IndexChecks:
                 active = self._records.load_active()
                 found = None if self._is_intact(active, tenant_id) else self.run()
             except IndexUnavailableError as error:
-                log.warning("the index was not checked", error=str(error))
+                log.warning("index not checked", error=str(error))
                 found = None
             took = self._clock() - begun
             self._next_look = begun + max(_MIN_CHECK_INTERVAL_SECONDS, _CHECK_INTERVAL_FACTOR * took)
@@ -189,14 +189,15 @@ class IndexChecks:
             raise IndexLostError(found.lost)
 
     def run(self, *, crashed: bool = False) -> IndexState:
-        """Compare the whole index with the catalog, queue what is missing, record the result and return it.
+        """Compare the whole index with the catalog, queue missing versions, record the result and return it.
 
         Raises `IndexUnavailableError` if the index does not answer; then nothing is recorded.
         """
         active = self._records.load_active()
         found, missing = self._examine_active(active, crashed=crashed)
         # guard: lost-index-left
-        if self._records.load_active().id != active.id:  # it was left meanwhile, and may be gone by now
+        # The service has switched away from it meanwhile, so it may be gone.
+        if self._records.load_active().id != active.id:
             return self._states.load_state(active.id)
         if not found.lost:
             if found.is_marked and self._store.check_presence(active.id) is IndexPresence.UNMARKED:
@@ -204,27 +205,27 @@ class IndexChecks:
             found = replace(found, requeued=self._requeue(active, missing, crashed=crashed))
         self._states.record_state(found)
         if found.lost:
-            log.error("the index is lost", generation=active.id, reason=found.lost)
+            log.error("index lost", generation=active.id, reason=found.lost)
         elif found.missing or found.requeued:
-            log.warning("documents that the index lacks are indexed again", **_extract_counts(found))
+            log.warning("missing documents queued to be indexed again", **_extract_counts(found))
         self._generations.refresh()
         return found
 
     def check_copies(self) -> list[CopiesState]:
-        """Look at the copies of every generation's index, record how many are missing, and return it.
+        """Check the copies of every generation's index, record how many are missing, and return the result.
 
-        Nothing is recorded for an index that is kept in one place. Raises `IndexUnavailableError`.
+        Nothing is recorded for an index with a single location. Raises `IndexUnavailableError`.
         """
         found = [build_copies_state(*each) for each in fetch_live_copies(self._records, self._store).items()]
         if found or self._states.list_copies():
             self._states.record_copies(found)
         for state in found:
             if state.short:
-                log.warning("shards lack copies", generation=state.generation, detail=state.detail)
+                log.warning("shard copies missing", generation=state.generation, detail=state.detail)
         return found
 
     def inspect(self) -> IndexState:
-        """Compare the whole index with the catalog, and change and record nothing."""
+        """Compare the whole index with the catalog without changing or recording anything."""
         return self._examine_active(self._records.load_active(), crashed=False)[0]
 
     def _examine_active(self, active: Generation, *, crashed: bool) -> tuple[IndexState, Sequence[SearchableVersion]]:
@@ -232,7 +233,7 @@ class IndexChecks:
         return examine_generation(active, self._states, self._store, index, pause=self._pause, crashed=crashed)
 
     def _is_intact(self, active: Generation, tenant_id: str | None) -> bool:
-        """Return false if the mark is gone, or a sample of the versions at rest is not completely in the index."""
+        """Return whether the index has its mark and a sample of the versions at rest is complete in it."""
         if self._store.check_presence(active.id) is not IndexPresence.MARKED:
             return False
         sample = [
@@ -245,7 +246,7 @@ class IndexChecks:
             return False
 
     def _requeue(self, active: Generation, missing: Collection[SearchableVersion], *, crashed: bool) -> int:
-        """Queue versions to be indexed again; return how many. After a crash, these are staged versions too."""
+        """Queue versions to be indexed again; return how many. After a crash this includes staged versions."""
         if crashed:
             with self._generations.use_index(active.id) as index:
                 return len(reconcile_index(self._catalog, self._jobs, index))
@@ -255,19 +256,19 @@ class IndexChecks:
 
 
 def fetch_live_copies(records: GenerationRecords, store: IndexStore) -> dict[int, Copies]:
-    """Return the copies of each generation's shards, for indexes on several nodes of a vector server."""
+    """Fetch the copies of each generation's shards, for indexes on several nodes of a vector server."""
     found = {generation.id: store.find_copies(generation.id) for generation in records.list_live()}
     return {identifier: copies for identifier, copies in found.items() if copies is not None}
 
 
 def build_copies_state(generation_id: int, copies: Copies) -> CopiesState:
-    """Return what is recorded of the copies of a generation's index."""
+    """Build the record of the copies of a generation's index."""
     away = tuple(str(node) for node in copies.unreachable_nodes)
     return CopiesState(generation_id, len(copies.shards), len(copies.underreplicated_shards), copies.describe(), away)
 
 
 def _select_incomplete(index: IndexInventory, versions: Sequence[SearchableVersion]) -> list[SearchableVersion]:
-    """Select the versions that the index does not hold completely."""
+    """Select the versions that are incomplete in the index."""
     held: dict[str, int] = {}
     for needs_vectors in (False, True):
         some = [(each.tenant_id, each.id) for each in versions if each.needs_vectors is needs_vectors]
@@ -276,7 +277,7 @@ def _select_incomplete(index: IndexInventory, versions: Sequence[SearchableVersi
 
 
 def _are_recent(missing: Sequence[SearchableVersion], at_rest: Sequence[SearchableVersion]) -> bool:
-    """Return true if all missing versions were written within minutes of the last one that was written at all."""
+    """Return whether all missing versions were written within minutes of the last version that was written."""
     latest = max(version.settled_at for version in at_rest)
     return all(version.settled_at >= latest - _UNWRITTEN_SECONDS for version in missing)
 

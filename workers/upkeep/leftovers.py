@@ -1,8 +1,9 @@
-"""Content of the index and the blobs that no document uses: removed if the catalog explains it, else put aside.
+"""Cleans up content of the index and blobs that no document uses: removed if the catalog explains it, else quarantined.
 
-A worker that was overtaken can write once more after its document was deleted, and die before it takes that back; an
-API that dies between storing bytes and recording them leaves a file. Both are rare. What the catalog has never heard of
-may also belong to a newer catalog than this one: it is kept for days, and while there is much of it nothing is touched.
+A worker that lost its lease can write once more after its document was deleted and die before it undoes this; an API
+process that dies between storing bytes and recording them leaves a file. Both are rare. Content that the catalog has
+never known may also belong to a newer catalog than this one, so it is kept for days, and while there is much of it,
+nothing is touched.
 """
 
 import time
@@ -24,10 +25,10 @@ from ingest.storage.texts.texts import Texts
 from retrieval.index.generations import Generations
 from retrieval.index.port import Index
 
-# An upload may take long, but an unfinished one that is older than this was given up.
+# An upload may take long, but an unfinished one that is older than this was abandoned.
 FORGOTTEN_SECONDS = 24 * 3600.0
 NOTICE_NAME = "upkeep"
-# So few files or versions are never too large a share.
+# This few files or versions are never too large a share.
 _ALWAYS_ALLOWED = 10
 _DERIVED_KINDS = ("text", "tables")
 
@@ -36,7 +37,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class CleanupResult:
-    """Counts of a round: removed chunks and files, files put aside and put back, and why it touched nothing, if so."""
+    """The counts of a round: removed chunks and files, and files quarantined and restored.
+
+    `stopped` is the reason if the round changed nothing but restored files.
+    """
 
     orphan_chunks: int = 0
     files: int = 0
@@ -47,7 +51,7 @@ class CleanupResult:
 
 @dataclass(frozen=True)
 class _ContentCounts:
-    """What there is of a kind, how much of that nobody explains, and how much of it is aside already."""
+    """Counts for one kind of content: the total in use, the unknown part, and what is in quarantine already."""
 
     name: str
     total: int
@@ -66,7 +70,7 @@ class _ContentCounts:
 
 
 class LeftoverCleaner:
-    """Looks for leftovers, one round at a time. Rounds may run in two processes at once."""
+    """Cleans up leftovers, one round at a time. Rounds may run in two processes at once."""
 
     def __init__(
         self,
@@ -90,9 +94,9 @@ class LeftoverCleaner:
         self._forgotten_seconds = forgotten_seconds
 
     def run(self) -> CleanupResult:
-        """Put back what is claimed again, put aside what is not known, remove what is explained or expired.
+        """Restore files that are known again, quarantine unknown ones, and remove explained and expired content.
 
-        A round that finds parts of different installations, or too much that is unknown, changes nothing and leaves a
+        A round that finds parts of different installations, or too much unknown content, changes nothing and leaves a
         notice. Raises `IndexUnavailableError`.
         """
         try:
@@ -105,22 +109,22 @@ class LeftoverCleaner:
         except InstallationMismatchError as error:
             done = CleanupResult(stopped=str(error))
         if done.stopped:
-            log.error("upkeep touches nothing", reason=done.stopped)
+            log.error("clean-up refused", reason=done.stopped)
             self._record.record_notice(NOTICE_NAME, done.stopped)
             return done
         self._generations.remove_discarded()
         self._record.withdraw_notice(NOTICE_NAME)
         if done != CleanupResult():
-            log.warning("saw to what no document uses", **{name: n for name, n in vars(done).items() if n})
+            log.warning("unused content cleaned up", **{name: n for name, n in vars(done).items() if n})
         return done
 
     @property
     def is_due(self) -> bool:
-        """True if a round has something to do or to say again: files are aside, or the last round touched nothing."""
+        """Whether a round has something to do or report: files are in quarantine, or the last round was refused."""
         return bool(self._quarantine.load_dates()) or NOTICE_NAME in self._record.load_notices()
 
     def restore_claimed_files(self) -> int:
-        """Return files to their places that the catalog names; return how many."""
+        """Restore quarantined files that the catalog names; return how many."""
         aside = self._quarantine.load_dates()
         return self._quarantine.restore_files(set(aside) - self._select_unknown(aside)) if aside else 0
 
@@ -164,19 +168,19 @@ class LeftoverCleaner:
         return {key for key in keys if self._blobs.get_age_seconds(key) >= self._forgotten_seconds}
 
     def _count_aside(self) -> Mapping[str, int]:
-        """Count what is aside and will stay there in this round, by the first part of its key."""
+        """Count the quarantined files that stay there in this round, by the first part of their keys."""
         first = (datetime.now(UTC) - timedelta(days=self._limits.quarantine_days)).date()
         kinds = [key.partition("/")[0] for key, day in self._quarantine.load_dates().items() if day >= first]
         return {kind: kinds.count(kind) for kind in ("original", *_DERIVED_KINDS)}
 
     def _select_expired(self, unknown: Collection[str]) -> set[str]:
-        """Select the unknown versions that were first seen longer ago than they are kept."""
+        """Select the unknown versions that were first seen longer ago than the quarantine lasts."""
         seen, last = self._leftovers.load_first_seen(), time.time() - 86_400 * self._limits.quarantine_days
         # guard: unknown-chunks-wait
         return {version for version in unknown if seen.get(version, last) < last}
 
     def _describe_excess(self, *kinds: _ContentCounts) -> str:
-        """Say which kinds are unknown in too large a part; nothing if none is."""
+        """Describe the kinds of content with too large an unknown share; empty if there are none."""
         found = [kind for kind in kinds if kind.has_too_many_unknown(self._limits.share)]
         if not found:
             return ""

@@ -1,6 +1,6 @@
-"""Periodic repairs: jobs without a worker, and chunks that the index lost.
+"""Periodic repairs of jobs without a worker and of chunks that the index lost.
 
-Each may run twice, or in two places at once, without harm.
+Each repair may run twice, or in two places at once, without harm.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,21 +16,21 @@ from retrieval.index.port import IndexWriter
 
 # The most rings that a sweep leaves waiting for a kind; more would only pile up while workers are busy.
 _MAX_WAITING_RINGS = 32
-# Builders of another generation look for their jobs without being rung for.
+# Builders of another generation find their jobs without being rung.
 _RUNG_KINDS = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT, JobKind.RUN)
 
 log = structlog.get_logger(__name__)
 
 
 def sweep_jobs(jobs: Jobs, *, unanswered: Mapping[JobKind, int], ring: Callable[[JobKind, int], None]) -> int:
-    """Queue jobs again that lost their worker, and ring for claimable jobs; returns the number of rings.
+    """Requeue jobs that lost their worker, and ring for claimable jobs; return the number of rings.
 
-    Queueing a lost job again is one transaction under its fence, and a ring too many costs a look. `unanswered` counts
-    the rings of each kind that still wait for a worker.
+    Requeueing a lost job is one transaction under its fence, and a superfluous ring costs one query. `unanswered`
+    counts the rings of each kind that still wait for a worker.
     """
     recovered = jobs.recover(all_running=False)
     if recovered:
-        log.warning("jobs queued again after their lease ran out", jobs=recovered)
+        log.warning("jobs requeued after their lease lapsed", jobs=recovered)
     reach_point("sweep.recovered")
     rung = 0
     for kind in _RUNG_KINDS:
@@ -42,10 +42,10 @@ def sweep_jobs(jobs: Jobs, *, unanswered: Mapping[JobKind, int], ring: Callable[
 
 
 def reconcile_index(catalog: Catalog, jobs: Jobs, index: IndexWriter) -> list[str]:
-    """Queue the ingest of versions again whose chunks or vectors are not all in the index; returns their ids.
+    """Queue the ingest of versions again whose chunks or vectors are incomplete in the index; return their ids.
 
-    It is called after a crash: the catalog's commits are fsynced one by one and the index's are not, so a power cut can
-    leave the index behind.
+    Call it after a crash: the catalog fsyncs each commit and the index does not, so a power cut can leave the index
+    behind.
     """
     behind: list[str] = []
     for version in catalog.list_indexed_versions():

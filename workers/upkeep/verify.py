@@ -1,4 +1,4 @@
-"""A generation of the index is compared with the catalog and the stored texts, version by version, without changes."""
+"""Compares a generation of the index with the catalog and the stored texts, version by version, changing nothing."""
 
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from retrieval.index.generations import OpenGeneration
 from retrieval.index.port import IndexedChunk, SearchScope
 from workers.tasks.vectors import iter_chunk_texts, iter_indexed_chunks
 
-# Vectors of the same text from different batches of the int8 encoder have a cosine of 0.9999 and more; vectors of
+# Vectors of the same text from different batches of the int8 encoder have a cosine of at least 0.9999; vectors of
 # different texts of a document seldom reach 0.95.
 MIN_SAME_COSINE = 0.99
 _SEARCH_TOP_K = 100
@@ -25,7 +25,7 @@ _MAX_EXAMPLES = 5
 
 @dataclass
 class Disagreement:
-    """The differences in one version, as counts of chunks; `examples` are ids of some of them."""
+    """The differences in one version, as counts of chunks; `examples` are some of their ids."""
 
     tenant_id: str
     document_id: str
@@ -47,7 +47,7 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """The extent of a comparison, and the versions where index and catalog disagree."""
+    """The extent of a comparison, and the versions for which index and catalog disagree."""
 
     generation: int
     versions: int
@@ -65,7 +65,10 @@ class Verifier:
     """Compares one generation of the index with the catalog and the texts."""
 
     def __init__(self, catalog: Catalog, records: GenerationRecords, texts: Texts, made: OpenGeneration) -> None:
-        """`made` is the active generation, or the one beside it, where only versions recorded as done are compared."""
+        """Prepare the comparison of `made`: the active generation or the one beside it.
+
+        For the latter, only versions recorded as done are compared.
+        """
         self._catalog = catalog
         self._records = records
         self._texts = texts
@@ -97,7 +100,7 @@ class Verifier:
         return VerificationResult(self._made.id, len(versions), total, sampled, self._lowest, tuple(found))
 
     def _compare_again(self, version: Version, sample: Sequence[int]) -> Disagreement | None:
-        """Compare a version again; None if it agrees now or is not wanted any more."""
+        """Compare a version again; None if it agrees now or is no longer wanted."""
         if not self._records.is_wanted(version.id):
             return None
         wrong = self._compare_version(self._catalog.load_version(version.id), sample)
@@ -106,7 +109,7 @@ class Verifier:
     def _choose_sample(
         self, versions: Sequence[Version], sample: int, total: int, source: random.Random
     ) -> Mapping[str, Sequence[int]]:
-        """Choose chunks to be encoded again: their ordinals by version."""
+        """Choose chunks to encode again: their ordinals by version."""
         chosen: dict[str, list[int]] = {}
         picked = sorted(source.sample(range(total), min(sample, total)))
         begin = 0
@@ -156,7 +159,7 @@ class Verifier:
         self, wrong: Disagreement, version: Version, present: Mapping[str, IndexedChunk], expected: int
     ) -> None:
         embedded = self._made.index.count_chunks(version.tenant_id, version.id, embedded_only=True)
-        # Absent chunks are counted as missing already.
+        # Absent chunks are already counted as missing.
         wrong.without_vector = max(0, min(len(present), expected) - embedded)
 
     def _compare_sample(
@@ -167,7 +170,7 @@ class Verifier:
         chunks: Sequence[Chunk],
         present: Mapping[str, IndexedChunk],
     ) -> None:
-        """Compare vectors with those of the texts encoded again, and search each chunk by its own words."""
+        """Compare vectors with those of texts encoded again, and search for each chunk by its own words."""
         texts = {i: str(text) for i, text in iter_chunk_texts(self._texts, version, chunks) if i in present}
         if not texts:
             return
@@ -193,7 +196,7 @@ class Verifier:
         return len(hits) == _SEARCH_TOP_K or any(hit.id == identifier for hit in hits)
 
     def _iter_unknown_points(self) -> Iterator[Disagreement]:
-        """Find points of versions that belong to no document and that nobody is writing or about to remove."""
+        """Yield the points of versions that belong to no document and that nothing is writing or about to remove."""
         index = self._made.index
         for version in self._records.select_stray_versions(set(index.count_chunks_by_version())):
             for tenant in index.list_version_tenants(version):
@@ -201,7 +204,7 @@ class Verifier:
 
 
 def _is_same_chunk(expected: IndexedChunk, present: IndexedChunk) -> bool:
-    """Compare records of a chunk; chunks written by releases without digests may lack the digest."""
+    """Return whether two records of a chunk agree; chunks written by releases without digests may lack the digest."""
     return present == (expected if present.digest else replace(expected, digest=""))
 
 

@@ -1,4 +1,4 @@
-"""Sends what the outbox holds for webhooks: signed, to checked addresses, and again until it is taken."""
+"""Sends the outbox's webhook messages: signed, to checked addresses, and again until they are accepted."""
 
 import asyncio
 import ssl
@@ -17,12 +17,12 @@ from ingest.storage.webhooks.records import DeliveryResult, DueDelivery, Webhook
 
 log = structlog.get_logger(__name__)
 
-# Settling a try takes a moment after its receiver's time is over.
+# Recording the result of an attempt takes a moment after its receiver's time limit.
 _LEASE_SECONDS = 30.0
 
 
 class WebhookSender:
-    """Sends messages that are due, some at once. It may run twice, or in several places, at once."""
+    """Sends due messages concurrently. It may run twice, or in several places, at once."""
 
     def __init__(self, outbox: Outbox, settings: WebhookSettings, *, tls: ssl.SSLContext | None = None) -> None:
         self._outbox = outbox
@@ -32,7 +32,7 @@ class WebhookSender:
         self._disable_days = settings.webhook_disable_days
 
     def send_due(self) -> bool:
-        """Try what is due, some of it; true if there was anything."""
+        """Try some of the due messages; return whether there were any."""
         claimed = self._outbox.claim(lease_seconds=self._seconds + _LEASE_SECONDS)
         reach_point("webhooks.claimed")
         if claimed:
@@ -44,8 +44,8 @@ class WebhookSender:
         return self._trusting or httpx.create_ssl_context()
 
     async def _send_all(self, claimed: list[DueDelivery]) -> None:
-        # No connection is kept: one that was made for a name must not serve another at the same address. And neither
-        # a proxy of the environment nor a redirect may lead anywhere that was not checked.
+        # No connection is kept alive: one made for a name must not serve another name at the same address. Neither a
+        # proxy from the environment nor a redirect may lead to an unchecked address.
         alone = httpx.Limits(max_keepalive_connections=0)
         # guard: webhook-no-proxy
         # guard: webhook-no-redirect
@@ -57,14 +57,20 @@ class WebhookSender:
             async with asyncio.timeout(self._seconds):
                 outcome = await self._attempt_delivery(http, due)
         except TimeoutError:
-            outcome = DeliveryResult(None, f"It did not answer within {self._seconds:g} seconds.")
+            outcome = DeliveryResult(None, f"The server did not reply within {self._seconds:g} seconds.")
         except DestinationRefusedError as error:
             outcome = DeliveryResult(None, str(error))
         except httpx.HTTPError as error:
-            outcome = DeliveryResult(None, f"No reply came: {error!r}.")
+            outcome = DeliveryResult(None, f"No reply received: {error!r}.")
         reach_point("webhooks.sent")
         await asyncio.to_thread(self._outbox.record_result, due, outcome, disable_days=self._disable_days)
-        log.info("told a webhook", webhook=due.webhook_id, message=due.id, attempt=due.attempt, status=outcome.status)
+        log.info(
+            "webhook attempt finished",
+            webhook=due.webhook_id,
+            message=due.id,
+            attempt=due.attempt,
+            status=outcome.status,
+        )
 
     async def _attempt_delivery(self, http: httpx.AsyncClient, due: DueDelivery) -> DeliveryResult:
         destination, addresses = await self._destinations.resolve(due.url)
@@ -91,7 +97,7 @@ class WebhookSender:
         }
         named = {"sni_hostname": destination.host} if destination.scheme == "https" else {}
         request = http.build_request("POST", url, content=due.body.encode(), headers=headers, extensions=named)
-        response = await http.send(request, stream=True)  # its body is nobody's business here
+        response = await http.send(request, stream=True)  # the body is not needed
         await response.aclose()
         return _build_result(response)
 
@@ -101,5 +107,5 @@ def _build_result(response: httpx.Response) -> DeliveryResult:
     wait_seconds = float(after) if after.isdecimal() and len(after) < 10 else None
     detail = ""
     if response.is_redirect:
-        detail = "It answered with a redirect, which is not followed: change the webhook's address."
+        detail = "The server replied with a redirect, which is not followed. Change the webhook's address."
     return DeliveryResult(response.status_code, detail, wait_seconds)

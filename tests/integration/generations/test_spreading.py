@@ -161,7 +161,7 @@ def test_spreading_is_refused_where_there_is_no_need_or_processes_have_other_set
     )
     old, new = GenerationsFixture(tmp_path, plain), GenerationsFixture(tmp_path, spread)
     old.ready(WHALE)
-    with pytest.raises(GenerationStateError, match=r"kept as the settings ask for.*LEADLINE_QDRANT_"):
+    with pytest.raises(GenerationStateError, match=r"already stored as the settings ask.*LEADLINE_QDRANT_"):
         old.switcher.spread(plain.list_differences)
     assert new.records.find_beside_active() is None
     plain.open(2, 64).close()  # an old process was the first to open it

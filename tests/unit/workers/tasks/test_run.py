@@ -101,7 +101,7 @@ def test_a_model_that_was_away_for_a_day_is_no_longer_waited_for(waiting: Waitin
     failed = waiting.attempt()
     assert failed.failure is not None
     assert (failed.state, failed.failure.code) == (RunState.FAILED, "language_model_refused")
-    assert "away for too long" in failed.failure.detail
+    assert "unreachable for too long" in failed.failure.detail
 
 
 def test_a_model_that_was_there_in_between_is_waited_for_anew(waiting: Waiting) -> None:
