@@ -164,7 +164,7 @@ def one_day(monkeypatch: pytest.MonkeyPatch) -> None:
         "ingest.storage.answers.run_log",
         "ingest.storage.slack.usage",
     ):
-        monkeypatch.setattr(f"{module}.day_of", lambda _: today)
+        monkeypatch.setattr(f"{module}.format_day", lambda _: today)
 
 
 @pytest.fixture(scope="session")

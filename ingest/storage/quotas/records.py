@@ -142,7 +142,7 @@ class QuotaExceededError(CatalogError):
     code = "quota_exceeded"
     default_hint = (
         "Retry after the number of seconds in Retry-After, or have the limit raised with `leadline quotas set`. "
-        "GET /v1/quotas shows all limits and what is left of them."
+        "GET /v1/quotas shows all limits and what remains."
     )
 
     def __init__(self, detail: str, *, standing: QuotaStatus, retry_after: float) -> None:
