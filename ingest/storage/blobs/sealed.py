@@ -48,9 +48,9 @@ class FileFormat(StrEnum):
     """The formats of stored files."""
 
     BOUND = "bound to its name"
-    UNBOUND = "sealed, but not bound to its name"
-    PLAIN = "not sealed"
-    FOREIGN = "sealed with a key that is missing"
+    UNBOUND = "encrypted, but not bound to its name"
+    PLAIN = "not encrypted"
+    FOREIGN = "encrypted with a key that is missing"
 
 
 @dataclass

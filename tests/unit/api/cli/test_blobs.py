@@ -51,8 +51,8 @@ def test_files_of_the_release_before_are_counted_and_bound_by_sealing_them_anew(
     shown = blobs("show")
     assert shown.exit_code == 0
     assert "1 original, 1 text" in shown.stdout
-    assert "1 not sealed" in shown.stdout
-    assert "1 sealed, but not bound to its name" in shown.stdout
+    assert "1 not encrypted" in shown.stdout
+    assert "1 encrypted, but not bound to its name" in shown.stdout
     assert "leadline blobs reseal" in " ".join(shown.stdout.split())
     assert "Re-encrypted 2 of 2 files" in blobs("reseal").stdout
     assert recorded(home) is Sealing.BOUND
