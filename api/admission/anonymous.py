@@ -106,18 +106,22 @@ class _BodyBytes:
 
     @contextmanager
     def count_bytes(self, address: str | None, receive: Receive, most: int) -> Iterator[Receive]:
-        """Return a `receive` that raises `BodyTooLargeError` above `most` bytes, or if no memory is left for bodies."""
-        came = 0
+        """Yield a `receive` that counts the bytes of a body until the end of the block.
+
+        It raises `BodyTooLargeError` above `most` bytes, `AddressLimitError` above the address's share, and
+        `ServiceBusyError` if all bodies together use up their memory.
+        """
+        received = 0
 
         async def receive_counted() -> Message:
-            nonlocal came
+            nonlocal received
             message = await receive()
             size = len(message.get("body", b""))
-            came += size
+            received += size
             self._all += size
             if address is not None:
                 self._of_address[address] += size
-            if came > most:
+            if received > most:
                 raise _build_too_large_error(most)
             # guard: anonymous-body-bytes
             self._require_room(address)
@@ -126,9 +130,9 @@ class _BodyBytes:
         try:
             yield receive_counted
         finally:
-            self._all -= came
+            self._all -= received
             if address is not None:
-                self._of_address[address] -= came
+                self._of_address[address] -= received
                 if not self._of_address[address]:
                     del self._of_address[address]
 

@@ -41,7 +41,7 @@ Keep = Callable[[Answer], AnswerOut]
 class EventWriter(Protocol):
     """Formats the events of one stream, in order, in the thread that produces them."""
 
-    def write_event(self, happened: Event) -> str:
+    def write_event(self, event: Event) -> str:
         """Return an event in the protocol's format; may be several of its events, or none."""
 
     def write_failure(self, problem: Mapping[str, Any]) -> str:
@@ -91,7 +91,7 @@ async def stream_answer(
     """
     queue: asyncio.Queue[str | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    begun: asyncio.Future[bool] = loop.create_future()
+    started: asyncio.Future[bool] = loop.create_future()
 
     def send_entry(entry: str | None) -> None:
         loop.call_soon_threadsafe(queue.put_nowait, entry)
@@ -100,13 +100,13 @@ async def stream_answer(
         try:
             events = begin()
         except Exception as error:  # noqa: BLE001 - re-raised where the request waits
-            loop.call_soon_threadsafe(begun.set_exception, error)
+            loop.call_soon_threadsafe(started.set_exception, error)
             return
-        loop.call_soon_threadsafe(begun.set_result, True)
+        loop.call_soon_threadsafe(started.set_result, True)
         try:
-            for happened in events:
-                if not isinstance(happened, Drafted):
-                    send_entry(writer.write_event(happened))
+            for event in events:
+                if not isinstance(event, Drafted):
+                    send_entry(writer.write_event(event))
         except LeadlineError as error:
             send_entry(writer.write_failure(build_problem(error)))
         # The outermost handler of a stream: its status was already sent, so an unexpected error becomes its last event.
@@ -117,7 +117,7 @@ async def stream_answer(
             send_entry(None)
 
     producer = start(produce)
-    if await wait_for_result(request, caller, begun, stop) is None:
+    if await wait_for_result(request, caller, started, stop) is None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     return _StoppingResponse(_stream_entries(queue, producer, caller, writer), stop)
 
@@ -174,8 +174,8 @@ class AnswerEventWriter:
         self._keep = keep
         self._number = 0
 
-    def write_event(self, happened: Event) -> str:
-        name, body = _to_wire(happened, self._keep)
+    def write_event(self, event: Event) -> str:
+        name, body = _to_wire(event, self._keep)
         self._number += 1
         return sse.format_event(name, body, self._number)
 
@@ -184,13 +184,13 @@ class AnswerEventWriter:
         return sse.format_event("error", problem, self._number)
 
 
-def _to_wire(happened: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
+def _to_wire(event: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
     """Return the name and the body of an event. A completed answer is stored.
 
     Events without a case of their own are sent as they are.
     """
-    name = type(happened).__name__.lower()
-    match happened:
+    name = type(event).__name__.lower()
+    match event:
         case Completed(answer):
             return name, keep(answer).model_dump(mode="json")
         case Retrieved(passages, query):
@@ -201,5 +201,5 @@ def _to_wire(happened: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
         case Cell(turn):
             members = build_cell_body(turn)
         case _:
-            members = convert_to_json(asdict(happened))
+            members = convert_to_json(asdict(event))
     return name, ANSWER_EVENTS[name].model_validate(members).model_dump(mode="json")

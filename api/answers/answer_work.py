@@ -46,14 +46,14 @@ class AnswerWork:
         self._stop = threading.Event()
         self._start = partial(threads.start, caller.tenant_id)
 
-    async def wait_for_answer(self, see: Callable[[Event], None] = lambda _: None) -> AnswerOut | None:
+    async def wait_for_answer(self, observe: Callable[[Event], None] = lambda _: None) -> AnswerOut | None:
         """Return the stored answer, or None if the client disconnected. Raises errors of quotas and of answering.
 
-        `see` is called with each event in the worker thread. If it raises, the work ends and the error is raised here.
+        `observe` is called with each event in the worker thread. Its errors end the work and are raised here.
         """
         if (before := await run_in_threadpool(self._asking.find_previous_answer)) is not None:
             return before
-        work = self._start(lambda: self._asking.save_answer(collect_answer(self._observe_events(see))))
+        work = self._start(lambda: self._asking.save_answer(collect_answer(self._observe_events(observe))))
         return await wait_for_result(self._request, self._current, work, self._stop)
 
     async def stream(self, writer: EventWriter) -> Response:
@@ -65,10 +65,10 @@ class AnswerWork:
         begin = self._start_work if before is None else partial(_replay_events, before)
         return await stream_answer(self._request, self._current, self._start, begin, writer, self._stop)
 
-    def _observe_events(self, see: Callable[[Event], None]) -> Iterator[Event]:
+    def _observe_events(self, observe: Callable[[Event], None]) -> Iterator[Event]:
         with closing(self._start_work()) as events:
             for event in events:
-                see(event)
+                observe(event)
                 yield event
 
     def _start_work(self) -> Generator[Event, None, None]:

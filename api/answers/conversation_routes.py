@@ -67,9 +67,10 @@ def one(
     page = found[:limit]
     named = {document for kept in page for document in extract_cited_documents(kept.body)}
     deleted = services.answers.conversations.list_withheld_documents(named, caller.readers)
-    said = services.answers.feedback.list_by_author(caller.tenant_id, [kept.id for kept in page], caller.owner)
+    feedback = services.answers.feedback.list_by_author(caller.tenant_id, [kept.id for kept in page], caller.owner)
     turns = [
-        _build_turn(services, TurnOut.from_kept_answer(kept, deleted), said.get(kept.id), render or ()) for kept in page
+        _build_turn(services, TurnOut.from_kept_answer(kept, deleted), feedback.get(kept.id), render or ())
+        for kept in page
     ]
     more = encode_cursor(page[-1].turn or 0) if len(found) > limit else None
     return ConversationWithTurnsOut(
@@ -79,8 +80,8 @@ def one(
     )
 
 
-def _build_turn(services: Services, turn: TurnOut, said: FeedbackEntry | None, forms: Sequence[Form]) -> TurnOut:
-    own = None if said is None else FeedbackOut.from_entry(said, said.author)
+def _build_turn(services: Services, turn: TurnOut, feedback: FeedbackEntry | None, forms: Sequence[Form]) -> TurnOut:
+    own = None if feedback is None else FeedbackOut.from_entry(feedback, feedback.author)
     return turn.model_copy(update={"answer": render_in_forms(services, turn.answer, forms), "feedback": own})
 
 

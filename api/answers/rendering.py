@@ -300,8 +300,10 @@ def _render_table(tokens: Sequence[Token]) -> list[str]:
         if token.type == "tr_open":
             rows.append([])
         elif token.type == "inline":
-            said = "".join(each.content if each.content else " " for each in token.children or [] if not each.nesting)
-            rows[-1].append(said if len(said) <= _CELL_CHARS else f"{said[: _CELL_CHARS - 1]}…")
+            content = "".join(
+                each.content if each.content else " " for each in token.children or [] if not each.nesting
+            )
+            rows[-1].append(content if len(content) <= _CELL_CHARS else f"{content[: _CELL_CHARS - 1]}…")
     widths = [max(len(row[at]) for row in rows if at < len(row)) for at in range(max(map(len, rows)))]
     lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows]
     return [lines[0], "-+-".join("-" * width for width in widths), *lines[1:]]

@@ -198,9 +198,9 @@ class RemoteLanguageModel:
 
     def _check_servers(self) -> None:
         with ThreadPoolExecutor(len(self._urls), thread_name_prefix="language-model-look") as threads:
-            looks = list(threads.map(self._check_server, self._urls))
-        windows = [look for look in looks if isinstance(look, int)]
-        troubles = tuple(look if isinstance(look, LanguageModelUnavailableError) else None for look in looks)
+            results = list(threads.map(self._check_server, self._urls))
+        windows = [result for result in results if isinstance(result, int)]
+        troubles = tuple(result if isinstance(result, LanguageModelUnavailableError) else None for result in results)
         profile = self._sized(min(windows)) if windows else self._chat.profile
         for number, (trouble, before) in enumerate(zip(troubles, self._troubles, strict=True)):
             if trouble is not None and before is None:

@@ -33,12 +33,12 @@ UploadId = Annotated[str, Path(max_length=64)]
 @router.options("", status_code=204, response_class=Response)
 def capabilities(services: ServicesDep, _: Writer) -> Response:
     """Return the supported tus version and extensions, and the largest file size."""
-    told = {
+    limits = {
         "Tus-Extension": tus.EXTENSIONS,
         "Tus-Checksum-Algorithm": ",".join(tus.ALGORITHMS),
         "Tus-Max-Size": str(services.settings.max_upload_bytes),
     }
-    return Response(status_code=204, headers={**tus.RESUMABLE, **told})
+    return Response(status_code=204, headers={**tus.RESUMABLE, **limits})
 
 
 @router.post("", status_code=201, response_class=Response, dependencies=[tus.RequiresVersion])

@@ -126,7 +126,7 @@ class _TimedReceive:
     async def __call__(self) -> Message:
         if self._ended:  # the body is complete: only a disconnect can follow, without a time limit
             return await self._receive()
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             # guard: slow-body
             message = await asyncio.wait_for(self._receive(), max(0.001, self._idle_seconds - self._waited))
@@ -134,7 +134,7 @@ class _TimedReceive:
             raise SlowRequestError(
                 f"Less than {self._least:,} bytes of the body arrived in {self._idle_seconds:g} seconds."
             ) from error
-        self._waited += time.monotonic() - begun
+        self._waited += time.monotonic() - started
         self._came += len(message.get("body", b""))
         self._ended = not message.get("more_body", False)
         if self._came >= self._least:

@@ -47,7 +47,7 @@ class RequestContext:
             return
         request_id = _read_request_id(scope)
         scope["request_id"] = request_id
-        status, begun = 0, time.perf_counter()
+        status, started = 0, time.perf_counter()
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -82,7 +82,7 @@ class RequestContext:
                     scope, receive, send_with_headers
                 )
             finally:
-                _log_request(scope, status, begun)
+                _log_request(scope, status, started)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, has_begun: Callable[[], bool]) -> None:
         try:
@@ -106,17 +106,17 @@ class ProblemResponses:
         self._problems = problems
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
+        started = False
 
         async def send_and_mark(message: Message) -> None:
-            nonlocal begun
-            begun = True
+            nonlocal started
+            started = True
             await send(message)
 
         try:
             await self._app(scope, receive, send_and_mark)
         except LeadlineError as error:
-            if begun:
+            if started:
                 raise
             await self._problems.build_error_response(Request(scope), error)(scope, receive, send)
 
@@ -126,9 +126,9 @@ def _read_request_id(scope: Scope) -> str:
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
-def _log_request(scope: Scope, status: int, begun: float) -> None:
+def _log_request(scope: Scope, status: int, started: float) -> None:
     level = log.debug if scope["path"].startswith("/health") else log.info
-    milliseconds = round((time.perf_counter() - begun) * 1000, 1)
+    milliseconds = round((time.perf_counter() - started) * 1000, 1)
     level(
         "request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds, **_get_log_fields(scope)
     )

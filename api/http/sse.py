@@ -86,30 +86,30 @@ class StreamSource:
     going_on: Callable[[], bool]
 
 
-async def stream_updates(followed: StreamSource, last_event_id: str | None) -> Response:
+async def stream_updates(source: StreamSource, last_event_id: str | None) -> Response:
     """Stream events until the object is finished: first `snapshot`, then `progress`, finally `end`.
 
     A client that reconnects with the id of the current state gets nothing twice; with any other id, it gets a snapshot.
     A client that has already seen the end gets `204`, so that it does not reconnect. Raises errors of the first `look`.
     """
-    first = await run_in_threadpool(followed.look, await followed.caller.refresh())
+    first = await run_in_threadpool(source.look, await source.caller.refresh())
     if first.ended and last_event_id == first.id:
         return Response(status_code=204)
     known = first if last_event_id == first.id else None
-    return StreamingResponse(_stream_states(followed, known, last_event_id or ""), media_type=MEDIA_TYPE)
+    return StreamingResponse(_stream_states(source, known, last_event_id or ""), media_type=MEDIA_TYPE)
 
 
-async def _stream_states(followed: StreamSource, known: State | None, seen: str) -> AsyncIterator[str]:
+async def _stream_states(source: StreamSource, known: State | None, seen: str) -> AsyncIterator[str]:
     """Stream states after the one that the client knows, or starting with a snapshot. `seen` is the last id it saw."""
     changed = asyncio.Event()
     sent_at = time.monotonic()
 
-    with followed.watch(build_waker(changed)):
-        while followed.going_on():
+    with source.watch(build_waker(changed)):
+        while source.going_on():
             changed.clear()  # before loading, so that a change during it triggers another load
-            begun = time.monotonic()
+            started = time.monotonic()
             try:
-                state = await run_in_threadpool(followed.look, await followed.caller.refresh())
+                state = await run_in_threadpool(source.look, await source.caller.refresh())
             except TRANSIENT_ERRORS:
                 yield HEARTBEAT
                 await asyncio.sleep(_POLL_SECONDS)
@@ -117,7 +117,9 @@ async def _stream_states(followed: StreamSource, known: State | None, seen: str)
             except LeadlineError as error:  # the status was already sent, so the error becomes an event
                 yield format_event("error", build_problem(error), seen)
                 return
-            apart_seconds = min(_POLL_SECONDS, max(_MIN_INTERVAL_SECONDS, (time.monotonic() - begun) / _MAX_LOAD_SHARE))
+            apart_seconds = min(
+                _POLL_SECONDS, max(_MIN_INTERVAL_SECONDS, (time.monotonic() - started) / _MAX_LOAD_SHARE)
+            )
             if state.ended:
                 yield state.format_event("end")
                 return
@@ -129,7 +131,7 @@ async def _stream_states(followed: StreamSource, known: State | None, seen: str)
                 sent_at = time.monotonic()
             known = state
             await asyncio.sleep(apart_seconds)
-            await wait_for_change(changed, followed.going_on)
+            await wait_for_change(changed, source.going_on)
 
 
 def build_waker(changed: asyncio.Event) -> Callable[[], None]:

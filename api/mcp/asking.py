@@ -34,44 +34,48 @@ class _TakesLongError(Exception):
 
 
 async def ask(
-    services: Services, caller: Principal, asked: AskArguments, context: Context, capacity: Capacity
+    services: Services, caller: Principal, arguments: AskArguments, context: Context, capacity: Capacity
 ) -> AskedOut:
     """Answer the question, or start a run. Answering stops if the client disconnects; a run continues."""
-    await run_in_threadpool(require_collections, services, caller, asked.collections)
-    asking = await run_in_threadpool(CallerQuestion, services, caller, _build_question(asked))
-    if not asked.background:
+    await run_in_threadpool(require_collections, services, caller, arguments.collections)
+    asking = await run_in_threadpool(CallerQuestion, services, caller, _build_question(arguments))
+    if not arguments.background:
         request = _require_request(context)
         request.scope[SLOT].release()  # answers run in threads of their own
         work = AnswerWork(request, services, caller, capacity.threads, asking)
         with suppress(_TakesLongError):
             async with _Progress(context) as progress:
                 answer = await work.wait_for_answer(
-                    partial(_report_event, progress.report, may_wait=asked.background is False)
+                    partial(_report_event, progress.report, may_wait=arguments.background is False)
                 )
             if answer is None:
                 raise asyncio.CancelledError  # the client disconnected
             return AskedOut.from_answer(answer)
-        asked = asked.model_copy(update={"strategy": StrategyName.RECURSIVE})
-    run = await run_in_threadpool(_start_run, services, caller, _build_question(asked))
+        arguments = arguments.model_copy(update={"strategy": StrategyName.RECURSIVE})
+    run = await run_in_threadpool(_start_run, services, caller, _build_question(arguments))
     return await run_in_threadpool(_to_wire, services, caller, run)
 
 
 async def show_run(
-    services: Services, caller: Principal, asked: RunArguments, context: Context, capacity: Capacity
+    services: Services, caller: Principal, arguments: RunArguments, context: Context, capacity: Capacity
 ) -> AskedOut:
     """Return the progress of a run, and its answer once there is one; wait up to `wait_seconds` for its end."""
-    found = await run_in_threadpool(services.answers.runs.load_run, caller.tenant_id, asked.run, caller.visible_owner)
-    if asked.wait_seconds and not found.ended:
+    found = await run_in_threadpool(
+        services.answers.runs.load_run, caller.tenant_id, arguments.run, caller.visible_owner
+    )
+    if arguments.wait_seconds and not found.ended:
         request = _require_request(context)
         current = CurrentCaller.from_request(request, caller, Scope.READ)
         await request.scope[SLOT].move_to(capacity.streams)
-        found = await _wait_for_end(services, found, current, time.monotonic() + asked.wait_seconds)
+        found = await _wait_for_end(services, found, current, time.monotonic() + arguments.wait_seconds)
         caller = await current.refresh()
     return await run_in_threadpool(_to_wire, services, caller, found)
 
 
-def cancel_run(services: Services, caller: Principal, asked: CancelArguments) -> AskedOut:
-    return _to_wire(services, caller, services.answers.runs.cancel(caller.tenant_id, asked.run, caller.visible_owner))
+def cancel_run(services: Services, caller: Principal, arguments: CancelArguments) -> AskedOut:
+    return _to_wire(
+        services, caller, services.answers.runs.cancel(caller.tenant_id, arguments.run, caller.visible_owner)
+    )
 
 
 async def _wait_for_end(services: Services, found: Run, current: CurrentCaller, deadline: float) -> Run:
@@ -90,9 +94,9 @@ async def _wait_for_end(services: Services, found: Run, current: CurrentCaller, 
     return found
 
 
-def _build_question(asked: AskArguments) -> QuestionIn:
+def _build_question(arguments: AskArguments) -> QuestionIn:
     same = ("question", "collections", "documents", "filters", "strategy", "conversation", "budget", "confirm")
-    return QuestionIn(**{name: getattr(asked, name) for name in same})
+    return QuestionIn(**{name: getattr(arguments, name) for name in same})
 
 
 def _start_run(services: Services, caller: Principal, question: QuestionIn) -> Run:
@@ -109,12 +113,12 @@ def _require_request(context: Context) -> Request:
     return context.request
 
 
-def _report_event(tell: Callable[[str], None], event: Event, *, may_wait: bool) -> None:
+def _report_event(report: Callable[[str], None], event: Event, *, may_wait: bool) -> None:
     """Report an event as progress. Raises `_TakesLongError` if the question needs a run."""
     if isinstance(event, Routed) and event.strategy == StrategyName.RECURSIVE and not may_wait:
         raise _TakesLongError
     if words := _describe_event(event):
-        tell(words)
+        report(words)
 
 
 def _describe_event(event: Event) -> str:

@@ -39,7 +39,7 @@ class Endpoint:
         self._hosts = list_allowed_hosts(services.settings)
         self._made_of = services, identify, capacity
         self._made: tuple[Server[dict[str, object]], ASGIApp] | None = None
-        self._begun: asyncio.Future[ASGIApp] | None = None
+        self._started: asyncio.Future[ASGIApp] | None = None
         self._running: asyncio.Task[None] | None = None
 
     def ensure_application(self) -> "tuple[Server[dict[str, object]], ASGIApp]":
@@ -68,20 +68,20 @@ class Endpoint:
 
     async def _ensure_running(self) -> ASGIApp:
         """Run the server in a task of its own, which ends with the event loop."""
-        if self._begun is None:
-            self._begun = asyncio.get_running_loop().create_future()
-            self._running = asyncio.create_task(self._run_server(self._begun))
+        if self._started is None:
+            self._started = asyncio.get_running_loop().create_future()
+            self._running = asyncio.create_task(self._run_server(self._started))
         # Shielded: a client that disconnects must not cancel the start for the others.
-        return await asyncio.shield(self._begun)
+        return await asyncio.shield(self._started)
 
-    async def _run_server(self, begun: "asyncio.Future[ASGIApp]") -> None:
+    async def _run_server(self, started: "asyncio.Future[ASGIApp]") -> None:
         try:
             server, application = await asyncio.to_thread(self.ensure_application)
         except Exception as error:  # noqa: BLE001 - raised in each request
-            begun.set_exception(error)
+            started.set_exception(error)
             return
         async with server.session_manager.run():
-            begun.set_result(application)
+            started.set_result(application)
             await asyncio.Event().wait()
 
 

@@ -35,15 +35,15 @@ from ingest.storage.texts.normalize import remove_invisible
 from retrieval.search.requests import SearchRequest
 
 
-def search(services: Services, caller: Principal, asked: SearchArguments) -> PassagesOut:
-    require_collections(services, caller, asked.collections)
+def search(services: Services, caller: Principal, arguments: SearchArguments) -> PassagesOut:
+    require_collections(services, caller, arguments.collections)
     request = SearchRequest(
         tenant_id=caller.tenant_id,
-        query=asked.query,
-        top_k=asked.limit,
-        collections=tuple(asked.collections),
-        documents=tuple(asked.documents),
-        filters=asked.filters,
+        query=arguments.query,
+        top_k=arguments.limit,
+        collections=tuple(arguments.collections),
+        documents=tuple(arguments.documents),
+        filters=arguments.filters,
         for_answer=True,  # hits are read by a model
         readers=caller.readers,
     )
@@ -55,18 +55,18 @@ def search(services: Services, caller: Principal, asked: SearchArguments) -> Pas
     )
 
 
-def read(services: Services, caller: Principal, asked: ReadArguments) -> TextOut:
+def read(services: Services, caller: Principal, arguments: ReadArguments) -> TextOut:
     """Read a span, page or section. Raises `BadRequestError` if it does not exist."""
-    document = services.documents.catalog.load_document(caller.tenant_id, asked.document, readers=caller.readers)
-    version = require_active_version(services, caller, asked.document, asked.version)
+    document = services.documents.catalog.load_document(caller.tenant_id, arguments.document, readers=caller.readers)
+    version = require_active_version(services, caller, arguments.document, arguments.version)
     text = services.contents.texts.load_map(version)
-    if asked.page is not None or asked.section is not None:
-        part = _require_part(build_outline(text.layout, text.characters, ()), asked)
-        begin, end = max(part.start, asked.start or 0), part.end  # `start` continues within a long page or section
+    if arguments.page is not None or arguments.section is not None:
+        part = _require_part(build_outline(text.layout, text.characters, ()), arguments)
+        begin, end = max(part.start, arguments.start or 0), part.end  # `start` continues within a long page or section
     else:
-        begin, end = asked.start or 0, text.characters
-    end = min(end, text.characters if asked.end is None else asked.end)
-    stop = min(end, begin + asked.limit)
+        begin, end = arguments.start or 0, text.characters
+    end = min(end, text.characters if arguments.end is None else arguments.end)
+    stop = min(end, begin + arguments.limit)
     return TextOut(
         document=document.id,
         version=version,
@@ -80,14 +80,14 @@ def read(services: Services, caller: Principal, asked: ReadArguments) -> TextOut
     )
 
 
-def _require_part(entries: list[OutlineEntryOut], asked: ReadArguments) -> OutlineEntryOut:
-    if asked.section is not None:
-        wanted = " ".join(asked.section.split()).casefold()
+def _require_part(entries: list[OutlineEntryOut], arguments: ReadArguments) -> OutlineEntryOut:
+    if arguments.section is not None:
+        wanted = " ".join(arguments.section.split()).casefold()
         found = [each for each in entries if each.kind == "heading" and each.title.casefold() == wanted]
-        what = f"section {asked.section[:100]!r}"
+        what = f"section {arguments.section[:100]!r}"
     else:
-        found = [each for each in entries if each.kind not in ("heading", "table") and each.page == asked.page]
-        what = f"page {asked.page}"
+        found = [each for each in entries if each.kind not in ("heading", "table") and each.page == arguments.page]
+        what = f"page {arguments.page}"
     if len(found) == 1:
         return found[0]
     if not found:
@@ -98,26 +98,26 @@ def _require_part(entries: list[OutlineEntryOut], asked: ReadArguments) -> Outli
     )
 
 
-def read_outline(services: Services, caller: Principal, asked: OutlineArguments) -> OutlineOut:
-    version = require_active_version(services, caller, asked.document, None)
+def read_outline(services: Services, caller: Principal, arguments: OutlineArguments) -> OutlineOut:
+    version = require_active_version(services, caller, arguments.document, None)
     text = services.contents.texts.load_map(version)
     entries = build_outline(text.layout, text.characters, services.contents.tables.load_tables(version))
-    begin = decode_cursor(asked.cursor)
-    end = begin + asked.limit
+    begin = decode_cursor(arguments.cursor)
+    end = begin + arguments.limit
     return OutlineOut(
         version=version, entries=entries[begin:end], next_cursor=encode_cursor(end) if end < len(entries) else None
     )
 
 
-def list_documents(services: Services, caller: Principal, asked: ListArguments) -> DocumentsOut:
-    require_collections(services, caller, [asked.collection] if asked.collection else [])
-    wanted = DocumentFilter(collection=asked.collection, named=asked.named)
-    after, limit = ListingCursor(decode_cursor(asked.cursor)), asked.limit + 1
+def list_documents(services: Services, caller: Principal, arguments: ListArguments) -> DocumentsOut:
+    require_collections(services, caller, [arguments.collection] if arguments.collection else [])
+    wanted = DocumentFilter(collection=arguments.collection, named=arguments.named)
+    after, limit = ListingCursor(decode_cursor(arguments.cursor)), arguments.limit + 1
     found = services.documents.catalog.listing.list_page(
         caller.tenant_id, wanted, caller.readers, order=ListOrder.NEWEST, after=after, limit=limit
     )
-    page = [document for document, _ in found[: asked.limit]]
-    totals = [] if asked.cursor else services.accounts.grants.list_collections(caller.tenant_id)
+    page = [document for document, _ in found[: arguments.limit]]
+    totals = [] if arguments.cursor else services.accounts.grants.list_collections(caller.tenant_id)
     return DocumentsOut(
         documents=[ListedDocumentOut.from_document(document) for document in page],
         collections=[
@@ -127,26 +127,26 @@ def list_documents(services: Services, caller: Principal, asked: ListArguments) 
             for each in totals
             if caller.collections.can_read(each.name)
         ],
-        next_cursor=encode_cursor(page[-1].sequence) if len(found) > asked.limit else None,
+        next_cursor=encode_cursor(page[-1].sequence) if len(found) > arguments.limit else None,
     )
 
 
-def upload(services: Services, caller: Principal, asked: UploadArguments) -> UploadedFileOut:
+def upload(services: Services, caller: Principal, arguments: UploadArguments) -> UploadedFileOut:
     """Add a file, as `POST /v1/documents` does. Raises `BadRequestError` and the subclasses of `UploadError`."""
     request = UploadRequest(
         caller.tenant_id,
-        asked.collection,
-        asked.name,
-        attributes=require_metadata(asked.metadata),
-        priority=PRIORITIES[asked.priority],
+        arguments.collection,
+        arguments.name,
+        attributes=require_metadata(arguments.metadata),
+        priority=PRIORITIES[arguments.priority],
         key_id=caller.key_id or "",
         owner=caller.owner,
-        readers=None if asked.readers is None else multipart.check_readers(asked.readers, caller.readers),
+        readers=None if arguments.readers is None else multipart.check_readers(arguments.readers, caller.readers),
         sender=caller.readers,
         collections=caller.collections,
     )
     with services.work.intake.receive(request) as receiving:
-        receiving.write(_decode_content(asked))
+        receiving.write(_decode_content(arguments))
         accepted = receiving.accept()
     services.work.doorbell.ring(JobKind.INGEST)
     listed = ListedDocumentOut.from_document(accepted.document)
@@ -158,13 +158,13 @@ def upload(services: Services, caller: Principal, asked: UploadArguments) -> Upl
     return UploadedFileOut(**listed.model_dump(), duplicate=not accepted.created, hint=kept)
 
 
-def _decode_content(asked: UploadArguments) -> bytes:
-    if (asked.text is None) == (asked.base64 is None):
+def _decode_content(arguments: UploadArguments) -> bytes:
+    if (arguments.text is None) == (arguments.base64 is None):
         raise BadRequestError("An upload needs either `text` or `base64`.", hint="Send exactly one of them.")
-    if asked.text is not None:
-        return asked.text.encode()
+    if arguments.text is not None:
+        return arguments.text.encode()
     try:
-        return b64decode(asked.base64 or "", validate=True)
+        return b64decode(arguments.base64 or "", validate=True)
     except binascii.Error as error:
         raise BadRequestError(
             f"`base64` is not valid Base64: {error}.", hint="Encode the file's bytes in Base64."

@@ -65,31 +65,31 @@ class Tools:
         caller = _require_caller(context)
         return ListToolsResult(tools=[tool.definition for tool in TOOLS if tool.scope in caller.scopes])
 
-    async def call_tool(self, context: Context, asked: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
+    async def call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         """Call a tool. Errors are returned as results."""
         try:
-            tool = _TOOLS.get(asked.name)
+            tool = _TOOLS.get(params.name)
             if tool is None:
-                raise BadRequestError(f"There is no tool {asked.name[:100]!r}.", hint="`tools/list` lists the tools.")
+                raise BadRequestError(f"There is no tool {params.name[:100]!r}.", hint="`tools/list` lists the tools.")
             caller = _require_caller(context)
             # guard: mcp-tool-scopes
             if tool.scope not in caller.scopes:
                 raise build_missing_scope_error(tool.scope)
-            arguments = tool.takes.model_validate(asked.arguments or {})
-            given = await tool.work(self._services, caller, arguments, context, self._capacity)
+            arguments = tool.takes.model_validate(params.arguments or {})
+            result = await tool.work(self._services, caller, arguments, context, self._capacity)
         except ValidationError as error:
             return _build_error_result(
                 f"{format_invalid_members(list_invalid_members(error.errors()))} Correct the named arguments."
             )
         except LeadlineError as error:
-            told = build_problem(error)
-            parts = told["detail"] or told["title"], _select_hint(error, told["hint"]), f"({told['code']})"
+            body = build_problem(error)
+            parts = body["detail"] or body["title"], _select_hint(error, body["hint"]), f"({body['code']})"
             return _build_error_result(" ".join(part for part in parts if part))
         # The outermost handler of a tool: an unexpected error is logged in full, and the model gets a result.
         except Exception:
-            log.exception("tool failed", tool=asked.name[:100])
+            log.exception("tool failed", tool=params.name[:100])
             return _build_error_result("This call failed with an internal error. Try something else, and report it.")
-        content = given.model_dump(mode="json")
+        content = result.model_dump(mode="json")
         written = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace").decode()
         return CallToolResult(content=[TextContent(type="text", text=written)], structured_content=content)
 

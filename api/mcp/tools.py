@@ -71,8 +71,8 @@ class Tool:
 
 
 def _run_in_thread(work: Callable[[Services, Principal, Any], BaseModel]) -> Work:
-    async def run(services: Services, caller: Principal, asked: Any, _: Context, __: Capacity) -> BaseModel:  # noqa: ANN401 - its model
-        return await run_in_threadpool(partial(work, services, caller, asked))
+    async def run(services: Services, caller: Principal, arguments: Any, _: Context, __: Capacity) -> BaseModel:  # noqa: ANN401 - its model
+        return await run_in_threadpool(partial(work, services, caller, arguments))
 
     return run
 

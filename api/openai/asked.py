@@ -64,7 +64,7 @@ def build_question(
             "The request has no user message.", hint="Send a message with the `role` `user` and text."
         )
     check_question(_extract_text(spoken[-1]))
-    said = [MessageIn(role=turn.role, content=text) for turn in spoken if (text := _extract_text(turn)).strip()]
+    messages = [MessageIn(role=turn.role, content=text) for turn in spoken if (text := _extract_text(turn)).strip()]
     collections = [model.collection] if model.collection else options.collections
     asked: dict[str, Any] = {
         "collections": collections,
@@ -75,9 +75,9 @@ def build_question(
         "confirm": options.confirm,
         "every_record": options.every_record,
     }
-    if len(said) == 1 or conversation is not None:
-        return QuestionIn(question=said[-1].content, conversation=conversation, **asked)
-    return QuestionIn(messages=said[-_MAX_MESSAGES:], **asked)
+    if len(messages) == 1 or conversation is not None:
+        return QuestionIn(question=messages[-1].content, conversation=conversation, **asked)
+    return QuestionIn(messages=messages[-_MAX_MESSAGES:], **asked)
 
 
 def refuse_tools(tools: list[dict[str, Any]], choice: object) -> None:

@@ -69,13 +69,13 @@ class ChatChunkWriter:
         self._base_url = base_url
         self._with_usage = with_usage
         self._inert = MarkdownNeutralizer()
-        self._begun = False
+        self._started = False
 
-    def write_event(self, happened: Event) -> str:
-        if isinstance(happened, Delta):
-            return self._write_content(self._inert.feed(happened.text))
-        if isinstance(happened, Completed):
-            return self._write_end(self._keep(happened.answer))
+    def write_event(self, event: Event) -> str:
+        if isinstance(event, Delta):
+            return self._write_content(self._inert.feed(event.text))
+        if isinstance(event, Completed):
+            return self._write_end(self._keep(event.answer))
         return ""
 
     def write_failure(self, problem: Mapping[str, Any]) -> str:
@@ -84,8 +84,8 @@ class ChatChunkWriter:
     def _write_content(self, text: str) -> str:
         if not text:
             return ""
-        role = {} if self._begun else {"role": "assistant"}
-        self._begun = True
+        role = {} if self._started else {"role": "assistant"}
+        self._started = True
         return self._format_chunk({**role, "content": text})
 
     def _write_end(self, answer: AnswerOut) -> str:

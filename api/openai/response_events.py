@@ -41,25 +41,23 @@ class ResponseEventWriter:
         self._index = 0  # the index of the message in `output`
         self._stage: Literal["new", "begun", "searching", "writing"] = "new"
 
-    def write_event(self, happened: Event) -> str:
-        return "".join(self._write_events(happened))
+    def write_event(self, event: Event) -> str:
+        return "".join(self._write_events(event))
 
     def write_failure(self, problem: Mapping[str, Any]) -> str:
         """Return the events that end a failed response."""
-        begun = list(self._start_response())
+        started = list(self._start_response())
         error = to_openai_error(problem)
-        return "".join([*begun, self._write_response("failed", error=error), DONE])
+        return "".join([*started, self._write_response("failed", error=error), DONE])
 
-    def _write_events(self, happened: Event) -> Iterator[str]:
+    def _write_events(self, event: Event) -> Iterator[str]:
         yield from self._start_response()
-        if isinstance(
-            happened, Retrieved | Reading
-        ):  # documents that fit in the window are read whole, without a search
-            yield from self._write_search(happened.query if isinstance(happened, Retrieved) else None)
-        elif isinstance(happened, Delta):
-            yield from self._write_delta(self._inert.feed(happened.text))
-        elif isinstance(happened, Completed):
-            yield from self._write_end(self._keep(happened.answer))
+        if isinstance(event, Retrieved | Reading):  # documents that fit in the window are read whole, without a search
+            yield from self._write_search(event.query if isinstance(event, Retrieved) else None)
+        elif isinstance(event, Delta):
+            yield from self._write_delta(self._inert.feed(event.text))
+        elif isinstance(event, Completed):
+            yield from self._write_end(self._keep(event.answer))
 
     def _start_response(self) -> Iterator[str]:
         if self._stage == "new":

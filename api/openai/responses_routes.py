@@ -168,8 +168,11 @@ def _build_question(services: Services, caller: Principal, body: ResponseIn) -> 
             )
         conversation = before.conversation_id
         if conversation is None:
-            said = [TurnIn(role="user", content=before.question), TurnIn(role="assistant", content=before.body["text"])]
-            turns = [*said, *turns]
+            earlier = [
+                TurnIn(role="user", content=before.question),
+                TurnIn(role="assistant", content=before.body["text"]),
+            ]
+            turns = [*earlier, *turns]
     elif conversation is None and body.store and len(turns) == 1:
         conversation = NEW_CONVERSATION
     return build_question(turns, model, merge_search_tools(body.tools, body.leadline), conversation=conversation)

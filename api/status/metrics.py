@@ -63,7 +63,7 @@ class RequestMetrics:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status, begun = 500, time.perf_counter()
+        status, started = 500, time.perf_counter()
 
         async def send_and_record(message: Message) -> None:
             nonlocal status
@@ -76,7 +76,7 @@ class RequestMetrics:
         finally:
             route = _get_route(scope)
             REQUESTS.labels(scope["method"], route, str(status)).inc()
-            REQUEST_SECONDS.labels(route).observe(time.perf_counter() - begun)
+            REQUEST_SECONDS.labels(route).observe(time.perf_counter() - started)
 
 
 class _CurrentStateCollector(Collector):
@@ -157,8 +157,10 @@ def _iter_index_gauges(state: IndexState, copies: Sequence[CopiesState]) -> Iter
 def _build_age_gauge(
     name: str, meaning: str, now: float, since: Callable[[JobKind], float | None]
 ) -> GaugeMetricFamily:
-    begun = {kind: since(kind) for kind in JobKind}
-    return _build_gauge(name, meaning, ((kind.value, max(0.0, now - at) if at else 0.0) for kind, at in begun.items()))
+    started = {kind: since(kind) for kind in JobKind}
+    return _build_gauge(
+        name, meaning, ((kind.value, max(0.0, now - at) if at else 0.0) for kind, at in started.items())
+    )
 
 
 def _build_gauge(name: str, meaning: str, values: Iterable[tuple[str, float]]) -> GaugeMetricFamily:

@@ -43,11 +43,11 @@ async def ready(
     index is unavailable, and `for=answers` while the language model is loading or unavailable, too. `parts` always has
     the state of each part.
     """
-    looks = services.build_probes()
+    probes = services.build_probes()
     found = await asyncio.gather(
-        *(threads.run_within(_PART_SECONDS, name, look, "unavailable") for name, look in looks.items())
+        *(threads.run_within(_PART_SECONDS, name, probe, "unavailable") for name, probe in probes.items())
     )
-    states = dict(zip(looks, found, strict=True))
+    states = dict(zip(probes, found, strict=True))
     # Without a role, a full disk does not count, because searches, answers and deletions still work.
     # guard: full-disk-stays-ready
     needed = REQUIRED_PARTS[role] if role else ("catalog",)
