@@ -50,13 +50,13 @@ def chunk_text(
     *,
     max_chars: int = DEFAULT_MAX_CHARS,
     table_rows: int = INDEXED_ROWS,
-    look: Callable[[], None] | None = None,
+    check_cancelled: Callable[[], None] | None = None,
 ) -> list[Chunk]:
     """Split `text` into chunks in reading order: disjoint, at most `max_chars` long.
 
     The text between them is only white space, or rows returned by `list_unindexed_rows`. Rows of several lines are
-    recognized by the positions of their cells. Time is linear in the text. `look` is called regularly; an error that it
-    raises stops the work.
+    recognized by the positions of their cells. Time is linear in the text. `check_cancelled` is called
+    regularly; an error that it raises stops the work.
     """
     if max_chars < 16:
         raise ValueError("max_chars must be at least 16")
@@ -67,8 +67,8 @@ def chunk_text(
         # guard: long-table-rows
         for begin, stop in _iter_outside(section.start, section.end, left_out):
             for start, end in _iter_spans(text, begin, stop, max_chars, rows):
-                if look is not None and len(chunks) % _CHUNKS_PER_CHECK == 0:
-                    look()
+                if check_cancelled is not None and len(chunks) % _CHUNKS_PER_CHECK == 0:
+                    check_cancelled()
                 place = layout.find_place(start)
                 chunks.append(Chunk(len(chunks), start, end, section.heading_path, place.number if place else None))
     return chunks

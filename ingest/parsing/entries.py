@@ -91,10 +91,10 @@ class EntryFolder:
             return self._record_outcome(path, None, str(error))
         except UnsupportedTypeError as error:
             return self._record_outcome(path, size, _format_reason(error.detail))
-        said = unwanted(self._folder / name, media_type) if unwanted else ""
-        if said:
+        reason = unwanted(self._folder / name, media_type) if unwanted else ""
+        if reason:
             self._bytes_left += size
-            self.outcomes.append(EntryOutcome(path, size, said, is_picture=True))
+            self.outcomes.append(EntryOutcome(path, size, reason, is_picture=True))
             return path
         self.found.append(FoundEntry(path, name, media_type, size))
         return self._record_outcome(path, size)

@@ -14,7 +14,7 @@ _MAX_HEADER_ROWS = 5
 
 @dataclass(frozen=True)
 class GridCell:
-    """A cell as in its file, with the number of columns and rows that it spans."""
+    """A cell as written in its file, with the number of columns and rows that it spans."""
 
     text: str
     columns: int = 1

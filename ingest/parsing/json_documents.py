@@ -55,8 +55,8 @@ def parse_json(path: Path) -> ParsedDocument:
     except ValueError as error:
         text, omissions = read_normalized_text(path)
         where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        said = Omission(OmissionKind.OTHER, 1, f"the structure of broken JSON{where}; the text is its source")
-        return ParsedDocument(text, None, JSON_PARSER, omissions=(*omissions, said))
+        broken = Omission(OmissionKind.OTHER, 1, f"the structure of broken JSON{where}; the text is its source")
+        return ParsedDocument(text, None, JSON_PARSER, omissions=(*omissions, broken))
     except RecursionError as error:
         raise DamagedDocumentError(_TOO_DEEP, hint=_TOO_DEEP_HINT) from error
 

@@ -73,11 +73,11 @@ def unpack_eml(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
         bodies = reader.read(message)
     except RecursionError as error:
         raise _build_depth_error() from error
-    subject, said = get_header(message, "Subject"), {name: get_header(message, name) for name in HEADERS}
-    write_message(writer, subject, said, bodies)
+    subject, headers = get_header(message, "Subject"), {name: get_header(message, name) for name in HEADERS}
+    write_message(writer, subject, headers, bodies)
     if not writer.length:
         raise NoTextError("The message is empty.", hint="Check that it was saved completely, then upload it again.")
-    properties = build_mail_properties(subject, said)
+    properties = build_mail_properties(subject, headers)
     return entries.finish(
         writer, EML_PARSER, format_mail_title(properties), listed_as="Attachments:", properties=properties
     )
@@ -271,22 +271,22 @@ def _write_body(writer: DocumentWriter, body: Body) -> None:
         writer.record_omission(OmissionKind.OTHER, 1, f"an HTML body: {error.detail}")
 
 
-def write_message(writer: DocumentWriter, subject: str, said: dict[str, str], bodies: Sequence[Body]) -> None:
+def write_message(writer: DocumentWriter, subject: str, headers: dict[str, str], bodies: Sequence[Body]) -> None:
     """Write a message: its subject, the lines of its headers, and its bodies."""
     writer.write_heading(subject, 1)
-    writer.write_paragraph("\n".join(f"{name}: {value}" for name, value in said.items() if value.strip()))
+    writer.write_paragraph("\n".join(f"{name}: {value}" for name, value in headers.items() if value.strip()))
     for body in bodies:
         _write_body(writer, body)
 
 
-def build_mail_properties(subject: str, said: Mapping[str, str]) -> dict[str, str]:
+def build_mail_properties(subject: str, headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers of a message as properties, leaving out missing ones."""
-    name, address = _parse_sender(said.get("From", ""))
-    moment = _parse_date(said.get("Date", ""))
+    name, address = _parse_sender(headers.get("From", ""))
+    moment = _parse_date(headers.get("Date", ""))
     found = {
         MAIL_SENDER: name or address,
         MAIL_SENDER_ADDRESS: address.lower(),
-        MAIL_RECIPIENTS: ", ".join(filter(None, (said.get("To"), said.get("Cc")))),
+        MAIL_RECIPIENTS: ", ".join(filter(None, (headers.get("To"), headers.get("Cc")))),
         MAIL_DATE: format_time(moment) if moment else "",
         MAIL_DATE_UTC: format_time(moment.astimezone(UTC)) if moment else "",
         MAIL_SUBJECT: " ".join(subject.split()),
@@ -298,8 +298,8 @@ def format_mail_title(properties: Mapping[str, str]) -> str:
     """Return a title that tells a message apart from its thread: `Re: Tides (Ann Poe, 2026-02-05)`."""
     sender = properties.get(MAIL_SENDER.name, "")[:_MAX_NAME_CHARS].strip()
     subject = (normalize_title(properties.get(MAIL_SUBJECT.name)) or "")[:_MAX_SUBJECT_CHARS].rstrip()
-    said = ", ".join(filter(None, (sender, properties.get(MAIL_DATE.name, "").partition(" ")[0])))
-    return f"{subject} ({said})" if subject and said else subject or said
+    details = ", ".join(filter(None, (sender, properties.get(MAIL_DATE.name, "").partition(" ")[0])))
+    return f"{subject} ({details})" if subject and details else subject or details
 
 
 def _parse_sender(line: str) -> tuple[str, str]:

@@ -55,29 +55,29 @@ def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
     entries, writer = EntryFolder(folder, room), DocumentWriter()
     try:
         message = OutlookMessage.load(str(path))
-        said, subject = _read_headers(message), message.subject or ""
+        headers, subject = _read_headers(message), message.subject or ""
         bodies = choose_bodies([Body(message.body or "")], [Body(message.html_body or "", is_html=True)])
         for number, attachment in enumerate(message.attachments, start=1):
             _extract_attachment(attachment, number, entries)
     except (MemoryError, ParserLimitError, RecognitionNeeded):
         raise
-    except Exception as error:  # the library does not convert errors of its own code
+    except Exception as error:  # the library lets any error of its own code through
         raise DamagedDocumentError("The Outlook message cannot be read: it is damaged or incomplete.") from error
-    write_message(writer, subject, said, bodies)
+    write_message(writer, subject, headers, bodies)
     if not writer.length:
         raise NoTextError("The message is empty.", hint="Check that it was saved completely, then upload it again.")
-    properties = build_mail_properties(subject, said)
+    properties = build_mail_properties(subject, headers)
     return entries.finish(
         writer, MSG_PARSER, format_mail_title(properties), listed_as="Attachments:", properties=properties
     )
 
 
 def _read_headers(message: "OutlookMessage") -> dict[str, str]:
-    said = {name: decode_header_line(name, str(message.message_headers.get(name) or "")) for name in HEADERS}
-    said["From"] = said["From"] or str(message.sender or message.properties.str_prop_value(_SENDER_NAME) or "")
-    said["To"] = said["To"] or ", ".join(f"{each.name} <{each.email_address}>" for each in message.recipients)
-    said["Date"] = said["Date"] or str(message.sent_date or "")
-    return said
+    headers = {name: decode_header_line(name, str(message.message_headers.get(name) or "")) for name in HEADERS}
+    headers["From"] = headers["From"] or str(message.sender or message.properties.str_prop_value(_SENDER_NAME) or "")
+    headers["To"] = headers["To"] or ", ".join(f"{each.name} <{each.email_address}>" for each in message.recipients)
+    headers["Date"] = headers["Date"] or str(message.sent_date or "")
+    return headers
 
 
 def _extract_attachment(attachment: "Attachment", number: int, entries: EntryFolder) -> None:

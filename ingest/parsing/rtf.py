@@ -43,12 +43,12 @@ _MAX_STYLESHEET_CHARS = 500_000  # characters
 _HEADING, _DEPTH = 0xE000, 0xE010
 _ITEM, _ITEM_END = "\ue020", "\ue021"
 _NOTE, _NOTE_END = "\ue022", "\ue023"
-_UNSEEN, _SEEN = "\ue024", "\ue025"
+_HIDDEN, _HIDDEN_END = "\ue024", "\ue025"
 _TABLE, _CELL, _ROW = "\ue026", "\ue027", "\ue028"
 # A row with the layout of the row above needs no `trowd`: only its paragraphs say that they are in a table.
 _TABLE_MARKS = {"trowd": _TABLE, "intbl": _TABLE, "cell": _CELL, "row": _ROW}
 _ANY_MARK = re.compile("[\ue000-\ue02f]")
-_unseen = re.compile(f"{_UNSEEN}(?P<text>[^{_SEEN}]*){_SEEN}?")
+_unseen = re.compile(f"{_HIDDEN}(?P<text>[^{_HIDDEN_END}]*){_HIDDEN_END}?")
 _note = re.compile(f"{_NOTE}(?P<text>[^{_NOTE}{_NOTE_END}]*){_NOTE_END}")
 _item = re.compile(f"{_ITEM}(?P<mark>[^{_ITEM_END}]*){_ITEM_END}")
 _levels = re.compile(f"[{chr(_HEADING)}-{chr(_HEADING + 9)}]")
@@ -143,7 +143,7 @@ class _SourceMarker:
         if not self._groups:
             return ""
         group = self._groups.pop()
-        return (_encode_marks(_SEEN) if group.is_hidden else "") + group.ends_with
+        return (_encode_marks(_HIDDEN_END) if group.is_hidden else "") + group.ends_with
 
     def _build_mark(self, word: str, number: str | None, levels: dict[str, int]) -> tuple[str, bool] | None:
         """Return the mark for a control word and whether to keep the word, or None if it has no mark."""
@@ -167,14 +167,14 @@ class _SourceMarker:
             return self._hide_group()
         if word in ("v", "deleted", "plain") and self._groups and self._groups[-1].is_hidden:
             self._groups[-1].is_hidden = False
-            return _encode_marks(_SEEN), True
+            return _encode_marks(_HIDDEN_END), True
         return None
 
     def _hide_group(self) -> tuple[str, bool] | None:
         if not self._groups or any(group.is_hidden for group in self._groups):
             return None
         self._groups[-1].is_hidden = True
-        return _encode_marks(_UNSEEN), True
+        return _encode_marks(_HIDDEN), True
 
     def _end_group_with(self, mark: str) -> None:
         if self._groups:

@@ -92,13 +92,13 @@ class Parser(Protocol):
         name: str,
         unpacking: Unpacking | None = None,
         progress: Callable[[int, int | None], None] = ignore_progress,
-        look: Callable[[], None] = never_cancel,
+        check_cancelled: Callable[[], None] = never_cancel,
     ) -> ParsedDocument:
         """Parse a file; `name` is for messages only. Raises the `ParseError`s and `UnsupportedTypeError`.
 
         Without `unpacking`, the entries of a container are only listed. `progress` is called a few times a second with
-        the number of pages, slides or sheets parsed, and the total if known. `look` is called as often; an error that
-        it raises stops the parser at once and is raised here.
+        the number of pages, slides or sheets parsed, and the total if known. `check_cancelled` is called as often;
+        an error that it raises stops the parser at once and is raised here.
         """
 
 

@@ -36,7 +36,7 @@ def bounded(tmp_path: Path) -> Iterator[ParserSandbox]:
         ("test/eat-memory", ParserLimitError, "400,000,000 bytes of memory"),
         ("test/write-a-large-file", ParserLimitError, "2,000,000 bytes of text"),
         ("test/long-text", ParserLimitError, "2,000,000 bytes of text"),
-        ("test/end-quietly", DamagedDocumentError, "without an answer"),
+        ("test/end-quietly", DamagedDocumentError, "without a result"),
         ("test/crash", DamagedDocumentError, "Segmentation fault"),
         ("test/be-killed", ParserLimitError, "killed by the system"),
         ("test/recurse", DamagedDocumentError, "RecursionError"),

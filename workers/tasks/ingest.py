@@ -258,13 +258,13 @@ class IngestTask:
                 name=version.name,
                 unpacking=self._build_unpacking(document, version, store),
                 progress=partial(self._record_progress, job),
-                look=turn.check,
+                check_cancelled=turn.check,
             )
         reach_point("ingest.parsed")
         if alone:  # small documents pass this stage too fast for anyone to see
             pages, characters = len(parsed.layout.places) or None, len(parsed.text)
             deps.jobs.record_progress(job, VersionState.CHUNKING, pages=pages, characters=characters)
-        chunks = chunk_text(parsed.text, parsed.layout, parsed.positions, look=turn.check)
+        chunks = chunk_text(parsed.text, parsed.layout, parsed.positions, check_cancelled=turn.check)
         unsearched = list_omitted_rows(parsed.text, parsed.layout, parsed.positions)
         parsed = replace(parsed, omissions=(*parsed.omissions, *unsearched))
         return _ParsedVersion(job, document, version, parsed, tuple(chunks), store.finish())
@@ -293,7 +293,7 @@ class IngestTask:
         parsed: Sequence[_ParsedVersion],
         made: OpenGeneration,
         stopping: Callable[[], bool],
-        look: Callable[[], None],
+        check_cancelled: Callable[[], None],
     ) -> list[Job]:
         """Write every chunk; return the jobs that were lost meanwhile, for which writing stops."""
         deps = self._deps
@@ -302,7 +302,7 @@ class IngestTask:
         for at in range(0, len(points), self._batch_chunks):
             if stopping():
                 raise WorkerStopping
-            look()
+            check_cancelled()
             some = points[at : at + self._batch_chunks]
             sparse = [point.compute_word_weights(made.sparse) for point in some]
             writing = {point.owner.job for point in some}

@@ -83,8 +83,8 @@ def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = get_parser) -
         def parse(request: dict[str, Any] = request) -> str:
             return json.dumps(_answer_confined(request, find_parser))
 
-        status, said = _run_in_process(parse, parent, (requests, answers))
-        _send_answer(answers, {"id": request["id"], "status": status, "said": said})
+        status, message = _run_in_process(parse, parent, (requests, answers))
+        _send_answer(answers, {"id": request["id"], "status": status, "said": message})
 
 
 def _ignore_system_media_types() -> None:
@@ -129,8 +129,8 @@ def _iter_requests(requests: int, parent: int) -> Iterator[bytes]:
 
 def _probe_confinement(parent: int, ours: tuple[int, ...]) -> dict[str, Any]:
     """Test in a process of its own which mechanisms can confine a document's process."""
-    _, said = _run_in_process(lambda: json.dumps(confine(None, Path.cwd())), parent, ours)
-    return {"confined": json.loads(said or "[]")}
+    _, message = _run_in_process(lambda: json.dumps(confine(None, Path.cwd())), parent, ours)
+    return {"confined": json.loads(message or "[]")}
 
 
 def _run_in_process(work: Callable[[], str], parent: int, ours: tuple[int, ...]) -> tuple[int, str]:
@@ -155,18 +155,18 @@ def _run_in_process(work: Callable[[], str], parent: int, ours: tuple[int, ...])
 
 
 def _wait_for_exit(pid: int, reading: int, parent: int) -> tuple[int, str]:
-    said, open_ = b"", True
+    message, open_ = b"", True
     while True:
         wait = _PARENT_CHECK_SECONDS if open_ else _EXIT_POLL_SECONDS
         if select.select([reading] if open_ else [], [], [], wait)[0]:
             block = os.read(reading, _MAX_MESSAGE_BYTES)
-            said, open_ = said + block if len(said) < _MAX_MESSAGE_BYTES else said, bool(block)
+            message, open_ = message + block if len(message) < _MAX_MESSAGE_BYTES else message, bool(block)
         found, status = os.waitpid(pid, os.WNOHANG)
         if found and not open_:
-            return os.waitstatus_to_exitcode(status), said[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")
+            return os.waitstatus_to_exitcode(status), message[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")
         if found:  # read what it wrote before it ended
-            said += _read_rest(reading)
-            return os.waitstatus_to_exitcode(status), said[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")
+            message += _read_rest(reading)
+            return os.waitstatus_to_exitcode(status), message[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")
         if os.getppid() != parent:
             os._exit(1)  # the kernel then kills the document's process
 
@@ -246,8 +246,8 @@ def _add_tables(document: ParsedDocument, found: Sequence[FoundTable], lost: int
     """Add the tables found in the text to its layout unless its parser did, and record how many were left out."""
     layout = document.layout if document.layout.tables else replace(document.layout, tables=build_table_spans(found))
     detail = "tables that were too many or took too long to store as records; their text can be searched"
-    said = (Omission(OmissionKind.TABLE, lost, detail),) if lost else ()
-    return replace(document, layout=layout, omissions=(*document.omissions, *said))
+    omissions = (Omission(OmissionKind.TABLE, lost, detail),) if lost else ()
+    return replace(document, layout=layout, omissions=(*document.omissions, *omissions))
 
 
 def _build_lateness_check(limits: ParserLimits) -> Callable[[], bool]:

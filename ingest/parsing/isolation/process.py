@@ -138,9 +138,9 @@ class ParserProcess:
         return line
 
 
-def _parse_message(said: str) -> dict[str, Any] | None:
+def _parse_message(text: str) -> dict[str, Any] | None:
     try:
-        read = json.loads(said)
+        read = json.loads(text)
     except (ValueError, RecursionError):
         return None
     return read if isinstance(read, dict) else None

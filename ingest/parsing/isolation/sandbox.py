@@ -95,15 +95,15 @@ class ParserSandbox:
         name: str,
         unpacking: Unpacking | None = None,
         progress: Callable[[int, int | None], None] = ignore_progress,
-        look: Callable[[], None] = never_cancel,
+        check_cancelled: Callable[[], None] = never_cancel,
     ) -> ParsedDocument:
         """Parse a file in a process of its own. Its entries are handed over before this returns.
 
         Raises the `ParseError`s, `UnsupportedTypeError`, `StorageFullError`, `FileNotFoundError`, any error raised by
-        `look`, and `IngestError` if the child cannot be started or the required confinement is missing.
+        `check_cancelled`, and `IngestError` if the child cannot be started or the required confinement is missing.
         """
         path.stat()
-        parsed = partial(self._parse_within, path, media_type, name, unpacking, progress, look)
+        parsed = partial(self._parse_within, path, media_type, name, unpacking, progress, check_cancelled)
         document = parsed(self._limits)
         if document is None:  # its pictures need text recognition
             document = parsed(self._limits.with_recognition())
@@ -118,7 +118,7 @@ class ParserSandbox:
         name: str,
         unpacking: Unpacking | None,
         progress: Callable[[int, int | None], None],
-        look: Callable[[], None],
+        check_cancelled: Callable[[], None],
         limits: ParserLimits,
     ) -> ParsedDocument | None:
         """Parse a file within limits. Returns None if pictures need text recognition, which these limits exclude."""
@@ -127,17 +127,17 @@ class ParserSandbox:
             room = {"room": asdict(unpacking.room)} if unpacking else {}
             allowance = compute_folder_allowance(limits.folder_bytes, unpacking.room if unpacking else None)
             require_room = partial(require_folder_within, Path(folder), allowance, name)
-            watch = _build_watch(Path(folder), progress, look, require_room)
-            said = self._run_request(folder, path, media_type, name, limits, waiting=watch, **room)
+            watch = _build_watch(Path(folder), progress, check_cancelled, require_room)
+            reply = self._run_request(folder, path, media_type, name, limits, waiting=watch, **room)
             # guard: parser-folder-bytes-handed-over
             require_room()  # it may have written more since the last check
-            if said.get("code") == RECOGNITION_NEEDED:
+            if reply.get("code") == RECOGNITION_NEEDED:
                 return None
-            _require_success(said)
+            _require_success(reply)
             try:
                 document = read_document(Path(folder), limits.text_bytes)
                 if unpacking is not None:
-                    hand_over_entries(document.entries, Path(folder), unpacking, look)
+                    hand_over_entries(document.entries, Path(folder), unpacking, check_cancelled)
             except (HandoverError, NotPlainError) as error:
                 raise DamagedDocumentError(f"The parser returned no usable result for {_format_name(name)}.") from error
             return document
@@ -147,10 +147,10 @@ class ParserSandbox:
         path.stat()
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
             watch = partial(require_folder_within, Path(folder), self._limits.folder_bytes, name)
-            said = self._run_request(
+            reply = self._run_request(
                 folder, path, media_type, name, self._limits, waiting=watch, page=page, width=width
             )
-            _require_success(said)
+            _require_success(reply)
             try:
                 return read_plain_file(Path(folder, PAGE_IMAGE_FILE), _MAX_PAGE_IMAGE_BYTES)
             except (OSError, NotPlainError) as error:
@@ -238,7 +238,10 @@ def _build_exit_error(status: int, name: str, limits: ParserLimits) -> LeadlineE
 
 
 def hand_over_entries(
-    entries: Sequence[FoundEntry], folder: Path, unpacking: Unpacking, look: Callable[[], None] = never_cancel
+    entries: Sequence[FoundEntry],
+    folder: Path,
+    unpacking: Unpacking,
+    check_cancelled: Callable[[], None] = never_cancel,
 ) -> None:
     """Hand over the entries' files within their limits on number and size. Raises `HandoverError`."""
     room = unpacking.room
@@ -246,7 +249,7 @@ def hand_over_entries(
     if len(entries) > room.entries or sum(entry.size for entry in entries) > room.total_bytes:
         raise HandoverError("There are too many entries, or they are too large.")
     for entry in entries:
-        look()
+        check_cancelled()
         with ExitStack() as stack:
             try:
                 file = stack.enter_context(open_plain_file(folder / entry.file, entry.size))
@@ -258,15 +261,15 @@ def hand_over_entries(
 def _build_watch(
     folder: Path,
     progress: Callable[[int, int | None], None],
-    look: Callable[[], None],
+    check_cancelled: Callable[[], None],
     require_room: Callable[[], None],
 ) -> Callable[[], None]:
-    """Return a function that calls `look` and `require_room`, and reports new progress of the parser to `progress`."""
+    """Return a function that calls `check_cancelled` and `require_room`, and reports new progress to `progress`."""
     last: tuple[int, int | None] | None = None
 
     def watch() -> None:
         nonlocal last
-        look()
+        check_cancelled()
         # guard: parser-folder-bytes
         require_room()
         found = read_progress(folder)
@@ -291,10 +294,10 @@ def _build_crash_error(name: str, number: int, memory_bytes: int) -> DamagedDocu
     )
 
 
-def _require_success(said: Mapping[str, Any]) -> None:
+def _require_success(reply: Mapping[str, Any]) -> None:
     """Raise the error that a document's process reported, if any."""
-    if "code" in said:
-        raise _build_error(said)
+    if "code" in reply:
+        raise _build_error(reply)
 
 
 def _build_error(answer: Mapping[str, Any]) -> LeadlineError:

@@ -118,9 +118,9 @@ def _read_row(row: etree._Element, number: int, rows: int, facts: SheetFacts) ->
     for cell in row.iterchildren(*_CELLS):
         repeated = _get_repeat_count(cell, "columns")
         if repeated < _MAX_REPEATS:
-            for runs, said in ((facts.units, _get_unit(cell)), (facts.kinds, _get_kind(cell))):
-                for at in range(column, column + repeated) if said else ():
-                    runs.add(number, at, said, rows)
+            for runs, fact in ((facts.units, _get_unit(cell)), (facts.kinds, _get_kind(cell))):
+                for at in range(column, column + repeated) if fact else ():
+                    runs.add(number, at, fact, rows)
             wide, high = (int(cell.get(f"{_TABLE}number-{each}-spanned", "1")) for each in ("columns", "rows"))
             if wide > 1 or high > 1:
                 facts.merged.append(((number, column), (number + high - 1, column + wide - 1)))
