@@ -312,7 +312,7 @@ def test_a_server_that_is_too_busy_is_asked_again(tmp_path: Path, faulty: str) -
         (403, "RequestTimeTooSkewed", "clock"),
         (403, "InvalidAccessKeyId", "LEADLINE_S3_ACCESS_KEY_ID"),
         (403, "SignatureDoesNotMatch", "LEADLINE_S3_SECRET_ACCESS_KEY"),
-        (403, "AccessDenied", "rights"),
+        (403, "AccessDenied", "permission"),
         (404, "NoSuchBucket", "LEADLINE_BLOBS"),
     ],
 )
