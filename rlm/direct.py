@@ -222,7 +222,7 @@ class _AnswerRounds:
                 )
                 more = len(documents) - _TITLES
                 yield f"{label}: {titles}{f'; and {more:,} more' if more > 0 else ''}."
-        yield f"Documents in scope of which nothing is shown: {extent.unread:,}."
+        yield f"Documents in scope that are not shown: {extent.unread:,}."
 
 
 class _Reply:

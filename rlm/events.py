@@ -118,4 +118,4 @@ def collect_answer(events: Iterable[Event]) -> Answer:
     for event in events:
         if isinstance(event, Completed):
             return event.answer
-    raise RuntimeError("a stream of events that nobody cancelled must end with Completed")
+    raise RuntimeError("a stream of events that was not cancelled must end with Completed")

@@ -22,7 +22,7 @@ Locate = Callable[[str, int, int], Location]
 _QUOTE_NOT_FOUND = "Words that the model quoted for this are not in the passage."
 _COMPUTED_FROM_VALUES = "Code computed this from values that the model read in the records."
 _UNCITED = "Nothing is cited for this sentence, so nobody could check it."
-_ABSENT = "Nothing is cited for this sentence: no passage could be checked for what the documents do not say."
+_ABSENT = "Nothing is cited for this sentence: no passage can show what the documents do not say."
 # Headings, bold words that begin a paragraph or an item, and sentences that introduce the next lines make no statement.
 _STATES_NOTHING = re.compile(r"#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?$|.*[:：]\W*$", re.DOTALL)
 _CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # a string constant in a query

@@ -127,7 +127,7 @@ class OpenAIChatModel(ChatOpenAI):
                     accepted = self._adapt_to_refusal(refusal, accepted, messages, kwargs)
             if not ended:  # a connection closed in the middle looks like the end of a stream
                 raise LanguageModelUnavailableError(
-                    "The language model broke off its answer.", hint="Ask again.", reached=True
+                    "The language model's answer was interrupted.", hint="Ask again.", reached=True
                 )
         self._habits.record_form(begun, accepted, with_schema=False)
 
@@ -225,7 +225,7 @@ def translate_error(error: Exception) -> LanguageModelError:
         case openai.APIConnectionError() | httpx2.HTTPError():
             if any(isinstance(each, httpx2.ConnectError) for each in _iter_causes(error)):
                 return LanguageModelUnavailableError("The language model could not be reached.", sent=False)
-            return LanguageModelUnavailableError("The language model broke off its answer.", reached=True)
+            return LanguageModelUnavailableError("The language model's answer was interrupted.", reached=True)
         case openai.APIError() if error.code in _CONTEXT_CODES or _CONTEXT_WORDS.search(_extract_message(error)):
             return ContextTooLongError(f"The prompt is too long for the language model: {_extract_message(error)}")
         case openai.APIStatusError():
@@ -235,7 +235,7 @@ def translate_error(error: Exception) -> LanguageModelError:
             return LanguageModelRefusedError(_extract_message(error))
         case openai.APIError() if not isinstance(error, openai.APIResponseValidationError):
             return LanguageModelUnavailableError(
-                f"The language model broke off: {_extract_message(error)}", reached=True
+                f"The language model's answer was interrupted: {_extract_message(error)}", reached=True
             )
         case _:
             return LanguageModelOutputError("The language model's answer is not usable.")

@@ -32,7 +32,7 @@ _SEARCHED_CHARS = 20_000_000
 # Characters folded for all quotations of one submission that are not found letter by letter.
 _FOLDED_CHARS = 6_000_000
 EVIDENCE_SHAPE = (
-    "evidence is a list; each entry is a handle (a hit, a record), a handle with a quote "
+    "evidence must be a list; each entry is a handle (a hit, a record), a handle with a quote "
     '({"document": …, "start": …, "end": …, "quote": "words copied from it"}), or a quote alone'
 )
 

@@ -239,7 +239,7 @@ class RecursiveRun:
             limit = getattr(budget.limits, name)
             share = float(spent) / float(limit) if limit else 0.0
             if share and limit - spent <= getattr(kept, name, 0):
-                warnings.append(f"what is left of the {BUDGET_WORDS[name]} is kept for your cells; no more sub-calls.")
+                warnings.append(f"the remaining {BUDGET_WORDS[name]} are reserved for your cells; no more sub-calls.")
             elif share >= _WARNING_SHARES[0]:
                 passed = max(each for each in _WARNING_SHARES if each <= share)
                 warnings.append(f"over {passed:.0%} of the {BUDGET_WORDS[name]} are spent.")

@@ -77,7 +77,7 @@ def build_label_set(labels: Mapping[str, str] | Sequence[str]) -> dict[str, str]
     pairs = list(labels.items() if isinstance(labels, Mapping) else ((name, "") for name in labels))
     named = {name.strip(): definition.strip() for name, definition in pairs}
     if not 2 <= len(named) <= MAX_LABELS:
-        raise ValueError(f"a label set has 2 to {MAX_LABELS} labels, not {len(named)}")
+        raise ValueError(f"a label set must have 2 to {MAX_LABELS} labels, not {len(named)}")
     if len(named) < len(pairs) or "" in named:
         raise ValueError("each label needs a unique name")
     return named
@@ -174,7 +174,7 @@ class ExtractTask:
             raise ValueError("an extraction needs at least one property")
         unknown = {str(each.get("type")) for each in self.properties.values()} - _TYPES.keys()
         if unknown:
-            raise ValueError(f"a property's type is one of {', '.join(_TYPES)}, not {', '.join(sorted(unknown))}")
+            raise ValueError(f"a property's type must be one of {', '.join(_TYPES)}, not {', '.join(sorted(unknown))}")
         require_valid_schema(build_numbered_schema(1, self._schema))
 
     @property

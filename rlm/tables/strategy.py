@@ -133,7 +133,9 @@ def _require_columns(plan: TablePlan, result: SqlResult | None) -> None:
     unknown = list_unknown_placeholders(plan.answer, result) if result is not None else []
     if result is not None and unknown:
         columns = ", ".join(result.columns)
-        raise TablePlanError(f"The answer has a place for {', '.join(unknown)}; the result has the columns {columns}.")
+        raise TablePlanError(
+            f"The answer has a placeholder for {', '.join(unknown)}; the result has the columns {columns}."
+        )
 
 
 def _build_draft(plan: TablePlan, result: SqlResult, run: PlanRun) -> Draft:

@@ -91,11 +91,11 @@ def test_the_model_may_search_again_and_what_is_found_is_numbered_on() -> None:
 def test_the_model_is_told_which_documents_it_sees_whole() -> None:
     calls = ScriptedCalls({"answer": "So it is [1]."})
     run(calls)
-    assert "\nShown whole: Harbour; Wreck.\nDocuments in scope of which nothing is shown: 0.\n" in calls.calls[0].prompt
+    assert "\nShown whole: Harbour; Wreck.\nDocuments in scope that are not shown: 0.\n" in calls.calls[0].prompt
     many = {f"Note {number}": f"Nothing of note on day {number}." for number in range(300)}
     run(calls, "What is noted on day 7?", documents={**many, **LONG})
     prompt = calls.calls[1].prompt
-    told = re.search(r"\nShown whole: (.*); and (\d+) more\.\n.* is shown: (\d+)\.\n", prompt, re.DOTALL)
+    told = re.search(r"\nShown whole: (.*); and (\d+) more\.\n.* not shown: (\d+)\.\n", prompt, re.DOTALL)
     assert told is not None
     assert all(f"\n{title}\nNothing of note" in prompt for title in told[1].split("; "))
     assert told[1].count("; ") == 39

@@ -49,7 +49,7 @@ def test_code_that_spends_all_it_can_leaves_two_cells_to_hand_in(sandbox: Sandbo
     root = ScriptedRoot(in_code(greedy), in_code("1"), in_code(SUBMIT))
     assert run(sandbox, root, Limits(calls=30)).status is AnswerStatus.ANSWERED
     assert "73\nNote: llm_query_batched: 73 of 100 have no reply: budget exhausted." in root.prompts[1]
-    assert "what is left of the calls is kept for your cells; no more sub-calls. Submit soon" in root.prompts[1]
+    assert "the remaining calls are reserved for your cells; no more sub-calls. Submit soon" in root.prompts[1]
 
 
 def test_a_root_is_told_beforehand_what_its_run_may_spend(sandbox: Sandbox) -> None:

@@ -148,8 +148,8 @@ def test_documents_may_not_say() -> None:
     [
         (("",), "empty"),
         (("x" * 100_000,), "100,000 characters"),
-        (("x", 5), "evidence is a list"),
-        (("x", [5]), "evidence is a list"),
+        (("x", 5), "evidence must be a list"),
+        (("x", [5]), "evidence must be a list"),
         (("x", ["a"] * 500), "500 entries"),
         (("x", [{"document": "nope", "quote": "a"}]), "no document in scope"),
         (("x", [{"document": "doc-1", "start": "a"}]), "whole number"),
