@@ -4,8 +4,8 @@ The engine's own encoder stems words and removes stop words, in the document's l
 words, its numbers as a whole ("12,345" is 12345), and pairs of adjacent words, so that a phrase counts for more than
 its words apart. The engine multiplies each weight by the term's idf at query time (`Modifier.Idf`).
 
-A text's length is its number of words, without numbers. Length normalization penalizes wordiness, which figures in a
-table are not: when they counted, prose ranked above the table with the figure.
+A text's length is its number of words, without numbers. Length normalization penalizes wordiness, and the figures of a
+table are not wordy: when they counted, prose ranked above the table with the figure.
 """
 
 import re
