@@ -152,10 +152,11 @@ def ping(engine: Engine) -> None:
 
 
 @contextmanager
-def write_transaction(engine: Engine) -> Iterator[Connection]:
+def write_transaction(engine: Engine, *, changes_search_of: Collection[str] = ()) -> Iterator[Connection]:
     """Open a transaction that is committed at the end of the block.
 
-    On SQLite it takes the write lock at its start, so that what it reads stays true until it commits. Raises
+    `changes_search_of` names the tenants whose searches may find something else after the commit. On SQLite the
+    transaction takes the write lock at its start, so that what it reads stays true until it commits. Raises
     `CatalogUnavailableError` and `StorageFullError`.
     """
     with _translate_errors(engine), _get_write_lock(engine), engine.connect() as connection:
@@ -164,6 +165,7 @@ def write_transaction(engine: Engine) -> Iterator[Connection]:
         with connection.begin():
             last = connection.info[_LAST] = []
             yield connection
+            bump_corpus_versions(connection, changes_search_of)
             for statement in last:
                 statement(connection)
 

@@ -80,7 +80,14 @@ def lock_containers(connection: Connection, jobs: Collection[Job]) -> None:
     lock_documents(connection, {*ids, *list_nested_documents(connection, ids)})
 
 
-def select_containers(connection: Connection, jobs: Collection[Job]) -> list[Job]:
+def find_and_lock_containers(connection: Connection, jobs: Collection[Job]) -> list[Job]:
+    """Lock the containers among these jobs, as `lock_containers` does, and return their jobs."""
+    containers = _select_containers(connection, jobs)
+    lock_containers(connection, containers)
+    return containers
+
+
+def _select_containers(connection: Connection, jobs: Collection[Job]) -> list[Job]:
     """Select the jobs whose versions have staged entries or replace a version whose document has entries."""
     by_version = {job.version_id: job for job in jobs}
     entry = documents.alias("entry")

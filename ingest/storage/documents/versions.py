@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, case, func, insert, select, update
+from sqlalchemy import Connection, Row, case, func, insert, select, update
 
 from ingest.storage.accounts.access import Readers, build_access_condition, store_readers
 from ingest.storage.accounts.grants import ensure_collection
@@ -320,13 +320,34 @@ def make_searchable(connection: Connection, report: IngestReport) -> None:
     refresh_listing(connection, [job.document_id])
 
 
-def make_ready(connection: Connection, report: EmbedReport) -> None:
-    """Record that the index has all vectors of a version. A staged version replaces the active one.
+def make_ready(connection: Connection, reports: Sequence[EmbedReport]) -> dict[Job, int]:
+    """Record that the index has all vectors of these versions. A staged version replaces the active one.
 
-    Raises `IncompleteVersionError` if the index lacks chunks of a staged version.
+    Returns how many chunks of each version had no vector on record until now. Raises `IncompleteVersionError` if the
+    index lacks chunks of a staged version.
     """
+    found = _load_unready(connection, [report.job.version_id for report in reports])
+    for report in reports:
+        _complete_version(connection, report, found[report.job.version_id].active_version_id)
+    refresh_listing(connection, [report.job.document_id for report in reports])
+    for tenant in sorted({report.job.tenant_id for report in reports}):
+        of_tenant = [report.job for report in reports if report.job.tenant_id == tenant]
+        ready = [{"version": job.version_id, "document": job.document_id} for job in of_tenant]
+        publish(connection, tenant, EventType.DOCUMENT_READY, ready)
+    return {report.job: found[report.job.version_id].left for report in reports}
+
+
+def _load_unready(connection: Connection, version_ids: Sequence[str]) -> dict[str, Row[Any, Any, Any]]:
+    """Load the active version of each version's document, and how many chunks are `left` to embed, by version."""
+    left = (func.coalesce(versions.c.chunks, 0) - versions.c.chunks_embedded).label("left")
+    query = select(versions.c.id, documents.c.active_version_id, left).join(
+        documents, documents.c.id == versions.c.document_id
+    )
+    return {row.id: row for row in connection.execute(query.where(versions.c.id.in_(version_ids))).all()}
+
+
+def _complete_version(connection: Connection, report: EmbedReport, active: str | None) -> None:
     job = report.job
-    active = _find_active_version(connection, job.document_id)
     if active != job.version_id:
         _require_complete(connection, report)
         if active is not None:
@@ -348,9 +369,6 @@ def make_ready(connection: Connection, report: EmbedReport) -> None:
     )
     if active != job.version_id:
         _activate_version(connection, job)
-    refresh_listing(connection, [job.document_id])
-    ready = {"version": job.version_id, "document": job.document_id}
-    publish(connection, job.tenant_id, EventType.DOCUMENT_READY, [ready])
 
 
 def _restore_version(connection: Connection, document: Document, active: Version) -> Document:

@@ -1,9 +1,11 @@
 """Rows of generations of the vector index: read, and locked until a commit."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from ingest.storage.db.database import lock_documents
 from ingest.storage.db.schema import generations, index_states
 from ingest.storage.errors import GenerationChangedError, GenerationStateError
 from ingest.storage.generations.records import Generation, GenerationState
@@ -80,6 +82,13 @@ def find_written_id(connection: Connection, kind: JobKind) -> int | None:
     if found is not None:
         return found.id
     return None if kind is JobKind.REEMBED else UNBOUND
+
+
+def lock_written(connection: Connection, claimed: Collection[Job]) -> None:
+    """Lock the generation that these jobs wrote to, then their documents. Raises `GenerationChangedError`."""
+    if claimed:
+        require_still_written(connection, next(iter(claimed)))
+    lock_documents(connection, {job.document_id for job in claimed})
 
 
 def require_still_written(connection: Connection, job: Job) -> None:

@@ -22,8 +22,8 @@ from ingest.storage.documents.deletions import add_removed_counts
 from ingest.storage.documents.entries import (
     AdoptedEntries,
     adopt_entries,
+    find_and_lock_containers,
     lock_containers,
-    select_containers,
     stage_entries,
 )
 from ingest.storage.documents.listing import refresh_listing_state
@@ -201,7 +201,7 @@ class Jobs:
         taken: list[AdoptedEntries] = []
         with self._transaction(*reports, changes_search=True) as connection:
             lock_containers(connection, [job for job, report in reports.items() if report.entries])
-            _lock_written_rows(connection, reports)
+            generation_rows.lock_written(connection, reports)
             for job in _lock_jobs_in_order(connection, reports):
                 priority = _update_if_held(connection, job, **_DONE_VALUES)
                 if priority is None:
@@ -231,24 +231,19 @@ class Jobs:
         `IncompleteVersionError` without changing anything.
         """
         reports = {report.job: report for report in finished}
-        lost: list[Job] = []
-        taken: list[AdoptedEntries] = []
         with self._transaction(*reports, changes_search=True) as connection:
-            containers = select_containers(connection, reports)
-            lock_containers(connection, containers)
-            _lock_written_rows(connection, reports)
-            left = count_unembedded_chunks(connection, [job.version_id for job in reports])
+            containers = find_and_lock_containers(connection, reports)
+            generation_rows.lock_written(connection, reports)
+            held: dict[Job, int] = {}
             for job in _lock_jobs_in_order(connection, reports):
                 priority = _update_if_held(connection, job, **_DONE_VALUES)
-                if priority is None:
-                    lost.append(job)
-                    continue
-                make_ready(connection, reports[job])
-                if job in containers:
-                    taken.append(adopt_entries(connection, job, self._quotas, priority))
-            record_pace(connection, {job: left[job.version_id] for job in reports if job not in lost})
+                if priority is not None:
+                    held[job] = priority
+            last_chunks = make_ready(connection, [reports[job] for job in held])
+            taken = [adopt_entries(connection, job, self._quotas, held[job]) for job in containers if job in held]
+            record_pace(connection, last_chunks)
         self._announce_taken_entries(reports, taken, unused)
-        return lost
+        return [job for job in reports if job not in held]
 
     def _announce_taken_entries(
         self, finished: Collection[Job], taken: Sequence[AdoptedEntries], unused: Callable[[str], object]
@@ -441,10 +436,9 @@ class Jobs:
 
         `changes_search` means that search results may differ after the commit.
         """
-        with write_transaction(self._engine) as connection:
+        tenants = [job.tenant_id for job in changed] if changes_search else []
+        with write_transaction(self._engine, changes_search_of=tenants) as connection:
             yield connection
-            if changes_search:
-                bump_corpus_versions(connection, [job.tenant_id for job in changed])
         self._announce_documents(changed)
 
     def _announce_documents(self, changed: Collection[Job]) -> None:
@@ -478,13 +472,6 @@ def _lock_jobs_in_order(connection: Connection, claimed: Collection[Job]) -> lis
     of_these = jobs.c.id.in_([job.id for job in claimed])
     connection.execute(select(jobs.c.id).where(of_these).order_by(jobs.c.id).with_for_update()).all()
     return sorted(claimed, key=lambda job: job.id)
-
-
-def _lock_written_rows(connection: Connection, claimed: Collection[Job]) -> None:
-    """Lock the generation that the jobs wrote to, then their documents. Raises `GenerationChangedError`."""
-    if claimed:
-        generation_rows.require_still_written(connection, next(iter(claimed)))
-    lock_documents(connection, {job.document_id for job in claimed})
 
 
 def _update_if_held(connection: Connection, job: Job, **values: Any) -> int | None:  # noqa: ANN401 - columns of `jobs`
