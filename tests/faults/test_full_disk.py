@@ -81,7 +81,7 @@ except StorageReadOnlyError as error:
 NO_ROOM = """
 import sys
 from pathlib import Path
-from api.build.embedded import open_embedded, owned
+from api.build.embedded import open_embedded, hold_data_folder
 from api.settings.settings import Settings
 from ingest.storage.ballast import Ballast
 from ingest.storage.errors import StorageFullError
@@ -89,14 +89,14 @@ from retrieval.encoders.port import HashingEmbedder
 
 disk = Path(sys.argv[1])
 (disk / "home").mkdir()
-Ballast(disk / "home", 20_000_000).fill_up()
+Ballast(disk / "home", 20_000_000).refill()
 with (disk / "filler").open("wb", buffering=0) as filler:
     try:
         while filler.write(bytes(4096)):
             pass
     except OSError:
         pass
-with owned(disk / "home"):
+with hold_data_folder(disk / "home"):
     assert (disk / "home" / "lock").read_text()
     print("the ballast has", Ballast(disk / "home").held_bytes)
 (disk / "home" / "ballast").unlink()

@@ -37,10 +37,10 @@ MIB = 1024**2
 _SERVER = """
 import sys
 from pathlib import Path
-from api.cli.serving import Server
+from api.cli.serving import ApiServer
 from tests.support.service import running
 with running(Path(sys.argv[1]), port=0) as (services, _):
-    Server(services, Path(sys.argv[2]).write_text).run()
+    ApiServer(services, Path(sys.argv[2]).write_text).run()
 """
 
 

@@ -11,15 +11,15 @@ from ingest.storage.queue.records import JobKind
 from workers import metrics
 
 def child():
-    metrics.note_job(JobKind.EMBED, "done", 3)
+    metrics.count_jobs(JobKind.EMBED, "done", 3)
 
 assert metrics.is_shared()
 for _ in range(2):
     made = multiprocessing.get_context("fork").Process(target=child)
     made.start(); made.join()
-    metrics.forget(made.pid)
-metrics.note_job(JobKind.EMBED, "done", 1)
-server, _ = metrics.serve("127.0.0.1", 0)
+    metrics.remove_child_files(made.pid)
+metrics.count_jobs(JobKind.EMBED, "done", 1)
+server, _ = metrics.start_metrics_server("127.0.0.1", 0)
 print(urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics").read().decode())
 """
 
