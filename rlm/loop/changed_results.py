@@ -272,7 +272,8 @@ def _change_line(line: str, place: int, change: Change) -> str:
         case ChangeKind.LATER | ChangeKind.EARLIER:
             return _YEAR_OR_NUMBER.sub(lambda found: _change_year_or_number(found, change), line)
         case ChangeKind.RENAMED:
-            # Records that are alike become different; as many other names in each group would be one other count.
+            # Equal records become different: with equally many new names in both groups, a count of names would take
+            # only one other value.
             steps = 1 + place // (2 + place % 2 * 2) % (_ALPHABET - 1)
             return _LETTER.sub(lambda found: _shift_letter(found[0], steps), line)
     return line
