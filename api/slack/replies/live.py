@@ -42,7 +42,10 @@ PROGRESS = "Still at it."
 
 
 class LiveProgress:
-    """Shows one run. Between `begin` and `end` each `show` takes an event, and each `refresh` draws if it is time."""
+    """Shows the progress of one run between `start` and `end_stream`.
+
+    `show` adds an event, and `refresh` updates the message if enough time has passed.
+    """
 
     def __init__(self, reply: Reply, *, clock: Callable[[], float] = time.time) -> None:
         """`clock` returns Unix time in seconds."""
