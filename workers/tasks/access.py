@@ -64,7 +64,7 @@ def write_readers_of_new_points(catalog: Catalog, index: IndexWriter, versions: 
 
 
 def write_until_current(catalog: Catalog, document_id: str, write: Callable[[Document], None]) -> int | None:
-    """Write a document until it did not change meanwhile, and return its revision; None if it was deleted.
+    """Write a document until it does not change during the write; return its revision, or None if it was deleted.
 
     The last writer has read the document again after writing, so the state left by two concurrent writers is current.
     """

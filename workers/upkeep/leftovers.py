@@ -120,7 +120,7 @@ class LeftoverCleaner:
 
     @property
     def is_due(self) -> bool:
-        """Whether a round has something to do or report: files are in quarantine, or the last round was refused."""
+        """True if a round has something to do or report: files are in quarantine, or the last round was refused."""
         return bool(self._quarantine.load_dates()) or NOTICE_NAME in self._record.load_notices()
 
     def restore_claimed_files(self) -> int:

@@ -44,7 +44,7 @@ class Workspace:
 
 @dataclass(frozen=True)
 class ChannelSettings:
-    """The bot's settings for a channel. Without `collections`, it searches all that everyone in the channel may see.
+    """The bot's settings for a channel. Without `collections`, it searches everything that all members may see.
 
     With `mention_only`, it answers a follow-up only if mentioned. `askers` are the Slack users who may ask; empty means
     everyone. With `files_to`, every file shared in the channel is added to that collection; without it, only files that

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from ingest.storage.tables.types import ColumnProfile, ColumnType
 
-# Further columns have no profile. In a column with more distinct values than this, single values are not counted.
+# Further columns have no profile. If a column has more distinct values than this, they are not counted individually.
 MAX_PROFILED_COLUMNS = 60
 MAX_COUNTED_VALUES = 1_000
 MAX_LISTED_VALUES = 48

@@ -55,7 +55,7 @@ class ColumnProfile:
 
     @property
     def has_all_values(self) -> bool:
-        """Whether `values` contains every distinct value."""
+        """True if `values` contains every distinct value."""
         return self.is_exact and len(self.values) == self.distinct
 
 

@@ -22,7 +22,7 @@ _MIN_LINE_OVERLAP = 0.6  # the share of the lower of two words' heights by which
 
 
 class PositionsError(ValueError):
-    """The bytes are not a position map of such a text."""
+    """The bytes are not a valid position map of the text."""
 
 
 @dataclass(frozen=True)

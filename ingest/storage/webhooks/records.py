@@ -109,7 +109,7 @@ class DeliveryResult:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the receiver says that it wants no more messages."""
+        """True if the receiver says that it wants no more messages."""
         return self.status == 410
 
 
