@@ -57,12 +57,12 @@ class WorkerThreads:
         answer: RunTask | None = None,
         runs_at_once: int = 2,
         open_builder: OpenBuilder | None = None,
-        tidy: Callable[[], object] = lambda: None,
-        settle: Callable[[], object] = lambda: None,
+        clean_up: Callable[[], object] = lambda: None,
+        catch_up: Callable[[], object] = lambda: None,
         remove_tenants: Callable[[], bool] = lambda: False,
-        tell_webhooks: Callable[[], bool] = lambda: False,
+        send_webhooks: Callable[[], bool] = lambda: False,
         step_seconds: float = 900.0,
-        another_ingest: Callable[[], IngestTask] | None = None,
+        make_ingest_task: Callable[[], IngestTask] | None = None,
         builds_first: Callable[[], bool] = lambda: False,
     ) -> None:
         """Prepare the threads; `start` starts them.
@@ -72,12 +72,13 @@ class WorkerThreads:
         for runs. `open_builder` makes the builder of another generation of the index. The builder yields to documents,
         unless `builds_first` returns true because they wait for it.
 
-        `tidy` is called at the start and every hour. `remove_tenants` is called a few times a minute and returns
-        whether there is something to collect. `settle` is called as often and writes to the index what it does not have
-        yet. `tell_webhooks` sends due messages and returns whether there are more; it has its own thread.
+        `clean_up` is called at the start and every hour. `remove_tenants` is called a few times a minute and returns
+        whether there is something to collect. `catch_up` is called as often and completes work that is behind, such as
+        readers that the index does not have yet. `send_webhooks` sends due messages and returns whether there are more;
+        it has its own thread.
 
         A step of a job that takes longer than `step_seconds` is interrupted. If its thread does not end, another takes
-        its place, with a task made by `another_ingest`, because the hung thread still holds its parser.
+        its place, with a task made by `make_ingest_task`, because the hung thread still holds its parser.
         """
         self._jobs = jobs
         self._doorbell = doorbell
@@ -87,10 +88,10 @@ class WorkerThreads:
         self._runners = [JobRunner(jobs, task, embed, collect, stopping=self._stop.is_set) for task in ingest]
 
         def build_runner() -> JobRunner:
-            task = another_ingest() if another_ingest else ingest[0]
+            task = make_ingest_task() if make_ingest_task else ingest[0]
             return JobRunner(jobs, task, embed, collect, stopping=self._stop.is_set)
 
-        self._another_runner = build_runner
+        self._build_runner = build_runner
         self._step_seconds = step_seconds
         self._interrupted: dict[int, float] = {}
         self._abandoned: set[int] = set()
@@ -104,11 +105,11 @@ class WorkerThreads:
         self._builder = open_builder and open_builder(self._stop.is_set, self._should_delay_building)
         self._last_embed = self._last_build = self._last_quick = time.monotonic()
         self._spared_batches = 0
-        self._tidy = tidy
-        self._settle = settle
+        self._clean_up = clean_up
+        self._catch_up = catch_up
         self._remove_tenants = remove_tenants
-        self._tell_webhooks = tell_webhooks
-        self._next_tidy = time.monotonic()
+        self._send_due_webhooks = send_webhooks
+        self._next_clean_up = time.monotonic()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -135,7 +136,7 @@ class WorkerThreads:
 
     def _spawn_ingest(self, name: str, runner: JobRunner) -> None:
         def respawn() -> None:
-            another = self._another_runner()
+            another = self._build_runner()
             self._runners.append(another)
             self._spawn_ingest(name, another)
 
@@ -242,10 +243,10 @@ class WorkerThreads:
     def _beat(self) -> bool:
         # guard: hung-steps-ended
         self._end_hung_steps()
-        if time.monotonic() >= self._next_tidy:
-            self._next_tidy = time.monotonic() + _CLEAN_UP_SECONDS
-            self._run_guarded(lambda: bool(self._tidy()))
-        self._run_guarded(lambda: bool(self._settle()))
+        if time.monotonic() >= self._next_clean_up:
+            self._next_clean_up = time.monotonic() + _CLEAN_UP_SECONDS
+            self._run_guarded(lambda: bool(self._clean_up()))
+        self._run_guarded(lambda: bool(self._catch_up()))
         if self._run_guarded(self._remove_tenants):
             self._doorbell.ring(JobKind.COLLECT)
         for runner in (*self._runners, self._embedder, *self._answerers):
@@ -259,7 +260,7 @@ class WorkerThreads:
 
     def _send_webhooks(self) -> None:
         while not self._stop.is_set():
-            if not self._run_guarded(self._tell_webhooks):
+            if not self._run_guarded(self._send_due_webhooks):
                 self._stop.wait(_POLL_SECONDS)
 
     def _end_hung_steps(self) -> None:

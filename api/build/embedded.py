@@ -259,12 +259,12 @@ def _assemble(
         make_room=ballast.shrink,
         answer=RunTask(jobs, stores.answers.run_log, asking.answering),
         runs_at_once=settings.runs_at_once,
-        tidy=partial(_clean_up, settings, parts),
+        clean_up=partial(_clean_up, settings, parts),
         remove_tenants=stores.operations.tenant_removal.run_step,
-        tell_webhooks=WebhookSender(stores.events.outbox, settings).send_due,
+        send_webhooks=WebhookSender(stores.events.outbox, settings).send_due,
         step_seconds=settings.task_seconds,
-        another_ingest=build_ingest_task,
-        settle=partial(_catch_up, parts, DigestFiller(stores.contents.digests, blobs), ballast),
+        make_ingest_task=build_ingest_task,
+        catch_up=partial(_catch_up, parts, DigestFiller(stores.contents.digests, blobs), ballast),
         builds_first=generations.is_lost,
         open_builder=lambda stopping, slice_over: open_builder(stores.generations.records, deps, stopping, slice_over)[
             0

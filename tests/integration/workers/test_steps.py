@@ -57,7 +57,7 @@ def ends_as_failed(worker: WorkerFixture, hang: Callable[[], object], *, lease_s
         worker.collect,
         ThreadDoorbell(),
         step_seconds=2.0,
-        another_ingest=task,
+        make_ingest_task=task,
     )
     hung = worker.upload(LONG, "hung.txt")
     threads.start()

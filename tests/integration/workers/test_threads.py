@@ -94,7 +94,7 @@ def test_a_service_tidies_up_soon_after_its_start_and_outlives_what_that_raises(
         tidied.set()
         raise CatalogUnavailableError("The catalog was locked for over 30 seconds.")
 
-    threads = WorkerThreads(worker.jobs, [worker.ingest], worker.embed, worker.collect, ThreadDoorbell(), tidy=tidy)
+    threads = WorkerThreads(worker.jobs, [worker.ingest], worker.embed, worker.collect, ThreadDoorbell(), clean_up=tidy)
     threads.start()
     try:
         wait_until(tidied.is_set, what="old answers were looked for")
