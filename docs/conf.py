@@ -75,7 +75,7 @@ _PAGE = re.compile(r"(?:docs|deploy|examples)/[\w-]+\.md|(?:README|CONTRIBUTING|
 
 project = "Leadline"
 html_title = project
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "README"
 include_patterns = ["*.md", "docs/*.md", "deploy/*.md", "examples/*.md"]
 # Folders without pages: Sphinx walks through every other folder.
@@ -90,6 +90,7 @@ html_show_sphinx = False
 # Docstrings have single backticks around code, as Markdown has.
 default_role = "code"
 autodoc_member_order = "bysource"
+napoleon_use_ivar = True
 autodoc_typehints_format = "short"
 python_display_short_literal_types = True
 python_maximum_signature_line_length = 100
@@ -159,14 +160,19 @@ def _complete_docstring(_: Sphinx, kind: str, name: str, __: object, ___: object
         if schema := _list_exported(BaseModel).get(owner):
             field = schema.model_fields.get(attribute)
             lines[:] = [field.description or ""] if field else []
-    text = "\n".join(lines)
-    lines[:] = re.sub(r"(?<=\n\n)(?=    )(?<!    \n\n)", ".. code-block:: python\n\n", text).split("\n")
+    if "Returns:" in lines:
+        # Napoleon would take text before a colon for a type.
+        first = lines.index("Returns:") + 1
+        lines[first] = f"    : {lines[first].strip()}"
+    if "Example:" in lines:
+        start = lines.index("Example:") + 1
+        lines[start:] = ["    .. code-block:: python", "", *(f"    {line}" for line in lines[start:])]
 
 
-def _skip_methods_of_schemas(_: Sphinx, __: str, name: str, member: object, *___: object) -> bool | None:
-    """Leave out what the service does with its schemas: programs read their fields."""
-    module = str(getattr(member, "__module__", ""))
-    return True if name == "model_config" or (callable(member) and not module.startswith("api.client")) else None
+def _skip_internals(_: Sphinx, __: str, name: str, member: object, *___: object) -> bool | None:
+    """Leave out methods that send the clients' requests, and methods that the service uses of its schemas."""
+    is_internal = callable(member) and getattr(member, "__module__", "") != Operations.__module__ and name != "close"
+    return True if is_internal or name == "model_config" else None
 
 
 def _hide_arguments(_: Sphinx, __: str, ___: str, value: object, *____: object) -> tuple[str, str] | None:
@@ -197,8 +203,8 @@ def setup(app: Sphinx) -> None:
     _simplify_annotations()
     app.add_transform(LinkPages)
     app.connect("source-read", _complete_page)
-    app.connect("autodoc-process-docstring", _complete_docstring)
-    app.connect("autodoc-skip-member", _skip_methods_of_schemas)
+    app.connect("autodoc-process-docstring", _complete_docstring, priority=400)  # before napoleon
+    app.connect("autodoc-skip-member", _skip_internals)
     app.connect("autodoc-process-signature", _hide_arguments)
     app.connect("missing-reference", _find_in_leadline)
     app.connect("build-finished", _redirect_to_first_page)
