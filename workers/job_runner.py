@@ -69,7 +69,7 @@ class JobRunner:
         self.steps = RunningSteps()
         self._stopping = stopping = self.steps.wrap_stopping(stopping)
         self._pausing = lambda: stopping() or slice_over()
-        self._gave_way = False
+        self._yielded = False
         self._held: dict[int, tuple[Job, int]] = {}
         self._lock = threading.Lock()
 
@@ -104,8 +104,8 @@ class JobRunner:
 
     def _claim_jobs(self, kind: JobKind, lanes: Collection[Lane]) -> list[Job]:
         claim = partial(self._jobs.claim, kind, limit=_CLAIM_LIMITS[kind], total_bytes=_CLAIM_BYTES.get(kind))
-        if kind is JobKind.INGEST and self._gave_way:
-            self._gave_way = False
+        if kind is JobKind.INGEST and self._yielded:
+            self._yielded = False
             # Jobs that a document made way for come first; otherwise the same document could be claimed again.
             if claimed := claim(lanes=FIRST_TRY_LANES):
                 return claimed
@@ -157,7 +157,7 @@ class JobRunner:
             self._record_each(held, self._jobs.hand_back)
             count_jobs(held[0].kind, "handed_back", len(held))
         except RequeueInLane as ended:
-            self._gave_way = True
+            self._yielded = True
             self._record_each(held, partial(self._jobs.requeue_in_lane, lane=ended.lane))
             count_jobs(held[0].kind, "put_back", len(held))
         except LeaseLostError:
@@ -190,18 +190,18 @@ class JobRunner:
         else:
             count_jobs(job.kind, "retried", 1)
 
-    def _record_each(self, held: Sequence[Job], settle: Callable[[Job], object]) -> None:
+    def _record_each(self, held: Sequence[Job], record: Callable[[Job], object]) -> None:
         """Record the end of each job. If the catalog refuses, the job is requeued when its lease lapses."""
         until = time.monotonic() + self._jobs.lease_seconds
         for job in held:
             try:
-                self._record_end(job, settle, until)
+                self._record_end(job, record, until)
             except LeaseLostError:
                 log.info("job taken over", job=job.id)
             except LeadlineError as error:
                 log.warning("end of job not recorded", job=job.id, error=repr(error))
 
-    def _record_end(self, job: Job, settle: Callable[[Job], object], until: float) -> None:
+    def _record_end(self, job: Job, record: Callable[[Job], object], until: float) -> None:
         """Record the end of one job, retrying while the catalog is unreachable or full and the lease may last.
 
         Otherwise an attempt that should not count would be counted when the lease lapses.
@@ -209,7 +209,7 @@ class JobRunner:
         pause_seconds = min(_RETRY_SECONDS, self._jobs.lease_seconds / 3)
         while True:
             try:
-                settle(job)
+                record(job)
                 return
             except (CatalogUnavailableError, StorageFullError):
                 if self._stopping() or time.monotonic() > until:
