@@ -14,17 +14,17 @@ OTHER_PROCESS = """
 import sys, time
 from pathlib import Path
 from tests.fakes.model_source import FakeSource
-from retrieval.models.fetch import fetch
+from retrieval.models.fetch import fetch_model_files
 from retrieval.models.store import ModelStore
 from tests.unit.retrieval.models.test_fetch import CONTENT, FILE, Heard
 
 class Slow(FakeSource):
-    def deliver(self, *arguments):
+    def fetch_into(self, *arguments):
         print("delivering", flush=True)
         sys.stdin.readline()
-        super().deliver(*arguments)
+        super().fetch_into(*arguments)
 
-fetch([FILE], ModelStore(Path(sys.argv[1]), [FILE]), [Slow({FILE.name: CONTENT})], Heard())
+fetch_model_files([FILE], ModelStore(Path(sys.argv[1]), [FILE]), [Slow({FILE.name: CONTENT})], Heard())
 """
 
 
