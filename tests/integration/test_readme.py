@@ -30,7 +30,7 @@ PRINTED = {
     "leadline ingest": "3 uploaded",
     "leadline ask": "within 30 days of receiving it",
     "leadline chat": "They were lost on the Harrow",
-    "leadline backup": "holds 3 documents",
+    "leadline backup": "Backed up 3 documents",
     "leadline doctor": "data folder",
     "curl": '"state":',
     "curl ": "within 30 days of receiving it",
