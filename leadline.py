@@ -6,8 +6,8 @@
         answer = client.answer("What did the audit find?")
         print(answer.text)
 
-`AsyncClient` has the same methods for asyncio. All errors are `ServiceError` or its subclasses. The other names are the
-schemas that methods take and return. Each name is imported when it is first used.
+`AsyncClient` has the same methods for asyncio. All errors are `ServiceError` or its subclasses. The other names are
+schemas: the objects that the methods accept and return. Each name is imported when it is first used.
 """
 
 from importlib import import_module
@@ -168,10 +168,10 @@ __all__ = [
     "WorkingOut",
 ]
 
-if not TYPE_CHECKING:  # a type checker would otherwise accept every name
+if not TYPE_CHECKING:  # otherwise type checkers would accept any attribute name
 
     def __getattr__(name: str) -> object:
-        """Import a name of `__all__`. Raises `AttributeError` for any other."""
+        """Import a name listed in `__all__` on first use. Raises `AttributeError` for any other name."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         owner = import_module("api.client" if name in _CLIENT else "api.client.schemas")

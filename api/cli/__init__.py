@@ -1,1 +1,1 @@
-"""The `leadline` command: a client of the service, and the service itself."""
+"""The `leadline` command, which is both a client of the service and the way to start the service."""

@@ -1,4 +1,4 @@
-"""Renders an answer in the terminal, while it is being written and when it is complete."""
+"""Renders an answer in the terminal, both while it is being written and once it is complete."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -25,12 +25,12 @@ def shorten(text: str, most: int = _LINE_CHARS) -> str:
 
 
 def format_cell(body: dict[str, Any]) -> str:
-    """Format one line about a code cell of the root model: its number, its code and its result."""
+    """Format a code cell of the root model as one line: its number, its code and its result."""
     return f"{_format_cell_name(body)}: {shorten(body['code'] or body['note'])} → {_format_cell_result(body)}"
 
 
 def _format_cell_name(body: dict[str, Any]) -> str:
-    """Name the cell and the part of the run it belongs to. Earlier releases did not log the part."""
+    """Return the label of a cell: its number and its part of the run. Earlier releases did not log the part."""
     return f"part {body['part']}, cell {body['number']}" if body.get("part") else f"cell {body['number']}"
 
 
@@ -41,20 +41,20 @@ def _format_cell_result(body: dict[str, Any]) -> str:
 _MAX_SOURCES = 10
 _QUOTE_CHARS = 160
 _SENTENCE_CHARS = 100
-# Unicode bidirectional classes of explicit embeddings, overrides and isolates. They reorder the text around them, so a
-# document could use them to make a terminal line read differently from its content.
+# Unicode bidirectional classes of explicit embeddings, overrides and isolates. They reorder the surrounding text, so a
+# document could use them to make a line in the terminal read differently from its actual content.
 _BIDI_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 _MARKS = {"unsupported": ("?", "yellow"), "quoted": ("~", "dim"), "unchecked": ("–", "dim")}
 
 
 class StatusLine(Protocol):
-    """A single updatable status line, such as `rich.status.Status`."""
+    """A status line that can be updated in place, such as `rich.status.Status`."""
 
     def update(self, status: str) -> None: ...
 
 
 class LiveAnswer:
-    """A live view of the current step and, with `text`, of the answer so far. It is erased when the block ends."""
+    """A live view of the current step and, with `text`, of the answer so far. It is erased when the block exits."""
 
     def __init__(self, console: Console, *, text: bool) -> None:
         self._live = Live(console=console, transient=True, refresh_per_second=8)
@@ -77,7 +77,7 @@ class LiveAnswer:
         self._live.update(self._build_view())
 
     def show(self, name: str, body: Mapping[str, Any]) -> None:
-        """Display one event of the answer stream."""
+        """Display one event from the answer stream."""
         if name == "delta" and self._shows_text:
             self._text += body["text"]
             self._live.update(self._build_view())
@@ -90,7 +90,7 @@ class LiveAnswer:
 
 
 class _Tail:
-    """The last lines of a Markdown text that fit the terminal."""
+    """The last lines of a Markdown text, as many as fit in the terminal."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -103,7 +103,7 @@ class _Tail:
 
 
 def describe_event(name: str, body: Mapping[str, Any]) -> str:
-    """Describe the step that an event announces. Returns an empty string for other events."""
+    """Describe the step that an event announces. Returns an empty string for events that do not announce a step."""
     match name:
         case "condensed":
             text = f"Interpreted as: {body['question']}"
@@ -131,7 +131,8 @@ def print_answer(
 ) -> None:
     """Print the answer, warnings about its sentences, its table, and one line per source.
 
-    Output to a file or pipe keeps the Markdown as it is. Notes in `said_already` are not repeated.
+    If the output is a file or pipe, the Markdown is written unchanged. Notes that are already in `said_already` are not
+    printed again.
     """
     text = clean(answer["text"])
     console.print()
@@ -154,9 +155,9 @@ def print_answer(
 
 
 def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
-    """Print the sources, one line per quotation; the first line of a source has its number and location.
+    """Print the sources, one line per quotation. The first line of each source shows its number and location.
 
-    Only the first sources are quoted. The rest are listed by title, so that a long list fits the screen.
+    Only the first few sources are quoted. The others are listed by title, so that a long list fits on the screen.
     """
     citations = answer["citations"]
     for citation in citations[:_MAX_SOURCES]:
@@ -174,7 +175,7 @@ def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
 
 
 def format_place(found: Mapping[str, Any]) -> str:
-    """Format the location of a citation or hit: title, page, slide or row, and the nearest heading."""
+    """Format the location of a citation or hit: its title, page, slide or row, and nearest heading."""
     if found.get("deleted"):
         return "a deleted document"
     page = f"page {found['page']}" if found.get("page") else ""  # answers stored by earlier releases have no `place`
@@ -184,7 +185,7 @@ def format_place(found: Mapping[str, Any]) -> str:
 
 
 def clean(text: str) -> str:
-    """Remove control characters, which a document could use to control the terminal or reorder its text."""
+    """Remove control characters. A document could otherwise use them to control the terminal or reorder its text."""
     return "".join(char for char in text if char in "\n\t" or not _is_control(char))
 
 
@@ -193,7 +194,7 @@ def _is_control(char: str) -> bool:
 
 
 def _print_marks(console: Console, answer: Mapping[str, Any]) -> None:
-    """Print a warning for each sentence that is unsupported or has a reason attached."""
+    """Print a warning for each sentence that is unsupported or has a reason attached to it."""
     for sentence in answer["sentences"]:
         if not (sentence["reason"] or sentence["check"] == "unsupported"):
             continue
@@ -226,7 +227,7 @@ def _format_cell_value(value: object, is_quantity: bool) -> str:
 
 
 def _format_summary(answer: Mapping[str, Any]) -> str:
-    """Format the last line: status, strategy, model, time, the results of sentence checks, and cost."""
+    """Format the last line of the output: status, strategy, model, time, results of the sentence checks, and cost."""
     checks = [sentence["check"] for sentence in answer["sentences"] if sentence["check"] != "unchecked"]
     counts = ", ".join(f"{checks.count(check)} {check}" for check in dict.fromkeys(checks))
     rows = f"based on {answer['rows_behind_total']:,} rows" if answer["rows_behind_total"] else ""
@@ -237,5 +238,5 @@ def _format_summary(answer: Mapping[str, Any]) -> str:
 
 
 def _print_plain(console: Console, text: str, *, style: str = "") -> None:
-    """Print text without interpreting markup or wrapping lines."""
+    """Print text without interpreting it as markup and without wrapping its lines."""
     console.print(Text(clean(text), style=style), soft_wrap=True)

@@ -65,7 +65,7 @@ def ask(
     """
     if pause_on_budget and not background:
         raise typer.BadParameter("only a background run can pause: add --background.", param_hint="--pause-on-budget")
-    check_question(question)  # fail before starting a service, which takes seconds
+    check_question(question)  # fail before the service is started, which takes seconds
     limits = {
         "calls": budget_calls,
         "prompt_tokens": budget_tokens,
@@ -100,21 +100,21 @@ def ask(
 
 
 def open_live_answer(*, text: bool = True) -> LiveAnswer:
-    """Build the live view on standard output if that is a terminal, else a status line on standard error."""
+    """Build the live view on standard output if it is a terminal; otherwise a status line on standard error."""
     if text and sys.stdout.isatty():
         return LiveAnswer(Console(), text=True)
     return LiveAnswer(Console(stderr=True), text=False)
 
 
 def wait_for_language_model(client: Client, status: StatusLine) -> None:
-    """Wait until the language model is loaded. Until then the service refuses questions."""
+    """Wait until the language model has been loaded. Until then the service refuses questions."""
     for state in iter_language_model_states(client):
         if state["state"] == "loading":
             status.update("The language model is loading …")
 
 
 def fetch_answer(client: Client, body: Mapping[str, Any], live: LiveAnswer) -> dict[str, Any]:
-    """Stream an answer, displaying its progress, and return it when complete. Raises `ServiceError`."""
+    """Stream an answer, display its progress, and return it when complete. Raises `ServiceError` on failure."""
     with client.events("/v1/answers", {**body, "stream": True}) as events:  # leaving the block cancels the answer
         for name, event in events:
             if name == "completed":

@@ -23,7 +23,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per 
 
 
 class AuditBrokenError(LeadlineError):
-    """The hash chain of the audit log is broken: entries were changed, removed or inserted."""
+    """The hash chain of the audit log is broken: entries have been changed, removed or inserted."""
 
     code = "audit_broken"
     default_hint = "Compare the log with an earlier export, and check who had write access to the catalog's database."

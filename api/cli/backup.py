@@ -28,7 +28,7 @@ _MAX_FAULTS = 20
 
 
 class _MakeByDefaultGroup(TyperGroup):
-    """A command group that reads `backup FOLDER` as `backup make FOLDER`."""
+    """A command group that treats `backup FOLDER` as `backup make FOLDER`."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - as in Typer
         return super().resolve_command(ctx, args if args[0] in self.commands else ["make", *args])
@@ -146,7 +146,7 @@ def _record_action(parts: InstallationParts, action: Action, documents: int) -> 
 
 
 def _exit_on_faults(wrong: list[str]) -> None:
-    """Print the problems, if any, and exit with status 1."""
+    """Print the problems and exit with status 1. Does nothing if there are none."""
     if not wrong:
         return
     for sentence in wrong[:_MAX_FAULTS]:
@@ -162,7 +162,7 @@ def _print_line(text: str) -> None:
 
 @contextmanager
 def _show_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show one progress bar per task; without a terminal, print a line every ten seconds."""
+    """Show one progress bar per task. If the output is not a terminal, print a line every ten seconds instead."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:

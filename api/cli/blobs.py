@@ -105,7 +105,7 @@ def reseal(
 
 
 def _print_advice(sealing: Sealing, formats: "dict[str, FileFormat]") -> bool:
-    """Print the next steps. Returns False if files are refused."""
+    """Print the next steps. Returns False if any files are refused."""
     from ingest.storage.blobs.sealed import FileFormat
 
     foreign = [key for key, each in formats.items() if each is FileFormat.FOREIGN]
@@ -132,7 +132,7 @@ def _read_formats(blobs: "SealedBlobs", keys: list[str]) -> "dict[str, FileForma
         for each in bar.track(keys, description="Reading"):
             try:
                 found[each] = blobs.detect_format(each)
-            except KeyError:  # the file was deleted in the meantime
+            except KeyError:  # the file was deleted after it was listed
                 continue
     return found
 
@@ -150,13 +150,13 @@ def _print_line(text: str) -> None:
 
 @contextmanager
 def _open_catalog_and_blobs() -> "Iterator[tuple[OpenCatalog, BlobStore]]":
-    """Open the catalog and blob store of the cluster if the environment configures one, else of the data folder."""
+    """Open the catalog and blob store of the cluster if one is configured; otherwise those of the data folder."""
     settings, home = _read_blob_settings()
     with open_configured_catalog() as opened:
         yield opened, open_blobs(settings, home, opened.installation)
 
 
 def _read_blob_settings() -> tuple[BlobSettings, Path]:
-    """Return the blob settings and home folder of the cluster, if configured, else of the data folder."""
+    """Return the blob settings and home folder of the cluster if one is configured, otherwise of the data folder."""
     settings, cluster = read_settings(), read_cluster_settings()
     return (settings, settings.home) if cluster is None else (cluster, cluster.home)

@@ -48,7 +48,7 @@ def chat(
 
 
 class Chat:
-    """A conversation with a service, driven line by line. `how` has the other members of each request."""
+    """A conversation with a service, controlled line by line. `how` holds the other members of each request."""
 
     def __init__(self, client: Client, console: Console, how: dict[str, Any], conversation: str) -> None:
         self._client = client
@@ -59,7 +59,7 @@ class Chat:
         self._notes: list[str] = []
 
     def handle_line(self, line: str) -> bool:
-        """Run a command or answer a question. Returns False if the line ends the chat."""
+        """Run a command or answer a question. Returns False if the line ends the conversation."""
         match line.strip():
             case "":
                 return True
@@ -108,7 +108,7 @@ class Chat:
 
 
 def _read_line(console: Console) -> str | None:
-    """Read the next line, or None at the end of the input. Ctrl-C clears the line."""
+    """Read the next line. Returns None at the end of the input. Ctrl-C clears the line."""
     while True:
         try:
             return input("> ")
@@ -121,7 +121,7 @@ def _read_line(console: Console) -> str | None:
 
 @contextmanager
 def _keep_line_history(path: Path) -> Iterator[None]:
-    """Enable line editing and a history that spans chats, if this Python has readline."""
+    """Enable line editing and a history shared by all chats, if this Python has the readline module."""
     try:
         import readline
     except ImportError:

@@ -1,4 +1,4 @@
-"""Connects commands to a service: a running one over HTTP, or a private one inside this process."""
+"""Connects commands to a service: either a running one over HTTP, or a private one inside this process."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _POLL_SECONDS = 0.5
 
 
 def iter_language_model_states(client: Client) -> Iterator[dict[str, Any]]:
-    """Poll and yield the state of the language model until it is no longer loading."""
+    """Poll the state of the language model and yield it each time, until the model is no longer loading."""
     while True:
         state: dict[str, Any] = client.get("/health/ready")["parts"]["language_model"]
         yield state
@@ -27,13 +27,13 @@ def iter_language_model_states(client: Client) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def connect(settings: Settings) -> Iterator[Client]:
-    """Connect to the service at `LEADLINE_URL` or running on the data folder, or else start a private one.
+    """Connect to the service at `LEADLINE_URL` or on the data folder. If there is none, start a private one.
 
     Raises `ServiceError` if a service is running and `LEADLINE_API_KEY` is not set.
     """
     url = os.environ.get("LEADLINE_URL") or find_running_url(settings.home)
     if url is None:
-        # Imported here because it loads the whole service, which a client of a running service does not need.
+        # Imported here because it loads the whole service, which is unnecessary if the service is already running.
         from api.cli.private_service import open_private_client
 
         with open_private_client(settings) as client:
@@ -50,7 +50,7 @@ def connect(settings: Settings) -> Iterator[Client]:
 
 
 def write_service_file(home: Path, url: str) -> None:
-    """Record the address and process id of the data folder's service for commands on this machine."""
+    """Record the address and process id of the service, so that commands on this machine can find it."""
     (home / "service.json").write_text(json.dumps({"url": url, "pid": os.getpid()}))
 
 
@@ -59,9 +59,9 @@ def remove_service_file(home: Path) -> None:
 
 
 def find_running_url(home: Path) -> str | None:
-    """Return the address of the service running on the data folder, or None.
+    """Return the address of the service that is running on the data folder, or None if there is none.
 
-    A file left behind by a killed service is ignored, because its process is gone.
+    A file left behind by a killed service is ignored, because its process no longer exists.
     """
     try:
         note = json.loads((home / "service.json").read_text())

@@ -85,9 +85,9 @@ def worker(
 
 
 def _build_metrics_server(settings: Settings) -> Callable[[], object]:
-    """Return a function that starts the metrics server, or does nothing without LEADLINE_METRICS_PORT.
+    """Return a function that starts the metrics server. It does nothing if LEADLINE_METRICS_PORT is not set.
 
-    Raises `SettingsError` if the port is set without PROMETHEUS_MULTIPROC_DIR.
+    Raises `SettingsError` if the port is set but PROMETHEUS_MULTIPROC_DIR is not.
     """
     if settings.metrics_port is None:
         return lambda: None
@@ -127,7 +127,7 @@ def migrate() -> None:
 
 
 def open_configured_catalog() -> AbstractContextManager[OpenCatalog]:
-    """Open the catalog of the cluster if the environment configures one, else of the data folder."""
+    """Open the catalog of the cluster if the environment configures one; otherwise the catalog of the data folder."""
     url = read_secret(_DATABASE, os.environ)
     if url:
         require_known_variables(os.environ)
@@ -137,7 +137,7 @@ def open_configured_catalog() -> AbstractContextManager[OpenCatalog]:
 
 
 def read_cluster_settings() -> "ClusterSettings | None":
-    """Read the cluster's settings from the environment. Returns None if it configures no cluster."""
+    """Read the cluster's settings from the environment. Returns None if no cluster is configured."""
     from workers.settings import ClusterSettings
 
     return read_environment(ClusterSettings) if read_secret(_DATABASE, os.environ) else None

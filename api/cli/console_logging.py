@@ -8,16 +8,16 @@ from structlog.typing import Processor
 
 
 class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
-    """A stream handler of our own class, so that reconfiguring replaces only this one."""
+    """A stream handler with its own class, so that reconfiguring the logging replaces only this handler."""
 
 
 def configure_logging(level: int, *, as_json: bool = False) -> None:
-    """Send log lines to standard error, keeping standard output for results.
+    """Send log lines to standard error, which leaves standard output for results.
 
-    Lines from libraries have the same format as ours. Each line includes the fields bound in `structlog.contextvars`:
-    request, tenant, key, job, run.
+    Lines from libraries have the same format as our own. Each line includes the fields bound in
+    `structlog.contextvars`: request, tenant, key, job and run.
     """
-    # No renderer prints local variables, because they may contain keys and document text.
+    # Renderers must not print local variables, because these may contain keys and document text.
     renderers: list[Processor] = [
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
     ]

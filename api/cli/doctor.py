@@ -56,15 +56,15 @@ _SCHEMA = {
     "additionalProperties": False,
 }
 _SCHEMA_SECONDS = 120.0
-# The oldest release allowed by the extra `vllm`. `make audit` checks that it has no known advisory.
+# The oldest release that the extra `vllm` allows. `make audit` checks that it has no known advisory.
 OLDEST_VLLM = (0, 33)
-_MAX_WIDER_PATHS = 1_000  # a data folder may have millions of files, and one command fixes them all
+_MAX_WIDER_PATHS = 1_000  # a data folder may have millions of files, and one command fixes all of them
 _ENGINES = ("qdrant_edge", "openvino", "openvino_genai", "tokenizers")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check. `advice` is empty if there is no problem."""
+    """The result of one check. `advice` is empty if the check found no problem."""
 
     what: str
     found: str
@@ -92,9 +92,9 @@ def doctor() -> None:
 
 
 def list_foreign_owners() -> dict[str, list[str]]:
-    """Return other distributions that install packages with our names, by package.
+    """Return the other distributions that install packages with our names, keyed by package name.
 
-    Which of two packages with the same name gets imported depends on the order of installation.
+    If two packages have the same name, the one that is imported depends on the order in which they were installed.
     """
     owners = metadata.packages_distributions()
     return {
@@ -215,7 +215,7 @@ def _check_permissions(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_installation(settings: Settings) -> Iterator[Finding]:
-    """Check that the catalog, files and index belong together, and that upkeep is working."""
+    """Check that the catalog, files and index belong together, and that upkeep is running."""
     cluster = read_cluster_settings()
     if cluster is None and not (settings.home / "catalog.sqlite").exists():
         return
@@ -294,7 +294,7 @@ def _check_vector_server(_: Settings) -> Iterator[Finding]:
 
 
 def _check_index(settings: Settings) -> Iterator[Finding]:
-    """Compare the index with the catalog, or report the last comparison while a service uses the data folder."""
+    """Compare the index with the catalog. If a service is using the data folder, report its last comparison instead."""
     cluster = read_cluster_settings()
     if cluster is None and not (settings.home / "catalog.sqlite").exists():
         return
@@ -308,7 +308,7 @@ def _check_index(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_copies(settings: Settings) -> Iterator[Finding]:
-    """Check that each shard of the index has all its copies."""
+    """Check that no shard of the index lacks any of its copies."""
     cluster = read_cluster_settings()
     if cluster is None:
         return
@@ -337,7 +337,7 @@ def describe_state(state: IndexState) -> str:
 
 
 def _check_language_model(settings: Settings) -> Iterator[Finding]:
-    """Check the server's model list and context window, and send one real request with a JSON schema."""
+    """Check the server's model list and context window, and send it one real request with a JSON schema."""
     if settings.llm == "none":
         yield Finding("language model", "none: answers consist of quotations")
         return
@@ -362,7 +362,7 @@ def _check_helpers(settings: Settings) -> Iterator[Finding]:
             continue
         try:
             profiles = load_profiles(settings.model_profiles)
-        except ProfileFileError:  # already reported by the check of the main model
+        except ProfileFileError:  # the check of the main model has already reported this
             return
         key = settings.helper_keys[helper]
         found = yield from _check_servers(f"LEADLINE_{helper.upper()}", served, key)
@@ -373,7 +373,7 @@ def _check_helpers(settings: Settings) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class _ServingServers:
-    """The numbers of the servers that serve a model, and the smallest context window they report."""
+    """The numbers of the servers that offer a model, and the smallest context window that they report."""
 
     serving: tuple[int, ...]
     context_tokens: int | None
@@ -382,7 +382,7 @@ class _ServingServers:
 def _check_servers(
     setting: str, served: ServedModel, api_key: SecretStr | None
 ) -> Generator[Finding, None, _ServingServers]:
-    """Check each server's model list."""
+    """Check that each server lists the model, and yield what is wrong. Returns the servers that do."""
     windows: list[int] = []
     serving: list[int] = []
     role = "language model" if setting == "LEADLINE_LLM" else setting
@@ -409,7 +409,7 @@ def _format_server_number(served: ServedModel, number: int) -> str:
 
 
 def check_server_release(url: str, api_key: SecretStr | None) -> Iterator[Finding]:
-    """Report the release of a vLLM server, and whether it is older than `OLDEST_VLLM`. Skips other servers."""
+    """Report the release of a vLLM server, and whether it is older than `OLDEST_VLLM`. Other servers are skipped."""
     version = fetch_vllm_version(url, api_key)
     if version is None:
         return
@@ -435,7 +435,7 @@ def _check_windows(settings: Settings, served_tokens: int | None) -> Iterator[Fi
 def _check_schema_requests(
     served: ServedModel, found: _ServingServers, profile: ModelProfile, api_key: SecretStr | None
 ) -> Iterator[Finding]:
-    """Check that each server follows a JSON schema, and report the request parameters it does not accept."""
+    """Check that each server follows a JSON schema, and report the request parameters that it does not accept."""
     for number in found.serving:
         url = served.urls[number - 1]
         yield _check_schema_request(f"JSON schema{_format_server_number(served, number)}", url, profile, api_key)
@@ -478,7 +478,7 @@ def _check_reranker(settings: Settings) -> Iterator[Finding]:
 
 
 def describe_profile(profile: ModelProfile) -> str:
-    """Summarize the profile settings that determine how a model answers and what that costs."""
+    """Summarize the profile settings that affect how a model answers and what its answers cost."""
     abilities = {"writes code": profile.writes_code, "routes": profile.routes, "judges": profile.judges}
     does = ", ".join(name for name, has in abilities.items() if has) or "answers from passages only"
     sizes = f"context window {profile.context_tokens:,} tokens, {profile.parallel_calls} parallel calls"

@@ -1,7 +1,7 @@
 """Reads settings from environment variables and reports invalid ones in plain words.
 
-An unknown `LEADLINE_` variable is an error, because it is most often a typo. Each secret can also be read from a file:
-append `_FILE` to the variable's name and set it to the path.
+An unknown `LEADLINE_` variable is an error, because it is usually a typo. Every secret can also be read from a file:
+append `_FILE` to the variable's name, and set that variable to the path of the file.
 """
 
 import difflib
@@ -21,7 +21,7 @@ AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 _PREFIX, _FILE = "LEADLINE_", "_FILE"
 CLIENT_KEY = "LEADLINE_API_KEY"
-# Variables read outside the settings classes: by client commands and by tests.
+# Variables that are not in a settings class, because only client commands or tests read them.
 _OTHER_VARIABLES = frozenset(
     {
         "LEADLINE_URL",
@@ -46,13 +46,16 @@ class SettingsError(LeadlineError):
 
 
 def read_settings(**changes: object) -> Settings:
-    """Read the settings from the environment. `changes` that are not None override it. Raises `SettingsError`."""
+    """Read the settings from the environment, overridden by all `changes` that are not None.
+
+    Raises `SettingsError` if a variable is invalid, missing or unknown.
+    """
     given = {name: value for name, value in changes.items() if value is not None}
     return read_environment(Settings, **given)
 
 
 def read_environment(kind: type[AnySettings], **given: Any) -> AnySettings:  # noqa: ANN401 - of many types
-    """Read settings of one class. Raises `SettingsError`, which lists every invalid, missing or unknown variable."""
+    """Read the settings of one class. Raises `SettingsError` that lists every invalid, missing or unknown variable."""
     # guard: unknown-settings
     require_known_variables(os.environ)
     files = {name: read_secret(f"{_PREFIX}{name.upper()}", os.environ) for name in _list_secret_names(kind)}
@@ -64,7 +67,7 @@ def read_environment(kind: type[AnySettings], **given: Any) -> AnySettings:  # n
 
 
 def require_known_variables(environment: Mapping[str, str]) -> None:
-    """Raise `SettingsError` for unknown `LEADLINE_` variables, suggesting the closest known name of each."""
+    """Raise `SettingsError` if there are unknown `LEADLINE_` variables, and suggest the closest known name for each."""
     known = list_known_variables()
     unknown = sorted(name for name in environment if name.upper().startswith(_PREFIX) and name.upper() not in known)
     if not unknown:
@@ -86,9 +89,9 @@ def list_known_variables() -> frozenset[str]:
 
 
 def read_secret(variable: str, environment: Mapping[str, str]) -> str | None:
-    """Read a secret from its variable or from its file. Returns None if neither is set or the file is empty.
+    """Read a secret from its variable or from a file. Returns None if neither is set or the file is empty.
 
-    Raises `SettingsError` if both are set or the file cannot be read.
+    Raises `SettingsError` if both the variable and the file are set, or if the file cannot be read.
     """
     value, file = environment.get(variable), environment.get(variable + _FILE)
     if not file:
@@ -107,7 +110,7 @@ def read_secret(variable: str, environment: Mapping[str, str]) -> str | None:
 
 
 def _list_secret_names(kind: type[BaseSettings]) -> list[str]:
-    """Return the names of the secret settings."""
+    """Return the names of the settings whose values are secrets."""
     return [
         name for name, each in kind.model_fields.items() if SecretStr in (each.annotation, *get_args(each.annotation))
     ]

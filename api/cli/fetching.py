@@ -1,4 +1,4 @@
-"""Fetches the model files needed to start, with a progress bar."""
+"""Fetches the model files needed at startup, with a progress bar."""
 
 from api.cli.progress import show_download_progress
 from api.settings.settings import Settings
@@ -9,13 +9,13 @@ from retrieval.models.store import ModelStore
 
 
 def list_needed_files(settings: Settings, store: ModelStore) -> list[ModelFile]:
-    """Return the model files for these settings: the local language model's, and those of the built-in encoder."""
+    """Return the model files needed with these settings: the local language model's and the built-in encoder's."""
     own_encoder = settings.encoder is None or not is_described(settings.encoder)
     return [file for file in store.files if (settings.llm == "local" if file.name.endswith(".gguf") else own_encoder)]
 
 
 def fetch_needed_files(settings: Settings) -> None:
-    """Fetch the missing model files; fast and silent if none are missing. Raises `ModelFileError`."""
+    """Fetch the missing model files. Quick and silent if none are missing. Raises `ModelFileError` if a file fails."""
     store = ModelStore(settings.models)
     missing = set(store.list_missing())
     files = [file for file in list_needed_files(settings, store) if file in missing]

@@ -1,4 +1,4 @@
-"""Metadata options of the command line: `year=1815` sets an attribute or, as a filter, matches it."""
+"""Metadata options of the command line: `year=1815` sets an attribute or, in a filter, matches it."""
 
 import json
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ FilterOption = Annotated[
 
 
 def parse_attributes(given: list[str] | None) -> dict[str, Any]:
-    """Parse `NAME=VALUE` attributes. A value that is not valid JSON is taken as text.
+    """Parse `NAME=VALUE` attributes. A value that is not valid JSON is used as a string.
 
     Raises `typer.BadParameter` if an attribute has no name or no equals sign.
     """

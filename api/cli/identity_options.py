@@ -17,12 +17,12 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def load_tenant_id(opened: OpenCatalog, tenant: str) -> str:
-    """Look up a tenant by id or name and return its id. Raises `TenantNotFoundError`."""
+    """Find a tenant by id or name and return its id. Raises `TenantNotFoundError` if there is none."""
     return opened.identities.tenants.load_tenant(tenant).id
 
 
 def parse_duration(text: str) -> timedelta:
-    """Parse a duration such as `90d`, `12h` or `30m`. Raises `SettingsError`."""
+    """Parse a duration such as `90d`, `12h` or `30m`. Raises `SettingsError` if it is not in this format."""
     found = re.fullmatch(r"(\d{1,5})([mhd])", text.strip())
     if found is None:
         raise SettingsError(f"{text!r} is not a duration.", hint="Use a form such as 90d, 12h or 30m.")
@@ -30,5 +30,5 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_time(at: float | None) -> str:
-    """Format a Unix timestamp as a UTC date and time; an empty string for None."""
+    """Format a Unix timestamp as a date and time in UTC. Returns an empty string for None."""
     return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}Z"

@@ -191,7 +191,7 @@ def repair(
 
 
 def advise_on_copies(copies: Copies) -> str:
-    """Return what to do about shards that lack copies; an empty string if none do."""
+    """Return advice about shards that lack copies, or an empty string if none do."""
     if not copies.underreplicated_shards:
         return ""
     if not all(shard.active | shard.inactive for shard in copies.underreplicated_shards):
@@ -284,7 +284,7 @@ def _activate_other(direction: str) -> None:
 
 @contextmanager
 def _open_access(*, only_look: bool = False, beside: str | None = None) -> Iterator[IndexAccess]:
-    """Open the index. `beside` may describe an encoder that is not in the settings."""
+    """Open the index. `beside` may describe an encoder that the settings do not contain."""
     settings, cluster = read_settings(), read_cluster_settings()
     if beside is not None and is_described(beside) and beside != settings.encoder_beside:
         known = {"encoder_beside": _parse_encoder(beside)}
@@ -305,7 +305,7 @@ def _parse_encoder(encoder: str) -> str:
 
 
 def _require_encoder(access: IndexAccess, name: str) -> EncoderChoice:
-    """Find an encoder and open it once, so that its errors are raised before any work starts."""
+    """Find an encoder and open it once, so that any errors are raised before work starts."""
     choice = access.encoders.get_by_name(name)
     if not is_described(name):
         fetch_needed_files(read_settings(llm="none", encoder=name))
@@ -348,7 +348,7 @@ def _build_description(access: IndexAccess) -> dict[str, Any]:
 
 
 def describe_check(state: IndexState) -> str:
-    """Describe the result of the last comparison of an index with the catalog."""
+    """Describe the result of the most recent comparison of an index with the catalog."""
     if state.lost:
         return f"{state.lost} Searches are refused until the index is rebuilt: run `leadline index rebuild`."
     if state.checked_at is None:
@@ -401,7 +401,7 @@ def _print_line(text: str) -> None:
 
 @contextmanager
 def show_build_progress(what: str) -> Iterator[Watch]:
-    """Show a progress bar of chunks, which appears when there is work to do."""
+    """Show a progress bar of chunks. It appears only if there is work to do."""
     with _show_bar(what) as advanced:
 
         def watch(progress: BuildProgress, uncommitted: int) -> None:
@@ -412,9 +412,9 @@ def show_build_progress(what: str) -> Iterator[Watch]:
 
 @contextmanager
 def _show_bar(what: str) -> Iterator[Any]:
-    """Show a progress bar and yield the function that updates it with the number done and the total.
+    """Show a progress bar and yield the function that updates it with the current count and the total.
 
-    Without a terminal, print a line every ten seconds.
+    If the output is not a terminal, print a line every ten seconds instead.
     """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

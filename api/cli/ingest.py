@@ -33,9 +33,10 @@ _BEFORE_READY = (*_BEFORE_SEARCHABLE, "searchable", "embedding")
 
 @dataclass
 class IngestReport:
-    """The result of an upload. Seconds count from the first upload, and are None without waiting.
+    """The result of an upload. Times are seconds since the first upload, or None if the command did not wait.
 
-    `left_out` lists files whose text is incomplete, such as files with images. It is filled only when waiting.
+    `left_out` lists the files whose text is incomplete, such as files with images. It is filled only if the command
+    waits.
     """
 
     files: int
@@ -53,9 +54,9 @@ class IngestReport:
 
 @dataclass(frozen=True)
 class UploadOptions:
-    """Metadata, readers and priority of uploaded files. Without `readers` they are open to the whole tenant.
+    """The metadata, readers and priority of uploaded files. Without `readers`, the whole tenant can read them.
 
-    Without a `priority`, a single file is interactive and several files are bulk.
+    Without a `priority`, a single file is uploaded as interactive and several files as bulk.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -115,9 +116,9 @@ def upload_batch(
     watch: Watch = lambda *_: None,
     about: UploadOptions = UploadOptions(),
 ) -> IngestReport:
-    """Upload `(name, path)` pairs as one batch, a few in parallel, and wait for the state `wait`.
+    """Upload `(name, path)` pairs as one batch, several at a time, and wait until they reach the state `wait`.
 
-    Raises `Interrupted` on Ctrl-C, with the batch id in its hint.
+    Raises `Interrupted` if Ctrl-C is pressed; its hint includes the batch id.
     """
     started_at = time.monotonic()
     batch = client.post("/v1/batches", {"name": name[:_NAME_CHARS]})["id"]
@@ -144,7 +145,7 @@ def upload_batch(
 
 
 class Interrupted(LeadlineError):
-    """Ctrl-C was pressed while uploading or waiting."""
+    """Ctrl-C was pressed during an upload or while waiting for it."""
 
     code = "interrupted"
 
@@ -192,7 +193,7 @@ def _upload_all(
 
 
 def _wait_for_batch(client: Client, report: IngestReport, wait: str, started_at: float, watch: Watch) -> dict[str, Any]:
-    """Wait until the batch reaches the state `wait` or ends, and return it as of then."""
+    """Wait until the batch reaches the state `wait` or ends, and return the batch in that state."""
     batch: dict[str, Any] = {}
     for batch in client.follow(f"/v1/batches/{report.batch}/events"):
         seconds = round(time.monotonic() - started_at, 2)
@@ -207,7 +208,7 @@ def _wait_for_batch(client: Client, report: IngestReport, wait: str, started_at:
 
 
 def show_progress(batch: dict[str, Any], watch: Watch) -> None:
-    """Report the progress of a batch, as returned by the API, to a stage watcher."""
+    """Pass the progress of a batch, as returned by the API, to a stage watcher."""
     progress, accepted = batch["progress"], sum(batch["counts"]["documents"].values())
     searchable, paused = accepted - _count_in_states(batch, _BEFORE_SEARCHABLE), progress["paused"]
     watch("searchable", searchable, accepted, format_resume_hint(paused) if searchable < accepted else "")
@@ -218,7 +219,7 @@ def show_progress(batch: dict[str, Any], watch: Watch) -> None:
 
 
 def format_resume_hint(paused: Sequence[str]) -> str:
-    """Format advice on paused kinds of work; an empty string if none are paused."""
+    """Format advice on how to resume paused kinds of work. Returns an empty string if none are paused."""
     commands = " and ".join(f"`leadline queue resume {kind}`" for kind in paused)
     return f"paused; resume with {commands}" if commands else ""
 
@@ -228,7 +229,7 @@ def _count_in_states(batch: dict[str, Any], states: Sequence[str]) -> int:
 
 
 def iter_files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    """Yield `(display name, path)` of every regular file in a fixed order, skipping hidden files and folders.
+    """Yield the `(display name, path)` of each regular file in a fixed order. Hidden files and folders are skipped.
 
     Raises `ServiceError` if a path does not exist.
     """
@@ -245,7 +246,7 @@ def iter_files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 
 
 def _decode_name(name: str) -> str:
-    """Decode a file name as UTF-8, with replacement characters for other encodings."""
+    """Decode a file name as UTF-8. Bytes that are not UTF-8 become replacement characters."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 

@@ -1,4 +1,4 @@
-"""Loads the documents of judged questions into a separate service, which chunks and embeds them like any others."""
+"""Loads the documents of judged questions into a separate service, which chunks and embeds them as usual."""
 
 import hashlib
 import json
@@ -31,16 +31,16 @@ _OWNERS_FILE = "judged.json"
 _MARKDOWN_MARKS = "# \n"
 # Question sets in which each document is a separate file.
 FileQuestions = LocatedQuestions | FigureQuestions
-# A measurement can wait longer for the reranker than a person who is searching.
+# A measurement can wait longer for the reranker than an interactive user.
 _RERANK_MS = 60_000
 
 
 @dataclass(frozen=True)
 class JudgedCollection:
-    """A service with the corpus. `owners` maps document ids to corpus ids or file names.
+    """A service that holds the corpus. `owners` maps document ids to corpus ids or file names.
 
-    Texts with identical bytes are one document with several owners. `indexing_seconds` is the time from the first
-    upload to the last vector, or None if the index already existed.
+    Texts with identical bytes are stored as one document with several owners. `indexing_seconds` is the time from the
+    first upload to the last vector, or None if the index already existed.
     """
 
     services: Services
@@ -49,12 +49,12 @@ class JudgedCollection:
     indexing_seconds: float | None
 
     def load_versions(self) -> dict[str, str]:
-        """Return the active version id of each document, by document id."""
+        """Return the id of each document's active version, keyed by document id."""
         every = self.services.documents.catalog.list_active_documents(DEFAULT_TENANT, limit=len(self.owners))
         return {document.document_id: document.version_id for document in every}
 
     def load_texts(self) -> dict[str, str]:
-        """Return the normalized text of each document, by corpus id or file name."""
+        """Return the normalized text of each document, keyed by corpus id or file name."""
         return {
             owner: self.services.contents.texts.read(version)
             for document, version in self.load_versions().items()
@@ -66,10 +66,10 @@ class JudgedCollection:
 def open_judged_collection(
     data: JudgedFolder | FileQuestions, home: Path | None, console: Console
 ) -> Iterator[JudgedCollection]:
-    """Open the corpus in a service without a language model, on a separate data folder.
+    """Load the corpus into a service that has no language model and uses a separate data folder.
 
-    Without `home` the data folder is temporary. With it, the corpus is indexed once and reused afterwards. Raises
-    `ServiceError` if the folder contains other documents.
+    If `home` is None, the data folder is temporary. Otherwise the corpus is indexed once and reused by later calls.
+    Raises `ServiceError` if the folder contains other documents.
     """
     settings = read_settings(llm="none", query_cache_bytes=0)
     fetch_needed_files(settings)
@@ -86,7 +86,7 @@ def open_judged_collection(
         if owners is None:
             _save_owners(
                 home, corpus, None
-            )  # marks the folder as ours, so that the next run can continue an interrupted one
+            )  # marks the folder as created by this command, so that the next run can continue an interrupted one
             started_at = time.perf_counter()
             owners = _upload_corpus(client, data, console)
             seconds = time.perf_counter() - started_at
@@ -113,7 +113,7 @@ def _save_owners(home: Path, corpus: str, owners: Mapping[str, Sequence[str]] | 
 
 
 def _compute_digest(files: Mapping[str, Path]) -> str:
-    """Compute a digest of the files' contents; for a single file, its own SHA-256."""
+    """Compute one digest for the contents of all files. For a single file it is the SHA-256 of that file."""
     digests = []
     for path in files.values():
         with path.open("rb") as file:
@@ -141,7 +141,7 @@ def _upload_corpus(client: Client, data: JudgedFolder | FileQuestions, console: 
 
 
 def _write_corpus(data: JudgedFolder, folder: Path) -> tuple[dict[str, Path], int]:
-    """Write each text of a corpus to a file. Returns the files by corpus id and the number of empty texts."""
+    """Write each text of a corpus to a file. Returns the files keyed by corpus id, and the number of empty texts."""
     files: dict[str, Path] = {}
     empty = 0
     for number, entry in enumerate(data.iter_corpus()):

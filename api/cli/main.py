@@ -21,8 +21,8 @@ _ADMINISTRATION = "Administration"
 _STORAGE = "Index and storage"
 _CLUSTER = "Cluster"
 
-# In the order of `leadline --help`, which shows these texts without importing the commands. Each text is the first
-# paragraph of the command's own help.
+# Commands in the order of `leadline --help`, which shows these texts without importing the commands. Each text is the
+# first paragraph of that command's own help.
 COMMANDS = {
     "up": Target(
         "api.cli.up:up", "Start the service in one process: API, workers, index and language model.", _SERVICE
@@ -130,7 +130,7 @@ def configure(
 
 
 def main() -> None:
-    """Run the command line. Prints a `LeadlineError` as a sentence and a hint instead of a traceback."""
+    """Run the command line. A `LeadlineError` is printed as a sentence and a hint instead of a traceback."""
     # guard: private-files
     make_new_files_private()
     try:

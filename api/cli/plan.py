@@ -25,7 +25,7 @@ GpuName = Annotated[str, typer.Option("--gpu", help="The GPU type, such as l4, r
 
 
 class PlanError(LeadlineError):
-    """A plan cannot be computed from the given options."""
+    """A plan cannot be computed from these options."""
 
     code = "plan"
     default_hint = "For the required options, see `leadline plan --help`."
@@ -113,7 +113,7 @@ def plan_model(
 
 
 def require_gpu(name: str) -> Gpu:
-    """Return a GPU by name. Raises `CheckpointError`, which lists the known GPUs."""
+    """Return the GPU with this name. Raises `CheckpointError`, which lists the known GPUs, if there is none."""
     gpus = load_constants().gpus
     if name.lower() not in gpus:
         raise CheckpointError(f"Unknown GPU {name!r}.", hint=f"Choose one of {', '.join(gpus)}.")
@@ -121,7 +121,7 @@ def require_gpu(name: str) -> Gpu:
 
 
 def _build_server_options(gpus: int) -> ServerOptions:
-    """Build the options of an answering server, with the values of the deployment profiles."""
+    """Build the options of a model server with the same values as the deployment profiles."""
     return ServerOptions(max_model_len=32_768, max_num_seqs=64, tensor_parallel_size=gpus)
 
 

@@ -47,7 +47,7 @@ def search(
         "rerank": rerank,
         "rerank_depth": rerank_depth,
     }
-    check_request(SearchRequest("", query))  # fail before starting a service, which takes seconds
+    check_request(SearchRequest("", query))  # fail before the service is started, which takes seconds
     with connect(read_settings()) as client:
         if rewrite is not None:
             with Console(stderr=True).status("Rewriting …") as status:
@@ -74,7 +74,7 @@ def search(
 
 
 def _print_rewrite(console: Console, result: Mapping[str, Any]) -> None:
-    """Print the additional queries, with the numbers that hits refer to."""
+    """Print the additional queries, with the numbers by which the hits refer to them."""
     if result["rewrite"] is None:
         return
     if result["rewrite"]["failure"]:

@@ -20,20 +20,21 @@ from api.http.bounds import MAX_HEADER_BYTES
 from api.main import create_app
 from ingest.storage.errors import DataFolderBusyError
 
-# How long a thread keeps the interpreter while others wait for it: a tenth of Python's default. The event loop has to
-# wake up for every request and probe, and waited for each working thread in turn. Measured at three times the service's
-# capacity: p99 of `/health/live` fell from 158 to 102 ms, and of a light tenant beside a greedy one from 240 to 83 ms.
+# The time for which a thread keeps the interpreter while others wait for it: a tenth of Python's default. The event
+# loop has to wake up for every request and probe, and otherwise waits for each busy thread in turn. Measured at three
+# times the service's capacity, p99 of `/health/live` fell from 158 to 102 ms, and p99 of a light tenant that shares the
+# service with a heavy one from 240 to 83 ms.
 _SWITCH_SECONDS = 0.0005
 
 
 @contextmanager
 def exclude_startup_from_gc(*, collect: bool = True) -> Iterator[None]:
-    """Exclude all objects that exist at the start of the block from garbage collection inside it.
+    """Exclude all objects that exist at the start of the block from garbage collection during the block.
 
-    A full collection stops every thread and visits all objects: 0.22 s when measured, during which no request is
-    answered. Most objects are modules and startup state, which live as long as the process. With `collect=False`, for
-    a service that serves one command, the collection before the block is skipped too. Objects that were already
-    excluded before the block remain so.
+    A full collection stops every thread and visits all objects. It took 0.22 s when measured, and no request is
+    answered during that time. Most objects are modules and startup state, which live as long as the process. If
+    `collect` is False, as in a service that runs for one command, the collection before the block is skipped too.
+    Objects that were already excluded before the block remain excluded.
     """
     was_frozen = gc.get_freeze_count()
     if collect:
@@ -47,18 +48,18 @@ def exclude_startup_from_gc(*, collect: bool = True) -> Iterator[None]:
 
 
 _TICK_SECONDS = 0.1
-# Longer than load balancers and clients keep idle connections, so that they close them and not we: a request sent over
-# a connection that the server is just closing gets no response.
+# Longer than load balancers and clients keep idle connections, so that they close connections first. A request sent
+# over a connection that the server is closing gets no response.
 KEEP_ALIVE_SECONDS = 75
-# Connections queued in the kernel. All of them may be accepted at once before surplus ones are closed, so they count
-# towards the limit of open files.
+# Connections queued in the kernel. All of them may be accepted in one go before surplus connections are closed, so they
+# count towards the limit on open files.
 _BACKLOG = 2_048
-# Open files, sockets and pipes besides client connections.
+# Open files, sockets and pipes other than client connections.
 _OWN_FILES = 1_024
 
 
 def serve(services: Services, greet: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM, and call `greet` with the address when listening.
+    """Serve requests until SIGINT or SIGTERM. `greet` is called with the address once the server is listening.
 
     Raises `DataFolderBusyError` if the port is in use.
     """
@@ -76,9 +77,9 @@ def serve(services: Services, greet: Callable[[str], None]) -> None:
 
 
 def _raise_open_files_limit(needed: int) -> None:
-    """Raise the limit of open files to `wanted`, as far as allowed.
+    """Raise the limit on open files to `needed`, or as far as the system allows.
 
-    When the process has no free file descriptor, the event loop stops accepting connections for a second.
+    If the process runs out of file descriptors, the event loop stops accepting connections for a second.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:
@@ -87,11 +88,11 @@ def _raise_open_files_limit(needed: int) -> None:
 
 
 def end_process() -> None:
-    """Exit immediately with status 0 if daemon threads are still running; otherwise return.
+    """Exit immediately with status 0 if daemon threads are still running. Otherwise, return.
 
-    Call this after closing everything. Before Python 3.14, a daemon thread in C++ code aborts the process when the
-    interpreter finalizes. Such a thread is an inference that outlasted the workers' shutdown timeout; its document is
-    processed again at the next start.
+    Call this after everything has been closed. Before Python 3.14, a daemon thread that is running C++ code aborts the
+    process when the interpreter finalizes. Such a thread is an inference that took longer than the workers' shutdown
+    timeout; its document is processed again after the next start.
     """
     # guard: exit-with-computing-threads
     if any(thread.daemon for thread in threading.enumerate()):
@@ -102,9 +103,9 @@ def end_process() -> None:
 
 
 class ApiServer(uvicorn.Server):
-    """A uvicorn server that calls `greet` with its address when listening, and drains connections on a signal.
+    """A uvicorn server that calls `greet` with its address once it is listening, and drains connections on a signal.
 
-    The caller closes all other parts after `run` returns.
+    The caller closes everything else after `run` returns.
     """
 
     def __init__(self, services: Services, greet: Callable[[str], None]) -> None:
@@ -117,12 +118,12 @@ class ApiServer(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 lifespan="on",
-                log_config=None,  # keep our own logging configuration
+                log_config=None,  # keep our logging configuration
                 http=build_protocol(
                     Connections(settings.connections_at_once, settings.connections_of_address, settings.proxies),
                     head_seconds=settings.head_seconds,
                 ),
-                ws="none",  # WebSocket is unused, and an upgrade would bypass the protocol's limits
+                ws="none",  # WebSocket is not used, and an upgrade would bypass the limits of the protocol class
                 forwarded_allow_ips=[str(network) for network in settings.proxies],
                 h11_max_incomplete_event_size=2 * MAX_HEADER_BYTES,
                 backlog=_BACKLOG,
@@ -161,8 +162,8 @@ class ApiServer(uvicorn.Server):
     async def _wait_for_balancers(self) -> None:
         """Keep serving until load balancers have noticed that this process is not ready. A second Ctrl-C skips this.
 
-        Meanwhile each response closes its connection, so that few idle connections remain when the server stops. A
-        request sent over an idle connection at that moment would get no response.
+        During this time each response closes its connection, so that few idle connections remain when the server stops.
+        A request sent over an idle connection at that moment would get no response.
         """
         end = time.monotonic() + self._services.settings.leave_seconds
         while time.monotonic() < end and not self.force_exit:

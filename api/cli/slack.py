@@ -169,7 +169,7 @@ def _build_seal(settings: Settings) -> "Seal":
 
 
 def _load_tokens(settings: Settings) -> dict[str, str]:
-    """Load the bot tokens from the settings and the catalog, by the name shown for each."""
+    """Load the bot tokens from the settings and the catalog, keyed by the name to display for each."""
     tokens = {}
     if settings.slack_bot_token is not None:
         tokens["LEADLINE_SLACK_BOT_TOKEN"] = settings.slack_bot_token.get_secret_value()

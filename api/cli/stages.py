@@ -1,4 +1,4 @@
-"""Shows the stages of an upload: bars on a terminal, and a line every ten seconds elsewhere."""
+"""Shows the stages of an upload: as bars on a terminal, otherwise as a line every ten seconds."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from api.cli.progress import format_duration
 
-# Called with a stage, the number done, the total, and a remark such as the time remaining or a paused kind of work.
+# Called with a stage, the completed count, the total, and a remark such as the remaining time or a paused kind of work.
 Watch = Callable[[str, int, int, str], None]
 
 LINE_EVERY_SECONDS = 10.0
@@ -22,7 +22,7 @@ _UNITS = {"uploading": "files", "searchable": "documents", "ready": "chunks"}
 
 @contextmanager
 def watch_stages(console: Console) -> Iterator[Watch]:
-    """Yield a `Watch` that displays the reported progress on the console."""
+    """Yield a `Watch` that displays progress on the console."""
     if console.is_terminal:
         with _StageBars(console) as watch:
             yield watch
@@ -33,7 +33,7 @@ def watch_stages(console: Console) -> Iterator[Watch]:
     )
 
     def keep_printing() -> None:
-        # Print even when nothing changes, so that a document that takes minutes does not look like a hang.
+        # Print a line even if nothing has changed, so that a document that takes minutes does not look like a hang.
         while not over.wait(_POLL_SECONDS):
             lines.print_if_due()
 
@@ -48,7 +48,7 @@ def watch_stages(console: Console) -> Iterator[Watch]:
 
 @dataclass(frozen=True)
 class _Stage:
-    """The latest progress of a stage."""
+    """The most recent progress of a stage."""
 
     name: str
     done: int
@@ -61,7 +61,7 @@ class _Stage:
 
 
 class StageLines:
-    """Prints a line about the current stage, the first that is not complete, every ten seconds.
+    """Prints a line every ten seconds about the current stage, which is the first incomplete one.
 
     `record_stage` and `print_if_due` may be called from different threads.
     """
@@ -79,7 +79,7 @@ class StageLines:
             self._stages[stage] = _Stage(stage, done, total, remark)
 
     def print_if_due(self) -> None:
-        """Print a line if the last one is at least ten seconds old."""
+        """Print a line if at least ten seconds have passed since the last one."""
         now = self._clock()
         if now - self._printed_at < LINE_EVERY_SECONDS:
             return

@@ -1,4 +1,4 @@
-"""Entry point of the command line. Reports what to install if only the Python client is installed."""
+"""Entry point of the command line. If only the Python client is installed, it reports what else to install."""
 
 import sys
 
@@ -6,7 +6,7 @@ _OURS = frozenset({"api", "ingest", "retrieval", "rlm", "workers"})
 
 
 def main() -> None:
-    """Run the command line. Exits with status 1 and one sentence if a package of the service is not installed."""
+    """Run the command line. If a package of the service is not installed, exit with status 1 and a short message."""
     try:
         from api.cli.main import main as run
     except ModuleNotFoundError as error:

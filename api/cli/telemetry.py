@@ -1,4 +1,4 @@
-"""Exports traces to an OpenTelemetry collector if OpenTelemetry's environment variables name one."""
+"""Exports traces to an OpenTelemetry collector if OpenTelemetry's environment variables specify one."""
 
 import os
 
@@ -8,9 +8,9 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 
 
 def start_tracing(role: str) -> None:
-    """Start exporting spans in the background as service `leadline-<role>`. Does nothing without an endpoint.
+    """Start exporting spans in the background as service `leadline-<role>`. Does nothing if no endpoint is set.
 
-    Raises `SettingsError` if an endpoint is set and OpenTelemetry is not installed.
+    Raises `SettingsError` if an endpoint is set but OpenTelemetry is not installed.
     """
     if not any(os.environ.get(name) for name in _ENDPOINTS):
         return

@@ -1,8 +1,8 @@
 """Requests as values, and descriptors that send them, so that each method is written once for both clients.
 
 A method of `Operations` only builds a request: a `Call`, `PagedCall`, `StreamCall`, `FollowCall` or `CallSequence`. The
-descriptor that decorates it makes it an ordinary method of `Client`, which sends the request and returns the result,
-and of `AsyncClient`, where the result is awaited or iterated with `async for`.
+descriptor that decorates the method turns it into a method of both clients. In `Client` it sends the request and
+returns the result. In `AsyncClient` the result is awaited, or iterated over with `async for`.
 """
 
 import functools
@@ -29,7 +29,7 @@ _SAFE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
 @dataclass(frozen=True)
 class ModelReader(Generic[Model]):
-    """Parses a response with one of the server's schemas. Ignores unknown members, which a later release may add."""
+    """Parses a response with one of the server's schemas. Ignores unknown members, which later releases may add."""
 
     schema: type[Model]
 
@@ -42,7 +42,7 @@ def read_json(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
 
 
 def ignore_reply(response: httpx.Response) -> None:
-    """Ignore the body of a response."""
+    """Ignore the body of a response, for requests that return nothing."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Call(Generic[T]):
             object.__setattr__(self, "repeatable", True)
 
     def with_idempotency_key(self, key: str | None = None) -> Self:
-        """Return a copy with an idempotency key, new unless given, so that retries do not repeat the work."""
+        """Return a copy with an idempotency key, so that retries do not repeat the work. By default the key is new."""
         return replace(self, repeatable=True, headers={**self.headers, "Idempotency-Key": key or uuid.uuid4().hex})
 
     def build_arguments(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True)
 class PagedCall(Generic[T]):
-    """A request for all entries of a listing, page by page. `members` is the page's member that holds the entries."""
+    """A request for all entries of a listing, by page. `members` is the member of a page that holds the entries."""
 
     call: Call[Any]
     members: str
@@ -99,14 +99,14 @@ class PagedCall(Generic[T]):
 
 @dataclass(frozen=True)
 class StreamCall(Generic[T]):
-    """A request answered by a stream of events. `read` parses an event and returns None for unknown ones."""
+    """A request whose response is a stream of events. `read` parses an event, and returns None for unknown ones."""
 
     call: Call[Any]
     read: Callable[[str, str], T | None]
 
     def read_event(self, sent: ServerSentEvent) -> T | None:
         # guard: client-heartbeats
-        if not sent.data:  # a heartbeat: after an event with an id, the decoder reports it as an event without data
+        if not sent.data:  # a heartbeat; after an event with an id, the decoder reports it as an event without data
             return None
         if sent.event == "error":
             raise build_stream_error(sent.json())
@@ -115,7 +115,7 @@ class StreamCall(Generic[T]):
 
 @dataclass(frozen=True)
 class FollowCall(Generic[T]):
-    """A request to follow an object's states until its last one, reconnecting as often as needed."""
+    """A request that follows an object's states until the last one, and reconnects as often as needed."""
 
     path: str
     read: Callable[[str, str], T | None]
@@ -123,16 +123,17 @@ class FollowCall(Generic[T]):
 
 @dataclass(frozen=True)
 class CallSequence(Generic[T]):
-    """A sequence of requests in which each depends on earlier responses.
+    """A sequence of requests, in which later requests depend on earlier responses.
 
-    `begin` returns a generator that yields requests. It is sent each result, or thrown each error.
+    `begin` returns a generator that yields the requests. The result of each request is sent to the generator, or its
+    error is thrown into it.
     """
 
     begin: Callable[[], Generator[Call[Any], Any, T]]
 
 
 class Sender(Protocol):
-    """Sends requests and blocks until the result is there."""
+    """Sends requests and blocks until the result has arrived."""
 
     def send(self, call: Call[T]) -> T: ...
     def run_sequence(self, sequence: CallSequence[T]) -> T: ...
@@ -142,7 +143,7 @@ class Sender(Protocol):
 
 
 class AsyncSender(Protocol):
-    """Sends requests from an event loop."""
+    """Sends requests from an event loop, without blocking it."""
 
     async def send(self, call: Call[T]) -> T: ...
     async def run_sequence(self, sequence: CallSequence[T]) -> T: ...
@@ -152,7 +153,7 @@ class AsyncSender(Protocol):
 
 
 class _ClientMethod:
-    """A descriptor that turns a function that builds a request into a client's method that sends it.
+    """A descriptor that turns a function that builds a request into a client method that sends the request.
 
     `by` is the name of the client's method that sends this kind of request.
     """

@@ -1,4 +1,4 @@
-"""The blocking and the asyncio client: how requests are sent, retried, streamed and followed."""
+"""The blocking and the asyncio client, which send, retry, stream and follow requests."""
 
 import asyncio
 import os
@@ -68,16 +68,16 @@ class Client(Operations):
         self.close()
 
     def close(self) -> None:
-        """Close the connections, unless the httpx client is your own. A `with` block does this at its end."""
+        """Close the connections, unless you passed your own httpx client. A `with` block does this on exit."""
         if self._own:
             self.http.close()
 
     def send(self, call: Call[T]) -> T:
-        """Send a request, with retries, and return its parsed response."""
+        """Send a request, retry it if necessary, and return the parsed response."""
         return call.read(self._send_with_retries(call))
 
     def run_sequence(self, sequence: CallSequence[T]) -> T:
-        """Send the requests of a sequence one after another, and return its result."""
+        """Send the requests of a sequence one after another, and return the result of the sequence."""
         steps = SequenceRun(sequence)
         while (call := steps.advance()) is not None:
             with steps.capture_failure():
@@ -85,7 +85,7 @@ class Client(Operations):
         return steps.result
 
     def iter_entries(self, call: PagedCall[T]) -> Iterator[T]:
-        """Yield all entries of a listing, fetching each page when it is needed."""
+        """Yield all entries of a listing. Each page is fetched when it is needed."""
         page_call: Call[Any] | None = call.call
         while page_call is not None:
             page = self.send(page_call)
@@ -103,7 +103,7 @@ class Client(Operations):
             response.close()
 
     def follow_states(self, call: FollowCall[T]) -> Iterator[T]:
-        """Yield states until the last one, reconnecting when the connection breaks."""
+        """Yield states until the last one, and reconnect if the connection breaks."""
         position = StreamPosition(call)
         while not position.ended:
             with position.tolerate_failures():
@@ -176,7 +176,7 @@ class AsyncClient(Operations):
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections, unless the httpx client is your own. An `async with` block does this at its end."""
+        """Close the connections, unless you passed your own httpx client. An `async with` block does this on exit."""
         if self._own:
             await self.http.aclose()
 

@@ -1,4 +1,4 @@
-"""The position of a client that follows a stream of states: the last event seen, and failed reconnections."""
+"""The position of a client in a stream of states that it follows: the last event received, and failed reconnections."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 _AGAIN_SECONDS = 0.5
 _MAX_RECONNECTIONS = 6
-# The server sends a heartbeat at least every ten seconds, so 30 seconds of silence mean a dead connection.
+# The server sends a heartbeat at least every ten seconds, so 30 seconds of silence mean that the connection is dead.
 FOLLOW_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 _NO_CONTENT = 204
 
 
 @dataclass
 class StreamPosition(Generic[T]):
-    """The position in a followed stream, which survives reconnections."""
+    """The position in a stream that is being followed. It is kept across reconnections."""
 
     followed: FollowCall[T]
     ended: bool = False
@@ -44,7 +44,7 @@ class StreamPosition(Generic[T]):
         return _RecordingCall(self.call, self.followed.read, self)
 
     def check_end(self, response: httpx.Response) -> bool:
-        """Check whether the response says that the client has seen everything, including the last event."""
+        """Return True if the client has received everything, according to the response, including the last event."""
         self.ended = response.status_code == _NO_CONTENT
         return self.ended
 
@@ -54,7 +54,7 @@ class StreamPosition(Generic[T]):
 
     @contextmanager
     def tolerate_failures(self) -> Iterator[None]:
-        """Suppress connection failures and unavailable servers, up to a number of times in a row."""
+        """Suppress connection failures and errors of unavailable servers, up to a maximum number in a row."""
         try:
             yield
         except (NoAnswerError, UnavailableError):

@@ -1,11 +1,11 @@
-"""The methods of both clients, each defined as its request and the parser of its response.
+"""The methods of both clients. Each is defined by its request and the parser of its response.
 
-Questions and searches take the members of the server's `QuestionIn` and `SearchIn` as keyword arguments, or such an
-object. Routes without a method can be called by path with JSON: `get`, `post`, `patch`, `delete`, `listed`, `events`,
-`follow`.
+Questions and searches accept the members of the server's `QuestionIn` and `SearchIn` as keyword arguments, or one such
+object. Routes that have no method can be called by their path, with JSON: `get`, `post`, `patch`, `delete`, `listed`,
+`events`, `follow`.
 """
 
-from __future__ import annotations  # so that annotations do not import the schemas
+from __future__ import annotations  # so that annotations do not import the schemas at runtime
 
 import json as json_module
 from collections.abc import Mapping, Sequence
@@ -852,7 +852,7 @@ class Operations:
 
 
 def _build_body(name: str, given: str | BaseModel, members: Mapping[str, Any]) -> dict[str, Any]:
-    """Build a request body from its first member, or an object with several members, and further members."""
+    """Build a request body from its main member, or from an object that holds several members, and further members."""
     if isinstance(given, BaseModel):
         return {**given.model_dump(mode="json", exclude_unset=True), **members}
     return {name: given, **members} if given else dict(members)

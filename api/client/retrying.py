@@ -1,4 +1,4 @@
-"""The retry policy of both clients: which requests are sent again, and after how long. Carried out by tenacity."""
+"""The retry policy of both clients: which requests are sent again, and after which delay. tenacity carries it out."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wai
 from api.client.calls import Call
 from api.client.errors import NoAnswerError, QuotaError, ServiceError, StateError, UnavailableError
 
-# Longer waits raise an error instead: a program should not sleep until a daily quota resets.
+# Raise an error instead of waiting longer: a program should not sleep until a daily quota resets.
 _MAX_WAIT_SECONDS = 60.0
 _backoff = wait_exponential_jitter(multiplier=0.2, max=10.0, jitter=0.2)
 
 
 def build_retry_policy(call: Call[Any], tries: int) -> dict[str, Any]:
-    """Build the arguments of tenacity's `Retrying` and `AsyncRetrying` for a call."""
+    """Build the keyword arguments for tenacity's `Retrying` and `AsyncRetrying`."""
     return {
         "stop": stop_after_attempt(tries),
         "wait": _compute_wait_seconds,
@@ -23,16 +23,16 @@ def build_retry_policy(call: Call[Any], tries: int) -> dict[str, Any]:
 
 
 def _should_retry(error: BaseException, call: Call[Any]) -> bool:
-    """Return True if the request may succeed later, and repeating it is safe even if the first one was processed.
+    """Return True if a later attempt may succeed, and repeating the request is safe even if it was already processed.
 
-    The service itself responds with 429 and 503 before doing any work. After a proxy's 502 or 504, or a broken
+    The service responds with 429 and 503 before it does any work. After a 502 or 504 from a proxy, or a broken
     connection, the work may have been done.
     """
     match error:
         case NoAnswerError():
             # guard: client-retries-safe-calls
             return call.repeatable or not error.sent
-        case StateError():  # an earlier attempt, whose response was lost, is still being processed
+        case StateError():  # an earlier attempt is still in progress, and its response was lost
             return error.problem == "request_under_way"
         case QuotaError() | UnavailableError():
             if (error.retry_after_seconds or 0.0) > _MAX_WAIT_SECONDS:

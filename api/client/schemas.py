@@ -1,6 +1,6 @@
 """The server's schemas that the client sends and returns. Each is imported when it is first used.
 
-Importing all of them takes longer than importing httpx, and most programs use only a few.
+Importing all of them takes longer than importing httpx, and most programs use only a few of them.
 """
 
 from importlib import import_module
@@ -148,10 +148,10 @@ _NAMES_BY_MODULE = {
 }
 _MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 
-if not TYPE_CHECKING:  # a type checker that sees `__getattr__` accepts every name
+if not TYPE_CHECKING:  # with `__getattr__`, a type checker would accept every name
 
     def __getattr__(name: str) -> object:
-        """Import a schema on first use. Raises `AttributeError` for any other name."""
+        """Import a schema when it is first used. Raises `AttributeError` for any other name."""
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         schema = globals()[name] = getattr(import_module(_MODULES[name]), name)

@@ -1,6 +1,6 @@
-"""Runs sequences of dependent requests, and defines the one of a resumable upload (tus)."""
+"""Runs sequences of dependent requests, and defines the sequence for a resumable upload (tus)."""
 
-from __future__ import annotations  # so that annotations do not import the schemas
+from __future__ import annotations  # so that annotations do not import the schemas at runtime
 
 from base64 import b64encode
 from collections.abc import Generator, Iterator, Mapping
@@ -18,12 +18,12 @@ from api.client.errors import NoAnswerError, ServiceError, StateError, Unavailab
 T = TypeVar("T")
 
 _TUS_HEADERS = {"Tus-Resumable": "1.0.0"}
-# How often in a row an upload is continued without progress before it fails.
+# The maximum number of attempts in a row without progress. After that, the upload fails.
 _MAX_TRIES = 6
 
 
 class SequenceRun(Generic[T]):
-    """A sequence in progress. Set `reply` to the response of each request before the next `advance`."""
+    """A sequence in progress. Set `reply` to the response of each request before calling `advance` again."""
 
     result: T
 
@@ -33,7 +33,7 @@ class SequenceRun(Generic[T]):
         self.reply: Any = None
 
     def advance(self) -> Call[Any] | None:
-        """Return the next request, or None when the sequence has ended and `result` is set."""
+        """Return the next request, or None when the sequence has finished and `result` is set."""
         error, self._error, reply, self.reply = self._error, None, self.reply, None
         try:
             return self._steps.send(reply) if error is None else self._steps.throw(error)
@@ -43,7 +43,7 @@ class SequenceRun(Generic[T]):
 
     @contextmanager
     def capture_failure(self) -> Iterator[None]:
-        """Capture a failed request, so that the sequence can handle the error."""
+        """Capture the error of a failed request, so that the sequence can handle it."""
         try:
             yield
         except ServiceError as error:
@@ -51,7 +51,7 @@ class SequenceRun(Generic[T]):
 
 
 def upload_in_parts(source: UploadContent, about: Mapping[str, str]) -> Generator[Call[Any], Any, schemas.DocumentOut]:
-    """Yield the requests that upload a file, continuing from the received offset whenever a request fails."""
+    """Yield the requests that upload a file. After a failed request, the upload continues from the received offset."""
     metadata = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in about.items())
     headers = {**_TUS_HEADERS, "Upload-Length": str(source.size), "Upload-Metadata": metadata}
     path = yield Call("POST", "/v1/uploads", _read_location, headers=headers)
@@ -77,5 +77,5 @@ def _read_location(response: httpx.Response) -> str:
 
 
 def _read_progress(response: httpx.Response) -> tuple[int, str | None]:
-    """Read how many bytes have arrived and, after the last one, the path of the document."""
+    """Return the number of bytes that have arrived and, once all have, the path of the document."""
     return int(response.headers["Upload-Offset"]), response.headers.get("Content-Location")

@@ -1,4 +1,4 @@
-"""The Slack app: slack-bolt over HTTP and Socket Mode. Every event is stored before it is acknowledged."""
+"""The Slack app, built on slack-bolt over HTTP or Socket Mode. Every event is stored before it is acknowledged."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -42,7 +42,7 @@ _USAGE = "Ask with words, such as `/ask What did we promise to Acme?`"
 
 
 class SlackApp:
-    """The Slack bot of one process. It answers between `start` and `stop`; several processes share the work."""
+    """The Slack bot of one process. It answers between `start` and `stop`. Several processes can share the work."""
 
     def __init__(self, served: Services) -> None:
         settings = served.settings
@@ -82,20 +82,20 @@ class SlackApp:
             OAuthRoutes(settings, self._store, self._seal, self._threads).add_routes(self.router)
 
     def open_web(self, workspace: Workspace) -> SlackWeb:
-        """Open Slack's Web API as the bot of a workspace. Raises `SealError` if its token cannot be decrypted."""
+        """Return a client of the Web API for a workspace's bot. Raises `SealError` if its token cannot be decrypted."""
         return SlackWeb(self._get_token(workspace), self._served.settings.slack_api_url)
 
     async def start(self) -> None:
-        """Start answering and connect to Slack, both in the background.
+        """Start answering questions and connect to Slack, both in the background.
 
-        An outage of Slack does not keep the service from starting.
+        An outage of Slack does not prevent the service from starting.
         """
         self._loop = asyncio.get_running_loop()
         for each in (*(work.run() for work in self._work), self._connect_with_retries()):
             self._run_in_background(each)
 
     async def _connect_with_retries(self) -> None:
-        """Look up the workspace of the bot token and connect Socket Mode, if configured. Retry until it works."""
+        """Look up the workspace of the bot token and connect Socket Mode, if configured. Retries until both succeed."""
         token, pause = self._served.settings.slack_app_token, _FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -116,20 +116,20 @@ class SlackApp:
         await cancel_tasks(*self._tasks)
 
     async def _disconnect(self) -> None:
-        """Close the Socket Mode connection, including one that failed to open completely."""
+        """Close the Socket Mode connection, even if it was not opened completely."""
         socket, self._socket = self._socket, None
         if socket is not None:
-            with suppress(Exception):  # the connection is discarded either way
+            with suppress(Exception):  # the connection is discarded even if closing it fails
                 await socket.close_async()  # type: ignore[no-untyped-call]
 
     def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine as a task without waiting for it."""
+        """Start a coroutine as a task, without waiting for the task to finish."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def _wake(self) -> None:
-        """Wake the workers for questions and files. Can be called from any thread."""
+        """Wake the workers that process questions and files. Can be called from any thread."""
         if self._loop is not None:
             for each in self._work:
                 self._loop.call_soon_threadsafe(each.wake)
@@ -153,7 +153,7 @@ class SlackApp:
         async def authorize(team_id: str | None, enterprise_id: str | None) -> AuthorizeResult | None:
             workspace = None if team_id is None else await self._threads.run(self._store.find_workspace, team_id)
             # guard: slack-event-before-own-token
-            if workspace is None and not self._knows_own:  # an error makes Slack deliver the event again
+            if workspace is None and not self._knows_own:  # raising an error makes Slack deliver the event again
                 raise NotConnectedError("The workspace of the bot token is not known yet.")
             if workspace is None:
                 log.warning("event from a workspace without the app", team=team_id)
@@ -249,7 +249,7 @@ class SlackApp:
             self._run_in_background(self._post_ephemeral(self.open_web(workspace), body, user_id, notice))
 
     async def _post_ephemeral(self, web: SlackWeb, body: Mapping[str, Any], user_id: str, text: str) -> None:
-        """Show a message only to the person who pressed a button."""
+        """Show a message that only the person who pressed the button can see."""
         thread_ts = (body.get("container") or {}).get("thread_ts")
         where = {"channel": str(body["channel"]["id"]), **({"thread_ts": thread_ts} if thread_ts else {})}
         try:
@@ -282,7 +282,7 @@ class SlackApp:
         return None if team is None else await self._threads.run(self._store.find_workspace, str(team))
 
     async def _load_question(self, body: Mapping[str, Any], identifier: str) -> SlackQuestion | None:
-        """Load a question, or None if it does not belong to the workspace that sent the payload."""
+        """Load a question. Returns None if it does not belong to the workspace that sent the payload."""
         found = await self._threads.run(self._store.find_question, identifier)
         team = (body.get("team") or {}).get("id")
         return found if found is not None and found.asked.team_id == team else None

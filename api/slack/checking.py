@@ -1,4 +1,4 @@
-"""Checks the tokens and scopes of the Slack app, and reports what is missing and where to fix it."""
+"""Checks the tokens and scopes of the Slack app, and reports what is missing and how to fix it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ _PAGE = "https://api.slack.com/apps"
 
 @dataclass(frozen=True)
 class SlackFinding:
-    """The result of one check. `next_step` is empty if there is no problem. The bot works without the optional ones.
+    """The result of one check. `next_step` is empty if there is no problem.
 
-    A check is optional if it is not `needed`.
+    A check that is not `needed` is optional: the bot works even if it fails.
     """
 
     what: str
@@ -29,7 +29,7 @@ class SlackFinding:
 
 
 async def check_setup(settings: Settings, tokens: Mapping[str, str]) -> list[SlackFinding]:
-    """Run all checks. `tokens` are bot tokens by the name to show for each."""
+    """Run all checks. `tokens` maps the name to display for each bot token to the token."""
     found = [_check_address(settings), _check_transport(settings)]
     for name, token in tokens.items():
         found += await _check_token(name, SlackWeb(token, settings.slack_api_url))

@@ -49,7 +49,7 @@ class SlackUnavailableError(SlackError):
 
 
 class FileRefusedError(SlackError):
-    """A file in Slack cannot become a document. The detail and hint say why and what to do."""
+    """A file in Slack cannot become a document. The detail and hint explain why and what to do."""
 
     code: ClassVar[str] = "slack_file_refused"
 

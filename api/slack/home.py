@@ -1,4 +1,4 @@
-"""The app's home tab: what the bot does, and the settings of each channel, which its members can change."""
+"""The home tab of the app: what the bot does, and the settings of each channel, which its members can change."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ _STRATEGIES = {
     "table": "Compute over tables",
     "recursive": "Work through everything",
 }
-_MAX_OPTIONS = 100  # Slack's limit for a menu
+_MAX_OPTIONS = 100  # Slack's limit for the options of a menu
 _ABOUT = (
     "Ask me in a channel by name, in direct messages, or with `/ask`. In a thread that I take part in, follow-ups need "
     "no name. Each answer has numbered sources with the words it rests on.\n\nIn a channel I use only what everybody "
@@ -33,7 +33,7 @@ def _build_text(text: str) -> dict[str, Any]:
 
 
 class HomeTab:
-    """Handles the events of the home tab."""
+    """Handles events from the home tab."""
 
     def __init__(self, served: Services, people: People, open_web: OpenWeb, threads: Threads) -> None:
         self._served = served
@@ -76,7 +76,7 @@ class HomeTab:
         await ack()
 
     async def _build_form(self, web: SlackWeb, workspace: Workspace, channel: str, user: str) -> dict[str, Any]:
-        """Build the form, which offers the collections that the person can read from and add files to."""
+        """Build the settings form. It offers the collections that the person can read from and add files to."""
         caller = await self._people.fetch_asker(web, workspace, channel, user)
         totals = await self._threads.run(self._served.accounts.grants.list_collections, workspace.tenant_id)
         names = [each.name for each in totals if caller.collections.can_read(each.name)]
@@ -117,7 +117,7 @@ def build_home_view(public_url: str | None) -> dict[str, Any]:
 def build_settings_view(
     channel: str, settings: ChannelSettings, collections: Sequence[str], to: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Build the form of a channel's settings. `collections` are offered for questions, and `to` for files."""
+    """Build the form for a channel's settings. `collections` are the choices for questions, `to` those for files."""
     offered = [*settings.collections, *(name for name in collections if name not in settings.collections)]
     blocks: list[dict[str, Any]] = []
     if offered:
@@ -180,7 +180,7 @@ def _build_files_menu(settings: ChannelSettings, to: Sequence[str]) -> dict[str,
 
 
 def parse_settings(view: Mapping[str, Any]) -> ChannelSettings:
-    """Parse the settings from a submitted form."""
+    """Parse the channel settings from a submitted form."""
     values = {block: next(iter(fields.values())) for block, fields in view["state"]["values"].items()}
     strategy = (values["strategy"].get("selected_option") or {}).get("value", "auto")
     return ChannelSettings(
@@ -193,7 +193,7 @@ def parse_settings(view: Mapping[str, Any]) -> ChannelSettings:
 
 
 async def is_member(web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> bool:
-    """Return True if the person and the bot are both members of the channel. Only members can change its settings."""
+    """Return True if both the person and the bot are members of the channel. Only members can change its settings."""
     try:
         members = [each async for each in web.iter_pages("conversations.members", "members", channel=channel)]
     except SlackRefusedError:

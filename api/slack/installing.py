@@ -1,4 +1,4 @@
-"""Installs the app in a workspace by OAuth. A person with an install link for a tenant connects their workspace to it.
+"""Installs the app in a workspace by OAuth. The install link belongs to a tenant, to which it connects the workspace.
 
 Source: https://docs.slack.dev/authentication/installing-with-oauth. The link and the OAuth state are encrypted and
 short-lived. A cookie binds the state to the browser that started the installation.
@@ -29,7 +29,7 @@ from ingest.storage.slack.store import SlackStore
 
 
 class Seal:
-    """Encrypts with the first of its keys and decrypts with any. Raises `SealError` if a key is invalid."""
+    """Encrypts with its first key, and decrypts with any of its keys. Raises `SealError` if a key is invalid."""
 
     def __init__(self, keys: str) -> None:
         try:
@@ -44,7 +44,7 @@ class Seal:
         return self._fernet.encrypt(token.encode()).decode()
 
     def unseal_text(self, sealed: str) -> str:
-        """Decrypt a text. Raises `SealError` if no key fits."""
+        """Decrypt a text. Raises `SealError` if none of the keys can decrypt it."""
         try:
             return self._fernet.decrypt(sealed.encode()).decode()
         except InvalidToken as error:
@@ -54,7 +54,7 @@ class Seal:
             ) from error
 
     def reseal_text(self, sealed: str) -> str:
-        """Re-encrypt a text with the first key."""
+        """Encrypt an encrypted text again, with the first key."""
         return self._fernet.rotate(sealed.encode()).decode()
 
 
@@ -73,7 +73,7 @@ def build_install_link(settings: Settings, seal: Seal, tenant_id: str) -> str:
 
 
 class OAuthRoutes:
-    """The two routes of the OAuth installation. `settings` must have an OAuth client and a public address."""
+    """The two routes of an OAuth installation. `settings` must contain an OAuth client and a public address."""
 
     def __init__(self, settings: Settings, store: SlackStore, seal: Seal, threads: Threads) -> None:
         self._settings = settings
@@ -123,9 +123,10 @@ class OAuthRoutes:
         return response
 
     async def _exchange_code(self, code: str, tenant_id: str) -> Workspace:
-        """Exchange an OAuth code for the workspace with its token.
+        """Exchange an OAuth code for the workspace, which includes its bot token.
 
-        Raises `SlackError`, and `BadRequestError` for the installation in a whole organization.
+        Raises `SlackError` if the exchange fails, and `BadRequestError` if the app was installed in a whole
+        organization.
         """
         settings = self._settings
         secret = settings.slack_client_secret.get_secret_value() if settings.slack_client_secret else ""

@@ -1,6 +1,7 @@
 """Decides which events are questions or files for the bot, and stores them before the event is acknowledged.
 
-Nothing here waits for Slack, a model or a search. Events may arrive repeatedly, late, out of order, and in any process.
+Nothing here waits for Slack, a model or a search. Events may be delivered more than once, late, out of order, and to
+any process.
 """
 
 import re
@@ -21,7 +22,8 @@ _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _LINK = re.compile(
     r"<(?:#C[A-Z0-9]+\|([^>]*)|!(?:subteam\^[A-Z0-9]+\|)?([^>|]*)(?:\|[^>]*)?|([^>|]+)\|([^>]*)|([^>|]+))>"
 )
-# Messages from people have no subtype or one of these. All others, such as edits, joins and bots, are not questions.
+# Messages written by people have one of these subtypes, or none. Other messages, such as edits, joins and those of
+# bots, are not questions.
 _PERSON_SUBTYPES = frozenset({None, "file_share", "thread_broadcast"})
 _CHANGE_SUBTYPES = frozenset({"message_changed", "message_deleted"})
 _DIRECT_TYPES = frozenset({"im"})
@@ -31,7 +33,7 @@ Event = Mapping[str, Any]
 
 
 class SlackIntake:
-    """Accepts the events of workspaces. Calls `wake` after storing a question or file."""
+    """Accepts events from workspaces. Calls `wake` after storing a question or file."""
 
     def __init__(self, served: Services, store: SlackStore, wake: Callable[[], None]) -> None:
         self._served = served
@@ -40,7 +42,7 @@ class SlackIntake:
         self._wake = wake
 
     def accept_message(self, workspace: Workspace, event: Event, event_id: str) -> str | None:
-        """Store a message's files and question if they are for the bot. Returns the question's id, if any."""
+        """Store the files and the question of a message that is for the bot. Returns the question's id, or None."""
         if event.get("subtype") in _CHANGE_SUBTYPES:
             self._record_gone_files(workspace, event)
         if event.get("subtype") not in _PERSON_SUBTYPES or event.get("bot_id") or not event.get("user"):
@@ -72,7 +74,7 @@ class SlackIntake:
         )
 
     def accept_command(self, workspace: Workspace, user_id: str, text: str, trigger_id: str) -> str | None:
-        """Store the question of an `/ask` command, which is answered in direct messages. Returns its id."""
+        """Store the question of an `/ask` command, which is answered in a direct message. Returns its id, or None."""
         question = extract_question(text, workspace.bot_user_id)
         asked = IncomingQuestion(
             workspace.team_id, workspace.tenant_id, user_id, "", trigger_id[:32], user_id, Surface.DIRECT, question
@@ -104,7 +106,7 @@ class SlackIntake:
         )
 
     def ask_confirmed(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
-        """Ask again a question that was refused as expensive, for the person who pressed the button."""
+        """Repeat a question that was refused as expensive, on behalf of the person who pressed the button."""
         asked = question.asked
         # guard: slack-button-permission
         if not trigger_id or not self._can_ask(asked.team_id, asked.channel, user_id):
@@ -123,7 +125,7 @@ class SlackIntake:
         return self._store_question(again, {f"go_ahead:{question.id}"})
 
     def ask_privately(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
-        """Ask a channel's question again in direct messages, with the full access of the person who asks."""
+        """Repeat a channel's question in direct messages, with the full access of the person who asks."""
         asked = question.asked
         again = IncomingQuestion(
             asked.team_id, asked.tenant_id, user_id, "", trigger_id[:32], user_id, Surface.DIRECT, asked.text
@@ -131,7 +133,7 @@ class SlackIntake:
         return self._store_question(again, {f"privately:{question.id}:{user_id}"})
 
     def stop_thread(self, workspace: Workspace, channel: str, thread_ts: str) -> int:
-        """Cancel all open questions of a thread. Returns how many there were."""
+        """Cancel all unanswered questions of a thread, and return their number."""
         stopped = self._store.stop_questions(workspace.team_id, channel, thread_ts)
         for question in stopped:
             if question.run_id is not None:
@@ -139,14 +141,14 @@ class SlackIntake:
         return len(stopped)
 
     def record_deleted_file(self, workspace: Workspace, event: Event) -> None:
-        """Record that a file was deleted in Slack. The worker for its message handles the deletion."""
+        """Record that a file was deleted in Slack. The worker for its message then handles the deletion."""
         if self._files.mark_file_deleted(workspace.team_id, str(event.get("file_id") or "")):
             self._wake()
 
     def _record_gone_files(self, workspace: Workspace, event: Event) -> None:
-        """Record the files that a changed or deleted message no longer has.
+        """Record which files a message has lost by being changed or deleted.
 
-        A message with replies is not deleted but changed into a tombstone.
+        Slack does not delete a message with replies but changes it into a tombstone.
         """
         channel, now = str(event["channel"]), event.get("message") or {}
         gone = 0
@@ -166,7 +168,7 @@ class SlackIntake:
     def _store_files(
         self, workspace: Workspace, channel: str, message: Event, user_id: str, *, takes_part: bool
     ) -> None:
-        """Store the files of a message, if it has any and the settings allow files."""
+        """Store the files of a message, if it has any and the settings permit files."""
         found = [each for each in message.get("files") or () if each.get("id")]
         if not found or not self._served.settings.slack_files:
             return
@@ -190,7 +192,7 @@ class SlackIntake:
         return self._store.load_settings(team_id, channel).can_ask(user_id)
 
     def _is_for_us(self, workspace: Workspace, event: Event, text: str) -> bool:
-        """Return True for a direct message, a mention, or a follow-up in a thread that mentions no one else."""
+        """Return True for a direct message, a mention of the bot, or a follow-up in a thread that names no others."""
         mentioned = set(_MENTION.findall(text))
         if event.get("channel_type") in _DIRECT_TYPES or workspace.bot_user_id in mentioned:
             return True
@@ -211,7 +213,7 @@ class SlackIntake:
 
 
 def cancel_run(served: Services, question: SlackQuestion) -> None:
-    """Cancel the run of a question. Does nothing if the run no longer exists; logs other errors."""
+    """Cancel the run of a question. Does nothing if the run no longer exists. Other errors are logged."""
     try:
         served.answers.runs.cancel(question.asked.tenant_id, str(question.run_id))
     except RunNotFoundError:
@@ -221,7 +223,7 @@ def cancel_run(served: Services, question: SlackQuestion) -> None:
 
 
 def extract_question(text: str, bot_user_id: str) -> str:
-    """Extract the question as people read it: without the bot's mention, and with the labels of links."""
+    """Extract the question as people see it: without the mention of the bot, and with labels instead of links."""
 
     def replace_link(match: re.Match[str]) -> str:
         channel, special, address, label, bare = match.groups()

@@ -1,4 +1,4 @@
-"""Work queued in the catalog. Any process can claim a piece, with a lease that expires if the process dies."""
+"""Work that is queued in the catalog. Any process can claim an item, with a lease that expires if the process dies."""
 
 import asyncio
 import time
@@ -17,13 +17,13 @@ from ingest.storage.slack.usage import LEASE_SECONDS
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 1.0
-_RENEWALS_PER_LEASE = 3  # per lease period, so that one failed renewal does not lose the lease
+_RENEWALS_PER_LEASE = 3  # per lease period, so that a single failed renewal does not lose the lease
 
 Piece = TypeVar("Piece")
 
 
 class Leases(Protocol[Piece]):
-    """The queue of a kind of work. `renew` raises `LeaseLostError`."""
+    """The queue for one kind of work. `renew` raises `LeaseLostError` if another process holds the lease."""
 
     def claim(self, *, limit: int) -> Sequence[Piece]: ...
 
@@ -31,7 +31,7 @@ class Leases(Protocol[Piece]):
 
 
 class LeasedAttempt(Protocol):
-    """One attempt at a piece of work. `about` is the context for its log lines."""
+    """One attempt at a work item. `about` holds the context for its log lines."""
 
     @property
     def about(self) -> Mapping[str, str]: ...
@@ -40,11 +40,14 @@ class LeasedAttempt(Protocol):
         """Do the work and record the result. Must not raise."""
 
     async def release(self) -> None:
-        """Requeue the piece so that another process can claim it immediately."""
+        """Requeue the work item, so that another process can claim it immediately."""
 
 
 class LeasedWork(Generic[Piece]):
-    """Claims and processes up to `at_once` pieces in parallel. It polls every second, and immediately after `wake`."""
+    """Claims work items and processes up to `at_once` of them concurrently.
+
+    It checks for work every second, and immediately after `wake`.
+    """
 
     def __init__(
         self,
@@ -67,7 +70,7 @@ class LeasedWork(Generic[Piece]):
         self._wake.set()
 
     async def run(self) -> None:
-        """Process pieces until cancelled. Unfinished pieces are then requeued for another process."""
+        """Process work items until cancelled. Items that are then unfinished are requeued for another process."""
         try:
             while True:
                 self._wake.clear()
@@ -86,10 +89,10 @@ class LeasedWork(Generic[Piece]):
             task = asyncio.create_task(self._run_attempt(piece))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
-            task.add_done_callback(lambda _: self._wake.set())  # a slot is free: claim the next piece
+            task.add_done_callback(lambda _: self._wake.set())  # a slot is free, so claim the next work item
 
     async def _run_attempt(self, piece: Piece) -> None:
-        """Work on a piece while renewing its lease. Stop when the lease is lost, so that only the new holder writes."""
+        """Process a work item while renewing its lease. Stops when it is lost, so that only the new holder writes."""
         attempt = self._attempt(piece)
         with structlog.contextvars.bound_contextvars(**attempt.about):
             work, renewal = asyncio.create_task(attempt.execute()), asyncio.create_task(self._renew_until_lost(piece))
@@ -97,7 +100,7 @@ class LeasedWork(Generic[Piece]):
                 await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
                 if not work.done():
                     log.warning("lease lost, work stopped")
-            except asyncio.CancelledError:  # the process is stopping: let another one continue immediately
+            except asyncio.CancelledError:  # the process is stopping, so let another one continue immediately
                 await cancel_tasks(work, renewal)
                 await attempt.release()
                 raise
@@ -105,7 +108,7 @@ class LeasedWork(Generic[Piece]):
                 await cancel_tasks(work, renewal)
 
     async def _renew_until_lost(self, piece: Piece) -> None:
-        """Renew the lease until it is lost or could not be renewed before it expired."""
+        """Renew the lease until it is lost, or until it expires because renewing failed."""
         renewed_at = time.monotonic()
         while time.monotonic() - renewed_at < LEASE_SECONDS:
             await asyncio.sleep(LEASE_SECONDS / _RENEWALS_PER_LEASE)

@@ -15,13 +15,13 @@ import httpx
 from api.slack.errors import FileRefusedError, SlackBusyError, SlackUnavailableError
 
 _TIMEOUT = httpx.Timeout(15.0, read=60.0)
-# A download that takes longer is restarted, and the file is refused after several attempts.
+# A longer download is interrupted and tried again. After several attempts, the file is refused.
 _DOWNLOAD_SECONDS = 900.0
 _BLOCK_BYTES = 1 << 18
 _HTML = "text/html"
 _CHECK = "Ask whoever set the app up to run leadline slack check, which says what is missing."
 _SHARE_ITSELF = "Download it, and share the file itself."
-# Kinds of files whose content Slack does not offer for download.
+# Kinds of files that Slack does not offer for download.
 _OWN_KINDS = {
     "canvas": "a canvas",
     "quip": "a canvas",
@@ -72,7 +72,7 @@ def build_too_large_error(detail: str) -> FileRefusedError:
 def iter_blocks(
     file: RemoteFile, token: str, api_url: str, *, going_on: Callable[[], bool] = lambda: True
 ) -> Generator[bytes]:
-    """Download a file and yield its bytes as they arrive, while `going_on` returns True.
+    """Download a file and yield its bytes as they arrive. Stops when `going_on` returns False.
 
     Raises `FileRefusedError` if the file cannot be downloaded, `SlackBusyError` if Slack is rate limiting, and
     `SlackUnavailableError` if a later attempt may succeed.
@@ -103,7 +103,7 @@ def iter_blocks(
 
 
 def is_slack_address(url: str, api_url: str) -> bool:
-    """Return True for an address on the Web API's own host, or on its file host over TLS."""
+    """Return True if the address is on the Web API's own host, or on its file host and uses TLS."""
     try:
         target, api = urlsplit(url), urlsplit(api_url)
     except ValueError:
@@ -113,7 +113,7 @@ def is_slack_address(url: str, api_url: str) -> bool:
 
 
 def _require_file(response: httpx.Response, file: RemoteFile) -> None:
-    """Raise the matching error if the response is anything but the file's content."""
+    """Raise the appropriate error unless the response is the content of the file."""
     status = response.status_code
     if status == httpx.codes.TOO_MANY_REQUESTS:
         raise SlackBusyError("Slack sends no more files.", _parse_retry_after(response.headers.get("Retry-After")))

@@ -1,7 +1,8 @@
 """Turns files shared with the bot into documents, and deletes documents whose files are deleted in Slack.
 
-Any process can take the next step for the files of a message: download a file, check the progress of its document,
-update the message in the thread. Each step starts from the state in the catalog, so nothing is lost if a process dies.
+The work on the files of a message consists of steps, each of which can run in any process: download a file, check the
+progress of its document, update the message in the thread. Each step starts from the state in the catalog, so nothing
+is lost if a process dies.
 """
 
 import time
@@ -54,12 +55,12 @@ log = structlog.get_logger(__name__)
 
 _AT_ONCE = 8
 _THREADS, _FETCHES = 4, 4
-# Intervals between checks: `_SOON_SECONDS` during the first `_SOON` seconds after the message, then `_LATER_SECONDS`.
+# Checks are `_SOON_SECONDS` apart during the first `_SOON` seconds after the message, and `_LATER_SECONDS` afterwards.
 _SOON_SECONDS, _SOON, _LATER_SECONDS = 2.0, 60.0, 15.0
 _LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
-# A file is refused after this many failed attempts in a row.
+# After this many failed attempts in a row, the file is refused.
 _MAX_ATTEMPTS = 8
-_DIRECT = "D"  # the prefix of the ids of direct messages
+_DIRECT = "D"  # the ids of direct messages begin with this
 _MISSING = frozenset({"file_not_found", "file_deleted"})
 _NOBODY = FileRefusedError(
     "No user of Leadline has your Slack account's mail address, so nobody could be given it.",
@@ -70,7 +71,7 @@ _OTHER_COLLECTION = "Choose another collection for files in my home tab."
 
 
 def build_file_work(served: Services, people: People, open_web: OpenWeb) -> LeasedWork[FileShare]:
-    """Build the worker for the files of all messages. Each step is one attempt."""
+    """Build the worker that processes the files of all messages. Each step is one attempt."""
     threads = Threads(_THREADS)
     step = partial(_FileStep, served, people, open_web, threads, Threads(_FETCHES))
     return LeasedWork(served, served.slack.files, step, threads, at_once=_AT_ONCE)
@@ -95,7 +96,7 @@ class _FileStep:
         return {"slack_share": self._share.id, "tenant": self._share.shared.tenant_id}
 
     async def execute(self) -> None:
-        """Advance the files, then requeue them for the next step or end them. Does not raise."""
+        """Advance the files, then requeue them for their next step or finish them. Does not raise."""
         try:
             await self._advance_files()
         except LeaseLostError:
@@ -110,7 +111,7 @@ class _FileStep:
             await self._postpone(SlackError("a fault of ours"))
 
     async def release(self) -> None:
-        """Requeue the files so that another process can take the next step immediately."""
+        """Requeue the files, so that another process can carry out the next step immediately."""
         with suppress(LeaseLostError, CatalogUnavailableError):
             await self._threads.run(self._store.requeue, self._share, 0.0)
 
@@ -141,7 +142,10 @@ class _FileStep:
             await self._threads.run(self._store.requeue, self._share, _SOON_SECONDS if soon else _LATER_SECONDS)
 
     async def _take_waiting_files(self, web: SlackWeb, workspace: Workspace) -> LeadlineError | None:
-        """Take the waiting files. Returns the last temporary error, if any; it does not hold up the other files."""
+        """Process the waiting files. Returns the last temporary error, if any.
+
+        A temporary error does not hold up the other files.
+        """
         late: LeadlineError | None = None
         for file in self._share.files:
             if file.state is SharedFileState.WAITING and file.gone_at is None:
@@ -164,7 +168,7 @@ class _FileStep:
             document_id = await self._fetches.run(self._receive_file, web, request, remote)
         except SlackRefusedError as error:
             return _mark_refused(file, _build_unreadable_error(error))
-        except StorageQuotaExceededError as error:  # a retry does not help: waiting frees no storage
+        except StorageQuotaExceededError as error:  # a retry would not help, because waiting frees no storage
             return _mark_refused(file, error)
         except (SlackUnavailableError, SlackBusyError, *TEMPORARY_ERRORS) as error:
             if self._share.failures + 1 < _MAX_ATTEMPTS or isinstance(error, SlackBusyError):
@@ -181,10 +185,10 @@ class _FileStep:
     async def _build_request(
         self, web: SlackWeb, workspace: Workspace, remote: RemoteFile
     ) -> tuple[UploadRequest, Audience]:
-        """Build the upload request of a file and determine its audience.
+        """Build the upload request for a file and determine who can read the document.
 
-        A file shared where only some people can read is visible only to them. Raises `SlackError`, including
-        `FileRefusedError` if no one could ask about the file.
+        A file that was shared in a place that only some people can read is visible only to them. Raises `SlackError`,
+        including `FileRefusedError` if no one would be able to ask about the file.
         """
         shared = self._share.shared
         sharer = await self._people.fetch_asker(web, workspace, shared.channel, shared.user_id)
@@ -226,7 +230,7 @@ class _FileStep:
         return Audience.CHANNEL, own | {members}, everybody
 
     def _receive_file(self, web: SlackWeb, request: UploadRequest, remote: RemoteFile) -> str:
-        """Download a file and upload it like any other document. Returns the document's id."""
+        """Download a file and upload it in the same way as any other document. Returns the document's id."""
         served = self._served
         read = iter_blocks(remote, web.token, web.url, going_on=lambda: served.accepting)
         try:
@@ -244,7 +248,7 @@ class _FileStep:
         return document.id
 
     def _load_statuses(self) -> list[FileStatus]:
-        """Load the state of each file's document. A file ends when its document does."""
+        """Load the state of the document of each file. A file is finished once its document is."""
         return [self._load_status(file) for file in self._share.files]
 
     def _load_status(self, file: SharedFile) -> FileStatus:
@@ -270,14 +274,14 @@ class _FileStep:
         )
 
     async def _process_deleted_files(self) -> None:
-        """Delete the documents of files that were deleted in Slack, where allowed."""
+        """Delete the documents of files that were deleted in Slack, where this is allowed."""
         for file in self._share.files:
             if file.gone_at is not None and file.state is not SharedFileState.GONE:
                 await self._store_change(await self._threads.run(self._delete_document, file))
                 reach_point("slack.file_deleted")
 
     def _delete_document(self, file: SharedFile) -> SharedFile:
-        """Delete a file's document, unless it was uploaded elsewhere or the same file is still shared in Slack."""
+        """Delete the document of a file, unless it was also uploaded elsewhere or the file is still shared in Slack."""
         served, tenant = self._served, self._share.shared.tenant_id
         deleted_file = replace(file, state=SharedFileState.GONE)
         if file.document_id is None:
@@ -307,7 +311,7 @@ class _FileStep:
         self._share = await self._threads.run(self._store.update_file, self._share, file)
 
     async def _postpone(self, error: LeadlineError) -> None:
-        """Requeue for later. Give up after a day, unless the deletion of a file is pending."""
+        """Requeue the files for later. Gives up after a day, unless a deletion is still pending."""
         if time.time() - self._share.created_at > _GIVEN_UP_SECONDS and not any(
             file.gone_at is not None and not file.has_ended for file in self._share.files
         ):
@@ -317,7 +321,7 @@ class _FileStep:
         if isinstance(error, SlackBusyError):
             pause = max(pause, error.seconds)
         log.warning("step for files postponed", code=error.code, error=str(error), seconds=pause)
-        with suppress(LeaseLostError, CatalogUnavailableError):  # the lease then expires
+        with suppress(LeaseLostError, CatalogUnavailableError):  # if this fails, the lease expires
             await self._threads.run(partial(self._store.requeue, self._share, pause, failed=True))
 
     async def _end_share(self, state: ShareState, error_code: str | None = None) -> None:
@@ -330,7 +334,7 @@ def _mark_refused(file: SharedFile, error: LeadlineError) -> SharedFile:
 
 
 def _build_unreadable_error(error: SlackRefusedError) -> FileRefusedError:
-    """Build the error for a file that Slack does not describe."""
+    """Build the error for a file that Slack refuses to describe."""
     if error.reason in _MISSING:
         return FileRefusedError("It was deleted in Slack, or the bot may not see it.", hint="Share it again.")
     hint = "Ask whoever set the app up to run leadline slack check."

@@ -1,6 +1,6 @@
-"""The message that reports on the files of a Slack message. It is posted exactly once, then updated.
+"""The message that reports on the files of a Slack message. It is posted exactly once, and then updated.
 
-This holds even if a process dies while posting.
+This guarantee holds even if a process dies while posting.
 """
 
 import hashlib
@@ -17,9 +17,9 @@ from ingest.storage.slack.files import SlackFiles
 from ingest.storage.slack.records import FileShare, Workspace
 
 EVENT_TYPE = "leadline_files"
-# The maximum lag of Slack's clock behind ours.
+# The maximum time by which Slack's clock may be behind ours.
 _CLOCK_SKEW_SECONDS = 60.0
-# Slack's error codes for a message that was deleted or can no longer be edited.
+# Slack's error codes for messages that have been deleted or can no longer be edited.
 _UNCHANGEABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
 
 
@@ -33,7 +33,7 @@ class Notice:
         self._threads = threads
 
     async def recover(self, share: FileShare) -> FileShare:
-        """Find out whether a message was posted by a process that died while posting it, and record it if so."""
+        """Record the message if a process posted it but died before recording it."""
         if share.posting_since is None:
             return share
         shared = share.shared
@@ -49,7 +49,7 @@ class Notice:
         return await self._threads.run(self._store.record_posted, share, own_messages[0] if own_messages else None)
 
     async def show(self, share: FileShare, message: SlackMessage) -> FileShare:
-        """Post or update the message. Does nothing if it already has this content."""
+        """Post or update the message. Does nothing if the message already has this content."""
         digest = hashlib.sha256(json.dumps(message.blocks).encode()).hexdigest()
         if digest == share.shown:
             return share
