@@ -1,1 +1,1 @@
-"""Answers: read passages with a language model and check every citation by machine."""
+"""Answers questions: reads passages with a language model and checks every citation in code."""

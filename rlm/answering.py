@@ -1,7 +1,7 @@
-"""Answers a question within a caller's scope: condense → route → direct, table or recursive → check.
+"""Answers a question within the caller's scope.
 
-The pipeline is the same for every caller and every deployment. A strategy writes a draft, and checking marks its
-sentences.
+The stages are: condense → route → direct, table or recursive strategy → check. The pipeline is the same for every
+caller and every deployment. A strategy writes a draft; checking then marks the draft's sentences.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +33,7 @@ SMALL_MODEL = (
 
 
 class AnswerPipeline:
-    """Answers questions for every tenant; passages come only from a search bound to the caller's scope."""
+    """Answers questions for every tenant. Passages come only from a search bound to the caller's scope."""
 
     def __init__(
         self,
@@ -44,7 +44,10 @@ class AnswerPipeline:
         check: CheckMode = CheckMode.JUDGE,
         helpers: Helpers | None = None,
     ) -> None:
-        """`helpers` are separate models for parts of the work; the answering model does any part that has no helper."""
+        """Create the pipeline.
+
+        `helpers` are separate models for some of the tasks; the answering model does every task that has no helper.
+        """
         self._searcher = searcher
         self._language_model = language_model
         self._parts = parts
@@ -62,10 +65,10 @@ class AnswerPipeline:
         cancelled: Callable[[], bool] = not_cancelled,
         durability: Durability = NOT_DURABLE,
     ) -> Iterator[Event]:
-        """Yield the answer's events as they happen, `Completed` last. `durability` lets a run be resumed.
+        """Yield the answer's events as they happen, `Completed` last. `durability` makes the run resumable.
 
-        Raises `QuestionError` and `LanguageModelUnavailableError` at once, not at the first event, if the request can
-        be refused before any work. Raises the errors of the strategies while events are read.
+        Raises `QuestionError` and `LanguageModelUnavailableError` immediately, before the first event is requested, if
+        the request can be refused without doing any work. Errors of the strategies are raised while events are read.
         """
         request = replace(request, question=check_question(request.question))
         model = self._language_model.acquire()
@@ -101,7 +104,7 @@ class AnswerPipeline:
                 clock.lap(routed.strategy.value)
                 yield from self._check_draft(opened, event.draft, question, routed, clock)
                 return
-            if isinstance(event, Routed):  # a strategy that cannot answer hands over to another
+            if isinstance(event, Routed):  # a strategy that cannot answer hands over to another one
                 routed = Route(StrategyName(event.strategy), event.reason)
             yield event
 
@@ -137,7 +140,7 @@ class AnswerPipeline:
         yield Completed(answer)
 
     def _find_judge(self, opened: OpenRequest) -> Judge | None:
-        """Return the judge of a request, or None if its model cannot judge or is unavailable."""
+        """Return the judge for a request, or None if the judge's model cannot judge or is unavailable."""
         model = opened.select_helper_model(self._helpers.judge)
         if not model.profile.judges:
             return None
@@ -175,7 +178,8 @@ def _choose_route(opened: OpenRequest, question: str) -> Route:
     if not tables.has_records and can_fit(corpus, profile.reading_tokens):
         return Route(StrategyName.DIRECT, "Direct: all of these documents can be read at once.")
     choices, nonce = opened.list_strategies(), opened.nonce()
-    described = tables.render_description()  # the nearest tables tell enough, and every question pays for it
+    # The nearest tables are enough here, and every question pays for a longer description.
+    described = tables.render_description()
     return choose_route(
         question, opened.today, corpus, choices, described, router.calls, nonce, cancelled=opened.cancelled
     )

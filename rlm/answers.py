@@ -1,4 +1,4 @@
-"""The answer: sentences that cite spans of documents, the result of each check, the text read, and the cost."""
+"""The answer: sentences that cite spans of documents, the result of each check, the text that was read and the cost."""
 
 import json
 import math
@@ -16,12 +16,13 @@ from rlm.llm.budgets import Usage
 
 
 class AnswerStatus(StrEnum):
-    """The degree to which the documents answer the question, as stated by the model that read them; checks never change
-    it.
+    """The degree to which the documents answer the question, according to the model that read them.
+
+    Checks never change it.
     """
 
     ANSWERED = "answered"
-    PARTIAL = "partial"  # a limit ended the work, or the model says that part of the answer is missing
+    PARTIAL = "partial"  # a limit ended the work, or the model reported that part of the answer is missing
     NOT_FOUND = "not_found"
     EXTRACTIVE = "extractive"
 
@@ -29,18 +30,19 @@ class AnswerStatus(StrEnum):
 class Check(StrEnum):
     """The result of checking one sentence."""
 
-    VERIFIED = "verified"  # a judge read the cited text and says that it supports the sentence
-    # The cited text was found, but no judge says that all of it supports the sentence: there was no judge, the judge
-    # says that it supports a part, or words that the model quoted for the sentence are not in the passage.
+    VERIFIED = "verified"  # a judge read the cited text and found that it supports the sentence
+    # The cited text was found, but no judge confirmed that all of it supports the sentence: there was no judge, the
+    # judge found that it supports only a part, or the words that the model quoted for the sentence are not in the
+    # passage.
     QUOTED = "quoted"
     COMPUTED = "computed"  # code counted or computed it from the cited records
-    UNSUPPORTED = "unsupported"  # a judge says that the cited text does not support it
-    UNCHECKED = "unchecked"  # it cites nothing, or nothing that was read
+    UNSUPPORTED = "unsupported"  # a judge found that the cited text does not support the sentence
+    UNCHECKED = "unchecked"  # the sentence cites nothing, or nothing that was read
 
 
 @dataclass(frozen=True)
 class Quote:
-    """A span of a cited passage that supports a sentence; `number` is the number of the citation."""
+    """A span of a cited passage that supports a sentence. `number` is the citation's number."""
 
     number: int
     start: int
@@ -52,12 +54,14 @@ class Quote:
 
 @dataclass(frozen=True)
 class Citation:
-    """A passage that supports an answer; `number` counts from 1 within the answer and appears in its text as `[1]`.
+    """A passage that supports an answer.
+
+    `number` counts from 1 within the answer and appears in the answer's text as `[1]`.
 
     `start` and `end` are code points of the version's normalized text. `quote` is the text of that span, taken from the
-    document and not from the model. `place` describes the position in the file in words (`page 12`, `slide 4`).
-    `verified` is true if the span is a quotation by the model that code found in the document; otherwise the span is
-    the part of the passage that is most similar to the sentence, and empty if nothing is similar.
+    document and not from the model. `place` is the position in the file in words (`page 12`, `slide 4`). `verified` is
+    true if the model quoted the span and code found the quotation in the document. Otherwise the span is the part of
+    the passage that is most similar to the sentence, or empty if nothing is similar.
     """
 
     number: int
@@ -77,8 +81,8 @@ class Citation:
 class Sentence:
     """A sentence, list item or heading of the answer: `Answer.text[start:end] == text`, markers included.
 
-    `citations` are the numbers of its markers. `quotes` are the spans that support it, possibly several of one passage.
-    `reason` tells people why the sentence is not supported, or only in part.
+    `citations` are the numbers of the sentence's markers. `quotes` are the spans that support it; several may come from
+    one passage. `reason` explains to users why the sentence is unsupported or only partly supported.
     """
 
     text: str
@@ -92,7 +96,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class SearchedDocument:
-    """A document in the search results: the number of passages found in it, and how many of them a model read."""
+    """A document in the search results, with the number of its passages that were found and that a model read."""
 
     document_id: str
     title: str
@@ -102,9 +106,9 @@ class SearchedDocument:
 
 @dataclass(frozen=True)
 class ReadPassage:
-    """A passage that a model read, `[start, end)` of a version's text. `rank` is its rank in the search that found it.
+    """A passage that a model read: the span `[start, end)` of a version's text.
 
-    The passages of a scope that was read whole have no rank.
+    `rank` is the passage's rank in the search that found it, or None if the whole scope was read without a search.
     """
 
     document_id: str
@@ -121,7 +125,8 @@ class ReadPassage:
 class SearchSummary:
     """The number of passages or records found, the number that a model read, and their documents, best first.
 
-    `read_passages` are the passages read for an answer from passages, in the order of their numbers in the prompt.
+    `read_passages` are the passages that an answer from passages was based on, in the order of their numbers in the
+    prompt.
     """
 
     passages: int
@@ -133,10 +138,10 @@ class SearchSummary:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The amount of the scope that a model read or judged, that code searched, and that was not opened.
+    """The parts of the scope that a model read or judged, that code searched, and that were not opened.
 
-    Each token counts once, under the first of the three that applies; token counts are estimates. The scope has `units`
-    documents or table records; `unit` is the word for one of them. `units_inferred` were labelled by a classifier
+    Each token counts once, under the first of these three that applies. Token counts are estimates. The scope has
+    `units` documents or table records, and `unit` names one of them. `units_inferred` were labelled by a classifier
     trained on a model's labels; `units_failed` have no result.
     """
 
@@ -188,9 +193,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Result:
-    """The value that an answer computed, for programs: a number, a label, a list, or any JSON value.
+    """The value that an answer computed, for programs: a number, a label, a list, or any other JSON value.
 
-    `interval` is the range of a count that depends on uncertain labels; None for exact values and if there is no range.
+    `interval` is the range of a count that depends on uncertain labels. It is None for exact values, and if no range is
+    known.
     """
 
     kind: str
@@ -202,7 +208,7 @@ class Result:
 class ResultTable:
     """The result table of a `SELECT`: its first rows, and the total number of rows.
 
-    `quantities` are the indexes, from 0, of the columns that are counts or sums.
+    `quantities` are the indexes, from 0, of the columns that contain counts or sums.
     """
 
     columns: tuple[str, ...]
@@ -215,10 +221,12 @@ class ResultTable:
 
 @dataclass(frozen=True)
 class SourceRows:
-    """Row numbers, from 1 in the order of the file, of table `table` (from 0) of one version.
+    """Rows of one version's table, by row number from 1 in file order.
 
-    `table` is `WHOLE_DOCUMENT` or `ITS_SECTIONS` of `ingest.storage.answers.records` for rows that are documents or
-    sections.
+    `table` is the table's index in the version, from 0.
+
+    If the rows are documents or sections, `table` is `WHOLE_DOCUMENT` or `ITS_SECTIONS` of
+    `ingest.storage.answers.records`.
     """
 
     document_id: str
@@ -229,7 +237,10 @@ class SourceRows:
 
 @dataclass(frozen=True)
 class CellRecords:
-    """The records behind row `row` (from 1) of a result, or behind its cell in `column` (from 0) if they are fewer."""
+    """The records behind row `row` (from 1) of a result.
+
+    If `column` (from 0) is set, these are the records behind that cell, which depends on fewer than the whole row.
+    """
 
     row: int
     column: int | None
@@ -238,14 +249,14 @@ class CellRecords:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer that a caller gets. `text` is Markdown with the markers `[1]` of `citations`.
+    """The answer returned to a caller. `text` is Markdown and contains the markers `[1]` of `citations`.
 
-    `question` is the question that was answered: a follow-up is rewritten so that it can be understood alone. `model`
+    `question` is the question that was answered; a follow-up is rewritten so that it can be understood alone. `model`
     is None if no language model was used. `timings_ms` is keyed by stage and ends with `total`. `rows_behind` are all
-    records behind a computed answer; `cells_behind` are those behind each number of `table`, where they are known.
-    `finished` is false if a budget or another limit ended the work early. `dollars` is the price of `usage`, None if
-    the model has no known price. `notes` are for people, for example that a check was not possible or that the model is
-    small.
+    records behind a computed answer; `cells_behind` are the records behind each number of `table`, where they are
+    known. `finished` is false if a budget or another limit ended the work early. `dollars` is the price of `usage`, or
+    None if the model has no known price. `notes` are shown to users, for example that a check was not possible or that
+    the model is small.
     """
 
     status: AnswerStatus
@@ -271,7 +282,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class OfferedQuote:
-    """A quotation that a model gave for the passage with this number."""
+    """A quotation that a model gave for the passage `number`."""
 
     number: int
     text: str
@@ -279,10 +290,10 @@ class OfferedQuote:
 
 @dataclass(frozen=True)
 class Draft:
-    """The text a strategy wrote, before checking; `text` equals the streamed pieces joined.
+    """The text that a strategy wrote, before checking. `text` equals the streamed pieces joined.
 
-    `evidence` maps the number of each marker in the text to its passage. If `computed`, code computed the statements
-    and no judge is needed, except for the sentences in `stated`.
+    `evidence` maps the number of each marker in the text to its passage. If `computed` is true, code computed the
+    statements and no judge is needed, except for the sentences in `stated`.
     """
 
     status: AnswerStatus
@@ -305,7 +316,7 @@ class Draft:
 def summarize_search(
     passages: Sequence[Passage], read: Sequence[Passage] = (), queries: Sequence[str] = ()
 ) -> SearchSummary:
-    """Summarize what was found and how much of it was read; documents are ordered by their best passage.
+    """Summarize which documents were found and how much of them was read; documents are ordered by their best passage.
 
     Without queries, everything in scope was read.
     """
@@ -336,7 +347,7 @@ def summarize_search(
 
 
 def build_answer_json(answer: Answer) -> dict[str, Any]:
-    """Return an answer as JSON with the fields of `Answer`; the rows behind it are only counted."""
+    """Return an answer as JSON with the fields of `Answer`; the rows behind it are given only as a count."""
     body: dict[str, Any] = convert_to_json(asdict(replace(answer, rows_behind=(), cells_behind=())))
     del body["rows_behind"], body["cells_behind"]
     if answer.table is not None:
@@ -358,7 +369,10 @@ def build_kept_answer(
     conversation_id: str | None,
     owner: str | None = None,
 ) -> StoredAnswer:
-    """Build the stored form of an answer; `question` is what the caller, its `owner`, asked."""
+    """Build the stored form of an answer.
+
+    `question` is the original question of the caller, who is the answer's `owner`.
+    """
     body, rows = build_answer_json(answer), _build_row_ranges(answer.rows_behind)
     cells = tuple(CellRanges(each.row, each.column, _build_row_ranges(each.parts)) for each in answer.cells_behind)
     return StoredAnswer(identifier, tenant_id, conversation_id, None, question, body, rows, time.time(), owner, cells)
@@ -373,8 +387,8 @@ def _build_row_ranges(parts: Iterable[SourceRows]) -> tuple[RowRanges, ...]:
 def convert_to_json(value: object) -> Any:  # noqa: ANN401 - any JSON
     """Convert a value to JSON that every reader and database accepts.
 
-    A set becomes a sorted list, a dict key a string, a decimal a number, a date or time its ISO text, a number without
-    a JSON form null, and a lone surrogate a question mark.
+    Sets become sorted lists, dict keys become strings, decimals become numbers, and dates and times become ISO strings.
+    A number without a JSON form becomes null, and a lone surrogate becomes a question mark.
     """
     match value:
         case None | bool() | int():
@@ -403,7 +417,7 @@ def _format_key(key: object) -> str:
 
 
 def _replace_surrogates(text: str) -> str:
-    """Replace lone surrogates, which a model's code may produce and no encoding can express."""
+    """Replace lone surrogates. A model's code may produce them, and no encoding can express them."""
     return text.encode("utf-8", "replace").decode()
 
 

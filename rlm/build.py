@@ -1,4 +1,4 @@
-"""Opens the parts of one request and builds its strategy: the only module of `rlm` that names concrete strategies."""
+"""Opens the parts of one request and builds its strategy. No other module of `rlm` names concrete strategies."""
 
 import hashlib
 from collections.abc import Callable
@@ -32,8 +32,10 @@ from rlm.tables.strategy import TableStrategy
 
 @dataclass(frozen=True)
 class PipelineParts:
-    """The process-wide parts of the answer pipeline. Records are not classified without an encoder, and programs do not
-    run without a sandbox. `access` reports documents that become hidden from the caller while a question is answered.
+    """The process-wide parts of the answer pipeline.
+
+    Without an encoder, records are not classified; without a sandbox, programs do not run. `access` reports documents
+    that become hidden from the caller while a question is answered.
     """
 
     catalog: ActiveDocuments
@@ -52,10 +54,9 @@ class PipelineParts:
 
 @dataclass(frozen=True)
 class Helpers:
-    """Models that take over parts of the work: judging, routing, and reading records and the passages that programs
-    send.
+    """Models that take over tasks: judging, routing, and reading records and the passages that programs send.
 
-    The answering model does any part whose helper is None.
+    The answering model does every task whose helper is None.
     """
 
     judge: LanguageModel | None = None
@@ -95,7 +96,11 @@ class OpenRequest:
         self.calls = self.bind(self.budget)
 
     def bind(self, budget: Budget, model: ChatModel | None = None) -> SubCalls:
-        """Bind calls of the request's model, or of `model`, to `budget`: the request's own or that of a part of it."""
+        """Bind calls to a model and a budget.
+
+        The model is the request's own unless `model` is given; `budget` is the request's budget or that of a part of
+        it.
+        """
         model, scope = model or self.model, self.request.scope
         self.prices_known = self.prices_known and model.profile.price is not None
         bound = self._parts.sub_calls.bind(
@@ -113,14 +118,14 @@ class OpenRequest:
 
     @cached_property
     def _affinity(self) -> str:
-        """A key for the conversation: all its prompts begin with the same message."""
+        """A key for the conversation, whose prompts all begin with the same message."""
         request = self.request
         first = request.history[0].text if request.history else request.question
         parts = (request.scope.tenant_id, request.scope.audience, first)
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
     def select_helper_model(self, helper: LanguageModel | None) -> ChatModel:
-        """Return the model for a part of the work; the answering model replaces a helper that is unavailable."""
+        """Return the helper model for a task, or the answering model if the helper is unavailable."""
         if helper is None or helper.get_state()["state"] == "away":
             return self.model
         return helper.acquire() or self.model
@@ -134,7 +139,7 @@ class OpenRequest:
     def sub_model(self) -> ChatModel:
         """The model that reads records, and the passages that programs send.
 
-        It is not replaced while it is unavailable: a resumed run must repeat its earlier calls.
+        No other model replaces it while it is unavailable, because a resumed run must repeat its earlier calls.
         """
         helper = self._helpers.sub_calls
         return (helper.acquire() if helper is not None else None) or self.model
@@ -149,7 +154,10 @@ class OpenRequest:
 
     @cached_property
     def corpus(self) -> Corpus:
-        """The documents in scope, as they are now or as they were when the run began; opened once."""
+        """The documents in scope, as they are now or, for a resumed run, as they were when the run began.
+
+        Opened once.
+        """
         parts, scope = self._parts, self.request.scope
         withheld = (
             WithheldDocuments(parts.access, scope)
@@ -160,8 +168,9 @@ class OpenRequest:
         return open_corpus(documents, parts.texts, scope, parts.tables, self.request.used, withheld=withheld)
 
     def load_tables(self, question: str) -> TablesInScope:
-        """Load the tables in scope with some of their rows; if there are many, those relevant to the question come
-        first.
+        """Load the tables in scope with some of their rows.
+
+        If there are many tables, those that are relevant to the question come first.
         """
         return self._parts.table_catalog.list_tables(self.corpus, question, self.build_context(question, ()).search)
 
@@ -202,7 +211,7 @@ class OpenRequest:
                 return DirectStrategy()
 
     def format_spending_limits(self, name: StrategyName) -> str:
-        """Describe the most that a recursive run may spend; empty for other strategies."""
+        """Describe the spending limits of a recursive run; empty for other strategies."""
         return (
             format_limits(self.request.wanted.limits or self._default_limits) if name is StrategyName.RECURSIVE else ""
         )

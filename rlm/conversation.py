@@ -10,7 +10,8 @@ from rlm.llm.structured_output import build_closed_object
 from rlm.requests import MAX_QUESTION_CHARS, EarlierMessage
 from rlm.untrusted import sanitize
 
-# Earlier messages shown to the model: the most recent ones that fit this share of its prompt, each cut to this length.
+# Earlier messages shown to the model: the most recent ones that fit in this fraction of its prompt and in this many
+# characters. A longer message is cut to the last of these lengths.
 _SHARE_OF_PROMPT = 0.25
 _MAX_CHARS = 24_000
 _MESSAGE_CHARS = 4_000
@@ -36,9 +37,10 @@ def condense(
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> str:
-    """Return the question as a standalone question; unchanged without history or if the model's reply is unusable.
+    """Return the question rewritten as a standalone question.
 
-    Raises the model's errors if it cannot reply at all.
+    It is unchanged if there is no history or if the model's reply is unusable. Raises the model's errors if the model
+    cannot reply at all.
     """
     recent = _select_recent(history, int(min(_MAX_CHARS, 4 * _SHARE_OF_PROMPT * profile.max_prompt_tokens)))
     if not recent:
@@ -66,7 +68,7 @@ def build_condensed_schema() -> dict[str, object]:
 
 
 def _select_recent(history: Sequence[EarlierMessage], characters: int) -> list[EarlierMessage]:
-    """Return the last messages that fit, in order; a long one is cut to its beginning."""
+    """Return the last messages that fit, in order. A long message is cut to its beginning."""
     chosen: list[EarlierMessage] = []
     for message in reversed(history):
         text = message.text[:_MESSAGE_CHARS]

@@ -1,6 +1,7 @@
-"""Turns a draft into an answer: splits it into sentences with citations, finds the quotations, and marks each sentence.
+"""Turns a draft into an answer.
 
-A check only marks. It never deletes or rewrites a sentence, and never turns an answer into "not found".
+It splits the draft into sentences with citations, finds the quotations, and marks each sentence. A check never deletes
+or rewrites a sentence, and never turns an answer into "not found".
 """
 
 import re
@@ -23,10 +24,11 @@ _QUOTE_NOT_FOUND = "Words that the model quoted for this are not in the passage.
 _COMPUTED_FROM_VALUES = "Code computed this from values that the model read in the records."
 _UNCITED = "Nothing is cited for this sentence, so nobody could check it."
 _ABSENT = "Nothing is cited for this sentence: no passage can show what the documents do not say."
-# Headings, bold words that begin a paragraph or an item, and sentences that introduce the next lines make no statement.
+# Headings, bold words that begin a paragraph or an item, and sentences that introduce the next lines do not state
+# anything.
 _STATES_NOTHING = re.compile(r"#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?$|.*[:：]\W*$", re.DOTALL)
 _CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # a string constant in a query
-# Most quotations shown for one sentence from one passage.
+# Maximum number of quotations shown for one sentence from one passage.
 _MAX_QUOTES = 5
 _PARTLY = "Supported in part: "
 _NAMED_PASSAGE = r"^[ \t>*-]*[\[【](?:passage\s+)?(\d{1,4})[\]】]:?[ \t]*"
@@ -42,15 +44,15 @@ _SUPPORT = re.compile(
 class CheckMode(StrEnum):
     """The level of checking of answers."""
 
-    JUDGE = "judge"  # finds quotations, and has a model judge each sentence
+    JUDGE = "judge"  # finds quotations, and asks a model to judge each sentence
     QUOTES = "quotes"  # finds quotations only
-    OFF = "off"  # citations name passages without any check
+    OFF = "off"  # citations name passages without being checked
 
 
 def locate_citations(
     draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE
 ) -> tuple[list[Sentence], list[Citation]]:
-    """Return the sentences of a draft with their quotes, and its citations by number; no sentence is judged yet.
+    """Return the sentences of a draft with their quotes, and its citations by number. No sentence has been judged yet.
 
     The rows of a table count as sentences, except for the header.
     """
@@ -94,7 +96,7 @@ def apply_judgement(sentences: list[Sentence], judgement: Judgement) -> tuple[Se
 
 
 def _iter_result_texts(table: ResultTable | None) -> Iterator[str]:
-    """Yield the texts of a result and the constants of its query; they may contain full stops that end no sentence."""
+    """Yield the strings in a result and the constants of its query; full stops inside them do not end a sentence."""
     if table is None:
         return
     yield from (value for row in table.rows for value in row if isinstance(value, str))
@@ -107,7 +109,7 @@ def _mark_sentence(sentence: Sentence, draft: Draft, mode: CheckMode, parts: Seq
     is_stated = sentence.text in draft.stated and not _STATES_NOTHING.match(sentence.text)
     if draft.computed and not is_stated and (draft.table is not None or not sentence.citations):
         has_read = draft.table is not None and draft.table.semantic_columns and not sentence.text.startswith("|")
-        # All other text that a program wrote quotes documents and is judged.
+        # All other text that a program wrote consists of quotations from documents, so it is judged.
         return replace(sentence, check=Check.COMPUTED, reason=_COMPUTED_FROM_VALUES if has_read else "")
     if not sentence.citations or mode is CheckMode.OFF:
         return sentence
@@ -119,7 +121,10 @@ def _mark_sentence(sentence: Sentence, draft: Draft, mode: CheckMode, parts: Seq
 
 
 def _with_verdict(sentence: Sentence, verdict: JudgeVerdict | None) -> Sentence:
-    """Apply a verdict to a sentence; if its quotation was invented, it stays `quoted` at most and keeps the reason."""
+    """Apply a verdict to a sentence.
+
+    If its quotation was invented, the sentence is rated `quoted` at best and keeps its reason.
+    """
     if verdict is None:
         return sentence
     if verdict.support == SUPPORTED:
@@ -153,8 +158,8 @@ def _build_citation(passage: Passage, quote: Quote, *, verified: bool) -> Citati
 class _ShownQuote:
     """A quotation shown for one sentence.
 
-    `is_offered` if the model gave it, and `is_own` if the model gave it for this sentence. `is_lost` if the words that
-    the model quoted for the sentence are not in the passage.
+    `is_offered` is true if the model gave the quotation, and `is_own` if the model gave it for this sentence. `is_lost`
+    is true if the words that the model quoted for the sentence are not in the passage.
     """
 
     quote: Quote
@@ -164,12 +169,15 @@ class _ShownQuote:
 
 
 class CitedPassage:
-    """One cited passage with its sentences and the model's quotations from it, located once."""
+    """One cited passage with the sentences that cite it and the model's quotations from it.
+
+    Each quotation is located once.
+    """
 
     def __init__(
         self, number: int, passage: Passage, offered: Iterable[OfferedQuote], *, is_record: bool = False
     ) -> None:
-        """If the passage `is_record` of a table, all of its text supports the answer."""
+        """`is_record` is true if the passage is a table record, in which case all of its text supports the answer."""
         self._number = number
         self._passage = passage
         self._is_record = is_record
@@ -184,10 +192,10 @@ class CitedPassage:
     def select_quotes(self, sentences: Sequence[str], locate: Locate) -> list[list[_ShownQuote]]:
         """Return the supporting spans for each of the `sentences`, which all cite this passage, in order.
 
-        The model gives its quotations in the order of the answer. Shared words decide which quotation belongs to which
-        sentence; further quotations go to a neighbouring sentence. A sentence without a quotation gets the most similar
-        quotation or span of the passage. If nothing is similar, as across languages, it gets any quotation, or else the
-        place of the passage without words.
+        The model gives its quotations in the order of the answer, and shared words decide which quotation belongs to
+        which sentence. Extra quotations go to a neighbouring sentence. A sentence without a quotation gets the most
+        similar quotation or span of the passage. If nothing is similar, for example because the languages differ, it
+        gets any quotation, or else only the place of the passage without any words.
         """
         wanted = [extract_stems(remove_markers(sentence)) for sentence in sentences]
         quotations = [extract_stems(text) for text, _ in self._offered]
@@ -218,18 +226,18 @@ class CitedPassage:
         return Quote(self._number, first, last, passage.text[slice(*span)], location.page, location.words)
 
     def _select_nearest(self, wanted: frozenset[str]) -> Span:
-        """Return the most similar span, or an empty one if nothing is similar."""
+        """Return the span that is most similar, or an empty span if nothing is similar."""
         return self._spans.find_nearest(wanted, self._found) or (0, len(self._passage.text) if self._is_record else 0)
 
 
 def pair_in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]]) -> list[int | None]:
-    """Return the position of each sentence's quotation, or None; sentences and quotations are sets of stems.
+    """Return the index of each sentence's quotation, or None. Sentences and quotations are given as sets of stems.
 
-    Pairs as many as possible without changing the order, and among those pairings chooses the one with the most shared
+    Pairs as many as possible without changing the order. Among those pairings, it chooses the one with the most shared
     words. Source: Needleman & Wunsch, 1970.
     """
     words = [[len(sentence & quotation) for quotation in quotations] for sentence in sentences]
-    # The most pairs, and the most shared words, from positions i and j to the end.
+    # For positions i and j: the largest number of pairs up to the end, and the most shared words.
     best = [[(0, 0)] * (len(quotations) + 1) for _ in range(len(sentences) + 1)]
     for i, j in product(reversed(range(len(sentences))), reversed(range(len(quotations)))):
         best[i][j] = max(_add_pair(best[i + 1][j + 1], words[i][j]), best[i + 1][j], best[i][j + 1])
@@ -249,10 +257,10 @@ def pair_in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[froz
 def assign_remaining(
     sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]], own: Sequence[int | None]
 ) -> list[list[int]]:
-    """Return the positions of further quotations for each sentence: those that `own`, from `pair_in_order`, assigns to
-    none.
+    """Return the indexes of extra quotations for each sentence, that is, quotations that `own` does not assign.
 
-    Each goes to the sentence before or after it that shares more of its words; the sentence before wins a tie.
+    `own` is the result of `pair_in_order`. Each extra quotation goes to the sentence before or after it, whichever
+    shares more of its words; the sentence before wins a tie.
     """
     more: list[list[int]] = [[] for _ in sentences]
     paired = [(at, place) for place, at in enumerate(own) if at is not None]
@@ -269,7 +277,7 @@ def _add_pair(rest: tuple[int, int], words: int) -> tuple[int, int]:
 
 
 def parse_offered_quotes(block: str, numbers: Mapping[int, int]) -> tuple[OfferedQuote, ...]:
-    """Parse the quotations of a `<support>` block, each on a line of its own: `[3] "words"`.
+    """Parse the quotations of a `<support>` block, each on its own line: `[3] "words"`.
 
     `numbers` maps a passage's number in the prompt to its number in the answer.
     """
@@ -290,10 +298,10 @@ def _strip_quotation_marks(line: str) -> str:
 def correct_evidence(
     evidence: Mapping[int, Passage], offered: Sequence[OfferedQuote], read: Iterable[Passage]
 ) -> dict[int, Passage]:
-    """Return the passage of each number, corrected if the model gave the number of another passage.
+    """Return the passages by number, corrected where the model gave the number of another passage.
 
-    A number is corrected if none of its quotations is in its passage, and all of them, including a long one, are in
-    exactly one other passage that was read.
+    A number is corrected if none of its quotations occurs in its passage, and all of them, including at least one long
+    one, occur in exactly one other passage that was read.
     """
     sources = [(each, QuotedText(each.text)) for each in read]
     found = dict(evidence)

@@ -1,9 +1,7 @@
 """Markers of an answer, `[3]`: parsed from a streamed reply, renumbered, and located in the answer's sentences.
 
-Sentences are split well enough to quote one of them.
-
-A reply may have a block in angle brackets before its text (`<search>`) and one after it (`<support>`); readers see
-neither. Markers inside backticks are ignored.
+Sentence splitting is accurate enough to quote a single sentence. A reply may have a block in angle brackets before its
+text (`<search>`) and one after it (`<support>`); readers see neither. Markers inside backticks are ignored.
 """
 
 import re
@@ -48,18 +46,18 @@ _LEADING = re.compile(rf"(?:\[{_DIGITS}\][ \t]*)+")
 _TRAILER = "<support"
 _CODE = re.compile(r"`+")
 _END = re.compile(r"[.!?][\"'”’)\]*_]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*(?:\n\s*|(?=(?:[-*+>|#]|\d+[.)])))")
-# Code, and short text between single quotation marks: full stops inside them end no sentence.
+# Code, and short text between single quotation marks; full stops inside either do not end a sentence.
 _SHORT = rf"{{1,{MAX_QUOTED_CHARS}}}"
 _VERBATIM = re.compile(rf"`[^`\n]+`|(?<!\w)'[^'\n]{_SHORT}'(?!\w)|(?<!\w)‘[^‘’\n]{_SHORT}’(?!\w)")
 _ASIDE_END = re.compile(r"[.!?][\"'”’]*\)\Z")
-# A parenthesis that is a sentence has its own closing punctuation.
+# A parenthesis that is a sentence of its own has closing punctuation.
 _ASIDE_WITHIN = re.compile(rf"\([^()\n]{{0,{MAX_ASIDE_CHARS}}}(?<![.!?\"'”’])\)")
 _ABBREVIATIONS = (*TITLE_ABBREVIATIONS, *REFERENCE_ABBREVIATIONS, *QUANTITY_ABBREVIATIONS, *OTHER_ABBREVIATIONS)
 _ABBREVIATION = re.compile(rf"\b(?:[A-Z]|{'|'.join(map(re.escape, _ABBREVIATIONS))})\.$")
-# Few sentences begin with a figure. A full stop between a word and a figure usually belongs to "sec. 4", "Jan. 5" or
+# Few sentences begin with a number. A full stop between a word and a number usually belongs to "sec. 4", "Jan. 5" or
 # "Abs. 2".
 _BEFORE_NUMBER = re.compile(r"[^\W\d_]\.[ \t]+\d")
-# The text before the full stop of "12. " at the start of a line, including quoted lines and nested lists.
+# The text before the full stop of "12. " at the start of a line, including lines in block quotes and nested lists.
 _LIST_NUMBER = re.compile(rf"(?:\A|\n)[ \t>*-]*\d{{1,{MAX_LIST_NUMBER_DIGITS}}}\Z")
 # German writes ordinals with a full stop, and nouns with a capital: "am 1. April", "im 19. Jahrhundert", "bis 24. Mai".
 _BEFORE_ORDINAL = "|".join((*ORDINAL_PREPOSITIONS, *ORDINAL_ARTICLES, *ORDINAL_QUANTIFIERS))
@@ -70,10 +68,11 @@ _MONTH = re.compile(rf"(?:{'|'.join((*GERMAN_MONTHS, *AUSTRIAN_MONTHS))})\b")
 
 @dataclass
 class MarkedText:
-    """Turns the pieces of a reply into pieces of an answer, with markers numbered in order of use.
+    """Turns the pieces of a reply into pieces of an answer, with markers renumbered in order of use.
 
-    `number_of` maps a passage's number to its number in the answer, or to None if there is no such passage: the marker
-    is then dropped and counted in `strangers`. `rest` is the reply after the text, from `<support` on.
+    `number_of` maps a passage's number to its number in the answer, or to None if there is no such passage. In that
+    case the marker is dropped and counted in `strangers`. `rest` is the part of the reply after the text, from
+    `<support` on.
 
         text = MarkedText({3: 1}.get)
         text.feed("The orchard closed [3].") + text.close()  # "The orchard closed [1]."
@@ -88,7 +87,10 @@ class MarkedText:
     _code: str = ""
 
     def feed(self, piece: str) -> str:
-        """Return the next piece of the answer; hold back a possible marker, trailing block or trailing white space."""
+        """Return the next piece of the answer.
+
+        Text that may be a marker, a trailing block or trailing white space is held back.
+        """
         if self._ended:
             self.rest += piece
             return ""
@@ -96,7 +98,7 @@ class MarkedText:
         return self._defer_space(self._release(final=False))
 
     def close(self) -> str:
-        """Return the text held back at the end of the reply, without an incomplete marker or tag."""
+        """Return the text that was held back, at the end of the reply, without an incomplete marker or tag."""
         return "" if self._ended else self._defer_space(self._release(final=True))
 
     def _defer_space(self, text: str) -> str:
@@ -123,7 +125,7 @@ class MarkedText:
         return "".join(given)
 
     def _consume(self, text: str, at: int, given: list[str], *, final: bool) -> int:
-        """Process the text at `at`; return where to continue, or `at` to wait for more text."""
+        """Process the text from `at` on; return the position to continue from, or `at` to wait for more text."""
         char = text[at]
         if char == "`":
             return self._consume_code(text, at, given, final=final)
@@ -187,8 +189,9 @@ def _parse_numbers(numbers: str) -> Iterator[int]:
 def iter_marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[int, int, tuple[int, ...]]]:
     """Yield start, end and marker numbers of each sentence, list item and heading of an answer, in order.
 
-    Markers after a full stop belong to the sentence before it. A quotation or parenthesis of several sentences belongs
-    to the sentence that contains it, and so does one of the `values` that code put into the text, such as "Esc. L2".
+    Markers after a full stop belong to the sentence before it. A quotation or parenthesis that contains several
+    sentences belongs to the sentence around it. So does any of the `values` that code put into the text, such as "Esc.
+    L2".
     """
     spans: list[tuple[int, int]] = []
     for start, end in _join_quotations(text, list_sentence_spans(text, values)):
@@ -204,8 +207,9 @@ def iter_marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[i
 
 
 def _join_quotations(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the spans, joining those within one quotation or parenthesis; one that does not close soon, within its
-    paragraph, is ignored.
+    """Yield the spans, joining those that lie within one quotation or parenthesis.
+
+    A quotation or parenthesis that does not close soon, within its paragraph, is ignored.
     """
     at = 0
     while at < len(spans):
@@ -251,11 +255,11 @@ def remove_markers(text: str) -> str:
 def list_sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int, int]]:
     """Return half-open spans of the sentences, list items and headings of `text`, in order, without surrounding space.
 
-    A full stop, exclamation mark or question mark ends a sentence unless a lower-case letter, a cell border or an
-    unpunctuated parenthesis follows; unless an abbreviation, initial or ordinal precedes it; and unless it is inside
-    code, one of the `values`, or a short text in single quotation marks. A full stop between a word and a figure does
-    not end a sentence, and neither does a single line break: extracted text often has them where the page's lines
-    ended.
+    A full stop, exclamation mark or question mark ends a sentence, with these exceptions: a lower-case letter, a cell
+    border or an unpunctuated parenthesis follows; an abbreviation, initial or ordinal precedes it; or it is inside
+    code, one of the `values`, or a short text in single quotation marks. A full stop between a word and a number does
+    not end a sentence. Neither does a single line break, because extracted text often has one wherever a line ended on
+    the page.
     """
     spans: list[tuple[int, int]] = []
     start = 0
@@ -269,7 +273,7 @@ def list_sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int
 
 
 def _is_closing_aside(text: str) -> bool:
-    """Return whether a text ends with a parenthesis that begins within it, "(like this!)"."""
+    """Return whether a text ends with a parenthesis that opened within it, "(like this!)"."""
     return _ASIDE_END.search(text, max(0, len(text) - ASIDE_END_LOOKBACK_CHARS)) is not None and text.rfind("(") > 0
 
 
@@ -300,7 +304,7 @@ def _iter_sentence_ends(text: str, values: Iterable[str]) -> Iterator[int]:
 
 
 def _is_within(spans: Sequence[tuple[int, int]], place: int) -> bool:
-    """Return whether a place lies before the last character of one of the spans, which are in order."""
+    """Return whether a position lies before the last character of one of the spans, which must be in order."""
     at = bisect_right(spans, (place, sys.maxsize)) - 1
     return at >= 0 and place < spans[at][1] - 1
 

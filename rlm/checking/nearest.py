@@ -10,15 +10,15 @@ from retrieval.search.requests import Passage
 from rlm.checking.markers import list_sentence_spans
 from rlm.checking.quotes import Span
 
-# A figure with its separators is one word.
+# A number with its separators counts as one word.
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|\w+")
-# Inflected forms of a word mostly share their first letters.
+# Most inflected forms of a word share their first letters.
 _STEM_CHARS = 5
-# Years, days and other small numbers occur in many places.
+# Years, days and other small numbers are too common to identify a span.
 _SMALL_NUMBER = re.compile(r"\d{1,2}|[12]\d{3}")
 _LINE = re.compile(r"\S[^\n]*")
 _HEADING = re.compile(r"#{1,6}\s")
-# The line below a table's header.
+# The rule line below a table's header.
 _RULE = re.compile(r"\s*\|(?:\s*:?-+:?\s*\|)+[ \t]*(?:\n|\Z)")
 _ROW_OR_SENTENCE = re.compile(r"\||.*[.!?][\"'”’)]*\Z", re.DOTALL)
 
@@ -29,12 +29,12 @@ def is_header(text: str, start: int, end: int) -> bool:
 
 
 def is_rows_only(passage: Passage) -> bool:
-    """Return whether a passage is from a file that is one table, such as a CSV: its place names only rows."""
+    """Return whether a passage comes from a file that is one table, such as a CSV: its place then names only rows."""
     return passage.page is None and bool(passage.place)
 
 
 def list_quotable_spans(passage: Passage) -> list[Span]:
-    """Return the spans of a passage that can be quoted alone: its sentences except headings, or the rows of a CSV."""
+    """Return the spans of a passage that can be quoted alone: its sentences without headings, or the rows of a CSV."""
     if is_rows_only(passage):
         return [found.span() for found in _LINE.finditer(passage.text)]
     spans = list_sentence_spans(passage.text)
@@ -42,12 +42,12 @@ def list_quotable_spans(passage: Passage) -> list[Span]:
 
 
 def extract_stems(text: str) -> frozenset[str]:
-    """Return the figures of a text and the stems of its other words; inflected forms share a stem."""
+    """Return the numbers in a text and the stems of its other words. Inflected forms share a stem."""
     return frozenset(word if word[0].isdigit() else word[:_STEM_CHARS].casefold() for word in _WORD.findall(text))
 
 
 class Spans:
-    """The spans of one passage, and how well each of their words distinguishes them."""
+    """The spans of one passage, with a weight for each word by how well it distinguishes between them."""
 
     def __init__(self, passage: Passage) -> None:
         self._text = passage.text
@@ -63,11 +63,11 @@ class Spans:
         self._telling = frozenset(stem for stem, n in counts.items() if 2 * n <= max(2, len(spans)))
 
     def find_nearest(self, wanted: frozenset[str], quoted: Sequence[Span]) -> Span | None:
-        """Return the span most similar to a sentence with the stems `wanted`, or None if none shares a distinctive word
-        with it.
+        """Return the span most similar to a sentence with the stems `wanted`, or None.
 
-        A span in `quoted` wins a tie, and also wins over a span that shares only a year or a small figure. A sentence
-        with figures gets a span that contains one of them, preferably one that is neither a year nor a small figure.
+        None means that no span shares a distinctive word with the sentence. A span in `quoted` wins a tie, and also
+        wins over a span that shares only a year or a small number. A sentence with numbers gets a span that contains
+        one of them, preferably one that is neither a year nor a small number.
         """
         figures = frozenset(filter(_is_figure, wanted))
         known = figures & self._telling
@@ -89,7 +89,7 @@ class Spans:
         return max(told, key=lambda span: self._compute_similarity(wanted, span), default=None)
 
     def _compute_similarity(self, wanted: frozenset[str], span: Span) -> float:
-        """Return the Dice coefficient of weighted stems, so that the longest span does not always win."""
+        """Return the Dice coefficient of weighted stems, which keeps the longest span from always winning."""
         whole = self._compute_weight(wanted) + self._compute_weight(self._get_stems(span))
         return 2 * self._compute_weight(self._find_shared(wanted, span)) / whole if whole else 0.0
 
@@ -112,9 +112,10 @@ def _is_weak_match(shared: frozenset[str]) -> bool:
 
 
 def _is_scrap(text: str, start: int, end: int) -> bool:
-    """Return whether a span is a table's header or rule, or has fewer than three words and is neither sentence nor row.
+    """Return whether a span is not worth quoting.
 
-    Scripts without spaces have no words to count.
+    This is the case for the header or rule of a table, and for fewer than three words that are neither sentence nor
+    row. Scripts without spaces have no words to count.
     """
     said = text[start:end]
     words = len(_WORD.findall(said))

@@ -4,7 +4,8 @@ A language model copies words well and typography badly, so both sides are folde
 table bars, Unicode compatibility forms, case and dashes are unified; quotation marks, apostrophes, Markdown emphasis
 and invisible characters are dropped. Words, their order, digits and all other punctuation must match. The result is a
 span of the source, so readers see the source's own characters. A word divided by a line break is also found as a whole
-word. Folding reverses `retrieval.model_text`: words that a model copied from its prompt are found in the document.
+word. Folding undoes the changes made by `retrieval.model_text`, so words that a model copied from its prompt are found
+in the document.
 """
 
 import re
@@ -24,8 +25,8 @@ MAX_ELLIPSIS_GAP = 400
 _MAX_PARTS = 6
 _MIN_PART_CHARS = 4
 _MAX_CHAIN_STARTS = 32
-# Most combining marks on one character, as in Unicode's Stream-Safe Text Format (UAX #15): the time to normalize a run
-# of marks grows with the square of its length.
+# Maximum number of combining marks on one character, as in Unicode's Stream-Safe Text Format (UAX #15): the time to
+# normalize a run of marks grows with the square of its length.
 _MAX_MARKS = 30
 
 _ELLIPSIS = re.compile(r" ?[\[(]?(?:\. ?){3,}[\])]? ?")
@@ -33,7 +34,7 @@ _EDGES = " .,;:!?()[]{}<>-"
 _LEFT_OUT = frozenset(
     "*_`\\\"'\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2032\u2033\u2035\u02bc\u00ab\u00bb\u2039\u203a"
 )
-# The break in a word that continues on the next line; it also matches "well-\nknown".
+# The break in a word that continues on the next line. It also matches "well-\nknown".
 _DIVIDED_WORD = re.compile(r"(?<=[^\W\d_])[-\u2010\u00ad][ \t]*\r?\n[ \t]*(?=[^\W\d_])")
 _NOTHING: Mapping[int, int] = MappingProxyType({})
 _DASH_LIKE = frozenset("\u2212\u2043\u2500")
@@ -41,8 +42,10 @@ _DASH_LIKE = frozenset("\u2212\u2043\u2500")
 
 @dataclass(frozen=True)
 class _FoldedText:
-    """Folded text: `text[i]` was folded from the source's code points `starts[i]` to `ends[i]`, one character with its
-    marks.
+    """A text in folded form.
+
+    `text[i]` was folded from the source's code points `starts[i]` to `ends[i]`, which are one character with its
+    combining marks.
     """
 
     text: str
@@ -50,13 +53,13 @@ class _FoldedText:
     ends: Sequence[int]
 
     def is_whole(self, start: int, end: int) -> bool:
-        """Return whether a match covers every character it touches completely, and cuts no word or number."""
+        """Return whether a match completely covers every character it touches, and does not cut a word or number."""
         return self._is_edge(start) and self._is_edge(end)
 
     def _is_edge(self, at: int) -> bool:
         if at in (0, len(self.text)) or " " in self.text[at - 1 : at + 1]:
             return True
-        # A quotation may end at a dropped character, such as the apostrophe of a genitive.
+        # A quotation may end at a dropped character, such as the apostrophe of a possessive.
         return self.starts[at] != self.starts[at - 1] and (
             self.starts[at] != self.ends[at - 1] or not is_inside_word(self.text, at)
         )
@@ -68,18 +71,18 @@ def fold(text: str) -> str:
 
 
 class QuotedText:
-    """A text that is searched for several quotations; folded once."""
+    """A text in which several quotations are searched for. It is folded once."""
 
     def __init__(self, text: str) -> None:
         self._text = text
 
     def locate(self, quote: str) -> Span | None:
-        """Return the first place of `quote`, in code points of the text, or None.
+        """Return the span of the first occurrence of `quote`, in code points of the text, or None.
 
         An exact copy is preferred. A quotation needs a letter or digit, and never begins or ends inside a word or
         number. Parts joined by an ellipsis must follow each other within `MAX_ELLIPSIS_GAP`, and the span includes the
-        text between them. Punctuation at the ends of the quotation is ignored if nothing else matches. Time is linear
-        in both lengths.
+        text between them. Punctuation at the ends of the quotation is ignored if nothing matches otherwise. The time is
+        linear in both lengths.
         """
         if not any(map(str.isalnum, quote)):
             return None
@@ -106,7 +109,10 @@ class QuotedText:
 
 
 def locate_exactly(quote: str, text: str) -> Span | None:
-    """Return the first verbatim place of `quote`, ignoring white space around it; much faster than `QuotedText`."""
+    """Return the first verbatim occurrence of `quote`, ignoring white space around it.
+
+    Much faster than `QuotedText`.
+    """
     exact = quote.strip()
     if not any(map(str.isalnum, exact)):
         return None
@@ -114,7 +120,7 @@ def locate_exactly(quote: str, text: str) -> Span | None:
 
 
 def _split_at_ellipses(wanted: str) -> list[str]:
-    """Split a quotation at each ellipsis, and strip punctuation from the parts; empty if a part is too short."""
+    """Split a quotation at each ellipsis and strip punctuation from the parts; return no parts if one is too short."""
     parts = [part.strip(_EDGES) for part in _ELLIPSIS.split(wanted)]
     parts = [part for part in parts if part]
     shortest = _MIN_PART_CHARS if len(parts) > 1 else 1
@@ -137,7 +143,7 @@ def _find_in_order(parts: Sequence[str], source: _FoldedText) -> Span | None:
 
 
 def _find_end_of_rest(parts: Sequence[str], source: _FoldedText, end: int) -> int | None:
-    """Return the end of the last of `parts`, each close to the end of the previous one, or None."""
+    """Return the end of the last of `parts`, or None unless each part is close to the end of the previous one."""
     for part in parts:
         found = _find(part, source.text, end, source.is_whole)
         if found is None or found[0] - end > MAX_ELLIPSIS_GAP:
@@ -147,7 +153,10 @@ def _find_end_of_rest(parts: Sequence[str], source: _FoldedText, end: int) -> in
 
 
 def _find(wanted: str, text: str, at: int, fits: Callable[[int, int], bool]) -> Span | None:
-    """Return the first fitting occurrence; the number of misfits tried is bounded to keep the work linear."""
+    """Return the first occurrence that `fits`, or None.
+
+    The number of rejected occurrences is bounded to keep the time linear.
+    """
     for _ in range(max(16, 2 * len(text) // len(wanted))):
         start = text.find(wanted, at)
         if start < 0:
@@ -177,7 +186,7 @@ def _is_word_char(char: str) -> bool:
 
 
 def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _FoldedText:
-    """Fold a text without the spans `left_out`, which maps each start to its end."""
+    """Fold a text, skipping the spans in `left_out`, which maps each start to its end."""
     chars: list[str] = []
     starts, ends = array("l"), array("l")
     space = False
@@ -211,7 +220,10 @@ def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _FoldedText:
 
 
 def _is_joining_mark(char: str) -> bool:
-    """Return whether a character is a combining mark: normalizing may reorder it or merge it with the one before."""
+    """Return whether a character is a combining mark.
+
+    Normalizing may reorder it or merge it with the previous character.
+    """
     return char >= "\u0300" and _starts_with_mark(char)
 
 

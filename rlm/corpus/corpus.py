@@ -1,7 +1,7 @@
 """The corpus of one question: its documents, their sizes, and their text by handle.
 
-Text is never held in memory: every read goes to the blob store by code points, so a corpus may be larger than memory. A
-corpus is bound to its tenant and scope when it is opened; handles of other documents are refused.
+The text is never held in memory as a whole: every read fetches code points from the blob store, so a corpus may be
+larger than memory. A corpus is bound to its tenant and scope when it is opened; handles of other documents are refused.
 """
 
 from bisect import bisect_right
@@ -28,15 +28,16 @@ from rlm.errors import DocumentGoneError, DocumentUnreadableError, UnknownHandle
 from rlm.requests import AnswerScope
 
 CHARS_PER_TOKEN = 4.07
-# Neighbouring spans are cut from windows of this many code points; each window is one read.
+# Adjacent spans are cut from windows of this many code points; loading a window takes one read.
 _WINDOW = 1 << 19
-# The index accepts at most this many document ids; for larger parts, hits in other documents are dropped afterwards.
+# The index accepts at most this many document ids. For a larger part of the corpus, hits in other documents are dropped
+# after the search.
 _MAX_NAMED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusDocument:
-    """A document in scope. `handle` is its whole text; `tokens` were counted at ingest, or else estimated."""
+    """A document in scope. `handle` covers its whole text. `tokens` were counted at ingest, or estimated."""
 
     handle: Handle
     title: str
@@ -61,7 +62,7 @@ class CorpusSize:
 
 
 class ActiveDocuments(Protocol):
-    """The catalog queries that a corpus needs."""
+    """The catalog query that a corpus needs."""
 
     def list_active_documents(
         self,
@@ -78,9 +79,10 @@ class ActiveDocuments(Protocol):
 class Corpus:
     """The documents of one tenant in order of arrival, with their text and tables.
 
-    `used` records the versions of which more than the size was read. Code that shows their titles or attributes, or
-    reads their tables in another way, calls `record_use`. `withheld` returns the ids of documents that are hidden from
-    the principal: a document that becomes hidden after the corpus was opened is no longer read.
+    `used` records the versions that contributed more than their size. Code that shows titles or attributes of
+    documents, or that reads tables without this class, must call `record_use`. `withheld` returns the ids of documents
+    that are hidden from the principal. A document that becomes hidden after the corpus was opened can no longer be
+    read.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class Corpus:
         )
 
     def record_use(self, documents: Iterable[CorpusDocument]) -> None:
-        """Record that the answer was given something of these documents."""
+        """Record that content of these documents was used for the answer."""
         self.used.add(document.handle.version_id for document in documents)
 
     def get_document(self, handle: Handle) -> CorpusDocument:
@@ -143,12 +145,18 @@ class Corpus:
         }
 
     def load_text(self, handle: Handle) -> str:
-        """Load the whole text of a handle. Raises `UnknownHandleError`, also if the document was deleted meanwhile."""
+        """Load the whole text of a handle.
+
+        Raises `UnknownHandleError` if it is not in scope or its document has been deleted.
+        """
         with self.reading(self.get_document(handle)):
             return self._texts.read(handle.version_id, handle.start, handle.end)
 
     def iter_texts(self, handles: Iterable[Handle]) -> Iterator[str]:
-        """Yield the text of each handle, in order; neighbours share a read, so many small spans need few reads."""
+        """Yield the text of each handle, in order.
+
+        Adjacent handles share a read, so many small spans need few reads.
+        """
         window, text = None, ""
         for handle in handles:
             if window is None or not window.contains(handle):
@@ -163,7 +171,10 @@ class Corpus:
             return self._texts.load_map(document.handle.version_id)
 
     def load_tables(self, document: CorpusDocument) -> Sequence[RecordTable]:
-        """Load the record tables of a document; most documents have none. Raises `DocumentUnreadableError`."""
+        """Load the record tables of a document. Most documents have none.
+
+        Raises `DocumentUnreadableError` if they cannot be read.
+        """
         with self.reading_stored(document):
             tables = self._tables.load_tables(document.handle.version_id) if self._tables is not None else ()
         if tables:
@@ -171,18 +182,21 @@ class Corpus:
         return tables
 
     def load_rows(self, document: CorpusDocument, table: int, numbers: Sequence[int] | range) -> Sequence[RecordRow]:
-        """Load rows of one record table of a document, by number from 1. Raises `UnknownHandleError`."""
+        """Load rows of a document's record table, by row number from 1.
+
+        Raises `UnknownHandleError` if the document is not in scope.
+        """
         with self.reading(document):
             return (
                 self._tables.load_rows(document.handle.version_id, table, numbers) if self._tables is not None else ()
             )
 
     def load_heading_path(self, span: Handle) -> tuple[str, ...]:
-        """Load the headings above the start of a span. Raises `UnknownHandleError`."""
+        """Load the headings above the start of a span. Raises `UnknownHandleError` if the span is not in scope."""
         return next(self.iter_heading_paths([span]))
 
     def iter_heading_paths(self, spans: Iterable[Handle]) -> Iterator[tuple[str, ...]]:
-        """Yield the headings above the start of each span. Raises `UnknownHandleError`."""
+        """Yield the headings above the start of each span. Raises `UnknownHandleError` if a span is not in scope."""
         for _, of_version in groupby(spans, key=lambda span: span.version_id):
             chunks: Sequence[Chunk] | None = None
             for span in of_version:
@@ -191,14 +205,18 @@ class Corpus:
                 yield chunks[at].heading_path if at >= 0 and span.start < chunks[at].end else ()
 
     def load_location(self, document: CorpusDocument, start: int, end: int) -> Location:
-        """Load the location of a span in the document's file; empty if its format has no places."""
+        """Load the location of a span in the document's file.
+
+        It is empty if the file's format has no pages or similar places.
+        """
         self.record_use([document])
         return self._places.locate(document.handle.version_id, start, end)
 
     def load_passage(self, span: Handle, *, around: int = 0) -> Passage:
         """Load a span as a citable passage, with `around` code points of its document on either side.
 
-        Heading path and page are those of the span's start. Raises `UnknownHandleError`.
+        The heading path and page are those at the start of the span. Raises `UnknownHandleError` if the span is not in
+        scope.
         """
         document = self.get_document(span)
         window = document.handle[max(0, span.start - around) : span.end + around]
@@ -219,7 +237,7 @@ class Corpus:
         )
 
     def estimate_tokens(self, handle: Handle) -> int:
-        """Estimate the tokens of a span from its share of the document."""
+        """Estimate the tokens of a span from the fraction of the document that it covers."""
         document = self.get_document(handle)
         return round(document.tokens * len(handle) / document.characters) if document.characters else 0
 
@@ -235,7 +253,7 @@ class Corpus:
         return Corpus(documents, self._texts, self.tenant_id, self._tables, self.used, withheld=self._withheld)
 
     def refresh_withheld(self) -> None:
-        """Check at once which documents have been hidden since, before new work starts."""
+        """Refresh the set of hidden documents immediately, before new work starts."""
         self._withheld(at_once=True)
 
     def is_open(self, document: CorpusDocument) -> bool:
@@ -244,10 +262,10 @@ class Corpus:
 
     @contextmanager
     def reading(self, document: CorpusDocument) -> Iterator[None]:
-        """Record that a document is read. Raises `DocumentGoneError` if it was hidden or deleted meanwhile
-        (`KeyError`).
+        """Record that a document is being read.
 
-        Raises `DocumentUnreadableError` if its stored content was changed.
+        Raises `DocumentGoneError` if the document was hidden or deleted after the corpus was opened; a `KeyError` in
+        the block counts as such. Raises `DocumentUnreadableError` if the document's stored content was changed.
         """
         gone = f"The document {document.handle.document_id} was deleted, replaced or hidden meanwhile."
         # guard: tools-check-readers
@@ -262,8 +280,9 @@ class Corpus:
 
     @contextmanager
     def reading_stored(self, document: CorpusDocument) -> Iterator[None]:
-        """Raise `DocumentUnreadableError` if the stored content of a document was changed, and record it for the
-        answer.
+        """Raise `DocumentUnreadableError` if the block finds that a document's stored content was changed.
+
+        The document is also recorded as unreadable for the answer.
         """
         try:
             yield
@@ -312,15 +331,18 @@ def _build_document(active: ActiveDocument) -> CorpusDocument:
 
 
 def estimate_tokens_from_length(characters: int) -> int:
-    """Estimate tokens for English text; other languages have more tokens for the same number of characters."""
+    """Estimate tokens from the length of English text.
+
+    Other languages have more tokens for the same number of characters.
+    """
     return round(characters / CHARS_PER_TOKEN)
 
 
 @dataclass(frozen=True)
 class Section:
-    """The text under one heading, up to the next; `heading_path` is empty before the first heading.
+    """The text under one heading, up to the next. `heading_path` is empty before the first heading.
 
-    In a document without headings it is a page, slide or sheet. `place` describes its position in the file in words.
+    In a document without headings, a section is a page, slide or sheet. `place` is its position in the file in words.
     """
 
     heading_path: tuple[str, ...]
@@ -331,9 +353,9 @@ class Section:
 
 
 def list_sections(corpus: Corpus, handle: Handle) -> list[Section]:
-    """Return the sections that a span touches, in reading order; together they contain the whole text.
+    """Return the sections that a span touches, in reading order. Together they cover the whole text.
 
-    Raises `UnknownHandleError`.
+    Raises `UnknownHandleError` if the span is not in scope.
     """
     document = corpus.get_document(handle)
     sections: list[Section] = []
@@ -345,7 +367,10 @@ def list_sections(corpus: Corpus, handle: Handle) -> list[Section]:
 
 
 def iter_section_spans(text: TextMap) -> Iterator[tuple[tuple[str, ...], int, int]]:
-    """Yield heading path, start and end of each section of a text; without headings, of each page, slide or sheet."""
+    """Yield the heading path, start and end of each section of a text.
+
+    In a text without headings, each page, slide or sheet is a section.
+    """
     if text.layout.headings or not text.layout.places:
         firsts = [next(group) for _, group in groupby(text.chunks, key=lambda chunk: chunk.heading_path)]
         begins = [(first.heading_path, first.start) for first in firsts]
@@ -358,7 +383,7 @@ def iter_section_spans(text: TextMap) -> Iterator[tuple[tuple[str, ...], int, in
 
 
 def select_samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> list[Handle]:
-    """Return the beginnings of documents evenly spaced over the corpus, and the end of the last of them."""
+    """Return the beginnings of documents that are evenly spaced over the corpus, and the end of the last of them."""
     documents = corpus.sample_documents(count)
     found = [document.handle[:characters] for document in documents]
     if documents and documents[-1].characters > characters:
@@ -368,9 +393,9 @@ def select_samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> 
 
 
 def restrict_scope(part: Corpus, whole: Corpus, scope: AnswerScope) -> AnswerScope:
-    """Return the scope to search for a part of `whole`, the corpus of `scope`: only the part's documents.
+    """Return the scope to search for `part`, a subset of the corpus `whole` that was opened for `scope`.
 
-    The best hits over all documents might include none from the part.
+    The scope is limited to the part's documents, because the best hits over all documents might include none of them.
     """
     if len(part.documents) >= min(len(whole.documents), _MAX_NAMED + 1):
         return scope

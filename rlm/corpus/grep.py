@@ -1,4 +1,4 @@
-"""Regular expressions over a corpus: streamed, paged, and stopped when they take too long."""
+"""Regular expression search over a corpus: streamed, paged, and stopped when it takes too long."""
 
 import time
 from collections import Counter
@@ -14,13 +14,13 @@ from rlm.errors import DocumentUnreadableError, PatternError, RunCancelledError,
 
 MAX_HITS = 1000
 _MAX_PATTERN_CHARS = 2_000
-# Documents are searched in windows; a match and its lookbehind may reach this far beyond a window.
+# Documents are searched in windows of this size. A match and its lookbehind may extend this far beyond a window.
 _WINDOW = 1 << 20
 _OVERLAP = 1 << 12
 _LINE_CHARS = 400
-# Longest step of a search, so that a cancelled run ends soon; also the time limit for a single position.
+# Most positions are decided within this time. The search holds the GIL that long, so it must be short.
 _STEP_SECONDS = 1.0
-# Most positions are decided within this time, so other threads can wait that long for the GIL.
+# Most positions are decided within this time, which is short enough for other threads to wait for the GIL.
 _QUICK_SECONDS = 0.005
 
 
@@ -28,7 +28,8 @@ _QUICK_SECONDS = 0.005
 class GrepHit:
     """A match with the lines around it.
 
-    `line` is the span of `text`: the lines of the match, or only the part around the match if they are very long.
+    `line` is the span of `text`: the lines that contain the match, or only the part around the match if they are very
+    long.
     """
 
     match: Handle
@@ -42,8 +43,8 @@ class GrepHit:
 class GrepPage:
     """Hits in reading order, and the spans that were searched for them.
 
-    `next_cursor` continues after the last hit, also if the time ran out before the page was full; None means that
-    everything was searched.
+    `next_cursor` continues after the last hit, or from the point where the time ran out before the page was full. None
+    means that everything was searched.
     """
 
     hits: tuple[GrepHit, ...]
@@ -53,7 +54,7 @@ class GrepPage:
 
 @dataclass(frozen=True)
 class GrepCount:
-    """The number of matches of a pattern, in total and by document id, in the searched spans.
+    """The number of matches of a pattern in the searched spans, in total and by document id.
 
     `complete` is false if the time ran out.
     """
@@ -65,7 +66,7 @@ class GrepCount:
 
 
 def compile_pattern(pattern: str, *, ignore_case: bool = False) -> Any:  # noqa: ANN401 - `regex` has no types
-    """Compile a pattern whose anchors match at line ends. Raises `PatternError`."""
+    """Compile a pattern whose anchors match at line ends. Raises `PatternError` if it is invalid."""
     if len(pattern) > _MAX_PATTERN_CHARS:
         raise PatternError(f"The pattern has {len(pattern):,} characters, and the limit is {_MAX_PATTERN_CHARS:,}.")
     try:
@@ -86,10 +87,10 @@ def grep(
     seconds: float = 20.0,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> GrepPage:
-    """Return a page of at most `limit` matches found within `seconds`; empty matches are ignored.
+    """Return a page of at most `limit` matches found within `seconds`. Empty matches are ignored.
 
-    Only the spans are searched, in their order; without spans, all documents. Raises `PatternError` for a pattern that
-    is invalid or makes no progress within its time limit.
+    Only the given spans are searched, in their order; without spans, all documents are searched. Raises `PatternError`
+    if the pattern is invalid or makes no progress within its time limit.
     """
     compiled = compile_pattern(pattern, ignore_case=ignore_case)
     walk = PatternWalk(corpus, compiled, spans=spans, place=_parse_cursor(cursor), seconds=seconds, cancelled=cancelled)
@@ -116,7 +117,10 @@ def count_matches(
     seconds: float = 60.0,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> GrepCount:
-    """Count the matches of a pattern, in total and by document. Raises `PatternError`."""
+    """Count the matches of a pattern, in total and by document.
+
+    Raises `PatternError` under the same conditions as `grep`.
+    """
     compiled = compile_pattern(pattern, ignore_case=ignore_case)
     walk = PatternWalk(corpus, compiled, spans=spans, seconds=seconds, cancelled=cancelled)
     counts: Counter[str] = Counter()
@@ -130,7 +134,10 @@ def count_matches(
 
 @dataclass(frozen=True)
 class PatternMatch:
-    """A match in a piece `text` of a document that starts at `begin`; `start` and `end` are offsets within `text`."""
+    """A match in the piece `text` of a document.
+
+    The piece starts at `begin`; `start` and `end` are offsets within `text`.
+    """
 
     document: CorpusDocument
     begin: int
@@ -163,10 +170,10 @@ class PatternMatch:
 class PatternWalk:
     """Yields the non-empty matches in spans of documents, in order. `cursor` is the current position.
 
-    A match sees the text before its span, but not the text after it.
+    A match can look back at the text before its span, but cannot look ahead at the text after it.
 
     Raises `TimeoutError` if the time runs out or one position takes too long, and `RunCancelledError` within two
-    seconds of cancelling. Exceptions raised by `cancelled` propagate.
+    seconds of cancellation. Exceptions raised by `cancelled` propagate.
     """
 
     def __init__(
@@ -194,7 +201,7 @@ class PatternWalk:
         return f"{self._ordinal}:{self._offset}"
 
     def list_searched(self) -> tuple[Handle, ...]:
-        """Return the spans between the start of the walk and its current position, without the unreadable ones."""
+        """Return the spans between the start of the walk and its current position, without unreadable documents."""
         first, offset = self._begun
         spans = [*self._spans[first : self._ordinal]]
         if self._ordinal < len(self._spans):
@@ -210,12 +217,12 @@ class PatternWalk:
             try:
                 while self._offset < len(span):
                     yield from self._iter_window_matches(document, span)
-            except DocumentUnreadableError:  # the answer says that the document was skipped
+            except DocumentUnreadableError:  # the answer reports that the document was skipped
                 self._unread.add(self._ordinal)
             self._ordinal, self._offset = self._ordinal + 1, 0
 
     def _iter_window_matches(self, document: CorpusDocument, span: Handle) -> Iterator[PatternMatch]:
-        """Yield the matches that begin in the next window; one may end in the overlap after it."""
+        """Yield the matches that begin in the next window. A match may end in the overlap after it."""
         place = span.start + self._offset
         begin = max(0, place - _OVERLAP)
         last = min(place + _WINDOW, span.end)
@@ -232,9 +239,9 @@ class PatternWalk:
         self._offset = max(place, last) - span.start
 
     def _search(self, text: str, start: int, last: int) -> Any:  # noqa: ANN401 - `regex` has no types
-        """Return the first match that begins before `last`; the result may also be a later match, or None.
+        """Return the first match that begins before `last`, or None. The result may also be a later match.
 
-        A search that takes too long is abandoned, and the positions are tried one by one with the same result.
+        A search that takes too long is abandoned, and the positions are then tried one by one with the same result.
         """
         if not self._stepping:
             try:
@@ -245,7 +252,7 @@ class PatternWalk:
         return next((match for place in places if (match := self._match(text, place)) is not None), None)
 
     def _match(self, text: str, place: int) -> Any:  # noqa: ANN401 - `regex` has no types
-        """Return the match that begins at `place`. Raises `TimeoutError` if one step does not decide it."""
+        """Return the match that begins at `place`. Raises `TimeoutError` if one step is not enough to decide."""
         step = self._compute_step_seconds()
         try:
             return self._pattern.match(text, place, timeout=min(step, _QUICK_SECONDS))

@@ -1,4 +1,4 @@
-"""Handles: spans of documents that can be sliced, stored and compared without their text."""
+"""Handles: spans of documents that can be sliced, stored and compared without loading their text."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 class Handle:
     """The code points `[start, end)` of one version's normalized text.
 
-    A slice of a handle is the handle of that slice: `text(h[a:b]) == text(h)[a:b]`, with negative and omitted bounds as
-    in Python. A piece cut out of a document therefore keeps its position.
+    A slice of a handle is the handle of the sliced text: `text(h[a:b]) == text(h)[a:b]`, where negative and omitted
+    bounds work as in Python. A piece cut from a document therefore keeps its position.
     """
 
     document_id: str
@@ -34,12 +34,15 @@ class Handle:
         return Handle(self.document_id, self.version_id, self.start + start, self.start + max(start, end))
 
     def contains(self, other: "Handle") -> bool:
-        """Return whether the other span lies within this one."""
+        """Return whether `other` lies within this span."""
         return self.version_id == other.version_id and self.start <= other.start and other.end <= self.end
 
 
 def merge_spans(spans: Iterable[Handle], *, touching: bool = True) -> list[Handle]:
-    """Return spans of one version in order, with overlapping ones merged, and adjacent ones too if `touching`."""
+    """Return the spans of one version in order, with overlapping ones merged.
+
+    Adjacent ones are merged too if `touching`.
+    """
     found: list[Handle] = []
     for span in sorted(spans, key=lambda each: (each.start, each.end)):
         if found and (span.start < found[-1].end or (touching and span.start == found[-1].end)):

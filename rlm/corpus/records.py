@@ -1,7 +1,7 @@
-"""Cuts text into records, each a handle: by line, pattern, chunk, document, or table row.
+"""Splits text into records, each of which is a handle: by line, pattern, chunk, document, or table row.
 
 Rows come from the record tables built at ingest, never from splitting text at line ends. Lines are not interpreted:
-headers, rules and footers are records too, and callers that count must leave them out.
+headers, rules and footers become records too, so callers that count must exclude them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,12 +17,12 @@ from rlm.corpus.handles import Handle
 from rlm.errors import DocumentUnreadableError, PatternError, iter_unless_cancelled, not_cancelled
 
 _WINDOW = 1 << 20
-_ROWS_READ = 50_000  # rows loaded at once
+_ROWS_READ = 50_000  # maximum number of rows loaded together
 _PATTERN_SECONDS = 60.0
 
 
 class SplitBy(StrEnum):
-    """The rule by which text is split into records."""
+    """The ways to split text into records."""
 
     ROW = "row"
     LINE = "line"
@@ -34,7 +34,7 @@ class SplitBy(StrEnum):
 
 @dataclass(frozen=True)
 class Record:
-    """A record's span; a row also has its number, from 1, and its cells by column name."""
+    """The span of a record. A table row also has its row number, from 1, and its cells keyed by column name."""
 
     handle: Handle
     row: int | None = None
@@ -42,7 +42,7 @@ class Record:
 
 
 def select_splitting(corpus: Corpus, spans: Sequence[Handle]) -> SplitBy:
-    """Select rows if every document has record tables, else lines."""
+    """Return the default way to split: by rows if every document has record tables, otherwise by lines."""
     documents = {span.version_id: corpus.get_document(span) for span in spans}.values()
     return SplitBy.ROW if documents and all(map(corpus.load_tables, documents)) else SplitBy.LINE
 
@@ -55,15 +55,15 @@ def split_records(
     spans: Sequence[Handle] | None = None,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Iterator[Record]:
-    """Yield the non-blank records in the spans, in order; without spans, those of all documents.
+    """Yield the non-blank records in the spans, in order. Without spans, all documents are split.
 
-    Raises `ValueError` for a pattern that is missing or not used, `PatternError` for one that is invalid or takes too
-    long, and `RunCancelledError`.
+    Raises `ValueError` if a pattern is missing or not used, `PatternError` if it is invalid or takes too long, and
+    `RunCancelledError` if the run was cancelled.
     """
     if bool(pattern) != (by in (SplitBy.START, SplitBy.SEPARATOR)):
         raise ValueError(f"records by {by} take {'no' if pattern else 'a'} pattern")
     for span in [each.handle for each in corpus.documents] if spans is None else spans:
-        with suppress(DocumentUnreadableError):  # the answer says that the document was skipped
+        with suppress(DocumentUnreadableError):  # the answer reports that the document was skipped
             if by is SplitBy.ROW:
                 yield from iter_unless_cancelled(_iter_rows(corpus, span), cancelled)
             else:
@@ -112,7 +112,7 @@ def _iter_lines(corpus: Corpus, span: Handle) -> Iterator[Handle]:
 
 
 def _iter_windows(corpus: Corpus, span: Handle) -> Iterator[tuple[int, str]]:
-    """Yield the text in pieces that end at a line end; a piece exceeds the window only if a single line does."""
+    """Yield the text in pieces that end at a line end. A piece exceeds the window only if a single line does."""
     begin = 0
     size = _WINDOW
     while begin < len(span):
@@ -129,7 +129,7 @@ def _iter_windows(corpus: Corpus, span: Handle) -> Iterator[tuple[int, str]]:
 def _split_at_matches(
     corpus: Corpus, span: Handle, by: SplitBy, pattern: str, cancelled: Callable[[], bool]
 ) -> list[Handle]:
-    """Return the spans between matches of a separator, or from each match of a start to the next."""
+    """Return the spans between matches of a separator pattern, or from each match of a start pattern to the next."""
     matches = _list_matches(corpus, span, pattern, cancelled)
     if by is SplitBy.START:
         return [span[start:end] for start, end in pairwise([*(start for start, _ in matches), len(span)])]
@@ -138,7 +138,7 @@ def _split_at_matches(
 
 
 def _trim_spans(corpus: Corpus, spans: Sequence[Handle]) -> Iterator[Handle]:
-    """Yield spans without surrounding white space; blank ones are dropped."""
+    """Yield the spans without surrounding white space. Blank spans are dropped."""
     for span, text in zip(spans, corpus.iter_texts(spans), strict=True):
         if stripped := text.strip():
             start = len(text) - len(text.lstrip())
@@ -146,7 +146,7 @@ def _trim_spans(corpus: Corpus, spans: Sequence[Handle]) -> Iterator[Handle]:
 
 
 def _list_matches(corpus: Corpus, span: Handle, pattern: str, cancelled: Callable[[], bool]) -> list[tuple[int, int]]:
-    """Return the places where the pattern matches, as offsets within the span."""
+    """Return the positions where the pattern matches, as offsets within the span."""
     compiled = compile_pattern(pattern)
     walk = PatternWalk(corpus, compiled, spans=[span], seconds=_PATTERN_SECONDS, cancelled=cancelled)
     try:

@@ -1,4 +1,4 @@
-"""Detects documents of a corpus that were hidden from its principal after it was opened."""
+"""Detects documents of a corpus that were hidden from its principal after the corpus was opened."""
 
 import threading
 import time
@@ -7,17 +7,17 @@ from typing import Protocol
 
 from rlm.requests import AnswerScope
 
-# Long work reads many spans; it detects a change with at most this delay. Each tool call checks at once.
+# Long work reads many spans and detects a change with at most this delay. Each tool call checks immediately.
 RECHECK_SECONDS = 0.25
 
 
 class DocumentAccess(Protocol):
-    """The catalog queries for who may see which documents now."""
+    """The catalog queries that tell which documents are hidden from which readers."""
 
     def load_corpus_version(self, tenant_id: str) -> int: ...
 
     def list_closed_documents(self, tenant_id: str, readers: frozenset[str]) -> Collection[str]:
-        """Return the documents that these readers may not see."""
+        """Return the documents that these readers are not allowed to see."""
 
 
 class WithheldSource(Protocol):
@@ -27,7 +27,7 @@ class WithheldSource(Protocol):
 
 
 class WithheldDocuments:
-    """The documents that a scope's readers may not see; queried again when the tenant's documents have changed."""
+    """The documents that are hidden from a scope's readers. Queried again when the tenant's documents have changed."""
 
     def __init__(
         self, access: DocumentAccess, scope: AnswerScope, *, clock: Callable[[], float] = time.monotonic
@@ -53,5 +53,5 @@ class WithheldDocuments:
 
 
 def withhold_nothing(*, at_once: bool = False) -> Collection[str]:
-    """Withhold nothing: for a principal that may see every document."""
+    """Withhold nothing, for a principal that may see every document."""
     return ()
