@@ -1,1 +1,1 @@
-"""All storage: the catalog in SQL, blobs, texts, tables and the feed of changes, with one folder for each feature."""
+"""All storage: the catalog in SQL, blobs, texts, tables and the change feed, with one folder per feature."""

@@ -1,7 +1,7 @@
-"""A file that reserves space on the disk of the data folder, to be released when the disk is full.
+"""A file that reserves disk space in the data folder, to be released when the disk is full.
 
-A deletion needs space before it frees any, and so does a start. The ballast releases only as much as each of them
-lacks, so that it lasts for several of them while another program keeps filling the disk.
+A deletion needs space before it frees any, and so does starting the service. Each of them releases only as much of the
+ballast as it lacks, so that the ballast lasts for several of them while another program keeps filling the disk.
 """
 
 import os
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import structlog
 
-# Measured: deleting a document of 16 MB added less than 2 MB to SQLite's log. A collection of many documents adds more.
+# Measured: deleting a document of 16 MB added less than 2 MB to SQLite's log. Deleting a collection of many documents
+# adds more.
 NEEDED_BYTES = 16 * 1024**2
 _FILE_NAME = "ballast"
 
@@ -36,7 +37,7 @@ class Ballast:
         min_free_bytes: int = 0,
         free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
-        """Change nothing on the disk yet. `refill` allocates `size_bytes` if `min_free_bytes` stay free."""
+        """Initialize without changing the disk. `refill` allocates `size_bytes` if `min_free_bytes` remain free."""
         self._folder = folder
         self._path = folder / _FILE_NAME
         self._size_bytes = size_bytes
@@ -46,7 +47,7 @@ class Ballast:
 
     @property
     def held_bytes(self) -> int:
-        """The disk space that the file occupies now."""
+        """The disk space that the file currently occupies."""
         try:
             return self._path.stat().st_blocks * 512
         except FileNotFoundError:
@@ -57,8 +58,11 @@ class Ballast:
         return self.held_bytes >= self._size_bytes
 
     def shrink(self, needed_bytes: int = NEEDED_BYTES, *, keep_half: bool = False) -> None:
-        """Shorten the file until `needed_bytes` are free or it is empty; with `keep_half`, half of it stays."""
-        if self._free_bytes(self._folder) >= needed_bytes:  # the usual case, without a lock
+        """Shorten the file until `needed_bytes` are free or the file is empty.
+
+        With `keep_half`, it is not shortened below half of its full size.
+        """
+        if self._free_bytes(self._folder) >= needed_bytes:  # the usual case, which needs no lock
             return
         with self._lock:
             missing = needed_bytes - self._free_bytes(self._folder)

@@ -1,4 +1,4 @@
-"""Builds the stores of one catalog and its files, in one bundle for each feature."""
+"""Builds the stores of one catalog and its files, with one bundle per feature."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -52,7 +52,7 @@ LEASE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Identities:
-    """The accounts that may use the service, and their access."""
+    """The accounts that may use the service, and their access rights."""
 
     tenants: Tenants
     users: Users
@@ -67,7 +67,7 @@ class Identities:
 
 @dataclass(frozen=True)
 class SlackStores:
-    """Slack workspaces and questions, and the files that their users share."""
+    """Slack workspaces and questions, and the files that Slack users share."""
 
     store: SlackStore
     files: SlackFiles
@@ -79,7 +79,7 @@ class SlackStores:
 
 @dataclass(frozen=True)
 class DocumentStores:
-    """Documents, collections and batches, and the files and uploads from which documents are created."""
+    """Documents, collections and batches, and the files and uploads that documents are created from."""
 
     catalog: Catalog
     batches: Batches
@@ -91,7 +91,7 @@ class DocumentStores:
 
 @dataclass(frozen=True)
 class ContentStores:
-    """The bytes of documents: originals, texts and record tables, with the digests with which they are compared."""
+    """The content of documents: originals, texts and record tables, and the digests against which they are checked."""
 
     blobs: BlobStore
     texts: Texts
@@ -101,7 +101,7 @@ class ContentStores:
 
 @dataclass(frozen=True)
 class AnswerStores:
-    """Conversations and runs, with the feedback, links and usage that belong to them."""
+    """Conversations and runs, with their feedback, links and usage."""
 
     conversations: Conversations
     runs: Runs
@@ -114,7 +114,7 @@ class AnswerStores:
 
 @dataclass(frozen=True)
 class EventStores:
-    """The audit log, the feed of changes, and the webhooks with their outbox."""
+    """The audit log, the change feed, and the webhooks with their outbox."""
 
     audit: Audit
     feed: Feed
@@ -133,7 +133,7 @@ class UsageStores:
 
 @dataclass(frozen=True)
 class GenerationStores:
-    """The generations of the vector index, and the results of checking them."""
+    """The generations of the vector index, and the results of checking them against the catalog."""
 
     records: GenerationRecords
     states: IndexStates
@@ -141,7 +141,7 @@ class GenerationStores:
 
 @dataclass(frozen=True)
 class OperationStores:
-    """The installation, and the removal of old and leftover data by upkeep."""
+    """The installation, and the removal of old and unused data by upkeep."""
 
     installation: InstallationRecord
     leftovers: Leftovers
@@ -175,7 +175,7 @@ def open_stores(
 ) -> Iterator[Stores]:
     """Open the catalog and its files. The connections are closed at the end of the block.
 
-    Raises the errors of `open_database` and `open_files`.
+    Raises the same errors as `open_database` and `open_files`.
     """
     engine = open_database(database_url)
     try:
@@ -189,7 +189,7 @@ def open_stores(
 def build_stores(
     engine: Engine, feed: Feed, blobs: BlobStore, quotas: Quotas, *, lease_seconds: float = LEASE_SECONDS
 ) -> Stores:
-    """Build the stores over a database and its files. Sends no query and reads no file."""
+    """Build the stores on top of a database and its files, without sending a query or reading a file."""
     announce, rules = feed.announce, quotas.rules
     digests, file_removal = ContentDigests(engine), FileRemoval(engine, blobs.delete)
     return Stores(

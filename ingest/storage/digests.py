@@ -1,8 +1,8 @@
 """Digests of the files that Leadline derives from documents: texts, their maps and positions, and record tables.
 
-They are in the catalog, and every read is compared with them. Digests of blocks make that cheap: reading a passage
-hashes the blocks that it touches, not a whole book. A text that was changed in the store causes an error and is never
-shown as the document's.
+The catalog stores them, and all content that is read is compared with them. Digests of blocks make this cheap: to read
+a passage, only the blocks that it touches are hashed, not a whole book. If a text was changed in the store, reading it
+raises an error, and the changed text is never shown as the document's.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ _HASH_BYTES = 32
 
 @dataclass(frozen=True)
 class Digest:
-    """The size of a file, its SHA-256, and the concatenated SHA-256 of its blocks."""
+    """The size of a file, its SHA-256, and the concatenated SHA-256 hashes of its blocks."""
 
     size: int
     sha256: bytes
@@ -29,7 +29,7 @@ class Digest:
 
     @classmethod
     def from_blocks(cls, pieces: Iterable[bytes]) -> "Digest":
-        """Compute the digest of a file that comes in pieces of any size."""
+        """Compute the digest of a file that is received in pieces of any size."""
         whole, blocks, size = hashlib.sha256(), bytearray(), 0
         block = hashlib.sha256()
         for piece in pieces:
@@ -48,7 +48,7 @@ class Digest:
         return cls(size, whole.digest(), bytes(blocks))
 
     def matches_blocks(self, first: int, content: bytes) -> bool:
-        """Return true if the content matches the blocks from number `first` on, as far as it goes."""
+        """Return true if the content matches the blocks starting with number `first`, as far as the content goes."""
         view = memoryview(content)
         found = b"".join(
             hashlib.sha256(view[at : at + BLOCK_BYTES]).digest() for at in range(0, len(content), BLOCK_BYTES)
@@ -57,35 +57,41 @@ class Digest:
 
 
 class DigestRecords(Protocol):
-    """The digests of versions' files in the catalog."""
+    """Access to the digests of versions' files in the catalog."""
 
     def load_digests(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
-        """Return the digests of versions' files, by version id and file name. Versions without digests are left out."""
+        """Return the digests of versions' files, keyed by version id and file name.
+
+        Versions without digests are omitted.
+        """
 
     def select_possible_holders(self, file: str, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that may have a file of this name: those that have it, and those without digests."""
+        """Select the versions that may have a file of this name: those with a digest of it or without any digests."""
 
     def record_changed_file(self, key: str) -> str | None:
-        """Report to operators that a file does not match its digest; returns its document, if known."""
+        """Report to operators that a file does not match its digest, and return its document if known."""
 
 
 def compute_file_sha256(path: Path) -> str:
-    """Compute the SHA-256 of a file, in hex. Raises `FileNotFoundError`."""
+    """Compute the SHA-256 of a file in hexadecimal. Raises `FileNotFoundError` if the file does not exist."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parse_version_id(key: str) -> str:
-    """Return the version id in the key of a text, a map or a record table."""
+    """Return the version id contained in the key of a text, a map or a record table."""
     return key.rpartition("/")[2].partition(".")[0]
 
 
 def parse_file_name(key: str) -> str:
-    """Return the name of a file among those of its version, such as `text.txt` or `tables.0.parquet`."""
+    """Return the name of a file within its version, such as `text.txt` or `tables.0.parquet`."""
     return f"{key.partition('/')[0]}.{key.rpartition('/')[2].partition('.')[2]}"
 
 
 def build_file_key(version_id: str, file: str) -> str:
-    """Build the key of a version's file from its name. The inverse of `parse_version_id` and `parse_file_name`."""
+    """Build the key of a version's file from its name.
+
+    This is the inverse of `parse_version_id` and `parse_file_name`.
+    """
     kind, _, rest = file.partition(".")
     return f"{kind}/{version_id[:2]}/{version_id}.{rest}"

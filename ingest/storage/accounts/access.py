@@ -1,6 +1,6 @@
-"""SQL conditions for the documents that a principal may see, and the rows behind them.
+"""SQL conditions that select the documents a principal may see, and the rows that these conditions read.
 
-Every query on documents for a principal uses `build_access_condition`. `readers` are the subjects of
+Every query that reads documents on behalf of a principal uses `build_access_condition`. `readers` are the subjects of
 `Principal.readers`, such as `user:ann`; None sees every document of the tenant.
 """
 
@@ -33,9 +33,9 @@ def build_access_condition(readers: Readers) -> ColumnElement[bool]:
 
 
 def build_listing_condition(tenant_id: str, readers: Readers) -> ColumnElement[bool]:
-    """Build the condition of `build_access_condition` for `document_listing`.
+    """Build the equivalent of `build_access_condition` for the table `document_listing`.
 
-    Its subqueries run once for the whole query, not once for each row.
+    Its subqueries run once for the whole query instead of once for each row.
     """
     if readers is None:
         return true()
@@ -73,16 +73,16 @@ def _build_closed_condition(readers: frozenset[str]) -> ColumnElement[bool]:
 
 
 def build_owner_condition(table: Table, owner: str | None) -> ColumnElement[bool]:
-    """Build a condition on conversations, answers or runs: those of this owner and those without one; None matches all.
+    """Build a condition that is true for the conversations, answers or runs of this owner and those without an owner.
 
-    Rows without an owner come from releases that recorded none. They belong to the whole tenant, because everybody in
-    it could read every document then.
+    If `owner` is None, it is true for all of them. Rows without an owner come from releases that recorded none. They
+    belong to the whole tenant, because at that time everyone in the tenant could read every document.
     """
     return true() if owner is None else table.c.owner.is_(None) | (table.c.owner == owner)
 
 
 def list_withheld_documents(connection: Connection, identifiers: Collection[str], readers: Readers) -> set[str]:
-    """List the documents that must not be shown to these readers: deleted ones, and those closed to them."""
+    """List the documents that must not be shown to these readers: deleted ones and those that they may not see."""
     withheld: set[str] = set()
     for some in iter_slices(sorted(identifiers)):
         hidden = documents.c.deleted_at.is_not(None) | ~build_access_condition(readers)
@@ -91,9 +91,9 @@ def list_withheld_documents(connection: Connection, identifiers: Collection[str]
 
 
 def store_readers(connection: Connection, identifiers: Sequence[str], readers: Collection[str] | None) -> None:
-    """Replace the rows that `build_access_condition` reads, with the same list for each document.
+    """Replace the rows that `build_access_condition` reads. All these documents get the same access list.
 
-    The list is also stored in a column of each document; the caller writes that.
+    The list is also stored in a column of each document, which the caller writes.
     """
     for some in iter_slices(identifiers):
         connection.execute(delete(document_readers).where(document_readers.c.document_id.in_(some)))

@@ -1,4 +1,7 @@
-"""The rows of collections and the grants on them: the role in which a user, group or key may use a collection."""
+"""The rows of collections and of the grants on them.
+
+A grant is the role that a user, group or key has on a collection.
+"""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -46,7 +49,7 @@ GRANTS_QUERY = select(collection_grants.c.collection, collection_grants.c.subjec
 
 @dataclass(frozen=True)
 class Grant:
-    """The role of a subject, such as `user:ann`, `group:hr` or `key:ID`, on a collection."""
+    """A grant: the role of a subject, such as `user:ann`, `group:hr` or `key:ID`, on a collection."""
 
     collection: str
     subject: str
@@ -56,7 +59,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class CollectionTotal:
-    """The totals of a collection: its documents, the bytes of their originals, and its grants."""
+    """The totals of a collection: the numbers of its documents and grants, and the size of its originals in bytes."""
 
     name: str
     documents: int
@@ -68,19 +71,18 @@ class CollectionTotal:
 class Grants:
     """Grants on collections. Each method is one transaction and reads or changes one tenant only.
 
-    A collection without grants is open to its whole tenant. A collection with grants is open to the subjects that they
-    name, and to the tenant's admins.
+    A collection without grants is open to its whole tenant. A collection with grants is open only to the subjects that
+    the grants name, and to the tenant's admins.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def grant(self, tenant_id: str, collection: str, subject: str, role: Role) -> Grant:
-        """Give a subject a role on a collection, in place of an earlier role.
+        """Give a subject a role on a collection, replacing an earlier role.
 
-        Takes effect when the transaction commits.
-
-        A collection can be granted before it has documents. Raises `NameInvalidError`.
+        The grant takes effect when the transaction commits. A collection can be granted before it contains documents.
+        Raises `NameInvalidError` if a name is invalid.
         """
         grant = Grant(collection, validate_subject(subject), role, time.time())
         with write_transaction(self._engine) as connection:
@@ -106,7 +108,8 @@ class Grants:
     def revoke(self, tenant_id: str, collection: str, subject: str, *, open_to_all: bool = False) -> None:
         """Remove a grant.
 
-        Raises `GrantNotFoundError`, and `LastGrantError` for the last grant unless `open_to_all` is true.
+        Raises `GrantNotFoundError` if there is no such grant, and `LastGrantError` if it is the last one, unless
+        `open_to_all` is true.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -127,7 +130,7 @@ class Grants:
             bump_corpus_versions(connection, [tenant_id])
 
     def list_grants(self, tenant_id: str, collection: str) -> list[Grant]:
-        """List the grants of a collection by subject."""
+        """List the grants of a collection, sorted by subject."""
         query = (
             select(collection_grants)
             .where(collection_grants.c.tenant_id == tenant_id, collection_grants.c.collection == collection)
@@ -138,7 +141,7 @@ class Grants:
         return [Grant(row.collection, row.subject, Role(row.role), row.created_at) for row in rows]
 
     def list_collections(self, tenant_id: str) -> list[CollectionTotal]:
-        """List the tenant's collections by name."""
+        """List the tenant's collections, sorted by name."""
         row = document_listing.c
         sums = select(row.collection, func.count(), func.sum(row.size_bytes))
         filled = sums.where(row.tenant_id == tenant_id).group_by(row.collection)
@@ -161,12 +164,12 @@ class Grants:
 
 
 def load_access(connection: Connection, principal: Principal) -> Principal:
-    """Return a copy of the principal with its current access to collections, read within the caller's transaction."""
+    """Return a copy of the principal with its current access to collections, read in the caller's transaction."""
     if principal.is_admin:
         return principal
     return apply_grants(principal, connection.execute(GRANTS_QUERY, {"tenant_id": principal.tenant_id}).all())
 
 
 def apply_grants(principal: Principal, rows: Iterable[Sequence[Any]]) -> Principal:
-    """Return a copy of the principal with the access that rows of `GRANTS_QUERY` give it."""
+    """Return a copy of the principal with the access that the rows returned by `GRANTS_QUERY` give it."""
     return replace(principal, collections=principal.compute_access((row[0], row[1], Role(row[2])) for row in rows))

@@ -1,4 +1,4 @@
-"""API keys: 256 random bits, stored as a hash and compared in constant time, with the time of last use."""
+"""API keys: 256 random bits, stored as a hash and compared in constant time. The time of last use is recorded."""
 
 import hashlib
 import hmac
@@ -23,7 +23,7 @@ from ingest.storage.db.schema import api_keys, tenants, users
 from ingest.storage.errors import KeyNotFoundError, KeyStateError, LeadlineError, NameInvalidError, TenantNotFoundError
 from ingest.storage.quotas.rows import copy_limits
 
-# Every request uses a key; writing its last use at most once a minute keeps that cheap.
+# Every request uses a key. Writing its last use at most once a minute keeps this cheap.
 LAST_USE_INTERVAL_SECONDS = 60.0
 _MAX_PENDING_USES = 1_000
 
@@ -31,9 +31,9 @@ log = structlog.get_logger(__name__)
 
 
 class LastUseRecorder:
-    """Records when keys were last used, in a background thread that starts with the first use.
+    """Records when keys were last used, in a background thread that is started by the first use.
 
-    A use that cannot be written is dropped: requests must not wait for this write or fail because of it.
+    A use that cannot be written is dropped, because requests must not wait for this write or fail because of it.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -47,9 +47,10 @@ class LastUseRecorder:
         event.listen(engine, "engine_disposed", lambda _: self.close())
 
     def record_use(self, key_id: str, written_at: float | None, at: float) -> None:
-        """Queue this use for recording, unless one within the last minute is already known.
+        """Queue this use for recording, unless a use within the last minute is already known.
 
-        `written_at` is the last use according to the catalog; uses that this process has queued are known as well.
+        `written_at` is the last use recorded in the catalog. Uses that this process has already queued are taken into
+        account too.
         """
         with self._lock:
             known = max(written_at or 0.0, self._noted.get(key_id, 0.0))
@@ -67,14 +68,15 @@ class LastUseRecorder:
             log.debug("last use of key not recorded", key=key_id)
 
     def close(self) -> None:
-        """Stop recording. A write in progress is finished, queued ones are dropped."""
+        """Stop recording. A write in progress is completed; queued writes are dropped."""
         with self._lock:
             thread, self._thread, self._is_closed = self._thread, None, True
         if thread is not None:
             self._waiting.queue.clear()
             self._waiting.put(None)
             thread.join()
-            # Disposing an engine replaces its pool; a write in progress returned its connection to the old one.
+            # Disposing an engine replaces its pool, and a write in progress has returned its connection to the old
+            # pool.
             self._pool.dispose()
 
     def _write_pending(self) -> None:
@@ -104,8 +106,8 @@ _CHECK_QUERY = (
 class ApiKey:
     """An API key without its secret.
 
-    `user` is the name of the user that the key belongs to. `successor_id` is the id of the key that replaced it in a
-    rotation. `last_used_at` may be up to a minute old.
+    `user` is the name of the key's user. `successor_id` is the id of the key that replaced it in a rotation.
+    `last_used_at` may be up to a minute old.
     """
 
     id: str
@@ -127,10 +129,10 @@ class ApiKey:
 
 
 class ApiKeys:
-    """Issues, checks, lists, changes, rotates and revokes API keys. A secret is returned once and cannot be read again.
+    """Issues, checks, lists, changes, rotates and revokes API keys.
 
-    key, secret = keys.issue(tenant_id, "ci", scopes={Scope.READ, Scope.ASK})
-    principal = keys.check(secret)
+    A secret is returned only once and cannot be read again. key, secret = keys.issue(tenant_id, "ci",
+    scopes={Scope.READ, Scope.ASK}) principal = keys.check(secret)
     """
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
@@ -148,10 +150,11 @@ class ApiKeys:
         user: str | None = None,
         expires_at: float | None = None,
     ) -> tuple[ApiKey, str]:
-        """Create a key and return it with the text that a client sends: `ll_<id>_<43 characters>`.
+        """Create a key and return it with the secret that a client sends: `ll_<id>_<43 characters>`.
 
-        `user` is the id or name of the user that the key belongs to. Raises `TenantNotFoundError`, `UserNotFoundError`,
-        `NameInvalidError` for an invalid name or no scopes, and `KeyStateError` for an expiry in the past.
+        `user` is the id or name of the key's user. Raises `TenantNotFoundError`, `UserNotFoundError`,
+        `NameInvalidError` if the name is invalid or there are no scopes, and `KeyStateError` if the expiry is in the
+        past.
         """
         now = self._clock()
         _require_usable(scopes, expires_at, now)
@@ -174,14 +177,14 @@ class ApiKeys:
         return issued
 
     def check(self, presented: str) -> Principal | None:
-        """Return the principal of a live key, or None for any other text."""
+        """Return the principal if the secret is that of a live key, otherwise None."""
         prefix, _, rest = presented.partition("_")
         identifier, _, secret = rest.partition("_")
         if prefix != _KEY_PREFIX or not secret:
             return None
         now = self._clock()
         row = next(iter(self._checked.load_rows({"id": identifier})), None)
-        # Compare even when the id is unknown, so that response times do not tell which ids exist.
+        # Compare even if the id is unknown, so that response times do not reveal which ids exist.
         expected = _hash_secret("") if row is None else row.secret_sha256
         if not hmac.compare_digest(expected, _hash_secret(secret)) or row is None or not _is_live(row, now):
             return None
@@ -192,7 +195,7 @@ class ApiKeys:
         return principal
 
     def list_keys(self, tenant_id: str, *, after: str = "", limit: int = 1000) -> list[ApiKey]:
-        """List keys by creation time, including revoked ones: those after the key `after`, or from the first."""
+        """List keys by creation time, including revoked ones, starting after the key `after` or with the first key."""
         at, identifier = api_keys.c.created_at, api_keys.c.id
         query = _build_keys_query(tenant_id).order_by(at, identifier).limit(limit)
         if after:
@@ -204,14 +207,16 @@ class ApiKeys:
         return [_build_key(row) for row in rows]
 
     def load_key(self, tenant_id: str, identifier: str) -> ApiKey:
-        """Read a key. Raises `KeyNotFoundError`, also for a key of another tenant."""
+        """Load a key. Raises `KeyNotFoundError` if it does not exist or belongs to another tenant."""
         with read_transaction(self._engine) as connection:
             return _load_key(connection, tenant_id, identifier)
 
     def change(self, tenant_id: str, identifier: str, changes: Mapping[str, Any]) -> ApiKey:
-        """Change the `name`, `scopes` or `expires_at` of a live key. Takes effect when the transaction commits.
+        """Change the `name`, `scopes` or `expires_at` of a live key.
 
-        Raises `KeyNotFoundError`, `KeyStateError` and `NameInvalidError`.
+        The change takes effect when the transaction commits. Raises `KeyNotFoundError` if the key does not exist,
+        `KeyStateError` if it is not live or would already be expired, and `NameInvalidError` if the name is invalid or
+        there are no scopes.
         """
         with write_transaction(self._engine) as connection:
             key, now = _require_live_key(connection, tenant_id, identifier, self._clock()), self._clock()
@@ -229,10 +234,10 @@ class ApiKeys:
     def rotate(
         self, tenant_id: str, identifier: str, *, grace_seconds: float = ROTATION_GRACE_SECONDS
     ) -> tuple[ApiKey, str]:
-        """Issue a key with the same name, scopes, user, lifetime and quotas, and expire the old one later.
+        """Issue a key with the same name, scopes, user, lifetime and quotas as this one, and expire this one later.
 
-        Both keys work for `grace_seconds`. Raises `KeyNotFoundError`, and `KeyStateError` for a key that is not live or
-        was already rotated.
+        Both keys work for `grace_seconds`. Raises `KeyNotFoundError` if the key does not exist, and `KeyStateError` if
+        it is not live or was already rotated.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -266,7 +271,7 @@ class ApiKeys:
             connection.execute(update(api_keys).where(*of_key).values(expires_at=self._clock()))
 
     def revoke(self, tenant_id: str, identifier: str) -> bool:
-        """Revoke a key and return true; return false if the tenant has no such key or it is already revoked."""
+        """Revoke a key and return true. Return false if the tenant has no such key or the key is already revoked."""
         of_key = api_keys.c.tenant_id == tenant_id, api_keys.c.id == identifier, api_keys.c.revoked_at.is_(None)
         with write_transaction(self._engine) as connection:
             revoked = connection.execute(update(api_keys).where(*of_key).values(revoked_at=self._clock())).rowcount == 1
@@ -280,16 +285,20 @@ def _record_audit(connection: Connection, action: Action, key: ApiKey, **details
 
 
 def find_live_principal(connection: Connection, identifier: str, now: float) -> Principal | None:
-    """Return the principal of a key that is live now, for a session that acts as the key; None for any other key."""
+    """Return the principal of a key if it is live now, otherwise None.
+
+    Used by sessions that have the key's permissions.
+    """
     row = connection.execute(_CHECK_QUERY, {"id": identifier}).first()
     return load_access(connection, _build_principal(row)) if row is not None and _is_live(row, now) else None
 
 
 def find_current_principal(connection: Connection, identifier: str) -> Principal | None:
-    """Return the current principal of a key, for work that the key started; None if it may not continue.
+    """Return the current principal of a key, for work that was started with it; None if the work must not continue.
 
-    A rotated key is followed to its successor. Expiry does not stop work that was started in time; revoking the key,
-    deleting its user and suspending its tenant do. The user's groups may have changed in the meantime.
+    If the key was rotated, its successor is used. The expiry of a key does not stop work that was started before it.
+    Revoking the key, deleting its user and suspending its tenant do stop it. The user's groups may have changed in the
+    meantime.
     """
     seen: set[str] = set()
     at: str | None = identifier
@@ -334,7 +343,7 @@ def _build_principal(row: Row[Any]) -> Principal:
 
 
 def _require_usable(scopes: Collection[Scope], expires_at: float | None, now: float) -> None:
-    """Raise `NameInvalidError` for a key without scopes, and `KeyStateError` for one that has already expired."""
+    """Raise `NameInvalidError` if a key has no scopes, and `KeyStateError` if it has already expired."""
     if not scopes:
         raise NameInvalidError("A key needs at least one scope.", hint=f"Scopes are {', '.join(Scope)}.")
     if expires_at is not None and expires_at <= now:
@@ -378,7 +387,7 @@ def _build_key(row: Row[Any]) -> ApiKey:
 def _parse_scopes(names: Collection[str]) -> frozenset[Scope]:
     """Parse the scopes of a row.
 
-    Scopes that this release does not know are ignored: a later release may have stored them.
+    Unknown scopes are ignored, because a later release may have stored them.
     """
     return frozenset(scope for scope in Scope if scope in names)
 

@@ -1,4 +1,4 @@
-"""A principal of one tenant, and what it may do and see."""
+"""The principal of a request: a key, token or session of one tenant, with its permissions and what it may see."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from enum import StrEnum
 from ingest.storage.errors import CollectionNotFoundError, NameInvalidError, RoleMissingError
 
 MAX_NAME_CHARS = 200
-# After a rotation the old key works for this long, so that clients can be switched without downtime.
+# After a rotation the old key keeps working for this long, so that clients can be switched over without downtime.
 ROTATION_GRACE_SECONDS = 24 * 3600.0
-# Usage of a Slack channel is counted under this prefix followed by the channel's id. Key ids contain no colon.
+# The usage of a Slack channel is counted under this prefix followed by the channel's id. Key ids contain no colon.
 SLACK_KEY_PREFIX = "slack:"
 
 
@@ -18,7 +18,7 @@ class Scope(StrEnum):
 
     READ = "read"  # list, search and read documents, answers and runs
     WRITE = "write"  # upload, change and delete documents
-    ASK = "ask"  # ask questions, which spends the language model's time and money
+    ASK = "ask"  # ask questions, which costs model time and money
     ADMIN = "admin"  # manage the tenant's users, keys and grants
     OPERATOR = "operator"  # manage the tenants of the installation; a tenant's admin cannot grant it
 
@@ -39,11 +39,11 @@ _ROLE_RANKS = {role: rank for rank, role in enumerate(Role)}
 
 @dataclass(frozen=True)
 class CollectionAccess:
-    """The collections to which a principal's access is limited. All other collections are limited by its scopes only.
+    """The collections to which a principal's access is restricted. Other collections are governed by its scopes alone.
 
-    `denied` collections look as if they did not exist. `read_only` ones can be read but not changed. The principal may
-    change the grants of `managed` ones without the scope `admin`. `by_key` is true if a grant names the principal's
-    key.
+    `denied` collections appear not to exist. `read_only` collections can be read but not changed. The principal may
+    change the grants of `managed` collections without having the scope `admin`. `by_key` is true if a grant names the
+    principal's key.
     """
 
     denied: frozenset[str] = frozenset()
@@ -53,7 +53,7 @@ class CollectionAccess:
 
     @classmethod
     def from_grants(cls, grants: Iterable[tuple[str, str, Role]], subjects: frozenset[str]) -> "CollectionAccess":
-        """Compute the access of `subjects` from a tenant's grants: triples of collection, subject and role.
+        """Compute the access of `subjects` from a tenant's grants, given as triples of collection, subject and role.
 
         A collection without grants is open to everyone in the tenant.
         """
@@ -71,7 +71,7 @@ class CollectionAccess:
         )
 
     def require_writable(self, collection: str) -> None:
-        """Raise `CollectionNotFoundError` for a denied collection, and `RoleMissingError` for a read-only one."""
+        """Raise `CollectionNotFoundError` if the collection is denied, and `RoleMissingError` if it is read-only."""
         if collection in self.denied:
             raise CollectionNotFoundError(f"There is no collection {collection!r}.")
         # guard: read-only-role
@@ -86,16 +86,16 @@ class CollectionAccess:
 
 
 OPEN_ACCESS = CollectionAccess()
-# A reader that an admin who is a user has in addition: access to every collection without a grant. It is not a valid
-# subject, so no grant and no access list can name it.
+# An additional reader of every admin who is also a user. It gives access to all collections without a grant. It is not
+# a valid subject, so no grant or access list can name it.
 ADMIN_READER = "scope:admin"
 
 
 @dataclass(frozen=True)
 class Principal:
-    """The holder of a key or token that has been checked.
+    """The authenticated holder of a key or token.
 
-    `name` is for people and logs. `expires_at` is when the credential expires.
+    `name` is for display and logging. `expires_at` is the time at which the credential expires.
     """
 
     tenant_id: str
@@ -113,17 +113,17 @@ class Principal:
 
     @property
     def subjects(self) -> frozenset[str]:
-        """The subjects that access lists may name to let it read a document, such as `user:ann` and `group:hr`."""
+        """The subjects, such as `user:ann`, by which access lists can give the principal access to a document."""
         users = [] if self.user is None else [f"user:{self.user}"]
         return frozenset([*users, *(f"group:{group}" for group in self.groups)])
 
     @property
     def readers(self) -> frozenset[str] | None:
-        """The subjects whose documents and collections it may see; None, for an admin that is not a user, is all.
+        """The subjects whose documents and collections this principal may see.
 
-        Documents without an access list are open to every principal that may see their collection; an admin may see
-        every collection. The key's own subject is included only if a grant names the key, so that cache entries can be
-        shared by keys that see the same documents.
+        It is None for an admin that is not a user, who may see everything. Documents without an access list are visible
+        to every principal that may see their collection, and an admin may see every collection. The key's own subject
+        is included only if a grant names the key, so that keys that see the same documents can share cache entries.
         """
         if self.is_admin and self.user is None:
             return None
@@ -132,16 +132,22 @@ class Principal:
 
     @property
     def owner(self) -> str:
-        """The owner under which its conversations, answers and runs are stored: `user:NAME` or `key:ID`."""
+        """The owner under which the principal's conversations, answers and runs are stored: `user:NAME` or `key:ID`."""
         return f"user:{self.user}" if self.user is not None else f"key:{self.key_id}"
 
     @property
     def visible_owner(self) -> str | None:
-        """The only owner whose conversations, answers and runs it may see; None for an admin, who sees all of them."""
+        """The only owner whose conversations, answers and runs the principal may see.
+
+        It is None for an admin, who sees all.
+        """
         return None if self.is_admin else self.owner
 
     def compute_access(self, grants: Iterable[tuple[str, str, Role]]) -> CollectionAccess:
-        """Compute its access to collections from the tenant's grants. An admin has full access to all of them."""
+        """Compute the principal's access to collections from the tenant's grants.
+
+        An admin has full access to all of them.
+        """
         if self.is_admin:
             return OPEN_ACCESS
         keys = frozenset() if self.key_id is None else frozenset({f"key:{self.key_id}"})
@@ -149,7 +155,10 @@ class Principal:
 
 
 def validate_name(name: str, what: str) -> str:
-    """Return the name of a tenant, user, group or key without surrounding spaces. Raises `NameInvalidError`."""
+    """Return the name of a tenant, user, group or key without surrounding spaces.
+
+    Raises `NameInvalidError` if it is invalid.
+    """
     name = name.strip()
     if not 1 <= len(name) <= MAX_NAME_CHARS or not name.isprintable():
         raise NameInvalidError(f"{name[:40]!r} is not a valid {what} name.")
@@ -157,7 +166,7 @@ def validate_name(name: str, what: str) -> str:
 
 
 def validate_subject(subject: str) -> str:
-    """Return the subject of a grant, such as `user:ann`. Raises `NameInvalidError`."""
+    """Return the normalized subject of a grant, such as `user:ann`. Raises `NameInvalidError` if it is invalid."""
     kind, colon, name = subject.partition(":")
     if not colon or kind not in ("user", "group", "key"):
         raise NameInvalidError(

@@ -1,4 +1,4 @@
-"""Browser sessions, and one-time tickets that start one: 256 random bits, stored as a hash."""
+"""Browser sessions, and one-time tickets that start a session. Both are 256 random bits, stored as a hash."""
 
 import hashlib
 import secrets
@@ -26,14 +26,17 @@ _USE_INTERVAL_SECONDS = 300.0
 
 
 class Sessions:
-    """Starts, checks and ends sessions. A session acts as the key that started it, and ends with that key."""
+    """Starts, checks and ends sessions.
+
+    A session has the permissions of the key that started it and ends with that key.
+    """
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
 
     def issue_ticket(self, tenant_id: str, key_id: str, *, seconds: float = TICKET_SECONDS) -> str:
-        """Issue a ticket that starts one session as the holder of the key, if it is used within `seconds`."""
+        """Issue a ticket that starts one session as the holder of the key. The ticket is valid for `seconds`."""
         now = self._clock()
         with write_transaction(self._engine) as connection:
             principal = find_live_principal(connection, key_id, now)
@@ -49,7 +52,7 @@ class Sessions:
             )
 
     def redeem_ticket(self, ticket: str) -> Principal | None:
-        """Use up a ticket and return its principal; None if the ticket is unknown, used or expired."""
+        """Redeem a ticket and return its principal; None if the ticket is unknown, used or expired."""
         with write_transaction(self._engine) as connection:
             row = _find_live_row(connection, ticket, TICKET, self._clock())
             if row is None:
@@ -61,7 +64,10 @@ class Sessions:
     def start(
         self, principal: Principal, *, lifetime_seconds: float = LIFETIME_SECONDS, idle_seconds: float = IDLE_SECONDS
     ) -> str:
-        """Start a session and return its secret. The session ends no later than its principal's key or token."""
+        """Start a session and return its secret.
+
+        The session ends at the latest when its principal's key or token expires.
+        """
         now = self._clock()
         ends_at = min(now + lifetime_seconds, principal.expires_at or float("inf"))
         with write_transaction(self._engine) as connection:
@@ -83,7 +89,10 @@ class Sessions:
         return secret
 
     def check(self, presented: str) -> Principal | None:
-        """Return the principal of a session; None if it has ended, was idle for too long, or its key is not live."""
+        """Return the principal of a session.
+
+        Returns None if the session has ended or was idle for too long, or if its key is not live.
+        """
         now = self._clock()
         with read_transaction(self._engine) as connection:
             row = _find_live_row(connection, presented, SESSION, now)
@@ -100,11 +109,11 @@ class Sessions:
             connection.execute(delete(sessions).where(sessions.c.secret_sha256 == _hash_secret(presented)))
 
     def end_all(self, principal: Principal) -> int:
-        """End all sessions of a principal and its unused tickets; returns how many."""
+        """End all sessions of a principal, invalidate its unused tickets, and return the count of both."""
         return self.end_all_for_owner(principal.tenant_id, principal.owner)
 
     def end_all_for_owner(self, tenant_id: str, owner: str) -> int:
-        """End all sessions and unused tickets of an owner (`user:NAME` or `key:ID`); returns how many."""
+        """End all sessions of an owner (`user:NAME` or `key:ID`), invalidate its unused tickets; return the count."""
         with write_transaction(self._engine) as connection:
             return end_sessions(connection, tenant_id, owner)
 
@@ -128,8 +137,8 @@ def _insert_session(
 def _find_live_row(connection: Connection, presented: str, purpose: str, now: float) -> Row[Any] | None:
     """Find a live session or ticket by the hash of its secret.
 
-    The lookup need not take constant time: an attacker cannot choose the hashes of guessed secrets, so timing reveals
-    nothing about a stored secret.
+    The lookup does not need to take constant time: an attacker cannot choose the hashes of guessed secrets, so its
+    timing reveals nothing about a stored secret.
     """
     found = sessions.c.secret_sha256 == _hash_secret(presented), sessions.c.purpose == purpose
     row = connection.execute(

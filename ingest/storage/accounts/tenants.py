@@ -17,7 +17,10 @@ from ingest.storage.errors import NameTakenError, TenantNotFoundError
 
 @dataclass(frozen=True)
 class Tenant:
-    """A tenant. `name` is for people and can change. While it is suspended, none of its keys and tokens is accepted."""
+    """A tenant. `name` is for display and can be changed.
+
+    While a tenant is suspended, all its keys and tokens are rejected.
+    """
 
     id: str
     name: str
@@ -32,7 +35,7 @@ class Tenants:
         self._engine = engine
 
     def create(self, name: str) -> Tenant:
-        """Create a tenant. Raises `NameTakenError` and `NameInvalidError`."""
+        """Create a tenant. Raises `NameTakenError` if the name is in use, and `NameInvalidError` if it is invalid."""
         tenant = Tenant(secrets.token_hex(8), validate_name(name, "tenant"), time.time(), None)
         with write_transaction(self._engine) as connection:
             insert_if_absent(connection, tenants, id=tenant.id, name=tenant.name, created_at=tenant.created_at)
@@ -43,13 +46,13 @@ class Tenants:
         return tenant
 
     def list_tenants(self, *, after: str = "", limit: int = 1000) -> list[Tenant]:
-        """List tenants by name, those whose name is greater than `after`."""
+        """List tenants sorted by name, starting after the name `after`."""
         query = select(tenants).where(tenants.c.name > after).order_by(tenants.c.name).limit(limit)
         with read_transaction(self._engine) as connection:
             return [Tenant(**row._mapping) for row in connection.execute(query).all()]
 
     def load_tenant(self, id_or_name: str) -> Tenant:
-        """Read a tenant by id or, if no id matches, by name. Raises `TenantNotFoundError`."""
+        """Load a tenant by id or, if no id matches, by name. Raises `TenantNotFoundError` if there is none."""
         with read_transaction(self._engine) as connection:
             return _load_tenant(connection, id_or_name)
 
@@ -66,7 +69,7 @@ class Tenants:
             return _load_tenant(connection, tenant.id)
 
     def suspend(self, id_or_name: str) -> Tenant:
-        """Reject all keys and tokens of a tenant. Its documents stay, and queued work on them continues."""
+        """Reject all keys and tokens of a tenant. Its documents are not deleted, and queued work on them continues."""
         return self._set_suspended(id_or_name, time.time())
 
     def resume(self, id_or_name: str) -> Tenant:

@@ -1,6 +1,6 @@
 """The users of tenants with their groups, and the sessions of users and keys.
 
-Deleting a user revokes its keys and ends its sessions in the same commit.
+Deleting a user also revokes its keys and ends its sessions, in the same commit.
 """
 
 import secrets
@@ -24,7 +24,7 @@ SESSION, TICKET = "session", "ticket"
 
 
 def end_sessions(connection: Connection, tenant_id: str, owner: str) -> int:
-    """End the sessions and unused tickets of an owner; returns how many."""
+    """End the sessions of an owner, invalidate its unused tickets, and return the number of both."""
     of_owner = sessions.c.tenant_id == tenant_id, sessions.c.owner == owner
     ended = connection.execute(delete(sessions).where(*of_owner)).rowcount
     record_action(connection, Action.SESSIONS_ENDED, owner, tenant_id=tenant_id, sessions=ended)
@@ -32,7 +32,7 @@ def end_sessions(connection: Connection, tenant_id: str, owner: str) -> int:
 
 
 def count_sessions(connection: Connection, tenant_id: str, owners: Collection[str], now: float) -> dict[str, int]:
-    """Count the live sessions of each owner; owners without one are left out."""
+    """Count the live sessions of each owner. Owners without a live session are omitted."""
     live = (
         sessions.c.tenant_id == tenant_id,
         sessions.c.owner.in_(list(owners)),
@@ -46,7 +46,7 @@ def count_sessions(connection: Connection, tenant_id: str, owners: Collection[st
 
 @dataclass(frozen=True)
 class User:
-    """A user. Access lists and grants refer to it as `user:NAME`, so its name cannot change. `groups` are sorted."""
+    """A user. Access lists and grants refer to it as `user:NAME`, so its name cannot change. `groups` is sorted."""
 
     id: str
     tenant_id: str
@@ -57,7 +57,7 @@ class User:
 
 @dataclass(frozen=True)
 class UserAccess:
-    """The access of a user: the scopes of all its live keys together, their number, and its live browser sessions."""
+    """The access of a user: the combined scopes and the number of its live keys, and its live browser sessions."""
 
     scopes: frozenset[Scope] = frozenset()
     keys: int = 0
@@ -71,7 +71,10 @@ class Users:
         self._engine = engine
 
     def create(self, tenant_id: str, name: str, groups: Collection[str] = ()) -> User:
-        """Create a user. Raises `TenantNotFoundError`, `NameTakenError` and `NameInvalidError`."""
+        """Create a user.
+
+        Raises `TenantNotFoundError`, `NameTakenError` if the name is in use, and `NameInvalidError` if it is invalid.
+        """
         user = User(
             secrets.token_hex(8), tenant_id, validate_name(name, "user"), _normalize_groups(groups), time.time()
         )
@@ -88,18 +91,18 @@ class Users:
         return user
 
     def list_users(self, tenant_id: str, *, after: str = "", limit: int = 1000) -> list[User]:
-        """List users by name, those whose name is greater than `after`."""
+        """List users sorted by name, starting after the name `after`."""
         query = _build_live_query(tenant_id).where(users.c.name > after).order_by(users.c.name).limit(limit)
         with read_transaction(self._engine) as connection:
             return [_build_user(row) for row in connection.execute(query).all()]
 
     def load_user(self, tenant_id: str, id_or_name: str) -> User:
-        """Read a user by id or, if no id matches, by name. Raises `UserNotFoundError`."""
+        """Load a user by id or, if no id matches, by name. Raises `UserNotFoundError` if there is none."""
         with read_transaction(self._engine) as connection:
             return load_user(connection, tenant_id, id_or_name)
 
     def load_access(self, tenant_id: str, of: Sequence[User]) -> dict[str, UserAccess]:
-        """Read the access of each of these users, by user id."""
+        """Return the access of each of these users, keyed by user id."""
         now = time.time()
         live = (
             api_keys.c.user_id.in_([user.id for user in of]),
@@ -122,15 +125,15 @@ class Users:
         }
 
     def count_group_members(self, tenant_id: str) -> dict[str, int]:
-        """Count the members of each group; groups are sorted by name."""
+        """Count the members of each group. Groups are sorted by name."""
         with read_transaction(self._engine) as connection:
             rows = connection.execute(_build_live_query(tenant_id).with_only_columns(users.c.groups)).scalars().all()
         return dict(sorted(Counter(group for groups in rows for group in groups).items()))
 
     def set_groups(self, tenant_id: str, id_or_name: str, groups: Collection[str]) -> User:
-        """Replace a user's groups. Takes effect when the transaction commits.
+        """Replace a user's groups. The change takes effect when the transaction commits.
 
-        Raises `UserNotFoundError` and `NameInvalidError`.
+        Raises `UserNotFoundError` if the user does not exist, and `NameInvalidError` if the name of a group is invalid.
         """
         wanted = _normalize_groups(groups)
         with write_transaction(self._engine) as connection:
@@ -140,9 +143,10 @@ class Users:
             return load_user(connection, tenant_id, user.id)
 
     def delete(self, tenant_id: str, id_or_name: str) -> User:
-        """Delete a user, revoke its keys and end its sessions. Raises `UserNotFoundError`.
+        """Delete a user, revoke its keys and end its sessions. Raises `UserNotFoundError` if the user does not exist.
 
-        Grants and access lists that name `user:NAME` stay: a new user with this name would have the same access.
+        Grants and access lists that name `user:NAME` are not removed, so a new user with this name would have the same
+        access.
         """
         at = time.time()
         with write_transaction(self._engine) as connection:
@@ -161,7 +165,7 @@ def _record_audit(connection: Connection, action: Action, user: User, **details:
 
 
 def load_user(connection: Connection, tenant_id: str, id_or_name: str) -> User:
-    """Read a live user by id or, if no id matches, by name. Raises `UserNotFoundError`."""
+    """Load a live user by id or, if no id matches, by name. Raises `UserNotFoundError` if there is none."""
     for column in (users.c.id, users.c.name):
         row = connection.execute(_build_live_query(tenant_id).where(column == id_or_name)).first()
         if row is not None:

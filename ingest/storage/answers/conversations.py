@@ -1,4 +1,4 @@
-"""Stored answers and their conversations: stored, read, listed, deleted, and removed once they are too old."""
+"""Stored answers and their conversations: storing, loading, listing, deleting, and removing those that are too old."""
 
 import time
 import uuid
@@ -26,7 +26,7 @@ _EXCHANGES_AT_ONCE = 20
 class Conversations:
     """The conversations and stored answers of all tenants. Each call reads or changes one tenant only.
 
-    With `owner`, a method finds that owner's conversations and answers only.
+    If `owner` is given, a method finds only that owner's conversations and answers.
     """
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
@@ -34,7 +34,7 @@ class Conversations:
         self._clock = clock
 
     def start(self, tenant_id: str, question: str, owner: str | None = None) -> str:
-        """Create a conversation and return its id. It is listed once its first question has been answered."""
+        """Create a conversation and return its id. It appears in listings once its first question has been answered."""
         identifier, now = str(uuid.uuid4()), self._clock()
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -57,9 +57,9 @@ class Conversations:
     def store_answer(self, answer: StoredAnswer, versions: frozenset[str] = frozenset()) -> StoredAnswer:
         """Store an answer as the next turn of its conversation. Storing it again changes nothing.
 
-        If the conversation has been deleted in the meantime, the answer is stored without one. `versions` are the
-        versions that the answer was given; if one of them is gone, the answer is redacted. Returns the answer as
-        stored, with its turn.
+        If the conversation has been deleted in the meantime, the answer is stored outside any conversation. `versions`
+        are the document versions that the model was given for the answer; if one of them no longer exists, the answer
+        is redacted. Returns the answer as stored, with its turn.
         """
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, answer.tenant_id)
@@ -69,7 +69,7 @@ class Conversations:
             return store_answer(connection, answer)
 
     def list_versions(self, tenant_id: str, identifier: str) -> frozenset[str]:
-        """List the versions that the answers of a conversation were given, without those that are gone."""
+        """List the versions that were used for the answers of a conversation, except those that no longer exist."""
         query = (
             select(work_versions.c.version_id)
             .join(answers, answers.c.id == work_versions.c.work_id)
@@ -84,14 +84,14 @@ class Conversations:
             return frozenset(connection.execute(query).scalars())
 
     def load_answer(self, tenant_id: str, identifier: str, owner: str | None = None) -> StoredAnswer:
-        """Read an answer. Raises `AnswerNotFoundError`, also for an answer of another tenant or owner."""
+        """Load an answer. Raises `AnswerNotFoundError` if it does not exist or belongs to another tenant or owner."""
         with read_transaction(self._engine) as connection:
             return load_answer(connection, tenant_id, identifier, owner)
 
     def delete_answer(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
         """Delete an answer, also from its conversation and from the run that produced it.
 
-        Raises `AnswerNotFoundError`.
+        Raises `AnswerNotFoundError` if it does not exist.
         """
         with write_transaction(self._engine) as connection:
             mine = answers.c.tenant_id == tenant_id, answers.c.id == identifier, build_owner_condition(answers, owner)
@@ -102,14 +102,17 @@ class Conversations:
             record_action(connection, Action.ANSWER_DELETED, f"answer:{identifier}", tenant_id=tenant_id)
 
     def load_conversation(self, tenant_id: str, identifier: str, owner: str | None = None) -> Conversation:
-        """Read a conversation. Raises `ConversationNotFoundError`, also for one of another tenant or owner."""
+        """Load a conversation.
+
+        Raises `ConversationNotFoundError` if it does not exist or belongs to another tenant or owner.
+        """
         with read_transaction(self._engine) as connection:
             return load_conversation(connection, tenant_id, identifier, owner)
 
     def list_conversations(
         self, tenant_id: str, *, before: int | None = None, limit: int = 50, owner: str | None = None
     ) -> list[Conversation]:
-        """List the conversations that have answers, newest first, with a `sequence` below `before`."""
+        """List the conversations that have answers and a `sequence` below `before`, newest first."""
         mine = conversations.c.tenant_id == tenant_id, build_owner_condition(conversations, owner)
         query = select(conversations).where(*mine, conversations.c.turns > 0)
         if before is not None:
@@ -121,9 +124,9 @@ class Conversations:
     def list_turns(
         self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 50, owner: str | None = None
     ) -> list[StoredAnswer]:
-        """List the answers of a conversation in order, those whose `turn` is above `after`.
+        """List the answers of a conversation whose `turn` is above `after`, in order.
 
-        Raises `ConversationNotFoundError`.
+        Raises `ConversationNotFoundError` if the conversation does not exist.
         """
         query = _build_answers_query(tenant_id).where(answers.c.conversation_id == identifier, answers.c.turn > after)
         with read_transaction(self._engine) as connection:
@@ -134,9 +137,10 @@ class Conversations:
     def list_last_exchanges(
         self, tenant_id: str, identifier: str, *, characters: int, owner: str | None = None
     ) -> list[Exchange]:
-        """List the last exchanges of a conversation, oldest first: those that fit into `characters`, and one more.
+        """List the last exchanges of a conversation, oldest first.
 
-        Raises `ConversationNotFoundError`.
+        These are the exchanges that fit into `characters`, plus one more. Raises `ConversationNotFoundError` if the
+        conversation does not exist.
         """
         query = (
             select(answers.c.turn, answers.c.question, answers.c.answer["text"].as_string().label("text"))
@@ -156,14 +160,14 @@ class Conversations:
         return found[::-1]
 
     def delete(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
-        """Delete a conversation with all its answers. Raises `ConversationNotFoundError`."""
+        """Delete a conversation with all its answers. Raises `ConversationNotFoundError` if it does not exist."""
         with write_transaction(self._engine) as connection:
             load_conversation(connection, tenant_id, identifier, owner)
             _delete_conversations(connection, [identifier])
             record_action(connection, Action.CONVERSATION_DELETED, f"conversation:{identifier}", tenant_id=tenant_id)
 
     def list_withheld_documents(self, identifiers: Collection[str], readers: Readers = None) -> set[str]:
-        """List the documents that must not be shown to these readers: deleted ones, and those closed to them."""
+        """List the documents that must not be shown to these readers: deleted ones and those that they may not see."""
         with read_transaction(self._engine) as connection:
             return list_withheld_documents(connection, identifiers, readers)
 
@@ -176,7 +180,7 @@ def store_answer(connection: Connection, answer: StoredAnswer) -> StoredAnswer:
     conversation_id, turn = answer.conversation_id, None
     if conversation_id is not None:
         mine = conversations.c.id == conversation_id, conversations.c.tenant_id == answer.tenant_id
-        # The update locks the conversation's row, so that two answers at once get different turns.
+        # The update locks the conversation's row so that concurrent answers get different turns.
         counted = (
             update(conversations).where(*mine).values(turns=conversations.c.turns + 1, updated_at=answer.created_at)
         )
@@ -209,7 +213,10 @@ def _delete_conversations(connection: Connection, identifiers: Collection[str]) 
 def load_conversation(
     connection: Connection, tenant_id: str, identifier: str, owner: str | None = None
 ) -> Conversation:
-    """Read a conversation. Raises `ConversationNotFoundError`, also for a conversation of another owner."""
+    """Load a conversation.
+
+    Raises `ConversationNotFoundError` if it does not exist or belongs to another owner.
+    """
     mine = conversations.c.id == identifier, conversations.c.tenant_id == tenant_id
     query = select(conversations).where(*mine, build_owner_condition(conversations, owner))
     row = connection.execute(query).first()
@@ -219,7 +226,7 @@ def load_conversation(
 
 
 def load_answer(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> StoredAnswer:
-    """Read an answer. Raises `AnswerNotFoundError`, also for an answer of another tenant or owner."""
+    """Load an answer. Raises `AnswerNotFoundError` if it does not exist or belongs to another tenant or owner."""
     found = _find_answer(connection, tenant_id, identifier, owner)
     if found is None:
         raise AnswerNotFoundError(f"There is no answer {identifier!r}.")
@@ -240,9 +247,9 @@ def _find_answer(
 
 
 def _encode_rows(answer: StoredAnswer) -> Any:  # noqa: ANN401 - JSON
-    """Encode the rows behind an answer as JSON: a list of rows, or an object with `rows` and `cells`.
+    """Encode the rows that an answer is based on as JSON: a list of rows, or an object with `rows` and `cells`.
 
-    Cells refer to elements of `rows` by index, so that document and version ids are stored once.
+    Cells refer to elements of `rows` by index, so that document and version ids are stored only once.
     """
     if not answer.cells_behind:
         return [[*each.part, each.ranges] for each in answer.rows_behind]

@@ -1,4 +1,4 @@
-"""Feedback on stored answers, from the API, the portal and Slack. Each author has one entry for an answer."""
+"""Feedback on stored answers, from the API, the portal and Slack. Each author has at most one entry per answer."""
 
 import time
 import uuid
@@ -23,8 +23,8 @@ from ingest.storage.webhooks.records import EventType
 class Feedback:
     """The feedback of all tenants. Each call reads or changes one tenant only.
 
-    With `owner`, a method finds feedback on that owner's answers only. An author is a string such as `user:ann` or
-    `key:ID`.
+    If `owner` is given, a method finds only feedback on that owner's answers. An author is a string such as `user:ann`
+    or `key:ID`.
     """
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
@@ -34,9 +34,10 @@ class Feedback:
     def record_feedback(
         self, tenant_id: str, answer_id: str, author: str, verdict: Verdict, *, owner: str | None = None
     ) -> FeedbackEntry:
-        """Store an author's feedback on an answer, in place of its earlier feedback.
+        """Store an author's feedback on an answer, replacing the author's earlier feedback.
 
-        Raises `AnswerNotFoundError`, and `FeedbackInvalidError` if the answer has no such sentence or citation.
+        Raises `AnswerNotFoundError` if there is no such answer, and `FeedbackInvalidError` if it has no such sentence
+        or citation.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -72,7 +73,10 @@ class Feedback:
     def list_for_answer(
         self, tenant_id: str, answer_id: str, author: str | None = None, *, owner: str | None = None
     ) -> list[FeedbackEntry]:
-        """List the feedback on an answer, from one author if given. Raises `AnswerNotFoundError`."""
+        """List the feedback on an answer, only from `author` if given.
+
+        Raises `AnswerNotFoundError` if there is no such answer.
+        """
         query = _build_query(tenant_id).where(feedback.c.answer_id == answer_id)
         if author is not None:
             query = query.where(feedback.c.author == author)
@@ -81,16 +85,20 @@ class Feedback:
             return [_build_entry(row) for row in connection.execute(query.order_by(feedback.c.sequence)).all()]
 
     def list_by_author(self, tenant_id: str, answer_ids: Collection[str], author: str) -> dict[str, FeedbackEntry]:
-        """Read an author's feedback on these answers, by answer id.
+        """Return an author's feedback on these answers, keyed by answer id.
 
-        Does not check access: the caller has checked that the author may read the answers.
+        Access is not checked: the caller must have checked that the author may read the answers.
         """
         query = _build_query(tenant_id).where(feedback.c.answer_id.in_(list(answer_ids)), feedback.c.author == author)
         with read_transaction(self._engine) as connection:
             return {row.answer_id: _build_entry(row) for row in connection.execute(query).all()}
 
     def withdraw(self, tenant_id: str, answer_id: str, author: str, *, owner: str | None = None) -> None:
-        """Delete an author's feedback on an answer. Raises `AnswerNotFoundError` and `FeedbackNotFoundError`."""
+        """Delete an author's feedback on an answer.
+
+        Raises `AnswerNotFoundError` if there is no such answer, and `FeedbackNotFoundError` if there is no such
+        feedback.
+        """
         mine = feedback.c.tenant_id == tenant_id, feedback.c.answer_id == answer_id, feedback.c.author == author
         with write_transaction(self._engine) as connection:
             load_answer(connection, tenant_id, answer_id, owner)
@@ -108,8 +116,8 @@ class Feedback:
     ) -> list[FeedbackEntry]:
         """List the feedback of a tenant with a `sequence` below `before`, newest first.
 
-        A comment is withheld if its answer was given a document that is closed to these readers, because it may quote
-        it.
+        A comment may quote the documents that were used for the answer, so it is withheld if these readers may not see
+        one of them.
         """
         wanted = wanted or FeedbackFilter()
         query = _build_query(tenant_id)

@@ -1,4 +1,4 @@
-"""Records of feedback on answers, and of links that share a conversation or run with others in the tenant."""
+"""Records of feedback on answers, and of links that share a conversation or run with other users of the tenant."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ MAX_COMMENT_CHARS = 4_000
 
 
 class Rating(StrEnum):
-    """Thumbs up or thumbs down."""
+    """A rating of an answer: thumbs up or thumbs down."""
 
     UP = "up"
     DOWN = "down"
@@ -15,9 +15,9 @@ class Rating(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """One person's feedback on an answer: a thumb, a comment, and the sentences and citations that are wrong.
+    """One author's feedback on an answer: a rating, a comment, and the sentences and citations that are wrong.
 
-    `sentences` holds numbers of the answer's sentences, in order from 1. `citations` holds numbers of its citations.
+    `sentences` holds the numbers of these sentences, counted from 1, and `citations` the numbers of these citations.
     """
 
     rating: Rating
@@ -28,7 +28,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class FeedbackEntry:
-    """Stored feedback with the answer that it is about. `sequence` orders a tenant's feedback."""
+    """Stored feedback, with the answer that it refers to. `sequence` orders a tenant's feedback."""
 
     id: str
     sequence: int
@@ -45,7 +45,7 @@ class FeedbackEntry:
 
 @dataclass(frozen=True)
 class FeedbackFilter:
-    """Conditions on feedback; None matches all.
+    """Conditions on feedback; None matches everything.
 
     `since` (inclusive) and `until` (exclusive) are seconds since the epoch.
     """
@@ -60,7 +60,10 @@ class FeedbackFilter:
 
 @dataclass(frozen=True)
 class Share:
-    """A link to a conversation or a run (the id that is not None), created by `owner` and valid until `ends_at`."""
+    """A link to a conversation or a run, created by `owner` and valid until `ends_at`.
+
+    Exactly one of the two ids is not None.
+    """
 
     id: str
     sequence: int

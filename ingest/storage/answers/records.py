@@ -1,18 +1,18 @@
-"""Records of conversations and stored answers, with the table rows that an answer is based on."""
+"""Records of conversations and stored answers, and of the table rows that an answer is based on."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# A caller passes this instead of an id to start a new conversation.
+# Passed instead of an id to start a new conversation.
 NEW_CONVERSATION = "new"
-# Instead of a table number: the row is the whole document, or the rows are its sections in reading order.
+# Used instead of a table number if the row is the whole document, or if the rows are its sections in reading order.
 WHOLE_DOCUMENT, ITS_SECTIONS = -1, -2
 
 
 @dataclass(frozen=True)
 class RowRanges:
-    """Rows of one table of one version, as ranges of row numbers from 1: the first and the last of each range.
+    """Rows of one table of one version, as ranges of row numbers counted from 1: the first and last row of each range.
 
     `table` is `WHOLE_DOCUMENT` or `ITS_SECTIONS` for rows that are not in a table of the file.
     """
@@ -24,7 +24,7 @@ class RowRanges:
 
     @property
     def part(self) -> tuple[str, str, int]:
-        """The document id, the version id and the table."""
+        """The document id, the version id and the table number."""
         return self.document_id, self.version_id, self.table
 
     def __len__(self) -> int:
@@ -38,7 +38,7 @@ class RowRanges:
 
 @dataclass(frozen=True)
 class CellRanges:
-    """The rows behind row `row` (from 1) of a computed table, or behind its cell in `column` if those are fewer."""
+    """The rows that row `row` (from 1) of a computed table is based on, or if fewer, those of its cell in `column`."""
 
     row: int
     column: int | None
@@ -47,10 +47,11 @@ class CellRanges:
 
 @dataclass(frozen=True)
 class StoredAnswer:
-    """A stored answer. `body` is its JSON without the rows behind it. `owner` is who asked, if known.
+    """A stored answer.
 
-    `turn` counts the answers of its conversation from 1. `turn` and `conversation_id` are both None for an answer
-    outside of a conversation.
+    `body` is the answer's JSON without the rows that it is based on. `owner` is the owner who asked, if known. `turn`
+    is the answer's position in its conversation, counted from 1. `turn` and `conversation_id` are both None for an
+    answer outside a conversation.
     """
 
     id: str
@@ -67,9 +68,10 @@ class StoredAnswer:
 
 @dataclass(frozen=True)
 class Conversation:
-    """The state of a conversation. `sequence` orders a tenant's conversations; `title` is its first question.
+    """The state of a conversation.
 
-    `owner` is who started it, if known. `turns` counts the answered questions, including those deleted since.
+    `sequence` orders a tenant's conversations. `title` is the first question. `owner` is the owner who started it, if
+    known. `turns` is the number of answered questions, including those deleted since.
     """
 
     id: str
@@ -84,14 +86,14 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A question of a conversation and the text of its answer."""
+    """A question in a conversation and the text of its answer."""
 
     question: str
     answer: str
 
 
 def group_into_ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Group ascending numbers into ranges of consecutive ones: 1, 2, 3, 7 becomes `((1, 3), (7, 7))`."""
+    """Group ascending numbers into ranges of consecutive numbers: 1, 2, 3, 7 becomes `((1, 3), (7, 7))`."""
     ranges: list[tuple[int, int]] = []
     for number in numbers:
         if ranges and number == ranges[-1][1] + 1:

@@ -1,6 +1,6 @@
 """Removes text that is based on deleted or replaced versions from stored answers and run logs.
 
-Questions and figures, such as token counts, stay. Answers and log entries are handled as JSON.
+Questions and figures, such as token counts, are not removed. Answers and log entries are processed as JSON.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -32,9 +32,9 @@ WITHHELD_NOTE = (
     "Parts of this answer are withheld: they were based on a document that has since been deleted or replaced."
 )
 CLOSED_NOTE = "Parts of this answer are withheld: they are based on documents that you cannot access."
-# A sentence with one of these checks is supported by the passages that it cites.
+# A sentence with one of these check results is supported by the passages that it cites.
 _SUPPORTED_CHECKS = frozenset({"verified", "quoted", "computed"})
-# Members of logged events that contain no text, by kind of event. Events of other kinds lose all their members.
+# Members of logged events that contain no text, keyed by kind of event. Events of other kinds lose all their members.
 _CALL_MEMBERS = frozenset({"purpose", "usage", "cached", "cut_off", "code"})
 _SAFE_MEMBERS = {
     "start": frozenset[str](),
@@ -50,10 +50,10 @@ _SAFE_MEMBERS = {
 def redact_answer(
     body: Mapping[str, Any], gone: Mapping[str, str], question: str, *, word: str = WITHHELD_TEXT
 ) -> dict[str, Any]:
-    """Redact an answer that was given versions which are gone. `gone` maps those versions to their documents.
+    """Redact an answer that used versions which no longer exist. `gone` maps these versions to their documents.
 
-    A sentence stays if it cites other versions only and is supported by what it cites. The model may have put text of a
-    gone version into any other sentence, so `word` replaces those. `question` is the caller's question.
+    A sentence is retained if it cites only other versions and is supported by them. Every other sentence is replaced by
+    `word`, because the model may have put text of a removed version into it. `question` is the user's question.
     """
     numbers = {each["number"] for each in body["citations"] if each["version_id"] in gone}
     text, sentences = _redact_sentences(body["sentences"], numbers, word)
@@ -78,11 +78,10 @@ def redact_answer(
 
 
 def redact_for_reader(body: Mapping[str, Any], closed: Mapping[str, str], question: str) -> dict[str, Any]:
-    """Redact an answer for a reader to whom `closed` versions are closed.
+    """Redact an answer for a reader who may not see the `closed` versions.
 
-    `closed` maps those versions to their documents.
-
-    The result names none of these documents and contains no figure that was counted over them.
+    `closed` maps those versions to their documents. The result does not name any of these documents and contains no
+    figure that was computed from them.
     """
     hidden = {each["number"] for each in body["citations"] if each["version_id"] in closed}
     redacted = redact_answer(body, closed, question, word=CLOSED_TEXT)
@@ -107,27 +106,27 @@ def remove_route(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def redact_event(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove all text from the body of a logged event. What happened and what it cost stay."""
+    """Remove all text from the body of a logged event. A record of what happened and what it cost is retained."""
     safe = _SAFE_MEMBERS.get(kind, frozenset())
     return {name: value for name, value in body.items() if name in safe} | {"withheld": True}
 
 
 def redact_history(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """Remove the text of earlier answers from the messages before a question."""
+    """Remove the text of earlier answers from the messages that precede a question."""
     return [{**each, "text": WITHHELD_TEXT} if each["role"] == "assistant" else dict(each) for each in messages]
 
 
 def _redact_sentences(
     sentences: Sequence[Mapping[str, Any]], gone: set[int], word: str
 ) -> tuple[str, list[dict[str, Any]]]:
-    """Return the text of the sentences that stay, and all sentences with their positions in that text."""
+    """Return the text of the retained sentences, and all sentences with their positions in that text."""
     text = ""
     kept: list[dict[str, Any]] = []
     for each in sentences:
         stays = each["check"] in _SUPPORTED_CHECKS and each["citations"] and not gone & set(each["citations"])
         said = each["text"] if stays else word
         if not stays and kept and kept[-1]["text"] == word:
-            continue  # consecutive withheld sentences become one placeholder
+            continue  # consecutive withheld sentences share one placeholder
         begin = len(text) + 1 if text else 0
         text = f"{text} {said}" if text else said
         place = {"text": said, "start": begin, "end": begin + len(said)}
@@ -155,7 +154,7 @@ _WITHHELD_KEY = "withheld"
 
 @dataclass(frozen=True)
 class RedactionCounts:
-    """Counts of redacted answers, redacted runs and removed model replies."""
+    """The numbers of redacted answers, redacted runs and removed model replies."""
 
     answers: int = 0
     runs: int = 0
@@ -166,21 +165,21 @@ class RedactionCounts:
 
 
 class Redaction:
-    """Redacts everything that was derived from versions that are being removed.
+    """Redacts all content that was derived from versions that are being removed.
 
-    It works in small transactions. Running it again after an interruption continues where it stopped.
+    It works in small transactions. If it is interrupted, running it again continues where it stopped.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def redact(self, tenant_id: str, version_id: str) -> RedactionCounts:
-        """Redact everything that was derived from a version. After this, nothing more derived from it can be stored.
+        """Redact everything that was derived from a version, and refuse to store anything else derived from it.
 
-        The counts are added to the receipt of the document's deletion in the same commits. A run in progress that was
-        given the version is queued again; it resumes from the remaining part of its log, without the version. At the
-        end, the database's write-ahead log is emptied, because it still has the earlier texts. Raises
-        `CatalogUnavailableError` if the log cannot be emptied because it is being read.
+        The counts are added to the receipt of the document's deletion in the same commits. A run in progress that used
+        the version is queued again. It resumes from the remaining part of its log, without the version. Finally, the
+        database's write-ahead log is emptied, because it still contains the earlier text. Raises
+        `CatalogUnavailableError` if the write-ahead log cannot be emptied because it is being read.
         """
         total = RedactionCounts()
         while True:
@@ -235,7 +234,7 @@ def _redact_stored_answer(connection: Connection, answer_id: str, gone: Mapping[
 
 
 def _redact_feedback(connection: Connection, answer_id: str) -> None:
-    """Remove comments on an answer, which may quote the document, and the numbers of its sentences and citations."""
+    """Remove comments on an answer, which may quote the document, and the sentences and citations marked as wrong."""
     of_answer = feedback.c.answer_id == answer_id
     connection.execute(update(feedback).where(of_answer).values(sentences=[], citations=[]))
     commented = of_answer, feedback.c.comment.is_not(None)
@@ -243,7 +242,10 @@ def _redact_feedback(connection: Connection, answer_id: str) -> None:
 
 
 def _redact_run(connection: Connection, run_id: str, gone: Mapping[str, str]) -> int:
-    """Redact a run with its log. A run in progress is taken from its worker, which still has the text in memory."""
+    """Redact a run and its log.
+
+    A run in progress is taken away from its worker, which still has the text in memory.
+    """
     of_job = jobs.c.kind == JobKind.RUN, jobs.c.version_id == run_id
     connection.execute(
         update(jobs)
@@ -266,7 +268,10 @@ def _redact_run(connection: Connection, run_id: str, gone: Mapping[str, str]) ->
 
 
 def _redact_events(connection: Connection, run_id: str, *, purpose: str | None = None) -> None:
-    """Remove texts and keys from a run's log, so that no entry of it is reused; with `purpose`, from its calls only."""
+    """Remove texts and keys from a run's log, so that none of its entries is reused.
+
+    If `purpose` is given, this applies only to the calls with that purpose.
+    """
     body, after = run_events.c.body, 0
     query = (
         select(run_events.c.sequence, run_events.c.kind, body)

@@ -28,8 +28,8 @@ UNUSED_SECONDS = 30 * 24 * 3600.0
 # `used_at` is updated at most this often, so that repeated hits need no writes.
 _TOUCH_SECONDS = 60.0
 _EVICTIONS_AT_ONCE = 500
-# Shares of `max_bytes`: the size after an eviction; the amount stored before the size is checked again, because summing
-# it takes a query; and the largest reply that is stored.
+# Fractions of `max_bytes`: the size after an eviction; the amount stored before the size is checked again, because
+# computing the size takes a query; and the largest reply that is stored.
 _EVICTION_TARGET_SHARE = 0.9
 _UNCHECKED_SHARE = 1 / 32
 _MAX_REPLY_SHARE = 1 / 8
@@ -37,7 +37,7 @@ _MAX_REPLY_SHARE = 1 / 8
 
 @dataclass(frozen=True)
 class StoredReply:
-    """A reply and its cost. `key` is the SHA-256 of the call in hexadecimal."""
+    """A stored reply and its cost. `key` is the SHA-256 of the call in hexadecimal."""
 
     key: str
     text: str
@@ -47,15 +47,15 @@ class StoredReply:
 
     @property
     def size_bytes(self) -> int:
-        """The size of the reply with its key and counts, in bytes."""
+        """The size of the reply, its key and its counts, in bytes."""
         return len(self.text.encode("utf-8", "surrogatepass")) + 200
 
 
 class Replies:
-    """Each tenant's replies, limited to about `max_bytes`. The least recently used are evicted first.
+    """Each tenant's cached replies, limited to about `max_bytes`. The least recently used replies are evicted first.
 
-    The size is checked after every thirty-second of `max_bytes` stored. Replies that have not been used for 30 days are
-    evicted as well, and a reply larger than an eighth of `max_bytes` is not stored.
+    The size is checked each time another thirty-second of `max_bytes` has been stored. Replies that have not been used
+    for 30 days are evicted as well. A reply larger than an eighth of `max_bytes` is not stored.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class Replies:
         self._unchecked_bytes: dict[str, int] = {}
 
     def load_replies(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        """Read the replies to these calls, without those that are not stored.
+        """Load the cached replies to these calls. Calls without a cached reply are omitted.
 
-        Each is marked as used now; a failure to write that is only logged.
+        Each reply is marked as used now. If this write fails, the failure is only logged.
         """
         now = self._clock()
         found: dict[str, StoredReply] = {}
@@ -84,15 +84,15 @@ class Replies:
         if stale:
             try:
                 self._touch(tenant_id, stale, now)
-            except IngestError as error:  # the replies have been read, so this must not fail the call
+            except IngestError as error:  # the replies have been loaded, so this must not fail the call
                 log.warning("last use of replies not recorded", replies=len(stale), error=repr(error))
         return found
 
     def store_replies(self, tenant_id: str, stored: Sequence[StoredReply], work: Work | None = None) -> None:
         """Store replies. A reply that is already stored is not changed.
 
-        They are removed together with any version that their `work` was given. If one of those versions is already
-        gone, nothing is stored.
+        The replies are removed together with any version that was used for `work`. If one of these versions no longer
+        exists, nothing is stored.
         """
         kept = [reply for reply in stored if reply.size_bytes <= self._max_bytes * _MAX_REPLY_SHARE]
         if not kept:
@@ -113,14 +113,14 @@ class Replies:
         self._unchecked_bytes[tenant_id] = unchecked
 
     def measure(self, tenant_id: str) -> tuple[int, int]:
-        """Count a tenant's replies and their size in bytes."""
+        """Return the number of a tenant's replies and their size in bytes."""
         size = func.coalesce(func.sum(replies.c.size_bytes), 0)
         with read_transaction(self._engine) as connection:
             row = connection.execute(select(func.count(), size).where(replies.c.tenant_id == tenant_id)).one()
         return int(row[0]), int(row[1])
 
     def delete_all(self, tenant_id: str) -> int:
-        """Delete all replies of a tenant; returns how many."""
+        """Delete all replies of a tenant and return their number."""
         with write_transaction(self._engine) as connection:
             forgotten = connection.execute(delete(replies).where(replies.c.tenant_id == tenant_id)).rowcount
             record_action(
@@ -157,7 +157,7 @@ def _build_row(tenant_id: str, reply: StoredReply, now: float, work: Work | None
     return {
         "tenant_id": tenant_id,
         "key": reply.key,
-        # A UTF-8 database accepts neither NUL nor lone surrogates; a model's reply may contain both.
+        # A UTF-8 database accepts neither NUL nor lone surrogates, but a model's reply may contain both.
         "text": reply.text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode(),
         "calls": reply.calls,
         "prompt_tokens": reply.prompt_tokens,

@@ -1,6 +1,6 @@
-"""Runs and their logs: read and ended here, and written by workers under the fence of the run's job.
+"""Runs and their logs, which workers write under the fence of the run's job.
 
-A worker that resumes a run reads what earlier attempts logged.
+A worker that resumes a run reads the entries that earlier attempts logged.
 """
 
 import time
@@ -58,8 +58,8 @@ from ingest.storage.quotas.rows import add_spending, charge_run, format_day
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
 
-# The largest entries are replies to sub-calls, at most a few hundred kilobytes, and search results: 200 passages of
-# 1,000 characters take up to 800 kB, and their headings rarely as much.
+# The largest entries are replies to sub-calls, of at most a few hundred kilobytes, and search results. 200 passages of
+# 1,000 characters take up to 800 kB, and their headings rarely take as much.
 _MAX_BODY_BYTES = 4 << 20
 _WEBHOOK_EVENTS = {
     RunState.COMPLETED: EventType.RUN_COMPLETED,
@@ -72,8 +72,8 @@ _WEBHOOK_EVENTS = {
 class RunLog:
     """The log of runs, as read and written by the workers that hold their jobs.
 
-    Methods that take a `Job` raise `LeaseLostError` if the worker no longer holds it: it was cancelled, deleted or
-    taken over. `announce` is called with the id of every run to which something was logged.
+    Methods that take a `Job` raise `LeaseLostError` if the worker no longer holds the job because it was cancelled,
+    deleted or taken over. `announce` is called with the id of each run after something was logged to it.
     """
 
     def __init__(self, engine: Engine, *, announce: Announce = announce_to_nobody) -> None:
@@ -83,7 +83,7 @@ class RunLog:
     def start(self, job: Job) -> Run:
         """Start or resume the run of a claimed job. The first start pins the versions in the run's scope.
 
-        Raises `KeyRevokedError` if the key that asked is no longer valid.
+        Raises `KeyRevokedError` if the key that started the run is no longer valid.
         """
         with write_transaction(self._engine) as connection:
             _require_held(connection, job)
@@ -98,10 +98,11 @@ class RunLog:
             return replace(load_run(connection, job.tenant_id, job.version_id), readers=run.readers)
 
     def append(self, job: Job, entries: Sequence[RunLogEntry], *, seconds: float, work: Work | None = None) -> None:
-        """Log the entries whose keys are new. `seconds` is the time that workers have spent on the run so far.
+        """Log the entries whose keys are not in the log yet.
 
-        A logged sub-call is never repeated. It counts as progress and resets the job's attempts. `work` has the
-        versions that the run was given so far. Raises `SourceGoneError` if one of them is gone.
+        `seconds` is the time that workers have spent on the run so far. A logged sub-call is never repeated. It counts
+        as progress and resets the job's attempts. `work` contains the versions that the run has used so far. Raises
+        `SourceGoneError` if one of them no longer exists.
         """
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, job.tenant_id)
@@ -113,7 +114,7 @@ class RunLog:
         self._announce(job.tenant_id, {job.version_id})
 
     def load_bodies(self, run_id: str, keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
-        """Read the bodies of the entries with these keys, by key."""
+        """Return the bodies of the entries with these keys, keyed by entry key."""
         found: dict[str, Mapping[str, Any]] = {}
         with read_transaction(self._engine) as connection:
             for some in iter_slices(list(keys)):
@@ -124,7 +125,7 @@ class RunLog:
         return found
 
     def load_lost_usage(self, run_id: str) -> dict[str, int]:
-        """Sum the usage of sub-calls logged as `lost`, by the members of `usage` in their bodies."""
+        """Sum the usage of the sub-calls that were logged as `lost`, for each member of `usage` in their bodies."""
         query = select(run_events.c.body).where(run_events.c.run_id == run_id, run_events.c.kind == "lost")
         total: Counter[str] = Counter()
         with read_transaction(self._engine) as connection:
@@ -142,9 +143,9 @@ class RunLog:
         kept: StoredAnswer | None = None,
         work: Work | None = None,
     ) -> None:
-        """End a run with its answer and store the answer, with its conversation, in the same commit.
+        """Finish a run and store its answer, with the answer's conversation, in the same commit.
 
-        `work` has the versions that the run was given. Raises `SourceGoneError` if one of them is gone.
+        `work` contains the versions that the run has used. Raises `SourceGoneError` if one of them no longer exists.
         """
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, job.tenant_id)
@@ -163,7 +164,10 @@ class RunLog:
         self._announce(job.tenant_id, {job.version_id})
 
     def pause(self, job: Job, detail: str, resource: str, *, seconds: float, work: Work | None = None) -> None:
-        """Pause a run whose budget is used up until a person decides. No worker holds its job in the meantime."""
+        """Pause a run whose budget is used up until a user decides how to continue.
+
+        No worker holds its job in the meantime.
+        """
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, job.tenant_id)
             _require_held(connection, job)
@@ -179,11 +183,10 @@ class RunLog:
         self._announce(job.tenant_id, {job.version_id})
 
     def increase_spent(self, run_id: str, spent: Spent) -> None:
-        """Increase a run's spending to `spent` where that is more than was logged.
+        """Increase a run's recorded spending to `spent` if that is more than was logged.
 
-        An ended run is charged the difference.
-
-        A worker calls this after losing its run: the run was cancelled or taken over while requests were in flight.
+        If the run has ended, the difference is charged. A worker calls this after losing its run, because the run may
+        have been cancelled or taken over while requests were in flight.
         """
         with write_transaction(self._engine) as connection:
             row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).first()
@@ -207,7 +210,7 @@ class RunLog:
     ) -> list[ActiveDocument]:
         """List the versions that were pinned when the run started, in order of arrival.
 
-        Documents that have since been deleted, or closed to these readers, are left out.
+        Documents that have been deleted since, or that these readers may no longer see, are omitted.
         """
         query: Select[Any] = (
             select(
@@ -240,7 +243,10 @@ class RunLog:
             return [ActiveDocument(*row) for row in connection.execute(query).all()]
 
     def list_withheld(self, version_ids: Collection[str], readers: Readers = None) -> set[str]:
-        """List the versions whose document was deleted or is closed to these readers; their text must not be shown."""
+        """List the versions whose document was deleted or is not accessible to these readers.
+
+        Their text must not be shown.
+        """
         query = (
             select(versions.c.id)
             .join(documents, documents.c.id == versions.c.document_id)
@@ -254,13 +260,13 @@ class RunLog:
 
 
 def build_run_query() -> Select[Any]:
-    """Select runs with their jobs. The state of a run that has not ended is that of its job."""
+    """Select runs with their jobs. The state of an unfinished run is the state of its job."""
     of_run = and_(jobs.c.kind == JobKind.RUN, jobs.c.version_id == runs.c.id)
     return select(runs, jobs.c.state.label("job_state"), jobs.c.attempt).outerjoin(jobs, of_run)
 
 
 def load_run(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
-    """Read a run. Raises `RunNotFoundError`, also for a run of another tenant or owner."""
+    """Load a run. Raises `RunNotFoundError` if it does not exist or belongs to another tenant or owner."""
     # guard: run-owner
     query = build_run_query().where(
         runs.c.id == identifier, runs.c.tenant_id == tenant_id, build_owner_condition(runs, owner)
@@ -292,10 +298,10 @@ def log_entries(
     entries: Sequence[RunLogEntry],
     **changed: Any,  # noqa: ANN401 - values of any column
 ) -> list[RunLogEntry]:
-    """Append the entries whose keys are new and add up what they spent; `changed` are columns of the run.
+    """Append the entries whose keys are not in the log yet, and add up what they spent.
 
-    Locks the run's row, so that events are numbered without gaps. Returns the new entries. Raises
-    `LogEntryTooLargeError`.
+    `changed` are columns of the run. The run's row is locked so that events are numbered without gaps. Returns the new
+    entries. Raises `LogEntryTooLargeError` if an entry is too large.
     """
     locked = select(runs.c.events).where(runs.c.id == identifier).with_for_update()
     last = connection.execute(locked).scalar_one()
@@ -333,7 +339,7 @@ def log_entries(
 
 
 def resume_run(connection: Connection, run: Run, decided: Resumption) -> None:
-    """Queue a paused run again with its new limits. The next worker that polls the queue finds it."""
+    """Requeue a paused run with its new limits. The next worker that polls the queue finds it."""
     body = {"added": dict(decided.added), "budget": dict(decided.limits), "pauses": decided.pauses}
     log_entries(
         connection,
@@ -367,7 +373,7 @@ def end_run(
     answer: Mapping[str, Any] | None = None,
     failure: Failure | None = None,
 ) -> None:
-    """Log the last event of a run and charge what it has spent. Its job must have ended in the same transaction."""
+    """Log the final event of a run and charge what it has spent. Its job must have ended in the same transaction."""
     body: dict[str, Any] = {"state": state.value}
     if failure is not None:
         body |= {"code": failure.code, "detail": failure.detail, "hint": failure.hint}
@@ -390,7 +396,7 @@ def end_run(
 
 
 def _select_new_entries(connection: Connection, identifier: str, entries: Sequence[RunLogEntry]) -> list[RunLogEntry]:
-    """Select the entries whose keys are not logged yet, the first of each key."""
+    """Select the entries whose keys are not logged yet. If several have the same key, the first is selected."""
     first = {entry.key: entry for entry in reversed(entries)}
     query = select(run_events.c.key).where(run_events.c.run_id == identifier, run_events.c.key.in_(list(first)))
     known = set(connection.execute(query).scalars())
@@ -407,17 +413,20 @@ def _require_loggable(entry: RunLogEntry) -> Mapping[str, Any]:
 
 
 def _require_held(connection: Connection, job: Job) -> None:
-    """Lock the job until the commit, so that no other worker can take it over. Raises `LeaseLostError` if not held."""
+    """Lock the job until the commit, so that no other worker can take it over.
+
+    Raises `LeaseLostError` if this worker does not hold it.
+    """
     held = select(jobs.c.id).where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")
     if connection.execute(held.with_for_update()).first() is None:
         raise _build_lease_lost_error(job)
 
 
 def _refresh_readers(connection: Connection, run: Run) -> Run:
-    """Return the run with the readers that its key has now, if the key had readers when it asked.
+    """Return the run with its readers restricted to those that its key has now.
 
-    Access is never widened: the result is the intersection with the readers at the time of asking. Raises
-    `KeyRevokedError` if the key is no longer valid. Runs of tokens and of earlier releases have no key; runs from a
+    Access is never widened: the result is the intersection with the readers at the time the run was created. Raises
+    `KeyRevokedError` if the key is no longer valid. Runs of tokens and of earlier releases have no key. Runs from a
     Slack channel continue as long as the tenant has a workspace.
     """
     if not run.key_id:
@@ -436,20 +445,20 @@ def _refresh_readers(connection: Connection, run: Run) -> Run:
 
 
 def _require_sources(connection: Connection, work: Work | None) -> None:
-    """Record the versions that a run was given. Raises `SourceGoneError` if one of them is gone."""
+    """Record the versions that a run has used. Raises `SourceGoneError` if one of them no longer exists."""
     if work is not None and not record_versions(connection, work):
         raise SourceGoneError("A document that the run had read was deleted or replaced.")
 
 
 def _reset_attempts(connection: Connection, job: Job) -> None:
-    """Reset the attempt counters of a held job, after progress."""
+    """Reset the attempt counters of a held job after it has made progress."""
     counted = (jobs.c.attempt > 1) | (jobs.c.interruptions > 0) | jobs.c.away_since.is_not(None)
     of_job = jobs.c.id == job.id
     connection.execute(update(jobs).where(of_job, counted).values(attempt=1, interruptions=0, away_since=None))
 
 
 def _pin_versions(connection: Connection, run: Run) -> None:
-    """Record the active versions in scope. One statement does it, however many versions there are."""
+    """Record the active versions in scope. A single statement does this, however many versions there are."""
     in_scope = [documents.c.tenant_id == run.tenant_id, documents.c.deleted_at.is_(None)]
     if run.collections:
         in_scope.append(documents.c.collection.in_(run.collections))

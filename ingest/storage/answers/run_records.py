@@ -10,19 +10,19 @@ from typing import Any
 from ingest.storage.queue.records import Failure
 from ingest.storage.quotas.records import Account
 
-# Time for a run to replay its log and end: see `build_finish_decision`.
+# Time for a run to replay its log and finish; see `build_finish_decision`.
 _FINISHING_SECONDS = 30.0
 
 
 class RunState(StrEnum):
     """The states of a run: `queued → running`, back to `queued` if its worker is lost, then one of four final states.
 
-    A run that is waiting because its budget is used up is `paused`, and `queued` again once a person has decided.
+    A run whose budget is used up is `paused` while it waits for a user's decision, and `queued` again afterwards.
     """
 
     QUEUED = "queued"
     RUNNING = "running"
-    PAUSED = "paused"  # its budget is used up: a person adds to it or ends the run
+    PAUSED = "paused"  # its budget is used up: a user extends it or ends the run
     COMPLETED = "completed"
     PARTIAL = "partial"  # the answer is unfinished or does not cover the whole scope
     FAILED = "failed"
@@ -34,7 +34,7 @@ ENDED_STATES = frozenset({RunState.COMPLETED, RunState.PARTIAL, RunState.FAILED,
 
 @dataclass(frozen=True)
 class QuotaRequest:
-    """The amounts that a run asks to reserve from the quotas of a tenant and key; None asks for all that remains."""
+    """The amounts that a run requests from the quotas of a tenant and key; None requests everything that remains."""
 
     account: Account
     tokens: int | None
@@ -45,12 +45,13 @@ class QuotaRequest:
 class RunRequest:
     """A question to be answered in the background.
 
-    `limits` is the budget that the caller gave; `unasked` is the budget of a run without one. With `every_record` the
-    model has to read all records. Requests of a tenant with the same `idempotency_key` create one run. `owner` asked
-    with the key `key_id` and may see the documents of `readers` (None: all). `filters` are conditions on documents'
-    metadata. `history` has the earlier messages, each with a `role` and a `text`. `conversation` is what the caller
-    passed, `new` or an id; `conversation_id` is the conversation that the answer is stored in. `wanted` is reserved
-    from quotas; None reserves nothing. With `pauses` the run waits for a person when its budget is used up.
+    `limits` is the budget that the caller gave; `unasked` is the default budget of a run for which the caller gave
+    none. With `every_record`, the model must read all records. Requests of a tenant with the same `idempotency_key`
+    create only one run. `owner` asked the question using the key `key_id` and may see the documents of `readers` (None:
+    all). `filters` are conditions on documents' metadata. `history` contains the earlier messages, each with a `role`
+    and a `text`. `conversation` is what the caller passed, `new` or an id; `conversation_id` is the conversation that
+    the answer is stored in. `wanted` is the amount to reserve from quotas; None reserves nothing. With `pauses`, the
+    run waits for a user's decision when its budget is used up.
     """
 
     tenant_id: str
@@ -74,12 +75,12 @@ class RunRequest:
 
     @property
     def asked_sha256(self) -> str:
-        """A digest of the caller's request. The order of collections and documents does not matter."""
+        """A digest of the caller's request. The order of collections and documents does not affect it."""
         scope = sorted(set(self.collections)), sorted(set(self.documents))
         asked: list[object] = [self.question, *scope, self.strategy, self.limits, self.every_record]
         if self.filters:
             asked.append(self.filters)
-        if self.conversation is not None:  # its turns are not part of the request
+        if self.conversation is not None:  # its turn is not part of the request
             asked.append(self.conversation)
         elif self.history:
             asked.append([dict(message) for message in self.history])
@@ -90,7 +91,10 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Spent:
-    """The usage of finished sub-calls. `calls` were sent to a model; `cached` ones cost nothing."""
+    """The usage of finished sub-calls.
+
+    `calls` counts calls that were sent to a model; `cached` counts replies that cost nothing.
+    """
 
     calls: int = 0
     cached: int = 0
@@ -103,10 +107,10 @@ class Spent:
 class Run:
     """The state of a run. `sequence` orders a tenant's runs; `events` is the number of the last event.
 
-    `scope_documents` and `scope_characters` measure the scope when the run started; they are None before. `seconds` is
-    the time that workers have spent on it. `answer` is JSON; `progress` is the body of the latest event that reports
-    progress. If `pauses`, the run waits for a person when its budget is used up. `raised` has the earlier budgets, one
-    for each time the budget was raised.
+    `scope_documents` and `scope_characters` measure the scope at the start of the run; they are None until then.
+    `seconds` is the time that workers have spent on it. `answer` is JSON; `progress` is the body of the latest event
+    that reports progress. If `pauses` is true, the run waits for a user's decision when its budget is used up. `raised`
+    contains the earlier budgets, one for each time that the budget was raised.
     """
 
     id: str
@@ -147,10 +151,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Resumption:
-    """A person's decision on a paused run: its new `limits`, and whether it pauses again when they are reached.
+    """A user's decision on a paused run: its new `limits`, and whether it pauses again when they are reached.
 
-    `added` describes for people what was added; it is empty for a run that is to end with what it has. `raises` is the
-    number of times that its budget was raised before. `wanted` is to be reserved from quotas now.
+    `added` describes the increase for display; it is empty for a run that is to finish with what it has. `raises` is
+    the number of times that the budget was raised before. `wanted` is the amount to reserve from quotas now.
     """
 
     limits: Mapping[str, Any]
@@ -161,9 +165,10 @@ class Resumption:
 
 
 def build_finish_decision(run: Run) -> Resumption:
-    """Build the decision that ends a paused run with what it has found so far.
+    """Build the decision to finish a paused run with what it has found so far.
 
-    If its time is limited, it gets some more, because the work so far is replayed from the log before it ends.
+    If the run's time is limited, it gets some more, because the work so far is replayed from the log before it
+    finishes.
     """
     limits = dict(run.limits)
     if "seconds" in limits:
@@ -173,9 +178,9 @@ def build_finish_decision(run: Run) -> Resumption:
 
 @dataclass(frozen=True)
 class RunLogEntry:
-    """An event to be logged. A run has one event for each `key`; logging it again after a resume changes nothing.
+    """An event to be logged. A run has one event per `key`; logging it again after a resume changes nothing.
 
-    With `progress`, the body becomes the progress that the run shows.
+    With `progress`, the body becomes the progress that is shown for the run.
     """
 
     key: str

@@ -1,4 +1,7 @@
-"""Runs as seen by their owners: queued, listed, watched, cancelled and deleted. Each method is one transaction."""
+"""Runs from the point of view of their owners: create, list, watch, cancel and delete.
+
+Each method is one transaction.
+"""
 
 import time
 import uuid
@@ -34,9 +37,9 @@ MAX_WAITING = 1000
 
 
 class Runs:
-    """The runs of all tenants. Each call reads or changes one tenant only; with `owner`, that owner's runs only.
+    """The runs of all tenants. Each call reads or changes one tenant only; if `owner` is given, that owner's runs only.
 
-    A tenant may have `max_waiting` runs queued at once. `announce` is called with the id of each run that is cancelled.
+    A tenant may have up to `max_waiting` queued runs. `announce` is called with the id of each run that is cancelled.
     """
 
     def __init__(
@@ -55,8 +58,9 @@ class Runs:
     def create(self, request: RunRequest) -> tuple[Run, bool]:
         """Queue a run and return it with true, or return the run queued earlier with the same key, with false.
 
-        The requested spending is reserved, and the run's limits are lowered to what was granted. Raises
-        `IdempotencyKeyReusedError` if the key belongs to another request, `RunsFullError` and `QuotaExceededError`.
+        The requested spending is reserved, and the run's limits are lowered to the amount granted. Raises
+        `IdempotencyKeyReusedError` if the key was used for a different request, `RunsFullError` if too many runs are
+        queued, and `QuotaExceededError` if a quota is used up.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, request.tenant_id)
@@ -79,17 +83,20 @@ class Runs:
             return load_run(connection, request.tenant_id, identifier), True
 
     def find_existing(self, request: RunRequest) -> Run | None:
-        """Find the run that was queued with the request's idempotency key. Raises `IdempotencyKeyReusedError`."""
+        """Find the run that was queued with the request's idempotency key.
+
+        Raises `IdempotencyKeyReusedError` if the key was used for a different request.
+        """
         with read_transaction(self._engine) as connection:
             return _find_by_key(connection, request)
 
     def load_run(self, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
-        """Read a run. Raises `RunNotFoundError`, also for a run of another tenant or owner."""
+        """Load a run. Raises `RunNotFoundError` if it does not exist or belongs to another tenant or owner."""
         with read_transaction(self._engine) as connection:
             return load_run(connection, tenant_id, identifier, owner)
 
     def list_withheld_runs(self, identifiers: Collection[str], readers: Readers) -> set[str]:
-        """List the runs that may have read a document which is closed to these readers now."""
+        """List the runs that may have read a document which these readers may not see now."""
         if readers is None or not identifiers:
             return set()
         closed = (
@@ -120,7 +127,10 @@ class Runs:
         return [build_run(row) for row in rows]
 
     def list_events(self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 100) -> list[RunEvent]:
-        """List the events of a run above `after`, in the order in which they were logged. Raises `RunNotFoundError`."""
+        """List the events of a run after number `after`, in the order in which they were logged.
+
+        Raises `RunNotFoundError` if the run does not exist.
+        """
         query = (
             select(run_events.c.sequence, run_events.c.kind, run_events.c.body, run_events.c.created_at)
             .where(run_events.c.run_id == identifier, run_events.c.sequence > after)
@@ -134,7 +144,7 @@ class Runs:
     def cancel(self, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
         """Cancel a run unless it has ended. Its worker loses the lease and stops at its next check.
 
-        Raises `RunNotFoundError`.
+        Raises `RunNotFoundError` if there is no such run.
         """
         with write_transaction(self._engine) as connection:
             load_run(connection, tenant_id, identifier, owner)
@@ -154,9 +164,10 @@ class Runs:
         return run
 
     def resume(self, tenant_id: str, identifier: str, decided: Resumption, owner: str | None = None) -> Run:
-        """Resume a paused run as decided. Additional spending is reserved.
+        """Resume a paused run as decided. The additional spending is reserved.
 
-        Raises `RunNotFoundError`, `RunStateError` if the run is not paused, and `QuotaExceededError`.
+        Raises `RunNotFoundError` if there is no such run, `RunStateError` if it is not paused, and `QuotaExceededError`
+        if a quota is used up.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -172,9 +183,9 @@ class Runs:
         return run
 
     def delete(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
-        """Delete a run that has ended, with its log.
+        """Delete a finished run and its log.
 
-        Raises `RunNotFoundError`, and `RunStateError` if the run has not ended.
+        Raises `RunNotFoundError` if there is no such run, and `RunStateError` if it has not finished.
         """
         with write_transaction(self._engine) as connection:
             run = load_run(connection, tenant_id, identifier, owner)
@@ -188,7 +199,7 @@ class Runs:
             record_action(connection, Action.RUN_DELETED, f"run:{identifier}", tenant_id=tenant_id)
 
     def _reserve_limits(self, connection: Connection, request: RunRequest, identifier: str) -> Mapping[str, Any]:
-        """Reserve the requested spending and return the run's limits, lowered to what was granted."""
+        """Reserve the requested spending and return the run's limits, lowered to the amount granted."""
         limits = request.unasked if request.limits is None else request.limits
         return self._limit_to_quotas(connection, identifier, request.wanted, limits)
 

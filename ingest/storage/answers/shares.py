@@ -1,7 +1,7 @@
-"""Links with which others in a tenant can read a conversation or a run: create, list, open and revoke.
+"""Links that let other users of a tenant read a conversation or a run: create, list, open and revoke them.
 
-A link gives access to what was asked and answered, not to documents. A reader sees the parts of an answer that are
-based on documents which the reader may see: see `redact_for_readers`.
+A link gives access to questions and answers, not to documents. Readers see only the parts of an answer that are based
+on documents they may see; see `redact_for_readers`.
 """
 
 import secrets
@@ -26,12 +26,15 @@ from ingest.storage.documents.records import ROUTE_SUFFIX
 from ingest.storage.documents.works import list_closed_versions
 from ingest.storage.errors import ShareNotFoundError
 
-# The id is the secret of a link, so it must be hard to guess.
+# The id is also the secret of a link, so it must be hard to guess.
 _ID_BYTES = 24
 
 
 class Shares:
-    """The links of all tenants. Each call reads or changes one tenant only; with `owner`, that owner's links only."""
+    """The links of all tenants.
+
+    Each call reads or changes one tenant only and, if `owner` is given, that owner's links only.
+    """
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
@@ -47,7 +50,10 @@ class Shares:
         ends_at: float,
         owner: str | None = None,
     ) -> Share:
-        """Create a link to a conversation or to a run. Raises `ConversationNotFoundError` or `RunNotFoundError`."""
+        """Create a link to a conversation or to a run.
+
+        Raises `ConversationNotFoundError` or `RunNotFoundError` if it does not exist.
+        """
         if (conversation_id is None) == (run_id is None):
             raise ValueError("a link leads to a conversation or to a run")
         identifier = secrets.token_urlsafe(_ID_BYTES)
@@ -98,7 +104,7 @@ class Shares:
         return [_build_share(row) for row in rows]
 
     def load_share(self, tenant_id: str, identifier: str) -> Share:
-        """Read a link by its id, which anybody in the tenant may do. Raises `ShareNotFoundError`."""
+        """Load a link by its id, which any user of the tenant may do. Raises `ShareNotFoundError` if there is none."""
         query = select(shares).where(
             shares.c.id == identifier, shares.c.tenant_id == tenant_id, shares.c.ends_at > self._clock()
         )
@@ -109,7 +115,7 @@ class Shares:
         return _build_share(row)
 
     def revoke(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
-        """End a link now. Raises `ShareNotFoundError`."""
+        """Revoke a link now. Raises `ShareNotFoundError` if there is no such link."""
         mine = shares.c.id == identifier, shares.c.tenant_id == tenant_id, build_owner_condition(shares, owner)
         with write_transaction(self._engine) as connection:
             row = connection.execute(delete(shares).where(*mine).returning(shares)).first()
@@ -119,15 +125,15 @@ class Shares:
             record_action(connection, Action.SHARE_REVOKED, shared, tenant_id=tenant_id)
 
     def is_closed(self, readers: Readers, work_id: str) -> bool:
-        """Return true if a work was given a document closed to these readers, even if only to choose a strategy."""
+        """Return true if a work used a document that these readers may not see, even if only to choose a strategy."""
         with read_transaction(self._engine) as connection:
             return bool(list_closed_versions(connection, [work_id, work_id + ROUTE_SUFFIX], readers))
 
     def redact_for_readers(self, readers: Readers, kept: Sequence[StoredAnswer]) -> list[StoredAnswer]:
         """Redact answers for readers other than the one who asked.
 
-        A model may have put what it read into any sentence. If an answer was given a document that is closed to the
-        readers, only sentences stay that cite other documents and are supported by what they cite.
+        A model may have put text that it read into any sentence. If an answer used a document that the readers may not
+        see, only the sentences remain that cite other documents and are supported by them.
         """
         ids = [each.id for each in kept]
         with read_transaction(self._engine) as connection:
@@ -141,7 +147,7 @@ def _redact_answer(kept: StoredAnswer, closed: Mapping[str, Mapping[str, str]]) 
         return replace(
             kept, body=redact_for_reader(kept.body, closed[kept.id], kept.question), rows_behind=(), cells_behind=()
         )
-    if kept.id + ROUTE_SUFFIX in closed:  # seen only while a strategy was chosen
+    if kept.id + ROUTE_SUFFIX in closed:  # only seen while a strategy is being chosen
         return replace(kept, body=remove_route(kept.body))
     return kept
 

@@ -1,4 +1,4 @@
-"""Questions, tokens and cost by collection, computed from stored answers and runs and the documents they were given."""
+"""Questions, tokens and cost per collection, computed from stored answers and runs and the documents that they used."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from ingest.storage.quotas.records import NANODOLLARS
 
 @dataclass(frozen=True)
 class CollectionUsage:
-    """The usage of a collection. A question counts in every collection of which it was given documents."""
+    """The usage of a collection. A question counts toward every collection from which it used documents."""
 
     collection: str
     questions: int
@@ -29,7 +29,10 @@ class UsageByCollection:
         self._engine = engine
 
     def sum_usage(self, tenant_id: str, *, owner: str | None, since: float, until: float) -> list[CollectionUsage]:
-        """Sum the usage by questions from `since` to before `until`, of one owner or all (None), most tokens first."""
+        """Sum the usage of one owner, or of all (None), by questions from `since` up to but not including `until`.
+
+        The collection with the most tokens comes first.
+        """
         works = union_all(
             _build_answers_query(tenant_id, owner, since, until), _build_runs_query(tenant_id, owner, since, until)
         ).subquery()
@@ -51,7 +54,10 @@ class UsageByCollection:
 
 
 def _build_answers_query(tenant_id: str, owner: str | None, since: float, until: float) -> Select[Any]:
-    """Select stored answers with their spending. Answers of runs are excluded: they are counted with the runs."""
+    """Select stored answers with their spending.
+
+    Answers of runs are excluded, because they are counted with the runs.
+    """
     usage = answers.c.answer["usage"]
     of_runs = select(runs.c.id).where(runs.c.tenant_id == tenant_id)
     return select(

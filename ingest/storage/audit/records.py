@@ -1,4 +1,4 @@
-"""Entries of the audit log: who did what to which object and when. Each entry has the hash of the one before it."""
+"""Entries of the audit log: who did what to which object and when. Each entry contains the hash of the previous one."""
 
 import getpass
 import hashlib
@@ -23,7 +23,7 @@ class Action(StrEnum):
     DOCUMENT_CANCELLED = "document.cancelled"
     DOCUMENT_DELETED = "document.deleted"
     ENTRIES_TAKEN = "document.entries_taken"  # the entries of a container became documents
-    ENTRIES_DELETED = "document.entries_deleted"  # their container no longer has them
+    ENTRIES_DELETED = "document.entries_deleted"  # their container no longer contains them
     BATCH_CANCELLED = "batch.cancelled"
     COLLECTION_CREATED = "collection.created"
     COLLECTION_CHANGED = "collection.changed"
@@ -53,7 +53,7 @@ class Action(StrEnum):
     WEBHOOK_CREATED = "webhook.created"
     WEBHOOK_CHANGED = "webhook.changed"
     WEBHOOK_ROTATED = "webhook.rotated"
-    WEBHOOK_DISABLED = "webhook.disabled"  # by the service, after its deliveries kept failing
+    WEBHOOK_DISABLED = "webhook.disabled"  # by the service, after repeated delivery failures
     WEBHOOK_DELETED = "webhook.deleted"
     QUOTA_CHANGED = "quota.changed"
     QUEUE_PAUSED = "queue.paused"
@@ -71,7 +71,7 @@ class Action(StrEnum):
 
 
 class ActorKind(StrEnum):
-    """The kinds of actors: the caller of a request, a person at the command line, or the service itself."""
+    """The kinds of actors: the caller of a request, a user of the command line, or the service itself."""
 
     CALLER = "caller"
     COMMAND_LINE = "command line"
@@ -81,7 +81,10 @@ class ActorKind(StrEnum):
 
 @dataclass(frozen=True)
 class Actor:
-    """An actor. `user` is the caller's user or, at the command line, the operating system's."""
+    """The actor of an action.
+
+    `user` is the caller's user or, for the command line, the operating system's user.
+    """
 
     kind: ActorKind
     key_id: str | None = None
@@ -93,7 +96,7 @@ SERVICE = Actor(ActorKind.SERVICE)
 
 @dataclass
 class ActorContext:
-    """The actor of a request or command. The actor of a request is known only once its key has been checked."""
+    """The actor of a request or command. For a request, the actor is known only once its key has been checked."""
 
     actor: Actor
     request_id: str | None = None
@@ -104,7 +107,7 @@ _ACTOR_CONTEXT: ContextVar[ActorContext] = ContextVar("leadline_acting")
 
 @contextmanager
 def actor_context(actor: Actor, request_id: str | None = None) -> Iterator[ActorContext]:
-    """Set the actor that is recorded within the block, also by threads that copy its context."""
+    """Set the actor that is recorded within the block, including in threads that copy its context."""
     token = _ACTOR_CONTEXT.set(ActorContext(actor, request_id))
     try:
         yield _ACTOR_CONTEXT.get()
@@ -113,30 +116,31 @@ def actor_context(actor: Actor, request_id: str | None = None) -> Iterator[Actor
 
 
 def set_current_actor(actor: Actor) -> None:
-    """Set the actor of the current request. Does nothing outside of `actor_context`."""
+    """Set the actor of the current request. Does nothing outside `actor_context`."""
     if (found := _ACTOR_CONTEXT.get(None)) is not None:
         found.actor = actor
 
 
 def get_actor_context() -> ActorContext:
-    """Return the current actor: the service itself outside of requests and commands, as in worker threads."""
+    """Return the current actor. Outside requests and commands, as in worker threads, this is the service itself."""
     return _ACTOR_CONTEXT.get(None) or ActorContext(SERVICE)
 
 
 def build_command_line_actor() -> Actor:
-    """Build the actor for a command, named after the operating system's user."""
+    """Build the actor of a command, named after the operating system's user."""
     try:
         user: str | None = getpass.getuser()
-    except (KeyError, OSError):  # the process of a container may run under a user id without a name
+    except (KeyError, OSError):  # in a container, the process may run under a user id without a name
         user = None
     return Actor(ActorKind.COMMAND_LINE, user=user)
 
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """An entry of the audit log. `object` is `kind:id`. `tenant_id` is None for entries on the whole installation.
+    """An entry of the audit log. `object` is `kind:id`.
 
-    `details` are names, ids and figures. They never contain text of a document, the name of a document, or a secret.
+    `tenant_id` is None for entries that concern the whole installation. `details` contains names, ids and figures. It
+    never contains the text or name of a document, or a secret.
     """
 
     sequence: int
@@ -169,7 +173,7 @@ class AuditEntry:
 
 
 def compute_entry_hash(entry: AuditEntry) -> str:
-    """Compute the SHA-256 of an entry as canonical JSON, which includes the previous hash."""
+    """Compute the SHA-256 of an entry as canonical JSON, including the previous hash."""
     content = entry.to_json()
     del content["hash"]
     written = json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
@@ -178,9 +182,9 @@ def compute_entry_hash(entry: AuditEntry) -> str:
 
 @dataclass(frozen=True)
 class Anchor:
-    """The sequence and hash of an entry, written down outside of the log to check it later.
+    """The sequence and hash of an entry, recorded outside the log so that the log can be checked against it later.
 
-    Formatted as `SEQUENCE:HASH`.
+    The text form is `SEQUENCE:HASH`.
     """
 
     sequence: int
@@ -191,7 +195,7 @@ class Anchor:
 
     @classmethod
     def parse(cls, text: str) -> "Anchor":
-        """Parse `SEQUENCE:HASH`. Raises `ValueError`."""
+        """Parse `SEQUENCE:HASH`. Raises `ValueError` if the text has another form."""
         sequence, _, digest = text.strip().partition(":")
         if len(digest) != len(GENESIS) or set(digest) - set("0123456789abcdef"):
             raise ValueError(f"{text!r} is not a sequence and a hash, such as 12:{GENESIS[:8]}…")
@@ -208,7 +212,7 @@ class ChainFault:
 
 @dataclass(frozen=True)
 class ChainVerification:
-    """The result of checking the whole log: the number of entries checked, the last of them, and the faults found."""
+    """The result of checking the whole log: the number of entries checked, the last entry, and the faults found."""
 
     entries: int
     head: Anchor

@@ -1,8 +1,8 @@
 """The audit log in the catalog: one chain of entries for the installation.
 
 Entries are appended in the transaction of the change that they record. Appending locks the only row of the chain until
-the commit, so the chain stays linear with any number of processes. This lock is the last of a transaction: entries are
-appended just before the commit, after all other statements.
+the commit, so the chain stays linear with any number of processes. This is the last lock that a transaction takes:
+entries are appended just before the commit, after all other statements.
 """
 
 import math
@@ -48,9 +48,9 @@ def record_action(
 ) -> None:
     """Append an entry to the log when the transaction, opened by `write_transaction`, commits.
 
-    `subject` is the `kind:id` of the object. The actor is that of `ingest.storage.audit.records.actor_context`.
-    `details` are ids, names of things and figures; texts in them are cut to 200 characters. Raises `TypeError` for a
-    value that is not JSON.
+    `subject` is the `kind:id` of the object. The actor is the one set by `ingest.storage.audit.records.actor_context`.
+    `details` contains ids, names of things and figures; strings in it are cut to 200 characters. Raises `TypeError` if
+    a value cannot be represented as JSON.
     """
     now = get_actor_context()
     entry = AuditEntry(
@@ -71,11 +71,10 @@ def record_action(
 
 @dataclass(frozen=True)
 class AuditFilter:
-    """Conditions on listed entries; empty members match all.
+    """Conditions on listed entries; empty members match all entries.
 
-    With `whole`, entries of every tenant and the installation.
-
-    `by` is the id of the key, or the name of the user, of the actor.
+    With `whole`, the entries of all tenants and of the installation are listed. `by` is the id of the actor's key or
+    the name of the actor's user.
     """
 
     tenant_id: str | None = None
@@ -101,7 +100,7 @@ class AuditFilter:
 
 
 class Audit:
-    """Reads, verifies and trims the log, and appends entries on events outside of the catalog's transactions."""
+    """Reads, verifies and trims the log, and appends entries on events outside the catalog's transactions."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -115,7 +114,7 @@ class Audit:
         result: str = "done",
         **details: Any,  # noqa: ANN401 - JSON
     ) -> None:
-        """Append an entry in a transaction of its own, for an action that does not change the catalog."""
+        """Append an entry in its own transaction, for an action that does not change the catalog."""
         with write_transaction(self._engine) as connection:
             record_action(connection, action, subject, tenant_id=tenant_id, result=result, **details)
 
@@ -128,7 +127,7 @@ class Audit:
             return [_build_entry(row) for row in connection.execute(query).all()]
 
     def iter_entries(self, wanted: AuditFilter, *, after: int = 0, through: int | None = None) -> Iterator[AuditEntry]:
-        """Yield entries above `after`, up to `through`, oldest first. They are read in batches of a thousand."""
+        """Yield the entries after `after` and up to `through`, oldest first. They are read in batches of a thousand."""
         query = wanted.apply(select(audit)).order_by(audit.c.sequence).limit(_AT_ONCE)
         if through is not None:
             query = query.where(audit.c.sequence <= through)
@@ -145,14 +144,15 @@ class Audit:
         return self._load_chain().head
 
     def load_tenant_head(self, tenant_id: str) -> Anchor:
-        """Return the anchor of a tenant's last entry, or of the start of the log if the tenant has none."""
+        """Return the anchor of a tenant's last entry, or of the start of the log if the tenant has no entry."""
         latest = self.list_latest(AuditFilter(tenant_id), limit=1)
         return Anchor(latest[0].sequence, latest[0].hash) if latest else Anchor(0, GENESIS)
 
     def verify_for_tenant(self, tenant_id: str, anchor: Anchor | None = None) -> ChainVerification:
-        """Check the whole log as `verify` does, but report the tenant's entries only.
+        """Check the whole log in the same way as `verify`, but report only the tenant's entries.
 
-        `anchor` must be one of the tenant's entries. The result does not tell a tenant how much others do.
+        `anchor` must be one of the tenant's entries. The result does not reveal to a tenant how active other tenants
+        are.
         """
         found = self.verify()
         of_tenant = audit.c.tenant_id == tenant_id
@@ -169,8 +169,9 @@ class Audit:
     def verify(self, anchor: Anchor | None = None) -> ChainVerification:
         """Find entries that were changed, removed, reordered or inserted, and entries missing at the end.
 
-        The row of the chain shows that the end is missing, unless that row was changed as well. `anchor`, an entry
-        recorded outside of the log, shows it in any case. Entries may be appended during the check.
+        Missing entries at the end are detected by comparison with the row of the chain, unless that row was changed as
+        well. `anchor`, an entry recorded outside the log, detects them in any case. Entries may be appended during the
+        check.
         """
         begun = self._load_chain()
         check = _ChainChecker(begun, anchor)
@@ -180,9 +181,10 @@ class Audit:
         return self.verify(anchor) if ended.start != begun.start else check.build_result(ended.head)
 
     def trim(self, older_than: float, *, most: int = 5_000, through: int | None = None) -> int:
-        """Remove up to `most` entries older than `older_than`, oldest first; returns how many.
+        """Remove up to `most` entries older than `older_than`, oldest first, and return their number.
 
-        With `through`, no entry above that sequence is removed. The new start of the log is recorded as an entry.
+        If `through` is given, no entry above that sequence is removed. The new start of the log is recorded as an
+        entry.
         """
         with write_transaction(self._engine) as connection:
             start = _lock_chain(connection).start
@@ -203,7 +205,7 @@ class Audit:
         return removed
 
     def load_oldest_time(self) -> float:
-        """Return the time of the first entry, or infinity if there is none."""
+        """Return the time of the first entry, or infinity if the log is empty."""
         with read_transaction(self._engine) as connection:
             first = connection.execute(select(audit.c.at).order_by(audit.c.sequence).limit(1)).scalar()
         return math.inf if first is None else first
@@ -215,14 +217,14 @@ class Audit:
 
 @dataclass(frozen=True)
 class _Chain:
-    """The row of the chain: the last entry, and the last entry that was removed for its age."""
+    """The row of the chain: the last entry, and the last entry that was removed because of its age."""
 
     head: Anchor
     start: Anchor
 
 
 class _ChainChecker:
-    """Checks entries in order: each must continue the chain from the one before it."""
+    """Checks entries in order: each must continue the chain from the previous one."""
 
     def __init__(self, chain: _Chain, anchor: Anchor | None) -> None:
         self._start = chain.start
@@ -296,7 +298,7 @@ def _append_entry(connection: Connection, entry: AuditEntry) -> None:
 
 
 def _lock_chain(connection: Connection) -> _Chain:
-    """Lock the row of the chain until the commit, and create it for the first entry."""
+    """Lock the row of the chain until the commit. The first entry creates the row."""
     # guard: audit-single-appender
     query = select(audit_chain).where(_CHAIN_ROW).with_for_update()
     row = connection.execute(query).first()
@@ -330,9 +332,9 @@ def _build_entry(row: Row[Any]) -> AuditEntry:
 
 
 def _limit_value(value: object) -> object:
-    """Return a value of `details` with texts and lists cut to their limits.
+    """Return a value of `details` with strings and lists cut to their limits.
 
-    Raises `TypeError` for a value that is not JSON.
+    Raises `TypeError` if the value cannot be represented as JSON.
     """
     match value:
         case None | bool() | int():
@@ -351,5 +353,5 @@ def _limit_value(value: object) -> object:
 
 
 def _clean_text(text: str) -> str:
-    """Cut a text to 200 characters and replace those that a database does not accept."""
+    """Cut a string to 200 characters and replace the characters that a database does not accept."""
     return text[:_MAX_TEXT_CHARS].replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""Blobs as objects of an S3-compatible server. Files in use are kept in a local folder."""
+"""Blobs stored as objects of an S3-compatible server. Files in use are kept in a local folder."""
 
 import hashlib
 import re
@@ -23,15 +23,15 @@ from ingest.storage.errors import BlobStoreRefusedError, BlobStoreUnavailableErr
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
-# Requests of one `put_all`. Each spends most of its time waiting for the network.
+# Concurrent requests of one `put_all`. Each request spends most of its time waiting for the network.
 _CONCURRENT_REQUESTS = 16
-# A large object is sent in parts. The size of a part times the number sent at once is what an upload holds in memory.
+# A large object is sent in parts. An upload holds the part size times the number of concurrent parts in memory.
 _PART_BYTES = 8 << 20
 _CONCURRENT_PARTS = 4
 _PARTS_FOLDER = "parts"
 _CONNECT_SECONDS = 5.0
 _RETRIES = 5
-# The library's message if it finds neither keys nor a role: it asked the metadata service of a cloud machine in vain.
+# The library's message if it finds neither keys nor a role: it has tried the metadata service of a cloud machine.
 _NO_IDENTITY = re.compile(r"169\.254\.|metadata|credential", re.IGNORECASE)
 # S3's codes of errors that retrying does not solve.
 _HINTS: Mapping[str, str] = {
@@ -161,7 +161,10 @@ class ObjectBlobs(SpoolFolder):
     def resume_upload(
         self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int
     ) -> Iterator[IncomingUpload]:
-        """Resume an upload. `IncomingUpload.pause` stores the bytes so far as a part, an object of its own."""
+        """Resume an upload.
+
+        `IncomingUpload.pause` stores the bytes received so far as a part, which is a separate object.
+        """
         self.require_free_space()
         if self.find_size(key) is None:
             raise KeyError(key)
@@ -183,7 +186,7 @@ class ObjectBlobs(SpoolFolder):
         return _UploadParts(self, key).iter_blocks()
 
     def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
-        """Delete local files left by killed processes, and parts whose upload is gone; returns how many."""
+        """Delete local files left by killed processes, and parts whose upload no longer exists; return their number."""
         gone = [
             part
             for part in self.iter_keys(_PARTS_FOLDER)
@@ -194,7 +197,10 @@ class ObjectBlobs(SpoolFolder):
         return len(gone) + super().discard_unfinished(older_than_seconds=older_than_seconds)
 
     def list_parts(self, key: str) -> list["_UploadPart"]:
-        """List the parts of an unfinished upload by offset, the largest of each offset first."""
+        """List the parts of an unfinished upload by offset.
+
+        If several start at the same offset, the largest comes first.
+        """
         with _translate_errors():
             pages = obstore.list(self._store, f"{_PARTS_FOLDER}/{key}/")
             found = [
@@ -233,7 +239,7 @@ class _UploadParts:
         return self._chain[-1].end if self._chain else 0
 
     def add(self, file: BinaryIO, size: int) -> None:
-        """Store the rest of a file as the next part."""
+        """Store the remaining bytes of a file as the next part."""
         part = _UploadPart(f"{_PARTS_FOLDER}/{self._key}/{self.end:016d}-{secrets.token_hex(8)}", self.end, size)
         self._blobs.put_file(part.key, file)
         self._chain.append(part)
@@ -253,7 +259,7 @@ class _UploadParts:
 
 @dataclass
 class _ResumedUpload(IncomingUpload):
-    """An upload whose first `base` bytes are stored as parts; the local file has only the bytes after them."""
+    """An upload whose first `base` bytes are stored as parts. The local file contains only the bytes after them."""
 
     parts: _UploadParts = field(kw_only=True)
     base: int = field(kw_only=True)
@@ -263,7 +269,7 @@ class _ResumedUpload(IncomingUpload):
     def open_reader(self) -> Iterator[BinaryIO]:
         """Open the whole upload as one file.
 
-        Raises `BlobStoreUnavailableError` if the parts of a finished upload changed.
+        Raises `BlobStoreUnavailableError` if the parts of a finished upload have changed.
         """
         self.pause()
         whole = self.path.with_name(f"{self.path.name}-whole")
@@ -283,7 +289,7 @@ class _ResumedUpload(IncomingUpload):
             whole.unlink(missing_ok=True)
 
     def pause(self) -> int:
-        """Store the bytes since the last part as another part; returns how many bytes are durable."""
+        """Store the bytes received since the last part as another part, and return the number of durable bytes."""
         if self.size > self.base:
             self._file.flush()
             with self.path.open("rb") as file:
@@ -315,7 +321,11 @@ class _ResumedUpload(IncomingUpload):
 
 
 def open_bucket(settings: BlobSettings, folder: Path, *, min_free_bytes: int = 0) -> ObjectBlobs:
-    """Open the bucket in LEADLINE_BLOBS. Raises `BlobStoreRefusedError` and `BlobStoreUnavailableError`."""
+    """Open the bucket named in LEADLINE_BLOBS.
+
+    Raises `BlobStoreRefusedError` if the store rejects the request, and `BlobStoreUnavailableError` if it does not
+    respond.
+    """
     bucket, _, prefix = settings.blobs.removeprefix("s3://").strip("/").partition("/")
     given = {
         "endpoint": settings.s3_endpoint,
@@ -356,7 +366,7 @@ def _parse_offset(part: str) -> int:
 
 @contextmanager
 def _translate_errors(key: str | None = None) -> Iterator[None]:
-    """Translate the library's errors. If a `key` was requested, a missing object raises `KeyError`."""
+    """Translate the library's errors. If a `key` was requested and the object does not exist, raise `KeyError`."""
     try:
         yield
     except (BaseError, FileNotFoundError) as error:

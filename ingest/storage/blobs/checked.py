@@ -1,4 +1,4 @@
-"""A blob store that compares what it reads with the digests in the catalog."""
+"""A blob store that compares the content it reads with the digests in the catalog."""
 
 import threading
 import time
@@ -11,17 +11,18 @@ from ingest.storage.digests import BLOCK_BYTES, Digest, DigestRecords, parse_fil
 from ingest.storage.errors import BlobChangedError, ContentChangedError, TextLostError
 
 _MAX_CACHED_VERSIONS = 2048
-# The files of a version change only when its index is repaired, so known digests are kept longer than the fact that a
-# version has none: upkeep adds digests to versions of earlier releases.
+# The files of a version change only when its index is repaired, so known digests are cached for longer. That a version
+# has no digests is cached only briefly, because upkeep adds digests to versions of earlier releases.
 _KNOWN_SECONDS, _ABSENT_SECONDS = 300.0, 30.0
 _FILE_LABELS = {"text.txt": "text", "text.json": "map", "text.positions": "positions"}
 
 
 class CheckedBlobs:
-    """Compares what another store reads with the digests in the catalog. Use it only for texts and tables of versions.
+    """Compares the content that another store reads with the digests in the catalog.
 
-    Reading a range reads and hashes the blocks that it touches. A version from an earlier release may have no digests;
-    its files are not checked. Of a version with digests, a file without one is treated as missing.
+    Use it only for texts and tables of versions. To read a range, it reads and hashes the blocks that the range
+    touches. A version from an earlier release may have no digests; its files are not checked. If a version has digests,
+    any of its files without a digest is treated as missing.
     """
 
     def __init__(self, inner: Blobs, records: DigestRecords, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,7 +31,7 @@ class CheckedBlobs:
         self._known = _DigestCache(records, clock)
 
     def preload_digests(self, version_ids: Collection[str]) -> None:
-        """Load the digests of all versions that will be read, with one query."""
+        """Load the digests of all versions that will be read, in one query."""
         self._known.preload(version_ids)
 
     def put(self, key: str, content: bytes) -> None:
@@ -46,12 +47,16 @@ class CheckedBlobs:
         return self._inner.delete(key)
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """Read a range. Raises `KeyError` if the file does not exist, `ContentChangedError` and `TextLostError`."""
+        """Read a range.
+
+        Raises `KeyError` if the file does not exist, `ContentChangedError` if it does not match its digest, and
+        `TextLostError` if it has a digest but is missing.
+        """
         version = parse_version_id(key)
         try:
             return self._read_checked(key, self._known.get(version), start, length)
         except (KeyError, ContentChangedError):
-            # The version may have been removed, or its files rewritten by a repair, since its digests were read.
+            # The version may have been removed, or its files rewritten by a repair, after its digests were read.
             self._known.load([version])
         known = self._known.get(version)
         try:
@@ -80,7 +85,7 @@ class CheckedBlobs:
         return content[start - begin : end - begin]
 
     def _record_changed(self, key: str, error: Exception) -> ContentChangedError:
-        """Record that a file is damaged or missing, and return the error that names its document."""
+        """Record that a file is damaged or missing, and return an error that names its document."""
         document = self._records.record_changed_file(key) or f"of version {parse_version_id(key)}"
         what = f"The stored {_FILE_LABELS.get(parse_file_name(key), 'table')} of document {document}"
         if isinstance(error, KeyError):
@@ -89,7 +94,7 @@ class CheckedBlobs:
 
 
 class _DigestCache:
-    """A cache of the digests of recently read versions. Thread-safe."""
+    """A thread-safe cache of the digests of recently read versions."""
 
     def __init__(self, records: DigestRecords, clock: Callable[[], float]) -> None:
         self._records = records
@@ -98,18 +103,21 @@ class _DigestCache:
         self._lock = threading.Lock()
 
     def get(self, version: str) -> Mapping[str, Digest]:
-        """Return the digests of a version's files by file name; empty for a version without digests."""
+        """Return the digests of a version's files, keyed by file name.
+
+        The result is empty if the version has no digests.
+        """
         found = self._find_cached(version)
         return self.load([version])[version] if found is None else found
 
     def preload(self, version_ids: Collection[str]) -> None:
-        """Load the digests of the versions that are not in the cache."""
+        """Load the digests of those versions that are not in the cache."""
         unknown = [version for version in dict.fromkeys(version_ids) if self._find_cached(version) is None]
         if unknown:
             self.load(unknown)
 
     def load(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
-        """Load the digests of these versions into the cache, in place of known ones."""
+        """Load the digests of these versions into the cache, replacing cached ones."""
         found = self._records.load_digests(version_ids)
         loaded = {version: found.get(version, {}) for version in version_ids}
         now = self._clock()

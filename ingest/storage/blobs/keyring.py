@@ -1,4 +1,4 @@
-"""Keys that seal stored files. The first key seals; each of them can open."""
+"""The keys that seal stored files. The first key seals new files; every key can open files."""
 
 import hashlib
 from base64 import urlsafe_b64decode
@@ -12,7 +12,7 @@ _ID_BYTES = 8
 
 
 class BadKeyError(ValueError):
-    """The setting contains a text that is not a key."""
+    """The setting contains a string that is not a valid key."""
 
 
 def generate_key() -> str:
@@ -22,13 +22,13 @@ def generate_key() -> str:
 
 @dataclass(frozen=True)
 class KeyRing:
-    """Keys and their ids. An id is a hash and reveals nothing about its key."""
+    """The configured keys and their ids. An id is a hash and reveals nothing about its key."""
 
     keys: tuple[bytes, ...]
 
     @classmethod
     def parse(cls, written: str) -> "KeyRing":
-        """Parse keys that are separated by white space. Raises `BadKeyError`."""
+        """Parse keys separated by white space. Raises `BadKeyError` if one of them is invalid."""
         try:
             keys = tuple(urlsafe_b64decode(key) for key in written.split())
         except ValueError as error:
@@ -39,7 +39,7 @@ class KeyRing:
 
     @property
     def sealing_key(self) -> tuple[bytes, bytes]:
-        """The id and the key that seal new files."""
+        """The key that seals new files, as a pair of its id and the key itself."""
         return compute_key_id(self.keys[0]), self.keys[0]
 
     @property
@@ -48,5 +48,5 @@ class KeyRing:
 
 
 def compute_key_id(key: bytes) -> bytes:
-    """Compute the id of a key, which the head of each file sealed with it contains."""
+    """Compute the id of a key. The head of each file sealed with the key contains this id."""
     return hashlib.sha256(b"leadline key id\0" + key).digest()[:_ID_BYTES]

@@ -1,7 +1,7 @@
-"""Quarantine for files that the catalog does not know: they are moved aside for some days before they are deleted.
+"""Quarantine for files that the catalog does not know. They are moved there for some days before they are deleted.
 
-They are stored under `quarantine/DAY/KEY`, where the day is that of the move, and listed in that day's manifests. If
-the catalog knows a file again, because a newer catalog was restored, it is moved back.
+They are stored under `quarantine/DAY/KEY`, where DAY is the day of the move, and listed in that day's manifests. If the
+catalog knows a file again because a newer catalog was restored, the file is moved back.
 """
 
 import json
@@ -23,9 +23,9 @@ _MANIFEST_NAME = "manifest"
 
 @dataclass(frozen=True)
 class UpkeepLimits:
-    """The days that files stay in quarantine, and the share of unknown files above which upkeep changes nothing.
+    """How many days files stay in quarantine, and the fraction of unknown files above which upkeep changes nothing.
 
-    A large share of unknown files suggests that the catalog is the wrong one, for example an old backup.
+    A large fraction of unknown files suggests that the catalog is the wrong one, for example an old backup.
     """
 
     quarantine_days: float = 7.0
@@ -53,17 +53,17 @@ class UpkeepSettings(BaseSettings):
 
 
 class Quarantine:
-    """The quarantined files of a store. Two processes may use it at the same time."""
+    """The quarantined files of a store. Two processes may use it concurrently."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
 
     def load_dates(self) -> dict[str, date]:
-        """Return the quarantined keys, each with the day on which it was moved."""
+        """Return the quarantined keys and, for each, the day on which it was moved."""
         return {key: day for day, key in self._iter_quarantined() if not _is_manifest(key)}
 
     def quarantine_files(self, keys: Collection[str]) -> int:
-        """Move files to quarantine, after listing them in a manifest; returns how many existed."""
+        """List files in a manifest and then move them to quarantine; return the number of files that existed."""
         if not keys:
             return 0
         now = datetime.now(UTC)
@@ -75,7 +75,7 @@ class Quarantine:
         return sum(self._blobs.move(key, f"{folder}/{key}") for key in keys)
 
     def restore_files(self, keys: Collection[str]) -> int:
-        """Move files back from quarantine; returns how many were moved. An existing file is not overwritten."""
+        """Move files back from quarantine and return the number of files moved. Existing files are not overwritten."""
         moved = 0
         for key, day in self.load_dates().items():
             if key in keys and not self._is_in_place(key):
@@ -83,7 +83,7 @@ class Quarantine:
         return moved
 
     def delete_expired(self, *, older_than_days: float) -> int:
-        """Delete files that have been quarantined for longer; returns how many."""
+        """Delete files that have been in quarantine for longer than this, and return their number."""
         last = (datetime.now(UTC) - timedelta(days=older_than_days)).date()
         removed = 0
         for day, key in list(self._iter_quarantined()):
@@ -95,7 +95,7 @@ class Quarantine:
     def _is_in_place(self, key: str) -> bool:
         try:
             return self._blobs.find_size(key) is not None
-        except ContentChangedError:  # a damaged file is in its place; reading it reports that
+        except ContentChangedError:  # a damaged file has this key; reading it reports the damage
             return True
 
     def _iter_quarantined(self) -> Iterator[tuple[date, str]]:

@@ -1,9 +1,9 @@
-"""A blob store that seals files: without a key they cannot be read, or changed without being noticed.
+"""A blob store that seals files. Without a key they cannot be read, and changes to them are detected.
 
 `ingest.storage.blobs.sealed_format` describes the format. Files in the previous format, and plain files from before
-keys were configured, are read until the catalog records that every file is bound to its name. After that they are
-rejected, because anyone who can write to the store could have put them there. Keys without a slash are notes of the
-store itself and are not sealed; neither are unfinished uploads.
+keys were configured, are accepted until the catalog records that every file is bound to its name. After that they are
+rejected, because anyone who can write to the store could have placed them there. Keys without a slash are the store's
+own records and are not sealed. Unfinished uploads are not sealed either.
 """
 
 import hashlib
@@ -40,12 +40,12 @@ from ingest.storage.sealing import SEALED_MARKER, InMemorySealRecord, Sealing, S
 SEALED_KINDS = ("original", "text", "tables", "quarantine")
 _MARKER = b"leadline keeps sealed files here\n"
 _MAX_CACHED_HEADS = 4096
-# A process notices within this time that files in earlier formats are rejected from now on.
+# A process notices within this time that files in earlier formats must be rejected from now on.
 _POLICY_CACHE_SECONDS = 5.0
 
 
 class FileFormat(StrEnum):
-    """The formats of stored files."""
+    """The formats that a stored file can have."""
 
     BOUND = "bound to its name"
     UNBOUND = "encrypted, but not bound to its name"
@@ -55,7 +55,10 @@ class FileFormat(StrEnum):
 
 @dataclass
 class _SealingPolicy:
-    """Caches which formats the catalog allows. A store that is bound stays bound, so it is not asked again."""
+    """Caches the formats that the catalog allows.
+
+    A store that is bound stays bound, so the catalog is not queried again.
+    """
 
     record: SealRecord
     always_binds: bool
@@ -64,13 +67,13 @@ class _SealingPolicy:
     _known_until: float = 0.0
 
     def should_refuse_unbound(self) -> bool:
-        """Return true if files that are not bound to their names are rejected, as far as this process knows."""
+        """Return true if, as far as this process knows, files that are not bound to their names are rejected."""
         if not self._is_bound and self.clock() >= self._known_until:
             self._load_sealing()
         return self._is_bound
 
     def should_bind(self) -> bool:
-        """Return true if new files are bound to their names, according to the current record."""
+        """Return true if, according to the current record, new files are bound to their names."""
         return self.always_binds or self._is_bound or self._load_sealing() is not Sealing.MIXED
 
     def _load_sealing(self) -> Sealing:
@@ -81,10 +84,13 @@ class _SealingPolicy:
 
 
 class SealedBlobs:
-    """Seals the files of another blob store."""
+    """Wraps another blob store and seals its files."""
 
     def __init__(self, inner: BlobStore, ring: KeyRing, record: SealRecord, *, always_binds: bool = False) -> None:
-        """Read and write the formats that `record` allows. With `always_binds`, new files are bound in any case."""
+        """Read and write the formats that `record` allows.
+
+        If `always_binds` is true, new files are bound in any case.
+        """
         self.inner = inner
         self.record = record
         self._ring = ring
@@ -99,9 +105,9 @@ class SealedBlobs:
         return self.inner.location
 
     def mark_sealed(self) -> None:
-        """Mark a store as sealed if it has no mark yet, so that nobody mistakes its files for plain ones.
+        """Mark a store as sealed if it has no mark yet, so that its files are not mistaken for plain ones.
 
-        An empty store is bound from its first file on, because no earlier release can have written to it.
+        In an empty store, every file is bound from the start, because no earlier release can have written to it.
         """
         if self.inner.find_size(SEALED_MARKER) is not None:
             return
@@ -112,7 +118,10 @@ class SealedBlobs:
         )
 
     def require_seal_key(self) -> None:
-        """Raise `BlobKeyError` unless one of the keys opens the mark of the store. A store without a mark passes."""
+        """Raise `BlobKeyError` unless one of the keys opens the mark of the store.
+
+        A store without a mark is accepted.
+        """
         try:
             note = self.inner.read(SEALED_MARKER)
         except KeyError:
@@ -244,7 +253,10 @@ class SealedBlobs:
         return self.inner.has_space_to_work()
 
     def detect_format(self, key: str) -> FileFormat:
-        """Return the format of a stored file, whatever the catalog records. Raises `KeyError`."""
+        """Return the format of a stored file, whatever the catalog records.
+
+        Raises `KeyError` if the file does not exist.
+        """
         written = self.inner.read(key, 0, HEAD_BYTES)
         if not is_sealed(written):
             return FileFormat.PLAIN
@@ -253,11 +265,12 @@ class SealedBlobs:
         return FileFormat.BOUND if SealHead(written, b"", key).is_bound else FileFormat.UNBOUND
 
     def reseal(self, key: str, *, accept_unbound: bool = False) -> bool:
-        """Seal a file with the first key, in the current format; returns false if it already is.
+        """Seal a file with the first key in the current format. Return false if it is already sealed that way.
 
-        Reads at the same time get either version. A file that is rewritten at the same time is left alone, because it
-        was sealed with the first key. Once the catalog records every file as bound, an unbound one is rejected unless
-        `accept_unbound`. Raises `KeyError`, `BlobKeyError` and `BlobChangedError`.
+        Concurrent reads get either version. A file that is rewritten concurrently is left alone, because it was sealed
+        with the first key. Once the catalog records that every file is bound, an unbound file is rejected unless
+        `accept_unbound` is true. Raises `KeyError` if the file does not exist, `BlobKeyError` if no key opens it, and
+        `BlobChangedError` if it was changed.
         """
         # guard: reseal-refuses-unbound
         readable = self.with_unbound_accepted() if accept_unbound else self
@@ -277,14 +290,14 @@ class SealedBlobs:
         return SealedBlobs(self.inner, self._ring, InMemorySealRecord())
 
     def reseal_marker(self) -> None:
-        """Seal the mark with the first key. Call it after resealing all files; then the other keys can be removed."""
+        """Seal the mark with the first key. Call this after resealing all files; the other keys can then be removed."""
         self.inner.put(SEALED_MARKER, self._seal_content(SEALED_MARKER, _MARKER, bound=self._policy.should_bind()))
 
     def _write_in_format(self, put: Callable[[bool], None]) -> None:
-        """Write files in the recorded format, and again if the record changed in the meantime.
+        """Write files in the recorded format, and write them again if the record changed in the meantime.
 
-        After the record changes to bound, resealing covers every file that was written before; the second write covers
-        files written during the change. So no file is left unbound.
+        After the record changes to bound, resealing covers every file written before the change. The second write
+        covers files written during the change. Therefore no file is left unbound.
         """
         bound = self._policy.should_bind()
         put(bound)
@@ -308,14 +321,17 @@ class SealedBlobs:
         return found
 
     def _authenticate_head(self, key: str, head: SealHead) -> None:
-        """Open the first frame. The size in the head can be trusted only if a frame sealed with that head opens."""
+        """Open the first frame to authenticate the head.
+
+        The size in the head can be trusted only if a frame sealed with that head opens.
+        """
         if head.is_bound:
             self._open_frames(key, head, self.inner.read(key, HEAD_BYTES, SEALED_FRAME_BYTES), 0)
 
     def _open_frames(self, key: str, head: SealHead, sealed: bytes, first: int) -> bytes:
-        """Open frames from number `first` on. Raises `BlobChangedError` for a frame that was changed."""
+        """Open frames, starting with number `first`. Raises `BlobChangedError` if a frame was changed."""
         pieces = []
-        # Zero bytes still take one frame: an empty file in the bound format has a frame without content.
+        # An empty range still takes one frame: an empty file in the bound format has one frame without content.
         for number, at in enumerate(range(0, max(1, len(sealed)), SEALED_FRAME_BYTES), start=first):
             expected = min(FRAME_BYTES, head.size - number * FRAME_BYTES)
             try:
@@ -334,9 +350,10 @@ class SealedBlobs:
         return SealHead.create(self._ring.sealing_key, size, get_bound_name(key), bound=bound)
 
     def _find_head(self, key: str) -> SealHead | None:
-        """Return the head of a sealed file; None for a plain file, as long as those are accepted.
+        """Return the head of a sealed file, or None for a plain file as long as plain files are accepted.
 
-        Raises `KeyError`, `BlobKeyError`, and `BlobChangedError` for a file in a format that is rejected.
+        Raises `KeyError` if the file does not exist, `BlobKeyError` if no key opens it, and `BlobChangedError` if its
+        format is rejected.
         """
         if "/" not in key:
             return None

@@ -1,11 +1,11 @@
 """The format of a sealed file: a head, followed by frames.
 
-The head has the id of the key, a random salt and the size of the content. A key for this file alone is derived from the
-key, the salt, the head and the file's name (HKDF-SHA256). Each frame of 64 KiB is sealed with it by AES-256-GCM under
-its number. So frames cannot be swapped, left out or added, no file can take the place of another, and reading a range
-opens only the frames that it touches. The construction is that of Tink's streaming AEAD, with the size in the head
-instead of a flag on the last frame. An empty file has one frame without content, so that it cannot be forged without
-the key.
+The head contains the id of the key, a random salt and the size of the content. A separate key for each file is derived
+from the key, the salt, the head and the file's name (HKDF-SHA256). Each frame of 64 KiB is sealed with this derived key
+by AES-256-GCM, using the frame's number. So frames cannot be swapped, omitted or added, no file can be substituted for
+another, and reading a range opens only the frames that it touches. The construction is the same as in Tink's streaming
+AEAD, except that the head contains the size instead of the last frame having a flag. An empty file has one frame
+without content, so that it cannot be forged without the key.
 
 In the previous format, the name was not part of the derived key, and an empty file had no frame.
 """
@@ -30,24 +30,24 @@ HEAD_BYTES = len(MAGIC) + ID_BYTES + _SALT + _SIZE
 FRAME_BYTES = 64 << 10
 _TAG_BYTES = 16
 SEALED_FRAME_BYTES = FRAME_BYTES + _TAG_BYTES
-# Files are moved to quarantine and back by renaming, without resealing, so a quarantined file stays bound to its
+# Files are moved to and from quarantine by renaming them without resealing, so a quarantined file stays bound to its
 # original name.
 _QUARANTINE_PREFIX = re.compile(r"quarantine/\d{4}-\d\d-\d\d/")
 
 
 def is_sealed(written: bytes) -> bool:
-    """Return true if these are the first bytes of a sealed file, in either format."""
+    """Return true if these are the first bytes of a sealed file in either format."""
     return written.startswith(_MAGICS)
 
 
 def get_bound_name(key: str) -> str:
-    """Return the name to which a file is bound: its key, without the quarantine folder."""
+    """Return the name to which a file is bound: its key without the quarantine folder."""
     return _QUARANTINE_PREFIX.sub("", key, count=1)
 
 
 @dataclass(frozen=True)
 class SealHead:
-    """The head of a sealed file, with the key that it names and the name of the file."""
+    """The head of a sealed file, together with the key that it names and the name of the file."""
 
     written: bytes
     key: bytes
@@ -55,7 +55,10 @@ class SealHead:
 
     @classmethod
     def create(cls, key: tuple[bytes, bytes], size: int, name: str, *, bound: bool) -> "SealHead":
-        """Create the head of a new file of `size` bytes. `key` is the id and the key that seals it."""
+        """Create the head of a new file of `size` bytes.
+
+        `key` is a pair: the id of the sealing key and the key itself.
+        """
         magic = MAGIC if bound else UNBOUND_MAGIC
         return cls(magic + key[0] + os.urandom(_SALT) + size.to_bytes(_SIZE, "big"), key[1], name)
 
@@ -65,12 +68,12 @@ class SealHead:
 
     @property
     def size(self) -> int:
-        """The size of the content in bytes."""
+        """The size of the content in bytes, before sealing."""
         return int.from_bytes(self.written[-_SIZE:], "big")
 
     @property
     def frame_count(self) -> int:
-        """The number of frames of the file."""
+        """The number of frames in the file."""
         return max(-(-self.size // FRAME_BYTES), int(self.is_bound))
 
     @property
@@ -80,7 +83,7 @@ class SealHead:
     @cached_property
     def cipher(self) -> AESGCM:
         salt = self.written[len(MAGIC) + ID_BYTES : -_SIZE]
-        # The head has a fixed length, so concatenating it and the name is unambiguous.
+        # The head has a fixed length, so the concatenation of the head and the name is unambiguous.
         # guard: sealed-file-bound-to-name
         info = self.written + self.name.encode() if self.is_bound else self.written
         return AESGCM(HKDF(SHA256(), 32, salt=salt, info=info).derive(self.key))
@@ -89,12 +92,12 @@ class SealHead:
         return self.cipher.encrypt(number.to_bytes(12, "big"), frame, None)
 
     def open(self, number: int, frame: bytes) -> bytes:
-        """Open a frame. Raises `InvalidTag`."""
+        """Open a frame. Raises `InvalidTag` if it was changed."""
         return self.cipher.decrypt(number.to_bytes(12, "big"), frame, None)
 
 
 def parse_key_id(written: bytes) -> bytes:
-    """Parse the id of the key from the head of a sealed file."""
+    """Parse the key id from the head of a sealed file."""
     return written[len(MAGIC) : len(MAGIC) + ID_BYTES]
 
 

@@ -1,7 +1,7 @@
-"""Stores bytes by key: uploaded originals, normalized texts and their maps. Also the settings of the storage.
+"""Storage of bytes by key: uploaded originals, normalized texts and their maps. Also the storage settings.
 
-`Blobs` is the port for code that reads and writes content; `BlobStore` is the port for the whole store.
-`DirectoryBlobs` stores each key as a file under one folder, which can be moved. Other implementations are in
+`Blobs` is the port for code that reads and writes content. `BlobStore` is the port for the whole store.
+`DirectoryBlobs` stores each key as a file in one folder, which can be moved. Other implementations are in
 `ingest.storage.blobs.bucket` and `ingest.storage.blobs.sealed`.
 """
 
@@ -34,14 +34,14 @@ from ingest.storage.errors import (
 _NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CONCURRENT_PUTS = 16
 BLOCK_BYTES = 4 << 20
-# Names of folders and of a file. A key is a path in the blob folder, and a manipulated backup or catalog may contain
-# any text as a key; so no part may be empty, `.` or `..`.
+# Names of folders and of a file. A key is a path in the blob folder. A manipulated backup or catalog may contain any
+# string as a key, so no part of a key may be empty, `.` or `..`.
 _KEY_PART = r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]*"
 _KEY_PATTERN = re.compile(rf"{_KEY_PART}(?:/{_KEY_PART})*")
 
 
 def is_valid_key(key: str) -> bool:
-    """Return true for a key that Leadline could have created; its path stays inside the blob folder."""
+    """Return true if Leadline could have created this key. The path of such a key stays inside the blob folder."""
     return _KEY_PATTERN.fullmatch(key) is not None
 
 
@@ -56,28 +56,37 @@ def require_valid_key(key: str) -> str:
 class Blobs(Protocol):
     """Writes keys once, reads them whole or in ranges, and deletes them.
 
-    Keys are relative paths that Leadline creates, never a user.
+    Keys are relative paths that are created by Leadline, never by a user.
     """
 
     def put(self, key: str, content: bytes) -> None:
-        """Store the content durably, in place of an earlier one in one step. Raises `StorageFullError`."""
+        """Store the content durably, replacing earlier content atomically.
+
+        Raises `StorageFullError` if the disk is full.
+        """
 
     def put_file(self, key: str, file: BinaryIO) -> None:
-        """Store the rest of a file as `put` does, one block at a time."""
+        """Store the remaining content of a file in the same way as `put`, one block at a time."""
 
     def put_all(self, contents: Mapping[str, bytes]) -> None:
-        """Store each key as `put` does. All of them are durable when this returns."""
+        """Store each key in the same way as `put`. All of them are durable when this method returns."""
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """Read `length` bytes from `start`, or to the end. Raises `KeyError` if the key does not exist."""
+        """Read `length` bytes from `start`, or up to the end if no length is given.
+
+        Raises `KeyError` if the key does not exist.
+        """
 
     def delete(self, key: str) -> int:
-        """Delete a key and return the bytes freed; 0 if it did not exist."""
+        """Delete a key and return the number of bytes freed, which is 0 if the key did not exist."""
 
 
 @dataclass
 class IncomingUpload:
-    """An upload being written to disk. It is counted, hashed and limited as it arrives. `kept` once it has a key."""
+    """An upload that is being written to disk. It is counted, hashed and limited as it arrives.
+
+    `kept` is true once the upload has been stored under a key.
+    """
 
     path: Path
     max_bytes: int
@@ -87,7 +96,10 @@ class IncomingUpload:
     kept: bool = False
 
     def write(self, block: bytes) -> None:
-        """Add a block. Raises `UploadTooLargeError` above the limit and `StorageFullError` if the disk is full."""
+        """Add a block.
+
+        Raises `UploadTooLargeError` if the upload exceeds the limit, and `StorageFullError` if the disk is full.
+        """
         self.size += len(block)
         if self.size > self.max_bytes:
             raise UploadTooLargeError(f"The file is larger than the limit of {self.max_bytes:,} bytes.")
@@ -105,26 +117,26 @@ class IncomingUpload:
             yield file
 
     def close(self) -> None:
-        """Sync and close the file of a complete upload that has to wait, so that it holds no file descriptor."""
+        """Sync and close the file of a complete upload that has to wait, so that it does not hold a file descriptor."""
         self.pause()
         self._file.close()
 
     def pause(self) -> int:
-        """Sync the file and return how many bytes are durable."""
+        """Sync the file and return the number of durable bytes."""
         with translate_disk_errors():
             self._file.flush()
             os.fsync(self._file.fileno())
         return self.size
 
     def truncate(self, size: int) -> None:
-        """Discard what was written after `size` bytes."""
+        """Discard the bytes after the first `size` bytes."""
         self._file.flush()
         self._file.truncate(size)
         self._file.seek(size)
         self.size = size
 
     def finish(self) -> str:
-        """Sync the file and return its SHA-256 in hex. Raises `EmptyUploadError` if nothing was written."""
+        """Sync the file and return its SHA-256 in hexadecimal. Raises `EmptyUploadError` if nothing was written."""
         if self.size == 0:
             raise EmptyUploadError("The file is empty.")
         if not self._file.closed:
@@ -135,8 +147,8 @@ class IncomingUpload:
 class BlobStore(Blobs, Protocol):
     """Stores all files of an installation.
 
-    `local_folder` is a folder on this machine for files in use. `location` describes the store for people. A key
-    without a slash is a note of the store itself, such as the mark of its installation.
+    `local_folder` is a folder on this machine for files in use. `location` describes the store for display. A key
+    without a slash is one of the store's own records, such as the mark of its installation.
     """
 
     local_folder: Path
@@ -150,61 +162,70 @@ class BlobStore(Blobs, Protocol):
     def resume_upload(
         self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int
     ) -> AbstractContextManager[IncomingUpload]:
-        """Resume an unfinished upload after `size` bytes, whose hash so far is `digest`.
+        """Resume an unfinished upload after its first `size` bytes, whose hash is `digest`.
 
-        Bytes after them are discarded.
+        Later bytes are discarded.
 
-        Bytes that `pause` counted stay after the block unless the upload was committed. Raises `KeyError` if the key
-        does not exist.
+        Bytes that `pause` reported as durable remain after the block, unless the upload was committed. Raises
+        `KeyError` if the key does not exist.
         """
 
     def iter_upload_blocks(self, key: str) -> Iterator[bytes]:
-        """Yield the bytes of an unfinished upload in blocks. Raises `KeyError` at the first."""
+        """Yield the bytes of an unfinished upload in blocks.
+
+        Raises `KeyError` when the first block is requested if the key does not exist.
+        """
 
     def commit_upload(self, incoming: IncomingUpload, key: str) -> None:
-        """Store a finished upload durably under a key. Call this inside the block, after `IncomingUpload.finish`."""
+        """Store a finished upload durably under a key. Call this within the block, after `IncomingUpload.finish`."""
 
     def copy(self, source: str, key: str) -> None:
         """Copy the content of a key to another key. Raises `KeyError` if the source does not exist."""
 
     def move(self, source: str, key: str) -> bool:
-        """Move the content of a key to another key; returns false if the source does not exist."""
+        """Move the content of a key to another key. Return false if the source does not exist."""
 
     def put_if_absent(self, key: str, content: bytes) -> bytes:
-        """Store content unless the key exists, and return its content afterwards."""
+        """Store the content unless the key exists, and return the content that the key has afterwards."""
 
     def find_size(self, key: str) -> int | None:
-        """Return the size of a key's content in bytes; None if the key does not exist."""
+        """Return the size of a key's content in bytes, or None if the key does not exist."""
 
     def iter_blocks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from `start` to before `end` in blocks of limited size. Raises `KeyError` at the first."""
+        """Yield the bytes from `start` up to but not including `end`, in blocks of limited size.
+
+        Raises `KeyError` when the first block is requested if the key does not exist.
+        """
 
     def get_local_path(self, key: str) -> Path | None:
-        """Return the local path of a key, which may not exist; None for a store whose files are not local and plain."""
+        """Return the local path of a key, which may not exist.
+
+        Returns None if the files of the store are not local or not plain.
+        """
 
     def local_file(self, key: str) -> AbstractContextManager[Path]:
-        """Provide the content as a local file, for code that needs a path, until the block ends.
+        """Provide the content as a local file for code that needs a path. The file is available until the block ends.
 
         Raises `KeyError` if the key does not exist.
         """
 
     def iter_keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys in a folder, in no order.
+        """Yield the keys in a folder, in no particular order.
 
-        Keys written or deleted during the iteration may be missing or included.
+        Keys that are written or deleted during the iteration may be missing or included.
         """
 
     def get_age_seconds(self, key: str) -> float:
-        """Return the seconds since a key was written; 0.0 if it does not exist."""
+        """Return the number of seconds since a key was written, or 0.0 if it does not exist."""
 
     def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
-        """Delete the files of uploads whose process was killed; returns how many."""
+        """Delete the files of uploads whose process was killed, and return their number."""
 
     def require_free_space(self, size: int = 0) -> None:
         """Raise `StorageFullError` if storing `size` bytes would leave less free space than the watermark."""
 
     def has_space_to_work(self) -> bool:
-        """Return true if there is space to process accepted documents: a quarter of the reserve is enough."""
+        """Return true if there is enough space to process accepted documents. A quarter of the reserve is enough."""
 
 
 class SpoolFolder:
@@ -223,7 +244,7 @@ class SpoolFolder:
             raise StorageFullError(f"The disk has {free:,} bytes free; {self._min_free_bytes:,} are reserved.")
 
     def has_space_to_work(self) -> bool:
-        """Return true if there is space to process accepted documents: a quarter of the reserve is enough."""
+        """Return true if there is enough space to process accepted documents. A quarter of the reserve is enough."""
         return shutil.disk_usage(self.local_folder).free >= self._min_free_bytes // 4
 
     @contextmanager
@@ -238,7 +259,7 @@ class SpoolFolder:
             path.unlink(missing_ok=True)
 
     def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
-        """Delete the files of uploads whose process was killed; returns how many.
+        """Delete the files of uploads whose process was killed, and return their number.
 
         While uploads may be in progress, pass an age that no upload reaches.
         """
@@ -253,7 +274,7 @@ class SpoolFolder:
 
     @contextmanager
     def spooled_file(self, blocks: Iterator[bytes]) -> Iterator[Path]:
-        """Write blocks to a file, which is deleted at the end of the block."""
+        """Write blocks to a file that is deleted at the end of the block."""
         path = self.build_new_path()
         try:
             with translate_disk_errors(), path.open("xb") as file:
@@ -264,7 +285,7 @@ class SpoolFolder:
 
 
 class DirectoryBlobs(SpoolFolder):
-    """Blobs as files in a folder. Every file is written under a temporary name, synced and renamed."""
+    """Blobs stored as files in a folder. Every file is written under a temporary name, synced and then renamed."""
 
     def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
         super().__init__(root, min_free_bytes)
@@ -276,7 +297,7 @@ class DirectoryBlobs(SpoolFolder):
         return f"the blob folder {self._root}"
 
     def resolve_path(self, key: str) -> Path:
-        """Return the path of a key's file. Raises `BlobNameError` for a key that could lead out of the folder."""
+        """Return the path of a key's file. Raises `BlobNameError` if the key could lead out of the folder."""
         return self._root / require_valid_key(key)
 
     def get_local_path(self, key: str) -> Path | None:
@@ -293,11 +314,11 @@ class DirectoryBlobs(SpoolFolder):
     def resume_upload(
         self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int
     ) -> Iterator[IncomingUpload]:
-        """Resume an unfinished upload after `size` bytes, whose hash so far is `digest`.
+        """Resume an unfinished upload after its first `size` bytes, whose hash is `digest`.
 
-        Bytes after them are discarded.
+        Later bytes are discarded.
 
-        The file stays after the block unless the upload was committed. Raises `KeyError` if the key does not exist.
+        The file remains after the block, unless the upload was committed. Raises `KeyError` if the key does not exist.
         """
         self.require_free_space()
         try:
@@ -314,12 +335,12 @@ class DirectoryBlobs(SpoolFolder):
         return self.iter_blocks(key)
 
     def commit_upload(self, incoming: IncomingUpload, key: str) -> None:
-        """Store a finished upload durably under a key. Call this inside the block, after `IncomingUpload.finish`."""
+        """Store a finished upload durably under a key. Call this within the block, after `IncomingUpload.finish`."""
         self._rename(incoming.path, key)
         incoming.kept = True
 
     def copy(self, source: str, key: str) -> None:
-        """Copy the content of a key to another key, by a hard link where the file system supports it.
+        """Copy the content of a key to another key, using a hard link if the file system supports it.
 
         Raises `KeyError` if the source does not exist.
         """
@@ -352,7 +373,8 @@ class DirectoryBlobs(SpoolFolder):
             for key, content in contents.items():
                 self.put(key, content)
             return
-        # In parallel, the file system syncs many files with one commit, which takes a tenth of the time.
+        # When files are written in parallel, the file system syncs many of them with one commit, which takes a tenth of
+        # the time.
         with ThreadPoolExecutor(min(_CONCURRENT_PUTS, len(contents)), "put") as pool:
             list(pool.map(self.put, contents.keys(), contents.values()))
 
@@ -389,7 +411,7 @@ class DirectoryBlobs(SpoolFolder):
         return True
 
     def put_if_absent(self, key: str, content: bytes) -> bytes:
-        """Store content unless the key exists, and return its content afterwards."""
+        """Store the content unless the key exists, and return the content that the key has afterwards."""
         target, draft = self.resolve_path(key), self.resolve_path(f"{key}.{os.getpid()}.{secrets.token_hex(8)}")
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -414,18 +436,17 @@ class DirectoryBlobs(SpoolFolder):
         return iter_range_blocks(self, key, start, end)
 
     def iter_keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys in a folder, in no order.
+        """Yield the keys in a folder, in no particular order.
 
-        Keys written or deleted during the iteration may be missing or included.
-
-        Files with names that Leadline never creates are skipped.
+        Keys that are written or deleted during the iteration may be missing or included. Files with names that Leadline
+        never creates are skipped.
         """
         for folder, _, names in os.walk(self._root / prefix):
             within = Path(folder).relative_to(self._root).as_posix()
             yield from filter(is_valid_key, (f"{within}/{name}" for name in names))
 
     def get_age_seconds(self, key: str) -> float:
-        """Return the seconds since a key was written; 0.0 if it does not exist."""
+        """Return the number of seconds since a key was written, or 0.0 if it does not exist."""
         return _get_age_seconds(self.resolve_path(key))
 
     def _rename(self, path: Path, key: str) -> None:
@@ -437,7 +458,10 @@ class DirectoryBlobs(SpoolFolder):
 
 
 def iter_range_blocks(blobs: BlobStore, key: str, start: int, end: int | None) -> Iterator[bytes]:
-    """Yield a range of a key's bytes in reads of `BLOCK_BYTES`. Raises `KeyError` at the first."""
+    """Yield a range of a key's bytes in reads of `BLOCK_BYTES`.
+
+    Raises `KeyError` when the first block is requested if the key does not exist.
+    """
     size = blobs.find_size(key)
     if size is None:
         raise KeyError(key)
@@ -447,7 +471,7 @@ def iter_range_blocks(blobs: BlobStore, key: str, start: int, end: int | None) -
 
 
 def compute_blocks_sha256(blocks: Iterator[bytes]) -> str:
-    """Compute the SHA-256 of these blocks, in hex."""
+    """Compute the SHA-256 of these blocks in hexadecimal."""
     digest = hashlib.sha256()
     for block in blocks:
         digest.update(block)
@@ -469,7 +493,10 @@ def translate_disk_errors() -> Iterator[None]:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """Link a file, or copy it if the file system has no hard links. Stored files are never changed in place."""
+    """Link a file, or copy it if the file system has no hard links.
+
+    Linking is safe because stored files are never changed in place.
+    """
     try:
         target.hardlink_to(source)
     except FileNotFoundError:
@@ -484,7 +511,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def _read_fully(descriptor: int, start: int, wanted: int) -> bytes:
-    """Read the whole range. One `pread` may return less than requested, as on a network file system."""
+    """Read the whole range. A single `pread` may return less than requested, for example on a network file system."""
     pieces: list[bytes] = []
     while wanted > 0 and (piece := os.pread(descriptor, wanted, start)):
         pieces.append(piece)
@@ -493,7 +520,7 @@ def _read_fully(descriptor: int, start: int, wanted: int) -> bytes:
 
 
 def _get_age_seconds(path: Path) -> float:
-    """Return the seconds since a file was written; 0.0 if it does not exist."""
+    """Return the number of seconds since a file was written, or 0.0 if it does not exist."""
     try:
         return max(0.0, time.time() - path.stat().st_mtime)
     except FileNotFoundError:
@@ -501,7 +528,7 @@ def _get_age_seconds(path: Path) -> float:
 
 
 def fsync_path(path: Path) -> None:
-    """Sync a file, or a folder, after which renames in it survive a power cut."""
+    """Sync a file or a folder. After a folder is synced, renames in it survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

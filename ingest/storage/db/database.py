@@ -1,12 +1,12 @@
 """Opens the catalog's database, migrates its schema, and provides transactions, locks and error translation.
 
 SQLite is for one machine, PostgreSQL for several. On SQLite a `write_transaction` holds the database's only write lock
-from its start. On PostgreSQL transactions run concurrently at READ COMMITTED, so code that decides by rows it has read
-must lock those rows first.
+from its start. On PostgreSQL transactions run concurrently at READ COMMITTED, so code that makes a decision based on
+rows must lock those rows first.
 
 Lock order on PostgreSQL: batch, tenant, documents by id, jobs by id, versions, the tenant's row of `corpus_versions`,
 and last the chain of the audit log. Transactions that change rows of several kinds follow this order, so that they
-cannot deadlock. Locks last until the commit. On SQLite a `write_transaction` has the whole database already, and
+cannot deadlock. Locks last until the commit. On SQLite a `write_transaction` has already locked the whole database, so
 locking queries are plain reads.
 """
 
@@ -68,7 +68,7 @@ _RETRY_INTERVAL_SECONDS = 0.01
 _SLICE_SIZE = 1_000
 _DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"})
 _TURN, _LAST = "leadline_turn", "leadline_last"
-_MIGRATION_LOCK = 0x6C656164  # number of an advisory lock: arbitrary, but the same in every release
+_MIGRATION_LOCK = 0x6C656164  # advisory lock number: arbitrary, but the same in every release
 _DERIVED_LOCK = 0x6C65  # first number of the advisory locks on content derived from a tenant's documents
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -91,10 +91,10 @@ _REFUSALS = (
 def open_database(url: str, *, pool_size: int = 10) -> Engine:
     """Open a database and migrate it to the current schema: `sqlite:///PATH` or `postgresql+psycopg://…`.
 
-    `pool_size` is the number of connections that a process keeps to PostgreSQL; at a peak it opens as many again. A
-    process that forks must open its own engine afterwards. Raises `CatalogAccessError` for a wrong URL, user, password
-    or database name, `CatalogUnavailableError` if the server does not respond, and `CatalogSchemaError` if a later
-    release has changed the schema.
+    `pool_size` is the number of connections to PostgreSQL that a process keeps open; under peak load it opens up to the
+    same number in addition. A forked process must open its own engine. Raises `CatalogAccessError` for a wrong URL,
+    user, password or database name, `CatalogUnavailableError` if the server does not respond, and `CatalogSchemaError`
+    if a later release has changed the schema.
     """
     engine = _build_engine(url, pool_size)
     try:
@@ -110,7 +110,10 @@ def build_sqlite_url(path: Path) -> str:
 
 
 def migrate(engine: Engine) -> None:
-    """Create the tables of a new catalog, or apply missing migrations. Concurrent processes apply them once."""
+    """Create the tables of a new catalog, or apply missing migrations.
+
+    If several processes do this concurrently, each migration is applied only once.
+    """
     with _migration_transaction(engine) as connection:
         current = MigrationContext.configure(connection).get_current_revision()
         if current == get_latest_revision():
@@ -140,7 +143,7 @@ def _build_migration_config() -> Config:
 
 @contextmanager
 def read_transaction(engine: Engine) -> Iterator[Connection]:
-    """Open a connection for queries. Raises `CatalogUnavailableError`."""
+    """Open a connection for queries. Raises `CatalogUnavailableError` if the database does not respond."""
     with _translate_errors(engine), engine.connect() as connection:
         yield connection
 
@@ -155,9 +158,9 @@ def ping(engine: Engine) -> None:
 def write_transaction(engine: Engine, *, changes_search_of: Collection[str] = ()) -> Iterator[Connection]:
     """Open a transaction that is committed at the end of the block.
 
-    `changes_search_of` names the tenants whose searches may find something else after the commit. On SQLite the
-    transaction takes the write lock at its start, so that what it reads stays true until it commits. Raises
-    `CatalogUnavailableError` and `StorageFullError`.
+    `changes_search_of` names the tenants whose search results may change with the commit. On SQLite the transaction
+    takes the write lock at its start, so that the rows it reads do not change before it commits. Raises
+    `CatalogUnavailableError` if the database does not respond, and `StorageFullError` if the disk is full.
     """
     with _translate_errors(engine), _get_write_lock(engine), engine.connect() as connection:
         if engine.dialect.name == "sqlite":
@@ -186,21 +189,21 @@ def truncate_write_ahead_log(engine: Engine) -> None:
 
 
 def run_before_commit(connection: Connection, statement: Callable[[Connection], object]) -> None:
-    """Run `statement` at the end of the transaction that `write_transaction` opened, unless it is rolled back."""
+    """Run `statement` at the end of the transaction opened by `write_transaction`, unless it is rolled back."""
     connection.info[_LAST].append(statement)
 
 
 def _get_write_lock(engine: Engine) -> AbstractContextManager[object]:
     """Return the lock that orders writers within a process, or a no-op on PostgreSQL.
 
-    It wakes the next writer at once, whereas SQLite's own waiting sleeps for up to 100 ms.
+    The lock wakes the next writer immediately, whereas SQLite itself sleeps for up to 100 ms between attempts.
     """
     turn: threading.Lock | None = engine.get_execution_options().get(_TURN)
     return turn or nullcontext()
 
 
 def iter_slices(ids: Sequence[_Each]) -> Iterator[Sequence[_Each]]:
-    """Split ids or rows into slices that fit into one statement of either database."""
+    """Split ids or rows into slices that fit into one statement on both databases."""
     for at in range(0, len(ids), _SLICE_SIZE):
         yield ids[at : at + _SLICE_SIZE]
 
@@ -211,14 +214,17 @@ def build_upsert(connection: Connection, table: Table) -> postgresql.Insert | sq
 
 
 def insert_if_absent(connection: Connection, table: Table, **values: Any) -> bool:  # noqa: ANN401 - columns of the table
-    """Insert a row and return true; return false if its key exists, even if inserted by a concurrent transaction."""
+    """Insert a row and return true.
+
+    Returns false if its key already exists, even if a concurrent transaction inserted it.
+    """
     new = build_upsert(connection, table).values(**values).on_conflict_do_nothing()
-    # With RETURNING, not every driver reports a row count, so look for a returned row.
+    # With RETURNING, some drivers report no row count, so check whether a row was returned.
     return connection.execute(new.returning(*table.primary_key)).first() is not None
 
 
 def upsert_row(connection: Connection, table: Table, key: Sequence[str], **values: Any) -> None:  # noqa: ANN401 - columns
-    """Insert a row, or overwrite the row with the same `key` columns."""
+    """Insert a row, or overwrite the existing row with the same values in the `key` columns."""
     changed = {name: value for name, value in values.items() if name not in key}
     connection.execute(
         build_upsert(connection, table).values(**values).on_conflict_do_update(index_elements=key, set_=changed)
@@ -236,10 +242,10 @@ def format_json(value: object) -> str:
 
 
 def build_clock(connection: Connection) -> ColumnElement[float]:
-    """Build an expression for the clock of leases and pauses, in seconds since the epoch.
+    """Build an expression for the clock that leases and retry delays use, in seconds since the epoch.
 
-    On PostgreSQL it is the server's clock at the start of the statement. The clocks of machines differ: a machine that
-    used its own clock could take over a lease that has just been given to another.
+    On PostgreSQL this is the server's clock at the start of the statement. The clocks of machines differ: a machine
+    that used its own clock could take over a lease that has just been given to another machine.
     """
     if connection.dialect.name == "postgresql":
         return cast(extract("epoch", func.statement_timestamp()), Float)
@@ -247,7 +253,7 @@ def build_clock(connection: Connection) -> ColumnElement[float]:
 
 
 def read_clock(connection: Connection) -> float:
-    """Read the clock of `build_clock`."""
+    """Read the clock defined by `build_clock`."""
     return connection.execute(select(build_clock(connection))).scalar_one()
 
 
@@ -259,7 +265,8 @@ def lock_tenant(connection: Connection, tenant_id: str) -> None:
 def lock_derived_content(connection: Connection, tenant_id: str, *, alone: bool = False) -> None:
     """Lock the content derived from a tenant's documents until the commit.
 
-    The lock is shared with other transactions that add to it, or exclusive if `alone`. Take this lock before any other.
+    The lock is exclusive if `alone` is true; otherwise it is shared with other transactions that add derived content.
+    Take this lock before any other.
     """
     if connection.dialect.name == "postgresql":
         name = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
@@ -269,7 +276,7 @@ def lock_derived_content(connection: Connection, tenant_id: str, *, alone: bool 
 
 
 def lock_documents(connection: Connection, identifiers: Collection[str]) -> None:
-    """Lock documents until the commit. Only progress of their jobs can be recorded meanwhile."""
+    """Lock documents until the commit. In the meantime, only the progress of their jobs can be recorded."""
     for some in iter_slices(sorted(identifiers)):
         query = select(documents.c.id).where(documents.c.id.in_(some)).order_by(documents.c.id)
         connection.execute(query.with_for_update(key_share=True)).all()
@@ -278,7 +285,7 @@ def lock_documents(connection: Connection, identifiers: Collection[str]) -> None
 def lock_jobs(connection: Connection, identifiers: Collection[str]) -> None:
     """Lock all jobs of these locked documents until the commit.
 
-    Take this lock before locks on their versions, in the same order as workers that report progress.
+    Take this lock before locking the versions of the jobs. Workers that report progress use the same order.
     """
     found: list[int] = []
     for some in iter_slices(sorted(identifiers)):
@@ -288,16 +295,17 @@ def lock_jobs(connection: Connection, identifiers: Collection[str]) -> None:
         connection.execute(query.with_for_update()).all()
 
 
-# Selects no row for a tenant that has had no searchable document yet.
+# Selects no row if the tenant has never had a searchable document.
 CORPUS_VERSION = select(corpus_versions.c.version).where(corpus_versions.c.tenant_id == bindparam("tenant_id"))
 
 
 def bump_corpus_versions(connection: Connection, tenant_ids: Collection[str]) -> None:
-    """Increase the tenants' corpus versions in any commit that changes what their searches find.
+    """Increase the tenants' corpus versions. Every commit that changes what their searches find must call this.
 
-    Search results are cached under this number: as long as it is the same, searches find the same. It grows in the
-    commit that makes a document searchable or ready, replaces, cancels or deletes it, adds its vectors, or removes its
-    remains from the index. So a read after a completed deletion returns a larger number than before.
+    Search results are cached under this number: as long as it does not change, searches return the same results. It
+    grows in the commit that makes a document searchable or ready, replaces, cancels or deletes it, adds its vectors, or
+    removes its remaining content from the index. So after a deletion has completed, a larger number is read than
+    before.
 
     This must be the last statement except for the audit log, because it locks the tenants' rows until the commit.
     """
@@ -312,11 +320,11 @@ def bump_corpus_versions(connection: Connection, tenant_ids: Collection[str]) ->
 
 
 class FrequentQuery:
-    """A query for a few rows that runs often and has little overhead. Thread-safe.
+    """A query that reads a few rows and runs often, with little overhead. Thread-safe.
 
-    On SQLite the driver runs it directly, outside of transactions, on a separate connection that is closed with the
-    engine. This takes 0.08 ms instead of 0.5 ms, measured between two inferences of the encoder, after which the
-    processor's caches contain nothing of Python.
+    On SQLite the driver runs it directly, outside transactions, on a separate connection that is closed with the
+    engine. This takes 0.08 ms instead of 0.5 ms, measured between two inferences of the encoder, when the processor's
+    caches hold no Python code or data.
     """
 
     def __init__(self, engine: Engine, statement: Select[Any], *, busy_seconds: float = BUSY_SECONDS) -> None:
@@ -333,12 +341,18 @@ class FrequentQuery:
             event.listen(engine, "engine_disposed", lambda _: self._close())
 
     def load_value(self, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401 - of the statement's type
-        """Return the first value of the first row; None if there is no row. Raises `CatalogUnavailableError`."""
+        """Return the first value of the first row, or None if there is no row.
+
+        Raises `CatalogUnavailableError` if the database does not respond.
+        """
         rows = self.load_rows(parameters)
         return rows[0][0] if rows else None
 
     def load_rows(self, parameters: Mapping[str, Any]) -> Sequence[Any]:
-        """Return all rows, with columns as attributes. Raises `CatalogUnavailableError`."""
+        """Return all rows, with columns as attributes.
+
+        Raises `CatalogUnavailableError` if the database does not respond.
+        """
         if self._engine.dialect.name != "sqlite":
             with read_transaction(self._engine) as connection:
                 return connection.execute(self._statement, parameters).all()
@@ -382,7 +396,7 @@ def _build_engine(url: str, pool_size: int) -> Engine:
         return engine
     return create_engine(
         parsed,
-        hide_parameters=True,  # errors are logged, and values of statements are not
+        hide_parameters=True,  # errors are logged, but the values of statements must not be
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,  # replaces connections that broke when the server was restarted
         pool_size=pool_size,
@@ -395,7 +409,10 @@ def _build_engine(url: str, pool_size: int) -> Engine:
 
 
 def _build_connect_arguments(url: URL) -> Mapping[str, Any]:
-    """Build connection arguments that the URL leaves out. They detect a dead server within half a minute."""
+    """Build the connection arguments that the URL does not set.
+
+    With them, a dead server is detected within half a minute.
+    """
     defaults = {
         "connect_timeout": 5,
         "application_name": "leadline",
@@ -417,7 +434,7 @@ def _migration_transaction(engine: Engine) -> Iterator[Connection]:
             yield connection
         return
     with _translate_errors(engine), engine.connect() as connection:
-        # SQLite alters a table by copying and dropping it, which breaks references to its rows in the meantime. The
+        # SQLite alters a table by copying and dropping it, which temporarily breaks references to its rows. The
         # pragma works only outside a transaction; references are checked before the commit.
         driver = connection.connection.cursor()
         driver.execute("PRAGMA foreign_keys = OFF")
@@ -434,7 +451,10 @@ def _migration_transaction(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _translate_errors(engine: Engine) -> Iterator[None]:
-    """Translate errors of the database and its driver into `LeadlineError`s. Bugs in our statements pass through."""
+    """Translate errors of the database and its driver into `LeadlineError`s.
+
+    Errors that are caused by bugs in our own statements are not translated.
+    """
     try:
         yield
     except PoolTimeoutError as error:
@@ -452,7 +472,7 @@ def _translate_errors(engine: Engine) -> Iterator[None]:
 
 
 def translate_sqlite_error(error: BaseException | None) -> LeadlineError | None:
-    """Translate an error of SQLite's driver; None for a bug in our own code."""
+    """Translate an error of SQLite's driver. Returns None if the error is caused by a bug in our own code."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_FULL"):
         return StorageFullError("The disk is full.")
@@ -485,7 +505,7 @@ def _translate_postgres_error(engine: Engine, error: DBAPIError) -> LeadlineErro
 
 
 def _enable_write_ahead_log(cursor: sqlite3.Cursor) -> None:
-    """Switch to a write-ahead log. Retries, because SQLite ignores the busy timeout for this statement."""
+    """Switch to a write-ahead log. This is retried, because SQLite ignores the busy timeout for this statement."""
     until = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -502,14 +522,14 @@ def _enable_write_ahead_log(cursor: sqlite3.Cursor) -> None:
 def _configure_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection
-        connection.isolation_level = None  # otherwise the driver begins transactions itself, and too late
+        connection.isolation_level = None  # otherwise the driver begins transactions itself, but too late
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
         _enable_write_ahead_log(cursor)
-        cursor.execute("PRAGMA synchronous = FULL")  # a commit that returned is on the disk
+        cursor.execute("PRAGMA synchronous = FULL")  # when a commit returns, it is on the disk
         cursor.execute("PRAGMA foreign_keys = ON")
         # guard: sqlite-secure-delete
-        cursor.execute("PRAGMA secure_delete = ON")  # overwrites deleted content, so that none stays in freed pages
+        cursor.execute("PRAGMA secure_delete = ON")  # overwrites deleted content, so none of it stays in freed pages
         cursor.close()
 
     @event.listens_for(engine, "begin")
@@ -518,5 +538,5 @@ def _configure_sqlite(engine: Engine) -> None:
         if connection.get_execution_options().get("leadline_immediate", False):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
-            # A deferred BEGIN takes no lock. Sending it through the driver directly makes short queries faster.
+            # A deferred BEGIN takes no lock. Sending it directly through the driver makes short queries faster.
             driver.execute("BEGIN")

@@ -1,4 +1,7 @@
-"""The tables of the catalog, the same for SQLite and PostgreSQL. A test checks that the migrations produce them."""
+"""The tables of the catalog, which are the same on SQLite and PostgreSQL.
+
+A test checks that the migrations produce them.
+"""
 
 from sqlalchemy import (
     JSON,
@@ -29,15 +32,16 @@ metadata = MetaData(
 )
 
 # `info={"erased_with": "document_id"}` marks a column whose text comes from the document in `document_id`. Deleting the
-# document empties such columns in the same transaction. This way `ingest.storage.documents.deletions` need not import
-# the features that own them.
+# document clears such columns in the same transaction. This way `ingest.storage.documents.deletions` does not need to
+# import the features that own the columns.
 
 # Times are seconds since the epoch (UTC), which both databases compare and add in the same way.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
-# Text that sorts by code points, whatever the locale of the database.
+# Text that is sorted by code points, whatever the locale of the database.
 _PLAIN = Text().with_variant(Text(collation="C"), "postgresql")
 
-# One row: the id that is also stored in the blob folder and the index; see `ingest.storage.operations.installation`.
+# One row: the installation id, which is also stored in the blob folder and the index; see
+# `ingest.storage.operations.installation`.
 installation = Table(
     "installation",
     metadata,
@@ -46,8 +50,8 @@ installation = Table(
     Column("created_at", Float, nullable=False),
 )
 
-# One row: how far the files are sealed; see `ingest.storage.sealing`. Not copied with a catalog, because the copy has
-# other files.
+# One row: the state of sealing; see `ingest.storage.sealing`. It is not copied with a catalog, because the copy belongs
+# to other files.
 blob_sealing = Table(
     "blob_sealing",
     metadata,
@@ -64,7 +68,7 @@ unknown_versions = Table(
     Column("since", Float, nullable=False),
 )
 
-# Notices for operators about the installation, by the part that raised them.
+# Notices for operators about the installation, keyed by the part that raised them.
 notices = Table(
     "notices",
     metadata,
@@ -73,10 +77,11 @@ notices = Table(
     Column("since", Float, nullable=False),
 )
 
-# Digests of the files that are derived from a version: its text, map, positions and record tables. `file` is a name of
-# `ingest.storage.digests.parse_file_name`; `blocks` is empty for a file of one block. `fence` is that of the ingest job
-# that wrote the files: the previous release may ingest a version again without updating these rows, and they are then
-# out of date. There is no foreign key, because the previous release deletes versions without deleting these rows.
+# Digests of the files that are derived from a version: its text, map, positions and record tables. `file` is a file
+# name as returned by `ingest.storage.digests.parse_file_name`. `blocks` is empty if the file has only one block.
+# `fence` is the fence of the ingest job that wrote the files: the previous release may ingest a version again without
+# updating these rows, which makes them outdated. There is no foreign key, because the previous release deletes versions
+# without deleting these rows.
 content_digests = Table(
     "content_digests",
     metadata,
@@ -94,7 +99,7 @@ tenants = Table(
     Column("id", String(64), primary_key=True),
     Column("name", String(200), nullable=False, unique=True),
     Column("created_at", Float, nullable=False),
-    # None of its keys and tokens is accepted while this is set.
+    # While this is set, none of the tenant's keys and tokens is accepted.
     Column("suspended_at", Float),
 )
 
@@ -127,14 +132,14 @@ api_keys = Table(
     # Approximate: written at most once a minute.
     Column("last_used_at", Float),
     Column("revoked_at", Float),
-    # The key that replaced it in a rotation. This one ends with the grace period.
+    # The key that replaced this one in a rotation. This key stops working when the grace period ends.
     Column("successor_id", String(32)),
     Index(None, "tenant_id", "created_at"),
     Index(None, "user_id"),
 )
 
-# Browser sessions, and one-time tickets that start one, by `purpose`. Each acts as its key, or as the `holder` of a
-# token. Only the hash of its secret is stored.
+# Browser sessions, and one-time tickets that start a session, distinguished by `purpose`. Each has the permissions of
+# its key, or of the token's `holder`. Only the hash of its secret is stored.
 sessions = Table(
     "sessions",
     metadata,
@@ -153,7 +158,7 @@ sessions = Table(
     Index(None, "ends_at"),
 )
 
-# The subjects that may use a collection; a collection without grants is open to the tenant.
+# The subjects that may use a collection. A collection without grants is open to the whole tenant.
 collection_grants = Table(
     "collection_grants",
     metadata,
@@ -174,7 +179,7 @@ collections = Table(
     Column("description", Text),
     Column("default_strategy", String(32)),
     Column("metadata", JSON, nullable=False, server_default="{}"),
-    # Counts changes of this row.
+    # The number of changes to this row.
     Column("revision", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
 )
@@ -191,11 +196,12 @@ files = Table(
     Column("content_sha256", String(64), nullable=False),
     Column("size_bytes", _BIG, nullable=False),
     Column("blob_key", String(160), nullable=False),
-    # The key that uploaded it. The file counts toward its quotas, and belongs to it until a document is created.
+    # The key that uploaded the file. The file counts toward this key's quotas, and belongs to the key until a document
+    # is created.
     Column("key_id", String(32), nullable=False, server_default=""),
     Column("owner", String(256), nullable=False),
     Column("created_at", Float, nullable=False),
-    # Set when the name has been erased; a job then removes the bytes.
+    # Set when the name has been erased. A job then removes the bytes.
     Column("deleted_at", Float),
     Index(None, "tenant_id", "created_at"),
 )
@@ -211,25 +217,28 @@ documents = Table(
     Column("title", Text),
     Column("media_type", String(128), nullable=False),
     Column("attributes", JSON, nullable=False),
-    # The subjects that may see it; null is the whole tenant. `document_readers` has a row for each subject.
+    # The subjects that may see the document; null means the whole tenant. `document_readers` has a row for each
+    # subject.
     Column("readers", JSON(none_as_null=True)),
-    # `user:NAME` or `key:ID`, who may change its readers; empty for uploads to releases that did not record it.
+    # The uploader, `user:NAME` or `key:ID`, who may change the document's readers. Empty if the release that accepted
+    # the upload did not record it.
     Column("uploaded_by", String(256), nullable=False, server_default=""),
-    # The title was set by a user and stays when a new version, which has its own title, becomes active.
+    # True if the title was set by a user. Such a title is retained when a new version with its own title becomes
+    # active.
     Column("is_titled", Boolean, nullable=False, server_default=false()),
-    # Counts changes of metadata, title and readers. The index has the readers of `index_revision` or a later one.
+    # Counts changes of metadata, title and readers. The index has the readers as of `index_revision` or later.
     Column("revision", Integer, nullable=False, server_default="0"),
     Column("index_revision", Integer, nullable=False, server_default="0"),
-    # The content of the first version, from which the id is derived. Later content is in the versions.
+    # The content of the first version, from which the id is derived. Later content is stored with the versions.
     Column("content_sha256", String(64), nullable=False),
     Column("latest_version_id", String(36), nullable=False),
     Column("active_version_id", String(36)),
-    # The key that sent it, on whose quotas it counts; empty without one.
+    # The key that uploaded the document and to whose quotas it counts; empty if there is none.
     Column("key_id", String(32), nullable=False, server_default=""),
-    # For an entry of a container: the container's document, and the path of the entry in it.
+    # For an entry of a container: the container's document id, and the path of the entry in the container.
     Column("container_id", String(36)),
     Column("entry_path", Text),
-    # The file from which it was created, if any.
+    # The file from which the document was created, if any.
     Column("file_id", String(40)),
     Column("created_at", Float, nullable=False),
     Column("deleted_at", Float),
@@ -244,8 +253,9 @@ Index("ix_documents_closed", documents.c.tenant_id, sqlite_where=_closed, postgr
 _behind = documents.c.index_revision < documents.c.revision
 Index("ix_documents_unsettled", documents.c.id, sqlite_where=_behind, postgresql_where=_behind)
 
-# A narrow row for each live document with the state of its latest version, for listings: any filter and order reads a
-# tenant's rows at most once. `ingest.storage.documents.listing` updates it in the commits that change its sources.
+# A narrow row for each live document with the state of its latest version, for listings: with any filter and order, a
+# listing reads a tenant's rows at most once. `ingest.storage.documents.listing` updates the row in the commits that
+# change its sources.
 document_listing = Table(
     "document_listing",
     metadata,
@@ -259,7 +269,8 @@ document_listing = Table(
     Column("size_bytes", _BIG, nullable=False),
     Column("has_readers", Boolean, nullable=False),
     Column("has_omissions", Boolean, nullable=False),
-    # The key for sorting by title or name, and both in searchable form: see `ingest.storage.documents.listing`.
+    # The key for sorting by title or name, and the title and name in searchable form; see
+    # `ingest.storage.documents.listing`.
     Column("sort_key", _PLAIN, nullable=False),
     Column("searched", Text, nullable=False),
     sqlite_with_rowid=False,
@@ -273,7 +284,7 @@ document_readers = Table(
     Column("subject", String(256), primary_key=True),
 )
 
-# The values of documents' metadata in the form that filters compare; see `ingest.storage.documents.filters`.
+# The values of documents' metadata, in the form that filters compare; see `ingest.storage.documents.filters`.
 document_attributes = Table(
     "document_attributes",
     metadata,
@@ -303,10 +314,11 @@ versions = Table(
     Column("blob_key", String(160), nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("state", String(16), nullable=False),
-    # The index may have points that searches must not show: the version is staged, or withdrawn but not yet collected.
+    # The index may have points that searches must not show: the version is staged, or withdrawn but its content has not
+    # been removed yet.
     Column("hidden", Boolean, nullable=False),
     Column("pages", Integer),
-    # While it is being parsed: the number of finished pages.
+    # The number of pages parsed so far, while the version is being parsed.
     Column("pages_done", Integer),
     Column("characters", _BIG),
     Column("tokens", _BIG),
@@ -341,7 +353,7 @@ staged_entries = Table(
     Index(None, "tenant_id"),
 )
 
-# Grows with every commit that may change what a tenant's searches find; see `bump_corpus_versions`.
+# Increases with every commit that may change what a tenant's searches find; see `bump_corpus_versions`.
 corpus_versions = Table(
     "corpus_versions",
     metadata,
@@ -358,30 +370,31 @@ jobs = Table(
     Column("document_id", String(36), nullable=False),
     Column("version_id", String(36), nullable=False),
     Column("state", String(16), nullable=False),
-    Column("priority", Integer, nullable=False),  # among the jobs of one tenant, higher values are claimed first
+    Column("priority", Integer, nullable=False),  # jobs of a tenant with higher values are claimed first
     Column("lane", String(8)),  # `large` or `slow`; null for `quick` jobs and those queued before lanes existed
-    # When a running job was claimed as slow or became slow. Releases without lanes do not change it.
+    # The time at which a running job was claimed as slow or became slow. Releases without lanes do not change it.
     Column("slow_since", Float),
     Column("attempt", Integer, nullable=False),
-    # How often the job lost its worker: the process ended or its lease expired.
+    # The number of times that the job lost its worker because the process ended or its lease expired.
     Column("interruptions", Integer, nullable=False),
     Column("fence", Integer, nullable=False),
     Column("lease_until", Float),
     Column("not_before", Float, nullable=False),
-    # End of the first of the latest attempts that all failed because a dependency was unreachable.
+    # The end of the first attempt in the latest series of attempts that all failed because a dependency was
+    # unreachable.
     Column("away_since", Float),
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
-    # The span in which it was queued, as a W3C `traceparent`.
+    # The tracing span in which the job was queued, as a W3C `traceparent`.
     Column("trace", String(64)),
     UniqueConstraint("kind", "version_id"),
     Index(None, "document_id"),
 )
-# A range of this index holds a tenant's waiting jobs of one kind in the order in which they are claimed.
+# A range of this index contains a tenant's waiting jobs of one kind, in the order in which they are claimed.
 Index("ix_jobs_claim", jobs.c.state, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority.desc(), jobs.c.id)
-# An index of large and slow jobs only, which finds one at once even if thousands of quick jobs are waiting.
+# A partial index of large and slow jobs, so that one is found immediately even if thousands of quick jobs are waiting.
 Index(
     "ix_jobs_lane",
     jobs.c.state,
@@ -394,8 +407,8 @@ Index(
     postgresql_where=jobs.c.lane.is_not(None),
 )
 
-# When a job of a kind was last claimed for a tenant. With equal shares, the tenant that has waited longest is next. The
-# kinds `ingest/slow` and `ingest/large` are for lanes.
+# The time at which a job of a kind was last claimed for a tenant. Among tenants with equally many running jobs, the one
+# that has waited longest is next. The kinds `ingest/slow` and `ingest/large` are for lanes.
 turns = Table(
     "turns",
     metadata,
@@ -404,7 +417,7 @@ turns = Table(
     Column("served_at", Float, nullable=False),
 )
 
-# Paused kinds of jobs, which are not claimed.
+# Paused kinds of jobs. Jobs of these kinds are not claimed.
 pauses = Table(
     "pauses",
     metadata,
@@ -412,7 +425,7 @@ pauses = Table(
     Column("since", Float, nullable=False),
 )
 
-# Replies of language models by a digest of the whole call; see `ingest.storage.answers.replies`.
+# Replies of language models, keyed by a digest of the whole call; see `ingest.storage.answers.replies`.
 replies = Table(
     "replies",
     metadata,
@@ -431,7 +444,8 @@ replies = Table(
     Index(None, "work_id"),
 )
 
-# The versions that answers and runs were given. `redacted`: the version is gone, and the work has been redacted.
+# The versions that answers and runs have used. `redacted` means that the version no longer exists and that the work has
+# been redacted.
 work_versions = Table(
     "work_versions",
     metadata,
@@ -441,22 +455,23 @@ work_versions = Table(
     Index(None, "version_id", "redacted"),
 )
 
-# Versions of which nothing derived may be stored any more: deleted ones, and those whose derived texts were redacted.
+# Versions from which nothing may be derived and stored any more: deleted ones, and those whose derived texts were
+# redacted.
 gone_versions = Table(
     "gone_versions",
     metadata,
     Column("version_id", String(36), primary_key=True),
 )
 
-# Idempotency keys of requests. The digest includes who sent the key, and `response` is sealed with a secret that only
-# the sender has. The object that a request creates has the `id`.
+# Idempotency keys of requests. The digest includes the sender of the key, and `response` is sealed with a secret that
+# only the sender has. The object that a request creates gets the `id`.
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
     Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
     Column("key_sha256", String(64), primary_key=True),
     Column("id", String(36), nullable=False),
-    # The first is a digest of method, address and body; the second is that of a body which is a file.
+    # The first is a digest of method, address and body. The second is the digest of a body that is a file.
     Column("request_sha256", String(64), nullable=False),
     Column("body_sha256", String(64)),
     Column("lease_until", Float, nullable=False),
@@ -467,24 +482,26 @@ idempotency_keys = Table(
     Index(None, "ends_at"),
 )
 
-# Uploads in several requests. Their bytes are blobs under `uploads/`, of which `received` bytes are durable.
+# Uploads that are sent in several requests. Their bytes are blobs under `uploads/`, of which `received` bytes are
+# durable.
 uploads = Table(
     "uploads",
     metadata,
     Column("id", String(36), primary_key=True),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
-    # Who may continue it, and the key to whose quotas it counts; empty without one.
+    # The owner who may continue the upload, and the key to whose quotas it counts (empty if there is none).
     Column("owner", String(256), nullable=False),
     Column("key_id", String(32), nullable=False),
     Column("length", _BIG, nullable=False),
     Column("received", _BIG, nullable=False),
-    # Name, collection and the like as sent, and the header to be returned.
+    # The name, collection and other values as sent, and the header to be returned.
     Column("description", JSON, nullable=False),
     Column("header", Text, nullable=False),
-    # Only one request at a time adds to it: the holder of the lease, and when the lease expires.
+    # Only one request at a time adds to an upload. This is the holder of the lease, and the time at which the lease
+    # expires.
     Column("writer", String(32)),
     Column("lease_until", Float, nullable=False),
-    # The document created from it.
+    # The document created from the upload.
     Column("document_id", String(36)),
     Column("created_at", Float, nullable=False),
     Column("ends_at", Float, nullable=False),
@@ -492,7 +509,7 @@ uploads = Table(
     Index(None, "ends_at"),
 )
 
-# Uploads that belong together. Their outcomes are the states of their versions, counted on demand.
+# Uploads that belong together. Their outcomes are the states of their versions and are counted on demand.
 batches = Table(
     "batches",
     metadata,
@@ -505,11 +522,12 @@ batches = Table(
     Column("received", Integer, nullable=False),
     Column("duplicates", Integer, nullable=False),
     Column("refused", Integer, nullable=False),
-    # How many of the received files are entries of containers, which are not part of `expected`.
+    # The number of received files that are entries of containers, which are not part of `expected`.
     Column("entries", Integer, nullable=False, server_default="0"),
-    # The collection, for a batch of files that were added to one.
+    # The collection, if the files of the batch were added to one.
     Column("collection", String(128)),
-    # Who created it, `user:NAME` or `key:ID`; null, from releases that did not record it, is the whole tenant.
+    # The owner who created the batch, `user:NAME` or `key:ID`. Null means the whole tenant, for releases that did not
+    # record the owner.
     Column("owner", String(256)),
     Column("created_at", Float, nullable=False),
     Column("closed_at", Float),
@@ -518,7 +536,7 @@ batches = Table(
     Index(None, "tenant_id", "idempotency_key", unique=True),
 )
 
-# A file sent in a batch: its version, or why it was refused.
+# A file sent in a batch: its version, or the reason why it was refused.
 batch_entries = Table(
     "batch_entries",
     metadata,
@@ -527,7 +545,7 @@ batch_entries = Table(
     Column("name", Text, nullable=False, info={"erased_with": "document_id"}),
     Column("document_id", String(36)),
     Column("version_id", ForeignKey("versions.id")),
-    # The document existed before the batch, so cancelling the batch does not cancel it.
+    # True if the document existed before the batch, so that cancelling the batch does not cancel it.
     Column("duplicate", Boolean, nullable=False),
     Column("error_code", String(64)),
     Column("error_detail", Text),
@@ -536,7 +554,8 @@ batch_entries = Table(
     Index(None, "version_id"),
 )
 
-# Work done for a tenant in slots of a few seconds, from which the pace for estimates is computed. Kept for minutes.
+# Work done for a tenant in slots of a few seconds, from which the pace for estimates is computed. Deleted after some
+# minutes.
 paces = Table(
     "paces",
     metadata,
@@ -547,7 +566,7 @@ paces = Table(
     Column("chunks", Integer, nullable=False),
 )
 
-# Questions that are answered in the background. The state of a run that has not ended is that of its job.
+# Questions that are answered in the background. The state of an unfinished run is the state of its job.
 runs = Table(
     "runs",
     metadata,
@@ -563,14 +582,14 @@ runs = Table(
     Column("strategy", String(32), nullable=False),
     Column("limits", JSON, nullable=False),
     Column("every_record", Boolean, nullable=False, server_default=false()),
-    # The messages before the question, and the conversation in which the answer is stored.
+    # The messages that precede the question, and the conversation in which the answer is stored.
     Column("history", JSON, nullable=False, server_default="[]"),
     Column("conversation_id", String(36)),
-    # Who asked, and the readers whose documents that principal may see (null: all).
+    # The owner who asked, and the readers whose documents that principal may see (null: all).
     Column("owner", String(256)),
     Column("readers", JSON(none_as_null=True)),
     Column("filters", JSON, nullable=False, server_default="{}"),
-    # Whether it waits for a person when its budget is used up, and its earlier budgets, oldest first.
+    # Whether the run waits for a user's decision when its budget is used up, and its earlier budgets, oldest first.
     Column("pauses", Boolean, nullable=False, server_default=false()),
     Column("raised", JSON, nullable=False, server_default="[]"),
     Column("ended_as", String(16)),
@@ -580,7 +599,7 @@ runs = Table(
     Column("prompt_tokens", _BIG, nullable=False),
     Column("completion_tokens", _BIG, nullable=False),
     Column("nanodollars", _BIG, nullable=False, server_default="0"),
-    # The key that asked, on whose quotas it counts; empty without one.
+    # The key that started the run and to whose quotas it counts; empty if there is none.
     Column("key_id", String(32), nullable=False, server_default=""),
     Column("seconds", Float, nullable=False),
     Column("progress", JSON),
@@ -610,7 +629,7 @@ run_events = Table(
     Index(None, "run_id", "key", unique=True),
 )
 
-# The versions in scope when a run started. The run reads these even if they are replaced in the meantime.
+# The versions in scope when a run started. The run reads these versions even if they are replaced in the meantime.
 run_documents = Table(
     "run_documents",
     metadata,
@@ -621,14 +640,16 @@ run_documents = Table(
     Index(None, "version_id"),
 )
 
-# A question starts a conversation and follow-ups continue it. `turns` counts its answers, including deleted ones.
+# A question starts a conversation and follow-up questions continue it. `turns` counts its answers, including deleted
+# ones.
 conversations = Table(
     "conversations",
     metadata,
     Column("id", String(36), primary_key=True),
     Column("sequence", _BIG, nullable=False),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
-    # Null in rows from releases that recorded no owner: open to the whole tenant. So are such answers and runs.
+    # Null in rows from releases that recorded no owner, which are open to the whole tenant. The same applies to answers
+    # and runs.
     Column("owner", String(256)),
     Column("title", Text, nullable=False),
     Column("turns", Integer, nullable=False),
@@ -638,7 +659,7 @@ conversations = Table(
     Index(None, "updated_at"),
 )
 
-# Stored answers. The records behind an answer are in a column of their own, as ranges of row numbers.
+# Stored answers. The records that an answer is based on are in a separate column, as ranges of row numbers.
 answers = Table(
     "answers",
     metadata,
@@ -655,7 +676,7 @@ answers = Table(
     Index(None, "created_at"),
 )
 
-# Feedback on answers, at most one entry for each author and answer. Deleted with the answer.
+# Feedback on answers, at most one entry per author and answer. Deleted with the answer.
 feedback = Table(
     "feedback",
     metadata,
@@ -666,7 +687,7 @@ feedback = Table(
     Column("author", String(256), nullable=False),
     Column("rating", String(8), nullable=False),
     Column("comment", Text),
-    # Numbers of the sentences that are wrong, from 1, and numbers of the citations that are wrong.
+    # The numbers of wrong sentences, counted from 1, and the numbers of wrong citations.
     Column("sentences", JSON, nullable=False),
     Column("citations", JSON, nullable=False),
     Column("created_at", Float, nullable=False),
@@ -675,7 +696,7 @@ feedback = Table(
     Index(None, "answer_id", "author", unique=True),
 )
 
-# Links that share a conversation or a run (the other is null) within the tenant. Deleted with it.
+# Links that share a conversation or a run within the tenant; the other id is null. Deleted with the shared object.
 shares = Table(
     "shares",
     metadata,
@@ -693,7 +714,7 @@ shares = Table(
     Index(None, "ends_at"),
 )
 
-# Limits of a tenant (empty `key_id`) or of one of its keys. A null `amount` is no limit, whatever the settings say.
+# Limits of a tenant (empty `key_id`) or of one of its keys. A null `amount` means no limit, whatever the settings say.
 quota_limits = Table(
     "quota_limits",
     metadata,
@@ -703,8 +724,8 @@ quota_limits = Table(
     Column("amount", _BIG),
 )
 
-# Amounts reserved for work in progress. A process extends `expires_at` and reports what has been spent so far. The
-# reservation of a run has the run's id and ends with the run.
+# Amounts reserved for work in progress. A process extends `expires_at` and reports the spending so far. The reservation
+# of a run has the run's id and ends with the run.
 reservations = Table(
     "reservations",
     metadata,
@@ -723,7 +744,7 @@ reservations = Table(
     Index(None, "tenant_id"),
 )
 
-# Usage of a key on a day in UTC, such as `2026-11-27`. An empty `key_id` is for requests without a key.
+# The usage of a key on a UTC day, such as `2026-11-27`. An empty `key_id` stands for requests without a key.
 usage_days = Table(
     "usage_days",
     metadata,
@@ -740,7 +761,7 @@ usage_days = Table(
     Column("bytes", _BIG, nullable=False),
 )
 
-# Number of live documents and bytes of their originals, of a tenant (empty `key_id`) and of each key.
+# The number of live documents and the size of their originals in bytes, for a tenant (empty `key_id`) and for each key.
 stored_content = Table(
     "stored_content",
     metadata,
@@ -770,7 +791,7 @@ webhooks = Table(
     Index(None, "tenant_id", "id"),
 )
 
-# Messages to webhooks, written in the transaction of the change that they report. They contain ids and codes, but no
+# Messages to webhooks, written in the transaction of the change that they report. They contain ids and codes but no
 # text of documents.
 webhook_deliveries = Table(
     "webhook_deliveries",
@@ -779,7 +800,7 @@ webhook_deliveries = Table(
     Column("id", String(40), nullable=False, unique=True),
     Column("tenant_id", String(64), nullable=False),
     Column("webhook_id", ForeignKey("webhooks.id"), nullable=False),
-    # Identifies the reported change. A webhook gets one message for each change.
+    # Identifies the reported change. A webhook gets one message per change.
     Column("key", String(120), nullable=False),
     Column("type", String(40), nullable=False),
     Column("body", Text, nullable=False),
@@ -804,28 +825,28 @@ deletions = Table(
     Column("document_id", String(36), nullable=False, unique=True),
     Column("tenant_id", String(64), nullable=False),
     Column("versions", Integer, nullable=False),
-    # The number of its entries, which were deleted with it.
+    # The number of the document's entries, which were deleted with it.
     Column("entries", Integer, nullable=False, server_default="0"),
     Column("chunks_removed", _BIG, nullable=False),
     Column("bytes_removed", _BIG, nullable=False),
-    # Counts of derived answers, runs and replies that were redacted or removed.
+    # The numbers of derived answers, runs and replies that were redacted or removed.
     Column("answers_redacted", _BIG, nullable=False, server_default="0"),
     Column("runs_redacted", _BIG, nullable=False, server_default="0"),
     Column("replies_removed", _BIG, nullable=False, server_default="0"),
-    # The deletion of its collection, if it was deleted with the whole collection.
+    # The deletion of the collection, if the document was deleted together with its collection.
     Column("collection_deletion_id", String(36)),
     Column("deleted_at", Float, nullable=False),
     Index(None, "collection_deletion_id"),
 )
 
-# Receipts of deleted collections; those of their documents are in `deletions`.
+# Receipts of deleted collections. The receipts of their documents are in `deletions`.
 collection_deletions = Table(
     "collection_deletions",
     metadata,
     Column("id", String(36), primary_key=True),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("collection", String(128), nullable=False),
-    # Who deleted it. Only this owner and admins may read the receipt.
+    # The owner who deleted the collection. Only this owner and admins may read the receipt.
     Column("owner", String(256), nullable=False),
     Column("deleted_at", Float, nullable=False),
     Index(None, "tenant_id", "collection"),
@@ -860,7 +881,7 @@ audit = Table(
     Index(None, "object", "sequence"),
 )
 
-# One row, locked while an entry is appended: the last entry, and the last entry that was removed for its age.
+# One row, locked while an entry is appended: the last entry, and the last entry that was removed because of its age.
 audit_chain = Table(
     "audit_chain",
     metadata,
@@ -883,7 +904,7 @@ generations = Table(
     Column("activated_at", Float),
     Column("copies", Integer),
 )
-# At most one generation is active, at most one is being built, and at most one is the previous one.
+# At most one generation is active, at most one is being built, and at most one is the previous generation.
 for _state in ("active", "building", "previous"):
     _only = generations.c.state == _state
     Index(f"uq_generations_{_state}", generations.c.state, unique=True, sqlite_where=_only, postgresql_where=_only)
@@ -953,7 +974,7 @@ slack_threads = Table(
     Index(None, "tenant_id"),
 )
 
-# Ids of events and messages already handled. Slack may deliver one again, even a day later.
+# Ids of events and messages that were already handled. Slack may deliver an event again, even a day later.
 slack_seen = Table(
     "slack_seen",
     metadata,
@@ -965,8 +986,8 @@ slack_seen = Table(
     Index(None, "tenant_id"),
 )
 
-# Questions with their replies. `messages` are the timestamps of the posted messages, in order. `resumed_at` is when the
-# question was taken up again after its run had waited for a person.
+# Questions with their replies. `messages` are the timestamps of the posted messages, in order. `resumed_at` is the time
+# at which the question was taken up again after its run had waited for a user's decision.
 slack_questions = Table(
     "slack_questions",
     metadata,
@@ -1025,7 +1046,7 @@ slack_shares = Table(
     Index(None, "tenant_id"),
 )
 
-# The files of those messages, each with the document created from it and the final report on it.
+# The files of those messages. Each has the document created from it and the final report on it.
 slack_files = Table(
     "slack_files",
     metadata,
@@ -1045,7 +1066,7 @@ slack_files = Table(
     Index(None, "tenant_id"),
 )
 
-# Usage of a channel on a day in UTC: questions, answers and shared files.
+# The usage of a channel on a UTC day: questions, answers and shared files.
 slack_days = Table(
     "slack_days",
     metadata,
