@@ -1,7 +1,7 @@
-"""The direct strategy: reads passages and writes the answer; the model may first ask for a search with other words.
+"""The direct strategy: reads passages and writes the answer. The model may first request a search with other words.
 
-One call answers an easy question. The reply is streamed: its text has passage markers and is followed by a block,
-hidden from readers, with the model's quotations.
+An easy question is answered in one call. The reply is streamed: its text has passage markers and is followed by a
+block, hidden from readers, with the model's quotations.
 """
 
 import json
@@ -21,14 +21,14 @@ from rlm.passages import PassageReader, can_fit
 from rlm.strategy import Context
 from rlm.untrusted import DATA_ONLY, format_passage, format_question, sanitize, to_one_line
 
-# A chain of three facts takes three rounds; each round costs a call and reads more text.
+# Combining three facts takes three rounds. Each round costs a call and reads more text.
 MAX_SEARCHES = 3
 _MAX_QUERIES = 4
-# Titles of documents that are shown whole, and of those shown in part.
+# Maximum number of document titles shown, and the length to which each is cut.
 _TITLES, _TITLE_CHARS = 40, 80
-# Hits of one search; a reading budget usually fits fewer.
+# Maximum number of hits per search; usually fewer fit in the reading budget.
 _TOP_K, _SMALL_TOP_K = 60, 5
-# Tokens of an answer with its block: about three thousand words; a small model writes a sentence or two.
+# Maximum tokens of an answer with its block: about three thousand words; a small model writes a sentence or two.
 _ANSWER_TOKENS, _SMALL_TOKENS = 6_000, 200
 _SEARCH = "<search>"
 _QUERIES = re.compile(r"<search>(.*?)(?:</search>|\Z)", re.DOTALL | re.IGNORECASE)
@@ -78,7 +78,7 @@ own. If the passages are sufficient, or another search will hardly help, write t
 _NO_MORE_SEARCHES = "No more searches are possible. Answer from the passages above."
 _SEARCHES_LEFT = ("no more after that", "once more after that")
 
-# Small models omit markers, but they do name a passage in JSON, and answer better after quoting it.
+# Small models omit markers, but they do name a passage in JSON, and they answer better after quoting it.
 SMALL_SYSTEM = f"""Answer the question from the numbered passages. Reply in JSON: "passage" is the number of the \
 passage that answers it, "quote" the sentence copied from it, and "answer" one complete sentence that answers the \
 question. If no passage answers it, give passage 0 with an empty quote and an empty answer.
@@ -95,14 +95,15 @@ class DirectStrategy:
     """Answers from passages that fit the model's reading budget."""
 
     def stream(self, context: Context) -> Iterator[Event]:
-        """As `Strategy.stream`. Raises the errors of the search and the model, and `LanguageModelOutputError` for a
-        reply without text.
+        """Answer in the same way as `Strategy.stream`.
+
+        Raises the errors of the search and the model, and `LanguageModelOutputError` for a reply without text.
         """
         yield from _AnswerRounds(context).iter_events()
 
 
 class _AnswerRounds:
-    """The rounds of one answer: each reads, and then either writes the answer or searches again."""
+    """The rounds of one answer. Each round reads, and then either writes the answer or searches again."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -117,7 +118,7 @@ class _AnswerRounds:
             self._reader.read_whole()
         else:
             searches = 0 if profile.small else MAX_SEARCHES
-            # Half of the reading budget, to leave room for later searches.
+            # The first search gets half of the reading budget, which leaves the rest for later searches.
             first = profile.reading_tokens // (2 if searches else 1)
             yield self._search([context.question, *context.queries], first)
         if not self._reader.passages:
@@ -137,14 +138,14 @@ class _AnswerRounds:
                 return
             if not (left and reply.queries):
                 break
-            # Each search gets this share, even if the first one used more than half.
+            # Each later search gets this many tokens, even if the first one used more than half.
             share = profile.reading_tokens // (2 * MAX_SEARCHES)
             # guard: direct-search-share
             yield self._search(reply.queries, max(share, self._reader.room // left))
         raise LanguageModelOutputError("The language model gave no answer.", hint="Ask again, or in other words.")
 
     def _answer_with_quote(self) -> Iterator[Event]:
-        """Yield a small model's answer, with the passage that supports it and its quotation from there."""
+        """Yield a small model's answer, with the passage that supports it and the words quoted from there."""
         passages, context = tuple(self._reader.passages), self._context
         yield Reading(1, passages)
         call = SubCall(SMALL_SYSTEM, self._render_prompt(), _SMALL_TOKENS, _SMALL_SCHEMA, "answer")
@@ -162,7 +163,10 @@ class _AnswerRounds:
         yield Drafted(draft)
 
     def _search(self, queries: Sequence[str], tokens: int) -> Retrieved:
-        """Run each query and read the hits; a small model reads only the hits themselves."""
+        """Run each query and read the hits.
+
+        For a small model, only the hits themselves are read, without the text around them.
+        """
         self._queries += queries
         small = self._context.profile.small
         rankings = [self._context.search(query, _SMALL_TOP_K if small else _TOP_K) for query in queries]
@@ -199,20 +203,21 @@ class _AnswerRounds:
         return SubCall(SYSTEM, "\n".join(lines), min(profile.max_output_tokens, _ANSWER_TOKENS), purpose="answer")
 
     def _render_prompt(self) -> str:
-        """Render the prompt, passages first: later rounds begin the same way and can use the prefix cache."""
+        """Render the prompt, passages first: later rounds begin in the same way and can use the prefix cache."""
         context, nonce = self._context, self._nonce
         blocks = [
             format_passage(f"passage {number}", each, nonce) for number, each in enumerate(self._reader.passages, 1)
         ]
-        if context.profile.small:  # it mistakes today's date for one in the passages, and titles for answers
+        if context.profile.small:  # a small model mistakes today's date for one in the passages, and titles for answers
             return "\n".join([*blocks, "", format_question(context.question, None, nonce)])
         return "\n".join(
             [*blocks, "", *self._render_scope(), "", format_question(context.question, context.today, nonce)]
         )
 
     def _render_scope(self) -> Iterator[str]:
-        """Yield which documents the passages show, and how much of them; others stay unnamed because nothing of them is
-        given.
+        """Yield lines that say which documents the passages show, and how much of each.
+
+        Other documents are not named, because none of their text is given.
         """
         extent = self._reader.extent
         for label, documents in (("Shown whole", extent.whole), ("Shown in part", extent.part)):
@@ -226,7 +231,7 @@ class _AnswerRounds:
 
 
 class _Reply:
-    """One reply as it streams in: either a search, or the answer's text and the block after it."""
+    """One reply as it streams in: either a search request, or the answer's text and the block after it."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self._passages = passages
@@ -238,7 +243,7 @@ class _Reply:
         self.cut_off = False
 
     def feed(self, piece: str) -> str:
-        """Return the next piece to show."""
+        """Return the next piece to show to the user."""
         self._raw += piece
         if self._is_search is None:
             begun = self._raw.lstrip().lower()
@@ -249,7 +254,7 @@ class _Reply:
         return "" if self._is_search else self._append_text(self._marked.feed(piece))
 
     def close(self) -> str:
-        """Return the rest to show."""
+        """Return the remaining text to show to the user."""
         if self._is_search:
             return ""
         pending = self._marked.feed(self._raw.lstrip()) if self._is_search is None else ""
@@ -257,12 +262,12 @@ class _Reply:
 
     @property
     def queries(self) -> list[str]:
-        """The words to search for, if the reply is a search."""
+        """The words to search for, if the reply is a search request."""
         lines = [line.strip(" -*•\t\"'") for block in _QUERIES.findall(self._raw) for line in block.splitlines()]
         return [line for line in dict.fromkeys(lines) if line][:_MAX_QUERIES]
 
     def build_draft(self, queries: Sequence[str]) -> Draft:
-        """Build the draft from the reply; its status is the one in the model's block."""
+        """Build the draft from the reply. Its status is taken from the model's block."""
         said = _ANSWERED.search(self._marked.rest)
         status = _STATUS[said[1].lower()] if said else AnswerStatus.ANSWERED
         notes: list[str] = []
@@ -289,7 +294,7 @@ class _Reply:
         return text
 
     def _get_number(self, passage: int) -> int | None:
-        """Return the answer's number for a passage of the prompt, counted in order of use."""
+        """Return the number in the answer for a passage of the prompt. Numbers are assigned in order of use."""
         if not 1 <= passage <= len(self._passages):
             return None
         return self._order.setdefault(passage, len(self._order) + 1)

@@ -47,10 +47,10 @@ class LanguageModelError(AnswerError):
 
 
 class LanguageModelUnavailableError(LanguageModelError):
-    """No language model accepts the request now; `retry_after_seconds` is the server's estimate, or None.
+    """No language model accepts the request at the moment. `retry_after_seconds` is the server's estimate, or None.
 
     `sent` is true if a request was sent, and `reached` if the model received it and may have worked on it. `silent` is
-    true if there was no response at all: connecting timed out.
+    true if there was no response at all because connecting timed out.
     """
 
     code = "language_model_unavailable"
@@ -74,42 +74,43 @@ class LanguageModelUnavailableError(LanguageModelError):
 
 
 class LanguageModelRestingError(LanguageModelUnavailableError):
-    """The model left too many calls in a row unanswered. This call was not sent, and no call is until the pause is
-    over.
+    """The model left too many calls in a row unanswered.
+
+    This call was not sent, and no call will be sent until the waiting period is over.
     """
 
     default_hint = "Ask again then; if it still does not answer, check the language model's log."
 
 
 class LanguageModelTimeoutError(LanguageModelError):
-    """The language model was reached but sent nothing for too long."""
+    """The language model was reached, but then sent nothing for too long."""
 
     code = "language_model_timeout"
     default_hint = "Ask for less at once, or wait until fewer questions are being answered."
 
 
 class LanguageModelRefusedError(LanguageModelError):
-    """The server understood the request and refuses requests of its kind. A retry gives the same result."""
+    """The server understood the request and refuses requests of this kind. A retry would be refused as well."""
 
     code = "language_model_refused"
     default_hint = "Check the language model's address, name and API key in the settings."
 
 
 class ContextTooLongError(LanguageModelError):
-    """The prompt and the requested answer do not fit the model's window; nothing was cut silently."""
+    """The prompt and the requested answer do not fit in the model's window. Nothing was cut silently."""
 
     code = "context_too_long"
     default_hint = "Send fewer or shorter passages, or use a model with a larger window."
 
 
 class LanguageModelOutputError(LanguageModelError):
-    """The answer does not have the requested form: broken JSON, another schema, or cut off at the token limit."""
+    """The answer does not have the requested form: invalid JSON, a different schema, or cut off at the token limit."""
 
     code = "language_model_output"
     default_hint = "Allow more output tokens, or ask again; larger models follow a schema more reliably."
 
     def __init__(self, detail: str, *, hint: str | None = None, cut_off: bool = False) -> None:
-        """`cut_off` is true if the answer ended because its tokens ran out."""
+        """Create the error. `cut_off` is true if the answer ended because its tokens ran out."""
         super().__init__(detail, hint=hint)
         self.cut_off = cut_off
 
@@ -122,7 +123,7 @@ class LanguageModelReplyTooLargeError(LanguageModelOutputError):
 
 
 class BudgetExhaustedError(AnswerError):
-    """The run has spent its budget, or the rest does not cover the next step."""
+    """The run has spent its budget, or the remaining budget does not cover the next step."""
 
     code = "budget_exhausted"
     default_hint = (
@@ -132,8 +133,10 @@ class BudgetExhaustedError(AnswerError):
     def __init__(
         self, detail: str, *, hint: str | None = None, resource: str = "", may_fit_later: bool = False
     ) -> None:
-        """`resource` is the limit that was reached, such as `calls`. `may_fit_later` is true if calls in progress hold
-        the missing amount and may release some of it.
+        """Create the error.
+
+        `resource` is the limit that was reached, such as `calls`. `may_fit_later` is true if calls in progress hold the
+        missing amount and may release some of it.
         """
         super().__init__(detail, hint=hint)
         self.resource = resource
@@ -141,7 +144,7 @@ class BudgetExhaustedError(AnswerError):
 
 
 class UnpricedModelError(AnswerError):
-    """A limit in dollars needs a price for the model, and its profile has none."""
+    """The budget limits dollars, which requires a price for the model, but its profile has none."""
 
     code = "model_unpriced"
     default_hint = (
@@ -150,25 +153,25 @@ class UnpricedModelError(AnswerError):
 
 
 class RunPausedError(AnswerError):
-    """The run reached its budget and waits for a person to add to it or end it; its log has all completed work."""
+    """The run reached its budget and waits for a user to raise it or end the run. All completed work is in its log."""
 
     code = "run_paused"
     default_hint = "Add to its budget with POST /v1/runs/{id}/continue, or end it with POST /v1/runs/{id}/finish."
 
     def __init__(self, detail: str, *, resource: str = "") -> None:
-        """`resource` is the limit that was reached, such as `calls`."""
+        """Create the error. `resource` is the limit that was reached, such as `calls`."""
         super().__init__(detail)
         self.resource = resource
 
 
 class RunCancelledError(AnswerError):
-    """The run was cancelled; none of it continues."""
+    """The run was cancelled, and no part of it continues."""
 
     code = "run_cancelled"
 
 
 class RunTooLargeError(AnswerError):
-    """The estimate of a run exceeds the limit for work without confirmation; nothing was spent."""
+    """The estimated cost of a run exceeds the limit for work without confirmation. Nothing was spent."""
 
     code = "confirmation_required"
     default_hint = "Send the question again with `confirm`, set a budget, or name fewer documents."
@@ -188,14 +191,14 @@ class UnknownHandleError(CorpusError):
 
 
 class DocumentGoneError(UnknownHandleError):
-    """A document of the scope was deleted, replaced or hidden from the principal while an answer was being made."""
+    """A document of the scope was deleted, replaced or hidden from the principal after answering had started."""
 
     code = "document_gone"
     default_hint = "Ask the question again: the answer will use the documents as they are then."
 
 
 class DocumentUnreadableError(UnknownHandleError):
-    """The stored text or table of a document in scope was changed or is missing; none of it is read."""
+    """The stored text or table of a document in scope was changed or is missing. None of it is read."""
 
     code = "document_unreadable"
     default_hint = "Leave the document out, or restore it from a backup or upload it again; see `leadline verify`."
@@ -206,21 +209,21 @@ class DocumentUnreadableError(UnknownHandleError):
 
 
 class PatternError(CorpusError):
-    """The regular expression is not valid, or one step of it exceeded the time limit of a search."""
+    """The regular expression is invalid, or one step of it exceeded the time limit of a search."""
 
     code = "pattern_invalid"
     default_hint = "Simplify the pattern; nested repetitions such as (a+)+ may never finish."
 
 
 class SqlError(AnswerError):
-    """The engine cannot run the SQL; `detail` is its own message, which is used to repair the query."""
+    """The engine cannot run the SQL. `detail` is the engine's own message, which is used to repair the query."""
 
     code = "sql_invalid"
     default_hint = "Ask again in other words, with the exact names of the table's columns."
 
 
 class SqlRefusedError(AnswerError):
-    """The SQL is not one SELECT over the given tables: it writes, reads files or has several statements."""
+    """The SQL is not a single SELECT over the given tables: it writes, reads files or has several statements."""
 
     code = "sql_refused"
     default_hint = "Only one SELECT over the record tables in scope is run."
@@ -234,13 +237,13 @@ class SqlLimitError(AnswerError):
 
 
 class SandboxError(AnswerError):
-    """The sandbox that runs a model's code could not do its work."""
+    """The sandbox that runs a model's code failed."""
 
     code = "sandbox_error"
 
 
 class SandboxUnavailableError(SandboxError):
-    """The requested isolation is not available on this machine; nothing runs with a weaker one."""
+    """The requested isolation is not available on this machine. Code is never run with weaker isolation."""
 
     code = "sandbox_unavailable"
     public_detail = "Model-written code cannot run here."
@@ -248,7 +251,7 @@ class SandboxUnavailableError(SandboxError):
 
 
 class SandboxLostError(SandboxError):
-    """The interpreter died or was killed because of memory, time or a crash. Its variables are gone."""
+    """The interpreter crashed, or was killed for using too much memory or time. Its variables are lost."""
 
     code = "sandbox_lost"
 
@@ -272,9 +275,9 @@ def require_not_cancelled(cancelled: Callable[[], bool]) -> None:
 def iter_unless_cancelled(
     items: Iterable[Item], cancelled: Callable[[], bool], *, seconds: float = _SECONDS
 ) -> Iterator[Item]:
-    """Yield the items; `cancelled` is checked before the first one and then every `seconds`.
+    """Yield the items, checking `cancelled` before the first one and then every `seconds`.
 
-    Raises `RunCancelledError`.
+    Raises `RunCancelledError` if the run was cancelled.
     """
     due = 0.0
     for item in items:

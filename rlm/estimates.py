@@ -1,6 +1,6 @@
 """Estimates the cost of judging many records before anything is spent: calls, tokens, seconds and money.
 
-Estimates are meant to be within a factor of two.
+The actual cost should be within a factor of two of the estimate.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from rlm.operators.cascade import CascadeLimits
 from rlm.operators.packing import PackLimits
 from rlm.requests import AnswerOptions
 
-# Work over these limits needs confirmation: the limits are about as long as people wait, and an amount of money that
-# nobody minds.
+# Work over these limits needs confirmation. They are about as long as users are willing to wait, and an amount of money
+# that hardly matters.
 MAX_UNCONFIRMED_SECONDS = 900.0
 MAX_UNCONFIRMED_DOLLARS = Decimal(1)
 MAX_UNCONFIRMED_CALLS = 500
@@ -23,13 +23,14 @@ MAX_UNCONFIRMED_CALLS = 500
 _PROMPT_TOKENS = 200
 _TOKENS_PER_RESULT = 15
 _TOKENS_PER_QUOTE = 30
-# The share of records outside its sample that a cascade leaves to the model.
+# The fraction of records outside the sample that a cascade leaves to the model.
 _CASCADE_MODEL_SHARE = 0.4
 
 
 def build_unconfirmed_limits(*, is_confirmed: bool, model_costs: bool) -> Limits:
-    """Build the default limits for a request without a budget; dollars are limited only if the model costs money and
-    nobody confirmed.
+    """Build the default limits for a request without a budget.
+
+    Dollars are limited only if the model costs money and the caller has not confirmed the cost.
     """
     dollars = MAX_UNCONFIRMED_DOLLARS if model_costs and not is_confirmed else None
     return Limits(calls=MAX_UNCONFIRMED_CALLS, seconds=MAX_UNCONFIRMED_SECONDS, dollars=dollars)
@@ -59,7 +60,7 @@ class CostEstimate:
 
     @property
     def is_large(self) -> bool:
-        """True if a caller must confirm before the step begins."""
+        """True if a caller must confirm before the step starts."""
         return self.seconds > MAX_UNCONFIRMED_SECONDS or (
             self.dollars is not None and self.dollars > MAX_UNCONFIRMED_DOLLARS
         )
@@ -85,10 +86,11 @@ def estimate_judging(
     values: bool = False,
     quoting: bool = False,
 ) -> CostEstimate:
-    """Estimate the cost of judging `records` of `tokens` in all, or of extracting values from them if `values`.
+    """Estimate the cost of judging `records` with `tokens` in total.
 
-    With `quoting`, the model is also asked for the words that support each result. Records with equal texts count as
-    different. `cascade` is None if no classifier helps.
+    If `values` is set, the cost is that of extracting values from them. With `quoting`, the model is also asked for the
+    words that support each result. Records with equal texts are counted separately. `cascade` is None if no classifier
+    helps.
     """
     if not records:
         return CostEstimate()
@@ -108,13 +110,13 @@ def estimate_judging(
 
 
 def require_confirmation(estimate: CostEstimate, wanted: AnswerOptions) -> None:
-    """Raise `RunTooLargeError` for a large estimate that the caller has neither confirmed nor set a budget for."""
+    """Raise `RunTooLargeError` if the estimate is large and the caller neither confirmed the cost nor set a budget."""
     if estimate.is_large and not wanted.confirm and wanted.limits is None:
         raise RunTooLargeError(estimate.to_sentence())
 
 
 def format_limits(limits: Limits) -> str:
-    """Describe the most that a run may spend; empty if nothing limits it."""
+    """Describe the spending limits of a run; empty if there are none."""
     parts = [
         "" if limits.calls is None else f"{limits.calls:,} calls of the language model",
         "" if limits.prompt_tokens is None else f"{limits.prompt_tokens:,} tokens to read",
@@ -134,7 +136,7 @@ def _estimate_records_read(records: int, cascade: CascadeLimits | None) -> float
 
 
 def _round_to_two_figures(number: int) -> int:
-    """Round to two figures; more would suggest false precision."""
+    """Round to two significant figures, because more would suggest false precision."""
     return round(number, -max(0, len(str(number)) - 2))
 
 

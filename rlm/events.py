@@ -1,4 +1,4 @@
-"""The events a caller sees while an answer is made, in order; the last one is `Completed`."""
+"""The events that a caller sees while an answer is produced, in order. The last one is `Completed`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Condensed:
 
 @dataclass(frozen=True)
 class Routed:
-    """The chosen strategy, the reason, and the likely cost if it is more than a few calls."""
+    """The strategy that was chosen, the reason, and the likely cost if it is more than a few calls."""
 
     strategy: str
     reason: str
@@ -25,7 +25,7 @@ class Routed:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """A search for `query` has finished and found these passages."""
+    """A search for `query` has finished and returned these passages."""
 
     passages: tuple[Passage, ...]
     query: str = ""
@@ -33,7 +33,7 @@ class Retrieved:
 
 @dataclass(frozen=True)
 class Reading:
-    """The language model is reading these passages; `call` counts from 1."""
+    """The language model is reading these passages. `call` is the number of the call, from 1."""
 
     call: int
     passages: tuple[Passage, ...]
@@ -41,7 +41,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Planned:
-    """The computation of a table answer: one sentence per step, and the SQL."""
+    """The computation for a table answer: its steps, one sentence each, and the SQL."""
 
     steps: tuple[str, ...]
     sql: str
@@ -49,7 +49,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Working:
-    """Progress of a long step: records done, or cells out of the maximum for a run."""
+    """Progress of a long-running step: the number of records processed, or of cells out of the run's maximum."""
 
     step: str
     done: int
@@ -58,7 +58,7 @@ class Working:
 
 @dataclass(frozen=True)
 class Turn:
-    """A reply of the root model and its result. `depth` counts from 0; `note` is the host's remark on it.
+    """A reply of the root model and its result. `depth` counts from 0; `note` is the host's remark on the reply.
 
     `part` is empty for the run itself, and "1.2" for the second part of its first part. `output` and `error` are the
     text that the model saw.
@@ -77,35 +77,38 @@ class Turn:
 
 @dataclass(frozen=True)
 class Cell:
-    """A root model's code, or other reply, and its result."""
+    """A cell: code or another reply of a root model, and its result."""
 
     turn: Turn
 
 
 @dataclass(frozen=True)
 class Delta:
-    """The next piece of the answer's text; all pieces joined are `Answer.text`."""
+    """The next piece of the answer's text. All pieces, joined, are `Answer.text`."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Drafted:
-    """The strategy's last event: the whole draft, to be checked next. Callers of `AnswerPipeline` do not see it."""
+    """A strategy's last event: the whole draft, which is checked next.
+
+    Callers of `AnswerPipeline` do not see this event.
+    """
 
     draft: Draft
 
 
 @dataclass(frozen=True)
 class Checking:
-    """The draft is written, and this many of its sentences are being judged."""
+    """The draft has been written, and this many of its sentences are being judged."""
 
     sentences: int
 
 
 @dataclass(frozen=True)
 class Completed:
-    """The last event."""
+    """The last event: the answer is complete."""
 
     answer: Answer
 
@@ -114,7 +117,7 @@ Event = Condensed | Routed | Retrieved | Reading | Planned | Working | Cell | De
 
 
 def collect_answer(events: Iterable[Event]) -> Answer:
-    """Return the answer at the end of a stream of events that was not cancelled."""
+    """Return the answer at the end of a stream of events. The stream must not have been cancelled."""
     for event in events:
         if isinstance(event, Completed):
             return event.answer

@@ -18,7 +18,7 @@ class ExtractiveStrategy:
     """Quotes the sentences of the best passages that share the most words with the question."""
 
     def stream(self, question: str, search: Search) -> Iterator[Event]:
-        """As `Strategy.stream`, without a model."""
+        """Answer in the same way as `Strategy.stream`, without a model."""
         passages = tuple(search(question, _PASSAGES))
         yield Retrieved(passages, question)
         wanted = extract_stems(question)
@@ -47,7 +47,7 @@ class ExtractiveStrategy:
 
 
 def _has_content(sentence: str) -> bool:
-    """Return whether a sentence is more than a heading, a rule or a scrap, which has few words and no figure.
+    """Return whether a sentence is more than a heading, a rule or a scrap with few words and no number.
 
     Scripts without spaces have no words to count.
     """

@@ -1,1 +1,1 @@
-"""Calls to language models made for a larger question: many at once, within a budget, each paid for once."""
+"""Calls to language models that serve a larger question: concurrent, within a budget, and each paid for once."""

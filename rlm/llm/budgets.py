@@ -1,8 +1,8 @@
 """Budgets of runs: reserved before a call is sent, settled with the actual usage, and shared by a tree of budgets.
 
-A budget and its children share one account. A reservation is checked, in one step, against the budget it is made on and
-every budget above it. Whatever the parts of a run do concurrently, calls and reserved tokens never exceed any of their
-limits.
+A budget and its children share one account. A reservation is checked, in one step, against its own budget and every
+budget above it. Calls and reserved tokens therefore never exceed any of the limits, whatever the parts of a run do
+concurrently.
 """
 
 import threading
@@ -20,9 +20,9 @@ _MILLION = Decimal(1_000_000)
 
 @dataclass(frozen=True)
 class Price:
-    """Dollars per million tokens read and per million tokens written.
+    """The price in dollars per million tokens read and per million tokens written.
 
-    Amounts are decimal, so that reservations and refunds add up exactly.
+    Amounts are decimals, so that reservations and refunds add up exactly.
     """
 
     prompt: Decimal
@@ -43,7 +43,7 @@ FREE = Price(Decimal(0), Decimal(0))
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that may be spent; None means no limit.
+    """The maximum amounts that may be spent; None means no limit.
 
     `tokens` counts tokens read and written together. `depth` is the number of levels of budgets below this one.
     """
@@ -62,7 +62,7 @@ class Limits:
                 raise ValueError(f"a budget's {name} must be 0 or more, not {value}")
 
     def narrow_to(self, other: "Limits") -> "Limits":
-        """Return the smaller limit of each kind."""
+        """Return the smaller of the two limits for each resource."""
         smaller: dict[str, Any] = {
             name: _select_smaller(value, getattr(other, name)) for name, value in vars(self).items()
         }
@@ -71,7 +71,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Usage:
-    """Requests sent and tokens read and written; tokens are 0 for a server that does not count them."""
+    """The number of requests sent and of tokens read and written.
+
+    Tokens are 0 for a server that does not count them.
+    """
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -85,7 +88,7 @@ class Usage:
         )
 
     def subtract(self, part: "Usage") -> "Usage":
-        """Return the rest after subtracting a part, which may be larger."""
+        """Return the difference after subtracting `part`, which may be larger."""
         return Usage(
             max(0, self.calls - part.calls),
             max(0, self.prompt_tokens - part.prompt_tokens),
@@ -95,7 +98,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Amount:
-    """Spending, actual or possible. A call is a request that was sent, whatever its outcome."""
+    """An amount of spending, actual or possible. Every request that was sent counts as a call, whatever its outcome."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -138,10 +141,10 @@ _SPENDABLE = ("calls", "prompt_tokens", "completion_tokens", "tokens", "dollars"
 class Budget:
     """The budget of a run, or of a part of one. Thread-safe.
 
-    `spent` and `elapsed_seconds` are what earlier attempts spent of the budget before the run was resumed, except
-    spending that is charged when its work is replayed. The `limits` of a child are its requested limits, capped by what
-    its parent had left. `kept_back` is the part of the parent's budget that is not available here. With `waits`, the
-    run pauses for a person when the budget is reached.
+    `spent` and `elapsed_seconds` are the amounts that earlier attempts spent before the run was resumed, except for
+    spending that is charged when its work is replayed. The `limits` of a child are its requested limits, capped by the
+    remaining budget of its parent. `kept_back` is the part of the parent's budget that is not available here. With
+    `waits`, the run pauses for a user's decision when the budget is reached.
 
         budget = Budget(Limits(calls=10))
         reservation = budget.reserve(prompt_tokens=900, completion_tokens=100)
@@ -178,7 +181,7 @@ class Budget:
 
     @property
     def spent(self) -> Amount:
-        """The actual usage of finished calls of this budget and the budgets below it."""
+        """The actual usage of finished calls of this budget and of all budgets below it."""
         with self._lock:
             return self._settled
 
@@ -187,14 +190,15 @@ class Budget:
         return self._clock() - self._begun
 
     def get_remaining(self) -> Limits:
-        """Return the limits that can still be reserved; calls in progress count with their full reservation."""
+        """Return the amounts that can still be reserved. Calls in progress count with their full reservation."""
         with self._lock:
             return self._compute_remaining()
 
     def build_child(self, limits: Limits | None = None) -> "Budget":
-        """Create a budget for a part of the run, with `limits` capped by what is left here.
+        """Create a budget for a part of the run, with `limits` capped by what remains here.
 
-        Nothing is set aside: sibling budgets share what is left. Raises `BudgetExhaustedError` at the greatest depth.
+        Nothing is set aside: sibling budgets share the remaining amount. Raises `BudgetExhaustedError` if the maximum
+        depth has been reached.
         """
         with self._lock:
             rest = self._compute_remaining()
@@ -208,15 +212,15 @@ class Budget:
             return Budget((limits or Limits()).narrow_to(below), clock=self._clock, _parent=self)
 
     def lower_limits(self, limits: Limits) -> None:
-        """Lower the limits of this budget to `limits`; earlier spending counts."""
+        """Lower the limits of this budget to `limits`. Earlier spending counts against them."""
         with self._lock:
             self.limits = self.limits.narrow_to(limits)
 
     def raise_limits(self, added: Limits) -> None:
-        """Raise the limits of the whole run, and with them those of every budget within it; unlimited resources stay
-        unlimited.
+        """Raise the limits of the whole run, and with them the limits of every budget within it.
 
-        Time is not raised: the parts of a run have no time limit of their own.
+        Unlimited resources stay unlimited. Time is not raised, because the parts of a run have no time limit of their
+        own.
         """
         with self._lock:
             for budget in (self.root, *self.root._within):
@@ -228,9 +232,9 @@ class Budget:
                 budget.limits = replace(budget.limits, **raised)
 
     def build_with_reserve(self, amount: Amount) -> "Budget":
-        """Create a budget of the same depth for others to spend, which keeps `amount` back for the holder of this one.
+        """Create a budget of the same depth for others to spend, keeping `amount` back for the holder of this one.
 
-        At most a tenth of a limit is kept back.
+        At most a tenth of each limit is kept back.
         """
         kept: dict[str, Any] = {
             name: wanted if (limit := self._get_limit(name)) is None else min(wanted, type(limit)(limit / _KEPT_SHARE))
@@ -240,10 +244,10 @@ class Budget:
             return Budget(self._compute_remaining(), clock=self._clock, _parent=self, _kept_back=Amount(**kept))
 
     def reserve(self, *, prompt_tokens: int, completion_tokens: int, price: Price | None = None) -> "Reservation":
-        """Reserve one call before it is sent, with its maximum of tokens.
+        """Reserve one call, with its maximum number of tokens, before it is sent.
 
-        Raises `BudgetExhaustedError` if it does not fit here or in a budget above, and `UnpricedModelError` if there is
-        a limit in dollars and the model has no price.
+        Raises `BudgetExhaustedError` if the call does not fit in this budget or one above it, and `UnpricedModelError`
+        if dollars are limited and the model has no price.
         """
         if min(prompt_tokens, completion_tokens) < 0:
             raise ValueError("tokens to reserve must be 0 or more")
@@ -257,7 +261,7 @@ class Budget:
         return Reservation(self, amount, price)
 
     def charge(self, *, calls: int, prompt_tokens: int, completion_tokens: int, price: Price | None = None) -> None:
-        """Count spending of an earlier attempt, even beyond the limits, because nothing is sent for it."""
+        """Charge the spending of an earlier attempt, even beyond the limits, because nothing is sent for it."""
         dollars = price.compute_cost(prompt_tokens, completion_tokens) if price else Decimal(0)
         with self._lock:
             self._update_totals(reserved=NO_AMOUNT, settled=Amount(calls, prompt_tokens, completion_tokens, dollars))
@@ -267,7 +271,7 @@ class Budget:
         return _select_smaller(getattr(self.limits, name), both)
 
     def _iter_upwards(self) -> Iterator[tuple["Budget", Amount]]:
-        """Yield this budget and those above it, each with the amount it keeps back from callers of this one."""
+        """Yield this budget and those above it, each with the amount that it withholds from callers of this one."""
         budget: Budget | None = self
         kept = NO_AMOUNT
         while budget is not None:
@@ -282,7 +286,10 @@ class Budget:
         return rest
 
     def _compute_rest(self, kept: Amount) -> Limits:
-        """Return what this budget alone has left; a call that used more than it reserved leaves zero, not less."""
+        """Return the remaining amounts of this budget alone.
+
+        They are never negative, even if a call used more than it reserved.
+        """
         used = self._settled + self._reserved + kept
         left = {
             name: None if limit is None else max(type(limit)(0), limit - getattr(used, name))
@@ -320,7 +327,7 @@ class Budget:
 
 
 class Reservation:
-    """One call's share of a budget until it is settled or released."""
+    """The part of a budget that is reserved for one call until it is settled or released."""
 
     def __init__(self, budget: Budget, amount: Amount, price: Price | None) -> None:
         self._budget = budget
@@ -329,12 +336,15 @@ class Reservation:
         self.amount = amount
 
     def settle(self, *, prompt_tokens: int, completion_tokens: int) -> None:
-        """Return the unused part to the budget. The usage counts in full even if it exceeds the reservation."""
+        """Record the actual usage and return the unused part to the budget.
+
+        Usage beyond the reservation counts in full.
+        """
         dollars = self._price.compute_cost(prompt_tokens, completion_tokens) if self._price else Decimal(0)
         self._close(Amount(1, prompt_tokens, completion_tokens, dollars))
 
     def release(self) -> None:
-        """Return the whole reservation to the budget: the call was not sent."""
+        """Return the whole reservation to the budget, because the call was not sent."""
         self._close(NO_AMOUNT)
 
     def _close(self, used: Amount) -> None:

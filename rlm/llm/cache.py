@@ -1,4 +1,4 @@
-"""Caches a tenant's replies by the content of their calls, and lets equal concurrent calls share one request."""
+"""Caches a tenant's replies by the content of their calls, and merges equal concurrent calls into one request."""
 
 import asyncio
 import hashlib
@@ -20,24 +20,24 @@ log = structlog.get_logger(__name__)
 
 
 class ReplyCache(Protocol):
-    """Stores a tenant's replies until space is needed; the least recently used ones are removed first."""
+    """Stores a tenant's replies until space is needed. The least recently used replies are removed first."""
 
     def load_replies(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        """Return the cached replies; each counts as used now."""
+        """Return the cached replies. Each of them becomes the most recently used."""
 
     def store_replies(self, tenant_id: str, replies: Sequence[StoredReply], work: Work | None = None) -> None:
-        """Store replies, except those too large for the cache; existing ones stay unchanged.
+        """Store replies, except those that are too large for the cache. Existing ones stay unchanged.
 
         Replies are removed together with any document version in `work`.
         """
 
 
 def compute_reply_key(tenant_id: str, audience: str, profile: ModelProfile, call: SubCall) -> str:
-    """Return a digest of the tenant, of the audience that may see its documents, and of everything that decides the
-    answer.
+    """Return a digest of the tenant, the audience that may see its documents, and everything that decides the answer.
 
-    The prompt contains the documents' words, so only a caller who has them can build the key: a hit reveals no text
-    that the caller did not send, and nobody can ask for replies about documents they may not read.
+    The prompt contains words from the documents, so only a caller who has these words can build the key. A hit
+    therefore reveals no text that the caller did not send, and users cannot obtain replies about documents that they
+    may not read.
     """
     of_audience = [audience] if audience else []
     # guard: cached-replies-by-audience
@@ -48,7 +48,7 @@ def compute_reply_key(tenant_id: str, audience: str, profile: ModelProfile, call
 
 
 class SingleFlight:
-    """Makes equal concurrent calls ask the model once. Runs on one event loop."""
+    """Merges equal concurrent calls, so that the model is called once. Runs on one event loop."""
 
     def __init__(self) -> None:
         self._leaders: dict[str, asyncio.Future[SubReply | LanguageModelError | None]] = {}
@@ -58,8 +58,8 @@ class SingleFlight:
     ) -> tuple[SubReply, bool]:
         """Return the reply, and True if another call paid for it. Raises the errors of `ask`.
 
-        Model errors are shared as well, unless `is_own` says that the error would not have ended another call. If the
-        leading call is cancelled, or its own budget ends, the next one asks for itself.
+        Model errors are shared as well, unless `is_own` reports that the error would not have ended another call. If
+        the leading call is cancelled or its own budget ends, the next call sends a request itself.
         """
         while (leader := self._leaders.get(key)) is not None:
             outcome = await asyncio.shield(leader)
@@ -84,9 +84,9 @@ class SingleFlight:
 
 
 class CachedReplies:
-    """The cache as the scheduler sees it: if the cache cannot be read or written, calls cost money but still succeed.
+    """The cache as used by the scheduler. If it cannot be read or written, calls cost money but still succeed.
 
-    A thread writes the replies that the event loop hands over, in batches of those that arrived meanwhile.
+    A thread writes the replies that the event loop hands over, in batches of those that arrived in the meantime.
     """
 
     def __init__(self, cache: ReplyCache | None, executor: Executor) -> None:
@@ -109,7 +109,7 @@ class CachedReplies:
         return (await loop.run_in_executor(self._executor, self.load_replies, tenant_id, {key})).get(key)
 
     async def store_reply(self, tenant_id: str, reply: StoredReply, work: Work | None = None) -> None:
-        """Store a reply; return when it is stored or could not be stored."""
+        """Store a reply. Returns once it is stored or storing it has failed."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(((tenant_id, work), reply, written))
         if self._writing is None:

@@ -1,4 +1,4 @@
-"""Chat models of OpenAI-compatible servers, local and remote, as LangChain chat models that raise Leadline's errors."""
+"""Chat models of OpenAI-compatible servers, local or remote, as LangChain chat models that raise Leadline's errors."""
 
 import json
 import math
@@ -33,34 +33,35 @@ from rlm.llm.server_habits import RequestForm, ServerHabits
 
 log = structlog.get_logger(__name__)
 
-# Connecting succeeds quickly or not at all.
+# A connection is established quickly or not at all.
 _CONNECT_SECONDS = 2.0
-# OpenAI and our own server report this with a code, vLLM in words: "This model's maximum context length is …", "The
-# prompt (length …) is longer than the maximum model length".
+# OpenAI and our own server report this with a code. vLLM reports it in words: "This model's maximum context length is
+# …", "The prompt (length …) is longer than the maximum model length".
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "context_too_long"})
 _CONTEXT_WORDS = re.compile(r"maximum (context|model) length|context window")
 _UNCONNECTED_TIMEOUTS = (httpx2.ConnectTimeout, httpx2.PoolTimeout)
-# Statuses, from a server or a proxy in front of it, with a known meaning. A proxy that stopped waiting does not know
-# whether the model is still working; one that got an invalid response knows that the request arrived.
+# Statuses with a known meaning, from a server or a proxy in front of it. A proxy that stopped waiting does not know
+# whether the model is still working; one that received an invalid response knows that the request arrived.
 _LATE_STATUSES = frozenset({408, 504})
 _BUSY_STATUSES = frozenset({409, 425, 429})
 _BROKEN_STATUS = 502
-# The request cannot be read in this form. After other refusals (a key, a name), no change to the request would help.
+# The server cannot accept the request in this form. After other refusals (invalid key, unknown model name), no change
+# to the request would help.
 _REFUSED_STATUSES = frozenset({400, 422})
 _THOUGHTS = ("reasoning_content", "reasoning")
 
 
 class OpenAIChatModel(ChatOpenAI):
-    """A `ChatOpenAI` that raises `LanguageModelError`s and learns what its server refuses.
+    """A `ChatOpenAI` that raises `LanguageModelError`s and learns which requests its server refuses.
 
-    Only its asynchronous methods do so; the others are unused.
+    Only the asynchronous methods do so; the others are not used.
     """
 
     _habits: ServerHabits = PrivateAttr(default_factory=ServerHabits)
 
     @property
     def habits(self) -> ServerHabits:
-        """The refusals learned from the server."""
+        """The refusals learned from this server."""
         return self._habits
 
     async def aclose(self) -> None:
@@ -68,9 +69,9 @@ class OpenAIChatModel(ChatOpenAI):
         await self.root_async_client.close()
 
     def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Return the request in the form that the server accepts, with the schema hidden from the client.
+        """Return the request in the form that the server accepts, without passing the schema to the client.
 
-        The client would otherwise parse the whole reply again for each token that arrives.
+        If the client knew the schema, it would parse the whole reply again for each token that arrives.
         """
         accepted = kwargs.pop("accepted", None) or self._habits.accepted
         payload: dict[str, Any] = accepted.adapt(super()._get_request_payload(*args, **kwargs))
@@ -84,7 +85,7 @@ class OpenAIChatModel(ChatOpenAI):
         *args: Any,  # noqa: ANN401
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatGenerationChunk | None:
-        """Mark pieces of thoughts that the server sends separately from the text."""
+        """Mark the pieces of thoughts that the server sends separately from the text."""
         made = super()._convert_chunk_to_generation_chunk(chunk, *args, **kwargs)
         delta = (chunk.get("choices") or [{}])[0].get("delta") or {}
         if made is not None and any(delta.get(name) for name in _THOUGHTS):
@@ -125,7 +126,7 @@ class OpenAIChatModel(ChatOpenAI):
                     if answered:
                         raise
                     accepted = self._adapt_to_refusal(refusal, accepted, messages, kwargs)
-            if not ended:  # a connection closed in the middle looks like the end of a stream
+            if not ended:  # without this check, a connection closed midway looks like the end of a stream
                 raise LanguageModelUnavailableError(
                     "The language model's answer was interrupted.", hint="Ask again.", reached=True
                 )
@@ -138,7 +139,10 @@ class OpenAIChatModel(ChatOpenAI):
         messages: list[BaseMessage],
         options: dict[str, Any],
     ) -> RequestForm:
-        """Return the new form of a refused request; re-raise the refusal if it is final or no form is left to try."""
+        """Return the new form of a refused request.
+
+        The refusal is raised again if it is final or no other form is left to try.
+        """
         if refusal.status_code not in _REFUSED_STATUSES or not isinstance(
             translate_error(refusal), LanguageModelRefusedError
         ):
@@ -153,7 +157,7 @@ class OpenAIChatModel(ChatOpenAI):
 
 
 def build_local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
-    """Build the model of the process that listens on a Unix socket."""
+    """Build the model for the local process that listens on a Unix socket."""
     transport = httpx2.AsyncHTTPTransport(uds=str(socket))
     return build_remote_chat_model("http://leadline-language-model/v1", profile, transport=transport)
 
@@ -165,9 +169,12 @@ def build_remote_chat_model(
     api_key: SecretStr | None = None,
     transport: httpx2.AsyncHTTPTransport | None = None,
 ) -> OpenAIChatModel:
-    """Build a model served at `base_url` (ending in `/v1`) with greedy decoding; `profile.name` is its name there."""
-    # An unstreamed answer sends nothing until its end, so the read timeout is as long as a call may take. The client
-    # sends a timeout of its own with each request, whatever the transport's timeout is.
+    """Build a model served at `base_url` (ending in `/v1`) with greedy decoding.
+
+    `profile.name` is its name on that server.
+    """
+    # An unstreamed answer sends nothing until it is complete, so the read timeout is as long as a call may take. The
+    # client sends its own timeout with each request and ignores the transport's.
     timeout = httpx2.Timeout(profile.call_seconds, connect=_CONNECT_SECONDS)
     model = OpenAIChatModel(
         base_url=base_url,
@@ -177,8 +184,8 @@ def build_remote_chat_model(
         timeout=timeout,
         max_retries=0,  # the scheduler handles retries
         stream_usage=True,
-        stream_chunk_timeout=None,  # LangChain's own timeout, replaced by `timeout`.
-        # A client of our own, closed by `aclose`; callers limit the number of connections.
+        stream_chunk_timeout=None,  # replaces LangChain's own timeout with `timeout`
+        # Our own client, which `aclose` closes. Callers limit the number of connections.
         http_async_client=httpx2.AsyncClient(
             transport=transport,
             timeout=timeout,
@@ -205,7 +212,7 @@ def translate_openai_errors() -> Iterator[None]:
         raise translate_error(error) from error
 
 
-# Addresses, hosts with a port, and keys, including partly masked ones.
+# Addresses, hosts with a port, and keys, even if partly masked.
 _PRIVATE_TEXT = re.compile(
     r"\b[a-z][a-z0-9+.-]*://\S+|\b[\w.-]+:\d{2,5}\b|\b\d{1,3}(?:\.\d{1,3}){3}\b|\bsk-[\w*.-]+", re.IGNORECASE
 )
@@ -231,7 +238,7 @@ def translate_error(error: Exception) -> LanguageModelError:
         case openai.APIStatusError():
             return _translate_status(error)
         case openai.APIError(code=LanguageModelRefusedError.code):
-            # Our own server found this out after the stream had begun.
+            # Our own server may detect this only after the stream has begun.
             return LanguageModelRefusedError(_extract_message(error))
         case openai.APIError() if not isinstance(error, openai.APIResponseValidationError):
             return LanguageModelUnavailableError(
@@ -261,9 +268,9 @@ def _iter_causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _extract_message(error: openai.APIError) -> str:
-    """Return the server's message, at most one line, because it may be any server.
+    """Return at most one line of the server's message, because the server may be of any kind.
 
-    Callers see it, so addresses are removed, and keys, which some servers repeat.
+    Callers see the message, so addresses are removed, and so are keys, which some servers repeat.
     """
     body = error.body if isinstance(error.body, dict) else {}
     sentence = str(body.get("message") or error.message).split("\n", 1)[0]
@@ -271,7 +278,7 @@ def _extract_message(error: openai.APIError) -> str:
 
 
 def _parse_retry_after(error: openai.APIStatusError) -> float | None:
-    """Return the seconds to wait, from a number or a date; None if the server gave neither."""
+    """Return the seconds to wait, parsed from a number or a date; None if the server gave neither."""
     said = error.response.headers.get("retry-after", "")
     try:
         seconds = float(said)

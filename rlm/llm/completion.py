@@ -1,7 +1,7 @@
-"""One request to a chat model and its reply. Cancelling it closes the connection, and the server stops.
+"""One request to a chat model and its reply. Cancelling it closes the connection, which stops the server.
 
-Text is streamed: it may be long, and proxies close silent connections. A reply that follows a schema is short and only
-useful as a whole; streaming it would cost thirty times the processor time of one reply.
+Text is streamed, because it may be long and proxies close silent connections. A reply that follows a schema is short
+and only useful as a whole; streaming it would take thirty times as much processor time.
 """
 
 import asyncio
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Tokens of the chat template around two messages.
+# Tokens that the chat template adds around two messages.
 _TEMPLATE_TOKENS = 32
 
-# No text averages this many characters per token; the constant below allows for a short text of a few long tokens.
+# No text averages more characters per token. The constant below allows for a short text of a few long tokens.
 _MAX_CHARACTERS_PER_TOKEN = 8
 _UNCOUNTED_CHARACTERS = 1_000
 
@@ -41,10 +41,10 @@ _OPENING, _CLOSING = "<think>", "</think>"
 
 
 class ThoughtFilter:
-    """Takes a reply piece by piece and returns the text outside thoughts, as soon as that is certain.
+    """Filters a reply piece by piece and returns the text outside thoughts as soon as that is certain.
 
-    Thoughts come first and end with `</think>`. They begin with `<think>`, unless the chat template already wrote the
-    tag. A `patient` filter handles both: it holds everything back until the closing tag or the end. A filter of a
+    Thoughts come first and end with `</think>`. They begin with `<think>`, unless the chat template already wrote that
+    tag. A `patient` filter handles both cases: it holds everything back until the closing tag or the end. A filter of a
     `whole` reply holds everything back until the end, and returns the text after the last closing tag. `open_ended`
     means that the model never writes the opening tag; with `none` the text is left unchanged. Each piece is searched
     once, however long the reply is.
@@ -58,18 +58,18 @@ class ThoughtFilter:
         self._whole = whole
         self._passing = self._begun = none
         self._held: list[str] = []
-        self._tail = ""  # the end of the held text, which may be the beginning of a closing tag
-        self._opened: bool | None = None  # None until the reply has begun
+        self._tail = ""  # the end of the text held back, which may be the beginning of a closing tag
+        self._opened: bool | None = None  # None until the reply has started
         self.lone_closing = False
 
     def pass_through(self) -> None:
-        """Stop filtering: the server separates the thoughts itself, so the text has none."""
+        """Stop filtering. The server separates the thoughts itself, so the text contains none."""
         self._open_ended = self._patient = self._whole = False
         if not self._opened:
             self._opened = None
 
     def feed(self, piece: str) -> str:
-        """Return the text that this piece makes certain."""
+        """Return the text that has become certain with this piece."""
         if self._passing:
             return self._drop_leading_space(piece)
         self._held.append(piece)
@@ -85,7 +85,7 @@ class ThoughtFilter:
         return self._search(begins) if self._opened or self._patient else self._release(begins)
 
     def end(self, *, cut_off: bool = False) -> str:
-        """Return the rest of the reply; empty if the reply was `cut_off` before an open-ended thought was closed."""
+        """Return the remaining text; empty if the reply was `cut_off` before an open-ended thought was closed."""
         held, self._held = "".join(self._held), []
         if self._whole and not self._passing:
             thoughts, closed, reply = held.rpartition(_CLOSING)
@@ -96,7 +96,7 @@ class ThoughtFilter:
         return "" if thinking else held
 
     def _search(self, text: str) -> str:
-        """Return the text after the closing tag, if the tag is in the text that was not searched before."""
+        """Return the text after the closing tag, if the tag is in the part of the text not searched before."""
         _, closed, rest = text.partition(_CLOSING)
         if closed:
             self.lone_closing = not self._opened
@@ -117,10 +117,12 @@ class ThoughtFilter:
 
 @dataclass
 class Completion:
-    """The part of a reply received so far; filled during the request, so that a broken reply can be counted.
+    """The part of a reply that has been received so far.
 
-    `raw` is everything that the model wrote and `text` the reply without its thoughts. While a request is `unseen`, the
-    model may be writing an answer that has not arrived. `size` counts characters; a piece without text, such as a
+    It is filled during the request, so that a broken reply can be counted.
+
+    `raw` is everything that the model wrote, and `text` is the reply without its thoughts. While a request is `unseen`,
+    the model may be writing an answer that has not arrived. `size` counts characters; a piece without text, such as a
     thought, counts as one.
     """
 
@@ -139,7 +141,7 @@ class Completion:
 
     @property
     def has_started(self) -> bool:
-        """True once the model has begun to answer or to think: from then on its work is spent."""
+        """True once the model has started to answer or to think. From then on, its work has been spent."""
         return bool(self.raw) or self._chunks > 1
 
     @property
@@ -164,13 +166,14 @@ class Completion:
             self.completion_tokens = max(self.completion_tokens, counted["output_tokens"])
 
     def mark_ended(self) -> None:
-        """Record that the model has ended its answer."""
+        """Record that the model has finished its answer."""
         self.ended = True
         self._add(self.thoughts.end(cut_off=self.is_cut_off))
 
     def count_written_tokens(self, most: int) -> int:
-        """Return the server's count of tokens, or at least one for each chunk but the first; `most` if the count is
-        unknowable.
+        """Return the server's token count, or at least one token for each chunk but the first.
+
+        Returns `most` if the count cannot be known.
         """
         if self.unseen:
             return most
@@ -184,7 +187,10 @@ class Completion:
 
 
 def estimate_prompt_tokens(call: SubCall) -> int:
-    """Estimate an upper bound of a call's prompt tokens, with the schema, which servers or we add to the prompt."""
+    """Estimate an upper bound of a call's prompt tokens.
+
+    The schema is included, which the server or our code adds to the prompt.
+    """
     words = "" if call.schema is None else describe_schema(call.schema)
     return _TEMPLATE_TOKENS + sum(map(estimate_tokens, (call.system, call.prompt, words)))
 
@@ -204,9 +210,9 @@ async def fill_completion(
 
     Requests with the same `affinity` go to the same server if the model has several.
 
-    Raises a `LanguageModelError` for any error of the model's class; cancelling closes the request.
+    Raises a `LanguageModelError` for any error of the model's class. Cancelling closes the request.
     """
-    # The import takes a third of a second, and only callers of a model need it.
+    # The import takes a third of a second, and only code that calls a model needs it.
     from langchain_core.messages import AIMessageChunk, HumanMessage, SystemMessage
 
     try:
@@ -219,7 +225,7 @@ async def fill_completion(
             completion.add_chunk(AIMessageChunk(**_extract_members(await chat.ainvoke(messages, **options))))
             completion.unseen = False
         else:
-            async with close_generators():  # including the generators of an interrupted stream
+            async with close_generators():  # includes the generators of an interrupted stream
                 async for chunk in chat.astream(messages, **options):
                     # guard: endless-stream
                     _require_end(completion, profile, most_tokens)
@@ -235,7 +241,7 @@ async def fill_completion(
 
 
 def _require_end(completion: Completion, profile: ModelProfile, most_tokens: int) -> None:
-    """Raise if a reply exceeds its limit of tokens: the server ignores the limit, and the reply may never end."""
+    """Raise an error if a reply exceeds its token limit: such a server ignores the limit, and may never stop."""
     most = _MAX_CHARACTERS_PER_TOKEN * most_tokens + _UNCOUNTED_CHARACTERS
     if completion.size > most:
         raise LanguageModelOutputError(
@@ -257,7 +263,7 @@ def _build_options(call: SubCall, profile: ModelProfile, salt: str, priority: Ca
     if call.schema is not None:
         options["response_format"] = build_response_format(call.schema)
     ours: dict[str, Any] = {"cache_salt": salt} if profile.cache_salt else {}
-    if profile.priority and priority:  # vLLM takes no priority as 0, and serves the lowest first too
+    if profile.priority and priority:  # vLLM treats no priority as 0, and also serves the lowest first
         ours["priority"] = int(priority)
     if ours:
         options["extra_body"] = {**options.get("extra_body", {}), **ours}
@@ -265,9 +271,10 @@ def _build_options(call: SubCall, profile: ModelProfile, salt: str, priority: Ca
 
 
 def compute_cache_salt(tenant_id: str, audience: str = "") -> str:
-    """Return a salt that keeps a server from sharing its prefix cache between tenants, who could tell from timings.
+    """Return a salt that keeps a server from sharing its prefix cache between tenants.
 
-    Users of a tenant who may see different documents are separated in the same way: each `audience` has its own salt.
+    Otherwise a tenant could notice from timings that another one sent the same text. Users of a tenant who may see
+    different documents are separated in the same way: each `audience` has its own salt.
     """
     of_audience = f"\0{audience}" if audience else ""
     return hashlib.sha256(f"leadline cache salt\0{tenant_id}{of_audience}".encode()).hexdigest()
@@ -277,9 +284,9 @@ _open_generators: ContextVar[list[AsyncGenerator[Any, Any]] | None] = ContextVar
 
 
 def track_generators() -> None:
-    """Report each asynchronous generator that this thread's event loop starts to `close_generators` from now on.
+    """From now on, report each asynchronous generator that this thread's event loop starts to `close_generators`.
 
-    Must run on the loop, after it has set its own hooks.
+    Must run on the loop, after the loop has set its own hooks.
     """
     own = sys.get_asyncgen_hooks().firstiter
 
@@ -294,11 +301,11 @@ def track_generators() -> None:
 
 @asynccontextmanager
 async def close_generators() -> AsyncIterator[None]:
-    """Close, at the end of the block, each generator that was started in it, the outermost first.
+    """Close every generator that was started in the block when it ends, the outermost first.
 
-    A streamed reply is a dozen nested generators that refer to each other in a cycle. If the garbage collector closes
-    them after an interruption, the inner ones may be finalized in another thread while the event loop closes the outer
-    ones ("async generator already executing").
+    A streamed reply consists of a dozen nested generators that refer to each other in a cycle. If the garbage collector
+    closed them after an interruption, the inner ones could be finalized in another thread while the event loop closes
+    the outer ones ("async generator already executing").
     """
     begun: list[AsyncGenerator[Any, Any]] = []
     token = _open_generators.set(begun)
@@ -307,5 +314,5 @@ async def close_generators() -> AsyncIterator[None]:
     finally:
         _open_generators.reset(token)
         for generator in begun:
-            with suppress(Exception):  # errors of the block were already raised there
+            with suppress(Exception):  # the block's own errors have already been raised
                 await generator.aclose()

@@ -1,6 +1,7 @@
-"""Checks JSON values against JSON schemas that a caller or a model wrote.
+"""Validates JSON values against JSON schemas that a caller or a model wrote.
 
-Import it only where a schema is used: jsonschema takes a second to import where its optional formats are installed.
+Import this module only where a schema is used: importing jsonschema takes a second if its optional formats are
+installed.
 """
 
 import json
@@ -22,7 +23,7 @@ _PATTERN_SECONDS = 0.1
 
 @lru_cache(maxsize=64)
 def compile_schema(schema: str) -> Any:  # noqa: ANN401 - the library has no types
-    """Return a validator. Raises `LanguageModelRefusedError` for a schema that cannot be used."""
+    """Return a validator for a schema. Raises `LanguageModelRefusedError` if the schema cannot be used."""
     read = json.loads(schema)
     try:
         Draft202012Validator.check_schema(read)
@@ -37,9 +38,9 @@ def compile_schema(schema: str) -> Any:  # noqa: ANN401 - the library has no typ
 
 
 def find_violation(validator: Any, value: object) -> str | None:  # noqa: ANN401 - the library has no types
-    """Return the place and the violated rule in the schema's own words, or None if the value follows the schema.
+    """Return the position and the violated rule, in the schema's own words, or None if the value follows the schema.
 
-    Raises `LanguageModelRefusedError` for a reference to a schema that is not part of this one.
+    Raises `LanguageModelRefusedError` for a reference to anything outside this schema.
     """
     try:
         error = best_match(validator.iter_errors(value))
@@ -56,7 +57,10 @@ def find_violation(validator: Any, value: object) -> str | None:  # noqa: ANN401
 
 
 def _check_pattern(_: object, pattern: str, value: object, schema: object) -> Iterator[ValidationError]:
-    """Check the keyword with a time limit: the library's own search may run forever and block all other threads."""
+    """Check the `pattern` keyword with a time limit.
+
+    The library's own search may run forever and block all other threads.
+    """
     try:
         if isinstance(value, str) and not regex.search(pattern, value, timeout=_PATTERN_SECONDS):
             yield ValidationError("the text does not match the pattern")

@@ -38,12 +38,13 @@ from rlm.llm.local.protocol import (
     TokenUsage,
 )
 
-# A small model under a schema may emit white space, which every schema allows between values, until its tokens run out.
+# Under a schema, a small model may keep writing white space, which every schema allows between values, until its tokens
+# run out.
 _RUNAWAY_WHITESPACE = 100
 
 
 class InFlightRequest:
-    """One request in the engine; only the stepping thread changes it, except for `cancelled`."""
+    """One request in the engine. Only the stepping thread changes it, except for `cancelled`."""
 
     def __init__(self, request: GenerationRequest, prompt: TokenIds, emit: Emit) -> None:
         self.request = request
@@ -51,7 +52,7 @@ class InFlightRequest:
         self.emit = emit
         self.cancelled = False
         self.handle: Any = None
-        # Half a character is held back until the rest of it arrives.
+        # An incomplete character is held back until the rest of its bytes arrive.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._completion_tokens = 0
         self._whitespace_run = 0
@@ -69,7 +70,7 @@ class InFlightRequest:
         return self._completion_tokens > 0
 
     def add_tokens(self, token_bytes: Sequence[bytes]) -> FinishReason | None:
-        """Send the text of new tokens; return a reason if they end the answer although the model would continue."""
+        """Send the text of new tokens. Return a reason if they end the answer although the model would continue."""
         for piece in token_bytes:
             self._completion_tokens += 1
             self._send(self._decoder.decode(piece))
@@ -107,7 +108,10 @@ _FULL_RETRY_SECONDS = 5.0
 
 
 def load_pipeline(model_path: Path, limits: EngineLimits) -> openvino_genai.ContinuousBatchingPipeline:
-    """Load the model, in 10 to 15 seconds. Raises `LanguageModelUnavailableError` if the file is not a model."""
+    """Load the model, which takes 10 to 15 seconds.
+
+    Raises `LanguageModelUnavailableError` if the file is not a model.
+    """
     scheduler = openvino_genai.SchedulerConfig()
     scheduler.cache_size = limits.cache_gigabytes
     scheduler.max_num_batched_tokens = limits.batch_tokens
@@ -125,9 +129,9 @@ def load_pipeline(model_path: Path, limits: EngineLimits) -> openvino_genai.Cont
 class OpenVINOEngine:
     """Continuous batching over one pipeline, which no other code steps.
 
-    Creating it runs a first inference, which takes seconds; raises `LanguageModelUnavailableError` if that fails.
-    `on_broken` is called from the stepping thread when the pipeline can no longer be used and the process must be
-    replaced.
+    Creating the engine runs a first inference, which takes seconds. Raises `LanguageModelUnavailableError` if that
+    fails. `on_broken` is called from the stepping thread when the pipeline can no longer be used and the process must
+    be replaced.
     """
 
     def __init__(
@@ -174,9 +178,9 @@ class OpenVINOEngine:
         return asked
 
     def _warm_up(self) -> None:
-        # The first inference packs the weights for the calling thread, which takes seconds that no user should wait. A
-        # full batch and two more tokens run a prefill and a decoding step. Unlike `step`, `generate` releases the GIL,
-        # so the server answers meanwhile.
+        # The first inference packs the weights for the calling thread, which takes seconds that no user should have to
+        # wait. A full batch and two more tokens run both a prefill and a decoding step. Unlike `step`, `generate`
+        # releases the GIL, so the server can answer meanwhile.
         ids = np.zeros(self._limits.batch_tokens + 2, dtype=np.int64)
         config = self._build_config(GenerationRequest((), max_tokens=2), len(ids))
         self._pipeline.generate([_build_tensor(ids)], [config])
@@ -191,9 +195,10 @@ class OpenVINOEngine:
                 self._admit()
                 self._step()
                 self._running = [each for each in self._running if self._is_still_running(each)]
-                # The step held the GIL; let the threads that receive and send run before the next one.
+                # The step held the GIL, so let the threads that receive and send run before the next one.
                 time.sleep(self._limits.pause_seconds)
-        except Exception:  # The last boundary of the thread: without it, any error would leave all requests unanswered.
+        # This is the thread's last error boundary. Without it, any error would leave all requests unanswered.
+        except Exception:
             log.exception("The pipeline is broken; this process has to be replaced.")
             self._fail_all(LanguageModelUnavailableError("The language model broke down while answering."))
             self._warm.set()
@@ -230,7 +235,10 @@ class OpenVINOEngine:
                 return
 
     def _select_next(self) -> InFlightRequest | None:
-        """Return the next request if there is a place; an unproven schema waits until nothing else runs."""
+        """Return the next request if a slot is free.
+
+        A request whose schema has not been tried yet waits until nothing else is running.
+        """
         with self._changed:
             if not self._waiting or len(self._running) == self._limits.max_running:
                 return None
@@ -251,7 +259,7 @@ class OpenVINOEngine:
                 raise
             probing.handle.cancel()
             self._running.remove(probing)
-            # The pipeline drops a cancelled request in a step of its own; next to another request it would raise again.
+            # The pipeline drops a cancelled request in a separate step. Next to another request, it would raise again.
             self._pipeline.step()
             probing.fail(
                 LanguageModelRefusedError(
@@ -266,7 +274,7 @@ class OpenVINOEngine:
 
     def _is_still_running(self, generation: InFlightRequest) -> bool:
         handle = generation.handle
-        # The order matters: output read after the status was seen is complete.
+        # The order matters: output that is read after the status is complete.
         status = handle.get_status()
         reason: FinishReason = "stop"
         while handle.can_read():
@@ -310,6 +318,6 @@ def _build_tensor(ids: TokenIds) -> openvino.Tensor:
 
 
 def _extract_reason(error: Exception) -> str:
-    """Return the vendor's message, without the source line of its build."""
+    """Return the vendor's message without the source line of the vendor's build."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return re.sub(r"^(\[[\d:]+\] )?\S+:\d+: ", "", lines[-1]) if lines else type(error).__name__
