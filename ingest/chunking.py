@@ -1,12 +1,13 @@
 """Split normalized text into chunks along its structure, with exact code-point spans.
 
-A chunk never crosses a heading. Within a section, it is cut preferably at a blank line, then at a line end (list items,
-code), a sentence end, any white space, and only then at the limit itself. Within a table, it is cut between rows, and a
-header is not separated from its first row. Chunks do not overlap: published measurements found no gain from overlap,
-and without it every code point belongs to at most one chunk.
+A chunk never crosses a heading. Within a section, the preferred places to cut are, in this order: a blank line, a line
+end (list items, code), a sentence end, any white space, and finally the size limit itself. Within a table, it is cut
+between rows, and a header is never separated from the first row. Chunks do not overlap: published measurements found no
+gain from overlap, and without it every code point belongs to at most one chunk.
 
-For very long tables, only the first rows are in chunks: searching the others by words is of little use and would cost
-as much as whole libraries. All rows are in the record table, so questions about the table can reach them.
+Only the first rows of a very long table are put into chunks. Searching the other rows by their words is of little use,
+and indexing them would cost as much as indexing a whole library. The record table contains all rows, so questions about
+the table can still reach them.
 """
 
 import re
@@ -18,7 +19,8 @@ from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS, Chunk
 from ingest.storage.texts.layout import Layout, Omission, OmissionKind, TableSpan
 from ingest.storage.texts.positions import Positions
 
-# Limit for all tables of a document together. With typical rows, they are embedded in minutes on two cores.
+# The maximum number of indexed rows in all tables of a document together. Typical rows up to this limit are embedded
+# within minutes on two cores.
 INDEXED_ROWS = 100_000
 _CHUNKS_PER_CHECK = 1_000  # chunks, a fraction of a second
 
@@ -39,7 +41,7 @@ _CUTS = (
 
 
 def get_chunker_fingerprint(max_chars: int = DEFAULT_MAX_CHARS) -> str:
-    """Return a name for all choices that change spans. It is part of each version's id."""
+    """Return a name that identifies every setting that affects chunk spans. It is part of each version's id."""
     return f"structure-3/{max_chars}"
 
 
@@ -52,11 +54,11 @@ def chunk_text(
     table_rows: int = INDEXED_ROWS,
     check_cancelled: Callable[[], None] | None = None,
 ) -> list[Chunk]:
-    """Split `text` into chunks in reading order: disjoint, at most `max_chars` long.
+    """Split `text` into disjoint chunks of at most `max_chars` characters, in reading order.
 
-    The text between them is only white space, or rows returned by `list_unindexed_rows`. Rows of several lines are
-    recognized by the positions of their cells. Time is linear in the text. `check_cancelled` is called
-    regularly; an error that it raises stops the work.
+    The text between chunks is either white space or rows that `list_unindexed_rows` returns. Rows that take several
+    lines are recognized by the positions of their cells. The running time is linear in the length of the text.
+    `check_cancelled` is called regularly; any error that it raises stops the work.
     """
     if max_chars < 16:
         raise ValueError("max_chars must be at least 16")
@@ -77,9 +79,10 @@ def chunk_text(
 def list_unindexed_rows(
     text: str, layout: Layout, positions: Positions | None = None, *, table_rows: int = INDEXED_ROWS
 ) -> list[tuple[int, int, int]]:
-    """Return start, end and number of the last rows in each table that is too long to be indexed completely.
+    """Return the start, end and number of the unindexed rows of each table that is too long to be fully indexed.
 
-    The longest tables of a document are cut to the same number of rows, so that all together have at most `table_rows`.
+    The unindexed rows are the last rows of a table. The longest tables of a document are all cut to the same number of
+    rows, so that its tables have at most `table_rows` indexed rows in total.
     """
     rows = _TableRows(text, layout.tables, positions or Positions())
     counts = [rows.count_rows(table) for table in layout.tables]
@@ -89,14 +92,14 @@ def list_unindexed_rows(
 
 
 def list_omitted_rows(text: str, layout: Layout, positions: Positions | None = None) -> tuple[Omission, ...]:
-    """Return the number of rows in no chunk, as an omission, if there are any."""
+    """Return an omission with the number of rows that no chunk contains. Empty if there are no such rows."""
     count = sum(rows for _, _, rows in list_unindexed_rows(text, layout, positions))
     detail = "rows of very long tables: search finds the rows before them, questions about the table reach all rows"
     return (Omission(OmissionKind.ROW, count, detail),) if count else ()
 
 
 def _compute_common_length(lengths: Sequence[int], total: int) -> int:
-    """Return the greatest length to cut all to so that their sum is at most `total`."""
+    """Return the greatest length to which all can be cut so that their sum is at most `total`."""
     left = total
     for longer, length in enumerate(sorted(lengths)):
         if length * (len(lengths) - longer) > left:
@@ -106,7 +109,7 @@ def _compute_common_length(lengths: Sequence[int], total: int) -> int:
 
 
 def _iter_outside(start: int, end: int, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the parts of `[start, end)` outside some spans, which are in order."""
+    """Yield the parts of `[start, end)` that are outside `spans`, which are in ascending order."""
     for begin, stop in spans:
         if begin < end and stop > start:
             yield start, max(start, begin)
@@ -121,9 +124,9 @@ class _TableRows:
         self._text, self._tables, self._positions = text, tables, positions
 
     def find_best_end(self, start: int, target: int, limit: int, cut: int) -> int | None:
-        """Return a better place for a cut in a table, after `start` and at most `limit`; None if `cut` is in no table.
+        """Return a better position for a cut in a table, after `start` and up to `limit`. None if `cut` is in no table.
 
-        This is the row end nearest to `target`, or else the table's start.
+        The better position is the row end nearest to `target`, or the table's start if there is no such row end.
         """
         at = bisect_left(self._tables, cut, key=lambda table: table.start) - 1
         if at < 0 or cut >= self._tables[at].end:
@@ -140,7 +143,7 @@ class _TableRows:
         return len(self._positions.list_row_ends(begin, table.end)) or self._text.count("\n", begin, table.end) + 1
 
     def get_row_end(self, table: TableSpan, row: int) -> int:
-        """Return the end of a table's row, by its number; 0 is the header."""
+        """Return the end of row number `row` of a table. Row 0 is the header."""
         end = begin = self._get_body_start(table)
         cells = self._positions.list_row_ends(begin, table.end)
         if len(cells):
@@ -153,7 +156,7 @@ class _TableRows:
         return table.header_end + (table.header_end > table.start)
 
     def _list_row_ends(self, table: TableSpan, start: int, limit: int) -> list[int]:
-        """Return the ends of rows, after their line end, between `start` and `limit`."""
+        """Return the ends of the rows between `start` and `limit`. A row's line end is part of the row."""
         start = max(start, self._get_body_start(table))
         limit = min(limit, table.end)
         cells = self._positions.list_row_ends(start, limit)
@@ -168,7 +171,7 @@ _line_end = re.compile(r"\n")
 
 
 def _split_sections(text: str, layout: Layout) -> list[_Section]:
-    """Split the text before every heading. A heading without text below it joins the next section."""
+    """Split the text before every heading. A heading with no text below it is merged into the next section."""
     sections: list[_Section] = []
     path: list[tuple[int, str]] = []
     start = body = 0
@@ -207,7 +210,8 @@ def _iter_spans(text: str, start: int, end: int, max_chars: int, rows: _TableRow
 def _trim_span(text: str, start: int, end: int, window: int) -> tuple[int, int]:
     while start < end and text[start].isspace():
         start += 1
-    # Only an end within the next chunk matters; a later end is trimmed with the last chunk.
+    # Only trailing white space within the next chunk matters here. White space after that is trimmed with the last
+    # chunk.
     if end - start <= window:
         while end > start and text[end - 1].isspace():
             end -= 1
@@ -215,7 +219,7 @@ def _trim_span(text: str, start: int, end: int, window: int) -> tuple[int, int]:
 
 
 def _find_best_cut(text: str, start: int, target: int, limit: int) -> int:
-    """Return the best kind of cut in the window's second half, nearest to `target`; `limit` if there is none."""
+    """Return the cut of the best kind in the window's second half that is nearest to `target`, or else `limit`."""
     earliest = start + (target - start) // 2
     for pattern in _CUTS:
         ends = [match.end() for match in pattern.finditer(text, earliest, limit)]

@@ -1,4 +1,4 @@
-"""Receive files that belong to no collection yet. They are checked like documents, and stored without being parsed."""
+"""Receive files that do not belong to a collection yet. They are checked like documents and stored without parsing."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from ingest.storage.uploads.records import StoredFile, generate_file_id
 
 
 class FileIntake:
-    """Receives files that belong to no collection yet."""
+    """Receives files that do not belong to a collection yet."""
 
     def __init__(self, files: Files, blobs: BlobStore, *, max_bytes: int, quotas: Quotas | None = None) -> None:
         self._files = files
@@ -25,7 +25,7 @@ class FileIntake:
 
     @contextmanager
     def receive(self, request: UploadRequest) -> Iterator[Upload[StoredFile]]:
-        """Open an upload like `Intake.receive`, ignoring the request's collection and metadata."""
+        """Open an upload like `Intake.receive`, but ignore the request's collection and metadata."""
         check_text(request.name, "name")
         full = find_nearest_quota(self._quotas, request, [Quota.BYTES])
         room = self._max_bytes if full is None else min(self._max_bytes, full.remaining)
@@ -58,4 +58,4 @@ class FileIntake:
         return file
 
     def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
-        """Record nothing, because no batch waits for the file."""
+        """Do nothing, because such a file belongs to no batch."""

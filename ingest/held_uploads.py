@@ -1,6 +1,6 @@
 """Hold the files of one request on disk until all have arrived, then accept them under one description.
 
-The description may come after the files, like the fields of a form. So nothing is recorded before.
+The description may come after the files, as form fields do, so nothing is recorded before all of it has arrived.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ Outcome = tuple[str, AcceptedUpload | UploadError]
 
 @dataclass
 class _HeldFile:
-    """A file that arrives or waits. `refusal` is the reason why it will not be accepted; then its bytes are gone."""
+    """A file that is still arriving or waiting to be accepted. A refused file has a `refusal` and no bytes."""
 
     name: str
     declared_type: str | None
@@ -72,7 +72,7 @@ class HeldUploads:
                 file.refuse(error)
 
     def finish_file(self) -> None:
-        """Finish the current file. It keeps no open file while it waits."""
+        """Finish the current file. No file descriptor stays open while it waits to be accepted."""
         file = self._files[-1]
         if file.upload is not None:
             try:
@@ -83,8 +83,8 @@ class HeldUploads:
     def accept_each(self, description: UploadRequest) -> Iterator[Outcome]:
         """Accept the files one by one under their complete description, and yield the outcome of each.
 
-        A refusal is recorded in the description's batch. Before anything is accepted, the first step raises the errors
-        of `Intake.check_description`.
+        A refusal is recorded in the batch that the description names. The first iteration raises the errors of
+        `Intake.check_description` before any file is accepted.
         """
         # guard: held-upload-checked
         self._intake.check_description(description)
@@ -109,9 +109,9 @@ class HeldUploads:
             file.stack.close()
 
     def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> AcceptedUpload:
-        """Take over a complete file from its `Upload`, after the files before it were accepted."""
+        """Take over a complete file from its `Upload`, once the files before it have been accepted."""
         self._intake.require_backlog_room(request.tenant_id)
         return self._intake.accept(request, incoming, media_type)
 
     def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
-        """Record nothing yet: a field after the file may name its batch."""
+        """Record nothing yet, because a form field after the file may name its batch."""

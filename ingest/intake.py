@@ -1,4 +1,4 @@
-"""Receive uploads: they are streamed to disk, identified, hashed, fsynced and committed before they are accepted."""
+"""Receive uploads. Each is streamed to disk, identified, hashed, fsynced and committed before it is accepted."""
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ from ingest.storage.uploads.records import StoredFile
 
 _MAX_NAME_CHARS = 255
 Kept = TypeVar("Kept", covariant=True)  # the result of accepting an upload
-# After these errors, no database row refers to the bytes.
+# After one of these errors, no database row refers to the bytes.
 _NOT_RECORDED = (
     DocumentNotFoundError,
     StoredFileNotFoundError,
@@ -51,13 +51,13 @@ _NOT_RECORDED = (
     BatchStateError,
     QuotaExceededError,
 )
-# These errors are not caused by the file, which can be sent again unchanged.
+# These errors are not caused by the file, so the client can send it again unchanged.
 TEMPORARY_ERRORS = (BacklogFullError, StorageFullError, StorageReadOnlyError, StorageQuotaExceededError)
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """The document that an upload replaces, if its latest version is in `if_match`; None allows any version."""
+    """The document to replace. Its latest version must be in `if_match`, unless that is None."""
 
     document_id: str
     if_match: frozenset[str] | None
@@ -65,12 +65,12 @@ class Replacement:
 
 @dataclass(frozen=True)
 class UploadRequest:
-    """An upload's owner and the sender's description. The name is for display; the content decides the type.
+    """The owner and the sender's description of an upload. The name is for display; the content determines the type.
 
     A replacement stays in its document's collection and keeps its attributes and readers. `batch_id` names the batch,
-    if any, and `key_id` the API key. `readers` may see the document (None: the whole tenant). `sender` has the sender's
-    subjects, `owner` is the sender's name, and `collections` are the ones that the sender may write to. `purpose` is
-    for files without a collection.
+    if any, and `key_id` the API key. `readers` are the subjects that may see the document; None means the whole tenant.
+    `sender` contains the sender's subjects, `owner` is the sender's name, and `collections` are the collections that
+    the sender may write to. `purpose` applies only to files without a collection.
     """
 
     tenant_id: str
@@ -85,14 +85,14 @@ class UploadRequest:
     readers: frozenset[str] | None = None
     sender: Readers = None
     collections: CollectionAccess = OPEN_ACCESS
-    # The name is the entry's path in its container, and is kept complete.
+    # The name is the entry's path in its container, and is not shortened.
     is_entry: bool = False
     purpose: str = ""
     owner: str = ""
 
 
 class Receiver(Protocol[Kept]):
-    """Receives uploads when they are complete."""
+    """Receives an upload once it is complete."""
 
     def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> Kept:
         """Take over a complete upload and return the result."""
@@ -121,9 +121,10 @@ class Intake:
         max_backlog: int = 1,
         quotas: Quotas | None = None,
     ) -> None:
-        """Refuse uploads of a tenant for which `backlog` counts `max_backlog` or more waiting documents.
+        """Create an intake that refuses uploads of tenants for which `backlog` returns `max_backlog` or more.
 
-        Without `quotas`, an upload over the quota of its tenant or key is refused only after all of it has arrived.
+        `backlog` counts a tenant's waiting documents. Without `quotas`, an upload that exceeds the quota of its tenant
+        or key is refused only after it has arrived completely.
         """
         self._catalog = catalog
         self._blobs = blobs
@@ -135,10 +136,11 @@ class Intake:
 
     @contextmanager
     def receive(self, request: UploadRequest) -> Iterator["Upload[AcceptedUpload]"]:
-        """Open an upload to write blocks to and then `accept`. If the context ends without that, nothing is kept.
+        """Open an upload to write blocks to and then `accept`. If the block exits without `accept`, nothing is stored.
 
-        Raises the `UploadError`s, `BatchNotFoundError`, `BatchStateError`, `InputError` for an invalid description, and
-        `CollectionNotFoundError` and `RoleMissingError` for a collection that the sender may not write to.
+        Raises an `UploadError` if the upload is refused, `BatchNotFoundError` or `BatchStateError` if the batch cannot
+        be added to, `InputError` if the description is invalid, and `CollectionNotFoundError` or `RoleMissingError` if
+        the sender may not write to the collection.
         """
         self.check_description(request)
         with self.open(request, self) as upload:
@@ -150,8 +152,8 @@ class Intake:
     ) -> Iterator["Upload[AcceptedUpload]"]:
         """Open an upload that is passed to `receiver` when it is accepted, without checking its description.
 
-        `held_bytes` is the size of other files that wait to be accepted, which count against the quotas. Raises the
-        `UploadError`s.
+        `held_bytes` is the total size of other files that are waiting to be accepted, which also count against the
+        quotas. Raises an `UploadError` if the upload is refused.
         """
         self.require_backlog_room(request.tenant_id)
         full = find_nearest_quota(self._quotas, request)
@@ -161,7 +163,10 @@ class Intake:
             yield Upload(receiver, request, incoming, full if room < self._max_bytes else None)
 
     def require_admissible(self, request: UploadRequest, length: int) -> None:
-        """Check the limits and quotas for an upload of this length before it arrives. Raises like `receive`."""
+        """Check the limits and quotas for an upload of this length before it arrives.
+
+        Raises the errors of `receive`.
+        """
         if not length:
             raise EmptyUploadError("The file is empty.")
         if length > self._max_bytes:
@@ -177,16 +182,16 @@ class Intake:
     def resume(
         self, request: UploadRequest, incoming: IncomingUpload, head: bytes
     ) -> Iterator["Upload[AcceptedUpload]"]:
-        """Open an upload whose first part has arrived, like `receive`. `head` are the first bytes of the file."""
+        """Open an upload whose first part has already arrived, like `receive`. `head` is the beginning of the file."""
         self.check_description(request)
         self.require_backlog_room(request.tenant_id)
         find_nearest_quota(self._quotas, request)
         yield Upload(self, request, incoming, None, head)
 
     def check_description(self, request: UploadRequest) -> None:
-        """Check an upload's description: its texts, and that its collection and batch can be written to.
+        """Check an upload's description: its strings, and whether its collection and batch can be written to.
 
-        Raises like `receive`, except for errors about the file's content and size.
+        Raises the errors of `receive`, except those about the file's content and size.
         """
         for at in ("collection", "name", "batch_id"):
             check_text(getattr(request, at) or "", at)
@@ -211,10 +216,10 @@ class Intake:
         key_id: str = "",
         priority: JobPriority = JobPriority.INTERACTIVE,
     ) -> AcceptedUpload:
-        """Accept the bytes of a failed document again, as if they had been sent again.
+        """Accept the stored bytes of a failed document again, as if the client had sent them again.
 
-        Raises the errors of `receive`, `DocumentNotFoundError`, and `DocumentStateError` for a document that did not
-        fail.
+        Raises the errors of `receive`, `DocumentNotFoundError` if there is no such document, and `DocumentStateError`
+        if the document did not fail.
         """
         document = self._catalog.load_document(tenant_id, document_id, readers=sender)
         version = document.version
@@ -247,7 +252,7 @@ class Intake:
     def accept_stored_file(self, request: UploadRequest, file: StoredFile) -> AcceptedUpload:
         """Create a document from a stored file, as if its bytes had been sent again. Its collection must exist.
 
-        Raises the errors of `receive`, and `StoredFileNotFoundError`.
+        Raises the errors of `receive`, and `StoredFileNotFoundError` if the file does not exist.
         """
         self.check_description(request)
         self.require_backlog_room(request.tenant_id)
@@ -262,7 +267,7 @@ class Intake:
         )
 
     def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> AcceptedUpload:
-        """Commit a complete upload. Each has a blob of its own, so deleting a document needs no reference counts."""
+        """Commit a complete upload. Each upload has its own blob, so deleting a document needs no reference counts."""
         content_sha256 = incoming.finish()
         reach_point("upload.synced")
         key, size = build_original_key(), incoming.size
@@ -304,7 +309,7 @@ class Intake:
         return accepted
 
     def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
-        """Record a refused file as a failure in its batch, unless it can be sent again unchanged."""
+        """Record a refused file as a failure in its batch, unless the client can send it again unchanged."""
         if request.batch_id is None or isinstance(error, TEMPORARY_ERRORS):
             return
         failure = Failure(error.code, *error.public_message)
@@ -319,7 +324,7 @@ class Intake:
 
 
 class Upload(Generic[Kept]):
-    """One upload as it arrives, in blocks of any size. `full` is the quota that limits it, if there is one."""
+    """An upload that is arriving, in blocks of any size. `full` is the quota that limits its size, if there is one."""
 
     def __init__(
         self,
@@ -337,7 +342,7 @@ class Upload(Generic[Kept]):
         self._media_type: str | None = None
 
     def write(self, block: bytes) -> None:
-        """Add a block. An unknown type is refused as soon as the head has arrived, not after a long upload."""
+        """Add a block. A file of an unsupported type is refused as soon as its head has arrived, not at the end."""
         with self._record_refusals():
             self._incoming.write(block)
             if self._media_type is None and len(self._head) < HEAD_BYTES:
@@ -346,14 +351,14 @@ class Upload(Generic[Kept]):
                     self._sniff()
 
     def finish(self) -> int:
-        """Close the file of a complete upload that waits to be accepted with others. Returns its size in bytes."""
+        """Close the file of a complete upload, to be accepted later with others. Returns its size in bytes."""
         with self._record_refusals():
             self._identify()
             self._incoming.close()
             return self._incoming.size
 
     def accept(self, request: UploadRequest | None = None) -> Kept:
-        """Commit the upload, with `request` as its final description. It is durable when this returns."""
+        """Commit the upload. `request`, if given, is its final description. The upload is durable when this returns."""
         with self._record_refusals():
             self._identify()
             return self._intake.accept(request or self._request, self._incoming, self._media_type or "")
@@ -386,9 +391,9 @@ class Upload(Generic[Kept]):
 def find_nearest_quota(
     quotas: Quotas | None, request: UploadRequest, of: Sequence[Quota] = (Quota.DOCUMENTS, Quota.BYTES)
 ) -> QuotaStatus | None:
-    """Return the byte quota with the least room left. Raises `StorageQuotaExceededError` if a quota is used up.
+    """Return the byte quota with the least remaining. Raises `StorageQuotaExceededError` if a quota is used up.
 
-    This avoids receiving bytes that cannot be kept; the check at the commit is decisive.
+    This early check avoids receiving bytes that cannot be stored. The check at the commit is the one that counts.
     """
     if quotas is None:
         return None
@@ -401,13 +406,13 @@ def find_nearest_quota(
 
 
 def build_original_key() -> str:
-    """Return a new blob key for an upload; its first part spreads blobs over folders."""
+    """Return a new blob key for an upload. The first part of the key distributes blobs over folders."""
     token = secrets.token_hex(16)
     return f"original/{token[:2]}/{token}"
 
 
 def get_fingerprint(media_type: str) -> str:
-    """Return the fingerprint of a media type's parser and the chunker."""
+    """Return the combined fingerprint of the chunker and the parser for a media type."""
     return f"{FORMATS[media_type].fingerprint}+{get_chunker_fingerprint()}"
 
 

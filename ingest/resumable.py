@@ -1,7 +1,8 @@
-"""Receive uploads that can continue after a lost connection: their bytes are blobs, hashed and fsynced as they arrive.
+"""Receive uploads that can resume after a lost connection. The bytes are hashed and fsynced to a blob on arrival.
 
 The catalog never counts more bytes than are durable, and never marks an upload as complete before its document is
-recorded. So a process may die at any moment: the next one truncates the file to the catalog's count.
+recorded. So a process may be killed at any moment: the next one truncates the file to the number of bytes in the
+catalog.
 """
 
 import hashlib
@@ -25,8 +26,8 @@ from ingest.storage.uploads.partial import PartialUpload, Uploads
 log = structlog.get_logger(__name__)
 
 _FOLDER = "uploads"
-# A writer records its progress after this many bytes or seconds. After a crash, the client sends again whatever arrived
-# since.
+# A writer records its progress after this many bytes or seconds. After a crash, the client must resend the bytes that
+# arrived since the last record.
 _STEP_BYTES, _STEP_SECONDS = 16 * 1024 * 1024, 10.0
 _MAX_CACHED_DIGESTS = 256
 _SUPERSEDE_WAIT_SECONDS = 5.0
@@ -48,7 +49,7 @@ class ResumableUploads:
     def create(
         self, request: UploadRequest, owner: str, length: int, description: Mapping[str, Any], header: str
     ) -> PartialUpload:
-        """Create an upload of `length` bytes, checking limits and quotas first. Raises the `UploadError`s."""
+        """Check limits and quotas, and create an upload of `length` bytes. Raises an `UploadError` if it is refused."""
         self._intake.require_admissible(request, length)
         account = Account(request.tenant_id, request.key_id)
         made = self._rows.create(account, owner, length, description, header)
@@ -56,11 +57,11 @@ class ResumableUploads:
         return made
 
     def find(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
-        """Load an upload with its progress. Raises `UploadNotFoundError`."""
+        """Load an upload with its progress. Raises `UploadNotFoundError` if there is none with this id and owner."""
         return self._rows.load(tenant_id, identifier, owner)
 
     def find_to_resume(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
-        """Load an upload for a client that lost its connection, ending its old request if that still waits."""
+        """Load an upload for a client that lost its connection, and end its previous request if that is still open."""
         found = self._rows.load(tenant_id, identifier, owner)
         with self._lock:
             writer = self._writers.get(identifier)
@@ -70,7 +71,7 @@ class ResumableUploads:
         return self._rows.load(tenant_id, identifier, owner)
 
     def cancel(self, tenant_id: str, identifier: str, owner: str) -> None:
-        """Cancel an upload. Raises `UploadNotFoundError` and `UploadTakenError`."""
+        """Cancel an upload. Raises `UploadNotFoundError`, or `UploadTakenError` if another request is writing to it."""
         self._rows.delete(tenant_id, identifier, owner)
         self._blobs.delete(_build_key(identifier))
 
@@ -78,9 +79,10 @@ class ResumableUploads:
     def open_to_append(
         self, tenant_id: str, identifier: str, owner: str, offset: int, request_of: RequestOf
     ) -> Iterator["UploadWriter"]:
-        """Open an upload to append to. Bytes that arrived are kept unless the file turns out not to be acceptable.
+        """Open an upload to append to. Bytes that have arrived stay stored unless the file turns out to be invalid.
 
-        Raises `UploadNotFoundError`, `UploadOffsetError`, `UploadTakenError`, and the `UploadError`s.
+        Raises `UploadNotFoundError`, `UploadOffsetError` if the client continues at the wrong offset,
+        `UploadTakenError` if another request is writing to it, and an `UploadError` if the file is refused.
         """
         found, token = self._rows.acquire(tenant_id, identifier, owner, offset)
         try:
@@ -121,12 +123,12 @@ class ResumableUploads:
 
     def _release(self, found: PartialUpload, token: str) -> None:
         """Let another request continue from the progress that the writer recorded last."""
-        with suppress(LeaseLostError, UploadNotFoundError):  # then there is nothing to release
+        with suppress(LeaseLostError, UploadNotFoundError):  # then there is no lease to release
             now = self._rows.load(found.tenant_id, found.id, found.owner)
             self._rows.release(found.id, token, now.received)
 
     def _load_digest(self, found: PartialUpload) -> "hashlib._Hash":
-        """Return the digest of the bytes received: this process's cached one, or computed again."""
+        """Return the digest of the bytes received so far, from this process's cache or computed from the blob."""
         with self._lock:
             size, kept = self._digests.get(found.id, (0, hashlib.sha256()))
         if size == found.received:
@@ -157,7 +159,7 @@ class ResumableUploads:
 
 
 class UploadWriter:
-    """Appends blocks to one upload. With `checked`, blocks count only once `finish` is called after verifying them."""
+    """Appends blocks to one upload. With `checked`, blocks count only when `finish` is called, after verification."""
 
     def __init__(
         self, rows: Uploads, found: PartialUpload, token: str, incoming: IncomingUpload, upload: Upload[AcceptedUpload]
@@ -176,28 +178,28 @@ class UploadWriter:
 
     @property
     def room(self) -> int:
-        """The number of missing bytes."""
+        """The number of bytes that have not arrived yet."""
         return self._found.length - self._incoming.size
 
     def set_supersede_callback(self, end_early: Callable[[], object]) -> None:
-        """Set a function that is called, from any thread, when the client has reconnected."""
+        """Set a function to call when the client has reconnected. It may be called from any thread."""
         self._end_early = end_early
 
     def supersede(self) -> None:
-        """End the request that is appending, and wait a few seconds until it has ended."""
+        """Stop the request that is appending, and wait up to a few seconds for it to finish."""
         self.is_superseded = True
         self._end_early()
         self.is_over.wait(_SUPERSEDE_WAIT_SECONDS)
 
     def write(self, block: bytes) -> None:
-        """Append a block. Raises the `UploadError`s, and `LeaseLostError` if another request has taken over."""
+        """Append a block. Raises an `UploadError`, or `LeaseLostError` if another request has taken over."""
         self._upload.write(block)
         late = time.monotonic() - self._told_at > _STEP_SECONDS
         if late or self._incoming.size - self._told >= _STEP_BYTES:
             self._record_progress(self._found.received if self.checked else self._flush_durable())
 
     def finish(self) -> AcceptedUpload | None:
-        """End this request's part. Returns the document if the upload is complete."""
+        """Finish this request's part of the upload. Returns the document if the upload is now complete."""
         if self.room:
             self.received = self._incoming.pause()
             self._rows.release(self._found.id, self._token, self.received)
@@ -206,8 +208,8 @@ class UploadWriter:
             accepted = self._upload.accept()
         except IngestError as error:
             lasting = isinstance(error, UploadError) and not isinstance(error, TEMPORARY_ERRORS)
-            # Once the file has its final name, a row may refer to it. Otherwise the client sends the end again, which
-            # retries.
+            # A row may refer to the file only once it has its final name. If renaming fails, the client sends the end
+            # again, which retries it.
             if not lasting and not self._incoming.kept:
                 self.truncate(self._found.length - 1)
             raise
@@ -215,10 +217,10 @@ class UploadWriter:
         return accepted
 
     def save_partial(self) -> None:
-        """Keep the bytes that arrived before the connection was lost; with `checked`, keep none of them."""
+        """Save the bytes that arrived before the connection was lost. With `checked`, discard all of them."""
         arrived, size = self._incoming.size, self._found.received if self.checked else self._flush_durable()
         self.truncate(size)
-        self.received = size if size == arrived else None  # the digest covers all bytes that arrived
+        self.received = size if size == arrived else None  # the digest is of all bytes that arrived
         self._rows.release(self._found.id, self._token, size)
 
     def truncate(self, size: int) -> None:
@@ -229,7 +231,7 @@ class UploadWriter:
         self._record_progress(size)
 
     def _flush_durable(self) -> int:
-        """Make the bytes durable and return how many may count. The last byte only counts with the document."""
+        """Make the bytes durable and return how many may be counted. The last one counts only with the document."""
         return min(self._incoming.pause(), self._found.length - 1)
 
     def _record_progress(self, received: int) -> None:
@@ -238,9 +240,9 @@ class UploadWriter:
 
 
 def expire_uploads(rows: Uploads, blobs: BlobStore) -> int:
-    """Remove expired uploads and files without an upload, as of a deleted tenant. Returns how many.
+    """Remove expired uploads and files without an upload, such as a deleted tenant's. Returns their number.
 
-    An upload's row is created before its file, so that a new file is never taken for one without an upload.
+    An upload's row is created before its file, so that a new file is never mistaken for one without an upload.
     """
     removed = sum(blobs.delete(_build_key(identifier)) >= 0 for identifier in rows.delete_expired())
     there = {key.rpartition("/")[2]: key for key in blobs.iter_keys(_FOLDER)}

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import httpx2
 
-# Enough for over 100,000 streamed tokens at 300 bytes per event. The vectors of 32 texts take a tenth of it.
+# Enough for over 100,000 streamed tokens at 300 bytes per event. The vectors of 32 texts take a tenth of that.
 MODEL_REPLY_BYTES = 32 * 1024**2
 # Model lists and identity providers' metadata are a few kilobytes.
 SHORT_REPLY_BYTES = 1024**2
@@ -70,7 +70,7 @@ def _disable_compression(request: httpx.Request | httpx2.Request) -> None:
 
 
 def _build_byte_counter(response: httpx.Response | httpx2.Response, most_bytes: int) -> Callable[[int], None]:
-    """Return a function that counts the reply's bytes. Refuses a reply whose headers show that it is too large."""
+    """Return a function that counts a reply's bytes. Raises at once if the headers declare too large a size."""
     url = response.request.url
     server = f"{url.scheme}://{url.netloc.decode('ascii').rpartition('@')[2]}"
     encoding = response.headers.get("content-encoding", "identity").strip().lower()

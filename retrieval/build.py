@@ -35,7 +35,7 @@ _SERVER_SETTINGS = QdrantServerSettings()
 
 
 def build_embedded_store(home: Path, installation: Installation, *, min_free_bytes: int | None = None) -> IndexStore:
-    """Build a store that keeps an installation's indexes as shards in the data folder.
+    """Build a store that holds an installation's indexes as shards in the data folder.
 
     With `min_free_bytes`, the shards' files are allocated in advance, so that a full disk cannot kill the process.
     """
@@ -50,7 +50,7 @@ def build_server_store(
     api_key: str | None = None,
     settings: QdrantServerSettings = _SERVER_SETTINGS,
 ) -> IndexStore:
-    """Build a store that keeps an installation's indexes as collections of a Qdrant server.
+    """Build a store that holds an installation's indexes as collections of a Qdrant server.
 
     `url` may contain several addresses, separated by commas.
     """
@@ -58,18 +58,18 @@ def build_server_store(
 
 
 def describe_server(url: str, *, api_key: str | None, settings: QdrantServerSettings) -> str:
-    """Describe the vector server, for a person. Raises `IndexUnavailableError` if it cannot be used."""
+    """Return a description of the vector server for users. Raises `IndexUnavailableError` if it cannot be used."""
     nobody = Installation("", lambda _: False)
     return ServerStore(url, nobody, api_key=api_key, settings=settings).describe_server()
 
 
 def open_embedded_encoder(models: ModelStore, *, max_tokens: int = MAX_TOKENS) -> Embedder:
-    """Open the built-in encoder. Raises `ModelMissingError` if a file has not been fetched."""
+    """Open the built-in encoder. Raises `ModelMissingError` if one of its files has not been downloaded."""
     return OpenVinoEmbedder(*require_encoder_files(models), max_tokens=max_tokens)
 
 
 def require_encoder_files(models: ModelStore) -> tuple[Path, Path]:
-    """Return the paths of the built-in encoder and its tokenizer. Raises `ModelMissingError` if one was not fetched."""
+    """Return the paths of the built-in encoder and its tokenizer. Raises `ModelMissingError` if either is missing."""
     return models.require_path(load_model_file(_ENCODER_FILE)), models.require_path(load_model_file(_TOKENIZER_FILE))
 
 
@@ -80,7 +80,11 @@ def open_reranker(
     api_key: str | None = None,
     token_cache_bytes: int = DEFAULT_MAX_BYTES,
 ) -> Reranker:
-    """Open a reranker without contacting its server. Raises `RerankerError` or `ModelMissingError`."""
+    """Open a reranker without contacting its server.
+
+    Raises `RerankerError` if it cannot be opened, and `ModelMissingError` if a file of its model has not been
+    downloaded.
+    """
     if choice.kind is RerankerKind.HTTP:
         return HttpReranker(choice.url, choice.model, api_key=api_key)
     if choice.kind is RerankerKind.LATE_INTERACTION:
@@ -100,8 +104,9 @@ def open_reranker(
 def build_encoders(models: ModelStore, settings: EncoderSettings, *more: str) -> Encoders:
     """Build the registry of the built-in encoders and those described by the settings or `more`.
 
-    Models are located and servers are contacted now, so that an encoder that does not fit the index is refused at
-    startup. Raises `EncoderError` if that fails, and `ValueError` if a description cannot be parsed.
+    Models are located and servers are contacted immediately, so that an encoder that does not fit the index is refused
+    at startup. Raises `EncoderError` if a model or server is unavailable, and `ValueError` if a description cannot be
+    parsed.
     """
     described = dict.fromkeys(text.strip() for text in (settings.encoder, settings.encoder_beside, *more) if text)
     key = settings.encoder_api_key.get_secret_value() if settings.encoder_api_key else None

@@ -43,8 +43,8 @@ class IndexUnavailableError(RetrievalError):
 class IndexLostError(IndexUnavailableError):
     """The index is gone or damaged, or lacks many documents that searches should find.
 
-    Searches are refused, because they would answer "not found" for existing documents. The detail names no host and
-    no file.
+    Searches are refused, because they would answer "not found" for documents that exist. The detail does not name a
+    host or a file.
     """
 
     code = "index_lost"
@@ -164,7 +164,7 @@ class ModelMissingError(ModelFileError):
 
 
 class ModelHashError(ModelFileError):
-    """The bytes of a file, or of the piece that `file` describes, do not match the SHA-256 in the manifest."""
+    """The bytes of a file, or of the piece described by `file`, do not match the SHA-256 in the manifest."""
 
     code = "model_hash"
     default_hint = "Run `leadline models fetch`: it replaces the file."
@@ -197,7 +197,7 @@ class ModelSourceError(ModelFileError):
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """The number of attempts, and the waits between them, which double up to the longest."""
+    """The number of attempts, and the waits between them, which double up to a maximum."""
 
     attempts: int
     first_wait_seconds: float
@@ -208,10 +208,10 @@ class RetryPolicy:
             raise ValueError("a retry policy needs at least one attempt, and a longest wait no shorter than the first")
 
     def iter_waits(self, uniform: Callable[[], float] = random.random) -> Iterator[float]:
-        """Yield the waits in seconds, one fewer than attempts. Half of each is fixed, and half is random.
+        """Yield the waits in seconds, one fewer than the attempts. Half of each wait is fixed and half is random.
 
-        The random half keeps clients that failed together from retrying together. The fixed half guarantees a minimum
-        total wait. `uniform` returns numbers from 0 to 1.
+        The random half keeps clients that failed at the same time from retrying at the same time. The fixed half
+        guarantees a minimum total wait. `uniform` returns numbers from 0 to 1.
         """
         for retry in range(self.attempts - 1):
             longest = min(self.first_wait_seconds * 2**retry, self.longest_wait_seconds)

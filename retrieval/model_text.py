@@ -1,18 +1,19 @@
-"""Neutralize control tokens of chat templates in texts that go into prompts, and keep the texts readable.
+"""Neutralize control tokens of chat templates in texts that go into prompts, while keeping the texts readable.
 
-Chat templates mark roles, thoughts and tool calls with tokens that are written in a prompt like any other text. If a
-text contains such a token, its first bracket is replaced with the full-width form of that bracket. People and models
-can still read it, but no tokenizer recognizes it as a token. Compatibility folding makes both forms equal, so a
-quotation of the changed text is still found in the original. Invisible characters are removed.
+Chat templates mark roles, thoughts and tool calls with tokens, which appear in a prompt as ordinary text. If a text
+contains such a token, its first bracket is replaced with the full-width form of that bracket. People and models can
+still read it, but no tokenizer recognizes it as a token. Compatibility folding makes both forms equal, so a quotation
+of the changed text is still found in the original. Invisible characters are removed.
 
-Templates of plain words ("USER:", "### Response:") have no tokens that differ from text, so they are left alone.
+Templates that use plain words ("USER:", "### Response:") have no tokens that differ from text, so their markers stay
+unchanged.
 """
 
 import regex
 
 from ingest.storage.texts.normalize import remove_invisible
 
-# The length of a token's name, for tokens that are recognized by their form alone.
+# The permitted length of a token's name, for tokens that are recognized by their form alone.
 _NAME_LENGTH = "{1,80}"
 # Names of tokens in angle brackets, with or without a slash, a namespace or attributes.
 _NAMES = (
@@ -54,7 +55,7 @@ _FULL_WIDTH = {"<": "＜", ">": "＞", "[": "［", "]": "］"}
 def neutralize(text: str) -> str:
     """Remove invisible characters and neutralize chat template tokens. Every text in a prompt goes through this.
 
-    Idempotent: no visible character is removed, so no new token can form.
+    Idempotent: no visible characters are removed, so no new token can form.
     """
     # guard: prompts-without-hidden-characters
     left: str = _TEMPLATE_TOKENS.sub(lambda match: _FULL_WIDTH[match[0]], remove_invisible(text))

@@ -1,7 +1,7 @@
-"""A bi-encoder on any server with OpenAI's `/v1/embeddings`: vLLM, text-embeddings-inference, OpenAI itself.
+"""A bi-encoder on any server that offers OpenAI's `/v1/embeddings`, such as vLLM or text-embeddings-inference.
 
 The openai client retries failed requests (lost connections, 408, 409, 429, 5xx) and respects `Retry-After`. This module
-turns the server's errors and malformed replies into `EncoderError`s in plain words.
+converts the server's errors and malformed replies to `EncoderError`s with user-facing messages.
 """
 
 import threading
@@ -19,11 +19,12 @@ from retrieval.encoders.port import DenseVector, EmbeddedTexts, normalize_vector
 from retrieval.encoders.specs import EncoderSpec, compute_prompts_digest
 from retrieval.errors import EncoderError, EncoderUnavailableError
 
-# A server that is up accepts connections quickly, so connecting has a short timeout of its own.
+# A running server accepts connections quickly, so connecting has its own short timeout.
 _DOCUMENTS_TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
 _QUERY_TIMEOUT = httpx2.Timeout(15.0, connect=3.0)
 _DOCUMENT_RETRIES, _QUERY_RETRIES = 5, 1
-# Within the default limits of servers: OpenAI takes 2,048 texts and 300,000 tokens, text-embeddings-inference 32 texts.
+# Within the default limits of servers: OpenAI accepts 2,048 texts and 300,000 tokens, text-embeddings-inference 32
+# texts.
 _TEXTS_PER_REQUEST = 32
 _CHARS_PER_REQUEST = 32_000
 _CHARS_PER_TOKEN = 4
@@ -35,14 +36,17 @@ _BAD_INPUT_STATUSES = frozenset({400, 413, 422})
 
 
 class OpenAIEmbedder:
-    """An embedder that sends documents in parallel requests of limited size. Queries use a separate client.
+    """An embedder that sends documents in concurrent requests of limited size. Queries use a separate client.
 
     A text that exceeds the model's window is truncated to a length the server accepts. Later texts are truncated to
-    that length without another attempt.
+    that length from the start.
     """
 
     def __init__(self, spec: EncoderSpec, *, api_key: str | None = None) -> None:
-        """Set up the clients. If the spec has no dimension, request a vector to learn it. Raises `EncoderError`."""
+        """Set up the clients. If the spec has no dimension, request a vector to find it out.
+
+        Raises `EncoderError` if that request fails.
+        """
         if spec.url is None:
             raise ValueError("the spec names no server")
         self._spec = spec
@@ -114,12 +118,12 @@ class OpenAIEmbedder:
         raise EncoderError(f"The embedding server at {self._url} rejected a text: {refused}", hint=refused.hint)
 
     def _request_embeddings(self, client: openai.OpenAI, texts: Sequence[str]) -> tuple[DenseVector, int | None]:
-        """Return unit vectors in the texts' order, and the server's token count for all texts, if it sends one."""
+        """Return unit vectors in the order of `texts`, and the server's total token count, or None if it sends none."""
         options: dict[str, Any] = {} if self._spec.dimension is None else {"dimensions": self._spec.dimension}
         with _translate_errors(self._spec, self._url):
             answer = client.embeddings.create(
                 model=self._spec.model,
-                # Some servers reject an empty text. A space has no words for any of them.
+                # Some servers reject an empty text. They all accept a space, which contains no words either.
                 input=[text or " " for text in texts],
                 encoding_format="float",
                 **options,
@@ -159,7 +163,7 @@ class _RefusedInputError(EncoderError):
 
 
 def compute_fingerprint(spec: EncoderSpec, dimension: int) -> str:
-    """Return the fingerprint of the model's vectors, whatever server computes them.
+    """Return the fingerprint of the model's vectors. It does not depend on the server that computes them.
 
     The API does not report which weights it uses, so only the spec's `revision` distinguishes them.
     """
@@ -168,7 +172,7 @@ def compute_fingerprint(spec: EncoderSpec, dimension: int) -> str:
 
 
 def _split_into_requests(order: Sequence[int], texts: Sequence[str]) -> Iterator[list[int]]:
-    """Yield the row numbers of each request, limited in texts and in characters."""
+    """Yield the row numbers for each request, within the limits on texts and characters per request."""
     rows: list[int] = []
     characters = 0
     for row in order:
@@ -182,9 +186,9 @@ def _split_into_requests(order: Sequence[int], texts: Sequence[str]) -> Iterator
 
 
 def _divide_tokens(tokens: int | None, texts: Sequence[str]) -> list[int]:
-    """Divide the token count among the texts in proportion to their length.
+    """Divide the total token count among the texts in proportion to their lengths.
 
-    Servers report only the sum. For those that report none, the count is estimated from the characters.
+    Servers report only the total. If a server reports no count, each text's count is estimated from its characters.
     """
     characters = [len(text) + 1 for text in texts]
     rate = 1 / _CHARS_PER_TOKEN if not tokens else tokens / sum(characters)
@@ -200,7 +204,7 @@ def _translate_errors(spec: EncoderSpec, url: str) -> Iterator[None]:
         raise EncoderError(
             f"The embedding server cannot be used: {error}", hint="Check the address in LEADLINE_ENCODER."
         ) from error
-    except openai.APIConnectionError as error:  # timeouts too
+    except openai.APIConnectionError as error:  # includes timeouts
         raise EncoderUnavailableError(
             f"The embedding server at {url} does not answer: {error}",
             hint="Check that it is running and that LEADLINE_ENCODER has its address. Waiting jobs then continue.",

@@ -2,8 +2,8 @@
 
 The model is compiled three times. Documents go through an asynchronous queue in small batches of similar length, which
 keeps padding low and every core busy. Queries have their own compiled model, so that they do not wait for documents,
-and one inference request per core, so that they do not wait for each other. Background documents have a third one,
-whose threads run at a lower priority (on Linux): they use the cores only while nobody is waiting for anything else.
+and one inference request per core, so that they do not wait for each other. Background documents have a third compiled
+model, whose threads run at a lower priority on Linux, so that they use the cores only while nothing else needs them.
 """
 
 import os
@@ -28,7 +28,7 @@ from retrieval.errors import EncoderError
 
 DIMENSION = 384
 MAX_TOKENS = 256  # the model's own max_seq_length
-# Measured on two cores with texts sorted by length: 31,600 tokens/s with 4 texts per request, 29,900 with 1 and 29,700
+# Measured on two cores with texts sorted by length: 31,600 tokens/s with 4 texts per request, 29,900 with 1, and 29,700
 # with 8.
 _TEXTS_PER_REQUEST = 4
 # A compiled model caches its preparation for every input shape, so texts are padded to one of 16 widths.
@@ -36,7 +36,7 @@ _WIDTH_STEPS = (8, 16, 32, 64)
 _WIDTHS_PER_STEP = 8
 # The id of "the" in BERT's uncased vocabulary.
 _MOST_FREQUENT_TOKEN = 1996
-# At this niceness a thread gets a tenth of a normal thread's time when both want the same core.
+# At this niceness, a thread gets a tenth of the time of a normal thread that competes for the same core.
 NICENESS = 10
 
 
@@ -99,9 +99,9 @@ class OpenVinoEmbedder:
 class _RequestPool:
     """A pool of inference requests of one compiled model. Each request runs in one thread.
 
-    Several threads on one request spin while they wait for each other, and all of them wait for the one whose core is
-    taken. Measured with three clients on two busy cores: 138 queries a second at 5.9 ms of CPU time each, against 30 at
-    12.5 ms with two threads for one query at a time.
+    If several threads work on one request, they spin while they wait for each other, and all of them wait for a thread
+    whose core is busy. Measured with three clients on two busy cores: 138 queries per second at 5.9 ms of CPU time
+    each, compared to 30 at 12.5 ms with two threads that handle one query at a time.
     """
 
     def __init__(self, core: ov.Core, graph: ov.Model, count: int) -> None:
@@ -113,7 +113,7 @@ class _RequestPool:
 
     @contextmanager
     def lend(self) -> Iterator[ov.InferRequest]:
-        """Provide a request until the block ends. Waits until one is free."""
+        """Wait for a free inference request and lend it until the block exits."""
         request = self._free.get()
         try:
             yield request
@@ -122,7 +122,7 @@ class _RequestPool:
 
 
 class _InferenceQueue:
-    """A queue of batches for a compiled model."""
+    """An asynchronous queue of batches for a compiled model."""
 
     def __init__(self, model: ov.CompiledModel) -> None:
         self._lock = threading.Lock()  # OpenVINO's queue expects a single submitting thread
@@ -143,7 +143,7 @@ class _DocumentBatch:
 
     def __init__(self, size: int) -> None:
         self._vectors: NDArray[np.float32] = np.empty((size, DIMENSION), np.float32)
-        self._outstanding = 1  # the submitting thread, until it has submitted everything
+        self._outstanding = 1  # counts the submitting thread until it has submitted all batches
         self._failure: RuntimeError | None = None
         self._change = threading.Condition()
 
@@ -180,8 +180,8 @@ def _on_result(request: Any, user: tuple[_DocumentBatch, list[int]]) -> None:  #
 
 def _lower_priority() -> None:
     """Lower the priority of the current thread."""
-    if sys.platform == "linux":  # elsewhere, a priority applies to the whole process
-        with suppress(OSError):  # a seccomp filter may refuse it, and it only affects speed
+    if sys.platform == "linux":  # on other systems, a priority applies to the whole process
+        with suppress(OSError):  # a seccomp filter may forbid it, and it only affects speed
             os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
@@ -213,7 +213,7 @@ def _with_pooling(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
 
 
 class OpenVinoTokenEncoder:
-    """An encoder of token vectors of length 1, including those of `[CLS]` and `[SEP]`, which pooling includes too."""
+    """Encodes text as unit-length token vectors, including those of `[CLS]` and `[SEP]`, which are also pooled."""
 
     def __init__(self, model: Path, tokenizer: Path) -> None:
         """Read an ONNX BERT with outputs of shape `[batch, tokens, 384]` and its `tokenizer.json`."""
@@ -221,7 +221,7 @@ class OpenVinoTokenEncoder:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
         core = ov.Core()
-        # Half of the cores are left to searches, which must not wait until ten passages are encoded.
+        # Leave half of the cores to searches, which must not wait until ten passages are encoded.
         threads = max(1, (os.cpu_count() or 1) // 2)
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(threads)}
         graph = _with_normalized_tokens(remove_attention_guards(core.read_model(str(model))))
@@ -253,8 +253,9 @@ class OpenVinoTokenEncoder:
 def _compute_rarity(encoding: Encoding) -> DenseVector:
     """Return a weight for each token: the logarithm of its rank by frequency, and 0 for special tokens.
 
-    BERT's vocabulary lists words by falling frequency, after special tokens and single characters. By Zipf's law a
-    word's frequency is inverse to its rank, so the logarithm of the rank is the word's idf up to a constant.
+    BERT's vocabulary lists words by descending frequency, after special tokens and single characters. By Zipf's law, a
+    word's frequency is inversely proportional to its rank, so the logarithm of the rank equals the word's idf up to a
+    constant.
     """
     ranks = np.maximum(1, np.array(encoding.ids) - _MOST_FREQUENT_TOKEN + 1)
     weights: DenseVector = (np.log(1 + ranks) * (1 - np.array(encoding.special_tokens_mask))).astype(np.float32)
@@ -262,9 +263,10 @@ def _compute_rarity(encoding: Encoding) -> DenseVector:
 
 
 def remove_attention_guards(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
-    """Remove the guards against NaN in attention over nothing, which never happens: each text has two special tokens.
+    """Remove the guards against NaN in attention over zero tokens.
 
-    The guards keep OpenVINO from fusing attention, which costs a tenth of the total time.
+    Attention is never over zero tokens, because each text has two special tokens. The guards keep OpenVINO from fusing
+    the attention operations, which costs a tenth of the total time.
     """
     for node in model.get_ordered_ops():
         if node.get_type_name() == "Select" and node.input_value(0).get_node().get_type_name() == "IsNaN":

@@ -1,4 +1,4 @@
-"""The port of the bi-encoder, which turns texts into unit vectors. Queries and documents are encoded separately."""
+"""The port of bi-encoders, which convert texts to unit vectors. Queries and documents are encoded separately."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ DenseVector = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class EmbeddedTexts:
-    """Unit vectors, one row for each text in the given order, and the number of tokens read from each text."""
+    """Unit vectors, one row per text in the given order, and the number of tokens that were read from each text."""
 
     vectors: DenseVector
     token_counts: tuple[int, ...]
@@ -41,16 +41,16 @@ class Embedder(Protocol):
     def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
         """Encode documents. Texts longer than the encoder's window are truncated. Raises `EncoderError`.
 
-        `in_background` marks work that nobody is waiting for. A local encoder runs it at a lower priority.
+        `in_background` marks work for which no user is waiting. A local encoder runs it at a lower priority.
         """
 
     def embed_query(self, text: str) -> DenseVector:
-        """Encode a query as one unit vector of shape `(dimension,)`. Never waits for documents of other threads."""
+        """Encode a query as a unit vector of shape `(dimension,)`. Never waits while other threads encode documents."""
 
     def close(self) -> None: ...
 
 
-# Sentences on unrelated topics, to measure an encoder's cosine of unrelated texts.
+# Sentences on unrelated topics, to measure which cosine an encoder gives to unrelated texts.
 UNRELATED_SENTENCES = (
     "The bakery opens at six in the morning.",
     "Copper melts at a little over a thousand degrees.",
@@ -64,10 +64,11 @@ UNRELATED_SENTENCES = (
 
 
 def compute_cosine_floor(encoder: Embedder) -> float:
-    """Compute the cosine to count as 0 when scores are scaled: as far below unrelated texts as 1 is above them.
+    """Compute the cosine that becomes 0 when scores are scaled.
 
-    Encoders use different parts of the scale. The cosine of unrelated texts is about 0 for one and 0.7 for another.
-    Raises `EncoderError`.
+    It is as far below the cosine of unrelated texts as 1 is above it. Encoders use different parts of the scale: the
+    cosine of unrelated texts is about 0 for one encoder and 0.7 for another. Raises `EncoderError` if the encoder
+    fails.
     """
     vectors = encoder.embed_documents(UNRELATED_SENTENCES).vectors
     cosines = vectors @ vectors.T

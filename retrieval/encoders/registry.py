@@ -1,4 +1,4 @@
-"""The encoders that a process can open, by name (for people) and by fingerprint (as stored in the catalog)."""
+"""The encoders that a process can open, by name (for users) and by fingerprint (as stored in the catalog)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from retrieval.errors import UnknownEncoderError
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """An encoder that is not open yet. `about` describes it to a person who chooses one."""
+    """An encoder that is not open yet. `about` describes it to a user who chooses an encoder."""
 
     name: str
     fingerprint: str
@@ -25,7 +25,10 @@ class Encoders:
         self.choices = tuple(choices)
 
     def get_by_name(self, name: str | None) -> EncoderChoice:
-        """Return the encoder of a name; the default for None. Raises `UnknownEncoderError`, which lists the names."""
+        """Return the encoder with this name, or the default encoder for None.
+
+        Raises `UnknownEncoderError`, whose message lists the names, if there is none.
+        """
         if name is None:
             return self.choices[0]
         for choice in self.choices:
@@ -38,7 +41,7 @@ class Encoders:
         )
 
     def get_by_fingerprint(self, fingerprint: str) -> EncoderChoice:
-        """Return the encoder with a fingerprint. Raises `UnknownEncoderError`."""
+        """Return the encoder with this fingerprint. Raises `UnknownEncoderError` if there is none."""
         for choice in self.choices:
             if choice.fingerprint == fingerprint:
                 return choice

@@ -17,13 +17,14 @@ _DEFAULT_BATCH_SIZE = 128
 
 
 class SentenceTransformersEmbedder:
-    """An embedder on the sentence-transformers library, which also loads torch.
+    """An embedder that uses the sentence-transformers library, which also loads torch.
 
-    The library's tokenizers are not thread-safe, so one thread at a time uses the model. Queries go before documents.
+    The library's tokenizers are not thread-safe, so one thread at a time uses the model. Queries are served before
+    documents.
     """
 
     def __init__(self, model: LocatedModel) -> None:
-        """Load the model and check its dimension. Raises `EncoderError`."""
+        """Load the model and check its dimension. Raises `EncoderError` if it cannot be loaded or does not fit."""
         self.fingerprint = model.fingerprint
         self.dimension = model.dimension
         self._located = model
@@ -73,14 +74,14 @@ class SentenceTransformersEmbedder:
         return np.asarray(vectors, np.float32)
 
     def _truncate_vectors(self, vectors: DenseVector) -> DenseVector:
-        """Truncate vectors to the requested dimension, and scale them to length 1 again."""
+        """Truncate vectors to the requested dimension, and rescale them to length 1."""
         return normalize_vectors(vectors[:, : self.dimension])
 
     def _count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens that the model read from each text."""
         longest = self._model.max_seq_length
         tokenizer = self._model.tokenizer
-        if hasattr(tokenizer, "encode_batch"):  # models of static embeddings have a plain `tokenizers` tokenizer
+        if hasattr(tokenizer, "encode_batch"):  # static embedding models have a plain `tokenizers` tokenizer
             lengths = [len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))]
         else:
             encoded = tokenizer(list(texts), truncation=longest is not None, max_length=longest, verbose=False)
@@ -89,7 +90,7 @@ class SentenceTransformersEmbedder:
 
 
 class _PriorityLock:
-    """A lock for one thread at a time, in which queries go before documents."""
+    """A lock for one thread at a time, in which queries take precedence over documents."""
 
     def __init__(self) -> None:
         self._change = threading.Condition()
@@ -140,7 +141,7 @@ def _load_model(model: LocatedModel) -> Any:  # noqa: ANN401 - the library's mod
         except OSError:
             if model.is_folder:
                 raise
-            return SentenceTransformer(model.source, **options)  # download the weights
+            return SentenceTransformer(model.source, **options)  # downloads the weights
     except Exception as error:  # the library and its backends may raise any exception
         reason = " ".join(str(error).split())[:300]
         raise EncoderError(

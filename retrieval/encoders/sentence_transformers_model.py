@@ -1,4 +1,4 @@
-"""The revision, dimension and prompts of a sentence-transformers model, from its small files, without loading it.
+"""Read the revision, dimension and prompts of a sentence-transformers model from its small files, without loading it.
 
 A command that only inspects an index needs its encoder's fingerprint, and loading torch takes seconds.
 """
@@ -24,7 +24,7 @@ _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 @dataclass(frozen=True)
 class LocatedModel:
-    """A model to load from `source`: a hub model, or a folder, whose `revision` is a digest of its files."""
+    """A model to load from `source`, a hub model or a folder. A folder's `revision` is a digest of its files."""
 
     spec: EncoderSpec
     source: str
@@ -43,7 +43,7 @@ class LocatedModel:
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint, which depends on the files and not on where they are."""
+        """The fingerprint, which depends on the files' content and not on their location."""
         spec = self.spec
         model = Path(spec.model).name if self.is_folder else spec.model
         precision = f"{spec.backend}-{spec.file or spec.dtype}"
@@ -52,7 +52,11 @@ class LocatedModel:
 
 
 def locate_model(spec: EncoderSpec) -> LocatedModel:
-    """Locate a model. Raises `EncoderError` with a hint: install the library, connect once, or name another model."""
+    """Locate a model.
+
+    Raises `EncoderError` if it is not found, with a hint to install the library, to connect to the network once, or to
+    name another model.
+    """
     folder, revision = _locate_folder(spec)
     full = _load_full_dimension(folder)
     if spec.dimension and spec.dimension > full:
@@ -106,7 +110,10 @@ def _fetch_small_files(spec: EncoderSpec) -> tuple[Path, str]:
 
 
 def _compute_digest(folder: Path) -> str:
-    """Return a hash of the small files and of samples of the weights, since other weights differ nearly everywhere."""
+    """Return a hash of the small files and of samples of the weights.
+
+    Samples are enough, because the weights of two models differ nearly everywhere.
+    """
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
         if path.suffix not in (*_WEIGHT_SUFFIXES, *(pattern[1:] for pattern in _SMALL_FILES)):
@@ -131,7 +138,7 @@ def _iter_samples(path: Path) -> Iterator[bytes]:
 def _load_full_dimension(folder: Path) -> int:
     """Return the dimension from the last module that sets one, or from the model's own config.
 
-    The library pools a model without modules by its mean, which keeps the model's dimension.
+    For a model without modules, the library uses mean pooling, which keeps the model's dimension.
     """
     modules = _load_json(folder / "modules.json")
     for module in reversed(modules if isinstance(modules, list) else []):
@@ -157,7 +164,7 @@ def _find_dimension(config: Mapping[str, Any]) -> int | None:
 
 
 def _count_pooling_modes(config: Mapping[str, Any]) -> int:
-    """Return the number of pooling modes, whose results are concatenated."""
+    """Return the number of pooling modes. The library concatenates their results."""
     mode = config.get("pooling_mode")
     if isinstance(mode, list):
         return len(mode)

@@ -25,10 +25,11 @@ _LIBRARY_OPTIONS = frozenset({"backend", "file", "dtype", "device"})
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """A model and how to use it. Every field except `text`, `url` and `device` affects the vectors.
+    """A model and its options. Every field except `text`, `url` and `device` affects the vectors.
 
-    `query` and `document` are prompts put before the text; None keeps the model's own. `dimension` truncates the
-    vectors of models trained for it (Matryoshka). `file` selects one of several weight files of a backend.
+    `query` and `document` are prompts that are prepended to the text; None uses the model's own prompts. `dimension`
+    truncates the vectors of models trained for it (Matryoshka). `file` selects one of several weight files of a
+    backend.
     """
 
     text: str

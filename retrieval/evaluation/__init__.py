@@ -1,1 +1,1 @@
-"""Measure search quality: judged questions in, metrics out."""
+"""Measure search quality: compute metrics from judged questions."""

@@ -1,9 +1,9 @@
-"""Evaluate chunking: how much of the excerpts that answer a question the chunks found contain, and how much else.
+"""Evaluate chunking by how much of a question's excerpts the retrieved chunks contain, and how much other text.
 
 The measures are those of Chroma's report "Evaluating Chunking Strategies for Retrieval" (Smith & Troynikov, 2024), over
-code points instead of tokens. With E the excerpts of a question and R the chunks found for it: recall = |E and R| /
-|E|, precision = |E and R| / |R|, IoU = |E and R| / (|E| + |R| - |E and R|). The `best` of a measure is its value for
-exactly the chunks that overlap an excerpt, which no search of these chunks can exceed.
+code points instead of tokens. Let E be the excerpts that answer a question, and R the chunks found for it. Then recall
+= |E and R| / |E|, precision = |E and R| / |R|, IoU = |E and R| / (|E| + |R| - |E and R|). The `best` of a measure is
+its value for exactly the chunks that overlap an excerpt, which no search of these chunks can exceed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -52,7 +52,7 @@ def search_chunks(
     *,
     characters: int,
 ) -> dict[str, list[DocumentSpan]]:
-    """Return each question's best chunks by hybrid search: as many as fit in `characters`, and at least one.
+    """Return each question's best chunks by hybrid search: at least one, and as many as fit into `characters`.
 
     A limit in characters is fair to chunks of every size; a limit in chunks is not.
     """
@@ -101,7 +101,7 @@ def judge_chunks(
 
 
 def _compute_measures(excerpts: Sequence[DocumentSpan], chunks: Sequence[DocumentSpan]) -> tuple[float, float, float]:
-    """Return recall, precision and IoU. Text in two chunks counts twice in the size of R, and once in the overlap."""
+    """Return recall, precision and IoU. Text in two chunks counts twice in |R|, and once in the overlap."""
     wanted = _collect_code_points(excerpts)
     hit = len(wanted & _collect_code_points(chunks))
     size = sum(chunk.end - chunk.start for chunk in chunks)
@@ -117,7 +117,7 @@ def _count_shared_chars(one: DocumentSpan, other: DocumentSpan) -> int:
 
 
 def _select_fitting(ranked: Sequence[DocumentSpan], characters: int) -> list[DocumentSpan]:
-    """Return the first spans that fit in `characters` together, and always the very first."""
+    """Return the first spans whose total length is at most `characters`, but always at least one."""
     chosen: list[DocumentSpan] = []
     for place in ranked:
         characters -= place.end - place.start

@@ -1,9 +1,9 @@
-"""Evaluate search with questions whose answers contain figures: do the passages found contain the figures?
+"""Evaluate search with questions whose answers contain figures, by whether the passages found contain those figures.
 
 The format is that of Docugami's KG-RAG data sets (2023): `questions.csv` with the columns `Question`, `Source Docs`
 (file name patterns, separated by commas) and `Answer`, next to a folder `docs` with files of any format. Questions
-about several documents are left out, because their figures are spread over more passages than are judged. Questions
-whose answers have no figure are left out too.
+about several documents are skipped, because their figures are spread over more passages than are judged. Questions
+whose answers contain no figure are skipped too.
 """
 
 import csv
@@ -26,7 +26,7 @@ _MIN_DIGITS = 3  # shorter numbers, and years, occur in any passage
 
 @dataclass(frozen=True)
 class FigureQuestion:
-    """A question about one document, and the figures of its answer as written there."""
+    """A question about one document, and the figures in its answer, as the answer writes them."""
 
     id: str
     text: str
@@ -44,9 +44,9 @@ class FoundPassage:
 
 
 class FigureQuestions:
-    """The questions of a folder that have figures in their answers, and all its documents by name.
+    """The questions in a folder whose answers contain figures, and all of its documents, keyed by name.
 
-    Raises `EvaluationDataError`.
+    Raises `EvaluationDataError` if a file is missing or has the wrong format.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -74,8 +74,8 @@ def judge_figures(
 ) -> EvaluationRun:
     """Compute the measures of every question. Passages of other documents count as misses.
 
-    `figures@k` is the share of the answer's figures that occur in the first k passages, `all@k` is 1 if all of them do,
-    and `mrr@10` is the mean over the figures of 1 / the rank of the first passage with the figure.
+    `figures@k` is the fraction of the answer's figures that occur in the first k passages, `all@k` is 1 if all of them
+    do, and `mrr@10` is the mean over the figures of 1 / the rank of the first passage with the figure.
     """
     measured: dict[str, dict[str, float]] = {"figures@5": {}, "figures@10": {}, "all@10": {}, "mrr@10": {}}
     for question in questions:
@@ -88,7 +88,7 @@ def judge_figures(
 
 
 def extract_figures(answer: str) -> tuple[str, ...]:
-    """Return the numbers in a text that have three digits or more and are not years, each once."""
+    """Return the distinct numbers in a text that have at least three digits and are not years."""
     numbers = (number.rstrip(",") for number in _FIGURE.findall(answer))
     return tuple(
         dict.fromkeys(

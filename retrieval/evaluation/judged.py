@@ -5,8 +5,8 @@ BEIR (Thakur et al., NeurIPS 2021): `corpus.jsonl` has one object per line with 
 grade per line, separated by tabs. Other keys and blank lines are ignored.
 
 SQuAD (Rajpurkar et al., EMNLP 2016): the folder's only `*.json` file has `data`, a list of articles with `paragraphs`,
-each with a `context` and `qas`, each with an `id` and a `question`. The paragraph that contains a question is its
-answer; questions marked `is_impossible` have no answer and are left out. Other members are ignored.
+each with a `context` and `qas`, each with an `id` and a `question`. The paragraph that a question belongs to is its
+answer. Questions marked `is_impossible` have no answer and are skipped. Other members are ignored.
 """
 
 import json
@@ -29,10 +29,10 @@ class CorpusEntry:
 
 
 class BeirFolder:
-    """A folder in BEIR's format. Queries and judgements are loaded immediately, the corpus on demand.
+    """A folder in BEIR's format. Queries and judgements are loaded on creation, and the corpus on demand.
 
-    `queries` maps every id to its text; `qrels` maps the ids of judged queries, in the file's order, to grades by
-    corpus id. Raises `EvaluationDataError` if a file is missing or has the wrong format.
+    `queries` maps every query id to its text. `qrels` maps the ids of judged queries, in the file's order, to grades
+    keyed by corpus id. Raises `EvaluationDataError` if a file is missing or has the wrong format.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -44,7 +44,10 @@ class BeirFolder:
         )
 
     def iter_corpus(self) -> Iterator[CorpusEntry]:
-        """Yield every text in the file's order, with one in memory at a time. Raises `EvaluationDataError`."""
+        """Yield every text in the file's order, holding one in memory at a time.
+
+        Raises `EvaluationDataError` if a line is invalid.
+        """
         seen: set[str] = set()
         for line in _iter_lines(self.corpus_file):
             entry = line.parse_json_object()
@@ -139,7 +142,10 @@ def _load_qrels(path: Path, queries: Mapping[str, str]) -> dict[str, Mapping[str
 
 
 def _require_header(path: Path, lines: Iterator[_DataLine]) -> None:
-    """Read the header line. In a file without one, skipping the first line would silently lose a judgement."""
+    """Read and check the header line.
+
+    In a file without a header, skipping the first line would silently lose a judgement.
+    """
     header = next(lines, None)
     if header is None:
         raise EvaluationDataError(f"{path} is empty.")
@@ -151,7 +157,7 @@ _HINT = "SQuAD's format is one JSON file of articles, paragraphs and questions; 
 
 
 class SquadFolder:
-    """A folder with one file in SQuAD's format, loaded immediately.
+    """A folder with one file in SQuAD's format, which is loaded on creation.
 
     The id of a paragraph is its number, from 1. `queries` and `qrels` are as in `BeirFolder`. Raises
     `EvaluationDataError` if the file is missing or has the wrong format.
@@ -186,7 +192,7 @@ def _require_single_file(folder: Path) -> Path:
 
 
 def _iter_paragraphs(path: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Yield each paragraph's title, text, and questions by id."""
+    """Yield each paragraph's title, its text, and its questions keyed by id."""
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
         for article in content["data"]:
@@ -203,8 +209,8 @@ def _iter_paragraphs(path: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
 class JudgedFolder(Protocol):
     """A folder of texts, questions, and judgements of which text answers which question.
 
-    `corpus_file` is the file with the texts. `queries` maps every id to its text; `qrels` maps the ids of judged
-    queries to grades by corpus id.
+    `corpus_file` is the file with the texts. `queries` maps every query id to its text. `qrels` maps the ids of judged
+    queries to grades keyed by corpus id.
     """
 
     @property
@@ -223,7 +229,7 @@ class JudgedFolder(Protocol):
 
 
 def open_judged_folder(folder: Path) -> JudgedFolder:
-    """Open a folder: SQuAD's format if it has a JSON file and no `corpus.jsonl`, else BEIR's.
+    """Open a folder, in SQuAD's format if it has a JSON file and no `corpus.jsonl`, otherwise in BEIR's.
 
     Raises `EvaluationDataError`.
     """

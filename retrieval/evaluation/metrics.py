@@ -1,9 +1,9 @@
 """Retrieval metrics, as pure functions of one query's ranking and judgements.
 
-A ranking is a list of document ids, best first, without repeats (a repeat would count twice, so it is a `ValueError`).
+A ranking is a list of distinct document ids, best first. A repeated id would count twice, so it raises `ValueError`.
 Judgements are grades by document id; a positive grade means relevant, and unjudged documents are not relevant.
 The functions agree with trec_eval, and so with BEIR, which uses it; each docstring names its trec_eval measure. A query
-without a relevant document scores 0. Leave queries without judgements out of averages.
+without a relevant document scores 0. Exclude queries without judgements from averages.
 """
 
 import math
@@ -15,7 +15,7 @@ Grades = Mapping[str, int]
 
 
 def ndcg_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
-    """Return the normalized discounted cumulative gain of the first k, in [0, 1] (trec_eval's ndcg_cut_k).
+    """Return the normalized discounted cumulative gain of the first k documents, in [0, 1] (trec_eval's ndcg_cut_k).
 
     DCG@k = sum over ranks i = 1..k of grade(i) / log2(i + 1): the gain is linear, not 2^grade - 1. nDCG@k divides it
     by the DCG@k of the ideal ranking: all positive judgements, highest first, found or not.
@@ -30,7 +30,7 @@ def ndcg_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
 
 
 def recall_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
-    """Return the share of all relevant documents that are among the first k (trec_eval's recall_k)."""
+    """Return the fraction of all relevant documents that are among the first k (trec_eval's recall_k)."""
     relevant = {document for document, grade in grades.items() if grade > 0}
     if not relevant:
         return 0.0

@@ -1,4 +1,4 @@
-"""Evaluate search with questions whose answers are at known places in documents.
+"""Evaluate search with questions whose answers are at known locations in documents.
 
 There are two formats. A JSON Lines file has one question per line: `question`, an optional `id` and `part`, and
 `references` (exact excerpts), `pages` (whole pages) or both. They are lists of `{"document", "start", "end"}`, in code
@@ -26,7 +26,7 @@ PASSAGES = 10
 
 
 class QuestionPart(StrEnum):
-    """A half of the questions: one is for choosing settings, the other for checking the choice."""
+    """One half of the questions. One half is for choosing settings, the other for checking the choice."""
 
     CHOOSING = "choosing"
     KEPT = "kept"
@@ -42,7 +42,7 @@ class DocumentSpan:
     page: int | None = None
 
     def covers(self, wanted: "DocumentSpan") -> bool:
-        """Return whether this passage starts on the wanted page, or overlaps half of the shorter of the two spans."""
+        """Return whether this passage starts on the wanted page, or overlaps at least half of the shorter span."""
         if self.document != wanted.document:
             return False
         if wanted.page is not None:
@@ -53,7 +53,7 @@ class DocumentSpan:
 
 @dataclass(frozen=True)
 class LocatedQuestion:
-    """A question with the places that answer it, in the file's coordinates."""
+    """A question with the spans or pages that answer it, in the coordinates of the original file."""
 
     id: str
     text: str
@@ -62,7 +62,10 @@ class LocatedQuestion:
 
 
 class LocatedQuestions:
-    """The questions of a file, and the documents they are about, by name. Raises `EvaluationDataError`."""
+    """The questions of a file, and the documents they are about, keyed by name.
+
+    Raises `EvaluationDataError` if the file is invalid or a document is missing.
+    """
 
     def __init__(self, questions: Sequence[LocatedQuestion], documents: Mapping[str, Path], source: Path) -> None:
         self.source = source
@@ -71,14 +74,16 @@ class LocatedQuestions:
         for name in named:
             if name not in documents:
                 raise EvaluationDataError(f"{source} asks about {name}, but there is no such document.")
-        # Documents without a question would only cost time. Use a larger corpus to make the search harder.
+        # Documents without a question are skipped, because they would only cost time. To make the search harder, use a
+        # larger corpus.
         self.documents: Mapping[str, Path] = MappingProxyType({name: documents[name] for name in named})
 
     def locate_in_texts(self, texts: Mapping[str, str]) -> dict[str, list[DocumentSpan]]:
-        """Return each question's places in the documents' normalized texts, by question id.
+        """Return the spans that answer each question in the documents' normalized texts, keyed by question id.
 
-        Offsets refer to the file's text, and normalization may have removed characters. So each excerpt is searched
-        for, nearest to its offset. Raises `EvaluationDataError` if an excerpt is not found.
+        Offsets refer to the text of the file, but normalization may have removed characters. So each excerpt is
+        searched for, and the occurrence nearest to its offset is used. Raises `EvaluationDataError` if an excerpt is
+        not found.
         """
         raw = {name: _load_text(path) for name, path in self.documents.items() if self._has_offsets(name)}
         return {
@@ -97,7 +102,8 @@ class LocatedQuestions:
 def open_located_questions(path: Path, documents: Path | None, *, by_pages: bool = False) -> LocatedQuestions:
     """Open a JSON Lines file with the folder of its documents, or a folder in Chroma's format.
 
-    `by_pages` judges by `pages` where a question has both. Raises `EvaluationDataError`.
+    With `by_pages`, a question that has both references and pages is judged by its pages. Raises `EvaluationDataError`
+    if a file is missing or has the wrong format.
     """
     if path.is_dir():
         texts = {file.stem: file for file in sorted((path / "corpora").glob("*.md"))}
@@ -108,12 +114,12 @@ def open_located_questions(path: Path, documents: Path | None, *, by_pages: bool
 
 
 def has_located_questions(path: Path) -> bool:
-    """Return whether a path has questions about places in documents, by its name and its files' names."""
+    """Return whether a path has questions in one of these formats, judging by its name and its files' names."""
     return path.suffix == ".jsonl" or (path / "questions.csv").is_file()
 
 
 def assign_part(question: str) -> QuestionPart:
-    """Assign a question to a half by a hash of its text, so that every run assigns it to the same one."""
+    """Assign a question to a half by a hash of its text, so that every run assigns it to the same half."""
     return QuestionPart.KEPT if hashlib.sha256(question.encode()).digest()[0] % 2 else QuestionPart.CHOOSING
 
 
@@ -144,9 +150,9 @@ def _build_found_at(k: int) -> Callable[[Sequence[int | None]], float]:
     return lambda ranks: float((_find_first_rank(ranks) or k + 1) <= k)
 
 
-# Each measure takes, for every place, the rank (from 1) of the first passage that covers it, or None. `mrr@10` uses the
-# first passage that covers any place, `found@k` is 1 if one is among the first k, and `recall@10` is the share of the
-# places covered by the first ten.
+# For every span that answers the question, each measure takes the rank (from 1) of the first passage that covers it, or
+# None. `mrr@10` uses the first passage that covers any of the spans, `found@k` is 1 if such a passage is among the
+# first k, and `recall@10` is the fraction of the spans that the first ten passages cover.
 MEASURES: Mapping[str, Callable[[Sequence[int | None]], float]] = {
     "mrr@10": lambda ranks: 1 / first if (first := _find_first_rank(ranks)) else 0.0,
     "found@1": _build_found_at(1),
@@ -200,7 +206,7 @@ def _parse_place(entry: Mapping[str, Any]) -> DocumentSpan:
 
 
 def _iter_chroma_questions(path: Path) -> Iterator[LocatedQuestion]:
-    """Yield the questions of a file in Chroma's format. A repeated question is one question with all its references."""
+    """Yield the questions of a file in Chroma's format. Repeated questions are merged, with all their references."""
     asked: dict[str, list[DocumentSpan]] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -1,4 +1,4 @@
-"""Evaluation results by query, and how to summarize, compare and save them."""
+"""Evaluation results by query, and functions to summarize, compare and save them."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from retrieval.evaluation.metrics import (
     reciprocal_rank,
 )
 
-# The number of documents of a ranking that the measures consider.
+# The measures consider this many documents of a ranking.
 DEPTH = 100
 MEASURES: Mapping[str, Callable[[Sequence[str], Grades], float]] = {
     "ndcg@10": lambda ranking, grades: ndcg_at_k(ranking, grades, 10),
@@ -38,7 +38,7 @@ class MeanEstimate:
 
 @dataclass(frozen=True)
 class EvaluationRun:
-    """Results of one search configuration: `figures` by measure and query id, and median `stages_ms` by stage."""
+    """Results of one search configuration. `figures` are keyed by measure and query id, median `stages_ms` by stage."""
 
     figures: Mapping[str, Mapping[str, float]]
     stages_ms: Mapping[str, float] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class EvaluationRun:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Runs over one set of judged queries, by name. `queries` maps ids to texts."""
+    """Runs over one set of judged queries, keyed by name. `queries` maps query ids to texts."""
 
     collection: str
     queries: Mapping[str, str]
@@ -58,7 +58,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Difference:
-    """A comparison by one measure: both means, and `second - first` by query. They differ if `change` excludes 0."""
+    """A comparison by one measure: both means, and the mean of `second - first` over queries as `change`.
+
+    The two runs differ if the interval of `change` excludes 0.
+    """
 
     first: float
     second: float
@@ -86,7 +89,7 @@ def estimate_mean(values: Sequence[float]) -> MeanEstimate:
 
 
 def compute_differences(first: EvaluationRun, second: EvaluationRun) -> dict[str, Difference]:
-    """Compare two runs by measure. Raises `EvaluationDataError` if they are over different queries."""
+    """Compare two runs by each measure. Raises `EvaluationDataError` if they are over different queries."""
     differences: dict[str, Difference] = {}
     for measure in (name for name in first.figures if name in second.figures):
         ours, theirs = first.figures[measure], second.figures[measure]

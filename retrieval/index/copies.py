@@ -11,7 +11,7 @@ import structlog
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 
 # The server starts to complete a copy within seconds, so a repair fails if nothing has happened for this long. A
-# transfer in progress may take any time.
+# transfer that is in progress may take any amount of time.
 _STALL_TIMEOUT_SECONDS = 120.0
 _POLL_SECONDS = 1.0
 
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Node:
-    """A node of the vector server. One without an address was removed, but shards still refer to it."""
+    """A node of the vector server. A node without an address was removed, but shards still refer to it."""
 
     id: int
     address: str
@@ -32,7 +32,7 @@ class Node:
 
 @dataclass(frozen=True)
 class ShardCopies:
-    """The copies of one shard, by node: `active` ones are complete, `inactive` ones are being made or dead."""
+    """The copies of one shard, by node: `active` copies are complete, `inactive` ones are being created or are dead."""
 
     shard: int
     active: frozenset[int]
@@ -41,7 +41,7 @@ class ShardCopies:
 
 @dataclass(frozen=True)
 class NewCopy:
-    """A copy to create: of a shard, from node `source` with a complete copy, to node `target` without one."""
+    """A copy of a shard to create, from node `source`, which has a complete copy, to node `target`, which has none."""
 
     shard: int
     source: int
@@ -74,8 +74,9 @@ class Copies:
     def list_missing(self) -> list[NewCopy]:
         """List the copies to create, each on the free node with the fewest copies.
 
-        Copies on unreachable nodes come back with their node, and the server completes incomplete ones by itself, so
-        neither are created again. Shards without a complete copy, and copies without a free node, are left out.
+        Copies on unreachable nodes return when their node does, and the server completes incomplete copies by itself,
+        so neither kind is created again. Shards without a complete copy, and copies for which no node is free, are
+        omitted.
         """
         load = Counter(node for shard in self.shards for node in shard.active | shard.inactive)
         found: list[NewCopy] = []
@@ -121,16 +122,23 @@ class CopyStore(Protocol):
     """The part of an index store that concerns the copies of shards."""
 
     def find_copies(self, generation_id: int) -> Copies | None:
-        """Return the copies of a generation's shards; None if it does not exist, or its engine keeps no copies."""
+        """Return the copies of a generation's shards.
+
+        None if it does not exist, or if its engine does not make copies.
+        """
 
     def start_copy(self, generation_id: int, new: NewCopy) -> None:
-        """Start a copy, which the server then completes. Raises `IndexRefusedError` if one is in progress."""
+        """Start a copy, which the server then completes.
+
+        Raises `IndexRefusedError` if a copy is already in progress.
+        """
 
 
 class CopyRepair:
     """Creates the missing copies of a generation's shards, one at a time, to leave disk bandwidth for searches.
 
-    Nothing is recorded: the copies themselves show what is missing, so a new repair continues an interrupted one.
+    A repair records no state: the copies themselves show which are missing, so a new repair continues an interrupted
+    one.
     """
 
     def __init__(
@@ -147,8 +155,8 @@ class CopyRepair:
     def run(self, generation_id: int, advanced: Callable[[int, int], None]) -> Copies | None:
         """Create the missing copies, wait for those in progress, and return the resulting copies.
 
-        `advanced` is called with the number of complete copies, and with the number possible on the nodes that answer.
-        Raises `IndexUnavailableError` if the server makes no progress for two minutes.
+        `advanced` is called with the number of complete copies and the number that is possible on the nodes that
+        answer. Raises `IndexUnavailableError` if the server makes no progress for two minutes.
         """
         before, changed_at, refusal = None, self._clock(), ""
         while (copies := self._store.find_copies(generation_id)) is not None:
@@ -172,7 +180,10 @@ class CopyRepair:
         return None
 
     def _start_copy(self, generation_id: int, new: NewCopy) -> str:
-        """Start a copy. Return why the server refused it, such as a repair that has just started it; else ""."""
+        """Start a copy. Return an empty string, or the server's reason for refusing it.
+
+        The server refuses if, for example, another repair has just started the same copy.
+        """
         try:
             self._store.start_copy(generation_id, new)
         except IndexRefusedError as error:
@@ -182,7 +193,7 @@ class CopyRepair:
 
 
 def _list_awaited(copies: Copies) -> list[tuple[int, int]]:
-    """List the incomplete copies of shards that need them, on nodes that answer. The server completes these."""
+    """List the incomplete copies that the server will complete: those that a shard needs, on nodes that answer."""
     return [
         (shard.shard, node)
         for shard in copies.underreplicated_shards

@@ -1,6 +1,6 @@
 """Generations of the vector index: the ports for searches and workers, and the check at startup.
 
-An index is always provided together with the encoders that made its vectors and weights.
+An index is always provided together with the encoders that created its vectors and weights.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -49,23 +49,32 @@ class IndexPresence(Enum):
 
 
 class IndexStore(CopyStore, Protocol):
-    """The store of an installation's indexes, one for each generation, by number."""
+    """The store of an installation's indexes.
+
+    It has one index per generation, identified by the generation's number.
+    """
 
     def open(self, generation_id: int, dimension: int) -> Index:
-        """Open the index, or create it. An index without an installation's id gets this one's.
+        """Open the index, or create it. If the index has no installation id, this installation's id is stored in it.
 
-        Raises `IndexUnavailableError`. Raises `InstallationMismatchError` if the index belongs to another installation,
-        or has no id and the catalog knows none of its versions.
+        Raises `IndexUnavailableError` if it cannot be opened. Raises `InstallationMismatchError` if it belongs to
+        another installation, or if it has no id and the catalog knows none of its versions.
         """
 
     def remove(self, generation_id: int) -> None:
-        """Remove the index if it exists. No process may have it open. Raises `InstallationMismatchError`."""
+        """Remove the index if it exists. No process may have it open.
+
+        Raises `InstallationMismatchError` if it belongs to another installation.
+        """
 
     def find_owner(self, generation_id: int) -> str | None:
-        """Return the id of the installation that owns the index; None if there is no index or it has no id."""
+        """Return the id of the installation that owns the index. None if there is no index or it has no id."""
 
     def take_ownership(self, generation_id: int) -> None:
-        """Set the id of an existing index to this installation's, whatever it was. The index must not be open here."""
+        """Set the id of an existing index to this installation's, even if it has another.
+
+        This process must not have the index open.
+        """
 
     def check_presence(self, generation_id: int) -> IndexPresence:
         """Return whether the index exists and is marked as complete, without opening or creating it."""
@@ -87,7 +96,7 @@ class GenerationCatalog(Protocol):
     """The catalog's records of generations."""
 
     def list_live(self) -> Sequence[Generation]:
-        """Return all generations that are not discarded. One of them is active."""
+        """Return all generations that have not been discarded. One of them is active."""
 
     def list_discarded(self) -> Sequence[int]: ...
 
@@ -96,13 +105,16 @@ class Generations(Protocol):
     """Access to the indexes, for searches and workers."""
 
     def use_active(self) -> AbstractContextManager[OpenGeneration]:
-        """Provide the active generation. Raises `IndexLostError` if a check found that it has lost its index."""
+        """Provide the active generation. Raises `IndexLostError` if a check has found that its index is lost."""
 
     def use_generation(self, generation_id: int) -> AbstractContextManager[OpenGeneration]:
-        """Provide a job's generation; 0 means the active one. Raises `GenerationChangedError` if it was discarded."""
+        """Provide a job's generation. An id of 0 means the active one.
+
+        Raises `GenerationChangedError` if it was discarded.
+        """
 
     def is_superseded(self, generation: OpenGeneration) -> bool:
-        """Return whether another generation has become active since."""
+        """Return whether another generation has become active since this one was provided."""
 
     def use_index(self, generation_id: int) -> AbstractContextManager[Index]:
         """Provide the index of a generation in any state. Raises `GenerationChangedError` if it was discarded."""
@@ -111,13 +123,19 @@ class Generations(Protocol):
         """Provide the indexes of all existing generations, by generation id."""
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
-        """Delete a version's chunks from every generation. Return the largest number deleted from one of them."""
+        """Delete a version's chunks from every generation.
+
+        Return the largest number deleted from a single generation.
+        """
 
     def require_owned(self, installation_id: str) -> None:
         """Raise `InstallationMismatchError` unless this installation owns every index."""
 
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
-        """Restrict a version's chunks to these readers in every generation; None opens them to the whole tenant."""
+        """Restrict a version's chunks to these readers in every generation.
+
+        None makes them visible to the whole tenant.
+        """
 
     def remove_discarded(self) -> None:
         """Remove the indexes of discarded generations, except those still in use in this process."""
@@ -129,7 +147,8 @@ _SETTING = "LEADLINE_ENCODER"
 def require_fit(active: Generation, encoders: Encoders, sparse: SparseEncoder, *, chosen: str | None) -> None:
     """Check that this process can search and write the active generation.
 
-    `chosen` is the encoder name that the settings ask for, if any. Raises `IndexMismatchError`.
+    `chosen` is the encoder name in the settings, if any. Raises `IndexMismatchError` if the generation was built with
+    other encoders.
     """
     made_with = encoders.get_name(active.encoder)
     if chosen is not None and encoders.get_by_name(chosen).fingerprint != active.encoder:

@@ -1,10 +1,11 @@
-"""Detect a document's language, for stemming. A document has one language, which is English if none is certain."""
+"""Detect a document's language, for stemming. Each document has one language, English if none is certain."""
 
 import threading
 from enum import StrEnum
 from typing import Any
 
-# The beginning of a text is enough to detect its language. Texts with fewer letters (tables, codes, names) are not.
+# The beginning of a text is enough to detect its language. Texts with fewer letters than this (tables, codes, names)
+# are not enough.
 SAMPLE_CHARS = 8_000
 _MIN_LETTERS = 100
 
@@ -57,9 +58,10 @@ _identifier: Any = None
 
 
 def detect_language(text: str) -> Language:
-    """Detect a text's language from its first 8,000 characters. English if it is short, or its language has no stemmer.
+    """Detect a text's language from its first 8,000 characters.
 
-    Deterministic: a rebuilt index must agree with the one before.
+    Returns English if the text is short or its language has no stemmer. The result is deterministic, because a rebuilt
+    index must agree with the previous one.
     """
     sample = text[:SAMPLE_CHARS]
     if sum(map(str.isalpha, sample)) < _MIN_LETTERS:
@@ -69,12 +71,12 @@ def detect_language(text: str) -> Language:
 
 
 def preload_model() -> None:
-    """Load the model now, so that processes forked later share its memory."""
+    """Load the model now, so that processes that are forked later share its memory."""
     _load_identifier()
 
 
 def _load_identifier() -> Any:  # noqa: ANN401 - the library has no types
-    """Return the library's model. Loading takes a second, so it waits until the first document."""
+    """Return the library's model. Loading takes a second, so the model is loaded for the first document."""
     global _identifier
     with _lock:
         if _identifier is None:

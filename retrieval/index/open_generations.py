@@ -1,9 +1,9 @@
 """The generations of the index that a process has open.
 
-The catalog records which generation is active. A process checks it at most once a second, so it follows a switch
-without a restart. If it cannot open the new generation, searches continue with the previous one, and `require_ready`
-raises the reason. If the catalog says that the active generation has lost its index, a serving process refuses to
-provide it.
+The catalog records which generation is active. A process checks the catalog at most once a second, so it follows a
+switch without a restart. If it cannot open the new generation, searches continue with the previous one, and
+`require_ready` raises the reason. If the catalog says that the active generation's index is lost, a serving process
+refuses to provide that generation.
 """
 
 import threading
@@ -48,8 +48,9 @@ class OpenGenerations:
     ) -> None:
         """Store the parts, without opening anything.
 
-        With `refuse_lost`, searches and jobs get `IndexLostError` for a generation that has lost its index. Methods
-        that provide only the index, and the one that opens the active generation at startup, still accept it.
+        With `refuse_lost`, searches and jobs get `IndexLostError` for a generation whose index is lost. Methods that
+        provide only the index, and the method that opens the active generation at startup, still accept such a
+        generation.
         """
         self._records = records
         self._refuse_lost = refuse_lost
@@ -57,8 +58,8 @@ class OpenGenerations:
         self._encoders = encoders
         self._sparse = sparse
         self._clock = clock
-        # `_lock` is held only to look up what is open. `_opening` and `_following` are held for as long as a model
-        # takes to load. Lock order: `_following`, `_opening`, `_lock`.
+        # `_lock` is only held for looking up open generations. `_opening` and `_following` are held while a model is
+        # loaded, which takes seconds. Lock order: `_following`, `_opening`, `_lock`.
         self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._following = threading.Lock()
@@ -73,7 +74,7 @@ class OpenGenerations:
         self._trouble: LeadlineError | None = None
 
     def open_active(self) -> None:
-        """Open the active generation now, so that a problem with it appears at startup."""
+        """Open the active generation now, so that problems appear at startup."""
         self._refresh_active()
 
     @contextmanager
@@ -84,7 +85,7 @@ class OpenGenerations:
             yield made
 
     def is_lost(self) -> bool:
-        """Return whether the catalog says that the active generation has lost its index."""
+        """Return whether the catalog says that the active generation's index is lost."""
         return bool(self._get_active().lost)
 
     def refresh(self) -> None:
@@ -148,7 +149,7 @@ class OpenGenerations:
                     found.append(change(index))
                 except IndexUnavailableError:
                     self._load_live()
-                    if generation_id in self._live:  # otherwise it was discarded in the meantime
+                    if generation_id in self._live:  # if not, it was discarded in the meantime
                         raise
         return found
 
@@ -164,7 +165,7 @@ class OpenGenerations:
             return self._open_encoders[active.encoder]
 
     def require_ready(self) -> None:
-        """Raise the reason why searches do not work, or why they do not use the active generation."""
+        """Raise the error that prevents searches, or that prevents them from using the active generation."""
         with self.use_active() as made:
             if self._trouble is not None:
                 raise self._trouble
@@ -227,19 +228,22 @@ class OpenGenerations:
             self._open_generation(generation, with_encoder=with_encoder)
 
     def _get_active(self) -> Generation:
-        """Return the active generation, as loaded at most a second ago."""
+        """Return the active generation. The record may be up to a second old."""
         self._refresh_active()
         assert self._active is not None
         return self._active
 
     def _require_not_lost(self, generation: Generation) -> None:
-        """Raise `IndexLostError` if the generation has lost its index and this process refuses such generations."""
+        """Raise `IndexLostError` if the generation's index is lost and this process refuses such generations."""
         # guard: lost-index-refused
         if self._refuse_lost and generation.lost:
             raise IndexLostError(generation.lost)
 
     def _open_generation(self, generation: Generation, *, with_encoder: bool = True) -> None:
-        """Open the index and its encoders. Raises `IndexMismatchError` if this release lacks its word weights."""
+        """Open the index and its encoders.
+
+        Raises `IndexMismatchError` if this release does not have its BM25 encoder.
+        """
         if with_encoder:
             self._open_encoder(generation)
         with self._opening:
@@ -249,7 +253,7 @@ class OpenGenerations:
                     self._indexes[generation.id] = index
 
     def _open_encoder(self, generation: Generation) -> None:
-        """Open a generation's encoders. Raises `IndexMismatchError` if this release lacks its word weights."""
+        """Open a generation's encoders. Raises `IndexMismatchError` if this release does not have its BM25 encoder."""
         # guard: former-index-weights
         sparse = self._open_sparse.get(generation.sparse) or self._sparse.find_compatible(generation.sparse)
         if sparse is None:
@@ -266,7 +270,7 @@ class OpenGenerations:
                     self._open_encoders[generation.encoder] = encoder
 
     def _refresh_active(self, *, at_once: bool = False) -> None:
-        """Load the active generation. One thread opens a new one while others keep using the previous one."""
+        """Load the active generation. One thread opens a newly active one while others keep using the previous one."""
         if self._active is not None and not at_once and self._clock() - self._looked < REFRESH_SECONDS:
             return
         if not self._following.acquire(blocking=self._active is None or at_once):
@@ -290,7 +294,7 @@ class OpenGenerations:
             self._following.release()
 
     def _open_new_active(self, generation: Generation) -> None:
-        """Open a newly active generation. A lost index stays closed at startup, until something needs it."""
+        """Open a newly active generation. At startup, a lost index is not opened until it is needed."""
         try:
             self._open_generation(generation)
         except IndexLostError as error:
@@ -304,7 +308,7 @@ class OpenGenerations:
         return live
 
     def _close_unused(self) -> None:
-        """Close encoders of generations that are neither written nor searched, and indexes of discarded generations."""
+        """Close the encoders of generations that are not written to or searched, and the indexes of discarded ones."""
         at_work = {g.encoder for g in self._live.values() if g.state is not GenerationState.PREVIOUS}
         with self._lock:
             used = {self._live[i].encoder for i, users in self._users.items() if users and i in self._live}

@@ -1,4 +1,4 @@
-"""The index of a deployment in one bundle: its store, the open generations, and the encoders."""
+"""The parts of a deployment's index in one object: the store, the open generations, and the encoders."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ def open_index(
     encoder: str | None,
     serving: bool,
 ) -> Iterator[IndexParts]:
-    """Open the store of the index, but no generation yet. A new installation starts with the named `encoder`.
+    """Open the store of the index, without opening a generation. A new installation starts with the named `encoder`.
 
     A `serving` process refuses to search a generation that has lost its index. Raises `IndexMismatchError`, before
     `open_store` is called, if a serving process cannot use the active generation.

@@ -15,7 +15,7 @@ TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST = "tenant", "collection", "documen
 # The subjects that may see the chunk. Absent if the whole tenant may.
 READERS = "readers"
 KEYWORDS = (TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST, READERS)
-# Stored instead of an empty list of readers, because the engine treats an empty list as absent.
+# Stored if a list of readers is empty, because the engine treats an empty list as absent.
 _NOBODY = "nobody"
 # Points per write. Qdrant recommends 64 to 256.
 BATCH_POINTS = 256
@@ -80,9 +80,10 @@ def is_in_scope(scope: SearchScope, chunk: IndexedChunk) -> bool:
 
 
 def rank_points(points: Sequence[Any]) -> list[ScoredChunk]:
-    """Convert points of the engine or the server to ranked chunks. Their ties have no fixed order, so they are sorted.
+    """Convert points of the engine or the server to ranked chunks.
 
-    Converting all ids in one call is eight times as fast as one by one.
+    Points with equal scores arrive in no fixed order, so they are sorted. All ids are converted in one call, which is
+    eight times as fast as converting them one by one.
     """
     ids: list[str] = to_jsonable_python([point.id for point in points])
     return sort_best_first(map(ScoredChunk, ids, [point.score for point in points]))

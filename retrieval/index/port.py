@@ -23,8 +23,8 @@ class IndexedChunk:
     """A chunk as stored in the index: its location, not its text.
 
     `start` and `end` are code points of the version's normalized text. `byte_start` and `byte_end` are that span in
-    UTF-8 bytes, so that reading a passage takes one short read. `digest` is a hash of the exact text that was embedded;
-    it is empty for chunks from releases that did not have it.
+    UTF-8 bytes, so that a passage can be read from the stored text with one short read. `digest` is a hash of the exact
+    text that was embedded. It is empty for chunks written by releases without digests.
     """
 
     id: str
@@ -44,7 +44,7 @@ class IndexedChunk:
 
 @dataclass(frozen=True)
 class SearchScope:
-    """The chunks that a query may see. Every query has a scope, and so a tenant.
+    """The chunks that a query may see. Every query has a scope, and therefore a tenant.
 
     With `readers`, a query sees only chunks that are open to the whole tenant or to one of these subjects, and none in
     collections that are `closed` to them.
@@ -64,7 +64,10 @@ class SearchScope:
 
 
 class ScoredChunk(NamedTuple):
-    """A chunk id with one retriever's score; higher is better. A tuple, because a search creates about 400 of them."""
+    """A chunk id and its score by one retriever; higher is better.
+
+    A tuple, because a search creates about 400 of them.
+    """
 
     id: str
     score: float
@@ -83,19 +86,19 @@ class IndexVectors(Protocol):
     """Access to vectors by chunk id, for all tenants."""
 
     def load_dense_vectors(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
-        """Return embeddings of length 1 by id, for the chunks that have one."""
+        """Return the unit-length embeddings of the chunks that have one, keyed by chunk id."""
 
     def score_by_cosine(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[ScoredChunk]:
-        """Score the chunks by their cosine with `dense`, best first. Chunks without a vector are left out.
+        """Score the chunks by their cosine with `dense`, best first. Chunks without a vector are omitted.
 
-        The ids come from a search within a scope. They are not filtered again, because that would take as long as
-        comparing them.
+        The ids must come from a search within a scope. They are not filtered again, because filtering would take as
+        long as comparing the vectors.
         """
 
     def find_by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
-        """Find a chunk of the tenant, with its embedding, for each digest. Takes at most 256 digests.
+        """Find a chunk of the tenant for each digest, with its embedding. Accepts at most 256 digests.
 
-        May miss a digest if very many chunks have identical text.
+        A digest may be missed if very many chunks have identical text.
         """
 
 
@@ -105,22 +108,25 @@ class IndexWriter(IndexVectors, Protocol):
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
         """Write chunks with their BM25 weights. Existing chunks stay unchanged, with their dense vectors.
 
-        Ids come from content, so an existing chunk needs no change. A worker that has lost its job may still write, and
-        must not undo the work of the one that took over: overwriting a chunk would remove its vector and leave the
-        version `ready`. Inserting only missing chunks requires Qdrant server 1.17 or later.
+        Ids come from content, so an existing chunk needs no change. A worker whose lease was lost may still write, and
+        must not undo the work of the worker that took over: overwriting a chunk would remove its vector while the
+        version stays `ready`. Inserting only missing chunks requires Qdrant server 1.17 or later.
         """
 
     def set_dense_vectors(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
-        """Store the embeddings of existing chunks, one row of `vectors` for each id. Unknown ids are an error."""
+        """Store the embeddings of existing chunks, one row of `vectors` for each id.
+
+        Raises an error for unknown ids.
+        """
 
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
-        """Restrict a version's chunks to these readers; None opens them to the whole tenant."""
+        """Restrict a version's chunks to these readers. None makes them visible to the whole tenant."""
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
-        """Delete every chunk of a version. Return how many there were."""
+        """Delete every chunk of a version. Return the number of deleted chunks."""
 
     def count_chunks(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
-        """Count a version's chunks, or with `embedded_only` those that have a dense vector."""
+        """Count a version's chunks. With `embedded_only`, count only chunks that have a dense vector."""
 
 
 class IndexReader(IndexVectors, Protocol):
@@ -135,40 +141,40 @@ class IndexReader(IndexVectors, Protocol):
         """
 
     def load_chunks(self, scope: SearchScope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
-        """Return the chunks that are in `scope`, by id."""
+        """Return the chunks with these ids that are in `scope`, keyed by id."""
 
 
 class IndexInventory(Protocol):
-    """The contents of the index across tenants, for workers and maintenance only, never for answers."""
+    """The contents of the index across all tenants. For workers and maintenance only, never for answering queries."""
 
     def iter_version_chunks(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
-        """Yield every chunk of a version in order of id, to compare index and catalog."""
+        """Yield every chunk of a version in order of id, so that the index can be compared with the catalog."""
 
     def count_chunks_by_version(self) -> dict[str, int]:
         """Count the chunks of each version in the whole index, to find chunks that belong to no document.
 
-        Takes one request for every ten thousand versions or so, however many tenants there are. The count is not
-        atomic: a version written or deleted at the same time may or may not be included.
+        This takes about one request for every ten thousand versions, regardless of the number of tenants. The count is
+        not atomic: a version that is written or deleted concurrently may or may not be included.
         """
 
     def count_chunks_of_versions(
         self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False
     ) -> dict[str, int]:
-        """Count the chunks of several versions, given as pairs of tenant and version. Absent ones may be left out.
+        """Count the chunks of several versions, given as pairs of tenant and version.
 
-        With `embedded_only`, count only chunks that have a dense vector. A server needs few requests, however many
-        versions are given.
+        Versions without chunks may be absent from the result. With `embedded_only`, count only chunks that have a dense
+        vector. A server needs only a few requests, regardless of the number of versions.
         """
 
     def list_version_tenants(self, version_id: str) -> list[str]:
-        """Return the tenants that have chunks of a version. More than one means that something went wrong."""
+        """Return the tenants that have chunks of a version. More than one tenant indicates a fault."""
 
 
 class Index(IndexWriter, IndexReader, IndexInventory, Protocol):
-    """The complete index, with its life cycle. An `IndexStore` opens it."""
+    """The complete index and its life cycle. An `IndexStore` opens it."""
 
     def require_ready(self) -> None:
-        """Check once that the index answers, for a readiness probe. Raises `IndexUnavailableError`."""
+        """Check once that the index answers, for a readiness probe. Raises `IndexUnavailableError` if it does not."""
 
     def flush(self) -> None:
         """Make all writes so far survive a power failure."""

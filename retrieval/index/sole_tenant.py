@@ -1,12 +1,13 @@
-"""Track whether a single tenant uses an index. Its word statistics are then those of the whole index."""
+"""Track whether an index has a single tenant, whose word statistics are then those of the whole index."""
 
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 
-# Computing idf over one tenant's chunks makes a query up to three times as slow, so the index is checked from time to
-# time for whether that is needed. The first interval applies while there is one tenant, to notice another process's
-# first write for a second one. The other applies while there are several, to notice that only one is left.
+# Computing idf over one tenant's chunks makes a query up to three times as slow, so the index is checked periodically
+# for whether that is needed. The first interval applies while there is one tenant, to notice when another process first
+# writes for a second tenant. The second interval applies while there are several tenants, to notice when only one
+# remains.
 RECHECK_SECONDS = 1.0
 RETURN_SECONDS = 60.0
 
@@ -23,8 +24,9 @@ class SoleTenant:
     ) -> None:
         """Store the parts. `look` returns at least two of the index's tenants, or all if there are fewer.
 
-        Its argument requests a careful look. This is slower, and also reports tenants whose chunks were deleted but
-        still count in the engine's statistics. If only this process writes, `recheck_seconds` may be infinite.
+        The argument of `look` requests a careful look, which is slower, and also reports tenants whose chunks were
+        deleted but still count in the engine's statistics. If only this process writes, `recheck_seconds` may be
+        infinite.
         """
         self._look = look
         self._recheck_seconds = recheck_seconds
@@ -67,5 +69,5 @@ class SoleTenant:
         if careful and len(found) < 2:
             found = frozenset(self._look(True))
         with self._lock:
-            # The look may have missed writes made at the same time.
+            # `look` may have missed concurrent writes.
             self._tenants, self._looked = found | self._written, self._clock()

@@ -1,4 +1,4 @@
-"""Stores for the generations of an index: one folder each on this machine, or one collection each on a server.
+"""Stores for the generations of an index. Each generation is a folder on this machine or a collection on a server.
 
 The first generation's name has no number, because early releases had only one generation.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from retrieval.index.server.qdrant_server_connection import QdrantConnection
 
 _FIRST_GENERATION = 1
-# Marks an index that was found complete. An index recreated in its place does not have the mark.
+# Marks an index that was found to be complete. An index that is recreated in its place does not have the mark.
 _COMPLETE_FILE = "COMPLETE"
 
 
@@ -87,7 +87,7 @@ class FolderStore:
         return IndexSize(disk_bytes=compute_shard_bytes(folder)) if folder.is_dir() else None
 
     def list_differences(self, generation_id: int) -> list[str]:
-        return []  # no settings apply to a folder
+        return []  # a folder has no settings
 
     def find_copies(self, generation_id: int) -> Copies | None:
         return None
@@ -132,7 +132,7 @@ class ServerStore:
             self._require_own(settings, owner)
         index = QdrantServerIndex(self._url, dimension=dimension, api_key=self._api_key, settings=settings)
         try:
-            # Another installation may have created the collection at the same time, so read the owner again.
+            # Another installation may have created the collection concurrently, so read the owner again.
             if (owner := self.find_owner(generation_id)) is None:
                 require_known_versions(
                     index, self._installation, f"the collection {settings.collection} at {self._url}"
@@ -193,7 +193,7 @@ class ServerStore:
             start_shard_copy(connection, self._build_settings(generation_id), new)
 
     def describe_server(self) -> str:
-        """Describe the server, for a person. Raises `IndexUnavailableError` if it cannot be used."""
+        """Return a description of the server for users. Raises `IndexUnavailableError` if it cannot be used."""
         from retrieval.index.server.qdrant_server_collection import describe_server
 
         with self._connect() as connection:
@@ -236,9 +236,10 @@ class ServerStore:
 
 
 def require_known_versions(index: Index, installation: Installation, name: str) -> None:
-    """Check that an index without an id can belong to the installation: it is empty, or the catalog knows a version.
+    """Check that an index without an id can belong to the installation.
 
-    Raises `InstallationMismatchError`.
+    It can if it is empty, or if the catalog knows at least one of its versions. Raises `InstallationMismatchError`
+    otherwise.
     """
     versions = set(index.count_chunks_by_version())
     # guard: index-without-id

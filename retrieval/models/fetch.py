@@ -20,10 +20,10 @@ class FetchProgress(Protocol):
     """A port for reporting the progress of a download."""
 
     def report_progress(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
-        """Report how much of a file has been downloaded. The count may fall when another source takes over."""
+        """Report how much of a file has been downloaded. The count may decrease when another source takes over."""
 
     def report_notice(self, text: str) -> None:
-        """Report one sentence for a person, for example that a source failed or another process is downloading."""
+        """Report a one-sentence message for the user, such as that a source failed or another process downloads."""
 
 
 def build_model_sources() -> tuple[ModelSource, ...]:
@@ -42,8 +42,8 @@ def fetch_model_files(
     """Download the files that the store lacks. Return the paths of all files, in order.
 
     Each file's addresses are tried in the manifest's order. After an interruption, including Ctrl-C, the next call
-    continues where it stopped. Raises `ModelHashError` if a source sent wrong bytes and no other source had the right
-    ones, `ModelSourceError` if no source had the file, and `ModelFileError` if the disk is full or not writable.
+    resumes the download. Raises `ModelHashError` if a source sent wrong bytes and no other source had the right ones,
+    `ModelSourceError` if no source had the file, and `ModelFileError` if the disk is full or not writable.
     """
     if _list_absent(files, store):
         with _translate_disk_errors(store.directory):
@@ -104,7 +104,7 @@ def _iter_offers(file: ModelFile, sources: Sequence[ModelSource]) -> Iterator[tu
 def _require_room(
     files: Sequence[ModelFile], store: ModelStore, sources: Sequence[ModelSource], free_bytes: Callable[[Path], int]
 ) -> None:
-    """Check that all downloads fit on the disk, before the first one starts."""
+    """Check that all downloads fit on the disk before the first download starts."""
     arrived = sum(store.get_part_path(file).stat().st_size for file in files if store.get_part_path(file).exists())
     scratch = (source.get_scratch_bytes(address) for file in files for source, address in _iter_offers(file, sources))
     needed = sum(file.size_bytes for file in files) - arrived + max(scratch, default=0)

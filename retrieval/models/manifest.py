@@ -33,7 +33,7 @@ class PackagePiece:
 
 @dataclass(frozen=True)
 class PackageAddress:
-    """Wheels whose members, concatenated in this order, are the file."""
+    """Wheels whose members form the file when concatenated in this order."""
 
     pieces: tuple[PackagePiece, ...]
 
@@ -43,7 +43,7 @@ Address = HubAddress | PackageAddress
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One file of a model. `name` is its name in the models folder; `addresses` are in the order to try."""
+    """One file of a model. `name` is its name in the models folder; `addresses` are tried in this order."""
 
     model: str
     name: str

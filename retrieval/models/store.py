@@ -26,7 +26,7 @@ class ModelFileState(StrEnum):
 
 @dataclass(frozen=True)
 class ModelFileCheck:
-    """The result of checking a file. `detail` says what is wrong; it is empty for a verified file."""
+    """The result of checking a file. `detail` describes the problem and is empty for a verified file."""
 
     file: ModelFile
     state: ModelFileState
@@ -37,7 +37,7 @@ class ModelStore:
     """Model files in one folder, which need not exist yet.
 
     A file is hashed once. `<name>.verified` next to it records the size, modification time and hash, and is valid while
-    all three match. This saves time, but does not protect against someone who can write to the folder;
+    all three match. This saves time, but does not protect against an attacker who can write to the folder.
     `verify(full=True)` reads every byte.
     """
 
@@ -48,7 +48,8 @@ class ModelStore:
     def require_path(self, file: ModelFile, *, full: bool = False) -> Path:
         """Return the path of the verified file. With `full`, hash the file again.
 
-        Raises `ModelMissingError`, `ModelHashError`, or `ModelFileError` if the file cannot be read.
+        Raises `ModelMissingError` if the file is missing, `ModelHashError` if its hash is wrong, and `ModelFileError`
+        if it cannot be read.
         """
         path = self.directory / file.name
         try:
@@ -121,7 +122,7 @@ class ModelStore:
         return bool(record == self._build_record(file))
 
     def _store_record(self, file: ModelFile) -> None:
-        # In a read-only folder the record cannot be written, and every start hashes the file again.
+        # In a read-only folder the record cannot be written, so the file is hashed again at every start.
         with suppress(OSError):
             self._get_record_path(file).write_text(json.dumps(self._build_record(file)), encoding="utf-8")
 

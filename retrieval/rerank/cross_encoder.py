@@ -1,4 +1,4 @@
-"""Rerankers on sentence-transformers' cross-encoders, on the device that torch selects."""
+"""A reranker that runs a sentence-transformers cross-encoder on the device that torch selects."""
 
 import os
 import threading
@@ -11,7 +11,7 @@ from sentence_transformers import CrossEncoder
 from retrieval.errors import RerankerError, RerankerTimeoutError
 from retrieval.rerank.port import CorpusSnapshot, require_seconds_left
 
-# A chunk has about 250 tokens. The rest is for the query.
+# A chunk has about 250 tokens. The remaining tokens are for the query.
 _MAX_TOKENS = 512
 # The deadline is checked between batches. Larger batches are not faster on a CPU.
 _BATCH_SIZES = {"cpu": 8}
@@ -19,10 +19,10 @@ _DEFAULT_BATCH_SIZE = 64
 
 
 class CrossEncoderReranker:
-    """A sequence classifier with one label, from a folder, or by its id from the hub or its local cache."""
+    """A sequence classifier with one label, loaded from a folder, or by its id from the hub or its local cache."""
 
     def __init__(self, model: str, *, threads: int | None = None) -> None:
-        """Load the model. `threads` limits torch in the whole process; the default is half of the cores.
+        """Load the model. `threads` limits torch's threads in the whole process; the default is half of the cores.
 
         Raises `RerankerError` if the model cannot be loaded or is not a reranker.
         """
@@ -67,7 +67,7 @@ class CrossEncoderReranker:
         return None
 
     def _score_in_batches(self, query: str, passages: Sequence[str], until: float) -> list[float]:
-        """Score in batches of similar length, to keep padding low."""
+        """Score the passages in batches of similar length, to minimize padding."""
         found = [0.0] * len(passages)
         order = sorted(range(len(passages)), key=lambda position: len(passages[position]))
         for at in range(0, len(order), self._batch):

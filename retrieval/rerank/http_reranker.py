@@ -1,4 +1,4 @@
-"""A reranker over HTTP, with `/rerank` as in Cohere, Jina and vLLM, or with vLLM's `/score`."""
+"""A reranker over HTTP that calls `/rerank`, as offered by Cohere, Jina and vLLM, or vLLM's `/score`."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from retrieval.errors import (
 from retrieval.model_text import neutralize
 from retrieval.rerank.port import CorpusSnapshot, require_seconds_left
 
-# A person is waiting for the search, so retry only once, soon, and only while there is time.
+# A user is waiting for the search, so retry only once, soon, and only if the deadline allows it.
 RETRIES = RetryPolicy(attempts=2, first_wait_seconds=0.05, longest_wait_seconds=0.2)
 _BUSY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONNECTION_ERRORS = (httpx.NetworkError, httpx.RemoteProtocolError)
@@ -31,7 +31,7 @@ _DETAIL_CHARS = 300
 
 @dataclass(frozen=True)
 class _EndpointFormat:
-    """The request fields of a kind of endpoint, and where its reply has the scores."""
+    """The request fields of a kind of endpoint, and the location of the scores in its reply."""
 
     members: Callable[[str, Sequence[str]], Mapping[str, Any]]
     entries: str
@@ -49,10 +49,10 @@ _SCORE_FORMAT = _EndpointFormat(
 
 
 class HttpReranker:
-    """A client for all threads of a process. `url` is the endpoint, or the base URL to which `/rerank` is added.
+    """A client that all threads of a process share. `url` is the endpoint, or a base URL to which `/rerank` is added.
 
-    The server may put passages into a chat template, so template tokens in them are neutralized. Requests are retried
-    after lost connections and "busy" replies, while there is time.
+    The server may insert passages into a chat template, so template tokens in them are neutralized. Requests are
+    retried after lost connections and "busy" replies, if the deadline allows it.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class HttpReranker:
             raise self._convert_error(error) from error
 
     def _send_once(self, body: Mapping[str, Any], until: float) -> bytes:
-        """Send a request once, and check the deadline also while the reply arrives. Raises httpx's errors."""
+        """Send a request once. The deadline is also checked while the reply arrives. Raises httpx's errors."""
         try:
             return self._post(body, until)
         except ReplyTooLargeError as error:

@@ -1,7 +1,7 @@
 """Late interaction: match each token of the query with the most similar token of a passage.
 
 The token vectors come from the bi-encoder and are computed for the passages to rerank. Storing them for every chunk
-would take 250 times the space of the chunk's single vector. A cache keeps the most recent ones.
+would take 250 times the space of the chunk's single vector. A cache holds the most recently used vectors.
 """
 
 import threading
@@ -20,25 +20,25 @@ _BATCH_SIZE = 4
 
 
 class TokenEncoder(Protocol):
-    """A port that encodes a text as vectors of length 1, one row for each token, in order."""
+    """A port that encodes a text as unit-length vectors, one row for each token, in the order of the tokens."""
 
     @property
     def fingerprint(self) -> str: ...
 
     def encode_texts(self, texts: Sequence[str]) -> list[DenseVector]:
-        """Return the token vectors of each text. Raises `EncoderError`."""
+        """Return the token vectors of each text. Raises `EncoderError` if the encoder fails."""
 
     def encode_query(self, text: str) -> tuple[DenseVector, DenseVector]:
         """Return the token vectors of a query and a weight for each token, which is lower for common words.
 
-        Raises `EncoderError`.
+        Raises `EncoderError` if the encoder fails.
         """
 
     def close(self) -> None: ...
 
 
 class LateInteractionReranker:
-    """MaxSim over a token encoder's vectors. Rare query words count more than common ones."""
+    """A reranker that computes MaxSim over a token encoder's vectors. Rare query words count more than common ones."""
 
     def __init__(self, encoder: TokenEncoder, cache: TokenCache | None = None) -> None:
         self.fingerprint = f"maxsim-weighted/{encoder.fingerprint}"
@@ -85,10 +85,12 @@ class LateInteractionReranker:
 def compute_maxsim(query: DenseVector, passage: DenseVector, weights: DenseVector) -> float:
     """Return the weighted mean, over the query's tokens, of the highest cosine with any token of the passage.
 
-    Rows have length 1. `weights` has one number for each row of the query; if all are 0, all rows count equally.
+    Rows have length 1. `weights` has one number for each row of the query. If all weights are 0, all rows count
+    equally.
     Sources: Khattab & Zaharia, ColBERT, SIGIR 2020; weights by the rarity of tokens as in Zhang et al., BERTScore,
     ICLR 2020.
     """
-    # `einsum` instead of `@`, because BLAS threads spin while they wait for each other: 27 ms for ten passages, not 2.
+    # `einsum` instead of `@`, because BLAS threads spin while they wait for each other: that takes 27 ms for ten
+    # passages instead of 2 ms.
     nearest = np.einsum("qd,pd->qp", query, passage).max(axis=1)
     return float(np.average(nearest, weights=weights if weights.any() else None))

@@ -1,4 +1,4 @@
-"""The port of rerankers, which score the passages found for a query, and the parser of the reranker setting."""
+"""The port of rerankers, which score the passages found for a query, and the parser for the reranker setting."""
 
 import time
 from collections.abc import Sequence
@@ -27,18 +27,18 @@ class RerankerChoice:
 
     @property
     def weight(self) -> float:
-        """The reranker's default share of the score. Late interaction is little better than search, so it has less.
+        """The default weight of the reranker's score.
 
-        Measured on half of the questions of five collections; 0.5 to 0.7 differ by less than their confidence
-        intervals.
+        Late interaction has a lower weight, because it is only a little better than the search itself. Measured on half
+        of the questions of five collections: weights from 0.5 to 0.7 differ by less than their confidence intervals.
         """
         return 0.6 if self.kind is RerankerKind.LATE_INTERACTION else 1.0
 
     @property
     def max_parallel(self) -> int:
-        """The number of searches to rerank in parallel. Other searches wait for their tenant's turn.
+        """The number of searches to rerank concurrently. Other searches wait for their tenant's turn.
 
-        Late interaction runs on this machine, and two at once would each take twice as long.
+        Late interaction runs on this machine, where two concurrent searches would each take twice as long.
         """
         return 1 if self.kind is RerankerKind.LATE_INTERACTION else 4
 
@@ -97,16 +97,16 @@ class Reranker(Protocol):
     ) -> Sequence[float]:
         """Return one finite score for each passage, in their order. Higher is better.
 
-        Implementations may cache passages for `corpus` only; without it, they cache nothing. `until` is the deadline,
-        in the time of `time.monotonic`; soon after it the call raises `RerankerTimeoutError`. Every other failure is
-        another `RerankerError`.
+        Implementations may cache passages only for a given `corpus`; without it, they must not cache. `until` is the
+        deadline as a value of `time.monotonic`. Soon after it, the call raises `RerankerTimeoutError`. Every other
+        failure raises another `RerankerError`.
         """
 
     def close(self) -> None: ...
 
 
 def require_seconds_left(until: float) -> float:
-    """Return the seconds until the deadline, always more than 0. Raises `RerankerTimeoutError` if it has passed."""
+    """Return the seconds until the deadline, always more than 0. Raises `RerankerTimeoutError` if none are left."""
     left = until - time.monotonic()
     if left <= 0:
         raise RerankerTimeoutError("The reranker did not finish before its deadline.")

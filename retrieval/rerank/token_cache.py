@@ -1,9 +1,10 @@
 """A cache of the token vectors of reranked passages, valid while a tenant's corpus is unchanged.
 
-The key is the text itself, with its title and headings, so a changed passage never gets old vectors. Vectors are only
-looked up for passages that the search may show. A tenant's vectors are evicted as soon as one of its searches sees
-another corpus version or index generation, so vectors of deleted or restricted passages are kept no longer than search
-results are. Tenants share no entries, because response times would reveal to one tenant what another has.
+The key is the text itself with its title and headings, so a changed passage never gets the vectors of its old text.
+Vectors are only looked up for passages that the search may show. A tenant's vectors are evicted as soon as one of its
+searches sees another corpus version or index generation, so vectors of deleted or restricted passages are cached no
+longer than search results. Tenants do not share entries, because response times would reveal one tenant's texts to
+another.
 """
 
 import hashlib
@@ -18,16 +19,16 @@ from retrieval.encoders.port import DenseVector
 from retrieval.rerank.port import CorpusSnapshot
 
 DEFAULT_MAX_BYTES = 64 * 1024**2
-# The size of an entry without its vectors: key and objects.
+# The size of an entry's key and objects, without its vectors.
 _ENTRY_BYTES = 512
 
 _Key = tuple[str, bytes]
 
 
 class TokenCache:
-    """Token vectors by tenant and text, in half precision. Safe to use from any thread.
+    """Token vectors in half precision, keyed by tenant and text. Safe to use from any thread.
 
-    They take at most `max_bytes`; the least recently used are evicted first. With 0 bytes, nothing is cached.
+    The vectors take at most `max_bytes`; the least recently used are evicted first. With 0 bytes, nothing is cached.
     """
 
     def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
@@ -67,7 +68,7 @@ class TokenCache:
             return self._size_bytes
 
     def _evict_older(self, corpus: CorpusSnapshot) -> None:
-        """Evict the tenant's vectors if they belong to an earlier corpus."""
+        """Evict the tenant's vectors if they belong to an earlier version of the corpus."""
         known = self._corpora.get(corpus.tenant_id)
         # guard: token-vectors-corpus
         if known is None or (known != corpus and known.version <= corpus.version):

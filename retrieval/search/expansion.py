@@ -1,4 +1,4 @@
-"""Small-to-big retrieval: find a small chunk, and return it with the text around it."""
+"""Small-to-big retrieval: search small chunks, and return each hit with the text around it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from ingest.storage.texts.chunks import Chunk
 class ChunkRange:
     """Adjacent chunks of one version, from ordinal `first` to ordinal `last`.
 
-    `gap_after` is true if no chunk contains the text between the last chunk and the next one, such as most rows of a
-    very long table.
+    `gap_after` is true if there is text between the last chunk and the next one that no chunk contains, such as most
+    rows of a very long table.
     """
 
     version_id: str
@@ -28,7 +28,7 @@ class ChunkRange:
 
 
 def widen_chunk(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_chars: int) -> ChunkRange:
-    """Extend a chunk to neighbours under the same headings, alternately after and before it, up to `max_chars`.
+    """Extend a chunk to its neighbours under the same headings, alternately after and before it, up to `max_chars`.
 
     A chunk that is already longer is not extended.
     """
@@ -47,9 +47,10 @@ def widen_chunk(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_c
 
 
 def merge_ranges(stretches: Sequence[ChunkRange]) -> list[tuple[ChunkRange, list[int]]]:
-    """Merge ranges that touch, at the position of the first. Return each range with the positions it was merged from.
+    """Merge ranges that touch. Each merged range takes the position of its first part.
 
-    Ranges are never extended across headings, so ranges under different headings touch only if they are adjacent.
+    Returns each range with the positions of the ranges that were merged into it. Ranges are never extended across
+    headings, so ranges under different headings touch only if they are adjacent.
     """
     merged: list[tuple[ChunkRange, list[int]]] = []
     for position, stretch in enumerate(stretches):
@@ -70,7 +71,7 @@ def merge_ranges(stretches: Sequence[ChunkRange]) -> list[tuple[ChunkRange, list
 
 
 def find_common_headings(chunks: Sequence[Chunk]) -> tuple[str, ...]:
-    """Return the headings that all the chunks are under."""
+    """Return the headings that all of the chunks have in common."""
     levels = zip(*(chunk.heading_path for chunk in chunks), strict=False)
     return tuple(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
 

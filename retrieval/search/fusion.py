@@ -1,4 +1,4 @@
-"""Rank fusion: pure functions, each with its paper."""
+"""Rank fusion as pure functions. Each names the paper that describes it."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,8 @@ from retrieval.search.requests import Fusion
 # The paper's constant. Ranks count from 1 here. Qdrant counts from 0, so its `k=61` is this `k=60`.
 RRF_K = 60
 # The dense retriever's weight in a convex combination. The paper finds 0.8 for most of its collections. On half of the
-# questions of five collections (tests/eval), 0.65 to 0.75 is best for facts, and 0.75 to 0.8 for topics.
+# questions of five collections (tests/eval), 0.65 to 0.75 is best for questions about facts, and 0.75 to 0.8 for
+# topics.
 DENSE_WEIGHT = 0.75
 
 
@@ -20,7 +21,7 @@ def fuse_rankings(
     floor: float = -1.0,
     echoes: int = 0,
 ) -> list[tuple[str, float]]:
-    """Fuse two rankings to ids with scores, best first. If one is empty, return the other with its scores.
+    """Fuse two rankings into ids with scores, best first. If one ranking is empty, return the other with its scores.
 
     `floor` and `echoes` apply to the convex combination.
     """
@@ -34,7 +35,8 @@ def fuse_rankings(
 def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]], *, k: int = RRF_K) -> list[tuple[str, float]]:
     """Fuse rankings of ids, best first. Ties break by id, so that results are reproducible.
 
-    score(d) = sum over rankings of 1 / (k + rank(d)), with ranks from 1. Rankings without the document add nothing.
+    score(d) = sum over rankings of 1 / (k + rank(d)), with ranks from 1. A ranking that does not contain the document
+    adds nothing.
     Source: Cormack, Clarke & Buettcher, SIGIR 2009 (k = 60).
     """
     scores: dict[str, float] = {}
@@ -52,7 +54,9 @@ def convex_combination(
     floor: float = -1.0,
     echoes: int = 0,
 ) -> list[tuple[str, float]]:
-    """Fuse by scores, each scaled from its retriever's minimum possible score to its highest score. Ties break by id.
+    """Fuse two rankings by scaled scores. Ties break by id.
+
+    Each score is scaled from its retriever's minimum possible score to the retriever's highest score:
 
     score(d) = w * (cos(d) - floor) / (max cos - floor) + (1 - w) * bm25(d) / max bm25. `floor` is the encoder's cosine
     floor. A chunk absent from a ranking gets the score of its last chunk. But if BM25 found fewer chunks than the dense

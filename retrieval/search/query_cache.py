@@ -3,8 +3,9 @@
 A result's key contains everything the result depends on: the tenant, the tenant's corpus version, the index generation,
 and every field of the request, including collections, documents and readers. The corpus version is read from the
 catalog for each search, and every commit that may change results increases it, in any process. So each process can have
-its own cache, and no cache shows deleted text once the deletion has been confirmed. The same holds for a document that
-was closed to some of its readers. If the catalog cannot be read, the search fails, as it would without a cache.
+its own cache, and no cache returns deleted text once the deletion has been confirmed. The same applies to a document
+that some of its readers may no longer see. If the catalog cannot be read, the search fails, as it would without a
+cache.
 """
 
 import json
@@ -25,14 +26,14 @@ from retrieval.search.visibility import CorpusVersions
 
 DEFAULT_MAX_BYTES = 64 * 1024**2
 MAX_AGE_SECONDS = 600.0
-# The estimated size of a hit and of an entry without their texts: objects, ids and scores.
+# The estimated sizes of a hit and of an entry, without their texts: objects, ids and scores.
 _HIT_BYTES = 2_048
 _ENTRY_BYTES = 1_024
 
 
 @dataclass(frozen=True)
 class CacheCounts:
-    """The number of a tenant's searches in this process that were found in the cache, and not found."""
+    """The number of a tenant's searches in this process that hit the cache, and that missed it."""
 
     hits: int
     misses: int
@@ -93,7 +94,8 @@ class CachedSearcher:
         if not self._max_bytes:
             return self.uncached.search(request)
         clock = Clock()
-        # Read before the search, so that a concurrent change can make the result newer than its key, but never older.
+        # The version is read before the search, so that after a concurrent change the result may be newer than its key,
+        # but never older.
         version = self._corpus.load_corpus_version(request.tenant_id)
         # guard: query-cache-generation
         # guard: query-cache-corpus
@@ -149,7 +151,10 @@ class CachedSearcher:
                 self._remove(next(iter(self._entries)))
 
     def _evict_older(self, key: _CacheKey) -> None:
-        """Evict a tenant's results for earlier corpora. No search finds them, and they may hold deleted text."""
+        """Evict a tenant's results for earlier corpus versions.
+
+        Searches cannot hit them, and they may contain deleted text.
+        """
         if key.corpus_version > self._newest.get(key.tenant_id, -1):
             self._newest[key.tenant_id] = key.corpus_version
             for old in [each for each in self._entries if each.tenant_id == key.tenant_id]:

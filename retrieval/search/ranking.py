@@ -1,4 +1,4 @@
-"""Rank chunks by a query's sparse and dense vectors: prefetch, fusion, feedback, diversity. A clock times them."""
+"""Rank chunks by a query's sparse and dense vectors: prefetch, fusion, feedback and diversity. A clock times each."""
 
 import time
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from retrieval.search.requests import Fusion
 
 
 class Clock:
-    """A stopwatch. Each lap is the time since the previous lap, and laps of one stage add up. In milliseconds."""
+    """A stopwatch in milliseconds. Each lap is the time since the previous lap; laps of the same stage are added up."""
 
     def __init__(self) -> None:
         self._begun = self._last = time.perf_counter()
@@ -30,13 +30,16 @@ class Clock:
 
 # Measured on four collections: nDCG@10 is flat from 0.3 to 0.7, and lower with more than one passage.
 ROCCHIO_BETA = 0.5
-# After feedback, the passage that moved the query and its near duplicates score far above the rest. This echo says
-# nothing about the other passages, so the first few are left out when the scores are scaled.
+# After relevance feedback, the passage toward which the query was moved, and that passage's near duplicates, score far
+# above the rest. This "echo" says nothing about the other passages, so the top few scores are excluded when the scores
+# are scaled.
 ECHOES = 3
 
 
 def rocchio(query: DenseVector, relevant: DenseVector, *, beta: float = ROCCHIO_BETA) -> DenseVector:
-    """Move a query towards a vector assumed to be relevant: q + beta * d, scaled to length 1. Both have length 1.
+    """Move a query towards a vector that is assumed to be relevant: q + beta * d, scaled to length 1.
+
+    Both vectors must have length 1.
 
     Sources: Rocchio, in The SMART Retrieval System, 1971; with dense vectors Li et al., "Pseudo Relevance Feedback with
     Deep Language Models and Dense Retrievers", ACM TOIS 41(3), 2023.
@@ -47,7 +50,7 @@ def rocchio(query: DenseVector, relevant: DenseVector, *, beta: float = ROCCHIO_
 
 
 def maximal_marginal_relevance(relevance: Sequence[float], vectors: DenseVector, *, diversity: float) -> list[int]:
-    """Return all positions in a new order, in which each is relevant and unlike those before it.
+    """Return all positions, reordered so that each item is relevant and unlike the items before it.
 
     next = argmax of (1 - diversity) * relevance - diversity * (highest cosine with one chosen before), with relevance
     scaled to [0, 1] over the candidates. `vectors` has one row for each candidate, of length 1 or all zeros.
@@ -69,7 +72,8 @@ def maximal_marginal_relevance(relevance: Sequence[float], vectors: DenseVector,
     return order
 
 
-# The number of candidates from each retriever. With more, fused nDCG does not improve, and searches cost more.
+# The number of candidates from each retriever. With more candidates, fused nDCG does not improve, and searches take
+# longer.
 CANDIDATES = 100
 
 
@@ -91,7 +95,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class QueryVectors:
-    """A query's vectors. None for a retriever that is not used."""
+    """The vectors of a query. A vector is None if its retriever is not used."""
 
     sparse: SparseVector | None
     dense: DenseVector | None
@@ -139,7 +143,10 @@ def rank_for_queries(
     floor: float,
     clock: Clock,
 ) -> Ranking:
-    """Rank each query, and fuse the rankings of several queries by ranks, because their scores have no common scale."""
+    """Rank the chunks for each query, and fuse the rankings.
+
+    Rankings of several queries are fused by ranks, because their scores have no common scale.
+    """
     rankings = [
         rank_chunks(
             index,
@@ -163,10 +170,10 @@ def rank_for_queries(
 
 
 def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fusion: Fusion, floor: float) -> Ranking:
-    """Move the query towards its best candidate, and rank the candidates by it again.
+    """Move the query towards its best candidate, and rank the candidates again by the moved query.
 
-    Only the candidates are compared, not the whole index: a second prefetch adds 0.001 to nDCG@10 and costs as much as
-    the first. All candidates are compared, because fusion compares their scores.
+    Only the candidates are compared, not the whole index: a second prefetch would add only 0.001 to nDCG@10 and take as
+    long as the first. All candidates are compared, because fusion compares their scores.
     """
     candidates = [identifier for identifier, _ in ranking.best]
     relevant = index.load_dense_vectors(candidates[:1])
@@ -178,7 +185,10 @@ def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fus
 
 
 def _append_deeper(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking:
-    """Append the chunks that are only in `whole` to the head, in order, with scores no higher than the head's last."""
+    """Append the chunks that are only in `whole` to `head`, in order.
+
+    Their scores are capped at the lowest in `head`.
+    """
     known = {identifier for identifier, _ in head.best}
     lowest = head.best[-1][1]
     deeper = [(identifier, min(score, lowest)) for identifier, score in whole if identifier not in known]
@@ -186,15 +196,15 @@ def _append_deeper(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking
 
 
 def diversify(index: IndexReader, ranking: Ranking, *, diversity: float, count: int) -> Ranking:
-    """Reorder the best `count` so that each is unlike those before it. The rest follow unchanged.
+    """Reorder the best `count` chunks so that each is unlike those before it. The other chunks follow unchanged.
 
-    Scores do not change, so they no longer decrease from hit to hit.
+    Scores do not change, so they may increase from one hit to the next.
     """
     head = ranking.best[:count]
     vectors = index.load_dense_vectors([identifier for identifier, _ in head])
     if not vectors:
         return ranking
-    nothing = np.zeros_like(next(iter(vectors.values())))  # a passage without a vector is similar to no other
+    nothing = np.zeros_like(next(iter(vectors.values())))  # a passage without a vector is not similar to any other
     rows = np.stack([vectors.get(identifier, nothing) for identifier, _ in head])
     order = maximal_marginal_relevance([score for _, score in head], rows, diversity=diversity)
     return replace(ranking, best=[head[position] for position in order] + ranking.best[count:])

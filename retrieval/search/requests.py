@@ -30,7 +30,7 @@ class Fusion(StrEnum):
 
 
 class Rewrite(StrEnum):
-    """The method that makes further queries from a query.
+    """The method for generating further queries from a query.
 
     `multi_query` rephrases the query. `hyde` writes a passage that could answer it, and searches for similar passages.
     `decomposition` searches for the parts of the query. `step_back` adds a more general question.
@@ -54,14 +54,14 @@ class ExtraQuery:
 class SearchRequest:
     """A search for at most `top_k` hits, with at most `per_document` from one document (None: no limit).
 
-    `readers` are the subjects of the principal that searches; None sees every document of the tenant. `fusion` and
-    `feedback` apply to hybrid searches only. `filters` are conditions on documents' metadata, in the format of
-    `ingest.storage.documents.filters`. `diversity` above 0 trades relevance for difference from earlier hits.
+    `readers` are the subjects of the principal that searches; None means that every document of the tenant is visible.
+    `fusion` and `feedback` apply to hybrid searches only. `filters` are conditions on documents' metadata, in the
+    format of `ingest.storage.documents.filters`. `diversity` above 0 trades relevance for difference from earlier hits.
     `grouped` groups the hits by document, and `top_k` then counts documents. `expand_chars` extends each hit up to that
     many characters of its section, and merges hits that touch. `explain` returns the matched words. `rerank` turns the
-    reranker on or off (None: the service's default); it reads the best `rerank_depth` candidates. `for_answer` means
-    that a language model reads the hits. `also` are further queries; the rankings of all queries are fused by
-    reciprocal ranks.
+    reranker on or off (None: the service's default); the reranker scores the best `rerank_depth` candidates.
+    `for_answer` means that the hits are for a language model. `also` are further queries; the rankings of all queries
+    are fused by reciprocal ranks.
 
         SearchRequest(tenant_id, "notice period", top_k=5, documents=(document_id,), explain=True)
     """
@@ -121,11 +121,11 @@ def _require_between(name: str, value: float, low: float, high: float) -> None:
 class Passage:
     """A span of a version's text, in code points: `text == normalized_text[start:end]`.
 
-    `page` counts from 1, and is None if the format has no pages, slides or sheets. `place` describes the passage's
-    place in its file (`page 12`, `sheet Costs, rows 4 to 9`). `table_header` is the header of the table in whose rows
-    the passage starts; it is not part of the text. `rank` counts from 1, best first. `cosine` is the similarity of
-    question and passage by the bi-encoder, in [-1, 1], and `nearest` that of the question and the most similar sentence
-    of the passage; each is None if not computed.
+    `page` counts from 1, and is None if the format has no pages, slides or sheets. `place` describes the location of
+    the passage in its file (`page 12`, `sheet Costs, rows 4 to 9`). If the passage starts in a table, `table_header` is
+    the table's header, which is not part of the text. `rank` counts from 1, best first. `cosine` is the similarity of
+    the question and the passage by the bi-encoder, in [-1, 1]. `nearest` is the similarity of the question and the most
+    similar sentence of the passage. Each is None if it was not computed.
     """
 
     document_id: str

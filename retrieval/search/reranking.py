@@ -1,7 +1,7 @@
 """Reranking as a stage of a search: a reranker scores the first candidates, within a deadline.
 
 Reranking never makes a search fail or wait past the deadline. Candidates that are not reranked in time keep their
-order, and the result says so.
+order, and the result indicates it.
 """
 
 import math
@@ -23,9 +23,10 @@ from retrieval.search.tenant_threads import TenantThreads
 
 DEPTH = 50
 DEADLINE_SECONDS = 1.5
-# The number of searches to rerank in parallel. Other searches wait for their tenant's turn, within their deadlines.
+# The number of searches to rerank concurrently. Other searches wait for their tenant's turn, within their deadlines.
 _MAX_PARALLEL = 4
-# After this many failures in a row, the reranker is skipped for a while, so that searches do not wait for it in vain.
+# After this many consecutive failures, the reranker is skipped for a while, so that searches do not wait for it in
+# vain.
 _MAX_FAILURES = 3
 _REST_SECONDS = 10.0
 
@@ -34,7 +35,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class RerankOutcome:
-    """The outcome: how many passages `model` scored, which is 0 after a failure, and the failure's code and text."""
+    """The outcome of reranking: the number of passages that `model` scored, and the code and text of a failure.
+
+    The number is 0 after a failure.
+    """
 
     model: str
     passages: int
@@ -43,7 +47,7 @@ class RerankOutcome:
 
 
 class Reranking:
-    """A reranker with the number of candidates to score and the time to wait for it.
+    """A reranker with the number of candidates to score and its deadline in seconds.
 
     The reranker runs in its own threads, so that no caller's thread or event loop is blocked beyond the deadline.
     """
@@ -59,10 +63,11 @@ class Reranking:
         answers_only: bool = False,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Set up the stage. `weight` is the reranker's share of the score, 0 to 1; the rest is the search's score.
+        """Set up the stage.
 
-        With `answers_only`, reranking runs for answers, where a language model takes longer anyway, and for searches
-        that request it. Otherwise it runs for every search that does not turn it off.
+        `weight`, from 0 to 1, is the weight of the reranker's score; the search's score has the rest. With
+        `answers_only`, reranking runs for answers, where a language model takes longer anyway, and for searches that
+        request it. Otherwise, it runs for every search that does not turn it off.
         """
         self.depth = depth
         self._answers_only = answers_only
@@ -83,7 +88,10 @@ class Reranking:
     def rerank(
         self, query: str, ranking: Ranking, passages: Mapping[str, str], corpus: CorpusSnapshot | None = None
     ) -> tuple[Ranking, RerankOutcome]:
-        """Rerank the candidates in `passages` (texts by id). Return the ranking with these first, and the outcome."""
+        """Rerank the candidates in `passages`, which maps ids to texts.
+
+        Returns the ranking with the reranked candidates first, and the outcome.
+        """
         model = self._reranker.fingerprint
         try:
             self._require_not_resting()
@@ -97,7 +105,7 @@ class Reranking:
     def score_passages(
         self, query: str, passages: Sequence[str], corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
-        """Return one score for each passage. Raises `RerankerError`, no later than at the deadline."""
+        """Return one score for each passage. Raises `RerankerError` if that fails, at the deadline at the latest."""
         if not passages:
             return []
         try:
@@ -111,7 +119,7 @@ class Reranking:
         return scores
 
     def close(self) -> None:
-        """Wait for work in progress, and close the reranker."""
+        """Wait for running requests to finish, and close the reranker."""
         self._threads.close()
         self._reranker.close()
 
@@ -137,7 +145,8 @@ class Reranking:
                 f"The reranker {self._reranker.fingerprint} did not score {len(passages)} passages within "
                 f"{seconds * 1000:,.0f} ms."
             ) from error
-        # A reranker runs third-party code and models. Whatever it raises, the search still has hits to return.
+        # A reranker runs third-party code and models. The search has hits to return even if the reranker raises an
+        # error.
         except Exception as error:
             log.exception("reranker failed", model=self._reranker.fingerprint)
             raise RerankerError(f"The reranker {self._reranker.fingerprint} failed: {error!r}") from error
@@ -150,10 +159,11 @@ class Reranking:
 
 
 def reorder_candidates(ranking: Ranking, scores: Mapping[str, float], *, weight: float = 1.0) -> Ranking:
-    """Put the candidates with a score first, and the others after them, unchanged. Ties keep their order.
+    """Return a ranking with the scored candidates first, followed by the others, unchanged. Ties keep their order.
 
-    A weight below 1 keeps part of the first ranking: score(d) = weight * z(reranker) + (1 - weight) * z(before). Both
-    are standardized over the reranked candidates. A reranker is not always better than two retrievers together.
+    A weight below 1 also takes the first ranking into account: score(d) = weight * z(reranker) + (1 - weight) *
+    z(before). Both are standardized over the reranked candidates. This is useful because a reranker is not always
+    better than two retrievers together.
     """
     before = {identifier: score for identifier, score in ranking.best if identifier in scores}
     after = {identifier: scores[identifier] for identifier in before}

@@ -1,7 +1,7 @@
-"""Search with further queries that a language model makes from the original one. Opt-in.
+"""Search with further queries that a language model generates from the original query. Opt-in.
 
 All queries have the same scope and visibility rules, and their rankings are fused. If rewriting fails or times out, the
-search uses only the original query, and the result says so.
+search uses only the original query, and the result indicates it.
 
 Sources: HyDE, Gao et al., ACL 2023; several wordings fused by RRF, Rackauckas, IJNLC 13(1), 2024; decomposition, Press
 et al., Findings of EMNLP 2023; step-back questions, Zheng et al., ICLR 2024.
@@ -22,15 +22,15 @@ MAX_QUERY_CHARS = 1_000
 
 
 class Rewriter(Protocol):
-    """A port that makes further queries from a query."""
+    """A port that generates further queries from a query."""
 
     def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
-        """Return further queries, best first, in bounded time and cost. Raises a `LeadlineError` if it fails."""
+        """Return further queries, best first, in bounded time and cost. Raises a `LeadlineError` if rewriting fails."""
 
 
 @dataclass(frozen=True)
 class RewriteOutcome:
-    """The outcome of a rewrite: the further queries that were searched for, or why there are none."""
+    """The outcome of a rewrite: the further queries that were used, or the reason why there are none."""
 
     how: Rewrite
     queries: tuple[ExtraQuery, ...]
@@ -46,7 +46,7 @@ class RewritingSearcher:
         self._rewriter = rewriter
 
     def search(self, request: SearchRequest, how: Rewrite) -> tuple[SearchResult, RewriteOutcome]:
-        """Search with rewrites. Raises `QueryError` for an invalid request, before the rewrite."""
+        """Search with rewrites. Raises `QueryError` before the rewrite if the request is invalid."""
         check_request(request)
         rewritten = self._rewrite(request, how)
         found = self._searcher.search(replace(request, also=(*request.also, *rewritten.queries)))
@@ -68,7 +68,8 @@ class RewritingSearcher:
 def _select_usable(request: SearchRequest, how: Rewrite, made: Sequence[str]) -> tuple[ExtraQuery, ...]:
     """Return the first few distinct new queries, truncated to a maximum length.
 
-    A hypothetical answer (HyDE) has words that occur in no document, so a hybrid search uses only its dense vector.
+    A hypothetical answer (HyDE) contains words that occur in no document, so a hybrid search uses only its dense
+    vector.
     """
     mode = Mode.DENSE if how is Rewrite.HYDE and request.mode is Mode.HYBRID else request.mode
     seen, usable = {_fold_query(request.query)}, []

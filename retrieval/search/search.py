@@ -1,4 +1,4 @@
-"""Search: from a question to ranked hits with their text, with the time of every stage.
+"""Search: convert a question to ranked hits with their text, and time every stage.
 
 query → BM25 and dense prefetch in one engine call, filtered by tenant, readers, active versions and documents → fusion
 → feedback from the best passage, if requested → reranking, if there is a reranker → diversity → visibility, readers and
@@ -51,7 +51,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class RetrieverRank:
-    """A hit's rank (from 1) and score by one retriever. Absent if the retriever did not find the hit."""
+    """A hit's rank (from 1) and its score by one retriever. Absent if the retriever did not find the hit."""
 
     rank: int
     score: float
@@ -59,12 +59,12 @@ class RetrieverRank:
 
 @dataclass(frozen=True)
 class Hit:
-    """A passage and how it was found. The keys of `why` are rankings: `bm25`, `dense`, `feedback` and `rerank`.
+    """A passage and the rankings that found it. The keys of `why` are `bm25`, `dense`, `feedback` and `rerank`.
 
     `feedback` is the dense ranking after feedback, and `rerank` the reranker's. In a search with several queries these
     are the first query's, and `query_0`, `query_1` and so on are the rankings of each query. `matched` are the query's
-    words that occur in the passage, in any inflection, and `merged` the chunks that were merged into it; both are set
-    only if requested.
+    words that occur in the passage, in any inflection, and `merged` are the chunks that were merged into it. Both are
+    set only if requested.
     """
 
     chunk_id: str
@@ -77,7 +77,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class UnreadableDocument:
-    """A document that was found but whose stored text was changed or is missing, so that none of it is a hit."""
+    """A document that was found, but whose stored text was changed or is missing, so it is not among the hits."""
 
     document_id: str
     title: str
@@ -89,7 +89,7 @@ class SearchResult:
 
     The stages are `embed`, `filter`, `engine`, `fuse`, `feedback`, `rerank`, `diversify`, `show` and `read`, if they
     ran, and `total`; a search through the cache adds `cache`. `reranked` is None if no reranker was used. `generation`
-    is the index generation that was searched, 0 if none was. `cached` is True if the result came from the cache.
+    is the index generation that was searched, or 0 if none was. `cached` is True if the result came from the cache.
     `unreadable` are documents that were found but could not be read.
     """
 
@@ -105,14 +105,17 @@ class SearchPort(Protocol):
     """The port of search, for callers that do not need to know about caching."""
 
     def search(self, request: SearchRequest) -> SearchResult:
-        """Search for passages. Raises `QueryError` if the request is invalid. No hits is not an error."""
+        """Search for passages. Raises `QueryError` if the request is invalid. Finding nothing is not an error."""
 
     def locate(self, version_id: str, start: int, end: int) -> Location:
-        """Return the place of a span in its file. A quotation may be on a later page than the start of its passage."""
+        """Return the location of a span in its file.
+
+        A quotation may be on a later page than the start of its passage.
+        """
 
 
 class Searcher:
-    """Searches one index for all tenants. The tenant is part of each request, and of every query to the index."""
+    """Searches one index for all tenants. The tenant is part of each request and of every query to the index."""
 
     def __init__(
         self,
@@ -126,8 +129,8 @@ class Searcher:
     ) -> None:
         """Store the parts.
 
-        `found_nothing` is called with the tenant after each search without hits. It raises `IndexLostError` if there
-        are none because the index has lost them.
+        `found_nothing` is called with the tenant after each search without hits. It raises `IndexLostError` if the
+        reason is that the index has lost its chunks.
         """
         self._found_nothing = found_nothing
         self.generations = generations
@@ -189,13 +192,13 @@ class Searcher:
         if set(found.scope.hidden_versions).difference(hidden) or (
             found.passed_over and hidden != found.scope.hidden_versions
         ):
-            # The query hid too many or too few versions, because a document was replaced during the search or since
-            # the hidden versions were last read. So search again.
+            # The query excluded too many or too few versions, because a document was replaced during the search or
+            # since the hidden versions were last read. So search again.
             found = self._rank_and_select(made, request, filters, queries, floor, clock)
         return found
 
     def _get_cosine_floor(self, encoder: Embedder) -> float:
-        """Return the encoder's cosine floor, which is measured once."""
+        """Return the encoder's cosine floor, which is measured only once."""
         if encoder.fingerprint not in self._floors:
             self._floors[encoder.fingerprint] = compute_cosine_floor(encoder)
         return self._floors[encoder.fingerprint]
@@ -211,7 +214,7 @@ class Searcher:
         documents = request.documents if filters is None else filters.documents
         readers = request.readers
         if readers is not None and not self._visibility.has_access_lists(request.tenant_id):
-            readers = None  # faster, and safe because the catalog is checked again before anything is shown
+            readers = None  # faster, and safe because the catalog is checked again before hits are returned
         hidden, closed = self._list_hidden_versions(request), tuple(sorted(self._list_closed_collections(request)))
         return SearchScope(request.tenant_id, request.collections, documents, hidden, readers, closed)
 
@@ -225,7 +228,7 @@ class Searcher:
     def _build_lookup(self, request: SearchRequest, filters: MetadataFilter | None) -> VisibleLookup:
         """Build the function that returns which versions may be shown to this principal, within the request's filters.
 
-        It asks the catalog, which decides, because the index learns of a change of readers a moment later.
+        The function queries the catalog, which is authoritative: a change of readers reaches the index a moment later.
         """
 
         def find_visible(tenant_id: str, version_ids: Collection[str]) -> Mapping[str, VisibleVersion]:
@@ -265,19 +268,20 @@ class Searcher:
         )
         unshown, reranked = 0, None
         if self._reranking is not None and reranks:
-            # Read before the passages, so that after a concurrent change nothing cached is found under the new version.
+            # The version is read before the passages, so that after a concurrent change no cached vectors are found
+            # under the new version.
             corpus = CorpusSnapshot(request.tenant_id, self._visibility.load_corpus_version(request.tenant_id), made.id)
             passages, unshown = self._load_passages(index, show, scope, ranking, request)
             ranking, reranked = self._reranking.rerank(request.query, ranking, passages, corpus)
             clock.record_lap("rerank")
         if request.diversity:
-            # The reranker's scores are on another scale than those of the candidates behind them.
+            # The reranker's scores have a different scale from the scores of the candidates after them.
             count = len(ranking.by_rerank) or CANDIDATES
             ranking = diversify(index, ranking, diversity=request.diversity, count=count)
             clock.record_lap("diversify")
         chosen, passed_over = select_hits(index, show, scope, ranking.best, request)
         # guard: refresh-hidden-versions
-        if not ranking.best:  # nothing was looked up, so the known hidden versions may be outdated
+        if not ranking.best:  # no versions were looked up, so the known hidden ones may be outdated
             self._visibility.find_visible(request.tenant_id, ())
         clock.record_lap("show")
         return _SearchOutcome(scope, ranking, chosen, unshown + passed_over, reranked)
@@ -285,7 +289,10 @@ class Searcher:
     def _load_passages(
         self, index: IndexReader, show: VisibleLookup, scope: SearchScope, ranking: Ranking, request: SearchRequest
     ) -> tuple[dict[str, str], int]:
-        """Load the texts of the best candidates, with context, by id. Also return how many may not be shown."""
+        """Load the texts of the best candidates with their context, keyed by id.
+
+        Also return how many may not be shown.
+        """
         depth = request.rerank_depth or (self._reranking.depth if self._reranking else 0)
         best = replace(request, top_k=depth, per_document=None, grouped=False)
         chosen, unshown = select_hits(index, show, scope, ranking.best, best)
@@ -295,7 +302,7 @@ class Searcher:
             chunk = each.chunk
             try:
                 text = self._texts.read_bytes(chunk.version_id, chunk.byte_start, chunk.byte_end)
-            except (KeyError, ContentChangedError):  # just deleted, or changed; the result reports the latter
+            except (KeyError, ContentChangedError):  # just deleted, or changed; the result reports changed ones
                 continue
             passages[chunk.id] = f"{build_context_line(each.visible.title, chunk.heading_path)}\n{text}"
         return passages, unshown
@@ -311,7 +318,7 @@ class Searcher:
     ) -> tuple[tuple[Hit, ...], tuple[UnreadableDocument, ...]]:
         """Build the hits with their texts, and list the documents whose texts cannot be read.
 
-        A chunk that was just deleted has no text, and is left out.
+        A chunk that was just deleted has no text, and is omitted.
         """
         ranking = found.ranking
         rankings = {
@@ -399,7 +406,7 @@ class Searcher:
 
 @dataclass(frozen=True)
 class _SearchOutcome:
-    """The outcome of one search of the index: the candidates that may be shown, and how many may not be."""
+    """The outcome of one search of the index: the visible candidates, and the number of candidates that are hidden."""
 
     scope: SearchScope
     ranking: Ranking

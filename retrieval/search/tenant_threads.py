@@ -42,7 +42,7 @@ class TenantThreads(Generic[T]):
             future.set_exception(error)
 
     def _take_next(self) -> tuple[Future[T], Callable[[], T]]:
-        """Take the next task. There is always one, because each submission leads to exactly one call."""
+        """Take the next task from the queue. There is always one, because each submission causes exactly one call."""
         with self._lock:
             tenant_id, queue = next(iter(self._queues.items()))
             work = queue.popleft()

@@ -1,4 +1,4 @@
-"""The catalog's answers about what searches may show, cached in memory while a tenant's corpus is unchanged."""
+"""Cache in memory which versions and documents the catalog lets searches show, while a tenant's corpus is unchanged."""
 
 import threading
 from collections import OrderedDict
@@ -9,8 +9,8 @@ from typing import Protocol
 from ingest.storage.documents.catalog import VisibleVersion
 from ingest.storage.documents.filters import Conditions
 
-# Facts are cached for at most this many tenants, and versions and sets of readers of each. A version takes a few
-# hundred bytes.
+# Facts are cached for at most this many tenants, and for this many versions and sets of readers of each tenant. A
+# version takes a few hundred bytes.
 _MAX_TENANTS = 64
 _MAX_VERSIONS = 2_000
 _MAX_READERS = 1_000
@@ -20,10 +20,13 @@ class Visibility(Protocol):
     """The port through which searches query the catalog."""
 
     def list_hidden_versions(self, tenant_id: str) -> list[str]:
-        """Return the versions known to be hidden from all searches. Read again after looking up visible versions."""
+        """Return the versions known to be hidden from all searches.
+
+        They are read again after looking up visible versions.
+        """
 
     def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
-        """Return the versions that may be shown now, by id, with who may see each."""
+        """Return the versions that may be shown now, keyed by id, with the readers that may see each."""
 
     def has_access_lists(self, tenant_id: str) -> bool:
         """Return whether any document is known to be restricted to some readers of the tenant."""
@@ -34,7 +37,10 @@ class Visibility(Protocol):
     def list_matching(
         self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
-        """Return ids of documents whose metadata meets the conditions now, among `among`, or at most `limit` of all."""
+        """Return the ids of documents whose metadata currently meets the conditions.
+
+        The search covers `among`, if given; otherwise, it covers all documents and returns at most `limit` ids.
+        """
 
 
 class CorpusVersions(Protocol):
@@ -44,7 +50,7 @@ class CorpusVersions(Protocol):
 
 
 class CatalogView(Visibility, CorpusVersions, Protocol):
-    """The catalog as searches see it."""
+    """The parts of the catalog that searches use."""
 
 
 @dataclass
@@ -59,11 +65,11 @@ class _Facts:
 
 
 class CachedVisibility:
-    """A cache of the catalog's answers, which reads them again once the tenant's corpus version has grown.
+    """A cache of the catalog's answers. They are read again when the tenant's corpus version has increased.
 
-    Each lookup of visible versions reads the corpus version first, so its facts are current while that is unchanged.
-    Hidden versions are returned from memory without any read. They may be outdated until a lookup of visible versions
-    notices a newer corpus, or finds a version that may not be shown.
+    Each lookup of visible versions reads the corpus version first, so its facts are current while the version is
+    unchanged. Hidden versions are returned from memory without any read. They may be outdated until a lookup of visible
+    versions notices a newer corpus version, or finds a version that may not be shown.
     """
 
     def __init__(self, catalog: CatalogView) -> None:

@@ -32,17 +32,18 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class MaintenancePolicy:
-    """Limits that decide when to compact, and how much memory stays mapped.
+    """Limits that determine when to compact, and how much memory stays mapped.
 
-    20,000 unsealed points take 25 to 45 MB of memory and are searched in 1.3 ms. Compacting them takes 15 s of CPU time
-    in an index of a million points, a twentieth of the time to encode them.
+    20,000 unsealed points take 25 to 45 MB of memory, and searching them takes 1.3 ms. Compacting them in an index of a
+    million points takes 15 s of CPU time, a twentieth of the time that encoding them takes.
     """
 
     unsealed_points: int = 20_000
-    # Writes during a compaction are also kept in memory, at 1.5 KB each. Writers wait when there are this many.
+    # Writes during a compaction are also held in memory, at 1.5 KB each. Writers wait when this many are held.
     journal_points: int = 50_000
     mapped_bytes: int = 512 * 1024**2
-    # A longer compaction is abandoned. After a failed or abandoned one, the next waits for `retry_seconds`.
+    # A compaction that takes longer is abandoned. After a failed or abandoned compaction, the next one waits for
+    # `retry_seconds`.
     longest_seconds: float = 1_800.0
     retry_seconds: float = 60.0
 
@@ -51,7 +52,7 @@ DEFAULT_POLICY = MaintenancePolicy()
 
 
 class IndexMaintenance:
-    """A background thread that maintains a shard. `close` stops it within a second."""
+    """A background thread that maintains a shard. `close` stops the thread within a second."""
 
     def __init__(
         self,
@@ -71,19 +72,20 @@ class IndexMaintenance:
         self._not_before = 0.0
         self._look = threading.Event()
         self._closing = threading.Event()
-        # Held while the shard's files are opened, closed or unmapped: unmapping pages must not race with the other two.
+        # Held while the shard's files are opened or closed, or their pages unmapped: unmapping must not race with the
+        # other two.
         self._busy = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="index-upkeep", daemon=True)
         self._thread.start()
 
     def record_call(self) -> None:
-        """Record a read or write, and wake the thread after every few."""
-        self._calls += 1  # not locked: a lost count only delays a check
+        """Count a read or write. Wakes the maintenance thread after every few calls."""
+        self._calls += 1  # no lock is needed: a lost count only delays a check
         if self._calls % _CALLS_BETWEEN_CHECKS == 0:
             self._look.set()
 
     def compact(self) -> bool:
-        """Compact now, and wait until it is done. Return False if the compaction was abandoned.
+        """Compact now, and wait until compaction is done. Return False if it was abandoned.
 
         Raises `IndexUnavailableError` if the engine fails, and `OSError` if the disk does. The shard stays usable.
         """
@@ -104,7 +106,7 @@ class IndexMaintenance:
         self._closing.set()
         self._look.set()
         self._thread.join()
-        with self._busy:  # wait for a compaction started by another thread
+        with self._busy:  # waits for a compaction that another thread started
             pass
 
     def _run(self) -> None:
@@ -124,7 +126,10 @@ class IndexMaintenance:
         self._not_before = time.monotonic() + self._policy.retry_seconds
 
     def _wait_for_child(self, clone: Path, child: "CompactionProcess") -> bool:
-        """Wait for the child. Return False if the compaction was abandoned. Unless done, the clone is deleted."""
+        """Wait for the child. Return False if the compaction was abandoned.
+
+        The clone is deleted unless it is complete.
+        """
         done = False
         deadline = time.monotonic() + self._policy.longest_seconds
         try:
@@ -152,7 +157,7 @@ class IndexMaintenance:
 
 
 class CompactionProcess:
-    """The child process that compacts. It is killed at the end of the block, and when this process ends."""
+    """The child process that compacts. It is killed when the block exits or this process ends."""
 
     def __init__(self, command: tuple[str, ...], folder: Path, dimension: int) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - `kill` closes it

@@ -14,8 +14,8 @@ from pathlib import Path
 from retrieval.index.edge.edge_shard import compact_shard
 from retrieval.index.edge.shard_folder import sync_shard
 
-# At this niceness the process gets a quarter of a core next to an encoder that uses all cores. That is enough to keep
-# the journal short, and hardly slows the encoder.
+# At this niceness, the process gets a quarter of a core next to an encoder that uses all cores. That is enough to keep
+# the journal short, and it hardly slows the encoder.
 _NICENESS = 5
 _MAX_HELD_BYTES = 512 * 1024**2
 _PR_SET_PDEATHSIG = 1
@@ -46,8 +46,8 @@ def _die_with_parent(parent: int) -> None:
 def _hold_in_memory(folder: Path) -> list[mmap.mmap]:
     """Map the files into memory, small ones first, and return the maps.
 
-    When the engine opens a file, it drops it from the page cache and reads it from disk again: 800 ms for 100,000
-    chunks, with the GIL held. Pages mapped by a process are not dropped, which makes it 65 ms.
+    When the engine opens a file, it drops the file from the page cache and reads it from disk again, which takes 800 ms
+    for 100,000 chunks, with the GIL held. Pages that a process has mapped are not dropped, which reduces this to 65 ms.
     """
     held: list[mmap.mmap] = []
     if sys.platform == "linux":

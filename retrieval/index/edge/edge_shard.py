@@ -33,22 +33,24 @@ from qdrant_edge import (
 from retrieval.errors import IndexLostError, IndexRefusedError, IndexUnavailableError
 from retrieval.index.points import DENSE, KEYWORDS, SPARSE, TENANT
 
-# Small segments are merged when there are more than this. A query visits every segment.
+# Small segments are merged if there are more than this, because a query visits every segment.
 _SEGMENTS = 6
-# 200,000 chunks of 384 dimensions. Limits what one compaction rewrites, so that its time and memory do not grow with
-# the corpus.
+# 200,000 chunks of 384 dimensions. This limits how much one compaction rewrites, so that its time and memory do not
+# grow with the corpus.
 _SEGMENT_KB = 300_000
 # No graph (m = 0): sealed vectors are compared one by one, by codes of 4 bits per dimension. At a million chunks this
 # takes less CPU time than a graph with a recall@10 of 0.97 (28 ms against 36 ms per hybrid query), and it finds all ten
-# under any filter, where the graph's recall for one tenant was 0.82. Compactions also have no graph to build.
+# under any filter, where the graph's recall for one tenant was 0.82. Compactions also need not build a graph.
 _NO_GRAPH = HnswIndexConfig(m=0, ef_construct=16, full_scan_threshold=10, memory=Memory.Cold)
 _CODES = TurboQuantQuantizationConfig(bits=TurboQuantBitSize.Bits4, memory=Memory.Cold)
-# How the engine reports errors of the operating system. Those in `_NOT_DAMAGE` do not mean that files are damaged.
+# The engine reports errors of the operating system in this form. The errors in `_NOT_DAMAGE` do not mean that files are
+# damaged.
 _SYSTEM_ERROR = re.compile(r"os error (\d+)")
 _NOT_DAMAGE = frozenset(
     {errno.EACCES, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EPERM, errno.EROFS}
 )
-# Twice as many vectors as requested are selected by their codes and then compared in full, so scores are exact.
+# Twice as many vectors as requested are selected by their codes and then compared at full precision, so scores are
+# exact.
 DENSE_SEARCH = SearchParams(quantization=QuantizationSearchParams(rescore=True, oversampling=2.0))
 
 log = structlog.get_logger(__name__)
@@ -80,7 +82,7 @@ def open_shard(folder: Path, dimension: int) -> EdgeShard:
 
 
 def compact_shard(folder: Path, dimension: int) -> None:
-    """Seal all writes and merge small segments. The shard must not be open elsewhere.
+    """Seal all writes and merge small segments. No other process may have the shard open.
 
     Run this in a separate process, because the engine holds the GIL until it is done (2 s for 56,000 chunks).
     """
@@ -89,7 +91,7 @@ def compact_shard(folder: Path, dimension: int) -> None:
         schema = shard.info().payload_schema
         for field in KEYWORDS:
             params = schema[field].params if field in schema else None
-            # Shards created by earlier releases keep these indexes in memory.
+            # Shards that were created by earlier releases hold these indexes in memory.
             if not isinstance(params, KeywordIndexParams) or params.memory != Memory.Cold:
                 shard.update(UpdateOperation.delete_field_index(field))
                 shard.update(_build_field_index(field))
@@ -99,7 +101,10 @@ def compact_shard(folder: Path, dimension: int) -> None:
 
 
 def count_unsealed_points(shard: EdgeShard) -> int:
-    """Estimate how many points a compaction would seal. Too high if sealed points have no dense vector."""
+    """Estimate how many points a compaction would seal.
+
+    The estimate is too high if sealed points lack a dense vector.
+    """
     with translate_engine_errors():
         facts = shard.info()
     return max(0, 2 * facts.points_count - facts.indexed_vectors_count)
@@ -124,7 +129,7 @@ def convert_engine_error(error: Exception) -> IndexUnavailableError:
 
 
 def _convert_opening_error(error: Exception) -> IndexUnavailableError:
-    """Convert an exception from opening a shard: it is in use, the system lacks a resource, or it is damaged."""
+    """Convert an exception from opening a shard that is in use or damaged, or for which the system lacks a resource."""
     found = convert_engine_error(error)
     system = _SYSTEM_ERROR.search(str(error))
     if not isinstance(found, IndexRefusedError) or (system and int(system[1]) in _NOT_DAMAGE):
@@ -134,7 +139,8 @@ def _convert_opening_error(error: Exception) -> IndexUnavailableError:
 
 
 def _build_config(dimension: int) -> EdgeConfig:
-    # Cold means mapped and read on demand. Otherwise the engine would read every file in full when it opens the shard.
+    # "Cold" means that files are mapped and read on demand. Otherwise, the engine would read every file completely when
+    # it opens the shard.
     return EdgeConfig(
         vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine, memory=Memory.Cold)},
         sparse_vectors={SPARSE: EdgeSparseVectorParams(modifier=Modifier.Idf, memory=Memory.Cold)},

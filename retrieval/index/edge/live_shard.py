@@ -1,8 +1,9 @@
-"""The shard in use. All searches and writes go through it, so that a compacted clone can replace it while in use.
+"""The current shard.
 
-A compaction clones the shard, compacts the clone in another process, and keeps a journal of the writes made in the
+All searches and writes go through this class, so that a compacted clone can replace a shard that is in use. A
+compaction clones the shard, compacts the clone in another process, and keeps a journal of the writes made in the
 meantime. Then it replays the journal on the clone and makes the clone the current generation. A crash loses nothing:
-until that point the old shard has every write, and afterwards the new one has.
+before the swap, the old shard has every write, and afterwards the new one has.
 """
 
 import shutil
@@ -44,14 +45,17 @@ class _ShardGeneration:
 
 @dataclass
 class _Journal:
-    """Writes in order. A failed write may have been applied in part, and fails in the same way when replayed."""
+    """The writes since a compaction started, in order.
+
+    A failed write may have been partly applied, and fails in the same way when it is replayed.
+    """
 
     entries: list[tuple[Any, bool]] = field(default_factory=list)
     points: int = 0
 
 
 class LiveShard:
-    """The current shard, for any number of reading threads. Writers wait for each other."""
+    """The current shard. Any number of threads may read it concurrently; writers wait for each other."""
 
     def __init__(
         self,
@@ -62,7 +66,7 @@ class LiveShard:
         observe: Observer,
         room: ShardRoom = _UNCHECKED,
     ) -> None:
-        """Open the shard, or create one. A journal holds at most about `journal_points`.
+        """Open the shard, or create one. A journal holds at most about `journal_points` points.
 
         Raises `IndexUnavailableError`, and `StorageFullError` if the disk has too little space to open the shard.
         """
@@ -72,8 +76,8 @@ class LiveShard:
         self._journal_points = journal_points
         self._observe = observe
         self._root = folder
-        # Admits one writer at a time, as the engine requires. Notified when a journal ends. Lock order: `_writing`,
-        # then `_readers`.
+        # Admits one writer at a time, as the engine requires, and is notified when a journal ends. Lock order:
+        # `_writing` before `_readers`.
         self._writing = threading.Condition()
         self._readers = threading.Condition()
         self._journal: _Journal | None = None
@@ -87,7 +91,7 @@ class LiveShard:
 
     @contextmanager
     def hold_open(self) -> Iterator[EdgeShard]:
-        """Provide the shard, and keep it open until the block ends. Translates the engine's errors."""
+        """Provide the shard, and keep it open until the block exits. Translates the engine's errors."""
         with self._readers:
             generation = self._current
             generation.readers += 1
@@ -114,7 +118,7 @@ class LiveShard:
     def apply_operation(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
         """Apply an operation that affects about `points` points.
 
-        While the journal is full, wait for the compaction to end, so that fast writers cannot fill the memory.
+        Waits for the compaction to end while the journal is full, so that fast writers cannot fill the memory.
         """
         with self._writing:
             self._writing.wait_for(lambda: self._journal is None or self._journal.points < self._journal_points)
@@ -150,7 +154,7 @@ class LiveShard:
         return target
 
     def abandon_clone(self, clone: Path) -> None:
-        """End a compaction and discard its clone. The shard stays in use."""
+        """Cancel a compaction and discard its clone. The current shard stays in use."""
         with self._writing:
             self._journal = None
             self._writing.notify_all()
@@ -158,7 +162,7 @@ class LiveShard:
         release_freed_memory()
 
     def swap_in(self, clone: Path) -> None:
-        """End a compaction: replay the journal on the clone, and replace the shard with it.
+        """Complete a compaction: replay the journal on the clone, and replace the current shard with the clone.
 
         If this raises before the swap, the compaction is abandoned.
         """
@@ -168,7 +172,7 @@ class LiveShard:
             fresh = _ShardGeneration(clone, open_shard(clone, self._dimension))
             undo.callback(_close_quietly, fresh.shard)
             self._observe("opened")
-            # Replay most of the journal without blocking writers, and then, while they wait, the rest.
+            # Replay most of the journal without blocking writers, and then the rest while they wait.
             for _ in range(2):
                 with self._writing:
                     entries = self._take_journal()
@@ -186,14 +190,14 @@ class LiveShard:
         self._retire(old)
 
     def compute_disk_bytes(self) -> int:
-        """Return the shard's size on disk. A compaction needs about as much again while it runs."""
+        """Return the shard's size on disk. A compaction temporarily needs about the same amount in addition."""
         return compute_shard_bytes(self._current.folder)
 
     def get_free_disk_bytes(self) -> int:
         return shutil.disk_usage(self._root).free
 
     def unmap_pages(self) -> None:
-        """Release the mapped pages. The caller ensures that no other thread swaps or closes the shard meanwhile."""
+        """Release the mapped pages. The caller must ensure that no other thread swaps or closes the shard meanwhile."""
         with self._writing:
             unmap_pages(self._root)
 
@@ -202,7 +206,7 @@ class LiveShard:
             self._current.shard.flush()
 
     def close(self) -> None:
-        """Flush, wait for readers, and release the folder."""
+        """Flush the shard, wait for readers to finish, and release the folder."""
         with self._writing:
             self._wait_for_readers(self._current)
             try:

@@ -1,4 +1,4 @@
-"""The embedded index: a Qdrant Edge shard, which is the server's Rust engine in this process.
+"""The embedded index: a Qdrant Edge shard, which runs the server's Rust engine in this process.
 
 Searches are exact; sealed vectors are preselected by short codes (see `edge_shard`). Recent writes are sealed in
 another process, because the engine holds the GIL while it seals.
@@ -60,9 +60,9 @@ from retrieval.index.points import (
 from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, SparseVector
 from retrieval.index.sole_tenant import SoleTenant
 
-# Compare in full: codes do not help with so few candidates.
+# Compare at full precision: codes do not help with so few candidates.
 _EXACT_SEARCH = SearchParams(exact=True)
-# A facet needs a limit. No shard has this many values of a field.
+# A facet requires a limit. No shard has this many values of a field.
 _NO_LIMIT = 2**40
 _UNCHECKED = UncheckedRoom()
 
@@ -213,7 +213,8 @@ class QdrantEdgeIndex:
     def count_chunks_of_versions(
         self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False
     ) -> dict[str, int]:
-        # Count versions one by one: each takes about 0.1 ms, while a facet over everything holds the GIL for seconds.
+        # Count versions one by one: each takes about 0.1 ms, whereas a facet over the whole index holds the GIL for
+        # seconds.
         return {
             version: self.count_chunks(tenant, version, embedded_only=embedded_only) for tenant, version in versions
         }
@@ -224,12 +225,13 @@ class QdrantEdgeIndex:
     def compact(self) -> bool:
         """Compact now. Return False if the compaction was abandoned.
 
-        Raises `IndexUnavailableError` or `OSError`. The index stays usable in every case.
+        Raises `IndexUnavailableError` if the engine fails, and `OSError` if the disk does. The index stays usable in
+        each case.
         """
         return self._upkeep.compact()
 
     def require_ready(self) -> None:
-        """Do nothing, because the engine is in this process."""
+        """Do nothing, because an engine in this process is always ready."""
 
     def flush(self) -> None:
         self._shard.flush()
@@ -239,7 +241,7 @@ class QdrantEdgeIndex:
         self._shard.close()
 
     def _build_idf_params(self, scope: SearchScope) -> SearchParams | None:
-        """Return parameters that compute idf only over the tenant's chunks that the readers may see.
+        """Return parameters that restrict idf to the tenant's chunks that the readers may see.
 
         Otherwise, scores would reveal which words occur in chunks that the readers may not see.
         """
@@ -297,7 +299,7 @@ def _build_scope_filter(scope: SearchScope) -> Filter:
 
 
 def _build_access_conditions(scope: SearchScope) -> list[Any]:
-    """Return the filter conditions for the tenant, the readers, and the collections that are closed to them."""
+    """Return the filter conditions for the tenant, the readers, and the collections that the readers may not see."""
     must: list[Any] = [_match_value(TENANT, scope.tenant_id)]
     if scope.readers is not None:
         readers = FieldCondition(key=READERS, match=MatchAny(sorted(scope.readers)))

@@ -5,7 +5,8 @@
     index/gen-000008/   a generation in progress, or left by a killed process
     index/lock          locked while the index is open
 
-In an index of an earlier release, `index/` itself is the shard, and the current generation until the first compaction.
+In an index that an earlier release created, `index/` itself is a shard, which is the current generation until the first
+compaction.
 """
 
 import fcntl
@@ -25,8 +26,8 @@ _GENERATION = re.compile(r"gen-(\d{6})")
 _UNNUMBERED_SHARD_FILES = ("edge_config.json", "segments", "temp_segments", "wal")
 _COPY_BYTES = 4 * 1024 * 1024
 
-# Files of a sealed segment that the engine writes only once (a test checks this). A clone can share them. Other files
-# of a sealed segment, such as the flags of deleted points, are written in place.
+# Files of a sealed segment that the engine writes only once, so that a clone can share them (a test checks this). Other
+# files of a sealed segment, such as the flags of deleted points, are modified in place.
 _WRITTEN_ONCE = re.compile(
     r"matrix\.dat|quantized\.data|inverted_index\.dat|links_compressed\.bin|point_to_values\.bin|page_\d+\.dat"
 )
@@ -39,7 +40,10 @@ class ShardFolder:
     """The generations in one folder. The folder is locked until this object is closed."""
 
     def __init__(self, folder: Path) -> None:
-        """Lock the folder, and remove leftovers of a killed process. Raises `IndexUnavailableError` if it is locked."""
+        """Lock the folder, and remove the leftovers of a killed process.
+
+        Raises `IndexUnavailableError` if it is locked.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._lock = (folder / "lock").open("a")
@@ -68,7 +72,10 @@ class ShardFolder:
         return self._folder / f"gen-{max(taken, default=0) + 1:06d}"
 
     def set_current(self, generation: Path) -> None:
-        """Make a generation the current one. If this raises, the old one stays current. `sync` makes it durable."""
+        """Make a generation the current one. If this raises, the old one stays current.
+
+        Call `sync` to make it durable.
+        """
         temporary = self._folder / f"{_CURRENT}.new"
         with temporary.open("w") as file:
             file.write(generation.name)
@@ -78,7 +85,7 @@ class ShardFolder:
         self.current = generation
 
     def sync(self) -> None:
-        """Make the current generation survive a power failure. Until then, keep the previous one."""
+        """Make the current generation survive a power failure. Until this returns, keep the previous generation."""
         fsync_path(self._folder)
 
     def discard(self, generation: Path) -> None:
@@ -108,7 +115,10 @@ class ShardFolder:
 
 
 def clone_shard(source: Path, target: Path) -> None:
-    """Clone a flushed shard that nobody is writing to. Files written once are hard-linked; the others are copied."""
+    """Clone a flushed shard that no thread is writing to.
+
+    Files written only once are hard-linked; others are copied.
+    """
     target.mkdir()
     for name in _UNNUMBERED_SHARD_FILES:
         if (source / name).is_file():
@@ -131,7 +141,7 @@ def is_written_once(generation: Path, path: Path) -> bool:
 
 
 def compute_shard_bytes(folder: Path) -> int:
-    """Return the bytes that the folder's files take on disk, without holes."""
+    """Return the bytes that the folder's files take on disk, not counting holes."""
     return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
 
 
@@ -172,7 +182,7 @@ def _copy_sparse_file(source: Path, target: Path) -> None:
 def _find_next_content(descriptor: int, offset: int, size: int) -> int:
     try:
         return os.lseek(descriptor, offset, os.SEEK_DATA)
-    except OSError:  # only a hole from here on
+    except OSError:  # the rest of the file is a hole
         return size
 
 

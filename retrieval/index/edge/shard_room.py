@@ -1,4 +1,4 @@
-"""Disk space for a shard's mapped files.
+"""Provide disk space for a shard's mapped files.
 
 The engine reserves its files as holes, maps them, and reads and writes them as memory. If the disk has no space for a
 page of a hole that is accessed, the kernel kills the process with SIGBUS, which no Python code can handle. So the holes
@@ -34,7 +34,7 @@ class ShardRoom(Protocol):
 
 
 class UncheckedRoom:
-    """Allocates nothing and refuses nothing. For tests, and for commands that open an index briefly."""
+    """A `ShardRoom` without any checks, for tests and for commands that open an index only briefly."""
 
     def require_room(self) -> None:
         pass
@@ -53,7 +53,10 @@ class AllocatedRoom:
         min_free_bytes: int,
         free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
-        """Check the disk of `folder`, where the shards are. Keep `min_free_bytes` free where only writes need space."""
+        """Check the disk that contains `folder`, where the shards are.
+
+        If only writes need disk space, keep `min_free_bytes` free.
+        """
         self._folder = folder
         self._min_free_bytes = min_free_bytes
         self._free_bytes = free_bytes
@@ -82,12 +85,12 @@ class AllocatedRoom:
 
 
 def needs_room_to_read(folder: Path) -> bool:
-    """Return whether reading a mapped hole takes space on this file system, as it does on tmpfs."""
+    """Return whether reading a mapped hole uses disk space on this file system, as it does on tmpfs."""
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
             os.ftruncate(file.fileno(), mmap.PAGESIZE)
             if not shutil.disk_usage(folder).free:
-                return True  # too full to test, so assume the case that keeps the process alive
+                return True  # the disk is too full to test, so assume the safe case
             with mmap.mmap(file.fileno(), mmap.PAGESIZE) as mapped:
                 mapped[0]
             return os.fstat(file.fileno()).st_blocks > 0

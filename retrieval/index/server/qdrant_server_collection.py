@@ -13,24 +13,24 @@ from retrieval.index.points import BATCH_POINTS, DENSE, KEYWORDS, PAGE_POINTS, S
 from retrieval.index.server.qdrant_server_connection import QdrantConnection
 from retrieval.index.server.settings import QdrantServerSettings
 
-# Older servers ignore or reject `idf`, so that one tenant's words would affect another's scores.
+# Older servers ignore or reject `idf`, so one tenant's words would affect the scores of another tenant.
 _OLDEST_SERVER = (1, 19, 0)
 # The maximum number of conditions in a filter, and of values in a condition. They are also set as limits of the server.
 MAX_CONDITIONS, MAX_CONDITION_VALUES = 16, 10_000
 # Keys of a collection's metadata.
 _INSTALLATION_MEMBER = "leadline_installation"
 _COMPLETE_MEMBER = "leadline_complete"
-# Right after its creation, a collection may not exist yet on the other nodes of a cluster.
+# Right after a collection is created, it may not exist yet on the other nodes of a cluster.
 _NOT_YET_STATUSES = frozenset({404})
 
 log = structlog.get_logger(__name__)
 
 
 def prepare_collection(connection: QdrantConnection, dimension: int, settings: QdrantServerSettings) -> None:
-    """Create the collection, or check that it fits. Idempotent, and safe to run concurrently.
+    """Create the collection, or check that an existing one fits. Idempotent, and safe to run concurrently.
 
     If a process dies halfway, some field indexes are missing, and the next call adds them. A collection with other
-    settings is used as it is, with a warning in the log. Raises `IndexMismatchError` if the collection has vectors of
+    settings is used unchanged, and a warning is logged. Raises `IndexMismatchError` if the collection has vectors of
     another size or distance, and `IndexUnavailableError` if the server is too old or has fewer nodes than copies are
     required.
     """
@@ -64,7 +64,7 @@ def find_point_count(connection: QdrantConnection, settings: QdrantServerSetting
 
 
 def describe_server(connection: QdrantConnection, settings: QdrantServerSettings) -> str:
-    """Describe the server, for a person. Raises `IndexUnavailableError` if it cannot be used. Creates nothing."""
+    """Return a description of the server for users. Raises `IndexUnavailableError` if it cannot be used."""
     version = _require_version(connection, settings)
     nodes = _require_nodes(connection, settings)
     return f"Qdrant {version} with {nodes} {'node' if nodes == 1 else 'nodes'} at {connection.url}"
@@ -77,7 +77,7 @@ def list_differences(connection: QdrantConnection, settings: QdrantServerSetting
 
 
 def find_installation(connection: QdrantConnection, settings: QdrantServerSettings) -> str | None:
-    """Return the id of the installation that owns the collection; None if it has none or does not exist."""
+    """Return the id of the installation that owns the collection. None if it has no id or does not exist."""
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     found = (info.config.metadata or {}).get(_INSTALLATION_MEMBER) if info is not None else None
     return None if found is None else str(found)
@@ -104,7 +104,7 @@ def mark_complete(connection: QdrantConnection, settings: QdrantServerSettings) 
 def _add_metadata(
     connection: QdrantConnection, settings: QdrantServerSettings, metadata: Mapping[str, object] | None
 ) -> None:
-    """Add to a collection's metadata. Other keys stay."""
+    """Add keys to a collection's metadata. Its other keys stay unchanged."""
     connection.call(
         lambda client: client.update_collection(
             settings.collection,
@@ -152,9 +152,9 @@ def _build_not_qdrant_error(connection: QdrantConnection, reason: str) -> IndexU
 
 
 def _require_nodes(connection: QdrantConnection, settings: QdrantServerSettings) -> int:
-    """Return the number of nodes. Raises `IndexUnavailableError` if there are more copies than nodes.
+    """Return the number of nodes. Raises `IndexUnavailableError` if the settings require more copies than nodes.
 
-    The server itself may silently create fewer copies.
+    Otherwise, the server may silently create fewer copies.
     """
     status = connection.call(lambda client: client.cluster_status(), settings.work_retries)
     nodes = len(status.peers) if isinstance(status, models.ClusterStatusOneOf1) else 1
@@ -196,7 +196,7 @@ def _format_quantization(quantization: models.QuantizationConfig | None) -> str:
 
 
 def find_collection(client: QdrantClient, collection: str) -> models.CollectionInfo | None:
-    """Return the server's description of a collection; None if it does not exist."""
+    """Return the server's description of a collection, or None if it does not exist."""
     try:
         return client.get_collection(collection)
     except UnexpectedResponse as error:
@@ -206,7 +206,7 @@ def find_collection(client: QdrantClient, collection: str) -> models.CollectionI
 
 
 def _create_collection(client: QdrantClient, dimension: int, settings: QdrantServerSettings) -> None:
-    """Create the collection, unless another process or an earlier attempt whose reply was lost already has."""
+    """Create the collection, unless it was already created by another process or by an attempt whose reply was lost."""
     try:
         client.create_collection(
             settings.collection,
@@ -244,8 +244,8 @@ def _build_metadata(settings: QdrantServerSettings) -> dict[str, str] | None:
 def _build_graph_config(settings: QdrantServerSettings) -> models.HnswConfigDiff:
     """Return settings for one graph per tenant and none over all tenants (m = 0), since every query has a tenant.
 
-    Neighbours within a tenant are linked even if it owns few of the points, and a tenant too small for a graph is
-    searched exactly. 16 is the engine's default number of links.
+    Neighbours within a tenant are linked even if the tenant owns few of the points. A tenant that is too small for a
+    graph is searched exactly. 16 links is the engine's default.
     """
     return models.HnswConfigDiff(m=0, payload_m=16, ef_construct=settings.ef_construct)
 
@@ -253,7 +253,7 @@ def _build_graph_config(settings: QdrantServerSettings) -> models.HnswConfigDiff
 def _build_quantization(settings: QdrantServerSettings) -> models.ScalarQuantization | None:
     if settings.quantization == "none":
         return None
-    # Clips the outermost hundredth of the values, as Qdrant recommends.
+    # This quantile clips the outermost hundredth of the values, as Qdrant recommends.
     int8 = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
     return models.ScalarQuantization(scalar=int8)
 
@@ -282,7 +282,7 @@ def _create_index(client: QdrantClient, field: str, settings: QdrantServerSettin
     client.create_payload_index(
         settings.collection,
         field,
-        # Graphs for the other fields would cost memory for groups that span tenants, which no query needs.
+        # Graphs for the other fields would use memory for groups that span tenants, and no query needs such groups.
         models.KeywordIndexParams(
             type=models.KeywordIndexType.KEYWORD, is_tenant=field == TENANT, enable_hnsw=field == TENANT
         ),

@@ -1,7 +1,8 @@
-"""Send requests to a Qdrant server: retry where that can help, and convert the client's errors to ours.
+"""Send requests to a Qdrant server, retry them where that can help, and convert the client's errors to ours.
 
 A server with several nodes is configured as several URLs, or as one name with several addresses. For a name, each
-connection attempt tries all its addresses. Of several URLs, the one that answered last is used until it fails.
+connection attempt tries all of the name's addresses. If there are several URLs, the last one that answered is used
+until it fails.
 """
 
 import random
@@ -23,7 +24,7 @@ T = TypeVar("T")
 _CLIENT_ERRORS = (ApiException, QdrantException, ValueError, AssertionError)
 _BUSY_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _UNREACHABLE_STATUSES = frozenset({502, 503, 504})
-_AUTH_STATUSES = frozenset({401, 403})  # about the API key, not about the request
+_AUTH_STATUSES = frozenset({401, 403})  # these concern the API key, not the request
 _CONNECTION_ERRORS = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
 _DETAIL_CHARS = 500
 # Long enough for two lost SYN packets before a machine counts as unreachable.
@@ -37,7 +38,7 @@ class UnfinishedWriteError(Exception):
 
 
 class QdrantConnection:
-    """A client for all threads of a process. Create it after a fork; it cannot be shared with a forked child."""
+    """A client that all threads of a process share. Create it after a fork: a forked child cannot use its parent's."""
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class QdrantConnection:
     ) -> None:
         """Set up the client without sending anything. `timeout_seconds` applies to requests without their own timeout.
 
-        Over `http`, an API key can be read on the way: use `https` or a private network.
+        Over `http`, an API key can be intercepted, so use `https` or a private network.
         """
         self.url = url
         self._sleep = sleep
@@ -63,7 +64,7 @@ class QdrantConnection:
         """Call `request` with a client and return its result. Raises `IndexUnavailableError` if it fails.
 
         Each attempt tries the addresses in turn until one can be reached. Lost connections, timeouts, "busy" replies
-        and the statuses in `again_on` are retried, so a request must be safe to repeat.
+        and the statuses in `again_on` are retried, so `request` must be idempotent.
         """
         for wait in retries.iter_waits():
             try:
@@ -93,7 +94,8 @@ class QdrantConnection:
     def call_each_address(self, request: Callable[[QdrantClient], T], retries: RetryPolicy) -> list[T]:
         """Call `request` at every address, and return the results of those that answer.
 
-        Several addresses are each called once, without retries. Raises `IndexUnavailableError` if none answers.
+        If there are several addresses, each is called once, without retries. Raises `IndexUnavailableError` if none of
+        them answers.
         """
         if len(self._clients) == 1:
             return [self.call(request, retries)]
@@ -191,7 +193,7 @@ def _build_client(address: str, api_key: str | None, timeout_seconds: int) -> Qd
 
 
 def _shorten_connect_timeout(request: httpx.Request) -> None:
-    """Shorten the timeout for connecting, so that the next address is tried soon."""
+    """Shorten the connect timeout, so that the next address is tried soon."""
     limits = request.extensions.get("timeout", {})
     limits["connect"] = min(limits.get("connect") or _CONNECT_SECONDS, _CONNECT_SECONDS)
 

@@ -13,13 +13,16 @@ from retrieval.index.server.settings import QdrantServerSettings
 
 # The states that the server considers active. Only an active copy can be the source of another.
 _ACTIVE_STATES = frozenset({models.ReplicaState.ACTIVE, models.ReplicaState.RESHARDINGSCALEDOWN})
-# A node keeps the error of the last message that it sent to another node. If it has sent none since, the error is old.
-# So only errors from its last minute of activity count.
+# A node stores the error of the last message that it sent to another node. If it has sent no message since, the error
+# is old. So only errors from its last minute of activity count.
 _RECENT_ACTIVITY = timedelta(seconds=60)
 
 
 def fetch_copies(connection: QdrantConnection, settings: QdrantServerSettings) -> Copies | None:
-    """Fetch the copies of a collection's shards; None if the server has one node or the collection does not exist."""
+    """Fetch the copies of a collection's shards.
+
+    None if the server has a single node or the collection does not exist.
+    """
     statuses = [
         status
         for status in connection.call_each_address(QdrantClient.cluster_status, settings.search_retries)
@@ -34,7 +37,7 @@ def fetch_copies(connection: QdrantConnection, settings: QdrantServerSettings) -
     wanted = info.config.params.replication_factor or 1
     found = _group_copies_by_shard(shards)
     named = {node for copies in found.values() for node in copies}
-    # The server lists copies, so a shard that has lost all its copies is missing from its answer.
+    # The server lists copies, so a shard that has lost all of its copies is missing from the answer.
     # guard: shard-without-copies
     numbers = sorted({*found, *range(info.config.params.shard_number or 1)})
     return Copies(
@@ -59,7 +62,7 @@ def start_shard_copy(connection: QdrantConnection, settings: QdrantServerSetting
 
 
 def _group_copies_by_shard(info: models.CollectionClusterInfo) -> dict[int, dict[int, models.ReplicaState]]:
-    """Return the state of each shard's copies, by shard and node."""
+    """Return the state of each shard's copies, keyed by shard and then by node."""
     found: defaultdict[int, dict[int, models.ReplicaState]] = defaultdict(dict)
     for local in info.local_shards:
         found[local.shard_id][info.peer_id] = local.state
@@ -74,7 +77,7 @@ def _build_shard(number: int, copies: dict[int, models.ReplicaState]) -> ShardCo
 
 
 def _list_nodes(statuses: Sequence[models.ClusterStatusOneOf1], named: Iterable[int]) -> list[Node]:
-    """Return the nodes known to any answering node, and those that only shards refer to."""
+    """Return the nodes that any answering node knows, and the nodes to which only shards refer."""
     answered = {status.peer_id for status in statuses}
     failing = {address for status in statuses for address in _list_failing(status)}
     addresses = {int(peer): about.uri for status in statuses for peer, about in status.peers.items()}

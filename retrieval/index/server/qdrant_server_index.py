@@ -1,7 +1,7 @@
 """The index of a cluster: one collection on a Qdrant server for all tenants, over REST.
 
-Every write waits until it is applied, uses ids made from content, and is repeated if its reply is lost. So a write that
-is repeated, or interrupted and repeated, has the same effect as a single one.
+Every write waits until the server has applied it, uses ids derived from content, and is repeated if its reply is lost.
+So a write has the same effect whether it is sent once, repeated, or interrupted and repeated.
 """
 
 from collections import Counter
@@ -39,18 +39,19 @@ from retrieval.index.server.qdrant_server_connection import QdrantConnection, T,
 from retrieval.index.server.settings import QdrantServerSettings
 from retrieval.index.sole_tenant import SoleTenant
 
-# Makes replicas apply the writes to a point in the same order, whichever node receives them.
+# Makes all replicas apply the writes to a point in the same order, regardless of the node that receives them.
 _ORDERING = models.WriteOrdering.MEDIUM
-# The number of candidates selected by int8 copies for each hit. They are then compared by the original vectors.
+# The number of candidates per hit that are selected by int8 copies of the vectors, and then compared by the original
+# vectors.
 _OVERSAMPLING = 2.0
-# Up to this many versions are counted by id, and more in one pass over all versions.
+# Up to this many versions are counted by their ids. Larger numbers are counted in one pass over all versions.
 _MAX_NAMED_VERSIONS = 100
 
 
 class QdrantServerIndex:
     """The index of all tenants in one collection. This class adds the tenant filter to every query.
 
-    Threads may share it; a forked child may not.
+    Threads may share an instance, but a forked child may not use its parent's.
     """
 
     def __init__(self, url: str, *, dimension: int, api_key: str | None, settings: QdrantServerSettings) -> None:
@@ -101,7 +102,7 @@ class QdrantServerIndex:
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         present = self.count_chunks(tenant_id, version_id)
-        # Delete even if nothing was counted, because the count may come from a replica that is behind.
+        # Delete even if nothing was counted, because the count may come from a replica that lags behind.
         where = models.FilterSelector(filter=_build_version_filter(tenant_id, version_id))
         self._write(partial(QdrantClient.delete, points_selector=where))
         return present
@@ -182,7 +183,7 @@ class QdrantServerIndex:
         self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False
     ) -> dict[str, int]:
         must: list[models.Condition] = [models.HasVectorCondition(has_vector=DENSE)] if embedded_only else []
-        if len(versions) > _MAX_NAMED_VERSIONS:  # a filter by id makes the server compare every chunk with every id
+        if len(versions) > _MAX_NAMED_VERSIONS:  # with a filter by id, the server compares every chunk with every id
             return self._count_by_version(must)
         if not versions:
             return {}
@@ -218,14 +219,14 @@ class QdrantServerIndex:
         """Do nothing: the server confirms a write only after applying it and adding it to its log.
 
         The server syncs to disk at its own intervals, not on request. A second replica protects against a power failure
-        there, and a comparison with the catalog finds what was lost.
+        on the server, and a comparison with the catalog finds any lost writes.
         """
 
     def close(self) -> None:
         self._connection.close()
 
     def _write(self, request: Callable[..., models.UpdateResult]) -> None:
-        """Call `request`, a client method with its specific arguments, with the arguments common to all writes."""
+        """Call `request`, a client method with its own arguments, and add the arguments common to all writes."""
         seconds = self._settings.write_timeout_seconds
 
         def write_once(client: QdrantClient) -> None:
@@ -236,7 +237,7 @@ class QdrantServerIndex:
         self._connection.call(write_once, self._settings.work_retries)
 
     def _read(self, request: Callable[..., T], *, retries: RetryPolicy | None = None) -> T:
-        """Call `request`, a client method with its specific arguments, with the arguments common to all reads."""
+        """Call `request`, a client method with its own arguments, and add the arguments common to all reads."""
         seconds = self._settings.read_timeout_seconds
         return self._connection.call(
             lambda client: request(client, collection_name=self._name, timeout=seconds),
@@ -244,7 +245,7 @@ class QdrantServerIndex:
         )
 
     def _search(self, request: Callable[..., T]) -> T:
-        """Read with the few retries of a search, because a person is waiting."""
+        """Read with only the few retries of a search, because a user is waiting."""
         return self._read(request, retries=self._settings.search_retries)
 
     def _update_vectors(
@@ -256,8 +257,8 @@ class QdrantServerIndex:
     ) -> models.UpdateResult:
         """Write vectors.
 
-        A replica that is being restored answers 404 for chunks that it has not received yet, so on a 404 the chunks are
-        counted. Raises `ChunksMissingError` if some do not exist, and `UnfinishedWriteError` if all exist.
+        A replica that is being restored answers 404 for chunks that it has not received yet. So after a 404, the chunks
+        are counted. Raises `ChunksMissingError` if some of them do not exist, and `UnfinishedWriteError` if all exist.
         """
         try:
             return client.update_vectors(points=points, **how)
@@ -272,7 +273,7 @@ class QdrantServerIndex:
             raise UnfinishedWriteError("has the chunks, but does not accept their vectors yet") from error
 
     def _require_embedded(self, ids: list[str]) -> None:
-        """Check that every id has a vector, in case the server accepts a vector for an unknown id."""
+        """Check that every id has a vector, in case the server silently accepted a vector for an unknown id."""
         embedded = models.HasVectorCondition(has_vector=DENSE)
         _require_all_present(
             ids, self._count_points(models.Filter(must=[models.HasIdCondition(has_id=list(ids)), embedded]))
@@ -291,13 +292,13 @@ class QdrantServerIndex:
                 return
 
     def _count_by_value(self, field: str, where: models.Filter) -> dict[str, int]:
-        """Count points by value, for as many values as one request returns. Some counts may be 0."""
+        """Count points by the value of a field, for as many values as one request returns. Some counts may be 0."""
         limit = self._settings.facet_values
         hits = self._read(partial(QdrantClient.facet, key=field, facet_filter=where, limit=limit, exact=True)).hits
         return {str(hit.value): hit.count for hit in hits}
 
     def _build_idf_params(self, scope: SearchScope) -> models.SearchParams | None:
-        """Return parameters that compute idf only over the tenant's chunks that the readers may see.
+        """Return parameters that restrict idf to the tenant's chunks that the readers may see.
 
         Otherwise, scores would reveal which words occur in chunks that the readers may not see.
         """
@@ -367,7 +368,7 @@ def _build_scope_filter(scope: SearchScope) -> models.Filter:
 
 
 def _build_access_conditions(scope: SearchScope) -> list[models.Condition]:
-    """Return the filter conditions for the tenant, the readers, and the collections that are closed to them."""
+    """Return the filter conditions for the tenant, the readers, and the collections that the readers may not see."""
     must: list[models.Condition] = [_match_value(TENANT, scope.tenant_id)]
     if scope.readers is not None:
         unlisted = models.IsEmptyCondition(is_empty=models.PayloadField(key=READERS))

@@ -1,8 +1,8 @@
-"""Settings of a cluster's vector server: its addresses, and how it stores the index.
+"""Settings of a cluster's vector server: its addresses, and the way it stores the index.
 
-Measured on three nodes, killed in turn during writes and searches. With two copies and a write consistency of one,
-nothing failed. With two copies and a write consistency of two, all writes stopped while a node was down, and searches
-failed. With three copies and a write consistency of two, nothing failed.
+Measured on three nodes that were killed in turn during writes and searches. With two copies and a write consistency of
+one, nothing failed. With two copies and a write consistency of two, all writes stopped while a node was down, and
+searches failed. With three copies and a write consistency of two, nothing failed.
 """
 
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ StorageMedium = Literal["disk", "memory"]
 class QdrantServerSettings:
     """Server settings. Those from `shard_number` to `words` apply only when a collection is created.
 
-    `VectorServerSettings` describes each of them. `facet_values` is the number of versions to count in one request; if
-    there are more, they are counted page by page. `installation` is the id stored in a new collection. Searches retry
-    only briefly, because a person is waiting; a worker's job can wait while the server restarts.
+    `VectorServerSettings` describes each of them. `facet_values` is the maximum number of versions to count in one
+    request; a larger number is counted page by page. `installation` is the id stored in a new collection. Searches
+    retry only briefly, because a user is waiting. A worker's job can wait while the server restarts.
     """
 
     collection: str = "leadline"
@@ -55,7 +55,7 @@ _SCHEMES = ("http://", "https://")
 class VectorServerSettings(BaseSettings):
     """Settings from environment variables that start with `LEADLINE_QDRANT_`.
 
-    Those of a collection apply when it is created. `leadline index spread` moves an index to new ones.
+    Settings of a collection apply when it is created. `leadline index spread` moves an index to new settings.
     """
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
