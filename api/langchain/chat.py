@@ -20,7 +20,7 @@ from api.openai.annotations import build_extension, iter_markers
 from api.openai.inert import MarkdownNeutralizer, neutralize_markdown
 
 _PROVIDER = "leadline"
-# Fields of an answer that go into the message's `response_metadata`, besides its citations.
+# Members of an answer that are copied to the message's `response_metadata`, in addition to its citations.
 _METADATA_FIELDS = {"id", "conversation", "status", "strategy", "reasons", "notes", "sentences", "coverage", "finished"}
 
 
@@ -147,7 +147,7 @@ def _to_result(answer: AnswerOut) -> ChatResult:
 
 
 def _iter_chunks(event: AnswerEvent, written: MarkdownNeutralizer) -> Iterator[ChatGenerationChunk]:
-    """Convert an event to message chunks: text as it arrives, and the citations and usage at the end."""
+    """Convert an event to message chunks: the text as it arrives, and the citations and usage at the end."""
     if isinstance(event, DeltaOut):
         text = written.feed(event.text)
         if text:
@@ -178,7 +178,7 @@ def _to_usage(answer: AnswerOut) -> UsageMetadata:
 
 
 def _build_content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
-    """Build a standard text block, with the citation of each marker as an annotation."""
+    """Build a standard text block in which each citation marker has its citation as an annotation."""
     text = str(message.text)
     cited = [CitationOut.model_validate(each) for each in message.response_metadata.get("citations", ())]
     annotations: list[blocks.Annotation] = [

@@ -1,4 +1,4 @@
-"""The connection settings of LangChain components, and the clients they open."""
+"""The connection settings shared by the LangChain components, and the clients that they open."""
 
 import os
 import ssl
@@ -66,7 +66,7 @@ class Connection(BaseModel):
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        """The TLS context, created once because loading the certificates takes longer than a search."""
+        """The TLS context. It is created only once, because loading the certificates takes longer than a search."""
         return httpx.create_ssl_context()
 
     @property

@@ -1,4 +1,4 @@
-"""A retriever of passages with their locations, and a search tool built from it. Uses `POST /v1/search`."""
+"""A retriever of passages with their locations, and a search tool built from it. Both use `POST /v1/search`."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,1 +1,1 @@
-"""The portal: the web interface for people, whose pages call the REST API with a session."""
+"""The portal: the web interface for users. Its pages call the REST API with a session."""

@@ -1,7 +1,7 @@
-"""The pages of the portal: shells without tenant data, whose scripts load everything from the REST API.
+"""The pages of the portal. They contain no tenant data; their scripts load everything from the REST API.
 
-So access is decided in one place, the API. Pages load nothing from other origins, and use only the scripts and styles
-in this package.
+Access is therefore decided in one place, the API. Pages load nothing from other origins, and use only the scripts and
+styles in this package.
 """
 
 from importlib.metadata import version
@@ -40,7 +40,7 @@ _POLICY = "; ".join(
         "form-action 'none'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
-        # Scripts never turn text into HTML; they create elements. Trusted Types make the browser enforce this.
+        # Scripts never convert text to HTML; they create elements instead. Trusted Types make the browser enforce this.
         "require-trusted-types-for 'script'",
         "trusted-types 'none'",
     )
@@ -60,7 +60,7 @@ Id = Annotated[str, Path(max_length=64, pattern=r"^[\w-]+$")]
 
 
 class _Assets(StaticFiles):
-    """Static files that browsers revalidate on each use and download again only after a change."""
+    """Static files. Browsers check on each use whether a file has changed, and download it again only if it has."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 - Starlette's arguments
         response = super().file_response(*args, **kwargs)
@@ -70,14 +70,14 @@ class _Assets(StaticFiles):
 
 
 def install_pages(app: FastAPI) -> None:
-    """Add the portal's pages and static files to the application."""
+    """Add the pages and static files of the portal to the application."""
     app.include_router(router)
     app.mount(ASSETS, _Assets(packages=[("api.portal", "assets")]), name="portal-assets")
 
 
 @router.get("/")
 async def home(request: Request, served: ServicesDep) -> Response:
-    """Redirect to the library while it is empty, and to questions once it has documents."""
+    """Redirect to the library if it is empty, or to the questions page if it contains documents."""
     caller: Principal | None = request.scope.get(CALLER)
     if caller is None:
         return _redirect_to("/sign-in")
@@ -89,7 +89,7 @@ async def home(request: Request, served: ServicesDep) -> Response:
 
 @router.get("/sign-in")
 async def sign_in(request: Request, served: ServicesDep) -> Response:
-    """Show the sign-in page. A link with a ticket signs in without asking for a key."""
+    """Show the sign-in page. A link that contains a ticket signs in without asking for a key."""
     return _render_sign_in(request, served)
 
 
@@ -102,7 +102,7 @@ async def provider_sign_in(
     state: Annotated[str, Query(max_length=200)] = "",
     error: Annotated[str, Query(max_length=200)] = "",
 ) -> Response:
-    """Redirect to the identity provider, and sign in the person who returns from it.
+    """Redirect to the identity provider, or sign in a person whom the provider has sent back.
 
     Errors are shown on the sign-in page.
     """
@@ -187,7 +187,7 @@ async def runs(request: Request) -> Response:
 
 @router.get("/runs/{run_id}")
 async def run(request: Request, run_id: Id) -> Response:
-    """Follow a background run."""
+    """Show a background run and its progress."""
     return _render_private_page(request, "runs.html", "Background work", run_id=run_id)
 
 
@@ -222,7 +222,7 @@ async def audit(request: Request) -> Response:
 
 
 def _render_private_page(request: Request, template: str, title: str, **members: object) -> Response:
-    """Render a page for a signed-in caller. Redirect everyone else to sign in and then back to the page."""
+    """Render a page for a signed-in caller. Others are redirected to sign in, and then back to this page."""
     if request.scope.get(CALLER):
         return _render_page(request, template, title, **members)
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")

@@ -1,7 +1,7 @@
 """Sign-in to the portal with an OpenID Connect provider: the authorization code flow with PKCE, state and nonce.
 
-The state of the flow is kept in a browser cookie that expires after ten minutes. The provider redirects back with a
-code. The code, together with the verifier in this browser's cookie, is exchanged for an identity token.
+The state of the flow is stored in a browser cookie that expires after ten minutes. The provider redirects back with a
+code. The code is exchanged for an identity token, together with the verifier from this browser's cookie.
 """
 
 import base64
@@ -53,7 +53,7 @@ class SignInFlow:
 
 
 def is_configured(settings: Settings, tokens: TokenChecker | None) -> bool:
-    """Return True if people can sign in with the provider, and not only programs with its tokens."""
+    """Return True if users can sign in with the provider, not only programs that use its tokens."""
     return tokens is not None and settings.oidc_client_id is not None
 
 
@@ -77,9 +77,9 @@ def build_authorization_url(settings: Settings, flow: SignInFlow, redirect_uri: 
 def authenticate_caller(
     served: Services, flow: SignInFlow | None, state: str, code: str, redirect_uri: str
 ) -> Principal:
-    """Exchange the code and return the person who signed in at the provider.
+    """Exchange the code and return the person who has signed in at the provider.
 
-    Raises `UnauthorizedError` if this browser did not start the flow or the provider's token is not valid, and
+    Raises `UnauthorizedError` if this browser did not start the flow or the provider's token is invalid, and
     `IdentityProviderUnavailableError` if the provider cannot be reached.
     """
     # guard: oidc-state
@@ -89,7 +89,7 @@ def authenticate_caller(
     found = None if served.admission.tokens is None else served.admission.tokens.check_identity(token, flow.nonce)
     if found is None:
         raise _build_refusal("The identity provider's answer is not valid here.")
-    # The token only proves who signed in now. The session has its own lifetime.
+    # The token only proves who has just signed in. The session has its own expiry.
     return replace(found, expires_at=None)
 
 

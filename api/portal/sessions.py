@@ -1,4 +1,4 @@
-"""Starts portal sessions for callers authenticated by a key, a sign-in link or the identity provider."""
+"""Starts portal sessions for callers who were authenticated by a key, a sign-in link or the identity provider."""
 
 from api.admission.services import Services
 from ingest.storage.accounts.records import Principal
@@ -6,7 +6,7 @@ from ingest.storage.audit.records import Actor, ActorKind, set_current_actor
 
 
 def start_session(served: Services, caller: Principal) -> str:
-    """Start a session and return its secret. The settings determine its lifetime and idle timeout."""
+    """Start a session and return its secret. Its lifetime and idle timeout are set in the settings."""
     set_current_actor(Actor(ActorKind.CALLER, caller.key_id, caller.user))
     settings = served.settings
     return served.accounts.sessions.start(

@@ -1,4 +1,4 @@
-"""The Slack app's manifest and the scopes it requires.
+"""The manifest of the Slack app, and the scopes that it requires.
 
 Source: https://docs.slack.dev/reference/app-manifest, schema version 2.
 """
@@ -7,7 +7,7 @@ from typing import Any
 
 NAME = "Leadline"
 SHORTCUT = "leadline_answer"
-# The purpose of each scope. Without an optional scope the bot does less, and logs this.
+# The purpose of each scope. If an optional scope is missing, the bot does less and logs that it is missing.
 SCOPES = {
     "assistant:write": "to show what it is doing, and its stop button",
     "chat:write": "to answer",
@@ -44,9 +44,9 @@ _LONG_DESCRIPTION = (
 
 
 def build_manifest(public_url: str | None, *, socket_mode: bool) -> dict[str, Any]:
-    """Build the manifest. Events go to `public_url`, which is not needed with Socket Mode.
+    """Build the manifest. Events are sent to `public_url`, which is not needed with Socket Mode.
 
-    Raises `ValueError` if `public_url` is None without Socket Mode.
+    Raises `ValueError` if `public_url` is None and Socket Mode is not used.
     """
     if not socket_mode and public_url is None:
         raise ValueError("events over HTTP need the service's address")

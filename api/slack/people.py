@@ -1,4 +1,4 @@
-"""Maps Slack users to principals, and computes what all members of a channel can see."""
+"""Maps Slack users to principals, and computes the access that all members of a channel have in common."""
 
 import asyncio
 import time
@@ -15,27 +15,27 @@ from ingest.storage.slack.store import SlackStore
 
 log = structlog.get_logger(__name__)
 
-# Slack's user groups get a prefix, so that creating a group in Slack gives no access to documents that are open to a
-# group of ours with the same name.
+# Slack's user groups get a prefix. Otherwise, creating a group in Slack could give access to documents that are open to
+# one of our groups with the same name.
 GROUP_PREFIX = "slack:"
 _CHANNEL_PREFIX = "slack-channel:"
-# Larger channels count as open to the whole tenant: no document with restricted readers is used there.
+# Larger channels are treated as open to the whole tenant: documents with restricted readers are not used there.
 MAX_MEMBERS = 100
-# How long people and groups are cached. Someone who leaves keeps access for at most this long.
+# How long users and groups are cached, which is also how long a person who leaves can keep access.
 _CACHE_SECONDS = 300.0
-# How long the list of channels with files is cached. While it is empty it is not cached, so that the first file of the
-# first such channel is visible immediately.
+# How long the list of channels with files is cached. An empty list is not cached, so that the first file of the first
+# such channel is visible immediately.
 _CLOSED_CHANNELS_SECONDS = 5.0
 _SCOPES = frozenset({Scope.READ, Scope.ASK})
 
 
 def build_channel_group(team_id: str, channel: str) -> str:
-    """Build the name of the group of a channel's members, which its files are open to."""
+    """Build the group name for the members of a channel. The channel's files are open to this group."""
     return f"{_CHANNEL_PREFIX}{team_id}:{channel}"
 
 
 class People:
-    """Finds the principals of Slack users and channels. Slack's data about people is cached for five minutes."""
+    """Finds the principals of Slack users and channels. Slack's data about its users is cached for five minutes."""
 
     def __init__(self, store: SlackStore, files: SlackFiles, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
@@ -47,7 +47,7 @@ class People:
         self._groups: dict[str, tuple[float, dict[str, frozenset[str]]]] = {}
 
     async def fetch_asker(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
-        """Return a principal with the access of one user, for answers that no one else reads."""
+        """Return a principal with the access of one user, for answers that only this user reads."""
         mail, groups = await self._fetch_person(web, workspace, user_id)
         groups |= await self._fetch_channel_groups(web, workspace, user_id)
         return self._load_principal(workspace, channel, mail, groups)
@@ -55,8 +55,9 @@ class People:
     async def fetch_audience(self, web: SlackWeb, workspace: Workspace, channel: str) -> Principal:
         """Return a principal with the access that all members of a channel have in common.
 
-        That includes documents open to the whole tenant, files shared in the channel itself, and documents open to
-        groups that all members belong to. Groups are ignored if the members cannot be listed or exceed `MAX_MEMBERS`.
+        This includes documents open to the whole tenant, files shared in the channel itself, and documents open to
+        groups that all members belong to. Groups are ignored if the members cannot be listed or there are more than
+        `MAX_MEMBERS`.
         """
         own = build_channel_group(workspace.team_id, channel)
         try:
@@ -74,7 +75,7 @@ class People:
     async def fetch_principal(
         self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str, surface: Surface
     ) -> Principal:
-        """Return the principal for an answer, with the access that everyone who will read it has in common."""
+        """Return the principal for an answer. It has only the access that all readers of the answer have in common."""
         if surface is Surface.DIRECT:
             return await self.fetch_asker(web, workspace, channel, user_id)
         return await self.fetch_audience(web, workspace, channel)
@@ -90,7 +91,7 @@ class People:
         return mail, (await self._fetch_user_groups(web, workspace.team_id)).get(user_id, frozenset())
 
     async def _fetch_channel_groups(self, web: SlackWeb, workspace: Workspace, user_id: str) -> frozenset[str]:
-        """Return the groups of the user's channels whose files only members can see."""
+        """Return the groups of the user's channels whose files only members of the channel can see."""
         now = self._clock()
         closed_until, closed = self._closed.get(workspace.team_id, (0.0, set[str]()))
         if closed_until <= now:
@@ -119,7 +120,7 @@ class People:
         return self._store.build_principal(workspace, channel, user, frozenset(groups), _SCOPES)
 
     async def _fetch_email(self, web: SlackWeb, team_id: str, user_id: str) -> str | None:
-        """Return a user's email address in lower case, which identifies the Leadline user.
+        """Return a user's email address in lower case. It identifies the Leadline user.
 
         Returns None for guests, bots, deleted users and people from other workspaces.
         """
@@ -136,7 +137,7 @@ class People:
         return mail
 
     async def _fetch_user_groups(self, web: SlackWeb, team_id: str) -> dict[str, frozenset[str]]:
-        """Return the user groups of each user. Empty if the app lacks the scope to list them."""
+        """Return the user groups that each user belongs to. Empty if the app lacks the scope to list them."""
         cached, now = self._groups.get(team_id), self._clock()
         if cached is not None and cached[0] > now:
             return cached[1]

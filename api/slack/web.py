@@ -13,14 +13,15 @@ from api.slack.errors import SlackBusyError, SlackRefusedError, SlackUnavailable
 from ingest.storage.slack.records import Workspace
 
 _TIMEOUT_SECONDS = 15
-# A call waits at most this long when rate limited. For longer pauses the error is raised, and the work is requeued.
+# The maximum delay before a call that was rate limited is retried here. For longer delays the error is raised, and the
+# work is requeued.
 _LONGEST_WAIT_SECONDS = 5.0
 _MAX_BUSY_TRIES = 3
-# Slack's error codes for internal failures, after which the call may or may not have been carried out.
+# Slack's error codes for internal failures. After these, the call may or may not have been carried out.
 _SLACK_FAULTS = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
 )
-# The last part of the names of methods that only read.
+# The last parts of the names of methods that only read.
 _READ_METHOD_ENDINGS = frozenset({"info", "members", "replies", "history", "list", "conversations", "test"})
 _PAGE_SIZE = 200
 _MAX_PAGES = 10
@@ -37,7 +38,7 @@ class SlackWeb:
         )
 
     async def call(self, method: str, **body: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-        """Call a method and return its response. Waits and retries if Slack asks for a short pause."""
+        """Call a method and return its response. If Slack asks for a short delay, the call is retried."""
         for attempt in range(1, _MAX_BUSY_TRIES + 1):
             try:
                 return await self._call_once(method, body)
@@ -48,7 +49,7 @@ class SlackWeb:
         raise AssertionError("the last attempt returns or raises")
 
     async def exchange_code(self, **form: str) -> dict[str, Any]:
-        """Exchange an OAuth code for a token. Needs no token itself."""
+        """Exchange an OAuth code for a token. This call itself needs no token."""
         try:
             data = (await self._client.api_call("oauth.v2.access", data=form)).data
         except SlackApiError as error:
@@ -58,14 +59,14 @@ class SlackWeb:
         return data if isinstance(data, dict) else {}
 
     async def fetch_identity(self) -> tuple[dict[str, Any], frozenset[str]]:
-        """Return the identity of the token's bot, and the token's scopes."""
+        """Return the identity of the bot that the token belongs to, and the scopes of the token."""
         response = await self._fetch_response("auth.test", {})
         scopes = response.headers.get("x-oauth-scopes", "")
         data = response.data
         return data if isinstance(data, dict) else {}, frozenset(each for each in scopes.split(",") if each)
 
     async def iter_pages(self, method: str, key: str, **body: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - JSON
-        """Yield the entries in `key` from all pages of a method.
+        """Yield the entries in the member `key` of all pages of a method.
 
         Raises `SlackRefusedError` if there are more than ten pages.
         """
@@ -85,7 +86,7 @@ class SlackWeb:
 
     async def _fetch_response(self, method: str, body: dict[str, Any]) -> AsyncSlackResponse:
         try:
-            # Methods that read do not accept JSON: https://docs.slack.dev/apis/web-api/#post-bodies
+            # Methods that only read do not accept JSON: https://docs.slack.dev/apis/web-api/#post-bodies
             reads = method.rpartition(".")[2] in _READ_METHOD_ENDINGS
             if reads:
                 return await self._client.api_call(method, params=body)
@@ -109,5 +110,5 @@ def _translate_error(method: str, error: SlackApiError) -> Exception:
     return SlackRefusedError(method, reason)
 
 
-# Opens the Web API as the bot of a workspace.
+# Opens a client of the Web API as the bot of a workspace.
 OpenWeb = Callable[[Workspace], SlackWeb]

@@ -1,8 +1,8 @@
 """Answers questions queued in the catalog. Each question starts a run, and its reply is updated as the run progresses.
 
-Any process can claim a question and holds a lease on it. If the process dies, another one finds the run by the
-question's id and continues the same reply. A run that reaches its limits waits for a person to decide, and no process
-holds its question meanwhile.
+Any process can claim a question and then holds a lease on it. If the process dies, another one finds the run by the
+question's id and continues the same reply. A run that reaches its limits waits for a person's decision. Meanwhile, no
+process holds its question.
 """
 
 import asyncio
@@ -44,15 +44,15 @@ _THREADS = 8
 # How often to check who can read the channel while an answer is being written.
 _READERS_SECONDS = 30.0
 _EVENTS_AT_ONCE = 100
-# The longest pause between attempts, and the age at which a question is given up because no one is waiting any more.
+# The maximum retry delay, and the age at which a question is abandoned because no one is waiting for it any more.
 _LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
-# After this many attempts that failed unexpectedly, the question ends with an error message.
+# After this many attempts with unexpected errors, the question is closed with an error message.
 _MAX_ATTEMPTS = 5
 _NOTHING_YET = "Its limits were met before there was anything to answer with."
 
 
 def build_answer_work(served: Services, people: People, open_web: OpenWeb) -> LeasedWork[SlackQuestion]:
-    """Build the worker for all questions. Each question takes one or more attempts."""
+    """Build the worker that answers all questions. Each question takes one or more attempts."""
     threads = Threads(_THREADS)
     attempt = partial(_Delivery, served, people, open_web, threads)
     return LeasedWork(served, served.slack.store, attempt, threads, at_once=_AT_ONCE)
@@ -77,7 +77,7 @@ class _Delivery:
         return {"slack_question": self._question.id, "tenant": self._question.asked.tenant_id}
 
     async def execute(self) -> None:
-        """Answer the question, pause it for a decision, or requeue it for later. Does not raise."""
+        """Answer the question, pause it until a person decides, or requeue it for later. Does not raise."""
         try:
             await self._answer()
         except LeaseLostError:
@@ -92,7 +92,7 @@ class _Delivery:
             await self._handle_fault()
 
     async def release(self) -> None:
-        """Requeue the question so that another process can claim it immediately."""
+        """Requeue the question, so that another process can claim it immediately."""
         with suppress(LeaseLostError, CatalogUnavailableError):
             await self._threads.run(self._store.requeue, self._current_question, 0.0)
 
@@ -104,7 +104,7 @@ class _Delivery:
             return
         web = self._open_web(workspace)
         channel = asked.channel
-        if not asked.thread_ts:  # asked with a command or button: answer in direct messages
+        if not asked.thread_ts:  # asked with a command or button, so answer in direct messages
             channel = str((await web.call("conversations.open", users=asked.user_id))["channel"]["id"])
         reach_point("slack.claimed")
         reply = self._reply = Reply(web, self._store, workspace, self._question, self._threads.run, channel)
@@ -134,14 +134,14 @@ class _Delivery:
             messages = [build_failure_message(*error.public_message, self._question.id)]
         reach_point("slack.answered")
         await live.end_stream()
-        # After a long run people are no longer watching. Slack notifies them of new messages, but not of edited ones.
+        # After a long run, people are no longer watching. Slack notifies them of new messages but not of edits.
         await reply.finish(messages, anew=is_late)
         reach_point("slack.finished")
         await live.end_session()
         await self._end_question(QuestionState.ANSWERED)
 
     async def _pause(self, live: LiveProgress, reply: Reply, run: Run) -> None:
-        """Ask in the thread what to do about a run that has reached its limits, and release the question."""
+        """Ask in the thread what to do about a run that has reached its limits, and release the question until then."""
         reach_point("slack.run_paused")
         await ask_for_decision(live, reply, run, wait_days=self._served.settings.retention.paused_days)
         reach_point("slack.asked_what_to_do")
@@ -149,7 +149,10 @@ class _Delivery:
         reach_point("slack.paused")
 
     async def _get_or_start_run(self, caller: Principal) -> Run:
-        """Return the question's run, starting it if needed. A question has one run, even if several processes try."""
+        """Return the question's run, starting it if there is none.
+
+        A question has one run, even if several processes try.
+        """
         question = self._question
         if question.run_id is not None:
             return await self._threads.run(self._served.answers.runs.load_run, caller.tenant_id, question.run_id)
@@ -187,7 +190,7 @@ class _Delivery:
         return run
 
     async def _follow_run(self, live: LiveProgress, run: Run, readers: Callable[[], Awaitable[Principal]]) -> Run:
-        """Show the run's progress until it ends or pauses."""
+        """Show the run's progress until the run finishes or pauses."""
         seen, changed, checked_at = 0, asyncio.Event(), time.monotonic()
         if run.raised:
             live.count_from(run.seconds)
@@ -209,18 +212,18 @@ class _Delivery:
                     return run
                 if live.shows_text and time.monotonic() - checked_at >= _READERS_SECONDS:
                     checked_at = time.monotonic()
-                    with suppress(SlackError):  # they are checked again later, and always before the reply
+                    with suppress(SlackError):  # readers are checked again later, and always before the reply
                         # guard: slack-hide-from-newcomers
                         if await self._is_withheld(run, await readers()):
                             live.hide_contents()
                 await live.refresh(waits=run.state is RunState.QUEUED)
-                if not self._served.accepting:  # stopping: poll until cancelled; another process continues
+                if not self._served.accepting:  # the process is stopping: poll until cancelled
                     await asyncio.sleep(_POLL_SECONDS)
                 elif len(logged) < _EVENTS_AT_ONCE:
                     await sse.wait_for_change(changed, lambda: self._served.accepting)
 
     async def _is_withheld(self, run: Run, reader: Principal) -> bool:
-        """Return True if the run uses documents that this reader cannot access."""
+        """Return True if the run uses documents that this reader is not permitted to see."""
         return bool(await self._threads.run(self._served.answers.runs.list_withheld_runs, [run.id], reader.readers))
 
     def _build_messages(self, caller: Principal, run: Run) -> list[SlackMessage]:
@@ -233,7 +236,7 @@ class _Delivery:
                 return [
                     build_failure_message("The work ended without one.", "Ask again, or in other words.", question.id)
                 ]
-            if failure.code == BudgetExhaustedError.code:  # a person asked it to finish with what it had
+            if failure.code == BudgetExhaustedError.code:  # a person asked it to finish with its findings so far
                 return [build_failure_message(_NOTHING_YET, "Ask again, or about less.", question.id)]
             may_go_ahead = failure.code == "confirmation_required"
             hint = "The button accepts that; or ask about less." if may_go_ahead else failure.hint
@@ -254,7 +257,7 @@ class _Delivery:
         return build_answer_messages(answer, base, question.id, privately=in_public, asked=asked)
 
     async def _postpone(self, error: LeadlineError) -> None:
-        """Requeue the question for later, or give it up after a day."""
+        """Requeue the question for later. After a day, abandon it."""
         if time.time() - self._question.since > _GIVEN_UP_SECONDS:
             await self._end_question(QuestionState.GIVEN_UP, error.code)
             return
@@ -262,11 +265,11 @@ class _Delivery:
         if isinstance(error, SlackBusyError):
             pause = max(pause, error.seconds)
         log.warning("answering postponed", code=error.code, error=str(error), seconds=pause)
-        with suppress(LeaseLostError, CatalogUnavailableError):  # the lease then expires
+        with suppress(LeaseLostError, CatalogUnavailableError):  # if this fails, the lease expires
             await self._threads.run(self._store.requeue, self._current_question, pause)
 
     async def _handle_fault(self) -> None:
-        """Retry after an unexpected error. After several, end the question with an error message."""
+        """Retry after an unexpected error. After several, close the question with an error message."""
         if self._question.attempt < _MAX_ATTEMPTS:
             await self._postpone(SlackError("a fault of ours"))
             return
@@ -282,7 +285,7 @@ class _Delivery:
 
     @property
     def _current_question(self) -> SlackQuestion:
-        """The question in its latest recorded state."""
+        """The question in its most recently recorded state."""
         return self._question if self._reply is None else self._reply.question
 
     def _set_question(self, question: SlackQuestion) -> None:

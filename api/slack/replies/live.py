@@ -1,8 +1,8 @@
 """Live progress in a thread while its question is being answered: cards for the steps, and the text so far.
 
-Progress is shown as a Slack stream while possible. The stream is ended before Slack would end it, and the same message
-is then edited with the complete content; a new message every few minutes would notify people each time. Progress is
-not part of the answer: if Slack refuses an update or is too busy, it is skipped.
+Progress is shown as a Slack stream for as long as possible. The stream is closed before Slack would close it, and the
+same message is then edited to show the complete content, because a new message every few minutes would notify people
+each time. Progress is not part of the answer: if Slack refuses an update or is too busy, the update is skipped.
 """
 
 import time
@@ -24,52 +24,52 @@ from ingest.storage.slack.records import Surface
 
 log = structlog.get_logger(__name__)
 
-# Slack itself ends a stream after about five minutes.
+# Slack itself closes a stream after about five minutes.
 STREAM_SECONDS = 240.0
-# Pauses between updates: Slack accepts a hundred or more stream chunks per minute and workspace, but only fifty edits.
-# Text gets the shortest pause, so that people see it grow.
+# Intervals between updates. Slack accepts a hundred or more stream chunks per minute and workspace, but only fifty
+# edits. Text has the shortest interval, so that people see it grow.
 _TEXT_SECONDS, _CARDS_SECONDS, _UPDATE_SECONDS = 1.0, 5.0, 10.0
-# People keep their attention on a task for about ten seconds, so until then the status line is enough (Nielsen,
+# People keep their attention on a task for about ten seconds, so the status line is enough until then (Nielsen,
 # Usability Engineering, 1993, chapter 5).
 CARDS_AFTER_SECONDS = 10.0
 # Slack removes a status after two minutes: https://docs.slack.dev/reference/methods/assistant.threads.setStatus
 _STATUS_SECONDS = 90.0
-# A streamed message holds about 10,600 bytes, as measured in https://github.com/openclaw/openclaw/pull/143882
+# A streamed message can hold about 10,600 bytes, as measured in https://github.com/openclaw/openclaw/pull/143882
 _STREAM_BYTES, _DRAFT_BYTES = 9_000, 6_000
 _TITLE_CHARS = 200
-# The notification text of a progress message.
+# The text that notifications show for a progress message.
 PROGRESS = "Still at it."
 
 
 class LiveProgress:
-    """Shows the progress of one run between `start` and `end_stream`.
+    """Shows the progress of one run from `start` to `end_stream`.
 
-    `show` adds an event, and `refresh` updates the message if enough time has passed.
+    `show` adds an event. `refresh` updates the message if enough time has passed since the last update.
     """
 
     def __init__(self, reply: Reply, *, clock: Callable[[], float] = time.time) -> None:
-        """`clock` returns Unix time in seconds."""
+        """Initialize. `clock` returns the Unix time in seconds."""
         self._reply = reply
         self._web = reply.web
         self._clock = clock
         self._asked_at = reply.question.created_at
         self._steps = RunSteps()
         self._draft = ""
-        self._is_closed = False  # a reader of the channel cannot access the documents that the run uses
+        self._is_closed = False  # whether some reader of the channel cannot access the documents that the run uses
         self._waits = False
         self._may_stream = bool(reply.thread_ts) and not reply.messages
-        self._is_left = reply.question.attempt > 1  # a stream from an earlier attempt may still be open
+        self._is_left = reply.question.attempt > 1  # whether a stream from an earlier attempt may still be open
         self._has_cards = True
         self._streamed_since: float | None = None
         self._sent_bytes = 0
         self._sent: tuple[str, list[Card], str] = ("", [], "")
         self._shown_at = float("-inf")
-        self.paused_at = 0.0  # when the run paused
-        self._is_gone = False  # a person deleted the message in Slack
+        self.paused_at = 0.0  # the Unix time at which the run paused
+        self._is_gone = False  # whether a person has deleted the message in Slack
         self._status, self._status_at = "", float("-inf")
 
     async def start(self) -> None:
-        """Show immediately that the question is being answered. From then on, Slack shows its stop button."""
+        """Show immediately that the question is being answered. After this, Slack shows its stop button."""
         await self._set_session("processing")
         await self._set_status("is looking for the answer…")
 
@@ -83,7 +83,7 @@ class LiveProgress:
             self._draft = self._draft + text if event.body.get("from") else text
 
     def count_from(self, seconds: float) -> None:
-        """Start counting at `seconds` of work, leaving out the time for which the run was paused."""
+        """Start counting from `seconds` of work, so that the time for which the run was paused is not included."""
         self._asked_at = self._clock() - seconds
 
     @property
@@ -91,7 +91,7 @@ class LiveProgress:
         return bool(self._draft) and not self._is_closed
 
     def hide_contents(self) -> None:
-        """Stop showing anything derived from documents: titles and text."""
+        """Stop showing titles and text that come from documents."""
         self._is_closed, self._shown_at = True, float("-inf")
 
     @property
@@ -100,7 +100,7 @@ class LiveProgress:
         return [card.title for card in self._steps.build_cards()]
 
     async def refresh(self, *, waits: bool = False) -> None:
-        """Show any changes, within Slack's rate limits. `waits` means that the run is queued."""
+        """Show any changes, within Slack's rate limits. `waits` means that the run is still queued."""
         self._waits = waits
         if self._steps.status:
             await self._set_status(self._steps.status)
@@ -124,12 +124,12 @@ class LiveProgress:
             self._shown_at = now + error.seconds
         except SlackUnavailableError as error:
             if self._reply.question.posted.since is not None:
-                raise  # the message may or may not have been posted: the next attempt finds out
+                raise  # the message may have been posted, and the next attempt finds out whether it was
             log.info("progress not shown", error=str(error))
             self._is_left, self._streamed_since = self._is_left or self._is_streaming, None
 
     async def end_stream(self) -> None:
-        """End the stream, if there is one. Does nothing if Slack has already ended it."""
+        """Close the stream if there is one. Does nothing if Slack has already closed it."""
         self._is_left |= self._is_streaming
         self._streamed_since, self._may_stream = None, False
         if not self._reply.messages or not self._is_left:
@@ -150,16 +150,19 @@ class LiveProgress:
         self._is_left = False
 
     def was_shown_for_long(self, ended_at: float | None) -> bool:
-        """Return True if progress had been shown for longer than a stream lasts when the run ended."""
+        """Return True if, when the run ended, its progress had been shown for longer than a stream lasts."""
         messages = self._reply.messages
         return bool(messages) and ended_at is not None and ended_at - float(messages[0]) > STREAM_SECONDS
 
     async def end_session(self) -> None:
-        """Mark the session as no longer processing, once the reply is posted."""
+        """Mark the session as no longer processing. Call this after the reply has been posted."""
         await self._set_session("active")
 
     def _degrade(self) -> None:
-        """Fall back after a refusal: first show no cards, then use no stream. A refused stream has ended."""
+        """Fall back after Slack refuses progress: first show no cards, then use no stream.
+
+        A stream that Slack refuses to extend is closed.
+        """
         if self._is_streaming:
             self._streamed_since, self._may_stream, self._is_left = None, False, True
         elif self._has_cards and not self._reply.messages:
@@ -172,7 +175,7 @@ class LiveProgress:
         return self._streamed_since is not None
 
     def _build_view(self) -> tuple[str, list[Card], str]:
-        """Return the title, the cards, and the draft up to the last complete word."""
+        """Return the title, the cards, and the draft up to its last complete word."""
         minutes = int(self._clock() - self._asked_at) // 60
         title = "Waiting to go on" if self._waits else "Looking for the answer"
         title += f", {minutes} minute{'' if minutes == 1 else 's'} so far" if minutes else ""
@@ -206,7 +209,7 @@ class LiveProgress:
         self._sent = (title, cards, draft)
 
     def _build_chunks(self, title: str, cards: list[Card], draft: str) -> list[dict[str, Any]]:
-        """Build the chunks for everything that the stream does not show yet."""
+        """Build the chunks for everything that the stream does not yet show."""
         chunks: list[dict[str, Any]] = []
         if self._has_cards:
             shown_cards = {card.id: card for card in self._sent[1]}
@@ -238,13 +241,13 @@ class LiveProgress:
         reach_point("slack.streaming")
 
     def _build_content(self, chunks: list[dict[str, Any]]) -> dict[str, Any]:
-        """Build the arguments for chunks. Mixing chunks and text in a stream fails: `streaming_mode_mismatch`."""
+        """Build the arguments for chunks. Mixing chunks and text in a stream fails with `streaming_mode_mismatch`."""
         if self._has_cards:
             return {"chunks": chunks, "task_display_mode": "plan"} if not self._is_streaming else {"chunks": chunks}
         return {"markdown_text": "".join(chunk["text"] for chunk in chunks)}
 
     def _build_message(self, title: str, cards: list[Card], draft: str) -> SlackMessage:
-        """Build an ordinary message with the complete view. A long draft is cut at the start."""
+        """Build an ordinary message with the complete view. If the draft is too long, its beginning is left out."""
         blocks: Blocks = [build_plan_block(title, cards)] if cards and self._has_cards else [build_context(f"{title}.")]
         tail = draft.encode()[-_DRAFT_BYTES:].decode(errors="ignore")
         mark = "…" if len(tail) < len(draft) else ""
@@ -256,7 +259,7 @@ class LiveProgress:
         return SlackMessage(blocks, PROGRESS)
 
     async def _set_status(self, text: str) -> None:
-        """Set the thread's status line, if the thread can show one. Failures are ignored."""
+        """Set the status line of the thread, if the thread can show one. Failures are ignored."""
         if not self._reply.thread_ts or (self._reply.messages and self._has_cards):
             return
         # guard: slack-status-renewed
@@ -268,7 +271,7 @@ class LiveProgress:
         )
 
     async def _set_session(self, status: str) -> None:
-        """Set the state of the thread's session, with the question as its title."""
+        """Set the state of the thread's session. The question becomes its title."""
         if self._reply.thread_ts:
             asked = self._reply.question.asked
             about = {"title": asked.text[:_TITLE_CHARS], "initiator_user_id": asked.user_id}
@@ -276,7 +279,7 @@ class LiveProgress:
 
 
 async def set_session(web: SlackWeb, channel: str, thread_ts: str, status: str, **about: str) -> None:
-    """Set the state of a thread's session, which controls Slack's stop button. Failures are ignored."""
+    """Set the state of a thread's session, which determines if Slack shows its stop button. Failures are ignored."""
     await _call_quietly(web, "agents.sessions.setStatus", channel, thread_ts, status=status, **about)
 
 
@@ -288,7 +291,7 @@ async def _call_quietly(web: SlackWeb, method: str, channel: str, thread_ts: str
 
 
 def _count_bytes(chunks: list[dict[str, Any]]) -> int:
-    """Count the bytes that chunks use up of a streamed message. Details count twice."""
+    """Count the bytes of a streamed message that these chunks use up. Details count twice."""
     return sum(
         len(str(value).encode()) * (2 if key == "details" else 1)
         for chunk in chunks

@@ -1,7 +1,7 @@
 """Renders answers as Slack messages within Slack's limits, using the allow-list of `api.answers.rendering`.
 
-Text from documents and models cannot become a link, mention or channel. The only links are ours, to the cited span.
-For the limits, see https://docs.slack.dev/reference/block-kit/blocks; the models in slack-sdk check them too.
+Text from documents and models cannot become a link, mention or channel. The only links are our own, to cited spans. The
+limits are described at https://docs.slack.dev/reference/block-kit/blocks, and the models in slack-sdk check them too.
 """
 
 import json
@@ -51,7 +51,7 @@ def build_answer_messages(
     """Build the messages of an answer, in order. The last one has the sources and buttons.
 
     Without `base`, the service's address, sources are not links. With `privately`, a button offers a private answer
-    with the person's full access. `asked` is the question, if no message above the answer shows it.
+    with the person's full access. Pass the question as `asked` if no message above the answer shows it.
     """
     cited = {each.number: each for each in answer.citations if not each.deleted}
     spans = {number: CitedSpan(each.document_id, each.start, each.end) for number, each in cited.items()}
@@ -73,7 +73,7 @@ def build_answer_messages(
 
 
 def _split_blocks(blocks: Blocks) -> Iterator[Blocks]:
-    """Split blocks into messages within Slack's limits."""
+    """Split blocks into messages that are within Slack's limits."""
     part: Blocks = []
     size = 0
     for block in blocks:
@@ -92,7 +92,7 @@ def _count_bytes(block: dict[str, Any]) -> int:
 
 
 def build_failure_message(detail: str, hint: str, question_id: str, *, may_go_ahead: bool = False) -> SlackMessage:
-    """Build the message for a question that has no answer, with the reason and what to do next."""
+    """Build the message for a question that could not be answered, with the reason and the next step."""
     reason = escape_mrkdwn(detail)[: SECTION_CHARS - 40]
     blocks: Blocks = [{"type": "alert", "level": "error", "text": _build_mrkdwn(f"There is no answer: {reason}")}]
     if hint:
@@ -105,13 +105,13 @@ def build_failure_message(detail: str, hint: str, question_id: str, *, may_go_ah
 
 
 def build_stopped_message() -> SlackMessage:
-    """Build the message for a question that a person stopped."""
+    """Build the message for a question that a person has stopped."""
     text = "Stopped before there was an answer. Ask again whenever you like."
     return SlackMessage([build_section(text)], text)
 
 
 def build_moved_message() -> SlackMessage:
-    """Build the replacement of a message that cannot be deleted."""
+    """Build the replacement text for a message that cannot be deleted."""
     text = "The reply is below."
     return SlackMessage([build_context(text)], text)
 
@@ -146,7 +146,7 @@ def split_mrkdwn(text: str, most: int) -> Iterator[str]:
     while len(text) > most:
         at = _find_cut(text, most - 2 * len(_FENCE) - 2)
         piece, text = text[:at].rstrip(), text[at:].lstrip("\n")
-        if piece.count(_FENCE) % 2:  # inside a code block: close it here and reopen it in the next piece
+        if piece.count(_FENCE) % 2:  # inside a code block, which is closed here and reopened in the next piece
             piece, text = f"{piece}\n{_FENCE}", f"{_FENCE}\n{text}"
         if piece.strip():
             yield piece
@@ -155,7 +155,7 @@ def split_mrkdwn(text: str, most: int) -> Iterator[str]:
 
 
 def _find_cut(text: str, most: int) -> int:
-    """Find where to cut without splitting a link, citation or list item. Returns `most` if there is no such place."""
+    """Find where to cut without splitting a link, citation or list item. Returns `most` if there is no position."""
     head = text[:most]
     for end in ("\n\n", "\n", " "):
         at = head.rfind(end)
@@ -170,7 +170,7 @@ def _is_in_link(head: str) -> bool:
 
 
 def _build_alerts(answer: AnswerOut) -> Blocks:
-    """Build a warning that lists the sentences not supported by their sources."""
+    """Build a warning that lists the sentences that their sources do not support."""
     found = [each for each in answer.sentences if each.check is Check.UNSUPPORTED]
     if not found:
         return []
@@ -185,7 +185,7 @@ def _build_alerts(answer: AnswerOut) -> Blocks:
 
 
 def _build_notes(answer: AnswerOut) -> Blocks:
-    """Build the small print: how the sentences were checked, and the answer's notes."""
+    """Build the fine print: how the sentences were checked, and the answer's notes."""
     unfinished = [] if answer.finished else [_UNFINISHED]
     notes = [*_describe_checks(answer), *unfinished, *answer.notes][:10]
     elements = [_build_mrkdwn(escape_mrkdwn(_shorten(each, 500))) for each in notes]
@@ -193,7 +193,7 @@ def _build_notes(answer: AnswerOut) -> Blocks:
 
 
 def _describe_checks(answer: AnswerOut) -> list[str]:
-    """Describe how the sentences were checked. Empty without an answer, or if a warning covers all sentences."""
+    """Describe how the sentences were checked. Empty if there is no answer, or if a warning covers all sentences."""
     if answer.status is AnswerStatus.NOT_FOUND or not (answer.citations or answer.finished):
         return []
     if all(each.check is Check.UNSUPPORTED for each in answer.sentences):
@@ -230,7 +230,7 @@ def _build_sources(cited: Sequence[CitationOut], base: str | None) -> Blocks:
 
 
 def _join_lines(lines: Iterable[str]) -> str:
-    """Join as many lines as fit a section."""
+    """Join as many of the lines as fit in a section."""
     text = ""
     for line in lines:
         if len(text) + len(line) + 1 > SECTION_CHARS:
@@ -289,7 +289,7 @@ def build_button(text: str, action: str, value: str, *, style: str | None = None
 
 
 def build_asked_line(question: str) -> dict[str, Any]:
-    """Build the question in small print, for a message without the question above it."""
+    """Build a line with the question in fine print, for a message that does not have the question above it."""
     return build_context(f"You asked: {_make_inert(_shorten(question, 500))}")
 
 
@@ -299,7 +299,7 @@ def build_section(text: str) -> dict[str, Any]:
 
 
 def build_context(text: str) -> dict[str, Any]:
-    """Build a context block, which is mrkdwn in small print."""
+    """Build a context block, which is mrkdwn in fine print."""
     return {"type": "context", "elements": [_build_mrkdwn(text)]}
 
 
@@ -320,7 +320,7 @@ def _make_inert(text: str) -> str:
 
 
 def _format_fallback(answer: AnswerOut) -> str:
-    """Format the notification text. It is made inert, because Slack interprets mentions there too."""
+    """Format the notification text. It is neutralized, because Slack interprets mentions there too."""
     return _make_inert(_shorten(re.sub(r"\[\d{1,4}\]", "", answer.text), _FALLBACK_CHARS // 2)) or "No answer."
 
 

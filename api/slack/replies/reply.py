@@ -1,7 +1,8 @@
 """The reply to a question in Slack. Each of its messages is posted exactly once, even if a process dies in between.
 
-Before posting, the catalog records that a message is about to be posted; afterwards it records the message's
-timestamp. If the timestamp is missing, the thread is searched once, and a message found there is adopted.
+Before posting, the catalog records that a message is about to be posted. Afterwards, it records the message's
+timestamp. If the timestamp is missing, the thread is searched once, and a message found there is recorded as the one
+that was posted.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,7 +20,8 @@ from ingest.storage.slack.store import SlackStore
 
 log = structlog.get_logger(__name__)
 
-# The maximum lag of Slack's clock behind ours. Earlier messages of the bot are recorded, or name their question.
+# The maximum time by which Slack's clock may be behind ours. Earlier messages of the bot have already been recorded, or
+# name their question.
 _CLOCK_SKEW_SECONDS = 60.0
 EVENT_TYPE = "leadline_reply"
 _BLOCK_ERRORS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
@@ -28,7 +30,7 @@ InThread = Callable[..., Awaitable[Any]]
 
 
 class Reply:
-    """Writes the reply to a thread of `channel`, or to the channel itself. `question` is its latest recorded state."""
+    """Writes the reply to a thread in `channel`, or to the channel. `question` is its latest recorded state."""
 
     def __init__(
         self,
@@ -49,11 +51,11 @@ class Reply:
 
     @property
     def messages(self) -> tuple[str, ...]:
-        """The timestamps of the messages posted in Slack."""
+        """The timestamps by which Slack identifies the posted messages, in order."""
         return self.question.posted.messages
 
     async def recover(self) -> None:
-        """Find out whether a message was posted by a process that died while posting it, and record it if so."""
+        """Record the message if a process posted it but died before recording it."""
         since = self.question.posted.since
         if since is None:
             return
@@ -69,9 +71,10 @@ class Reply:
         await self._record_messages((*self.messages, *(str(each["ts"]) for each in own_messages[:1])))
 
     async def finish(self, messages: Sequence[SlackMessage], *, anew: bool = False) -> None:
-        """Replace everything shown so far with the complete reply, or post it `anew` at the end of the thread.
+        """Replace everything shown so far with the complete reply. With `anew`, post it at the end of the thread.
 
-        If a person deleted one of the messages in Slack, it and all later ones are posted again, in order.
+        If a person has deleted one of the messages in Slack, that message and all later ones are posted again, in
+        order.
         """
         if anew:
             await self._delete_messages_from(0)
@@ -85,7 +88,7 @@ class Reply:
         await self._delete_messages_from(len(messages))
 
     async def post_once(self, method: str, **body: Any) -> None:  # noqa: ANN401 - JSON
-        """Post a message and record it. If Slack's response is lost, the next attempt checks whether it was posted."""
+        """Post a message and record it. If Slack's response is lost, the next attempt checks if it was posted."""
         self.question = await self._in_thread(self._store.mark_posting, self.question)
         reach_point("slack.posting")
         try:
@@ -118,7 +121,7 @@ class Reply:
         return True
 
     async def post(self, message: SlackMessage, number: int) -> None:
-        """Post a message without simplifying it."""
+        """Post a message without replacing newer kinds of blocks with simple ones."""
         await self.post_once(
             "chat.postMessage",
             blocks=message.blocks,
@@ -139,14 +142,14 @@ class Reply:
             await self.post(simplify_message(message), number)
 
     async def _delete_messages_from(self, number: int) -> None:
-        """Delete all messages from `number` on. If a workspace forbids this, replace their text with a pointer."""
+        """Delete all messages from `number` onwards. If this is forbidden, replace their text with a pointer."""
         for ts in self.messages[number:]:
             try:
                 await self.web.call("chat.delete", channel=self.channel, ts=ts)
             except SlackRefusedError as error:
                 log.info("message not deleted", reason=error.reason)
                 moved = build_moved_message()
-                with suppress(SlackRefusedError):  # a person deleted it
+                with suppress(SlackRefusedError):  # a person has already deleted it
                     about = {"channel": self.channel, "ts": ts, "metadata": self._build_metadata(number)}
                     await self.web.call("chat.update", blocks=moved.blocks, text=moved.text, **about)
         if len(self.messages) > number:
@@ -164,7 +167,7 @@ class Reply:
         return {"event_type": EVENT_TYPE, "event_payload": {"question": self.question.id, "part": number}}
 
     def _is_mine(self, message: dict[str, Any]) -> bool:
-        """Return True for an unrecorded message of the bot: of this question, or a stream, which has no metadata."""
+        """Return True for an unrecorded message that replies to this question, or a stream, which has no metadata."""
         if message.get("user") != self._workspace.bot_user_id or message.get("ts") in self.messages:
             return False
         metadata = message.get("metadata") or {}
