@@ -1,4 +1,4 @@
-"""Client addresses: which ones count as the same client, and which proxies may report the addresses of others."""
+"""Client addresses: which addresses count as the same client, and which proxies may report their clients' addresses."""
 
 import ipaddress
 
@@ -6,17 +6,18 @@ from starlette.types import Scope
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Providers assign each customer at least this network (RFC 6177), so all of its addresses count as one client.
+# Providers assign each customer at least a network of this size (RFC 6177), so all of its addresses count as one
+# client.
 _IPV6_PREFIX = 64
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
-    """Parse addresses and networks, separated by commas. Raises `ValueError`."""
+    """Parse addresses and networks that are separated by commas. Raises `ValueError` if one of them is invalid."""
     return tuple(ipaddress.ip_network(each.strip(), strict=False) for each in text.split(",") if each.strip())
 
 
 def get_network_key(host: str) -> str:
-    """Return the key under which an address is counted: the address itself, or its network for IPv6."""
+    """Return the key under which an address is counted: for IPv6 its network, otherwise the address itself."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -29,9 +30,10 @@ def get_network_key(host: str) -> str:
 
 
 def get_client_key(scope: Scope) -> str | None:
-    """Return the key under which a request's client is counted; None for a Unix socket.
+    """Return the key under which a request's client is counted, or None for a Unix socket.
 
-    Behind a trusted proxy, uvicorn has already set the address to that of the proxy's client.
+    If the request came through a trusted proxy, uvicorn has already replaced the address with that of the proxy's
+    client.
     """
     client = scope.get("client")
     return get_network_key(client[0]) if client and client[0] else None

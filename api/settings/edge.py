@@ -7,7 +7,7 @@ from api.settings.addresses import Network, parse_networks
 
 
 class EdgeSettings(BaseSettings):
-    """Limits on requests to this process, before and after authentication."""
+    """Limits on the requests to this process, both before and after authentication."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 
@@ -68,6 +68,6 @@ class EdgeSettings(BaseSettings):
 
     @property
     def open_requests(self) -> int:
-        """The maximum of open requests, which leaves a twentieth of the connections free for `/health`."""
+        """The maximum number of open requests. It leaves a twentieth of the connections free for `/health`."""
         reserve = max(1, self.connections_at_once // 20)
         return max(1, min(self.requests_at_once, self.connections_at_once - reserve))

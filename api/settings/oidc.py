@@ -5,7 +5,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.storage.accounts.records import TENANT_SCOPES, Scope
 
-# Only signatures with private keys: RFC 7518, section 3.1, and EdDSA of RFC 8037.
+# Only algorithms that sign with private keys: those of RFC 7518, section 3.1, and EdDSA from RFC 8037.
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 

@@ -1,4 +1,4 @@
-"""Settings: environment variables that begin with `LEADLINE_`, read once by a composition root."""
+"""Settings: environment variables that begin with `LEADLINE_`. A composition root reads them once."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +35,7 @@ class Settings(
     WebhookSettings,
     BlobSettings,
 ):
-    """All settings. `leadline doctor` prints the ones in effect."""
+    """All settings. `leadline doctor` prints the values that are in effect."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="forbid")
 
@@ -196,7 +196,7 @@ class Settings(
         "dollars_per_month=50 bytes=10g`. Unlimited by default.",
     )
     key_quotas: str = Field("", description="Quotas of each API key, in the same format.")
-    # The longest direct answer makes seven calls, six of which read up to 32,000 tokens each: docs/answers.md.
+    # The longest direct answer takes seven calls, and six of these read up to 32,000 tokens each: docs/answers.md.
     answer_tokens: int = Field(
         200_000,
         ge=1,
@@ -272,18 +272,18 @@ class Settings(
 
     @property
     def remote_llm(self) -> "ServedModel | None":
-        """The model's name and the URLs of its servers; None for `local` and `none`."""
+        """The name of the model and the URLs of its servers, or None if the setting is `local` or `none`."""
         return None if self.llm in ("local", "none") else _parse_served_model(self.llm)
 
     @property
     def helpers(self) -> "Mapping[Helper, ServedModel | None]":
-        """The separate models of helper tasks; None if the answering model does the task."""
+        """The model of each helper task, or None if the answering model does the task."""
         given: Mapping[Helper, str | None] = {"judge": self.judge, "router": self.router, "subcalls": self.subcalls}
         return {helper: _parse_served_model(value) if value else None for helper, value in given.items()}
 
     @property
     def helper_keys(self) -> "Mapping[Helper, SecretStr | None]":
-        """The API keys of the helper models' servers."""
+        """The API key for the servers of each helper model."""
         return {"judge": self.judge_api_key, "router": self.router_api_key, "subcalls": self.subcalls_api_key}
 
 
@@ -301,12 +301,12 @@ class ServedModel(NamedTuple):
     model: str
 
     def __str__(self) -> str:
-        """Return it in the format of the settings."""
+        """Return the model and its servers in the format of the settings."""
         return f"{','.join(self.urls)} {self.model}"
 
 
 def _parse_served_model(value: str) -> ServedModel | None:
-    """Parse `URL MODEL` or `URL,URL MODEL`; None for anything else, such as a repeated URL."""
+    """Parse `URL MODEL` or `URL,URL MODEL`. Returns None for any other text, including repeated URLs."""
     written, _, model = value.strip().partition(" ")
     urls = tuple(written.split(","))
     well_formed = all(url.startswith(("http://", "https://")) for url in urls) and len(set(urls)) == len(urls)

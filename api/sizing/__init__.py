@@ -1,1 +1,1 @@
-"""Capacity planning: memory of model servers, and resources for a number of documents and questions."""
+"""Capacity planning: the memory of model servers, and the resources for a workload of documents and questions."""

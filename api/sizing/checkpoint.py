@@ -1,6 +1,6 @@
-"""Compute a language model's weights and its KV cache from the `config.json` of its checkpoint.
+"""Compute the size of a language model's weights and KV cache from the `config.json` of its checkpoint.
 
-Supports dense and mixture-of-experts decoders, with grouped-query attention (GQA), multi-head latent attention (MLA,
+Supports dense and mixture-of-experts decoders with grouped-query attention (GQA), multi-head latent attention (MLA,
 DeepSeek), sliding windows, and linear attention with a state of fixed size (Qwen3-Next).
 """
 
@@ -24,7 +24,7 @@ _WINDOWED_LAYERS = frozenset({"sliding_attention", "chunked_attention"})
 
 
 class CheckpointError(LeadlineError):
-    """A checkpoint's configuration cannot be read, or the memory of its kind is not known."""
+    """A checkpoint's configuration cannot be read, or the memory that this kind of model needs is not known."""
 
     code = "checkpoint"
     default_hint = "Use a checkpoint's folder, its config.json, or one of the models that `leadline plan model` "
@@ -33,7 +33,7 @@ class CheckpointError(LeadlineError):
 
 @dataclass(frozen=True)
 class KvCache:
-    """Bytes of one sequence's cache: per token, per token of the last `window`, and independent of length."""
+    """The size of one sequence's cache in bytes: per token, per token within the last `window`, and a constant."""
 
     token_bytes: float
     windowed_token_bytes: float = 0.0
@@ -41,18 +41,18 @@ class KvCache:
     state_bytes: float = 0.0
 
     def compute_sequence_bytes(self, tokens: int) -> float:
-        """Return the bytes of a sequence of this many tokens."""
+        """Return the number of cache bytes for a sequence of this many tokens."""
         # guard: attention-window
         return self.token_bytes * tokens + self.windowed_token_bytes * min(tokens, self.window) + self.state_bytes
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A decoder's sizes. `linear` counts the weights that quantization shrinks, `other` those it does not.
+    """The sizes of a decoder. `linear` counts the weights that quantization shrinks, `other` all other weights.
 
-    `active` is the number of weights read per token: all of them, or the chosen experts' in a mixture of experts.
-    `experts` is the part of `linear` in routed experts. `cached_heads` is the number of KV heads that can be
-    distributed over GPUs; 1 for a latent cache, which every GPU holds completely.
+    `active` is the number of weights read per token: all of them, or in a mixture of experts those of the chosen
+    experts. `experts` is the number of `linear` weights that belong to routed experts. `cached_heads` is the number of
+    KV heads that can be distributed over GPUs. It is 1 for a latent cache, because every GPU holds that completely.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Checkpoint:
 
     @property
     def weight_bytes(self) -> float:
-        """The bytes stated in its index; computed if it has none."""
+        """The size of the weights in bytes, as stated in the checkpoint's index; computed if there is no index."""
         if self.stated_bytes is not None:
             return float(self.stated_bytes)
         quantized = self.experts if self.experts_only else self.linear
@@ -85,13 +85,13 @@ class Checkpoint:
 
     @property
     def active_bytes(self) -> float:
-        """The bytes of weights read per generated token of one sequence."""
+        """The number of bytes of weights that are read to generate one token of one sequence."""
         return self.weight_bytes * self.active / self.parameters
 
     def with_quantization(self, method: str | None, cache_dtype: str = "auto") -> "Checkpoint":
-        """Return it as a server loads it with this quantization and KV cache type.
+        """Return the checkpoint as a server loads it with this quantization and type of KV cache.
 
-        Raises `CheckpointError` for a method whose size is not known.
+        Raises `CheckpointError` if the size of weights with this method is not known.
         """
         if cache_dtype not in _CACHE_BYTES:
             raise CheckpointError(f"Unknown KV cache type {cache_dtype!r}; known: {', '.join(_CACHE_BYTES)}.")
@@ -109,7 +109,7 @@ class Checkpoint:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Load a folder with `config.json`, or that file. Raises `CheckpointError`."""
+    """Load a checkpoint from a folder that contains `config.json`, or from that file. Raises `CheckpointError`."""
     file = path / "config.json" if path.is_dir() else path
     index = file.with_name("model.safetensors.index.json")
     try:
@@ -125,7 +125,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def parse_checkpoint(config: Mapping[str, Any], *, name: str) -> Checkpoint:
-    """Compute the sizes of a model with this configuration. Raises `CheckpointError`."""
+    """Compute the sizes of the model that this configuration describes. Raises `CheckpointError`."""
     text = {**config, **(config.get("text_config") or {})}
     try:
         return _SizeCounter(text, name).build_checkpoint()
@@ -134,7 +134,7 @@ def parse_checkpoint(config: Mapping[str, Any], *, name: str) -> Checkpoint:
 
 
 class _SizeCounter:
-    """Counts the weights and the cache of one configuration."""
+    """Counts the weights and cache values of one configuration."""
 
     def __init__(self, config: Mapping[str, Any], name: str) -> None:
         self._config = config
@@ -160,7 +160,7 @@ class _SizeCounter:
             name=self._name,
             linear=attention + dense + routed,
             other=other,
-            # The input embedding is only looked up; the output head is multiplied.
+            # The input embedding is only a lookup, while the output head is multiplied for every token.
             active=attention + dense + chosen + embedding,
             experts=routed,
             layers=self.layers,
@@ -204,7 +204,7 @@ class _SizeCounter:
         if self._latent:
             return self._count_latent_attention()
         queries, cached = self.heads * self.head, self.cached_heads * self.head
-        # Qwen2 has biases for queries, keys and values, which its configuration does not mention.
+        # Qwen2 has biases for queries, keys and values, although its configuration does not mention them.
         has_bias = self._config.get("attention_bias") or str(self._config.get("model_type", "")).startswith("qwen2")
         # Qwen3-Next gates the output of attention with a projection as wide as the queries.
         gated = queries if self._config.get("model_type") == "qwen3_next" else 0
@@ -221,7 +221,7 @@ class _SizeCounter:
         return queries + cached + self.heads * value * self.hidden
 
     def _count_feed_forward(self, layer: int) -> tuple[int, int, int]:
-        """Return the weights read for every token, those of all routed experts, and those of the chosen experts."""
+        """Return the number of weights read for every token, of all routed experts, and of the chosen experts."""
         if not self._is_sparse(layer):
             return 3 * self.hidden * self.inner, 0, 0
         expert = 3 * self.hidden * self._expert_inner
@@ -237,7 +237,7 @@ class _SizeCounter:
         return layer >= int(self._config.get("first_k_dense_replace") or 0) and (layer + 1) % step == 0
 
     def _build_cache(self, kinds: Sequence[str]) -> KvCache:
-        """Return the cache with 16-bit values, which is the type `auto`."""
+        """Return the cache with 16-bit values, which are the default (`auto`)."""
         linear = sum(kind in _LINEAR_LAYERS for kind in kinds)
         windowed = sum(kind in _WINDOWED_LAYERS for kind in kinds)
         numbers = 2 * self.cached_heads * self.head
@@ -263,7 +263,7 @@ class _SizeCounter:
 
 
 def _parse_bits(quantization: Mapping[str, Any]) -> float:
-    """Return the bits per weight of a linear layer, including its share of the scales. Raises `CheckpointError`."""
+    """Return the bits per weight of a linear layer, including its fraction of the scales. Raises `CheckpointError`."""
     method = str(quantization.get("quant_method") or "none").lower()
     if method == "none":
         return 8 * _BF16_BYTES

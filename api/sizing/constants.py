@@ -1,4 +1,4 @@
-"""Loads the constants of capacity plans from a file that gives the source of each."""
+"""Loads the constants for capacity plans from a file that states the source of each constant."""
 
 import tomllib
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Origin = Literal["measured", "published", "assumed"]
 
 @dataclass(frozen=True)
 class Constant:
-    """A constant. `origin` says how reliable it is, `source` where it was published or measured."""
+    """A constant. `origin` says how reliable its value is, and `source` where the value was published or measured."""
 
     value: float
     unit: str
@@ -23,7 +23,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A kind of GPU: usable memory, and the published bandwidth and dense 16-bit speed."""
+    """A kind of GPU: its usable memory, and its published bandwidth and dense 16-bit speed."""
 
     id: str
     name: str
@@ -38,13 +38,13 @@ class Gpu:
 
     @property
     def context_bytes(self) -> float:
-        """The memory of the driver's context and of captured graphs."""
+        """The memory that the driver's context and captured graphs take."""
         return self.context_gib * 1024**3
 
 
 @dataclass(frozen=True)
 class Constants:
-    """All constants by name, and all kinds of GPUs by id."""
+    """All constants keyed by name, and all kinds of GPUs keyed by id."""
 
     figures: dict[str, Constant]
     gpus: dict[str, Gpu]
@@ -55,7 +55,7 @@ class Constants:
 
 @cache
 def load_constants() -> Constants:
-    """Load the file that is part of the package."""
+    """Load the constants from the file that is included in the package."""
     read: dict[str, Any] = tomllib.loads(_FILE.read_text("utf-8"))
     figures = {name: Constant(**entry) for name, entry in read["figures"].items()}
     context = figures["gpu_context_gib"].value

@@ -1,4 +1,7 @@
-"""Compute the resources for documents: chunks, processor time, memory and disk, in one process and in a cluster."""
+"""Estimate the resources that a set of documents needs: chunks, processor time, memory and disk.
+
+Estimates are for one process and for a cluster.
+"""
 
 from dataclasses import dataclass
 from math import ceil
@@ -8,14 +11,14 @@ from api.sizing.constants import Constants
 
 _FLOAT_BYTES = 4
 _GB = 1e9
-# The share of a node's memory for vectors; the rest is for the keyword index, requests and the system.
+# The fraction of a node's memory for vectors. The rest is for the keyword index, requests and the operating system.
 _VECTOR_SHARE = 0.5
 _MAX_EMBEDDED_CHUNKS = 1_000_000
 
 
 @dataclass(frozen=True)
 class CorpusSize:
-    """The size of a set of documents. `uploaded_bytes` is the size of the files."""
+    """The size of a set of documents. `uploaded_bytes` is the total size of their files."""
 
     documents: int
     tokens: int
@@ -26,9 +29,9 @@ class CorpusSize:
 def estimate_corpus(
     documents: int, tokens_each: float, constants: Constants, *, bytes_each: float | None = None
 ) -> CorpusSize:
-    """Estimate chunks, and the size of the files as plain text if no size is given.
+    """Estimate the number of chunks, and the size of the files as plain text if `bytes_each` is not given.
 
-    On average, the last chunk of a document is half full.
+    The last chunk of a document is assumed to be half full on average.
     """
     chunks = documents * max(1.0, tokens_each / constants["chunk_tokens"] + 0.5)
     size = tokens_each * constants["token_bytes"] if bytes_each is None else bytes_each
@@ -37,19 +40,19 @@ def estimate_corpus(
 
 @dataclass(frozen=True)
 class EmbeddedNeeds:
-    """Processor time, memory and disk of one process that indexes all documents, without any questions."""
+    """The processor time, memory and disk that one process needs to index all documents, without any questions."""
 
     processor_seconds: float
     memory_bytes: float
     disk_bytes: float
 
     def compute_index_seconds(self, cores: float) -> float:
-        """Return the time to index on an otherwise idle machine. The encoder and the parsers use all cores."""
+        """Return the time to index everything on an otherwise idle machine. The encoder and parsers use all cores."""
         return self.processor_seconds / cores
 
 
 def estimate_embedded_needs(corpus: CorpusSize, constants: Constants) -> EmbeddedNeeds:
-    """Estimate the needs of the embedded service: a constant, plus amounts per document, chunk and token."""
+    """Estimate the resources of the embedded service: a constant, plus amounts per document, chunk and token."""
 
     def compute_total(name: str) -> float:
         return (
@@ -68,7 +71,7 @@ def estimate_embedded_needs(corpus: CorpusSize, constants: Constants) -> Embedde
 
 @dataclass(frozen=True)
 class Machine:
-    """The kind of machine in a cluster."""
+    """The size of each machine in a cluster."""
 
     cores: int = 16
     memory_gb: float = 64.0
@@ -76,7 +79,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class IndexPlan:
-    """The layout of an index on the vector server, and the `reason` for it."""
+    """The layout of an index on the vector server, and the `reason` for choosing it."""
 
     nodes: int
     shards: int
@@ -90,10 +93,11 @@ class IndexPlan:
 def plan_index(
     corpus: CorpusSize, machine: Machine, constants: Constants, *, dimension: int, available: bool
 ) -> IndexPlan:
-    """Choose nodes, shards, replicas and quantization. `available` requires every shard on two nodes.
+    """Choose the number of nodes, shards and replicas, and the quantization.
 
-    Full vectors are kept while they fit in three nodes, because they are exact. Beyond that, searches use vectors
-    quantized to one byte per dimension, and rescore the best from disk.
+    `available` requires a copy of every shard on two nodes. Full vectors are used as long as they fit in three nodes,
+    because they are exact. Beyond that, searches use vectors quantized to one byte per dimension, and rescore the best
+    hits with vectors from disk.
     """
     replicas = 2 if available else 1
     overhead, most = constants["vector_overhead"], 3 if available else 1
@@ -116,7 +120,7 @@ def plan_index(
 
 
 def fits_one_process(corpus: CorpusSize, machine_memory_bytes: float, constants: Constants) -> bool:
-    """Return whether the embedded service is enough. It compares every vector, which is fast up to a million."""
+    """Return True if the embedded service is enough. It compares every vector, which is fast up to a million."""
     needs = estimate_embedded_needs(corpus, constants)
     # guard: more-memory-needs-cluster
     # guard: many-chunks-need-cluster

@@ -1,7 +1,8 @@
-"""Compute the GPU memory that a vLLM server has for its KV cache, and how many sequences fit.
+"""Compute how much GPU memory a vLLM server has for its KV cache, and how many sequences fit.
 
-vLLM measures the memory of a run itself at startup and prints the tokens that fit ("GPU KV cache size"). This module
-predicts that before a machine is rented: weights and cache are exact, the memory for running is an estimate.
+vLLM itself measures at startup how much memory a run needs, and prints how many tokens fit ("GPU KV cache size"). This
+module predicts that number before a machine is rented. Weights and cache are exact; the memory for running is an
+estimate.
 """
 
 from collections.abc import Mapping
@@ -15,13 +16,13 @@ from api.sizing.checkpoint import Checkpoint, CheckpointError
 from api.sizing.constants import Gpu
 
 GIB = 1024.0**3
-# The size of vLLM's cache blocks.
+# The number of tokens in a block of vLLM's cache.
 _BLOCK_TOKENS = 16
 
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """The options of vLLM that determine its memory, with vLLM's defaults."""
+    """The vLLM options that determine how much memory it needs, with vLLM's defaults."""
 
     model: str = ""
     max_model_len: int = 0
@@ -35,7 +36,7 @@ class ServerOptions:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Bytes on each GPU, and the `tokens` that fit in sequences as long as the window."""
+    """The bytes used on each GPU, and the number of `tokens` that fit in sequences as long as the window."""
 
     gpu: Gpu
     gpus: int
@@ -57,11 +58,11 @@ class MemoryPlan:
 
     @property
     def tokens(self) -> int:
-        """The number of tokens that fit in sequences as long as the window."""
+        """The number of tokens that fit if every sequence is as long as the window."""
         return int(self.compute_sequences(self.window) * self.window)
 
     def compute_sequences(self, tokens: int) -> float:
-        """Return how many sequences of this many tokens fit in the cache."""
+        """Return the number of sequences of this many tokens that fit in the cache."""
         # guard: model-larger-than-memory
         if self.cache <= 0:
             return 0.0
@@ -71,13 +72,13 @@ class MemoryPlan:
         )
 
     def compute_concurrency(self, tokens: int) -> int:
-        """Return how many sequences of this many tokens run at the same time, at most `max_num_seqs`."""
+        """Return the number of sequences of this many tokens that can run at the same time, at most `max_num_seqs`."""
         # guard: planned-sequences
         return min(int(self.compute_sequences(tokens)), self.options.max_num_seqs)
 
 
 def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> MemoryPlan:
-    """Allocate a GPU's memory. Raises `CheckpointError` if the KV heads cannot be distributed over the GPUs."""
+    """Divide a GPU's memory. Raises `CheckpointError` if the KV heads cannot be distributed over the GPUs."""
     gpus = options.tensor_parallel_size
     # guard: gpu-head-split
     if checkpoint.cached_heads > 1 and checkpoint.cached_heads % gpus and gpus % checkpoint.cached_heads:
@@ -87,8 +88,8 @@ def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> Mem
         )
     served = checkpoint.with_quantization(options.quantization, options.kv_cache_dtype)
     weights = served.weight_bytes / gpus
-    # Inputs and outputs of two layers in 16 bits; logits of the next token in 32 bits, twice, because they are also
-    # converted to probabilities.
+    # Activations: inputs and outputs of two layers in 16 bits. Scores: logits of the next token in 32 bits, counted
+    # twice because they are also converted to probabilities.
     activations = options.max_num_batched_tokens * 2 * (4 * served.hidden + 3 * served.widest / gpus)
     scores = options.max_num_seqs * served.vocabulary * 4 * 2
     running = activations + scores + gpu.context_bytes
@@ -98,12 +99,12 @@ def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> Mem
 
 
 def _compute_per_gpu(checkpoint: Checkpoint, cached: float, gpus: int) -> float:
-    """Return the part of one GPU. Heads are distributed, or copied if there are fewer heads than GPUs."""
+    """Return the amount for one GPU. Heads are distributed over GPUs, or copied if there are fewer heads than GPUs."""
     return cached / min(gpus, checkpoint.cached_heads)
 
 
 def load_profile(path: Path) -> ServerOptions:
-    """Load the options from a config file of `vllm serve --config`. Raises `CheckpointError`."""
+    """Load the options from a config file for `vllm serve --config`. Raises `CheckpointError` if it cannot be read."""
     try:
         read = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -114,7 +115,7 @@ def load_profile(path: Path) -> ServerOptions:
 
 
 def parse_options(read: Mapping[str, Any]) -> ServerOptions:
-    """Return the options of a profile that determine memory; others are ignored."""
+    """Return the options of a profile that determine memory use. Other options are ignored."""
     named = {str(name).replace("-", "_"): value for name, value in read.items()}
     known = {name: named[name] for name in ServerOptions.__dataclass_fields__ if named.get(name) is not None}
     return ServerOptions(**known)

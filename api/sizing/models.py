@@ -1,4 +1,4 @@
-"""Language models known by name, so that planning needs no checkpoint."""
+"""Language models that are known by name, so that planning does not require a checkpoint."""
 
 import json
 from functools import cache

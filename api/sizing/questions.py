@@ -1,4 +1,4 @@
-"""Compute the resources for questions: the speed of a model server on its GPU, and the servers needed per hour."""
+"""Estimate the resources that questions need: the speed of a model server on its GPU, and the servers for a load."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -7,16 +7,16 @@ from api.sizing.constants import Constants
 from api.sizing.memory import MemoryPlan
 from api.sizing.simulation import Simulation, SimulationReport, Station
 
-# Questions per simulation; with so many, the 95th percentile varies by a few percent between seeds.
+# The number of questions per simulation. With this many, the 95th percentile varies by a few percent between seeds.
 _QUESTIONS = 4_000
 _MAX_REPLICAS = 4096
-# Above this share of total capacity, queues grow without bound, so such plans are not simulated.
+# Above this fraction of the total capacity, queues grow without bound. Such plans are not simulated.
 _STEADY_SHARE = 0.95
 
 
 @dataclass(frozen=True)
 class Question:
-    """The work of one answer: `calls` of the model, each reading and writing this many tokens."""
+    """The work of one answer: the number of model `calls`, and the number of tokens that each call reads and writes."""
 
     calls: int
     prompt_tokens: float
@@ -25,7 +25,7 @@ class Question:
 
 
 def build_direct_question(constants: Constants) -> Question:
-    """Return the work of a direct answer, which is written once and judged once."""
+    """Return the work of a direct answer, which takes one call to write it and one to judge it."""
     return Question(
         calls=int(constants["calls_of_an_answer"]),
         prompt_tokens=constants["prompt_tokens_of_a_call"],
@@ -36,10 +36,10 @@ def build_direct_question(constants: Constants) -> Question:
 
 @dataclass(frozen=True)
 class ModelServer:
-    """The speed of a model server by the roofline model: reading is bound by compute, writing by memory bandwidth.
+    """The speed of a model server by the roofline model: reading is limited by compute, writing by memory bandwidth.
 
-    Sequences in a batch share the compute for reading. Each decoding step reads the weights once for the whole batch;
-    in a mixture of experts, only the weights that any of its tokens chose.
+    The sequences in a batch share the compute for reading. Each decoding step reads the weights once for the whole
+    batch. In a mixture of experts, it reads only the weights chosen for any token of the batch.
     """
 
     plan: MemoryPlan
@@ -47,12 +47,12 @@ class ModelServer:
 
     @property
     def read_speed(self) -> float:
-        """Prompt tokens per second."""
+        """The number of prompt tokens read per second."""
         flops = self.plan.gpu.teraflops * 1e12 * self.plan.gpus * self.constants["reading_efficiency"]
         return flops / (2 * self.plan.checkpoint.active)
 
     def compute_step_seconds(self, busy: float, tokens: float) -> float:
-        """Return the time of one decoding step for `busy` sequences of this many tokens."""
+        """Return the duration of one decoding step for `busy` sequences of this many tokens each."""
         made = self.plan.checkpoint
         touched: float = 1 - (1 - made.active / made.parameters) ** max(1.0, busy)
         moved = made.weight_bytes * touched + busy * made.cache.compute_sequence_bytes(int(tokens))
@@ -60,20 +60,20 @@ class ModelServer:
         return moved / bandwidth
 
     def compute_call_seconds(self, question: Question, busy: float) -> float:
-        """Return the time of one call while `busy` calls are in progress, including itself."""
+        """Return the duration of one call while `busy` calls are in progress, including this one."""
         reading = question.prompt_tokens * (1 - question.cached_share) / self.read_speed
         steps = question.completion_tokens / self.constants["tokens_a_step"]
         length = question.prompt_tokens + question.completion_tokens
         return max(1.0, busy) * reading + steps * self.compute_step_seconds(busy, length)
 
     def compute_concurrency(self, question: Question) -> int:
-        """Return how many such calls one server runs at the same time."""
+        """Return the number of such calls that one server can run at the same time."""
         return self.plan.compute_concurrency(ceil(question.prompt_tokens + question.completion_tokens))
 
 
 @dataclass(frozen=True)
 class ServicePlan:
-    """Model servers, processors for searches, and the simulation that met the target."""
+    """The number of model servers and of processors for searches, and the simulation in which they met the target."""
 
     replicas: int
     api_cores: int
@@ -85,7 +85,7 @@ class ServicePlan:
 def build_stations(
     server: ModelServer, question: Question, constants: Constants, *, replicas: int, rate: float
 ) -> list[Station]:
-    """Return the stations that a question passes: the API, the vector engine, and the model server for each call."""
+    """Return the stations that each question passes through: API, vector engine, and the model server for each call."""
     api, engine = constants["api_seconds_of_a_question"], constants["engine_seconds_of_a_search"]
     each = server.compute_concurrency(question)
     alone = server.compute_call_seconds(question, 1)
@@ -109,14 +109,17 @@ def build_stations(
 
 
 def compute_cores(rate: float, seconds: float, *, share: float = 0.6) -> int:
-    """Return the processors needed for this rate of work if each is busy for `share` of the time."""
+    """Return the number of processors for this rate of work if each is busy for the fraction `share` of the time."""
     return max(1, ceil(rate * seconds / share))
 
 
 def plan_service(
     server: ModelServer, question: Question, constants: Constants, *, questions_an_hour: float, p95_seconds: float
 ) -> ServicePlan | None:
-    """Return the fewest model servers with which 95 % of answers are in time; None if no number is enough."""
+    """Return the smallest number of model servers with which 95 % of answers are in time.
+
+    Returns None if no number of servers is enough.
+    """
     rate = questions_an_hour / 3600
     if (
         server.compute_concurrency(question) < 1
@@ -132,7 +135,7 @@ def plan_service(
         # guard: late-answers-no-plan
         return report if report.seconds and report.seconds[0.95] <= p95_seconds else None
 
-    # Double the servers until they are enough, then bisect.
+    # Double the number of servers until it is enough, then bisect.
     replicas, report = 1, simulate(1)
     while report is None:
         replicas *= 2

@@ -1,4 +1,4 @@
-"""Builds a whole plan: from documents and questions to machines, GPUs, time and cost."""
+"""Builds a complete plan: from documents and questions to machines, GPUs, time and cost."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -18,13 +18,13 @@ from api.sizing.memory import MemoryPlan
 from api.sizing.questions import ModelServer, ServicePlan, build_direct_question, plan_service
 
 PlanRow = tuple[str, int | str, str]
-# Questions per hour that one process can serve; more need other processes.
+# The number of questions per hour that one process can serve. More questions need a cluster.
 _ONE_PROCESS_QUESTIONS = 3_600
 
 
 @dataclass(frozen=True)
 class Workload:
-    """The documents and questions to plan for, and the machines available."""
+    """The documents and questions to plan for, and the size of the available machines."""
 
     documents: int
     tokens_each: float
@@ -40,7 +40,7 @@ class Workload:
 class DeploymentPlan:
     """The resources needed.
 
-    `index` is None if one process is enough. `service` is None without questions or without a model.
+    `index` is None if a single process is enough. `service` is None if there are no questions or no model.
     """
 
     wanted: Workload
@@ -52,11 +52,11 @@ class DeploymentPlan:
 
     @property
     def ingest_cores(self) -> int:
-        """The processors that index everything in the given hours."""
+        """The number of processors needed to index all documents within `index_hours`."""
         return max(1, ceil(self.needs.processor_seconds / (self.wanted.index_hours * 3600)))
 
     def build_rows(self, gpu_price: float | None) -> list[PlanRow]:
-        """Return name, value and explanation of each figure in the plan."""
+        """Return the name, value and explanation of each figure in the plan."""
         rows = [
             *self._build_document_rows(),
             *(self._build_process_rows() if self.index is None else self._build_cluster_rows(self.index)),
@@ -128,7 +128,7 @@ class DeploymentPlan:
 
 
 def plan_deployment(wanted: Workload, server: MemoryPlan | None, constants: Constants) -> DeploymentPlan:
-    """Choose one process or a cluster, with the fewest machines that are enough."""
+    """Choose one process or a cluster, with the smallest number of machines that is enough."""
     corpus = estimate_corpus(wanted.documents, wanted.tokens_each, constants)
     needs = estimate_embedded_needs(corpus, constants)
     one = fits_one_process(corpus, wanted.memory_gb * 1e9, constants)

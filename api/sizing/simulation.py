@@ -1,8 +1,8 @@
 """Simulate a service event by event: questions arrive and pass through a sequence of stations.
 
 A station is a queue with a number of servers: the API's processes, the vector engine, or the batch slots of the model
-server, which slow down as more of them are busy. Servers fail and are repaired; their work starts again. The station
-closest to its capacity is the next bottleneck.
+server, which become slower as more of them are busy. Servers fail and are repaired, and their work is then started
+again. The station closest to its capacity is the next bottleneck.
 """
 
 import heapq
@@ -19,9 +19,9 @@ _QUANTILES = (0.5, 0.95, 0.99)
 class Station:
     """A first-come, first-served queue with `places` parallel servers.
 
-    `seconds` is the mean time of one piece of work on an idle station; while `busy` places are taken, it is `seconds *
-    slowdown(busy)`. If `queue` pieces are already waiting, the next one is refused. A place fails after a mean of
-    `failing_seconds` (0: never) and is repaired after `repair_seconds`.
+    `seconds` is the mean service time of a work item on an idle station. While `busy` servers are in use, the mean
+    service time is `seconds * slowdown(busy)`. If `queue` items are already waiting, the next one is refused. A server
+    fails after a mean of `failing_seconds` (0 means never) and is repaired after `repair_seconds`.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Station:
 
     @property
     def most(self) -> float:
-        """The capacity in questions per second, with all places busy."""
+        """The capacity in questions per second, when all servers are busy."""
         return self.places / (self.visits * self.seconds * self.slowdown(self.places))
 
 
@@ -44,8 +44,8 @@ class Station:
 class StationReport:
     """The load of one station.
 
-    `load` is the share of its capacity, and `busy` the share of its working places that are occupied. `waiting` is the
-    mean number of waiting pieces of work, `wait_seconds` the mean wait per visit.
+    `load` is the arrival rate as a fraction of the station's capacity. `busy` is the fraction of its working servers
+    that are in use. `waiting` is the mean number of waiting work items, and `wait_seconds` is the mean wait per visit.
     """
 
     name: str
@@ -58,7 +58,7 @@ class StationReport:
 
 @dataclass(frozen=True)
 class SimulationReport:
-    """The result of a simulation: seconds from question to answer by quantile, and the load of each station."""
+    """The result of a simulation: seconds from question to answer, keyed by quantile, and the load of each station."""
 
     arrived: int
     answered: int
@@ -73,7 +73,7 @@ class SimulationReport:
 
 
 class _StationQueue:
-    """The state of one station, with time-weighted sums."""
+    """The state of one station, including time-weighted sums."""
 
     def __init__(self, station: Station) -> None:
         self.station = station
@@ -84,7 +84,7 @@ class _StationQueue:
         self.waits = 0.0
         self.visits = self.refused = 0
         self.changed = 0.0
-        # Work in progress by number, so that a failure can interrupt it.
+        # Work in progress, keyed by number, so that a failure can interrupt it.
         self.under_way: dict[int, _Question] = {}
 
     def advance_to(self, now: float) -> None:
@@ -113,10 +113,10 @@ class _Question:
 
 
 class Simulation:
-    """One simulation: `rate` questions per second for `seconds`, each through all `stations` in order.
+    """One simulation: `rate` questions per second for `seconds`. Each question passes through all `stations` in order.
 
-    Times between arrivals and times of work are exponential, unless a station is `fixed`. The first tenth of the time
-    is a warm-up and not counted.
+    Interarrival and service times are exponentially distributed, unless a station is `fixed`. The first tenth of the
+    time is a warm-up that is not counted.
     """
 
     def __init__(self, stations: Sequence[Station], *, rate: float, seconds: float, seed: int = 0) -> None:
@@ -131,7 +131,7 @@ class Simulation:
         self._took: list[float] = []
 
     def run(self) -> SimulationReport:
-        """Run to the end. Questions still in progress count as neither answered nor refused."""
+        """Run the simulation. Questions that are still in progress at its end count as neither answered nor refused."""
         self._schedule(self._random.expovariate(self._rate), self._arrive)
         for queue in self._queues:
             for _ in range(queue.station.places):
@@ -143,7 +143,7 @@ class Simulation:
         self._now = self._end
         for queue in self._queues:
             queue.advance_to(self._end)
-            # Reports divide by this: the time after the warm-up.
+            # Reports divide by this duration, which excludes the warm-up.
             queue.changed = self._end - self._warm_up
         took = sorted(self._took)
         quantiles = {each: took[min(len(took) - 1, int(each * len(took)))] for each in _QUANTILES} if took else {}
@@ -194,7 +194,7 @@ class Simulation:
     def _finish_work(self, queue: _StationQueue, number: int) -> None:
         question = queue.under_way.pop(number, None)
         # guard: simulated-failure
-        if question is None:  # its place failed meanwhile, and the work was queued again
+        if question is None:  # its server failed in the meantime, and the work was queued again
             return
         queue.advance_to(self._now)
         queue.busy -= 1
@@ -214,7 +214,7 @@ class Simulation:
     def _fail_place(self, queue: _StationQueue) -> None:
         queue.advance_to(self._now)
         queue.up -= 1
-        if queue.busy > queue.up:  # a busy place failed: its work starts again, ahead of the queue
+        if queue.busy > queue.up:  # a busy server failed: its work starts again, ahead of the queue
             number = self._random.choice(list(queue.under_way))
             queue.waiting.appendleft((self._now, queue.under_way.pop(number)))
             queue.busy -= 1
@@ -228,9 +228,10 @@ class Simulation:
 
 
 def compute_erlang_c(places: int, load: float) -> float:
-    """Return the probability of waiting in an M/M/c queue. `load` is the arrival rate times the mean service time.
+    """Return the probability that a question has to wait in an M/M/c queue.
 
-    Source: A. K. Erlang, 1917, computed by the recursion of Erlang B, which does not overflow.
+    `load` is the arrival rate times the mean service time. Source: A. K. Erlang, 1917. It is computed with the
+    recursion of Erlang B, which does not overflow.
     """
     blocked = 1.0
     for each in range(1, places + 1):

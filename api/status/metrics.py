@@ -54,7 +54,7 @@ def metrics(
 
 
 class RequestMetrics:
-    """Pure ASGI middleware that counts requests by route template, never by path, because paths contain ids."""
+    """Pure ASGI middleware that counts requests by route template. Paths are not used, because they contain ids."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -80,7 +80,7 @@ class RequestMetrics:
 
 
 class _CurrentStateCollector(Collector):
-    """Collects values that are only known at scrape time, such as queue lengths."""
+    """Collects values that are only known when metrics are scraped, such as the lengths of queues."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -171,5 +171,5 @@ def _build_gauge(name: str, meaning: str, values: Iterable[tuple[str, float]]) -
 
 
 def _get_route(scope: Scope) -> str:
-    """Return the route's template, or `other` if none matched, so that arbitrary paths create no new series."""
+    """Return the route's template, or `other` if no route matched, so that arbitrary paths cannot create new series."""
     return str(getattr(scope.get("route"), "path", "other"))

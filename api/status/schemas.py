@@ -1,4 +1,4 @@
-"""Wire models for the state of a process and for document counts."""
+"""Response models for the state of a process and for document counts."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from api.http.wire import Wire
 from ingest.storage.documents.records import VersionState
 
-if TYPE_CHECKING:  # the client also uses these schemas, without the catalog and the index
+if TYPE_CHECKING:  # the client uses these schemas too, but has no catalog or index
     from ingest.storage.documents.catalog import StateTotal
     from retrieval.search.query_cache import CacheCounts
 
@@ -56,7 +56,7 @@ class PartOut(Wire):
 
 
 class ReadinessOut(Wire):
-    """Readiness of the process for requests, and the state of each part; details are in the log."""
+    """Whether the process is ready for requests, and the state of each part. Details are in the log."""
 
     status: str
     parts: dict[str, PartOut]

