@@ -56,8 +56,9 @@ def make(
 ) -> None:
     """Make a backup in a new folder, or continue an interrupted one.
 
-    The service may be running. On the same file system, files are hard links: they take no extra space, but are lost
-    with the disk. Copy the folder to another machine. The index is not included; `leadline restore` rebuilds it.
+    The service may be running. If the folder is on the same file system, files are hard links: they take no extra
+    space, but are lost with the disk, so copy the folder to another machine. The index is not included; `leadline
+    restore` rebuilds it.
     """
     with open_installation(read_settings(), read_cluster_settings()) as parts, _show_progress() as advanced:
         bind_installation(parts.record, parts.blobs)

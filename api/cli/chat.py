@@ -32,8 +32,8 @@ def chat(
     """Hold a conversation in the terminal.
 
     The conversation is saved. Each question may refer to earlier ones. /new starts another conversation, /sources shows
-    the sources of the last answer, and /exit or Ctrl-D quits. Ctrl-C cancels the current answer and keeps the chat
-    open.
+    the sources of the last answer, and /exit or Ctrl-D quits. Ctrl-C cancels the current answer but does not end the
+    chat.
     """
     settings = read_settings()
     with connect(settings) as client, _keep_line_history(settings.home / "chat_history"):

@@ -100,9 +100,9 @@ def retrieval(
     """Measure BM25, dense and hybrid search, with 95 % bootstrap confidence intervals.
 
     For texts judged as a whole, the measures are nDCG@10, recall@10, recall@100 and MRR@10. For excerpts and pages they
-    are MRR@10 and the share of questions answered within the first 1, 5 and 10 passages. A passage counts as correct if
-    it starts on the page, or if the overlap is at least half of the shorter of excerpt and passage. For answers with
-    figures, the measure is the share of these figures found in the first 5 and 10 passages.
+    are MRR@10 and the fraction of questions answered within the first 1, 5 and 10 passages. A passage counts as correct
+    if it starts on the page, or if it overlaps the excerpt by at least half the length of the shorter of the two. For
+    answers with figures, the measure is the fraction of these figures found in the first 5 and 10 passages.
 
     The command starts a service on its own data folder. The corpus is uploaded, chunked and embedded like any other
     documents, and queries run through the search API.

@@ -91,9 +91,9 @@ def reembed(
 def spread() -> None:
     """Copy the index into a new generation with the current settings of the vector server.
 
-    Use it to change the number of shards or replicas, or the quantization. Searches keep using the current generation,
-    and no vectors are recomputed. First restart every process with the new
-    settings. Like `reembed`, it can be interrupted and continued, and run on several machines.
+    Use it to change the number of shards or replicas, or the quantization. First restart every process with the new
+    settings. Searches keep using the current generation, and no vectors are recomputed. Like `reembed`, the command can
+    be interrupted and continued, and run on several machines.
     """
     with _open_access() as access, show_build_progress("Copying") as watch:
         generation = access.build_switcher(watch).spread(access.store.list_differences)
@@ -104,7 +104,7 @@ def spread() -> None:
 def switch() -> None:
     """Activate the newer generation for searches and workers.
 
-    All processes follow within seconds.
+    All processes switch to it within seconds.
     """
     _activate_other("switch")
 

@@ -85,8 +85,8 @@ def ingest(
 ) -> None:
     """Upload files and folders, and wait until they are ready.
 
-    The files form one batch. A document is searchable once words find it (BM25), and ready once meaning finds it too
-    (vectors). Exits with status 1 if a file is refused or fails.
+    The files form one batch. A document is searchable once keyword search (BM25) finds it, and ready once vector search
+    finds it too. Exits with status 1 if a file is refused or fails.
     """
     if wait not in ("searchable", "ready", "no"):
         raise typer.BadParameter("choose searchable, ready or no", param_hint="--wait")

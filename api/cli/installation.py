@@ -31,8 +31,8 @@ def show() -> None:
 def adopt(yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False) -> None:
     """Link the files and index to this catalog, whatever they belonged to before.
 
-    Stop the service first. Files unknown to the catalog are not deleted at once: upkeep quarantines them for days, and
-    does nothing if there are suspiciously many.
+    Stop the service first. Files that the catalog does not know are not deleted immediately: upkeep quarantines them
+    for days, and does nothing if there are suspiciously many.
     """
     with open_installation(read_settings(), read_cluster_settings(), alone=True) as parts:
         _print_parts(parts)

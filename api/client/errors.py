@@ -30,7 +30,7 @@ class ServiceError(LeadlineError):
         problem: The service's stable error code, such as `document_not_found`; empty if there is none.
         status: The HTTP status, or 0 if there was no response.
         request_id: The id of the request in the service's log; may be empty.
-        retry_after_seconds: When to retry, or None if the service did not say.
+        retry_after_seconds: The number of seconds to wait before a retry, or None if the service did not say.
         body: The whole problem document as JSON.
 
     Example:

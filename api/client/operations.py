@@ -400,7 +400,7 @@ class Operations:
 
         Args:
             document: The document's id.
-            if_match: The `ETag` that the document must still have. By default any.
+            if_match: The `ETag` that the document must still have. By default, any `ETag` is accepted.
             **changes: `metadata`, a mapping in which None removes an attribute; `title`, or None for the title from the
                 content; `readers`, or None for the whole tenant. Omitted members are not changed.
 
@@ -434,7 +434,7 @@ class Operations:
             source: The path of the new file, or its content.
             name: The new name. Defaults to the file's name, or for bytes to the document's current name.
             priority: `interactive`, or `bulk` to yield to your other uploads.
-            if_match: The `ETag` that the document must still have. By default any.
+            if_match: The `ETag` that the document must still have. By default, any `ETag` is accepted.
 
         Returns:
             The document, and whether the content is a `duplicate` of the current one.
@@ -577,7 +577,7 @@ class Operations:
         """Create a batch of uploads. Pass its id as `batch` to `upload`.
 
         Args:
-            name: A name to show.
+            name: A display name.
             expected: The number of files to expect. The batch closes by itself when they have arrived.
             idempotency_key: Your own idempotency key. By default each call generates one and uses it for all tries.
 
@@ -783,7 +783,7 @@ class Operations:
         Args:
             path: The path.
             body: The body, encoded as JSON.
-            if_match: The `ETag` that the object must still have. By default any.
+            if_match: The `ETag` that the object must still have. By default, any `ETag` is accepted.
 
         Returns:
             The parsed JSON.

@@ -37,7 +37,7 @@ class ChatLeadline(Connection, BaseChatModel):
         api_key: The API key. Defaults to `LEADLINE_API_KEY`.
         timeout_seconds: The timeout of each request.
         max_retries: How often a request is retried.
-        ask_kwargs: Further members of the question, such as `{"collections": ["reports"], "strategy": "table"}`.
+        ask_kwargs: Additional members of the question, such as `{"collections": ["reports"], "strategy": "table"}`.
             `invoke` and `stream` accept them too.
         http_client: An `httpx.Client` to use, which you close yourself.
         http_async_client: An `httpx.AsyncClient` to use, which you close yourself.

@@ -30,7 +30,7 @@ class Connection(BaseModel):
         timeout_seconds: The timeout of each request.
         max_retries: How often a request is retried.
         http_client: An `httpx.Client` to use. It must have the service's address and key, and you close it yourself.
-        http_async_client: The same for asynchronous calls, an `httpx.AsyncClient`.
+        http_async_client: An `httpx.AsyncClient` to use for asynchronous calls, with the same requirements.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, ignored_types=(cached_property,))

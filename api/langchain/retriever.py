@@ -46,8 +46,8 @@ class LeadlineRetriever(Connection, BaseRetriever):
         timeout_seconds: The timeout of each request.
         max_retries: How often a request is retried.
         k: The number of passages to return. `invoke` accepts it too.
-        search_kwargs: Further members of the search, such as `{"mode": "bm25", "filters": {…}}`. `invoke` accepts them
-            too.
+        search_kwargs: Additional members of the search, such as `{"mode": "bm25", "filters": {…}}`. `invoke` accepts
+            them too.
         http_client: An `httpx.Client` to use, which you close yourself.
         http_async_client: An `httpx.AsyncClient` to use, which you close yourself.
 

@@ -40,7 +40,7 @@ def metrics(
 ) -> Response:
     """Return this process's metrics for Prometheus. Needs `LEADLINE_METRICS_TOKEN` as bearer token.
 
-    They cover all tenants and name none. Without that setting, nobody can read them.
+    The metrics cover all tenants without naming any. If the setting is missing, no one can read them.
     """
     expected, given = services.settings.metrics_token, credentials.credentials if credentials else ""
     if expected is None or not hmac.compare_digest(given.encode(), expected.get_secret_value().encode()):

@@ -37,11 +37,11 @@ async def ready(
     response: Response,
     role: Annotated[Role | None, Query(alias="for")] = None,
 ) -> ReadinessOut:
-    """Show whether this process can take requests: `200`, or `503` during shutdown or if the catalog is unavailable.
+    """Return `200` if this process can handle requests, or `503` during shutdown or while the catalog is unavailable.
 
-    `for=uploads` also returns `503` while uploads are refused because the disk is full, `for=search` while the vector
-    index is unavailable, and `for=answers` while the language model is loading or unavailable, too. `parts` always has
-    the state of each part.
+    With `for=uploads`, it also returns `503` while uploads are refused because the disk is full; with `for=search`,
+    while the vector index is unavailable; and with `for=answers`, while the vector index is unavailable or the language
+    model is loading or unavailable. `parts` always has the state of each part.
     """
     probes = services.build_probes()
     found = await asyncio.gather(
