@@ -125,8 +125,10 @@ class UploadedOut(DocumentOut):
     hint: str | None
 
 
-KEPT_HINT = "These bytes were already uploaded with different {what}, which were kept. Change them with PATCH "
-"/v1/documents/{{id}}."
+KEPT_HINT = (
+    "These bytes were already uploaded with different {what}, which were kept. Change them with PATCH "
+    "/v1/documents/{{id}}."
+)
 
 
 class DocumentChangeIn(Wire):

@@ -217,8 +217,9 @@ class AnswersFullError(ApiError):
     code = "answers_full"
     status = 429
     retry_after_seconds = 10.0
-    default_hint = "Ask again later, or send `background`: a run then makes the answer, and you get its address "
-    "immediately."
+    default_hint = (
+        "Ask again later, or send `background`: a run then makes the answer, and you get its address immediately."
+    )
 
 
 class BodyTooLargeError(ApiError):
@@ -264,8 +265,9 @@ class AddressLimitError(ApiError):
     code = "address_limit"
     status = 429
     retry_after_seconds = 10.0
-    default_hint = "Retry after the number of seconds in Retry-After. Requests with a key do not count towards this "
-    "limit."
+    default_hint = (
+        "Retry after the number of seconds in Retry-After. Requests with a key do not count towards this limit."
+    )
 
 
 class StreamsFullError(ApiError):

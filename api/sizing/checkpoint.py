@@ -27,8 +27,7 @@ class CheckpointError(LeadlineError):
     """A checkpoint's configuration cannot be read, or the memory that this kind of model needs is not known."""
 
     code = "checkpoint"
-    default_hint = "Use a checkpoint's folder, its config.json, or one of the models that `leadline plan model` "
-    "lists."
+    default_hint = "Use a checkpoint's folder, its config.json, or one of the models that `leadline plan model` lists."
 
 
 @dataclass(frozen=True)

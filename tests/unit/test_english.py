@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
@@ -109,4 +110,28 @@ def test_no_docstring_begins_with_a_relative_clause() -> None:
         for path, node in _list_definitions()
         if isinstance(node, kinds) and (text := ast.get_docstring(node)) and _OPENINGS.match(text)
     ]
+    assert found == []
+
+
+def _list_cut_messages(node: ast.AST) -> list[str]:
+    """Return the strings that are assigned without their second line, which stands alone after the assignment."""
+    body = getattr(node, "body", None)
+    if not isinstance(body, list):
+        return []
+    return [
+        first.value.value
+        for first, second in pairwise(body)
+        if isinstance(first, ast.Assign | ast.AnnAssign)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+        and first.value.value.endswith(" ")
+        and isinstance(second, ast.Expr)
+        and isinstance(second.value, ast.Constant)
+        and isinstance(second.value.value, str)
+    ]
+
+
+def test_no_message_is_cut_off_at_the_end_of_its_line() -> None:
+    """Two strings on two lines are one message only in parentheses. Without them, the second looks like a docstring."""
+    found = [f"{path}: {text}" for path, node in _list_definitions() for text in _list_cut_messages(node)]
     assert found == []
