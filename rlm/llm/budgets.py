@@ -88,7 +88,7 @@ class Usage:
         )
 
     def subtract(self, part: "Usage") -> "Usage":
-        """Return the difference after subtracting `part`, which may be larger."""
+        """Return the rest after subtracting `part`. An amount is 0 if the part is larger."""
         return Usage(
             max(0, self.calls - part.calls),
             max(0, self.prompt_tokens - part.prompt_tokens),

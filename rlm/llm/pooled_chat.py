@@ -1,4 +1,7 @@
-"""One model on several servers, as a LangChain chat model: a request without any output yet is tried elsewhere."""
+"""One model on several servers, as a LangChain chat model.
+
+A request without any output so far may move to another server.
+"""
 
 import asyncio
 import time
@@ -17,11 +20,11 @@ from rlm.llm.servers import PooledServer, ServerAttempt, ServerPool
 
 
 class PooledChatModel(BaseChatModel):
-    """A model that several servers serve alike; `pool` chooses among them by the `affinity` of a request.
+    """A model that several servers offer identically. `pool` chooses a server by the `affinity` of a request.
 
-    A request moves on from a server that was not reached, is busy or is shutting down. If the server had begun to work
-    on the request, the error is raised instead, so that its cost is counted before the request is repeated elsewhere.
-    As with `OpenAIChatModel`, only asynchronous methods are used.
+    A request moves on from a server that was not reached, is busy or is shutting down. If the server had started to
+    work on the request, the error is raised instead, so that its cost is counted before the request is repeated
+    elsewhere. As with `OpenAIChatModel`, only asynchronous methods are used.
     """
 
     takes_affinity: ClassVar[bool] = True
@@ -91,7 +94,7 @@ class PooledChatModel(BaseChatModel):
 
 
 class _ServerSearch:
-    """The attempts of one request, one server after the other."""
+    """The attempts of one request, on one server after the other."""
 
     def __init__(self, pool: ServerPool, affinity: str, call_seconds: float) -> None:
         self._pool = pool
@@ -108,12 +111,12 @@ class _ServerSearch:
 
     @property
     def error(self) -> LanguageModelUnavailableError:
-        """The error of a request that no server took: that of the server with the shortest time to retry."""
+        """The error of a request that no server accepted: the error of the server with the shortest retry delay."""
         return min(self._errors, key=lambda each: each.retry_after_seconds or 0.0)
 
     @contextmanager
     def watch(self, attempt: ServerAttempt) -> Iterator[None]:
-        """Count one attempt. Its error is suppressed if another server may take the request."""
+        """Count one attempt. Its error is suppressed if another server may handle the request."""
         begun, outcome = time.monotonic(), "given_up"
         try:
             yield

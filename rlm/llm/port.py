@@ -1,6 +1,4 @@
-"""The ports of language models: the model of a deployment, and sub-calls to it, which turn prompts into replies or
-failures.
-"""
+"""The ports of language models: the model of a deployment, and sub-calls that turn prompts into replies or failures."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +20,7 @@ from rlm.errors import (
 from rlm.llm.budgets import Usage
 from rlm.llm.profiles import ModelProfile
 
-if TYPE_CHECKING:  # The import takes a third of a second, and only callers of a model need it.
+if TYPE_CHECKING:  # The import takes a third of a second, and only code that calls a model needs it.
     from langchain_core.language_models import BaseChatModel
 
 _ERRORS_BY_CODE: dict[str, type[AnswerError]] = {
@@ -41,21 +39,22 @@ _ERRORS_BY_CODE: dict[str, type[AnswerError]] = {
 
 @dataclass(frozen=True)
 class ChatModel:
-    """A chat model that is ready for calls, with its sizes and abilities."""
+    """A chat model that is ready for calls, with its sizes and capabilities."""
 
     chat: "BaseChatModel"
     profile: ModelProfile
 
 
 class LanguageModel(Protocol):
-    """The language model of a deployment, which may still be loading or be switched off."""
+    """The language model of a deployment. It may still be loading, or be switched off."""
 
     def get_state(self) -> Mapping[str, Any]:
         """Return `state` (`loading`, `ready`, `failed` or `none`), `model` (its name), and further details."""
 
     def acquire(self) -> ChatModel | None:
-        """Return the model; None if switched off. Raises `LanguageModelUnavailableError` while it loads or after it
-        died.
+        """Return the model, or None if it is switched off.
+
+        Raises `LanguageModelUnavailableError` while it loads or after it has crashed.
         """
 
     def close(self) -> None: ...
@@ -75,8 +74,9 @@ class SubCall:
     """One request. In a batch, `system` and the beginning of `prompt` are identical, so that prefix caches work.
 
     `schema` is the JSON schema that the reply must follow, or None for free text. `purpose` names the operator, tool or
-    stage that asks (`answer`, `route`, `classify`, `llm_query`, …); it is shown in trajectories and is not part of the
-    cache key. Neither are `spans`, the document text that is known to be in the prompt.
+    stage that makes the call (`answer`, `route`, `classify`, `llm_query`, …). It is shown in trajectories and is not
+    part of the cache key. `spans` is the document text that is known to be in the prompt; it is not part of the key
+    either.
     """
 
     system: str
@@ -95,13 +95,13 @@ class SubCall:
 
     @property
     def content(self) -> tuple[object, ...]:
-        """Everything that decides the answer, as JSON values."""
+        """Everything that determines the answer, as JSON values."""
         return (self.system, self.prompt, self.max_tokens, self.schema)
 
 
 @dataclass(frozen=True)
 class SubReply:
-    """The model's answer. `cached` replies cost nothing; their `usage` is that of the call that paid.
+    """The model's answer. `cached` replies cost nothing; their `usage` is that of the call that paid for them.
 
     A free-text reply that reached its token limit is `cut_off`, and is used as it is.
     """
@@ -113,15 +113,15 @@ class SubReply:
 
     @property
     def paid(self) -> Usage:
-        """The cost to the run that asked."""
+        """The cost of the reply to the run that requested it."""
         return Usage() if self.cached else self.usage
 
 
 @dataclass(frozen=True)
 class SubFailure:
-    """A call without a reply: `code` is that of a `LeadlineError`, `detail` a sentence without internals.
+    """A call without a reply. `code` is the code of a `LeadlineError`, and `detail` is a sentence without internals.
 
-    `error` is the exception, with its hint and retry time; None if the failure came from a log.
+    `error` is the exception, with its hint and retry delay. It is None if the failure was read from a log.
     """
 
     code: str
@@ -149,43 +149,43 @@ Finished = Callable[[int, SubReply | SubFailure], None]
 
 
 def ignore_result(position: int, result: SubReply | SubFailure) -> None:
-    """Ignore single results."""
+    """Ignore the results of single calls."""
 
 
 def rebuild_error(failure: SubFailure) -> AnswerError:
-    """Return the error behind a failure, or an equivalent one if it came from a log."""
+    """Return the error behind a failure, or an equivalent error if the failure was read from a log."""
     return failure.error or _ERRORS_BY_CODE.get(failure.code, LanguageModelError)(failure.detail)
 
 
 class BatchedSubCalls(Protocol):
-    """Makes the sub-calls of one run, with its tenant, model, budget and cache."""
+    """Makes the sub-calls of one run with the run's tenant, model, budget and cache."""
 
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Sequence[SubReply | SubFailure]:
-        """Return one result for each call, in the order of `calls`; a failing call never affects another.
+        """Return one result for each call, in the order of `calls`. A failing call never affects another.
 
-        Calls that the budget does not cover are not sent and are returned as `SubFailure("budget_exhausted")`. Raises
+        Calls that the budget does not cover are not sent; their result is `SubFailure("budget_exhausted")`. Raises
         `RunCancelledError` soon after `cancelled` returns True; requests in progress are cancelled.
         """
 
 
 class SubCalls(BatchedSubCalls, Protocol):
-    """Sub-calls, one of which can also be read while it is written."""
+    """Sub-calls that also support reading a single reply while it is being written."""
 
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Yield pieces of one free-text reply as they arrive, and last the whole reply or its failure.
+        """Yield pieces of one free-text reply as they arrive, and finally the whole reply or its failure.
 
-        A cached or logged reply is one piece. Pieces leave out the thoughts of a model that thinks first; joined, they
-        are the reply's text, unless the last item is a failure. Nothing is sent before the first item is requested, and
-        closing the iterator cancels the request. Raises the same errors as `run`.
+        A cached or logged reply is one piece. If the model thinks first, the pieces leave out its thoughts. Joined, the
+        pieces are the reply's text, unless the last item is a failure. Nothing is sent before the first item is
+        requested, and closing the iterator cancels the request. Raises the same errors as `run`.
         """
 
 
 class ReportedSubCalls(SubCalls, Protocol):
-    """Sub-calls whose results are reported one by one, so that a long batch is logged call by call."""
+    """Sub-calls whose results are reported one by one, so that a long batch can be logged call by call."""
 
     def run(
         self,
@@ -194,14 +194,15 @@ class ReportedSubCalls(SubCalls, Protocol):
         cancelled: Callable[[], bool] = not_cancelled,
         finished: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
-        """Run as `BatchedSubCalls` does; `finished` gets each call's position and result as soon as it is known.
+        """Run in the same way as `BatchedSubCalls.run`, and report each result as soon as it is known.
 
-        `finished` is called in any thread, before `run` returns. Its exceptions end the batch and are raised here.
+        `finished` is called with the call's position and result, in any thread, before `run` returns. Its exceptions
+        end the batch and are raised here.
         """
 
 
 def request_reply(calls: BatchedSubCalls, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled) -> SubReply:
-    """Return the reply to one call. Raises the failure instead of returning it."""
+    """Return the reply to one call. If the call failed, its error is raised."""
     (result,) = calls.run([call], cancelled=cancelled)
     if isinstance(result, SubFailure):
         raise rebuild_error(result)

@@ -1,8 +1,8 @@
-"""Profiles of models: the facts needed before the first call to a model.
+"""Profiles of models: the facts that are needed before the first call to a model.
 
 `profiles.toml` describes today's model families. An operator's file can add models and change these; see
 `deploy/README.md`. A model without a profile is assumed to be capable: it writes code, routes, judges and follows JSON
-schemas, and what its server refuses is learned at first use (`rlm/llm/server_habits.py`).
+schemas. What its server refuses is learned at first use (`rlm/llm/server_habits.py`).
 """
 
 import re
@@ -23,11 +23,11 @@ from rlm.llm.budgets import FREE, Price
 StructuredOutput = Literal["json_schema", "json_object", "none"]
 Thinking = Literal["none", "tags", "open-ended", "unknown"]
 
-# About eighty pages: sixteen seconds at the default `read_speed`, and four cents at $1.25 per million tokens. That is
-# about as long as people wait for the first word, and as much as a plain answer may cost.
+# About eighty pages: sixteen seconds at the default `read_speed`, and four cents at $1.25 per million tokens. Users do
+# not want to wait much longer for the first word, and a plain answer should not cost more.
 _MAX_READING_TOKENS = 32_000
-# A few chapters, also the most that one call of an operator judges at once. A model that labels ten of them in one
-# reply misses single mentions, and calls run in parallel anyway.
+# A few chapters. It is also the maximum that one call of an operator judges together: a model that labels ten chapters
+# in one reply misses single mentions, and calls run in parallel anyway.
 _MAX_SLICE_TOKENS = 12_000
 _BUILT_IN_FILE = Path(__file__).with_name("profiles.toml")
 
@@ -41,27 +41,28 @@ class ProfileFileError(LeadlineError):
 
 @dataclass(frozen=True)
 class ModelProfile:
-    """A chat model's name, sizes and abilities.
+    """A chat model's name, sizes and capabilities.
 
-    Sizes, in tokens: prompt and answer together fit `context_tokens`. `max_output_tokens` limits an answer; a model
-    that thinks first gets `thinking_tokens` in addition. A direct answer reads at most `reading_tokens` of documents
-    (0: half of the longest prompt, at most 32,000). One call of an operator reads `slice_tokens` of a document (0: half
-    of the longest prompt, at most 12,000) or `batch_items` small records.
+    Sizes, in tokens: prompt and answer together fit in `context_tokens`. `max_output_tokens` limits an answer; a model
+    that thinks first gets `thinking_tokens` in addition. A direct answer reads at most `reading_tokens` of documents (0
+    means half of the longest prompt, at most 32,000). One call of an operator reads `slice_tokens` of a document (0
+    means half of the longest prompt, at most 12,000) or `batch_items` small records.
 
-    Abilities: `writes_code` (recursive answers), `routes` (chooses the strategy), `judges` (checks sentences). The
+    Capabilities: `writes_code` (recursive answers), `routes` (chooses the strategy), `judges` (checks sentences). The
     answers of a `small` model carry a note that says so. Runs nest up to `max_depth` levels; `root_advice` is appended
     to the instructions of a root model.
 
-    The text of a reply: with `tags`, thoughts come first, between <think> and </think>; `open-ended` thoughts have only
-    the closing tag, so pieces of a stream wait for it; with `none` the text is never filtered. `unknown` means `tags`
-    or `open-ended`: the first streamed reply is held back until its end, which shows which of them it is.
+    The text of a reply: with `tags`, thoughts come first, between <think> and </think>. `open-ended` thoughts have only
+    the closing tag, so the pieces of a stream are held back until it arrives. With `none` the text is never filtered.
+    `unknown` means `tags` or `open-ended`: the first streamed reply is held back until its end, which shows which of
+    the two it is.
 
-    The server: `parallel_calls` at once over all runs of a process, with `call_seconds` for each. `structured_output`
-    is the highest level of schema support. A `cache_salt` keeps vLLM from sharing its prefix cache between tenants;
-    other servers ignore it. vLLM uses a `priority` if it was started with `--scheduling-policy priority`; otherwise it
-    refuses the first one and no more are sent. `request_options` are added unchanged to every request. `read_speed` and
-    `write_speed` are tokens per second over all calls in progress, for estimates. Change `revision` when the same name
-    begins to give different answers.
+    The server: `parallel_calls` may be in progress at a time over all runs of a process, with `call_seconds` for each.
+    `structured_output` is the highest level of schema support. A `cache_salt` keeps vLLM from sharing its prefix cache
+    between tenants; other servers ignore it. vLLM uses a `priority` if it was started with `--scheduling-policy
+    priority`; otherwise it refuses the first one and no more are sent. `request_options` are added unchanged to every
+    request. `read_speed` and `write_speed` are tokens per second over all calls in progress, for estimates. Change
+    `revision` when the same name starts to give different answers.
     """
 
     name: str
@@ -109,16 +110,16 @@ class ModelProfile:
 
     @property
     def max_prompt_tokens(self) -> int:
-        """The longest prompt that leaves room for the longest answer."""
+        """The longest prompt that leaves enough tokens for the longest answer."""
         return self.context_tokens - self.max_output_tokens - self.thinking_tokens
 
     @property
     def fingerprint(self) -> tuple[str, ...]:
-        """Values that differ between models whose answers to the same prompt may differ."""
+        """Values that differ between models that may give different answers to the same prompt."""
         return (self.name, self.revision, self.structured_output, str(self.thinking_tokens), repr(self.request_options))
 
     def with_context_tokens(self, context_tokens: int | None) -> "ModelProfile":
-        """Return the profile for a smaller window, such as one that a server was started with."""
+        """Return the profile with a smaller window, for example the one that a server was started with."""
         if context_tokens is None or context_tokens >= self.context_tokens:
             return self
         quarter = context_tokens // 4
@@ -159,10 +160,10 @@ _UNKNOWN_WINDOW_TOKENS = 32_768
 
 
 class Profiles:
-    """Profiles by model name or by a pattern such as `gpt-5*`, case-insensitive.
+    """Profiles keyed by model name or by a pattern such as `gpt-5*`, case-insensitive.
 
-    An exact name takes precedence over a pattern, and later entries over earlier ones. A pattern without a slash
-    matches the model of any organisation: `qwen3-8b*` also matches `Qwen/Qwen3-8B-AWQ`.
+    An exact name takes precedence over a pattern, and later entries take precedence over earlier ones. A pattern
+    without a slash matches the model of any organisation: `qwen3-8b*` also matches `Qwen/Qwen3-8B-AWQ`.
     """
 
     def __init__(self, profiles: Sequence[ModelProfile] = (LOCAL_QWEN,)) -> None:
@@ -170,7 +171,10 @@ class Profiles:
         self._stated: dict[ModelProfile, Mapping[str, Any]] = {}
 
     def get_profile(self, name: str, *, context_tokens: int | None = None) -> ModelProfile:
-        """Return the profile of the model `name`; `context_tokens` is its window if that is smaller or unknown."""
+        """Return the profile of the model `name`.
+
+        `context_tokens` is the model's window, if that is smaller than in the profile or unknown there.
+        """
         found = self._find_profile(name)
         if found is None:
             window = context_tokens or _UNKNOWN_WINDOW_TOKENS
@@ -186,9 +190,11 @@ class Profiles:
     def with_entries(
         self, entries: Mapping[str, Mapping[str, Any]], source: str, *, thinking: Thinking = "unknown"
     ) -> "Profiles":
-        """Return these profiles with the `entries` of a file, by model name; fields that an entry omits are unchanged.
+        """Return these profiles with the `entries` of a file, keyed by model name.
 
-        `thinking` is the value for models that had no profile before and whose entry omits it.
+        Fields that an entry omits are unchanged.
+
+        `thinking` is the value for models without an earlier profile whose entry omits it.
         """
         made = Profiles(self._profiles)
         made._stated.update(self._stated)
@@ -212,9 +218,9 @@ class Profiles:
 
 
 def load_profiles(path: Path | None) -> Profiles:
-    """Load the built-in profiles and those of a TOML file, which has a table `[models."NAME"]` for each.
+    """Load the built-in profiles and those of a TOML file, which has a table `[models."NAME"]` for each model.
 
-    Raises `ProfileFileError`, which names the entry and the setting that is wrong.
+    Raises `ProfileFileError`, which names the invalid entry and setting.
     """
     shipped = _load_built_in()
     return shipped if path is None else shipped.with_entries(_load_entries(path), str(path))
@@ -254,12 +260,12 @@ _WORDY = _LETTERS + b" "
 
 
 def estimate_tokens(text: str) -> int:
-    """Estimate tokens on the high side: 3.5 English letters or spaces per token, 1.4 in long runs without a space, else
-    1.
+    """Estimate tokens on the high side.
 
-    Tokenizers of this family split numbers into digits, and other scripts into up to one token per character. The
-    estimate exceeds the count of Qwen2.5's tokenizer by a factor of 1.4 for books, 1.6 for code, 1.1 for JSON, 1.0 for
-    German and 1.3 for Chinese.
+    A token is counted for 3.5 English letters or spaces, for 1.4 characters in long runs without a space, and for each
+    other character. Tokenizers of this family split numbers into digits, and other scripts into up to one token per
+    character. The estimate exceeds the count of Qwen2.5's tokenizer by a factor of 1.4 for books, 1.6 for code, 1.1 for
+    JSON, 1.0 for German and 1.3 for Chinese.
     """
     encoded = text.encode("utf-8", "surrogatepass")
     wordy = _count_characters(encoded, _WORDY)

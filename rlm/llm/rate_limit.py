@@ -1,4 +1,4 @@
-"""Limits the concurrent requests to a model over all runs of the process, shares them fairly, and pauses on request.
+"""Limits the concurrent requests to a model over all runs of the process, shares them fairly, and pauses when told to.
 
 Everything here runs on the scheduler's event loop and needs no locks.
 """
@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Hashable
 from enum import IntEnum
 from typing import NamedTuple, TypeVar
 
-# After this many failures in a row, calls to a model are paused. Otherwise a run of a thousand calls would wait for
-# each of them in turn, and a server in trouble would get several times the requests that caused it. A call that timed
-# out counts as `_SILENT_FAILURE_WEIGHT` rejected ones: it has waited for minutes.
+# Timed-out calls count as this many rejected ones, because each has waited for minutes. After too many failures in a
+# row, calls to a model are paused. Otherwise a run of a thousand calls would wait for each of them in turn, and a
+# failing server would receive several times as many requests as those that caused the problem.
 _SILENT_FAILURE_WEIGHT = 12
 _REST_SECONDS = 30.0
 
@@ -22,7 +22,10 @@ _Turn = asyncio.Future[None]
 
 
 class CallPriority(IntEnum):
-    """The order in which requests get places here and on servers that support priorities; the lowest comes first."""
+    """The order in which requests get slots; the lowest value comes first.
+
+    It applies here and on servers that support priorities.
+    """
 
     INTERACTIVE = 0  # a client waits for this call
     INTERACTIVE_BATCH = 1
@@ -31,18 +34,19 @@ class CallPriority(IntEnum):
 
 
 class Holder(NamedTuple):
-    """A run of a tenant that can hold places."""
+    """A run of a tenant that can hold slots."""
 
     tenant_id: str
     run: Hashable
 
 
 class RateLimit:
-    """Places for requests to one model.
+    """Slots for requests to one model.
 
-    A free place goes to the most urgent waiting requests. Among equals, it goes to the tenant that holds the fewest or
-    has waited the longest, and within that tenant to the run that holds the fewest or has waited the longest. A tenant
-    with many runs, or a run with a million calls, therefore slows others down by no more than its share.
+    A free slot goes to the most urgent waiting request. Among equally urgent ones, it goes to the tenant that holds the
+    fewest slots or has waited the longest, and within that tenant to the run that holds the fewest or has waited the
+    longest. A tenant with many runs, or a run with a million calls, therefore slows others down by no more than its
+    fair share.
     """
 
     def __init__(self, places: int, *, clock: Clock, sleep: Sleep) -> None:
@@ -61,11 +65,11 @@ class RateLimit:
         return self._by_run.total()
 
     def count_waiting(self, priority: CallPriority) -> int:
-        """Count the runs whose requests of this priority wait for a place."""
+        """Count the runs that have requests of this priority waiting for a slot."""
         return sum(map(len, self._lines[priority].tenants.values()))
 
     async def acquire(self, holder: Holder, *, priority: CallPriority = CallPriority.INTERACTIVE) -> None:
-        """Wait for a place and, if the server asked for a pause, until the pause is over."""
+        """Wait for a slot and, if the server asked for a pause, until the pause is over."""
         line = self._lines[priority]
         turn: _Turn = asyncio.get_running_loop().create_future()
         line.add(holder, turn)
@@ -82,29 +86,29 @@ class RateLimit:
             raise
 
     def release(self, holder: Holder) -> None:
-        """Release a place."""
+        """Release a slot."""
         _decrement(self._by_run, holder)
         _decrement(self._by_tenant, holder.tenant_id)
         self._grant()
 
     def record_failure(self, *, silent: bool) -> None:
-        """Record that a request was not answered: it was rejected, or it timed out in silence."""
+        """Record that a request was not answered. `silent` is true if it timed out, and false if it was rejected."""
         self._failures += _SILENT_FAILURE_WEIGHT if silent else 1
         if self._failures >= _SILENT_FAILURE_WEIGHT * max(2, self.places):
             self._resting_until = self._clock() + _REST_SECONDS
 
     def record_response(self) -> None:
-        """Record that a request was answered, with any answer."""
+        """Record that a request was answered, whatever the answer."""
         self._failures = 0
         self._resting_until = 0.0
 
     @property
     def resting_seconds(self) -> float:
-        """The remaining seconds of the pause after too many unanswered requests in a row."""
+        """The remaining seconds of the pause after too many consecutive unanswered requests."""
         return max(0.0, self._resting_until - self._clock())
 
     def pause(self, seconds: float) -> None:
-        """Send no more requests for `seconds`, as the server asked."""
+        """Send no more requests for `seconds`, as the server requested."""
         self._held_until = max(self._held_until, self._clock() + seconds)
 
     def _grant(self) -> None:
@@ -121,7 +125,7 @@ class RateLimit:
 
 
 class _WaitingLine:
-    """Waiting requests of one priority: tenants and their runs, each in the order of their turns."""
+    """Waiting requests of one priority, by tenant and run, each in the order of its turn."""
 
     def __init__(self) -> None:
         self.tenants: OrderedDict[str, OrderedDict[Holder, deque[_Turn]]] = OrderedDict()
@@ -130,14 +134,14 @@ class _WaitingLine:
         self.tenants.setdefault(holder.tenant_id, OrderedDict()).setdefault(holder, deque()).append(turn)
 
     def remove(self, holder: Holder, turn: _Turn) -> None:
-        """Remove a request if it still waits."""
+        """Remove a request if it is still waiting."""
         turns = self.tenants.get(holder.tenant_id, OrderedDict()).get(holder, deque())
         if turn in turns:
             turns.remove(turn)
             self._remove_empty(holder)
 
     def pop_next(self, by_tenant: Counter[str], by_run: Counter[Holder]) -> tuple[Holder, _Turn]:
-        """Remove and return the next request, given how many places each tenant and each run holds."""
+        """Remove and return the next request, given the number of slots that each tenant and each run holds."""
         tenant_id = min(self.tenants, key=lambda each: by_tenant[each])
         runs = self.tenants[tenant_id]
         holder = min(runs, key=lambda each: by_run[each])

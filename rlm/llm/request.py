@@ -1,5 +1,6 @@
-"""One sub-call from its reservation to its reply: sent, retried if that may help, and repeated once to repair the
-reply.
+"""One sub-call from its reservation to its reply.
+
+It is sent, retried if that may help, and repeated once to repair an invalid reply.
 """
 
 import asyncio
@@ -38,26 +39,26 @@ from rlm.llm.structured_output import build_retry_call, extract_reply, require_v
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-# Attempts if the server names no time to retry; the pause doubles from the first to the longest.
+# Maximum attempts if the server gives no retry time. The delay doubles from the first value to the longest.
 _MAX_ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
-# A server that asks for a longer wait has in effect refused.
+# A server that asks for a longer delay has in effect refused the request.
 _MAX_RETRY_AFTER_SECONDS = 60.0
-# Retries of a call that the server asked to repeat: the server chose the time, so retrying is no burden.
+# Maximum retries of a call that the server asked to repeat. The server chose the time, so a retry is no burden to it.
 _MAX_POSTPONEMENTS = 12
-# Interval of checks for budget that another call of the run has returned.
+# Interval between checks for budget that another call of the run has returned.
 _RECHECK_SECONDS = 0.05
-# Refused or never reached: the model did no work for the request.
+# The request was refused or never arrived, so the model did no work for it.
 _UNREAD_ERRORS = (LanguageModelUnavailableError, LanguageModelRefusedError, ContextTooLongError)
 
 
 @dataclass
 class SharedModel:
-    """State of one model shared by all runs of the process, including how it writes thoughts.
+    """The state of one model, shared by all runs of the process, including the form of its thoughts.
 
-    The form of its thoughts is known once it `has_replied` with text. Thoughts are `open_ended` once the model closed
-    one that it never opened; they get `thinking_tokens` once they left no room for a reply.
+    The form is known once the model `has_replied` with text. Thoughts are `open_ended` once the model has closed a
+    thought that it never opened. They get `thinking_tokens` once they have left no tokens for a reply.
     """
 
     rate_limit: RateLimit
@@ -70,9 +71,10 @@ class SharedModel:
 class ModelClient:
     """The state shared by the calls of one run to one model.
 
-    `under_way` counts the requests in progress of each run of the process by its root budget: their unused reservations
-    will be returned. Calls of an answer made in the `background` are served after those of interactive answers. Calls
-    of one `affinity` go to the same one of several servers. `used` records the versions that its prompts contain.
+    `under_way` counts the requests in progress of each run of the process, keyed by the run's root budget; their unused
+    reservations will be returned. Calls of an answer produced in the `background` are served after those of interactive
+    answers. If the model has several servers, calls with the same `affinity` go to the same one. `used` records the
+    versions that the prompts contain.
     """
 
     chat: "BaseChatModel"
@@ -91,7 +93,7 @@ class ModelClient:
 
     @property
     def work(self) -> Work | None:
-        """The versions that prompts have contained so far; None for calls that contain no documents."""
+        """The versions that prompts have contained so far, or None for calls that contain no documents."""
         return None if self.used is None else self.used.work
 
     @property
@@ -100,10 +102,10 @@ class ModelClient:
 
 
 class Request:
-    """One call in progress; `used` is its cost so far, including all its requests.
+    """One call in progress. `used` is its cost so far, including all of its requests.
 
-    Calls of the lowest `priority` come first. `show` gets the pieces of the reply as they arrive. `cut_short` is true
-    if the call's own budget ended it where another budget would have continued.
+    Calls with the lowest `priority` value come first. `show` receives the pieces of the reply as they arrive.
+    `cut_short` is true if the call's own budget ended it where another budget would have continued.
     """
 
     def __init__(
@@ -122,7 +124,11 @@ class Request:
         self.cut_short = False
 
     async def fetch_reply(self) -> SubReply:
-        """Return the reply. Raises a `LanguageModelError`, `BudgetExhaustedError` or `UnpricedModelError`."""
+        """Return the reply.
+
+        Raises a `LanguageModelError` if the model fails, `BudgetExhaustedError` if the budget does not cover the call,
+        and `UnpricedModelError` if dollars are limited but the model has no price.
+        """
         call = self._call
         if call.schema is not None:
             require_valid_schema(call.schema)
@@ -138,7 +144,7 @@ class Request:
             return await self._repair_reply(again, error)
 
     def _make_room(self) -> bool:
-        """Allow as many tokens for thoughts as for the longest reply; return False if the model already has them."""
+        """Allow as many tokens for thoughts as for the longest reply. Return False if that was already the case."""
         room, known = self._client.profile.max_output_tokens, self._thinking_tokens
         self._client.model.thinking_tokens = max(room, known)
         return room > known
@@ -187,7 +193,7 @@ class Request:
             await self._client.sleep(seconds)
 
     def _compute_pause(self, completion: Completion, repeats: int, waited: float) -> float | None:
-        """Return the seconds before a retry; None if retrying cannot help."""
+        """Return the seconds to wait before a retry, or None if a retry cannot help."""
         error, rate_limit = completion.error, self._client.model.rate_limit
         if not isinstance(error, LanguageModelUnavailableError):
             return None
@@ -205,16 +211,16 @@ class Request:
         return None if self.cut_short else seconds
 
     def _can_restart(self, completion: Completion) -> bool:
-        """Return whether another server may restart an interrupted answer: no part of it may have been shown.
+        """Return whether another server may restart an interrupted answer, which requires that no part of it was shown.
 
-        Only one more server is tried: the prompt may be what breaks them.
+        Only one more server is tried, because the prompt itself may be what crashes the servers.
         """
         shown = self._show is not None and bool(completion.text)
         # guard: no-retry-after-first-tokens
         return not shown and getattr(self._client.chat, "takes_affinity", False)
 
     async def _admit(self, call: SubCall) -> Reservation:
-        """Wait for a place, and for other calls of the run while their reservations hold the missing budget."""
+        """Wait for a slot, and for other calls of the run while their reservations hold the missing budget."""
         client, rate_limit = self._client, self._client.model.rate_limit
         while True:
             await rate_limit.acquire(client.holder, priority=self._priority)
@@ -258,7 +264,7 @@ class Request:
         return completion
 
     async def _fill(self, completion: Completion, call: SubCall) -> None:
-        """Fill the completion with the reply, or with the error that ended it."""
+        """Fill the completion with the reply, or with the error that ended the request."""
         client, profile = self._client, self._client.profile
         try:
             async with asyncio.timeout(profile.call_seconds):
@@ -283,7 +289,7 @@ class Request:
             completion.error = error
 
     def _settle_usage(self, reservation: Reservation, completion: Completion) -> Usage:
-        """Return a request's usage; release its place and the rest of its reservation."""
+        """Return a request's usage, and release its slot and the unused part of its reservation."""
         used, client, root = _compute_usage(completion, reservation.amount), self._client, self._client.budget.root
         if used.calls:
             reservation.settle(prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
@@ -296,7 +302,7 @@ class Request:
         return used
 
     def _build_thought_filter(self) -> ThoughtFilter:
-        """Build the filter of thoughts; a reply is held back whole if nobody reads its pieces.
+        """Build the filter that removes thoughts. A reply is held back until its end if nobody reads its pieces.
 
         The first reply of an unknown model is held back too, because its thoughts may lack the opening tag.
         """
@@ -312,7 +318,9 @@ class Request:
 
 
 def _compute_usage(completion: Completion, reserved: Amount) -> Usage:
-    """Return the server's count; else the reservation for a prompt that may have been read and an answer that was not
+    """Return the usage as counted by the server.
+
+    Without such a count, the reserved tokens count for a prompt that may have been read and an answer that was not
     seen.
     """
     error = completion.error

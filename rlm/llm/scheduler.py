@@ -1,6 +1,6 @@
 """Schedules sub-calls of all runs of a process: in parallel up to each model's limit, in order, and cancellable.
 
-Runs are threads; the requests run on one event loop in its own thread, where cancelling a request closes its
+Runs are threads. The requests run on one event loop in a separate thread, where cancelling a request closes its
 connection.
 """
 
@@ -35,16 +35,18 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# How often a waiting run checks whether it was cancelled.
+# Interval at which a waiting run checks whether it was cancelled.
 _POLL_SECONDS = 0.1
-# Closing connections takes milliseconds; a model that runs in a thread cannot be stopped and is left behind.
+# Closing connections takes milliseconds. A model that runs in a thread cannot be stopped and is abandoned after this
+# time.
 _GRACE_SECONDS = 1.0
-# Once one of these is used up no call fits; tokens that do not cover a large call may still cover a small one.
+# Once one of these is used up, no call fits. If the remaining tokens do not cover a large call, they may still cover a
+# small one.
 _NOTHING_FITS_WITHOUT = frozenset({"calls", "seconds"})
 
 
 class SubCallScheduler:
-    """Binds runs to models; created once per process and closed at its end."""
+    """Binds runs to models. Created once per process and closed when the process ends."""
 
     def __init__(
         self,
@@ -82,10 +84,10 @@ class SubCallScheduler:
     ) -> ReportedSubCalls:
         """Bind sub-calls to one run, for the `audience` that may see the documents in them.
 
-        Budgets of a run's parts are bound with the same `run`: runs share the model. Calls of a run in the `background`
-        are served after those of interactive answers. If a model has several servers, calls of one `affinity` stay with
-        one of them. `used` records the versions that prompts contain, and replies are removed together with these
-        versions.
+        Bindings for the parts of a run have different budgets but the same `run`; the model is shared fairly between
+        runs. Calls of a run in the `background` are served after those of interactive answers. If a model has several
+        servers, calls with the same `affinity` stay on one of them. `used` records the versions that prompts contain,
+        and replies are removed together with these versions.
         """
         with self._lock:
             if hasattr(chat, "aclose"):
@@ -135,7 +137,7 @@ class SubCallScheduler:
     def start(
         self, work: Coroutine[Any, Any, None], ended: Callable[[BaseException | None], None]
     ) -> Callable[[], None]:
-        """Start `work` on the loop and return a function that cancels it; `ended` gets its exception, or None.
+        """Start `work` on the loop and return a function that cancels it. `ended` receives its exception, or None.
 
         Raises `RunCancelledError` if the scheduler is closed.
         """
@@ -146,7 +148,7 @@ class SubCallScheduler:
             tasks[0].add_done_callback(lambda task: ended(_get_task_error(task)))
 
         def give_up() -> None:
-            with suppress(RuntimeError):  # closed meanwhile, which ended everything on the loop
+            with suppress(RuntimeError):  # closed in the meantime, which cancelled everything on the loop
                 self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
 
         if self._loop.is_closed():
@@ -165,11 +167,11 @@ class SubCallScheduler:
         priority: CallPriority = CallPriority.INTERACTIVE,
         show: Show | None = None,
     ) -> SubReply:
-        """Return the reply to one call; `used` gets its cost.
+        """Return the reply to one call; its cost is added to `used`.
 
-        The reply comes from an equal call in progress, from the cache (it may have arrived since the batch began), or
-        from the model. A new reply is cached before anyone sees it, so that a killed process does not pay for it again.
-        A reply that was cut off is not cached: the cache cannot mark it as cut off.
+        The reply comes from an equal call in progress, from the cache (it may have arrived since the batch started), or
+        from the model. A new reply is cached before anyone sees it, so that it is not paid for again if the process is
+        killed. A reply that was cut off is not cached, because the cache cannot mark it as such.
         """
         request = Request(client, call, priority=priority, show=show)
 
@@ -216,8 +218,9 @@ class _BoundSubCalls:
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Stream as the port describes. Nothing is sent before the first item is requested; closing cancels the
-        request.
+        """Stream as the port describes. Nothing is sent before the first item is requested.
+
+        Closing the iterator cancels the request.
         """
         require_not_cancelled(cancelled)
         batch = _CallBatch(self._scheduler, self._client, [call], streamed=True)
@@ -235,7 +238,7 @@ class _BoundSubCalls:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A part of a streamed reply, in the queue with the keys of calls that have ended."""
+    """A part of a streamed reply. It is queued together with the keys of finished calls."""
 
     text: str
 
@@ -243,8 +246,8 @@ class _Piece:
 class _CallBatch:
     """Calls made together, with equal ones merged.
 
-    Twice as many calls are in progress as the model accepts at once, because some of them wait to be sent again or to
-    be cached. A single call has a waiting caller, and is served before batches.
+    Twice as many calls are in progress as the model accepts concurrently, because some of them wait to be sent again or
+    to be cached. A single call has a caller waiting for it, so it is served before batches.
     """
 
     def __init__(
@@ -265,7 +268,7 @@ class _CallBatch:
         self._todo = [key for key in self._positions if key not in kept]
         self._results: dict[int, SubReply | SubFailure] = {}
         self._over = _build_failure(BudgetExhaustedError("The run's time is over.", resource="seconds"))
-        # Sizes that the budget does not cover, with the refusal: calls of this size or more need not be tried.
+        # Sizes that the budget does not cover, each with its refusal. Calls of such a size or larger need not be tried.
         self._refused: list[tuple[int, int, SubFailure]] = []
         self._stopped = False
         self._queue: SimpleQueue[str | _Piece | None] = SimpleQueue()
@@ -273,7 +276,7 @@ class _CallBatch:
         self._raised: BaseException | None = None
 
     def iter_items(self, cancelled: Callable[[], bool]) -> Generator[str | _Piece, None, None]:
-        """Send the calls, and yield keys and pieces as they arrive; cancel the calls when cancelled or closed."""
+        """Send the calls, and yield keys and pieces as they arrive. Cancel the calls when cancelled or closed."""
         if not self._todo:
             return
         give_up = self._scheduler.start(self._run(), self._end)
@@ -298,7 +301,7 @@ class _CallBatch:
             raise self._raised
 
     def report_result(self, key: str, finished: Finished) -> None:
-        """Report a call's result at each of its positions; only the first of equal calls shows the cost."""
+        """Report a call's result at each of its positions. Only the first of several equal calls shows the cost."""
         outcome = self._outcomes.get(key, self._over)
         for position in self._positions[key]:
             self._results[position] = outcome
@@ -306,7 +309,7 @@ class _CallBatch:
             outcome = _clear_cost(outcome)
 
     def list_results(self, finished: Finished = ignore_result) -> list[SubReply | SubFailure]:
-        """Return one result for each call, in order; results not yet reported (cached or missing) are reported now."""
+        """Return one result for each call, in order. Results not reported yet (cached or missing) are reported now."""
         for key, positions in self._positions.items():
             if positions[0] not in self._results:
                 self.report_result(key, finished)
@@ -374,7 +377,7 @@ def _select_priority(client: ModelClient, calls: int) -> CallPriority:
 
 
 def _build_cached_reply(kept: StoredReply) -> SubReply:
-    """Return a cached reply, with the usage of the call that paid."""
+    """Return a cached reply, with the usage of the call that paid for it."""
     return SubReply(kept.text, Usage(kept.calls, kept.prompt_tokens, kept.completion_tokens), cached=True)
 
 

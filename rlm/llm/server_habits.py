@@ -1,8 +1,8 @@
-"""Learns what a server refuses: found at first use, remembered for the life of the process, and omitted from requests.
+"""Learns which requests a server refuses: detected at first use, remembered for the life of the process, then avoided.
 
-A refused request is changed by what the refusal names (a parameter, the role `system`) and sent again; a successful
-change is remembered. If nothing is named, the schema is the usual cause, and schema support is lowered by one level:
-`json_schema`, `json_object`, none.
+A refused request is changed according to what the refusal names (a parameter, the role `system`) and sent again; a
+successful change is remembered. If nothing is named, the schema is the usual cause, and schema support is lowered by
+one level: `json_schema`, `json_object`, none.
 """
 
 import re
@@ -13,14 +13,14 @@ from typing import Any
 from rlm.llm.profiles import StructuredOutput
 from rlm.llm.structured_output import describe_schema
 
-# No request works without these, so a refusal that names one is about its value.
+# No request works without these parameters, so a refusal that names one of them is about its value.
 _REQUIRED_PARAMETERS = frozenset({"model", "messages", "stream", "max_tokens"})
 _STEP_DOWN: Mapping[StructuredOutput, StructuredOutput] = {"json_schema": "json_object", "json_object": "none"}
 
 
 @dataclass(frozen=True)
 class RequestForm:
-    """The form of requests for one server: its level of schema support, and the parameters it refuses."""
+    """The form of requests to one server: its level of schema support, and the parameters that it refuses."""
 
     structured_output: StructuredOutput = "json_schema"
     left_out: frozenset[str] = frozenset()
@@ -45,7 +45,7 @@ class RequestForm:
         return fitted
 
     def revise_after(self, refusal: Mapping[str, Any] | str, payload: Mapping[str, Any]) -> "RequestForm | None":
-        """Return the form of the same request after a refusal with this body; None if no form is left to try."""
+        """Return the form to try after a refusal with this body, or None if no form is left to try."""
         sent = self.adapt(payload)
         named = _find_named(refusal, {*sent, *sent.get("extra_body", {})} - {"extra_body"} | {"stream_options"})
         if named == "max_completion_tokens":
@@ -60,7 +60,7 @@ class RequestForm:
         return replace(self, left_out=self.left_out | {named})
 
     def __str__(self) -> str:
-        """Describe the changes in words; empty if there are none."""
+        """Describe the changes in words. Empty if there are none."""
         changes = [f"no {name}" for name in sorted(self.left_out)]
         if self.structured_output != "json_schema":
             changes.append("schemas in words" + " (json_object)" * (self.structured_output == "json_object"))
@@ -70,9 +70,9 @@ class RequestForm:
 
 
 class ServerHabits:
-    """The memory of one server's refusals.
+    """The refusals that were learned from one server.
 
-    A refused schema changes nothing for other schemas if the server accepted some before.
+    A refused schema changes nothing for other schemas if the server has accepted some before.
     """
 
     def __init__(self, structured_output: StructuredOutput = "json_schema") -> None:
@@ -108,7 +108,7 @@ def _find_named(refusal: Mapping[str, Any] | str, names: Collection[str]) -> str
 
 
 def _iter_statements(refusal: Mapping[str, Any] | str) -> Iterator[str]:
-    """Yield the parameter (OpenAI), the locations (FastAPI) and the message of a refusal, the most reliable first."""
+    """Yield the parameter (OpenAI), the locations (FastAPI) and the message of a refusal, most reliable first."""
     if isinstance(refusal, str):
         yield refusal
         return
@@ -127,7 +127,7 @@ def _has_word(refusal: Mapping[str, Any] | str, word: str) -> bool:
 
 
 def _with_words(messages: list[dict[str, Any]], words: str) -> list[dict[str, Any]]:
-    """Put words before the data, so that requests keep a common beginning."""
+    """Insert words before the data, so that requests keep a common beginning."""
     first, *rest = messages
     if first["role"] == "user":
         return [{"role": "system", "content": words}, *messages]

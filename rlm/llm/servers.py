@@ -1,8 +1,9 @@
-"""Chooses among the servers of one model, and rests those that fail.
+"""Chooses among the servers of one model, and avoids a failing server for a while.
 
 A conversation stays with one server, whose cache holds the beginning of its prompts, unless that server is busier than
 the others: rendezvous hashing (Thaler & Ravishankar, 1998) with bounded loads (Mirrokni, Thorup & Zadimoghaddam, 2018;
-their c = 1.25). A server that fails is tried again after a pause that doubles, at first with one request only.
+their c = 1.25). A server that fails is tried again after a delay that doubles each time, at first with a single
+request.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ _LONGEST_REST_SECONDS = 30.0
 
 
 class PooledServer:
-    """One server; identified by its number, from 1, wherever its address must stay private."""
+    """One server. Where its address must stay private, it is identified by its number, from 1."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -29,7 +30,7 @@ class PooledServer:
 
 
 class ServerAttempt:
-    """One request to one server; ended exactly once."""
+    """One request to one server. It is ended exactly once."""
 
     def __init__(self, pool: "ServerPool", server: PooledServer) -> None:
         self._pool = pool
@@ -37,18 +38,18 @@ class ServerAttempt:
         self._ended = False
 
     def record_answer(self) -> None:
-        """Record that the server has begun to answer and is healthy."""
+        """Record that the server has started to answer and is healthy."""
         self._pool.record_answer(self.server)
 
     def end(self, outcome: str) -> None:
-        """Release the place; `outcome` is `ok`, `given_up` or an error code."""
+        """Release the slot. `outcome` is `ok`, `given_up` or an error code."""
         if not self._ended:
             self._ended = True
             self._pool.end_request(self.server, outcome)
 
 
 class ServerPool:
-    """The servers of one model. Requests choose on the event loop; health checks run in threads of their own."""
+    """The servers of one model. Requests choose a server on the event loop; health checks run in their own threads."""
 
     def __init__(self, model: str, count: int, *, clock: Callable[[], float]) -> None:
         self._model = model
@@ -60,9 +61,9 @@ class ServerPool:
             self._update_metrics(server)
 
     def start_attempt(self, affinity: str, tried: Collection[PooledServer] = ()) -> ServerAttempt | None:
-        """Return an attempt at the best server that was not `tried`; None if no other one is healthy.
+        """Return an attempt at the best server that was not `tried`, or None if no other server is healthy.
 
-        The first attempt always gets a server: if all of them rest, the one whose rest ends first.
+        The first attempt always gets a server. If all of them are resting, it gets the one whose rest ends first.
         """
         with self._lock:
             rest = [each for each in self.servers if each not in tried]
@@ -77,9 +78,10 @@ class ServerPool:
             return ServerAttempt(self, server)
 
     def record_failure(self, server: PooledServer, *, retry_after_seconds: float | None = None) -> None:
-        """Rest a server: for as long as it asks, or for a pause that doubles with each failure in a row.
+        """Send no requests to a server for a while.
 
-        Requests that fail together count as one failure.
+        The delay is the one that the server asks for, or one that doubles with each consecutive failure. Requests that
+        fail together count as one failure.
         """
         with self._lock:
             now = self._clock()
@@ -93,7 +95,7 @@ class ServerPool:
             self._update_metrics(server)
 
     def record_answer(self, server: PooledServer) -> None:
-        """Record that a server answers."""
+        """Record that a server answers, which ends its rest."""
         with self._lock:
             server.failures, server.resting_until = 0, 0.0
             self._update_metrics(server)
@@ -106,7 +108,7 @@ class ServerPool:
         SERVER_REQUESTS.labels(self._model, str(server.number), outcome).inc()
 
     def compute_resting_seconds(self, server: PooledServer) -> float:
-        """Return how long a server gets no requests while others are healthy."""
+        """Return the remaining seconds for which a server gets no requests while others are healthy."""
         return max(0.0, server.resting_until - self._clock())
 
     def _is_healthy(self, server: PooledServer) -> bool:

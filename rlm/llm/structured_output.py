@@ -1,4 +1,4 @@
-"""Checks the form of a reply, and asks once more if the form is wrong."""
+"""Checks the form of a reply, and makes the call once more if the form is wrong."""
 
 import json
 import re
@@ -17,12 +17,12 @@ _RETRY_PROMPT = "An earlier reply was rejected. {reason} Reply again, in the req
 
 
 def canonicalize_schema(schema: Mapping[str, Any]) -> str:
-    """Return equal text for equal schemas, with fields in the order written, which models follow."""
+    """Return equal text for equal schemas. Fields stay in the order in which they were written, which models follow."""
     return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 
 def build_closed_object(properties: Mapping[str, object]) -> dict[str, object]:
-    """Return the schema of an object with all of these fields and no others."""
+    """Return the schema of an object that must have all of these fields and no others."""
     return {
         "type": "object",
         "properties": dict(properties),
@@ -32,8 +32,9 @@ def build_closed_object(properties: Mapping[str, object]) -> dict[str, object]:
 
 
 def build_response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `response_format` of a request for JSON of this schema; `strict` if OpenAI accepts the schema as
-    strict.
+    """Return the `response_format` of a request for JSON of this schema.
+
+    It is `strict` if OpenAI accepts the schema as strict.
     """
     return {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema, "strict": _is_closed(schema)}}
 
@@ -46,8 +47,8 @@ def describe_schema(schema: Mapping[str, Any]) -> str:
 def extract_reply(raw: str, text: str, finish_reason: str, call: SubCall) -> str:
     """Return the reply without its surroundings: the text without thoughts, or the JSON that follows the call's schema.
 
-    Raises `LanguageModelOutputError` if it is empty, not JSON or does not follow the schema. Text that ran out of
-    tokens is used as it is, and JSON that is complete counts even if the tokens ran out after it.
+    Raises `LanguageModelOutputError` if the reply is empty, not JSON or does not follow the schema. Text that ran out
+    of tokens is used as it is, and complete JSON is accepted even if the tokens ran out after it.
     """
     if finish_reason == "content_filter":
         raise LanguageModelRefusedError("The server's content filter stopped the reply.", hint="Leave that text out.")
@@ -65,10 +66,10 @@ def extract_reply(raw: str, text: str, finish_reason: str, call: SubCall) -> str
 
 
 def build_retry_call(call: SubCall, error: LanguageModelOutputError, profile: ModelProfile) -> SubCall | None:
-    """Return the call that may fix `error`: with more room, or naming the fault; None if neither would help.
+    """Return the call that may fix `error`, or None if no other call would help.
 
-    The fault is described in the words of the schema, which a server may have ignored, never in words of the reply,
-    which may contain a document's text.
+    The new call allows more tokens, or names the fault. The fault is described in the words of the schema, which a
+    server may have ignored, never in words of the reply, which may contain a document's text.
     """
     if not error.cut_off:
         words = [call.prompt, _RETRY_PROMPT.format(reason=error.detail)]
@@ -102,7 +103,7 @@ def _extract_json(raw: str, text: str, schema: Mapping[str, Any]) -> str:
 
 
 def _iter_candidates(raw: str, text: str) -> Iterator[tuple[str, object]]:
-    """Yield each JSON value that the reply may mean: all of it, a fenced block, or one that begins at a bracket.
+    """Yield each JSON value that the reply may mean: all of it, a fenced block, or one that starts at a bracket.
 
     `raw` counts only if all of it is JSON, because thoughts may contain drafts.
     """

@@ -1,4 +1,4 @@
-"""The local language model's process: started, monitored, restarted after a crash, and ended with its parent."""
+"""The local language model's process: started, monitored, restarted after a crash, and stopped with its parent."""
 
 import json
 import os
@@ -21,15 +21,15 @@ LOAD_FAILED = 78
 
 _POLL_SECONDS = 0.5
 _TERMINATE_SECONDS = 8.0
-# A crash on one odd prompt is worth a restart; a model that dies every time is not worth loading forever.
+# A crash on one odd prompt is worth a restart, but a model that crashes every time should not be loaded forever.
 _RESTART_DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
-_STEADY_SECONDS = 600.0  # after this long, the count of crashes in a row starts again
+_STEADY_SECONDS = 600.0  # after running this long, the count of consecutive crashes is reset
 _INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True)
 class ProcessState:
-    """The state of the process, the seconds since it was entered, and the reason for a failure."""
+    """The state of the process, the seconds since it entered that state, and the reason for a failure."""
 
     state: State
     seconds: float
@@ -38,9 +38,9 @@ class ProcessState:
 
 
 class LocalModelProcess:
-    """A child that serves a model on a Unix socket that only this user can reach.
+    """A child process that serves a model on a Unix socket that only this user can reach.
 
-    It gets none of our environment variables that could hold a secret. `socket` stays the same across restarts.
+    It inherits none of our environment variables that could hold a secret. `socket` stays the same across restarts.
     """
 
     def __init__(
@@ -51,9 +51,10 @@ class LocalModelProcess:
         command: Sequence[str] | None = None,
         restart_delays: Sequence[float] = _RESTART_DELAYS_SECONDS,
     ) -> None:
-        """Start at once and return before the model is loaded; `command` is for tests and gets `--uds SOCKET`.
+        """Start the process immediately and return before the model is loaded.
 
-        `restart_delays` are the seconds before each restart in a row; after one more crash there is no further restart.
+        `command` is for tests; `--uds SOCKET` is appended to it. `restart_delays` are the seconds before each
+        consecutive restart. After one more crash, the process is not restarted.
         """
         self._restart_delays = restart_delays
         self._folder = tempfile.TemporaryDirectory(prefix="leadline-llm-")
@@ -69,19 +70,19 @@ class LocalModelProcess:
         self._watch.start()
 
     def get_state(self) -> ProcessState:
-        """Return the state as last seen, at most a second ago."""
+        """Return the last known state, which is at most a second old."""
         with self._changed:
             now = self._state
             return ProcessState(now.state, round(time.monotonic() - self._since, 1), now.reason, now.hint)
 
     def wait_until_ready(self, timeout_seconds: float) -> ProcessState:
-        """Return the state once it is no longer `loading`, or when the time is up."""
+        """Return the state once it is no longer `loading`, or when the timeout expires."""
         with self._changed:
             self._changed.wait_for(lambda: self._state.state != "loading", timeout_seconds)
         return self.get_state()
 
     def close(self) -> None:
-        """End the child, by force if necessary, and remove the socket."""
+        """Stop the child, by force if necessary, and remove the socket."""
         self._closing.set()
         self._watch.join()
         self._folder.cleanup()
@@ -111,7 +112,7 @@ class LocalModelProcess:
             if crashes > len(self._restart_delays):
                 self._give_up(crashes, self._child.returncode)
                 return
-            # Set at once and not only when the next child is started: until then nothing listens.
+            # Set immediately and not only when the next child is started: until then nothing is listening.
             self._set_state("loading")
             self._closing.wait(self._restart_delays[crashes - 1])
         self._set_state("stopped")
@@ -129,7 +130,7 @@ class LocalModelProcess:
         )
 
     def _watch_child(self, child: "subprocess.Popen[bytes]") -> None:
-        """Watch the child until it ends or is closed; it listens once its model is loaded."""
+        """Watch the child until it exits or is closed. It listens once its model is loaded."""
         while child.poll() is None:
             if self._state.state == "loading" and _is_listening(self.socket):
                 self._set_state("ready")
@@ -144,7 +145,10 @@ class LocalModelProcess:
 
 
 def get_failure_path(socket_path: Path) -> Path:
-    """Return the file where the child writes why its model cannot be loaded, as JSON with `reason` and `hint`."""
+    """Return the path of the file in which the child reports why its model cannot be loaded.
+
+    The file is JSON with `reason` and `hint`.
+    """
     return socket_path.with_name("failure.json")
 
 

@@ -1,4 +1,4 @@
-"""Turns messages into token ids without cutting anything, and treats control tokens in a message as plain text."""
+"""Turns messages into token ids without truncating anything, and treats control tokens in a message as plain text."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from rlm.llm.local.protocol import ChatMessage
 
 TokenIds = npt.NDArray[np.int64]
 
-# A noncharacter: Unicode reserves it for a program's own use, so no text may rely on it.
+# A noncharacter: Unicode reserves it for internal use by programs, so no text should contain it.
 _SEAM = "\ufdd0"
 _REPLACEMENT = "\ufffd"
 _CONTROL_TOKEN = re.compile(rb"<\|[a-z_]+\|>")
@@ -36,7 +36,7 @@ class PromptEncoder:
     """Renders messages with the model's chat template and tokenizes them.
 
     A message that contains a control token such as `<|im_start|>` could otherwise end its own turn and speak as the
-    system. The text is kept as written but tokenized in two pieces at that point, so that the model reads ordinary
+    system. The text is kept as written but is tokenized in two pieces at that point, so that the model reads ordinary
     characters.
     """
 
@@ -46,12 +46,15 @@ class PromptEncoder:
         self._seams = [(token, token[:1] + _SEAM + token[1:]) for token in tokenizer.control_tokens]
 
     def encode(self, messages: Sequence[ChatMessage], *, answer_tokens: int) -> TokenIds:
-        """Return the prompt's token ids. Raises `ContextTooLongError` unless `answer_tokens` more fit the window."""
+        """Return the prompt's token ids.
+
+        Raises `ContextTooLongError` if the prompt and `answer_tokens` together do not fit in the window.
+        """
         rendered = self._tokenizer.render(
             [{"role": message.role, "content": self._defuse_control_tokens(message.content)} for message in messages]
         )
         encoded = [self._tokenizer.encode(piece) for piece in rendered.split(_SEAM) if piece]
-        # A piece that fills the tokenizer's limit may have been cut there, and is too long in any case.
+        # A piece that reaches the tokenizer's limit may have been cut there, and is too long in any case.
         count = sum(len(ids) for ids in encoded)
         if count + answer_tokens > self._limit:
             raise ContextTooLongError(
@@ -70,7 +73,7 @@ class PromptEncoder:
 class GGUFTokenizer:
     """A `ChatTokenizer` over the vendor's object, and the bytes of every token for decoding.
 
-    The vendor decodes to text, which cannot express a token that is half a character; bytes can.
+    The vendor decodes to text, which cannot represent a token that is only part of a character; bytes can.
     """
 
     encode_limit = 8192
@@ -86,10 +89,10 @@ class GGUFTokenizer:
             self.token_bytes[token_id] = b"" if token in control else token
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """Return the conversation in the model's chat template, open for the assistant's turn."""
+        """Return the conversation in the model's chat template, ending where the assistant's turn starts."""
         rendered: str = self._vendor.apply_chat_template([dict(message) for message in messages], True)
         return rendered
 
     def encode(self, text: str) -> TokenIds:
-        """Return the token ids of `text`; control tokens in it are recognised."""
+        """Return the token ids of `text`. Control tokens in it are recognised as such."""
         return np.array(self._vendor.encode(text, add_special_tokens=False).input_ids.data[0], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Requests to the engine and its events, and both in the OpenAI chat protocol.
+"""Requests to the engine and its events, and their form in the OpenAI chat protocol.
 
 Options that our own client never uses (sampling, tools, stop strings, several choices) are refused, not ignored.
 """
@@ -28,10 +28,10 @@ class ChatMessage:
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """A prompt and how to continue it.
+    """A prompt, and how to continue it.
 
-    Decoding is greedy. `max_tokens` None means the engine's default, or the rest of the window. `json_schema` is JSON
-    text that constrains decoding.
+    Decoding is greedy. If `max_tokens` is None, the engine's default applies, or the remaining window. `json_schema` is
+    JSON text that constrains decoding.
     """
 
     messages: Sequence[ChatMessage]
@@ -49,14 +49,14 @@ class TokenUsage:
 
 @dataclass(frozen=True)
 class TextDelta:
-    """The next piece of the answer, in whole characters."""
+    """The next piece of the answer, which contains only complete characters."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The last event of an answer that ended by itself."""
+    """The last event of an answer that finished normally."""
 
     reason: FinishReason
     usage: TokenUsage
@@ -71,9 +71,10 @@ class Failed:
 
 @dataclass(frozen=True)
 class EngineLimits:
-    """Limits of the engine. `batch_tokens` of prompts and answers are computed in one step.
+    """Limits of the engine. One step computes `batch_tokens` of prompts and answers.
 
-    The cache must hold `max_running` whole windows: when it is full, the pipeline drops a running request.
+    The cache must hold `max_running` whole windows, because the pipeline drops a running request when the cache is
+    full.
     """
 
     context_tokens: int = 8192
@@ -93,19 +94,24 @@ class Ticket(Protocol):
     """A request that the engine has accepted."""
 
     def cancel(self) -> None:
-        """Send no more events and free the slot as soon as that is safe. Cancelling twice or too late is harmless."""
+        """Stop sending events, and free the slot as soon as that is safe.
+
+        Cancelling twice or after the end has no effect.
+        """
 
 
 class Engine(Protocol):
-    """The engine as the server sees it; events come from the engine's own thread, in order, and end with `Finished` or
-    `Failed` unless the request was cancelled.
+    """The engine as seen by the server.
+
+    Events come from the engine's own thread, in order. They end with `Finished` or `Failed` unless the request was
+    cancelled.
     """
 
     def submit(self, request: GenerationRequest, emit: Emit) -> Ticket:
         """Queue the request.
 
-        Raises `ContextTooLongError` if prompt and answer do not fit, and `LanguageModelUnavailableError` if the queue
-        is full or the engine is broken.
+        Raises `ContextTooLongError` if the prompt and answer do not fit in the window, and
+        `LanguageModelUnavailableError` if the queue is full or the engine is broken.
         """
 
 
@@ -113,20 +119,20 @@ STREAM_END = b"data: [DONE]\n\n"
 
 
 class NamedSchema(BaseModel):
-    """A JSON schema; the name that the client gave it is ignored."""
+    """A JSON schema. The name that the client gave to it is ignored."""
 
     schema_: dict[str, Any] = Field(alias="schema")
 
 
 class JSONSchemaFormat(BaseModel):
-    """JSON that follows a schema."""
+    """A response format: JSON that follows a schema."""
 
     type: Literal["json_schema"]
     json_schema: NamedSchema
 
 
 class StreamOptions(BaseModel):
-    """Options of a stream: `include_usage` makes it end with a chunk that reports usage."""
+    """Options of a stream. `include_usage` adds a final chunk that reports usage."""
 
     include_usage: bool = False
 
@@ -146,7 +152,7 @@ class ChatCompletionRequest(BaseModel):
     response_format: JSONSchemaFormat | None = None
 
     def to_engine_request(self) -> GenerationRequest:
-        """Convert the request to the engine's terms; omitted values have the protocol's defaults."""
+        """Convert the request to the engine's terms. Omitted values get the protocol's defaults."""
         return GenerationRequest(
             messages=tuple(self.messages),
             max_tokens=self.max_completion_tokens or self.max_tokens,
@@ -155,12 +161,12 @@ class ChatCompletionRequest(BaseModel):
 
     @property
     def wants_usage(self) -> bool:
-        """True if a stream must end with its usage."""
+        """True if a stream must end with a usage report."""
         return self.stream_options is not None and self.stream_options.include_usage
 
 
 class CompletionWriter:
-    """Renders one answer, as a whole or in chunks, under one id."""
+    """Renders one answer, whole or in chunks, under a single id."""
 
     def __init__(self, model: str) -> None:
         self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
@@ -172,11 +178,11 @@ class CompletionWriter:
         return {**self._head, "object": "chat.completion", "choices": [choice], "usage": _build_usage_object(usage)}
 
     def build_delta(self, text: str, *, first: bool) -> bytes:
-        """Return a piece of the answer as a stream event; the first one also names the role."""
+        """Return a piece of the answer as a stream event. The first event also contains the role."""
         return self._build_chunk({"role": "assistant", "content": text} if first else {"content": text}, None)
 
     def build_end(self, reason: FinishReason) -> bytes:
-        """Return the stream event that says why the answer ended."""
+        """Return the stream event that reports why the answer ended."""
         return self._build_chunk({}, reason)
 
     def build_usage(self, usage: TokenUsage) -> bytes:
@@ -201,7 +207,7 @@ def build_error_object(message: str, *, code: str, kind: str) -> dict[str, Any]:
 
 
 def build_error_response(error: LanguageModelError) -> tuple[int, dict[str, Any]]:
-    """Return status and body for an error of the engine; errors not caused by the client are 503."""
+    """Return status and body for an error of the engine. Errors that the client did not cause have the status 503."""
     match error:
         case ContextTooLongError():
             return 400, build_error_object(error.detail, code="context_length_exceeded", kind="invalid_request_error")

@@ -2,7 +2,7 @@
 
     python -m rlm.llm.local.server --model FILE --uds SOCKET
 
-It listens once the model is in memory. It ends on SIGTERM, and by itself when its parent process is gone.
+It listens once the model is in memory. It exits on SIGTERM, or when its parent process has exited.
 """
 
 import argparse
@@ -44,9 +44,9 @@ from rlm.llm.profiles import LOCAL_QWEN
 
 log = logging.getLogger("rlm.llm.local.server")
 
-_GRACE_SECONDS = 2  # for requests in progress when uvicorn shuts down
+_GRACE_SECONDS = 2  # time for requests in progress when uvicorn shuts down
 _PARENT_POLL_SECONDS = 1.0
-_HARD_EXIT_SECONDS = 5.0  # after SIGTERM, if the process is still there
+_HARD_EXIT_SECONDS = 5.0  # time after SIGTERM until the process is forced to exit
 _CLIENT_GONE = 499
 """The status that nginx logs for a client that disconnected; nobody receives it."""
 
@@ -58,7 +58,7 @@ class _ClientGoneError(Exception):
 
 
 def create_app(engine: Engine, model_name: str) -> FastAPI:
-    """Create the application around one model. It accepts any model name and reports `model_name`."""
+    """Create the application that serves one model. It accepts any model name and reports `model_name`."""
     app = FastAPI(title="Leadline local language model", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(LanguageModelError, _handle_error)
     app.add_exception_handler(_ClientGoneError, _handle_client_gone)
@@ -81,7 +81,7 @@ def create_app(engine: Engine, model_name: str) -> FastAPI:
 
 
 class _EventQueue:
-    """Passes events from the engine's thread to the loop that created this object."""
+    """Passes events from the engine's thread to the event loop that created this object."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -91,7 +91,7 @@ class _EventQueue:
         self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
 
     async def get_next(self) -> TextDelta | Finished:
-        """Return the next event. Raises the engine's failure."""
+        """Return the next event. Raises the engine's failure if the request failed."""
         event = await self._queue.get()
         if isinstance(event, Failed):
             raise event.error
@@ -114,7 +114,7 @@ async def _respond_whole(ticket: Ticket, events: _EventQueue, writer: Completion
 async def _respond_streamed(
     ticket: Ticket, events: _EventQueue, writer: CompletionWriter, request: Request, *, wants_usage: bool
 ) -> Response:
-    # The status line waits for the first event, so that refusals by the engine get an error status.
+    # The status line is sent only after the first event, so that refusals by the engine get an error status.
     try:
         first = await _run_unless_gone(request, events.get_next())
     except BaseException:
@@ -142,7 +142,7 @@ async def _iter_stream(
 
 
 class _TicketedStream(StreamingResponse):
-    """A stream that cancels its ticket however it ends, also if the client disconnects."""
+    """A stream that cancels its ticket however it ends, including when the client disconnects."""
 
     def __init__(self, ticket: Ticket, content: AsyncIterator[bytes]) -> None:
         super().__init__(content, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
@@ -188,7 +188,10 @@ async def _handle_error(_request: Request, error: Exception) -> JSONResponse:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until the engine breaks down, and return 1 or `LOAD_FAILED`. A signal ends the process inside uvicorn."""
+    """Serve until the engine breaks down, and return 1, or `LOAD_FAILED` if the model cannot be loaded.
+
+    A signal ends the process inside uvicorn.
+    """
     options = _build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if options.parent_pid is not None:
@@ -207,7 +210,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _build_server(options: argparse.Namespace) -> uvicorn.Server:
-    """Build the server around a loaded model. Raises `LanguageModelError`."""
+    """Build the server around a loaded model. Raises `LanguageModelError` if the model cannot be loaded."""
     try:
         from rlm.llm.local.engine import OpenVINOEngine, load_pipeline
     except ImportError as error:
@@ -254,7 +257,7 @@ def _listen(path: Path) -> socket.socket:
 
 
 def _exit_with_parent(parent_pid: int) -> None:
-    # Not PR_SET_PDEATHSIG: that follows the thread that started us, and exists on Linux only.
+    # PR_SET_PDEATHSIG is not used: it follows the thread that started us, and exists only on Linux.
     while os.getppid() == parent_pid:
         time.sleep(_PARENT_POLL_SECONDS)
     log.warning("parent process is gone")
@@ -266,5 +269,5 @@ def _exit_with_parent(parent_pid: int) -> None:
 if __name__ == "__main__":
     exit_code = main(sys.argv[1:])
     logging.shutdown()
-    # Not sys.exit: the engine steps in a thread that cannot be stopped.
+    # `sys.exit` is not used, because the engine steps in a thread that cannot be stopped.
     os._exit(exit_code)
